@@ -169,12 +169,12 @@ def _survivors(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Ent
 
 
 def settle(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Make the reference solutions exact enough for the errors of these configurations (:meth:`.Truth.settle`)."""
+    """Make the reference solutions exact enough for the errors of these configurations (:meth:`.Truth.find_steps`)."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = bench.store.get(key)
     if stored is None:
         samples = [x for _, x in bench.samples(entries, 0, FIRST)]
-        bench.truth.settle(
+        bench.truth.find_steps(
             [sample["endpoint"] for sample in samples if not isinstance(sample, Failure)]
         )
         bench.store.put(key, [bench.truth.steps, bench.truth.resolution])

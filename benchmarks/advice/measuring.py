@@ -112,7 +112,7 @@ class Truth:
     """Converged endpoints of latents 0, 1, … of a seed, stored as they are solved.
 
     Attributes:
-        steps: of the reference solver; 0 where the model knows; None before anything was settled.
+        steps: of the reference solver; 0 where the model knows; None before :meth:`find_steps`.
         resolution: how far off the endpoints may be, root mean square; 0 where they are exact.
         most: steps of the reference solver, as far as there is time for it.
     """
@@ -126,7 +126,7 @@ class Truth:
     most: int = RULE.last
     _endpoints: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
 
-    def settle(self, measured: Sequence[NDArray]) -> None:
+    def find_steps(self, measured: Sequence[NDArray]) -> None:
         """Find how many steps the errors need of what usual configurations made of the first :data:`FIRST`
         latents, ``(FIRST, *event)`` each.
 

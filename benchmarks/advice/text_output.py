@@ -167,7 +167,7 @@ def markdown(advice: Advice) -> str:
         *(f"**{escape_markdown(item)}**" for item in advice.sentences[:1]),
         markdown_table(header, body).rstrip(),
         "\n".join(f"* {escape_markdown(item)}" for item in advice.sentences[1:]),
-        *_markdown_lines(advice),
+        *_markdown_to_paste(advice),
         "\n".join(f"* Not decided: {escape_markdown(item)}" for item in advice.undecided),
         escape_markdown(_describe_measurement(advice)),
         _fence(advice.command, "sh"),
@@ -175,7 +175,7 @@ def markdown(advice: Advice) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _markdown_lines(advice: Advice) -> list[str]:
+def _markdown_to_paste(advice: Advice) -> list[str]:
     lines, library = [], audience(advice.budgets, advice.library)
     for budget in advice.budgets:
         best = budget.best.get(library)

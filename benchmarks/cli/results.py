@@ -193,12 +193,12 @@ def print_ranking(
 ) -> None:
     """Print the ranking of a run by ``metric``, or each model by its default quantity."""
     from ...results.table.curves import comparable_parts
-    from ...results.table.description import without_data
+    from ...results.table.description import why_no_data
     from ...results.terminal.ranking import print_table
 
     print_table(table, out, metric=metric, home=folder, baseline=baseline, marks=marks)
     for _, rows in comparable_parts(table.frame):
-        if sentence := without_data(rows):
+        if sentence := why_no_data(rows):
             say(sentence)
 
 

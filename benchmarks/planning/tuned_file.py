@@ -137,7 +137,7 @@ class Tuned(Strict):
     elsewhere: Elsewhere
 
     @model_validator(mode="after")
-    def _levels_fit(self) -> Self:
+    def _check_levels(self) -> Self:
         falling = all(cur > nxt for cur, nxt in pairwise(self.levels))
         top, steps = self.subject.sigma_max, self.subject.steps
         ends = (len(self.levels), self.levels[0], self.levels[-1]) if self.levels else ()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ... import samplers
-from ..timing.machine import conditions, device_of, machine, version
+from ..timing.machine import conditions, describe_host, device_of, version
 
 
 def packages() -> dict[str, str]:
@@ -45,7 +45,7 @@ def provenance(device: str) -> dict[str, Any]:
         "plugins": {
             name: samplers.origin(name) for name in samplers.names() if samplers.origin(name)
         },
-        "machine": machine(),
+        "machine": describe_host(),
         "conditions": conditions(),
         "torch": {
             "version": torch.__version__,

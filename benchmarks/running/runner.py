@@ -223,7 +223,9 @@ def score(
         if not ended(directory, cell) and not missing(directory, cell)
     ]:
         with setup.watch.of(name):
-            damaged = scorer_of(setup, name, digests, complete, trajectories_of, report).score(complete)
+            damaged = scorer_of(setup, name, digests, complete, trajectories_of, report).score(
+                complete
+            )
         setup.watch.check()
         if damaged is None:
             return

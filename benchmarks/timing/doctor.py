@@ -22,7 +22,7 @@ from ...results.comparison.times import median_interval
 from .clock import Clock
 from .disturbances import Load, cpu_doubts
 from .gpu import Gpu
-from .machine import conditions, device_of, machine, version
+from .machine import conditions, describe_host, device_of, version
 
 SIDE = {"cpu": 384, "cuda": 4096}
 """Side of the square matrices whose product is the work: milliseconds on one core or a GPU."""
@@ -249,7 +249,7 @@ def examine(seconds: float = 1.5) -> Diagnosis:
     required = packages()
     return Diagnosis(
         version=version(),
-        machine=machine(),
+        machine=describe_host(),
         conditions=conditions(),
         device=device_of(devices[-1]),
         counters=counters(),

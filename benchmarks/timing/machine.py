@@ -17,7 +17,7 @@ CGROUP, CGROUP_1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpu")
 CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
-def machine() -> dict[str, Any]:
+def describe_host() -> dict[str, Any]:
     """Return the fixed facts: system, processor, cores, limits of the container, memory."""
     return {
         "system": platform.platform(),

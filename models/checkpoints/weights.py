@@ -174,7 +174,8 @@ def _undotted(
     A tensor without an average, such as a buffer, is the trained one.
     """
     averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
-    for outer in range(3) if averages else ():  # the average may be of a submodule: drop up to two outer names
+    # the average may be of a submodule: drop up to two outer names
+    for outer in range(3) if averages else ():
         whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
         undotted = {n: averages.get(UNDOTTED + of.replace(".", "")) for n, of in whole.items()}
         if any(tensor is not None for tensor in undotted.values()):
@@ -200,7 +201,9 @@ def _averaged(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str
     for tensors in sets.values():
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         first = _matched_in_order(shapes, [t.shape for t in average])
-        last = _matched_in_order(dict(reversed(shapes.items())), [t.shape for t in reversed(average)])
+        last = _matched_in_order(
+            dict(reversed(shapes.items())), [t.shape for t in reversed(average)]
+        )
         trained = {name for name in tensors if name.endswith((".weight", ".bias"))}
         if first and first == last[::-1] and trained <= set(first):
             return {**tensors, **dict(zip(first, average, strict=True))}

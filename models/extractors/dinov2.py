@@ -100,7 +100,7 @@ def _network(weights: Path) -> Any:
     gated = "blocks.0.mlp.w12.weight" in tensors
     if gated:  # of ViT-G
         names = {".mlp.w12.": ".mlp.fc1.", ".mlp.w3.": ".mlp.fc2."}
-        tensors = {_renamed(key, names): tensor for key, tensor in tensors.items()}
+        tensors = {_renamed_key(key, names): tensor for key, tensor in tensors.items()}
     tensors["pos_embed"] = positions(tensors["pos_embed"], SIDE // PATCH)
     width = tensors["pos_embed"].shape[2]
     try:
@@ -124,7 +124,7 @@ def _network(weights: Path) -> Any:
     return network.eval().requires_grad_(False)
 
 
-def _renamed(key: str, names: dict[str, str]) -> str:
+def _renamed_key(key: str, names: dict[str, str]) -> str:
     for old, new in names.items():
         key = key.replace(old, new)
     return key

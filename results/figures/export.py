@@ -65,8 +65,8 @@ def write_figures(
     """
     _check_place(Path(source), Path(out))
     table = read_table(source)
-    _check("format", formats, FORMATS)
-    _check("figure", kinds, KINDS)
+    _check_known("format", formats, FORMATS)
+    _check_known("figure", kinds, KINDS)
     _check_metrics(metrics, table)
     table = _select(_select(table, "model", models), "sampler", samplers)
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
@@ -113,12 +113,12 @@ def _figures(
 
 def _select(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
     values = table.frame[column]
-    _check(column, names, sorted(set(values.dropna())))
+    _check_known(column, names, sorted(set(values.dropna())))
     chosen = table.frame.loc[values.isin(names)].reset_index(drop=True)
     return TypedTable(chosen) if names else table
 
 
-def _check(thing: str, names: Sequence[str], known: Sequence[str]) -> None:
+def _check_known(thing: str, names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"there is no {thing} {name!r}; {choices(name, known)}")

@@ -79,7 +79,7 @@ def differences(row: Record, paper: Published, solver: Solver, model: str) -> li
     labels = text(row, "labels") or ("none" if paper.labels == "none" else "")
     pairs = [
         ("model", model, paper.model),
-        ("options", _options(options), _options(solver.options)),
+        ("options", _options_in_words(options), _options_in_words(solver.options)),
         ("NFE", nfe, nfe if paper.depth else paper.nfe),
         ("samples", text(row, "samples"), paper.samples),
         ("seeds", f"root seed {text(row, 'seed')}", paper.seeds),
@@ -97,7 +97,7 @@ def differences(row: Record, paper: Published, solver: Solver, model: str) -> li
     return points
 
 
-def _options(options: Mapping[str, Any]) -> str:
+def _options_in_words(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in options.items()) or "none"
 
 

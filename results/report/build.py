@@ -38,7 +38,14 @@ from .listing import MARKS, listing_of
 from .model_section import Homes, model_section
 from .pictures import grids_of, trajectory_strips_of
 from .plots import curve_styles, family_css
-from .provenance import citations_of, command_of, differences, ingredients, note, provenance_of
+from .provenance import (
+    citations_of,
+    command_of,
+    differences,
+    digest_comment,
+    ingredients,
+    provenance_of,
+)
 from .sentences import summary
 from .timing import sizes_of, throughput_of
 
@@ -177,7 +184,7 @@ def write_report(
                 break
         # of the files as they were read, so that what changed meanwhile is noticed
         made_of = ingredients(sources[0], baseline) if is_own else ""
-        write_text(page, html + (note(html, made_of, page.parent) if is_own else ""))
+        write_text(page, html + (digest_comment(html, made_of, page.parent) if is_own else ""))
     except OSError as error:
         remedy = "free some space, or " * (error.errno in FULL)
         raise ValueError(

@@ -16,7 +16,7 @@ from ..comparison.pareto import FrontPosition, Point, front_positions, point_of,
 from ..comparison.verdicts import Panel
 from ..record import Record
 from ..run_directory.reading import run_record
-from ..table.description import without_data
+from ..table.description import why_no_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
 from ..values import number, text
@@ -172,7 +172,7 @@ def model_section(
         timing=timing_of(rows, homes, found),
         undrawn=tuple(undrawn),
         missing=len(rows.loc[rows["status"] == "missing"]),
-        without_data=without_data(rows) or left_out(rows, homes.values()),
+        without_data=why_no_data(rows) or left_out(rows, homes.values()),
     )
 
 

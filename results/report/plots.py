@@ -59,7 +59,7 @@ def plot_of(
     for row in finished:
         by_curve.setdefault(text(row, "curve"), []).append(row)
     curves = [
-        _curve(name, points, measures, work, styles[name]) for name, points in by_curve.items()
+        _curve_data(name, points, measures, work, styles[name]) for name, points in by_curve.items()
     ]
     about = [
         {
@@ -79,7 +79,7 @@ def plot_of(
     }
 
 
-def _curve(
+def _curve_data(
     name: str, rows: list[Record], measures: list[Quantity], work: list[str], style: CurveStyle
 ) -> dict[str, Any]:
     rows = sorted(rows, key=lambda row: number(row, "nfe") or 0.0)

@@ -56,7 +56,7 @@ def ingredients(folder: Path, baseline: str) -> str:
     return digest.hexdigest()
 
 
-def note(page: str, made_of: str, folder: Path) -> str:
+def digest_comment(page: str, made_of: str, folder: Path) -> str:
     """Return the line that ends a page, once the files next to it are written."""
     return f"<!-- made of {made_of}, this is {_digest_of_files(page.encode(), folder)} -->\n"
 

@@ -46,7 +46,7 @@ def extent(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(filter(None, (_samples(frame), _work(frame))))
 
 
-def without_data(rows: pd.DataFrame) -> str:
+def why_no_data(rows: pd.DataFrame) -> str:
     """Return the reason why the rows of one model have no distance to the data, as a sentence.
 
     "" where they have one, or nothing is finished.

@@ -65,7 +65,7 @@ class Ranking:
         row = self.cells.get((curve, slot), {})
         return number(row, self.metric) if row.get("status") == "ok" else None
 
-    def values(self, curve: str) -> list[float | None]:
+    def values_by_budget(self, curve: str) -> list[float | None]:
         """A curve's values, by budget."""
         return [self.value(curve, slot) for slot in self.slots]
 
@@ -90,8 +90,8 @@ class Ranking:
         """Return the ranking as a table no wider than ``width``, and the budgets left out."""
         cells, widths = {}, {}
         for slot in self.slots:
-            values = (self.value(curve, slot) for curve in self.curves)
-            best = min((value for value in values if value is not None), default=None)
+            values_by_budget = (self.value(curve, slot) for curve in self.curves)
+            best = min((value for value in values_by_budget if value is not None), default=None)
             column = [_writable(self.cell(curve, slot, best), plain) for curve in self.curves]
             cells[slot], widths[slot] = column, max(len(str(slot)), *(x.cell_len for x in column))
         names = [_writable(Text(curve), plain) for curve in self.curves]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..types import Source
-from .base import Call, Peer, define
+from .base import Peer, PeerBatch, define
 from .locate import installed, version
 
 LIBRARY = "azula"
@@ -37,7 +37,7 @@ class Azula(Peer):
     def stochastic(self) -> bool:  # type: ignore[override]
         return self.target in ("DDPMSampler", "PCSampler") or bool(getattr(self, "eta", 0))
 
-    def integrate(self, call: Call, x: Tensor) -> Tensor:
+    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
         stops = self.target in _LOGARITHMIC
         levels = call.levels(x, call.grid.positive) if stops else call.levels(x)
         if len(levels) > 1:
@@ -51,7 +51,7 @@ class Azula(Peer):
 class _Denoiser:
     """Denoiser and schedule, as a sampler of azula reads them."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: PeerBatch) -> None:
         self._call = call
 
     def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ through logarithms.
 """
 
 
-class Call:
+class PeerBatch:
     """The denoiser and noise of one batch on one grid.
 
     Attributes:
@@ -168,7 +168,7 @@ class Peer(Declared, ABC):
     renamed: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
-    def integrate(self, call: Call, x: Tensor) -> Tensor:
+    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
         """Return the state at the last level; ``x`` ``(batch, *event)`` may be overwritten."""
 
     @property
@@ -178,7 +178,7 @@ class Peer(Declared, ABC):
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
         """Integrate over the grid, in the state's dtype, whichever the peer computes in."""
-        call = Call(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype)
+        call = PeerBatch(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype)
         return self.integrate(call, x.clone()).to(x.dtype)
 
     def nfe(self, grid: Grid) -> int | None:
@@ -247,7 +247,7 @@ def _dry_run(sampler: Peer, grid: Grid) -> int:
     x = torch.full((1, 1), grid.sigma[0], dtype=torch.float64)
     with torch.no_grad():
         try:
-            sampler.integrate(Call(RowByRow(denoise), grid, _ZeroNoise(x), x.dtype), x)
+            sampler.integrate(PeerBatch(RowByRow(denoise), grid, _ZeroNoise(x), x.dtype), x)
         except ValueError:
             raise
         except Exception as error:

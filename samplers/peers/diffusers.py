@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..grid import Grid
 from ..types import Source
-from .base import Call, Peer, define
+from .base import Peer, PeerBatch, define
 from .locate import installed, version
 
 TABLE = ("DDIM", "DDPM", "PNDM")
@@ -249,14 +249,14 @@ class DiffusersScheduler(Peer):
         is_sde = str(getattr(self, "algorithm_type", "")).startswith("sde")
         return bool(self.always_noise or drawn or is_sde)
 
-    def integrate(self, call: Call, x: Tensor) -> Tensor:
+    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
         stops = self.kind in _CANNOT_REACH_ZERO
         levels = call.grid.positive if stops else call.grid.sigma
         if len(levels) > 1:
             x = self._loop(call, x, Grid(levels))
         return call.jump(x) if stops else x
 
-    def _loop(self, call: Call, x: Tensor, grid: Grid) -> Tensor:
+    def _loop(self, call: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
         scheduler = self._scheduler(grid)
         frame = place(scheduler, self.kind, grid)
         if hasattr(scheduler, "noise_sampler"):

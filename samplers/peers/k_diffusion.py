@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ..types import Source
-from .base import Call, Peer, define
+from .base import Peer, PeerBatch, define
 from .locate import digest, find_clone, load_inside, missing, version
 
 PREFIX = "k-diffusion"
@@ -49,7 +49,7 @@ class KDiffusion(Peer):
     def stochastic(self) -> bool:  # type: ignore[override]
         return bool(getattr(self, "eta", 0) or getattr(self, "s_churn", 0))
 
-    def integrate(self, call: Call, x: Tensor) -> Tensor:
+    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
         function = getattr(module(self.name), self.target)
         takes = inspect.signature(function).parameters
         arguments: dict[str, Any] = {"disable": True, **self.options}

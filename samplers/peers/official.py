@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Call, Peer, define, image
+from .base import Peer, PeerBatch, define, image
 from .locate import SOURCES, clone_file, digest, functions, load_script
 
 
@@ -55,7 +55,7 @@ class VarianceExploding:
 class DPMSolverOrUniPC(Peer):
     """The authors' DPM-Solver or UniPC on our levels, of order at most the number of steps."""
 
-    def integrate(self, call: Call, x: Tensor) -> Tensor:
+    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
         """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
         steps = len(call.grid.positive) - 1
         if steps < 1:
@@ -147,7 +147,7 @@ def make(name: str) -> type[Peer]:
 class _Network(SimpleNamespace):
     """A network as EDM's and diff-sampler's samplers call it."""
 
-    call: Call
+    call: PeerBatch
     shape: torch.Size
 
     def __call__(self, x: Tensor, t: Tensor, *_: Any, **__: Any) -> Tensor:
@@ -162,7 +162,7 @@ class DiffSampler(Peer):
     def function(name: str) -> Any:
         return getattr(load_script(clone_file(name), "solver_utils"), name.partition(":")[2])
 
-    def integrate(self, call: Call, x: Tensor) -> Tensor:
+    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
         """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
         if len(call.grid.positive) < 2:
             return call.jump(x)
@@ -191,7 +191,7 @@ class EDM(Peer):
         """The function of a script whose import needs the checkpoints' libraries."""
         return functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
-    def integrate(self, call: Call, x: Tensor) -> Tensor:
+    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
         """The levels come in through ``round_sigma``, the function's only hook for them."""
         if not call.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")

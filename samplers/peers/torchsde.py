@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..types import Source
-from .base import Call, Peer, define
+from .base import Peer, PeerBatch, define
 from .locate import installed, version
 
 LIBRARY = "torchsde"
@@ -42,7 +42,7 @@ class TorchSDE(Peer):
     def stochastic(self) -> bool:  # type: ignore[override]
         return True
 
-    def integrate(self, call: Call, x: Tensor) -> Tensor:
+    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
         sdeint = installed(self.name, LIBRARY, "torchsde").sdeint
         shape, y = x.shape, x.flatten(1)
         # sdeint draws numbers to check shapes with
@@ -61,7 +61,7 @@ class _ReverseSDE:
 
     noise_type, sde_type = "additive", "ito"
 
-    def __init__(self, call: Call, shape: torch.Size) -> None:
+    def __init__(self, call: PeerBatch, shape: torch.Size) -> None:
         self._call, self._shape, self._checked = call, shape, False
 
     def f(self, time: Tensor, y: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class _Increments:
 
     levy_area_approximation = "space-time"
 
-    def __init__(self, call: Call, y: Tensor, cur: float, nxt: float) -> None:
+    def __init__(self, call: PeerBatch, y: Tensor, cur: float, nxt: float) -> None:
         self.shape, self.dtype, self.device = y.shape, y.dtype, y.device
         self._interval, self._call = (cur, nxt), call
 

@@ -10,7 +10,7 @@ from samplerbench.benchmarks.advice.exports import export, missing
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make, names, uniform_lambda
-from samplerbench.samplers.peers.base import Call
+from samplerbench.samplers.peers.base import PeerBatch
 
 sampling = pytest.importorskip("k_diffusion.sampling")
 # a library's warnings are its own
@@ -51,7 +51,7 @@ EXPORTED = [
 
 def pasted(code: str, noise: SampleNoise, grid: Grid, monkeypatch) -> torch.Tensor:
     """What the lines give, with our noise in the place of the library's."""
-    call = Call(PROBLEM, grid, noise, torch.float64)
+    call = PeerBatch(PROBLEM, grid, noise, torch.float64)
     monkeypatch.setattr(sampling, "default_noise_sampler", lambda _: call.draw)
     monkeypatch.setattr(sampling, "BrownianTreeNoiseSampler", lambda *_, **__: call.draw)
     given = {"model": call.denoised, "noise": noise.initial()}

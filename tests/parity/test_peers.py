@@ -20,7 +20,7 @@ from samplerbench.samplers import (
     origin,
 )
 from samplerbench.samplers.peers import available, export_sigmas, resolve, set_peers_path, translate
-from samplerbench.samplers.peers.base import Call
+from samplerbench.samplers.peers.base import PeerBatch
 from samplerbench.samplers.peers.pairs import PAIRS
 
 SAMPLING = """
@@ -156,12 +156,12 @@ def test_levels_are_the_grids_to_the_last_bit():
 
 @each(("level", "step"), [(20.0, 0), (10.0, 0), (5.0, 0), (2.0, 1), (1.0, 1), (0.5, 2), (1e-9, 2)])
 def test_peers__a_level_belongs_to_the_step_that_starts_above_it(level, step):
-    call = Call(Rational(), Grid((10.0, 2.0, 0.5, 0.0)), NoNoise(), torch.float64)
+    call = PeerBatch(Rational(), Grid((10.0, 2.0, 0.5, 0.0)), NoNoise(), torch.float64)
     assert call.step_of(level) == step
 
 
 def test_draws_within_a_step_differ():
-    call = Call(
+    call = PeerBatch(
         Rational(), Grid((10.0, 2.0, 0.0)), SampleNoise(1, IDS, (3,), torch.float64), torch.float64
     )
     with call.noised():

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from samplerbench.samplers import Grid, SampleNoise
-from samplerbench.samplers.peers.base import Call
+from samplerbench.samplers.peers.base import PeerBatch
 
 WIDE = SampleNoise(5, torch.arange(4000), (5,), torch.float64)
 GRID = Grid((8.0, 4.0, 1.0, 0.0))
 
 
 def call():
-    return Call(lambda x, _: x, GRID, WIDE, torch.float64)
+    return PeerBatch(lambda x, _: x, GRID, WIDE, torch.float64)
 
 
 def correlation(a, b):

@@ -158,7 +158,7 @@ def test_the_limit_of_a_container_of_version_1(tmp_path, monkeypatch, quota, cor
 def test_facts_that_cannot_be_read_are_none(tmp_path, monkeypatch):
     for name in ("CGROUP", "CGROUP_1", "CPUFREQ"):
         monkeypatch.setattr(machine, name, tmp_path)
-    facts = machine.machine()
+    facts = machine.describe_host()
     assert facts["cpu_limit"] is facts["governor"] is None
     assert facts["cores"] == os.cpu_count()
 

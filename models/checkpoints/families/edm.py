@@ -148,7 +148,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str | None) else repr(value)
 
 
-def _edm(precond_arguments: Arguments) -> Fields:
+def _edm_fields(precond_arguments: Arguments) -> Fields:
     """Return Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
     return {
         "process": {"name": "edm", "sigma_data": precond_arguments.get("sigma_data", 0.5)},
@@ -159,7 +159,7 @@ def _edm(precond_arguments: Arguments) -> Fields:
     }
 
 
-def _vp(precond_arguments: Arguments) -> Fields:
+def _vp_fields(precond_arguments: Arguments) -> Fields:
     """Return Table 1, column VP: the noise z at the time input 999 t."""
     arguments = {
         "beta_d": precond_arguments.get("beta_d", 19.9),
@@ -176,7 +176,7 @@ def _vp(precond_arguments: Arguments) -> Fields:
     }
 
 
-def _ve(precond_arguments: Arguments) -> Fields:
+def _ve_fields(precond_arguments: Arguments) -> Fields:
     """Return Table 1, column VE: minus the noise z at the time input ln(sigma / 2)."""
     low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
     return {
@@ -189,7 +189,7 @@ def _ve(precond_arguments: Arguments) -> Fields:
     }
 
 
-def _iddpm(precond_arguments: Arguments) -> Fields:
+def _iddpm_fields(precond_arguments: Arguments) -> Fields:
     """Return Table 1, column iDDPM: the noise z in the first half of the channels. The time input is the
     index of the nearest level of the file's table ``u``, from the highest down to 0.
     """
@@ -209,10 +209,10 @@ def _iddpm(precond_arguments: Arguments) -> Fields:
 
 
 PRECONDITIONINGS: dict[str, Callable[[Arguments], Fields]] = {
-    "EDMPrecond": _edm,
-    "VPPrecond": _vp,
-    "VEPrecond": _ve,
-    "iDDPMPrecond": _iddpm,
+    "EDMPrecond": _edm_fields,
+    "VPPrecond": _vp_fields,
+    "VEPrecond": _ve_fields,
+    "iDDPMPrecond": _iddpm_fields,
 }
 
 
