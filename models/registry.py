@@ -69,7 +69,7 @@ def make_model(spec: str, **params: Any) -> Denoiser:
 
     Args:
         spec: a built-in name (:func:`model_names`); a name given to :func:`use_model`, whose model takes
-            the options of guidance only, and ignores others; ``path/to/file.py:factory`` for a model of your
+            the options of guidance only; ``path/to/file.py:factory`` for a model of your
             own (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for a loader of
             this package, such as ``perturbed:NAME``, or of an installed one
             (:mod:`samplerbench.models.loaders`).
@@ -86,6 +86,11 @@ def make_model(spec: str, **params: Any) -> Denoiser:
     """
     options = {name: params.pop(name) for name in GUIDANCE if name in params}
     if spec in _SESSION:
+        if params:
+            raise ValueError(
+                f"model {spec} is an object of this session, and takes no {', '.join(params)}; "
+                "make the object with it"
+            )
         return guided(_SESSION[spec], **options)
     model = _built_in(spec, params) if spec in _FACTORIES else _loaded(spec, params)
     return guided(model, **options)

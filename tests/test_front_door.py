@@ -307,6 +307,12 @@ def test_frechet_distance__says_what_is_wrong(side, said):
         samplerbench.frechet_distance([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]], [0.0, 0.0], np.eye(2))
 
 
+def test_make_model__an_object_takes_no_options():
+    model_registry.use_model("mine", from_function(lambda x, sigma: x, event=(2,)))
+    with pytest.raises(ValueError, match="model mine .* takes no factor"):
+        samplerbench.make_model("mine", factor=2)
+
+
 def test_from_function__what_a_function_uses_is_part_of_what_it_is():
     def scaled(factor, sigma_max=80.0):
         return from_function(
