@@ -309,7 +309,7 @@ def test_frechet_distance__says_what_is_wrong(side, said):
 
 def test_make_model__an_object_takes_no_options():
     model_registry.use_model("mine", from_function(lambda x, sigma: x, event=(2,)))
-    with pytest.raises(ValueError, match="model mine .* takes no factor"):
+    with pytest.raises(ValueError, match=r"model mine .* takes no factor"):
         samplerbench.make_model("mine", factor=2)
 
 
