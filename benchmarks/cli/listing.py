@@ -15,7 +15,7 @@ from ...results.quantities import columns
 from ...samplers import Grid, karras
 from ...samplers.peers import available
 from ...samplers.schedules import SCHEDULES
-from ..conformance.measured import nfe_per_step, shipped
+from ..conformance.measured import nfe_per_step, shipped_entries
 from ..metrics import metrics
 from ..planning.authors import usage_of
 from ..planning.schedules import options_of
@@ -29,7 +29,7 @@ LONGEST_PROFILE = 1000
 
 def list_samplers() -> list[Row]:
     """Return every registered sampler with its declarations, measured orders and author's schedules."""
-    return [_sampler_row(name, shipped().get(name, {})) for name in samplers.names()]
+    return [_sampler_row(name, shipped_entries().get(name, {})) for name in samplers.names()]
 
 
 def _sampler_row(name: str, entry: Mapping[str, Any]) -> Row:

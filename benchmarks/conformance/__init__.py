@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ...samplers import Sampler, karras, make, non_default
-from .check import Check, Conformance, guarded, print_conformance, raised
+from .check import Check, Conformance, checks_or_failure, exception_in_words, print_conformance
 from .consistency import (
     check_algebra,
     check_finite,
@@ -59,17 +59,17 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
     subject: Any = make(sampler) if isinstance(sampler, (str, Mapping)) else sampler
     began = time.perf_counter()
     with _one_thread():
-        checks = _runs(subject) or [
+        checks = _check_can_run(subject) or [
             check
-            for name, run in _plan(subject, fast).items()
-            for check in guarded(name, partial(run, subject))
+            for name, run in _checks_by_name(subject, fast).items()
+            for check in checks_or_failure(name, partial(run, subject))
         ]
     why, params = diagnose(subject, checks), non_default(subject)
     seconds = time.perf_counter() - began
     return Conformance(subject.name, params, subject.order, checks, seconds, why)
 
 
-def _runs(sampler: Sampler) -> list[Check]:
+def _check_can_run(sampler: Sampler) -> list[Check]:
     """Return one failed check for a sampler that cannot take three steps to 0 or sigma_min."""
     reasons = []
     for to_zero in (True, False):
@@ -78,7 +78,7 @@ def _runs(sampler: Sampler) -> list[Check]:
         try:
             sampler.sample(AnisotropicGaussian(), latents * grid.sigma[0], grid, noise)
         except Exception as error:
-            reasons.append(raised(error))
+            reasons.append(exception_in_words(error))
     return [Check("runs", False, reasons[0])] if len(reasons) == 2 else []
 
 
@@ -93,7 +93,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _plan(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
+def _checks_by_name(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
     accuracy: dict[str, Callable[[Any], Iterable[Check]]]
     if sampler.adaptive:
         accuracy = {"tolerance": check_tolerance}

@@ -43,14 +43,14 @@ def entry_of(result: Conformance) -> Entry:
     return {
         "order": result.order,
         "measured": span(slopes) if slopes and result.order is not None else None,
-        "weak": rounded(min(weak)) if weak else None,
-        "strong": rounded(strong),
-        "nfe_per_step": per_step(counted[FEW], counted[MANY]) if known else None,
+        "weak": rounded_order(min(weak)) if weak else None,
+        "strong": rounded_order(strong),
+        "nfe_per_step": cost_per_step(counted[FEW], counted[MANY]) if known else None,
         "passed": result.passed,
     }
 
 
-def rounded(order: float | None) -> float | None:
+def rounded_order(order: float | None) -> float | None:
     """Return an order to two digits; None where there is none or it is no number."""
     return None if order is None or order != order else round(order, 2)
 
@@ -60,10 +60,10 @@ def nfe_per_step(sampler: Sampler) -> float | None:
     if sampler.adaptive:
         return None
     few, many = (sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY))
-    return None if few is None or many is None else per_step(few, many)
+    return None if few is None or many is None else cost_per_step(few, many)
 
 
-def per_step(few: float, many: float) -> float:
+def cost_per_step(few: float, many: float) -> float:
     """Return the cost of one more step, from the costs of 3 and 10."""
     return round((many - few) / (MANY - FEW), 3)
 
@@ -75,6 +75,6 @@ def write_measured(path: Path, entries: Mapping[str, Entry]) -> None:
 
 
 @cache
-def shipped() -> dict[str, Entry]:
+def shipped_entries() -> dict[str, Entry]:
     """Return the entries that the package ships; none where the file is missing."""
     return json.loads(SHIPPED.read_text(encoding="utf-8")) if SHIPPED.is_file() else {}

@@ -23,7 +23,7 @@ from ...samplers import (
     uniform_lambda,
 )
 from ..sampling.shard import unseeded_draws
-from .check import Check, guarded
+from .check import Check, checks_or_failure
 from .problems import Rational, Recorder, noise_for, same
 
 GRID = karras(5, 0.02, 10.0)
@@ -44,7 +44,9 @@ def check_purity(sampler: Sampler) -> list[Check]:
     return [
         check
         for name, promise in promises.items()
-        for check in guarded(name, lambda name=name, holds=promise: [Check(name, *holds(sampler))])
+        for check in checks_or_failure(
+            name, lambda name=name, holds=promise: [Check(name, *holds(sampler))]
+        )
     ]
 
 

@@ -26,16 +26,27 @@ from .judging import (
     check_denoises,
     check_pythagoras,
     check_readings,
-    error_of,
+    has_small_defect,
     is_better,
-    obeys,
-    usable,
+    median_log_error,
+    usable_readings,
 )
-from .maps import check_along, check_map, check_renoised, moves, variance_of
-from .observations import broken_outputs, check_labels, check_noise, check_time, what_is_seen
-from .readings import alternatives, readings_of_images, readings_of_network, readings_scaled
+from .maps import check_map, check_one_path, check_renoised, measure_movement, variance_of
+from .observations import (
+    check_labels,
+    check_noise,
+    check_time,
+    noise_and_defect_in_words,
+    why_outputs_are_broken,
+)
+from .readings import (
+    alternative_specifications,
+    readings_of_images,
+    readings_of_network,
+    readings_of_scale,
+)
 from .samples import candidate
-from .user_models import native_of, readings_of_time, readings_of_user_model
+from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 
 def cost_of(of: Candidate, *, own: bool) -> float:
@@ -43,7 +54,7 @@ def cost_of(of: Candidate, *, own: bool) -> float:
     if own:
         worst = float(abs(of.fit.defect).max())
         return worst if math.isfinite(worst) else math.inf
-    return error_of(of.fit)
+    return median_log_error(of.fit)
 
 
 def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) -> Check:
@@ -52,11 +63,11 @@ def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) ->
     alike = [
         other.settings
         for other in others
-        if (is_map or obeys(other.fit) if own else not is_better(best, other))
+        if (is_map or has_small_defect(other.fit) if own else not is_better(best, other))
     ]
     rest = ", ".join(other.settings for other in others)
     say = f"say which behind the path, as in PATH?{best.settings}"
-    if not is_map and not (obeys(best.fit, LARGE) if own else best.passes):
+    if not is_map and not (has_small_defect(best.fit, LARGE) if own else best.passes):
         detail = (
             f"none of the {len(others) + 1} answers is right ({best.settings} is the nearest); {say}, "
             "with what differs from it"
@@ -155,7 +166,7 @@ def check_checkpoint(
     own = chosen.teacher() if built is not None else None
     if best.model.kind == "map" and teacher is None and own is not None:
         teacher = model_of(own)
-    changed = [(name, partial(model_of, of)) for name, of in alternatives(chosen)]
+    changed = [(name, partial(model_of, of)) for name, of in alternative_specifications(chosen)]
     results, tried = _checks(best, changed, teacher, own=images is None, device=device)
     tried = [*((other, best) for other in others), *tried]
     answers = answers if verdict_of(checks + results) == "passed" else {}
@@ -205,7 +216,7 @@ def check_denoiser(
         )
         note = (Check("Pythagoras", None, detail),) if behaviour.passed else ()
         return Checked(None, {}, (*note, behaviour), None, 0, source="")
-    stated = candidate("", native_of(model), images, labels, samples, device)
+    stated = candidate("", adapter_of(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
     checks, tried = _checks(stated, changed, teacher, own=images is None, device=device)
     return _checked(stated, checks, tried, images)
@@ -232,12 +243,12 @@ def _checks(
         is_native = isinstance(model, NativeDenoiser)
         readings = [*changed, *readings_of_images(model, best.clean)]
         readings += readings_of_network(model) if is_native else ()
-        readings += readings_scaled(best) if fits else ()
+        readings += readings_of_scale(best) if fits else ()
         readings += readings_of_time(best) if fits else ()
         better = better_readings(best, readings)
         tried = better.tried
-        broken = broken_outputs(best) if fits else behaviour.said
-        observation = what_is_seen(best) if fits else ""
+        broken = why_outputs_are_broken(best) if fits else behaviour.said
+        observation = noise_and_defect_in_words(best) if fits else ""
         checks.append(check_readings(best, better, broken, observation))
         if fits:
             checks += [check_denoises(best), check_pythagoras(best, own=False)]
@@ -262,15 +273,15 @@ def _paths(
     """Check consistency, by images against other readings and along a denoiser's paths."""
     std = variance_of(best.clean) ** 0.5
     if images:
-        stated = moves(best.model, best.clean, best.labels, std)
+        stated = measure_movement(best.model, best.clean, best.labels, std)
         others = {
-            name: moves(model, best.clean, best.labels, std)
-            for name, model in usable(changed)
+            name: measure_movement(model, best.clean, best.labels, std)
+            for name, model in usable_readings(changed)
             if all(check.passed for check in check_map(model, best.clean, best.labels))
         }
         yield check_renoised(stated, others)
     if teacher is not None:
-        yield check_along(best.model, teacher, best.clean, best.labels, std)
+        yield check_one_path(best.model, teacher, best.clean, best.labels, std)
 
 
 def check_behaviour(model: Denoiser, device: str) -> Check:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
-from .fit import Check, Fit, fit, levels_of
+from .fit import Check, Fit, levels_for_check, measure_fit
 from .maps import check_map, looks_like_a_map, variance_of
 
 SURE = 3.0
@@ -69,15 +69,15 @@ class Candidate:
     @property
     def passes(self) -> bool:
         """Return True if the reading may be right, of a network that is trained little."""
-        return self.share <= POOR and obeys(self.fit, LARGE)
+        return self.share <= POOR and has_small_defect(self.fit, LARGE)
 
     @property
     def is_right(self) -> bool:
         """Return True if the reading is right, which a wrong one is not by chance."""
-        return self.share <= POOR and obeys(self.fit)
+        return self.share <= POOR and has_small_defect(self.fit)
 
 
-def judge(
+def fit_candidate(
     settings: str,
     model: Denoiser,
     clean: Tensor,
@@ -85,10 +85,10 @@ def judge(
     at: NDArray[np.float64] | None = None,
 ) -> Candidate:
     """Fit a reading, by default at the model's levels; one whose network fails fits nowhere."""
-    levels = levels_of(model, clean) if at is None else at
+    levels = levels_for_check(model, clean) if at is None else at
     try:
         with np.errstate(all="ignore"):  # times that a process does not have
-            result = fit(model, clean, labels, levels)
+            result = measure_fit(model, clean, labels, levels)
     except torch.OutOfMemoryError:
         raise
     except Exception:  # a user's network, which may raise anything when it is called otherwise
@@ -97,7 +97,7 @@ def judge(
     return Candidate(settings, model, result, clean, labels)
 
 
-def obeys(of: Fit, slack: float = SLACK) -> bool:
+def has_small_defect(of: Fit, slack: float = SLACK) -> bool:
     """Return True if the defect is within ``slack``, and chance, at every level."""
     return bool((abs(of.defect) <= slack + SURE * of.defect_se).all())
 
@@ -108,7 +108,7 @@ def is_better(first: Candidate, other: Candidate) -> bool:
     return excess > max(SURE * se, ALIKE)
 
 
-class Better(NamedTuple):
+class BetterReadings(NamedTuple):
     """Readings that fit better, best first, and all tried, each with the stated one."""
 
     passing: list[Candidate]
@@ -116,27 +116,32 @@ class Better(NamedTuple):
     tried: list[Compared]
 
 
-def better_readings(stated: Candidate, readings: Readings) -> Better:
+def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
     """Try readings on a few samples at every second level, and the best of them on all."""
     few, labels = stated.few
     at = stated.fit.levels
-    rough = judge("", stated.model, few, labels, at[::2])
-    tried = [judge(name, model, few, labels, at[::2]) for name, model in usable(readings)]
+    rough = fit_candidate("", stated.model, few, labels, at[::2])
+    tried = [
+        fit_candidate(name, model, few, labels, at[::2])
+        for name, model in usable_readings(readings)
+    ]
     gains = {id(reading): rough.fit.excess(reading.fit)[0] for reading in tried}
     hopeful = [reading for reading in tried if gains[id(reading)] > -ALIKE]
     hopeful.sort(key=lambda reading: -gains[id(reading)])
     # of those that pass on a few, the best first
     hopeful.sort(key=lambda reading: not reading.is_right)
-    full = [judge(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful[:MOST]]
+    full = [
+        fit_candidate(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful[:MOST]
+    ]
     compared = [(reading, rough) for reading in tried if reading not in hopeful[:MOST]]
     compared += [(reading, stated) for reading in full]
     better = [reading for reading in full if is_better(reading, stated)]
-    better.sort(key=lambda reading: error_of(reading.fit))
+    better.sort(key=lambda reading: median_log_error(reading.fit))
     right = [c for c in better if c.is_right]
-    return Better(right, [c for c in better if c not in right], compared)
+    return BetterReadings(right, [c for c in better if c not in right], compared)
 
 
-def usable(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
+def usable_readings(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
     """Yield the readings that can be made of this network."""
     for settings, maker in readings:
         try:
@@ -146,13 +151,15 @@ def usable(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
         yield settings, model
 
 
-def error_of(of: Fit) -> float:
+def median_log_error(of: Fit) -> float:
     """Return the median over levels of the logarithm of the error; infinite where one is not finite."""
     error = of.errors.mean(1)
     return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
 
 
-def check_readings(stated: Candidate, better: Better, broken: str, observation: str) -> Check:
+def check_readings(
+    stated: Candidate, better: BetterReadings, broken: str, observation: str
+) -> Check:
     """Name the reading that fits better, if it passes by itself, or what is ``broken`` or seen."""
     passed: bool | None = False
     count = len(better.tried)
@@ -204,7 +211,7 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
     at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"
     detail = f"the defect is {at} at most, and 0 for a posterior mean"
     has_time = isinstance(of.model, NativeDenoiser)  # which check_time looks at
-    if obeys(result):
+    if has_small_defect(result):
         passed = True
     elif (
         not own
@@ -218,11 +225,11 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
                 "another sample; it is a few-step map: say kind=map"
             ),
         )
-    elif obeys(result, LARGE) and (has_time or of.share < LINEAR):
+    elif has_small_defect(result, LARGE) and (has_time or of.share < LINEAR):
         passed, detail = True, f"{detail}; more than {SLACK:g}, so it is trained little"
     elif own:
         detail += ": the map is wrong, or the network is trained little and makes no data"
-    elif obeys(result, LARGE):
+    elif has_small_defect(result, LARGE):
         detail += (
             ", and the error is that of a multiple of the noisy sample: the network is trained "
             "hardly at all, or its map is wrong"

@@ -16,7 +16,7 @@ from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS
 from ...scoring.real_files import SUFFIXES, open_arrays, read_array, read_folder
 from .fit import SEED, Check, Fit
-from .judging import Candidate, judge
+from .judging import Candidate, fit_candidate
 
 
 def read_images(
@@ -130,9 +130,9 @@ def candidate(
     """Fit a reading on clean images, or where there are none on samples of its own."""
     if images is not None:
         clean = images.to(device, model.dtype)
-        return judge(settings, model, clean, classes_of(model, labels, device))
+        return fit_candidate(settings, model, clean, classes_of(model, labels, device))
     try:
-        return judge(settings, model, *own_samples(model, samples, device))
+        return fit_candidate(settings, model, *own_samples(model, samples, device))
     except torch.OutOfMemoryError:
         raise
     except Exception:  # a network that cannot be called; what it says, check_behaviour says
