@@ -28,7 +28,14 @@ from .consistency import (
 from .diagnosis import diagnose
 from .moments import check_moments, check_noise
 from .order import check_order, check_strong, check_tolerance, rms, slope
-from .problems import INTERIOR, AnisotropicGaussian, Rational, ThreeModes, noise_for, uneven_grid
+from .problems import (
+    INTERIOR,
+    AnisotropicGaussian,
+    Rational,
+    ThreeModes,
+    noise_and_latents,
+    uneven_grid,
+)
 from .purity import check_batch, check_purity
 
 __all__ = [
@@ -74,7 +81,7 @@ def _check_can_run(sampler: Sampler) -> list[Check]:
     reasons = []
     for to_zero in (True, False):
         grid = karras(3, 0.02, 10.0, to_zero=to_zero)
-        noise, latents = noise_for(sampler, torch.arange(4), (3,))
+        noise, latents = noise_and_latents(sampler, torch.arange(4), (3,))
         try:
             sampler.sample(AnisotropicGaussian(), latents * grid.sigma[0], grid, noise)
         except Exception as error:

@@ -21,7 +21,7 @@ from ...samplers import (
     non_default,
 )
 from .check import Check, exception_in_words
-from .problems import GRIDS, AnisotropicGaussian, Rational, Recorder, noise_for
+from .problems import GRIDS, AnisotropicGaussian, Rational, Recorder, noise_and_latents
 
 COUNTED = (1, 2, 3, 10)
 BATCH = 2
@@ -34,7 +34,7 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
     data, wrong, levels = [], [], []
     for to_zero, n in ((to_zero, n) for to_zero in (True, False) for n in COUNTED):
         grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), Recorder(Rational())
-        noise, x = noise_for(sampler, torch.arange(BATCH), (3,))
+        noise, x = noise_and_latents(sampler, torch.arange(BATCH), (3,))
         sampler.sample(recorder, x * grid.sigma[0], grid, noise)
         calls, counted, declared = recorder.log.calls, recorder.log.rows / BATCH, sampler.nfe(grid)
         row = {"steps": n, "to_zero": to_zero, "declared": declared, "counted": counted}
@@ -60,7 +60,7 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
 def _draw_samples(
     sampler: Sampler, denoise: Any, grid: Grid, around: Tensor | float = 0.0
 ) -> Tensor:
-    noise, latents = noise_for(sampler, torch.arange(4), (3,))
+    noise, latents = noise_and_latents(sampler, torch.arange(4), (3,))
     return sampler.sample(denoise, latents * grid.sigma[0] + around, grid, noise)
 
 
@@ -86,7 +86,7 @@ def check_finite(sampler: Sampler) -> Iterator[Check]:
 
 def _fault_of_run(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
     """Return the fault of the end of a run; "" if there is none."""
-    noise, latents = noise_for(sampler, torch.arange(4), (3,), dtype)
+    noise, latents = noise_and_latents(sampler, torch.arange(4), (3,), dtype)
     x = latents * grid.sigma[0]
     try:
         end = sampler.sample(AnisotropicGaussian(), x, grid, noise)

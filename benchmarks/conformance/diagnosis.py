@@ -17,13 +17,13 @@ AGREE = 0.35
 
 
 def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
-    """Return why a sampler fails or converges too slowly: a sentence for each known pattern."""
+    """Return the likely causes of failures or of slow convergence, a sentence for each known pattern."""
     by_name = {check.name: check for check in checks}
     return [sentence for rule in RULES if (sentence := rule(sampler, by_name))]
 
 
 def _diagnose_step_ratio(sampler: Sampler, checks: ChecksByName) -> str:
-    """Detect orders that are right where all steps are equal, and wrong where they are not."""
+    """Return the diagnosis of orders that are right where all steps are equal, and wrong where they are not, or ""."""
     slopes, low = _slopes_by_pair(checks), _pairs_below_order(sampler, checks)
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
     wrong_on_karras = low and low <= karras and even and (ThreeModes.name, "karras") in low
@@ -47,7 +47,7 @@ def _diagnose_step_ratio(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_nonlinearity(sampler: Sampler, checks: ChecksByName) -> str:
-    """Detect orders that are right on the Gaussian and wrong on the mixture."""
+    """Return the diagnosis of orders that are right on the Gaussian and wrong on the mixture, or ""."""
     slopes, low = _slopes_by_pair(checks), _pairs_below_order(sampler, checks)
     linear, curved = (
         {key for key in slopes if key[0] == problem.name}
@@ -63,7 +63,7 @@ def _diagnose_nonlinearity(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
-    """Detect another order than the declared one on all pairs of problem and grid."""
+    """Return the diagnosis of another order than the declared one on all pairs of problem and grid, or ""."""
     slopes = _slopes_by_pair(checks)
     check = checks.get("order")
     if check is None or check.passed or not slopes or sampler.order is None:
@@ -89,7 +89,7 @@ def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_history(sampler: Sampler, checks: ChecksByName) -> str:
-    """Detect a single step that is right in a run that is not."""
+    """Return the diagnosis of a single step that is right in a run that is not, or ""."""
     local = checks.get("local order")
     right_alone = local is not None and local.passed and local.asserted
     if not (right_alone and getattr(sampler, "history", 0)):
@@ -101,7 +101,7 @@ def _diagnose_history(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_start(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Detect orders that are right from exact states and wrong after its own start."""
+    """Return the diagnosis of orders that are right from exact states and wrong after its own start, or ""."""
     order, shipped = checks.get("order"), checks.get("order as shipped")
     if order is None or shipped is None or not order.passed or shipped.passed:
         return ""
@@ -113,7 +113,7 @@ def _diagnose_start(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG
 
 
 def _diagnose_end_at_zero(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Detect failures only where the grid ends at 0."""
+    """Return the diagnosis of failures only where the grid ends at 0, or ""."""
     failed, point, order = (
         _faults_of_check(checks, "finite"),
         checks.get("to zero"),
@@ -130,7 +130,7 @@ def _diagnose_end_at_zero(sampler: Sampler, checks: ChecksByName) -> str:  # noq
 
 
 def _diagnose_short_grids(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Detect failures only on one or two steps, or only in one precision."""
+    """Return the diagnosis of failures only on one or two steps, or only in one precision, or ""."""
     failed = _faults_of_check(checks, "finite")
     if not failed or all(entry["to_zero"] for entry in failed):
         return ""
@@ -148,7 +148,7 @@ def _diagnose_short_grids(sampler: Sampler, checks: ChecksByName) -> str:  # noq
 
 
 def _diagnose_row_sums(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Name the kind of rows whose weights do not sum to 1."""
+    """Return the diagnosis of rows whose weights do not sum to 1, or ""."""
     wrong = _faults_of_check(checks, "algebra")
     if not wrong:
         return ""
@@ -163,7 +163,7 @@ def _diagnose_row_sums(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: 
 
 
 def _diagnose_moments(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Detect a right mean with a wrong covariance, or a wrong mean."""
+    """Return the diagnosis of a right mean with a wrong covariance, or a wrong mean, or ""."""
     moments = checks.get("moments")
     if moments is None or not moments.data or moments.passed:
         return ""
@@ -181,7 +181,7 @@ def _diagnose_moments(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: A
 
 
 def _diagnose_undeclared_noise(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Detect noise of a sampler that declares none."""
+    """Return the diagnosis of noise of a sampler that declares none, or ""."""
     runs = checks.get("runs")
     if runs is not None and "stochastic = False asked for noise" in runs.detail:
         return "it draws noise: declare stochastic = True"
@@ -189,12 +189,20 @@ def _diagnose_undeclared_noise(sampler: Sampler, checks: ChecksByName) -> str:  
 
 
 RULES: tuple[Callable[[Any, ChecksByName], str], ...] = (
-    _diagnose_undeclared_noise, _diagnose_step_ratio, _diagnose_nonlinearity, _diagnose_wrong_order, _diagnose_start, _diagnose_end_at_zero, _diagnose_short_grids, _diagnose_row_sums, _diagnose_moments,
-)  # fmt: skip
+    _diagnose_undeclared_noise,
+    _diagnose_step_ratio,
+    _diagnose_nonlinearity,
+    _diagnose_wrong_order,
+    _diagnose_start,
+    _diagnose_end_at_zero,
+    _diagnose_short_grids,
+    _diagnose_row_sums,
+    _diagnose_moments,
+)
 
 
 def _faults_of_check(checks: ChecksByName, name: str) -> list[dict[str, Any]]:
-    """Return the single faults of a check that failed."""
+    """Return the faults that a failed check recorded; an empty list if it passed or did not run."""
     check = checks.get(name)
     if check is None or check.passed:
         return []
@@ -202,13 +210,13 @@ def _faults_of_check(checks: ChecksByName, name: str) -> list[dict[str, Any]]:
 
 
 def _slopes_by_pair(checks: ChecksByName) -> dict[tuple[str, str], float]:
-    """Return the slope from exact start values by (problem, grid)."""
+    """Return the measured order from exact start values by (problem, grid)."""
     table = checks["order"].data if "order" in checks else {}
     return {tuple(key.split("/")): entry["slope"] for key, entry in table.items()}  # type: ignore[misc]
 
 
 def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str, str]]:
-    """Return the pairs on which the slope is below the declared order."""
+    """Return the (problem, grid) pairs on which the measured order is below the declared one."""
     if sampler.order is None or not isinstance(sampler, GridSampler):
         return set()
     return {

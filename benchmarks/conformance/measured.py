@@ -12,7 +12,7 @@ from ...results.run_directory.files import write_text
 from ...samplers import Sampler, karras
 from ...samplers.spec import format_spec
 from .check import Conformance
-from .order import span
+from .order import range_in_words
 
 SHIPPED = Path(__file__).with_name("measured.json")
 FEW, MANY = 3, 10
@@ -42,7 +42,7 @@ def entry_of(result: Conformance) -> Entry:
     known = counted and grids[0]["declared"] is not None
     return {
         "order": result.order,
-        "measured": span(slopes) if slopes and result.order is not None else None,
+        "measured": range_in_words(slopes) if slopes and result.order is not None else None,
         "weak": rounded_order(min(weak)) if weak else None,
         "strong": rounded_order(strong),
         "nfe_per_step": cost_per_step(counted[FEW], counted[MANY]) if known else None,

@@ -33,7 +33,7 @@ from ...samplers.auto.probe import MOST
 from ...samplers.auto.search import CONFIRMED, FINALISTS, LATENTS_PER_AXIS
 from ...samplers.spec import canonical
 from ..sampling.counting import Meter
-from .cache import BEHAVIOUR, behaviour_of, read_arrays, remembered, write_arrays
+from .cache import BEHAVIOUR, behaviour_of, cached_result, read_arrays, write_arrays
 from .gits import SEARCH_IDS
 
 _VERSION = 3
@@ -91,7 +91,7 @@ class Pilot:
         n, start = min(len(grid), MOST_STEPS), grid.sigma[0]
         key = self._key | {"steps": n, "start": start, "to_zero": grid.to_zero}
         try:
-            entry = remembered(
+            entry = cached_result(
                 self.folder, "auto", key, lambda: self._search(sampler, n, start, grid.to_zero)
             )
         except _ProbeError as unseen:
@@ -138,7 +138,7 @@ class Pilot:
             spent += int(reference["evaluations"])
             if math.log(RESOLVED * float(reference["error"]) / look.spread) <= cost:
                 rows = reference["rows"]
-                ends = np.stack([_flat(run(rule, rows)) for rule in rules])
+                ends = np.stack([_rows_of_samples(run(rule, rows)) for rule in rules])
                 axes = principal_axes(look.image, len(rows) // LATENTS_PER_AXIS)
                 rules = [choose_rule(rules, ends, reference["ends"], axes, look.spread)]
         return {"rule": list(rules[0]), "evaluations": spent + meter.rows}
@@ -160,7 +160,7 @@ class Pilot:
         fresh = LATENTS[1] + np.arange(self._fresh)
         grid = karras(FINE, self.model.sigma_min, high, to_zero=to_zero)
         missed = look.missed(self._draw(meter, sampler, grid, look.rows), to_zero=to_zero)
-        ends = _flat(self._draw(meter, sampler, grid, fresh))
+        ends = _rows_of_samples(self._draw(meter, sampler, grid, fresh))
         good = np.isfinite(ends).all(1)
         error = np.exp(np.log(np.maximum(missed, np.finfo(float).tiny)).mean())
         reference = {"ends": ends[good], "rows": fresh[good], "error": np.asarray(error)}
@@ -233,20 +233,20 @@ class Pilot:
             "dtype": str(model.dtype),
             "seed": self.seed,
             "version": _VERSION,
-            "code": _code(),
+            "code": _code_digest(),
             BEHAVIOUR: behaviour_of(self.folder, model, self.device),
         }
 
 
 @cache
-def _code() -> str:
+def _code_digest() -> str:
     """Return a digest of the files that probe, forecast, search and choose."""
     paths = [*sorted(Path(auto.__file__).parent.glob("*.py")), Path(__file__)]
     files = (path.read_bytes() for path in paths)
     return hashlib.sha256(b"".join(files)).hexdigest()[:16]
 
 
-def _flat(ends: Tensor) -> NDArray[np.float64]:
+def _rows_of_samples(ends: Tensor) -> NDArray[np.float64]:
     """Return samples as rows."""
     return ends.flatten(1).double().cpu().numpy()
 

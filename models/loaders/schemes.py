@@ -20,8 +20,8 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .source_file import LoadedValue, digest_of, modules_of, short_path
-from .user_files import FileRecorder, FilesRead, module_file, reading
+from .source_file import LoadedValue, digest_of, files_of_modules, short_path
+from .user_files import FileRecorder, FilesRead, module_file, record_files
 
 HERE = "samplerbench itself"
 
@@ -52,7 +52,7 @@ class Scheme:
         Raises:
             ValueError: it raises, or ends the program.
         """
-        with reading() as recorder:
+        with record_files() as recorder:
             try:
                 value = self.load(rest, *args, **options)
             except (Exception, SystemExit) as error:
@@ -78,13 +78,15 @@ class Scheme:
         package = module.__name__.partition(".")[0]
         path = Path(module_file(package) or module_file(module.__name__) or os.devnull)
         root = path.parent if path.name == "__init__.py" else path
-        opened = frozenset(p for p in self.opened | set(recorder.opened) if is_data(p, root))
+        opened = frozenset(
+            p for p in self.opened | set(recorder.opened) if is_package_data(p, root)
+        )
         return FilesRead(
-            root.parent, frozenset(modules_of(module, package)) | opened | recorder.paths
+            root.parent, frozenset(files_of_modules(module, package)) | opened | recorder.paths
         )
 
 
-def is_data(path: str, root: Path) -> bool:
+def is_package_data(path: str, root: Path) -> bool:
     """Return True if a file is data of a package.
 
     Modules are found by their imports: each is opened once a process.
@@ -208,7 +210,7 @@ class Schemes:
         if key not in self._loaded:
             failed = f"{self._kind} scheme {point.name!r} of {origin} ({point.value})"
             try:
-                with reading() as recorder:
+                with record_files() as recorder:
                     load = point.load()
             except (Exception, SystemExit) as error:
                 what = f"{type(error).__name__}: {error}"

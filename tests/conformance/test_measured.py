@@ -18,7 +18,7 @@ def conformance(*checks: Check, order: int | None = 2) -> Conformance:
     [([2.004, 1.996], "2.00"), ([3.01, 2.97, 2.99], "2.97 to 3.01"), ([0.5], "0.50")],
 )
 def test_a_span_is_the_smallest_and_the_largest(slopes, text):
-    assert measured.span(slopes) == text
+    assert measured.range_in_words(slopes) == text
 
 
 def test_an_entry_of_a_deterministic_sampler():

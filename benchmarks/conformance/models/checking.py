@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ....models.adapters import NativeDenoiser, Network
-from ....models.checkpoints.mapping import Checkpoint, digest
+from ....models.checkpoints.mapping import Checkpoint, digest_of_value
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser
 from ...running.model_check import check_model, is_altered
@@ -45,11 +45,11 @@ from .readings import (
     readings_of_network,
     readings_of_scale,
 )
-from .samples import candidate
+from .samples import candidate_on_samples
 from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 
-def cost_of(of: Candidate, *, own: bool) -> float:
+def misfit_of(of: Candidate, *, own: bool) -> float:
     """Return what the best candidate has least of: the error, or on own samples the largest defect."""
     if own:
         worst = float(abs(of.fit.defect).max())
@@ -142,10 +142,10 @@ def check_checkpoint(
     Raises:
         ValueError: the images are of another shape than the model's, or no candidate can be called.
     """
-    networks = {digest(spec.network): network}
+    networks = {digest_of_value(spec.network): network}
 
     def model_of(of: Specification) -> Checkpoint:
-        key = digest((of if built else spec).network)
+        key = digest_of_value((of if built else spec).network)
         if built and key not in networks:
             networks[key] = built(of)
         model = Checkpoint(of, networks[key], spec.family, "")
@@ -155,11 +155,11 @@ def check_checkpoint(
     for answers, of in spec.candidates():
         if images is None or of.event == tuple(images.shape[1:]):
             settings = "&".join(f"{k}={v}" for k, v in answers.items())
-            fitted = candidate(settings, model_of(of), images, labels, samples, device)
+            fitted = candidate_on_samples(settings, model_of(of), images, labels, samples, device)
             options.append((answers, fitted))
     if images is not None and not options:
-        raise _other_shape(images, spec.event)
-    answers, best = min(options, key=lambda option: cost_of(option[1], own=images is None))
+        raise _shape_error(images, spec.event)
+    answers, best = min(options, key=lambda option: misfit_of(option[1], own=images is None))
     chosen = best.model.spec  # type: ignore[attr-defined]
     others = [c for _, c in options if c is not best]
     checks = [check_answers(best, others, own=images is None)] if others else []
@@ -167,18 +167,18 @@ def check_checkpoint(
     if best.model.kind == "map" and teacher is None and own is not None:
         teacher = model_of(own)
     changed = [(name, partial(model_of, of)) for name, of in alternative_specifications(chosen)]
-    results, tried = _checks(best, changed, teacher, own=images is None, device=device)
+    results, tried = _run_checks(best, changed, teacher, own=images is None, device=device)
     tried = [*((other, best) for other in others), *tried]
     answers = answers if verdict_of(checks + results) == "passed" else {}
-    return _checked(best, checks + results, tried, images, chosen, answers)
+    return _result_of_checks(best, checks + results, tried, images, chosen, answers)
 
 
-def _other_shape(images: Tensor, event: tuple[int, ...]) -> ValueError:
+def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
     shape = tuple(images.shape[1:])
     return ValueError(f"the images are of shape {shape}, but the model's are {event}")
 
 
-def _checked(
+def _result_of_checks(
     best: Candidate,
     checks: list[Check],
     tried: list[Compared],
@@ -188,7 +188,7 @@ def _checked(
 ) -> Checked:
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
-    rows = tuple(_as_rows([(best, best), *tried]))
+    rows = tuple(_rows_of_readings([(best, best), *tried]))
     return Checked(spec, answers or {}, tuple(checks), fitted, count, rows)
 
 
@@ -207,7 +207,7 @@ def check_denoiser(
         ValueError: the images are of another shape than the model's, or need labels.
     """
     if images is not None and tuple(images.shape[1:]) != model.event:
-        raise _other_shape(images, model.event)
+        raise _shape_error(images, model.event)
     behaviour = check_behaviour(model, device)
     if not behaviour.passed or is_altered(model):
         detail = (
@@ -216,13 +216,13 @@ def check_denoiser(
         )
         note = (Check("Pythagoras", None, detail),) if behaviour.passed else ()
         return Checked(None, {}, (*note, behaviour), None, 0, source="")
-    stated = candidate("", adapter_of(model), images, labels, samples, device)
+    stated = candidate_on_samples("", adapter_of(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
-    checks, tried = _checks(stated, changed, teacher, own=images is None, device=device)
-    return _checked(stated, checks, tried, images)
+    checks, tried = _run_checks(stated, changed, teacher, own=images is None, device=device)
+    return _result_of_checks(stated, checks, tried, images)
 
 
-def _checks(
+def _run_checks(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
     """Return the checks of one reading, and the other readings that were tried on images."""
@@ -234,7 +234,7 @@ def _checks(
     tried: list[Compared] = []
     if model.kind == "map":
         checks += check_map(model, best.clean, best.labels)
-        checks += _paths(best, changed, teacher, images=not own)
+        checks += _check_paths(best, changed, teacher, images=not own)
         if own and teacher is None:
             checks.append(NOT_COMPARED)
     elif own:
@@ -267,7 +267,7 @@ NOT_COMPARED = Check(
 )
 
 
-def _paths(
+def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
     """Check consistency, by images against other readings and along a denoiser's paths."""
@@ -294,7 +294,7 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
     return Check("behaviour", True, detail)
 
 
-def _as_rows(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
+def _rows_of_readings(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
     for reading, stated in compared:
         excess, se = reading.fit.excess(stated.fit)
         yield {

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ....models.adapters import NativeDenoiser
-from ....models.checkpoints.programs import trainings
+from ....models.checkpoints.programs import training_answers
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser, Wrapper
 from .judging import Candidate, Readings
@@ -98,7 +98,7 @@ def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
 
 def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
     """Yield readings of a user's ``model(x, sigma)``, a network of E[x0 | x] at levels, as a raw one."""
-    for training, changes in trainings().items():
+    for training, changes in training_answers().items():
         if training != "denoiser":
             yield f"training={training}", replace(spec, **{**changes, "sigma_min": spec.sigma_min})
 

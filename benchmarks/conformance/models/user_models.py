@@ -18,7 +18,7 @@ from ....models.checkpoints.mapping import Checkpoint
 from ....models.checkpoints.processes import PROCESSES
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser, Wrapper
-from ....models.loaders.python_file import Renamed
+from ....models.loaders.python_file import ForeignDenoiser
 from ....models.process import Discrete, Process
 from .judging import Candidate, Readings, fit_candidate
 from .observations import noisy_samples, record_network_call
@@ -171,7 +171,7 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
 
 def adapter_of(model: Denoiser) -> Denoiser:
     """Return the adapter that a Python file returned, of any other model itself."""
-    inner = model.inner if isinstance(model, Renamed) else model
+    inner = model.inner if isinstance(model, ForeignDenoiser) else model
     return inner if isinstance(inner, NativeDenoiser) else model
 
 
