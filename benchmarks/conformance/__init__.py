@@ -53,7 +53,7 @@ __all__ = [
 
 
 def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = False) -> Conformance:
-    """Check one sampler; one that raises has failed the check in which it did.
+    """Run all checks on one sampler; an exception counts as a failure of the check that it interrupts.
 
     Args:
         sampler: a sampler, or what :func:`~samplerbench.samplers.make` takes: its registry name, or
@@ -77,7 +77,7 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
 
 
 def _check_can_run(sampler: Sampler) -> list[Check]:
-    """Return one failed check for a sampler that cannot take three steps to 0 or sigma_min."""
+    """Return one failed check if a sampler can take three steps neither to 0 nor to sigma_min, else none."""
     reasons = []
     for to_zero in (True, False):
         grid = karras(3, 0.02, 10.0, to_zero=to_zero)
@@ -91,7 +91,7 @@ def _check_can_run(sampler: Sampler) -> list[Check]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Run torch on one thread: with more, tensors of thirty numbers lose up to a hundredfold."""
+    """Run torch on one thread in this context: more threads slow tensors of thirty numbers up to a hundredfold."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -32,13 +32,13 @@ class Check:
 
     @property
     def mark(self) -> Mark:
-        """Verdict in a word; a check that only measures has not passed anything."""
+        """Verdict in a word; "measured" for a passed check that asserts nothing."""
         return "FAIL" if not self.passed else "pass" if self.asserted else "measured"
 
 
 @dataclass(frozen=True, repr=False)
 class Conformance:
-    """Checks of one sampler, and what the pattern of failures says."""
+    """Checks of one sampler, and the likely causes of its failures."""
 
     sampler: str
     params: dict[str, Any]
@@ -54,7 +54,7 @@ class Conformance:
 
     @property
     def failures(self) -> list[Check]:
-        """The checks that failed."""
+        """Checks that failed."""
         return [check for check in self.checks if not check.passed]
 
     def __repr__(self) -> str:
@@ -73,7 +73,7 @@ class Conformance:
 
 
 def checks_or_failure(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
-    """Return the checks of ``run``; an exception is a failed check."""
+    """Return the checks that ``run`` makes, or one failed check called ``name`` if it raises."""
     try:
         return list(run())
     except Exception as error:
@@ -81,7 +81,7 @@ def checks_or_failure(name: str, run: Callable[[], Iterable[Check]]) -> list[Che
 
 
 def exception_in_words(error: BaseException) -> str:
-    """Return an exception in a sentence, with the line of the sampler that it comes from."""
+    """Return an exception in a sentence, with the line of the sampler's code that raised it."""
     trace = traceback.extract_tb(error.__traceback__)
     frames = [frame for frame in trace if _is_sampler_code(Path(frame.filename))]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
@@ -105,7 +105,7 @@ def _json_value(value: Any) -> Any:
 
 
 def print_conformance(result: Conformance, console: Console) -> None:
-    """Print a line a check, what the failures have in common, and measured errors against N."""
+    """Print one line for each check, the likely causes of failures, and a table of measured errors against N."""
     title = result.sampler + "".join(f" {key}={value}" for key, value in result.params.items())
     table = Table("check", "", "found", title=title, **TABLE)
     for check in result.checks:

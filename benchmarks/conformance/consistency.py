@@ -30,7 +30,7 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check rows and calls against ``nfe``, and levels, up to sqrt(2) times the grid's with noise."""
+    """Check counted evaluations against ``nfe``, and that levels stay in the grid's range (sqrt(2) times it with noise)."""
     data, wrong, levels = [], [], []
     for to_zero, n in ((to_zero, n) for to_zero in (True, False) for n in COUNTED):
         grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), Recorder(Rational())
@@ -85,7 +85,7 @@ def check_finite(sampler: Sampler) -> Iterator[Check]:
 
 
 def _fault_of_run(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
-    """Return the fault of the end of a run; "" if there is none."""
+    """Return the fault of a run's result (exception, shape, dtype, not finite) in words; "" if there is none."""
     noise, latents = noise_and_latents(sampler, torch.arange(4), (3,), dtype)
     x = latents * grid.sigma[0]
     try:
@@ -102,7 +102,7 @@ def _tensor_in_words(x: Tensor) -> str:
 
 
 def check_to_zero(sampler: Sampler) -> Iterator[Check]:
-    """Check that the end at sigma = 0 is the datum if there is only one: the last step is x <- d."""
+    """Check that a sampler ends at the only datum of a one-point data set: the last step to 0 is x <- d."""
     datum = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
     end = _draw_samples(sampler, lambda x, _: datum.expand_as(x).clone(), karras(6, *RANGE), datum)
     error = float((end - datum).abs().max())
@@ -164,7 +164,7 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_twin(sampler: Sampler) -> Iterator[Check]:
-    """Check that a sampler that declares it equals another gives the same samples."""
+    """Check that a sampler with ``same_as`` gives the same samples as the sampler named there."""
     if not sampler.same_as or non_default(sampler):
         return
     problem, grid = AnisotropicGaussian(), karras(10, *RANGE)

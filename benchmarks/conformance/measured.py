@@ -22,12 +22,12 @@ Entry = dict[str, Any]
 
 
 def label_of(result: Conformance) -> str:
-    """Return the sampler as the command line writes it."""
+    """Return the checked sampler's name and options as on the command line."""
     return format_spec({"name": result.sampler, **result.params})
 
 
 def entry_of(result: Conformance) -> Entry:
-    """Summarize a conformance run; None for what it did not measure.
+    """Summarize a conformance run as an entry of the file; None for values that were not measured.
 
     ``measured`` is the range of orders over problems and grids, as text; ``weak`` and ``strong``
     are orders of a stochastic sampler; ``nfe_per_step`` is counted between 3 and 10 steps.
@@ -51,7 +51,7 @@ def entry_of(result: Conformance) -> Entry:
 
 
 def rounded_order(order: float | None) -> float | None:
-    """Return an order to two digits; None where there is none or it is no number."""
+    """Return an order rounded to two digits; None for None or NaN."""
     return None if order is None or order != order else round(order, 2)
 
 
@@ -64,12 +64,12 @@ def nfe_per_step(sampler: Sampler) -> float | None:
 
 
 def cost_per_step(few: float, many: float) -> float:
-    """Return the cost of one more step, from the costs of 3 and 10."""
+    """Return the evaluations of one more step, from the evaluations of 3 and of 10 steps."""
     return round((many - few) / (MANY - FEW), 3)
 
 
 def write_measured(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Write the file, one sampler a line, so that a change of one is a change of a line."""
+    """Write the entries as JSON, one sampler a line, so that diffs stay small."""
     lines = (f"  {json.dumps(name)}: {json.dumps(entries[name])}" for name in sorted(entries))
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 

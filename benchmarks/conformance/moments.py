@@ -37,7 +37,7 @@ Units = Callable[[Iterable[Key]], dict[Key, dict[Hashable, float]]]
 
 
 def white_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return white noise: one normal for each step and number, for any interval."""
+    """Return the weights of white noise: one standard normal for each step and draw, for any interval."""
     return {key: {key[:2]: 1.0} for key in draws}
 
 
@@ -104,7 +104,7 @@ def exact_moments(
 
 
 def gaussian_for(sampler: Sampler) -> AnisotropicGaussian:
-    """Return the Gaussian: its denoiser, or its exact map for a sampler that is made for maps."""
+    """Return the Gaussian problem: its denoiser, or its exact map for samplers of few-step maps."""
     return GaussianMap() if sampler.for_maps else AnisotropicGaussian()
 
 
@@ -188,7 +188,7 @@ def check_noise(sampler: Sampler) -> list[Check]:
 
 
 def path_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return the noise of a Brownian path in 1 / sigma²: sums of increments."""
+    """Return the weights of draws from a Brownian path in 1 / sigma²: sums of its increments."""
     keys = list(draws)
     levels = sorted({level for key in keys for level in _interval_on_path(key) or ()}, reverse=True)
     return {
@@ -214,6 +214,6 @@ def overlapping_intervals(draws: Iterable[Key]) -> list[tuple[Interval, Interval
 
 
 def _interval_on_path(key: Key) -> Interval | None:
-    """Return the interval of a draw, if it is one that a path covers."""
+    """Return the interval of a draw if it falls to a positive level, else None."""
     span = key[2]
     return span if span and span[0] > span[1] > 0 else None

@@ -133,7 +133,7 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
 
 
 def _has_declared_order(slope: float, order: int, *, exactly: bool) -> bool:
-    """Return True if a measured slope is the declared order, or at least not below it."""
+    """Return True if a slope is not below the declared order; with ``exactly``, not above either."""
     return slope > order - MARGIN and (slope < order + MARGIN or not exactly)
 
 
@@ -149,7 +149,7 @@ def _prepare_truths(history: int) -> None:
 def _errors_and_slopes(
     sampler: Sampler, problem: ExactProblem, schedule: Callable[[int], Grid]
 ) -> dict[str, Any]:
-    """Return errors and slopes over the step counts, up to the first whose error is rounding."""
+    """Return errors and slopes over the step counts, up to the first error at rounding level."""
     errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
     for n in STEPS:
         error, local, shipped = _errors_on_grid(sampler, problem, schedule(n))
@@ -209,7 +209,7 @@ def rms(x: Tensor, truth: Tensor) -> float:
 
 
 def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
-    """Return minus the slope of log error against log N, over the last four above the floor."""
+    """Return minus the slope of log error against log N, over the last four errors above the floor."""
     pairs = zip(steps, errors, strict=True)
     points = [(math.log(n), -math.log(e)) for n, e in pairs if FLOOR < e < math.inf][-WINDOW:]
     if len(points) < 2:

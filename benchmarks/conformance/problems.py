@@ -25,13 +25,13 @@ SEED = 2024
 def noise_and_latents(
     sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Noise, Tensor]:
-    """Return the noise of samples ``ids`` (a refusal if the sampler declares none) and their latents."""
+    """Return the noise source of samples ``ids`` (one that refuses draws if none are declared) and their latents."""
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
 
 
 def is_identical(a: Tensor, b: Tensor) -> bool:
-    """Return True if two tensors are equal bit for bit; NaN equals NaN, which is another check's business."""
+    """Return True if two tensors have equal shapes and values; NaN equals NaN."""
     return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
@@ -247,7 +247,7 @@ class ThreeModes(ExactProblem):
 
 @cache
 def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
-    """Return the two problems, made once a process: all samplers share their truths."""
+    """Return the Gaussian and the mixture, made once a process so that their truths are shared."""
     return AnisotropicGaussian(), ThreeModes()
 
 

@@ -77,7 +77,7 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
 def search_key(
     model: Denoiser, cache: Path | None, device: str, seed: int, version: int
 ) -> dict[str, Any]:
-    """Return what a search on a model depends on, but for its options."""
+    """Return the cache key of a search on a model, without the search's options."""
     return {
         "model": model.name,
         "identity": model.identity,

@@ -247,7 +247,7 @@ def _code_digest() -> str:
 
 
 def _rows_of_samples(ends: Tensor) -> NDArray[np.float64]:
-    """Return samples as rows."""
+    """Return samples ``(n, *event)`` as rows ``(n, d)`` float64."""
     return ends.flatten(1).double().cpu().numpy()
 
 

@@ -80,7 +80,7 @@ class NativeLevels:
         return Grid((*levels, 0.0) if to_zero else (*levels[:-1], sigma_min))
 
     def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
-        """Return nothing: the schedule's name says it all."""
+        """Return an empty mapping: these levels add no columns."""
         return {}
 
 
@@ -97,7 +97,7 @@ def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> No
 
 
 def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
-    """Return a sentence if most levels of a grid drown the data; "" if not."""
+    """Return a warning if most levels of a grid drown the data; "" if not."""
     spread = data_spread_of(model)
     inner = [level for level in grid.sigma[1:] if level > 0]
     high = sum(level > DROWNED * spread for level in inner)

@@ -115,7 +115,7 @@ class Schedule:
         return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
 
     def suits(self, sampler: Sampler) -> bool:
-        """Return True if it can have levels for a sampler: tuned schedules need a tunable one."""
+        """Return True if this schedule can have levels for a sampler: tuned schedules need a tunable sampler."""
         return not self.needs_sampler or not tuned.why_untunable(sampler)
 
     def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:

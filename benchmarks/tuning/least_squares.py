@@ -96,7 +96,7 @@ class Runs:
 def _run_table(
     bound: Bound, steps: Steps, states: Sequence[Tensor], images: Sequence[Tensor]
 ) -> _Trajectory:
-    """Run a table from the last of the states on."""
+    """Run the remaining steps of a table from the last known state."""
     states, images = list(states), list(images)
     x = states[-1]
     for level, row in steps[len(states) - 1 :]:
@@ -141,7 +141,7 @@ class Fit:
 
 
 class _TimeUpError(Exception):
-    """The time is up."""
+    """Exception that ends a fit when its time is up."""
 
 
 def fit(
@@ -209,7 +209,7 @@ class _LinearModel:
     grams: Floats
 
     def step(self, damping: float, power: int) -> Floats:
-        """Return the numbers ``(p,)`` with the least mean, or nearer to 0 than these."""
+        """Return the step ``(p,)`` that makes the power mean smallest, shortened by ``damping``."""
         if not len(self.squares):
             return np.full(self.pulls.shape[1], np.nan)
         least = max(NEAREST**2 * float(np.median(self.squares)), np.finfo(float).tiny)

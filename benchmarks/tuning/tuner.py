@@ -32,7 +32,7 @@ class TuneTask:
         self._tuning(world)
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Tuned:
-        """Return the entry."""
+        """Tune the target, and return its entry of the file."""
         return self._tuning(world)(self.target, tell)
 
     def __reduce__(self) -> tuple[Callable[..., TuneTask], tuple[Any, ...]]:

@@ -174,7 +174,7 @@ class Checkpoint(NativeDenoiser):
 
 
 def _highest_finite_level(spec: Specification, process: Process) -> float:
-    """Return the highest finite level: of a table its last, else :data:`CAP`."""
+    """Return the highest finite level of a process: a table's last level, else :data:`CAP`."""
     if math.isfinite(spec.sigma_max):
         return spec.sigma_max
     levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]

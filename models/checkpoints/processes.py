@@ -56,7 +56,7 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
 
 
 def range_of_betas(betas: Sequence[float]) -> dict[str, Any]:
-    """Return ``sigma_min`` and ``sigma_max`` of the table of levels of these rates."""
+    """Return ``sigma_min`` and ``sigma_max`` of the levels that these betas give."""
     levels = Discrete.of_betas(np.asarray(betas)).levels
     return {"sigma_min": levels[0], "sigma_max": levels[-1]}
 

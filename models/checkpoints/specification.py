@@ -160,7 +160,7 @@ class Specification:
         return self.sources.get(name, FAMILY)
 
     def answered(self, question: str, answer: str, source: str) -> Specification:
-        """Return this with an open question answered.
+        """Return this specification with one open question answered.
 
         Raises:
             ValueError: there is no such question, or it has no such answer.
@@ -182,7 +182,7 @@ class Specification:
         return replace(self, **_typed_values(changes), sources=sources, open=remaining)
 
     def settled(self) -> Specification:
-        """Return this with the questions answered that have one possible answer in its family."""
+        """Return this specification with every question answered that has only one possible answer."""
         spec = self
         for question, answers in self.open.items():
             if len(answers) == 1:
@@ -190,7 +190,7 @@ class Specification:
         return spec
 
     def candidates(self) -> Iterator[tuple[dict[str, str], Specification]]:
-        """Yield all combinations of answers, and this with each; itself alone without open questions."""
+        """Yield each combination of answers with the specification that it gives; without open questions, this one."""
         for answers in product(*self.open.values()):
             chosen, by_question = self, dict(zip(self.open, answers, strict=True))
             for question, answer in by_question.items():
@@ -231,7 +231,7 @@ class Specification:
         return spec._of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:
-        """Return a map's network as the denoiser of its paths (MeanFlow's with intervals of length 0), or None."""
+        """Return the specification of a map's network as a denoiser (MeanFlow at intervals of length 0); None if it has none."""
         denoiser = replace(self, kind="denoiser")._of_kind("denoiser")
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 

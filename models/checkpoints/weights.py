@@ -92,7 +92,7 @@ def entry_by_name(
 
 
 def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say in a sentence which set of weights is taken, and how to take another; with one set, say nothing."""
+    """Return a sentence on which of several sets of weights is taken and how to choose another; an empty tuple for one set."""
     first, *others = sets
     if not others:
         return ()

@@ -66,7 +66,7 @@ class Scheme:
         return f"{self.called(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
     def called(self, rest: str) -> str:
-        """Return the spec without the folder of a path in it."""
+        """Return the spec ``name:rest`` without the folders of a path in ``rest``."""
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
     def _files(self, recorder: FileRecorder) -> FilesRead:
@@ -132,7 +132,7 @@ class Schemes:
         return registered
 
     def __contains__(self, spec: str) -> bool:
-        """Return True if there is such a scheme; of ``scheme:rest``, the part before the colon counts."""
+        """Return True if the scheme of ``scheme:rest`` is known."""
         name = spec.partition(":")[0]
         return self._built_in(name) is not None or name in self.installed()
 

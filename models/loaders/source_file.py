@@ -234,7 +234,7 @@ def _import_file(path: Path, makes: str) -> ModuleType:
 
 @contextlib.contextmanager
 def importing_from(folder: Path) -> Iterator[None]:
-    """Make modules in ``folder`` importable within, and read them as they are now.
+    """Make the modules of ``folder`` importable in this context, from their present files.
 
     Two models may have helpers of one name in two folders, and a helper may have been edited since
     it was last imported. Afterwards, other modules of such names in this process are restored.

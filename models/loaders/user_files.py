@@ -121,7 +121,7 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file that has changed since; "" for none.
+    """Return a clause on the first file whose hash differs from ``opened``; "" if none does.
 
     Args:
         folder: start of the names.

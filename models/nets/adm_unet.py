@@ -71,7 +71,7 @@ class Resample(nn.Module):
 
 
 def change_resolution(x: Tensor, change: Change) -> Tensor:
-    """Return ``x`` with each pixel as four, or four pixels as their mean."""
+    """Return ``x`` at twice the resolution (pixels repeated) or at half of it (pixels averaged)."""
     if change == "up":
         return F.interpolate(x, scale_factor=2, mode="nearest")
     return F.avg_pool2d(x, 2) if change == "down" else x

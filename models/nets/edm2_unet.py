@@ -18,7 +18,7 @@ EPS = 1e-4
 
 
 def normalise(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """Return ``x`` with a root mean square of one along ``dim``."""
+    """Return ``x`` scaled to a root mean square of one along ``dim``."""
     size = math.prod(x.shape[d] for d in ((dim,) if isinstance(dim, int) else dim))
     norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     return x / (EPS + norm / math.sqrt(size))

@@ -36,7 +36,7 @@ def rotation_angles(at: Tensor, down: Tensor, across: Tensor) -> Tensor:
 
 
 def rotate_pairs(first: Tensor, second: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotate pairs of numbers."""
+    """Return pairs of numbers ``(first, second)`` rotated by ``angle``."""
     cos, sin = angle.cos(), angle.sin()
     return first * cos - second * sin, second * cos + first * sin
 
@@ -44,7 +44,7 @@ def rotate_pairs(first: Tensor, second: Tensor, angle: Tensor) -> tuple[Tensor, 
 def global_attention(
     query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
 ) -> Tensor:
-    """Return attention of each place to all."""
+    """Return the attention of each place to all places."""
     q, k, v = (t.flatten(2, 3) for t in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, scale=scale).reshape(query.shape)
 

@@ -50,7 +50,7 @@ from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 
 def misfit_of(of: Candidate, *, own: bool) -> float:
-    """Return what the best candidate has least of: the error, or on own samples the largest defect."""
+    """Return the misfit of a candidate, smaller is better: its error, or on the model's own samples its largest defect."""
     if own:
         worst = float(abs(of.fit.defect).max())
         return worst if math.isfinite(worst) else math.inf
@@ -58,7 +58,7 @@ def misfit_of(of: Candidate, *, own: bool) -> float:
 
 
 def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) -> Check:
-    """Check that the best answer is better than every other, and right."""
+    """Check that the best answer to the open questions fits, and that no other answer fits as well."""
     is_map, passed = best.model.kind == "map", None if own else False
     alike = [
         other.settings
@@ -110,7 +110,7 @@ class Checked:
 
     @property
     def passed(self) -> bool:
-        """Return True if all is as it must be."""
+        """Return True if the verdict is "passed"."""
         return self.verdict == "passed"
 
 
@@ -125,7 +125,7 @@ def check_checkpoint(
     samples: int = 64,
     device: str = "cpu",
 ) -> Checked:
-    """Check a checkpoint, and answer what its file leaves open.
+    """Check a checkpoint, and find the answers to the open questions of its specification.
 
     Args:
         spec: what is known.
@@ -270,7 +270,7 @@ NOT_COMPARED = Check(
 def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Check consistency, by images against other readings and along a denoiser's paths."""
+    """Yield the checks of a few-step map's consistency: with images, and along the paths of a teacher."""
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = measure_movement(best.model, best.clean, best.labels, std)
@@ -285,7 +285,7 @@ def _check_paths(
 
 
 def check_behaviour(model: Denoiser, device: str) -> Check:
-    """Check rows alone and together, and both ends."""
+    """Check that outputs are finite at both ends of the levels, repeatable, and independent of other rows."""
     try:
         check_model(model, denoising=False, device=device)
     except ValueError as error:

@@ -68,12 +68,12 @@ class Candidate:
 
     @property
     def passes(self) -> bool:
-        """Return True if the reading may be right, of a network that is trained little."""
+        """Return True if the reading may be right, allowing for a poorly trained network."""
         return self.share <= POOR and has_small_defect(self.fit, LARGE)
 
     @property
     def is_right(self) -> bool:
-        """Return True if the reading is right, which a wrong one is not by chance."""
+        """Return True if the reading has a small error and a small defect, so that it is right."""
         return self.share <= POOR and has_small_defect(self.fit)
 
 
@@ -84,7 +84,7 @@ def fit_candidate(
     labels: Tensor | None,
     at: NDArray[np.float64] | None = None,
 ) -> Candidate:
-    """Fit a reading, by default at the model's levels; one whose network fails fits nowhere."""
+    """Return a reading with its fit to clean samples; the fit is NaN if the network raises."""
     levels = levels_for_check(model, clean) if at is None else at
     try:
         with np.errstate(all="ignore"):  # times that a process does not have
@@ -98,7 +98,7 @@ def fit_candidate(
 
 
 def has_small_defect(of: Fit, slack: float = SLACK) -> bool:
-    """Return True if the defect is within ``slack``, and chance, at every level."""
+    """Return True if the defect is at most ``slack``, plus sampling error, at every level."""
     return bool((abs(of.defect) <= slack + SURE * of.defect_se).all())
 
 
@@ -117,7 +117,7 @@ class BetterReadings(NamedTuple):
 
 
 def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
-    """Try readings on a few samples at every second level, and the best of them on all."""
+    """Return the readings that fit better than the stated one: tried on a few samples, the best on all."""
     few, labels = stated.few
     at = stated.fit.levels
     rough = fit_candidate("", stated.model, few, labels, at[::2])
@@ -142,7 +142,7 @@ def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
 
 
 def usable_readings(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
-    """Yield the readings that can be made of this network."""
+    """Yield the models of the readings, without those that this network cannot have."""
     for settings, maker in readings:
         try:
             model = maker()
@@ -160,7 +160,7 @@ def median_log_error(of: Fit) -> float:
 def check_readings(
     stated: Candidate, better: BetterReadings, broken: str, observation: str
 ) -> Check:
-    """Name the reading that fits better, if it passes by itself, or what is ``broken`` or seen."""
+    """Return the check for usual mistakes: it fails with the reading that fits better, or with what is broken."""
     passed: bool | None = False
     count = len(better.tried)
     if broken and (better.passing or better.failing or not stated.passes):
@@ -194,7 +194,7 @@ def check_readings(
 
 
 def check_denoises(of: Candidate) -> Check:
-    """Compare the error with the best multiple's of the noisy sample, by the median over levels."""
+    """Check that the error is not larger than the error of the best multiple of the noisy sample."""
     detail = (
         f"the error is {of.share:.2g} times that of the best multiple of the noisy sample (median)"
     )
@@ -205,7 +205,7 @@ def check_denoises(of: Candidate) -> Check:
 
 
 def check_pythagoras(of: Candidate, *, own: bool) -> Check:
-    """Compare the defect with 0; on the model's own samples nothing fails."""
+    """Check that the defect is about 0; on the model's own samples the check cannot fail."""
     result, passed = of.fit, None
     worst = int(abs(result.defect).argmax())
     at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"

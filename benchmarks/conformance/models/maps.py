@@ -41,7 +41,7 @@ TWICE = (1.4, 2.3)
 
 
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
-    """Return True if from high levels the error is twice the variance, of a mean at most once."""
+    """Return True if the error at high levels is about twice the data's variance; a posterior mean's is at most once."""
     variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
     return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())
@@ -105,7 +105,7 @@ def _check_distribution(
 
 
 def variance_of(x: Tensor) -> float:
-    """Return the variance of a number of a sample about its mean, averaged over all numbers."""
+    """Return the variance over samples, averaged over the numbers of a sample."""
     return float((x - x.mean(0)).double().square().mean())
 
 
@@ -142,7 +142,7 @@ class Movement(NamedTuple):
 
 @torch.no_grad()
 def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Movement:
-    """Return the rate of a map's outputs on clean samples ``(n, *event)``."""
+    """Measure how fast a map's outputs move where noise is put back on clean samples ``(n, *event)``."""
     z, ratio = noise_of(model, clean), math.exp(BY)
     low = max(model.sigma_min, NARROWEST * std) * ratio
     high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
@@ -181,7 +181,7 @@ def _standardised(x: Tensor) -> Tensor:
 
 
 def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
-    """Check that a map stands still, on average, where noise is put back."""
+    """Check that a map's outputs do not move, on average, where noise is put back."""
     text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "

@@ -66,7 +66,7 @@ def _row_of_better_label(errors: np.ndarray) -> int:
 
 
 def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
-    """Return squared errors of each sample, the mean over two levels, each over its square."""
+    """Return the squared error of each sample over sigma², averaged over two levels."""
     std, total = variance_of(clean) ** 0.5, np.zeros(len(clean))
     for start in range(0, len(clean), BATCH):
         rows = slice(start, start + BATCH)
@@ -90,7 +90,7 @@ DEAD = 1e-3
 
 @torch.no_grad()
 def why_outputs_are_broken(of: Candidate) -> str:
-    """Say what no reading can mend: outputs that are not finite, clamped or constant; "" if none are."""
+    """Return the reason why outputs are broken: not finite, clamped or constant; "" if they are not."""
     levels = of.fit.levels.tolist()
     outputs = [_outputs_at_level(of, level) for level in levels]
     bad = [s for s, y in zip(levels, outputs, strict=True) if not y.isfinite().all()]
@@ -108,7 +108,7 @@ def why_outputs_are_broken(of: Candidate) -> str:
 
 @torch.no_grad()
 def noise_and_defect_in_words(of: Candidate) -> str:
-    """Say what a map that no reading makes right leaves of the noise, and its defect."""
+    """Return the range of noise that is left in d, and the largest defect, in words."""
     shares = []
     for level in of.fit.levels.tolist():
         x, z = noisy_samples(of, level)
@@ -123,7 +123,7 @@ def noise_and_defect_in_words(of: Candidate) -> str:
 
 @torch.no_grad()
 def check_time(of: Candidate) -> Check:
-    """Check that a network in its own coordinates takes notice of its time."""
+    """Check that the output of a network in its own coordinates depends on its time."""
     model = of.model
     assert isinstance(model, NativeDenoiser)
     (output, x_t, high, own), (_, _, low, _) = (
@@ -138,7 +138,7 @@ def check_time(of: Candidate) -> Check:
 
 
 def noisy_samples(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
-    """Return the clean samples at a level, and their noise."""
+    """Return the noisy samples x0 + level z of a candidate, and their noise z."""
     z = noise_of(of.model, of.clean)
     return of.clean + level * z, z
 

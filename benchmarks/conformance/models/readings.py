@@ -86,7 +86,7 @@ def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
 
 
 def steps_of_table(process: Mapping[str, Any]) -> int:
-    """Return the number of times of a table."""
+    """Return the number of steps of a process that is a table."""
     table = process.get("levels") or process.get("betas")
     return len(table) if table is not None else process.get("steps", USUAL_STEPS)
 
@@ -141,7 +141,7 @@ STEADY = 1.25
 
 
 class ChangedCall(Wrapper):
-    """Model read in another way: ``change`` of its call, a state and a level."""
+    """Model whose ``denoise`` is replaced by ``change(call, x, sigma)``."""
 
     def __init__(self, inner: Denoiser, change: Callable[[Call, Tensor, float], Tensor]) -> None:
         super().__init__(inner)
@@ -183,7 +183,7 @@ def _with_flipped_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> D
 
 
 def with_network(model: NativeDenoiser, network: Callable[..., Tensor]) -> NativeDenoiser:
-    """Return the model with another network in its own coordinates."""
+    """Return a copy of the model with another network in native coordinates."""
     twin = copy.copy(model)
     twin.network = network
     return twin
@@ -207,7 +207,7 @@ def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) 
 
 
 def readings_of_scale(stated: Candidate) -> Readings:
-    """Yield the output of the network, or of the model, in another scale, if one fits all levels."""
+    """Yield readings whose output has another scale, if one scale fits all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
         opposite = _with_factor(model, -1.0)

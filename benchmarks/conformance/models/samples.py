@@ -127,7 +127,7 @@ def candidate_on_samples(
     samples: int,
     device: str,
 ) -> Candidate:
-    """Fit a reading on clean images, or where there are none on samples of its own."""
+    """Return a reading with its fit to clean images, or without images to the model's own samples."""
     if images is not None:
         clean = images.to(device, model.dtype)
         return fit_candidate(settings, model, clean, labels_for_network(model, labels, device))
@@ -142,7 +142,7 @@ def candidate_on_samples(
 
 
 def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | None:
-    """Return labels of the images; None where the network takes none or knows "no label"."""
+    """Return the labels to call the network with; None if it takes none, or if it knows "no label" and none are given."""
     if not (model.classes or model.conditions):
         return None
     if labels is not None:
@@ -162,7 +162,7 @@ def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> T
 
 @torch.no_grad()
 def draw_own_samples(model: Denoiser, count: int, device: str) -> tuple[Tensor, Tensor | None]:
-    """Return samples that the model itself makes, with the labels that it was made of."""
+    """Draw samples from the model itself; return them with their labels."""
     ids = torch.arange(count, device=device)
     top = min(model.sigma_max, HIGHEST)
     is_map = model.kind == "map"

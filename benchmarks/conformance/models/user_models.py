@@ -90,7 +90,7 @@ def readings_of_time(stated: Candidate) -> Readings:
 
 
 def _last_usual_time(times: list[float]) -> int:
-    """Return the last of the usual times that these are among; 0 if they are none."""
+    """Return the last time of the smallest usual range that holds all ``times``; 0 if none does."""
     counts = [n for n in COUNTS if min(times) >= 0 and max(times) <= n]
     return max(counts[0] - 1, 1) if counts else 0
 
@@ -170,7 +170,7 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
 
 
 def adapter_of(model: Denoiser) -> Denoiser:
-    """Return the adapter that a Python file returned, of any other model itself."""
+    """Return the adapter inside a model of a Python file; any other model as it is."""
     inner = model.inner if isinstance(model, ForeignDenoiser) else model
     return inner if isinstance(inner, NativeDenoiser) else model
 
@@ -225,7 +225,7 @@ def _specification_of(
 
 
 def _process_fields(process: Process) -> dict[str, Any] | None:
-    """Return a process as a specification has it; None for a user's own."""
+    """Return a process as plain fields of a specification; None for a process that users wrote."""
     if type(process) is Discrete:
         return {"name": "discrete", "levels": list(process.levels)}
     names = {kind: name for name, kind in PROCESSES.items() if isinstance(kind, type)}

@@ -163,7 +163,7 @@ def reasons_against_preset(scheduler: Mapping[str, Any], kind: str, tokens: int)
 
 
 def _unsupported_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
-    """Yield the settings of its steps that no sampler follows."""
+    """Yield the reasons why no sampler takes a scheduler's steps: settings that none follows."""
     if scheduler.get("thresholding"):
         yield "with thresholding it clamps d by quantiles"
     if scheduler.get("stochastic_sampling"):
@@ -204,7 +204,7 @@ def _ends_at_zero(scheduler: Mapping[str, Any]) -> bool:
 
 
 def _unsupported_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
-    """Yield the settings of unknown levels."""
+    """Yield the reasons why a scheduler's levels are unknown here."""
     spacing_keys = [key for key in _SPACED if scheduler.get(key)]
     if kind not in (*SIGMA_STEPS, *LOG_STEPS):
         yield from (f"its levels with {key} are not known here" for key in spacing_keys)

@@ -82,12 +82,12 @@ def trained_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(scheduler: Mapping[str, Any]) -> str:
-    """Return its class without "Scheduler"."""
+    """Return the scheduler's class name without "Scheduler"."""
     return str(scheduler.get("_class_name")).removesuffix("Scheduler")
 
 
 def _look_up(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
-    """Return the value of ``names`` for the file's key, or else the first."""
+    """Return the value in ``names`` for the scheduler's setting ``key``; the first value if the setting is missing."""
     setting = scheduler.get(key, next(iter(names)))
     if setting not in names:
         raise CheckpointError(
@@ -117,7 +117,7 @@ def _table_fields(scheduler: Mapping[str, Any], kind: str, prediction: str) -> d
 
 
 def _flow_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the straight path; the network takes t in parts of ``num_train_timesteps``."""
+    """Return the fields for the straight path, with time input t times ``num_train_timesteps``."""
     steps = int(scheduler.get("num_train_timesteps", 1000))
     return {
         "process": {"name": "flow", "t_min": 1 / steps},
@@ -127,7 +127,7 @@ def _flow_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _score_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the score of images in [0, 1] with noise added to them; the network takes the level."""
+    """Return the fields for the score of noisy images in [0, 1], with the level as time input."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
         "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
@@ -138,7 +138,7 @@ def _score_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _edm_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return EDM's F, or its opposite, which the library calls v."""
+    """Return the fields for EDM's F, or for its opposite, which the library calls v."""
     signs = {"epsilon": 1.0, "v_prediction": -1.0}
     process = {
         "name": "edm",
@@ -155,7 +155,7 @@ def _edm_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the map of a consistency model, with time input 250 ln(sigma)."""
+    """Return the fields for the map of a consistency model, with time input 250 ln(sigma)."""
     return {
         **_edm_fields({**scheduler, "prediction_type": "epsilon"}),
         "prediction": "consistency",
@@ -165,7 +165,7 @@ def _consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _latent_consistency_fields(scheduler: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Return the teacher's clean image inside c_skip and c_out of time times ``timestep_scaling``."""
+    """Return the fields for a latent consistency model: the clean image inside c_skip and c_out of the scaled time."""
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
         raise CheckpointError(
@@ -180,7 +180,7 @@ def _latent_consistency_fields(scheduler: Mapping[str, Any], kind: str) -> dict[
 
 
 def _continuous_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the velocity v at any level, with time input ln(sigma) / 4."""
+    """Return the fields for the velocity v at any level, with time input ln(sigma) / 4."""
     keys = {"t_min": "sigma_min", "t_max": "sigma_max"}
     ends = {k: float(scheduler[v]) for k, v in keys.items() if scheduler.get(v) is not None}
     return {

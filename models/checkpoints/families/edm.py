@@ -93,7 +93,7 @@ def class_and_arguments(
     own: Set[str],
     assumed: Mapping[str, Any] | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """Return class and arguments of the network inside a preconditioning.
+    """Return the class name and arguments of the network inside a preconditioning.
 
     Args:
         opened: for the messages.
@@ -149,7 +149,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _edm_fields(precond_arguments: Arguments) -> Fields:
-    """Return Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
+    """Return the fields of EDM, Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
     return {
         "process": {"name": "edm", "sigma_data": precond_arguments.get("sigma_data", 0.5)},
         "prediction": "edm",
@@ -160,7 +160,7 @@ def _edm_fields(precond_arguments: Arguments) -> Fields:
 
 
 def _vp_fields(precond_arguments: Arguments) -> Fields:
-    """Return Table 1, column VP: the noise z at the time input 999 t."""
+    """Return the fields of VP, Table 1: the noise z at the time input 999 t."""
     arguments = {
         "beta_d": precond_arguments.get("beta_d", 19.9),
         "beta_min": precond_arguments.get("beta_min", 0.1),
@@ -177,7 +177,7 @@ def _vp_fields(precond_arguments: Arguments) -> Fields:
 
 
 def _ve_fields(precond_arguments: Arguments) -> Fields:
-    """Return Table 1, column VE: minus the noise z at the time input ln(sigma / 2)."""
+    """Return the fields of VE, Table 1: minus the noise z at the time input ln(sigma / 2)."""
     low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},

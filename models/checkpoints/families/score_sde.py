@@ -317,7 +317,7 @@ def _ve_range(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
 
 
 def _ve_training(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the VE training: the output over the level is the score, so it is minus the noise."""
+    """Return the fields of the VE training: the output is minus the noise, as the score times the level."""
     low, high = _ve_range(tensors)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
