@@ -184,7 +184,7 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
             f"there is no file or folder {path}; give the path of a checkpoint or file.py:factory, or a name "
             "of samplerbench list models"
         )
-    near = LOADERS.near(spec, model_names())
+    near = LOADERS.suggestion_for(spec, model_names())
     choices = ", or ".join([", ".join(_FACTORIES), *LOADERS.usages()])
     raise ValueError(
         f"there is no model {spec!r}{'; ' if near else '. '}{near}The models are: {choices}"

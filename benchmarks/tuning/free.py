@@ -58,11 +58,11 @@ class FreeParameters:
         free = (columns >= self.skipped) & (rows - columns <= older)
         self._lower = (rows[free], columns[free])
         # a single step is the jump: it has no levels
-        self._spacing = Spacing(n, self.sigma_min, self.sigma_max) if self.levels_free else None
+        self._spacing = Spacing(n, self.sigma_min, self.sigma_max) if self.has_free_levels else None
         self._z = self._spacing.numbers(self.start) if self._spacing else np.zeros(0)
 
     @property
-    def levels_free(self) -> bool:
+    def has_free_levels(self) -> bool:
         """Return True if there are levels to move."""
         return self.what != "coefficients" and len(self.start) > 1
 

@@ -181,7 +181,7 @@ class Tuning:
         tell(f"{where}: searching")
         before, taught, started = train.meter.rows, train.teacher.seconds, perf_counter()
         result = self._search(train, target)
-        while train.settle(*_untuned_and_tuned(target, result)):
+        while train.converge_endpoints(*_untuned_and_tuned(target, result)):
             tell(f"{where}: searching on, beside endpoints of {train.steps} steps")
             result = self._search(train, target, result)
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
@@ -245,7 +245,7 @@ class Tuning:
     def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
         """Score untuned and tuned on a problem's latents, with endpoints fine enough for the better one."""
         runs = _untuned_and_tuned(target, result)
-        problem.settle(*runs)
+        problem.converge_endpoints(*runs)
         scores = []
         for distances in [problem.distances(*run) for run in runs]:
             error, rms = (

@@ -125,7 +125,7 @@ class Schemes:
         def registered(load: Load) -> Load:
             earlier = self._known.get(name)
             if earlier is not None and earlier.load.__module__ != load.__module__:
-                raise self._two(name, [earlier.load.__module__, load.__module__])
+                raise self._ambiguity_error(name, [earlier.load.__module__, load.__module__])
             self._known[name] = Scheme(name, load, usage or f"{name}:…")
             return load
 
@@ -154,10 +154,10 @@ class Schemes:
         Raises:
             ValueError: there is none, there are two, or its package cannot be imported.
         """
-        built_in, points = self._built_in(name), self._points(name)
+        built_in, points = self._built_in(name), self._entry_points_of(name)
         origins = [HERE] * (built_in is not None) + [f"{origin_of(p)} ({p.value})" for p in points]
         if len(origins) > 1:
-            raise self._two(name, origins)
+            raise self._ambiguity_error(name, origins)
         if built_in is not None:
             return built_in
         if not points:
@@ -169,7 +169,7 @@ class Schemes:
 
         Imports nothing.
         """
-        return {point.name: origin_of(point) for point in self._points()}
+        return {point.name: origin_of(point) for point in self._entry_points_of()}
 
     def built_in(self) -> list[Scheme]:
         """List the schemes of this package by their syntax; their modules are imported."""
@@ -182,7 +182,7 @@ class Schemes:
         own = [scheme.usage for scheme in self.built_in()]
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
-    def near(self, spec: str, others: Collection[str] = ()) -> str:
+    def suggestion_for(self, spec: str, others: Collection[str] = ()) -> str:
         """Return ``did you mean …? `` with the name most similar to the one in ``spec``; "" for none."""
         self.built_in()
         name = spec.partition(":")[0]
@@ -195,11 +195,11 @@ class Schemes:
             importlib.import_module(file)
         return self._known.get(name)
 
-    def _points(self, name: str | None = None) -> list[EntryPoint]:
+    def _entry_points_of(self, name: str | None = None) -> list[EntryPoint]:
         points = importlib.metadata.entry_points(group=self._group)
         return [point for point in points if name is None or point.name == name]
 
-    def _two(self, name: str, origins: list[str]) -> ValueError:
+    def _ambiguity_error(self, name: str, origins: list[str]) -> ValueError:
         return ValueError(
             f"two {self._kind} schemes are called {name!r}: {' and '.join(origins)}; uninstall one"
         )

@@ -67,7 +67,7 @@ def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) ->
     ]
     rest = ", ".join(other.settings for other in others)
     say = f"say which behind the path, as in PATH?{best.settings}"
-    if not is_map and not (has_small_defect(best.fit, LARGE) if own else best.passes):
+    if not is_map and not (has_small_defect(best.fit, LARGE) if own else best.may_be_right):
         detail = (
             f"none of the {len(others) + 1} answers is right ({best.settings} is the nearest); {say}, "
             "with what differs from it"

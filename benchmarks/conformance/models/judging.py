@@ -54,27 +54,27 @@ class Candidate:
     labels: Tensor | None
 
     @property
-    def few(self) -> tuple[Tensor, Tensor | None]:
+    def few_samples(self) -> tuple[Tensor, Tensor | None]:
         """A few of the samples and labels, spread over all."""
         rows = torch.linspace(0, len(self.clean) - 1, min(FEW, len(self.clean))).long()
         return self.clean[rows], None if self.labels is None else self.labels[rows]
 
     @cached_property
-    def share(self) -> float:
+    def error_ratio(self) -> float:
         """Median over levels of the ratio of the error to the best multiple's of the noisy sample."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
 
     @property
-    def passes(self) -> bool:
+    def may_be_right(self) -> bool:
         """Return True if the reading may be right, allowing for a poorly trained network."""
-        return self.share <= POOR and has_small_defect(self.fit, LARGE)
+        return self.error_ratio <= POOR and has_small_defect(self.fit, LARGE)
 
     @property
     def is_right(self) -> bool:
         """Return True if the reading has a small error and a small defect, so that it is right."""
-        return self.share <= POOR and has_small_defect(self.fit)
+        return self.error_ratio <= POOR and has_small_defect(self.fit)
 
 
 def fit_candidate(
@@ -118,7 +118,7 @@ class BetterReadings(NamedTuple):
 
 def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
     """Return the readings that fit better than the stated one: tried on a few samples, the best on all."""
-    few, labels = stated.few
+    few, labels = stated.few_samples
     at = stated.fit.levels
     rough = fit_candidate("", stated.model, few, labels, at[::2])
     tried = [
@@ -163,7 +163,7 @@ def check_readings(
     """Return the check for usual mistakes: it fails with the reading that fits better, or with what is broken."""
     passed: bool | None = False
     count = len(better.tried)
-    if broken and (better.passing or better.failing or not stated.passes):
+    if broken and (better.passing or better.failing or not stated.may_be_right):
         detail = f"the network is wrong, however it is read: {broken}"
     elif better.passing:
         best, *others = better.passing
@@ -179,7 +179,7 @@ def check_readings(
                 f"the map is wrong, and {len(alike)} other readings fit alike, such as {alike[0]}; "
                 "these images are too simple to tell them apart"
             )
-    elif not stated.passes:
+    elif not stated.may_be_right:
         detail = f"the map is wrong, and none of {count} other readings is right: {observation}"
     elif better.failing:
         passed, other = None, better.failing[0]
@@ -195,10 +195,8 @@ def check_readings(
 
 def check_denoises(of: Candidate) -> Check:
     """Check that the error is not larger than the error of the best multiple of the noisy sample."""
-    detail = (
-        f"the error is {of.share:.2g} times that of the best multiple of the noisy sample (median)"
-    )
-    passed = of.share <= POOR
+    detail = f"the error is {of.error_ratio:.2g} times that of the best multiple of the noisy sample (median)"
+    passed = of.error_ratio <= POOR
     if not passed:
         detail += "; the map is wrong, or the images are not what it was trained on"
     return Check("denoises", passed, detail)
@@ -225,7 +223,7 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
                 "another sample; it is a few-step map: say kind=map"
             ),
         )
-    elif has_small_defect(result, LARGE) and (has_time or of.share < LINEAR):
+    elif has_small_defect(result, LARGE) and (has_time or of.error_ratio < LINEAR):
         passed, detail = True, f"{detail}; more than {SLACK:g}, so it is trained little"
     elif own:
         detail += ": the map is wrong, or the network is trained little and makes no data"

@@ -241,7 +241,7 @@ def _denoise_with_scaled_output(
 def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
     """Return the least-squares multiple of the output; None if levels differ or it is about 1."""
     generator = torch.Generator().manual_seed(0)
-    (clean, labels), factors = stated.few, []
+    (clean, labels), factors = stated.few_samples, []
     for level in stated.fit.levels.tolist():
         z = torch.randn(clean.shape, generator=generator, dtype=torch.float64).to(clean)
         x = clean + level * z

@@ -64,7 +64,7 @@ def readings_of_time(stated: Candidate) -> Readings:
     """Yield readings of a model at other times; a shift only where it is wrong without one."""
     model, levels = stated.model, [float(level) for level in stated.fit.levels]
     if isinstance(model, NativeDenoiser):
-        if not stated.passes:
+        if not stated.may_be_right:
             calls = [
                 record_network_call(model, noisy_samples(stated, s)[0], s, stated.labels)
                 for s in levels
@@ -85,7 +85,7 @@ def readings_of_time(stated: Candidate) -> Readings:
         retimed = partial(Retimed, model, module)
         yield f"{last} - t {INSTEAD}", partial(retimed, partial(_affine_time, -1, last, last))
         yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_affine_time, unit, 0, math.inf))
-        if not stated.passes:
+        if not stated.may_be_right:
             yield from _readings_of_shift(stated, retimed, last)
 
 
@@ -150,7 +150,7 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
 
 def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:
     """Return the shift with the smallest error on a few samples: first among powers of two, then halved."""
-    few, labels = stated.few
+    few, labels = stated.few_samples
     rounded = round if last > 1 else float
 
     @cache
