@@ -101,6 +101,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _checks_by_name(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
+    """Return the functions that check a sampler of this kind, by the name of the check."""
     accuracy: dict[str, Callable[[Any], Iterable[Check]]]
     if sampler.adaptive:
         accuracy = {"tolerance": check_tolerance}

@@ -60,6 +60,7 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
 def _draw_samples(
     sampler: Sampler, denoise: Any, grid: Grid, around: Tensor | float = 0.0
 ) -> Tensor:
+    """Return four samples of a sampler on a grid, from latents shifted by ``around``."""
     noise, latents = noise_and_latents(sampler, torch.arange(4), (3,))
     return sampler.sample(denoise, latents * grid.sigma[0] + around, grid, noise)
 
@@ -98,6 +99,7 @@ def _fault_of_run(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
 
 
 def _tensor_in_words(x: Tensor) -> str:
+    """Return shape, dtype and device of a tensor as text."""
     return f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')} {x.device}"
 
 

@@ -225,5 +225,6 @@ def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str,
 
 
 def _range_in_words(slopes: Iterable[float]) -> str:
+    """Return the smallest and the largest slope to one digit, as text."""
     values = [f"{slope:.1f}" for slope in sorted(slopes)]
     return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"

@@ -200,6 +200,7 @@ def _errors_on_grid(
 
 
 def _sample_from_start(sampler: Sampler, problem: ExactProblem, grid: Grid) -> Tensor:
+    """Return the sampler's samples from the problem's start on a grid."""
     return sampler.sample(problem, problem.start.clone(), grid, NoNoise())
 
 
@@ -246,6 +247,7 @@ def check_tolerance(sampler: Sampler) -> list[Check]:
 
 
 def _errors_in_words(values: Sequence[float]) -> str:
+    """Return errors to one digit, separated by commas."""
     return ", ".join(f"{value:.0e}" for value in values)
 
 
@@ -300,15 +302,18 @@ class _CachedPaths(BrownianNoise):
 
 @cache
 def _shared_paths() -> BrownianNoise:
+    """Return the Brownian paths on which all strong orders are measured."""
     return _CachedPaths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
 
 
 def _end_on_paths(sampler: Sampler, n: int) -> Tensor:
+    """Return the samples of ``n`` steps on the shared paths."""
     noise, grid = _shared_paths(), GRIDS["uniform_lambda"](n)
     return sampler.sample(problems()[1], INTERIOR[1] * noise.initial(), grid, noise)
 
 
 @cache
 def _limit_on_paths() -> Tensor:
+    """Return the samples of the reverse SDE on the shared paths, by very many steps."""
     noise = _shared_paths()
     return path_limit(problems()[1], noise.tree, INTERIOR[1] * noise.initial(), LOG2_LIMIT_STEPS)

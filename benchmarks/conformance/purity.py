@@ -56,6 +56,7 @@ def _draw_samples(sampler: Sampler, grid: Grid, first: int = 0) -> Tensor:
 
 
 def _is_repeatable(sampler: Sampler) -> tuple[bool, str]:
+    """Return whether a run changes no attribute and no later result, and a sentence on it."""
     before = _attributes_in_words(sampler)
     with unseeded_draws() as draws:
         first = _draw_samples(sampler, GRID)
@@ -78,6 +79,7 @@ def _attributes_in_words(sampler: Sampler) -> dict[str, str]:
 
 
 def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
+    """Return whether a run leaves latents, denoised images and history unmodified, and a sentence on it."""
     noise, latents = noise_and_latents(sampler, torch.arange(3), (4,))
     recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
     before = x.clone()
@@ -98,6 +100,7 @@ def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
 
 
 def _is_value(sampler: Any) -> tuple[bool, str]:
+    """Return whether the sampler is a frozen dataclass that survives pickling, and a sentence on it."""
     kind = type(sampler)
     params = getattr(kind, "__dataclass_params__", None)
     if not params or not params.frozen:
@@ -113,6 +116,7 @@ def _is_value(sampler: Any) -> tuple[bool, str]:
 
 
 def _has_pure_plan(sampler: GridSampler) -> tuple[bool, str]:
+    """Return whether the plan is repeatable and holds Python numbers only, and a sentence on it."""
     plan = sampler.plan(GRID)
     if list(plan) != list(sampler.plan(GRID)):
         return False, "plan() of the same grid is another plan the second time"
@@ -137,6 +141,7 @@ def _leaves_of(value: Any) -> Iterator[Any]:
 
 
 def _is_unchanged(memo: Any, copied: Any) -> bool:
+    """Return True if all tensors of a history entry equal those of its copy."""
     pairs = zip(_leaves_of(memo), _leaves_of(copied), strict=True)
     return all(is_identical(u, v) for u, v in pairs if isinstance(u, Tensor))
 

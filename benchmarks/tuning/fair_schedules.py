@@ -148,6 +148,7 @@ def _estimate_of_half(distances: NDArray[np.float64], row: Record, quantity: Qua
 
 
 def _split_in_halves(samples: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the first and the second half of samples."""
     if len(samples) < 4:
         raise ValueError(f"{len(samples)} samples cannot be halved; run at least four")
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]

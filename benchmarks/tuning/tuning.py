@@ -284,6 +284,7 @@ class Tuning:
 
 
 def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampler, Grid]]:
+    """Return the sampler on the best built-in grid, and the tuned sampler on its grid."""
     sampler = target.sampler
     return [(sampler, result.untuned), (result.sampler(sampler), result.grid)]
 

@@ -351,6 +351,7 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:
 
 
 def _read_or_refuse(path: Path, read: Any) -> Any:
+    """Return the result of ``read``; an exception becomes a :class:`CheckpointError`."""
     try:
         return read()
     except UnsafePickleError as error:

@@ -240,25 +240,26 @@ def call_program(
         ValueError: the program fails on inputs of these sizes.
     """
     if not signature.one_time:
-        return _call_row_by_row(run, signature, classes, x, t, labels)
+        return _call_in_batches(run, signature, classes, x, t, labels)
     order, parts = [], []
     for time in t.unique():
         (rows,) = (t == time).nonzero(as_tuple=True)
         own = None if labels is None else labels[rows]
-        parts.append(_call_row_by_row(run, signature, classes, x[rows], t[rows], own))
+        parts.append(_call_in_batches(run, signature, classes, x[rows], t[rows], own))
         order.append(rows)
     return torch.cat(parts)[torch.cat(order).argsort()]
 
 
-def _call_row_by_row(
+def _call_in_batches(
     run: Run, signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
 ) -> Tensor:
+    """Return a program's outputs for all rows, called in parts of its fixed batch."""
     size = signature.batch or len(x)
     parts = []
     for start in range(0, len(x), size):
         rows = torch.arange(start, start + size, device=x.device).clamp_(max=len(x) - 1)
         own = None if labels is None else labels[rows]
-        inputs = _inputs_by_role(signature, classes, x[rows], t[rows], own)
+        inputs = _program_inputs(signature, classes, x[rows], t[rows], own)
         try:
             parts.append(run(inputs))
         except torch.OutOfMemoryError:  # which has a status of its own
@@ -274,9 +275,10 @@ def _call_row_by_row(
     return torch.cat(parts)[: len(x)]
 
 
-def _inputs_by_role(
+def _program_inputs(
     signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
 ) -> tuple[Tensor, ...]:
+    """Return a program's inputs in its order, from states, times and labels."""
     times = t[:1] if signature.one_time else t
     values = {signature.state.name: x, signature.time.name: _times_for_port(times, signature.time)}
     if signature.labels is not None:

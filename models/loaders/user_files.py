@@ -154,6 +154,7 @@ def file_hash(path: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _hash_of_version(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG001 - keys of the cache
+    """Return the SHA-256 of a file's present version, cached by its stamp."""
     with open(path, "rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

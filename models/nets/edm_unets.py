@@ -314,5 +314,6 @@ class DhariwalUNet(_UNet):
 
 
 def _check_choice(name: str, value: str, *choices: str) -> None:
+    """Raise ValueError unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is none of {', '.join(choices)}")

@@ -117,6 +117,7 @@ def _split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _merge_heads(x: Tensor) -> Tensor:
+    """Return ``(batch, h, w, width)`` of the heads' outputs."""
     return x.permute(0, 2, 3, 1, 4).flatten(3)
 
 
@@ -385,6 +386,7 @@ class KTransformerV2(_Transformer):
 
 
 def _run_layers(layers: nn.Module, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
+    """Return the state ``x`` after all layers."""
     for layer in layers.children():
         x = layer(x, at, emb)
     return x

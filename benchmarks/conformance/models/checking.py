@@ -174,6 +174,7 @@ def check_checkpoint(
 
 
 def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
+    """Return the error for images whose shape is not the model's."""
     shape = tuple(images.shape[1:])
     return ValueError(f"the images are of shape {shape}, but the model's are {event}")
 
@@ -186,6 +187,7 @@ def _result_of_checks(
     spec: Specification | None = None,
     answers: dict[str, str] | None = None,
 ) -> Checked:
+    """Return the result of all checks of the best candidate."""
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
     rows = tuple(_rows_of_readings([(best, best), *tried]))
@@ -295,6 +297,7 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
 
 
 def _rows_of_readings(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each reading: settings, excess error over the stated one, and largest defect."""
     for reading, stated in compared:
         excess, se = reading.fit.excess(stated.fit)
         yield {

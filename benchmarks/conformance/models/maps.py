@@ -63,6 +63,7 @@ def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Che
 
 
 def _check_boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> Check:
+    """Check that a map leaves states ``x`` at sigma_min where they are."""
     moved = float((model.denoise(x, model.sigma_min, labels) - x).double().square().mean().sqrt())
     text = (
         f"at sigma_min = {model.sigma_min:g} a state moves by {moved:.2g} (root mean square; the data "
@@ -77,6 +78,7 @@ def _check_boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: floa
 def _check_distribution(
     model: Denoiser, clean: Tensor, z: Tensor, labels: Tensor | None, variance: float
 ) -> Check:
+    """Check that a map's outputs have about the variance of the data at every level."""
     std = variance**0.5
     high = max(min(model.sigma_max, WIDEST * std), 2 * model.sigma_min)
     levels = np.geomspace(high, max(model.sigma_min, NARROWEST * std), LEVELS).tolist()
@@ -176,6 +178,7 @@ def _test_functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 
 def _standardised(x: Tensor) -> Tensor:
+    """Return samples as rows, centred and scaled to mean square 1."""
     flat = (x - x.mean(0)).flatten(1).double()
     return flat / flat.square().mean().sqrt().clamp_min(1e-12)
 

@@ -50,6 +50,7 @@ def alternative_specifications(spec: Specification) -> Iterator[tuple[str, Speci
 
 
 def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield other values of a specification's fields, each with the settings that choose them."""
     yield f"factor={-spec.factor:g}", {"factor": -spec.factor}
     if spec.half:
         other = "second" if spec.half == "first" else "first"
@@ -66,6 +67,7 @@ def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, A
 
 
 def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
+    """Yield other time inputs of the network: another unit, direction or function of the level."""
     time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
     if time["of"] == "log_level":  # EDM gets a quarter of it, NCSN++ all
         for unit in (4.0, 0.25):
@@ -92,6 +94,7 @@ def steps_of_table(process: Mapping[str, Any]) -> int:
 
 
 def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
+    """Return a time input as settings behind a path."""
     of = "" if time["of"] == spec.time.get("of", "t") else f"time.of={time['of']}&"
     return f"{of}time.scale={time['scale']:g}&time.offset={time['offset']:g}"
 
@@ -104,6 +107,7 @@ def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Speci
 
 
 def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield fields of other processes of the same kind, each with its settings."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
         own = steps_of_table(process)
@@ -203,6 +207,7 @@ def _other_ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
 
 
 def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
+    """Return d of images that are scaled and shifted before the call, and back after it."""
     return (d(scale * x + shift, scale * s) - shift) / scale
 
 
@@ -227,6 +232,7 @@ def readings_of_scale(stated: Candidate) -> Readings:
 
 
 def _with_factor(model: NativeDenoiser, c: float) -> NativeDenoiser:
+    """Return a copy of the model with its output factor multiplied by ``c``."""
     twin = copy.copy(model)
     twin.factor = c * model.factor
     return twin
@@ -264,6 +270,7 @@ def readings_of_network(model: NativeDenoiser) -> Readings:
 
 
 def _with_scaled_input(model: NativeDenoiser, power: int) -> Denoiser:
+    """Return the model with its network's input multiplied by alpha to ``power`` - 1."""
     time, process = model.time, model.process
 
     def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:

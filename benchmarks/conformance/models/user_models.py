@@ -110,6 +110,7 @@ def _readings_of_shift(
 
 
 def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
+    """Return the model with ``change`` applied to its network's times."""
     return with_network(model, lambda x_t, t, labels: model.network(x_t, change(t), labels))
 
 
@@ -204,6 +205,7 @@ def readings_of_user_model(model: Denoiser) -> Readings:
 def _specification_of(
     model: Denoiser, process: dict[str, Any], prediction: str, **more: Any
 ) -> Specification:
+    """Return a user's model as a specification, with this process and prediction."""
     rows = {"rows": model.conditions} if model.conditions else {}
     return Specification(
         family="python",
@@ -234,6 +236,7 @@ def _process_fields(process: Process) -> dict[str, Any] | None:
 
 
 def _adapter_for(model: NativeDenoiser, stated: Specification, of: Specification) -> Denoiser:
+    """Return the model's network under another specification, with the model's dtypes."""
     twin = Checkpoint(of, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
     if steps_of_table(of.process) == steps_of_table(stated.process):

@@ -150,6 +150,7 @@ def _folder_of_part(opened: Opened, name: str, file: str) -> str:
 
 
 def _path_in_part(part: str, file: str) -> str:
+    """Return the path of a part's file within the folder."""
     return f"{part}/{file}" if part else file
 
 

@@ -351,6 +351,7 @@ def _call_operator(call: Callable[..., Any], call_arguments: Values) -> Any:
 
 
 def _argument_value(argument: Json, values: Values, device: torch.device) -> Any:
+    """Return the value of an operator's argument: a constant, or a tensor or size by name."""
     ((kind, content),) = argument.items()
     if kind == "as_device":
         return device  # where the input is
@@ -397,6 +398,7 @@ def _output_names(outputs: list[Json]) -> Any:
 
 
 def _store_outputs(names: Any, value: Any, values: Values) -> None:
+    """Store an operator's return values under their names."""
     if isinstance(names, list):
         for name, part in zip(names, value, strict=False):
             _store_outputs(name, part, values)
