@@ -406,7 +406,7 @@ def export(
     from ..samplers.peers import export_sigmas
     from .advice.exports import export as export_lines
     from .planning.fitting import Pilot
-    from .planning.schedules import levels_of, read_levels
+    from .planning.schedules import levels_of_schedule, read_levels
 
     # levels are given as sigmas, or come from a schedule of steps on a model; with sigmas, a model is
     # given only for a sampler
@@ -419,7 +419,7 @@ def export(
     subject = None if model is None else load_model(model_spec(model)).model
     solver = None if sampler is None else make_sampler(sampler)
     if steps is not None and subject is not None:
-        levels = levels_of(schedule, steps, subject, solver)
+        levels = levels_of_schedule(schedule, steps, subject, solver)
     else:
         levels = read_levels(sigmas) if isinstance(sigmas, str) else tuple(map(float, sigmas or ()))
     if solver is None or subject is None:

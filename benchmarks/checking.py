@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..models.checkpoints.diffusers.library import decoder_of
 from ..models.checkpoints.families import family
 from ..models.checkpoints.opening import open_checkpoint
-from ..models.checkpoints.specification import keep_answers
+from ..models.checkpoints.specification import cache_answers
 from ..models.denoiser import Denoiser
-from ..models.loaders.checkpoint import probe, split
+from ..models.loaders.checkpoint import specify_checkpoint, split_settings
 from ..models.registry import is_checkpoint, make_model
 from ..samplers.spec import parse_spec
 from .arguments import Device, device_of, make_sampler, model_spec
@@ -129,9 +129,9 @@ def _check_checkpoint(
     say: Callable[[str], None],
 ) -> Checked:
     """Check a checkpoint and keep its answers."""
-    path, settings, named = split(name.removeprefix("checkpoint:"))
+    path, settings, named = split_settings(name.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
-    spec = probe(opened, named).overridden(settings)
+    spec = specify_checkpoint(opened, named).overridden(settings)
     described(spec, opened.content)
     builds = family(spec.family).network
     clean, labels = (None, None)
@@ -154,7 +154,7 @@ def _check_checkpoint(
     if not spec.decoder and clean is not None:
         result = _with_range(result, spec.limits, clean)
     if result.passed and result.answers:
-        keep_answers(spec, opened.content, result.answers)
+        cache_answers(spec, opened.content, result.answers)
     return result
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .adapters import NativeDenoiser, Prediction
 from .denoiser import Denoiser
-from .loaders.python_file import FileModel, Renamed
+from .loaders.python_file import FileModel, ForeignDenoiser
 from .networks import networks_in
 from .process import Discrete, Process
 
@@ -134,7 +134,7 @@ def as_model(name: str, given: Any) -> Denoiser:
         ValueError: it lacks an attribute; the message has the remedy.
     """
     if isinstance(given, Denoiser):
-        return Renamed(given, name, name)
+        return ForeignDenoiser(given, name, name)
     if isinstance(given, nn.Module) and not hasattr(given, "sigma_max"):
         raise ValueError(
             f"model {name}: a module does not say what it predicts; wrap it, such as "

@@ -156,7 +156,7 @@ def _built_in(name: str, params: dict[str, Any]) -> Denoiser:
 def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
     from .loaders.python_file import as_denoiser
     from .loaders.source_file import options_text
-    from .loaders.user_files import FilesRead, reading
+    from .loaders.user_files import FilesRead, record_files
 
     scheme, rest = _scheme(spec)
     _check(spec, scheme.load, (rest,), params)
@@ -164,7 +164,7 @@ def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
         product = scheme.load_value(rest, **params)
         identity = f"{scheme.identity(rest, product.digest)}{options_text(params)}"
         return as_denoiser(product, scheme.called(rest), identity)
-    with reading() as recorder:
+    with record_files() as recorder:
         model = scheme.load(rest, **params)
     # a checkpoint, by the names that its files have in its folder
     if model.read is None and recorder.paths:
@@ -189,7 +189,7 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
             f"there is no file or folder {path}; give the path of a checkpoint or file.py:factory, or a name "
             "of samplerbench list models"
         )
-    near = LOADERS.near(spec, model_names())
+    near = LOADERS.suggestion_for(spec, model_names())
     choices = ", or ".join([", ".join(_FACTORIES), *LOADERS.usages()])
     raise ValueError(
         f"there is no model {spec!r}{'; ' if near else '. '}{near}The models are: {choices}"

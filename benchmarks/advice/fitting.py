@@ -22,8 +22,8 @@ from ..running.executors.tasks import CellTask
 from ..running.executors.worker_context import WorkerContext
 from ..sampling.batch import begin
 from ..suites.cell import Cell
-from ..tuning.free import FreeKind, FreeParameters, projected
-from ..tuning.least_squares import DAMPINGS, Runs, fit, mean
+from ..tuning.free import FreeKind, FreeParameters, project_grid
+from ..tuning.least_squares import DAMPINGS, Runs, fit, power_mean_of_rows
 from .answer import TUNED_LEVELS
 from .budget_race import RaceResult, race_again
 from .exports import LIBRARIES
@@ -158,14 +158,14 @@ class FitTask(CellTask):
         runs = Runs(model, ids, cell.seed, begin(model, cell, ids)[0], ends, cell.batch_size)
 
         def error(grid: Grid, part: slice) -> float:
-            return mean(runs.off(sampler, grid, part), 0)
+            return power_mean_of_rows(runs.off(sampler, grid, part), 0)
 
         def late() -> bool:
             return time.perf_counter() - started > seconds
 
         starts = self.starts or (own,)
         if self.what != "coefficients":
-            starts = [projected(grid, model.sigma_min, model.sigma_max) for grid in starts]
+            starts = [project_grid(grid, model.sigma_min, model.sigma_max) for grid in starts]
         fitted, choosing = slice(EQUATIONS), slice(EQUATIONS, None)
         first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
         older = None if len(first) <= WHOLE else OLDER

@@ -15,10 +15,10 @@ from ...results.quantities import columns
 from ...samplers import Grid, karras
 from ...samplers.peers import available
 from ...samplers.schedules import SCHEDULES
-from ..conformance.measured import nfe_per_step, shipped
+from ..conformance.measured import nfe_per_step, shipped_entries
 from ..metrics import metrics
-from ..planning.authors import usage_of
-from ..planning.schedules import options_of
+from ..planning.authors import authors_schedules_of
+from ..planning.schedules import schedule_options
 from ..suites.files import built_in, load_suite
 
 Row = dict[str, Any]
@@ -29,11 +29,11 @@ LONGEST_PROFILE = 1000
 
 def list_samplers() -> list[Row]:
     """Return every registered sampler with its declarations, measured orders and author's schedules."""
-    return [_sampler_row(name, shipped().get(name, {})) for name in samplers.names()]
+    return [_sampler_row(name, shipped_entries().get(name, {})) for name in samplers.names()]
 
 
 def _sampler_row(name: str, entry: Mapping[str, Any]) -> Row:
-    sampler, usage = samplers.make(name), usage_of(name)
+    sampler, usage = samplers.make(name), authors_schedules_of(name)
     return {
         "name": name,
         "order": sampler.order,
@@ -95,7 +95,7 @@ def list_schedules() -> list[Row]:
     return [
         {
             "name": name,
-            "options": options_of(name),
+            "options": schedule_options(name),
             "same_as": entry.same_as,
             "needs_model": entry.needs_model,
             "summary": entry.summary,

@@ -85,7 +85,7 @@ def check_model(
 
 def _show(subject: Any) -> None:
     """Print the description of a model, or of a checkpoint's specification."""
-    from ...models.checkpoints.weights import FIT, weights_taken
+    from ...models.checkpoints.weights import FIT, chosen_set_in_words
     from ...models.denoiser import Denoiser
 
     if isinstance(subject, Denoiser):
@@ -96,7 +96,7 @@ def _show(subject: Any) -> None:
     spec: Specification = subject
     say(f"A checkpoint of the family {spec.family}:")
     for sentence in spec.evidence:
-        if FIT not in sentence or weights_taken(spec):
+        if FIT not in sentence or chosen_set_in_words(spec):
             say(f"  {sentence}")
     plain = spec.as_json()
     rows = [
@@ -173,9 +173,9 @@ def convert(
 
     Nothing of the file is executed. --model OUT is the same model.
     """
-    from ...models.loaders.checkpoint import split, write_converted
+    from ...models.loaders.checkpoint import split_settings, write_converted
 
-    written = write_converted(*split(model.removeprefix("checkpoint:")), out)
+    written = write_converted(*split_settings(model.removeprefix("checkpoint:")), out)
     say(
         f"{out} has {written.tensors} tensors of {written.numbers:,} numbers and card.json; "
         f"run it with --model {out}, or look at it with samplerbench check-model {out}"

@@ -188,7 +188,7 @@ def tune(
     """
     from ..api import make_sampler
     from ..api import tune as tune_levels
-    from ..planning.remedy import loading
+    from ..planning.remedy import loading_options
     from ..planning.tuned_file import WHATS
 
     load_plugins(plugin, peers_path)
@@ -221,7 +221,11 @@ def tune(
         words = ["samplerbench", "run", "quick", "--model", model]
         for name, values in (("--sampler", sampler), ("--steps", [steps]), ("--nfe", [nfe])):
             words += [word for value in values if value is not None for word in (name, value)]
-        words += [*loading([*map(make_sampler, sampler)]), "--schedule", f"tuned(file='{file}')"]
+        words += [
+            *loading_options([*map(make_sampler, sampler)]),
+            "--schedule",
+            f"tuned(file='{file}')",
+        ]
         say(f"{file} has the grids: {shlex.join(words)}")
     if failures:
         raise typer.Exit(1)

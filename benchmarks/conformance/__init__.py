@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ...samplers import Sampler, karras, make, non_default
-from .check import Check, Conformance, guarded, print_conformance, raised
+from .check import Check, Conformance, checks_or_failure, exception_in_words, print_conformance
 from .consistency import (
     check_algebra,
     check_finite,
@@ -28,7 +28,14 @@ from .consistency import (
 from .diagnosis import diagnose
 from .moments import check_moments, check_noise
 from .order import check_order, check_strong, check_tolerance, rms, slope
-from .problems import INTERIOR, AnisotropicGaussian, Rational, ThreeModes, noise_for, uneven_grid
+from .problems import (
+    INTERIOR,
+    AnisotropicGaussian,
+    Rational,
+    ThreeModes,
+    noise_and_latents,
+    uneven_grid,
+)
 from .purity import check_batch, check_purity
 
 __all__ = [
@@ -46,7 +53,7 @@ __all__ = [
 
 
 def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = False) -> Conformance:
-    """Check one sampler; one that raises has failed the check in which it did.
+    """Run all checks on one sampler; an exception counts as a failure of the check that it interrupts.
 
     Args:
         sampler: a sampler, or what :func:`~samplerbench.samplers.make` takes: its registry name, or
@@ -59,32 +66,32 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
     subject: Any = make(sampler) if isinstance(sampler, (str, Mapping)) else sampler
     began = time.perf_counter()
     with _one_thread():
-        checks = _runs(subject) or [
+        checks = _check_can_run(subject) or [
             check
-            for name, run in _plan(subject, fast).items()
-            for check in guarded(name, partial(run, subject))
+            for name, run in _checks_by_name(subject, fast).items()
+            for check in checks_or_failure(name, partial(run, subject))
         ]
     why, params = diagnose(subject, checks), non_default(subject)
     seconds = time.perf_counter() - began
     return Conformance(subject.name, params, subject.order, checks, seconds, why)
 
 
-def _runs(sampler: Sampler) -> list[Check]:
-    """Return one failed check for a sampler that cannot take three steps to 0 or sigma_min."""
+def _check_can_run(sampler: Sampler) -> list[Check]:
+    """Return one failed check if a sampler can take three steps neither to 0 nor to sigma_min, else none."""
     reasons = []
     for to_zero in (True, False):
         grid = karras(3, 0.02, 10.0, to_zero=to_zero)
-        noise, latents = noise_for(sampler, torch.arange(4), (3,))
+        noise, latents = noise_and_latents(sampler, torch.arange(4), (3,))
         try:
             sampler.sample(AnisotropicGaussian(), latents * grid.sigma[0], grid, noise)
         except Exception as error:
-            reasons.append(raised(error))
+            reasons.append(exception_in_words(error))
     return [Check("runs", False, reasons[0])] if len(reasons) == 2 else []
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Run torch on one thread: with more, tensors of thirty numbers lose up to a hundredfold."""
+    """Run torch on one thread in this context: more threads slow tensors of thirty numbers up to a hundredfold."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -93,7 +100,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _plan(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
+def _checks_by_name(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
+    """Return the functions that check a sampler of this kind, by the name of the check."""
     accuracy: dict[str, Callable[[Any], Iterable[Check]]]
     if sampler.adaptive:
         accuracy = {"tolerance": check_tolerance}

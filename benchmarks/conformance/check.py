@@ -32,13 +32,13 @@ class Check:
 
     @property
     def mark(self) -> Mark:
-        """Verdict in a word; a check that only measures has not passed anything."""
+        """Verdict in a word; "measured" for a passed check that asserts nothing."""
         return "FAIL" if not self.passed else "pass" if self.asserted else "measured"
 
 
 @dataclass(frozen=True, repr=False)
 class Conformance:
-    """Checks of one sampler, and what the pattern of failures says."""
+    """Checks of one sampler, and the likely causes of its failures."""
 
     sampler: str
     params: dict[str, Any]
@@ -54,7 +54,7 @@ class Conformance:
 
     @property
     def failures(self) -> list[Check]:
-        """The checks that failed."""
+        """Checks that failed."""
         return [check for check in self.checks if not check.passed]
 
     def __repr__(self) -> str:
@@ -69,43 +69,43 @@ class Conformance:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: the fields, ``passed`` and the sampler's ``name``; None if not finite."""
-        return {"name": self.sampler, "passed": self.passed, **_plain(asdict(self))}
+        return {"name": self.sampler, "passed": self.passed, **_json_value(asdict(self))}
 
 
-def guarded(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
-    """Return the checks of ``run``; an exception is a failed check."""
+def checks_or_failure(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
+    """Return the checks that ``run`` makes, or one failed check called ``name`` if it raises."""
     try:
         return list(run())
     except Exception as error:
-        return [Check(name, False, raised(error))]
+        return [Check(name, False, exception_in_words(error))]
 
 
-def raised(error: BaseException) -> str:
-    """Return an exception in a sentence, with the line of the sampler that it comes from."""
+def exception_in_words(error: BaseException) -> str:
+    """Return an exception in a sentence, with the line of the sampler's code that raised it."""
     trace = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in trace if _is_the_samplers(Path(frame.filename))]
+    frames = [frame for frame in trace if _is_sampler_code(Path(frame.filename))]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"raised {type(error).__name__}: {str(error).partition(chr(10))[0]}{where}"
 
 
-def _is_the_samplers(file: Path) -> bool:
+def _is_sampler_code(file: Path) -> bool:
     """Return True if code belongs to the checked sampler, not to the suite, the loop or a library."""
     loop = file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py")
     library = "site-packages" in file.parts or file.name.startswith("<")
     return not (loop or library or file.parent == _OURS)
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """Return the value with lists for tuples and None for numbers that JSON cannot hold."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _json_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_json_value(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_conformance(result: Conformance, console: Console) -> None:
-    """Print a line a check, what the failures have in common, and measured errors against N."""
+    """Print one line for each check, the likely causes of failures, and a table of measured errors against N."""
     title = result.sampler + "".join(f" {key}={value}" for key, value in result.params.items())
     table = Table("check", "", "found", title=title, **TABLE)
     for check in result.checks:
@@ -118,10 +118,10 @@ def print_conformance(result: Conformance, console: Console) -> None:
     console.print(f"{escape(result.sampler)}: {verdict} in {result.seconds:.1f} s")
     for check in result.checks:
         if check.name == "order" and check.data:
-            console.print(_errors(check.data))
+            console.print(_error_table(check.data))
 
 
-def _errors(data: dict[str, dict[str, list[float]]]) -> Table:
+def _error_table(data: dict[str, dict[str, list[float]]]) -> Table:
     """Return the global errors of a check of the order, a row per pair and a column per N."""
     steps = max((entry["N"] for entry in data.values()), key=len)
     table = Table("problem / grid", title="RMS error from exact start values", **TABLE)

@@ -20,8 +20,8 @@ from ...samplers import (
     make,
     non_default,
 )
-from .check import Check, raised
-from .problems import GRIDS, AnisotropicGaussian, Rational, Recorder, noise_for
+from .check import Check, exception_in_words
+from .problems import GRIDS, AnisotropicGaussian, Rational, Recorder, noise_and_latents
 
 COUNTED = (1, 2, 3, 10)
 BATCH = 2
@@ -30,11 +30,11 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check rows and calls against ``nfe``, and levels, up to sqrt(2) times the grid's with noise."""
+    """Check counted evaluations against ``nfe``, and that levels stay in the grid's range (sqrt(2) times it with noise)."""
     data, wrong, levels = [], [], []
     for to_zero, n in ((to_zero, n) for to_zero in (True, False) for n in COUNTED):
         grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), Recorder(Rational())
-        noise, x = noise_for(sampler, torch.arange(BATCH), (3,))
+        noise, x = noise_and_latents(sampler, torch.arange(BATCH), (3,))
         sampler.sample(recorder, x * grid.sigma[0], grid, noise)
         calls, counted, declared = recorder.log.calls, recorder.log.rows / BATCH, sampler.nfe(grid)
         row = {"steps": n, "to_zero": to_zero, "declared": declared, "counted": counted}
@@ -57,8 +57,11 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
     yield Check("levels", not levels, outside or "all within the grid")
 
 
-def _sample(sampler: Sampler, denoise: Any, grid: Grid, around: Tensor | float = 0.0) -> Tensor:
-    noise, latents = noise_for(sampler, torch.arange(4), (3,))
+def _draw_samples(
+    sampler: Sampler, denoise: Any, grid: Grid, around: Tensor | float = 0.0
+) -> Tensor:
+    """Return four samples of a sampler on a grid, from latents shifted by ``around``."""
+    noise, latents = noise_and_latents(sampler, torch.arange(4), (3,))
     return sampler.sample(denoise, latents * grid.sigma[0] + around, grid, noise)
 
 
@@ -70,7 +73,7 @@ def check_finite(sampler: Sampler) -> Iterator[Check]:
     for dtype, grid in (
         (dtype, grid) for dtype in (torch.float32, torch.float64) for grid in grids
     ):
-        if reason := _ends_badly(sampler, grid, dtype):
+        if reason := _fault_of_run(sampler, grid, dtype):
             name, n = str(dtype).removeprefix("torch."), len(grid)
             reason = f"{n} steps to {grid.sigma[-1]:g} in {name}: {reason}"
             about = {"steps": n, "to_zero": grid.to_zero, "dtype": name, "reason": reason}
@@ -82,27 +85,28 @@ def check_finite(sampler: Sampler) -> Iterator[Check]:
         yield Check("finite", True, counts)
 
 
-def _ends_badly(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
-    """Return the fault of the end of a run; "" if there is none."""
-    noise, latents = noise_for(sampler, torch.arange(4), (3,), dtype)
+def _fault_of_run(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
+    """Return the fault of a run's result (exception, shape, dtype, not finite) in words; "" if there is none."""
+    noise, latents = noise_and_latents(sampler, torch.arange(4), (3,), dtype)
     x = latents * grid.sigma[0]
     try:
         end = sampler.sample(AnisotropicGaussian(), x, grid, noise)
     except Exception as error:
-        return raised(error)
+        return exception_in_words(error)
     if (end.shape, end.dtype, end.device) != (x.shape, x.dtype, x.device):
-        return f"from {_kind(x)} to {_kind(end)}"
+        return f"from {_tensor_in_words(x)} to {_tensor_in_words(end)}"
     return "" if bool(end.isfinite().all()) else "values that are not finite"
 
 
-def _kind(x: Tensor) -> str:
+def _tensor_in_words(x: Tensor) -> str:
+    """Return shape, dtype and device of a tensor as text."""
     return f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')} {x.device}"
 
 
 def check_to_zero(sampler: Sampler) -> Iterator[Check]:
-    """Check that the end at sigma = 0 is the datum if there is only one: the last step is x <- d."""
+    """Check that a sampler ends at the only datum of a one-point data set: the last step to 0 is x <- d."""
     datum = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
-    end = _sample(sampler, lambda x, _: datum.expand_as(x).clone(), karras(6, *RANGE), datum)
+    end = _draw_samples(sampler, lambda x, _: datum.expand_as(x).clone(), karras(6, *RANGE), datum)
     error = float((end - datum).abs().max())
     detail = f"one datum, and the end at sigma = 0 is it, to {error:.0e}"
     yield Check("to zero", error < 1e-9, detail, {"error": error})
@@ -113,7 +117,9 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
     if not sampler.translates:
         return
     grid, shift = karras(6, *RANGE), 5.0
-    still, moved = (_sample(sampler, AnisotropicGaussian(by), grid, by) for by in (0.0, shift))
+    still, moved = (
+        _draw_samples(sampler, AnisotropicGaussian(by), grid, by) for by in (0.0, shift)
+    )
     error = float((moved - shift - still).abs().max())
     detail = f"moved data, moved samples: to {error:.0e}"
     yield Check("translation", error < 1e-10, detail, {"error": error})
@@ -160,11 +166,11 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_twin(sampler: Sampler) -> Iterator[Check]:
-    """Check that a sampler that declares it equals another gives the same samples."""
+    """Check that a sampler with ``same_as`` gives the same samples as the sampler named there."""
     if not sampler.same_as or non_default(sampler):
         return
     problem, grid = AnisotropicGaussian(), karras(10, *RANGE)
-    mine, other = (_sample(s, problem, grid) for s in (sampler, make(sampler.same_as)))
+    mine, other = (_draw_samples(s, problem, grid) for s in (sampler, make(sampler.same_as)))
     error = float((mine - other).abs().max())
     detail = f"equals {sampler.same_as} to {error:.0e}"
     yield Check("same as", error < 1e-12, detail, {"error": error})

@@ -11,24 +11,24 @@ from .check import Check
 from .order import MARGIN, UNEVEN
 from .problems import GRIDS, AnisotropicGaussian, ThreeModes
 
-Found = Mapping[str, Check]
+ChecksByName = Mapping[str, Check]
 AGREE = 0.35
 """Slopes within this of one another are one order."""
 
 
 def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
-    """Return why a sampler fails or converges too slowly: a sentence for each known pattern."""
+    """Return the likely causes of failures or of slow convergence, a sentence for each known pattern."""
     by_name = {check.name: check for check in checks}
     return [sentence for rule in RULES if (sentence := rule(sampler, by_name))]
 
 
-def _ratio(sampler: Sampler, checks: Found) -> str:
-    """Detect orders that are right where all steps are equal, and wrong where they are not."""
-    slopes, low = _slopes(checks), _low(sampler, checks)
+def _diagnose_step_ratio(sampler: Sampler, checks: ChecksByName) -> str:
+    """Return the diagnosis of orders that are right where all steps are equal, and wrong where they are not, or ""."""
+    slopes, low = _slopes_by_pair(checks), _pairs_below_order(sampler, checks)
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
     wrong_on_karras = low and low <= karras and even and (ThreeModes.name, "karras") in low
     if wrong_on_karras and not low & even and len(slopes) > 2:
-        right, wrong = (_about(slopes[key] for key in keys) for keys in (even, low))
+        right, wrong = (_range_in_words(slopes[key] for key in keys) for keys in (even, low))
         return (
             f"right on uniform_lambda (order {right}), wrong on karras ({wrong}): the weights ignore "
             "the ratio of neighbouring steps, or use it wrongly"
@@ -40,31 +40,31 @@ def _ratio(sampler: Sampler, checks: Found) -> str:
     if not slope < order - 2 * MARGIN:
         return ""
     return (
-        f"of order {_about(slopes.values())} on smooth schedules and of order {slope:.2f} where steps "
+        f"of order {_range_in_words(slopes.values())} on smooth schedules and of order {slope:.2f} where steps "
         "alternate in length: the weights ignore the ratio of neighbouring steps, which smooth "
         "schedules forgive"
     )
 
 
-def _nonlinear(sampler: Sampler, checks: Found) -> str:
-    """Detect orders that are right on the Gaussian and wrong on the mixture."""
-    slopes, low = _slopes(checks), _low(sampler, checks)
+def _diagnose_nonlinearity(sampler: Sampler, checks: ChecksByName) -> str:
+    """Return the diagnosis of orders that are right on the Gaussian and wrong on the mixture, or ""."""
+    slopes, low = _slopes_by_pair(checks), _pairs_below_order(sampler, checks)
     linear, curved = (
         {key for key in slopes if key[0] == problem.name}
         for problem in (AnisotropicGaussian, ThreeModes)
     )
     if not (len(slopes) > 2 and low and low == curved):
         return ""
-    right, wrong = (_about(slopes[key] for key in keys) for keys in (linear, low))
+    right, wrong = (_range_in_words(slopes[key] for key in keys) for keys in (linear, low))
     return (
         f"right where the denoiser is linear in x (order {right}), wrong where it is not ({wrong}): "
         "errors cancel on a Gaussian, and the order that counts is the other one"
     )
 
 
-def _everywhere(sampler: Sampler, checks: Found) -> str:
-    """Detect another order than the declared one on all pairs of problem and grid."""
-    slopes = _slopes(checks)
+def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
+    """Return the diagnosis of another order than the declared one on all pairs of problem and grid, or ""."""
+    slopes = _slopes_by_pair(checks)
     check = checks.get("order")
     if check is None or check.passed or not slopes or sampler.order is None:
         return ""
@@ -83,13 +83,13 @@ def _everywhere(sampler: Sampler, checks: Found) -> str:
     if whole < sampler.order:
         return (
             f"of order {whole} everywhere: a weight is wrong in the terms of order {whole + 1}, "
-            f"or order = {whole} is the truth" + _carried_error(sampler, checks)
+            f"or order = {whole} is the truth" + _diagnose_history(sampler, checks)
         )
     return ""
 
 
-def _carried_error(sampler: Sampler, checks: Found) -> str:
-    """Detect a single step that is right in a run that is not."""
+def _diagnose_history(sampler: Sampler, checks: ChecksByName) -> str:
+    """Return the diagnosis of a single step that is right in a run that is not, or ""."""
     local = checks.get("local order")
     right_alone = local is not None and local.passed and local.asserted
     if not (right_alone and getattr(sampler, "history", 0)):
@@ -100,8 +100,8 @@ def _carried_error(sampler: Sampler, checks: Found) -> str:
     )
 
 
-def _start(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
-    """Detect orders that are right from exact states and wrong after its own start."""
+def _diagnose_start(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
+    """Return the diagnosis of orders that are right from exact states and wrong after its own start, or ""."""
     order, shipped = checks.get("order"), checks.get("order as shipped")
     if order is None or shipped is None or not order.passed or shipped.passed:
         return ""
@@ -112,9 +112,13 @@ def _start(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
     )
 
 
-def _zero(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
-    """Detect failures only where the grid ends at 0."""
-    failed, point, order = _failed(checks, "finite"), checks.get("to zero"), checks.get("order")
+def _diagnose_end_at_zero(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
+    """Return the diagnosis of failures only where the grid ends at 0, or ""."""
+    failed, point, order = (
+        _faults_of_check(checks, "finite"),
+        checks.get("to zero"),
+        checks.get("order"),
+    )
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
     no_datum = point is not None and not point.passed and order is not None and order.passed
     if only_zero or no_datum:
@@ -125,9 +129,9 @@ def _zero(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _short(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
-    """Detect failures only on one or two steps, or only in one precision."""
-    failed = _failed(checks, "finite")
+def _diagnose_short_grids(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
+    """Return the diagnosis of failures only on one or two steps, or only in one precision, or ""."""
+    failed = _faults_of_check(checks, "finite")
     if not failed or all(entry["to_zero"] for entry in failed):
         return ""
     if {entry["dtype"] for entry in failed} == {"float32"}:
@@ -143,9 +147,9 @@ def _short(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _rows(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
-    """Name the kind of rows whose weights do not sum to 1."""
-    wrong = _failed(checks, "algebra")
+def _diagnose_row_sums(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
+    """Return the diagnosis of rows whose weights do not sum to 1, or ""."""
+    wrong = _faults_of_check(checks, "algebra")
     if not wrong:
         return ""
     if all(entry["memos"] > 0 for entry in wrong):
@@ -158,8 +162,8 @@ def _rows(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _noise(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
-    """Detect a right mean with a wrong covariance, or a wrong mean."""
+def _diagnose_moments(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
+    """Return the diagnosis of a right mean with a wrong covariance, or a wrong mean, or ""."""
     moments = checks.get("moments")
     if moments is None or not moments.data or moments.passed:
         return ""
@@ -176,40 +180,51 @@ def _noise(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _undeclared_noise(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
-    """Detect noise of a sampler that declares none."""
+def _diagnose_undeclared_noise(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
+    """Return the diagnosis of noise of a sampler that declares none, or ""."""
     runs = checks.get("runs")
     if runs is not None and "stochastic = False asked for noise" in runs.detail:
         return "it draws noise: declare stochastic = True"
     return ""
 
 
-RULES: tuple[Callable[[Any, Found], str], ...] = (
-    _undeclared_noise, _ratio, _nonlinear, _everywhere, _start, _zero, _short, _rows, _noise,
-)  # fmt: skip
+RULES: tuple[Callable[[Any, ChecksByName], str], ...] = (
+    _diagnose_undeclared_noise,
+    _diagnose_step_ratio,
+    _diagnose_nonlinearity,
+    _diagnose_wrong_order,
+    _diagnose_start,
+    _diagnose_end_at_zero,
+    _diagnose_short_grids,
+    _diagnose_row_sums,
+    _diagnose_moments,
+)
 
 
-def _failed(checks: Found, name: str) -> list[dict[str, Any]]:
-    """Return the single faults of a check that failed."""
+def _faults_of_check(checks: ChecksByName, name: str) -> list[dict[str, Any]]:
+    """Return the faults that a failed check recorded; an empty list if it passed or did not run."""
     check = checks.get(name)
     if check is None or check.passed:
         return []
     return check.data.get("wrong" if name == "algebra" else "failed", [])
 
 
-def _slopes(checks: Found) -> dict[tuple[str, str], float]:
-    """Return the slope from exact start values by (problem, grid)."""
+def _slopes_by_pair(checks: ChecksByName) -> dict[tuple[str, str], float]:
+    """Return the measured order from exact start values by (problem, grid)."""
     table = checks["order"].data if "order" in checks else {}
     return {tuple(key.split("/")): entry["slope"] for key, entry in table.items()}  # type: ignore[misc]
 
 
-def _low(sampler: Sampler, checks: Found) -> set[tuple[str, str]]:
-    """Return the pairs on which the slope is below the declared order."""
+def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str, str]]:
+    """Return the (problem, grid) pairs on which the measured order is below the declared one."""
     if sampler.order is None or not isinstance(sampler, GridSampler):
         return set()
-    return {key for key, slope in _slopes(checks).items() if not slope > sampler.order - MARGIN}
+    return {
+        key for key, slope in _slopes_by_pair(checks).items() if not slope > sampler.order - MARGIN
+    }
 
 
-def _about(slopes: Iterable[float]) -> str:
+def _range_in_words(slopes: Iterable[float]) -> str:
+    """Return the smallest and the largest slope to one digit, as text."""
     values = [f"{slope:.1f}" for slope in sorted(slopes)]
     return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"

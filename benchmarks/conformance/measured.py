@@ -12,7 +12,7 @@ from ...results.run_directory.files import write_text
 from ...samplers import Sampler, karras
 from ...samplers.spec import format_spec
 from .check import Conformance
-from .order import span
+from .order import range_in_words
 
 SHIPPED = Path(__file__).with_name("measured.json")
 FEW, MANY = 3, 10
@@ -22,12 +22,12 @@ Entry = dict[str, Any]
 
 
 def label_of(result: Conformance) -> str:
-    """Return the sampler as the command line writes it."""
+    """Return the checked sampler's name and options as on the command line."""
     return format_spec({"name": result.sampler, **result.params})
 
 
 def entry_of(result: Conformance) -> Entry:
-    """Summarize a conformance run; None for what it did not measure.
+    """Summarize a conformance run as an entry of the file; None for values that were not measured.
 
     ``measured`` is the range of orders over problems and grids, as text; ``weak`` and ``strong``
     are orders of a stochastic sampler; ``nfe_per_step`` is counted between 3 and 10 steps.
@@ -42,16 +42,16 @@ def entry_of(result: Conformance) -> Entry:
     known = counted and grids[0]["declared"] is not None
     return {
         "order": result.order,
-        "measured": span(slopes) if slopes and result.order is not None else None,
-        "weak": rounded(min(weak)) if weak else None,
-        "strong": rounded(strong),
-        "nfe_per_step": per_step(counted[FEW], counted[MANY]) if known else None,
+        "measured": range_in_words(slopes) if slopes and result.order is not None else None,
+        "weak": rounded_order(min(weak)) if weak else None,
+        "strong": rounded_order(strong),
+        "nfe_per_step": cost_per_step(counted[FEW], counted[MANY]) if known else None,
         "passed": result.passed,
     }
 
 
-def rounded(order: float | None) -> float | None:
-    """Return an order to two digits; None where there is none or it is no number."""
+def rounded_order(order: float | None) -> float | None:
+    """Return an order rounded to two digits; None for None or NaN."""
     return None if order is None or order != order else round(order, 2)
 
 
@@ -60,21 +60,21 @@ def nfe_per_step(sampler: Sampler) -> float | None:
     if sampler.adaptive:
         return None
     few, many = (sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY))
-    return None if few is None or many is None else per_step(few, many)
+    return None if few is None or many is None else cost_per_step(few, many)
 
 
-def per_step(few: float, many: float) -> float:
-    """Return the cost of one more step, from the costs of 3 and 10."""
+def cost_per_step(few: float, many: float) -> float:
+    """Return the evaluations of one more step, from the evaluations of 3 and of 10 steps."""
     return round((many - few) / (MANY - FEW), 3)
 
 
 def write_measured(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Write the file, one sampler a line, so that a change of one is a change of a line."""
+    """Write the entries as JSON, one sampler a line, so that diffs stay small."""
     lines = (f"  {json.dumps(name)}: {json.dumps(entries[name])}" for name in sorted(entries))
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 @cache
-def shipped() -> dict[str, Entry]:
+def shipped_entries() -> dict[str, Entry]:
     """Return the entries that the package ships; none where the file is missing."""
     return json.loads(SHIPPED.read_text(encoding="utf-8")) if SHIPPED.is_file() else {}

@@ -36,8 +36,8 @@ Units = Callable[[Iterable[Key]], dict[Key, dict[Hashable, float]]]
 """Source of draws: the weights of each draw over independent standard normals."""
 
 
-def white_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return white noise: one normal for each step and number, for any interval."""
+def white_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+    """Return the weights of white noise: one standard normal for each step and draw, for any interval."""
     return {key: {key[:2]: 1.0} for key in draws}
 
 
@@ -71,7 +71,7 @@ class Moments:
 
 
 def exact_moments(
-    sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, units: Units = white_units
+    sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, units: Units = white_noise_units
 ) -> Moments:
     """Return the moments at the end of ``grid``, from exact noisy data and ``units``."""
     d = len(problem.mean)
@@ -103,14 +103,14 @@ def exact_moments(
     return Moments(y[0], responses.T @ responses, bent)
 
 
-def problem_for(sampler: Sampler) -> AnisotropicGaussian:
-    """Return the Gaussian: its denoiser, or its exact map for a sampler that is made for maps."""
+def gaussian_for(sampler: Sampler) -> AnisotropicGaussian:
+    """Return the Gaussian problem: its denoiser, or its exact map for samplers of few-step maps."""
     return GaussianMap() if sampler.for_maps else AnisotropicGaussian()
 
 
 def check_moments(sampler: Sampler) -> Iterator[Check]:
     """Check exact mean and covariance at the largest N, and their weak order if one is declared."""
-    problem = problem_for(sampler)
+    problem = gaussian_for(sampler)
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)
     scale = float(truth.diagonal().max())
     data: dict[str, Any] = {}
@@ -141,18 +141,20 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
 
 def check_noise(sampler: Sampler) -> list[Check]:
     """Compare the exact mean and covariance of one step and of eight under both kinds of noise."""
-    problem, grids = problem_for(sampler), [make(n) for n in (1, 8) for make in GRIDS.values()]
+    problem, grids = gaussian_for(sampler), [make(n) for n in (1, 8) for make in GRIDS.values()]
     worst, overlaps, drawn = 0.0, [], False
 
     def path(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
         nonlocal drawn
         keys = list(draws)
         drawn = drawn or bool(keys)
-        overlaps.extend(overlapping(keys))
-        return path_units(keys)
+        overlaps.extend(overlapping_intervals(keys))
+        return path_noise_units(keys)
 
     for grid in grids:
-        white, along = (exact_moments(sampler, problem, grid, of) for of in (white_units, path))
+        white, along = (
+            exact_moments(sampler, problem, grid, of) for of in (white_noise_units, path)
+        )
         if max(white.affine, along.affine) > 1e-9:
             worst = math.nan
             break
@@ -185,25 +187,25 @@ def check_noise(sampler: Sampler) -> list[Check]:
     return [Check("noise", passed, detail, data)]
 
 
-def path_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return the noise of a Brownian path in 1 / sigma²: sums of increments."""
+def path_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+    """Return the weights of draws from a Brownian path in 1 / sigma²: sums of its increments."""
     keys = list(draws)
-    levels = sorted({level for key in keys for level in _falling(key) or ()}, reverse=True)
+    levels = sorted({level for key in keys for level in _interval_on_path(key) or ()}, reverse=True)
     return {
         key: {
             (high, low): math.sqrt((low**-2 - high**-2) / (span[1] ** -2 - span[0] ** -2))
             for high, low in pairwise(levels)
             if span[0] >= high and low >= span[1]
         }
-        if (span := _falling(key))
+        if (span := _interval_on_path(key))
         else {key[:2]: 1.0}
         for key in keys
     }
 
 
-def overlapping(draws: Iterable[Key]) -> list[tuple[Interval, Interval]]:
+def overlapping_intervals(draws: Iterable[Key]) -> list[tuple[Interval, Interval]]:
     """Return the pairs of intervals of different draws that have more than an end in common."""
-    spans = [span for key in draws if (span := _falling(key))]
+    spans = [span for key in draws if (span := _interval_on_path(key))]
     return [
         (first, other)
         for first, other in combinations(spans, 2)
@@ -211,7 +213,7 @@ def overlapping(draws: Iterable[Key]) -> list[tuple[Interval, Interval]]:
     ]
 
 
-def _falling(key: Key) -> Interval | None:
-    """Return the interval of a draw, if it is one that a path covers."""
+def _interval_on_path(key: Key) -> Interval | None:
+    """Return the interval of a draw if it falls to a positive level, else None."""
     span = key[2]
     return span if span and span[0] > span[1] > 0 else None

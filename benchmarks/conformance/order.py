@@ -46,7 +46,7 @@ MENDED_LATER = (
 SHIPPED, UNEVEN = "order as shipped", "order, uneven steps"
 
 
-class _Row(NamedTuple):
+class _ExactRow(NamedTuple):
     inner: Any
     exact: Tensor | None
 
@@ -65,16 +65,16 @@ class ExactStart(GridSampler):
         """History of the inner sampler."""
         return self.inner.history
 
-    def plan(self, grid: Grid) -> list[_Row]:
+    def plan(self, grid: Grid) -> list[_ExactRow]:
         """Return the inner rows, the first ``history`` of them with the state that belongs after them."""
         exact = [
             self.problem.truth(s) if i < self.history else None
             for i, s in enumerate(grid.sigma[1:])
         ]
-        return [_Row(row, x) for row, x in zip(planned(self.inner, grid), exact, strict=True)]
+        return [_ExactRow(row, x) for row, x in zip(planned(self.inner, grid), exact, strict=True)]
 
     def step(
-        self, x: Tensor, row: _Row, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
+        self, x: Tensor, row: _ExactRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
         """Take the inner step; replace the state by the exact one, if the row has one."""
         x, memo = self.inner.step(x, row.inner, past, denoise, noise)
@@ -90,21 +90,21 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     One first-order step caps a start-up at second order, so no more is demanded there. On uneven
     steps the error only has to fall. The global order decides where a single step has a lower one.
     """
-    _prepare(getattr(sampler, "history", 0))
+    _prepare_truths(getattr(sampler, "history", 0))
     pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
     if fast:
         pairs = [pairs[0], pairs[3]]
     table = {
-        f"{problem.name}/{grid}": _convergence(sampler, problem, GRIDS[grid])
+        f"{problem.name}/{grid}": _errors_and_slopes(sampler, problem, GRIDS[grid])
         for problem, grid in pairs
     }
     slopes = {key: entry["slope"] for key, entry in table.items()}
     local = {key: entry["local_slope"] for key, entry in table.items()}
     shipped = {key: entry["as_shipped_slope"] for key, entry in table.items()}
-    gaussian = _convergence(sampler, problems()[0], uneven_grid)
+    gaussian = _errors_and_slopes(sampler, problems()[0], uneven_grid)
     order = sampler.order
     right = order is None or all(
-        _fits(slope, order, exactly=key.startswith(ThreeModes.name))
+        _has_declared_order(slope, order, exactly=key.startswith(ThreeModes.name))
         for key, slope in slopes.items()
     )
     # its first step depends on how many there are
@@ -113,14 +113,14 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     enough = all(slope > least - MARGIN for slope in local.values())
     decided = measurable and right and not enough  # a later step takes back what this one leaves
     declared = "none declared" if order is None else f"declared {order}"
-    detail = f"{span(slopes.values())}, {declared}"
+    detail = f"{range_in_words(slopes.values())}, {declared}"
     yield Check("order", right, detail, table, asserted=order is not None)
-    detail, judged = span(local.values()), measurable and not decided
+    detail, judged = range_in_words(local.values()), measurable and not decided
     if measurable:
         detail += f", {least} usual: {MENDED_LATER}" if decided else f", at least {least} expected"
     yield Check("local order", enough or decided, detail, local, asserted=judged)
     capped = -math.inf if order is None else min(order, 2) - MARGIN
-    detail = f"{span(shipped.values())} with its own start-up"
+    detail = f"{range_in_words(shipped.values())} with its own start-up"
     if order is not None:
         detail += f", at least {min(order, 2)} expected"
     enough = all(slope > capped for slope in shipped.values())
@@ -132,13 +132,13 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     yield Check(UNEVEN, falls, detail, gaussian, asserted=not falls)
 
 
-def _fits(slope: float, order: int, *, exactly: bool) -> bool:
-    """Return True if a measured slope is the declared order, or at least not below it."""
+def _has_declared_order(slope: float, order: int, *, exactly: bool) -> bool:
+    """Return True if a slope is not below the declared order; with ``exactly``, not above either."""
     return slope > order - MARGIN and (slope < order + MARGIN or not exactly)
 
 
 @cache
-def _prepare(history: int) -> None:
+def _prepare_truths(history: int) -> None:
     """Compute all truths in one pass, once a process: start values, the step after them, and the end."""
     grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven_grid) for n in STEPS]
     levels = [level for sigma in grids for level in (*sigma[1 : max(history, 3) + 2], sigma[-1])]
@@ -146,13 +146,13 @@ def _prepare(history: int) -> None:
         problem.prepare(levels)
 
 
-def _convergence(
+def _errors_and_slopes(
     sampler: Sampler, problem: ExactProblem, schedule: Callable[[int], Grid]
 ) -> dict[str, Any]:
-    """Return errors and slopes over the step counts, up to the first whose error is rounding."""
+    """Return errors and slopes over the step counts, up to the first error at rounding level."""
     errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
     for n in STEPS:
-        error, local, shipped = _errors(sampler, problem, schedule(n))
+        error, local, shipped = _errors_on_grid(sampler, problem, schedule(n))
         for key, value in zip(errors, (error, local, shipped), strict=True):
             errors[key].append(value)
         if not max(error, shipped) > FLOOR:
@@ -167,12 +167,14 @@ def _convergence(
     }
 
 
-def _errors(sampler: Sampler, problem: ExactProblem, grid: Grid) -> tuple[float, float, float]:
+def _errors_on_grid(
+    sampler: Sampler, problem: ExactProblem, grid: Grid
+) -> tuple[float, float, float]:
     """Return errors at the end, of the first step with full history, and at the end with own start-up."""
     truth = problem.truth(grid.sigma[-1])
     if not isinstance(sampler, GridSampler):
-        error = rms(_run(sampler, problem, grid), truth)
-        first = _run(sampler, problem, Grid(grid.sigma[:2]))
+        error = rms(_sample_from_start(sampler, problem, grid), truth)
+        first = _sample_from_start(sampler, problem, Grid(grid.sigma[:2]))
         return error, rms(first, problem.truth(grid.sigma[1])), error
     local = math.nan
 
@@ -190,10 +192,15 @@ def _errors(sampler: Sampler, problem: ExactProblem, grid: Grid) -> tuple[float,
     error = rms(end[:POINTS], truth)
     if both:
         return error, local, rms(end[POINTS:], truth)
-    return error, local, rms(_run(sampler, problem, grid), truth) if sampler.history else error
+    return (
+        error,
+        local,
+        rms(_sample_from_start(sampler, problem, grid), truth) if sampler.history else error,
+    )
 
 
-def _run(sampler: Sampler, problem: ExactProblem, grid: Grid) -> Tensor:
+def _sample_from_start(sampler: Sampler, problem: ExactProblem, grid: Grid) -> Tensor:
+    """Return the sampler's samples from the problem's start on a grid."""
     return sampler.sample(problem, problem.start.clone(), grid, NoNoise())
 
 
@@ -203,7 +210,7 @@ def rms(x: Tensor, truth: Tensor) -> float:
 
 
 def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
-    """Return minus the slope of log error against log N, over the last four above the floor."""
+    """Return minus the slope of log error against log N, over the last four errors above the floor."""
     pairs = zip(steps, errors, strict=True)
     points = [(math.log(n), -math.log(e)) for n, e in pairs if FLOOR < e < math.inf][-WINDOW:]
     if len(points) < 2:
@@ -212,7 +219,7 @@ def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
     return float(np.polyfit(n, e, 1)[0])
 
 
-def span(orders: Iterable[float]) -> str:
+def range_in_words(orders: Iterable[float]) -> str:
     """Return the range of some orders, such as ``2.97 to 3.01``; one number where they agree."""
     values = list(orders)
     return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(values), max(values))))
@@ -234,12 +241,13 @@ def check_tolerance(sampler: Sampler) -> list[Check]:
         ]
     falls = all(values[-1] < min(values[:-1]) for values in errors.values())
     worth = all(values[-1] < WORTH * TOLERANCES[-1] for values in errors.values())
-    detail = "; ".join(f"{name} {_listed(values)}" for name, values in errors.items())
-    detail = f"errors at {_listed(TOLERANCES)}: {detail}"
+    detail = "; ".join(f"{name} {_errors_in_words(values)}" for name, values in errors.items())
+    detail = f"errors at {_errors_in_words(TOLERANCES)}: {detail}"
     return [Check("tolerance", falls and worth, detail, {"tolerance": TOLERANCES, **errors})]
 
 
-def _listed(values: Sequence[float]) -> str:
+def _errors_in_words(values: Sequence[float]) -> str:
+    """Return errors to one digit, separated by commas."""
     return ", ".join(f"{value:.0e}" for value in values)
 
 
@@ -259,15 +267,15 @@ def check_strong(sampler: Sampler) -> Iterator[Check]:
     if sampler.for_maps:
         return
     declared = getattr(sampler, "strong_order", None)
-    ends = [_end(sampler, n) for n in PATH_STEPS]
-    errors = [rms(end, _limit()) for end in ends]
+    ends = [_end_on_paths(sampler, n) for n in PATH_STEPS]
+    errors = [rms(end, _limit_on_paths()) for end in ends]
     order = slope(PATH_STEPS, errors)
     data: dict[str, Any] = {"N": PATH_STEPS, "error": errors, "to_reverse_sde": order}
     if declared is not None:
         data["strong_order"], close = order, abs(order - declared) < MARGIN
         yield Check("strong order", close, f"{order:.2f}, declared {declared:g}", data)
         return
-    ends.append(_end(sampler, 2 * PATH_STEPS[-1]))
+    ends.append(_end_on_paths(sampler, 2 * PATH_STEPS[-1]))
     moves = [rms(end, finer) for end, finer in pairwise(ends)]
     own = slope(PATH_STEPS, moves)
     data |= {"strong_order": own, "own_limit": moves}
@@ -278,7 +286,7 @@ def check_strong(sampler: Sampler) -> Iterator[Check]:
 
 
 @dataclass(frozen=True)
-class _Paths(BrownianNoise):
+class _CachedPaths(BrownianNoise):
     """Paths that cache their increments: most samplers ask for the same intervals."""
 
     _increments: dict[tuple[float, float], Tensor] = field(
@@ -293,16 +301,19 @@ class _Paths(BrownianNoise):
 
 
 @cache
-def _noise() -> BrownianNoise:
-    return _Paths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
+def _shared_paths() -> BrownianNoise:
+    """Return the Brownian paths on which all strong orders are measured."""
+    return _CachedPaths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
 
 
-def _end(sampler: Sampler, n: int) -> Tensor:
-    noise, grid = _noise(), GRIDS["uniform_lambda"](n)
+def _end_on_paths(sampler: Sampler, n: int) -> Tensor:
+    """Return the samples of ``n`` steps on the shared paths."""
+    noise, grid = _shared_paths(), GRIDS["uniform_lambda"](n)
     return sampler.sample(problems()[1], INTERIOR[1] * noise.initial(), grid, noise)
 
 
 @cache
-def _limit() -> Tensor:
-    noise = _noise()
+def _limit_on_paths() -> Tensor:
+    """Return the samples of the reverse SDE on the shared paths, by very many steps."""
+    noise = _shared_paths()
     return path_limit(problems()[1], noise.tree, INTERIOR[1] * noise.initial(), LOG2_LIMIT_STEPS)

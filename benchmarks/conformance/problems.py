@@ -22,21 +22,21 @@ from ...samplers import Denoise, Grid, Noise, NoNoise, SampleNoise, Sampler, kar
 SEED = 2024
 
 
-def noise_for(
+def noise_and_latents(
     sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Noise, Tensor]:
-    """Return the noise of samples ``ids`` (a refusal if the sampler declares none) and their latents."""
+    """Return the noise source of samples ``ids`` (one that refuses draws if none are declared) and their latents."""
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
 
 
-def same(a: Tensor, b: Tensor) -> bool:
-    """Return True if two tensors are equal bit for bit; NaN equals NaN, which is another check's business."""
+def is_identical(a: Tensor, b: Tensor) -> bool:
+    """Return True if two tensors have equal shapes and values; NaN equals NaN."""
     return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
 @dataclass
-class Log:
+class CallLog:
     """Calls that a recorder saw; ``answers`` are kept with a copy of each."""
 
     calls: int = 0
@@ -47,7 +47,7 @@ class Log:
     @property
     def tampered(self) -> int:
         """Number of answers that were modified after they were given."""
-        return sum(not same(answer, copy) for answer, copy in self.answers)
+        return sum(not is_identical(answer, copy) for answer, copy in self.answers)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Recorder:
 
     inner: Denoise
     keep: bool = False
-    log: Log = field(default_factory=Log)
+    log: CallLog = field(default_factory=CallLog)
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the inner denoiser's answer, and record the call."""
@@ -92,7 +92,7 @@ def uneven_grid(n: int) -> Grid:
     return Grid((high, *(high * (low / high) ** u for u in done), low))
 
 
-def _real(*values: object) -> Tensor:
+def _float64_tensor(*values: object) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
@@ -146,9 +146,9 @@ class AnisotropicGaussian(ExactProblem):
     name = "gaussian"
 
     def __init__(self, shift: float = 0.0) -> None:
-        self.mean = _real(0.5, -0.25, 1.0) + shift
-        self.variances = _real(1.0, 0.25, 0.09)
-        v = _real(1.0, 2.0, -2.0)
+        self.mean = _float64_tensor(0.5, -0.25, 1.0) + shift
+        self.variances = _float64_tensor(1.0, 0.25, 0.09)
+        v = _float64_tensor(1.0, 2.0, -2.0)
         self.basis = torch.eye(3, dtype=torch.float64) - 2 * torch.outer(v, v) / 9  # a reflection
         self.covariance = self.basis @ self.variances.diag() @ self.basis
         noise = torch.from_numpy(np.random.default_rng(3).standard_normal((POINTS, 3)))
@@ -193,8 +193,8 @@ class ThreeModes(ExactProblem):
     """x0 ~ sum_k w_k N(mu_k, v_k I) in 2 D: nonlinear; its flow by DOP853 near rounding."""
 
     name = "mixture"
-    weights, variances = _real(0.5, 0.3, 0.2), _real(0.25, 0.16, 0.36)
-    means = _real([1.0, 0.5], [-1.0, 0.75], [0.0, -1.25])
+    weights, variances = _float64_tensor(0.5, 0.3, 0.2), _float64_tensor(0.25, 0.16, 0.36)
+    means = _float64_tensor([1.0, 0.5], [-1.0, 0.75], [0.0, -1.25])
 
     def __init__(self) -> None:
         rng = np.random.default_rng(2)
@@ -247,7 +247,7 @@ class ThreeModes(ExactProblem):
 
 @cache
 def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
-    """Return the two problems, made once a process: all samplers share their truths."""
+    """Return the Gaussian and the mixture, made once a process so that their truths are shared."""
     return AnisotropicGaussian(), ThreeModes()
 
 

@@ -23,8 +23,8 @@ from ...samplers import (
     uniform_lambda,
 )
 from ..sampling.shard import unseeded_draws
-from .check import Check, guarded
-from .problems import Rational, Recorder, noise_for, same
+from .check import Check, checks_or_failure
+from .problems import Rational, Recorder, is_identical, noise_and_latents
 
 GRID = karras(5, 0.02, 10.0)
 OTHER = uniform_lambda(7, 0.05, 20.0)
@@ -35,54 +35,61 @@ BATCH = torch.tensor([3, 11, 0, 7, 5, 2, 8])  # shuffled, with gaps
 def check_purity(sampler: Sampler) -> list[Check]:
     """Check state between calls, arguments, global generators, the plan, and the value object."""
     promises: dict[str, Callable[[Any], tuple[bool, str]]] = {
-        "repeatable": _repeatable,
-        "arguments untouched": _leaves_arguments_alone,
+        "repeatable": _is_repeatable,
+        "arguments untouched": _keeps_arguments,
         "value object": _is_value,
     }
     if isinstance(sampler, GridSampler):
-        promises["plan"] = _plans_purely
+        promises["plan"] = _has_pure_plan
     return [
         check
         for name, promise in promises.items()
-        for check in guarded(name, lambda name=name, holds=promise: [Check(name, *holds(sampler))])
+        for check in checks_or_failure(
+            name, lambda name=name, holds=promise: [Check(name, *holds(sampler))]
+        )
     ]
 
 
-def _sample(sampler: Sampler, grid: Grid, first: int = 0) -> Tensor:
-    noise, latents = noise_for(sampler, torch.arange(first, first + 3), (4,))
+def _draw_samples(sampler: Sampler, grid: Grid, first: int = 0) -> Tensor:
+    noise, latents = noise_and_latents(sampler, torch.arange(first, first + 3), (4,))
     return sampler.sample(Rational(), latents * grid.sigma[0], grid, noise)
 
 
-def _repeatable(sampler: Sampler) -> tuple[bool, str]:
-    before = _attributes(sampler)
+def _is_repeatable(sampler: Sampler) -> tuple[bool, str]:
+    """Return whether a run changes no attribute and no later result, and a sentence on it."""
+    before = _attributes_in_words(sampler)
     with unseeded_draws() as draws:
-        first = _sample(sampler, GRID)
-        _sample(sampler, OTHER, first=10)
-        again = _sample(sampler, GRID)
+        first = _draw_samples(sampler, GRID)
+        _draw_samples(sampler, OTHER, first=10)
+        again = _draw_samples(sampler, GRID)
     if draws.sentence:
         return False, draws.sentence
-    after = _attributes(sampler)
+    after = _attributes_in_words(sampler)
     if changed := sorted(key for key in before | after if before.get(key) != after.get(key)):
         rule = "what is remembered from step to step is the memo's, and no more"
         return False, f"a run changes self.{changed[0]}; {rule}"
-    if not same(first, again):
+    if not is_identical(first, again):
         where = "after a run on other samples and another grid"
         return False, f"the same call gives another result {where}"
     return True, "a run in between changes nothing; global random generators untouched"
 
 
-def _attributes(sampler: Sampler) -> dict[str, str]:
+def _attributes_in_words(sampler: Sampler) -> dict[str, str]:
     return {key: repr(value) for key, value in vars(sampler).items()}
 
 
-def _leaves_arguments_alone(sampler: Sampler) -> tuple[bool, str]:
-    noise, latents = noise_for(sampler, torch.arange(3), (4,))
+def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
+    """Return whether a run leaves latents, denoised images and history unmodified, and a sentence on it."""
+    noise, latents = noise_and_latents(sampler, torch.arange(3), (4,))
     recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
     before = x.clone()
     sampler.sample(recorder, x, GRID, noise)
-    changes = {"the latents": not same(x, before), "denoised images": recorder.log.tampered > 0}
+    changes = {
+        "the latents": not is_identical(x, before),
+        "denoised images": recorder.log.tampered > 0,
+    }
     if isinstance(sampler, GridSampler):
-        watched = WatchMemos(inner=sampler)
+        watched = HistoryWatcher(inner=sampler)
         integrate(watched, Rational(), before, GRID, noise)
         changes["memos of earlier steps"] = not all(
             _is_unchanged(memo, copied) for memo, copied in watched.seen
@@ -93,6 +100,7 @@ def _leaves_arguments_alone(sampler: Sampler) -> tuple[bool, str]:
 
 
 def _is_value(sampler: Any) -> tuple[bool, str]:
+    """Return whether the sampler is a frozen dataclass that survives pickling, and a sentence on it."""
     kind = type(sampler)
     params = getattr(kind, "__dataclass_params__", None)
     if not params or not params.frozen:
@@ -107,37 +115,39 @@ def _is_value(sampler: Any) -> tuple[bool, str]:
     return equal, "frozen, hashable, pickled and back" if equal else "another object after pickling"
 
 
-def _plans_purely(sampler: GridSampler) -> tuple[bool, str]:
+def _has_pure_plan(sampler: GridSampler) -> tuple[bool, str]:
+    """Return whether the plan is repeatable and holds Python numbers only, and a sentence on it."""
     plan = sampler.plan(GRID)
     if list(plan) != list(sampler.plan(GRID)):
         return False, "plan() of the same grid is another plan the second time"
     numbers = (float, int, bool, str, type(None))
-    odd = {type(leaf).__name__ for leaf in _leaves(plan) if type(leaf) not in numbers}
+    odd = {type(leaf).__name__ for leaf in _leaves_of(plan) if type(leaf) not in numbers}
     if odd:
         return False, f"rows hold {', '.join(sorted(odd))}; only Python numbers belong there"
     return True, "pure; Python floats only"
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def _leaves_of(value: Any) -> Iterator[Any]:
     """Yield the leaves of nested tuples, lists, dicts and dataclasses."""
     if isinstance(value, (tuple, list)):
         for item in value:
-            yield from _leaves(item)
+            yield from _leaves_of(item)
     elif isinstance(value, dict):
-        yield from _leaves(list(value.values()))
+        yield from _leaves_of(list(value.values()))
     elif is_dataclass(value) and not isinstance(value, type):
-        yield from _leaves(list(vars(value).values()))
+        yield from _leaves_of(list(vars(value).values()))
     else:
         yield value
 
 
 def _is_unchanged(memo: Any, copied: Any) -> bool:
-    pairs = zip(_leaves(memo), _leaves(copied), strict=True)
-    return all(same(u, v) for u, v in pairs if isinstance(u, Tensor))
+    """Return True if all tensors of a history entry equal those of its copy."""
+    pairs = zip(_leaves_of(memo), _leaves_of(copied), strict=True)
+    return all(is_identical(u, v) for u, v in pairs if isinstance(u, Tensor))
 
 
 @dataclass(frozen=True, kw_only=True)
-class WatchMemos(GridSampler):
+class HistoryWatcher(GridSampler):
     """Grid sampler that keeps each history entry of another, with a copy made on return."""
 
     name = "watch_memos"
@@ -166,9 +176,9 @@ class WatchMemos(GridSampler):
 
 def check_batch(sampler: Sampler) -> list[Check]:
     """Check that each of seven samples alone has the bits that it has in the batch."""
-    together = _samples(sampler, BATCH)
-    alone = torch.cat([_samples(sampler, number) for number in BATCH.split(1)])
-    equal, moved = same(together, alone), float((together - alone).abs().max())
+    together = _samples_with_ids(sampler, BATCH)
+    alone = torch.cat([_samples_with_ids(sampler, number) for number in BATCH.split(1)])
+    equal, moved = is_identical(together, alone), float((together - alone).abs().max())
     differs = f"a sample alone differs by {moved:.1e}"
     detail = "bit-identical alone and in a batch of 7" if equal else differs
     name, data, coupled = "batch independence", {"moved": moved}, sampler.batch_coupled
@@ -177,6 +187,6 @@ def check_batch(sampler: Sampler) -> list[Check]:
     return [Check(name, equal or coupled, detail, data, asserted=not coupled)]
 
 
-def _samples(sampler: Sampler, ids: Tensor) -> Tensor:
-    noise, latents = noise_for(sampler, ids, (5,))
+def _samples_with_ids(sampler: Sampler, ids: Tensor) -> Tensor:
+    noise, latents = noise_and_latents(sampler, ids, (5,))
     return sampler.sample(Rational(), latents * BATCH_GRID.sigma[0], BATCH_GRID, noise)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...models.loaders.user_files import difference_of, file_hash
+from ...models.loaders.user_files import change_in_words, file_hash
 from ...results.record import Record
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...results.run_directory.layout import CELL, MADE
@@ -171,7 +171,7 @@ class Admission:
 
     def _changes(self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path) -> str:
         """Describe changes of a maker on record and of the files that it opened late, or ""."""
-        return _difference(was, now) or difference_of(folder, self.run.opened(digest))
+        return _difference(was, now) or change_in_words(folder, self.run.opened(digest))
 
     def _recorded(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
         """Return the sampler's fingerprint in a ``made.json``; ``now`` itself if it is the same."""
@@ -189,7 +189,7 @@ class Admission:
                 and not _difference(record, fingerprint)
             ):
                 opened = self.run.opened(digest)
-                if not difference_of(folder, opened):
+                if not change_in_words(folder, opened):
                     if self._writes and fingerprint.values.keys() - record.values.keys():
                         whole = replace(record, values={**fingerprint.values, **record.values})
                         self.run.write_made(digest, whole.to_json())

@@ -13,9 +13,15 @@ from weakref import WeakKeyDictionary
 import torch
 
 from ...models.denoiser import Denoiser
-from ...models.loaders.python_file import FileModel, Renamed
+from ...models.loaders.python_file import FileModel, ForeignDenoiser
 from ...models.loaders.source_file import imported_names
-from ...models.loaders.user_files import FilesRead, file_hash, is_users, module_file, reading
+from ...models.loaders.user_files import (
+    FilesRead,
+    file_hash,
+    is_users_file,
+    module_file,
+    record_files,
+)
 from ...models.networks import parameter_dtype
 from ...models.reference import Extractor, Identity
 from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
@@ -58,7 +64,7 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     """
     ids, precision = torch.arange(ROWS, device=device), precision_of(model)
     values: dict[str, Numbers] = {}
-    with reading() as recorder:
+    with record_files() as recorder:
         bound = model.bind(ids, SEED)
         z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
         for sigma in levels_of(model):
@@ -91,7 +97,7 @@ def runs_users_code(model: Denoiser) -> bool:
     """Return True if a model calls code of the user's, or of an installed package."""
     inner: object = model
     while isinstance(inner, Denoiser):
-        if isinstance(inner, FileModel | Renamed):
+        if isinstance(inner, FileModel | ForeignDenoiser):
             return True
         inner = getattr(inner, "inner", None)
     return False
@@ -169,7 +175,7 @@ def extractor_fingerprint(
     if isinstance(extractor, Identity):
         return Fingerprint("extractor", exact["identity"], exact, {})  # pyright: ignore[reportArgumentType] - a text
     read = getattr(extractor, "read", None)
-    with reading() as recorder, torch.no_grad():
+    with record_files() as recorder, torch.no_grad():
         features = extractor(probes(event, limits).to(device))
         values = {"features of fixed noise": of_rows(features, torch.float32, device)}
         if read is not None:
@@ -220,7 +226,9 @@ def installed_code(files: Iterable[str]) -> dict[str, str]:
 def _is_installed(name: str) -> bool:
     """Return True for a loaded module of an installed package."""
     file = module_file(name)
-    return file is not None and "-packages" in file and name in sys.modules and not is_users(file)
+    return (
+        file is not None and "-packages" in file and name in sys.modules and not is_users_file(file)
+    )
 
 
 def _version(package: str) -> str:

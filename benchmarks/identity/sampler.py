@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from ... import samplers
-from ...models.loaders.schemes import is_data
-from ...models.loaders.source_file import code_of, modules_of
-from ...models.loaders.user_files import FileRecorder, module_file, named_hashes, reading
+from ...models.loaders.schemes import is_package_data
+from ...models.loaders.source_file import files_of_modules, hashes_of_code
+from ...models.loaders.user_files import FileRecorder, module_file, named_hashes, record_files
 from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import Grid, GridSampler, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
@@ -50,7 +50,7 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
     if event is None or not samplers.origin(cell.sampler.name):
         return fingerprint_of(setup, cell.label, start)
     name = f"result for samples of shape {event} on {len(cell.grid)} steps"
-    with reading() as recorder:
+    with record_files() as recorder:
         values = {name: _samples(setup, event, getattr(torch, cell.dtype))}
         fingerprint = fingerprint_of(setup, cell.label, start)
     return replace(
@@ -144,7 +144,7 @@ def files_of_sampler(sampler: Sampler) -> frozenset[str]:
     if module is None:
         return frozenset()
     recorder = samplers.seen_at_import(module.__name__)
-    return frozenset(modules_of(module)) | (
+    return frozenset(files_of_modules(module)) | (
         _files_opened(module, recorder) if recorder else frozenset()
     )
 
@@ -161,7 +161,7 @@ def _hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
     recorders = [*seen, *([imported] if imported else [])]
     opened = frozenset(path for recorder in recorders for path in _files_opened(module, recorder))
     folder = Path(module_file(module.__name__) or ".").parent
-    files = named_hashes(opened, folder) | code_of(module)
+    files = named_hashes(opened, folder) | hashes_of_code(module)
     return {FILE + name: digest for name, digest in files.items()}
 
 
@@ -169,7 +169,7 @@ def _files_opened(module: ModuleType, recorder: FileRecorder) -> frozenset[str]:
     """Return the user's files that a recorder saw, and data files of the module's package."""
     root = Path(module_file(module.__name__.partition(".")[0]) or "/dev/null").parent
     return recorder.paths | frozenset(
-        path for path in tuple(recorder.opened) if is_data(path, root)
+        path for path in tuple(recorder.opened) if is_package_data(path, root)
     )
 
 

@@ -128,6 +128,6 @@ AUTHORS: Mapping[str, tuple[str, ...]] = {
 """Sampler to names of schedules."""
 
 
-def usage_of(sampler: str) -> Usage | None:
+def authors_schedules_of(sampler: str) -> Usage | None:
     """Return the authors' schedules of a sampler; None if unknown."""
     return next((usage for usage in USAGES if sampler in usage.samplers), None)

@@ -17,7 +17,7 @@ from ..sampling.execution import costs_vary
 from .schedules import Schedule
 
 
-def cost_of(
+def evaluations_by_steps(
     model: Denoiser,
     sampler: Sampler,
     schedule: Schedule,
@@ -62,7 +62,7 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
     return called
 
 
-def steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """Return the most steps whose evaluations (:func:`cost_of`) fit in a budget; None if not one fits."""
+def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
+    """Return the most steps whose evaluations (:func:`evaluations_by_steps`) fit in a budget; None if not one fits."""
     # an analytic first step costs nothing
     return bisect_right(range(1, budget + 2), budget, key=cost) or None

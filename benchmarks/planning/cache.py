@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...models.checkpoints.specification import cache_folder
 from ...models.denoiser import Denoiser
-from ...models.loaders.user_files import difference_of, file_hash, reading
+from ...models.loaders.user_files import change_in_words, file_hash, record_files
 from ...results.run_directory.files import jsonable, read_json, read_npz, write_json, write_npz
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...samplers.spec import canonical
@@ -60,13 +60,13 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
         path = cache / f"model-{name}-{number}.json"
         stored = _checked_content(read_json(path))
         if stored is None:
-            _write(path, {"made": now.to_json(), BEHAVIOUR: digest})
+            _write_with_digest(path, {"made": now.to_json(), BEHAVIOUR: digest})
             break
         try:
             same = not difference(Fingerprint.from_json(stored.get("made")), now)
         except ValueError:
             same = False
-        if same and not difference_of(folder, _files_opened(cache, str(stored[BEHAVIOUR]))):
+        if same and not change_in_words(folder, _files_opened(cache, str(stored[BEHAVIOUR]))):
             digest = str(stored[BEHAVIOUR])
             break
         number += 1
@@ -74,10 +74,10 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
     return digest
 
 
-def key_of(
+def search_key(
     model: Denoiser, cache: Path | None, device: str, seed: int, version: int
 ) -> dict[str, Any]:
-    """Return what a search on a model depends on, but for its options."""
+    """Return the cache key of a search on a model, without the search's options."""
     return {
         "model": model.name,
         "identity": model.identity,
@@ -90,7 +90,7 @@ def key_of(
     }
 
 
-def remembered(
+def cached_result(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """Return the result of ``measure``, from ``cache`` if it is stored under this key.
@@ -105,11 +105,11 @@ def remembered(
     path = cache and cache / f"{name}-{digest}.json"
     stored = _checked_content(read_json(path)) if path else None
     if stored is None or stored.get("key") != key:
-        with reading() as recorder:
+        with record_files() as recorder:
             stored = {"key": dict(key), **measure()}
         if path and cache:
             _record_opened(cache, str(key.get(BEHAVIOUR, "")), recorder.paths)
-            _write(path, stored)
+            _write_with_digest(path, stored)
     return stored
 
 
@@ -133,7 +133,7 @@ def _digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _write(path: Path, value: Mapping[str, Any]) -> None:
+def _write_with_digest(path: Path, value: Mapping[str, Any]) -> None:
     write_json(path, {**value, DIGEST: hash_of(jsonable(value))})
 
 
@@ -150,7 +150,7 @@ def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:
-        _write(cache / f"opened-{behaviour}-{hash_of(opened)}.json", {"opened": opened})
+        _write_with_digest(cache / f"opened-{behaviour}-{hash_of(opened)}.json", {"opened": opened})
 
 
 def _files_opened(cache: Path, behaviour: str) -> dict[str, str]:

@@ -33,7 +33,7 @@ from ...samplers.auto.probe import MOST
 from ...samplers.auto.search import CONFIRMED, FINALISTS, LATENTS_PER_AXIS
 from ...samplers.spec import canonical
 from ..sampling.counting import Meter
-from .cache import BEHAVIOUR, behaviour_of, read_arrays, remembered, write_arrays
+from .cache import BEHAVIOUR, behaviour_of, cached_result, read_arrays, write_arrays
 from .gits import SEARCH_IDS
 
 _VERSION = 3
@@ -89,10 +89,10 @@ class Pilot:
         if not getattr(sampler, "needs_look", False) or len(grid) == 1:
             return sampler
         n, start = min(len(grid), MOST_STEPS), grid.sigma[0]
-        key = self._key | {"steps": n, "start": start, "to_zero": grid.to_zero}
+        key = self._cache_key | {"steps": n, "start": start, "to_zero": grid.to_zero}
         try:
-            entry = remembered(
-                self.folder, "auto", key, lambda: self._search(sampler, n, start, grid.to_zero)
+            entry = cached_result(
+                self.folder, "auto", key, lambda: self._search_rule(sampler, n, start, grid.to_zero)
             )
         except _ProbeError as unseen:
             log.warning("%s; %s has its usual rule there", unseen, sampler.name)
@@ -110,13 +110,13 @@ class Pilot:
             ValueError: it fails, or has no finite trajectories.
         """
         try:
-            return self._look[0]
+            return self._probe_and_evaluations[0]
         except _ProbeError as unseen:
             raise ValueError(str(unseen)) from unseen
 
-    def _search(self, sampler: Sampler, n: int, start: float, to_zero: bool) -> dict[str, Any]:
+    def _search_rule(self, sampler: Sampler, n: int, start: float, to_zero: bool) -> dict[str, Any]:
         """Return the rule for a grid, and the evaluations for it."""
-        (look, spent), meter = self._look, Meter()
+        (look, spent), meter = self._probe_and_evaluations, Meter()
         if start != self.model.sigma_max:  # the trajectories begin at no latent there
             rule = best_rule(look, n, start, to_zero=to_zero)
             return {"rule": list(rule), "evaluations": spent}
@@ -133,34 +133,34 @@ class Pilot:
             trial=lambda rule: look.missed(run(rule, look.rows), to_zero=to_zero),
         )
         cost, rules = ranked[0][0], [rule for _, rule in ranked]
-        if len(rules) > 1 and n <= CONFIRMED and self._fresh >= LATENTS_PER_AXIS:
-            reference = self._reference(to_zero=to_zero)
+        if len(rules) > 1 and n <= CONFIRMED and self._fresh_count >= LATENTS_PER_AXIS:
+            reference = self._reference_ends(to_zero=to_zero)
             spent += int(reference["evaluations"])
             if math.log(RESOLVED * float(reference["error"]) / look.spread) <= cost:
                 rows = reference["rows"]
-                ends = np.stack([_flat(run(rule, rows)) for rule in rules])
+                ends = np.stack([_rows_of_samples(run(rule, rows)) for rule in rules])
                 axes = principal_axes(look.image, len(rows) // LATENTS_PER_AXIS)
                 rules = [choose_rule(rules, ends, reference["ends"], axes, look.spread)]
         return {"rule": list(rules[0]), "evaluations": spent + meter.rows}
 
-    def _reference(self, *, to_zero: bool) -> dict[str, NDArray[Any]]:
+    def _reference_ends(self, *, to_zero: bool) -> dict[str, NDArray[Any]]:
         """Return ``ends`` of the fresh latents ``rows``, the rule's mean ``error``, and the
         ``evaluations``, cached.
 
         The usual rule for the data's spread, on many steps, gives the ends. Its error is the
         geometric mean on the probe's latents, whose trajectories are known.
         """
-        path = self._path(f"ends-{'zero' if to_zero else 'sigma_min'}")
+        path = self._cache_file(f"ends-{'zero' if to_zero else 'sigma_min'}")
         if stored := self._references.get(to_zero) or (read_arrays(path) if path else None):
             return stored
-        look, meter, high = self._look[0], Meter(), self.model.sigma_max
+        look, meter, high = self._probe_and_evaluations[0], Meter(), self.model.sigma_max
         usual: Any = make("auto")
         rule = typical(look.spread)._replace(deferred=high >= usual.FAR * look.spread)
         sampler = usual.fitted(Fitted(rule, 0))
-        fresh = LATENTS[1] + np.arange(self._fresh)
+        fresh = LATENTS[1] + np.arange(self._fresh_count)
         grid = karras(FINE, self.model.sigma_min, high, to_zero=to_zero)
         missed = look.missed(self._draw(meter, sampler, grid, look.rows), to_zero=to_zero)
-        ends = _flat(self._draw(meter, sampler, grid, fresh))
+        ends = _rows_of_samples(self._draw(meter, sampler, grid, fresh))
         good = np.isfinite(ends).all(1)
         error = np.exp(np.log(np.maximum(missed, np.finfo(float).tiny)).mean())
         reference = {"ends": ends[good], "rows": fresh[good], "error": np.asarray(error)}
@@ -170,29 +170,29 @@ class Pilot:
             write_arrays(path, reference)
         return reference
 
-    def _path(self, kind: str) -> Path | None:
+    def _cache_file(self, kind: str) -> Path | None:
         """Return the file for a result that depends on the model alone."""
-        digest = hashlib.sha256(canonical(self._key).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(canonical(self._cache_key).encode()).hexdigest()[:16]
         return self.folder and self.folder / f"auto-{kind}-{digest}.npz"
 
     def _draw(self, meter: Meter, sampler: Sampler, grid: Grid, rows: NDArray[np.int64]) -> Tensor:
         """Draw samples of some latents, in parts of the smallest probe's size."""
         parts = []
         for part in np.split(rows, range(LATENTS[0], len(rows), LATENTS[0])):
-            bound, latents = self._latents(meter, part)
+            bound, latents = self._denoiser_and_latents(meter, part)
             parts.append(sampler.sample(bound, grid.sigma[0] * latents, grid, NoNoise()))
         return torch.cat(parts)
 
     @cached_property
-    def _look(self) -> tuple[ProbeData, int]:
+    def _probe_and_evaluations(self) -> tuple[ProbeData, int]:
         """Probe and its number of evaluations, cached."""
-        path = self._path("look")
+        path = self._cache_file("look")
         stored = read_arrays(path) if path else None
         if stored is not None:
             spent = int(stored.pop("evaluations"))
             return _probe_from_arrays(stored), spent
         meter = Meter()
-        bound, latents = self._latents(meter, np.arange(self._count))
+        bound, latents = self._denoiser_and_latents(meter, np.arange(self._trajectory_count))
         try:
             probe = probe_model(bound, latents, self.model.sigma_min, self.model.sigma_max)
         except Exception as error:  # of a user's model
@@ -202,14 +202,16 @@ class Pilot:
             write_arrays(path, _arrays_of_probe(probe) | {"evaluations": np.asarray(meter.rows)})
         return probe, meter.rows
 
-    def _latents(self, meter: Meter, rows: NDArray[np.int64]) -> tuple[Denoise, Tensor]:
+    def _denoiser_and_latents(
+        self, meter: Meter, rows: NDArray[np.int64]
+    ) -> tuple[Denoise, Tensor]:
         """Return the counted denoiser of some search latents, and the latents."""
         ids = torch.from_numpy(SEARCH_IDS + rows).to(self.device)
         noise = SampleNoise(self.seed, ids, self.model.event, self.model.dtype)
         return meter.attach(self.model).bind(ids, self.seed), noise.initial()
 
     @property
-    def _count(self) -> int:
+    def _trajectory_count(self) -> int:
         """Number of trajectories."""
         dim = math.prod(self.model.event)
         least, most = LATENTS
@@ -217,12 +219,12 @@ class Pilot:
         return max(2, min(fitting, max(least, min(most, NUMBERS // dim))))
 
     @property
-    def _fresh(self) -> int:
+    def _fresh_count(self) -> int:
         """Number of fresh latents."""
         return min(FRESH, ROOM // (2 * FINALISTS * math.prod(self.model.event)))
 
     @property
-    def _key(self) -> dict[str, Any]:
+    def _cache_key(self) -> dict[str, Any]:
         """Cache key of a probe."""
         model = self.model
         return {
@@ -233,21 +235,21 @@ class Pilot:
             "dtype": str(model.dtype),
             "seed": self.seed,
             "version": _VERSION,
-            "code": _code(),
+            "code": _code_digest(),
             BEHAVIOUR: behaviour_of(self.folder, model, self.device),
         }
 
 
 @cache
-def _code() -> str:
+def _code_digest() -> str:
     """Return a digest of the files that probe, forecast, search and choose."""
     paths = [*sorted(Path(auto.__file__).parent.glob("*.py")), Path(__file__)]
     files = (path.read_bytes() for path in paths)
     return hashlib.sha256(b"".join(files)).hexdigest()[:16]
 
 
-def _flat(ends: Tensor) -> NDArray[np.float64]:
-    """Return samples as rows."""
+def _rows_of_samples(ends: Tensor) -> NDArray[np.float64]:
+    """Return samples ``(n, *event)`` as rows ``(n, d)`` float64."""
     return ends.flatten(1).double().cpu().numpy()
 
 

@@ -15,7 +15,7 @@ from ...samplers import GridSampler, NoNoise, SampleNoise, Source, integrate, ka
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Equalised, Searched, euler_costs
 from ..sampling.counting import Meter
-from .cache import key_of, remembered
+from .cache import cached_result, search_key
 
 SEARCH_IDS = 2**30
 """First sample number of schedule searches: no scored or converged sample has one."""
@@ -42,7 +42,7 @@ _VERSION = 1  # raised when the same options would give other costs
 )
 def gits(
     *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, weight: float = 1.15
-) -> Search:
+) -> GitsSearch:
     """The levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
 
     Args:
@@ -54,11 +54,11 @@ def gits(
     Raises:
         ValueError: an option out of range, or another kind of teacher.
     """
-    return Search(teacher=teacher, teacher_steps=teacher_steps, latents=latents, weight=weight)
+    return GitsSearch(teacher=teacher, teacher_steps=teacher_steps, latents=latents, weight=weight)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class GitsSearch:
     """Options of a search (see :func:`gits`); its schedule's name is for messages."""
 
     teacher: str
@@ -86,8 +86,8 @@ class Search:
         """
         # the costs do not depend on it
         key = {k: v for k, v in asdict(self).items() if k not in ("weight", "name")}
-        key |= key_of(model, cache, device, _SEED, _VERSION)
-        stored = remembered(cache, "gits", key, lambda: self._measure(model, device))
+        key |= search_key(model, cache, device, _SEED, _VERSION)
+        stored = cached_result(cache, "gits", key, lambda: self._measure(model, device))
         return Searched(
             tuple(stored["levels"]), np.array(stored["cost"]), self.weight, stored["evaluations"]
         )
@@ -151,10 +151,10 @@ def equal_error(
 
 
 @dataclass(frozen=True, kw_only=True)
-class EqualErrorSearch(Search):
+class EqualErrorSearch(GitsSearch):
     """Options of a search (see :func:`equal_error`), with the costs of ``gits``, which both share in the cache."""
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Equalised:
-        """Return the search on a model, as :meth:`Search.on`."""
+        """Return the search on a model, as :meth:`GitsSearch.on`."""
         search = super().on(model, cache, device)
         return Equalised(search.levels, search.cost, search.weight, search.evaluations, self.name)

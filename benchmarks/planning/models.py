@@ -28,9 +28,9 @@ def load_model(spec: Any, device: str = "cpu") -> NamedModel:
     model = make_model(options.pop("name"), **options)
     checkpoint = getattr(innermost(model), "spec", None)
     if checkpoint is not None:
-        from ...models.checkpoints.weights import weights_taken  # not at every start
+        from ...models.checkpoints.weights import chosen_set_in_words  # not at every start
 
-        if weights := weights_taken(checkpoint):
+        if weights := chosen_set_in_words(checkpoint):
             log.info(
                 "model %s: %s; samplerbench check-model says how to take another.", name, weights
             )

@@ -80,7 +80,7 @@ class NativeLevels:
         return Grid((*levels, 0.0) if to_zero else (*levels[:-1], sigma_min))
 
     def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
-        """Return nothing: the schedule's name says it all."""
+        """Return an empty mapping: these levels add no columns."""
         return {}
 
 
@@ -91,14 +91,14 @@ def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> No
         key = (cell.model, cell.schedule.label)
         if cell.grid is None or cell.skip or cell.sampler.own_grid or key in warned:
             continue
-        if warning := drowned(cell.grid, models[cell.model], cell.schedule.label):
+        if warning := warning_if_drowned(cell.grid, models[cell.model], cell.schedule.label):
             warned.add(key)
             log.warning("%s", warning)
 
 
-def drowned(grid: Grid, model: Denoiser, name: str) -> str:
-    """Return a sentence if most levels of a grid drown the data; "" if not."""
-    spread = spread_of(model)
+def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
+    """Return a warning if most levels of a grid drown the data; "" if not."""
+    spread = data_spread_of(model)
     inner = [level for level in grid.sigma[1:] if level > 0]
     high = sum(level > DROWNED * spread for level in inner)
     if not inner or high < MOST * len(inner):
@@ -111,7 +111,7 @@ def drowned(grid: Grid, model: Denoiser, name: str) -> str:
     )
 
 
-def spread_of(model: Denoiser) -> float:
+def data_spread_of(model: Denoiser) -> float:
     """Return EDM's sigma_data, half the range of images, or 1 for latents; infinite without a process or a
     range.
     """

@@ -16,7 +16,7 @@ from ...samplers import NoNoise, SampleNoise, Source, karras, make
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Searched, staircase_costs
 from ..sampling.counting import Meter
-from .cache import key_of, remembered
+from .cache import cached_result, search_key
 from .gits import SEARCH_IDS
 
 _NODES = 65
@@ -41,7 +41,7 @@ _VERSION = 1  # raised when the same options would give other levels
     ),
     needs_model=True,
 )
-def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -> Search:
+def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -> OptimalKLSearch:
     """The levels that minimise the path divergence of ddpm, 1/2 sum int [mmse(gamma_i) - mmse(gamma)] dgamma, by
     dynamic programming.
 
@@ -53,11 +53,11 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
     Raises:
         ValueError: an option out of range.
     """
-    return Search(fine_steps=fine_steps, samples=samples, end=end)
+    return OptimalKLSearch(fine_steps=fine_steps, samples=samples, end=end)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class OptimalKLSearch:
     """Options of a search (see :func:`optimal_kl`)."""
 
     fine_steps: int
@@ -83,8 +83,10 @@ class Search:
                 f"optimal_kl: end={self.end:g} must lie below sigma_max = "
                 f"{model.sigma_max:g} of model {model.name}"
             )
-        key = {"samples": self.samples} | key_of(model, cache, device, _SEED, _VERSION)
-        stored = remembered(cache, "mmse", key, lambda: _measure(model, self.samples, device))
+        key = {"samples": self.samples} | search_key(model, cache, device, _SEED, _VERSION)
+        stored = cached_result(
+            cache, "mmse", key, lambda: _measure_mmse_curve(model, self.samples, device)
+        )
         curve = MMSECurve(np.array(stored["gamma"]), np.array(stored["mmse"])[None])
         return self._search(curve, model.sigma_min, model.sigma_max, stored["evaluations"])
 
@@ -106,7 +108,7 @@ class Search:
 
 
 @torch.no_grad()
-def _measure(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
+def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
     """Measure the MMSE curve at ``_NODES`` levels, and the evaluations for all samples."""
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):

@@ -20,7 +20,7 @@ SAMPLER = "consistency"
 """Sampler that messages suggest for maps."""
 
 
-def mismatch(model: Denoiser, sampler: Sampler) -> str:
+def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
     """Return the reason why a sampler does not run on a model of this kind; "" if it does, or if it is the model's
     own scheduler's, which is checked once it is known.
     """
@@ -51,7 +51,7 @@ def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
             )
 
 
-def as_its_scheduler(
+def configure_pipeline(
     sampler: Any, model: Denoiser, grid: Grid, start: Start
 ) -> tuple[Sampler, str]:
     """Configure ``pipeline`` like the model's own scheduler, with as many steps as a grid has.
@@ -72,7 +72,7 @@ def as_its_scheduler(
         return sampler, (
             f"no scheduler came with model {model.name}: pipeline is for folders of diffusers"
         )
-    if reason := mismatch(model, make(own.sampler)):
+    if reason := why_sampler_cannot_run(model, make(own.sampler)):
         return sampler, reason
     if own.differs:
         _warn_of_differences(model.name, own.told, own.differs)
@@ -86,7 +86,7 @@ def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | No
     return model.own_sampling(steps, other) if other else model.own_sampling(steps)
 
 
-def cost_of_its_scheduler(sampler: Any, model: Denoiser) -> Callable[[int], int]:
+def pipeline_evaluations_by_steps(sampler: Any, model: Denoiser) -> Callable[[int], int]:
     """Return the evaluations per sample of ``pipeline`` as a function of its steps, idle ones included."""
 
     @cache

@@ -18,13 +18,18 @@ from ..sampling.batch import begins_at_infinity, top_level, without_first_level
 from ..sampling.execution import check_executions, refusal
 from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
-from .budget import cost_of, steps_within
+from .budget import evaluations_by_steps, most_steps_within
 from .cache import default_cache
 from .fitting import Pilot
 from .models import NamedModel, load_model
 from .native import NATIVE, default_schedule
-from .own_scheduler import as_its_scheduler, check_schedules, cost_of_its_scheduler, mismatch
-from .remedy import remedy
+from .own_scheduler import (
+    check_schedules,
+    configure_pipeline,
+    pipeline_evaluations_by_steps,
+    why_sampler_cannot_run,
+)
+from .remedy import tuning_command
 from .schedules import Schedule, make_schedule
 from .tuned_schedule import UntunedError
 
@@ -59,8 +64,8 @@ def plan(
     check_executions(suite.execution, device)
     configured = [
         configured_sampler
-        for spec in expanded(suite.samplers)
-        for configured_sampler in _configure(spec, suite.tolerances)
+        for spec in expand_fixed_grid(suite.samplers)
+        for configured_sampler in _samplers_of_spec(spec, suite.tolerances)
     ]
     named = [make_schedule(spec) for spec in suite.schedules or ()]
     cells: list[Cell] = []
@@ -85,14 +90,16 @@ def plan(
                         name, model, references[name], device, begun, execution, pilot
                     )
                     own_schedule = schedule.for_sampler(sampler)
-                    cells += _cells(suite, entry, subject, sampler, own_schedule, end)
+                    cells += _plan_cells(suite, entry, subject, sampler, own_schedule, end)
         except UntunedError as missing:
-            what_to_do = remedy(missing, NamedModel(name, model), configured, *_sizes(suite, entry))
+            what_to_do = tuning_command(
+                missing, NamedModel(name, model), configured, *_steps_and_budgets(suite, entry)
+            )
             raise ValueError(f"{missing.what}; {what_to_do}") from missing
     return list({cell.key: cell for cell in cells}.values())
 
 
-def planned_before(
+def plan_cells_of_record(
     record: Record,
     space: str | None,
     suite: Suite,
@@ -131,7 +138,7 @@ def planned_before(
         return []
 
 
-def _sizes(
+def _steps_and_budgets(
     suite: Suite, entry: ModelEntry
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """Return a model's numbers of steps, and its budgets."""
@@ -139,7 +146,7 @@ def _sizes(
     return (entry.steps, entry.nfe) if own else (suite.steps, suite.nfe)
 
 
-def expanded(specs: Sequence[Spec]) -> list[Spec]:
+def expand_fixed_grid(specs: Sequence[Spec]) -> list[Spec]:
     """Return the specs with :data:`FIXED_GRID` replaced by the registered samplers on a fixed grid, sorted,
     without second names (``same_as``) and samplers for few-step maps.
     """
@@ -154,7 +161,7 @@ def expanded(specs: Sequence[Spec]) -> list[Spec]:
     return [entry for spec in specs for entry in (fixed if spec == FIXED_GRID else [spec])]
 
 
-def _configure(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
+def _samplers_of_spec(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
     """Yield the sampler; one per tolerance if it is adaptive and its tolerance is open."""
     options = parse_spec(spec)
     sampler = samplers.make(options)
@@ -192,17 +199,17 @@ class ModelRun(NamedTuple):
 
     def fitted(self, sampler: Sampler, grid: Grid | None) -> tuple[Any, str]:
         """Return the sampler fitted to the model and the grid, and the reason to skip it, "" for none."""
-        unfit = mismatch(self.model, sampler)
+        unfit = why_sampler_cannot_run(self.model, sampler)
         if grid is None or unfit:
             return sampler, unfit
         if getattr(sampler, "of_checkpoint", False):
-            return as_its_scheduler(sampler, self.model, grid, self.start)
+            return configure_pipeline(sampler, self.model, grid, self.start)
         if sampler.for_maps and hasattr(sampler, "ending_at"):
             return sampler.ending_at(self.model.map_end), ""  # type: ignore[attr-defined]
         return self.pilot.fitted(sampler, grid), ""
 
 
-def _cells(
+def _plan_cells(
     suite: Suite,
     entry: ModelEntry,
     subject: ModelRun,
@@ -211,7 +218,7 @@ def _cells(
     end: str,
 ) -> Iterator[Cell]:
     model, reference, start = subject.model, subject.reference, subject.start
-    counts, budgets = _sizes(suite, entry)
+    counts, budgets = _steps_and_budgets(suite, entry)
     space = suite.extractors[subject.name]
     if suite.reference is not None:
         space = f"{space} {suite.reference}"
@@ -223,11 +230,11 @@ def _cells(
         sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
     elif budgets is not None:
         cost = (
-            cost_of_its_scheduler(sampler, model)
+            pipeline_evaluations_by_steps(sampler, model)
             if getattr(sampler, "of_checkpoint", False)
-            else cost_of(model, sampler, schedule, end, start.sigma, infinite=infinite)
+            else evaluations_by_steps(model, sampler, schedule, end, start.sigma, infinite=infinite)
         )
-        sizes = [(steps_within(budget, cost), budget) for budget in budgets]
+        sizes = [(most_steps_within(budget, cost), budget) for budget in budgets]
     else:
         sizes = [(count, None) for count in counts or ()]
     for n, budget in sizes:
@@ -260,14 +267,16 @@ def _cells(
             sigma_max=model.sigma_max,
             identity=(model.identity, reference.extractor.identity if reference else ""),
             device=subject.device,
-            skip=start.skip or reason or _skip(subject, sampler, grid, budget, infinite=infinite),
+            skip=start.skip
+            or reason
+            or _why_skipped(subject, sampler, grid, budget, infinite=infinite),
             execution=subject.execution,
             space=space,
             infinite=infinite,
         )
 
 
-def _skip(
+def _why_skipped(
     subject: ModelRun, sampler: Sampler, grid: Grid | None, budget: int | None, *, infinite: bool
 ) -> str:
     """Return the reason to skip a cell; "" for none."""

@@ -9,14 +9,14 @@ from typing import Any
 from ...samplers import plugin_file
 from ...samplers.peers import peers_path
 from ...samplers.spec import label_of
-from .budget import cost_of, steps_within
+from .budget import evaluations_by_steps, most_steps_within
 from .models import NamedModel
 from .schedules import make_schedule
 from .tuned_file import Tuned
-from .tuned_schedule import MOST_STEPS, UntunedError, untunable
+from .tuned_schedule import MOST_STEPS, UntunedError, why_untunable
 
 
-def remedy(
+def tuning_command(
     missing: UntunedError,
     subject: NamedModel,
     made: Sequence[Any],
@@ -31,9 +31,11 @@ def remedy(
     """
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
     karras, groups = make_schedule("karras"), dict[tuple[int, ...], dict[str, Any]]()
-    for sampler in (one for one in made if not untunable(one)):
-        cost = cost_of(subject.model, sampler, karras, "zero")
-        steps = {size: steps_within(size, cost) if budgets is not None else size for size in sizes}
+    for sampler in (one for one in made if not why_untunable(one)):
+        cost = evaluations_by_steps(subject.model, sampler, karras, "zero")
+        steps = {
+            size: most_steps_within(size, cost) if budgets is not None else size for size in sizes
+        }
         fitting = tuple(size for size, n in steps.items() if n is not None and 2 <= n <= MOST_STEPS)
         if fitting:
             groups.setdefault(fitting, {})[label_of(sampler)] = sampler
@@ -46,14 +48,17 @@ def remedy(
             *_tuning_options(missing.entries, subject),
             ("--out", missing.file),
         ]
-        words = [*(word for axis in axes for word in axis), *loading(list(samplers.values()))]
+        words = [
+            *(word for axis in axes for word in axis),
+            *loading_options(list(samplers.values())),
+        ]
         commands.append(shlex.join(["samplerbench", "tune", *words]))
     if not commands:
         return f"nothing that is asked of {subject.name} has levels to tune, so run it on another schedule"
     return f"make it with: {' && '.join(commands)}"
 
 
-def loading(made: Sequence[Any]) -> list[str]:
+def loading_options(made: Sequence[Any]) -> list[str]:
     """Return the options that load users' files with samplers, and the folder with clones of peers."""
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
     clones = peers_path() if any(":" in one.name for one in made) else None

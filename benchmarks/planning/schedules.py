@@ -17,7 +17,7 @@ from ...samplers.spec import abbreviate, format_spec, parse_spec
 from ..suites.suite import LARGEST
 from . import gits, native, optimal_kl  # noqa: F401 - registers the schedules
 from . import tuned_schedule as tuned
-from .native import default_schedule, drowned, log
+from .native import default_schedule, log, warning_if_drowned
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
 """Values of an option ``process``; the first is the default."""
@@ -115,8 +115,8 @@ class Schedule:
         return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
 
     def suits(self, sampler: Sampler) -> bool:
-        """Return True if it can have levels for a sampler: tuned schedules need a tunable one."""
-        return not self.needs_sampler or not tuned.untunable(sampler)
+        """Return True if this schedule can have levels for a sampler: tuned schedules need a tunable sampler."""
+        return not self.needs_sampler or not tuned.why_untunable(sampler)
 
     def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return a grid of ``n`` steps to count evaluations on: its own, or karras for tuned schedules."""
@@ -128,7 +128,7 @@ class Schedule:
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 
-def options_of(name: str) -> dict[str, Any]:
+def schedule_options(name: str) -> dict[str, Any]:
     """Return the options of a schedule and their defaults; a process by its name."""
     parameters = inspect.signature(SCHEDULES[name].make).parameters.values()
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "to_zero"]
@@ -145,13 +145,13 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
         close = difflib.get_close_matches(name, SCHEDULES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(SCHEDULES)}"
         raise ValueError(f"unknown schedule {name!r}; {hint}")
-    defaults = options_of(name)
+    defaults = schedule_options(name)
     for key, value in options.items():
         if key not in defaults:
             raise ValueError(
                 f"schedule {name!r} has no option {key!r}; its options: {', '.join(defaults) or 'none'}"
             )
-        if not _fits(value, defaults[key]):
+        if not _has_type_of(value, defaults[key]):
             raise ValueError(
                 f"schedule {name!r}: option {key!r} must be a "
                 f"{type(defaults[key]).__name__}, got {value!r}"
@@ -167,7 +167,7 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
 
 def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     """Return all options of a schedule, with the process itself in place of its name."""
-    resolved = options_of(name) | dict(options)
+    resolved = schedule_options(name) | dict(options)
     if "process" in resolved:
         process = resolved["process"]
         if process not in PROCESSES:
@@ -178,7 +178,7 @@ def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[st
     return resolved
 
 
-def _fits(value: Any, default: Any) -> bool:
+def _has_type_of(value: Any, default: Any) -> bool:
     """Return True if an option's value has its default's type; an integer may stand for a float."""
     if isinstance(default, float):
         return isinstance(value, int | float) and not isinstance(value, bool)
@@ -225,7 +225,7 @@ def _steps(number: float) -> int:
     return int(number)
 
 
-def levels_of(
+def levels_of_schedule(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
 ) -> tuple[float, ...]:
     """Return the levels of a schedule on the range of a model on the CPU, to 0.
@@ -238,7 +238,7 @@ def levels_of(
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
     chosen = make_schedule(spec).for_model(model)
     grid = chosen(_steps(steps), model.sigma_min, model.sigma_max)
-    warning = "" if sampler and sampler.own_grid else drowned(grid, model, chosen.label)
+    warning = "" if sampler and sampler.own_grid else warning_if_drowned(grid, model, chosen.label)
     if warning:
         log.warning("%s", warning)
     return grid.sigma

@@ -58,7 +58,7 @@ class Scores(Strict):
         return self.tuned.error / self.untuned.error
 
 
-def gap_of(train: Scores, test: Scores) -> float:
+def train_test_gap(train: Scores, test: Scores) -> float:
     """Return the train-test gap: how much larger the error ratio is on other latents, as a share."""
     return test.ratio / train.ratio - 1
 
@@ -117,7 +117,7 @@ class Tuned(Strict):
             first (:class:`.TableRow`); None where they are the sampler's own.
         nfe: evaluations per sample on them, counted.
         schedule: the best built-in schedule on the training latents, called "untuned".
-        train, test, gap: scores on the training latents, on others, and the gap between (:func:`gap_of`).
+        train, test, gap: scores on the training latents, on others, and the gap between (:func:`train_test_gap`).
         teacher: all endpoints of the training latents so far, coarser solutions included; entries
             of one command share them. 0 evaluations for a closed form.
         search: everything else that was evaluated on the training latents.

@@ -123,7 +123,7 @@ class TunedFile:
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
         """Return its entries for a model; raise ValueError if there is no such file, or it holds something else."""
-        return TunedOnModel(self.file, model.name, model.identity, _read(self.file))
+        return TunedOnModel(self.file, model.name, model.identity, _read_entries(self.file))
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class TunedOnModel:
     def of(self, sampler: Sampler) -> TunedGrids:
         """Return the grids for a sampler; raise ValueError if no sampler of this kind can be tuned."""
         label, origin = label_of(sampler), samplers.origin(sampler.name)
-        if reason := untunable(sampler):
+        if reason := why_untunable(sampler):
             raise ValueError(
                 f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule"
             )
@@ -202,7 +202,7 @@ class TunedGrids:
         return self.entries[n]
 
 
-def untunable(sampler: Sampler) -> str:
+def why_untunable(sampler: Sampler) -> str:
     """Return the reason why a sampler has no levels to tune; "" if it has."""
     reasons = {
         "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,
@@ -212,7 +212,7 @@ def untunable(sampler: Sampler) -> str:
     return next((words for words, true in reasons.items() if true), "")
 
 
-def _read(file: str) -> tuple[Tuned, ...]:
+def _read_entries(file: str) -> tuple[Tuned, ...]:
     try:
         return read_tuned(Path(file))
     except OSError as error:

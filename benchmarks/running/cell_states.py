@@ -10,7 +10,7 @@ from ...results.run_directory.layout import CELL, MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import Damaged
 from ..identity.admission import UNPROVEN, Admission
-from ..planning.planner import planned_before
+from ..planning.planner import plan_cells_of_record
 from ..sampling.trajectories import Trajectories
 from ..scoring.cost import endpoints_asked
 from ..scoring.scorer import Scorer
@@ -90,7 +90,7 @@ def other_cells(setup: Setup) -> Iterator[OtherCell]:
             yield OtherCell(key, record, None, None)
             continue
         space = (run.read(key, MADE) or {}).get("space")
-        before = planned_before(
+        before = plan_cells_of_record(
             record, space, setup.suite, setup.models, setup.references, setup.device
         )
         yield OtherCell(key, record, space, [cell for cell in before if cell.key == key])

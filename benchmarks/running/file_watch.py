@@ -12,7 +12,7 @@ from ...models.loaders.user_files import (
     Stamp,
     file_hash,
     name_from,
-    reading,
+    record_files,
     stamp_of,
 )
 from ...results.run_directory.fingerprint import FILE, Fingerprint
@@ -54,7 +54,7 @@ class FileWatch:
     @contextmanager
     def looking(self) -> Iterator[FileRecorder]:
         """Watch all files that the block opens."""
-        with reading() as recorder:
+        with record_files() as recorder:
             try:
                 yield recorder
             finally:

@@ -13,7 +13,7 @@ from ...results.run_directory.fingerprint import Fingerprint
 from ...results.run_directory.layout import MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ..identity import origin_of
-from ..planning.cache import default_cache, remembered
+from ..planning.cache import cached_result, default_cache
 from ..suites.cell import Cell
 from .executors import Executor, Failure, InProcess
 from .executors.tasks import CellTask, FingerprintTask
@@ -153,7 +153,7 @@ class SamplerProbes:
             return {"failed": self._executor.run(task, self._world, limit=LONGEST_PROBE)}
 
         try:
-            return remembered(default_cache(), "check", key, measure)["failed"]
+            return cached_result(default_cache(), "check", key, measure)["failed"]
         except Failure:
             return []
 

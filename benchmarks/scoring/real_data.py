@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...models.cards.datasets import digits, emoji, fashion_mnist
 from ...models.denoiser import Denoiser
-from ...models.loaders.user_files import difference_of, file_hash, reading
+from ...models.loaders.user_files import change_in_words, file_hash, record_files
 from ...models.reference import Extractor, FloatArray
 from ...results.run_directory.files import read_npz, write_npz
 from ..identity import Fingerprint, difference, extractor_fingerprint
@@ -188,7 +188,7 @@ def _cache(
     path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
     stored = read_npz(path)
     if stored is None or _is_outdated(stored, now):
-        with reading() as recorder:
+        with record_files() as recorder:
             stored = make()
         opened = {file: file_hash(file) or "" for file in sorted(recorder.paths)}
         about = {MADE_BY: now.to_json(), OPENED: opened}
@@ -201,6 +201,6 @@ def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
     try:
         before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))
         opened = json.loads(str(stored[OPENED])) if OPENED in stored else {}
-        return bool(difference(before, now) or difference_of(Path(), opened))
+        return bool(difference(before, now) or change_in_words(Path(), opened))
     except (KeyError, ValueError, AttributeError):
         return True

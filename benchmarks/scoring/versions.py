@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.loaders.source_file import code_of
+from ...models.loaders.source_file import hashes_of_code
 from ...results.record import Kind, Record
 from ...results.run_directory.files import jsonable
 from ...results.run_directory.fingerprint import hash_of
@@ -54,7 +54,7 @@ def version_of(metric: Metric) -> str:
 def _code_digest(metric: Metric) -> str:
     """Return a digest of a metric's files; of its own lines if it was typed in."""
     module = sys.modules.get(metric.measure.__module__)
-    files = code_of(module, metric.measure.__module__.partition(".")[0]) if module else {}
+    files = hashes_of_code(module, metric.measure.__module__.partition(".")[0]) if module else {}
     if files:
         return hash_of(files)
     try:

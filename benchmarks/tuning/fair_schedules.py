@@ -66,8 +66,10 @@ def compare_fairly(
     """
     source = read_source(run)
     if fair == "best":
-        quantity, schedules = _choice(source, metrics), common_schedules(source)
-        entries = best_schedules(source, schedules, quantity, _halves(run, source, quantity))
+        quantity, schedules = _metric_for_choice(source, metrics), common_schedules(source)
+        entries = best_schedules(
+            source, schedules, quantity, _measure_of_halves(run, source, quantity)
+        )
         metrics = (quantity.name,)
     elif fair == "tuned":
         entries = at_tuned(source)
@@ -87,7 +89,7 @@ def compare_fairly(
     return comparison
 
 
-def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
+def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
     """Return the one metric to choose schedules by."""
     halved = [quantity for quantity in judged() if quantity.name in HALVED]
     chosen = choose(metrics, measured([source], halved))
@@ -97,11 +99,11 @@ def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
     return chosen[0]
 
 
-def _halves(run: Path, source: Source, quantity: Quantity) -> Halves:
+def _measure_of_halves(run: Path, source: Source, quantity: Quantity) -> Halves:
     """Return the function that measures the two halves of a cell of ``run``."""
     if quantity.apart:
         return partial(distance_halves, quantity=quantity)
-    return partial(frechet_halves, run=RunDir.open(run), references=_references(source))
+    return partial(frechet_halves, run=RunDir.open(run), references=_references_by_model(source))
 
 
 def frechet_halves(
@@ -109,7 +111,9 @@ def frechet_halves(
 ) -> tuple[Estimate, Estimate, str]:
     """Return Fréchet distances of the two halves of a cell's stored features, and the flag of the second."""
     fixed = references[text(entry.record, "model")]
-    first, second = (estimate(fixed, half) for half in _cut(_features(entry, run)))
+    first, second = (
+        estimate(fixed, half) for half in _split_in_halves(_stored_features(entry, run))
+    )
     measured_on = Estimate(second.value, second.se, second.influence)
     return Estimate(first.value, first.se), measured_on, second.flag
 
@@ -122,13 +126,13 @@ def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimat
             f"cell {text(entry.record, 'cell')} keeps no distances of single samples; run the suite again to have "
             "it scored"
         )
-    first, second = (half.astype(np.float64) for half in _cut(distances))
+    first, second = (half.astype(np.float64) for half in _split_in_halves(distances))
     flag = carried_by_few(second) if quantity.flag else ""
-    halves = [_of_half(half, entry.record, quantity) for half in (first, second)]
+    halves = [_estimate_of_half(half, entry.record, quantity) for half in (first, second)]
     return halves[0], halves[1], flag
 
 
-def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) -> Estimate:
+def _estimate_of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) -> Estimate:
     distance = number(row, quantity.apart) or 0.0
     estimate = summed(distances, distance, quantity.summary)
     half: Record = {
@@ -143,13 +147,14 @@ def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) ->
     return estimated
 
 
-def _cut(samples: NDArray) -> tuple[NDArray, NDArray]:
+def _split_in_halves(samples: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the first and the second half of samples."""
     if len(samples) < 4:
         raise ValueError(f"{len(samples)} samples cannot be halved; run at least four")
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
-def _features(entry: Entry, run: RunDir) -> NDArray:
+def _stored_features(entry: Entry, run: RunDir) -> NDArray:
     """Return the stored features of a cell, in the order of its samples."""
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
     shards = [run.read_shard(cell, *span) or {} for span in run.ranges(cell, samples)]
@@ -161,7 +166,7 @@ def _features(entry: Entry, run: RunDir) -> NDArray:
     return np.concatenate([shard["features"] for shard in shards])[:samples]
 
 
-def _references(source: Source) -> dict[str, FrechetReference]:
+def _references_by_model(source: Source) -> dict[str, FrechetReference]:
     """Return the reference that each model of the run is scored against, and refuse a model that is another by
     now.
     """
@@ -182,11 +187,11 @@ def _references(source: Source) -> dict[str, FrechetReference]:
     for entry in scored:
         reference = references.get(text(entry.record, "model"))
         if reference is not None:
-            _check(entry, reference)
+            _check_reference(entry, reference)
     return {name: FrechetReference(r.mean, r.cov, r.n) for name, r in references.items()}
 
 
-def _check(entry: Entry, reference: Reference) -> None:
+def _check_reference(entry: Entry, reference: Reference) -> None:
     """Refuse to score stored features against a reference of another feature space or data."""
     parts = text(entry.record, "estimator").split("; ")
     for part in (reference.extractor.identity, f"reference {reference.identity}"):

@@ -58,11 +58,11 @@ class FreeParameters:
         free = (columns >= self.skipped) & (rows - columns <= older)
         self._lower = (rows[free], columns[free])
         # a single step is the jump: it has no levels
-        self._spacing = Spacing(n, self.sigma_min, self.sigma_max) if self.levels_free else None
+        self._spacing = Spacing(n, self.sigma_min, self.sigma_max) if self.has_free_levels else None
         self._z = self._spacing.numbers(self.start) if self._spacing else np.zeros(0)
 
     @property
-    def levels_free(self) -> bool:
+    def has_free_levels(self) -> bool:
         """Return True if there are levels to move."""
         return self.what != "coefficients" and len(self.start) > 1
 
@@ -100,7 +100,7 @@ class FreeParameters:
         """Return the positive levels ``(n,)``, with slopes by the numbers."""
         if self._spacing is None:
             return torch.tensor(self.start.sigma[:-1], dtype=torch.float64) + 0 * free.sum()
-        return levels_of(self._spacing, torch.from_numpy(self._z) + free[-len(self._z) :])
+        return levels_from_numbers(self._spacing, torch.from_numpy(self._z) + free[-len(self._z) :])
 
     def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return levels ``(n,)`` and the table ``(n,)``, ``(n, n)`` with column j for the image of step j, with
@@ -125,13 +125,13 @@ class FreeParameters:
         return a, older + torch.diag(newest * evaluated)
 
 
-def projected(grid: Grid, sigma_min: float, sigma_max: float) -> Grid:
+def project_grid(grid: Grid, sigma_min: float, sigma_max: float) -> Grid:
     """Return the nearest grid of free levels: the last positive one above sigma_min, no two too close."""
     spacing = Spacing(len(grid), sigma_min, sigma_max)
     return spacing.grid(spacing.numbers(grid))
 
 
-def levels_of(spacing: Spacing, z: Tensor) -> Tensor:
+def levels_from_numbers(spacing: Spacing, z: Tensor) -> Tensor:
     """Return the positive levels ``(steps,)`` of :meth:`.Spacing.grid`, with slopes by ``z``."""
     gaps = LEAST + (1 - spacing.steps * LEAST) * z.softmax(0)
     falls = torch.exp(-spacing.width * gaps.cumsum(0)[:-1])

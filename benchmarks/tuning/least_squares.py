@@ -83,20 +83,20 @@ class Runs:
         cached = self._trajectories.get(key)
         others = [i for i, step in enumerate(steps) if cached and cached.steps[i] != step]
         if cached is None or len(others) > 1:
-            self._trajectories[key] = cached = _run(bound, steps, [x], [])
+            self._trajectories[key] = cached = _run_table(bound, steps, [x], [])
             others = []
         if not others:
             return cached.end
         first = others[0]
         # the image at this step's own level is among those that are known, unless the level is another
         count = max(len(steps[first][1].b) - (cached.steps[first][0] != steps[first][0]), 0)
-        return _run(bound, steps, cached.states[: first + 1], cached.images[:count]).end
+        return _run_table(bound, steps, cached.states[: first + 1], cached.images[:count]).end
 
 
-def _run(
+def _run_table(
     bound: Bound, steps: Steps, states: Sequence[Tensor], images: Sequence[Tensor]
 ) -> _Trajectory:
-    """Run a table from the last of the states on."""
+    """Run the remaining steps of a table from the last known state."""
     states, images = list(states), list(images)
     x = states[-1]
     for level, row in steps[len(states) - 1 :]:
@@ -140,8 +140,8 @@ class Fit:
     ended: bool
 
 
-class _LateError(Exception):
-    """The time is up."""
+class _TimeUpError(Exception):
+    """Exception that ends a fit when its time is up."""
 
 
 def fit(
@@ -161,19 +161,23 @@ def fit(
 
     def run(numbers: Floats, part: slice) -> Floats:
         if late():
-            raise _LateError
+            raise _TimeUpError
         return off(free.sampler_at(numbers), free.grid(numbers), part)
 
     def error_of(numbers: Floats) -> float:
-        return mean(run(numbers, choosing), power) if np.isfinite(numbers).all() else np.inf
+        return (
+            power_mean_of_rows(run(numbers, choosing), power)
+            if np.isfinite(numbers).all()
+            else np.inf
+        )
 
     first = off(free.sampler_at(z), free.grid(z), choosing)
-    least = before = mean(first, power)
+    least = before = power_mean_of_rows(first, power)
     size = max(1, ROOM // (len(z) * first.shape[1]))
     parts = [slice(k, min(k + size, equations)) for k in range(0, equations, size)]
     try:
         for _ in range(ITERATIONS):
-            linear = _linear(run, z, parts)
+            linear = _linearise(run, z, parts)
             tried = [z + linear.step(damping, p) for p in {0, power} for damping in DAMPINGS]
             errors = [error_of(numbers) for numbers in tried]
             error = min(errors)
@@ -182,12 +186,12 @@ def fit(
                 least, z = error, tried[errors.index(error)]
             if not gained:
                 break
-    except _LateError:
+    except _TimeUpError:
         ended = False
     return Fit(free.sampler_at(z), free.grid(z), before, least, ended)
 
 
-def mean(differences: Floats, power: int) -> float:
+def power_mean_of_rows(differences: Floats, power: int) -> float:
     """Return the power mean of the root mean squares of rows ``(n, d)``; infinite where one is not finite."""
     with np.errstate(all="ignore"):
         distances = np.sqrt(np.square(differences).mean(1))
@@ -195,7 +199,7 @@ def mean(differences: Floats, power: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Linear:
+class _LinearModel:
     """Squared distances of n latents as functions of p numbers: ``(n,)`` where these are 0, ``(n, p)`` half their
     slopes there, and ``(n, p, p)`` half their curvatures.
     """
@@ -205,7 +209,7 @@ class _Linear:
     grams: Floats
 
     def step(self, damping: float, power: int) -> Floats:
-        """Return the numbers ``(p,)`` with the least mean, or nearer to 0 than these."""
+        """Return the step ``(p,)`` that makes the power mean smallest, shortened by ``damping``."""
         if not len(self.squares):
             return np.full(self.pulls.shape[1], np.nan)
         least = max(NEAREST**2 * float(np.median(self.squares)), np.finfo(float).tiny)
@@ -222,7 +226,9 @@ class _Linear:
         return dz
 
 
-def _linear(run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]) -> _Linear:
+def _linearise(
+    run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]
+) -> _LinearModel:
     """Return the linear model at ``z`` of some latents, without the ones whose samples are not finite."""
     parts_of_model = []
     for part in parts:
@@ -236,4 +242,4 @@ def _linear(run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[s
         pulls = np.einsum("sid,sd->si", by_latent, differences)
         grams = by_latent @ by_latent.transpose(0, 2, 1)
         parts_of_model.append((np.square(differences).sum(1), pulls, grams))
-    return _Linear(*(np.concatenate(arrays) for arrays in zip(*parts_of_model, strict=True)))
+    return _LinearModel(*(np.concatenate(arrays) for arrays in zip(*parts_of_model, strict=True)))

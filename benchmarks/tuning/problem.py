@@ -75,7 +75,7 @@ class Teacher:
             self.seconds += perf_counter() - started
         return self._solved[steps]
 
-    def moved(self, steps: int) -> float:
+    def distance_from_coarser(self, steps: int) -> float:
         """Return the RMS distance per dimension of the endpoints from the ones on half as many steps; 0 for
         exact ones.
         """
@@ -129,9 +129,9 @@ class TuningProblem:
         """RMS distance per dimension that the last doubling of the teacher's steps moved the endpoints; 0 for
         exact ones.
         """
-        return self.teacher.moved(self.steps)
+        return self.teacher.distance_from_coarser(self.steps)
 
-    def settle(self, *runs: tuple[Sampler, Grid]) -> bool:
+    def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
         """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the smallest RMS distance
         of samplers on their grids; return True if they changed.
 

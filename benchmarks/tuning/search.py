@@ -50,7 +50,7 @@ class SearchResult(NamedTuple):
         return base if self.table is None else Tabulated(stands_for=base, table=self.table)
 
 
-def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
+def built_in_grids(steps: int, model: Denoiser) -> dict[str, Grid]:
     """Return the grids to 0 of all schedules that are formulas, at default options, by their first name."""
     grids = {}
     for name, entry in SCHEDULES.items():
@@ -61,7 +61,7 @@ def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
     return grids
 
 
-def search(
+def search_levels(
     problem: TuningProblem,
     sampler: Sampler,
     steps: int,
@@ -96,8 +96,8 @@ def search(
 def candidate_grids(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
     """Return the grids of the built-in schedules with their names, and the grids without sigma_min."""
     # of equal grids, the first name stays
-    untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}
-    early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in(steps + 1, model).values()]
+    untuned = {grid: name for name, grid in reversed(built_in_grids(steps, model).items())}
+    early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in_grids(steps + 1, model).values()]
     return untuned, early
 
 

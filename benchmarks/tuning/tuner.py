@@ -18,7 +18,7 @@ from .tuning import Target, Tuning
 
 
 @dataclass(frozen=True)
-class Tune:
+class TuneTask:
     """Task to tune a target on the first of two models, and to score it on both. Tasks of one world share their
     endpoints, and the cost of these. The options are further arguments of :class:`.Tuning`.
     """
@@ -32,13 +32,13 @@ class Tune:
         self._tuning(world)
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Tuned:
-        """Return the entry."""
+        """Tune the target, and return its entry of the file."""
         return self._tuning(world)(self.target, tell)
 
-    def __reduce__(self) -> tuple[Callable[..., Tune], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., TuneTask], tuple[Any, ...]]:
         """Pickle the task with its sampler by name."""
         sampler, steps = self.target
-        return _unpickle, (SentSampler.of(sampler), steps, self.models, self.options)
+        return _unpickle_task, (SentSampler.of(sampler), steps, self.models, self.options)
 
     def _tuning(self, world: WorkerContext) -> Tuning:
         def make_tuning() -> Tuning:
@@ -48,10 +48,10 @@ class Tune:
         return world.once((self.models, self.options), make_tuning)
 
 
-def _unpickle(
+def _unpickle_task(
     sampler: SentSampler, steps: int, models: tuple[str, str], options: tuple[Any, ...]
-) -> Tune:
-    return Tune(Target(sampler.restored(), steps), models, options)
+) -> TuneTask:
+    return TuneTask(Target(sampler.restored(), steps), models, options)
 
 
 @dataclass
@@ -114,7 +114,7 @@ class Tuner:
             subject, setting = about.subject_of(target), about.setting
             entry = next((e for e in stored if (e.subject, e.setting) == (subject, setting)), None)
             if entry is None:
-                task = Tune(target, (self.subject.name, self.other.name), self._options)
+                task = TuneTask(target, (self.subject.name, self.other.name), self._options)
                 try:
                     entry = self.executor.run(task, self._world, tell=self.progress)
                 except Failure as failure:

@@ -16,7 +16,7 @@ from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, TableRow, tabulate, untabulable
 from ...samplers.spec import label_of
-from ..planning.budget import cost_of, steps_within
+from ..planning.budget import evaluations_by_steps, most_steps_within
 from ..planning.models import NamedModel
 from ..planning.schedules import make_schedule
 from ..planning.tuned_file import (
@@ -28,14 +28,14 @@ from ..planning.tuned_file import (
     Subject,
     Tuned,
     What,
-    gap_of,
+    train_test_gap,
 )
-from ..planning.tuned_schedule import MOST_STEPS, untunable
+from ..planning.tuned_schedule import MOST_STEPS, why_untunable
 from ..running.executors import Tell
-from .free import FreeParameters, projected
+from .free import FreeParameters, project_grid
 from .least_squares import Runs, fit
 from .problem import BATCH, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
-from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search
+from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search_levels
 
 
 class Target(NamedTuple):
@@ -54,12 +54,12 @@ MOST_TABULATED = 30
 """Steps of a table: as many denoised images are kept, and its numbers grow with their square."""
 
 
-def check(target: Target, what: What = "grid") -> None:
+def check_target(target: Target, what: What = "grid") -> None:
     """Raise ValueError for a target that has no levels to tune, or no coefficients: the sampler is stochastic,
     adaptive, or has levels of its own, or is no linear method of one evaluation a step; or the steps are too
     few or too many.
     """
-    if reason := untunable(target.sampler):
+    if reason := why_untunable(target.sampler):
         raise ValueError(
             f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
             "such as heun"
@@ -93,7 +93,7 @@ def targets_of(
     what: What = "grid",
 ) -> list[Target]:
     """Return each sampler once for each number of steps, or for the most steps that each budget buys; raise
-    ValueError for what is no target (:func:`check`), or a budget that buys no step.
+    ValueError for what is no target (:func:`check_target`), or a budget that buys no step.
     """
     karras = make_schedule("karras")
     targets: dict[Target, None] = {}
@@ -101,13 +101,17 @@ def targets_of(
         for size in steps or budgets or ():
             # an adaptive sampler is refused below, with the reason
             fits = sampler.adaptive or steps is not None
-            count = size if fits else steps_within(size, cost_of(model, sampler, karras, "zero"))
+            count = (
+                size
+                if fits
+                else most_steps_within(size, evaluations_by_steps(model, sampler, karras, "zero"))
+            )
             if count is None:
                 raise ValueError(
                     f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
                 )
             target = Target(sampler, count)
-            check(target, what)
+            check_target(target, what)
             targets[target] = None
     return list(targets)
 
@@ -116,7 +120,7 @@ EQUATIONS = 2 / 3
 """Share of the latents that coefficients are fitted to; the others choose how far."""
 
 
-def fitted(
+def fit_coefficients(
     problem: TuningProblem,
     sampler: Sampler,
     steps: int,
@@ -146,7 +150,7 @@ def fitted(
     runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
     equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
     if what == "both":
-        start = projected(start, model.sigma_min, model.sigma_max)
+        start = project_grid(start, model.sigma_min, model.sigma_max)
     free = FreeParameters(initial, start, model.sigma_min, model.sigma_max, what)
     result = fit(free, runs.off, equations, power)
     if error(result.sampler, result.grid) >= error(initial, own.grid):
@@ -177,7 +181,7 @@ class Tuning:
         tell(f"{where}: searching")
         before, taught, started = train.meter.rows, train.teacher.seconds, perf_counter()
         result = self._search(train, target)
-        while train.settle(*_both(target, result)):
+        while train.converge_endpoints(*_untuned_and_tuned(target, result)):
             tell(f"{where}: searching on, beside endpoints of {train.steps} steps")
             result = self._search(train, target, result)
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
@@ -188,12 +192,12 @@ class Tuning:
             subject=self.subject_of(target),
             setting=self.setting,
             levels=result.grid.sigma,
-            coefficients=_numbers(result.table),
+            coefficients=_plain_coefficients(result.table),
             nfe=test.nfe(result.sampler(target.sampler), result.grid),
             schedule=result.schedule,
             train=scores[0],
             test=scores[1],
-            gap=gap_of(*scores),
+            gap=train_test_gap(*scores),
             teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
             search=search_cost,
             elsewhere=self._elsewhere(target, result, tell),
@@ -204,22 +208,24 @@ class Tuning:
     ) -> SearchResult:
         if self.what == "grid":
             grid = () if previous is None else (previous.grid,)
-            return search(train, target.sampler, target.steps, self.objective, *grid)
-        return fitted(train, target.sampler, target.steps, self.objective, self.what, previous)
+            return search_levels(train, target.sampler, target.steps, self.objective, *grid)
+        return fit_coefficients(
+            train, target.sampler, target.steps, self.objective, self.what, previous
+        )
 
     def _elsewhere(self, target: Target, result: SearchResult, tell: Tell) -> Elsewhere:
         """Return the score on the other model, on latents that were not tuned on there either."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(result.schedule)(target.steps, other.sigma_min, other.sigma_max)
-        grid = carried(result.grid, self.subject.model, other)
-        table = moved(result.table, result.grid, grid)
+        grid = carry_grid(result.grid, self.subject.model, other)
+        table = move_coefficients(result.table, result.grid, grid)
         carried_over = result._replace(grid=grid, untuned=untuned, table=table)
         return Elsewhere(
             model=self.other.name,
             identity=other.identity,
             levels=grid.sigma,
-            coefficients=_numbers(table),
+            coefficients=_plain_coefficients(table),
             latents=self.test_latents,
             scores=self._scores(problem, target, carried_over),
         )
@@ -238,8 +244,8 @@ class Tuning:
 
     def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
         """Score untuned and tuned on a problem's latents, with endpoints fine enough for the better one."""
-        runs = _both(target, result)
-        problem.settle(*runs)
+        runs = _untuned_and_tuned(target, result)
+        problem.converge_endpoints(*runs)
         scores = []
         for distances in [problem.distances(*run) for run in runs]:
             error, rms = (
@@ -277,16 +283,17 @@ class Tuning:
         )
 
 
-def _both(target: Target, result: SearchResult) -> list[tuple[Sampler, Grid]]:
+def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampler, Grid]]:
+    """Return the sampler on the best built-in grid, and the tuned sampler on its grid."""
     sampler = target.sampler
     return [(sampler, result.untuned), (result.sampler(sampler), result.grid)]
 
 
-def _numbers(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
+def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
     return None if table is None else tuple((row.a, *row.b) for row in table)
 
 
-def moved(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
+def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
     """Return coefficients on other levels: the weight of the state follows the levels' ratio, and the
     newest weight makes up for it.
     """
@@ -300,7 +307,7 @@ def moved(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
     return tuple(rows)
 
 
-def carried(grid: Grid, source: Denoiser, target: Denoiser) -> Grid:
+def carry_grid(grid: Grid, source: Denoiser, target: Denoiser) -> Grid:
     """Return the grid at the same relative positions in log sigma in another model's range."""
     widths = [math.log(model.sigma_max / model.sigma_min) for model in (target, source)]
     share = widths[0] / widths[1]

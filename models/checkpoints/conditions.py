@@ -92,7 +92,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
             f"embeddings {path}: every tensor must have a row for each condition, as many as the "
             f"others; there are {shapes}"
         )
-    negative = {name: _one_row(path, name, stored) for name in needs if NEGATIVE + name in stored}
+    negative = {name: _null_row(path, name, stored) for name in needs if NEGATIVE + name in stored}
     if negative and len(negative) < len(needs):
         lacks = ", ".join(NEGATIVE + name for name in needs if name not in negative)
         raise CheckpointError(f"embeddings {path}: it lacks {lacks}; give all of them, or none")
@@ -105,7 +105,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     return Conditions(path.expanduser(), tables, count, bool(negative))
 
 
-def tables_of(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
+def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
     """Read the tables of a specification's ``embeddings``; none if the network takes none.
 
     Raises:
@@ -128,7 +128,7 @@ def tables_of(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, T
     return conditions.tables
 
 
-def _one_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
+def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
     """Return the row for "no condition", ``(1, …)``."""
     table, rows = stored[NEGATIVE + name], stored[name]
     if table.shape[1:] != rows.shape[1:] or not len(table):

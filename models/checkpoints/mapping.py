@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..adapters import Boundary, NativeDenoiser, Network, NetworkTime
 from ..denoiser import Decoder, OwnSampling, labels_for
 from ..process import VE, Process
-from .processes import PROCESSES, parts_of
+from .processes import PROCESSES, arguments_of_process
 from .specification import USER, Specification
 
 CAP = 1e4
@@ -40,7 +40,7 @@ def process_of(spec: Specification) -> Process:
         raise ValueError(
             f"there is no process {name!r}; choose one of {', '.join(PROCESSES)} as process.name"
         )
-    takes = parts_of(name)
+    takes = arguments_of_process(name)
     # arguments of the process before are no choice of the user's
     if spec.source("process.name") == USER:
         arguments = {
@@ -125,7 +125,7 @@ class Checkpoint(NativeDenoiser):
             spec.prediction,  # type: ignore[arg-type]
             name=name,
             event=spec.event,
-            identity=f"{name}-{content[:16]}-{digest(meaning(spec))[:8]}",
+            identity=f"{name}-{content[:16]}-{digest_of_value(fields_behind_numbers(spec))[:8]}",
             classes=spec.classes,
             times=np.arange(process.t_min, process.t_max + 1) if spec.snap else None,
             nearest="level" if spec.snap == "nearest_level" else "time",
@@ -133,7 +133,7 @@ class Checkpoint(NativeDenoiser):
             factor=spec.factor,
             half=spec.half or None,  # type: ignore[arg-type]
             sigma_min=spec.sigma_min,
-            sigma_max=_finite_top(spec, process),
+            sigma_max=_highest_finite_level(spec, process),
             infinite=math.isinf(spec.sigma_max),
             limits=spec.limits,
             kind=spec.kind,
@@ -173,15 +173,15 @@ class Checkpoint(NativeDenoiser):
         return labels_for(ids, seed, [1.0] * count)
 
 
-def _finite_top(spec: Specification, process: Process) -> float:
-    """Return the highest finite level: of a table its last, else :data:`CAP`."""
+def _highest_finite_level(spec: Specification, process: Process) -> float:
+    """Return the highest finite level of a process: a table's last level, else :data:`CAP`."""
     if math.isfinite(spec.sigma_max):
         return spec.sigma_max
     levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]
     return min([CAP, *levels[-1:]])
 
 
-def meaning(spec: Specification) -> dict[str, Any]:
+def fields_behind_numbers(spec: Specification) -> dict[str, Any]:
     """Return the parts of a specification that decide the numbers."""
     plain = spec.as_json()
     for name in ("preset", "evidence", "sources", "open"):
@@ -197,7 +197,7 @@ def meaning(spec: Specification) -> dict[str, Any]:
     return plain
 
 
-def digest(value: Any) -> str:
+def digest_of_value(value: Any) -> str:
     """SHA-256 of a plain value, in hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 

@@ -101,7 +101,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
     with path.open("rb") as file:
         content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     try:
-        names = set(_locations("model", content))
+        names = set(_external_locations("model", content))
     except (IndexError, UnicodeDecodeError):
         raise ValueError("it is cut short or no ONNX file") from None
     files = []
@@ -114,38 +114,38 @@ def external_files(path: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _locations(kind: str, message: memoryview) -> Iterator[str]:
+def _external_locations(kind: str, message: memoryview) -> Iterator[str]:
     if kind == "entry":
-        entry = {number: bytes(content) for number, content in _fields(message)}
+        entry = {number: bytes(content) for number, content in _message_fields(message)}
         if entry.get(_KEY) == b"location":
             yield entry[_VALUE].decode()
         return
-    for number, content in _fields(message):
+    for number, content in _message_fields(message):
         if inner := _INNER[kind].get(number):
-            yield from _locations(inner, content)
+            yield from _external_locations(inner, content)
 
 
-def _fields(message: memoryview) -> Iterator[Field]:
+def _message_fields(message: memoryview) -> Iterator[Field]:
     """Yield the fields that have a length; no others matter here."""
     place = 0
     while place < len(message):
-        tag, place = _varint(message, place)
+        tag, place = _read_varint(message, place)
         number, wire = tag >> 3, tag & 7
         if wire == _BYTES:
-            size, place = _varint(message, place)
+            size, place = _read_varint(message, place)
             if place + size > len(message):
                 raise IndexError
             yield number, message[place : place + size]
             place += size
         elif wire == _VARINT:
-            _, place = _varint(message, place)
+            _, place = _read_varint(message, place)
         elif wire in (_FIXED64, _FIXED32):
             place += 8 if wire == _FIXED64 else 4
         else:
             raise IndexError
 
 
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
+def _read_varint(message: memoryview, place: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = message[place]
@@ -181,15 +181,15 @@ class Opened:
         """SHA-256 of the file, of it with its files of weights, or of a folder's files by name, in hexadecimal."""
         if self.weight_files:
             names = [("", self.path), *((p.name, p) for p in self.weight_files)]
-            hashes = [(name, _hash(path)) for name, path in names]
+            hashes = [(name, _hash_of_file(path)) for name, path in names]
             return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
         if self.container != "folder":
-            return _hash(self.path)
+            return _hash_of_file(self.path)
         # hidden files are a download's or Git's own
         files = (p for p in sorted(self.path.rglob("*")) if p.is_file())
         inside = [(p.relative_to(self.path), p) for p in files]
         named = [
-            (name.as_posix(), _hash(p))
+            (name.as_posix(), _hash_of_file(p))
             for name, p in inside
             if not any(part.startswith(".") for part in name.parts) and p.suffix != ".lock"
         ]
@@ -228,17 +228,17 @@ def open_checkpoint(path: Path) -> Opened:
             code.
     """
     if os.path.isdir(path):  # Path.is_dir raises for names that are too long
-        index = _only_index(path)
-        return _sharded(index) if index else Opened(path, "folder")
+        index = _index_of_folder(path)
+        return _open_shards(index) if index else Opened(path, "folder")
     if not os.path.isfile(path):
         raise CheckpointError(
             f"there is no file or folder {path}; give the path of the checkpoint, as in --model PATH"
         )
     head = first_bytes(path)
     if path.name.endswith(INDEX):
-        return _sharded(path)
+        return _open_shards(path)
     if head.startswith(b"PK\x03\x04"):
-        return _zip(path)
+        return _open_zip(path)
     if path.suffix == ".onnx" or head[:2] == b"\x08\x07":
         try:
             return Opened(path, "onnx", weight_files=external_files(path))
@@ -248,11 +248,11 @@ def open_checkpoint(path: Path) -> Opened:
     if path.suffix == ".safetensors" or (len(head) > 9 and head[8:9] == b"{"):
         return Opened(path, "safetensors", *_tensors_and_metadata(path))
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
-        return _pickled(path)
-    return _not_a_checkpoint(path, head)
+        return _open_pickle(path)
+    return _refuse_other_file(path, head)
 
 
-def _hash(path: Path) -> str:
+def _hash_of_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -269,13 +269,13 @@ def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]
         ) from None
 
 
-def _only_index(folder: Path) -> Path | None:
+def _index_of_folder(folder: Path) -> Path | None:
     """Return a folder's index of weights in several files; None for a pipeline or network of diffusers."""
     indices = [path for path in folder.glob(f"*{INDEX}") if not path.name.startswith("diffusion_")]
     return indices[0] if len(indices) == 1 and not (folder / "model_index.json").is_file() else None
 
 
-def _sharded(index: Path) -> Opened:
+def _open_shards(index: Path) -> Opened:
     """Read weights in several files, by their index."""
     files = shards_of(index)
     tensors: dict[str, Tensor] = {}
@@ -287,7 +287,7 @@ def _sharded(index: Path) -> Opened:
     return Opened(index, "safetensors", tensors, metadata, tuple(files))
 
 
-def _zip(path: Path) -> Opened:
+def _open_zip(path: Path) -> Opened:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -322,20 +322,20 @@ def _zip(path: Path) -> Opened:
         )
     # torch.save compresses nothing, so that tensors can stay in the file until they are used
     stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
-    return Opened(path, "torch", _unpickled(path, mapped=stored))
+    return Opened(path, "torch", _unpickle(path, mapped=stored))
 
 
-def _pickled(path: Path) -> Opened:
+def _open_pickle(path: Path) -> Opened:
     """Read a bare pickle, or a file of ``torch.save`` from before its zip archives."""
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        first = _guarded(path, lambda: RestrictedUnpickler(file).load())
+        first = _read_or_refuse(path, lambda: RestrictedUnpickler(file).load())
     if isinstance(first, int):  # the magic number of the old format
-        return Opened(path, "torch", _unpickled(path, mapped=False))
+        return Opened(path, "torch", _unpickle(path, mapped=False))
     return Opened(path, "pickle", first)
 
 
-def _unpickled(path: Path, *, mapped: bool) -> Any:
+def _unpickle(path: Path, *, mapped: bool) -> Any:
     """Read a file of ``torch.save``; names of other libraries become records.
 
     Tensors that are ``mapped`` are read from the file when they are used.
@@ -347,10 +347,11 @@ def _unpickled(path: Path, *, mapped: bool) -> Any:
             options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule}
             return torch.load(path, map_location="cpu", mmap=mapped, **options)
 
-    return _guarded(path, read)
+    return _read_or_refuse(path, read)
 
 
-def _guarded(path: Path, read: Any) -> Any:
+def _read_or_refuse(path: Path, read: Any) -> Any:
+    """Return the result of ``read``; an exception becomes a :class:`CheckpointError`."""
     try:
         return read()
     except UnsafePickleError as error:
@@ -368,7 +369,7 @@ def _guarded(path: Path, read: Any) -> Any:
         ) from None
 
 
-def _not_a_checkpoint(path: Path, head: bytes) -> Opened:
+def _refuse_other_file(path: Path, head: bytes) -> Opened:
     text = head.lstrip()
     if text[:1] == b"<":
         raise CheckpointError(

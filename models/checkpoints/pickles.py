@@ -87,10 +87,10 @@ def tensors_of(network: Record) -> dict[str, torch.Tensor]:
     Raises:
         UnsafePickleError: it nests modules without end.
     """
-    return dict(_tensors(network, "", iter(range(MOST_MODULES))))
+    return dict(_named_tensors(network, "", iter(range(MOST_MODULES))))
 
 
-def _tensors(
+def _named_tensors(
     network: Record, prefix: str, module_budget: Iterator[int]
 ) -> Iterator[tuple[str, torch.Tensor]]:
     if next(module_budget, None) is None:
@@ -104,10 +104,10 @@ def _tensors(
                 yield prefix + name, tensor
     for name, inner in (state.get("_modules") or {}).items():
         if isinstance(inner, Record):
-            yield from _tensors(inner, f"{prefix}{name}.", module_budget)
+            yield from _named_tensors(inner, f"{prefix}{name}.", module_budget)
 
 
-def _from_bytes(content: bytes) -> Any:
+def _load_storage(content: bytes) -> Any:
     """Read a tensor's storage, pickled by itself."""
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -118,7 +118,7 @@ def _from_bytes(content: bytes) -> Any:
         ) from None
 
 
-def _bytearray(content: bytes | str = b"", encoding: str = "latin1") -> bytearray:
+def _make_bytearray(content: bytes | str = b"", encoding: str = "latin1") -> bytearray:
     """Make the bytes of a pickle; given a number, ``bytearray`` would make as many."""
     if isinstance(content, str):
         return bytearray(content.encode(encoding))
@@ -131,11 +131,11 @@ _RESOLVED: dict[str, Any] = {
     "collections.OrderedDict": collections.OrderedDict,
     "collections.defaultdict": lambda *_: {},
     "dnnlib.util.EasyDict": dict,
-    "torch.storage._load_from_bytes": _from_bytes,
+    "torch.storage._load_from_bytes": _load_storage,
     "torch.Size": torch.Size,
     "torch.device": torch.device,
     **{f"builtins.{kind.__name__}": kind for kind in _PLAIN},
-    "builtins.bytearray": _bytearray,
+    "builtins.bytearray": _make_bytearray,
     "_codecs.encode": lambda text, *_: text.encode("latin1"),
 }
 """Names that are resolved; ``_codecs.encode`` writes bytes in old protocols."""
@@ -225,7 +225,7 @@ class RestrictedUnpickler(pickle._Unpickler):
         full = f"{'builtins' if module == '__builtin__' else module}.{name}"
         if full in _RESOLVED:
             return _RESOLVED[full]
-        if (resolved := _of_a_library(module, name)) is not None:
+        if (resolved := _library_constructor(module, name)) is not None:
             return resolved
         top = module.partition(".")[0]
         if top in ("builtins", "__builtin__") or (
@@ -239,7 +239,7 @@ class RestrictedUnpickler(pickle._Unpickler):
         return type(name.rpartition(".")[2], (Record,), {"qualified_name": full})
 
 
-def _of_a_library(module: str, name: str) -> Any:
+def _library_constructor(module: str, name: str) -> Any:
     """Return a constructor of tensors or arrays of torch or NumPy, or a dtype; None for other names."""
     if module == "torch" or module.startswith("torch."):
         path = f"{module}.{name}".removeprefix("torch.")
@@ -253,14 +253,14 @@ def _of_a_library(module: str, name: str) -> Any:
     if module == "numpy" or module.startswith("numpy."):
         path = f"{module}.{name}".removeprefix("numpy.").removeprefix("_").removeprefix("core.")
         if path in _NUMPY:
-            return _numpy(path)
+            return _numpy_object(path)
         value = getattr(np, name, None)
         if isinstance(value, type) and issubclass(value, np.generic | np.dtype):
             return value
     return None
 
 
-def _numpy(path: str) -> Any:
+def _numpy_object(path: str) -> Any:
     """Return an object by its present path, which differs between NumPy 1 and 2."""
     # NumPy 1.26 has an np._core too, once anything imports it: an empty one
     core: Any = np.core if np.__version__.startswith("1.") else np._core  # type: ignore[attr-defined]

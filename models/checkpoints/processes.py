@@ -55,20 +55,20 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
     )
 
 
-def ends_of(betas: Sequence[float]) -> dict[str, Any]:
-    """Return ``sigma_min`` and ``sigma_max`` of the table of levels of these rates."""
+def range_of_betas(betas: Sequence[float]) -> dict[str, Any]:
+    """Return ``sigma_min`` and ``sigma_max`` of the levels that these betas give."""
     levels = Discrete.of_betas(np.asarray(betas)).levels
     return {"sigma_min": levels[0], "sigma_max": levels[-1]}
 
 
-def _sigmoid(steps: int, start: float, end: float) -> FloatArray:
+def _sigmoid_betas(steps: int, start: float, end: float) -> FloatArray:
     return start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, steps)))
 
 
 _RATES: dict[str, Callable[[int, float, float], FloatArray]] = {
     "linear": lambda steps, start, end: np.linspace(start, end, steps),
     "scaled_linear": lambda steps, start, end: np.linspace(start**0.5, end**0.5, steps) ** 2,
-    "sigmoid": _sigmoid,
+    "sigmoid": _sigmoid_betas,
 }
 
 
@@ -125,12 +125,12 @@ PROCESSES: dict[str, Callable[..., Process]] = {
 """Processes by their names in a specification, whose other entries are the arguments."""
 
 
-def parts_of(name: str) -> list[str]:
+def arguments_of_process(name: str) -> list[str]:
     """List the arguments of a process; none if there is no such process."""
     return list(inspect.signature(PROCESSES[name]).parameters) if name in PROCESSES else []
 
 
-def numbers_of(name: str) -> list[str]:
+def numeric_arguments_of_process(name: str) -> list[str]:
     """List the arguments of a process that are numbers."""
     if name not in PROCESSES:
         return []

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .mapping import one_hot
 from .opening import CheckpointError, Opened
-from .processes import REVERSED, VP_ENDS, betas_of, ends_of
+from .processes import REVERSED, VP_ENDS, betas_of, range_of_betas
 from .specification import FILE, Answers, Specification
 
 SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
@@ -31,7 +31,7 @@ Run = Callable[[tuple[Tensor, ...]], Tensor]
 """Program: a function of its inputs in their order that returns its first output."""
 
 
-def trainings() -> Answers:
+def training_answers() -> Answers:
     """Return the answers to the question ``training``.
 
     Each has its prediction and its time input. ``SCHEDULE-PREDICTION``: the number of the step; ``edm``:
@@ -41,7 +41,7 @@ def trainings() -> Answers:
     and t in [0, 1], ``vp-score-999``: 999 t.
     """
     return {
-        **{f"{s}-{p}": _discrete(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},
+        **{f"{s}-{p}": _discrete_training(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},
         "edm": {
             "process": {"name": "edm", "sigma_data": 0.5},
             "prediction": "edm",
@@ -57,14 +57,14 @@ def trainings() -> Answers:
     }
 
 
-def _discrete(schedule: str, prediction: str) -> dict[str, Any]:
+def _discrete_training(schedule: str, prediction: str) -> dict[str, Any]:
     start, end = SCHEDULES[schedule]
     ends = {} if schedule == "cosine" else {"start": start, "end": end}
     return {
         "process": {"name": "discrete", "schedule": schedule, "steps": 1000, **ends},
         "prediction": prediction,
         "snap": "nearest",
-        **ends_of(betas_of(schedule, 1000, start, end)),
+        **range_of_betas(betas_of(schedule, 1000, start, end)),
     }
 
 
@@ -147,7 +147,7 @@ def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) ->
     return Signature(tuple(inputs), state, time, labels, output)
 
 
-def specification(
+def program_specification(
     family: str, opened: Opened, signature: Signature, metadata: Mapping[str, str]
 ) -> Specification:
     """Return the specification of a program, with open questions for what its file leaves out.
@@ -171,7 +171,7 @@ def specification(
         )
     whole = not signature.time.dtype.is_floating_point
     questions: dict[str, Any] = {
-        "training": {k: v for k, v in trainings().items() if not (whole and k in WHOLE)}
+        "training": {k: v for k, v in training_answers().items() if not (whole and k in WHOLE)}
     }
     if doubled == 2 * channels:
         questions["half"] = {name: {"half": name} for name in ("first", "second")}
@@ -240,25 +240,26 @@ def call_program(
         ValueError: the program fails on inputs of these sizes.
     """
     if not signature.one_time:
-        return _in_rows(run, signature, classes, x, t, labels)
+        return _call_in_batches(run, signature, classes, x, t, labels)
     order, parts = [], []
     for time in t.unique():
         (rows,) = (t == time).nonzero(as_tuple=True)
         own = None if labels is None else labels[rows]
-        parts.append(_in_rows(run, signature, classes, x[rows], t[rows], own))
+        parts.append(_call_in_batches(run, signature, classes, x[rows], t[rows], own))
         order.append(rows)
     return torch.cat(parts)[torch.cat(order).argsort()]
 
 
-def _in_rows(
+def _call_in_batches(
     run: Run, signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
 ) -> Tensor:
+    """Return a program's outputs for all rows, called in parts of its fixed batch."""
     size = signature.batch or len(x)
     parts = []
     for start in range(0, len(x), size):
         rows = torch.arange(start, start + size, device=x.device).clamp_(max=len(x) - 1)
         own = None if labels is None else labels[rows]
-        inputs = _inputs(signature, classes, x[rows], t[rows], own)
+        inputs = _program_inputs(signature, classes, x[rows], t[rows], own)
         try:
             parts.append(run(inputs))
         except torch.OutOfMemoryError:  # which has a status of its own
@@ -274,11 +275,12 @@ def _in_rows(
     return torch.cat(parts)[: len(x)]
 
 
-def _inputs(
+def _program_inputs(
     signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
 ) -> tuple[Tensor, ...]:
+    """Return a program's inputs in its order, from states, times and labels."""
     times = t[:1] if signature.one_time else t
-    values = {signature.state.name: x, signature.time.name: _like(times, signature.time)}
+    values = {signature.state.name: x, signature.time.name: _times_for_port(times, signature.time)}
     if signature.labels is not None:
         none = torch.full((len(x),), classes, device=x.device)
         class_numbers = none if labels is None else labels
@@ -287,7 +289,7 @@ def _inputs(
     return tuple(values[port.name].to(port.dtype) for port in signature.inputs)
 
 
-def _like(t: Tensor, port: Port) -> Tensor:
+def _times_for_port(t: Tensor, port: Port) -> Tensor:
     """Return times ``(batch,)`` with the port's dimensions, rounded if it takes whole numbers."""
     shaped = t.reshape(()) if not port.shape else t.reshape(-1, *[1] * (len(port.shape) - 1))
     return shaped if port.dtype.is_floating_point else shaped.round()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .conditions import read_conditions
-from .processes import numbers_of, parts_of
+from .processes import arguments_of_process, numeric_arguments_of_process
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
 """Sources of a value: the file; its family; the user; or a check of the possible answers (``check-model``)."""
@@ -148,11 +148,11 @@ class Specification:
             ValueError: a field is missing, unknown or invalid.
         """
         try:
-            spec = cls(**_typed(plain))
+            spec = cls(**_typed_values(plain))
         except TypeError as error:
             raise ValueError(f"it is no specification ({error})") from None
         for name in _CHOICES:
-            _check(spec, name, getattr(spec, name), str(getattr(spec, name)))
+            _check_value(spec, name, getattr(spec, name), str(getattr(spec, name)))
         return spec
 
     def source(self, name: str) -> str:
@@ -160,7 +160,7 @@ class Specification:
         return self.sources.get(name, FAMILY)
 
     def answered(self, question: str, answer: str, source: str) -> Specification:
-        """Return this with an open question answered.
+        """Return this specification with one open question answered.
 
         Raises:
             ValueError: there is no such question, or it has no such answer.
@@ -179,10 +179,10 @@ class Specification:
         remaining = {name: options for name, options in self.open.items() if name != question}
         changes = dict(answers[answer])
         sources = {**self.sources, **dict.fromkeys(changes, source)}
-        return replace(self, **_typed(changes), sources=sources, open=remaining)
+        return replace(self, **_typed_values(changes), sources=sources, open=remaining)
 
     def settled(self) -> Specification:
-        """Return this with the questions answered that have one possible answer in its family."""
+        """Return this specification with every question answered that has only one possible answer."""
         spec = self
         for question, answers in self.open.items():
             if len(answers) == 1:
@@ -190,7 +190,7 @@ class Specification:
         return spec
 
     def candidates(self) -> Iterator[tuple[dict[str, str], Specification]]:
-        """Yield all combinations of answers, and this with each; itself alone without open questions."""
+        """Yield each combination of answers with the specification that it gives; without open questions, this one."""
         for answers in product(*self.open.values()):
             chosen, by_question = self, dict(zip(self.open, answers, strict=True))
             for question, answer in by_question.items():
@@ -223,15 +223,15 @@ class Specification:
             if name in spec.open:
                 spec = spec.answered(name, text, source)
             else:
-                spec = _set(spec, "factor" if name == "sign" else name, text, source)
+                spec = _with_field(spec, "factor" if name == "sign" else name, text, source)
         if "decoder.folder" in settings and "decode" not in settings:
-            spec = _set(spec, "decode", "1", source)
+            spec = _with_field(spec, "decode", "1", source)
         twin = _TWINS.get((spec.kind, spec.prediction))
         spec = replace(spec, prediction=twin) if twin and "prediction" not in settings else spec
         return spec._of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:
-        """Return a map's network as the denoiser of its paths (MeanFlow's with intervals of length 0), or None."""
+        """Return the specification of a map's network as a denoiser (MeanFlow at intervals of length 0); None if it has none."""
         denoiser = replace(self, kind="denoiser")._of_kind("denoiser")
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
@@ -263,7 +263,7 @@ _SETTABLE = tuple(
 )
 
 
-def _set(spec: Specification, name: str, text: str, source: str) -> Specification:
+def _with_field(spec: Specification, name: str, text: str, source: str) -> Specification:
     top, dot, part = name.partition(".")
     if top not in _SETTABLE or bool(dot) != (top in _TABLES) or name in FIXED:
         plain = [n for n in _SETTABLE if n not in _TABLES]
@@ -280,14 +280,16 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
             f"{', '.join(spec.scalars) or 'none'}"
         )
     if dot:
-        _check(spec, name, value, text)
+        _check_value(spec, name, value, text)
         value = {**getattr(spec, top), part: value}
     if name == "process.name" and text != spec.process["name"]:
-        shared = {part: of for part, of in spec.process.items() if part in parts_of(text)}
+        shared = {
+            part: of for part, of in spec.process.items() if part in arguments_of_process(text)
+        }
         spec, value = replace(spec, snap=""), {**shared, "name": text}
-    changes = _typed({top: value})
+    changes = _typed_values({top: value})
     if not dot:
-        _check(spec, name, changes[top], text)
+        _check_value(spec, name, changes[top], text)
     return replace(spec, **changes, sources={**spec.sources, name: source})
 
 
@@ -314,7 +316,7 @@ def read_value(text: str) -> Value:
         return text
 
 
-def _typed(changes: Mapping[str, Value]) -> dict[str, Value]:
+def _typed_values(changes: Mapping[str, Value]) -> dict[str, Value]:
     """Convert values of JSON to the types of a :class:`Specification`."""
     typed = dict(changes)
     for name in ("event", "limits", "evidence"):
@@ -355,7 +357,7 @@ _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
 """Conditions on values of fields and parts, and their words."""
 
 
-def _check(spec: Specification, name: str, value: Value, text: str) -> None:
+def _check_value(spec: Specification, name: str, value: Value, text: str) -> None:
     """Refuse an invalid value of a field, or of a part of a table."""
     top, _, part = name.partition(".")
     if name in _CHOICES and value not in _CHOICES[name]:
@@ -363,12 +365,15 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
         raise ValueError(f"{name}={text} is none of {choices}")
     if part and top in _PARTS and part not in _PARTS[top]:
         raise ValueError(f"a {top} has no {part!r}; there are: {', '.join(_PARTS[top])}")
-    if name == "event" and not _is_a_size_of(value, spec.event):
+    if name == "event" and not _is_image_shape(value, spec.event):
         raise ValueError(
             f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
             + (", with as many channels" if spec.event else "")
         )
-    numbers = {"time": ("scale", "offset"), "process": numbers_of(spec.process["name"])}
+    numbers = {
+        "time": ("scale", "offset"),
+        "process": numeric_arguments_of_process(spec.process["name"]),
+    }
     is_number = isinstance(getattr(spec, name, None), float) or part in numbers.get(top, ())
     if is_number and not _is_number(value):
         raise ValueError(f"{name}={text}: it must be a number")
@@ -378,7 +383,7 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
         raise ValueError(f"{name}={text}: it must {_RULES[name][1]}")
 
 
-def _is_a_size_of(value: Value, event: tuple[int, ...]) -> bool:
+def _is_image_shape(value: Value, event: tuple[int, ...]) -> bool:
     """Return True if a value is the shape of a sample with the channels of another."""
     if not isinstance(value, tuple) or not value:
         return False
@@ -391,10 +396,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench")
 
 
-def with_answers(spec: Specification, content: str) -> Specification:
+def with_cached_answers(spec: Specification, content: str) -> Specification:
     """Return a specification with the cached answers for this content to its open questions."""
     try:
-        answers = json.loads(_path(spec, content).read_text(encoding="utf-8"))
+        answers = json.loads(_answers_file(spec, content).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return spec
     for question, answer in answers.items() if isinstance(answers, dict) else ():
@@ -403,12 +408,12 @@ def with_answers(spec: Specification, content: str) -> Specification:
     return spec
 
 
-def keep_answers(spec: Specification, content: str, answers: Mapping[str, str]) -> None:
+def cache_answers(spec: Specification, content: str, answers: Mapping[str, str]) -> None:
     """Cache the answers for this content."""
-    path = _path(spec, content)
+    path = _answers_file(spec, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(answers)), encoding="utf-8")
 
 
-def _path(spec: Specification, content: str) -> Path:
+def _answers_file(spec: Specification, content: str) -> Path:
     return cache_folder() / f"checkpoint-{spec.family}-{content[:32]}.json"

@@ -35,7 +35,7 @@ SHADOW = "shadow_params"
 UNDOTTED = "model_ema."
 """Prefix of averaged weights in latent diffusion's files, whose names have lost all their other dots."""
 FIT = "sets of weights fit"
-"""Words by which :func:`weights_taken` recognises the sentence of :func:`choice_among`."""
+"""Words by which :func:`chosen_set_in_words` recognises the sentence of :func:`choice_in_words`."""
 DEPTH, MOST_NETWORKS = 4, 16
 """How deep nested tables are searched, and how many networks are looked for in one table."""
 
@@ -53,23 +53,23 @@ def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
-    for name, value in _sets_in(opened):
+    for name, value in _tables_in_file(opened):
         if isinstance(value, list):
             averages[name] = value
             continue
-        averages |= _numbered(value)
+        averages |= _numbered_average(value)
         by_prefix = _by_prefix(value, keys)
         for prefix, tensors in by_prefix.items():
-            sets[_joined(name, prefix if len(by_prefix) > 1 else "")] = tensors
-            if undotted := _undotted(value, prefix, tensors):
-                sets[_joined(name, UNDOTTED)] = undotted
+            sets[_join_name(name, prefix if len(by_prefix) > 1 else "")] = tensors
+            if undotted := _average_without_dots(value, prefix, tensors):
+                sets[_join_name(name, UNDOTTED)] = undotted
     if sets:
         for name, average in averages.items():
-            sets[name] = _averaged(sets, average, opened)
-    return dict(sorted(sets.items(), key=lambda item: _rank(item[0])))
+            sets[name] = _with_average(sets, average, opened)
+    return dict(sorted(sets.items(), key=lambda item: _sort_key(item[0])))
 
 
-def entry_named(
+def entry_by_name(
     sets: Mapping[str, dict[str, Tensor]], name: Any, opened: Opened
 ) -> dict[str, Tensor]:
     """Return the set with this entry name, or else the first whose dotted name begins or ends with it.
@@ -91,8 +91,8 @@ def entry_named(
     )
 
 
-def choice_among(sets: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say in a sentence which set of weights is taken, and how to take another; with one set, say nothing."""
+def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence on which of several sets of weights is taken and how to choose another; an empty tuple for one set."""
     first, *others = sets
     if not others:
         return ()
@@ -102,7 +102,7 @@ def choice_among(sets: Mapping[str, Any]) -> tuple[str, ...]:
     return (f"{len(sets)} {FIT}: {first}{average} is taken; {options} takes {which}",)
 
 
-def weights_taken(spec: Specification) -> str:
+def chosen_set_in_words(spec: Specification) -> str:
     """Return the part of the evidence that says which of several sets was taken; "" if there was only one, or
     the user chose.
     """
@@ -111,25 +111,25 @@ def weights_taken(spec: Specification) -> str:
     return sentences[0].partition(";")[0] if sentences and is_choice else ""
 
 
-def settings_of(opened: Opened) -> Mapping[str, Any]:
+def training_arguments(opened: Opened) -> Mapping[str, Any]:
     """Return the arguments of the training, if a file has them as ``args``, else an empty mapping."""
     settings = opened.value.get("args") if isinstance(opened.value, Mapping) else None
     state = settings.state if isinstance(settings, Record) else settings
     return state if isinstance(state, Mapping) else {}
 
 
-def names_in(opened: Opened) -> dict[str, list[str]]:
+def tensor_names_by_entry(opened: Opened) -> dict[str, list[str]]:
     """List the names of the tensors of each table in a file, by the name of its entry."""
-    sets = _sets_in(opened)
+    sets = _tables_in_file(opened)
     return {name: list(value) for name, value in sets if isinstance(value, dict)}
 
 
-def _sets_in(opened: Opened) -> Iterator[tuple[str, Any]]:
+def _tables_in_file(opened: Opened) -> Iterator[tuple[str, Any]]:
     is_searchable = isinstance(opened.value, Mapping | list | tuple | Record)
-    return _walk(opened.value, "", DEPTH, set()) if is_searchable else iter(())
+    return _walk_tables(opened.value, "", DEPTH, set()) if is_searchable else iter(())
 
 
-def _walk(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
+def _walk_tables(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
     """Yield each table of tensors, and each list of tensors whose name says that it is an average, once."""
     if id(value) in visited:
         return
@@ -147,7 +147,9 @@ def _walk(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tupl
     inside = value.items() if isinstance(value, Mapping) else enumerate(value)
     for part, inner in inside if depth else ():
         if isinstance(inner, Mapping | list | tuple | Record):
-            yield from _walk(inner, f"{name}.{part}" if name else str(part), depth - 1, visited)
+            yield from _walk_tables(
+                inner, f"{name}.{part}" if name else str(part), depth - 1, visited
+            )
 
 
 def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
@@ -166,7 +168,7 @@ def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
     return sets
 
 
-def _undotted(
+def _average_without_dots(
     table: Mapping[str, Tensor], prefix: str, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Return the average whose names are those of the weights without dots; empty if there is none.
@@ -183,14 +185,14 @@ def _undotted(
     return {}
 
 
-def _numbered(table: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
+def _numbered_average(table: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
     """Return an average that a table has as numbered tensors (``shadow_params.0``, …), as {"ema": tensors}."""
     split = ((key.rpartition(f"{SHADOW}."), tensor) for key, tensor in table.items())
     numbered = sorted((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
     return {"ema": [tensor for _, tensor in numbered]} if numbered else {}
 
 
-def _averaged(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
+def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
     """Return a set in which the tensors of ``average``, a list without names, replace the trained ones.
 
     Tensors are matched in order, by shape. The match must be unique, and cover every ``weight`` and ``bias``.
@@ -200,10 +202,8 @@ def _averaged(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str
     """
     for tensors in sets.values():
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        first = _matched_in_order(shapes, [t.shape for t in average])
-        last = _matched_in_order(
-            dict(reversed(shapes.items())), [t.shape for t in reversed(average)]
-        )
+        first = _names_in_order(shapes, [t.shape for t in average])
+        last = _names_in_order(dict(reversed(shapes.items())), [t.shape for t in reversed(average)])
         trained = {name for name in tensors if name.endswith((".weight", ".bias"))}
         if first and first == last[::-1] and trained <= set(first):
             return {**tensors, **dict(zip(first, average, strict=True))}
@@ -213,7 +213,7 @@ def _averaged(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str
     )
 
 
-def _matched_in_order(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[str]:
+def _names_in_order(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[str]:
     """Return names with the wanted shapes, in order, each as early as possible; empty if one is missing."""
     names, remaining = [], list(reversed(wanted))
     for name, shape in shapes.items():
@@ -223,18 +223,18 @@ def _matched_in_order(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[
     return [] if remaining else names
 
 
-def _joined(name: str, prefix: str) -> str:
+def _join_name(name: str, prefix: str) -> str:
     return ".".join(part for part in (name, prefix.removesuffix(".")) if part)
 
 
-def _rank(name: str) -> tuple[bool, int]:
+def _sort_key(name: str) -> tuple[bool, int]:
     """Return the sort key of an entry: averages first, then the entries in :data:`PREFERRED`, in its order."""
     is_average = bool(AVERAGE.search(name.lower())) and "online" not in name
     order = PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
     return not is_average, order
 
 
-def built(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:
+def build_network(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:
     """Make a network of a class with these arguments, on the CPU.
 
     Raises:
@@ -282,7 +282,7 @@ class _SizeLimit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def filled(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
+def fill_network(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
     """Load these weights into the network, freeze it in evaluation mode, and return it.
 
     Args:
@@ -315,7 +315,7 @@ def filled(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
     return network.eval().requires_grad_(False)
 
 
-def loaded(
+def load_network(
     kind: Callable[..., M],
     spec: Specification,
     opened: Opened,
@@ -334,7 +334,7 @@ def loaded(
     Raises:
         CheckpointError: the class does not take the arguments, or the weights do not fit it.
     """
-    raw = built(kind, spec.network["arguments"], opened.path)
-    tensors = entry_named(sets, spec.weights["entry"], opened)
+    raw = build_network(kind, spec.network["arguments"], opened.path)
+    tensors = entry_by_name(sets, spec.weights["entry"], opened)
     own = {k: v for k, v in tensors.items() if not k.startswith(without)}
-    return filled(raw, own, opened.path)
+    return fill_network(raw, own, opened.path)

@@ -68,7 +68,7 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
     else:
         usages = ", ".join(EXTRACTORS.usages())
         raise ValueError(
-            f"unknown extractor {spec!r}; {EXTRACTORS.near(spec)}The extractors are: {usages}"
+            f"unknown extractor {spec!r}; {EXTRACTORS.suggestion_for(spec)}The extractors are: {usages}"
         )
     if not scheme.origin:
         return scheme.load(rest, samples)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..loaders.source_file import LoadedValue, digest_of
-from ..loaders.user_files import reading
+from ..loaders.user_files import record_files
 from ..reference import FloatArray
 
 CHUNK = 64
@@ -46,7 +46,7 @@ class CheckedExtractor:
             torch.rand(_PROBES, *event, generator=torch.Generator().manual_seed(0)) * (high - low)
             + low
         )
-        with reading() as files_read:  # weights may be loaded at the first call
+        with record_files() as files_read:  # weights may be loaded at the first call
             together, alone = self._features(noise.clone()), self._features(noise[:1].clone())
         self.read |= files_read.paths
         self.identity = f"{called}-{digest_of(self.read)}"

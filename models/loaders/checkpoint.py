@@ -1,6 +1,6 @@
 """``checkpoint:PATH``: a trained checkpoint of a known family, read without executing anything of it.
 
-:func:`probe` specifies a file or folder, :func:`load` makes a model of it, and :func:`write_converted`
+:func:`specify_checkpoint` specifies a file or folder, :func:`load` makes a model of it, and :func:`write_converted`
 writes it as safetensors and a card.
 """
 
@@ -22,8 +22,8 @@ from ..checkpoints.families import families, family, family_names
 from ..checkpoints.families.converted import CARD, WEIGHTS, card_of
 from ..checkpoints.mapping import Checkpoint
 from ..checkpoints.opening import AGAIN, SUFFIXES, CheckpointError, Opened, open_checkpoint
-from ..checkpoints.specification import Specification, read_value, with_answers
-from ..checkpoints.weights import WRAP, names_in
+from ..checkpoints.specification import Specification, read_value, with_cached_answers
+from ..checkpoints.weights import WRAP, tensor_names_by_entry
 from . import loader
 
 if TYPE_CHECKING:
@@ -139,11 +139,11 @@ AS_IT_IS = {
 """Families whose checkpoints are not converted, with the reason."""
 
 
-def _description(opened: Opened) -> str:
+def _describe_unknown(opened: Opened) -> str:
     """Describe a checkpoint of no known family: its tensors, their likely origin and the remedy."""
     if opened.container == "folder":
         return _folder(opened)
-    entries = names_in(opened)
+    entries = tensor_names_by_entry(opened)
     names = [name for table in entries.values() for name in table]
     if not names:
         keys = [str(key) for key in opened.value][:SHOWN] if isinstance(opened.value, dict) else []
@@ -165,7 +165,7 @@ def _folder(opened: Opened) -> str:
     return f"it is a folder without model_index.json, config.json or weights; {WRAP}"
 
 
-def probe(opened: Opened, name: str | None = None) -> Specification:
+def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification:
     """Return the specification of a checkpoint.
 
     Args:
@@ -177,13 +177,15 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
         ValueError: there is no such family.
     """
     if name is not None:
-        spec = _read(opened, lambda: family(name).recognise(opened))
+        spec = _read_or_refuse(opened, lambda: family(name).recognise(opened))
         if spec is None:
             raise CheckpointError(
                 f"{opened.path} is no {name} checkpoint; leave out {name}: to have its family found"
             )
         return spec
-    by_all = _read(opened, lambda: [candidate.recognise(opened) for candidate in families()])
+    by_all = _read_or_refuse(
+        opened, lambda: [candidate.recognise(opened) for candidate in families()]
+    )
     specifications = [spec for spec in by_all if spec is not None]
     if len(specifications) > 1:
         names = " and ".join(spec.family for spec in specifications)
@@ -192,12 +194,12 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
         )
     if not specifications:
         raise CheckpointError(
-            f"{opened.path} is of no known family ({', '.join(family_names())}): {_description(opened)}"
+            f"{opened.path} is of no known family ({', '.join(family_names())}): {_describe_unknown(opened)}"
         )
     return specifications[0]
 
 
-def _read(opened: Opened, read: Callable[[], Value]) -> Value:
+def _read_or_refuse(opened: Opened, read: Callable[[], Value]) -> Value:
     """Return the result of ``read``; unexpected content of the files is a :class:`CheckpointError`."""
     try:
         return read()
@@ -209,7 +211,7 @@ def _read(opened: Opened, read: Callable[[], Value]) -> Value:
         ) from error
 
 
-def build(spec: Specification, opened: Opened) -> Checkpoint:
+def build_model(spec: Specification, opened: Opened) -> Checkpoint:
     """Make the model of a checkpoint, on the CPU.
 
     Raises:
@@ -217,7 +219,7 @@ def build(spec: Specification, opened: Opened) -> Checkpoint:
         ValueError: a question is open, or a value of the specification is invalid.
     """
     of, decoder = family(spec.family), decoder_of(spec, opened)
-    network = _read(opened, lambda: of.network(spec, opened))
+    network = _read_or_refuse(opened, lambda: of.network(spec, opened))
     name, content = opened.path.resolve().stem, opened.content
     if decoder is not None and decoder.identity:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
@@ -241,13 +243,13 @@ def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Ch
         ValueError: an invalid setting, or an open question.
     """
     opened = open_checkpoint(path)
-    return resolved(probe(opened, name), opened, settings)
+    return resolve_model(specify_checkpoint(opened, name), opened, settings)
 
 
-def resolved(spec: Specification, opened: Opened, settings: Mapping[str, str]) -> Checkpoint:
+def resolve_model(spec: Specification, opened: Opened, settings: Mapping[str, str]) -> Checkpoint:
     """Make the model of a specification with the user's settings and cached answers; see :func:`load`."""
     spec = spec.overridden(settings)
-    return build(with_answers(spec, opened.content) if spec.open else spec, opened)
+    return build_model(with_cached_answers(spec, opened.content) if spec.open else spec, opened)
 
 
 @loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
@@ -263,12 +265,12 @@ def load_spec(rest: str) -> Denoiser:
     """
     from ..registry import GUIDANCE, guided
 
-    path, settings, family = split(rest)
+    path, settings, family = split_settings(rest)
     guidance = {name: read_value(settings.pop(name)) for name in GUIDANCE if name in settings}
     return guided(load(path, settings, family), **guidance)
 
 
-def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
+def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
     """Split off the settings after the last question mark, and the family before the colon.
 
     Raises:
@@ -276,7 +278,7 @@ def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
     """
     name, colon, remainder = rest.partition(":")
     if colon and name in family_names():
-        return (*split(remainder)[:2], name)
+        return (*split_settings(remainder)[:2], name)
     path, mark, query = rest.rpartition("?")
     if not mark or os.path.exists(rest):  # Path.exists raises for names that are too long
         return Path(os.path.expanduser(rest)), {}, None
@@ -287,7 +289,7 @@ def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
     return Path(os.path.expanduser(path)), dict(pairs), None
 
 
-class Written(NamedTuple):
+class WrittenCounts(NamedTuple):
     """Numbers of tensors that were written, and of numbers in them."""
 
     tensors: int
@@ -296,7 +298,7 @@ class Written(NamedTuple):
 
 def write_converted(
     path: Path, settings: Mapping[str, str], name: str | None, out: Path
-) -> Written:
+) -> WrittenCounts:
     """Write a checkpoint's network as ``model.safetensors``, and its specification and origin as
     ``card.json``, into the folder ``out``; other arguments as of :func:`load`.
 
@@ -307,10 +309,10 @@ def write_converted(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is there already and not empty; give another folder")
     opened = open_checkpoint(path)
-    spec = probe(opened, name)
+    spec = specify_checkpoint(opened, name)
     if spec.family in AS_IT_IS:
         raise CheckpointError(f"{path} {AS_IT_IS[spec.family]}; use it as it is")
-    model = resolved(spec, opened, settings)
+    model = resolve_model(spec, opened, settings)
     card = card_of(model.spec, model.network, opened)
     if card is None or not isinstance(model.network, nn.Module):
         raise CheckpointError(f"{path} has a network that is none of this project's; {WRAP}")
@@ -319,4 +321,4 @@ def write_converted(
     (out / WEIGHTS).write_bytes(safetensors.torch.save(state))
     # last, so that half a folder is none
     (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    return Written(len(state), sum(tensor.numel() for tensor in state.values()))
+    return WrittenCounts(len(state), sum(tensor.numel() for tensor in state.values()))

@@ -63,11 +63,11 @@ def load(
             f"perturbed: {error} (perturbed itself takes model, delta, length, seed and spread)"
         ) from error
     return Perturbed(
-        inner, delta, _spread_of(inner) if spread is None else spread, length=length, seed=seed
+        inner, delta, _default_spread(inner) if spread is None else spread, length=length, seed=seed
     )
 
 
-def _spread_of(model: Denoiser) -> float:
+def _default_spread(model: Denoiser) -> float:
     from ..cards.network import NetworkDenoiser
     from ..exact.base import ExactModel
 

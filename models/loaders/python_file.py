@@ -143,19 +143,19 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
     Raises:
         ValueError: the result is no model.
     """
-    kind = Renamed if isinstance(loaded.value, Denoiser) else FileModel
+    kind = ForeignDenoiser if isinstance(loaded.value, Denoiser) else FileModel
     model = kind(loaded.value, name, identity)
     model.read = loaded.read
     return model
 
 
-class Renamed(Wrapper):
+class ForeignDenoiser(Wrapper):
     """Denoiser of foreign code, under the name of its spec, with the hashes of its files in its identity."""
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
         self.name, self.identity = name, f"{identity}-{inner.identity}"
-        self.limits = _limits(name, inner)
+        self.limits = _stated_limits(name, inner)
 
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -206,8 +206,8 @@ class FileModel(Denoiser):
                 f"{name}: passes is {self.passes!r}; it must be a whole "
                 "number of evaluations, at least 1"
             )
-        self.decoder = file_decoder(name, model, self.event, _limits(name, model))
-        self.limits = None if self.decoder else _limits(name, model)
+        self.decoder = file_decoder(name, model, self.event, _stated_limits(name, model))
+        self.limits = None if self.decoder else _stated_limits(name, model)
         self.kind = getattr(model, "kind", "denoiser")
         if self.kind not in get_args(Kind):
             raise ValueError(
@@ -304,7 +304,7 @@ class FileModel(Denoiser):
     def _statistics(self) -> Statistics:
         extractor = Identity(self.decoded_event)
         if self._has_exact_moments:
-            mean, cov = map(_array, self._model.moments())
+            mean, cov = map(_float_array, self._model.moments())
         else:
             features = extractor(self._scored(REFERENCE_SAMPLES, REFERENCE_SEED))
             mean = features.mean(axis=0)
@@ -330,7 +330,7 @@ class FileModel(Denoiser):
         """Return the model's ``moments``, else the moments of its samples; of latents, only the former."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
-        mean, cov = map(_array, self._model.moments())
+        mean, cov = map(_float_array, self._model.moments())
         return mean, cov
 
     def _scored(self, n: int, seed: int) -> Tensor:
@@ -361,7 +361,7 @@ class FileModel(Denoiser):
         return self._model.mode_of(x) if hasattr(self._model, "mode_of") else None
 
 
-def _limits(name: str, model: Any) -> tuple[float, float] | None:
+def _stated_limits(name: str, model: Any) -> tuple[float, float] | None:
     """Return the range that a user's model states, or None."""
     limits = getattr(model, "limits", None)
     if limits is None:
@@ -376,6 +376,6 @@ def _limits(name: str, model: Any) -> tuple[float, float] | None:
     return float(limits[0]), float(limits[1])
 
 
-def _array(moment: Any) -> FloatArray:
+def _float_array(moment: Any) -> FloatArray:
     plain = moment.detach().cpu() if isinstance(moment, Tensor) else moment
     return np.asarray(plain, dtype=np.float64)

@@ -20,8 +20,8 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .source_file import LoadedValue, digest_of, modules_of, short_path
-from .user_files import FileRecorder, FilesRead, module_file, reading
+from .source_file import LoadedValue, digest_of, files_of_modules, short_path
+from .user_files import FileRecorder, FilesRead, module_file, record_files
 
 HERE = "samplerbench itself"
 
@@ -52,7 +52,7 @@ class Scheme:
         Raises:
             ValueError: it raises, or ends the program.
         """
-        with reading() as recorder:
+        with record_files() as recorder:
             try:
                 value = self.load(rest, *args, **options)
             except (Exception, SystemExit) as error:
@@ -66,7 +66,7 @@ class Scheme:
         return f"{self.called(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
     def called(self, rest: str) -> str:
-        """Return the spec without the folder of a path in it."""
+        """Return the spec ``name:rest`` without the folders of a path in ``rest``."""
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
     def _files(self, recorder: FileRecorder) -> FilesRead:
@@ -78,13 +78,15 @@ class Scheme:
         package = module.__name__.partition(".")[0]
         path = Path(module_file(package) or module_file(module.__name__) or os.devnull)
         root = path.parent if path.name == "__init__.py" else path
-        opened = frozenset(p for p in self.opened | set(recorder.opened) if is_data(p, root))
+        opened = frozenset(
+            p for p in self.opened | set(recorder.opened) if is_package_data(p, root)
+        )
         return FilesRead(
-            root.parent, frozenset(modules_of(module, package)) | opened | recorder.paths
+            root.parent, frozenset(files_of_modules(module, package)) | opened | recorder.paths
         )
 
 
-def is_data(path: str, root: Path) -> bool:
+def is_package_data(path: str, root: Path) -> bool:
     """Return True if a file is data of a package.
 
     Modules are found by their imports: each is opened once a process.
@@ -123,14 +125,14 @@ class Schemes:
         def registered(load: Load) -> Load:
             earlier = self._known.get(name)
             if earlier is not None and earlier.load.__module__ != load.__module__:
-                raise self._two(name, [earlier.load.__module__, load.__module__])
+                raise self._ambiguity_error(name, [earlier.load.__module__, load.__module__])
             self._known[name] = Scheme(name, load, usage or f"{name}:…")
             return load
 
         return registered
 
     def __contains__(self, spec: str) -> bool:
-        """Return True if there is such a scheme; of ``scheme:rest``, the part before the colon counts."""
+        """Return True if the scheme of ``scheme:rest`` is known."""
         name = spec.partition(":")[0]
         return self._built_in(name) is not None or name in self.installed()
 
@@ -152,10 +154,10 @@ class Schemes:
         Raises:
             ValueError: there is none, there are two, or its package cannot be imported.
         """
-        built_in, points = self._built_in(name), self._points(name)
+        built_in, points = self._built_in(name), self._entry_points_of(name)
         origins = [HERE] * (built_in is not None) + [f"{origin_of(p)} ({p.value})" for p in points]
         if len(origins) > 1:
-            raise self._two(name, origins)
+            raise self._ambiguity_error(name, origins)
         if built_in is not None:
             return built_in
         if not points:
@@ -167,7 +169,7 @@ class Schemes:
 
         Imports nothing.
         """
-        return {point.name: origin_of(point) for point in self._points()}
+        return {point.name: origin_of(point) for point in self._entry_points_of()}
 
     def built_in(self) -> list[Scheme]:
         """List the schemes of this package by their syntax; their modules are imported."""
@@ -180,7 +182,7 @@ class Schemes:
         own = [scheme.usage for scheme in self.built_in()]
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
-    def near(self, spec: str, others: Collection[str] = ()) -> str:
+    def suggestion_for(self, spec: str, others: Collection[str] = ()) -> str:
         """Return ``did you mean …? `` with the name most similar to the one in ``spec``; "" for none."""
         self.built_in()
         name = spec.partition(":")[0]
@@ -193,11 +195,11 @@ class Schemes:
             importlib.import_module(file)
         return self._known.get(name)
 
-    def _points(self, name: str | None = None) -> list[EntryPoint]:
+    def _entry_points_of(self, name: str | None = None) -> list[EntryPoint]:
         points = importlib.metadata.entry_points(group=self._group)
         return [point for point in points if name is None or point.name == name]
 
-    def _two(self, name: str, origins: list[str]) -> ValueError:
+    def _ambiguity_error(self, name: str, origins: list[str]) -> ValueError:
         return ValueError(
             f"two {self._kind} schemes are called {name!r}: {' and '.join(origins)}; uninstall one"
         )
@@ -208,7 +210,7 @@ class Schemes:
         if key not in self._loaded:
             failed = f"{self._kind} scheme {point.name!r} of {origin} ({point.value})"
             try:
-                with reading() as recorder:
+                with record_files() as recorder:
                     load = point.load()
             except (Exception, SystemExit) as error:
                 what = f"{type(error).__name__}: {error}"

@@ -20,13 +20,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from .user_files import FilesRead, file_hash, is_users, module_file, named_hashes, reading
+from .user_files import FilesRead, file_hash, is_users_file, module_file, named_hashes, record_files
 
 _fresh: weakref.WeakSet[ModuleType] = weakref.WeakSet()
 _importing = threading.RLock()
 
 
-def code_of(module: ModuleType, own: str | None = None) -> dict[str, str]:
+def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]:
     """Return the SHA-256 of each file of a module's own code, by its path from the folder of the module or
     its package.
 
@@ -35,10 +35,12 @@ def code_of(module: ModuleType, own: str | None = None) -> dict[str, str]:
     package = module.__name__.partition(".")[0]
     top = Path(module_file(package) or module_file(module.__name__) or ".")
     in_package = "." in module.__name__ and top.name == "__init__.py"
-    return named_hashes(modules_of(module, own), top.parent.parent if in_package else top.parent)
+    return named_hashes(
+        files_of_modules(module, own), top.parent.parent if in_package else top.parent
+    )
 
 
-def modules_of(module: ModuleType, package: str | None = None) -> list[str]:
+def files_of_modules(module: ModuleType, package: str | None = None) -> list[str]:
     """List the files of a module and of all loaded user modules that its sources import, in functions too.
 
     Args:
@@ -53,7 +55,11 @@ def modules_of(module: ModuleType, package: str | None = None) -> list[str]:
         name = todo.pop()
         file = module_file(name)
         own = bool(package) and name.partition(".")[0] == package
-        if name in files or file is None or not ((own and os.path.isfile(file)) or is_users(file)):
+        if (
+            name in files
+            or file is None
+            or not ((own and os.path.isfile(file)) or is_users_file(file))
+        ):
             continue
         files[name] = file
         outer = str(getattr(sys.modules[name], "__package__", "") or "")
@@ -64,20 +70,20 @@ def modules_of(module: ModuleType, package: str | None = None) -> list[str]:
 def imported_names(file: str, package: str) -> list[str]:
     """List the modules that a source file may import: all prefixes of dotted names, and names after ``from``."""
     stamp = file_hash(file)
-    return list(_imports(file, package, stamp)) if stamp and file.endswith(".py") else []
+    return list(_cached_imports(file, package, stamp)) if stamp and file.endswith(".py") else []
 
 
 @lru_cache(maxsize=1024)
-def _imports(file: str, package: str, stamp: str) -> tuple[str, ...]:  # noqa: ARG001 - the stamp tells an edited file
+def _cached_imports(file: str, package: str, stamp: str) -> tuple[str, ...]:  # noqa: ARG001 - the stamp tells an edited file
     try:
         tree = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return ()
-    names = (name for node in ast.walk(tree) for name in _names_in(node, package))
+    names = (name for node in ast.walk(tree) for name in _imported_names_in(node, package))
     return tuple(dict.fromkeys(names))
 
 
-def _names_in(node: ast.AST, package: str) -> Iterator[str]:
+def _imported_names_in(node: ast.AST, package: str) -> Iterator[str]:
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield from _prefixes(alias.name)
@@ -134,7 +140,7 @@ class SourceFunction:
             ValueError: it raises, or ends the program.
         """
         name = self.called.rpartition(":")[2]
-        with importable(self.read.folder), reading() as recorder:
+        with importing_from(self.read.folder), record_files() as recorder:
             try:
                 value = self.function(**params)
             except SystemExit as error:
@@ -146,7 +152,7 @@ class SourceFunction:
                 raise ValueError(
                     f"{self.spec}: {name}() raised {type(error).__name__}: {error}"
                 ) from error
-            read = self.read | recorder.paths | frozenset(modules_of(self.module))
+            read = self.read | recorder.paths | frozenset(files_of_modules(self.module))
         return LoadedValue(value, read, digest_of(read))
 
 
@@ -199,8 +205,8 @@ def source_function(spec: str, makes: str) -> SourceFunction:
     if not path.is_file():
         raise ValueError(f"{spec}: there is no file {path}")
     folder = Path(os.path.abspath(path)).parent
-    with importable(folder), reading() as recorder:
-        module = _imported(path, makes)
+    with importing_from(folder), record_files() as recorder:
+        module = _import_file(path, makes)
         read = FilesRead(folder, recorder.paths | {os.path.abspath(path)})
     function = getattr(module, name, None)
     if not callable(function):
@@ -208,7 +214,7 @@ def source_function(spec: str, makes: str) -> SourceFunction:
     return SourceFunction(spec, f"{path.name}:{name}", function, module, read)
 
 
-def _imported(path: Path, makes: str) -> ModuleType:
+def _import_file(path: Path, makes: str) -> ModuleType:
     content = hashlib.sha256(os.path.abspath(path).encode() + path.read_bytes()).hexdigest()[:16]
     name = f"samplerbench_{makes}_{content}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -227,18 +233,18 @@ def _imported(path: Path, makes: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def importable(folder: Path) -> Iterator[None]:
-    """Make modules in ``folder`` importable within, and read them as they are now.
+def importing_from(folder: Path) -> Iterator[None]:
+    """Make the modules of ``folder`` importable in this context, from their present files.
 
     Two models may have helpers of one name in two folders, and a helper may have been edited since
     it was last imported. Afterwards, other modules of such names in this process are restored.
     """
     with _importing:
-        names = _importable(folder)
+        names = _importable_names(folder)
         aside = {
             name: sys.modules[name]
             for name in tuple(sys.modules)
-            if name.partition(".")[0] in names and _replaceable(name)
+            if name.partition(".")[0] in names and _is_replaceable(name)
         }
         for name in aside:
             del sys.modules[name]
@@ -251,10 +257,10 @@ def importable(folder: Path) -> Iterator[None]:
         finally:
             sys.path.remove(str(folder))
             sys.dont_write_bytecode = writes
-            _put_back(folder, names, aside)
+            _restore_modules(folder, names, aside)
 
 
-def _put_back(folder: Path, names: set[str], aside: dict[str, ModuleType]) -> None:
+def _restore_modules(folder: Path, names: set[str], aside: dict[str, ModuleType]) -> None:
     prefix = str(folder) + os.sep
     _fresh.update(
         m
@@ -269,7 +275,7 @@ def _put_back(folder: Path, names: set[str], aside: dict[str, ModuleType]) -> No
             sys.modules[name] = module
 
 
-def _importable(folder: Path) -> set[str]:
+def _importable_names(folder: Path) -> set[str]:
     """Return the first names of modules that can be imported from a folder."""
     try:
         return {
@@ -281,7 +287,7 @@ def _importable(folder: Path) -> set[str]:
         return set()
 
 
-def _replaceable(name: str) -> bool:
+def _is_replaceable(name: str) -> bool:
     """Return True if a loaded module is a user's file, or a folder of such without a package."""
     module, file = sys.modules[name], module_file(name)
     if (
@@ -290,4 +296,4 @@ def _replaceable(name: str) -> bool:
         or not isinstance(module, ModuleType)
     ):
         return False
-    return is_users(file) if file else hasattr(module, "__path__")
+    return is_users_file(file) if file else hasattr(module, "__path__")

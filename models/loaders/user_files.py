@@ -72,7 +72,7 @@ def source_of(path: str) -> str:
         return path
 
 
-def is_users(path: str) -> bool:
+def is_users_file(path: str) -> bool:
     """Return True for a regular file outside Python, installed packages, this package and the system."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
@@ -120,8 +120,8 @@ def name_from(folder: Path, path: str) -> str:
     return os.path.relpath(place, root) if place.startswith(root + os.sep) else path
 
 
-def difference_of(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file that has changed since; "" for none.
+def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
+    """Return a clause on the first file whose hash differs from ``opened``; "" if none does.
 
     Args:
         folder: start of the names.
@@ -147,13 +147,14 @@ def file_hash(path: str) -> str | None:
     """Return the hexadecimal SHA-256 of a file, cached by size, time and inode; None if it cannot be read."""
     try:
         stat = os.stat(path)
-        return _hashed(os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        return _hash_of_version(os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
     except OSError:
         return None
 
 
 @lru_cache(maxsize=4096)
-def _hashed(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG001 - keys of the cache
+def _hash_of_version(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG001 - keys of the cache
+    """Return the SHA-256 of a file's present version, cached by its stamp."""
     with open(path, "rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -202,7 +203,7 @@ class FileRecorder:
         Files that were also written are logs or caches of the user's code, and left out.
         """
         read = tuple(self.opened.items())
-        return {p: stamp for p, stamp in read if p not in self.written and is_users(p)}
+        return {p: stamp for p, stamp in read if p not in self.written and is_users_file(p)}
 
     @property
     def paths(self) -> frozenset[str]:
@@ -211,7 +212,7 @@ class FileRecorder:
 
 
 @contextlib.contextmanager
-def reading() -> Iterator[FileRecorder]:
+def record_files() -> Iterator[FileRecorder]:
     """Record the files that are read in this context."""
     global _hooked
     now = FileRecorder(
@@ -219,7 +220,7 @@ def reading() -> Iterator[FileRecorder]:
     )
     with _lock:
         if not _hooked:  # it cannot be removed; without a recorder it does nothing
-            sys.addaudithook(_hook)
+            sys.addaudithook(_record_event)
             _hooked = True
         if not _open:
             _wrap_readers()
@@ -233,28 +234,28 @@ def reading() -> Iterator[FileRecorder]:
                 _wrapped.close()
 
 
-def _hook(event: str, args: tuple[Any, ...]) -> None:
+def _record_event(event: str, args: tuple[Any, ...]) -> None:
     if not _open:
         return
     if event == "open":
-        _note(args[0], written=isinstance(args[2], int) and bool(args[2] & _WRITES))
+        _record_file(args[0], written=isinstance(args[2], int) and bool(args[2] & _WRITES))
     elif event in _NAMED:
         with contextlib.suppress(Exception):
             for path in _NAMED[event](*args):
                 if os.path.isfile(path):
-                    _note(path)
+                    _record_file(path)
 
 
-def _words(program: Any, command: Any, folder: Any = None, *_: object) -> list[str]:
+def _files_in_command(program: Any, command: Any, folder: Any = None, *_: object) -> list[str]:
     """Return the words of a command that may be files."""
     command_words = [command] if isinstance(command, str | bytes) else list(command or ())
     texts = [os.fsdecode(word) for word in (program, *command_words) if word]
-    words = [word for text in texts for word in (text, *_split(text))]
+    words = [word for text in texts for word in (text, *_words_of_shell(text))]
     parts = [part for word in words for part in (word, word.partition("=")[2])]
     return [os.path.join(os.fsdecode(folder or ""), part) for part in parts]
 
 
-def _split(text: str) -> list[str]:
+def _words_of_shell(text: str) -> list[str]:
     """Return the words of a shell's command, without separators and redirections."""
     words = shlex.shlex(text, posix=True, punctuation_chars=True)
     words.whitespace_split, words.commenters = True, ""
@@ -263,24 +264,24 @@ def _split(text: str) -> list[str]:
     return []
 
 
-def _database(path: Any, *_: object) -> list[str]:
+def _files_of_database(path: Any, *_: object) -> list[str]:
     """Return the file of a database, which a URI may name."""
     return [os.fsdecode(path).removeprefix("file:").partition("?")[0]]
 
 
 _NAMED: dict[str, Callable[..., list[str]]] = {
-    "sqlite3.connect": _database,
-    "subprocess.Popen": _words,
-    "os.exec": _words,
-    "os.posix_spawn": lambda path, words, *_: _words(path, words),
-    "os.system": lambda command: _words(None, command),
+    "sqlite3.connect": _files_of_database,
+    "subprocess.Popen": _files_in_command,
+    "os.exec": _files_in_command,
+    "os.posix_spawn": lambda path, words, *_: _files_in_command(path, words),
+    "os.system": lambda command: _files_in_command(None, command),
     "ctypes.dlopen": lambda path: [os.fsdecode(path)] if path else [],
     "import": lambda _name, path, *_: [path] if path else [],
 }
 """Readers of file names by event, for files that are opened unseen by the hook."""
 
 
-def _note(path: Any, *, written: bool = False) -> None:
+def _record_file(path: Any, *, written: bool = False) -> None:
     """Record a file that is opened. An error in here must not reach the user."""
     if isinstance(path, str | bytes | os.PathLike):
         with contextlib.suppress(Exception):
@@ -299,11 +300,11 @@ def _wrap_readers() -> None:
     importlib.import_module("safetensors.torch")
     modules = [vars(m) for m in tuple(sys.modules.values()) if isinstance(m, ModuleType)]
     for place, name in _READERS:
-        holder = _loaded(place)
+        holder = _loaded_object(place)
         reader = getattr(holder, name, None)
         if holder is None or reader is None:
             continue
-        noting = _noting(reader)
+        noting = _recording(reader)
         if not isinstance(holder, ModuleType):
             _wrapped.enter_context(mock.patch.object(holder, name, noting))
             continue
@@ -313,7 +314,7 @@ def _wrap_readers() -> None:
                 _wrapped.callback(names.__setitem__, name, reader)
 
 
-def _loaded(place: str) -> Any:
+def _loaded_object(place: str) -> Any:
     """Return the loaded module, or class of a module, of this name; else None."""
     module, _, name = place.rpartition(".")
     return sys.modules.get(place) or (
@@ -321,13 +322,13 @@ def _loaded(place: str) -> Any:
     )
 
 
-def _noting(reader: Callable[..., Any]) -> Callable[..., Any]:
+def _recording(reader: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a reader to record each argument that could be a file."""
 
     @functools.wraps(reader)
     def noting(*args: Any, **options: Any) -> Any:
         for argument in (*args, *options.values()):
-            _note(argument)
+            _record_file(argument)
         return reader(*args, **options)
 
     return noting

@@ -66,12 +66,12 @@ class Resample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, c, h, w)`` to ``(batch, c, h', w')``."""
         if self.plain:
-            return changed(x, self.change)
-        return self.op(x) if self.change == "down" else self.conv(changed(x, "up"))
+            return change_resolution(x, self.change)
+        return self.op(x) if self.change == "down" else self.conv(change_resolution(x, "up"))
 
 
-def changed(x: Tensor, change: Change) -> Tensor:
-    """Return ``x`` with each pixel as four, or four pixels as their mean."""
+def change_resolution(x: Tensor, change: Change) -> Tensor:
+    """Return ``x`` at twice the resolution (pixels repeated) or at half of it (pixels averaged)."""
     if change == "up":
         return F.interpolate(x, scale_factor=2, mode="nearest")
     return F.avg_pool2d(x, 2) if change == "down" else x
@@ -111,7 +111,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
         norm, act, conv = self.in_layers
-        h = conv(changed(act(norm(x)), self.change))
+        h = conv(change_resolution(act(norm(x)), self.change))
         modulation = self.emb_layers(emb)[:, :, None, None]
         norm, *rest = self.out_layers
         if self.scale_shift:
@@ -121,7 +121,7 @@ class ResBlock(nn.Module):
             h = norm(h + modulation)
         for layer in rest:
             h = layer(h)
-        return self.skip_connection(changed(x, self.change)) + h
+        return self.skip_connection(change_resolution(x, self.change)) + h
 
 
 class Attention(nn.Module):

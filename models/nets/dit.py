@@ -113,11 +113,11 @@ class SwiGLU(nn.Module):
         return self.w3(F.silu(gate) * value)
 
 
-def _norm(width: int, *, rms: bool) -> nn.Module:
+def _make_norm(width: int, *, rms: bool) -> nn.Module:
     return nn.RMSNorm(width, EPS) if rms else nn.LayerNorm(width, EPS, elementwise_affine=False)
 
 
-def _modulated(x: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
+def _modulate(x: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
     """Return ``x`` ``(batch, tokens, width)`` scaled and shifted by ``(batch, width)``."""
     scaled = x * (1 + scale[:, None])
     return scaled if shift is None else scaled + shift[:, None]
@@ -144,7 +144,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.shift = shift
-        self.norm1, self.norm2 = _norm(width, rms=rms), _norm(width, rms=rms)
+        self.norm1, self.norm2 = _make_norm(width, rms=rms), _make_norm(width, rms=rms)
         self.attn = Attention(width, heads, normed=normed, rms=rms)
         self.mlp = SwiGLU(width, hidden) if swiglu else Perceptron(width, hidden)
         numbers = (6 if shift else 4) * width
@@ -157,8 +157,8 @@ class Block(nn.Module):
             shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, 1)
         else:
             (scale1, gate1, scale2, gate2), shift1, shift2 = modulation.chunk(4, 1), None, None
-        x = x + gate1[:, None] * self.attn(_modulated(self.norm1(x), shift1, scale1), rotary)
-        return x + gate2[:, None] * self.mlp(_modulated(self.norm2(x), shift2, scale2))
+        x = x + gate1[:, None] * self.attn(_modulate(self.norm1(x), shift1, scale1), rotary)
+        return x + gate2[:, None] * self.mlp(_modulate(self.norm2(x), shift2, scale2))
 
 
 class FinalLayer(nn.Module):
@@ -166,14 +166,14 @@ class FinalLayer(nn.Module):
 
     def __init__(self, width: int, numbers: int, *, rms: bool = False) -> None:
         super().__init__()
-        self.norm_final = _norm(width, rms=rms)
+        self.norm_final = _make_norm(width, rms=rms)
         self.linear = nn.Linear(width, numbers)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, tokens, width)`` to ``(batch, tokens, numbers)``."""
         shift, scale = self.adaLN_modulation(emb).chunk(2, 1)
-        return self.linear(_modulated(self.norm_final(x), shift, scale))
+        return self.linear(_modulate(self.norm_final(x), shift, scale))
 
 
 class Patches(nn.Module):
@@ -201,7 +201,7 @@ class NarrowPatches(nn.Module):
         return self.proj2(self.proj1(x)).flatten(2).transpose(1, 2)
 
 
-def image_of(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
+def images_of_patches(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
     """Return images ``(batch, channels, h, w)`` of the numbers of patches ``(batch, tokens, patch² channels)``,
     with the sides of ``like``.
     """
@@ -302,7 +302,7 @@ class DiT(nn.Module):
         tokens = self.x_embedder(x) + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens, emb)
-        return image_of(self.final_layer(tokens, emb), self.patch, x)
+        return images_of_patches(self.final_layer(tokens, emb), self.patch, x)
 
 
 class RotaryDiT(nn.Module):
@@ -385,4 +385,6 @@ class RotaryDiT(nn.Module):
                 tokens = torch.cat([label[:, None] + self.in_context_posemb, tokens], 1)
                 rotary = self.turned
             tokens = block(tokens, emb, rotary)
-        return image_of(self.final_layer(tokens[:, self.label_tokens :], emb), self.patch, x)
+        return images_of_patches(
+            self.final_layer(tokens[:, self.label_tokens :], emb), self.patch, x
+        )

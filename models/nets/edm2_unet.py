@@ -17,8 +17,8 @@ from torch.nn import functional as F
 EPS = 1e-4
 
 
-def unit(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """Return ``x`` with a root mean square of one along ``dim``."""
+def normalise(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """Return ``x`` scaled to a root mean square of one along ``dim``."""
     size = math.prod(x.shape[d] for d in ((dim,) if isinstance(dim, int) else dim))
     norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     return x / (EPS + norm / math.sqrt(size))
@@ -36,7 +36,7 @@ def blend(a: Tensor, b: Tensor, t: float) -> Tensor:
     return ((1 - t) * a + t * b) / math.hypot(1 - t, t)
 
 
-def joined(a: Tensor, b: Tensor, t: float) -> Tensor:
+def concatenate_balanced(a: Tensor, b: Tensor, t: float) -> Tensor:
     """Concatenate both with contributions 1 - t and t to the next layer, of any channels (eq. 103)."""
     n, m = a.shape[1], b.shape[1]
     whole = math.sqrt(n + m) / math.hypot(1 - t, t)
@@ -53,7 +53,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
         """Map ``(batch, c_in, …)`` to ``(batch, c_out, …)``."""
         inputs = tuple(range(1, self.weight.ndim))
-        weight = unit(self.weight, inputs) * (gain / math.sqrt(self.weight[0].numel()))
+        weight = normalise(self.weight, inputs) * (gain / math.sqrt(self.weight[0].numel()))
         if len(inputs) == 1:
             return F.linear(x, weight.to(x.dtype))
         return F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
@@ -121,7 +121,7 @@ class Block(nn.Module):
         elif self.resample == "up":
             x = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
         if self.encodes:
-            x = unit(self.conv_skip(x), 1)
+            x = normalise(self.conv_skip(x), 1)
         scale = 1 + self.emb_linear(emb, self.emb_gain)[:, :, None, None]
         h = self.conv_res1(silu(self.conv_res0(silu(x)) * scale))
         x = blend(x if self.encodes else self.conv_skip(x), h, self.res_balance)
@@ -133,7 +133,7 @@ class Block(nn.Module):
         """Return attention of normalised queries, keys and values."""
         n, c, height, width = x.shape
         parts = self.attn_qkv(x).reshape(n, self.heads, c // self.heads, 3, height * width)
-        query, key, value = (part.transpose(2, 3) for part in unit(parts, 2).unbind(3))
+        query, key, value = (part.transpose(2, 3) for part in normalise(parts, 2).unbind(3))
         mixed = F.scaled_dot_product_attention(query, key, value)
         return self.attn_proj(mixed.transpose(2, 3).reshape(x.shape))
 
@@ -258,6 +258,6 @@ class EDM2UNet(nn.Module):
             skips.append(x)
         for name, block in self.dec.items():
             if "block" in name:
-                x = joined(x, skips.pop(), self.concat_balance)
+                x = concatenate_balanced(x, skips.pop(), self.concat_balance)
             x = block(x, emb)
         return self.out_conv(x, self.out_gain)

@@ -173,9 +173,9 @@ class SongUNet(_UNet):
         decoder_type: str = "standard",
         resample_filter: Sequence[float] = (1, 1),
     ) -> None:
-        _choose("embedding_type", embedding_type, "positional", "fourier")
-        _choose("encoder_type", encoder_type, "standard", "skip", "residual")
-        _choose("decoder_type", decoder_type, "standard", "skip")
+        _check_choice("embedding_type", embedding_type, "positional", "fourier")
+        _check_choice("encoder_type", encoder_type, "standard", "skip", "residual")
+        _check_choice("decoder_type", decoder_type, "standard", "skip")
         c_noise, c_emb = model_channels * channel_mult_noise, model_channels * channel_mult_emb
         super().__init__(
             img_resolution, in_channels, model_channels=model_channels, channel_mult=channel_mult,
@@ -313,6 +313,7 @@ class DhariwalUNet(_UNet):
         return self.out_conv(F.silu(self.out_norm(x)))
 
 
-def _choose(name: str, value: str, *choices: str) -> None:
+def _check_choice(name: str, value: str, *choices: str) -> None:
+    """Raise ValueError unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is none of {', '.join(choices)}")

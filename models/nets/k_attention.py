@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def places(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tensor:
+def place_coordinates(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tensor:
     """Return the coordinates of the centres of places, ``(h, w, 2)``, in their largest box around 0 within
     [-1, 1]; ``aspect`` is a place's height over its width.
     """
@@ -27,7 +27,7 @@ def places(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tensor:
     return torch.stack(torch.meshgrid(*along, indexing="ij"), -1)
 
 
-def angles(at: Tensor, down: Tensor, across: Tensor) -> Tensor:
+def rotation_angles(at: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """Return angles of rotations, ``(heads, h, w, 2 n)``: coordinates ``(h, w, 2)`` times frequencies
     ``(heads, n)`` of each direction.
     """
@@ -35,27 +35,29 @@ def angles(at: Tensor, down: Tensor, across: Tensor) -> Tensor:
     return torch.cat([y * down[:, None, None], x * across[:, None, None]], -1)
 
 
-def rotated(first: Tensor, second: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotate pairs of numbers."""
+def rotate_pairs(first: Tensor, second: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    """Return pairs of numbers ``(first, second)`` rotated by ``angle``."""
     cos, sin = angle.cos(), angle.sin()
     return first * cos - second * sin, second * cos + first * sin
 
 
-def everywhere(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
-    """Return attention of each place to all."""
+def global_attention(
+    query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
+) -> Tensor:
+    """Return the attention of each place to all places."""
     q, k, v = (t.flatten(2, 3) for t in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, scale=scale).reshape(query.shape)
 
 
-def nearby(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
+def neighbourhood_attention(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
     """Return attention of each place to the ``size`` x ``size`` places around it, unscaled; at borders the
     square moves inwards. ``size`` is odd, h and w at most.
 
     A row of places attends to the rows around it, masked to the columns around each place.
     """
     h, w, head = query.shape[2:]
-    rows = _window(h, size, query.device)  # (h, size)
-    columns = _window(w, size, query.device)
+    rows = _neighbours_of_places(h, size, query.device)  # (h, size)
+    columns = _neighbours_of_places(w, size, query.device)
     is_near = torch.zeros(w, w, dtype=torch.bool, device=query.device)
     is_near.scatter_(1, columns, torch.ones_like(columns, dtype=torch.bool))
     mask = is_near[:, None].expand(w, size, w).reshape(w, size * w)
@@ -63,13 +65,13 @@ def nearby(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
     return F.scaled_dot_product_attention(query, key, value, mask, scale=1.0)
 
 
-def _window(places: int, size: int, device: torch.device) -> Tensor:
+def _neighbours_of_places(places: int, size: int, device: torch.device) -> Tensor:
     """Return the places that each one attends to, ``(places, size)``."""
     first = (torch.arange(places, device=device) - size // 2).clamp(0, places - size)
     return first[:, None] + torch.arange(size, device=device)
 
 
-def within(query: Tensor, key: Tensor, value: Tensor, size: int, shift: int) -> Tensor:
+def window_attention(query: Tensor, key: Tensor, value: Tensor, size: int, shift: int) -> Tensor:
     """Return attention of each place to its window of ``size`` x ``size``, which divides h and w, unscaled.
 
     The image is rolled down and to the right by ``shift``, 0 to ``size`` - 1, before it is cut into
@@ -82,13 +84,13 @@ def within(query: Tensor, key: Tensor, value: Tensor, size: int, shift: int) -> 
         moved = t.roll((shift, shift), (2, 3)).reshape(split)
         return moved.transpose(3, 4).flatten(4, 5)  # (n, heads, h / size, w / size, size², head)
 
-    mask = _same_side(h, w, size, shift, query.device) if shift else None
+    mask = _shifted_window_mask(h, w, size, shift, query.device) if shift else None
     out = F.scaled_dot_product_attention(cut(query), cut(key), cut(value), mask, scale=1.0)
     whole = out.unflatten(4, (size, size)).transpose(3, 4).reshape(query.shape)
     return whole.roll((-shift, -shift), (2, 3))
 
 
-def _same_side(h: int, w: int, size: int, shift: int, device: torch.device) -> Tensor:
+def _shifted_window_mask(h: int, w: int, size: int, shift: int, device: torch.device) -> Tensor:
     """Return a mask ``(h / size, w / size, size², size²)``: in the first row and column of windows, only
     places from one edge attend to each other.
     """

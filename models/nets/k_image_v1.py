@@ -49,7 +49,7 @@ class AdaptiveNorm(nn.Module):
         return F.group_norm(x, self.groups) * (1 + scale) + shift
 
 
-def _groups(channels: int) -> int:
+def _group_count(channels: int) -> int:
     return max(1, channels // GROUP)
 
 
@@ -60,11 +60,11 @@ class ResBlock(nn.Module):
         super().__init__()
         self.main = nn.ModuleList(
             [
-                AdaptiveNorm(embedding, c_in, _groups(c_in)),
+                AdaptiveNorm(embedding, c_in, _group_count(c_in)),
                 nn.GELU(),
                 nn.Conv2d(c_in, c_mid, 3, padding=1),
                 nn.Identity(),  # dropout, in training
-                AdaptiveNorm(embedding, c_mid, _groups(c_mid)),
+                AdaptiveNorm(embedding, c_mid, _group_count(c_mid)),
                 nn.GELU(),
                 nn.Conv2d(c_mid, c_out, 3, padding=1),
             ]
@@ -85,7 +85,7 @@ class Attention(nn.Module):
     def __init__(self, embedding: int, channels: int) -> None:
         super().__init__()
         self.heads = max(1, channels // HEAD)
-        self.norm_in = AdaptiveNorm(embedding, channels, _groups(channels))
+        self.norm_in = AdaptiveNorm(embedding, channels, _group_count(channels))
         self.qkv_proj = nn.Conv2d(channels, 3 * channels, 1)
         self.out_proj = nn.Conv2d(channels, channels, 1)
 

@@ -16,7 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .k_attention import angles, everywhere, nearby, places, rotated, within
+from .k_attention import (
+    global_attention,
+    neighbourhood_attention,
+    place_coordinates,
+    rotate_pairs,
+    rotation_angles,
+    window_attention,
+)
 from .k_image_v1 import FourierFeatures
 
 EPS = 1e-6
@@ -103,13 +110,14 @@ class _Transformer(nn.Module):
         return self.mapping(emb)
 
 
-def _split(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+def _split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return queries, keys and values ``(batch, heads, h, w, head)``."""
     q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(3, 0, 4, 1, 2, 5)
     return q, k, v
 
 
-def _merged(x: Tensor) -> Tensor:
+def _merge_heads(x: Tensor) -> Tensor:
+    """Return ``(batch, h, w, width)`` of the heads' outputs."""
     return x.permute(0, 2, 3, 1, 4).flatten(3)
 
 
@@ -145,16 +153,16 @@ class AttentionV1(nn.Module):
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, h, w, width)`` to the same shape."""
-        q, k, v = _split(self.qkv_proj(self.norm(x, emb)), self.heads)
+        q, k, v = _split_heads(self.qkv_proj(self.norm(x, emb)), self.heads)
         log = self.qk_norm.scale.clamp(max=self.LARGEST)[:, None, None, None]
         scale = torch.exp(0.5 * log - 0.25 * math.log(HEAD))
-        angle = angles(at, self.pos_emb.freqs_h.exp(), self.pos_emb.freqs_w.exp())
+        angle = rotation_angles(at, self.pos_emb.freqs_h.exp(), self.pos_emb.freqs_w.exp())
 
         def normalised(t: Tensor) -> Tensor:
             t = F.rms_norm(t, t.shape[-1:], eps=EPS) * scale
-            return torch.stack(rotated(t[..., 0::2], t[..., 1::2], angle), -1).flatten(-2)
+            return torch.stack(rotate_pairs(t[..., 0::2], t[..., 1::2], angle), -1).flatten(-2)
 
-        return x + self.out_proj(_merged(everywhere(normalised(q), normalised(k), v)))
+        return x + self.out_proj(_merge_heads(global_attention(normalised(q), normalised(k), v)))
 
 
 class AttentionV2(nn.Module):
@@ -190,24 +198,24 @@ class AttentionV2(nn.Module):
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, h, w, width)`` to the same shape."""
-        q, k, v = _split(self.qkv_proj(self.norm(x, emb)), self.heads)
+        q, k, v = _split_heads(self.qkv_proj(self.norm(x, emb)), self.heads)
         frequencies = self.pos_emb.get_buffer("freqs")
-        angle = angles(at, frequencies, frequencies)
+        angle = rotation_angles(at, frequencies, frequencies)
         scale = self.scale.sqrt()[:, None, None, None]
 
         def normalised(t: Tensor) -> Tensor:
             t = t * scale * torch.rsqrt(t.square().sum(-1, keepdim=True) + EPS)
             first, second, rest = t.split([angle.shape[-1]] * 2 + [t.shape[-1] // 2], -1)
-            return torch.cat([*rotated(first, second, angle), rest], -1)
+            return torch.cat([*rotate_pairs(first, second, angle), rest], -1)
 
         q, k = normalised(q), normalised(k)
         if self.kind == "neighborhood":
-            out = nearby(q, k, v, self.size)
+            out = neighbourhood_attention(q, k, v, self.size)
         elif self.kind == "shifted-window":
-            out = within(q, k, v, self.size, self.shift)
+            out = window_attention(q, k, v, self.size, self.shift)
         else:
-            out = everywhere(q, k, v, 1.0)
-        return x + self.out_proj(_merged(out))
+            out = global_attention(q, k, v, 1.0)
+        return x + self.out_proj(_merge_heads(out))
 
 
 class Layer(nn.Module):
@@ -223,7 +231,7 @@ class Layer(nn.Module):
         return self.ff(x if self.self_attn is None else self.self_attn(x, at, emb), emb)
 
 
-def _gathered(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
+def _gather_patches(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
     """Return patches of ``(batch, h, w, c)`` as one place each, their channels outermost or innermost."""
     n, h, w, c = x.shape
     cut = x.reshape(n, h // patch[0], patch[0], w // patch[1], patch[1], c)
@@ -231,8 +239,8 @@ def _gathered(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tenso
     return cut.permute(order).flatten(3)
 
 
-def _spread(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
-    """Invert :func:`_gathered`."""
+def _spread_patches(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
+    """Invert :func:`_gather_patches`."""
     n, h, w, numbers = x.shape
     c = numbers // (patch[0] * patch[1])
     shape = (c, *patch) if channels_first else (*patch, c)
@@ -274,12 +282,12 @@ class KTransformerV1(_Transformer):
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the raw output ``(batch, channels, height, width)`` of images of that shape."""
         emb = self.embedded(c_noise, labels)
-        x = self.in_proj(_gathered(x.movedim(1, -1), self.patch, channels_first=True))
-        at = places(x.shape[1], x.shape[2], x, self.patch[0] / self.patch[1])
+        x = self.in_proj(_gather_patches(x.movedim(1, -1), self.patch, channels_first=True))
+        at = place_coordinates(x.shape[1], x.shape[2], x, self.patch[0] / self.patch[1])
         for block in self.blocks:
             x = block(x, at, emb)
         out = self.out_proj(self.out_norm(x))
-        return _spread(out, self.patch, channels_first=True).movedim(-1, 1)
+        return _spread_patches(out, self.patch, channels_first=True).movedim(-1, 1)
 
 
 class Merge(nn.Module):
@@ -292,7 +300,7 @@ class Merge(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, h, w, c_in)`` to fewer places."""
-        return self.proj(_gathered(x, self.patch, channels_first=False))
+        return self.proj(_gather_patches(x, self.patch, channels_first=False))
 
 
 class Split(nn.Module):
@@ -308,7 +316,7 @@ class Split(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """Map ``(batch, h, w, c_in)`` to more places."""
-        x = _spread(self.proj(x), self.patch, channels_first=False)
+        x = _spread_patches(self.proj(x), self.patch, channels_first=False)
         return x if self.fac is None or skip is None else torch.lerp(skip, x, self.fac)
 
 
@@ -363,21 +371,22 @@ class KTransformerV2(_Transformer):
         """Return the raw output ``(batch, channels, height, width)`` of images of that shape."""
         emb = self.embedded(c_noise, labels)
         x = self.patch_in(x.movedim(1, -1))
-        at = places(x.shape[1], x.shape[2], x)
+        at = place_coordinates(x.shape[1], x.shape[2], x)
         skips: list[tuple[Tensor, Tensor]] = []
         for i, merge in enumerate(self.merges):
-            x = _through(self.down_levels[i], x, at, emb)
+            x = _run_layers(self.down_levels[i], x, at, emb)
             skips.append((x, at))
             x = merge(x)
             at = F.avg_pool2d(at.movedim(-1, 0)[None], 2)[0].movedim(0, -1)
-        x = _through(self.mid_level, x, at, emb)
+        x = _run_layers(self.mid_level, x, at, emb)
         for i in reversed(range(len(self.splits))):
             skip, at = skips[i]
-            x = _through(self.up_levels[i], self.splits[i](x, skip), at, emb)
+            x = _run_layers(self.up_levels[i], self.splits[i](x, skip), at, emb)
         return self.patch_out(self.out_norm(x)).movedim(-1, 1)
 
 
-def _through(layers: nn.Module, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
+def _run_layers(layers: nn.Module, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
+    """Return the state ``x`` after all layers."""
     for layer in layers.children():
         x = layer(x, at, emb)
     return x

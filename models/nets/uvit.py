@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .dit import Attention, Patches, Perceptron, image_of
+from .dit import Attention, Patches, Perceptron, images_of_patches
 from .edm_layers import SinusoidalNoise
 
 
@@ -110,4 +110,4 @@ class UViT(nn.Module):
         for block in self.out_blocks:
             tokens = block(tokens, skips.pop())
         numbers = self.decoder_pred(self.norm(tokens))[:, self.extra :]
-        return self.final_layer(image_of(numbers, self.patch, x))
+        return self.final_layer(images_of_patches(numbers, self.patch, x))

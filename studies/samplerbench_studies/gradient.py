@@ -133,7 +133,7 @@ class Unrolled:
         the level is fixed.
         """
         meter = self.problem.meter
-        moves = self.free.levels_free and not fixed
+        moves = self.free.has_free_levels and not fixed
         differs = moves and not self._own_slopes
         given = float(level.detach()) if differs or not moves else level.to(x.device).expand(len(x))
         before = meter.rows

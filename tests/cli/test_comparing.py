@@ -14,7 +14,7 @@ from samplerbench.benchmarks.cli.common.options import share
 from samplerbench.benchmarks.cli.listing import list_samplers
 from samplerbench.benchmarks.cli.results import print_errors
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
-from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, usage_of
+from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, authors_schedules_of
 from samplerbench.benchmarks.tuning import fair_schedules as fairness
 from samplerbench.results.comparison.distances import summed
 from samplerbench.results.comparison.pairing import Entry
@@ -155,8 +155,8 @@ def test_no_sampler_has_two_entries_and_the_listing_has_them_all():
 
 def test_equal_samplers_of_one_author_have_equal_schedules():
     for name, schedules in AUTHORS.items():
-        twin, usage = samplers.get(name).same_as, usage_of(name)
-        if twin in AUTHORS and usage.key == usage_of(twin).key:
+        twin, usage = samplers.get(name).same_as, authors_schedules_of(name)
+        if twin in AUTHORS and usage.key == authors_schedules_of(twin).key:
             assert AUTHORS[twin] == schedules
 
 

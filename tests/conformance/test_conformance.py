@@ -15,7 +15,7 @@ from samplerbench.benchmarks.conformance.problems import (
     GRIDS,
     INTERIOR,
     ThreeModes,
-    noise_for,
+    noise_and_latents,
     problems,
 )
 from samplerbench.models.exact.mixture import GaussianMixture
@@ -48,7 +48,7 @@ def test_no_two_names_are_one_method_unless_they_say_so() -> None:
     problem, grids = ThreeModes(), [karras(10, 0.02, 20.0, to_zero=end) for end in (True, False)]
     seen: dict[str, torch.Tensor] = {}
     for name in names():
-        noise, latents = noise_for(make(name), torch.arange(8), (2,))
+        noise, latents = noise_and_latents(make(name), torch.arange(8), (2,))
         ends = [make(name).sample(problem, latents * g.sigma[0], g, noise) for g in grids]
         seen[name] = torch.stack(ends)
     for a in names():

@@ -18,7 +18,7 @@ def conformance(*checks: Check, order: int | None = 2) -> Conformance:
     [([2.004, 1.996], "2.00"), ([3.01, 2.97, 2.99], "2.97 to 3.01"), ([0.5], "0.50")],
 )
 def test_a_span_is_the_smallest_and_the_largest(slopes, text):
-    assert measured.span(slopes) == text
+    assert measured.range_in_words(slopes) == text
 
 
 def test_an_entry_of_a_deterministic_sampler():
@@ -101,8 +101,8 @@ def test_the_file_has_a_sampler_a_line(tmp_path):
 
 
 def test_what_ships_are_samplers_with_the_orders_that_they_declare():
-    assert measured.shipped()
-    for name, entry in measured.shipped().items():
+    assert measured.shipped_entries()
+    for name, entry in measured.shipped_entries().items():
         assert entry["passed"], name
         assert entry["order"] == samplers.make(name).order, (
             f"{name}: run samplerbench check --all --write benchmarks/conformance/measured.json"

@@ -13,9 +13,9 @@ import torch
 from arena import watchdog
 from looping import each
 
-from samplerbench.models.checkpoints.diffusers.folder import read_folder, refuse_code
+from samplerbench.models.checkpoints.diffusers.folder import check_no_code, read_folder
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import build, probe
+from samplerbench.models.loaders.checkpoint import build_model, specify_checkpoint
 
 HEADER = {"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
 
@@ -93,7 +93,7 @@ def doubled(levels):
 def test_circles_and_doubles_end(tmp_path, value, words):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(value))
     with watchdog(20), pytest.raises(ValueError, match=words):
-        probe(open_checkpoint(tmp_path / "x.pkl"))
+        specify_checkpoint(open_checkpoint(tmp_path / "x.pkl"))
 
 
 def test_bytearrays_of_bytes_are_still_read(tmp_path):
@@ -186,7 +186,7 @@ def test_a_folder_that_says_what_cannot_be_is_one_sentence(folder, wrong):
     WRONG[wrong](folder)
     opened = open_checkpoint(folder)
     with watchdog(20), pytest.raises(ValueError, match=r"\w") as caught:
-        build(probe(opened, "diffusers"), opened)
+        build_model(specify_checkpoint(opened, "diffusers"), opened)
     assert "\n" not in str(caught.value)
     assert "diffusers library" not in str(caught.value), "it got as far as the library"
 
@@ -206,7 +206,7 @@ def test_pickled_weights_with_code_are_refused_before_a_library_opens_them(tmp_p
     (tmp_path / "x.bin.index.json").write_text('{"weight_map": {"a": "x.bin"}}')
     for weights in (tmp_path / "x.bin", tmp_path / "x.bin.index.json"):
         with pytest.raises(CheckpointError, match="is a pickle with code"):
-            refuse_code(weights)
+            check_no_code(weights)
     assert not (tmp_path / "pwned").exists()
 
 
@@ -241,4 +241,4 @@ def test_a_converted_folder_names_no_code_and_no_network_larger_than_it_is(
     (tmp_path / "model.safetensors").write_bytes(safetensors(HEADER))
     opened = open_checkpoint(tmp_path)
     with watchdog(20), pytest.raises(CheckpointError, match=words):
-        build(probe(opened, "converted"), opened)
+        build_model(specify_checkpoint(opened, "converted"), opened)

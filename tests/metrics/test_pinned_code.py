@@ -13,7 +13,7 @@ from pathlib import Path
 
 from samplerbench.benchmarks import metrics as package
 from samplerbench.benchmarks.metrics.metric import metrics, origin
-from samplerbench.models.loaders.source_file import modules_of
+from samplerbench.models.loaders.source_file import files_of_modules
 
 PINNED = Path(__file__).with_name("pinned_code.json")
 FOLDER = Path(package.__file__).parent
@@ -38,7 +38,7 @@ def pins():
     found = {}
     for metric in metrics().values():
         if not origin(metric):
-            files = modules_of(sys.modules[metric.measure.__module__], "samplerbench")
+            files = files_of_modules(sys.modules[metric.measure.__module__], "samplerbench")
             own = [Path(file) for file in files if Path(file).is_relative_to(FOLDER)]
             found[metric.name] = {
                 "version": metric.version,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from looping import each
 
-from samplerbench.benchmarks.planning.budget import cost_of, levels_called
+from samplerbench.benchmarks.planning.budget import evaluations_by_steps, levels_called
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.sampling.counting import Meter
@@ -147,14 +147,16 @@ def test_rows_are_counted_and_a_budget_buys_what_they_leave(name):
         grid = karras(steps, guided.sigma_min, guided.sigma_max)
         levels = levels_called(sampler, grid)
         assert len(levels) == sampler.nfe(grid)
-        cost = cost_of(guided, sampler, schedule, "zero")(steps)
+        cost = evaluations_by_steps(guided, sampler, schedule, "zero")(steps)
         inside = sum(0.5 < level <= 5.0 for level in levels)
         assert cost == len(levels) + inside < 2 * len(levels)
     suite = Suite(name="g", models=("m",), samplers=(name,), nfe=(20,), samples=4)
     (cell,) = plan(suite, {"m": guided}, {"m": None})
     assert cell.grid is not None
     arrays = sample_shard(guided, None, cell, 0, 4, "cpu", 0, 0, lambda _: None)
-    assert arrays["nfe"].tolist() == [cost_of(guided, sampler, schedule, "zero")(cell.steps)]
+    assert arrays["nfe"].tolist() == [
+        evaluations_by_steps(guided, sampler, schedule, "zero")(cell.steps)
+    ]
     assert 10 < arrays["nfe"][0] <= 20
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.planning.own_scheduler import as_its_scheduler
+from samplerbench.benchmarks.planning.own_scheduler import configure_pipeline
 from samplerbench.benchmarks.suites.cell import Start
 from samplerbench.samplers import NoNoise, karras, make
 from samplerbench.samplers.types import Noise
@@ -30,7 +30,7 @@ def pipeline_sampled(
     top = model.sigma_max
     grid = karras(steps, model.sigma_min, top)  # as the planner makes it: its levels are not used
     start = Start("noise", top, top)
-    made, reason = as_its_scheduler(make(sampler), model, grid, start)
+    made, reason = configure_pipeline(make(sampler), model, grid, start)
     assert not reason, reason
     bound = model.bind(torch.arange(len(latents)), 0)
     return made.sample(bound, top * latents.double(), grid, noise or NoNoise())

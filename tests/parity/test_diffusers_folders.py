@@ -14,7 +14,7 @@ import torch
 from own_pipeline import pipeline_sampled
 from torch import Tensor
 
-from samplerbench.models.checkpoints.diffusers.library import called_by_pipeline
+from samplerbench.models.checkpoints.diffusers.library import make_captured_network
 from samplerbench.models.checkpoints.diffusers.steps import steps_of
 from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.opening import open_checkpoint
@@ -161,7 +161,7 @@ def call_by_pipeline(path, settings, labels=None):
     """The network of a folder as we call it, and as its pipeline does, at our latents."""
     opened = open_checkpoint(path)
     spec = recognise(opened).overridden(settings)
-    ours, theirs = network(spec, opened), called_by_pipeline(spec, opened)
+    ours, theirs = network(spec, opened), make_captured_network(spec, opened)
     times = torch.tensor([321.0, 7.0, 321.0])  # the pipeline runs once for each
     with torch.no_grad():
         return ours(LATENTS, times, labels), theirs(LATENTS, times, labels)
@@ -187,7 +187,7 @@ def test_guidance_of_a_dit(tmp_path):
     pipeline.save_pretrained(tmp_path)
     model, labels = load(tmp_path, {}), torch.tensor([1, 207, 999])
     opened = open_checkpoint(tmp_path)
-    called = called_by_pipeline(replace(model.spec, scalars={"guidance_scale": 3.0}), opened)
+    called = make_captured_network(replace(model.spec, scalars={"guidance_scale": 3.0}), opened)
     output = called(LATENTS, torch.full((SAMPLES,), 321.0), labels)
     sigma = float(model.process.level(321.0))
     x = LATENTS.double() * math.sqrt(1 + sigma**2)

@@ -10,7 +10,7 @@ import torch
 from test_diffusers_folders import LATENTS, autoencoder, dit, theirs
 
 from samplerbench.benchmarks.advice.exports import export
-from samplerbench.models.checkpoints.diffusers.library import called_by_pipeline
+from samplerbench.models.checkpoints.diffusers.library import make_captured_network
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.checkpoint import load
@@ -38,7 +38,7 @@ def start_of(made) -> float:
 def test_latents_are_ours(tmp_path, name, scale, spec):
     path, settings, tables = tiny_text.saved(tmp_path, name)
     model = load(path, settings)
-    pipe, rows = called_by_pipeline(model.spec, open_checkpoint(path)).pipeline, [0, 1, 2]
+    pipe, rows = make_captured_network(model.spec, open_checkpoint(path)).pipeline, [0, 1, 2]
     guided = model if scale == 1 else ClassifierFree(model, scale)
     grid = karras(8, model.sigma_min, model.sigma_max, to_zero=True)
     made = export("diffusers", make(spec), grid, guided, "folder")
@@ -74,7 +74,7 @@ def test_the_librarys_own_argument_gives_other_images(tmp_path):
 
     path, settings, tables = tiny_text.saved(tmp_path, "sd")
     model = load(path, settings)
-    pipe = called_by_pipeline(model.spec, open_checkpoint(path)).pipeline
+    pipe = make_captured_network(model.spec, open_checkpoint(path)).pipeline
     pipe.set_progress_bar_config(disable=True)
     noise = torch.randn(3, *model.event, generator=torch.Generator().manual_seed(0))
     grid = karras(8, model.sigma_min, model.sigma_max)

@@ -7,7 +7,7 @@ import tiny_text
 import torch
 from own_pipeline import pipeline_sampled
 
-from samplerbench.models.checkpoints.diffusers.library import called_by_pipeline
+from samplerbench.models.checkpoints.diffusers.library import make_captured_network
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.checkpoint import load
@@ -30,7 +30,7 @@ TOLD = {"flux": TIME / 1000, "sana": TIME * 0.5}
 def test_the_call_is_the_pipelines_own(tmp_path, name):
     path, settings, _ = tiny_text.saved(tmp_path, name)
     model = load(path, settings)
-    called = called_by_pipeline(model.spec, open_checkpoint(path))
+    called = make_captured_network(model.spec, open_checkpoint(path))
     x = torch.randn(3, *model.event, generator=torch.Generator().manual_seed(0))
     rows = torch.tensor([4, 0, 2])
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_latents_are_those_of_the_pipeline(tmp_path, monkeypatch, name, scale, s
         monkeypatch.setitem(tiny_text.SCHEDULERS, name, scheduler)
     path, settings, tables = tiny_text.saved(tmp_path, name)
     model = load(path, settings)
-    called = called_by_pipeline(model.spec, open_checkpoint(path))
+    called = make_captured_network(model.spec, open_checkpoint(path))
     pipeline, rows = called.pipeline, [0, 1, 2]
     latents = torch.randn(3, *model.event, generator=torch.Generator().manual_seed(0))
     given = {key: table[rows] for key, table in tables.items() if not key.startswith("negative")}

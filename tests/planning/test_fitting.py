@@ -62,7 +62,7 @@ def test_pilot__finalists_are_tried_on_latents_of_neither_look_nor_samples(monke
     )
     pilot = Pilot(make_model("gmm-2d"), None)
     assert pilot.fitted(AUTO, GRID).found.rule
-    look, fresh = set(pilot.look.rows), set(pilot._reference(to_zero=True)["rows"])
+    look, fresh = set(pilot.look.rows), set(pilot._reference_ends(to_zero=True)["rows"])
     assert len(fresh) == 64
     assert not look & fresh
     assert {int(row) for rows in drawn for row in rows} == look | fresh
@@ -71,14 +71,14 @@ def test_pilot__finalists_are_tried_on_latents_of_neither_look_nor_samples(monke
 
 def test_pilot__the_reference_of_finalists_is_far_closer_than_they(tmp_path):
     pilot = Pilot(make_model("gmm-64d"), tmp_path)
-    reference = pilot._reference(to_zero=True)
+    reference = pilot._reference_ends(to_zero=True)
     rows = torch.from_numpy(SEARCH_IDS + reference["rows"])
     x = 80.0 * SampleNoise(0, rows, pilot.model.event, torch.float64).initial()
     bound = pilot.model.bind(rows, 0)
     truth = bound(pilot.model.flow(x, 80.0, 0.002, bound.labels), 0.002).numpy()
     error = np.exp(np.log(np.sqrt(np.square(reference["ends"] - truth).mean(1))).mean())
     assert error == pytest.approx(float(reference["error"]), rel=0.5)
-    stored = Pilot(pilot.model, tmp_path)._reference(to_zero=True)
+    stored = Pilot(pilot.model, tmp_path)._reference_ends(to_zero=True)
     assert all(np.array_equal(stored[name], reference[name]) for name in reference)
 
 
@@ -103,7 +103,7 @@ def test_pilot__noise_of_the_size_of_rounding_changes_no_rule():
 def test_guidance_counts_both_of_its_passes(tmp_path):
     digits = make_model("digits-cloud")
     guided = make_model("digits-cloud", guidance=2.0)
-    looks = [Pilot(model, tmp_path)._look[1] for model in (digits, guided)]
+    looks = [Pilot(model, tmp_path)._probe_and_evaluations[1] for model in (digits, guided)]
     assert looks[1] == 2 * looks[0]
 
 

@@ -9,9 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.planning.native import default_schedule, drowned, warn_of_drowned
+from samplerbench.benchmarks.planning.native import (
+    default_schedule,
+    warn_of_drowned,
+    warning_if_drowned,
+)
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.planning.schedules import levels_of, make_schedule
+from samplerbench.benchmarks.planning.schedules import levels_of_schedule, make_schedule
 from samplerbench.benchmarks.sampling.batch import begin
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Suite
@@ -104,10 +108,10 @@ def test_plan__begins_where_the_scheduler_of_the_model_begins():
 
 def test_levels_of__are_the_default_of_the_model_and_the_sampler(caplog):
     model = network(COSINE)
-    assert levels_of(None, 4, model) == (*model.native_levels(4), 0.0)
-    assert levels_of(None, 4, model, make("auto"))[0] == model.sigma_max
+    assert levels_of_schedule(None, 4, model) == (*model.native_levels(4), 0.0)
+    assert levels_of_schedule(None, 4, model, make("auto"))[0] == model.sigma_max
     assert not caplog.records
-    levels_of("karras", 8, model)
+    levels_of_schedule("karras", 8, model)
     assert "levels of karras after the first lie above 100" in caplog.text
 
 
@@ -137,5 +141,5 @@ def test_drowned__is_silent_on_usual_ranges(steps):
     edm, ddpm = network(EDM(), "edm"), network(DDPM)
     for model in (edm, ddpm, make_model("gmm-2d"), make_model("digits")):
         grid = karras(steps, model.sigma_min, model.sigma_max)
-        assert drowned(grid, model, "karras") == ""
-    assert drowned(Grid((157.0, 0.0)), ddpm, "karras") == ""
+        assert warning_if_drowned(grid, model, "karras") == ""
+    assert warning_if_drowned(Grid((157.0, 0.0)), ddpm, "karras") == ""

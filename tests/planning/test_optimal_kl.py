@@ -9,7 +9,7 @@ import pytest
 from gaussian_curves import gaussian_mmse
 from looping import each
 
-from samplerbench.benchmarks.planning.cache import remembered
+from samplerbench.benchmarks.planning.cache import cached_result
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.models import make_model
 from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas
@@ -115,7 +115,9 @@ def test_what_is_remembered_is_measured_once_per_key_and_again_when_damaged(tmp_
         calls.append(1)
         return {"number": len(calls)}
 
-    assert [remembered(tmp_path, "thing", {"a": a}, measure)["number"] for a in (1, 1, 2, 1)] == [
+    assert [
+        cached_result(tmp_path, "thing", {"a": a}, measure)["number"] for a in (1, 1, 2, 1)
+    ] == [
         1,
         1,
         2,
@@ -124,8 +126,8 @@ def test_what_is_remembered_is_measured_once_per_key_and_again_when_damaged(tmp_
     for content in ("{", '{"key": {"a": 3}, "number": 9}'):
         for path in tmp_path.iterdir():
             path.write_text(content)
-        assert remembered(tmp_path, "thing", {"a": 1}, measure)["number"] == len(calls) < 9
-    assert [remembered(None, "thing", {"a": 1}, measure)["number"] for _ in range(2)] == [5, 6]
+        assert cached_result(tmp_path, "thing", {"a": 1}, measure)["number"] == len(calls) < 9
+    assert [cached_result(None, "thing", {"a": 1}, measure)["number"] for _ in range(2)] == [5, 6]
 
 
 def test_on_a_network_the_curve_is_its_loss_on_its_own_samples():

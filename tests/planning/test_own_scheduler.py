@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.planning import planner
-from samplerbench.benchmarks.planning.own_scheduler import as_its_scheduler
+from samplerbench.benchmarks.planning.own_scheduler import configure_pipeline
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.suites.cell import Start
 from samplerbench.benchmarks.suites.suite import Suite
@@ -69,9 +69,9 @@ def test_a_budget_buys_as_many_steps_as_evaluations():
 
 
 def test_clamping_leaves_the_predicted_noise():
-    preset = as_its_scheduler(make("pipeline"), Folder(clip=0.3), GRID, Start("noise", 80.0, 80.0))[
-        0
-    ]
+    preset = configure_pipeline(
+        make("pipeline"), Folder(clip=0.3), GRID, Start("noise", 80.0, 80.0)
+    )[0]
     bound = Folder().bind(torch.arange(3), 0)
     x = torch.randn(3, 2, dtype=torch.float64)
     state, levels = 30 * x, (40.0, 20.0, 10.0, 5.0)
@@ -92,7 +92,7 @@ def test_what_is_not_the_same_is_logged_once(caplog):
     model, start = Folder(differs=("it thresholds d by quantiles",)), Start("noise", 80.0, 80.0)
     with caplog.at_level(logging.WARNING, "samplerbench"):
         for _ in range(2):
-            as_its_scheduler(make("pipeline"), model, GRID, start)
+            configure_pipeline(make("pipeline"), model, GRID, start)
     (said,) = caplog.messages
     assert (
         said == "pipeline on gmm-2d is not quite its Halving, by two: it thresholds d by quantiles"
@@ -101,7 +101,7 @@ def test_what_is_not_the_same_is_logged_once(caplog):
 
 def test_it_is_no_sampler_of_the_list():
     assert "pipeline" not in names()
-    assert "pipeline" not in planner.expanded(["fixed-grid"])
+    assert "pipeline" not in planner.expand_fixed_grid(["fixed-grid"])
     x = torch.randn(2, 2, dtype=torch.float64)
     bound = make_model("gmm-2d").bind(torch.arange(2), 0)
     alone = make("pipeline").sample(bound, 80 * x, GRID)

@@ -11,7 +11,7 @@ from looping import each
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from samplerbench.benchmarks.conformance.purity import WatchMemos
+from samplerbench.benchmarks.conformance.purity import HistoryWatcher
 from samplerbench.samplers import GridSampler, NoNoise, get, integrate, karras, make, names
 from samplerbench.samplers.buffers import SMALL, buffer, kept_buffers
 
@@ -151,7 +151,7 @@ def test_elsewhere_there_is_none(like):
 
 @pytest.mark.parametrize("name", ["deis_tab_3", "ipndm", "unipc_2", "zab_3"])
 def test_memos_that_somebody_keeps_are_not_overwritten(name):
-    watched = WatchMemos(inner=make(name))
+    watched = HistoryWatcher(inner=make(name))
     integrate(watched, Moving(), STATE * 80, karras(8, 0.002, 80.0), NoNoise())
     assert len(watched.seen) == 8
     assert all(torch.equal(memo, copy) for memo, copy in watched.seen)

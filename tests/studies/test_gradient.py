@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.planning.tuned_schedule import Spacing
-from samplerbench.benchmarks.tuning.free import levels_of
+from samplerbench.benchmarks.tuning.free import levels_from_numbers
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.search import OBJECTIVES, built_in, power_mean
+from samplerbench.benchmarks.tuning.search import OBJECTIVES, built_in_grids, power_mean
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Wrapper
 from samplerbench.samplers import karras, make
@@ -48,7 +48,7 @@ class Misled(Wrapper):
 @pytest.mark.parametrize("kind", [Cut, Misled])
 def test_levels_have_slopes_where_the_model_has_none_by_them(kind, train, gmm):
     cut = replace(train, model=train.meter.attach(kind(gmm)))
-    grid = built_in(4, gmm)["quadratic_time"]
+    grid = built_in_grids(4, gmm)["quadratic_time"]
     z = np.random.default_rng(0).normal(
         size=Unrolled(train, make("ipndm"), grid, 1, "both").free.size
     )
@@ -67,7 +67,7 @@ SAMPLERS = ("ipndm", "warped_ab_2(analytic_first=True, deferred=True)")
 @pytest.mark.parametrize("what", ["levels", "coefficients", "both"])
 def test_value_and_gradient_are_those_of_the_error_that_is_tuned(what, objective, name, train, gmm):
     sampler, power = make(name), OBJECTIVES[objective]
-    descent = Unrolled(train, sampler, built_in(4, gmm)["quadratic_time"], power, what)
+    descent = Unrolled(train, sampler, built_in_grids(4, gmm)["quadratic_time"], power, what)
     z = np.random.default_rng(0).normal(size=descent.free.size) * 0.03
 
     def direct(z):
@@ -95,7 +95,7 @@ def test_a_gradient_is_counted_as_its_forward_pass_and_two_more(train, gmm):
 
 def test_levels_with_slopes_are_those_of_the_search():
     spacing, z = Spacing(6, 0.002, 80.0), np.linspace(-2, 1, 6)
-    assert levels_of(spacing, torch.from_numpy(z)).tolist() == pytest.approx(
+    assert levels_from_numbers(spacing, torch.from_numpy(z)).tolist() == pytest.approx(
         spacing.grid(z).sigma[:-1]
     )
 

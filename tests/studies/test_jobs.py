@@ -145,14 +145,14 @@ def answer(_):
 def test_a_sampler_whose_tuning_fails_is_one_sentence_and_the_others_are_tuned(
     tmp_path, monkeypatch
 ):
-    plain = tuning.search
+    plain = tuning.search_levels
 
     def search(problem, sampler, *rest):
         if sampler == make("heun"):
             raise ZeroDivisionError("a search went wrong")
         return plain(problem, sampler, *rest)
 
-    monkeypatch.setattr(tuning, "search", search)
+    monkeypatch.setattr(tuning, "search_levels", search)
     args = ["tune", "--model", "gmm-2d", "--sampler", "heun", "--sampler", "euler", "--steps", "2"]
     args += ["--latents", "8", "--test-latents", "8", "--holdout-model", "gaussian"]
     result = CliRunner().invoke(app, [*args, "--out", str(tmp_path / "t.json")])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.tuning.free import FreeParameters, projected
-from samplerbench.benchmarks.tuning.least_squares import Fit, Runs, fit, mean
+from samplerbench.benchmarks.tuning.free import FreeParameters, project_grid
+from samplerbench.benchmarks.tuning.least_squares import Fit, Runs, fit, power_mean_of_rows
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import power_mean
 from samplerbench.samplers import karras, make
@@ -124,7 +124,9 @@ def test_what_was_found_before_it_was_told_to_stop_is_kept(runs):
     left = iter([False] * runs)
     found = fit(Linear(), off, 30, late=lambda: next(left, True))
     assert not found.ended
-    assert found.after == pytest.approx(mean(off(found.sampler, None, slice(30, None)), 0))
+    assert found.after == pytest.approx(
+        power_mean_of_rows(off(found.sampler, None, slice(30, None)), 0)
+    )
     assert found.after <= found.before
 
 
@@ -154,7 +156,7 @@ def test_latents_that_end_nowhere_are_left_out():
 def test_levels_are_found_from_a_grid_that_ends_at_the_lowest_level(train, test, gmm):
     """Which free levels cannot be: the first step would be the way there."""
     sampler, grid = make("dpmpp_2m"), karras(5, gmm.sigma_min, gmm.sigma_max)
-    start = projected(grid, gmm.sigma_min, gmm.sigma_max)
+    start = project_grid(grid, gmm.sigma_min, gmm.sigma_max)
     found = fitted(train, sampler, start, "levels")
     untuned = power_mean(test.distances(sampler, grid), 0)
     assert error(test, found) < 0.5 * untuned

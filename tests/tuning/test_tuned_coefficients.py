@@ -14,7 +14,7 @@ from samplerbench.benchmarks.planning.tuned_file import Tuned, read_tuned
 from samplerbench.benchmarks.running.executors.tasks import SentSampler
 from samplerbench.benchmarks.tuning.least_squares import Fit
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.tuning import fitted, moved, targets_of
+from samplerbench.benchmarks.tuning.tuning import fit_coefficients, move_coefficients, targets_of
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 from samplerbench.samplers.spec import label_of
@@ -91,8 +91,8 @@ def test_what_is_no_table_is_refused(name, reason):
 def test_coefficients_follow_levels_and_the_sum_of_their_weights_stays():
     here, there = Grid((80.0, 2.0, 0.5, 0.0)), Grid((100.0, 1.0, 0.2, 0.0))
     table = tabulate(make("euler"), here)
-    assert moved(table, here, here) == table
-    carried, own = moved(table, here, there), tabulate(make("euler"), there)
+    assert move_coefficients(table, here, here) == table
+    carried, own = move_coefficients(table, here, there), tabulate(make("euler"), there)
     assert carried is not None
     for row, other in zip(carried, own, strict=True):
         assert [row.a, *row.b] == pytest.approx([other.a, *other.b])
@@ -125,7 +125,7 @@ def test_a_fit_that_gains_nothing_keeps_the_best_schedule(what, train, monkeypat
         return Fit(free.sampler_at(z), free.grid(z), 1.0, 0.5, True)
 
     monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.fit", worse)
-    found = fitted(train, make("euler"), 3, "mean", what)
+    found = fit_coefficients(train, make("euler"), 3, "mean", what)
     assert found.table == tabulate(make("euler"), found.grid)
     kept = found.grid, found.sampler(make("euler"))
     assert train.distances(kept[1], kept[0]).mean() <= (

@@ -31,11 +31,11 @@ from samplerbench.benchmarks.tuning.problem import (
 from samplerbench.benchmarks.tuning.search import (
     OBJECTIVES,
     SearchResult,
-    built_in,
+    built_in_grids,
     power_mean,
-    search,
+    search_levels,
 )
-from samplerbench.benchmarks.tuning.tuning import Target, carried, targets_of
+from samplerbench.benchmarks.tuning.tuning import Target, carry_grid, targets_of
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, karras, make
 
@@ -101,10 +101,10 @@ def test_a_grid_that_ends_at_sigma_min_has_numbers_nearby():
 def test_a_grid_keeps_its_relative_positions_on_another_model(gmm):
     wide = make_model("gmm-2d")
     wide.sigma_max, wide.sigma_min = 1e4, 1e-3
-    grid = carried(karras(6, gmm.sigma_min, gmm.sigma_max), gmm, wide)
+    grid = carry_grid(karras(6, gmm.sigma_min, gmm.sigma_max), gmm, wide)
     assert grid.sigma[0] == 1e4
     assert grid.sigma[-2] == pytest.approx(1e-3)
-    assert carried(grid, wide, gmm).sigma == pytest.approx(
+    assert carry_grid(grid, wide, gmm).sigma == pytest.approx(
         karras(6, gmm.sigma_min, gmm.sigma_max).sigma
     )
 
@@ -129,7 +129,7 @@ def scanned(request, train):
 def test_it_finds_the_one_free_level_of_two_steps(scanned, objective, train):
     """To 5 % of the level, and 0.1 % of the error: the best of 400 levels, refined."""
     (sampler, scan, distances), power = scanned, OBJECTIVES[objective]
-    found = search(train, sampler, 2, objective)
+    found = search_levels(train, sampler, 2, objective)
 
     def error(lam):
         return power_mean(train.distances(sampler, two_steps(lam)), power)
@@ -148,10 +148,10 @@ def test_it_finds_the_one_free_level_of_two_steps(scanned, objective, train):
 )
 def test_it_is_never_worse_than_the_best_schedule_that_it_names(name, steps, objective, train):
     sampler = make(name)
-    found = search(train, sampler, steps, objective)
+    found = search_levels(train, sampler, steps, objective)
     errors = {
         schedule: power_mean(train.distances(sampler, grid), OBJECTIVES[objective])
-        for schedule, grid in built_in(steps, train.model).items()
+        for schedule, grid in built_in_grids(steps, train.model).items()
     }
     assert found.schedule == min(errors, key=errors.get)
     assert (
@@ -162,9 +162,9 @@ def test_it_is_never_worse_than_the_best_schedule_that_it_names(name, steps, obj
 
 def test_a_search_that_gains_nothing_keeps_the_schedule(train, monkeypatch):
     monkeypatch.setattr("samplerbench.benchmarks.tuning.search._descend", lambda _, z: 0 * z)
-    found = search(train, EULER, 12)
-    early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in(13, train.model).values()]
-    assert found.grid in [*built_in(12, train.model).values(), *early]
+    found = search_levels(train, EULER, 12)
+    early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in_grids(13, train.model).values()]
+    assert found.grid in [*built_in_grids(12, train.model).values(), *early]
 
 
 @pytest.fixture(scope="module")
@@ -185,9 +185,9 @@ def test_on_latents_that_were_not_tuned_on_it_beats_every_schedule(
     (docs/tuning.md); on 64 the last two to 0.66 and 0.49.
     """
     train, test, sampler = tuning_problem(gmm_64d.model, TRAIN_IDS, count, 0), gmm_64d, make(name)
-    found = search(train, sampler, budget)
+    found = search_levels(train, sampler, budget)
     best = min(
-        test.distances(sampler, grid).mean() for grid in built_in(budget, test.model).values()
+        test.distances(sampler, grid).mean() for grid in built_in_grids(budget, test.model).values()
     )
     assert test.distances(sampler, found.grid).mean() < at_most * best
 
@@ -223,7 +223,7 @@ def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_onc
         grid = karras(steps, gmm.sigma_min, gmm.sigma_max)
         return SearchResult(grid, "karras", grid)
 
-    monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.search", stops)
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.search_levels", stops)
     with pytest.raises(KeyboardInterrupt):
         tuner(file, gmm)(tasks)
     assert [entry.subject.steps for entry in read_tuned(file)] == [2, 3]
@@ -245,7 +245,7 @@ def test_another_setting_is_tuned_again_and_takes_the_place(gmm, tmp_path):
 def heun_and_rows(gmm, tmp_path_factory):
     """An entry of Heun, and what its search evaluated by a counter of this test's own."""
     rows, on = [0], [False]
-    plain, searched = type(gmm).denoise, search
+    plain, searched = type(gmm).denoise, search_levels
 
     def counted(self, x, sigma, labels=None):
         rows[0] += len(x) * on[0]
@@ -259,7 +259,7 @@ def heun_and_rows(gmm, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(type(gmm), "denoise", counted)
-        patched.setattr("samplerbench.benchmarks.tuning.tuning.search", watched)
+        patched.setattr("samplerbench.benchmarks.tuning.tuning.search_levels", watched)
         file = tmp_path_factory.mktemp("heun") / "t.json"
         (entry,) = tuner(file, gmm)(targets_of([make("heun")], gmm, None, [5]))
     return entry, rows[0]
@@ -279,7 +279,7 @@ def test_an_entry_that_another_process_writes_meanwhile_stays(gmm, tmp_path, mon
             tuner(file, gmm)(targets_of([make("heun")], gmm, [2], None))
         return SearchResult(grid, "karras", grid)
 
-    monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.search", found)
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.search_levels", found)
     tuner(file, gmm)(targets_of([EULER], gmm, [2], None))
     assert {entry.subject.sampler for entry in read_tuned(file)} == {"heun", "euler"}
 

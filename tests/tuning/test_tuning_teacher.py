@@ -155,14 +155,14 @@ def test_an_entry_does_not_depend_on_those_before_it(both, coarse, tmp_path):
 def test_a_teacher_is_refined_as_far_as_rounding_and_its_most_steps_go(coarse, monkeypatch):
     model = make_model("digits")
     problem, grid = tuning_problem(model, 0, 2, 0), karras(4, model.sigma_min, model.sigma_max)
-    assert not problem.settle((EULER, grid)) or problem.resolution <= RESOLVED * np.sqrt(
-        np.mean(problem.distances(EULER, grid) ** 2)
-    )
+    assert not problem.converge_endpoints(
+        (EULER, grid)
+    ) or problem.resolution <= RESOLVED * np.sqrt(np.mean(problem.distances(EULER, grid) ** 2))
     # as near as can be
     monkeypatch.setattr(problem, "sample", lambda sampler, grid: problem.endpoints)
-    assert problem.settle((EULER, grid))
+    assert problem.converge_endpoints((EULER, grid))
     assert problem.resolution <= problem.teacher.rounding or problem.steps == ODE.last
-    assert not problem.settle((EULER, grid))
+    assert not problem.converge_endpoints((EULER, grid))
 
 
 def test_endpoints_that_are_not_finite_are_one_sentence(monkeypatch):

@@ -213,12 +213,12 @@ def share(text: str, option: str) -> float:
 def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> None:
     """Load installed plugins, of which a broken one costs a warning, then the user's files."""
     from .... import samplers
-    from ....models.loaders.user_files import reading
+    from ....models.loaders.user_files import record_files
 
-    for sentence in samplers.load_plugins(reading).values():
+    for sentence in samplers.load_plugins(record_files).values():
         logging.getLogger("samplerbench").warning("%s", sentence)
     for file in files or ():
-        samplers.load_file(file, reading)
+        samplers.load_file(file, record_files)
     if peers_path is not None:
         from ....samplers.peers import set_peers_path
 

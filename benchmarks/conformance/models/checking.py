@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ....models.adapters import NativeDenoiser, Network
-from ....models.checkpoints.mapping import Checkpoint, digest
+from ....models.checkpoints.mapping import Checkpoint, digest_of_value
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser
 from ...running.model_check import check_model, is_altered
@@ -26,37 +26,48 @@ from .judging import (
     check_denoises,
     check_pythagoras,
     check_readings,
-    error_of,
+    has_small_defect,
     is_better,
-    obeys,
-    usable,
+    median_log_error,
+    usable_readings,
 )
-from .maps import check_along, check_map, check_renoised, moves, variance_of
-from .observations import broken_outputs, check_labels, check_noise, check_time, what_is_seen
-from .readings import alternatives, readings_of_images, readings_of_network, readings_scaled
-from .samples import candidate
-from .user_models import native_of, readings_of_time, readings_of_user_model
+from .maps import check_map, check_one_path, check_renoised, measure_movement, variance_of
+from .observations import (
+    check_labels,
+    check_noise,
+    check_time,
+    noise_and_defect_in_words,
+    why_outputs_are_broken,
+)
+from .readings import (
+    alternative_specifications,
+    readings_of_images,
+    readings_of_network,
+    readings_of_scale,
+)
+from .samples import candidate_on_samples
+from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 
-def cost_of(of: Candidate, *, own: bool) -> float:
-    """Return what the best candidate has least of: the error, or on own samples the largest defect."""
+def misfit_of(of: Candidate, *, own: bool) -> float:
+    """Return the misfit of a candidate, smaller is better: its error, or on the model's own samples its largest defect."""
     if own:
         worst = float(abs(of.fit.defect).max())
         return worst if math.isfinite(worst) else math.inf
-    return error_of(of.fit)
+    return median_log_error(of.fit)
 
 
 def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) -> Check:
-    """Check that the best answer is better than every other, and right."""
+    """Check that the best answer to the open questions fits, and that no other answer fits as well."""
     is_map, passed = best.model.kind == "map", None if own else False
     alike = [
         other.settings
         for other in others
-        if (is_map or obeys(other.fit) if own else not is_better(best, other))
+        if (is_map or has_small_defect(other.fit) if own else not is_better(best, other))
     ]
     rest = ", ".join(other.settings for other in others)
     say = f"say which behind the path, as in PATH?{best.settings}"
-    if not is_map and not (obeys(best.fit, LARGE) if own else best.passes):
+    if not is_map and not (has_small_defect(best.fit, LARGE) if own else best.may_be_right):
         detail = (
             f"none of the {len(others) + 1} answers is right ({best.settings} is the nearest); {say}, "
             "with what differs from it"
@@ -99,7 +110,7 @@ class Checked:
 
     @property
     def passed(self) -> bool:
-        """Return True if all is as it must be."""
+        """Return True if the verdict is "passed"."""
         return self.verdict == "passed"
 
 
@@ -114,7 +125,7 @@ def check_checkpoint(
     samples: int = 64,
     device: str = "cpu",
 ) -> Checked:
-    """Check a checkpoint, and answer what its file leaves open.
+    """Check a checkpoint, and find the answers to the open questions of its specification.
 
     Args:
         spec: what is known.
@@ -131,10 +142,10 @@ def check_checkpoint(
     Raises:
         ValueError: the images are of another shape than the model's, or no candidate can be called.
     """
-    networks = {digest(spec.network): network}
+    networks = {digest_of_value(spec.network): network}
 
     def model_of(of: Specification) -> Checkpoint:
-        key = digest((of if built else spec).network)
+        key = digest_of_value((of if built else spec).network)
         if built and key not in networks:
             networks[key] = built(of)
         model = Checkpoint(of, networks[key], spec.family, "")
@@ -144,30 +155,31 @@ def check_checkpoint(
     for answers, of in spec.candidates():
         if images is None or of.event == tuple(images.shape[1:]):
             settings = "&".join(f"{k}={v}" for k, v in answers.items())
-            fitted = candidate(settings, model_of(of), images, labels, samples, device)
+            fitted = candidate_on_samples(settings, model_of(of), images, labels, samples, device)
             options.append((answers, fitted))
     if images is not None and not options:
-        raise _other_shape(images, spec.event)
-    answers, best = min(options, key=lambda option: cost_of(option[1], own=images is None))
+        raise _shape_error(images, spec.event)
+    answers, best = min(options, key=lambda option: misfit_of(option[1], own=images is None))
     chosen = best.model.spec  # type: ignore[attr-defined]
     others = [c for _, c in options if c is not best]
     checks = [check_answers(best, others, own=images is None)] if others else []
     own = chosen.teacher() if built is not None else None
     if best.model.kind == "map" and teacher is None and own is not None:
         teacher = model_of(own)
-    changed = [(name, partial(model_of, of)) for name, of in alternatives(chosen)]
-    results, tried = _checks(best, changed, teacher, own=images is None, device=device)
+    changed = [(name, partial(model_of, of)) for name, of in alternative_specifications(chosen)]
+    results, tried = _run_checks(best, changed, teacher, own=images is None, device=device)
     tried = [*((other, best) for other in others), *tried]
     answers = answers if verdict_of(checks + results) == "passed" else {}
-    return _checked(best, checks + results, tried, images, chosen, answers)
+    return _result_of_checks(best, checks + results, tried, images, chosen, answers)
 
 
-def _other_shape(images: Tensor, event: tuple[int, ...]) -> ValueError:
+def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
+    """Return the error for images whose shape is not the model's."""
     shape = tuple(images.shape[1:])
     return ValueError(f"the images are of shape {shape}, but the model's are {event}")
 
 
-def _checked(
+def _result_of_checks(
     best: Candidate,
     checks: list[Check],
     tried: list[Compared],
@@ -175,9 +187,10 @@ def _checked(
     spec: Specification | None = None,
     answers: dict[str, str] | None = None,
 ) -> Checked:
+    """Return the result of all checks of the best candidate."""
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
-    rows = tuple(_as_rows([(best, best), *tried]))
+    rows = tuple(_rows_of_readings([(best, best), *tried]))
     return Checked(spec, answers or {}, tuple(checks), fitted, count, rows)
 
 
@@ -196,7 +209,7 @@ def check_denoiser(
         ValueError: the images are of another shape than the model's, or need labels.
     """
     if images is not None and tuple(images.shape[1:]) != model.event:
-        raise _other_shape(images, model.event)
+        raise _shape_error(images, model.event)
     behaviour = check_behaviour(model, device)
     if not behaviour.passed or is_altered(model):
         detail = (
@@ -205,13 +218,13 @@ def check_denoiser(
         )
         note = (Check("Pythagoras", None, detail),) if behaviour.passed else ()
         return Checked(None, {}, (*note, behaviour), None, 0, source="")
-    stated = candidate("", native_of(model), images, labels, samples, device)
+    stated = candidate_on_samples("", adapter_of(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
-    checks, tried = _checks(stated, changed, teacher, own=images is None, device=device)
-    return _checked(stated, checks, tried, images)
+    checks, tried = _run_checks(stated, changed, teacher, own=images is None, device=device)
+    return _result_of_checks(stated, checks, tried, images)
 
 
-def _checks(
+def _run_checks(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
     """Return the checks of one reading, and the other readings that were tried on images."""
@@ -223,7 +236,7 @@ def _checks(
     tried: list[Compared] = []
     if model.kind == "map":
         checks += check_map(model, best.clean, best.labels)
-        checks += _paths(best, changed, teacher, images=not own)
+        checks += _check_paths(best, changed, teacher, images=not own)
         if own and teacher is None:
             checks.append(NOT_COMPARED)
     elif own:
@@ -232,12 +245,12 @@ def _checks(
         is_native = isinstance(model, NativeDenoiser)
         readings = [*changed, *readings_of_images(model, best.clean)]
         readings += readings_of_network(model) if is_native else ()
-        readings += readings_scaled(best) if fits else ()
+        readings += readings_of_scale(best) if fits else ()
         readings += readings_of_time(best) if fits else ()
         better = better_readings(best, readings)
         tried = better.tried
-        broken = broken_outputs(best) if fits else behaviour.said
-        observation = what_is_seen(best) if fits else ""
+        broken = why_outputs_are_broken(best) if fits else behaviour.said
+        observation = noise_and_defect_in_words(best) if fits else ""
         checks.append(check_readings(best, better, broken, observation))
         if fits:
             checks += [check_denoises(best), check_pythagoras(best, own=False)]
@@ -256,25 +269,25 @@ NOT_COMPARED = Check(
 )
 
 
-def _paths(
+def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Check consistency, by images against other readings and along a denoiser's paths."""
+    """Yield the checks of a few-step map's consistency: with images, and along the paths of a teacher."""
     std = variance_of(best.clean) ** 0.5
     if images:
-        stated = moves(best.model, best.clean, best.labels, std)
+        stated = measure_movement(best.model, best.clean, best.labels, std)
         others = {
-            name: moves(model, best.clean, best.labels, std)
-            for name, model in usable(changed)
+            name: measure_movement(model, best.clean, best.labels, std)
+            for name, model in usable_readings(changed)
             if all(check.passed for check in check_map(model, best.clean, best.labels))
         }
         yield check_renoised(stated, others)
     if teacher is not None:
-        yield check_along(best.model, teacher, best.clean, best.labels, std)
+        yield check_one_path(best.model, teacher, best.clean, best.labels, std)
 
 
 def check_behaviour(model: Denoiser, device: str) -> Check:
-    """Check rows alone and together, and both ends."""
+    """Check that outputs are finite at both ends of the levels, repeatable, and independent of other rows."""
     try:
         check_model(model, denoising=False, device=device)
     except ValueError as error:
@@ -283,7 +296,8 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
     return Check("behaviour", True, detail)
 
 
-def _as_rows(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
+def _rows_of_readings(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each reading: settings, excess error over the stated one, and largest defect."""
     for reading, stated in compared:
         excess, se = reading.fit.excess(stated.fit)
         yield {

@@ -95,8 +95,8 @@ class Fit:
         return float(middle.mean()), float(middle.std(ddof=1) / math.sqrt(len(middle)))
 
 
-def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
-    """Return levels about the data's standard deviation, of a few-step map below it."""
+def levels_for_check(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
+    """Return falling levels around the data's standard deviation; below it for a few-step map."""
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
     narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
     low = max(model.sigma_min, narrowest * std)
@@ -113,8 +113,10 @@ def noise_of(model: Denoiser, clean: Tensor, start: int = 0) -> Tensor:
 
 
 @torch.no_grad()
-def fit(model: Denoiser, x0: Tensor, labels: Tensor | None, levels: NDArray[np.float64]) -> Fit:
-    """Fit a model on clean samples ``(n, *event)`` at levels ``(L,)``, with noise by number."""
+def measure_fit(
+    model: Denoiser, x0: Tensor, labels: Tensor | None, levels: NDArray[np.float64]
+) -> Fit:
+    """Measure a model's errors and defects on clean samples ``(n, *event)`` at levels ``(L,)``."""
     errors, defects = np.empty((2, len(levels), len(x0)))
     for start in range(0, len(x0), BATCH):
         rows = slice(start, start + BATCH)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
-from .fit import Check, Fit, fit, levels_of
+from .fit import Check, Fit, levels_for_check, measure_fit
 from .maps import check_map, looks_like_a_map, variance_of
 
 SURE = 3.0
@@ -54,41 +54,41 @@ class Candidate:
     labels: Tensor | None
 
     @property
-    def few(self) -> tuple[Tensor, Tensor | None]:
+    def few_samples(self) -> tuple[Tensor, Tensor | None]:
         """A few of the samples and labels, spread over all."""
         rows = torch.linspace(0, len(self.clean) - 1, min(FEW, len(self.clean))).long()
         return self.clean[rows], None if self.labels is None else self.labels[rows]
 
     @cached_property
-    def share(self) -> float:
+    def error_ratio(self) -> float:
         """Median over levels of the ratio of the error to the best multiple's of the noisy sample."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
 
     @property
-    def passes(self) -> bool:
-        """Return True if the reading may be right, of a network that is trained little."""
-        return self.share <= POOR and obeys(self.fit, LARGE)
+    def may_be_right(self) -> bool:
+        """Return True if the reading may be right, allowing for a poorly trained network."""
+        return self.error_ratio <= POOR and has_small_defect(self.fit, LARGE)
 
     @property
     def is_right(self) -> bool:
-        """Return True if the reading is right, which a wrong one is not by chance."""
-        return self.share <= POOR and obeys(self.fit)
+        """Return True if the reading has a small error and a small defect, so that it is right."""
+        return self.error_ratio <= POOR and has_small_defect(self.fit)
 
 
-def judge(
+def fit_candidate(
     settings: str,
     model: Denoiser,
     clean: Tensor,
     labels: Tensor | None,
     at: NDArray[np.float64] | None = None,
 ) -> Candidate:
-    """Fit a reading, by default at the model's levels; one whose network fails fits nowhere."""
-    levels = levels_of(model, clean) if at is None else at
+    """Return a reading with its fit to clean samples; the fit is NaN if the network raises."""
+    levels = levels_for_check(model, clean) if at is None else at
     try:
         with np.errstate(all="ignore"):  # times that a process does not have
-            result = fit(model, clean, labels, levels)
+            result = measure_fit(model, clean, labels, levels)
     except torch.OutOfMemoryError:
         raise
     except Exception:  # a user's network, which may raise anything when it is called otherwise
@@ -97,8 +97,8 @@ def judge(
     return Candidate(settings, model, result, clean, labels)
 
 
-def obeys(of: Fit, slack: float = SLACK) -> bool:
-    """Return True if the defect is within ``slack``, and chance, at every level."""
+def has_small_defect(of: Fit, slack: float = SLACK) -> bool:
+    """Return True if the defect is at most ``slack``, plus sampling error, at every level."""
     return bool((abs(of.defect) <= slack + SURE * of.defect_se).all())
 
 
@@ -108,7 +108,7 @@ def is_better(first: Candidate, other: Candidate) -> bool:
     return excess > max(SURE * se, ALIKE)
 
 
-class Better(NamedTuple):
+class BetterReadings(NamedTuple):
     """Readings that fit better, best first, and all tried, each with the stated one."""
 
     passing: list[Candidate]
@@ -116,28 +116,33 @@ class Better(NamedTuple):
     tried: list[Compared]
 
 
-def better_readings(stated: Candidate, readings: Readings) -> Better:
-    """Try readings on a few samples at every second level, and the best of them on all."""
-    few, labels = stated.few
+def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
+    """Return the readings that fit better than the stated one: tried on a few samples, the best on all."""
+    few, labels = stated.few_samples
     at = stated.fit.levels
-    rough = judge("", stated.model, few, labels, at[::2])
-    tried = [judge(name, model, few, labels, at[::2]) for name, model in usable(readings)]
+    rough = fit_candidate("", stated.model, few, labels, at[::2])
+    tried = [
+        fit_candidate(name, model, few, labels, at[::2])
+        for name, model in usable_readings(readings)
+    ]
     gains = {id(reading): rough.fit.excess(reading.fit)[0] for reading in tried}
     hopeful = [reading for reading in tried if gains[id(reading)] > -ALIKE]
     hopeful.sort(key=lambda reading: -gains[id(reading)])
     # of those that pass on a few, the best first
     hopeful.sort(key=lambda reading: not reading.is_right)
-    full = [judge(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful[:MOST]]
+    full = [
+        fit_candidate(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful[:MOST]
+    ]
     compared = [(reading, rough) for reading in tried if reading not in hopeful[:MOST]]
     compared += [(reading, stated) for reading in full]
     better = [reading for reading in full if is_better(reading, stated)]
-    better.sort(key=lambda reading: error_of(reading.fit))
+    better.sort(key=lambda reading: median_log_error(reading.fit))
     right = [c for c in better if c.is_right]
-    return Better(right, [c for c in better if c not in right], compared)
+    return BetterReadings(right, [c for c in better if c not in right], compared)
 
 
-def usable(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
-    """Yield the readings that can be made of this network."""
+def usable_readings(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
+    """Yield the models of the readings, without those that this network cannot have."""
     for settings, maker in readings:
         try:
             model = maker()
@@ -146,17 +151,19 @@ def usable(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
         yield settings, model
 
 
-def error_of(of: Fit) -> float:
+def median_log_error(of: Fit) -> float:
     """Return the median over levels of the logarithm of the error; infinite where one is not finite."""
     error = of.errors.mean(1)
     return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
 
 
-def check_readings(stated: Candidate, better: Better, broken: str, observation: str) -> Check:
-    """Name the reading that fits better, if it passes by itself, or what is ``broken`` or seen."""
+def check_readings(
+    stated: Candidate, better: BetterReadings, broken: str, observation: str
+) -> Check:
+    """Return the check for usual mistakes: it fails with the reading that fits better, or with what is broken."""
     passed: bool | None = False
     count = len(better.tried)
-    if broken and (better.passing or better.failing or not stated.passes):
+    if broken and (better.passing or better.failing or not stated.may_be_right):
         detail = f"the network is wrong, however it is read: {broken}"
     elif better.passing:
         best, *others = better.passing
@@ -172,7 +179,7 @@ def check_readings(stated: Candidate, better: Better, broken: str, observation: 
                 f"the map is wrong, and {len(alike)} other readings fit alike, such as {alike[0]}; "
                 "these images are too simple to tell them apart"
             )
-    elif not stated.passes:
+    elif not stated.may_be_right:
         detail = f"the map is wrong, and none of {count} other readings is right: {observation}"
     elif better.failing:
         passed, other = None, better.failing[0]
@@ -187,24 +194,22 @@ def check_readings(stated: Candidate, better: Better, broken: str, observation: 
 
 
 def check_denoises(of: Candidate) -> Check:
-    """Compare the error with the best multiple's of the noisy sample, by the median over levels."""
-    detail = (
-        f"the error is {of.share:.2g} times that of the best multiple of the noisy sample (median)"
-    )
-    passed = of.share <= POOR
+    """Check that the error is not larger than the error of the best multiple of the noisy sample."""
+    detail = f"the error is {of.error_ratio:.2g} times that of the best multiple of the noisy sample (median)"
+    passed = of.error_ratio <= POOR
     if not passed:
         detail += "; the map is wrong, or the images are not what it was trained on"
     return Check("denoises", passed, detail)
 
 
 def check_pythagoras(of: Candidate, *, own: bool) -> Check:
-    """Compare the defect with 0; on the model's own samples nothing fails."""
+    """Check that the defect is about 0; on the model's own samples the check cannot fail."""
     result, passed = of.fit, None
     worst = int(abs(result.defect).argmax())
     at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"
     detail = f"the defect is {at} at most, and 0 for a posterior mean"
     has_time = isinstance(of.model, NativeDenoiser)  # which check_time looks at
-    if obeys(result):
+    if has_small_defect(result):
         passed = True
     elif (
         not own
@@ -218,11 +223,11 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
                 "another sample; it is a few-step map: say kind=map"
             ),
         )
-    elif obeys(result, LARGE) and (has_time or of.share < LINEAR):
+    elif has_small_defect(result, LARGE) and (has_time or of.error_ratio < LINEAR):
         passed, detail = True, f"{detail}; more than {SLACK:g}, so it is trained little"
     elif own:
         detail += ": the map is wrong, or the network is trained little and makes no data"
-    elif obeys(result, LARGE):
+    elif has_small_defect(result, LARGE):
         detail += (
             ", and the error is that of a multiple of the noisy sample: the network is trained "
             "hardly at all, or its map is wrong"

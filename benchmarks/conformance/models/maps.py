@@ -41,7 +41,7 @@ TWICE = (1.4, 2.3)
 
 
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
-    """Return True if from high levels the error is twice the variance, of a mean at most once."""
+    """Return True if the error at high levels is about twice the data's variance; a posterior mean's is at most once."""
     variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
     return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())
@@ -57,12 +57,13 @@ def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Che
     )
     return [
         Check("Pythagoras", True, detail),
-        _boundary(model, clean + model.sigma_min * z, labels, variance**0.5),
-        _distribution(model, clean, z, labels, variance),
+        _check_boundary(model, clean + model.sigma_min * z, labels, variance**0.5),
+        _check_distribution(model, clean, z, labels, variance),
     ]
 
 
-def _boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> Check:
+def _check_boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> Check:
+    """Check that a map leaves states ``x`` at sigma_min where they are."""
     moved = float((model.denoise(x, model.sigma_min, labels) - x).double().square().mean().sqrt())
     text = (
         f"at sigma_min = {model.sigma_min:g} a state moves by {moved:.2g} (root mean square; the data "
@@ -74,9 +75,10 @@ def _boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> 
     return Check("boundary", stays, text)
 
 
-def _distribution(
+def _check_distribution(
     model: Denoiser, clean: Tensor, z: Tensor, labels: Tensor | None, variance: float
 ) -> Check:
+    """Check that a map's outputs have about the variance of the data at every level."""
     std = variance**0.5
     high = max(min(model.sigma_max, WIDEST * std), 2 * model.sigma_min)
     levels = np.geomspace(high, max(model.sigma_min, NARROWEST * std), LEVELS).tolist()
@@ -105,7 +107,7 @@ def _distribution(
 
 
 def variance_of(x: Tensor) -> float:
-    """Return the variance of a number of a sample about its mean, averaged over all numbers."""
+    """Return the variance over samples, averaged over the numbers of a sample."""
     return float((x - x.mean(0)).double().square().mean())
 
 
@@ -124,7 +126,7 @@ APART = 0.5
 """Squared distance of the ends of one path, in variances of the data; two samples are 2 apart."""
 
 
-class Moves(NamedTuple):
+class Movement(NamedTuple):
     """Movement of a map's outputs where noise is put back: root mean square over levels and
     functions g, in standard deviations of the data a unit of ln sigma, and the largest beyond
     chance, with its level and g.
@@ -141,12 +143,12 @@ class Moves(NamedTuple):
 
 
 @torch.no_grad()
-def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Moves:
-    """Return the rate of a map's outputs on clean samples ``(n, *event)``."""
+def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Movement:
+    """Measure how fast a map's outputs move where noise is put back on clean samples ``(n, *event)``."""
     z, ratio = noise_of(model, clean), math.exp(BY)
     low = max(model.sigma_min, NARROWEST * std) * ratio
     high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
-    worst, squares, shares = Moves(0.0, 0.0, high, "any"), [], []
+    worst, squares, shares = Movement(0.0, 0.0, high, "any"), [], []
     for level in np.geomspace(high, low, RATE_LEVELS).tolist():
         above, below = (
             model.denoise(clean + s * z, s, labels) for s in (level * ratio, level / ratio)
@@ -155,33 +157,34 @@ def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> 
         x = clean + level * z
         output = model.denoise(x, level, labels)
         shares.append(variance_of(output) / std**2)
-        for along, values in _functions(x, output):
+        for along, values in _test_functions(x, output):
             products = (rate * values).mean(1)
             mean, se = float(products.mean()), float(products.std()) / len(products) ** 0.5
             if not math.isfinite(mean):
-                return Moves(math.inf, math.inf, level, along, varied=False)
+                return Movement(math.inf, math.inf, level, along, varied=False)
             squares.append(mean**2)
             if abs(mean) - SURE * se > worst.worst:
-                worst = Moves(0.0, abs(mean) - SURE * se, level, along)
+                worst = Movement(0.0, abs(mean) - SURE * se, level, along)
     varied = min(shares) >= LEAST and max(shares) <= MOST
     return worst._replace(size=float(np.sqrt(np.mean(squares))), varied=varied)
 
 
-def _functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
+def _test_functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Yield functions g of the state by name, ``(n, numbers)`` of mean 0 and mean square 1."""
-    state = _standard(x)
+    state = _standardised(x)
     yield "the state", state
-    yield "a curve of the state", _standard(state - state**3 / 3)
-    yield "the output", _standard(output)
+    yield "a curve of the state", _standardised(state - state**3 / 3)
+    yield "the output", _standardised(output)
 
 
-def _standard(x: Tensor) -> Tensor:
+def _standardised(x: Tensor) -> Tensor:
+    """Return samples as rows, centred and scaled to mean square 1."""
     flat = (x - x.mean(0)).flatten(1).double()
     return flat / flat.square().mean().sqrt().clamp_min(1e-12)
 
 
-def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
-    """Check that a map stands still, on average, where noise is put back."""
+def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
+    """Check that a map's outputs do not move, on average, where noise is put back."""
     text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
@@ -203,7 +206,7 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
 
 
 @torch.no_grad()
-def check_along(
+def check_one_path(
     model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
 ) -> Check:
     """Check that a map takes the states of one path, as ``teacher`` knows it, to one end."""

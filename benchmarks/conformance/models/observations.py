@@ -15,7 +15,7 @@ from ....samplers import SampleNoise
 from .fit import BATCH, SEED, Check, noise_of
 from .judging import ALIKE, LARGE, SURE, Candidate
 from .maps import variance_of
-from .readings import rewired
+from .readings import with_network
 
 ALL, OTHERS = 16, 6
 """Labels that are all tried, and how many others are tried of more."""
@@ -35,13 +35,13 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
     count = model.classes
     others = {1, count - 1, *np.linspace(2, count - 2, OTHERS).astype(int).tolist()}
     shifts = [0, *(sorted(others) if count > ALL else range(1, count))]
-    errors = np.stack([_errors(model, clean, (labels + k) % count) for k in shifts])
+    errors = np.stack([_errors_by_sample(model, clean, (labels + k) % count) for k in shifts])
     classes = labels.cpu().numpy()
     swaps = []
-    if best := _better(errors):
+    if best := _row_of_better_label(errors):
         swaps.append(f"k is its (k + {shifts[best]}) modulo {count}")
     for label in np.unique(classes):
-        if best := _better(errors[:, classes == label]):
+        if best := _row_of_better_label(errors[:, classes == label]):
             swaps.append(f"{label} is its {(label + shifts[best]) % count}")
     if not swaps:
         rise = float(np.median(errors[1:].mean(1)) / errors[0].mean() - 1)
@@ -55,7 +55,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
     return Check("labels", False, detail)
 
 
-def _better(errors: np.ndarray) -> int:
+def _row_of_better_label(errors: np.ndarray) -> int:
     """Return the row of another label that is better on each half of the images; 0 if none is."""
     if errors.shape[1] < LEAST:
         return 0
@@ -65,8 +65,8 @@ def _better(errors: np.ndarray) -> int:
     return best if gain.mean() > max(chance, ALIKE * errors[0].mean()) else 0
 
 
-def _errors(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
-    """Return squared errors of each sample, the mean over two levels, each over its square."""
+def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
+    """Return the squared error of each sample over sigma², averaged over two levels."""
     std, total = variance_of(clean) ** 0.5, np.zeros(len(clean))
     for start in range(0, len(clean), BATCH):
         rows = slice(start, start + BATCH)
@@ -89,10 +89,10 @@ DEAD = 1e-3
 
 
 @torch.no_grad()
-def broken_outputs(of: Candidate) -> str:
-    """Say what no reading can mend: outputs that are not finite, clamped or constant; "" if none are."""
+def why_outputs_are_broken(of: Candidate) -> str:
+    """Return the reason why outputs are broken: not finite, clamped or constant; "" if they are not."""
     levels = of.fit.levels.tolist()
-    outputs = [_outputs(of, level) for level in levels]
+    outputs = [_outputs_at_level(of, level) for level in levels]
     bad = [s for s, y in zip(levels, outputs, strict=True) if not y.isfinite().all()]
     if bad:
         return f"outputs are NaN or infinite at {len(bad)} of {len(levels)} levels"
@@ -107,12 +107,14 @@ def broken_outputs(of: Candidate) -> str:
 
 
 @torch.no_grad()
-def what_is_seen(of: Candidate) -> str:
-    """Say what a map that no reading makes right leaves of the noise, and its defect."""
+def noise_and_defect_in_words(of: Candidate) -> str:
+    """Return the range of noise that is left in d, and the largest defect, in words."""
     shares = []
     for level in of.fit.levels.tolist():
-        x, z = noisy(of, level)
-        shares.append(float(noise_left(of.model.denoise(x, level, of.labels), z, level).mean()))
+        x, z = noisy_samples(of, level)
+        shares.append(
+            float(share_of_noise_left(of.model.denoise(x, level, of.labels), z, level).mean())
+        )
     return (
         f"{min(shares):.2g} to {max(shares):.2g} times the noise is left in d, and the defect is up to "
         f"{float(abs(of.fit.defect).max()):.2g}"
@@ -121,11 +123,11 @@ def what_is_seen(of: Candidate) -> str:
 
 @torch.no_grad()
 def check_time(of: Candidate) -> Check:
-    """Check that a network in its own coordinates takes notice of its time."""
+    """Check that the output of a network in its own coordinates depends on its time."""
     model = of.model
     assert isinstance(model, NativeDenoiser)
     (output, x_t, high, own), (_, _, low, _) = (
-        network_call(model, noisy(of, float(level))[0], float(level), of.labels)
+        record_network_call(model, noisy_samples(of, float(level))[0], float(level), of.labels)
         for level in of.fit.levels[[0, -1]]
     )
     if not torch.equal(output, model.network(x_t, low, own)):
@@ -135,22 +137,22 @@ def check_time(of: Candidate) -> Check:
     return Check("time", None, f"the network gives the same at the times {times}: {question}")
 
 
-def noisy(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
-    """Return the clean samples at a level, and their noise."""
+def noisy_samples(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
+    """Return the noisy samples x0 + level z of a candidate, and their noise z."""
     z = noise_of(of.model, of.clean)
     return of.clean + level * z, z
 
 
-def _outputs(of: Candidate, level: float) -> Tensor:
+def _outputs_at_level(of: Candidate, level: float) -> Tensor:
     """Return the output of a network in its own coordinates; of other models, their own."""
-    x, _ = noisy(of, level)
+    x, _ = noisy_samples(of, level)
     if not isinstance(of.model, NativeDenoiser):
         return of.model.denoise(x, level, of.labels)
-    (output, _, _, _) = network_call(of.model, x, level, of.labels)
+    (output, _, _, _) = record_network_call(of.model, x, level, of.labels)
     return output
 
 
-def network_call(
+def record_network_call(
     model: NativeDenoiser, x: Tensor, level: float, labels: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Return the network's output, and the state, time and labels that it gets."""
@@ -160,11 +162,11 @@ def network_call(
         calls.append((model.network(x_t, t, own), x_t, t, own))
         return calls[-1][0]
 
-    rewired(model, network).denoise(x, level, labels)
+    with_network(model, network).denoise(x, level, labels)
     return calls[-1]
 
 
-def noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float64]:
+def share_of_noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float64]:
     """Return the share of the noise ``level * z`` that is in the output, ``(n,)``."""
     output, z = d.flatten(1).double(), z.flatten(1).double()
     return ((output * z).sum(1) / (level * z.square().sum(1))).cpu().numpy()
@@ -179,7 +181,7 @@ def check_noise(model: Denoiser, device: str) -> Check:
     """
     level, ids = min(model.sigma_max, HIGHEST), torch.arange(STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
-    shares = noise_left(model.bind(ids, SEED)(level * z, level), z, level)
+    shares = share_of_noise_left(model.bind(ids, SEED)(level * z, level), z, level)
     share, se = float(shares.mean()), float(shares.std(ddof=1)) / STATES**0.5
     low, high = model.limits or (-math.inf, math.inf)
     most = min(1.0, ((high - low) / 2 / level) ** 2)

@@ -1,6 +1,6 @@
 """Other readings of a denoiser: its output if one thing about it were otherwise.
 
-:func:`alternatives` are those that settings choose.
+:func:`alternative_specifications` are those that settings choose.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ....models.adapters import NativeDenoiser
-from ....models.checkpoints.programs import trainings
+from ....models.checkpoints.programs import training_answers
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser, Wrapper
 from .judging import Candidate, Readings
@@ -43,29 +43,31 @@ PREDICTIONS = {
 """Predictions of each process; a map's own prediction, ``consistency``, has no other."""
 
 
-def alternatives(spec: Specification) -> Iterator[tuple[str, Specification]]:
+def alternative_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
     """Yield other maps for the network of a ``spec`` without open settings, by the settings of each."""
-    for settings, changes in _changes(spec):
+    for settings, changes in _changes_by_settings(spec):
         yield settings, replace(spec, **changes)
 
 
-def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
+def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield other values of a specification's fields, each with the settings that choose them."""
     yield f"factor={-spec.factor:g}", {"factor": -spec.factor}
     if spec.half:
         other = "second" if spec.half == "first" else "first"
         yield f"half={other}", {"half": other}
-    yield from ((_time_settings(time, spec), {"time": time}) for time in _times(spec))
-    yield from _processes(spec)
+    yield from ((_time_settings(time, spec), {"time": time}) for time in _other_times(spec))
+    yield from _other_processes(spec)
     for prediction in PREDICTIONS.get(spec.process["name"], ()):
         if spec.prediction not in (prediction, "consistency"):
             yield f"prediction={prediction}", {"prediction": prediction}
     if spec.process["name"] == "flow":  # x0 - z with data at t = 1, and the reverse
-        for time in list(_times(spec))[:1]:
+        for time in list(_other_times(spec))[:1]:
             settings = f"factor={-spec.factor:g}&{_time_settings(time, spec)}"
             yield settings, {"factor": -spec.factor, "time": time}
 
 
-def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
+def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
+    """Yield other time inputs of the network: another unit, direction or function of the level."""
     time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
     if time["of"] == "log_level":  # EDM gets a quarter of it, NCSN++ all
         for unit in (4.0, 0.25):
@@ -77,7 +79,7 @@ def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
         return
     whole, units = abs(time["scale"]), [1000.0, 0.001]
     if spec.process["name"] == "discrete":  # numbers of steps in thousandths, or the reverse
-        steps = steps_of(spec.process)
+        steps = steps_of_table(spec.process)
         whole *= steps - 1
         units.append(USUAL_STEPS / steps if steps != USUAL_STEPS else 4.0)
     yield {**time, "scale": -time["scale"], "offset": 0.0 if time["scale"] < 0 else whole}
@@ -85,28 +87,30 @@ def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
         yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
 
 
-def steps_of(process: Mapping[str, Any]) -> int:
-    """Return the number of times of a table."""
+def steps_of_table(process: Mapping[str, Any]) -> int:
+    """Return the number of steps of a process that is a table."""
     table = process.get("levels") or process.get("betas")
     return len(table) if table is not None else process.get("steps", USUAL_STEPS)
 
 
 def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
+    """Return a time input as settings behind a path."""
     of = "" if time["of"] == spec.time.get("of", "t") else f"time.of={time['of']}&"
     return f"{of}time.scale={time['scale']:g}&time.offset={time['offset']:g}"
 
 
-def raw_networks(spec: Specification) -> Iterator[tuple[str, Specification]]:
+def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
     """Yield readings of a user's ``model(x, sigma)``, a network of E[x0 | x] at levels, as a raw one."""
-    for training, changes in trainings().items():
+    for training, changes in training_answers().items():
         if training != "denoiser":
             yield f"training={training}", replace(spec, **{**changes, "sigma_min": spec.sigma_min})
 
 
-def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
+def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield fields of other processes of the same kind, each with its settings."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
-        own = steps_of(process)
+        own = steps_of_table(process)
         process = {key: value for key, value in process.items() if key != "levels"}
         for steps, schedule in product(dict.fromkeys((own, USUAL_STEPS)), NAMED):
             if (steps, schedule) != (own, process.get("schedule")):
@@ -140,8 +144,8 @@ STEADY = 1.25
 """Ratio of the factors of two levels, within the middle half of them."""
 
 
-class Read(Wrapper):
-    """Model read in another way: ``change`` of its call, a state and a level."""
+class ChangedCall(Wrapper):
+    """Model whose ``denoise`` is replaced by ``change(call, x, sigma)``."""
 
     def __init__(self, inner: Denoiser, change: Callable[[Call, Tensor, float], Tensor]) -> None:
         super().__init__(inner)
@@ -154,8 +158,8 @@ class Read(Wrapper):
 
 def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
     """Yield readings with other ranges and layouts of images."""
-    for settings, scale, shift in _ranges(clean):
-        yield settings, partial(Read, model, partial(_rescale, scale, shift))
+    for settings, scale, shift in _other_ranges(clean):
+        yield settings, partial(ChangedCall, model, partial(_denoise_rescaled, scale, shift))
     if len(model.event) != 3:
         return
     channels, height, width = model.event
@@ -165,28 +169,31 @@ def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
     if channels == 3:
         flips["the channels of the {} reversed (BGR)"] = partial(torch.flip, dims=(1,))
     for settings, flip in flips.items():
-        yield settings.format("images"), partial(Read, model, partial(_flip, flip))
-        yield settings.format("output"), partial(_flip_output, model, flip)
+        yield (
+            settings.format("images"),
+            partial(ChangedCall, model, partial(_denoise_flipped, flip)),
+        )
+        yield settings.format("output"), partial(_with_flipped_output, model, flip)
 
 
-def _flip(flip: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Tensor:
+def _denoise_flipped(flip: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Tensor:
     return flip(d(flip(x), s))
 
 
-def _flip_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
+def _with_flipped_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
     if not isinstance(model, NativeDenoiser):
-        return Read(model, lambda d, x, s: flip(d(x, s)))
-    return rewired(model, lambda x_t, t, labels: flip(model.network(x_t, t, labels)))
+        return ChangedCall(model, lambda d, x, s: flip(d(x, s)))
+    return with_network(model, lambda x_t, t, labels: flip(model.network(x_t, t, labels)))
 
 
-def rewired(model: NativeDenoiser, network: Callable[..., Tensor]) -> NativeDenoiser:
-    """Return the model with another network in its own coordinates."""
+def with_network(model: NativeDenoiser, network: Callable[..., Tensor]) -> NativeDenoiser:
+    """Return a copy of the model with another network in native coordinates."""
     twin = copy.copy(model)
     twin.network = network
     return twin
 
 
-def _ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
+def _other_ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
     """Yield other ranges of a network's images: name, and scale and shift of the samples."""
     low, high = float(clean.min()), float(clean.max())
     ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
@@ -199,12 +206,13 @@ def _ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
             return
 
 
-def _rescale(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
+def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
+    """Return d of images that are scaled and shifted before the call, and back after it."""
     return (d(scale * x + shift, scale * s) - shift) / scale
 
 
-def readings_scaled(stated: Candidate) -> Readings:
-    """Yield the output of the network, or of the model, in another scale, if one fits all levels."""
+def readings_of_scale(stated: Candidate) -> Readings:
+    """Yield readings whose output has another scale, if one scale fits all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
         opposite = _with_factor(model, -1.0)
@@ -212,31 +220,34 @@ def readings_scaled(stated: Candidate) -> Readings:
         def without_output(x: Tensor, level: float, labels: Tensor | None, d: Tensor) -> Tensor:
             return (d + opposite.denoise(x, level, labels)) / 2
 
-        c = _multiple(stated, without_output)
+        c = _best_multiple(stated, without_output)
         if c is not None:
             yield f"factor={model.factor * c:.3g}", partial(_with_factor, model, c)
         return
     for noun, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
-        c = _multiple(stated, lambda x, *_, base=base: base(x))
+        c = _best_multiple(stated, lambda x, *_, base=base: base(x))
         if c is not None:
-            change = partial(_multiply, c, base)
-            yield f"the {noun}output divided by {1 / c:.3g}", partial(Read, model, change)
+            change = partial(_denoise_with_scaled_output, c, base)
+            yield f"the {noun}output divided by {1 / c:.3g}", partial(ChangedCall, model, change)
 
 
 def _with_factor(model: NativeDenoiser, c: float) -> NativeDenoiser:
+    """Return a copy of the model with its output factor multiplied by ``c``."""
     twin = copy.copy(model)
     twin.factor = c * model.factor
     return twin
 
 
-def _multiply(c: float, base: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Tensor:
+def _denoise_with_scaled_output(
+    c: float, base: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float
+) -> Tensor:
     return base(x) + c * (d(x, s) - base(x))
 
 
-def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
+def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
     """Return the least-squares multiple of the output; None if levels differ or it is about 1."""
     generator = torch.Generator().manual_seed(0)
-    (clean, labels), factors = stated.few, []
+    (clean, labels), factors = stated.few_samples, []
     for level in stated.fit.levels.tolist():
         z = torch.randn(clean.shape, generator=generator, dtype=torch.float64).to(clean)
         x = clean + level * z
@@ -255,10 +266,11 @@ def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float
 def readings_of_network(model: NativeDenoiser) -> Readings:
     """Yield readings with other scales of the network's input."""
     for power, scaling in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
-        yield f"the network's input {scaling}", partial(_scale_input, model, power)
+        yield f"the network's input {scaling}", partial(_with_scaled_input, model, power)
 
 
-def _scale_input(model: NativeDenoiser, power: int) -> Denoiser:
+def _with_scaled_input(model: NativeDenoiser, power: int) -> Denoiser:
+    """Return the model with its network's input multiplied by alpha to ``power`` - 1."""
     time, process = model.time, model.process
 
     def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
@@ -269,4 +281,4 @@ def _scale_input(model: NativeDenoiser, power: int) -> Denoiser:
         scale = alpha.reshape(-1, *[1] * (x_t.ndim - 1)) ** (power - 1)
         return model.network(x_t * scale, t, labels)
 
-    return rewired(model, network)
+    return with_network(model, network)

@@ -16,7 +16,7 @@ from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS
 from ...scoring.real_files import SUFFIXES, open_arrays, read_array, read_folder
 from .fit import SEED, Check, Fit
-from .judging import Candidate, judge
+from .judging import Candidate, fit_candidate
 
 
 def read_images(
@@ -53,7 +53,7 @@ def read_images(
             f"{event}"
         )
     if source not in SETS:
-        labels = _of_folders(path) if path.is_dir() else _of_array(path)
+        labels = _classes_by_folder(path) if path.is_dir() else _classes_in_file(path)
     chosen = torch.linspace(0, len(samples) - 1, min(most, len(samples))).round().long()
     return samples[chosen], None if labels is None else labels[chosen]
 
@@ -100,14 +100,15 @@ _NEEDS_LATENTS = (
 )
 
 
-def _of_folders(path: Path) -> Tensor | None:
+def _classes_by_folder(path: Path) -> Tensor | None:
     """Return the class of each image, in the order in which they are read."""
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     names = sorted({p.parent for p in files})
     return torch.tensor([names.index(p.parent) for p in files]) if len(names) > 1 else None
 
 
-def _of_array(path: Path) -> Tensor | None:
+def _classes_in_file(path: Path) -> Tensor | None:
+    """Return the class numbers of an ``.npz`` file, or None."""
     stored = open_arrays(path)
     if isinstance(stored, np.ndarray):
         return None
@@ -119,7 +120,7 @@ STEPS, HIGHEST = 40, 1e3
 """Steps of the model's own samples, and the level that an infinite range begins at."""
 
 
-def candidate(
+def candidate_on_samples(
     settings: str,
     model: Denoiser,
     images: Tensor | None,
@@ -127,12 +128,12 @@ def candidate(
     samples: int,
     device: str,
 ) -> Candidate:
-    """Fit a reading on clean images, or where there are none on samples of its own."""
+    """Return a reading with its fit to clean images, or without images to the model's own samples."""
     if images is not None:
         clean = images.to(device, model.dtype)
-        return judge(settings, model, clean, classes_of(model, labels, device))
+        return fit_candidate(settings, model, clean, labels_for_network(model, labels, device))
     try:
-        return judge(settings, model, *own_samples(model, samples, device))
+        return fit_candidate(settings, model, *draw_own_samples(model, samples, device))
     except torch.OutOfMemoryError:
         raise
     except Exception:  # a network that cannot be called; what it says, check_behaviour says
@@ -141,8 +142,8 @@ def candidate(
         return Candidate(settings, model, Fit(np.ones(1), nowhere, nowhere), none, None)
 
 
-def classes_of(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | None:
-    """Return labels of the images; None where the network takes none or knows "no label"."""
+def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | None:
+    """Return the labels to call the network with; None if it takes none, or if it knows "no label" and none are given."""
     if not (model.classes or model.conditions):
         return None
     if labels is not None:
@@ -161,8 +162,8 @@ def classes_of(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | 
 
 
 @torch.no_grad()
-def own_samples(model: Denoiser, count: int, device: str) -> tuple[Tensor, Tensor | None]:
-    """Return samples that the model itself makes, with the labels that it was made of."""
+def draw_own_samples(model: Denoiser, count: int, device: str) -> tuple[Tensor, Tensor | None]:
+    """Draw samples from the model itself; return them with their labels."""
     ids = torch.arange(count, device=device)
     top = min(model.sigma_max, HIGHEST)
     is_map = model.kind == "map"

@@ -18,11 +18,20 @@ from ....models.checkpoints.mapping import Checkpoint
 from ....models.checkpoints.processes import PROCESSES
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser, Wrapper
-from ....models.loaders.python_file import Renamed
+from ....models.loaders.python_file import ForeignDenoiser
 from ....models.process import Discrete, Process
-from .judging import Candidate, Readings, judge
-from .observations import network_call, noisy
-from .readings import ENDS, USUAL_STEPS, Call, Read, alternatives, raw_networks, rewired, steps_of
+from .judging import Candidate, Readings, fit_candidate
+from .observations import noisy_samples, record_network_call
+from .readings import (
+    ENDS,
+    USUAL_STEPS,
+    Call,
+    ChangedCall,
+    alternative_specifications,
+    raw_network_specifications,
+    steps_of_table,
+    with_network,
+)
 
 Change = Callable[[Any], Any]
 """Another time, or tensor of times."""
@@ -55,56 +64,64 @@ def readings_of_time(stated: Candidate) -> Readings:
     """Yield readings of a model at other times; a shift only where it is wrong without one."""
     model, levels = stated.model, [float(level) for level in stated.fit.levels]
     if isinstance(model, NativeDenoiser):
-        if not stated.passes:
-            calls = [network_call(model, noisy(stated, s)[0], s, stated.labels) for s in levels]
+        if not stated.may_be_right:
+            calls = [
+                record_network_call(model, noisy_samples(stated, s)[0], s, stated.labels)
+                for s in levels
+            ]
             times = [float(t[0]) for _, _, t, _ in calls]
-            yield from _yield_shift(stated, partial(_native, model), _last_of(times))
+            yield from _readings_of_shift(
+                stated, partial(_with_changed_time, model), _last_usual_time(times)
+            )
         return
     module, times = _timed_module(stated, levels)
     if module is None:
         for schedule, ends in ENDS.items():
             process = PROCESSES["discrete"](schedule=schedule, steps=USUAL_STEPS, **ends)
-            reading = partial(Read, model, partial(_at_reversed_step, process))
+            reading = partial(ChangedCall, model, partial(_denoise_at_reversed_step, process))
             yield f"steps reversed, {USUAL_STEPS - 1} - n of {schedule} betas,", reading
-    elif last := _last_of(times):
+    elif last := _last_usual_time(times):
         unit = 1000 if last == 1 else 1 / (last + 1)
         retimed = partial(Retimed, model, module)
-        yield f"{last} - t {INSTEAD}", partial(retimed, partial(_affine, -1, last, last))
-        yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_affine, unit, 0, math.inf))
-        if not stated.passes:
-            yield from _yield_shift(stated, retimed, last)
+        yield f"{last} - t {INSTEAD}", partial(retimed, partial(_affine_time, -1, last, last))
+        yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_affine_time, unit, 0, math.inf))
+        if not stated.may_be_right:
+            yield from _readings_of_shift(stated, retimed, last)
 
 
-def _last_of(times: list[float]) -> int:
-    """Return the last of the usual times that these are among; 0 if they are none."""
+def _last_usual_time(times: list[float]) -> int:
+    """Return the last time of the smallest usual range that holds all ``times``; 0 if none does."""
     counts = [n for n in COUNTS if min(times) >= 0 and max(times) <= n]
     return max(counts[0] - 1, 1) if counts else 0
 
 
-def _yield_shift(stated: Candidate, retimed: Callable[[Change], Denoiser], last: int) -> Readings:
+def _readings_of_shift(
+    stated: Candidate, retimed: Callable[[Change], Denoiser], last: int
+) -> Readings:
     """Yield the best shift of times from 0 to ``last``, if these are known."""
     if last:
 
         def shifted_model(shift: float) -> Denoiser:
-            return retimed(partial(_affine, 1, shift, last))
+            return retimed(partial(_affine_time, 1, shift, last))
 
         shift = _best_shift(stated, shifted_model, last)
         sign, size = "+" if shift > 0 else "-", float(f"{abs(shift):.2g}")
         yield f"about t {sign} {size:g} {INSTEAD}", partial(shifted_model, shift)
 
 
-def _native(model: NativeDenoiser, change: Change) -> Denoiser:
-    return rewired(model, lambda x_t, t, labels: model.network(x_t, change(t), labels))
+def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
+    """Return the model with ``change`` applied to its network's times."""
+    return with_network(model, lambda x_t, t, labels: model.network(x_t, change(t), labels))
 
 
-def _at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
+def _denoise_at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
     """Return E[x0 | x] by the noise that a call gives at the level of the reversed step."""
     other = float(process.level(process.t_max - process.t_of(np.array([s])))[0])
     y = x * (math.hypot(1, other) / math.hypot(1, s))
     return x - s / other * (y - d(y, other))
 
 
-def _affine(scale: float, offset: float, most: float, t: Any) -> Any:
+def _affine_time(scale: float, offset: float, most: float, t: Any) -> Any:
     """Return a changed time, or tensor of times, between 0 and ``most``."""
     changed = scale * t + offset
     return changed.clamp(0, most) if isinstance(t, Tensor) else min(max(changed, 0), most)
@@ -114,7 +131,7 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
     """Return the outermost module that gets states and a time other than the level, with its times."""
     times_by_module: dict[nn.Module, list[float]] = {}
     for level in levels:
-        x, _ = noisy(of, level)
+        x, _ = noisy_samples(of, level)
 
         def record(module: nn.Module, args: Any, like: Tensor = x, sigma: float = level) -> None:
             state, time = args[:2] if len(args) > 1 else (None, None)
@@ -134,12 +151,14 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
 
 def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:
     """Return the shift with the smallest error on a few samples: first among powers of two, then halved."""
-    few, labels = stated.few
+    few, labels = stated.few_samples
     rounded = round if last > 1 else float
 
     @cache
     def error(shift: float) -> float:
-        errors = judge("", shifted(shift), few, labels, stated.fit.levels).fit.errors.mean(1)
+        errors = fit_candidate("", shifted(shift), few, labels, stated.fit.levels).fit.errors.mean(
+            1
+        )
         return float(np.log(errors).mean()) if np.isfinite(errors).all() else math.inf
 
     sizes = [last / 2**k for k in range(1, 10)]
@@ -151,9 +170,9 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
     return best
 
 
-def native_of(model: Denoiser) -> Denoiser:
-    """Return the adapter that a Python file returned, of any other model itself."""
-    inner = model.inner if isinstance(model, Renamed) else model
+def adapter_of(model: Denoiser) -> Denoiser:
+    """Return the adapter inside a model of a Python file; any other model as it is."""
+    inner = model.inner if isinstance(model, ForeignDenoiser) else model
     return inner if isinstance(inner, NativeDenoiser) else model
 
 
@@ -161,16 +180,16 @@ def readings_of_user_model(model: Denoiser) -> Readings:
     """Yield other readings of a model that is no checkpoint."""
     if not isinstance(model, NativeDenoiser):
         for words, change in _CALLS.items():
-            yield words, partial(Read, model, change)
+            yield words, partial(ChangedCall, model, change)
 
         def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
             return model.denoise(x_t, t, labels)
 
-        spec = _specification(model, {"name": "ve"}, "x0")
-        for name, of in raw_networks(spec):
+        spec = _specification_of(model, {"name": "ve"}, "x0")
+        for name, of in raw_network_specifications(spec):
             yield f"an adapter of {name}", partial(Checkpoint, of, network, "model", "")
         return
-    process = _plain_process(model.process)
+    process = _process_fields(model.process)
     if process is None:
         return
     more: dict[str, Any] = {"factor": model.factor, "half": model.half or ""}
@@ -178,14 +197,15 @@ def readings_of_user_model(model: Denoiser) -> Readings:
         "time": asdict(model.time),
         "boundary": asdict(model.boundary) if model.boundary else {},
     }
-    spec = _specification(model, process, model.prediction, **more)
-    for name, of in alternatives(spec):
-        yield name, partial(_readapt, model, spec, of)
+    spec = _specification_of(model, process, model.prediction, **more)
+    for name, of in alternative_specifications(spec):
+        yield name, partial(_adapter_for, model, spec, of)
 
 
-def _specification(
+def _specification_of(
     model: Denoiser, process: dict[str, Any], prediction: str, **more: Any
 ) -> Specification:
+    """Return a user's model as a specification, with this process and prediction."""
     rows = {"rows": model.conditions} if model.conditions else {}
     return Specification(
         family="python",
@@ -206,8 +226,8 @@ def _specification(
     )
 
 
-def _plain_process(process: Process) -> dict[str, Any] | None:
-    """Return a process as a specification has it; None for a user's own."""
+def _process_fields(process: Process) -> dict[str, Any] | None:
+    """Return a process as plain fields of a specification; None for a process that users wrote."""
     if type(process) is Discrete:
         return {"name": "discrete", "levels": list(process.levels)}
     names = {kind: name for name, kind in PROCESSES.items() if isinstance(kind, type)}
@@ -215,19 +235,20 @@ def _plain_process(process: Process) -> dict[str, Any] | None:
     return None if name is None else {"name": name, **asdict(process)}
 
 
-def _readapt(model: NativeDenoiser, stated: Specification, of: Specification) -> Denoiser:
+def _adapter_for(model: NativeDenoiser, stated: Specification, of: Specification) -> Denoiser:
+    """Return the model's network under another specification, with the model's dtypes."""
     twin = Checkpoint(of, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
-    if steps_of(of.process) == steps_of(stated.process):
+    if steps_of_table(of.process) == steps_of_table(stated.process):
         twin.times, twin.nearest = model.times, model.nearest
     return twin
 
 
-def _alpha(s: float) -> float:
+def _alpha_at(s: float) -> float:
     return 1 / math.hypot(1, s)
 
 
-def _unswap(d: Call, x: Tensor, s: float, data: float = 0.5) -> Tensor:
+def _denoise_unswapped(d: Call, x: Tensor, s: float, data: float = 0.5) -> Tensor:
     total = math.hypot(s, data)
     skip, out = (data / total) ** 2, data * s / total
     return skip * x + out / skip * (d(x, s) - out * x)
@@ -237,26 +258,28 @@ _CALLS: dict[str, Callable[[Call, Tensor, float], Tensor]] = {
     "the opposite sign": lambda d, x, s: -d(x, s),
     "the opposite sign of the noise": lambda d, x, s: 2 * x - d(x, s),
     "the output as the noise": lambda d, x, s: x - s * d(x, s),
-    "the output as the noise, of x / sqrt(1 + sigma²)": lambda d, x, s: x - s * d(_alpha(s) * x, s),
+    "the output as the noise, of x / sqrt(1 + sigma²)": lambda d, x, s: (
+        x - s * d(_alpha_at(s) * x, s)
+    ),
     "the output as the score": lambda d, x, s: x + s**2 * d(x, s),
-    "the output as v": lambda d, x, s: _alpha(s) ** 2 * x - s * _alpha(s) * d(x, s),
+    "the output as v": lambda d, x, s: _alpha_at(s) ** 2 * x - s * _alpha_at(s) * d(x, s),
     "the output as v, of x / sqrt(1 + sigma²)": lambda d, x, s: (
-        _alpha(s) ** 2 * x - s * _alpha(s) * d(_alpha(s) * x, s)
+        _alpha_at(s) ** 2 * x - s * _alpha_at(s) * d(_alpha_at(s) * x, s)
     ),
     "the output as the velocity, of x / (1 + sigma)": lambda d, x, s: (
         (x - s * d(x / (1 + s), s)) / (1 + s)
     ),
-    "its noise times sqrt(1 + sigma²)": lambda d, x, s: x + (d(x, s) - x) / _alpha(s),
+    "its noise times sqrt(1 + sigma²)": lambda d, x, s: x + (d(x, s) - x) / _alpha_at(s),
     "its noise times sigma": lambda d, x, s: x + (d(x, s) - x) * s,
-    "the output times sqrt(1 + sigma²)": lambda d, x, s: d(x, s) / _alpha(s),
+    "the output times sqrt(1 + sigma²)": lambda d, x, s: d(x, s) / _alpha_at(s),
     "x / sqrt(1 + sigma²) given to the network": lambda d, x, s: (
-        x + d(_alpha(s) * x, s) - _alpha(s) * x
+        x + d(_alpha_at(s) * x, s) - _alpha_at(s) * x
     ),
-    "x / sqrt(1 + sigma²) given in place of x": lambda d, x, s: d(_alpha(s) * x, s),
+    "x / sqrt(1 + sigma²) given in place of x": lambda d, x, s: d(_alpha_at(s) * x, s),
     "x sqrt(1 + sigma²) given to the network (a root is missing)": lambda d, x, s: (
-        x + d(x / _alpha(s), s) - x / _alpha(s)
+        x + d(x / _alpha_at(s), s) - x / _alpha_at(s)
     ),
-    "c_skip and c_out swapped": _unswap,
+    "c_skip and c_out swapped": _denoise_unswapped,
     "a quarter of the logarithm of the level": lambda d, x, s: d(x, math.log(s) / 4),
     "half the level": lambda d, x, s: d(x, s / 2),
     "twice the level": lambda d, x, s: d(x, 2 * s),

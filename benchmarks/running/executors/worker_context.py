@@ -12,7 +12,7 @@ import torch
 
 from .... import samplers
 from ....models.denoiser import Denoiser
-from ....models.loaders.user_files import Stamp, file_hash, reading, stamp_of
+from ....models.loaders.user_files import Stamp, file_hash, record_files, stamp_of
 from ....models.reference import Extractor, Reference
 from ....models.registry import make_model
 from ....samplers.peers import peers_path, set_peers_path
@@ -54,9 +54,9 @@ class WorkerConfig:
         """
         torch.set_num_threads(self.threads)
         torch.set_grad_enabled(False)
-        samplers.load_plugins(reading)
+        samplers.load_plugins(record_files)
         for file in self.plugins:
-            samplers.load_file(file, reading)
+            samplers.load_file(file, record_files)
         set_peers_path(self.peers)
 
 
@@ -104,7 +104,7 @@ class WorkerContext:
         if not foreign and self._is_plain(name):  # all code is this package's
             yield
             return
-        with reading() as recorder:
+        with record_files() as recorder:
             try:
                 yield
             finally:

@@ -63,7 +63,7 @@ class Convention:
     refused: Callable[[Config], str] = lambda _: ""
 
 
-def _unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
+def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
     """Call Stable Diffusion 1 and 2 and DeepFloyd IF; XL with a pooled embedding and six sizes; LCMs with the
     guidance scale.
     """
@@ -93,7 +93,7 @@ def _takes_sizes(config: Config) -> bool:
     return config.get("addition_embed_type") == "text_time"
 
 
-def _unet_refused(config: Config) -> str:
+def _why_unet_refused(config: Config) -> str:
     for key, usual in (
         ("class_embed_type", (None,)),
         ("num_class_embeds", (None,)),
@@ -112,7 +112,7 @@ def _unet_scalars(config: Config) -> dict[str, Any]:
     return {**sizes, **guided}
 
 
-def _sd3(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
+def _call_sd3(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
     return net(
         hidden_states=x,
         timestep=t,
@@ -122,7 +122,7 @@ def _sd3(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalar
     )[0]
 
 
-def _flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
+def _call_flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
     """Call FLUX with squares of 2 x 2 latents as tokens, each with its place; places of words are 0."""
     batch, channels, height, width = x.shape
     tokens = x.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
@@ -147,7 +147,7 @@ def _flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scala
     return squares.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
 
 
-def _sana(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
+def _call_sana(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
     return net(
         x,
         encoder_hidden_states=rows[PROMPT],
@@ -163,16 +163,16 @@ CONVENTIONS = {
     UNET_TEXT: Convention(
         channels=4,
         size=None,
-        call=_unet,
+        call=_call_unet,
         needs=lambda config: (PROMPT, POOLED) if _takes_sizes(config) else (PROMPT,),
         scalars=_unet_scalars,
-        refused=_unet_refused,
+        refused=_why_unet_refused,
     ),
-    SD3: Convention(channels=16, size=128, call=_sd3, needs=lambda _: (PROMPT, POOLED)),
+    SD3: Convention(channels=16, size=128, call=_call_sd3, needs=lambda _: (PROMPT, POOLED)),
     FLUX: Convention(
         channels=64,
         size=128,
-        call=_flux,
+        call=_call_flux,
         needs=lambda _: (PROMPT, POOLED),
         scalars=lambda config: {"guidance": 3.5} if config.get("guidance_embeds") else {},
         packed=2,
@@ -181,7 +181,7 @@ CONVENTIONS = {
     SANA: Convention(
         channels=32,
         size=32,
-        call=_sana,
+        call=_call_sana,
         needs=lambda _: (PROMPT, MASK),
         time_factor=lambda config: float(config.get("timestep_scale") or 1.0),
         refused=lambda config: (
@@ -200,7 +200,7 @@ def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
     return {**spec.scalars, "time_ids": [height, width, 0, 0, height, width]}
 
 
-class Labelled(nn.Module):
+class LabelledNetwork(nn.Module):
     """Network ``UNet2DModel`` or ``DiTTransformer2DModel``, called as pipelines call it.
 
     Args:
@@ -216,7 +216,7 @@ class Labelled(nn.Module):
         return self.network(x_t, timestep=t, class_labels=labels, return_dict=False)[0]
 
 
-class Prompted(nn.Module):
+class PromptedNetwork(nn.Module):
     """Network that takes embeddings of prompts, called as pipelines call it.
 
     Args:
@@ -243,11 +243,11 @@ class Prompted(nn.Module):
         return self.convention.call(self.network, x_t, t, self.lookup(labels), self.scalars)
 
 
-class _Captured(Exception):  # noqa: N818 - ends the pipeline, and is no error
+class _CapturedSignal(Exception):  # noqa: N818 - ends the pipeline, and is no error
     """Signal that the pipeline has got to its scheduler's step."""
 
 
-class OneStep:
+class OneStepScheduler:
     """Scheduler of one time, which stores the network's output for it and ends the pipeline.
 
     Args:
@@ -290,10 +290,10 @@ class OneStep:
             _Captured: always.
         """
         self.output = model_output
-        raise _Captured
+        raise _CapturedSignal
 
 
-class Captured(nn.Module):
+class CapturedNetwork(nn.Module):
     """Network called by its pipeline.
 
     Args:
@@ -353,10 +353,10 @@ class Captured(nn.Module):
         elif "batch_size" in self._takes:
             arguments["batch_size"] = len(x)
         own = self.pipeline.scheduler
-        once = OneStep(own, time)
+        once = OneStepScheduler(own, time)
         object.__setattr__(self.pipeline, "scheduler", once)
         try:
-            with _with_initial_noise(self.pipeline, x), suppress(_Captured):
+            with _with_initial_noise(self.pipeline, x), suppress(_CapturedSignal):
                 self.pipeline(**arguments)
         finally:
             object.__setattr__(self.pipeline, "scheduler", own)

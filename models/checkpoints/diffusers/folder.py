@@ -67,21 +67,27 @@ def read_folder(opened: Opened) -> Folder | None:
     if opened.container != "folder":
         return None
     if (opened.path / INDEX).is_file():
-        return _pipeline(opened, opened.config(INDEX))
+        return _read_pipeline(opened, opened.config(INDEX))
     if not (opened.path / CONFIG).is_file():
         return None
     config = opened.config(CONFIG)
     class_name = str(config.get("_class_name"))
     if class_name not in NETWORKS:
         if "_diffusers_version" in config:
-            raise CheckpointError(_unsupported(opened, f"a {class_name} of diffusers"))
+            raise CheckpointError(_unsupported_message(opened, f"a {class_name} of diffusers"))
         return None
     return Folder(
-        "", "", NETWORKS[class_name], config, *weights_of(opened, ""), _scheduler(opened, ""), {}
+        "",
+        "",
+        NETWORKS[class_name],
+        config,
+        *weights_file_of(opened, ""),
+        _read_scheduler(opened, ""),
+        {},
     )
 
 
-def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
+def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     """Read the table of a pipeline's parts, each a library and a class."""
     pipeline = str(index.get("_class_name"))
     parts = {
@@ -93,18 +99,18 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     foreign = [parts[name] for name in networks if index[name][0] != "diffusers"]
     if len(networks) != 1 or foreign:
         what = ", ".join(foreign or [parts[name] for name in networks] or parts.values())
-        raise CheckpointError(_unsupported(opened, f"a {pipeline} ({what})"))
+        raise CheckpointError(_unsupported_message(opened, f"a {pipeline} ({what})"))
     prompts = any(name.startswith(TEXT) for name in index)
-    part = _place(opened, networks[0], CONFIG)
-    config = opened.config(_join(part, CONFIG))
-    scheduler = _scheduler(opened, _place(opened, "scheduler", SCHEDULER))
+    part = _folder_of_part(opened, networks[0], CONFIG)
+    config = opened.config(_path_in_part(part, CONFIG))
+    scheduler = _read_scheduler(opened, _folder_of_part(opened, "scheduler", SCHEDULER))
     scheduler = {"_class_name": parts.get("scheduler"), **scheduler}
     cls = NETWORKS.get(parts[networks[0]], parts[networks[0]])
-    weights, decoder = weights_of(opened, part), _decoder(opened, parts)
+    weights, decoder = weights_file_of(opened, part), _decoder_fields(opened, parts)
     decode = decoder.get("class") in DECODERS_READ and any(
         (opened.path / decoder["folder"]).glob(f"{STEM}*")
     )
-    why = _unknown_call(pipeline, cls, prompts=prompts)
+    why = _why_call_unknown(pipeline, cls, prompts=prompts)
     return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, decode, why, prompts)
 
 
@@ -122,7 +128,7 @@ def _checked_class(opened: Opened, name: str, cls: Any) -> str:
     return cls
 
 
-def _unknown_call(pipeline: str, network: str, *, prompts: bool) -> str:
+def _why_call_unknown(pipeline: str, network: str, *, prompts: bool) -> str:
     """Return the reason why the call of a network is unknown here; "" if it is known."""
     if network not in NETWORKS.values():
         return f"nobody wrote down how a {pipeline} calls its {network}"
@@ -131,36 +137,37 @@ def _unknown_call(pipeline: str, network: str, *, prompts: bool) -> str:
     return ""
 
 
-def _unsupported(opened: Opened, what: str) -> str:
+def _unsupported_message(opened: Opened, what: str) -> str:
     return (
         f"{opened.path} is {what}, which is not read: only pipelines of one network of diffusers are, "
         f"and folders of one {UNET} or {DIT}; {WRAP}"
     )
 
 
-def _place(opened: Opened, name: str, file: str) -> str:
+def _folder_of_part(opened: Opened, name: str, file: str) -> str:
     """Return the folder of a part: early pipelines have all files in one, without folders."""
     return "" if not (opened.path / name).is_dir() and (opened.path / file).is_file() else name
 
 
-def _join(part: str, file: str) -> str:
+def _path_in_part(part: str, file: str) -> str:
+    """Return the path of a part's file within the folder."""
     return f"{part}/{file}" if part else file
 
 
-def _scheduler(opened: Opened, part: str) -> dict[str, Any]:
-    inside = _join(part, SCHEDULER)
+def _read_scheduler(opened: Opened, part: str) -> dict[str, Any]:
+    inside = _path_in_part(part, SCHEDULER)
     if not part and not (opened.path / inside).is_file():
-        inside = _join("scheduler", SCHEDULER)
+        inside = _path_in_part("scheduler", SCHEDULER)
     if not (opened.path / inside).is_file():
         raise CheckpointError(
             f"{opened.path} has no {SCHEDULER}, and without it nobody knows what the network "
-            f"predicts at which noise level; copy it there as {_join(part, SCHEDULER)}, or give the "
+            f"predicts at which noise level; copy it there as {_path_in_part(part, SCHEDULER)}, or give the "
             f"folder above if that has {INDEX}"
         )
     return opened.config(inside)
 
 
-def weights_of(opened: Opened, part: str) -> tuple[str, str]:
+def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
     """Return the file of weights of a part, and its variant: first without a variant, safetensors before
     pickles.
 
@@ -184,10 +191,10 @@ def weights_of(opened: Opened, part: str) -> tuple[str, str]:
         shards_of(path)
     else:
         first_bytes(path)
-    return _join(part, path.name), variant
+    return _path_in_part(part, path.name), variant
 
 
-def refuse_code(weights: Path) -> None:
+def check_no_code(weights: Path) -> None:
     """Refuse weights that are pickles with code, before any library opens them.
 
     Args:
@@ -201,12 +208,12 @@ def refuse_code(weights: Path) -> None:
             open_checkpoint(file)
 
 
-def _decoder(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
+def _decoder_fields(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
     """Return the decoder's class, folder and scaling; empty without one."""
     name = next((name for name in DECODERS if name in parts), None)
     if name is None:
         return {}
-    config = opened.config(_join(name, CONFIG))
+    config = opened.config(_path_in_part(name, CONFIG))
     return {"class": parts[name], "folder": name, **scaling_of(config)}
 
 

@@ -15,19 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from ...networks import moved
-from ..conditions import tables_of
+from ..conditions import read_tables
 from ..opening import CheckpointError, Opened, open_checkpoint
 from ..specification import DECODER_PARTS, USER, Specification
-from .calls import CONVENTIONS, Captured, Labelled, Prompted, scalars_of
+from .calls import CONVENTIONS, CapturedNetwork, LabelledNetwork, PromptedNetwork, scalars_of
 from .folder import (
     CONFIG,
     DECODERS_READ,
     INDEX,
     PIPELINE,
     TEXT,
-    refuse_code,
+    check_no_code,
     scaling_of,
-    weights_of,
+    weights_file_of,
 )
 
 BATCH = 8
@@ -35,7 +35,9 @@ BATCH = 8
 FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
-def network(spec: Specification, opened: Opened) -> Labelled | Prompted | Captured:
+def network(
+    spec: Specification, opened: Opened
+) -> LabelledNetwork | PromptedNetwork | CapturedNetwork:
     """Make the network with its weights, in float32 on the CPU.
 
     Raises:
@@ -43,15 +45,17 @@ def network(spec: Specification, opened: Opened) -> Labelled | Prompted | Captur
             takes embeddings and none are given.
     """
     if spec.network.get("call") == PIPELINE:
-        return called_by_pipeline(spec, opened)
+        return make_captured_network(spec, opened)
     if not spec.embeddings:
-        return Labelled(_loaded(spec, opened))
-    tables = tables_of(spec.embeddings, opened.path)
+        return LabelledNetwork(_load_network(spec, opened))
+    tables = read_tables(spec.embeddings, opened.path)
     scalars = scalars_of(spec, int(spec.network.get("pixels", 1)))
-    return Prompted(_loaded(spec, opened), CONVENTIONS[spec.network["class"]], tables, scalars)
+    return PromptedNetwork(
+        _load_network(spec, opened), CONVENTIONS[spec.network["class"]], tables, scalars
+    )
 
 
-def called_by_pipeline(spec: Specification, opened: Opened) -> Captured:
+def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwork:
     """Make the network of a folder, called by its pipeline, in float32 on the CPU.
 
     Only classes of diffusers itself are made, and text encoders are not. It takes the scheduler's time, and its
@@ -60,13 +64,13 @@ def called_by_pipeline(spec: Specification, opened: Opened) -> Captured:
     Raises:
         CheckpointError: as :func:`network`, or the pipeline or a part of it is not the library's own.
     """
-    tables = tables_of(spec.embeddings, opened.path)
+    tables = read_tables(spec.embeddings, opened.path)
     for weights in sorted(opened.path.rglob("*.bin")):
         if not weights.relative_to(opened.path).parts[0].startswith(TEXT):
-            refuse_code(weights)
+            check_no_code(weights)
     index = opened.config(INDEX)
     name = index.get("_class_name")
-    cls = getattr(imported_library(), name, None) if isinstance(name, str) else None
+    cls = getattr(import_diffusers(), name, None) if isinstance(name, str) else None
     pairs = {
         k: v for k, v in index.items() if isinstance(v, list) and len(v) == 2 and v[1] is not None
     }
@@ -86,15 +90,17 @@ def called_by_pipeline(spec: Specification, opened: Opened) -> Captured:
             part.float().eval().requires_grad_(False)
     names = {"guidance": "guidance_scale"}
     scalars = {names.get(k, k): v for k, v in spec.scalars.items() if k != "time_ids"}
-    return Captured(pipeline, spec.event, tables, scalars)
+    return CapturedNetwork(pipeline, spec.event, tables, scalars)
 
 
-def _loaded(spec: Specification, opened: Opened) -> nn.Module:
+def _load_network(spec: Specification, opened: Opened) -> nn.Module:
     of, weights = spec.network, spec.weights
-    return pretrained(of["class"], opened.path, of["folder"], weights["file"], weights["variant"])
+    return load_pretrained(
+        of["class"], opened.path, of["folder"], weights["file"], weights["variant"]
+    )
 
 
-def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:
+def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:
     """Load a network of the library with its weights, in float32 on the CPU.
 
     Args:
@@ -107,8 +113,8 @@ def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.M
     Raises:
         CheckpointError: the library is missing, or the weights are damaged or do not fit.
     """
-    refuse_code(path / file)
-    kind = getattr(imported_library(), cls)
+    check_no_code(path / file)
+    kind = getattr(import_diffusers(), cls)
     loaded_network, loading = _from_pretrained(
         kind, path / part, file, variant, path / file, output_loading_info=True
     )
@@ -127,7 +133,7 @@ def _from_pretrained(
     kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
 ) -> Any:
     """Load a network or pipeline by the library; errors name the path ``named``."""
-    with _quietly():
+    with _silenced_logs():
         try:
             return kind.from_pretrained(
                 folder,
@@ -145,7 +151,7 @@ def _from_pretrained(
             ) from error
 
 
-def imported_library() -> Any:
+def import_diffusers() -> Any:
     """Import diffusers.
 
     Raises:
@@ -161,10 +167,10 @@ def imported_library() -> Any:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def _silenced_logs() -> Iterator[None]:
     """Silence the library's logs of files: errors here replace them."""
     logger = logging.getLogger("diffusers")
-    level, bars = logger.level, imported_library().utils.logging
+    level, bars = logger.level, import_diffusers().utils.logging
     logger.setLevel(logging.CRITICAL)
     had_bars = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
@@ -201,7 +207,7 @@ class Autoencoder:
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Return images ``(n, *event)``, computed in float32, in the dtype of the latents."""
-        scale, shift = (_per_channel(value, latents) for value in (self.scale, self.shift))
+        scale, shift = (_values_per_channel(value, latents) for value in (self.scale, self.shift))
         inside = (latents / scale + shift).float()
         return self.network.decode(inside, return_dict=False)[0].to(latents.dtype)  # pyright: ignore[reportCallIssue] - a method of the library
 
@@ -223,7 +229,7 @@ class Autoencoder:
                 gaussian = coded.latent_dist
                 mean, std = gaussian.mean.cpu(), gaussian.std.cpu()
                 raw = mean + std * torch.randn(mean.shape, generator=generator)
-            scale, shift = (_per_channel(value, raw) for value in (self.scale, self.shift))
+            scale, shift = (_values_per_channel(value, raw) for value in (self.scale, self.shift))
             scaled.append((raw - shift) * scale)
         return torch.cat(scaled)
 
@@ -232,7 +238,7 @@ class Autoencoder:
         return replace(self, network=moved(self.network, device), device=device)
 
 
-def _per_channel(value: Any, latents: Tensor) -> Tensor:
+def _values_per_channel(value: Any, latents: Tensor) -> Tensor:
     values = torch.as_tensor(value, dtype=latents.dtype, device=latents.device).flatten()
     return values.reshape(-1, *[1] * (latents.ndim - 2))
 
@@ -250,7 +256,7 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
         raise CheckpointError(
             f"{opened.path}: decode=1, but nothing says what makes images; give {FOLDER}"
         )
-    home, identity = _home(spec, opened)
+    home, identity = _decoder_folder(spec, opened)
     config = home.config(CONFIG)
     parts = {**scaling_of(config), "limits": [-1.0, 1.0], "batch": BATCH, **spec.decoder}
     cls = parts.get("class", config.get("_class_name"))
@@ -259,9 +265,9 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
             f"{home.path}: a decoder of the class {cls} is not read, only "
             f"{' and '.join(DECODERS_READ)}; say decode=0 to score latents"
         )
-    _check(parts, spec.event)
-    event = _image(config, spec.event, home.path)
-    network = pretrained(cls, home.path, "", *weights_of(home, ""))
+    _check_decoder_parts(parts, spec.event)
+    event = _image_shape(config, spec.event, home.path)
+    network = load_pretrained(cls, home.path, "", *weights_file_of(home, ""))
     network.eval().requires_grad_(False)
     low, high = parts["limits"]
     return Autoencoder(
@@ -269,7 +275,7 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
     )
 
 
-def _home(spec: Specification, opened: Opened) -> tuple[Opened, str]:
+def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
     """Return the decoder's folder, and its hash if the user named it: else the checkpoint's covers it."""
     folder = str(spec.decoder["folder"])
     is_users = spec.source("decoder.folder") == USER
@@ -284,7 +290,7 @@ def _home(spec: Specification, opened: Opened) -> tuple[Opened, str]:
     )
 
 
-def _check(parts: Mapping[str, Any], event: tuple[int, ...]) -> None:
+def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> None:
     """Refuse invalid parts of a decoder."""
     if unknown := [part for part in parts if part not in DECODER_PARTS]:
         raise ValueError(f"a decoder has no {unknown[0]!r}; there are: {', '.join(DECODER_PARTS)}")
@@ -304,7 +310,7 @@ def _check(parts: Mapping[str, Any], event: tuple[int, ...]) -> None:
         raise ValueError(f"decoder.batch={batch}: it must be a whole number, at least 1")
 
 
-def _image(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
+def _image_shape(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
     """Return the shape of an image of latents of this shape."""
     channels, height, width = event
     takes = int(config.get("latent_channels", 4))

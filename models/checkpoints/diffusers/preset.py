@@ -18,7 +18,7 @@ import numpy as np
 from ...denoiser import OwnSampling
 from ..mapping import process_of
 from ..specification import Specification
-from .scheduler import kind_of, trained
+from .scheduler import kind_of, trained_fields
 from .steps import LOG_STEPS, SIGMA_STEPS, TABLE_STEPS, Steps, check_strides, spacing_of, steps_of
 
 ALWAYS = {
@@ -75,10 +75,10 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
         return ALWAYS[kind]
     order = int(scheduler.get("solver_order", 2))
     if kind in DPM_KINDS:
-        algorithm, solver = _of_dpm(scheduler)
+        algorithm, solver = _algorithm_and_solver(scheduler)
         return DPM.get((algorithm, order), DPM.get((algorithm, order, solver), ""))
     if kind == "DPMSolverSinglestep":
-        algorithm, solver = _of_dpm(scheduler)
+        algorithm, solver = _algorithm_and_solver(scheduler)
         if algorithm not in ("dpmsolver++", "dpmsolver") or not 1 <= order <= 3:
             return ""
         prediction = "data" if algorithm == "dpmsolver++" else "noise"
@@ -93,7 +93,7 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
     return VARIANCES.get(str(scheduler.get("variance_type", "fixed_small")), "")
 
 
-def _of_dpm(scheduler: Mapping[str, Any]) -> tuple[str, str]:
+def _algorithm_and_solver(scheduler: Mapping[str, Any]) -> tuple[str, str]:
     """Return algorithm and solver; as in the library, other schedulers' values mean the usual ones."""
     algorithm = str(scheduler.get("algorithm_type", "dpmsolver++"))
     solver = str(scheduler.get("solver_type", "midpoint"))
@@ -103,7 +103,7 @@ def _of_dpm(scheduler: Mapping[str, Any]) -> tuple[str, str]:
     )
 
 
-def with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
+def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
     """Return the sampler of a preset with the orders of ``count`` steps, the last ``dropped`` if it goes
     nowhere.
     """
@@ -148,7 +148,7 @@ def _singlestep_orders(
     return [*orders[:-1], 1] if to_zero else orders
 
 
-def refused(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
+def reasons_against_preset(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
     """Yield the reasons why no sampler does what a scheduler does: sentences that name the key."""
     if kind not in KNOWN:
         yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
@@ -158,12 +158,12 @@ def refused(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[st
         keys = ("variance_type",) if kind == "DDPM" else keys
         options = ", ".join(f"{key} {scheduler[key]}" for key in keys if key in scheduler)
         yield f"no sampler of ours is it with {options}"
-    yield from _other_steps(scheduler, kind)
-    yield from _other_levels(scheduler, kind, tokens)
+    yield from _unsupported_steps(scheduler, kind)
+    yield from _unsupported_levels(scheduler, kind, tokens)
 
 
-def _other_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
-    """Yield the settings of its steps that no sampler follows."""
+def _unsupported_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
+    """Yield the reasons why no sampler takes a scheduler's steps: settings that none follows."""
     if scheduler.get("thresholding"):
         yield "with thresholding it clamps d by quantiles"
     if scheduler.get("stochastic_sampling"):
@@ -193,7 +193,7 @@ def _other_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
             if scheduler.get("solver_type") == "bh1" and scheduler.get("predict_x0", True):
                 yield "with solver_type bh1 its last step, to 0, is not a number"
     of_noise = kind in LOG_STEPS and (
-        not scheduler.get("predict_x0", True) or _of_dpm(scheduler)[0] == "dpmsolver"
+        not scheduler.get("predict_x0", True) or _algorithm_and_solver(scheduler)[0] == "dpmsolver"
     )
     if of_noise and kind != "DEISMultistep" and _ends_at_zero(scheduler):
         yield "with final_sigmas_type zero its last step of the noise is not a number"
@@ -203,8 +203,8 @@ def _ends_at_zero(scheduler: Mapping[str, Any]) -> bool:
     return scheduler.get("final_sigmas_type", "zero") == "zero"
 
 
-def _other_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
-    """Yield the settings of unknown levels."""
+def _unsupported_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
+    """Yield the reasons why a scheduler's levels are unknown here."""
     spacing_keys = [key for key in _SPACED if scheduler.get(key)]
     if kind not in (*SIGMA_STEPS, *LOG_STEPS):
         yield from (f"its levels with {key} are not known here" for key in spacing_keys)
@@ -227,11 +227,11 @@ def _other_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Itera
             "with use_dynamic_shifting its shift depends on the size of the state in a way that is not "
             "known here"
         )
-    spaced = spacing_keys or _flow(scheduler)
+    spaced = spacing_keys or _is_flow(scheduler)
     if kind == "UniPCMultistep" and not _ends_at_zero(scheduler) and spaced:
         yield f"with {(*spacing_keys, 'use_flow_sigmas')[0]} and final_sigmas_type sigma_min its last step is not a number"
     if kind in LOG_STEPS:
-        yield from _other_flows(scheduler, kind, spacing_keys)
+        yield from _unsupported_flows(scheduler, kind, spacing_keys)
     training = (scheduler.get("timestep_type"), scheduler.get("prediction_type"))
     is_ramp = all(scheduler.get(key) for key in ("use_karras_sigmas", "sigma_min", "sigma_max"))
     if training == ("continuous", "v_prediction") and not is_ramp:
@@ -241,19 +241,21 @@ def _other_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Itera
         )
 
 
-def _flow(scheduler: Mapping[str, Any]) -> bool:
+def _is_flow(scheduler: Mapping[str, Any]) -> bool:
     return bool(scheduler.get("use_flow_sigmas"))
 
 
-def _other_flows(scheduler: Mapping[str, Any], kind: str, spacing_keys: list[str]) -> Iterator[str]:
+def _unsupported_flows(
+    scheduler: Mapping[str, Any], kind: str, spacing_keys: list[str]
+) -> Iterator[str]:
     """Yield the reasons why a scheduler of tables does not step through a flow in a known manner."""
     predicts = scheduler.get("prediction_type", "epsilon")
-    if _flow(scheduler) != (predicts == "flow_prediction"):
-        what = "with" if _flow(scheduler) else "without"
+    if _is_flow(scheduler) != (predicts == "flow_prediction"):
+        what = "with" if _is_flow(scheduler) else "without"
         yield f"prediction_type {predicts} {what} use_flow_sigmas is no process that is known here"
-    if _flow(scheduler) and spacing_keys:
+    if _is_flow(scheduler) and spacing_keys:
         yield f"its levels with {spacing_keys[0]} and use_flow_sigmas are not known here"
-    if _flow(scheduler) and not _ends_at_zero(scheduler) and kind != "UniPCMultistep":
+    if _is_flow(scheduler) and not _ends_at_zero(scheduler) and kind != "UniPCMultistep":
         yield "with use_flow_sigmas and final_sigmas_type sigma_min it ends at a level of the table"
 
 
@@ -274,12 +276,12 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
         ``spacing`` of its levels; ``end``, ``zero``, ``sigma_min``, or ``last`` for the level of its
         last evaluation; ``start``, ``unit`` for sqrt(1 + sigma²) z or ``noise`` for sigma z; ``clip``,
         the bound of d, but not of the noise that it goes on with, None for no clamping; ``settings``,
-        its settings except the model's; ``trained``, the model's; ``pipeline`` and ``tokens``, as
+        its settings except the model's; ``trained_fields``, the model's; ``pipeline`` and ``tokens``, as
         given; ``differs``, sentences on its differences from all samplers.
     """
-    scheduler, kind = _as_changed(scheduler, pipeline), kind_of(scheduler)
+    scheduler, kind = _with_pipeline_changes(scheduler, pipeline), kind_of(scheduler)
     settings = {k: v for k, v in scheduler.items() if k not in _MODEL and not k.startswith("_")}
-    why = list(refused(scheduler, kind, tokens))
+    why = list(reasons_against_preset(scheduler, kind, tokens))
     clips = scheduler.get("clip_sample", True) and kind in ("DDIM", "DDPM")
     leading = scheduler.get("timestep_spacing") == "leading"
     in_units = kind in (*START_IN_UNITS, "LCM") or kind.startswith("EDM") or leading
@@ -298,7 +300,7 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
     }
 
 
-def _as_changed(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any]:
+def _with_pipeline_changes(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any]:
     """Return a scheduler's settings as Stable Diffusion's pipeline changes outdated ones."""
     if pipeline != "StableDiffusionPipeline":
         return scheduler
@@ -322,7 +324,7 @@ def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
     preset = spec.preset
     settings = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}
     try:
-        same = trained(settings)["process"] == spec.process
+        same = trained_fields(settings)["process"] == spec.process
     except ValueError as error:
         raise ValueError(f"scheduler {scheduler}: {error}") from None
     if not same:
@@ -364,9 +366,9 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     if preset["spacing"] == "shifted" and levels[0] == spec.sigma_max:
         levels = (FAR, *levels[1:])
     flow = spec.process["name"] == "flow"
-    first, end = _scale(levels[0], flow=flow), _scale(levels[-1], flow=flow)
+    first, end = _state_scale(levels[0], flow=flow), _state_scale(levels[-1], flow=flow)
     return OwnSampling(
-        with_orders(preset, kind, steps, dropped=dropped),
+        sampler_with_orders(preset, kind, steps, dropped=dropped),
         levels,
         first if preset["start"] == "unit" else levels[0],
         1 / end if kind in START_IN_UNITS else 1.0,
@@ -376,7 +378,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     )
 
 
-def _scale(level: float, *, flow: bool) -> float:
+def _state_scale(level: float, *, flow: bool) -> float:
     """Return the factor 1 / alpha of a state of the process, for x0 + level z."""
     return 1 + level if flow else math.hypot(1, level)
 

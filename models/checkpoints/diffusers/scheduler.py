@@ -43,7 +43,7 @@ CAP = 1e4
 """The level that stands for no signal at all, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
 
 
-def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+def trained_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields ``process``, ``prediction``, ``factor``, ``time``, ``snap`` and ``limits`` of a
     specification.
 
@@ -57,32 +57,37 @@ def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         CheckpointError: an unknown scheduler, schedule or prediction.
     """
     kind = kind_of(scheduler)
-    for kinds, training in ((EDM, _edm), (FLOW, _flow), (SCORES, _score), (MAPS, _consistency)):
+    for kinds, training in (
+        (EDM, _edm_fields),
+        (FLOW, _flow_fields),
+        (SCORES, _score_fields),
+        (MAPS, _consistency_fields),
+    ):
         if kind in kinds:
             return training(scheduler)
     if kind in LATENT_MAPS:
-        return _latent_consistency(scheduler, kind)
+        return _latent_consistency_fields(scheduler, kind)
     if kind not in TABLE:
         raise CheckpointError(
             f"the scheduler {scheduler.get('_class_name')} is none that is read "
             f"({', '.join((*TABLE, *FLOW, *EDM, *SCORES, *MAPS, *LATENT_MAPS))}); put the file of the one "
             f"that the network was trained with, such as DDPMScheduler, in the place of {SCHEDULER}"
         )
-    prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
+    prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow" or scheduler.get("use_flow_sigmas"):
-        return _flow(scheduler)
+        return _flow_fields(scheduler)
     if prediction == "v" and scheduler.get("timestep_type") == "continuous":
-        return _continuous(scheduler)
-    return _table(scheduler, kind, prediction)
+        return _continuous_fields(scheduler)
+    return _table_fields(scheduler, kind, prediction)
 
 
 def kind_of(scheduler: Mapping[str, Any]) -> str:
-    """Return its class without "Scheduler"."""
+    """Return the scheduler's class name without "Scheduler"."""
     return str(scheduler.get("_class_name")).removesuffix("Scheduler")
 
 
-def _one_of(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
-    """Return the value of ``names`` for the file's key, or else the first."""
+def _look_up(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
+    """Return the value in ``names`` for the scheduler's setting ``key``; the first value if the setting is missing."""
     setting = scheduler.get(key, next(iter(names)))
     if setting not in names:
         raise CheckpointError(
@@ -92,7 +97,7 @@ def _one_of(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) ->
     return names[setting]
 
 
-def _table(scheduler: Mapping[str, Any], kind: str, prediction: str) -> dict[str, Any]:
+def _table_fields(scheduler: Mapping[str, Any], kind: str, prediction: str) -> dict[str, Any]:
     process: dict[str, Any] = {"name": "discrete"}
     if scheduler.get("trained_betas") is not None:
         process["betas"] = [float(beta) for beta in scheduler["trained_betas"]]
@@ -101,7 +106,7 @@ def _table(scheduler: Mapping[str, Any], kind: str, prediction: str) -> dict[str
         start, end = (0.00085, 0.012) if latent else (1e-4, 0.02)
         usual = {"beta_schedule": "scaled_linear"} if kind in LATENT_MAPS else {}
         process |= {
-            "schedule": _one_of({**usual, **scheduler}, "beta_schedule", SCHEDULES),
+            "schedule": _look_up({**usual, **scheduler}, "beta_schedule", SCHEDULES),
             "steps": int(scheduler.get("num_train_timesteps", 1000)),
             "start": float(scheduler.get("beta_start", start)),
             "end": float(scheduler.get("beta_end", end)),
@@ -111,8 +116,8 @@ def _table(scheduler: Mapping[str, Any], kind: str, prediction: str) -> dict[str
     return {"process": process, "prediction": prediction, "snap": "nearest"}
 
 
-def _flow(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the straight path; the network takes t in parts of ``num_train_timesteps``."""
+def _flow_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields for the straight path, with time input t times ``num_train_timesteps``."""
     steps = int(scheduler.get("num_train_timesteps", 1000))
     return {
         "process": {"name": "flow", "t_min": 1 / steps},
@@ -121,8 +126,8 @@ def _flow(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _score(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the score of images in [0, 1] with noise added to them; the network takes the level."""
+def _score_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields for the score of noisy images in [0, 1], with the level as time input."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
         "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
@@ -132,8 +137,8 @@ def _score(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _edm(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return EDM's F, or its opposite, which the library calls v."""
+def _edm_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields for EDM's F, or for its opposite, which the library calls v."""
     signs = {"epsilon": 1.0, "v_prediction": -1.0}
     process = {
         "name": "edm",
@@ -144,38 +149,38 @@ def _edm(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "process": process,
         "prediction": "edm",
-        "factor": _one_of(scheduler, "prediction_type", signs),
+        "factor": _look_up(scheduler, "prediction_type", signs),
         "time": {"of": "log_level", "scale": 0.25},
     }
 
 
-def _consistency(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the map of a consistency model, with time input 250 ln(sigma)."""
+def _consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields for the map of a consistency model, with time input 250 ln(sigma)."""
     return {
-        **_edm({**scheduler, "prediction_type": "epsilon"}),
+        **_edm_fields({**scheduler, "prediction_type": "epsilon"}),
         "prediction": "consistency",
         "time": {"of": "log_level", "scale": 250.0},
         "kind": "map",
     }
 
 
-def _latent_consistency(scheduler: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Return the teacher's clean image inside c_skip and c_out of time times ``timestep_scaling``."""
-    prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
+def _latent_consistency_fields(scheduler: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return the fields for a latent consistency model: the clean image inside c_skip and c_out of the scaled time."""
+    prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
         raise CheckpointError(
             f"prediction_type flow_prediction of {scheduler.get('_class_name')} is none that the "
             f"library has; write the one that the network was trained with into {SCHEDULER}"
         )
     return {
-        **_table(scheduler, kind, prediction),
+        **_table_fields(scheduler, kind, prediction),
         "kind": "map",
         "boundary": {"scale": float(scheduler.get("timestep_scaling", 10.0)), "sigma_data": 0.5},
     }
 
 
-def _continuous(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the velocity v at any level, with time input ln(sigma) / 4."""
+def _continuous_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields for the velocity v at any level, with time input ln(sigma) / 4."""
     keys = {"t_min": "sigma_min", "t_max": "sigma_max"}
     ends = {k: float(scheduler[v]) for k, v in keys.items() if scheduler.get(v) is not None}
     return {

@@ -88,22 +88,25 @@ def steps_of(spec: Specification, count: int) -> Steps:
     """
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):
-        levels, times = _ramp(spec, process.t_max, process.t_min, count), None
+        levels, times = _formula_levels(spec, process.t_max, process.t_min, count), None
     elif kind == "FlowMatchEulerDiscrete":
-        levels, times = _flow(spec, process, count), None
+        levels, times = _flow_levels(spec, process, count), None
     elif kind == "LCM":
-        levels, times = _distilled(spec, process, count)
+        levels, times = _levels_and_times_of_distillation(spec, process, count)
     elif spec.preset["spacing"] == "flow":
-        levels, times = _flow_table(spec, kind, process, count)
+        levels, times = _levels_and_times_of_flow_table(spec, kind, process, count)
     elif spec.time.get("of") == "log_level":  # the network takes the level itself
         settings = spec.preset["settings"]
-        levels, times = _ramp(spec, settings["sigma_max"], settings["sigma_min"], count), None
+        levels, times = (
+            _formula_levels(spec, settings["sigma_max"], settings["sigma_min"], count),
+            None,
+        )
     else:
-        levels, times = _table(spec, kind, process, count)
+        levels, times = _levels_and_times_of_table(spec, kind, process, count)
     highest = spec.sigma_max if math.isfinite(spec.sigma_max) else math.inf
     levels = [min(float(level), highest) for level in levels]
     network_times = process.t_of(np.asarray(levels)) if times is None else times
-    end = _end(spec, process, levels[-1])
+    end = _end_level(spec, process, levels[-1])
     return Steps(tuple(levels), tuple(map(float, network_times)), end)
 
 
@@ -140,7 +143,7 @@ def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> Non
         )
 
 
-def _end(spec: Specification, process: Process, last: float) -> float:
+def _end_level(spec: Specification, process: Process, last: float) -> float:
     end = spec.preset["end"]
     if end == "zero":
         return 0.0
@@ -149,7 +152,7 @@ def _end(spec: Specification, process: Process, last: float) -> float:
     return last if end == "last" or math.isclose(lowest, last, rel_tol=1e-6) else lowest
 
 
-def _table(
+def _levels_and_times_of_table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Return levels and times of a scheduler with a table of training times."""
@@ -164,21 +167,21 @@ def _table(
     # the lowest ln(alpha / sigma) that it begins at
     lowest = float(settings.get("lambda_min_clipped", -math.inf))
     last = len(table) - int((-np.log(table) < lowest).sum())
-    times = np.asarray(_times(settings, kind, len(table), last, count))
+    times = np.asarray(_training_times(settings, kind, len(table), last, count))
     levels = np.interp(times, np.arange(len(table)), table)
     if spec.preset["spacing"] not in LEVEL_KEYS.values():
         return levels.tolist(), times.tolist()
     top, bottom = (table[-1], table[0]) if kind in LOG_STEPS else (levels[0], levels[-1])
     if kind in ("EulerDiscrete", "UniPCMultistep"):
         top, bottom = settings.get("sigma_max") or top, settings.get("sigma_min") or bottom
-    levels = np.asarray(_ramp(spec, float(top), float(bottom), count))
+    levels = np.asarray(_formula_levels(spec, float(top), float(bottom), count))
     times = np.interp(np.log(levels), np.log(table), np.arange(float(len(table))))
     # some give the network whole times
     whole = kind in LOG_STEPS or (kind == "KDPM2Discrete" and spec.preset["spacing"] == "karras")
     return levels.tolist(), (times.round() if whole else times).tolist()
 
 
-def _distilled(
+def _levels_and_times_of_distillation(
     spec: Specification, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Return some of the times of a latent consistency model's distillation, from the highest."""
@@ -191,7 +194,7 @@ def _distilled(
     return np.asarray(process.level(np.asarray(times))).tolist(), times
 
 
-def _times(
+def _training_times(
     settings: Mapping[str, Any], kind: str, total: int, last: int, count: int
 ) -> list[float]:
     """Return falling times, with spacings as in Lin et al. 2024 (arXiv:2305.08891, Table 2)."""
@@ -210,7 +213,7 @@ def _times(
     return (times if kind in SIGMA_STEPS else times.round()).tolist()
 
 
-def _ramp(spec: Specification, top: float, bottom: float, count: int) -> list[float]:
+def _formula_levels(spec: Specification, top: float, bottom: float, count: int) -> list[float]:
     """Return levels from top to bottom: by Karras et al. 2022 (arXiv:2206.00364, eq. 5), evenly in log sigma,
     or by a beta distribution's quantiles (arXiv:2407.12173).
     """
@@ -224,19 +227,19 @@ def _ramp(spec: Specification, top: float, bottom: float, count: int) -> list[fl
     return ((top ** (1 / rho) + u * (bottom ** (1 / rho) - top ** (1 / rho))) ** rho).tolist()
 
 
-def _shifted(t: Any, shift: float) -> Any:
+def _shift_times(t: Any, shift: float) -> Any:
     """Return times of a flow, moved towards the noise."""
     return shift * t / (1 + (shift - 1) * t)
 
 
-def _flow_table(
+def _levels_and_times_of_flow_table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Return levels and times of a scheduler for tables that follows a flow: whole thousandths, truncated."""
     # in the library's own order of operations, since truncation depends on the last digit
     shift = float(spec.preset["settings"].get("flow_shift", 1.0))
     t = np.linspace(1, process.t_min, count + 1)
-    t = _shifted(t[:-1] if kind == "UniPCMultistep" else (1 - t)[::-1][:-1], shift)
+    t = _shift_times(t[:-1] if kind == "UniPCMultistep" else (1 - t)[::-1][:-1], shift)
     if abs(t[0] - 1) < 1e-6:
         t[0] -= 1e-6
     total = round(1 / process.t_min)
@@ -244,7 +247,7 @@ def _flow_table(
     return levels, (np.floor(t * total) / total).tolist()
 
 
-def _flow(spec: Specification, process: Process, count: int) -> list[float]:
+def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
     """Return shifted times from 1 down. Without a pipeline's times or a shift by size, the library shifts the
     last twice.
 
@@ -253,10 +256,10 @@ def _flow(spec: Specification, process: Process, count: int) -> list[float]:
     preset, settings = spec.preset, spec.preset["settings"]
     dynamic = settings.get("use_dynamic_shifting")
     shift = _shift_of_size(spec) if dynamic else float(settings.get("shift", 1.0))
-    last = process.t_min if dynamic else _shifted(process.t_min, shift)
+    last = process.t_min if dynamic else _shift_times(process.t_min, shift)
     if preset["pipeline"] in GIVES_TIMES:
         last = 1 / count
-    times = _shifted(np.linspace(1, last, count), shift)
+    times = _shift_times(np.linspace(1, last, count), shift)
     return [spec.sigma_max if t >= 1 else float(process.level(float(t))) for t in times]
 
 

@@ -19,7 +19,7 @@ from ...adapters import Network
 from ..mapping import OneHot
 from ..opening import AGAIN, CheckpointError, Opened
 from ..specification import Specification
-from ..weights import built, filled
+from ..weights import build_network, fill_network
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 FORMAT, VERSION = "samplerbench checkpoint", 1
@@ -70,9 +70,9 @@ def network(spec: Specification, opened: Opened) -> Network:
         raise CheckpointError(
             f"{opened.path / WEIGHTS} is cut short or damaged ({error}); {AGAIN}"
         ) from None
-    bare: nn.Module = built(kind, spec.network.get("arguments", {}), opened.path)
+    bare: nn.Module = build_network(kind, spec.network.get("arguments", {}), opened.path)
     one_hot = spec.network.get("labels") == "one-hot"
-    return filled(OneHot(bare, spec.classes) if one_hot else bare, tensors, opened.path)
+    return fill_network(OneHot(bare, spec.classes) if one_hot else bare, tensors, opened.path)
 
 
 def network_class(name: Any) -> type[nn.Module] | None:

@@ -16,9 +16,18 @@ from torch import Tensor
 from ...adapters import Network
 from ...nets.linear_attention_unet import LinearAttentionUNet
 from ..opening import CheckpointError, Opened
-from ..processes import ends_of
+from ..processes import range_of_betas
 from ..specification import FILE, Specification, size_answers
-from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
+from ..weights import (
+    WRAP,
+    Sets,
+    Tensors,
+    build_network,
+    choice_in_words,
+    entries_of,
+    entry_by_name,
+    fill_network,
+)
 from .openai import OTHER_SIDES
 
 WITHIN = "model."
@@ -47,10 +56,10 @@ def recognise(opened: Opened) -> Specification | None:
             f"{opened.path} is denoising-diffusion-pytorch's, but a network with {more[0]}, and only "
             f"its Unet in a GaussianDiffusion is read: {WRAP}"
         )
-    layout = _layout(opened, _unet(tensors))
+    layout = _read_unet_arguments(opened, _unet_weights(tensors))
     channels, doubled = layout["in_channels"], layout["out_channels"] == 2 * layout["in_channels"]
     betas = tensors["betas"].double().tolist()
-    objective = _predicted(tensors)
+    objective = _find_objective(tensors)
     possible = (objective,) if objective else tuple(PREDICTIONS)
     spec = Specification(
         family="denoising_diffusion",
@@ -61,7 +70,7 @@ def recognise(opened: Opened) -> Specification | None:
         prediction="",
         half="first" if doubled else "",
         snap="nearest",
-        **ends_of(betas),
+        **range_of_betas(betas),
         evidence=_evidence(layout, objective, sets),
         sources=dict.fromkeys(
             ("network", "weights", "process", "half", "sigma_min", "sigma_max"), FILE
@@ -76,12 +85,12 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the U-Net."""
-    raw = built(LinearAttentionUNet, spec.network["arguments"], opened.path)
-    tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
-    return filled(raw, _unet(tensors), opened.path)
+    raw = build_network(LinearAttentionUNet, spec.network["arguments"], opened.path)
+    tensors = entry_by_name(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    return fill_network(raw, _unet_weights(tensors), opened.path)
 
 
-def _unet(tensors: Tensors) -> dict[str, Tensor]:
+def _unet_weights(tensors: Tensors) -> dict[str, Tensor]:
     return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
 
 
@@ -95,11 +104,11 @@ def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> 
         "images that the network is shown are in [-1, 1], as auto_normalize has it",
         *([groups] if unet_arguments["groups"] else []),
         *([zeros] if unet_arguments["self_conditioned"] else []),
-        *choice_among(sets),
+        *choice_in_words(sets),
     )
 
 
-def _predicted(tensors: Tensors) -> str:
+def _find_objective(tensors: Tensors) -> str:
     """Find the objective from the file's weights of the loss; "" if several fit, or none.
 
     Each is the signal-to-noise ratio, clipped from above or not, over the weight of its own error.
@@ -122,7 +131,7 @@ def _predicted(tensors: Tensors) -> str:
     return fit[0] if len(fit) == 1 else ""
 
 
-def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
+def _read_unet_arguments(opened: Opened, tensors: Tensors) -> dict[str, Any]:
     """Read the arguments of :class:`LinearAttentionUNet` off the shapes."""
     count = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("downs."))
     channels_in, out = tensors["init_conv.weight"].shape[1], tensors["final_conv.weight"].shape[0]

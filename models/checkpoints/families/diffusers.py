@@ -10,7 +10,7 @@ from ..diffusers.calls import CONVENTIONS, Convention
 from ..diffusers.folder import DECODERS_READ, DIT, OF_TEXT, PIPELINE, Folder, read_folder
 from ..diffusers.library import network
 from ..diffusers.preset import own_sampling, preset_of
-from ..diffusers.scheduler import PREDICTIONS, trained
+from ..diffusers.scheduler import PREDICTIONS, trained_fields
 from ..diffusers.steps import native_levels
 from ..mapping import process_of
 from ..opening import CheckpointError, Opened
@@ -31,32 +31,34 @@ def recognise(opened: Opened) -> Specification | None:
     if folder is None:
         return None
     folder = _with_caller(opened, folder)
-    convention = _convention(folder)
-    training = trained(folder.scheduler)
+    convention = _convention_of(folder)
+    training = trained_fields(folder.scheduler)
     if (scale := convention.time_factor(folder.config)) != 1:
         time = training.get("time", {"of": "t"})
         training["time"] = {**time, "scale": time.get("scale", 1.0) * scale}
     spec = Specification(
         family="diffusers",
-        network=_network(opened, folder),
+        network=_network_field(opened, folder),
         weights={"file": folder.weights, "variant": folder.variant},
-        event=_event(opened, folder),
+        event=_sample_shape(opened, folder),
         limits=None if folder.decoder else training.pop("limits", (-1.0, 1.0)),
         decoder=folder.decoder,
         decode=folder.decode,
         evidence=tuple(_evidence(folder)),
         scalars=convention.scalars(folder.config),
         **training,
-        **_conditions(opened, folder),
+        **_condition_fields(opened, folder),
     )
     patch = int(folder.config.get("patch_size") or 1)
     tokens = 0 if folder.by_pipeline else convention.packed * patch
     preset = preset_of(folder.scheduler, folder.pipeline, tokens)
-    sentences = (*spec.evidence, _sampled(preset))
-    return _with_levels(replace(spec, sources=_sources(folder), preset=preset, evidence=sentences))
+    sentences = (*spec.evidence, _sampling_in_words(preset))
+    return _with_levels(
+        replace(spec, sources=_sources_of_fields(folder), preset=preset, evidence=sentences)
+    )
 
 
-def _sampled(preset: Mapping[str, Any]) -> str:
+def _sampling_in_words(preset: Mapping[str, Any]) -> str:
     """Return the sampling of its scheduler in a sentence."""
     differs = "; ".join(preset["differs"])
     if not preset["sampler"]:
@@ -65,7 +67,7 @@ def _sampled(preset: Mapping[str, Any]) -> str:
     return f"{sentence}; but of the scheduler, {differs}" if differs else sentence
 
 
-def _convention(folder: Folder) -> Convention:
+def _convention_of(folder: Folder) -> Convention:
     return _OF_PIPELINES if folder.by_pipeline else CONVENTIONS[folder.network]
 
 
@@ -81,7 +83,7 @@ def _with_caller(opened: Opened, folder: Folder) -> Folder:
     return replace(folder, by_pipeline=f"its {folder.network} is called in another way: {why}")
 
 
-def _network(opened: Opened, folder: Folder) -> dict[str, Any]:
+def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
     """Return the field ``network``: class and folder, and, for sizes in pixels, pixels per side of a latent."""
     entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
     if folder.by_pipeline:
@@ -93,9 +95,9 @@ def _network(opened: Opened, folder: Folder) -> dict[str, Any]:
     return entry
 
 
-def _event(opened: Opened, folder: Folder) -> tuple[int, ...]:
+def _sample_shape(opened: Opened, folder: Folder) -> tuple[int, ...]:
     """Return the shape of a sample; empty if only the user can give it."""
-    convention = _convention(folder)
+    convention = _convention_of(folder)
     is_known = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
     if folder.by_pipeline and not is_known:
         return ()
@@ -110,9 +112,9 @@ def _event(opened: Opened, folder: Folder) -> tuple[int, ...]:
     return (int(channels), int(height), int(width))
 
 
-def _conditions(opened: Opened, folder: Folder) -> dict[str, Any]:
+def _condition_fields(opened: Opened, folder: Folder) -> dict[str, Any]:
     """Return the fields ``classes``, ``null_label``, ``labels``, ``half`` and ``embeddings``."""
-    config, convention = folder.config, _convention(folder)
+    config, convention = folder.config, _convention_of(folder)
     if folder.by_pipeline:
         return {"embeddings": {"needs": []} if folder.prompts else {}}
     if folder.network in OF_TEXT:
@@ -180,7 +182,7 @@ def _evidence(folder: Folder) -> list[str]:
     return sentences
 
 
-def _sources(folder: Folder) -> Mapping[str, str]:
+def _sources_of_fields(folder: Folder) -> Mapping[str, str]:
     scheduler = folder.scheduler
     has_rates = any(key in scheduler for key in ("beta_schedule", "trained_betas", "sigma_data"))
     predicts = scheduler.get("prediction_type") in PREDICTIONS

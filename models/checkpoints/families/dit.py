@@ -19,7 +19,7 @@ from ...nets.dit import DiT
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED, VP_ENDS
 from ..specification import FAMILY, FILE, Specification, heads_answers
-from ..weights import WRAP, Tensors, choice_among, entries_of, loaded, settings_of
+from ..weights import WRAP, Tensors, choice_in_words, entries_of, load_network, training_arguments
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed", "blocks.0.mlp.fc1.weight")
 KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
@@ -95,7 +95,7 @@ def recognise(opened: Opened) -> Specification | None:
     if not sets or any(key in tensors for tensors in sets.values() for key in LATER):
         return None
     entry, tensors = next(iter(sets.items()))
-    arguments = layout(tensors, tensors["x_embedder.proj.weight"], opened)
+    arguments = read_transformer_arguments(tensors, tensors["x_embedder.proj.weight"], opened)
     channels, doubled = arguments["in_channels"], arguments["out_channels"]
     repa, mean = any(name.startswith(PROJECTORS) for name in tensors), INTERVAL in tensors
     if mean:
@@ -115,13 +115,13 @@ def recognise(opened: Opened) -> Specification | None:
         classes=arguments["labels"] - 1,
         null_label=True,
         labels="random",
-        evidence=(*_evidence(channels, doubled, repa=repa, mean=mean), *choice_among(sets)),
+        evidence=(*_evidence(channels, doubled, repa=repa, mean=mean), *choice_in_words(sets)),
         sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
         open={"training": trainings, "heads": heads},
     )
     if len(heads) == 1:
         spec = spec.answered("heads", next(iter(heads)), FAMILY)
-    settings = settings_of(opened)
+    settings = training_arguments(opened)
     if mean:
         path = str(settings.get("path_type", "linear"))
         if path != "linear":
@@ -141,7 +141,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the transformer."""
-    return loaded(DiT, spec, opened, entries_of(opened, KEYS), (PROJECTORS,))
+    return load_network(DiT, spec, opened, entries_of(opened, KEYS), (PROJECTORS,))
 
 
 def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
@@ -160,7 +160,7 @@ def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
+def read_transformer_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
     """Return the arguments of a transformer with DiT's names, without its heads.
 
     Args:

@@ -25,7 +25,7 @@ from ..opening import AGAIN, CheckpointError, Opened
 from ..pickles import PersistentObject, Record, tensors_of
 from ..processes import betas_of
 from ..specification import FILE, Specification
-from ..weights import WRAP, built, filled
+from ..weights import WRAP, build_network, fill_network
 
 OUTER = {"img_channels", "use_fp16", "model_type", "sigma_min", "sigma_max", "sigma_data"}
 OUTER |= {"beta_d", "beta_min", "M", "epsilon_t", "C_1", "C_2"}
@@ -85,7 +85,7 @@ def persistent_network(opened: Opened) -> PersistentNetwork | None:
     return None
 
 
-def raw_description(
+def class_and_arguments(
     opened: Opened,
     outer: PersistentObject,
     attribute: str,
@@ -93,7 +93,7 @@ def raw_description(
     own: Set[str],
     assumed: Mapping[str, Any] | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """Return class and arguments of the network inside a preconditioning.
+    """Return the class name and arguments of the network inside a preconditioning.
 
     Args:
         opened: for the messages.
@@ -137,19 +137,19 @@ def raw_description(
 def arguments_of(network: Record) -> dict[str, Any]:
     """Return the arguments that made a network, as plain values; empty if the file has none."""
     state = network.state if isinstance(network.state, dict) else {}
-    return {key: _plain(value) for key, value in (state.get("_init_kwargs") or {}).items()}
+    return {key: _plain_value(value) for key, value in (state.get("_init_kwargs") or {}).items()}
 
 
-def _plain(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain_value(item) for item in value]
     return value if isinstance(value, int | float | str | None) else repr(value)
 
 
 def _edm_fields(precond_arguments: Arguments) -> Fields:
-    """Return Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
+    """Return the fields of EDM, Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
     return {
         "process": {"name": "edm", "sigma_data": precond_arguments.get("sigma_data", 0.5)},
         "prediction": "edm",
@@ -160,7 +160,7 @@ def _edm_fields(precond_arguments: Arguments) -> Fields:
 
 
 def _vp_fields(precond_arguments: Arguments) -> Fields:
-    """Return Table 1, column VP: the noise z at the time input 999 t."""
+    """Return the fields of VP, Table 1: the noise z at the time input 999 t."""
     arguments = {
         "beta_d": precond_arguments.get("beta_d", 19.9),
         "beta_min": precond_arguments.get("beta_min", 0.1),
@@ -177,7 +177,7 @@ def _vp_fields(precond_arguments: Arguments) -> Fields:
 
 
 def _ve_fields(precond_arguments: Arguments) -> Fields:
-    """Return Table 1, column VE: minus the noise z at the time input ln(sigma / 2)."""
+    """Return the fields of VE, Table 1: minus the noise z at the time input ln(sigma / 2)."""
     low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
@@ -225,8 +225,10 @@ def recognise(opened: Opened) -> Specification | None:
     channels = persistent.arguments.get("img_channels")
     doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
     sizes = {"in_channels": channels, "out_channels": channels * doubled} if channels else {}
-    raw, arguments = raw_description(opened, outer, "model", NETWORKS, OUTER, sizes)
-    fields = PRECONDITIONINGS[outer.class_name]({**persistent.arguments, **_table(opened, outer)})
+    raw, arguments = class_and_arguments(opened, outer, "model", NETWORKS, OUTER, sizes)
+    fields = PRECONDITIONINGS[outer.class_name](
+        {**persistent.arguments, **_level_table(opened, outer)}
+    )
     classes = int(arguments.get("label_dim", 0))
     side = arguments["img_resolution"]
     read = ("network", "weights", "event", "process", "prediction", "half", "classes", "null_label")
@@ -259,12 +261,12 @@ def raw_network(
     """
     persistent = persistent_network(opened)
     assert persistent is not None
-    raw = built(networks[spec.network["class"]], spec.network["arguments"], opened.path)
+    raw = build_network(networks[spec.network["class"]], spec.network["arguments"], opened.path)
     tensors = tensors_of(persistent.network.state["_modules"][attribute])
-    return OneHot(filled(raw, tensors, opened.path), spec.classes)
+    return OneHot(fill_network(raw, tensors, opened.path), spec.classes)
 
 
-def _table(opened: Opened, outer: PersistentObject) -> dict[str, Tensor]:
+def _level_table(opened: Opened, outer: PersistentObject) -> dict[str, Tensor]:
     """Return the levels of an iDDPMPrecond, as ``u``; empty for the others."""
     if outer.class_name != "iDDPMPrecond":
         return {}

@@ -14,7 +14,7 @@ from ..opening import CheckpointError, Opened
 from ..pickles import PersistentObject
 from ..specification import FILE, Specification
 from ..weights import WRAP
-from .edm import persistent_network, raw_description, raw_network
+from .edm import class_and_arguments, persistent_network, raw_network
 
 NETWORKS = {"UNet": EDM2UNet}
 OUTER = {"use_fp16", "sigma_data", "logvar_channels"}
@@ -26,9 +26,9 @@ def recognise(opened: Opened) -> Specification | None:
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name != "Precond":
         return None
-    raw, arguments = raw_description(opened, persistent.network, "unet", NETWORKS, OUTER)
+    raw, arguments = class_and_arguments(opened, persistent.network, "unet", NETWORKS, OUTER)
     side, classes = arguments["img_resolution"], int(arguments["label_dim"])
-    decoder = _decoder(opened)
+    decoder = _decoder_fields(opened)
     fields_of_file = ("network", "weights", "event", "process", "classes", "decoder")
     return Specification(
         family="edm2",
@@ -52,7 +52,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     return raw_network(spec, opened, NETWORKS, "unet")
 
 
-def _decoder(opened: Opened) -> dict[str, Any]:
+def _decoder_fields(opened: Opened) -> dict[str, Any]:
     """Return the decoder of the encoder of latents, scale · latent + bias; empty for images."""
     encoder = opened.value.get("encoder") if isinstance(opened.value, dict) else None
     if not isinstance(encoder, PersistentObject) or encoder.class_name == "StandardRGBEncoder":

@@ -26,7 +26,14 @@ from torch import Tensor, nn
 
 from ...adapters import Network
 from ..opening import CheckpointError, Opened, state_dict
-from ..programs import Port, Signature, call_program, classes_of, signature_of, specification
+from ..programs import (
+    Port,
+    Signature,
+    call_program,
+    classes_of,
+    program_specification,
+    signature_of,
+)
 from ..specification import Specification
 
 DTYPES = {
@@ -113,13 +120,15 @@ def read_archive(path: Path) -> Archive:
             tensors: dict[str, Tensor] = {}
             for kind in STORED:
                 single_file = names.get(f"data/{kind}/{model}.pt")
-                tensors |= _saved(path, kind, file.read(single_file)) if single_file else {}
+                tensors |= (
+                    _read_saved_tensors(path, kind, file.read(single_file)) if single_file else {}
+                )
                 config = names.get(f"data/{kind}/{model}_{kind}_config.json")
                 entries = json.loads(file.read(config))["config"] if config else {}
                 for name, entry in entries.items():
                     _refuse_objects(path, name, entry)
                     stored = file.read(names[f"data/{kind}/{entry['path_name']}"])
-                    tensors[name] = _tensor(stored, entry["tensor_meta"])
+                    tensors[name] = _make_tensor(stored, entry["tensor_meta"])
             signature = program["graph_module"]["signature"]
             graph, inputs = program["graph_module"]["graph"], signature["input_specs"]
             return Archive(path, graph, inputs, signature["output_specs"], tensors)
@@ -139,7 +148,7 @@ def _refuse_objects(path: Path, name: str, entry: Json) -> None:
         )
 
 
-def _saved(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
+def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
     """Read tensors in one file of ``torch.save``, as in the first versions of the archive."""
     try:
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
@@ -154,7 +163,7 @@ def _saved(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-def _tensor(stored: bytes, meta: Json) -> Tensor:
+def _make_tensor(stored: bytes, meta: Json) -> Tensor:
     """Make a tensor from its bytes."""
     if meta["dtype"] not in DTYPES:
         raise ValueError(f"dtype {meta['dtype']}")
@@ -170,12 +179,12 @@ def recognise(opened: Opened) -> Specification | None:
     """Recognise a program whose inputs are a noisy image, a time and perhaps labels."""
     if opened.container != "exported":
         return None
-    return specification("exported", opened, _program(opened)[1], {})
+    return program_specification("exported", opened, _read_program(opened)[1], {})
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the network of the program."""
-    program, signature = _program(opened)
+    program, signature = _read_program(opened)
     return ExportedNetwork(program, signature, classes_of(spec, signature)).eval()
 
 
@@ -200,13 +209,13 @@ class ExportedNetwork(nn.Module):
         )
 
 
-def _program(opened: Opened) -> tuple[Program, Signature]:
+def _read_program(opened: Opened) -> tuple[Program, Signature]:
     program = Program(read_archive(opened.path))
     return program, signature_of(opened.path, program.ports, [program.output])
 
 
 @dataclass(frozen=True)
-class Step:
+class OperatorCall:
     """Call of one operator.
 
     Attributes:
@@ -255,9 +264,9 @@ class Program(nn.Module):
         device = inputs[0].device
         for step in self._steps:
             call_arguments = {
-                name: _value(argument, values, device) for name, argument in step.arguments
+                name: _argument_value(argument, values, device) for name, argument in step.arguments
             }
-            _store(step.outputs, _apply(step.call, call_arguments), values)
+            _store_outputs(step.outputs, _call_operator(step.call, call_arguments), values)
             for name in step.done:
                 values.pop(name, None)
         return values[self._result]
@@ -285,8 +294,8 @@ class Program(nn.Module):
             raise self._refusal(f"has an input of the dtype {meta['dtype']}")
         return Port(name, sizes, DTYPES[meta["dtype"]])
 
-    def _read(self, nodes: list[Json]) -> Iterator[Step]:
-        last = {name: i for i, node in enumerate(nodes) for name in _names(node["inputs"])}
+    def _read(self, nodes: list[Json]) -> Iterator[OperatorCall]:
+        last = {name: i for i, node in enumerate(nodes) for name in _argument_names(node["inputs"])}
         last[self._result] = len(nodes)
         done: dict[int, list[str]] = {}
         for name, i in last.items():
@@ -298,7 +307,9 @@ class Program(nn.Module):
                     (entry["name"] or str(k), self._allowed(entry["arg"], node["target"]))
                     for k, entry in enumerate(node["inputs"])
                 )
-                yield Step(call, arguments, _outputs(node["outputs"]), tuple(done.get(i, ())))
+                yield OperatorCall(
+                    call, arguments, _output_names(node["outputs"]), tuple(done.get(i, ()))
+                )
 
     def _operator(self, target: str) -> Callable[..., Any]:
         library, _, name = target.rpartition(".")
@@ -324,7 +335,7 @@ class Program(nn.Module):
         )
 
 
-def _apply(call: Callable[..., Any], call_arguments: Values) -> Any:
+def _call_operator(call: Callable[..., Any], call_arguments: Values) -> Any:
     """Call an operator of torch by its schema; arithmetic by position."""
     if not isinstance(call, torch._ops.OpOverload):
         return call(*call_arguments.values())
@@ -339,18 +350,19 @@ def _apply(call: Callable[..., Any], call_arguments: Values) -> Any:
     return call(*positional, **named)
 
 
-def _value(argument: Json, values: Values, device: torch.device) -> Any:
+def _argument_value(argument: Json, values: Values, device: torch.device) -> Any:
+    """Return the value of an operator's argument: a constant, or a tensor or size by name."""
     ((kind, content),) = argument.items()
     if kind == "as_device":
         return device  # where the input is
     return content if kind in PLAIN else _READ[kind](content, values)
 
 
-def _size(content: Json, values: Values) -> Any:
+def _size_value(content: Json, values: Values) -> Any:
     return values[content["as_name"]] if "as_name" in content else next(iter(content.values()))
 
 
-def _optional(content: Json, values: Values) -> Any:
+def _optional_value(content: Json, values: Values) -> Any:
     return values[content["as_tensor"]["name"]] if "as_tensor" in content else None
 
 
@@ -358,20 +370,20 @@ _READ: Mapping[str, Callable[[Any, Values], Any]] = {
     "as_none": lambda spec, values: None,  # noqa: ARG005
     "as_tensor": lambda spec, values: values[spec["name"]],
     "as_tensors": lambda spec, values: [values[one["name"]] for one in spec],
-    "as_optional_tensor": _optional,
-    "as_optional_tensors": lambda spec, values: [_optional(one, values) for one in spec],
+    "as_optional_tensor": _optional_value,
+    "as_optional_tensors": lambda spec, values: [_optional_value(one, values) for one in spec],
     "as_float": lambda spec, values: float(spec),  # noqa: ARG005 - also the text Infinity
-    "as_sym_int": _size,
-    "as_sym_ints": lambda spec, values: [_size(one, values) for one in spec],
-    "as_sym_float": _size,
-    "as_sym_bool": _size,
+    "as_sym_int": _size_value,
+    "as_sym_ints": lambda spec, values: [_size_value(one, values) for one in spec],
+    "as_sym_float": _size_value,
+    "as_sym_bool": _size_value,
     "as_scalar_type": lambda spec, values: DTYPES[spec],  # noqa: ARG005
     "as_memory_format": lambda spec, values: FORMATS[spec],  # noqa: ARG005
     "as_layout": lambda spec, values: LAYOUTS[spec],  # noqa: ARG005
 }
 
 
-def _outputs(outputs: list[Json]) -> Any:
+def _output_names(outputs: list[Json]) -> Any:
     """Return the names of an operator's return values: one, or a list."""
     names = []
     for output in outputs:
@@ -385,22 +397,23 @@ def _outputs(outputs: list[Json]) -> Any:
     return names[0] if len(names) == 1 else names
 
 
-def _store(names: Any, value: Any, values: Values) -> None:
+def _store_outputs(names: Any, value: Any, values: Values) -> None:
+    """Store an operator's return values under their names."""
     if isinstance(names, list):
         for name, part in zip(names, value, strict=False):
-            _store(name, part, values)
+            _store_outputs(name, part, values)
     elif names is not None:
         values[names] = value
 
 
-def _names(arguments: Any) -> Iterator[str]:
+def _argument_names(arguments: Any) -> Iterator[str]:
     """Yield each name that arguments refer to."""
     if isinstance(arguments, Mapping):
         for key, value in arguments.items():
             if key in ("as_name", "name") and isinstance(value, str):
                 yield value
             else:
-                yield from _names(value)
+                yield from _argument_names(value)
     elif isinstance(arguments, list):
         for item in arguments:
-            yield from _names(item)
+            yield from _argument_names(item)

@@ -14,9 +14,9 @@ from ...adapters import Network
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED
 from ..specification import FILE, Specification
-from ..weights import WRAP, Sets, choice_among, entries_of
+from ..weights import WRAP, Sets, choice_in_words, entries_of
 from .dit import ENDS
-from .openai import FLOWS, KEYS, attention_of, layout, network_of, sizes_of
+from .openai import FLOWS, KEYS, head_answers_of, make_unet, read_unet_arguments, size_answers_of
 
 COUPLED = "otcfm"
 """Prefix of torchcfm's files of networks whose noise was coupled with the data of its batch."""
@@ -30,11 +30,11 @@ TRAININGS: dict[str, dict[str, Any]] = {
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a file of either training."""
-    sets = _sets(opened)
+    sets = _weight_sets(opened)
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
-    arguments = layout(tensors, opened.path)
+    arguments = read_unet_arguments(tensors, opened.path)
     channels, rows = arguments["in_channels"], arguments["classes"]
     if arguments["out_channels"] != channels:
         raise CheckpointError(
@@ -43,7 +43,7 @@ def recognise(opened: Opened) -> Specification | None:
         )
     torchcfm = FLOWS[0] in opened.value
     null = bool(rows) and not torchcfm  # flow_matching's last row is "no label"
-    attention = attention_of(arguments)
+    attention = head_answers_of(arguments)
     return Specification(
         family="flow_matching",
         network=next(iter(attention.values()))["network"],
@@ -56,22 +56,22 @@ def recognise(opened: Opened) -> Specification | None:
         classes=rows - null,
         null_label=null,
         labels="random" if rows else "none",
-        evidence=(*_evidence(opened, torchcfm=torchcfm), *choice_among(sets)),
+        evidence=(*_evidence(opened, torchcfm=torchcfm), *choice_in_words(sets)),
         sources=dict.fromkeys(("network", "weights", "classes"), FILE),
         open={
             "training": TRAININGS if torchcfm else {"straight": TRAININGS["straight"]},
             "attention": attention,
-            "size": sizes_of(arguments),
+            "size": size_answers_of(arguments),
         },
     ).settled()
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the U-Net."""
-    return network_of(spec, opened, _sets(opened))
+    return make_unet(spec, opened, _weight_sets(opened))
 
 
-def _sets(opened: Opened) -> Sets:
+def _weight_sets(opened: Opened) -> Sets:
     """Return sets of weights by entry, averages first; none for files of other trainings."""
     if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
         return {}

@@ -14,9 +14,9 @@ from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED
 from ..specification import FILE, Specification
-from ..weights import WRAP, choice_among, entries_of, loaded
+from ..weights import WRAP, choice_in_words, entries_of, load_network
 from .dit import ENDS
-from .lightning_dit import later_layout
+from .lightning_dit import read_rotary_dit_arguments
 
 STEM, NORM = "x_embedder.proj1.weight", "blocks.0.attn.q_norm.weight"
 KEYS = (STEM, NORM, "pos_embed", "t_embedder.mlp.0.weight", "blocks.0.mlp.w3.weight")
@@ -31,7 +31,7 @@ def recognise(opened: Opened) -> Specification | None:
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
-    shapes = later_layout(tensors, tensors[STEM], opened)
+    shapes = read_rotary_dit_arguments(tensors, tensors[STEM], opened)
     if shapes["out_channels"] != shapes["in_channels"]:
         raise CheckpointError(f"{opened.path} learns a variance, which JiT does not; {WRAP}")
     places = tensors.get("in_context_posemb")
@@ -60,7 +60,7 @@ def recognise(opened: Opened) -> Specification | None:
         labels="random",
         evidence=(
             "the names of its weights are JiT's, which predicts clean pixels",
-            *choice_among(sets),
+            *choice_in_words(sets),
         ),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
         open={"noise_scale": answers},
@@ -69,4 +69,4 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the transformer."""
-    return loaded(RotaryDiT, spec, opened, entries_of(opened, KEYS), ("feat_rope",))
+    return load_network(RotaryDiT, spec, opened, entries_of(opened, KEYS), ("feat_rope",))

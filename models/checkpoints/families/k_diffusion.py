@@ -21,9 +21,9 @@ from ..weights import (
     WRAP,
     Sets,
     Tensors,
-    choice_among,
+    choice_in_words,
     entries_of,
-    loaded,
+    load_network,
 )
 
 IMAGE_V1 = "image_v1"
@@ -47,11 +47,11 @@ USUAL_ATTENTION = {"type": "neighborhood", "d_head": 64, "kernel_size": 7}
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a file with a configuration of k-diffusion."""
-    config = _config(opened)
+    config = _model_config(opened)
     if not config:
         return None
     try:
-        return _specification(opened, config, _sets(opened, config))
+        return _specification(opened, config, _weight_sets(opened, config))
     except (KeyError, TypeError, IndexError) as error:
         raise CheckpointError(
             f"{opened.path}: its configuration of k-diffusion lacks {error}; {AGAIN}"
@@ -61,10 +61,12 @@ def recognise(opened: Opened) -> Specification | None:
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the network."""
     kinds = {kind.__name__: kind for kind in NETWORKS.values()}
-    return loaded(kinds[spec.network["class"]], spec, opened, _sets(opened, _config(opened)))
+    return load_network(
+        kinds[spec.network["class"]], spec, opened, _weight_sets(opened, _model_config(opened))
+    )
 
 
-def _config(opened: Opened) -> Mapping[str, Any]:
+def _model_config(opened: Opened) -> Mapping[str, Any]:
     """Return the configuration's part ``model``, with its dataset's number of classes; empty without one."""
     config = opened.value.get("config") if isinstance(opened.value, Mapping) else None
     if "config" in opened.metadata:
@@ -80,7 +82,7 @@ def _config(opened: Opened) -> Mapping[str, Any]:
     return {**model, "num_classes": int(classes or 0)}
 
 
-def _sets(opened: Opened, config: Mapping[str, Any]) -> Sets:
+def _weight_sets(opened: Opened, config: Mapping[str, Any]) -> Sets:
     return entries_of(opened, KEYS.get(str(config.get("type")), OTHER_KEYS))
 
 
@@ -102,13 +104,13 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
             f"{opened.path} has k-diffusion's configuration but no {kind}; {AGAIN}"
         )
     entry, tensors = next(iter(sets.items()))
-    height, width = _pair(config["input_size"])
+    height, width = _as_pair(config["input_size"])
     classes = 0 if kind == IMAGE_V1 else config["num_classes"]
     return Specification(
         family="k_diffusion",
         network={
             "class": NETWORKS[kind].__name__,
-            "arguments": _arguments(opened, config, tensors),
+            "arguments": _network_arguments(opened, config, tensors),
         },
         weights={"file": str(opened.path), "entry": entry},
         event=(config["input_channels"], height, width),
@@ -122,7 +124,7 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
         labels="random" if classes else "none",
         evidence=(
             f"it has a configuration of k-diffusion, of its network {kind}",
-            *choice_among(sets),
+            *choice_in_words(sets),
         ),
         sources=dict.fromkeys(
             ("network", "weights", "event", "process", "sigma_min", "sigma_max", "classes"), FILE
@@ -130,7 +132,9 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
     )
 
 
-def _arguments(opened: Opened, config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
+def _network_arguments(
+    opened: Opened, config: Mapping[str, Any], tensors: Tensors
+) -> dict[str, Any]:
     """Return the arguments of the network of a configuration."""
     if config["type"] == IMAGE_V1:
         return {
@@ -148,7 +152,7 @@ def _arguments(opened: Opened, config: Mapping[str, Any], tensors: Tensors) -> d
         """Return the width of a perceptron, which the configuration may leave to the library's rule."""
         return tensors[f"{layer}.down_proj.weight"].shape[1]
 
-    channels, patch = config["input_channels"], _pair(config["patch_size"])
+    channels, patch = config["input_channels"], _as_pair(config["patch_size"])
     rows = config["num_classes"] + 1 if config["num_classes"] else 0  # one for "no label"
     if config["type"] == "image_transformer_v1":
         return {
@@ -159,7 +163,7 @@ def _arguments(opened: Opened, config: Mapping[str, Any], tensors: Tensors) -> d
             "patch": patch,
             "labels": rows,
         }
-    attention = _attention(opened, config)
+    attention = _attention_by_level(opened, config)
     last = len(config["widths"]) - 1
     levels = [*(f"down_levels.{i}.0" for i in range(last)), "mid_level.0"]
     return {
@@ -176,11 +180,11 @@ def _arguments(opened: Opened, config: Mapping[str, Any], tensors: Tensors) -> d
     }
 
 
-def _pair(size: Any) -> list[int]:
+def _as_pair(size: Any) -> list[int]:
     return list(size) if isinstance(size, list) else [size, size]
 
 
-def _attention(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Return the attention of each level."""
     usual = [USUAL_ATTENTION] * (len(config["widths"]) - 1) + [{"type": "global", "d_head": 64}]
     attention = config.get("self_attns") or usual
@@ -188,14 +192,14 @@ def _attention(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[st
         raise CheckpointError(
             f"{opened.path}: self_attns of type {unknown[0]!r} is none of {', '.join(ATTENTION)}; {WRAP}"
         )
-    if wrong := _misfit(config, attention):
+    if wrong := _why_misfit(config, attention):
         raise CheckpointError(f"{opened.path}: {wrong}; {AGAIN}")
     return attention
 
 
-def _misfit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
+def _why_misfit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
     """Return the reason why the places of a level cannot be attended to; "" if they can."""
-    sides, patch = _pair(config["input_size"]), _pair(config["patch_size"])
+    sides, patch = _as_pair(config["input_size"]), _as_pair(config["patch_size"])
     if len(attention) != len(config["widths"]) or len(attention) != len(config["depths"]):
         return "widths, depths and self_attns of its configuration are not as many"
     for i, of in enumerate(attention):

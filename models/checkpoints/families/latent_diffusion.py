@@ -17,17 +17,25 @@ from torch import Tensor
 
 from ...adapters import Network
 from ...nets.adm_unet import Heads
-from ..conditions import tables_of
-from ..diffusers.calls import CONVENTIONS, PROMPT, Prompted, scalars_of
+from ..conditions import read_tables
+from ..diffusers.calls import CONVENTIONS, PROMPT, PromptedNetwork, scalars_of
 from ..diffusers.folder import UNET_TEXT
-from ..diffusers.library import imported_library
+from ..diffusers.library import import_diffusers
 from ..opening import CheckpointError, Opened, state_dict
-from ..processes import betas_of, ends_of
+from ..processes import betas_of, range_of_betas
 from ..specification import FAMILY, FILE, Specification, size_answers
-from ..weights import WRAP, Sets, built, choice_among, entries_of, entry_named, filled
+from ..weights import (
+    WRAP,
+    Sets,
+    build_network,
+    choice_in_words,
+    entries_of,
+    entry_by_name,
+    fill_network,
+)
 from .openai import KEYS as OF_UNET
 from .openai import WITHIN_LATENT as WITHIN
-from .openai import Answers, Tensors, layout, network_of
+from .openai import Answers, Tensors, make_unet, read_unet_arguments
 from .uvit import SD
 
 KEYS = tuple(WITHIN + key for key in OF_UNET)
@@ -55,20 +63,20 @@ def recognise(opened: Opened) -> Specification | None:
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
-    unet, stored = _unet(tensors), _stored_tensors(opened)
-    arguments = layout(unet, opened.path)
+    unet, stored = _unet_weights(tensors), _stored_tensors(opened)
+    arguments = read_unet_arguments(unet, opened.path)
     channels, out = arguments["in_channels"], arguments["out_channels"]
     if out != channels:
         raise CheckpointError(
             f"{opened.path}: its U-Net takes {channels} channels and gives {out}, so it is given more than "
             f"the noisy latents, such as another image; {WRAP}"
         )
-    context = _context(unet, arguments)
+    context = _context_width(unet, arguments)
     usual, side = PUBLISHED.get(context, ("", 0))
     heads = {k: v for k, v in {**HEADS, **(WIDE if context else {})}.items() if usual in ("", k)}
     sides = (side,) if side else LATENT_SIDES
-    networks = _networks(opened, unet, arguments, context, heads)
-    process, betas, source = _process(opened, stored, context)
+    networks = _network_answers(opened, unet, arguments, context, heads)
+    process, betas, source = _process_and_betas(opened, stored, context)
     return Specification(
         family="latent_diffusion",
         network=next(iter(networks.values()))["network"],
@@ -77,7 +85,7 @@ def recognise(opened: Opened) -> Specification | None:
         process={"name": "discrete", **process},
         prediction="eps",
         snap="nearest",
-        **ends_of(betas),
+        **range_of_betas(betas),
         limits=None,
         evidence=_evidence(context, source, sets),
         sources={
@@ -85,31 +93,31 @@ def recognise(opened: Opened) -> Specification | None:
             **dict.fromkeys(("process", "sigma_min", "sigma_max"), source),
         },
         open={
-            "training": _predictions(context, stored),
+            "training": _prediction_answers(context, stored),
             "attention": networks,
             "size": size_answers(channels, sides, len(arguments["widths"])),
         },
-        **_conditions(unet, stored, context),
+        **_condition_fields(unet, stored, context),
     ).settled()
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the U-Net."""
-    tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    tensors = entry_by_name(entries_of(opened, KEYS), spec.weights["entry"], opened)
     arguments = spec.network["arguments"]
     if spec.network["class"] != UNET_TEXT:
-        return network_of(spec, opened, {spec.weights["entry"]: _unet(tensors)})
-    library = imported_library()
-    raw = built(library.UNet2DConditionModel, arguments, opened.path)
+        return make_unet(spec, opened, {spec.weights["entry"]: _unet_weights(tensors)})
+    library = import_diffusers()
+    raw = build_network(library.UNet2DConditionModel, arguments, opened.path)
     convert = library.loaders.single_file_utils.convert_ldm_unet_checkpoint
-    named = {WITHIN + name: tensor for name, tensor in _unet(tensors).items()}
-    full = filled(raw, convert(named, arguments), opened.path)
-    tables = tables_of(spec.embeddings, opened.path)
+    named = {WITHIN + name: tensor for name, tensor in _unet_weights(tensors).items()}
+    full = fill_network(raw, convert(named, arguments), opened.path)
+    tables = read_tables(spec.embeddings, opened.path)
     tables = tables or {PROMPT: _stored_tensors(opened)[CLASSES].float()[:, None]}
-    return Prompted(full, CONVENTIONS[UNET_TEXT], tables, scalars_of(spec, PIXELS)).eval()
+    return PromptedNetwork(full, CONVENTIONS[UNET_TEXT], tables, scalars_of(spec, PIXELS)).eval()
 
 
-def _unet(tensors: Tensors) -> dict[str, Tensor]:
+def _unet_weights(tensors: Tensors) -> dict[str, Tensor]:
     return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
 
 
@@ -119,21 +127,21 @@ def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
     return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
 
 
-def _context(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
+def _context_width(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
     """Return the width of the embeddings that it attends to; 0 for none."""
     blocks = len(unet_arguments["widths"]) * (unet_arguments["blocks"] + 1)
     keys = [unet[TEXT.format(i)] for i in range(blocks) if TEXT.format(i) in unet]
     return keys[0].shape[1] if keys else 0
 
 
-def _predictions(context: int, stored: Tensors) -> Answers:
+def _prediction_answers(context: int, stored: Tensors) -> Answers:
     if "v_pred" in stored:
         return {"v": {"prediction": "v"}}
     noise: Answers = {"eps": {"prediction": "eps"}}
     return noise | ({"v": {"prediction": "v"}} if context == V_OR_NOISE else {})
 
 
-def _conditions(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
+def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
     """Return the fields of the network's conditions."""
     if not context:
         return {}
@@ -147,7 +155,7 @@ def _conditions(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
     }
 
 
-def _process(
+def _process_and_betas(
     opened: Opened, stored: Tensors, context: int
 ) -> tuple[dict[str, Any], list[float], str]:
     """Return the process, its rates of noise and their source: the file's, or else Stable Diffusion's."""
@@ -167,7 +175,7 @@ def _process(
     return dict(SD), betas_of(**SD), FAMILY
 
 
-def _networks(
+def _network_answers(
     opened: Opened,
     unet: Tensors,
     unet_arguments: Mapping[str, Any],
@@ -198,7 +206,7 @@ def _library_arguments(
             f"{opened.path} enlarges or refines images, and is given more of them; {WRAP}"
         )
     depths = [
-        _transformers(unet, f"input_blocks.{1 + level * (unet_arguments['blocks'] + 1)}.1.")
+        _transformer_count(unet, f"input_blocks.{1 + level * (unet_arguments['blocks'] + 1)}.1.")
         for level in range(len(unet_arguments["widths"]))
     ]
     projected = next(t for name, t in unet.items() if name.endswith(".1.proj_in.weight"))
@@ -219,14 +227,14 @@ def _library_arguments(
         "attention_head_dim": heads,
         "transformer_layers_per_block": [
             *(depth or 1 for depth in depths[:-1]),
-            _transformers(unet, "middle_block.1."),
+            _transformer_count(unet, "middle_block.1."),
         ],
         "use_linear_projection": projected.ndim == 2,
         **(pooled if POOLED in unet else {}),
     }
 
 
-def _transformers(unet: Tensors, at: str) -> int:
+def _transformer_count(unet: Tensors, at: str) -> int:
     inside = f"{at}transformer_blocks."
     return len({n.removeprefix(inside).split(".")[0] for n in unet if n.startswith(inside)})
 
@@ -245,5 +253,5 @@ def _evidence(context: int, source: str, sets: Sets) -> tuple[str, ...]:
         if source == FILE
         else "its rates of noise are not in the file, and taken to be Stable Diffusion's",
         "samples are latents, and the decoder in the file is not read: decoder.folder=FOLDER names one",
-        *choice_among(sets),
+        *choice_in_words(sets),
     )

@@ -17,8 +17,8 @@ from ...adapters import Network
 from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened, open_checkpoint
 from ..specification import FILE, Specification, heads_answers
-from ..weights import Tensors, choice_among, entries_of, loaded
-from .dit import ENDS, HEADS, LATER, TRAININGS, layout, possible_heads
+from ..weights import Tensors, choice_in_words, entries_of, load_network
+from .dit import ENDS, HEADS, LATER, TRAININGS, possible_heads, read_transformer_arguments
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
 KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
@@ -33,10 +33,10 @@ def recognise(opened: Opened) -> Specification | None:
     if not any(key in tensors for tensors in sets.values() for key in LATER):
         return None
     entry, tensors = next(iter(sets.items()))
-    arguments = later_layout(tensors, tensors["x_embedder.proj.weight"], opened)
-    heads = heads_answers("RotaryDiT", arguments, _heads(tensors, arguments["width"]))
+    arguments = read_rotary_dit_arguments(tensors, tensors["x_embedder.proj.weight"], opened)
+    heads = heads_answers("RotaryDiT", arguments, _possible_heads(tensors, arguments["width"]))
     channels = arguments["in_channels"]
-    decoder = _decoder(opened, channels)
+    decoder = _decoder_fields(opened, channels)
     return Specification(
         family="lightning_dit",
         network=next(iter(heads.values()))["network"],
@@ -55,7 +55,7 @@ def recognise(opened: Opened) -> Specification | None:
             "samples are latents"
             + (f", whose statistics are in {STATISTICS}" if decoder else "")
             + "; nothing decodes them",
-            *choice_among(sets),
+            *choice_in_words(sets),
         ),
         sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
         open={"heads": heads},
@@ -64,12 +64,12 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the transformer."""
-    return loaded(RotaryDiT, spec, opened, entries_of(opened, KEYS))
+    return load_network(RotaryDiT, spec, opened, entries_of(opened, KEYS))
 
 
-def later_layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
-    """Return the arguments of :class:`.RotaryDiT` without its heads; see :func:`.dit.layout`."""
-    arguments = layout(tensors, stem, opened)
+def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
+    """Return the arguments of :class:`.RotaryDiT` without its heads; see :func:`.dit.read_transformer_arguments`."""
+    arguments = read_transformer_arguments(tensors, stem, opened)
     shifts = len(tensors["blocks.0.adaLN_modulation.1.bias"]) == 6 * arguments["width"]
     return {
         **arguments,
@@ -80,7 +80,7 @@ def later_layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, An
     }
 
 
-def _heads(tensors: Tensors, width: int) -> tuple[int, ...]:
+def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
     """Return the number of heads from the file's channels of a head, or else the possible ones."""
     for name in ("feat_rope.freqs_cos", "blocks.0.attn.q_norm.weight"):
         if name in tensors:
@@ -88,7 +88,7 @@ def _heads(tensors: Tensors, width: int) -> tuple[int, ...]:
     return possible_heads(width, {**HEADS, **MORE_HEADS})
 
 
-def _decoder(opened: Opened, channels: int) -> dict[str, Any]:
+def _decoder_fields(opened: Opened, channels: int) -> dict[str, Any]:
     """Return means and standard deviations of the latents by channel, if the file's folder has them."""
     path = opened.path.parent / STATISTICS
     if not path.is_file() or path == opened.path:

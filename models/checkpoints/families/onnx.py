@@ -15,7 +15,14 @@ from torch import Tensor
 
 from ...adapters import Network
 from ..opening import CheckpointError, Opened
-from ..programs import Port, Signature, call_program, classes_of, signature_of, specification
+from ..programs import (
+    Port,
+    Signature,
+    call_program,
+    classes_of,
+    program_specification,
+    signature_of,
+)
 from ..specification import Specification
 
 DTYPES = {
@@ -33,15 +40,17 @@ def recognise(opened: Opened) -> Specification | None:
     """Recognise an ONNX file whose inputs are a noisy image, a time and perhaps labels."""
     if opened.container != "onnx":
         return None
-    session = _session(opened.path)
+    session = _open_session(opened.path)
     metadata = session.get_modelmeta().custom_metadata_map
-    return specification("onnx", opened, _signature(session, opened.path), metadata)
+    return program_specification(
+        "onnx", opened, _signature_of_session(session, opened.path), metadata
+    )
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the network of the program."""
-    session = _session(opened.path)
-    signature = _signature(session, opened.path)
+    session = _open_session(opened.path)
+    signature = _signature_of_session(session, opened.path)
     return OnnxNetwork(session, signature, classes_of(spec, signature))
 
 
@@ -80,7 +89,7 @@ class OnnxNetwork:
         return self
 
 
-def _session(path: Path) -> Any:
+def _open_session(path: Path) -> Any:
     try:
         import onnxruntime
     except ImportError:
@@ -102,14 +111,17 @@ def _session(path: Path) -> Any:
         ) from None
 
 
-def _signature(session: Any, path: Path) -> Signature:
+def _signature_of_session(session: Any, path: Path) -> Signature:
     return signature_of(
         path,
-        *([_port(p, path) for p in ports()] for ports in (session.get_inputs, session.get_outputs)),
+        *(
+            [_port_of(p, path) for p in ports()]
+            for ports in (session.get_inputs, session.get_outputs)
+        ),
     )
 
 
-def _port(port: Any, path: Path) -> Port:
+def _port_of(port: Any, path: Path) -> Port:
     if port.type not in DTYPES:
         raise CheckpointError(
             f"{path}: {port.name} is a {port.type}; it must be one of {', '.join(DTYPES)}"

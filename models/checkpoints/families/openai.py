@@ -15,9 +15,18 @@ from typing import Any
 from ...adapters import Network
 from ...nets.adm_unet import ADMUNet, Heads
 from ..opening import CheckpointError, Opened
-from ..processes import betas_of, ends_of
+from ..processes import betas_of, range_of_betas
 from ..specification import FILE, Answers, Specification, size_answers
-from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
+from ..weights import (
+    WRAP,
+    Sets,
+    Tensors,
+    build_network,
+    choice_in_words,
+    entries_of,
+    entry_by_name,
+    fill_network,
+)
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
 WITHIN_LATENT = "model.diffusion_model."
@@ -50,7 +59,7 @@ STUDENT = {**TEACHER, "prediction": "consistency", "kind": "map"}
 """Student of consistency models: the teacher's network, with other c_skip and c_out."""
 
 
-def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
+def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
     """Return the arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet` without its heads.
 
     The check is partial; loading the weights into the network is the complete one.
@@ -59,7 +68,7 @@ def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
         CheckpointError: blocks are missing.
     """
     try:
-        return _layout(tensors)
+        return _read_unet_arguments(tensors)
     except (KeyError, IndexError):
         raise CheckpointError(
             f"{path}: its U-Net lacks blocks, or is not in the order of OpenAI's; if the file is "
@@ -67,14 +76,14 @@ def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _layout(tensors: Tensors) -> dict[str, Any]:
+def _read_unet_arguments(tensors: Tensors) -> dict[str, Any]:
     embedding = tensors["time_embed.0.weight"].shape[1]
     numbers = {int(name.split(".")[1]) for name in tensors if name.startswith("input_blocks.")}
     plain = sorted(
         set(range(max(numbers))) - numbers
     )  # where the resolution changes without weights
     up = {int(name.split(".")[1]) for name in tensors if name.startswith("output_blocks.")}
-    rising = [_rises(tensors, i) for i in range(1 + max(up))]
+    rising = [_doubles_resolution(tensors, i) for i in range(1 + max(up))]
     stages = rising.index(True) + 1 if True in rising else len(rising)
     if plain:
         stages = plain[0]
@@ -101,7 +110,7 @@ def _layout(tensors: Tensors) -> dict[str, Any]:
     }
 
 
-def _rises(tensors: Tensors, block: int) -> bool:
+def _doubles_resolution(tensors: Tensors, block: int) -> bool:
     """Return True if a block doubles the resolution: in a convolution or a second residual block."""
     names = [f"output_blocks.{block}.{i}" for i in (1, 2)]
     return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)
@@ -122,7 +131,7 @@ def recognise(opened: Opened) -> Specification | None:
             f"{opened.path} is a classifier that guides a diffusion model, and no diffusion model; "
             "give the file of that"
         )
-    arguments = layout(tensors, opened.path)
+    arguments = read_unet_arguments(tensors, opened.path)
     channels, doubled = arguments["in_channels"], arguments["out_channels"]
     if channels == 6:
         raise CheckpointError(
@@ -135,8 +144,8 @@ def recognise(opened: Opened) -> Specification | None:
             f"twice as many; {WRAP}"
         )
     student = opened.path.name.startswith(STUDENTS)
-    attention = attention_of(arguments)
-    schedules = _schedules(learned_variance=doubled == 2 * channels)
+    attention = head_answers_of(arguments)
+    schedules = _schedule_answers(learned_variance=doubled == 2 * channels)
     return Specification(
         family="openai",
         network=next(iter(attention.values()))["network"],
@@ -148,35 +157,35 @@ def recognise(opened: Opened) -> Specification | None:
         classes=arguments["classes"],
         labels="random" if arguments["classes"] else "none",
         kind="map" if student else "denoiser",
-        evidence=(*_evidence(arguments, student=student), *choice_among(sets)),
+        evidence=(*_evidence(arguments, student=student), *choice_in_words(sets)),
         sources=dict.fromkeys(("network", "weights", "half", "classes"), FILE),
         open={
             "schedule": {"consistency": STUDENT} if student else schedules,
             "attention": attention,
-            "size": sizes_of(arguments),
+            "size": size_answers_of(arguments),
         },
     ).settled()
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the U-Net."""
-    return network_of(spec, opened, entries_of(opened, KEYS))
+    return make_unet(spec, opened, entries_of(opened, KEYS))
 
 
-def network_of(spec: Specification, opened: Opened, sets: Sets) -> Network:
+def make_unet(spec: Specification, opened: Opened, sets: Sets) -> Network:
     """Make the U-Net with the weights of an entry; attention's may be convolutions in two dimensions.
 
     Raises:
         CheckpointError: they do not fit it.
     """
-    raw = built(ADMUNet, spec.network["arguments"], opened.path)
+    raw = build_network(ADMUNet, spec.network["arguments"], opened.path)
     tensors = {
         name: t.reshape(*t.shape[:2], 1)
         if name.endswith((".qkv.weight", ".proj_out.weight"))
         else t
-        for name, t in entry_named(sets, spec.weights["entry"], opened).items()
+        for name, t in entry_by_name(sets, spec.weights["entry"], opened).items()
     }
-    return filled(raw, tensors, opened.path)
+    return fill_network(raw, tensors, opened.path)
 
 
 def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
@@ -191,14 +200,14 @@ def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str,
     )
 
 
-def sizes_of(unet_arguments: Mapping[str, Any]) -> Answers:
+def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible sides of the images: the libraries' for these channels, or all."""
     multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
     sides = (SIDES[multipliers],) if multipliers in SIDES else OTHER_SIDES
     return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["widths"]))
 
 
-def _schedules(*, learned_variance: bool) -> Answers:
+def _schedule_answers(*, learned_variance: bool) -> Answers:
     """Return the schedules of the libraries. Linear rates are divided by the number of steps over 1000.
 
     With 4000 steps the time input is the number of the step by default (:data:`RESCALED`). EDM's teachers
@@ -211,14 +220,14 @@ def _schedules(*, learned_variance: bool) -> Answers:
             answers[name if steps == 1000 else f"{name}-{steps}"] = {
                 "process": {"name": "discrete", "schedule": name, "steps": steps, **ends},
                 "snap": "nearest",
-                **ends_of(betas_of(name, steps, **ends)),
+                **range_of_betas(betas_of(name, steps, **ends)),
             }
     if not learned_variance:
         answers["edm"] = TEACHER
     return answers
 
 
-def attention_of(unet_arguments: Mapping[str, Any]) -> Answers:
+def head_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible divisions of the channels of attention; equivalent ones count once."""
     widths = {unet_arguments["widths"][level] for level in (*unet_arguments["attention"], -1)}
     answers: Answers = {}

@@ -20,7 +20,16 @@ from ...nets.edm_unets import SongUNet
 from ...process import SubVP, VPLinear
 from ..opening import CheckpointError, Opened
 from ..specification import FILE, Answers, Specification, size_answers
-from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
+from ..weights import (
+    WRAP,
+    Sets,
+    Tensors,
+    build_network,
+    choice_in_words,
+    entries_of,
+    entry_by_name,
+    fill_network,
+)
 
 LIST = "all_modules."
 PARTS = {"GroupNorm_0": "norm0", "Conv_0": "conv0", "Dense_0": "affine", "GroupNorm_1": "norm1"}
@@ -41,7 +50,7 @@ CIFAR = (0.01, 50.0)
 STEPS = 1000
 
 
-def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
+def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
     """Return the arguments of ``SongUNet`` but its image side, places of attention and filter.
 
     ``attention`` are the levels with attention, from 0.
@@ -49,22 +58,22 @@ def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is another network of score_sde.
     """
-    modules = _modules(tensors)
-    kinds = [_kind(module) for module in modules]
+    modules = _modules_with_weights(tensors)
+    kinds = [_kind_of_module(module) for module in modules]
     if "old" in kinds:
         raise CheckpointError(
             f"{path} is score_sde's older network, whose blocks are DDPM's; NCSN++ and DDPM++ with "
             f"blocks of BigGAN are read; {WRAP}"
         )
     try:
-        return _layout(modules, kinds)
+        return _read_unet_arguments(modules, kinds)
     except (ValueError, IndexError, KeyError, StopIteration):
         raise CheckpointError(
             f"{path}: its modules are not in the order of NCSN++ or DDPM++; if the file is whole, {WRAP}"
         ) from None
 
 
-def _layout(modules: list[Module], kinds: list[str]) -> dict[str, Any]:
+def _read_unet_arguments(modules: list[Module], kinds: list[str]) -> dict[str, Any]:
     stem = kinds.index("conv")
     resampling = [i for i, kind in enumerate(kinds) if kind == "resample"]
     levels = 1 + len(resampling) // 2
@@ -107,7 +116,9 @@ def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
     return first[0] == first[1] == last[0] == last[1] < after[1]
 
 
-def renamed(tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+def rename_weights(
+    tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]
+) -> dict[str, Tensor]:
     """Return the weights by their names in our network.
 
     Args:
@@ -116,14 +127,14 @@ def renamed(tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]) ->
         arguments: of ours.
     """
     own = {name: t for name, t in network.items() if name.endswith("resample_filter")}
-    modules = iter(_modules(tensors))
-    for name, module in zip(_names(arguments), modules, strict=False):
-        own |= {f"{name}.{part}": t for part, t in _rename(module).items()}
+    modules = iter(_modules_with_weights(tensors))
+    for name, module in zip(_module_names(arguments), modules, strict=False):
+        own |= {f"{name}.{part}": t for part, t in _rename_module(module).items()}
     remaining = {f"{LIST}{part}": t for module in modules for part, t in module.items()}
     return own | remaining
 
 
-def _names(arguments: Mapping[str, Any]) -> Iterator[str]:
+def _module_names(arguments: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of our modules in the order of score_sde's; a block and its attention share one."""
     sides = [arguments["img_resolution"] >> i for i in range(len(arguments["channel_mult"]))]
     blocks, coarsest = arguments["num_blocks"], sides[-1]
@@ -154,7 +165,7 @@ def _names(arguments: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"{at}_aux_norm", f"{at}_aux_conv")
 
 
-def _modules(tensors: Tensors) -> list[Module]:
+def _modules_with_weights(tensors: Tensors) -> list[Module]:
     """List the modules that have weights, in order."""
     modules: dict[int, Module] = {}
     for name, tensor in tensors.items():
@@ -164,7 +175,7 @@ def _modules(tensors: Tensors) -> list[Module]:
     return [modules[number] for number in sorted(modules)]
 
 
-def _kind(module: Module) -> str:
+def _kind_of_module(module: Module) -> str:
     if "NIN_3.W" in module:
         return "attention"
     if "Conv_1.weight" in module:
@@ -182,11 +193,11 @@ def _kind(module: Module) -> str:
     return {4: "conv", 2: "linear", 1: "norm"}.get(module["weight"].ndim, "old")
 
 
-def _rename(module: Module) -> Module:
+def _rename_module(module: Module) -> Module:
     """Return the weights of one module by the names of ours."""
-    kind = _kind(module)
+    kind = _kind_of_module(module)
     if kind == "attention":
-        return _attention(module)
+        return _interleaved_attention(module)
     if kind == "fourier":
         return {"freqs": module["W"]}
     if kind in ("block", "resample"):
@@ -195,7 +206,7 @@ def _rename(module: Module) -> Module:
     return {name.rpartition(".")[2]: tensor for name, tensor in module.items()}
 
 
-def _attention(module: Module) -> Module:
+def _interleaved_attention(module: Module) -> Module:
     """Interleave queries, keys and values channel by channel; score_sde has a transposed matrix of each."""
     c = len(module["GroupNorm_0.weight"])
     projections = [f"NIN_{i}" for i in range(3)]
@@ -213,7 +224,7 @@ def _attention(module: Module) -> Module:
     }
 
 
-def _preserving(name: str, process: VPLinear) -> dict[str, Any]:
+def _vp_training(name: str, process: VPLinear) -> dict[str, Any]:
     return {
         "process": {"name": name},
         "prediction": "eps",
@@ -223,11 +234,11 @@ def _preserving(name: str, process: VPLinear) -> dict[str, Any]:
     }
 
 
-TRAININGS = {"VP": _preserving("vp_linear", VPLinear()), "subVP": _preserving("sub_vp", SubVP())}
+TRAININGS = {"VP": _vp_training("vp_linear", VPLinear()), "subVP": _vp_training("sub_vp", SubVP())}
 """Trainings that predict the noise, with the time input 999 t."""
 
 
-class Centred(nn.Module):
+class CentredNetwork(nn.Module):
     """Network of images in [-1, 1], called with images in [0, 1]."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -241,13 +252,13 @@ class Centred(nn.Module):
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a file of a training, or a state dict of the network."""
-    sets = _sets(opened)
+    sets = _weight_sets(opened)
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
-    arguments = layout(tensors, opened.path)
+    arguments = read_unet_arguments(tensors, opened.path)
     exploding = arguments["embedding_type"] == "fourier"
-    filters = _filters(arguments)
+    filters = _filter_answers(arguments)
     return Specification(
         family="score_sde",
         network=next(iter(filters.values()))["network"],
@@ -255,12 +266,14 @@ def recognise(opened: Opened) -> Specification | None:
         event=(arguments["in_channels"], 0, 0),
         process={"name": ""},
         prediction="eps",
-        evidence=(*_evidence(arguments), *choice_among(sets)),
+        evidence=(*_evidence(arguments), *choice_in_words(sets)),
         sources=dict.fromkeys(("network", "weights"), FILE),
         open={
-            "training": {"VE": _exploding(tensors)} if exploding else _positional(tensors),
+            "training": {"VE": _ve_training(tensors)}
+            if exploding
+            else _positional_answers(tensors),
             "filter": filters,
-            "size": _sizes(arguments),
+            "size": _size_answers(arguments),
         },
     ).settled()
 
@@ -271,13 +284,13 @@ def network(spec: Specification, opened: Opened) -> Network:
     side = spec.event[-1] or LARGE  # unknown, it names the layers alone
     arguments["attn_resolutions"] = [side >> level for level in arguments.pop("attention")]
     arguments["img_resolution"] = side
-    raw = built(SongUNet, arguments, opened.path)
-    tensors = entry_named(_sets(opened), spec.weights["entry"], opened)
-    full = filled(raw, renamed(tensors, raw.state_dict(), arguments), opened.path)
-    return Centred(full).eval() if spec.limits == (0.0, 1.0) else full
+    raw = build_network(SongUNet, arguments, opened.path)
+    tensors = entry_by_name(_weight_sets(opened), spec.weights["entry"], opened)
+    full = fill_network(raw, rename_weights(tensors, raw.state_dict(), arguments), opened.path)
+    return CentredNetwork(full).eval() if spec.limits == (0.0, 1.0) else full
 
 
-def _sets(opened: Opened) -> Sets:
+def _weight_sets(opened: Opened) -> Sets:
     """Return sets of weights by entry, the average first."""
     exploding = entries_of(opened, (f"{LIST}0.W",))
     return exploding or entries_of(opened, (f"{LIST}0.weight",))
@@ -296,16 +309,16 @@ def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _ends(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
+def _ve_range(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
     """Return the levels of the VE process, which the file may have."""
     if (levels := tensors.get("sigmas")) is None or levels.ndim != 1 or len(levels) < 2:
         return CIFAR
     return float(levels.min()), float(levels.max())
 
 
-def _exploding(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the VE training: the output over the level is the score, so it is minus the noise."""
-    low, high = _ends(tensors)
+def _ve_training(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the fields of the VE training: the output is minus the noise, as the score times the level."""
+    low, high = _ve_range(tensors)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
         "prediction": "eps",
@@ -317,22 +330,22 @@ def _exploding(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def _positional(tensors: Mapping[str, Tensor]) -> Answers:
+def _positional_answers(tensors: Mapping[str, Tensor]) -> Answers:
     """Return the possible trainings for the time input 999 t, or a level's number from the highest."""
-    low, high = _ends(tensors)
+    low, high = _ve_range(tensors)
     per_log_level = (STEPS - 1) / math.log(high / low)
     time = {"of": "log_level", "scale": -per_log_level, "offset": per_log_level * math.log(high)}
-    return {**TRAININGS, "VE-1000": {**_exploding(tensors), "time": time}}
+    return {**TRAININGS, "VE-1000": {**_ve_training(tensors), "time": time}}
 
 
-def _sizes(unet_arguments: Mapping[str, Any]) -> Answers:
+def _size_answers(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible sides of the images; with attention, the one with its level at 16."""
     attention = unet_arguments["attention"]
     sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
     return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["channel_mult"]))
 
 
-def _filters(unet_arguments: Mapping[str, Any]) -> Answers:
+def _filter_answers(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the filters of changes of resolution: the smooth one if convolutions reduce the image."""
     names = ["smooth"] if unet_arguments["encoder_type"] == "residual" else list(FILTERS)
     if len(unet_arguments["channel_mult"]) == 1:

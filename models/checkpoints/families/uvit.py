@@ -13,9 +13,9 @@ from typing import Any
 from ...adapters import Network
 from ...nets.uvit import UViT
 from ..opening import CheckpointError, Opened
-from ..processes import VP_ENDS, betas_of, ends_of
+from ..processes import VP_ENDS, betas_of, range_of_betas
 from ..specification import FILE, Specification, heads_answers
-from ..weights import WRAP, Tensors, choice_among, entries_of, loaded
+from ..weights import WRAP, Tensors, choice_in_words, entries_of, load_network
 from .dit import possible_heads
 
 KEYS = ("patch_embed.proj.weight", "pos_embed", "mid_block.attn.qkv.weight", "decoder_pred.weight")
@@ -37,7 +37,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "process": {"name": "discrete", **SD},
         "time": {"of": "t", "offset": 1.0},
         "snap": "nearest",
-        **ends_of(betas_of(**SD)),
+        **range_of_betas(betas_of(**SD)),
         "limits": None,
     },
 }
@@ -50,7 +50,7 @@ def recognise(opened: Opened) -> Specification | None:
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
-    arguments = _layout(opened, tensors)
+    arguments = _read_transformer_arguments(opened, tensors)
     channels, rows = arguments["channels"], arguments["labels"]
     heads = heads_answers("UViT", arguments, possible_heads(arguments["width"], HEADS))
     is_latent = channels == LATENT
@@ -67,7 +67,7 @@ def recognise(opened: Opened) -> Specification | None:
         evidence=(
             "the names of its weights are U-ViT's",
             *(["samples are latents of 4 channels, which nothing decodes"] * is_latent),
-            *choice_among(sets),
+            *choice_in_words(sets),
         ),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
         open={
@@ -79,10 +79,10 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the transformer."""
-    return loaded(UViT, spec, opened, entries_of(opened, KEYS))
+    return load_network(UViT, spec, opened, entries_of(opened, KEYS))
 
 
-def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
+def _read_transformer_arguments(opened: Opened, tensors: Tensors) -> dict[str, Any]:
     """Return the arguments of the transformer without its heads."""
     width, channels, patch, _ = tensors["patch_embed.proj.weight"].shape
     labels = tensors.get("label_emb.weight")

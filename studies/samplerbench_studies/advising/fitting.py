@@ -132,7 +132,7 @@ def main() -> None:
             auto = Pilot(model, default_cache(), "cpu").fitted(make("auto"), grid)
             sampler, levels = resolve_levels(auto, grid)
             for problem in (train, test):
-                problem.settle((sampler, levels))
+                problem.converge_endpoints((sampler, levels))
         own = 0.0
         for row in rows_of(train, test, sampler, levels):
             own = own or row.tested

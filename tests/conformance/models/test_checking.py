@@ -10,8 +10,8 @@ import torch
 from defects import Exact, Mixture
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
-from samplerbench.benchmarks.conformance.models.fit import fit
-from samplerbench.benchmarks.conformance.models.readings import alternatives
+from samplerbench.benchmarks.conformance.models.fit import measure_fit
+from samplerbench.benchmarks.conformance.models.readings import alternative_specifications
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
 
@@ -89,7 +89,7 @@ def test_the_right_map_passes(name: str) -> None:
 def test_each_usual_mistake_fails(name: str) -> None:
     """The network is what it is; its user says something else of it."""
     truth, network, images = RIGHT[name], exact(RIGHT[name]), data(96)
-    wrong = list(alternatives(truth))
+    wrong = list(alternative_specifications(truth))
     assert len(wrong) >= 1
     for settings, stated in wrong:
         found = check_checkpoint(stated, network, images)
@@ -141,7 +141,7 @@ def test_the_defect_is_zero_for_an_exact_denoiser_and_not_for_one_that_is_told_a
     spec = RIGHT["EDM"]
     model = Checkpoint(spec, exact(spec), "exact", "0")
     levels = np.array([1.0, 0.3])
-    right = fit(model, data(2000), None, levels)
+    right = measure_fit(model, data(2000), None, levels)
     assert (abs(right.defect) < 4 * right.defect_se).all()
     told = Checkpoint(
         replace(spec, time={"of": "log_level", "scale": 0.25, "offset": 0.1}),
@@ -149,6 +149,6 @@ def test_the_defect_is_zero_for_an_exact_denoiser_and_not_for_one_that_is_told_a
         "off",
         "0",
     )
-    off = fit(told, data(2000), None, levels)
+    off = measure_fit(told, data(2000), None, levels)
     assert (abs(off.defect) > 10 * off.defect_se).any()
     assert off.excess(right)[0] > 5 * off.excess(right)[1] > 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
-from samplerbench.benchmarks.conformance.models.maps import check_along, moves
+from samplerbench.benchmarks.conformance.models.maps import check_one_path, measure_movement
 from samplerbench.models.adapters import Boundary
 from samplerbench.models.checkpoints.mapping import Checkpoint, process_of
 from samplerbench.models.checkpoints.specification import Specification
@@ -143,9 +143,9 @@ def test_the_outputs_of_a_wrong_map_move_where_noise_is_put_back(name):
 
 def test_the_rate_of_an_exact_map_is_rounding_and_chance():
     clean = images(64)
-    right = moves(Checkpoint(SPEC, network(jump), "map", "0"), clean, None, 0.57)
+    right = measure_movement(Checkpoint(SPEC, network(jump), "map", "0"), clean, None, 0.57)
     assert (right.size < 0.005, right.worst) == (True, 0.0)
-    wrong = moves(Checkpoint(SPEC, network(mean), "map", "0"), clean, None, 0.57)
+    wrong = measure_movement(Checkpoint(SPEC, network(mean), "map", "0"), clean, None, 0.57)
     assert wrong.size > 0.1
 
 
@@ -159,7 +159,9 @@ KNOWS = Checkpoint(
 
 
 def test_states_of_a_path_have_one_end_by_an_exact_map():
-    found = check_along(Checkpoint(SPEC, network(jump), "map", "0"), KNOWS, images(32), None, 0.57)
+    found = check_one_path(
+        Checkpoint(SPEC, network(jump), "map", "0"), KNOWS, images(32), None, 0.57
+    )
     assert found.passed
     assert "up to 0.0" in found.said or "e-" in found.said
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from samplerbench.models.checkpoints.families.score_sde import _names
+from samplerbench.models.checkpoints.families.score_sde import _module_names
 from samplerbench.models.nets.edm_unets import SongUNet
 
 SIDE = 4
@@ -30,7 +30,7 @@ def as_saved(network: SongUNet, arguments: dict) -> dict[str, torch.Tensor]:
     state, saved, last = network.state_dict(), {}, ""
     back = {"norm0": "GroupNorm_0", "conv0": "Conv_0", "affine": "Dense_0"}
     back |= {"norm1": "GroupNorm_1", "conv1": "Conv_1", "skip": "Conv_2"}
-    for number, name in enumerate(_names(arguments)):
+    for number, name in enumerate(_module_names(arguments)):
         at = f"module.all_modules.{2 * number}"  # numbers between are of modules without weights
         if name == "map_noise":
             saved[f"{at}.W"] = state["map_noise.freqs"]

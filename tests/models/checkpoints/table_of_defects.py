@@ -33,7 +33,7 @@ from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.benchmarks.conformance.models.judging import ALIKE
 from samplerbench.models.checkpoints.families import family
 from samplerbench.models.checkpoints.opening import open_checkpoint
-from samplerbench.models.loaders.checkpoint import probe
+from samplerbench.models.loaders.checkpoint import specify_checkpoint
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.dit import RotaryDiT
 from samplerbench.models.nets.edm_unets import SongUNet
@@ -210,7 +210,7 @@ def size(excess: float | None) -> str:
 def rows(of: Trained) -> tuple[list[str], bool]:
     """Lines of the table, and whether the right map passed and all others are worse."""
     opened = open_checkpoint(of.path)
-    spec = probe(opened).overridden(of.given)
+    spec = specify_checkpoint(opened).overridden(of.given)
     network = family(spec.family).network
     found = check_checkpoint(
         spec,

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks.cli import app
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe, write_converted
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint, write_converted
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
 
@@ -219,4 +219,4 @@ def test_a_wrong_folder_is_one_sentence(original, tmp_path, name):
 def test_a_folder_with_another_card_is_not_taken_for_one(tmp_path):
     (tmp_path / "card.json").write_text('{"name": "mine"}')
     with pytest.raises(CheckpointError, match="of no known family"):
-        probe(open_checkpoint(tmp_path))
+        specify_checkpoint(open_checkpoint(tmp_path))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.linear_attention_unet import LinearAttentionUNet
 
 SIDE = 4
@@ -56,10 +56,10 @@ def test_denoising_diffusion__the_objective_is_in_the_weights_of_the_loss(
 ):
     held = training_file(network.state_dict(), objective)
     torch.save(held["model"], tmp_path / "diffusion.pt")
-    assert probe(open_checkpoint(tmp_path / "diffusion.pt")).prediction == prediction
+    assert specify_checkpoint(open_checkpoint(tmp_path / "diffusion.pt")).prediction == prediction
     del held["model"]["loss_weight"]
     torch.save(held["model"], tmp_path / "diffusion.pt")
-    spec = probe(open_checkpoint(tmp_path / "diffusion.pt"))
+    spec = specify_checkpoint(open_checkpoint(tmp_path / "diffusion.pt"))
     assert list(spec.open["objective"]) == ["pred_noise", "pred_x0", "pred_v"]
 
 
@@ -69,4 +69,4 @@ def test_denoising_diffusion__another_network_is_refused_by_name(tmp_path, netwo
     }
     torch.save(held, tmp_path / "classes.pt")
     with pytest.raises(CheckpointError, match=r"model\.classes_emb\.weight"):
-        probe(open_checkpoint(tmp_path / "classes.pt"))
+        specify_checkpoint(open_checkpoint(tmp_path / "classes.pt"))

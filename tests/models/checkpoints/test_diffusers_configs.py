@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from looping import each
 
-from samplerbench.benchmarks.planning.own_scheduler import cost_of_its_scheduler
+from samplerbench.benchmarks.planning.own_scheduler import pipeline_evaluations_by_steps
 from samplerbench.models.checkpoints.diffusers.preset import own_sampling
 from samplerbench.models.checkpoints.diffusers.steps import native_levels, steps_of
-from samplerbench.models.checkpoints.mapping import meaning, process_of
+from samplerbench.models.checkpoints.mapping import fields_behind_numbers, process_of
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.specification import Specification
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.samplers import make
 
 UNET = {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1}
@@ -56,7 +56,7 @@ def pipeline(folder: Path, scheduler=DDIM, network=UNET, decoder=None, name="DDP
 
 
 def spec_of(folder: Path) -> Specification:
-    return probe(open_checkpoint(folder))
+    return specify_checkpoint(open_checkpoint(folder))
 
 
 def levels(betas) -> list[float]:
@@ -453,14 +453,14 @@ def test_a_budget_counts_what_the_scheduler_evaluates(tmp_path, scheduler, evalu
     }
     spec = spec_of(pipeline(tmp_path, said))
     model = SimpleNamespace(passes=2, own_sampling=lambda n: own_sampling(spec, n))
-    assert cost_of_its_scheduler(make("pipeline"), model)(5) == 2 * evaluations
+    assert pipeline_evaluations_by_steps(make("pipeline"), model)(5) == 2 * evaluations
 
 
 def test_how_it_is_sampled_is_no_part_of_the_model(tmp_path):
     one = spec_of(pipeline(tmp_path / "a", DDIM | {"timestep_spacing": "trailing"}))
     other = spec_of(pipeline(tmp_path / "b", DDIM | {"timestep_spacing": "leading"}))
     assert one.preset["spacing"] != other.preset["spacing"]
-    assert meaning(one) == meaning(other)
+    assert fields_behind_numbers(one) == fields_behind_numbers(other)
     with pytest.raises(ValueError, match="no setting"):
         one.overridden({"preset": "1"})
 

@@ -13,7 +13,7 @@ from looping import each
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import dit
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.dit import DiT
 
 SHAPE = {
@@ -85,7 +85,7 @@ def files(tmp_path_factory):
 
 def checked(path, given, images=96):
     opened = open_checkpoint(path)
-    spec = probe(opened).overridden(given)
+    spec = specify_checkpoint(opened).overridden(given)
     clean, labels = training.data(images, 5) if images else (None, None)
     return check_checkpoint(
         spec, dit.network(spec, opened), clean, labels, built=lambda of: dit.network(of, opened)
@@ -156,7 +156,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     def verdict(name, changes):
         given = dict(part.split("=") for part in f"training={changes}".split("&"))
-        spec = probe(open_checkpoint(files[name])).overridden({"heads": "4", **given})
+        spec = specify_checkpoint(open_checkpoint(files[name])).overridden({"heads": "4", **given})
         return check_checkpoint(spec, networks[name], *training.data(96, 5))
 
     for name in networks:
@@ -193,7 +193,7 @@ def saved(tmp_path, value, name="model.pt"):
 def test_dit__the_arguments_of_the_training_decide(tmp_path, settings, projectors, training_of):
     weights = made().state_dict() | ({"projectors.0.0.weight": torch.ones(1)} if projectors else {})
     held = {"ema": weights, "args": argparse.Namespace(**settings)}
-    spec = probe(open_checkpoint(saved(tmp_path, held)))
+    spec = specify_checkpoint(open_checkpoint(saved(tmp_path, held)))
     assert ("training" in spec.open) == (training_of is None)
     if training_of:
         assert spec.source("prediction") == "file"
@@ -297,7 +297,7 @@ def test_sizes_and_heads_of_a_published_network_come_from_shapes(tmp_path):
         "labels": 1001,
     }
     held = {f"module.{k}": w for k, w in made(**sizes, heads=6, normed=True).state_dict().items()}
-    spec = probe(open_checkpoint(saved(tmp_path, held)))
+    spec = specify_checkpoint(open_checkpoint(saved(tmp_path, held)))
     assert (spec.event, spec.classes, spec.half, spec.limits) == ((4, 16, 16), 1000, "first", None)
     assert spec.network["arguments"]["heads"] == 6
     assert set(spec.open) == {"training"}
@@ -310,8 +310,8 @@ def test_a_wrong_file_is_one_sentence(tmp_path):
     weights = made().state_dict()
     path = saved(tmp_path, weights | {"pos_embed": torch.zeros(1, 5, 64)}, "tokens.pt")
     with pytest.raises(CheckpointError, match=r"has 5 tokens .* which is not DiT's"):
-        probe(open_checkpoint(path))
+        specify_checkpoint(open_checkpoint(path))
     del weights["blocks.0.attn.qkv.bias"]
     opened = open_checkpoint(saved(tmp_path, weights))
     with pytest.raises(CheckpointError, match=r"missing, such as blocks\.0\.attn\.qkv\.bias"):
-        dit.network(probe(opened), opened)
+        dit.network(specify_checkpoint(opened), opened)

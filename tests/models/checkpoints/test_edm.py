@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import build, load, probe
+from samplerbench.models.loaders.checkpoint import build_model, load, specify_checkpoint
 from samplerbench.models.nets.edm_unets import DhariwalUNet, SongUNet
 
 SHAPE = {
@@ -162,7 +162,7 @@ RANGES = {
 
 
 def test_the_file_tells_everything(trained):
-    spec = probe(open_checkpoint(trained.path))
+    spec = specify_checkpoint(open_checkpoint(trained.path))
     case = trained.case
     assert (spec.family, spec.open, spec.event) == ("edm", {}, (1, SIDE, SIDE))
     assert (spec.sigma_min, spec.sigma_max) == pytest.approx(RANGES[case.name], rel=2e-2)
@@ -323,7 +323,7 @@ def test_wrong_files_are_refused_with_the_remedy(tmp_path, plain):
 
 def test_a_specification_can_be_overridden_and_built(tmp_path, plain):
     opened = open_checkpoint(pickled(tmp_path / "net.pkl", CASES["EDMPrecond"], plain))
-    spec = probe(opened, "edm").overridden({"labels": "none", "sigma_max": "50"})
-    model = build(spec, opened)
+    spec = specify_checkpoint(opened, "edm").overridden({"labels": "none", "sigma_max": "50"})
+    model = build_model(spec, opened)
     assert model.draw_labels(torch.arange(3), 0) is None
     assert (model.sigma_max, model.spec.source("sigma_max")) == (50.0, "user")

@@ -12,8 +12,8 @@ from edm_pickles import persisted, snapshot
 from torch import nn
 
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
-from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer, blend, joined, silu
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
+from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer, blend, concatenate_balanced, silu
 
 SHAPE = {
     "img_resolution": SIDE,
@@ -78,7 +78,7 @@ def test_the_map_is_right_because_the_network_was_trained(raw, tmp_path):
 
 
 def test_the_file_tells_everything(raw, tmp_path):
-    spec = probe(open_checkpoint(pickled(tmp_path / "net.pkl", raw)))
+    spec = specify_checkpoint(open_checkpoint(pickled(tmp_path / "net.pkl", raw)))
     assert (spec.family, spec.open, spec.classes, spec.decoder) == ("edm2", {}, CLASSES, {})
     assert spec.network == {"class": "UNet", "arguments": SHAPE}
     assert spec.process == {"name": "edm", "sigma_data": 0.5}
@@ -110,7 +110,7 @@ def test_layers_preserve_magnitudes():
 
     assert size(silu(a)) == pytest.approx(1, rel=0.02)
     assert size(blend(a, a.flip(0), 0.3)) == pytest.approx(1, rel=0.02)
-    whole = joined(a, b, 0.5)
+    whole = concatenate_balanced(a, b, 0.5)
     assert size(whole) == pytest.approx(1, rel=0.02)
     assert float(whole[:, :48].norm()) == pytest.approx(float(whole[:, 48:].norm()), rel=0.02)
     layer = Layer(48, 64, 1)

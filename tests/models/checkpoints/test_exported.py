@@ -27,7 +27,7 @@ from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import exported as family
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.dit import DiT
 
@@ -97,7 +97,7 @@ def test_a_program_for_one_number_of_rows_takes_any(tmp_path):
 )
 def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path, network, training):
     opened = open_checkpoint(to_exported(network(), tmp_path / "net.pt2", *noisy()))
-    spec = probe(opened)
+    spec = specify_checkpoint(opened)
     found = check_checkpoint(spec, family.network(spec, opened), mixture.data(64, 5, SIDE)[0])
     assert found.answers == {"training": training}, [check.said for check in found.checks]
 
@@ -147,7 +147,7 @@ def test_weights_in_one_file_are_read_and_no_objects_in_it(tmp_path):
     with pytest.raises(
         CheckpointError, match="its weights are pickled objects, and unpickling them"
     ):
-        probe(open_checkpoint(path))
+        specify_checkpoint(open_checkpoint(path))
     assert not mark.exists()
 
 
@@ -220,7 +220,7 @@ def test_a_wrong_file_is_one_sentence(tmp_path, name):
     change, said = WRONG[name]
     path = changed(to_exported(Small(), tmp_path / "net.pt2", *noisy()), change)
     with pytest.raises(CheckpointError, match=said) as refused:
-        probe(open_checkpoint(path))
+        specify_checkpoint(open_checkpoint(path))
     assert "\n" not in str(refused.value)
     assert str(path) in str(refused.value)
 
@@ -235,7 +235,7 @@ class Branching(nn.Module):
 def test_a_graph_within_the_graph_is_refused(tmp_path):
     path = to_exported(Branching(), tmp_path / "net.pt2", *noisy())
     with pytest.raises(CheckpointError, match=r"calls torch\.ops\.higher_order\.cond|of the kind"):
-        probe(open_checkpoint(path))
+        specify_checkpoint(open_checkpoint(path))
 
 
 def test_half_an_archive_is_one_sentence(tmp_path):

@@ -11,7 +11,7 @@ import trained_mixture as training
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import flow_matching
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.adm_unet import ADMUNet
 
 SIDE = 4
@@ -49,7 +49,7 @@ def file(tmp_path_factory):
 
 def checked(path, given):
     opened = open_checkpoint(path)
-    spec = probe(opened).overridden(given)
+    spec = specify_checkpoint(opened).overridden(given)
     return check_checkpoint(
         spec,
         flow_matching.network(spec, opened),
@@ -94,7 +94,7 @@ def test_check_checkpoint__wrong_settings_fail(file):
 
     def verdict(changes):
         given = {**GIVEN, **dict(part.split("=") for part in changes.split("&"))}
-        spec = probe(open_checkpoint(file)).overridden(given)
+        spec = specify_checkpoint(open_checkpoint(file)).overridden(given)
         return check_checkpoint(spec, network, training.data(96, 5, SIDE)[0])
 
     right = verdict("training=straight")
@@ -138,7 +138,7 @@ def test_the_average_of_flow_matching(tmp_path):
     held = {"model": average(network), "lr_schedule": {}, "optimizer": {}, "epoch": 2}
     torch.save(held, tmp_path / "checkpoint.pth")
     opened = open_checkpoint(tmp_path / "checkpoint.pth")
-    spec = probe(opened)
+    spec = specify_checkpoint(opened)
     assert (spec.weights["entry"], spec.classes, spec.null_label) == ("ema", 2, True)
     assert set(spec.open) == {"attention", "size"}
     spec = spec.overridden({"attention": "1-head", "size": "8"})
@@ -149,11 +149,11 @@ def test_the_average_of_flow_matching(tmp_path):
     held["model"]["shadow_params.1"] = torch.zeros(3)
     torch.save(held, tmp_path / "checkpoint.pth")
     with pytest.raises(CheckpointError, match="average of its weights is of another network"):
-        probe(open_checkpoint(tmp_path / "checkpoint.pth"))
+        specify_checkpoint(open_checkpoint(tmp_path / "checkpoint.pth"))
 
 
 def test_a_network_that_learned_a_variance_is_no_velocity(tmp_path):
     weights = ADMUNet(**{**SHAPE, "out_channels": 2}).state_dict()
     torch.save({"net_model": weights, "ema_model": weights}, tmp_path / "wrong.pt")
     with pytest.raises(CheckpointError, match="gives 2 channels of 1, and is no velocity"):
-        probe(open_checkpoint(tmp_path / "wrong.pt"))
+        specify_checkpoint(open_checkpoint(tmp_path / "wrong.pt"))

@@ -12,7 +12,7 @@ from k_diffusion_files import CONFIG, SHAPE, SIDE, made, slim_file, training_fil
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import k_diffusion
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.k_image_v1 import Change, KImageV1
 
 DATA = CONFIG["sigma_data"]
@@ -42,7 +42,7 @@ def file(tmp_path_factory):
 
 def checked(path, given):
     opened = open_checkpoint(path)
-    spec = probe(opened).overridden(given)
+    spec = specify_checkpoint(opened).overridden(given)
     clean = training.data(96, 5, SIDE)[0]
     return check_checkpoint(spec, k_diffusion.network(spec, opened), clean)
 
@@ -96,4 +96,4 @@ def test_the_resolution_changes_about_the_mean():
 def test_other_networks_are_refused_by_name(tmp_path, changes, sentence):
     opened = open_checkpoint(slim_file(tmp_path, made().state_dict(), **changes))
     with pytest.raises(CheckpointError, match=sentence):
-        k_diffusion.network(probe(opened), opened)
+        k_diffusion.network(specify_checkpoint(opened), opened)

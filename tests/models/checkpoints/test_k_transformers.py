@@ -16,8 +16,13 @@ from looping import each
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import k_diffusion
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
-from samplerbench.models.nets.k_attention import everywhere, nearby, places, within
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
+from samplerbench.models.nets.k_attention import (
+    global_attention,
+    neighbourhood_attention,
+    place_coordinates,
+    window_attention,
+)
 from samplerbench.models.nets.k_transformers import KTransformerV1, KTransformerV2
 
 DATA = 0.6
@@ -72,7 +77,7 @@ def attended(query, keys, values):
 @pytest.mark.parametrize(("h", "w", "size"), [(5, 7, 3), (7, 7, 7), (6, 9, 5)])
 def test_neighbourhoods_are_moved_inwards_at_the_borders(h, w, size):
     q, k, v = random(h, w)
-    found = nearby(q, k, v, size)
+    found = neighbourhood_attention(q, k, v, size)
     for y in range(h):
         for x in range(w):
             top, left = (min(max(at - size // 2, 0), n - size) for at, n in ((y, h), (x, w)))
@@ -90,7 +95,7 @@ def test_neighbourhoods_are_moved_inwards_at_the_borders(h, w, size):
 def test_windows_do_not_look_over_the_edge_of_the_image(shift):
     h, w, size = 8, 12, 4
     q, k, v = random(h, w)
-    found = within(q, k, v, size, shift)
+    found = window_attention(q, k, v, size, shift)
     window = [[(-(-(at - size + shift + 1) // size)) for at in range(n)] for n in (h, w)]
     for y in range(h):
         for x in range(w):
@@ -102,16 +107,16 @@ def test_windows_do_not_look_over_the_edge_of_the_image(shift):
 
 def test_a_neighbourhood_or_window_of_all_places_is_attention_to_all():
     q, k, v = random(5, 5)
-    whole = everywhere(q, k, v, 1.0)
-    torch.testing.assert_close(nearby(q, k, v, 5), whole)
-    torch.testing.assert_close(within(q, k, v, 5, 0), whole)
+    whole = global_attention(q, k, v, 1.0)
+    torch.testing.assert_close(neighbourhood_attention(q, k, v, 5), whole)
+    torch.testing.assert_close(window_attention(q, k, v, 5, 0), whole)
 
 
 def test_places_are_centres_in_a_box_of_the_images_shape():
-    at = places(2, 4, torch.zeros(1, dtype=torch.float64))
+    at = place_coordinates(2, 4, torch.zeros(1, dtype=torch.float64))
     assert at[:, 0, 0].tolist() == [-0.25, 0.25]
     assert at[0, :, 1].tolist() == [-0.75, -0.25, 0.25, 0.75]
-    assert places(2, 2, torch.zeros(1), aspect=2.0)[0, 0].tolist() == [-0.5, -0.25]
+    assert place_coordinates(2, 2, torch.zeros(1), aspect=2.0)[0, 0].tolist() == [-0.5, -0.25]
 
 
 def losses(network, classes):
@@ -142,7 +147,7 @@ def trained(tmp_path_factory):
 
 def checked(path, given):
     opened = open_checkpoint(path)
-    spec = probe(opened).overridden(given)
+    spec = specify_checkpoint(opened).overridden(given)
     clean, labels = training.data(96, 5)
     return check_checkpoint(spec, k_diffusion.network(spec, opened), clean, labels)
 
@@ -188,4 +193,4 @@ def test_k_transformer__what_cannot_be_is_one_sentence(tmp_path, changes, senten
         config["self_attns"] = [{"type": "shifted-window", "window_size": 4}] * 3
     file = slim(tmp_path, config, made(V2).state_dict())
     with pytest.raises(CheckpointError, match=sentence):
-        probe(open_checkpoint(file))
+        specify_checkpoint(open_checkpoint(file))

@@ -7,7 +7,7 @@ import torch
 
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.processes import betas_of
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.adm_unet import ADMUNet
 
 SHAPE = {"in_channels": 3, "out_channels": 3, "embedding": 32, "stem": 32, "widths": (32, 64)}
@@ -27,7 +27,7 @@ def test_latent_diffusion__the_rates_of_the_file_are_its_levels(tmp_path):
     torch.manual_seed(0)
     network = ADMUNet(**SHAPE, head_width=32).eval()
     torch.save(single_file(network), tmp_path / "model.ckpt")
-    spec = probe(open_checkpoint(tmp_path / "model.ckpt"))
+    spec = specify_checkpoint(open_checkpoint(tmp_path / "model.ckpt"))
     assert spec.family == "latent_diffusion"
     assert list(spec.open["attention"]) == ["32-wide", "8-heads", "1-head"]
     model = load(tmp_path / "model.ckpt", {"attention": "32-wide", "size": "16"})
@@ -46,7 +46,7 @@ def test_latent_diffusion__what_is_not_read_is_one_sentence(tmp_path):
     del held["state_dict"]["betas"]
     torch.save(held, path)
     with pytest.raises(CheckpointError, match="without the betas"):
-        probe(open_checkpoint(path))
+        specify_checkpoint(open_checkpoint(path))
     torch.save(single_file(ADMUNet(**{**SHAPE, "in_channels": 7}, heads=1)), path)
     with pytest.raises(CheckpointError, match="takes 7 channels and gives 3"):
-        probe(open_checkpoint(path))
+        specify_checkpoint(open_checkpoint(path))

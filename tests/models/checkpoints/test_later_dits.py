@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import jit, lightning_dit
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.dit import DiT, Rotary, RotaryDiT
 
 LIGHTNING = {
@@ -85,7 +85,7 @@ def files(tmp_path_factory):
 
 def checked(path, given):
     opened = open_checkpoint(path)
-    spec = probe(opened).overridden(given)
+    spec = specify_checkpoint(opened).overridden(given)
     family = jit if spec.family == "jit" else lightning_dit
     clean, labels = training.data(160, 5)
     return check_checkpoint(
@@ -151,7 +151,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     def verdict(kind, changes):
         given = dict(part.split("=") for part in changes.split("&"))
-        spec = probe(open_checkpoint(files[kind])).overridden(given)
+        spec = specify_checkpoint(open_checkpoint(files[kind])).overridden(given)
         return check_checkpoint(spec, networks[kind], *training.data(160, 5))
 
     for kind, right in (("lightning", "prediction=flow"), ("jit", "noise_scale=2")):
@@ -219,7 +219,7 @@ def test_sizes_of_published_networks_come_from_shapes(tmp_path):
     sizes |= {"heads": 16, "hidden": 96, "labels": 1001}
     network = RotaryDiT(**{**LIGHTNING, **sizes, "shift": False})
     held = {"ema": {f"module.{k}": w for k, w in network.state_dict().items()}}
-    spec = probe(saved(tmp_path, held))
+    spec = specify_checkpoint(saved(tmp_path, held))
     assert (spec.family, spec.event, spec.classes) == ("lightning_dit", (32, 4, 4), 1000)
     assert not spec.open
     assert spec.network["arguments"]["heads"] == 16
@@ -229,7 +229,7 @@ def test_sizes_of_published_networks_come_from_shapes(tmp_path):
     sizes |= {"heads": 12, "hidden": 96, "labels": 1001, "narrow": 128, "told": 32}
     network = RotaryDiT(**{**JIT, **sizes})
     held = {"model_ema1": {f"net.{k}": w for k, w in network.state_dict().items()}}
-    spec = probe(saved(tmp_path, held))
+    spec = specify_checkpoint(saved(tmp_path, held))
     assert (spec.family, spec.event, spec.process["noise_scale"]) == ("jit", (3, 256, 256), 1.0)
     assert not spec.open
     assert {k: spec.network["arguments"][k] for k in ("heads", "narrow", "told", "told_from")} == {
@@ -244,18 +244,18 @@ def test_statistics_of_latents_beside_the_file(tmp_path):
     held = {"ema": made(LIGHTNING).state_dict()}
     mean, std = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), 3.0)
     torch.save({"mean": mean, "std": std}, tmp_path / "latents_stats.pt")
-    spec = probe(saved(tmp_path, held))
+    spec = specify_checkpoint(saved(tmp_path, held))
     assert spec.decoder == {"class": "VA-VAE", "mean": [0.5], "std": [3.0]}
     torch.save({"mean": mean.expand(1, 4, 1, 1)}, tmp_path / "latents_stats.pt")
     with pytest.raises(CheckpointError, match="no mean and std of 1 channels"):
-        probe(saved(tmp_path, held))
+        specify_checkpoint(saved(tmp_path, held))
 
 
 def test_a_wrong_file_is_one_sentence(tmp_path):
     weights = made(LIGHTNING).state_dict()
     with pytest.raises(CheckpointError, match=r"has 5 tokens .* which is not DiT's"):
-        probe(saved(tmp_path, weights | {"pos_embed": torch.zeros(1, 5, 64)}))
+        specify_checkpoint(saved(tmp_path, weights | {"pos_embed": torch.zeros(1, 5, 64)}))
     del weights["blocks.0.attn.qkv.bias"]
     opened = saved(tmp_path, weights)
     with pytest.raises(CheckpointError, match=r"missing, such as blocks\.0\.attn\.qkv\.bias"):
-        lightning_dit.network(probe(opened), opened)
+        lightning_dit.network(specify_checkpoint(opened), opened)

@@ -12,7 +12,7 @@ from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import dit
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe, write_converted
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint, write_converted
 from samplerbench.models.nets.dit import DiT
 from samplerbench.samplers import Grid, SampleNoise, karras, make
 
@@ -86,7 +86,7 @@ def ends(x, sigma, modes):
 
 def checked(path, given=(), **more):
     opened = open_checkpoint(path)
-    spec = probe(opened).overridden({"heads": "4", **dict(given)})
+    spec = specify_checkpoint(opened).overridden({"heads": "4", **dict(given)})
     clean, labels = training.data(96, 5)
     return check_checkpoint(
         spec,
@@ -170,7 +170,7 @@ def test_a_wrong_reading_fails(path, given, failed):
     given = dict(given)
     if given.pop("network.interval", ""):
         opened = open_checkpoint(path)
-        spec = probe(opened).overridden({"heads": "4"})
+        spec = specify_checkpoint(opened).overridden({"heads": "4"})
         flow = spec.overridden({"kind": "denoiser"})
         clean, labels = training.data(96, 5)
         found = check_checkpoint(spec, dit.network(flow, opened), clean, labels)

@@ -15,7 +15,7 @@ from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import onnx as family
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.process import VPLinear
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no ONNX files are written")
@@ -57,7 +57,9 @@ def test_it_gives_what_the_network_gives(made):
 def test_how_many_classes_there_are_is_asked_where_labels_are_numbers(made):
     _, path = made
     if path.stem != "numbers":
-        assert probe(open_checkpoint(path)).classes == (CLASSES if path.stem == "rows" else 0)
+        assert specify_checkpoint(open_checkpoint(path)).classes == (
+            CLASSES if path.stem == "rows" else 0
+        )
         return
     with pytest.raises(ValueError, match=r"does not say how many classes .* as in \?classes=10"):
         load(path, {"training": "linear-eps"})
@@ -80,9 +82,9 @@ def test_a_file_for_one_number_of_rows_takes_any(tmp_path):
 
 def test_the_side_of_images_is_asked_where_any_will_do_and_told_by_them(tmp_path):
     path = to_onnx(ExactEDM(), tmp_path / "net.onnx", *noisy())
-    assert probe(open_checkpoint(path)).event == (1, SIDE, SIDE)
+    assert specify_checkpoint(open_checkpoint(path)).event == (1, SIDE, SIDE)
     opened = open_checkpoint(to_onnx(Small(), path, *noisy(), any_side=True))
-    spec = probe(opened)
+    spec = specify_checkpoint(opened)
     assert set(spec.open) == {"training", "size"}
     assert spec.overridden({"size": "28"}).event == (1, 28, 28)
     model = load(path, {"training": "edm", "size": "16"})
@@ -115,7 +117,7 @@ def test_check_checkpoint__a_score_is_among_the_answers_and_a_wrong_map_has_none
     opened = open_checkpoint(to_onnx(Score(), tmp_path / "net.onnx", *noisy()))
     generator = torch.Generator().manual_seed(0)
     images = mixture.mean(SIDE) + 0.3 * torch.randn(64, 1, SIDE, SIDE, generator=generator)
-    spec = probe(opened)
+    spec = specify_checkpoint(opened)
     found = check_checkpoint(spec, family.network(spec, opened), images)
     assert found.passed, [check.said for check in found.checks]
     assert found.answers == {"training": "score"}
@@ -162,7 +164,7 @@ def test_a_file_for_one_time_is_called_for_each(tmp_path):
 
 def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path):
     opened = open_checkpoint(to_onnx(ExactEDM(), tmp_path / "net.onnx", *noisy()))
-    spec = probe(opened)
+    spec = specify_checkpoint(opened)
     assert set(spec.open) == {"training"}
     found = check_checkpoint(spec, family.network(spec, opened), mixture.data(64, 5, SIDE)[0])
     assert found.passed, [check.said for check in found.checks]
@@ -178,9 +180,9 @@ def with_metadata(path: Path, **said: str) -> Path:
 
 def test_metadata_answer_and_a_learned_variance_is_asked_for(tmp_path):
     path = to_onnx(Small(doubled=True), tmp_path / "net.onnx", *noisy())
-    assert set(probe(open_checkpoint(path)).open) == {"training", "half"}
+    assert set(specify_checkpoint(open_checkpoint(path)).open) == {"training", "half"}
     with_metadata(path, training="cosine-v", half="second", sigma_max="50")
-    spec = probe(open_checkpoint(path))
+    spec = specify_checkpoint(open_checkpoint(path))
     assert (spec.open, spec.prediction, spec.half, spec.sigma_max) == ({}, "v", "second", 50)
     assert spec.source("prediction") == spec.source("half") == spec.source("sigma_max") == "file"
     assert load(path, {}).kind == "denoiser"
@@ -234,7 +236,7 @@ def test_wrong_inputs_are_one_sentence(tmp_path, name):
     network = Ignoring(network) if inputs is None else network
     path = to_onnx(network, tmp_path / "net.onnx", *(inputs or noisy()))
     with pytest.raises(CheckpointError, match=said) as refused:
-        probe(open_checkpoint(path))
+        specify_checkpoint(open_checkpoint(path))
     assert "\n" not in str(refused.value)
     assert str(path) in str(refused.value)
 
@@ -247,14 +249,14 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
         open_checkpoint(path)
     path.write_bytes(whole.replace(b"Conv", b"Cnov"))
     with pytest.raises(CheckpointError, match=r"cannot be run by onnxruntime .*export it again"):
-        probe(open_checkpoint(path))
+        specify_checkpoint(open_checkpoint(path))
 
 
 def test_without_onnxruntime_the_remedy_is_named(tmp_path, monkeypatch):
     path = to_onnx(Small(), tmp_path / "net.onnx", *noisy())
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(CheckpointError, match=r"pip install 'samplerbench\[onnx\]'"):
-        probe(open_checkpoint(path))
+        specify_checkpoint(open_checkpoint(path))
 
 
 def test_it_stays_on_the_cpu(tmp_path):

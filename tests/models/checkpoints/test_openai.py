@@ -14,7 +14,7 @@ from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import openai
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.adm_unet import ADMUNet
 
 SIDE = 4
@@ -77,7 +77,7 @@ def files(tmp_path_factory):
 
 def checked(path, given, images=96):
     opened = open_checkpoint(path)
-    spec = probe(opened).overridden(given)
+    spec = specify_checkpoint(opened).overridden(given)
     clean = training.data(images, 5, SIDE)[0]
     return check_checkpoint(
         spec, openai.network(spec, opened), clean, built=lambda of: openai.network(of, opened)
@@ -142,7 +142,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     def verdict(schedule, changes):
         given = {"schedule": schedule, **GIVEN, **changes}
-        spec = probe(open_checkpoint(files[schedule])).overridden(given)
+        spec = specify_checkpoint(open_checkpoint(files[schedule])).overridden(given)
         return check_checkpoint(spec, exact(schedule), clean)
 
     for schedule in ("linear", "cosine"):
@@ -240,7 +240,7 @@ def test_sizes_come_from_shapes(tmp_path, name):
     side = changes.pop("side")
     made = ADMUNet(**{**TRAINED, **changes})
     opened = open_checkpoint(saved(tmp_path, {"ema": made.state_dict(), "step": 3}))
-    spec = probe(opened)
+    spec = specify_checkpoint(opened)
     assert spec.event == (3, side, side)
     assert spec.half == ("first" if changes["out_channels"] == 6 else "")
     assert spec.classes == changes.get("classes", 0)
@@ -267,7 +267,7 @@ def test_convolutions_of_attention_in_two_dimensions_are_the_same(tmp_path):
 
 
 def test_steps_and_schedules_have_the_levels_of_the_libraries(tmp_path):
-    spec = probe(open_checkpoint(saved(tmp_path, state())))
+    spec = specify_checkpoint(open_checkpoint(saved(tmp_path, state())))
     ends = {k: (v["sigma_min"], v["sigma_max"]) for k, v in spec.open["schedule"].items()}
     assert ends["linear"] == pytest.approx((0.0100, 157.4), rel=1e-3)
     assert ends["cosine"] == pytest.approx((0.0064, 20291), rel=1e-2)
@@ -291,7 +291,7 @@ class Teacher:
 
 def asked_of_teacher(tmp_path):
     weights = state(out_channels=1)
-    spec = probe(open_checkpoint(saved(tmp_path, weights, "unknown.pt")))
+    spec = specify_checkpoint(open_checkpoint(saved(tmp_path, weights, "unknown.pt")))
     return spec.overridden({**GIVEN, "size": "8"})
 
 
@@ -339,14 +339,14 @@ def test_a_wrong_file_is_one_sentence(tmp_path, name):
     change, said = WRONG_FILES[name]
     path = saved(tmp_path, change(state()))
     with pytest.raises(CheckpointError, match=said) as refused:
-        probe(open_checkpoint(path))
+        specify_checkpoint(open_checkpoint(path))
     assert "\n" not in str(refused.value)
     assert str(path) in str(refused.value)
 
 
 def test_weights_that_do_not_fit_are_one_sentence(tmp_path):
     opened = open_checkpoint(saved(tmp_path, without("out.0.")(state())))
-    spec = probe(opened)
+    spec = specify_checkpoint(opened)
     with pytest.raises(CheckpointError, match=r"2 weights are missing, such as out\.0\.weight"):
         openai.network(spec, opened)
 

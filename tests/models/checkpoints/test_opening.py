@@ -17,7 +17,7 @@ from looping import each
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.pickles import Record
-from samplerbench.models.loaders.checkpoint import probe
+from samplerbench.models.loaders.checkpoint import specify_checkpoint
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
 
@@ -288,7 +288,7 @@ def test_probe__an_unknown_file_is_recognised_by_its_keys(tmp_path, what):
     with pytest.raises(
         CheckpointError, match=f"of no known family.*are those of {what}.*;.*{remedy}"
     ) as refused:
-        probe(open_checkpoint(tmp_path / "a.pt"))
+        specify_checkpoint(open_checkpoint(tmp_path / "a.pt"))
     table = held[0] if isinstance(held, list) else held.get("state_dict", held)
     assert next(iter(table)) in str(refused.value)
 
@@ -296,7 +296,7 @@ def test_probe__an_unknown_file_is_recognised_by_its_keys(tmp_path, what):
 def test_probe__a_folder_with_a_file_says_to_give_the_file(tmp_path):
     safetensors.torch.save_file(WEIGHTS, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"give the file itself, as in .*model\.safetensors"):
-        probe(open_checkpoint(tmp_path))
+        specify_checkpoint(open_checkpoint(tmp_path))
 
 
 def anonymous() -> int:

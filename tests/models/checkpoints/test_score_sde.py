@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import score_sde
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.edm_unets import SongUNet
 
 
@@ -87,7 +87,7 @@ def files(tmp_path_factory):
 
 def checked(path, given, images=96):
     opened = open_checkpoint(path)
-    spec = probe(opened).overridden(given)
+    spec = specify_checkpoint(opened).overridden(given)
     clean = training.data(images, 5, SIDE)[0]
     clean = 0.5 * (clean + 1) if spec.limits == (0.0, 1.0) else clean
     return check_checkpoint(
@@ -164,7 +164,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     def verdict(kind, changes):
         given = {"size": str(SIDE), **dict(part.split("=") for part in changes.split("&"))}
-        spec = probe(open_checkpoint(files[kind][0])).overridden(given)
+        spec = specify_checkpoint(open_checkpoint(files[kind][0])).overridden(given)
         return check_checkpoint(spec, networks[kind], images[kind])
 
     for kind, right in (("VE", "sign=-1"), ("VP", "training=VP")):
@@ -305,7 +305,7 @@ def test_the_list_of_modules_run_in_its_own_order_gives_the_same(tmp_path, name)
     saved = as_saved(network, arguments)
     torch.save({"model": saved}, tmp_path / "checkpoint.pth")
     opened = open_checkpoint(tmp_path / "checkpoint.pth")
-    spec = probe(opened)
+    spec = specify_checkpoint(opened)
     assert spec.event == (1, 32, 32)  # it attends at half of the side, and published ones at 16
     asked = {"filter", "training"} - ({"training"} if "fourier" in str(arguments) else set())
     asked -= {"filter"} if shown == "residual" else set()
@@ -320,7 +320,7 @@ def test_the_list_of_modules_run_in_its_own_order_gives_the_same(tmp_path, name)
 
 
 def test_levels_of_the_file_are_those_of_the_process(files):
-    spec = probe(open_checkpoint(files["VE"][0]))
+    spec = specify_checkpoint(open_checkpoint(files["VE"][0]))
     assert (spec.sigma_min, spec.sigma_max) == pytest.approx((0.02, 10.0), rel=1e-4)
     assert (spec.prediction, spec.factor, dict(spec.time)) == ("eps", -1.0, {"of": "log_level"})
 
@@ -348,10 +348,10 @@ def test_a_wrong_file_is_one_sentence(files, tmp_path):
     whole = torch.load(files["VP"][0], weights_only=True)
     short = {**whole, "ema": {"shadow_params": whole["ema"]["shadow_params"][:-1]}}
     with pytest.raises(CheckpointError, match="average of its weights is of another network"):
-        probe(saved(short))
+        specify_checkpoint(saved(short))
     old = {**whole["model"], "module.all_modules.6.NIN_0.W": torch.zeros(32, 32)}
     with pytest.raises(CheckpointError, match="older network"):
-        probe(saved({"model": old}))
+        specify_checkpoint(saved({"model": old}))
     cut = {k: v for k, v in whole["model"].items() if "all_modules.12." not in k}
     with pytest.raises(CheckpointError, match="not in the order"):
-        score_sde.network(probe(saved({"model": cut})), saved({"model": cut}))
+        score_sde.network(specify_checkpoint(saved({"model": cut})), saved({"model": cut}))

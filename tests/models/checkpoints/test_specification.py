@@ -12,7 +12,7 @@ from samplerbench.models.checkpoints.mapping import Checkpoint, OneHot, process_
 from samplerbench.models.checkpoints.processes import betas_of
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.guidance import ClassifierFree
-from samplerbench.models.loaders.checkpoint import split
+from samplerbench.models.loaders.checkpoint import split_settings
 
 SCHEDULES = {
     name: {"process": {"name": "discrete", "schedule": name}} for name in ("linear", "cosine")
@@ -173,10 +173,10 @@ def test_a_path_its_family_and_its_settings(written, path, settings, family, mon
     from samplerbench.models.checkpoints import families
 
     monkeypatch.setattr(families, "family_names", lambda: ["edm"])
-    found, given, name = split(written)
+    found, given, name = split_settings(written)
     assert (str(found), given, name) == (path, settings, family)
 
 
 def test_a_query_that_is_none_is_one_sentence():
     with pytest.raises(ValueError, match=r"'schedule' behind net\.pt is not setting=value"):
-        split("net.pt?schedule")
+        split_settings("net.pt?schedule")

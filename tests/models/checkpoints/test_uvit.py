@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import uvit
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.uvit import UViT
 
 SHAPE = {"side": 8, "channels": 1, "patch": 4, "width": 64, "half_depth": 1, "heads": 4}
@@ -48,7 +48,7 @@ def file(tmp_path_factory):
 
 def checked(path, given):
     opened = open_checkpoint(path)
-    spec = probe(opened).overridden(given)
+    spec = specify_checkpoint(opened).overridden(given)
     return check_checkpoint(
         spec,
         uvit.network(spec, opened),
@@ -89,7 +89,7 @@ def test_check_checkpoint__wrong_settings_fail(file):
 
     def verdict(changes):
         given = {"heads": "4", **dict(part.split("=") for part in changes.split("&"))}
-        spec = probe(open_checkpoint(file)).overridden(given)
+        spec = specify_checkpoint(open_checkpoint(file)).overridden(given)
         return check_checkpoint(spec, network, training.data(96, 5)[0])
 
     right = verdict("training=VP")
@@ -138,7 +138,7 @@ def saved(tmp_path, **changes):
 def test_published_networks(tmp_path):
     """ImageNet's latents: H/2, in one block before and behind the middle."""
     sizes = {"side": 32, "channels": 4, "patch": 2, "width": 1152, "heads": 16, "labels": 1001}
-    spec = probe(saved(tmp_path, **sizes))
+    spec = specify_checkpoint(saved(tmp_path, **sizes))
     assert not spec.open
     assert (spec.event, spec.classes, spec.null_label, spec.limits) == (
         (4, 32, 32),
@@ -158,4 +158,4 @@ def test_a_wrong_file_is_one_sentence(tmp_path):
     weights = UViT(**SHAPE).state_dict()
     torch.save(weights | {"pos_embed": torch.zeros(1, 78, 64)}, tmp_path / "text.pth")
     with pytest.raises(CheckpointError, match=r"has 77 tokens .* not U-ViT's"):
-        probe(open_checkpoint(tmp_path / "text.pth"))
+        specify_checkpoint(open_checkpoint(tmp_path / "text.pth"))

@@ -15,8 +15,8 @@ from torch import nn
 from samplerbench.benchmarks.planning.models import load_model
 from samplerbench.models.checkpoints.families import openai
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.checkpoints.weights import weights_taken
-from samplerbench.models.loaders.checkpoint import probe, write_converted
+from samplerbench.models.checkpoints.weights import chosen_set_in_words
+from samplerbench.models.loaders.checkpoint import specify_checkpoint, write_converted
 from samplerbench.models.nets.adm_unet import ADMUNet
 
 SHAPE = {"in_channels": 1, "out_channels": 1, "embedding": 8, "stem": 32, "widths": (32,)}
@@ -94,7 +94,9 @@ def taken(path, entry: str | None = None) -> tuple[torch.Tensor, tuple[str, ...]
     """A weight of the network that is made of a file, and what is said of the file."""
     opened = open_checkpoint(path)
     given = {"schedule": "linear", "size": "8", "attention": "1-head"}
-    spec = probe(opened).overridden(given if entry is None else {**given, "weights.entry": entry})
+    spec = specify_checkpoint(opened).overridden(
+        given if entry is None else {**given, "weights.entry": entry}
+    )
     return openai.network(spec, opened).state_dict()["out.2.weight"], spec.evidence
 
 
@@ -161,8 +163,8 @@ def test_weights_taken__a_converted_file_has_one_set(tmp_path):
     torch.save({"model": RAW, "ema": AVERAGE}, tmp_path / "two.pt")
     given = {"schedule": "linear", "size": "8", "attention": "1-head"}
     write_converted(tmp_path / "two.pt", given, None, tmp_path / "out")
-    assert weights_taken(probe(open_checkpoint(tmp_path / "two.pt"))) != ""
-    assert weights_taken(probe(open_checkpoint(tmp_path / "out"))) == ""
+    assert chosen_set_in_words(specify_checkpoint(open_checkpoint(tmp_path / "two.pt"))) != ""
+    assert chosen_set_in_words(specify_checkpoint(open_checkpoint(tmp_path / "out"))) == ""
 
 
 def sharded(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:

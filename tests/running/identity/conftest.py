@@ -8,7 +8,7 @@ import pytest
 from remembered import remembered  # noqa: F401
 
 from samplerbench import samplers
-from samplerbench.models.loaders.user_files import reading
+from samplerbench.models.loaders.user_files import record_files
 from samplerbench.samplers import loop, registry
 
 
@@ -60,7 +60,7 @@ def plugin(tmp_path):
         for name, text in files.items():
             (tmp_path / f"{name}.py").write_text(text)
         if files:
-            samplers.load_file(tmp_path / f"{next(iter(files))}.py", reading)
+            samplers.load_file(tmp_path / f"{next(iter(files))}.py", record_files)
 
     sys.path.insert(0, str(tmp_path))
     yield load

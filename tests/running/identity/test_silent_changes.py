@@ -17,7 +17,7 @@ from small_runs import numbers, run
 
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.cache import read_arrays, write_arrays
-from samplerbench.models.loaders.user_files import reading
+from samplerbench.models.loaders.user_files import record_files
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -329,7 +329,7 @@ def test_plugin__what_it_does_to_the_samples_of_its_model(
         (tmp_path / "helper.py").write_text(f"GAIN = {value}\n")
         monkeypatch.setenv("GAIN", value)
         (tmp_path / "mine.py").write_text(PLUGIN.format(top=top, gain=gain))
-        samplers.load_file(tmp_path / "mine.py", reading)
+        samplers.load_file(tmp_path / "mine.py", record_files)
 
     load("1.0")
     asked = {"models": ["gmm-64d"], "samplers": ["mine_of_silence"]}
