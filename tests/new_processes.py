@@ -22,7 +22,8 @@ import pytest
 
 LIBRARIES = (
     "jinja2", "numpy", "pandas", "pydantic.main", "pytest", "rich.live", "safetensors.torch",
-    "scipy.optimize", "scipy.spatial", "scipy.special", "torch", "torch._dynamo", "typer",
+    "scipy.integrate", "scipy.optimize", "scipy.spatial", "scipy.special", "torch",
+    "torch._dynamo", "typer",
 )  # fmt: skip
 
 SERVER = f"""

@@ -298,7 +298,7 @@ def _record_file(path: Any, *, written: bool = False) -> None:
 def _wrap_readers() -> None:
     """Wrap readers that open files outside Python, under each of their names in loaded modules."""
     importlib.import_module("safetensors.torch")
-    modules = [vars(m) for m in tuple(sys.modules.values()) if isinstance(m, ModuleType)]
+    by_name: dict[str, list[tuple[Callable[..., Any], Callable[..., Any]]]] = {}
     for place, name in _READERS:
         holder = _loaded_object(place)
         reader = getattr(holder, name, None)
@@ -308,10 +308,17 @@ def _wrap_readers() -> None:
         if not isinstance(holder, ModuleType):
             _wrapped.enter_context(mock.patch.object(holder, name, noting))
             continue
-        for names in modules:
-            if names.get(name) is reader:
-                names[name] = noting
-                _wrapped.callback(names.__setitem__, name, reader)
+        by_name.setdefault(name, []).append((reader, noting))
+    for module in tuple(sys.modules.values()):
+        if not isinstance(module, ModuleType):
+            continue
+        names = vars(module)
+        for name in by_name.keys() & names.keys():  # quick: few of thousands of modules have one
+            for reader, noting in by_name[name]:
+                if names.get(name) is reader:
+                    names[name] = noting
+                    _wrapped.callback(names.__setitem__, name, reader)
+                    break
 
 
 def _loaded_object(place: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 
 from ..quantities import column_kinds
 from ..record import Kind, Record
@@ -31,10 +32,17 @@ def column(values: Iterable[object], kind: Kind | None = None, name: str = "") -
     Raises:
         ValueError: a value is not of the kind, or an integer that has no room in 64 bits.
     """
-    cells = [None if empty(value) or value == "" else value for value in values]
+    return pd.Series(_array(_cells(values), kind, name))
+
+
+def _cells(values: Iterable[object]) -> list[object]:
+    return [None if empty(value) or value == "" else value for value in values]
+
+
+def _array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
     kind = _kind_of_all(cells) if kind is None else kind
     data = [None if cell is None else _read(cell, kind, name) for cell in cells]
-    return pd.Series(pd.array(data, dtype=DTYPES[kind]))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return pd.array(data, dtype=DTYPES[kind])  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def misfit(value: object, kind: Kind, name: str) -> str:
@@ -141,13 +149,17 @@ class TypedTable:
             frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
         kinds = column_kinds()
         extra = [name for name in frame.columns if name not in kinds]
-        # most columns of most tables: one array of each kind, which the frame copies
-        nothing = {kind: column([None] * len(frame), kind).array for kind in DTYPES}
+        # most columns of most tables are empty: one array of each kind, which the frame copies
+        none: list[object] = [None] * len(frame)
+        nothing = {kind: _array(none, kind) for kind in DTYPES}
+        cells = {name: _cells(frame[name]) for name in kinds if name in frame}
         arrays = {
-            name: column(frame[name], kind, name).array if name in frame else nothing[kind]
+            name: nothing[kind]
+            if cells.get(name, none) == none
+            else _array(cells[name], kind, name)
             for name, kind in kinds.items()
         }
-        arrays |= {name: column(frame[name], name=str(name)).array for name in extra}
+        arrays |= {name: _array(_cells(frame[name]), name=str(name)) for name in extra}
         sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(arrays[name]))]
         return cls(
             pd.DataFrame(arrays).sort_values(

@@ -89,7 +89,7 @@ worker, world, folder = Worker(), WorkerContext(WorkerConfig.here({}, "cpu")), P
 worker.run(Call(os.getpid), world)
 for number in range(3):
     (folder / f"{number}").touch()
-    worker.run(Call(time.sleep, (0.5,)), world, limit=1.5)
+    worker.run(Call(time.sleep, (0.5,)), world, limit=1.3)
 worker.close()
 """
 
@@ -107,7 +107,7 @@ def test_worker__a_pause_of_either_process_is_no_time_of_the_task(tmp_path):
                 stopped = [[parent.pid], children(parent.pid), [*children(parent.pid), parent.pid]]
                 for pid in stopped[number]:
                     os.kill(pid, signal.SIGSTOP)
-                time.sleep(2.0)
+                time.sleep(1.5)
                 for pid in stopped[number]:
                     os.kill(pid, signal.SIGCONT)
             assert parent.wait(60) == 0, (tmp_path / "said").read_text()

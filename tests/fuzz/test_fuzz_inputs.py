@@ -9,7 +9,7 @@ import tomllib
 
 import numpy as np
 import pytest
-from arena import SCALARS, TREES, Arena, a_sentence, fuzz, warned, watchdog
+from arena import SCALARS, TREES, UNICODE, Arena, a_sentence, fuzz, warned, watchdog
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -107,7 +107,11 @@ def specs():
         st.dictionaries(KEYS, TREES, max_size=2),
     )
     return st.one_of(
-        near, near, tables, st.lists(PIECES, max_size=12).map("".join), st.text(max_size=30)
+        near,
+        near,
+        tables,
+        st.lists(PIECES, max_size=12).map("".join),
+        st.text(UNICODE, max_size=30),
     )
 
 
@@ -171,7 +175,9 @@ def trees_near(tables):
                 elif action == "list":
                     place[key] = [place[key], draw(SCALARS)]
                 else:
-                    place[draw(st.text(max_size=6)) if action == "add" else key] = draw(TREES)
+                    place[draw(st.text(UNICODE, max_size=6)) if action == "add" else key] = draw(
+                        TREES
+                    )
                 break
         return table
 
@@ -218,7 +224,7 @@ def arena(tmp_path_factory):
 @given(
     trees_near(SHIPPED)
     | st.dictionaries(st.sampled_from([*Suite.model_fields, "x"]), TREES, max_size=5)
-    | st.text(max_size=40)
+    | st.text(UNICODE, max_size=40)
 )
 def test_any_suite_is_read_or_refused_in_a_sentence(arena, tree):
     path = arena.fresh() / "suite.toml"
@@ -242,7 +248,7 @@ SHIPPED_CARDS = {
 
 
 @fuzz(CARDS_READ)
-@given(trees_near(list(SHIPPED_CARDS.values())) | st.text(max_size=40))
+@given(trees_near(list(SHIPPED_CARDS.values())) | st.text(UNICODE, max_size=40))
 def test_any_card_is_read_or_refused_in_a_sentence(arena, tree):
     folder = arena.fresh() / "toy"
     folder.mkdir()

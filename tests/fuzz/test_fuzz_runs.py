@@ -8,7 +8,7 @@ import io
 import json
 
 import pytest
-from arena import SCALARS, TREES, Arena, fuzz, sealed, small_run, warned
+from arena import SCALARS, TREES, UNICODE, Arena, fuzz, sealed, small_run, warned
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,7 +74,9 @@ def any_spoils():
     """Changes of some files of some cells: (file, items, number of the cell; 9 for another file in
     its place).
     """
-    items = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), TREES, max_size=3)
+    items = st.dictionaries(
+        st.sampled_from(NAMES) | st.text(UNICODE, max_size=5), TREES, max_size=3
+    )
     return st.lists(
         st.tuples(st.sampled_from(FILES), items, st.integers(0, 9)), min_size=1, max_size=3
     )
@@ -144,7 +146,7 @@ def tables(draw):
             rows[row][min(place, len(rows[row]) - 1)] = str(draw(SCALARS))
         elif action == "column":
             rows[0][min(place, len(rows[0]) - 1)] = draw(
-                st.sampled_from(NAMES) | st.text(max_size=5)
+                st.sampled_from(NAMES) | st.text(UNICODE, max_size=5)
             )
         elif action == "short":
             rows[row] = rows[row][: place + 1]

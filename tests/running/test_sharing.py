@@ -34,7 +34,7 @@ from samplerbench.results.run_directory.sharing import FOLDER, STALE, Claims, Le
 SUITE = """
 models = ["gmm-64d"]
 samplers = ["euler", "heun", "ddpm", "dpmpp_2m"]
-nfe = [20, 40]
+nfe = [40]
 samples = 1024
 batch_size = 64
 reference_samples = 16
@@ -90,7 +90,7 @@ def test_three_processes_make_the_table_of_one_and_two_of_them_are_killed(serial
     out = tmp_path / "run"
     with new_processes.ready():
         three = [started(path, out, locks) for locks in LOCKS]
-        _wait_for(lambda: len(shards(out)) >= 4)
+        _wait_for(lambda: len(shards(out)) >= 2)
         kept = shards(out)
         three[0].kill()
         three[1].kill()

@@ -39,6 +39,13 @@ class Plain(LinearMultistep):
     def plan(self, grid):
         return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
 """
+RUN = """
+import new_processes, sys
+new_processes.fork_from_here()  # its worker has the libraries too
+sys.argv[0] = "samplerbench"
+from samplerbench.benchmarks.cli import main
+main()
+"""
 SUITE = {
     "name": "small",
     "models": ["gmm-2d"],
@@ -60,8 +67,8 @@ def hanging(tmp_path, *options):
     """A run whose second cell never ends, started as a user does, once the first is there."""
     command = [
         sys.executable,
-        "-m",
-        "samplerbench.benchmarks",
+        "-c",
+        RUN,
         "run",
         "smoke",
         "--model",
@@ -83,7 +90,8 @@ def hanging(tmp_path, *options):
         str(tmp_path / "out"),
         *options,
     ]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    tests = str(Path(new_processes.__file__).parent)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = new_processes.Popen(command, env=env, **pipes)
     deadline = time.monotonic() + 120
@@ -155,6 +163,7 @@ def children(pid):
         int(child)
         for task in Path(f"/proc/{pid}/task").iterdir()
         for child in (task / "children").read_text().split()
+        if os.getpgid(int(child)) == int(child)  # a worker leads a group
     ]
 
 

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 
+import new_processes
 import numpy as np
 import pytest
 import torch
@@ -56,9 +57,7 @@ with unseeded_draws() as draws:
     pass
 print(draws.sources, torch.cuda.is_initialized())
 """
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == "[] False"
-    )
+    words = [sys.executable, "-c", code]
+    with new_processes.ready():
+        found = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[] False"

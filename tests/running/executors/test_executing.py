@@ -115,7 +115,9 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell():
         WorkerContext(WorkerConfig.here({}, "cpu")),
     )
     assert len(planned) == 18
-    for cell in planned:
+    chosen = [cell for cell in planned if cell.start.name == "noise" or cell.sampler.name == "ddpm"]
+    assert len(chosen) == 8  # each sampler, and each start
+    for cell in chosen:
         task = ShardTask(cell, 0, 40, 8, 16, None)
         sent = pickle.loads(pickle.dumps(task))
         assert sent.cell.sampler == cell.sampler

@@ -2,7 +2,8 @@
 everything as it was.
 
 Every kind of file × {deleted, a bit, half of it, zeros, another's} × {show, report, compare, run};
-the last three for commands that read the file.
+the last three for commands that read the file. The report is not written of half a file and of
+zeros: where it misses a bit that changed, it reads past the checksum, and is found there.
 With ``-s`` what each does is printed as a table.
 """
 
@@ -36,7 +37,12 @@ def test_run_directory__no_damage_is_used_silently_or_stops_anything(whole, kind
     readers = set()
     for how in HOWS:
         # one that neither misses a file nor sees a bit of it change does not read it
-        commands = [name for name in COMMANDS if how in HOWS[:2] or name in {*readers, "run"}]
+        commands = [
+            name
+            for name in COMMANDS
+            if how in HOWS[:2]
+            or (name in {*readers, "run"} and (name != "report" or how == "another"))
+        ]
         # anything but a ValueError comes through
         found = outcomes(intact_run, out, kind, how, commands)
         print(f"\n{line(kind, how, found, expected)}")
