@@ -57,9 +57,9 @@ def test_kernel_distance_holds_tiles_not_the_kernel_matrix() -> None:
 
 @pytest.mark.slow
 def test_kernel_distance_of_2048_features_holds_less_than_they_do() -> None:
-    """In float64 the larger set takes 109 MB."""
+    """In float64 the larger set takes 86 MB; tiles take 72 of any number of samples."""
     x, y = (
         np.random.default_rng(seed).standard_normal((n, 2048), dtype=np.float32)
-        for seed, n in ((2, 7_000), (3, 1_000))
+        for seed, n in ((2, 5_500), (3, 1_000))
     )
-    assert peak(lambda: kid(x, y)) < 100
+    assert peak(lambda: kid(x, y)) < 80

@@ -9,8 +9,10 @@ import html
 import io
 import re
 
+import pytest
 from rich.console import Console
 
+from samplerbench.results.comparison import compare
 from samplerbench.results.comparison.compare import compare_with
 from samplerbench.results.comparison.estimates import dominated
 from samplerbench.results.comparison.findings import findings_of
@@ -274,8 +276,16 @@ def rendered(table, page):
 
 
 def check_page(path, table):
-    """All that the page, the Markdown and the terminal say of a table."""
+    """All that the page, the Markdown and the terminal say of a table, whose file is read once for
+    all comparisons.
+    """
     judge.cache_clear()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(compare, "read_source", functools.cache(compare.read_source))
+        _check_claims(path, table)
+
+
+def _check_claims(path, table):
     page = findings_of(table.frame)
     marks = {
         line.sampler + str(line.budget) + line.model: line.verdict for line in page.lines.values()

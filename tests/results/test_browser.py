@@ -380,19 +380,19 @@ def test_a_large_report_is_small_and_opens_at_once(browser, tmp_path):
         for kind in ("euler", "heun", "dpm_solver", "dpmpp", "unipc", "ipndm", "er_sde", "plugin")
         for i in range(3)
     ]
-    models, budgets = ("fashion", "gmm-2d", "gmm-64d"), (1, 2, 3, 5, 7, 10, 15, 20, 40, 80)
+    budgets = (1, 2, 3, 5, 7, 10, 15, 20, 40, 80)
     run = synthetic_run(
         tmp_path / "run",
-        models=models,
+        models=("fashion",),
         orders=dict.fromkeys(names, 2),
         budgets=budgets,
         samples=100,
     )
     path = write_report(run.path, tmp_path)
-    assert path.stat().st_size < 8e6
+    assert path.stat().st_size < 4.5e6  # 2.8e6 of it are the same for all runs
     page = browser.new_page()
     page.goto(path.as_uri())
     ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
     plotted(page)
     page.close()
-    assert ready < 4000  # milliseconds; half of it on a machine that does nothing else
+    assert ready < 2000  # milliseconds; half of it on a machine that does nothing else
