@@ -13,7 +13,7 @@ from .text import Z95, ends, format_number, interval
 from .values import number, text
 
 
-def bounds(row: Record, name: str) -> tuple[float, float] | None:
+def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
     """The ends of the interval of column ``name``; None where the row does not know them.
 
     ``NAME_low`` and ``NAME_high`` where the row has both, else the value ± 1.96 ``NAME_se``.
@@ -25,7 +25,7 @@ def bounds(row: Record, name: str) -> tuple[float, float] | None:
     return None if value is None or se is None else ends(value, se)
 
 
-def printed(name: str, value: float | None) -> float | None:
+def printed_value(name: str, value: float | None) -> float | None:
     """Return a value of column ``name`` as it is printed: a distance below 0 as 0.
 
     >>> printed("fid_proxy", -0.0027), printed("fid_proxy", 0.5), printed("ms_per_sample", None)
@@ -34,28 +34,28 @@ def printed(name: str, value: float | None) -> float | None:
     return 0.0 if value is not None and value < 0 and name in distances() else value
 
 
-def with_bounds(row: Record, name: str) -> str:
+def value_with_bounds(row: Record, name: str) -> str:
     """``value [low, high]``, with the value inside; alone where its interval is not known."""
-    value, ends = printed(name, number(row, name)), bounds(row, name)
+    value, ends = printed_value(name, number(row, name)), interval_bounds(row, name)
     if value is None or ends is None:
         return format_number(value)
-    low, high = (printed(name, end) or 0.0 for end in ends)
+    low, high = (printed_value(name, end) or 0.0 for end in ends)
     return interval(value, min(low, value), max(high, value))
 
 
-def plus_minus(row: Record, name: str) -> str:
+def value_plus_minus(row: Record, name: str) -> str:
     """``value ± half of the interval``, or ``value [low, high]`` where that is not symmetric.
 
     The value alone where it is not known.
     """
     value, se = number(row, name), number(row, f"{name}_se")
-    asymmetric = value is None or se is None or bounds(row, name) != ends(value, se)
-    if value is None or se is None or asymmetric or printed(name, value) != value:
-        return with_bounds(row, name)
+    asymmetric = value is None or se is None or interval_bounds(row, name) != ends(value, se)
+    if value is None or se is None or asymmetric or printed_value(name, value) != value:
+        return value_with_bounds(row, name)
     return f"{format_number(value)} ± {format_number(Z95 * se, 2)}"
 
 
-def flag_of(row: Record, name: str) -> str:
+def interval_flag(row: Record, name: str) -> str:
     """Return the reason against trusting the interval of column ``name``; "" if there is none."""
     flag = flags().get(name)
     return text(row, flag) if flag else ""

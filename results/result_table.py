@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import pandas as pd
 
 from .comparison.estimates import default_quantity
-from .intervals import printed
+from .intervals import printed_value
 from .run_directory.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
 from .table.curves import with_curves
@@ -137,9 +137,9 @@ class ResultTable(TypedTable):
         Bold values are not shown to be above the lowest, by the rows of this table alone; in a
         run's ``table.tex`` also by its samples.
         """
-        from .comparison.lowest import lowest  # which a run does without
+        from .comparison.lowest import lowest_places  # which a run does without
 
-        bold = lowest(self.frame, metric) if metric in self.frame else {}
+        bold = lowest_places(self.frame, metric) if metric in self.frame else {}
         return latex(self.frame, metric, budgets, bold)
 
     def plot(
@@ -197,12 +197,12 @@ class ResultTable(TypedTable):
             wide = rows.wide(quantity.name).droplevel("model")
             best_first = wide.loc[wide.rank().mean(axis="columns").sort_values(kind="stable").index]
             yield f"<p><b>{escape(str(model))}</b>: {escape(quantity.title or quantity.name)} by evaluations, lower is better</p>"
-            texts = best_first.map(partial(_printed, quantity.name), na_action="ignore")
+            texts = best_first.map(partial(_printed_cell, quantity.name), na_action="ignore")
             yield texts.rename_axis(None).to_html(max_rows=MOST_RANKED, na_rep="")
 
 
-def _printed(name: str, value: float) -> str:
-    return format_number(printed(name, value))
+def _printed_cell(name: str, value: float) -> str:
+    return format_number(printed_value(name, value))
 
 
 def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:

@@ -63,7 +63,7 @@ def csv_field(value: object) -> str:
     Unlike pandas' writer it quotes a lone ``\r`` too.
 
     A text that a spreadsheet would take for a formula has an apostrophe before it;
-    :func:`.escaping.csv_text` takes that away.
+    :func:`.escaping.unquote_csv_text` takes that away.
     """
     if isinstance(value, float | int):  # quickly: most values are numbers
         return str(value) if value == value else ""

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from ...results import report
-from ...results.escaping import printable
+from ...results.escaping import strip_control_characters
 from ...results.figures.axes import logarithmic, name_at_the_right
 from ...results.figures.series import Point, Series, line, markers
 from ...results.figures.sheet import (
@@ -211,7 +211,7 @@ def _environment() -> Environment:
 
 def _make_printable(value: Any) -> Any:
     """Return a text without control characters and invisible letters; markup stays."""
-    return printable(value) if type(value) is str else value
+    return strip_control_characters(value) if type(value) is str else value
 
 
 def unbroken(words: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from ...results.record import Record
 from ...results.run_directory.layout import CELL, MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
-from ...results.run_directory.sealed import Damaged
+from ...results.run_directory.sealed import DamagedError
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import planned_before
 from ..sampling.trajectories import Trajectories
@@ -52,7 +52,10 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
     for cell in cells:
         try:
             status = run.parsed(cell.key, QUALITY).get("status", "ok")
-        except (FileNotFoundError, Damaged):  # which is said, and mended, when cells are admitted
+        except (
+            FileNotFoundError,
+            DamagedError,
+        ):  # which is said, and mended, when cells are admitted
             continue
         if not cell.skip and status != "ok" and (every or status == "killed"):
             run.delete(cell.key, QUALITY)

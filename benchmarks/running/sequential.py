@@ -35,7 +35,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from ...results.comparison.pairing import Entry, Pair, against, read_source
+from ...results.comparison.pairing import Entry, Pair, match_with_sampler, read_source
 from ...results.comparison.significance import LEVEL, Evidence, Verdict, verdict_at
 from ...results.comparison.verdicts import Judgement, judge
 from ...results.quantities import find
@@ -286,7 +286,7 @@ def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
     measured = [entry for entry in entries if entry.estimate(quantity) is not None]
     if baseline is None or all(text(each.record, "sampler") != baseline for each in measured):
         return []
-    return against(measured, baseline).pairs
+    return match_with_sampler(measured, baseline).pairs
 
 
 def _comparison(pair: Pair | None, until: Until, level: float) -> Row:

@@ -17,7 +17,7 @@ import torch
 
 from ...results.run_directory.layout import MADE
 from ...results.run_directory.run_dir import RunDir
-from ...results.run_directory.sharing import STALE, BusyError, Claims, claim_of
+from ...results.run_directory.sharing import STALE, BusyError, Claims, claim_name
 from ..identity.admission import Admission
 from ..sampling.failure import Failure
 from ..sampling.shard import BATCH
@@ -201,7 +201,7 @@ class _OthersShards:
         drawn = self._drawn.get(cell)
         if drawn is None:
             drawn = self._drawn[cell] = self._directory.drawn(cell)
-        return (start, stop) in drawn or claim_of(cell, start, stop) in self._claimed
+        return (start, stop) in drawn or claim_name(cell, start, stop) in self._claimed
 
 
 @torch.no_grad()

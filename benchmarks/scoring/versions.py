@@ -15,7 +15,7 @@ import numpy as np
 
 from ...models.loaders.source_file import code_of
 from ...results.record import Kind, Record
-from ...results.run_directory.files import jsonable
+from ...results.run_directory.files import to_jsonable
 from ...results.run_directory.fingerprint import hash_of
 from ...results.table.typed_table import misfit
 from ...results.text import choices
@@ -98,7 +98,7 @@ def checked(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
     kinds: dict[str, Kind] = {
         column.name: column.kind for q in metric.quantities for column in q.columns
     }
-    columns: Record = {name: jsonable(value) for name, value in measured.columns.items()}
+    columns: Record = {name: to_jsonable(value) for name, value in measured.columns.items()}
     if wrong := next(filter(None, (misfit(columns[n], kinds[n], n) for n in columns)), ""):
         raise ValueError(wrong)
     arrays = {name: np.asarray(values, np.float64) for name, values in measured.influence.items()}

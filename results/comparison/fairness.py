@@ -25,7 +25,7 @@ Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
 """Estimates on the half to choose by and on the half to report, and a reason against the second."""
 
 
-def common_schedules(source: Source) -> dict[str, list[str]]:
+def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
     """Return the schedules, none tuned, planned on each model for all samplers that take one."""
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
@@ -48,7 +48,7 @@ def common_schedules(source: Source) -> dict[str, list[str]]:
     return shared
 
 
-def best_schedules(
+def entries_at_best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
     """Return the best of the common schedules per model, solver and budget, with the value of the
@@ -76,7 +76,9 @@ def best_schedules(
     return chosen
 
 
-def at_schedules(entries: Sequence[Entry], names: Mapping[str, Collection[str]]) -> list[Entry]:
+def entries_at_schedules(
+    entries: Sequence[Entry], names: Mapping[str, Collection[str]]
+) -> list[Entry]:
     """Return the entries of the samplers named, at one of their schedules."""
 
     def at_one_of_its_own(row: Record) -> bool:
@@ -86,7 +88,7 @@ def at_schedules(entries: Sequence[Entry], names: Mapping[str, Collection[str]])
     return [entry for entry in entries if at_one_of_its_own(entry.record)]
 
 
-def at_tuned(source: Source) -> list[Entry]:
+def entries_at_tuned_levels(source: Source) -> list[Entry]:
     """The entries at tuned levels.
 
     Raises:

@@ -16,7 +16,7 @@ from ..quantities import Quantity
 from ..record import Record
 from ..run_directory.fingerprint import Fingerprint, difference
 from ..run_directory.layout import TIMING
-from ..run_directory.reading import log, run_record
+from ..run_directory.reading import log, read_run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import with_curves
 from ..table.reading import read_table
@@ -46,12 +46,14 @@ class Entry:
     @cached_property
     def arrays(self) -> dict[str, NDArray]:
         """The arrays of ``influence.npz``; none if they were not kept."""
-        return (self.folder and _home(self.folder).influence(self.folder.name)) or {}
+        return (self.folder and _run_dir_of_cell(self.folder).influence(self.folder.name)) or {}
 
     @cached_property
     def timing(self) -> dict[str, Any]:
         """``timing.json`` and the conditions of its times; empty if the row was not timed."""
-        timing = (self.folder and _home(self.folder).read(self.folder.name, TIMING)) or {}
+        timing = (
+            self.folder and _run_dir_of_cell(self.folder).read(self.folder.name, TIMING)
+        ) or {}
         execution = text(self.record, "execution") or "eager"
         return {**self.conditions, "timing_execution": execution, **timing} if timing else {}
 
@@ -73,10 +75,10 @@ def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:
     home = homes.get(text(row, "run"))
     if home is None or row.get("cell") is None or not (home / "parts").is_dir():
         return Entry(row)
-    return Entry(row, _folder(RunDir(home), row))
+    return Entry(row, _cell_folder(RunDir(home), row))
 
 
-def _folder(run: RunDir, row: Record) -> Path:
+def _cell_folder(run: RunDir, row: Record) -> Path:
     return run.part(text(row, "cell"), "cell.json").parent
 
 
@@ -108,7 +110,7 @@ def read_source(path: Path | str | TypedTable) -> Source:
         return Source("table", {}, done, tuple(row for row in rows if row["status"] != "ok"))
     path = Path(path)
     frame = with_curves(read_table(path).frame)
-    run = run_record(path)
+    run = read_run_record(path)
     provenance = run.get("provenance")
     device = provenance.get("device") if isinstance(provenance, dict) else None
     conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}
@@ -119,17 +121,17 @@ def read_source(path: Path | str | TypedTable) -> Source:
     entries, failed = [], []
     for row in rows_of(frame):
         if row["status"] == "ok":
-            entries.append(Entry(row, _folder(home, row) if home else None, conditions))
+            entries.append(Entry(row, _cell_folder(home, row) if home else None, conditions))
         else:
             failed.append(row)
     return Source(path.name, run, tuple(entries), tuple(failed))
 
 
-def _home(folder: Path) -> RunDir:
+def _run_dir_of_cell(folder: Path) -> RunDir:
     return RunDir(folder.parent.parent)
 
 
-def measured(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
+def quantities_in_all(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
     """Return the quantities that have a value in every source."""
 
     def has(source: Source, name: str) -> bool:
@@ -189,7 +191,9 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
     return matches
 
 
-def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False) -> Matches:
+def match_with_sampler(
+    entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False
+) -> Matches:
     """Return each row with the row of ``sampler`` in the same setting: budget, start, end,
     estimator, schedule.
 
@@ -211,16 +215,16 @@ def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = Fals
     matches = Matches([], [], [])
     by_setting: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for baseline in compress(entries, is_baseline):
-        by_setting[_columns(baseline.record, SETTING)].append(baseline)
+        by_setting[_column_texts(baseline.record, SETTING)].append(baseline)
     for entry in (entry for entry, itself in zip(entries, is_baseline, strict=True) if not itself):
         row = entry.record
         fitting = [
             baseline
-            for baseline in by_setting[_columns(row, SETTING)]
-            if _comparable(baseline.record, row, any_schedule)
+            for baseline in by_setting[_column_texts(row, SETTING)]
+            if _is_comparable(baseline.record, row, any_schedule)
         ]
         if fitting:
-            nearest = min(fitting, key=lambda baseline: _distance(baseline.record, row))
+            nearest = min(fitting, key=lambda baseline: _mismatch_key(baseline.record, row))
             matches.pairs.append(Pair(nearest, entry))
         else:
             matches.only_candidate.append(entry)
@@ -231,15 +235,15 @@ def cell_identity(row: Record) -> tuple[str, ...]:
     """Return the identity of a row's cell, without columns that do not affect its samples."""
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
-    return *_columns(row, WHAT), sigma_start, noise
+    return *_column_texts(row, WHAT), sigma_start, noise
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
     """Add the pairs and the unmatched rows of one cell to ``matches``."""
     left, right = list(ours), list(theirs)
     for item in ours:
-        setup = _columns(item.record, HOW)
-        twin = next((entry for entry in right if _columns(entry.record, HOW) == setup), None)
+        setup = _column_texts(item.record, HOW)
+        twin = next((entry for entry in right if _column_texts(entry.record, HOW) == setup), None)
         if twin is not None:
             matches.pairs.append(Pair(item, twin))
             left.remove(item)
@@ -250,11 +254,11 @@ def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> No
     matches.only_candidate.extend(right)
 
 
-def _columns(row: Record, names: Sequence[str]) -> tuple[str, ...]:
+def _column_texts(row: Record, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(text(row, name) for name in names)
 
 
-def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
+def _is_comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
     return row.get("slot") is not None and (
         any_schedule
         or "own" in (row["schedule"], baseline["schedule"])
@@ -262,11 +266,11 @@ def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
     )
 
 
-def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
+def _mismatch_key(baseline: Record, row: Record) -> tuple[bool, ...]:
     """Sort key: the same run, shared latents, run alike, default parameters, the same schedule."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
-        _columns(baseline, HOW) == _columns(row, HOW),
+        _column_texts(baseline, HOW) == _column_texts(row, HOW),
         text(baseline, "params") in ("", "{}"),
         text(baseline, "schedule") == text(row, "schedule"),
     ]
@@ -286,13 +290,13 @@ def check_sources(a: Source, b: Source) -> None:
     known = [source.run.get("fingerprints") or {} for source in (a, b)]
     for name in sorted(first.keys() & second.keys()):
         fingerprints = [models.get(name) for models in known if isinstance(models, dict)]
-        if change := _other_model(first[name], second[name], fingerprints):
+        if change := _model_difference(first[name], second[name], fingerprints):
             raise ValueError(
                 f"{a} and {b} cannot be compared: model {name} {change}; run both with one model"
             )
 
 
-def _other_model(first: Any, second: Any, fingerprints: Sequence[Any]) -> str:
+def _model_difference(first: Any, second: Any, fingerprints: Sequence[Any]) -> str:
     """Return how two models of one name differ, as the end of a sentence; "" if they do not."""
     try:
         change = difference(*(Fingerprint.from_json(known) for known in fingerprints))
@@ -307,11 +311,11 @@ def check_estimators(a: Entry, b: Entry) -> None:
     if first != second:
         raise ValueError(
             f"model {text(a.record, 'model')} cannot be compared: "
-            f"{_difference(first, second)}; measure both runs alike"
+            f"{_estimator_difference(first, second)}; measure both runs alike"
         )
 
 
-def _difference(first: str, second: str) -> str:
+def _estimator_difference(first: str, second: str) -> str:
     parts = (estimator.split("; ") for estimator in (first, second))
     ours, other = next(pair for pair in zip_longest(*parts, fillvalue="") if pair[0] != pair[1])
     return (

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..intervals import printed
+from ..intervals import printed_value
 from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
@@ -84,8 +84,8 @@ def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) ->
     sides = [[number(row, name) for row in rows] for name in (left, right)]
     ranks = [pd.Series(values, dtype=float).rank(method="first") for values in sides]
     names = [label(text(row, "curve")) for row in rows]
-    a_values = [format_number(printed(left, value)) for value in sides[0]]
-    b_texts = [format_number(printed(right, value)) for value in sides[1]]
+    a_values = [format_number(printed_value(left, value)) for value in sides[0]]
+    b_texts = [format_number(printed_value(right, value)) for value in sides[1]]
     a_texts = [f"{name}  {value}" for name, value in zip(names, a_values, strict=True)]
     if wide > ROOMY:
         b_texts = [f"{value}  {name}" for name, value in zip(names, b_texts, strict=True)]

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import bounds
-from ..palette import Style, style
+from ..intervals import interval_bounds
+from ..palette import Style, style_of_sampler
 from ..record import Record
 from ..values import number, rows_of, text
 
@@ -106,7 +106,7 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
 
 def style_of(row: Record) -> Style:
     """Return the style of a row's curve."""
-    return style(text(row, "sampler"), text(row, "origin"))
+    return style_of_sampler(text(row, "sampler"), text(row, "origin"))
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
@@ -114,7 +114,7 @@ def point_of(row: Record, metric: str, cost: str) -> Point | None:
     x, y = number(row, cost), number(row, metric)
     if x is None or y is None or x <= 0:
         return None
-    interval = bounds(row, metric)
+    interval = interval_bounds(row, metric)
     if interval is None:
         return Point(x, y) if y > 0 else None
     low, high = interval

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from ..comparison.pairing import Source, read_source
 from ..comparison.verdicts import MARGIN
-from ..intervals import bounds, flag_of
+from ..intervals import interval_bounds, interval_flag
 from ..record import Record
 from ..text import Z95, format_number
 from ..values import number, text
@@ -321,7 +321,7 @@ def _judged(
     down = difference - math.hypot(value - low, noise) - paper.rounding
     up = difference + math.hypot(high - value, noise) + paper.rounding
     values |= {"difference_low": down, "difference_high": up}
-    flag = flag_of(row, "fid_proxy")
+    flag = interval_flag(row, "fid_proxy")
     outcome: Outcome = "no verdict" if flag else outcome_of(down, up, paper.value, margin)
     return Reproduction(row, model, paper, outcome, flag, **values)
 
@@ -350,7 +350,7 @@ def _at(row: Record, paper: Published) -> tuple[float, float | None, float | Non
         return raw, None, None, 0.0
     ratio = n / float(paper.samples) if n and paper.samples else None
     shift = (raw - plain) * (1.0 if ratio is None else ratio)
-    ends, se = bounds(row, "fid_proxy"), number(row, "fid_proxy_se")
+    ends, se = interval_bounds(row, "fid_proxy"), number(row, "fid_proxy_se")
     noise = Z95 * se * math.sqrt(ratio) if se is not None and ratio is not None else 0.0
     low, high = (None, None) if ends is None else (ends[0] + shift, ends[1] + shift)
     return plain + shift, low, high, noise

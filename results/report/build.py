@@ -16,17 +16,17 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ..comparison.compare import Comparison, compare, notes
+from ..comparison.compare import Comparison, compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
-from ..comparison.lowest import lowest, select_visible_rows
+from ..comparison.lowest import lowest_places, select_visible_rows
 from ..comparison.significance import SIGNS
-from ..escaping import printable
-from ..intervals import plus_minus, printed, with_bounds
+from ..escaping import strip_control_characters
+from ..intervals import printed_value, value_plus_minus, value_with_bounds
 from ..palette import FAMILIES
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
 from ..run_directory.layout import FULL
-from ..run_directory.reading import run_record
+from ..run_directory.reading import read_run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts, with_curves
 from ..table.description import brief, counted, extent, heading, listed
@@ -70,7 +70,9 @@ class Title:
 
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
     """Return the head of a page from all rows and the name and ``run.json`` of each run."""
-    suites = listed([printable(str(name)) for name in frame["suite"].dropna().unique()] or [""])
+    suites = listed(
+        [strip_control_characters(str(name)) for name in frame["suite"].dropna().unique()] or [""]
+    )
     facts = (*extent(frame), *((f"suite {suites}",) if suites else ()))
     if len(runs) == 1:
         run = _run_facts("", frame, runs[0][1])
@@ -83,7 +85,7 @@ def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]])
 def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> RunFacts:
     provenance = _mapping(record.get("provenance"))
     facts = (_device_in_words(provenance, frame), _day_in_words(provenance.get("started")))
-    return RunFacts(name, tuple(filter(None, facts)), printable(command_of(record)))
+    return RunFacts(name, tuple(filter(None, facts)), strip_control_characters(command_of(record)))
 
 
 def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
@@ -91,12 +93,12 @@ def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
     kind = str(device.get("type") or "")
     if not kind:
         names = [name for name in dict.fromkeys(frame["device"]) if not empty(name)]
-        return listed([printable(str(name)) for name in names] or [""])
+        return listed([strip_control_characters(str(name)) for name in names] or [""])
     cores = machine.get("cores_allowed") or machine.get("cores")
     words = {"cpu": "CPU", "cuda": "GPU"}.get(kind, kind)
     if kind == "cpu" and cores:
         words += f", {cores} cores"
-    return printable(f"{device.get('name') or kind} ({words})")
+    return strip_control_characters(f"{device.get('name') or kind} ({words})")
 
 
 def _day_in_words(started: object) -> str:
@@ -131,7 +133,7 @@ def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
         found, counts = None, {}
         try:
             found = compare(first, path, metrics=("all",))
-            remarks = tuple(notes(found))
+            remarks = tuple(comparison_notes(found))
             counts = dict(Counter(line.verdict for line in found.lines).most_common())
         except ValueError as error:
             remarks = (str(error),)
@@ -179,7 +181,7 @@ def write_report(
         write_text(page.with_name("table.md"), summary(part, findings))
         for metric in ("fid_proxy", "typical_error"):
             if not all(map(empty, part.ok.frame[metric])):
-                bold = lowest(part.frame, metric, _homes(sources), unseen=unseen)
+                bold = lowest_places(part.frame, metric, _homes(sources), unseen=unseen)
                 write_text(page.with_name("table.tex"), latex(part.frame, metric, bold=bold))
                 break
         # of the files as they were read, so that what changed meanwhile is noticed
@@ -217,7 +219,7 @@ def render(
         model_section(title, rows, page.by_title[title], styles, grid, strip, homes)
         for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
     ]
-    records = [(name, run_record(path)) for name, path in _named(sources)]
+    records = [(name, read_run_record(path)) for name, path in _named(sources)]
     runs = [provenance_of(name, record) for name, record in records]
     samplers = frame["sampler"].dropna()
     template = _environment().get_template("report.html")
@@ -272,10 +274,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        number=number, short=format_number, interval=interval, printed=printed
+        number=number, short=format_number, interval=interval, printed=printed_value
     )
     environment.filters.update(
-        brief=brief, whole=_unbroken_names, with_bounds=with_bounds, plus_minus=plus_minus
+        brief=brief,
+        whole=_unbroken_names,
+        with_bounds=value_with_bounds,
+        plus_minus=value_plus_minus,
     )
     environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(
         map(escape, str(name).split("_"))

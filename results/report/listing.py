@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..comparison.significance import SIGNS
 from ..comparison.verdicts import Line as JudgedLine
-from ..intervals import flag_of, plus_minus
+from ..intervals import interval_flag, value_plus_minus
 from ..quantities import columns, flags, quantities
 from ..record import Record
 from ..text import format_number
@@ -132,7 +132,9 @@ def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedR
     names = ("params", "schedule", "budget", "steps", "seed")
     where = ", ".join(f"{name} {value}" for name in names if (value := text(row, name)))
     # quantities share the flags of the samples
-    why = dict.fromkeys(part for name in flags() for part in flag_of(row, name).split("; ") if part)
+    why = dict.fromkeys(
+        part for name in flags() for part in interval_flag(row, name).split("; ") if part
+    )
     reason = text(row, "reason") or (f"† {'; '.join(why)}" if why else "")
     mark, model, sampler = MARKS.get(status, "?"), text(row, "model"), text(row, "sampler")
     return ListedRow(cells, status, mark, reason, model, sampler, where, verdict)
@@ -144,6 +146,8 @@ def _cell(row: Record, head: Head) -> Cell:
     value = number(row, head.name)
     if value is None:
         return Cell("", None)
-    words = str(row[head.name]) if isinstance(row[head.name], int) else plus_minus(row, head.name)
-    flag = "†" if flag_of(row, head.name) else ""
+    words = (
+        str(row[head.name]) if isinstance(row[head.name], int) else value_plus_minus(row, head.name)
+    )
+    flag = "†" if interval_flag(row, head.name) else ""
     return Cell(words + flag, float(f"{value:.7g}"))

@@ -11,11 +11,17 @@ from typing import Any
 import pandas as pd
 
 from ..comparison.findings import Findings
-from ..comparison.headline import headline
-from ..comparison.pareto import FrontPosition, Point, front_positions, point_of, surely_cheaper
+from ..comparison.headline import headline_table
+from ..comparison.pareto import (
+    FrontPosition,
+    Point,
+    cost_point_of,
+    front_positions,
+    is_surely_cheaper,
+)
 from ..comparison.verdicts import Panel
 from ..record import Record
-from ..run_directory.reading import run_record
+from ..run_directory.reading import read_run_record
 from ..table.description import why_no_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
@@ -79,7 +85,7 @@ def fronts_of(found: Findings) -> tuple[Front, ...]:
 
 def _front(panel: Panel, unit: str, cost: str, places: dict[int, FrontPosition]) -> Front:
     rows, name = {index: panel.entries[index].record for index in places}, panel.quantity.name
-    points = {index: point for index in places if (point := point_of(rows[index], name, cost))}
+    points = {index: point for index in places if (point := cost_point_of(rows[index], name, cost))}
     on = [index for index in places if places[index].on_front]
     cheapest: dict[float, int] = {}
     for index in sorted(on, key=lambda index: points[index][1::-1]):
@@ -101,7 +107,7 @@ def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
     """Return the rows with distinguishable costs; of indistinguishable ones the dearest."""
     distinct: list[int] = []
     for index in reversed(front):
-        if not distinct or surely_cheaper(points[index], points[distinct[-1]]):
+        if not distinct or is_surely_cheaper(points[index], points[distinct[-1]]):
             distinct.append(index)
     return distinct[::-1]
 
@@ -151,7 +157,7 @@ def model_section(
     """Return the section of one problem."""
     remarks, sentences = answer(found, rows), ()
     if found and remarks:
-        sentences = lead(found, remarks, headline(rows.drop(columns=["curve", "slot"])))
+        sentences = lead(found, remarks, headline_table(rows.drop(columns=["curve", "slot"])))
     bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
     undrawn = [
         f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE "
@@ -180,7 +186,7 @@ def left_out(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
     """Return the limits of the statistics that rows are compared with."""
     first = rows.iloc[0].to_dict()
     for home in homes:
-        references = run_record(home).get("references")
+        references = read_run_record(home).get("references")
         about = references.get(text(first, "model")) if isinstance(references, dict) else None
         if not isinstance(about, dict) or not about.get("note"):
             continue

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..comparison.lowest import ranked_curves
 from ..record import Record
-from ..run_directory.reading import pictures_at
+from ..run_directory.reading import read_pictures_at
 from ..text import format_number
 from ..values import number, rows_of, text
 from .drawing import Box, common_box, data_uri, mosaic, rectangle, scatter, side_by_side, with_alpha
@@ -120,7 +120,7 @@ class KeptSamples:
         """Return the pictures of rows at the paths in ``files``, by index."""
         indexed = zip(rows.index, rows_of(rows), strict=True)
         placed = {index: row for index, row in indexed if row["slot"] is not None}
-        read = {index: pictures_at(files[index]) for index in placed if index in files}
+        read = {index: read_pictures_at(files[index]) for index in placed if index in files}
         pictures = {
             index: arrays
             for index, arrays in read.items()
@@ -240,7 +240,7 @@ def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptTraj
     if not slots:
         return None
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
-    read = {curve: pictures_at(path) for path, curve, slot in saved if slot == budget}
+    read = {curve: read_pictures_at(path) for path, curve, slot in saved if slot == budget}
     trajectories = {
         curve: arrays
         for curve in ranked_curves(rows)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import bounds, flag_of
-from ..palette import FAMILIES, style
+from ..intervals import interval_bounds, interval_flag
+from ..palette import FAMILIES, style_of_sampler
 from ..quantities import Quantity, panels
 from ..record import Record
 from ..values import number, rows_of, text
@@ -94,10 +94,10 @@ def _curve_data(
 
 def _points(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
     name = quantity.name
-    points = [_point(number(row, name), bounds(row, name)) for row in rows]
+    points = [_point(number(row, name), interval_bounds(row, name)) for row in rows]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
     columns = {"value": [number(row, name) for row in rows], "y": y, "low": low, "high": high}
-    marks = {"limit": limit, "flagged": [bool(flag_of(row, name)) for row in rows]}
+    marks = {"limit": limit, "flagged": [bool(interval_flag(row, name)) for row in rows]}
     return {key: [_brief(value) for value in part] for key, part in columns.items()} | marks
 
 
@@ -143,7 +143,7 @@ def curve_styles(
     result: dict[str, CurveStyle] = {}
     counts: Counter[str] = Counter()
     for curve, sampler in sorted(set(curves)):
-        usual = style(sampler, (origins or {}).get(sampler, ""))
+        usual = style_of_sampler(sampler, (origins or {}).get(sampler, ""))
         symbol = usual.symbol
         if counts[sampler]:
             symbol = symbol.removesuffix("-open") + VARIANTS[counts[sampler] % len(VARIANTS)]

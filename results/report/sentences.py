@@ -8,9 +8,9 @@ from itertools import groupby
 
 import pandas as pd
 
-from ..comparison.findings import BASELINE, Best, Findings, Standing, TableFindings, findings_of
+from ..comparison.findings import BASELINE, BestRow, Findings, Standing, TableFindings, findings_of
 from ..escaping import escape_markdown
-from ..intervals import flag_of, plus_minus, printed, with_bounds
+from ..intervals import interval_flag, printed_value, value_plus_minus, value_with_bounds
 from ..quantities import Quantity, flags, quantities
 from ..record import Record
 from ..result_table import ResultTable
@@ -42,7 +42,7 @@ class Answer:
 
     quantity: Quantity
     sentences: tuple[str, ...]
-    best: tuple[Best, ...]
+    best: tuple[BestRow, ...]
 
 
 def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
@@ -56,7 +56,7 @@ def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
     return Answer(quantity, tuple(filter(None, sentences)), best)
 
 
-def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
+def _lowest(best: tuple[BestRow, ...], quantity: Quantity) -> str:
     distinct = [item for item in best if item.standing != "the same"]
     runs = [
         (curve, [item.budget for item in items])
@@ -66,7 +66,7 @@ def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
     return f"Lowest {quantity.title}: {words}." if words else ""
 
 
-def _against(best: tuple[Best, ...]) -> str:
+def _against(best: tuple[BestRow, ...]) -> str:
     against = best[0].against
     if all(item.standing == "alone" for item in best):
         return f"There is no row of {against} to compare with."
@@ -98,7 +98,7 @@ def _jump(rows: list[Record]) -> str:
     return f"{sentence}."
 
 
-def _caveat(best: tuple[Best, ...]) -> str:
+def _caveat(best: tuple[BestRow, ...]) -> str:
     if flagged := [item.budget for item in best if item.flagged]:
         at = _list(flagged)
         return f"Intervals flagged † at {at} NFE are not to be trusted; the table says why."
@@ -120,10 +120,10 @@ def lead(found: Findings, remarks: Answer, crossings: pd.DataFrame) -> tuple[str
     return tuple(filter(None, sentences))
 
 
-def _use(best: Best, quantity: Quantity) -> str:
+def _use(best: BestRow, quantity: Quantity) -> str:
     """Return the sentence on the sampler to use at one budget, or that the choice is open."""
     at = f"At {best.budget} evaluation{'s' if best.budget != 1 else ''}"
-    value = f"{quantity.title} {plus_minus(best.row, quantity.name)}"
+    value = f"{quantity.title} {value_plus_minus(best.row, quantity.name)}"
     if not best.others:
         return f"{at} {best.curve} has {value}; no other sampler was run there."
     if best.refusal:
@@ -148,7 +148,7 @@ def _because(refusal: str) -> str:
     return f"it is {refusal}" if refusal.startswith("dominated") else f"there is {refusal}"
 
 
-def _against_baseline(best: Best, quantity: Quantity) -> str:
+def _against_baseline(best: BestRow, quantity: Quantity) -> str:
     """Return the standing against the baseline, and the factor by which it is better."""
     words = {
         "inconclusive": f", not told apart from {best.against}",
@@ -160,7 +160,7 @@ def _against_baseline(best: Best, quantity: Quantity) -> str:
         return words.get(best.standing, "")
     low, high = (number(row, quantity.name) or 0.0 for row in (best.row, best.baseline))
     if not _above_zero(best.row, quantity):
-        return f", where {best.against} has {format_number(printed(quantity.name, high))}"
+        return f", where {best.against} has {format_number(printed_value(quantity.name, high))}"
     return f", {format_number(high / low, 2)} times better than {best.against}"
 
 
@@ -247,7 +247,7 @@ def _heads(quantity: Quantity) -> list[str]:
 def _cells(row: Record, quantity: Quantity) -> list[str]:
     name, floor = quantity.name, quantity.floor
     if quantity.error == "interval":
-        value = with_bounds(row, name) + (" †" if flag_of(row, name) else "")
+        value = value_with_bounds(row, name) + (" †" if interval_flag(row, name) else "")
     else:
-        value = format_number(printed(name, number(row, name)))
+        value = format_number(printed_value(name, number(row, name)))
     return [value, format_number(number(row, floor.column))] if floor and floor.perfect else [value]

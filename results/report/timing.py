@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..comparison.findings import BASELINE, Findings, baseline_title
-from ..comparison.times import Speed, speed
+from ..comparison.times import SpeedVerdict, speed_verdict
 from ..record import Record
 from ..run_directory.layout import TIMING
 from ..run_directory.run_dir import RunDir
@@ -37,7 +37,7 @@ class Timed:
     model_share: float
     own_share: float
     spread: tuple[float, ...] = ()
-    speed: Speed | None = None
+    speed: SpeedVerdict | None = None
     worse: bool = False
 
     @property
@@ -93,7 +93,7 @@ def timing_of(
     for place, row in chosen.items():
         line = _timed(row, longest, raws[place].get("raw_total_ms") or [])
         if base is not None and place != base:
-            pace, worse = speed(raws[base], raws[place]), _is_worse(found, place, base)
+            pace, worse = speed_verdict(raws[base], raws[place]), _is_worse(found, place, base)
             line = replace(line, speed=pace, worse=worse)
         lines.append(line)
     columns = {name for name in OPTIONAL if any(row.get(name) for row in chosen.values())}

@@ -22,15 +22,15 @@ from .layout import (
     PIN,
     QUALITY,
     SHARD,
-    checked,
-    evolution_of,
-    made_of,
-    part_of,
-    pictures_of,
-    pieces,
-    shard_of,
+    check_file_name,
+    fingerprint_place,
+    part_place,
+    pictures_place,
+    shard_place,
+    shard_ranges,
+    trajectories_place,
 )
-from .sealed import Arrays, Damaged
+from .sealed import Arrays, DamagedError
 
 log = logging.getLogger("samplerbench")
 
@@ -78,19 +78,19 @@ class RunReader:
 
     def part(self, cell: str, name: str) -> Path:
         """Path of a file of one cell, such as ``quality.json``."""
-        return self.path / part_of(cell, name)
+        return self.path / part_place(cell, name)
 
     def shard(self, cell: str, start: int, stop: int) -> Path:
         """Path of the shard with samples ``start`` … ``stop - 1``."""
-        return self.path / shard_of(cell, start, stop)
+        return self.path / shard_place(cell, start, stop)
 
     def samples(self, cell: str) -> Path:
         """Path of a cell's pictures."""
-        return self.path / pictures_of(cell)
+        return self.path / pictures_place(cell)
 
     def evolution(self, cell: str) -> Path:
         """Path of a cell's trajectories."""
-        return self.path / evolution_of(cell)
+        return self.path / trajectories_place(cell)
 
     def reference(self, name: str) -> Path:
         """Path of reference data, without the suffix in ``name``."""
@@ -103,7 +103,7 @@ class RunReader:
     def names(self, cell: str) -> list[str]:
         """Names of what is in the folder of a cell, sorted; none if there is none."""
         try:
-            return sorted(os.listdir(f"{self.path}/parts/{checked(cell)}"))
+            return sorted(os.listdir(f"{self.path}/parts/{check_file_name(cell)}"))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -115,7 +115,7 @@ class RunReader:
         """
         size = self.shard_size(cell)
         # a run from before does not say it
-        return pieces(samples, size) if size else sorted(self.drawn(cell))
+        return shard_ranges(samples, size) if size else sorted(self.drawn(cell))
 
     def missing(self, cell: str, samples: int) -> list[tuple[int, int]]:
         """Return the shards of :meth:`ranges` that no file claims to hold, in order."""
@@ -131,7 +131,7 @@ class RunReader:
             return set()
         matches = [SHARD.fullmatch(name) for name in names]
         shards = [((int(match[1]), int(match[2])), match[0]) for match in matches if match]
-        return {piece for piece, name in shards if shard_of(cell, *piece).endswith(f"/{name}")}
+        return {piece for piece, name in shards if shard_place(cell, *piece).endswith(f"/{name}")}
 
     def shard_size(self, cell: str) -> int:
         """Samples of a whole shard, as the cell was planned first; 0 where nothing says it."""
@@ -146,7 +146,7 @@ class RunReader:
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """A JSON part of a cell."""
         return self._try(
-            part_of(cell, name),
+            part_place(cell, name),
             self._contents.json,
             self.made_by(cell) if name not in (CELL, MADE) else None,
         )
@@ -154,12 +154,12 @@ class RunReader:
     def parsed(self, cell: str, name: str) -> dict[str, Any]:
         """A JSON part of a cell; exceptions as :meth:`.Contents.json`."""
         return self._contents.json(
-            part_of(cell, name), self.made_by(cell) if name != CELL else None
+            part_place(cell, name), self.made_by(cell) if name != CELL else None
         )
 
     def influence(self, cell: str) -> Arrays | None:
         """Return the arrays of a cell's ``influence.npz``, if written with its ``quality.json``."""
-        place, pin = part_of(cell, INFLUENCE), self._pinned(cell)
+        place, pin = part_place(cell, INFLUENCE), self._pinned(cell)
         if pin is not None and not (self.path / place).is_file():
             log.warning(
                 "%s is missing, so that its row is compared as one that shares no latents with any "
@@ -170,15 +170,15 @@ class RunReader:
 
     def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
         """The arrays of a shard."""
-        return self._try(shard_of(cell, start, stop), self._contents.npz, self.made_by(cell))
+        return self._try(shard_place(cell, start, stop), self._contents.npz, self.made_by(cell))
 
     def read_samples(self, cell: str) -> Arrays | None:
         """A cell's pictures."""
-        return self._try(pictures_of(cell), self._contents.npz, self.made_by(cell))
+        return self._try(pictures_place(cell), self._contents.npz, self.made_by(cell))
 
     def read_evolution(self, cell: str) -> Arrays | None:
         """A cell's trajectories."""
-        return self._try(evolution_of(cell), self._contents.npz, self.made_by(cell))
+        return self._try(trajectories_place(cell), self._contents.npz, self.made_by(cell))
 
     def read_reference(self, name: str) -> Arrays | None:
         """Reference data."""
@@ -196,7 +196,7 @@ class RunReader:
         """Return the fingerprints of the models and extractors of this run, by digest."""
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
         names = [name for name in names if OPENED not in name]
-        read = {name: self._try(made_of(name), self._contents.json) for name in names}
+        read = {name: self._try(fingerprint_place(name), self._contents.json) for name in names}
         return {name: record for name, record in read.items() if record is not None}
 
     def opened(self, digest: str) -> dict[str, str]:
@@ -204,8 +204,8 @@ class RunReader:
         made and scored.
         """
         files: dict[str, str] = {}
-        for path in sorted((self.path / "made").glob(f"{checked(digest)}{OPENED}*.json")):
-            read = self._try(made_of(path.stem), self._contents.json) or {}
+        for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
+            read = self._try(fingerprint_place(path.stem), self._contents.json) or {}
             for name, content in dict(read.get("files") or {}).items():
                 # of two contents of one file, neither is right
                 files[name] = content if files.get(name, content) == content else ""
@@ -218,8 +218,8 @@ class RunReader:
     def made_by(self, cell: str) -> str:
         """The digest of what made a cell; "" where its ``cell.json`` does not say."""
         try:
-            return str(self._contents.json(part_of(cell, CELL)).get("made_by") or "")
-        except (FileNotFoundError, Damaged):
+            return str(self._contents.json(part_place(cell, CELL)).get("made_by") or "")
+        except (FileNotFoundError, DamagedError):
             return ""
 
     def digest(self, place: str) -> str:
@@ -232,13 +232,13 @@ class RunReader:
         return self._contents.old
 
     def _reference(self, name: str) -> str:
-        return f"reference/{checked(f'{self.model}.{name}' if self.model else name)}.npz"
+        return f"reference/{check_file_name(f'{self.model}.{name}' if self.model else name)}.npz"
 
     def _pinned(self, cell: str) -> str | None:
         """Return the digest of the influence values of the quality columns; None for none."""
         try:
             pin = self.parsed(cell, QUALITY).get(PIN)
-        except (FileNotFoundError, Damaged):
+        except (FileNotFoundError, DamagedError):
             return None
         return str(pin.get("sha256")) if isinstance(pin, dict) else None
 
@@ -247,7 +247,7 @@ class RunReader:
             return read(place, *expected)
         except FileNotFoundError:
             return None
-        except Damaged as fault:
+        except DamagedError as fault:
             log.warning(
                 "%s is damaged: %s. It is left out; running the suite into this folder "
                 "again makes it anew.",
@@ -270,7 +270,7 @@ def _is_of_a_run(key: str, value: Any) -> bool:
     return key not in _TABLES or isinstance(value, dict)
 
 
-def pictures_at(path: Path) -> Arrays | None:
+def read_pictures_at(path: Path) -> Arrays | None:
     """The pictures or trajectories at a path of :meth:`RunReader.samples` or
     :meth:`RunReader.evolution`; None if there are none.
     """
@@ -280,6 +280,6 @@ def pictures_at(path: Path) -> Arrays | None:
     return run.read_samples(cell)
 
 
-def run_record(path: Path) -> dict[str, Any]:
+def read_run_record(path: Path) -> dict[str, Any]:
     """Return ``run.json`` of a run directory, or the one next to a table; empty without one."""
     return RunReader(path if path.is_dir() else path.parent).run()

@@ -30,24 +30,24 @@ from .layout import (
     SHARD,
     STRAY,
     WHY,
-    checked,
-    evolution_of,
-    made_of,
+    check_file_name,
+    check_not_link,
+    check_run_folder,
+    fingerprint_place,
     missing_folder_error,
-    part_of,
-    pictures_of,
-    refuse_folder,
-    refuse_link,
-    shard_of,
-    unwritable,
+    part_place,
+    pictures_place,
+    shard_place,
+    trajectories_place,
+    unwritable_error,
 )
 from .reading import RunReader, log
-from .sealed import Arrays, Damaged
+from .sealed import Arrays, DamagedError
 from .sharing import FOLDER as CLAIMS
-from .sharing import leading, refuse_busy
+from .sharing import check_not_busy, hold_lead
 
 
-class Aside(NamedTuple):
+class CellSetAside(NamedTuple):
     """A cell that was set aside: its key, the identity columns of its row, and why."""
 
     cell: str
@@ -79,14 +79,14 @@ class RunDir(RunReader):
             join: True to allow that another process runs there.
 
         Raises:
-            ValueError: it cannot be one (:func:`.layout.refuse_folder`).
+            ValueError: it cannot be one (:func:`.layout.check_run_folder`).
             BusyError: another process runs there.
         """
         path = Path(path)
-        refuse_folder(path)
+        check_run_folder(path)
         run = cls(path)
         if (path / LOCK).exists() and not join:
-            refuse_busy(path)
+            check_not_busy(path)
         return run
 
     def _make(self) -> None:
@@ -95,7 +95,7 @@ class RunDir(RunReader):
             (self.path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
             (self.path / "parts").mkdir(exist_ok=True)
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            raise unwritable_error(self.path, error) from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -107,7 +107,7 @@ class RunDir(RunReader):
             ValueError: the folder cannot be made.
         """
         self._make()
-        with leading(self.path) as lead:
+        with hold_lead(self.path) as lead:
             if not (self.path / CLAIMS).is_dir():  # others write while they sample
                 self.clear_strays()
             with self._contents.exclusive(lead):
@@ -149,19 +149,19 @@ class RunDir(RunReader):
 
     def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON part of a planned cell."""
-        self._write(part_of(cell, name), value, self.made_by(cell))
+        self._write(part_place(cell, name), value, self.made_by(cell))
 
     def write_score(self, cell: str, quality: Mapping[str, Any], influence: Arrays) -> None:
         """Write the quality columns of a planned cell with their influence values."""
         pinned = {}
         if influence:
-            place = part_of(cell, INFLUENCE)
+            place = part_place(cell, INFLUENCE)
             pinned = {PIN: {"sha256": self._write_npz(place, influence, self.made_by(cell))}}
         self.write(cell, QUALITY, {**quality, **pinned})
 
     def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
         """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
-        self._write_npz(shard_of(cell, start, stop), arrays, self.made_by(cell))
+        self._write_npz(shard_place(cell, start, stop), arrays, self.made_by(cell))
 
     def has_now(self, cell: str, start: int, stop: int) -> bool:
         """Return True if a shard is there now, past the file system's cache.
@@ -179,11 +179,11 @@ class RunDir(RunReader):
 
     def write_samples(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's pictures."""
-        self._write_npz(pictures_of(cell), arrays, self.made_by(cell))
+        self._write_npz(pictures_place(cell), arrays, self.made_by(cell))
 
     def write_evolution(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's trajectories."""
-        self._write_npz(evolution_of(cell), arrays, self.made_by(cell))
+        self._write_npz(trajectories_place(cell), arrays, self.made_by(cell))
 
     def write_reference(self, name: str, arrays: Arrays) -> None:
         """Write reference data."""
@@ -191,11 +191,11 @@ class RunDir(RunReader):
 
     def write_made(self, digest: str, record: Mapping[str, Any]) -> None:
         """Write what a model or an extractor does."""
-        self._write(made_of(digest), record)
+        self._write(fingerprint_place(digest), record)
 
     def write_opened(self, digest: str, files: Mapping[str, str]) -> None:
         """Write which files a model opened late; any process of a run may, at any time."""
-        place = made_of(f"{digest}{OPENED}{hash_of(dict(files))}")
+        place = fingerprint_place(f"{digest}{OPENED}{hash_of(dict(files))}")
         if not (self.path / place).exists():
             self._write(place, {"files": dict(files)})
 
@@ -205,22 +205,22 @@ class RunDir(RunReader):
 
     def plan(self, cell: str, record: Record) -> None:
         """Say that a cell belongs to this run, with the identity columns of its row."""
-        place, made_by = part_of(cell, CELL), str(record.get("made_by") or "")
+        place, made_by = part_place(cell, CELL), str(record.get("made_by") or "")
         try:
             if self._contents.json(place) == record:
                 return
-        except (FileNotFoundError, Damaged):
+        except (FileNotFoundError, DamagedError):
             pass
         self._write(place, record, made_by)
 
     def delete(self, cell: str, name: str) -> None:
         """Delete a part of a cell, if it is there."""
-        self._changes(part_of(cell, name))
+        self._changes(part_place(cell, name))
         self.part(cell, name).unlink(missing_ok=True)
 
     def drop_shard(self, cell: str, start: int, stop: int) -> None:
         """Delete a shard, so that it is sampled again."""
-        self._changes(shard_of(cell, start, stop))
+        self._changes(shard_place(cell, start, stop))
         self.shard(cell, start, stop).unlink(missing_ok=True)
 
     @property
@@ -231,8 +231,8 @@ class RunDir(RunReader):
     def mend(self, cell: str) -> None:
         """Set aside the damaged files of a cell, but for its shards, and say which."""
         names = (name for name in self.names(cell) if SAFE.fullmatch(name) and name != CELL)
-        places = [part_of(cell, name) for name in names if not SHARD.fullmatch(name)]
-        for place in (*places, pictures_of(cell), evolution_of(cell)):
+        places = [part_place(cell, name) for name in names if not SHARD.fullmatch(name)]
+        for place in (*places, pictures_place(cell), trajectories_place(cell)):
             if place.endswith((".json", ".npz")):
                 is_json = place.endswith(".json")
                 read = self._contents.json if is_json else self._contents.check
@@ -242,7 +242,7 @@ class RunDir(RunReader):
     def mend_shards(self, cell: str) -> None:
         """Set aside the damaged shards of a cell, which can be large."""
         for start, stop in sorted(self.drawn(cell)):
-            self._mended(shard_of(cell, start, stop), self._contents.check, self.made_by(cell))
+            self._mended(shard_place(cell, start, stop), self._contents.check, self.made_by(cell))
 
     def mend_references(self) -> None:
         """Set aside damaged reference data."""
@@ -264,15 +264,17 @@ class RunDir(RunReader):
     def made_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
         """Folders of a cell that were set aside, the latest first, each with its ``made.json``."""
         folders = sorted(
-            (self.path / ASIDE).glob(f"{checked(cell)}.*"),
+            (self.path / ASIDE).glob(f"{check_file_name(cell)}.*"),
             key=lambda path: (len(path.name), path.name),
             reverse=True,
         )
         records = []
         for folder in folders:
             try:
-                records.append((folder.name, sealed.read_json(folder / MADE, part_of(cell, MADE))))
-            except (FileNotFoundError, Damaged):
+                records.append(
+                    (folder.name, sealed.read_json(folder / MADE, part_place(cell, MADE)))
+                )
+            except (FileNotFoundError, DamagedError):
                 continue
         return records
 
@@ -281,7 +283,7 @@ class RunDir(RunReader):
         now.
         """
         home = self.part(cell, CELL).parent
-        self._changes(part_of(cell, CELL))
+        self._changes(part_place(cell, CELL))
         self._contents.forget_folder(home.relative_to(self.path).as_posix())
         shutil.move(self.path / ASIDE / folder, home)
         (home / WHY).unlink(missing_ok=True)
@@ -292,13 +294,13 @@ class RunDir(RunReader):
                 path.parent.mkdir(exist_ok=True)
                 saved.replace(path)
 
-    def aside(self) -> list[Aside]:
+    def aside(self) -> list[CellSetAside]:
         """Return the cells that were set aside, sorted by name."""
         cells = []
         for path in sorted((self.path / ASIDE).glob(f"*/{WHY}")):
             cell, record = path.parent.name.rpartition(".")[0], read_json(path.parent / CELL) or {}
             record.pop(sealed.KEY, None)
-            cells.append(Aside(cell, record, str((read_json(path) or {}).get("why") or "")))
+            cells.append(CellSetAside(cell, record, str((read_json(path) or {}).get("why") or "")))
         return cells
 
     def set_all_aside(self, why: str, *, returns: bool = True) -> int:
@@ -343,7 +345,7 @@ class RunDir(RunReader):
         for name in place.split("/")[:-1]:
             folder = f"{folder}/{name}"
             if os.path.islink(folder):
-                refuse_link(Path(folder))
+                check_not_link(Path(folder))
         return path
 
     def _mended(self, place: str, read: Callable[..., object], *expected: str | None) -> None:
@@ -351,7 +353,7 @@ class RunDir(RunReader):
             read(place, *expected)
         except FileNotFoundError:
             pass
-        except Damaged as fault:
+        except DamagedError as fault:
             self._move(self.path / place, self.path / ASIDE / "damaged" / place.replace("/", "."))
             log.warning(
                 "%s was damaged: %s. It is set aside, and made again.", self.path / place, fault

@@ -34,7 +34,7 @@ from uuid import uuid4
 
 from . import sealed
 from .files import PART, read_json, write_json
-from .layout import LEASE, LOCK, checked
+from .layout import LEASE, LOCK, check_file_name
 
 BEAT, STALE = 5.0, 60.0  # heartbeat interval and expiry time, in seconds
 
@@ -56,9 +56,9 @@ class Leases:
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._beats = False
         self.owner = {
-            "host": _host(),
+            "host": _host_id(),
             "pid": os.getpid(),
-            "born": _born(os.getpid()),
+            "born": _process_start(os.getpid()),
             "token": uuid4().hex,
         }
         """Owner that a lease of this object records."""
@@ -89,7 +89,7 @@ class Leases:
     def keep(self, path: Path) -> None:
         """Touch a file from now on, which holds :attr:`owner`."""
         with self._lock:
-            self._mine[path] = _uptime()
+            self._mine[path] = _uptime_seconds()
             if not self._beats and not self._stopped.is_set():
                 self._beats = True
                 threading.Thread(target=self._touch, daemon=True).start()
@@ -100,7 +100,7 @@ class Leases:
             touched = self._mine.get(path)
         if touched is None:
             return False
-        return _uptime() - touched < LATE or self._is_mine(path)
+        return _uptime_seconds() - touched < LATE or self._is_mine(path)
 
     def release(self, path: Path) -> None:
         """Release a lease if it is still this object's."""
@@ -125,7 +125,7 @@ class Leases:
         owner = read_json(path) or {}
         can_be_asked = owner.get("host") == self.owner["host"] and self.owner["born"]
         if can_be_asked and isinstance(owner.get("pid"), int):
-            return _born(owner["pid"]) != owner.get("born")
+            return _process_start(owner["pid"]) != owner.get("born")
         # without an owner: its process was killed before it wrote its name
         limit = STALE if owner else 2 * BEAT
         with suppress(OSError):  # it is gone by now, say
@@ -153,7 +153,7 @@ class Leases:
                     continue
                 with self._lock:
                     if is_ours and path in self._mine:
-                        self._mine[path] = _uptime()
+                        self._mine[path] = _uptime_seconds()
                     elif not is_ours:
                         self._mine.pop(path, None)
 
@@ -173,12 +173,12 @@ class Leases:
         return True
 
 
-def _uptime() -> float:
+def _uptime_seconds() -> float:
     """Return the seconds of a clock that goes on while the machine sleeps, where there is one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _host() -> str:
+def _host_id() -> str:
     """Return the name of the machine since it began, and of its namespace of process numbers."""
     parts = [socket.gethostname()]  # which several machines can have
     with suppress(OSError):
@@ -188,7 +188,7 @@ def _host() -> str:
     return " ".join(parts)
 
 
-def _born(pid: int) -> str:
+def _process_start(pid: int) -> str:
     """Return the start of a process of this machine in kernel ticks; "" if unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
@@ -224,19 +224,19 @@ class Lead:
 
 
 @contextmanager
-def leading(folder: Path) -> Iterator[Lead]:
+def hold_lead(folder: Path) -> Iterator[Lead]:
     """Lead in a run directory, as the only process, or raise a :class:`BusyError`."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
             if not free or not lead._leases.take(folder / LEASE):
-                raise _busy(folder)
+                raise _busy_error(folder)
             yield lead
         finally:
             lead._leases.close()
 
 
-def refuse_busy(folder: Path) -> None:
+def check_not_busy(folder: Path) -> None:
     """Raise a :class:`BusyError` if another process leads in a run directory; write nothing."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
@@ -245,10 +245,10 @@ def refuse_busy(folder: Path) -> None:
         finally:
             lead._leases.close()
     if is_leased or not free:
-        raise _busy(folder)
+        raise _busy_error(folder)
 
 
-def _busy(folder: Path) -> BusyError:
+def _busy_error(folder: Path) -> BusyError:
     owner: dict[str, object] = {}
     with suppress(OSError):
         owner = read_json(folder / LEASE) or {}
@@ -279,7 +279,7 @@ def _kernel_lock(path: Path) -> Iterator[bool]:
         yield True
 
 
-class Note(NamedTuple):
+class FailureNote(NamedTuple):
     """Note on a failed shard: its first sample, and the row's status and reason."""
 
     start: int
@@ -320,7 +320,7 @@ class Claims:
         return not self._leads and self.planned() is None
 
     def listed(self) -> frozenset[str]:
-        """Return the names of all claims (:func:`claim_of`), of dead processes too."""
+        """Return the names of all claims (:func:`claim_name`), of dead processes too."""
         try:
             return frozenset(os.listdir(self._folder))
         except FileNotFoundError:  # the leader is done
@@ -339,17 +339,17 @@ class Claims:
     def fail(self, cell: str, start: int, status: str, reason: str) -> None:
         """Leave a note for the leader that a shard failed."""
         note = {"cell": cell, "start": start, "status": status, "reason": reason}
-        path = self._folder / f"{checked(cell)}.{start:08d}.failed"
+        path = self._folder / f"{check_file_name(cell)}.{start:08d}.failed"
         if self._folder.is_dir():  # else the leader is gone
             sealed.write_json(path, note, f"{FOLDER}/{path.name}")
 
-    def failures(self) -> Mapping[str, Note]:
+    def failures(self) -> Mapping[str, FailureNote]:
         """Return the first shard of each cell that failed; a damaged note is drawn again."""
-        failed: dict[str, Note] = {}
+        failed: dict[str, FailureNote] = {}
         for path in sorted(self._folder.glob("*.failed")):
-            with suppress(FileNotFoundError, sealed.Damaged):
+            with suppress(FileNotFoundError, sealed.DamagedError):
                 note = sealed.read_json(path, f"{FOLDER}/{path.name}")
-                failed.setdefault(note.pop("cell"), Note(**note))
+                failed.setdefault(note.pop("cell"), FailureNote(**note))
         return failed
 
     def close(self) -> None:
@@ -362,9 +362,9 @@ class Claims:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _claim(self, cell: str, start: int, stop: int) -> Path:
-        return self._folder / claim_of(cell, start, stop)
+        return self._folder / claim_name(cell, start, stop)
 
 
-def claim_of(cell: str, start: int, stop: int) -> str:
+def claim_name(cell: str, start: int, stop: int) -> str:
     """Return the name of the file that claims a shard."""
-    return f"{checked(cell)}.{start:08d}-{stop:08d}"
+    return f"{check_file_name(cell)}.{start:08d}-{stop:08d}"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from ..escaping import printable
+from ..escaping import strip_control_characters
 from ..text import format_number
 from ..values import empty, rows_of
 
@@ -56,7 +56,7 @@ def why_no_data(rows: pd.DataFrame) -> str:
         finished[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")
     ):
         return ""
-    model = brief(printable(str(finished["model"].iloc[0])))
+    model = brief(strip_control_characters(str(finished["model"].iloc[0])))
     return NO_DATA.format(model=model, remedy=OF_CODE if ".py" in model else OF_FILES)
 
 
@@ -89,7 +89,9 @@ def _samples(frame: pd.DataFrame) -> str:
     """Samples a row: one number, or each model's where they differ."""
     sizes: dict[int, list[str]] = {}
     for row in rows_of(frame.loc[frame["samples"].notna(), ["model", "samples"]].drop_duplicates()):
-        sizes.setdefault(int(str(row["samples"])), []).append(brief(printable(str(row["model"]))))
+        sizes.setdefault(int(str(row["samples"])), []).append(
+            brief(strip_control_characters(str(row["model"])))
+        )
     if not sizes:
         return ""
     if len(sizes) == 1:
@@ -115,4 +117,4 @@ def _work(frame: pd.DataFrame) -> str:
 
 def _distinct(values: Iterable[object]) -> list[str]:
     names = dict.fromkeys(value for value in values if not empty(value))
-    return [printable(str(name)) for name in names]
+    return [strip_control_characters(str(name)) for name in names]

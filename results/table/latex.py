@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from ..intervals import flag_of, printed
-from ..palette import FAMILIES, family
+from ..intervals import interval_flag, printed_value
+from ..palette import FAMILIES, family_of_sampler
 from ..record import Record
 from ..text import format_number
 from ..values import number, rows_of, text
@@ -91,7 +91,9 @@ def _tabular(
     several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}
     order = [kin.name for kin in FAMILIES]
     curves = {
-        text(row, "curve"): order.index(family(text(row, "sampler"), text(row, "origin")))
+        text(row, "curve"): order.index(
+            family_of_sampler(text(row, "sampler"), text(row, "origin"))
+        )
         for row in rows_of(finished)
     }
     body: list[str] = []
@@ -119,12 +121,12 @@ def _tabular(
 
 def _cell(row: Record | None, metric: str, *, bold: bool) -> str:
     r"""``value \pm SE`` in mathematics."""
-    value = None if row is None else printed(metric, number(row, metric))
+    value = None if row is None else printed_value(metric, number(row, metric))
     if row is None or value is None:
         return "--"
     words_of_value, error = rounded(value, number(row, f"{metric}_se"))
     words = rf"\mathbf{{{words_of_value}}}" if bold else words_of_value
-    flag = r"^{\dagger}" if flag_of(row, metric) else ""
+    flag = r"^{\dagger}" if interval_flag(row, metric) else ""
     return f"${words}{flag}" + (rf" \pm {error}$" if error else "$")
 
 

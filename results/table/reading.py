@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 from pyarrow.parquet import ParquetFile
 
-from ..escaping import csv_text
+from ..escaping import unquote_csv_text
 from ..quantities import column_kinds
 from ..record import Kind, Record
 from ..run_directory.files import read_regular
 from ..run_directory.layout import CELL, QUALITY, TIMING
 from ..run_directory.reading import log
 from ..run_directory.run_dir import RunDir
-from ..run_directory.sealed import Damaged
+from ..run_directory.sealed import DamagedError
 from .typed_table import TypedTable, misfit, parsed
 
 NEEDED = ("model", "sampler", "nfe", "status")
@@ -72,7 +72,7 @@ def read_csv(path: Path | str) -> TypedTable:
         kinds = column_kinds()
         extra = {name: frame[name].map(parsed) for name in frame.columns if name not in kinds}
         frame = frame.assign(**extra)
-        return frame.map(lambda value: csv_text(value) if isinstance(value, str) else value)
+        return frame.map(lambda value: unquote_csv_text(value) if isinstance(value, str) else value)
 
     return _read_file(path, parse)
 
@@ -127,7 +127,7 @@ def _row(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
         quality = run.parsed(cell, QUALITY)
     except FileNotFoundError:
         quality = {}
-    except Damaged as fault:
+    except DamagedError as fault:
         quality = {
             "status": "damaged",
             "reason": f"quality.json: {fault}; run the suite into this folder again",

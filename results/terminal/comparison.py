@@ -11,10 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..comparison.compare import Comparison, notes
+from ..comparison.compare import Comparison, comparison_notes
 from ..comparison.verdicts import Line
-from ..escaping import printable
-from ..intervals import printed
+from ..escaping import strip_control_characters
+from ..intervals import printed_value
 from ..published.reproduction import CLOSE, Reproduction
 from ..table.curves import NAME, Tuning
 from ..text import format_number, interval
@@ -115,13 +115,16 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for (model, metric), lines in groupby(
         comparison.lines, key=lambda line: (line.model, line.metric)
     ):
-        heading = Text(printable(f"{model} · {metric} against {comparison.baseline}"), style="bold")
+        heading = Text(
+            strip_control_characters(f"{model} · {metric} against {comparison.baseline}"),
+            style="bold",
+        )
         console.print(heading, soft_wrap=not console.is_terminal)
         console.print(_table(list(lines)))
         console.print()
     print_tuning(comparison.lines, console)
-    for note in notes(comparison):
-        console.print(Text(printable(note), style="dim"))
+    for note in comparison_notes(comparison):
+        console.print(Text(strip_control_characters(note), style="dim"))
 
 
 def _table(lines: Sequence[Line]) -> Table:
@@ -135,7 +138,7 @@ def _table(lines: Sequence[Line]) -> Table:
         table.add_column(heading, justify=side, no_wrap=True, min_width=width)
     for line, row in zip(lines, cells, strict=True):
         styled = (Text(cell, style=STYLES.get(cell, "")) for cell in row)
-        table.add_row(Text(printable(line.sampler)), *styled)
+        table.add_row(Text(strip_control_characters(line.sampler)), *styled)
     return table
 
 
@@ -147,7 +150,7 @@ def _cells(line: Line) -> tuple[str, ...]:
     if line.low is not None and line.high is not None:
         gap += f" [{low}, {high}]"
     gap += "" if line.paired else "*"  # rows that were taken as independent
-    return at, format_number(printed(line.metric, line.value)), gap, line.verdict, time
+    return at, format_number(printed_value(line.metric, line.value)), gap, line.verdict, time
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..run_directory.reading import run_record
+from ..run_directory.reading import read_run_record
 from ..text import Z95, format_number
 
 KEY = "path_curvature"
@@ -65,7 +65,7 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
 def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
     """Return the lines from the first of several runs that knows the model."""
     for home in homes:
-        about = run_record(home)
+        about = read_run_record(home)
         try:
             lines = curvature_lines((about.get(KEY) or {}).get(model))
         except (KeyError, TypeError, ValueError):  # an edited file can hold anything

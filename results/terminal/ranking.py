@@ -14,10 +14,10 @@ from rich.text import Text
 from ..comparison.compare import compare_with
 from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE
-from ..comparison.lowest import Place, lowest
+from ..comparison.lowest import Place, lowest_places
 from ..comparison.significance import SIGNS, Verdict
-from ..escaping import printable as harmless
-from ..intervals import flag_of, printed
+from ..escaping import strip_control_characters as harmless
+from ..intervals import interval_flag, printed_value
 from ..quantities import judged
 from ..record import Record
 from ..result_table import ResultTable
@@ -77,13 +77,13 @@ class Ranking:
         value = self.value(curve, slot)
         if value is None:
             return Text(SHORT_STATUS.get(text(row, "status"), "–"), style="dim")
-        flag = "†" if flag_of(row, self.metric) else ""
+        flag = "†" if interval_flag(row, self.metric) else ""
         verdict = self.marks.get((text(row, "model"), curve, slot))
         mark = SIGNS[verdict] if verdict else " " * bool(self.marks)
         style = "bold " if (curve, slot) in self.lowest else ""
         style += "green" if verdict == "better" else ""
         star = "*" if value == best else " "
-        shown = format_number(printed(self.metric, value))
+        shown = format_number(printed_value(self.metric, value))
         return Text(f"{shown}{flag}{star}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
@@ -136,7 +136,7 @@ def print_table(
     and counted. A console with ASCII only, or a dumb terminal, gets ASCII.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
-    tied = lowest(table.frame, metric, {"": home} if home else None)
+    tied = lowest_places(table.frame, metric, {"": home} if home else None)
     for title, rows in comparable_parts(table.frame):
         default = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
         column = metric or (default.name if default else "fid_proxy")

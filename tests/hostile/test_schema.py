@@ -12,7 +12,7 @@ from sealed_archives import write_npz
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import sealed
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.run_directory.sealed import Damaged, NewerError
+from samplerbench.results.run_directory.sealed import DamagedError, NewerError
 
 OLD = Path(__file__).parent / "run_of_0_1_0"
 """A run of release 0.1.0, whose seals do not say the number of their form."""
@@ -81,5 +81,5 @@ def test_a_number_that_no_version_wrote_is_damage(tmp_path, schema):
     path = tmp_path / "a.json"
     sealed.write_json(path, {"a": 1}, "a")
     newer(path, schema)
-    with pytest.raises(Damaged, match="its seal is damaged"):
+    with pytest.raises(DamagedError, match="its seal is damaged"):
         sealed.read_json(path, "a")

@@ -12,11 +12,11 @@ import re
 from rich.console import Console
 
 from samplerbench.results.comparison.compare import compare_with
-from samplerbench.results.comparison.estimates import dominated
+from samplerbench.results.comparison.estimates import is_dominated
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.comparison.headline import headline
+from samplerbench.results.comparison.headline import headline_table
 from samplerbench.results.comparison.significance import SIGNS
-from samplerbench.results.intervals import bounds, flag_of, plus_minus
+from samplerbench.results.intervals import interval_bounds, interval_flag, value_plus_minus
 from samplerbench.results.quantities import judged
 from samplerbench.results.report.build import _environment
 from samplerbench.results.report.model_section import fronts_of
@@ -79,15 +79,15 @@ class Problem:
         return min(self.at(budget), key=lambda row: number(row, self.metric))
 
     def refused(self, row):
-        return bool(flag_of(row, self.metric)) or (
-            self.metric in ("fid_proxy", "kid") and dominated(row)
+        return bool(interval_flag(row, self.metric)) or (
+            self.metric in ("fid_proxy", "kid") and is_dominated(row)
         )
 
     def lower(self, row, other):
         """Whether one row may be called lower than another: their intervals lie apart, and
         nothing speaks against either.
         """
-        ends = bounds(row, self.metric), bounds(other, self.metric)
+        ends = interval_bounds(row, self.metric), interval_bounds(other, self.metric)
         return (
             not self.refused(row)
             and not self.refused(other)
@@ -139,7 +139,7 @@ class Problem:
             row = self.lowest(later)
             assert not self.refused(base)
             assert not self.refused(row)
-            low, high = bounds(base, self.metric)
+            low, high = interval_bounds(base, self.metric)
             margin = 0.01 * max(
                 number(base, self.metric),
                 number(row, self.metric),
@@ -164,7 +164,7 @@ class Problem:
         index = [
             row for row in self.rows if row["curve"] == curve and number(row, cost) is not None
         ]
-        row = next(row for row in index if plus_minus(row, self.metric) == shown)
+        row = next(row for row in index if value_plus_minus(row, self.metric) == shown)
         for other in self.rows:
             if other is row or number(other, cost) is None:
                 continue
@@ -252,7 +252,7 @@ def rendered(table, page):
         words = answer(findings, rows)
         if findings is None or words is None:
             continue
-        first = lead(findings, words, headline(rows.drop(columns=["curve", "slot"])))
+        first = lead(findings, words, headline_table(rows.drop(columns=["curve", "slot"])))
         fronts = fronts_of(findings)
         problem = {
             "title": title,
@@ -294,7 +294,7 @@ def check_page(path, table):
     )
     for title, (findings, first, said) in rendered(table, page).items():
         problem = Problem(path, parts[title], findings.quantity.name)
-        if any(dominated(row) for row in problem.rows) and any(
+        if any(is_dominated(row) for row in problem.rows) and any(
             number(row, "fd_conv") is not None for row in problem.rows
         ):
             assert problem.metric not in ("fid_proxy", "kid")
@@ -320,7 +320,7 @@ def check_floor(rows, sentences):
     """
     for sentence in sentences:
         if sentence.startswith("Fewest"):
-            first, *others = rows_of(headline(rows.drop(columns=["curve", "slot"])))
+            first, *others = rows_of(headline_table(rows.drop(columns=["curve", "slot"])))
             assert others
             assert all(
                 first["high"] < other["low"] and not first["flag"] and not other["flag"]

@@ -129,7 +129,7 @@ def test_one_that_wakes_up_after_its_claim_was_taken_leaves_it_to_its_owner(
 
 def test_where_no_system_says_who_lives_a_claim_is_as_old_as_it_was_touched(tmp_path, monkeypatch):
     """As on macOS: a killed process left its claims there for ever."""
-    monkeypatch.setattr(module, "_born", lambda _: "")
+    monkeypatch.setattr(module, "_process_start", lambda _: "")
     one = Claims(tmp_path)
     one.lead(["a", "b"])
     other = follower(tmp_path)

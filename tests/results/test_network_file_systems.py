@@ -20,7 +20,7 @@ from samplerbench.results.run_directory.run_dir import RunDir
 @pytest.fixture
 def stale(monkeypatch):
     """The next reads of a file say that it was replaced meanwhile, as many as are asked for."""
-    left, read = [0], files._read_once
+    left, read = [0], files._read_regular_once
 
     def sometimes(path, most):
         if left[0]:
@@ -28,7 +28,7 @@ def stale(monkeypatch):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         return read(path, most)
 
-    monkeypatch.setattr(files, "_read_once", sometimes)
+    monkeypatch.setattr(files, "_read_regular_once", sometimes)
     monkeypatch.setattr(files, "PAUSE", 0.0)
     return left
 

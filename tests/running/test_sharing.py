@@ -189,12 +189,12 @@ def test_one_that_joined_goes_on_where_the_leader_ended(tmp_path):
 def test_one_that_slept_follows_the_one_that_took_over(tmp_path, monkeypatch):
     """On a machine whose locks the other one does not see."""
     whole = quiet_run(small(), tmp_path / "whole").frame
-    out, name = tmp_path / "run", leases._host
+    out, name = tmp_path / "run", leases._host_id
     setup = quiet_setup(small(), out, join=True)
     monkeypatch.setattr(leases, "LATE", 0.0)  # as if a minute had gone by at each look
-    monkeypatch.setattr(leases, "_host", lambda: "elsewhere")
+    monkeypatch.setattr(leases, "_host_id", lambda: "elsewhere")
     other, claims = Lead(out), Claims(out)
-    monkeypatch.setattr(leases, "_host", name)
+    monkeypatch.setattr(leases, "_host_id", name)
 
     said = ""
 
