@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .quantities import distances, flags
 from .record import Record
-from .text import Z95, ends, format_number, interval
+from .text import Z95, format_number, interval_ends, interval_text
 from .values import number, text
 
 
@@ -22,7 +22,7 @@ def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
     if low is not None and high is not None:
         return low, high
     value, se = number(row, name), number(row, f"{name}_se")
-    return None if value is None or se is None else ends(value, se)
+    return None if value is None or se is None else interval_ends(value, se)
 
 
 def printed_value(name: str, value: float | None) -> float | None:
@@ -40,7 +40,7 @@ def value_with_bounds(row: Record, name: str) -> str:
     if value is None or ends is None:
         return format_number(value)
     low, high = (printed_value(name, end) or 0.0 for end in ends)
-    return interval(value, min(low, value), max(high, value))
+    return interval_text(value, min(low, value), max(high, value))
 
 
 def value_plus_minus(row: Record, name: str) -> str:
@@ -49,7 +49,9 @@ def value_plus_minus(row: Record, name: str) -> str:
     The value alone where it is not known.
     """
     value, se = number(row, name), number(row, f"{name}_se")
-    asymmetric = value is None or se is None or interval_bounds(row, name) != ends(value, se)
+    asymmetric = (
+        value is None or se is None or interval_bounds(row, name) != interval_ends(value, se)
+    )
     if value is None or se is None or asymmetric or printed_value(name, value) != value:
         return value_with_bounds(row, name)
     return f"{format_number(value)} ± {format_number(Z95 * se, 2)}"

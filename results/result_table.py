@@ -16,11 +16,11 @@ from .intervals import printed_value
 from .run_directory.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
 from .table.curves import with_curves
-from .table.latex import latex
+from .table.latex import latex_tables
 from .table.reading import read_csv, read_parquet, read_table, rows_of_run
 from .table.typed_table import TypedTable
-from .text import choices, csv_lines, format_number, markdown_table
-from .values import empty, rows_of
+from .text import csv_lines, format_number, markdown_table, name_hint
+from .values import is_empty, rows_as_dicts
 
 if TYPE_CHECKING:
     from .figures import Kind, Sheet, Width
@@ -140,7 +140,7 @@ class ResultTable(TypedTable):
         from .comparison.lowest import lowest_places  # which a run does without
 
         bold = lowest_places(self.frame, metric) if metric in self.frame else {}
-        return latex(self.frame, metric, budgets, bold)
+        return latex_tables(self.frame, metric, budgets, bold)
 
     def plot(
         self,
@@ -173,12 +173,14 @@ class ResultTable(TypedTable):
         for name in names:
             if name not in self.frame:
                 hints = self.filled or map(str, self.frame.columns)
-                raise ValueError(f"the table has no column {name!r}; {choices(name, hints)}")
+                raise ValueError(f"the table has no column {name!r}; {name_hint(name, hints)}")
 
     @property
     def filled(self) -> list[str]:
         """The names of the columns that are not empty."""
-        return [str(name) for name in self.frame.columns if not all(map(empty, self.frame[name]))]
+        return [
+            str(name) for name in self.frame.columns if not all(map(is_empty, self.frame[name]))
+        ]
 
     def _repr_html_(self) -> str:
         """Return the ranking on each model, best first, and below it the columns that are not empty, folded."""
@@ -191,7 +193,7 @@ class ResultTable(TypedTable):
         """Yield a table for each model: samplers by budgets, by what rows of the model are judged by."""
         for model in dict.fromkeys(self.ok.frame["model"]):
             rows = self.ok.where(model=model)
-            quantity = default_quantity(rows_of(rows.frame))
+            quantity = default_quantity(rows_as_dicts(rows.frame))
             if quantity is None:
                 continue
             wide = rows.wide(quantity.name).droplevel("model")

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def empty(value: object) -> bool:
+def is_empty(value: object) -> bool:
     """Return True if a value is empty: None, ``pd.NA`` or NaN."""
     # by its name: workers import this module, and need no pandas, which takes 0.4 s
     return value is None or type(value).__name__ == "NAType" or value != value
 
 
-def rows_of(frame: pd.DataFrame) -> list[Record]:
+def rows_as_dicts(frame: pd.DataFrame) -> list[Record]:
     """The rows as dictionaries of plain Python values, with None for what is empty."""
     names = [str(name) for name in frame.columns]
     # at once: column by column takes several times as long

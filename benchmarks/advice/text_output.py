@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ...results.escaping import escape_markdown, strip_control_characters
-from ...results.text import filled, format_number, markdown_table
+from ...results.text import format_number, markdown_table, without_empty_columns
 from .answer import Advice, Best
 from .exports import language, title
 from .sentences import leading
@@ -164,7 +164,9 @@ def markdown(advice: Advice) -> str:
         "tied with": [len(row.tied) or "" for row in rows],
         "nearer in distribution": [row.nearer.whole for row in rows],
     }
-    header, body = filled(tuple(columns), list(map(list, zip(*columns.values(), strict=True))))
+    header, body = without_empty_columns(
+        tuple(columns), list(map(list, zip(*columns.values(), strict=True)))
+    )
     parts = [
         f"## Which sampler for {escape_markdown(advice.model)}",
         *(f"**{escape_markdown(item)}**" for item in advice.sentences[:1]),

@@ -260,7 +260,7 @@ def print_headline(table: ResultTable) -> None:
     """Print how many evaluations each curve takes until ``fd_conv`` reaches the floor."""
     from ...results.comparison.headline import headline_table
     from ...results.text import format_number
-    from ...results.values import rows_of
+    from ...results.values import rows_as_dicts
 
     for _, lines in headline_table(table).groupby(["model", "estimator"], sort=False):
         first = lines.iloc[0]
@@ -270,7 +270,7 @@ def print_headline(table: ResultTable) -> None:
         )
         rows = [
             {**row, "name": row["curve"], "shown": f"{row['shown']}{'†' if row['flag'] else ''}"}
-            for row in rows_of(lines)
+            for row in rows_as_dicts(lines)
         ]
         print_rows(rows, {"name": "sampler", "shown": "NFE to floor [95 %]", "verdict": "verdict"})
         say(
@@ -289,13 +289,13 @@ def print_errors(
     """
     from ...results.table.error_decomposition import dominated_from, error_decomposition
     from ...results.terminal.path_curvature import curvature_lines
-    from ...results.values import rows_of
+    from ...results.values import rows_as_dicts
 
     whole = dominated_from(table)
     for _, lines in error_decomposition(table, starts).groupby(
         ["model", "estimator"], sort=False, dropna=False
     ):
-        rows = rows_of(lines)
+        rows = rows_as_dicts(lines)
         model, estimator = rows[0]["model"], rows[0]["estimator"]
         say(f"{model}{_model_error(rows[0])}")
         for line in curvature_lines((paths or {}).get(str(model))):

@@ -41,7 +41,7 @@ from ...results.comparison.verdicts import Judgement, judge
 from ...results.quantities import find
 from ...results.record import Record
 from ...results.result_table import ResultTable
-from ...results.text import ends
+from ...results.text import interval_ends
 from ...results.values import number, text
 from ..suites.cell import Cell
 from ..suites.suite import Until
@@ -299,7 +299,7 @@ def _comparison(pair: Pair | None, until: Until, level: float) -> Row:
     verdict = decision(judgement.evidence, level) if judgement.evidence else "inconclusive"
     if verdict == "inconclusive":
         verdict, reason = _undecided_or_futile(judgement)
-    low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
+    low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
     numbers = {
         "difference": gap.value,
         "se": gap.se,

@@ -15,7 +15,7 @@ import pandas as pd
 from ..quantities import Quantity
 from ..record import Record
 from ..table.curves import comparable_parts
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
 from .pairing import Entry, entry_of, match_with_sampler
@@ -167,7 +167,7 @@ def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int
     finished = rows.loc[rows["status"] == "ok"]
     return {
         int(index): entry_of(row, homes)
-        for index, row in zip(finished.index, rows_of(finished), strict=True)
+        for index, row in zip(finished.index, rows_as_dicts(finished), strict=True)
     }
 
 

@@ -32,7 +32,7 @@ from ..intervals import interval_bounds, interval_flag
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import Z95, format_number
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 from .significance import LEVEL, Evidence, claim
 
 NEGLIGIBLE = 0.1
@@ -119,7 +119,7 @@ def _headline_rows(rows: pd.DataFrame, samples: int | None) -> list[tuple[object
     finished = finished.loc[finished["nfe"] > 0].sort_values("nfe", kind="stable")
     if not len(finished):
         return []
-    fewest = rows_of(finished.sort_values("samples", kind="stable").head(1))[0]
+    fewest = rows_as_dicts(finished.sort_values("samples", kind="stable").head(1))[0]
     floor, count = number(fewest, "fid_proxy_floor") or 0.0, number(fewest, "samples") or 0.0
     tolerance = floor if samples is None else floor * count / samples
     if not tolerance > 0:
@@ -128,7 +128,7 @@ def _headline_rows(rows: pd.DataFrame, samples: int | None) -> list[tuple[object
     for curve, points in finished.groupby("curve", sort=False):
         points = points.drop_duplicates("nfe", keep="last")
         nfe = points["nfe"].astype(float).tolist()
-        records = rows_of(points)
+        records = rows_as_dicts(points)
         ends = [ends for row in records if (ends := interval_bounds(row, "fd_conv"))]
         cross = find_crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
         flag = next((words for row in records if (words := interval_flag(row, "fd_conv"))), "")

@@ -15,7 +15,7 @@ import pandas as pd
 from ..intervals import interval_bounds
 from ..quantities import Quantity, quantities
 from ..table.curves import comparable_parts
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 from .estimates import default_quantity
 from .pairing import entry_of
 from .verdicts import COINCIDE, Panel, panels_corrected_together
@@ -42,7 +42,7 @@ def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) ->
 
 
 def _visible_row_indices(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
-    quantity = default_quantity(rows_of(rows))
+    quantity = default_quantity(rows_as_dicts(rows))
     failed = list(rows.loc[rows["status"] != "ok"].index)[:most]
     if quantity is None:
         return list(dict.fromkeys([*failed, *rows.index[:most]]))[:most]
@@ -60,7 +60,7 @@ def _visible_row_indices(rows: pd.DataFrame, baseline: str, most: int) -> list[i
 
 def ranked_curves(rows: pd.DataFrame) -> list[str]:
     """Return the curves of a problem by their mean rank over the budgets; without results last."""
-    quantity = default_quantity(rows_of(rows))
+    quantity = default_quantity(rows_as_dicts(rows))
     finished = rows.loc[rows["status"] == "ok"]
     first = _curves_by_rank(finished, quantity.name, ["mean", "best"]) if quantity else []
     return list(dict.fromkeys([*first, *map(str, rows["curve"])]))
@@ -93,11 +93,11 @@ def lowest_places(
     panels: dict[str, Panel] = {}
     for title, rows in comparable_parts(frame):
         finished = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
-        default = default_quantity(rows_of(finished)) if metric is None else None
+        default = default_quantity(rows_as_dicts(finished)) if metric is None else None
         column = metric or (default.name if default else "fid_proxy")
         places = {
             (text(row, "curve"), int(number(row, "slot") or 0)): row
-            for row in rows_of(finished.dropna(subset=["slot"]))
+            for row in rows_as_dicts(finished.dropna(subset=["slot"]))
             if number(row, column) is not None
         }
         entries = {n: entry_of(row, homes or {}) for n, row in enumerate(places.values())}

@@ -21,7 +21,7 @@ from ..run_directory.run_dir import RunDir
 from ..table.curves import with_curves
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
-from ..values import rows_of, text
+from ..values import rows_as_dicts, text
 from .estimates import Estimate, estimate_of
 
 
@@ -105,7 +105,7 @@ def read_source(path: Path | str | TypedTable) -> Source:
         ValueError: ``path`` is none of these.
     """
     if isinstance(path, TypedTable):
-        rows = rows_of(with_curves(path.frame))
+        rows = rows_as_dicts(with_curves(path.frame))
         done = tuple(Entry(row) for row in rows if row["status"] == "ok")
         return Source("table", {}, done, tuple(row for row in rows if row["status"] != "ok"))
     path = Path(path)
@@ -119,7 +119,7 @@ def read_source(path: Path | str | TypedTable) -> Source:
         unknown = "so that nothing says which models and suite its rows are of"
         log.warning("%s has no run.json that can be read, %s.", path, unknown)
     entries, failed = [], []
-    for row in rows_of(frame):
+    for row in rows_as_dicts(frame):
         if row["status"] == "ok":
             entries.append(Entry(row, _cell_folder(home, row) if home else None, conditions))
         else:

@@ -22,8 +22,8 @@ import pandas as pd
 from ..quantities import find
 from ..record import Record
 from ..table.curves import comparable_parts
-from ..text import ends
-from ..values import number, rows_of
+from ..text import interval_ends
+from ..values import number, rows_as_dicts
 from .pairing import Entry
 from .verdicts import Panel, panels_corrected_together
 
@@ -71,7 +71,7 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     ]
     quantity = find(metric)
     panels = panels_corrected_together(
-        Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts
+        Panel(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity, 0, 0) for rows in parts
     )
     frames = [
         _with_front_columns(rows, panel, cost) for rows, panel in zip(parts, panels, strict=True)
@@ -134,7 +134,7 @@ def _time_interval(row: Record, median: float) -> tuple[float, float]:
         if low is not None and high is not None:
             return low, high
         if iqr is not None and rounds:
-            return ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
+            return interval_ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
     return -math.inf, math.inf
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ..quantities import Quantity, quantities
 from ..record import Record
 from ..table.curves import Tuning, tuning_of
-from ..text import ends
+from ..text import interval_ends
 from ..values import number, text
 from .estimates import Difference, Estimate, difference, is_dominated
 from .pairing import Entry, Pair
@@ -238,7 +238,7 @@ def _line_of_judgement(judgement: Judgement, verdict: Verdict) -> Line:
     pair, gap = judgement.pair, judgement.gap
     row, timings = pair.candidate.record, (pair.baseline.timing, pair.candidate.timing)
     slot, steps = number(row, "slot"), number(row, "steps")
-    low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
+    low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
     ratio = time_ratio(*timings)
     no_ratio = isinstance(ratio, NoRatio)
     times = (None, None, None, ratio.reason) if no_ratio else (ratio.value, *ratio.ends, "")

@@ -11,7 +11,7 @@ import pandas as pd
 from ..intervals import interval_bounds
 from ..palette import Style, style_of_sampler
 from ..record import Record
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 
 MARKERS = {
     "circle": "o",
@@ -41,7 +41,7 @@ ABOVE = 1.5
 """Increase of its ``zorder`` over the others'."""
 
 
-def markers(style: Style) -> dict[str, Any]:
+def marker_keywords(style: Style) -> dict[str, Any]:
     """Keywords of ``Axes.plot`` for the points of a curve."""
     is_open = style.symbol.endswith("-open")
     symbol = MARKERS[style.symbol.removesuffix("-open")]
@@ -55,14 +55,14 @@ def markers(style: Style) -> dict[str, Any]:
     }
 
 
-def line(style: Style) -> dict[str, Any]:
+def line_keywords(style: Style) -> dict[str, Any]:
     """Keywords of ``Axes.plot`` for the line of a curve."""
     return {"color": style.colour, "linestyle": LINES[style.dash]} | (
         {"linewidth": THICK} if style.own else {}
     )
 
 
-def lift(style: Style) -> float:
+def zorder_increase(style: Style) -> float:
     """Return the increase of a curve's ``zorder``: the reader's own lie above the others."""
     return ABOVE if style.own else 0.0
 
@@ -94,12 +94,13 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
     """Return the curves of one problem, the lowest at its end first."""
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}
-    for row in rows_of(rows.loc[rows["status"] == "ok"]):
+    for row in rows_as_dicts(rows.loc[rows["status"] == "ok"]):
         if point := point_of(row, metric, cost):
             points[text(row, "curve")].append(point)
             looks[text(row, "curve")] = style_of(row)
     curves = [
-        Series(label(curve), looks[curve], tuple(sorted(some))) for curve, some in points.items()
+        Series(curve_label(curve), looks[curve], tuple(sorted(some)))
+        for curve, some in points.items()
     ]
     return sorted(curves, key=lambda one: (one.points[-1].y, one.name))
 
@@ -123,13 +124,13 @@ def point_of(row: Record, metric: str, cost: str) -> Point | None:
     return Point(x, high, limit=True) if high > 0 else None
 
 
-def label(words: str) -> str:
+def curve_label(words: str) -> str:
     """A name on one line, cut if it is long."""
     line = " ".join(words.split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
-def notable(series: list[Series], most: int) -> list[Series]:
+def curves_to_name(series: list[Series], most: int) -> list[Series]:
     """Return the curves to name: the reader's own, the best somewhere, of each family, at the end."""
     if len(series) <= most:
         return series

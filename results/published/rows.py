@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..record import Record
-from ..text import choices
+from ..text import name_hint
 from ..values import text
 
 TABLE = Path(__file__).parent / "table.csv"
@@ -84,7 +84,7 @@ class Published:
 
 
 @cache
-def published(path: Path = TABLE) -> tuple[Published, ...]:
+def read_published_rows(path: Path = TABLE) -> tuple[Published, ...]:
     """The rows of the table; a ValueError if its columns are others."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
@@ -96,21 +96,21 @@ def published(path: Path = TABLE) -> tuple[Published, ...]:
 
 def model_names() -> list[str]:
     """The models of the table, sorted."""
-    return sorted({row.model for row in published()}, key=str.casefold)
+    return sorted({row.model for row in read_published_rows()}, key=str.casefold)
 
 
-def checked_model(name: str) -> str:
+def check_model_name(name: str) -> str:
     """The name of a model as the table writes it; a ValueError with all names if there is none."""
     names = {model.casefold(): model for model in model_names()}
     if name.casefold() not in names:
         raise ValueError(
             f"nothing is published here of a model {name!r}; give --published-model "
-            f"NAME: {choices(name, names.values(), most=len(names))}"
+            f"NAME: {name_hint(name, names.values(), most=len(names))}"
         )
     return names[name.casefold()]
 
 
-def model_in(spec: str) -> str | None:
+def published_model_of(spec: str) -> str | None:
     """The published model that a model's own name, or the file in it, is called by; None if
     there is none.
 
@@ -127,7 +127,11 @@ def rows_of_model(name: str) -> list[Published]:
     """The rows of a model, and those whose source says only the beginning of its name, such as
     ``edm-cifar10-32x32`` of ``edm-cifar10-32x32-uncond-vp``.
     """
-    return [row for row in published() if name == row.model or name.startswith(f"{row.model}-")]
+    return [
+        row
+        for row in read_published_rows()
+        if name == row.model or name.startswith(f"{row.model}-")
+    ]
 
 
 @dataclass(frozen=True)

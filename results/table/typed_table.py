@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..quantities import column_kinds
 from ..record import Kind, Record
-from ..values import empty
+from ..values import is_empty
 
 DTYPES: dict[Kind, str] = {
     "text": "string",
@@ -23,7 +23,7 @@ DTYPES: dict[Kind, str] = {
 """The pandas dtype of each kind of column."""
 
 
-def column(values: Iterable[object], kind: Kind | None = None, name: str = "") -> pd.Series:
+def typed_column(values: Iterable[object], kind: Kind | None = None, name: str = "") -> pd.Series:
     """``values`` (numbers, flags, texts, or texts of these) as a column of a ``kind`` or their own.
 
     None, NaN and the empty string are empty.
@@ -31,13 +31,13 @@ def column(values: Iterable[object], kind: Kind | None = None, name: str = "") -
     Raises:
         ValueError: a value is not of the kind, or an integer that has no room in 64 bits.
     """
-    cells = [None if empty(value) or value == "" else value for value in values]
-    kind = _kind_of_all(cells) if kind is None else kind
-    data = [None if cell is None else _read(cell, kind, name) for cell in cells]
+    cells = [None if is_empty(value) or value == "" else value for value in values]
+    kind = _kind_of_values(cells) if kind is None else kind
+    data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.Series(pd.array(data, dtype=DTYPES[kind]))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
-def misfit(value: object, kind: Kind, name: str) -> str:
+def why_misfit(value: object, kind: Kind, name: str) -> str:
     """Return the fault of a value of a file in a column, as a clause; "" if there is none."""
     if value is None or (
         type(value) in _PLAIN[kind] and not (isinstance(value, str) and not value.isascii())
@@ -46,7 +46,7 @@ def misfit(value: object, kind: Kind, name: str) -> str:
     try:
         if isinstance(value, list | dict):
             raise TypeError(value)
-        str(_read(value, kind, name)).encode()
+        str(_typed_value(value, kind, name)).encode()
     except (ValueError, TypeError):
         return (
             f"column {name} holds {repr(value)[:60]}, which is no {kind} that a table has room for"
@@ -54,7 +54,7 @@ def misfit(value: object, kind: Kind, name: str) -> str:
     return ""
 
 
-def _read(cell: object, kind: Kind, name: str) -> object:
+def _typed_value(cell: object, kind: Kind, name: str) -> object:
     try:
         return _READ[kind](cell)
     except (ValueError, TypeError, OverflowError) as error:
@@ -63,7 +63,7 @@ def _read(cell: object, kind: Kind, name: str) -> object:
         ) from error
 
 
-def _integer(value: object) -> int:
+def _to_int64(value: object) -> int:
     """A whole number of 64 bits; a ValueError or an OverflowError if it is none."""
     whole = int(value) if isinstance(value, str | int | np.integer) else int(float(value))  # pyright: ignore[reportArgumentType]
     if not -(2**63) <= whole < 2**63 or (isinstance(value, float) and whole != value):
@@ -71,7 +71,7 @@ def _integer(value: object) -> int:
     return whole
 
 
-def parsed(value: str) -> object:
+def parse_text(value: str) -> object:
     """The number or flag that a text looks like, or the text."""
     for read in (int, float):
         try:
@@ -81,14 +81,14 @@ def parsed(value: str) -> object:
     return {"True": True, "False": False}.get(value, value)
 
 
-def _kind_of_all(cells: list[object]) -> Kind:
-    kinds: set[Kind] = {_kind(cell) for cell in cells if cell is not None}
+def _kind_of_values(cells: list[object]) -> Kind:
+    kinds: set[Kind] = {_kind_of_value(cell) for cell in cells if cell is not None}
     if kinds == {"number", "integer"}:
         return "number"
     return next(iter(kinds)) if len(kinds) == 1 else "text"
 
 
-def _kind(value: object) -> Kind:
+def _kind_of_value(value: object) -> Kind:
     if isinstance(value, bool | np.bool_):
         return "flag"
     if isinstance(value, int | np.integer):
@@ -99,7 +99,7 @@ def _kind(value: object) -> Kind:
 _READ: dict[Kind, Callable] = {
     "text": str,
     "number": float,
-    "integer": _integer,
+    "integer": _to_int64,
     "flag": lambda value: value == "True" if isinstance(value, str) else bool(value),
 }
 
@@ -142,12 +142,12 @@ class TypedTable:
         kinds = column_kinds()
         extra = [name for name in frame.columns if name not in kinds]
         # most columns of most tables: one array of each kind, which the frame copies
-        nothing = {kind: column([None] * len(frame), kind).array for kind in DTYPES}
+        nothing = {kind: typed_column([None] * len(frame), kind).array for kind in DTYPES}
         arrays = {
-            name: column(frame[name], kind, name).array if name in frame else nothing[kind]
+            name: typed_column(frame[name], kind, name).array if name in frame else nothing[kind]
             for name, kind in kinds.items()
         }
-        arrays |= {name: column(frame[name], name=str(name)).array for name in extra}
+        arrays |= {name: typed_column(frame[name], name=str(name)).array for name in extra}
         sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(arrays[name]))]
         return cls(
             pd.DataFrame(arrays).sort_values(
@@ -181,14 +181,16 @@ class TypedTable:
         for name, value in equal.items():
             if name not in self.frame:
                 raise ValueError(
-                    f"the table has no column {name!r}{_near(name, map(str, self.frame.columns))}"
+                    f"the table has no column {name!r}{_hint_of_names(name, map(str, self.frame.columns))}"
                 )
             matches = pd.Series(False, index=self.frame.index)
             for item in value if isinstance(value, list | tuple | set | frozenset) else [value]:
                 rows = self._equal(name, item)
                 if len(self) and not bool(rows.any()):
                     values = [str(v) for v in self.frame[name].dropna().unique()]
-                    raise ValueError(f"no row has {name} = {item!r}{_near(str(item), values)}")
+                    raise ValueError(
+                        f"no row has {name} = {item!r}{_hint_of_names(str(item), values)}"
+                    )
                 matches |= rows
             keep &= matches
         return self._rows(keep)
@@ -205,7 +207,7 @@ class TypedTable:
         return type(self)(self.frame.loc[keep].reset_index(drop=True))
 
 
-def _near(word: str, names: Iterable[str]) -> str:
+def _hint_of_names(word: str, names: Iterable[str]) -> str:
     """Return a hint with the names that were perhaps meant, or else a dozen of the existing ones."""
     ordered = sorted(names)
     if close := difflib.get_close_matches(word, ordered, n=3):

@@ -18,18 +18,18 @@ from samplerbench.results.comparison.headline import headline_table
 from samplerbench.results.comparison.significance import SIGNS
 from samplerbench.results.intervals import interval_bounds, interval_flag, value_plus_minus
 from samplerbench.results.quantities import judged
-from samplerbench.results.report.build import _environment
+from samplerbench.results.report.build import _template_environment
 from samplerbench.results.report.model_section import fronts_of
-from samplerbench.results.report.sentences import answer, lead, summary
+from samplerbench.results.report.sentences import answer_in_words, lead_sentences, markdown_summary
 from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
-from samplerbench.results.values import number, rows_of, text
+from samplerbench.results.values import number, rows_as_dicts, text
 
 WORDS = re.compile(r"\b(better|best|recommend\w*|buys|use)\b", re.IGNORECASE)
 TITLES = {measure.title: measure.name for measure in judged()}
 
 
-PAGES = _environment()
+PAGES = _template_environment()
 
 
 @functools.cache
@@ -67,7 +67,7 @@ class Problem:
         self.path, self.metric = path, metric
         self.rows = [
             row
-            for row in rows_of(rows)
+            for row in rows_as_dicts(rows)
             if row["status"] == "ok" and number(row, metric) is not None
         ]
         self.estimator = text(self.rows[0], "estimator")
@@ -249,10 +249,12 @@ def rendered(table, page):
     found = {}
     for title, rows in comparable_parts(table.frame):
         findings = page.by_title[title]
-        words = answer(findings, rows)
+        words = answer_in_words(findings, rows)
         if findings is None or words is None:
             continue
-        first = lead(findings, words, headline_table(rows.drop(columns=["curve", "slot"])))
+        first = lead_sentences(
+            findings, words, headline_table(rows.drop(columns=["curve", "slot"]))
+        )
         fronts = fronts_of(findings)
         problem = {
             "title": title,
@@ -290,7 +292,11 @@ def check_page(path, table):
     assert marks == judged
     parts = dict(comparable_parts(table.frame))
     markdown = dict(
-        zip(parts, re.split(r"(?m)^## (?!Rows without)", summary(table, page))[1:], strict=False)
+        zip(
+            parts,
+            re.split(r"(?m)^## (?!Rows without)", markdown_summary(table, page))[1:],
+            strict=False,
+        )
     )
     for title, (findings, first, said) in rendered(table, page).items():
         problem = Problem(path, parts[title], findings.quantity.name)
@@ -320,7 +326,7 @@ def check_floor(rows, sentences):
     """
     for sentence in sentences:
         if sentence.startswith("Fewest"):
-            first, *others = rows_of(headline_table(rows.drop(columns=["curve", "slot"])))
+            first, *others = rows_as_dicts(headline_table(rows.drop(columns=["curve", "slot"])))
             assert others
             assert all(
                 first["high"] < other["low"] and not first["flag"] and not other["flag"]

@@ -16,14 +16,17 @@ from samplerbench.results.comparison.headline import (
     headline_table,
 )
 from samplerbench.results.result_table import ResultTable
-from samplerbench.results.text import ends
+from samplerbench.results.text import interval_ends
 
 NFE = [5, 10, 20, 40, 80]
 
 
 def cross(values, errors, tolerance):
     return find_crossing(
-        NFE, list(values), [ends(f, s) for f, s in zip(values, errors, strict=True)], tolerance
+        NFE,
+        list(values),
+        [interval_ends(f, s) for f, s in zip(values, errors, strict=True)],
+        tolerance,
     )
 
 

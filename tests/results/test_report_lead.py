@@ -7,7 +7,7 @@ from runs import add, make_run
 
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import COLUMNS, headline_table
-from samplerbench.results.report.sentences import answer, lead
+from samplerbench.results.report.sentences import answer_in_words, lead_sentences
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import comparable_parts
 
@@ -39,10 +39,10 @@ def said(*rows, crossings=NOBODY):
 def led(frame, crossings):
     (title, part), *_ = comparable_parts(frame)
     found = findings_of(frame).by_title[title]
-    words = answer(found, part)
+    words = answer_in_words(found, part)
     assert found is not None
     assert words is not None
-    return lead(found, words, crossings)
+    return lead_sentences(found, words, crossings)
 
 
 @each(

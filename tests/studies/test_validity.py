@@ -15,7 +15,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.running.executors.tasks import ShardTask
-from samplerbench.results.published.rows import published, rows_of_model
+from samplerbench.results.published.rows import read_published_rows, rows_of_model
 from samplerbench.samplers import Grid, make, names
 from samplerbench_studies.validity import choosing, sets, study
 from samplerbench_studies.validity.authors import ipndm_v_weights
@@ -71,15 +71,17 @@ def test_rows_that_are_left_out_have_a_reason():
     for name in sets.SETS:
         for row in rows_of_model(sets.SETS[name]):
             assert method_of(row) is not None or why_not(row)
-    learned = [row for row in published() if row.grid in ("learned", "searched")]
+    learned = [row for row in read_published_rows() if row.grid in ("learned", "searched")]
     assert learned
     assert all(method_of(row) is None for row in learned)
-    solvers = {row.solver for row in published()}
+    solvers = {row.solver for row in read_published_rows()}
     assert {solver for left in LEFT_OUT.values() for solver in left} <= solvers
 
 
 def test_an_odd_count_of_a_two_stage_method_means_an_analytic_first_step():
-    row = next(r for r in published() if r.solver == "Heun" and r.paper == DIFF_SAMPLER[0])
+    row = next(
+        r for r in read_published_rows() if r.solver == "Heun" and r.paper == DIFF_SAMPLER[0]
+    )
     assert method_of(replace(row, nfe="8")).sampler == "heun"
     assert method_of(replace(row, nfe="9")).sampler == "authors_heun_afs"
 
