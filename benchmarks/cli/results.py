@@ -45,7 +45,7 @@ def status(
     from ...results.run_directory.run_dir import RunDir
 
     records = load(folder).frame.to_dict(orient="records")
-    aside = RunDir(folder).aside()
+    aside = RunDir(folder).cells_set_aside()
     if as_json:
         rows = [
             {"name": row.get("cell") or row["sampler"]}

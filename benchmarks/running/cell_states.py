@@ -22,7 +22,7 @@ from .setup import Setup
 
 def missing(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
     """Return the shards ``(start, stop)`` that a cell lacks; none for one with nothing to run."""
-    return [] if ended(run, cell) else run.missing(cell.key, cell.samples)
+    return [] if ended(run, cell) else run.missing_shards(cell.key, cell.samples)
 
 
 def ended(run: RunDir, cell: Cell) -> bool:
@@ -51,7 +51,7 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
     """
     for cell in cells:
         try:
-            status = run.parsed(cell.key, QUALITY).get("status", "ok")
+            status = run.read_or_raise(cell.key, QUALITY).get("status", "ok")
         except (
             FileNotFoundError,
             DamagedError,
@@ -174,7 +174,7 @@ def _state(run: RunDir, admission: Admission, cell: Cell, scorer: Scorer) -> tup
         if admission.restorable(cell) is not None:
             return "comes back", "it was set aside, and is what the present code makes"
         return "missing", f"0 of {cell.samples:,} samples are there"
-    if why := UNPROVEN if run.old else admission.fault(cell):
+    if why := UNPROVEN if run.predates_checksums else admission.fault(cell):
         return "changed", why
     quality = run.read(cell.key, QUALITY) or {}
     if ended(run, cell):

@@ -160,7 +160,7 @@ def _cut(samples: NDArray) -> tuple[NDArray, NDArray]:
 def _features(entry: Entry, run: RunDir) -> NDArray:
     """Return the stored features of a cell, in the order of its samples."""
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
-    shards = [run.read_shard(cell, *span) or {} for span in run.ranges(cell, samples)]
+    shards = [run.read_shard(cell, *span) or {} for span in run.shard_ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
         raise ValueError(
             f"cell {cell} has no features stored, so that it cannot be halved; run the suite again, or use "

@@ -59,7 +59,7 @@ class BestRow:
         return text(self.row, "curve")
 
     @property
-    def sure(self) -> bool:
+    def is_shown_best(self) -> bool:
         """Return True if it is shown to be better than every other row, at least one."""
         return self.others > 0 and not self.rivals
 
@@ -243,11 +243,11 @@ def _standing_of_row(
 ) -> Standing:
     if panel.entries[first].is_of(baseline):
         twins = (panel.judgement(index, first) for index in others)
-        return "the same" if any(twin and twin.coincide for twin in twins) else "itself"
+        return "the same" if any(twin and twin.has_equal_values for twin in twins) else "itself"
     if judged is None:
         return "alone"
     judgement, line = judged
-    return "the same" if judgement.coincide else line.verdict
+    return "the same" if judgement.has_equal_values else line.verdict
 
 
 def _find_plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:

@@ -46,9 +46,9 @@ class GateReport:
     @property
     def passed(self) -> bool:
         """Return True if nothing became worse by more than its margin."""
-        return not self.having("regression")
+        return not self.checks_with_outcome("regression")
 
-    def having(self, outcome: Outcome) -> list[Check]:
+    def checks_with_outcome(self, outcome: Outcome) -> list[Check]:
         """The checks with one outcome."""
         return [check for check in self.checks if check.outcome == outcome]
 

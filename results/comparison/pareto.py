@@ -144,7 +144,9 @@ def _front_membership(
     point = points[index]
     no_dearer = [lead for lead in leads if lead != index and _is_no_dearer(points[lead], point)]
     lower = (lead for lead in no_dearer if points[lead].value < point.value)
-    if not panel.refused(index) and any(panel.verdict(lead, index) == "better" for lead in lower):
+    if not panel.is_refused(index) and any(
+        panel.verdict(lead, index) == "better" for lead in lower
+    ):
         return "off"
     if index not in leads:
         return "uncertain"
@@ -162,13 +164,13 @@ def _is_no_dearer(a: Point, b: Point) -> bool:
 
 def _is_harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
     """Return True if another row surely has no lower value; two that coincide are no threat."""
-    decided = not (panel.refused(other) or panel.refused(index))
+    decided = not (panel.is_refused(other) or panel.is_refused(index))
     if decided and panel.verdict(other, index) == "worse":
         return True
     if points[other].cost != points[index].cost:
         return False
     judgement = panel.judgement(other, index)
-    return judgement is not None and judgement.coincide
+    return judgement is not None and judgement.has_equal_values
 
 
 def _with_front_columns(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:

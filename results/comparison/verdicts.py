@@ -65,7 +65,7 @@ class Judgement:
         return Evidence(gap.value, gap.se, self.margin)
 
     @property
-    def coincide(self) -> bool:
+    def has_equal_values(self) -> bool:
         """Return True if the values are equal but for rounding."""
         return math.isclose(self.baseline.value, self.candidate.value, rel_tol=COINCIDE)
 
@@ -117,7 +117,7 @@ class Panel:
         (panel,) = panels_corrected_together([cls(entries, quantity, 0, 0)])
         return panel
 
-    def refused(self, index: int) -> bool:
+    def is_refused(self, index: int) -> bool:
         """Return True if a row gets no verdict against any other."""
         return bool(_row_refusal(self.entries[index].record, self.quantity))
 

@@ -49,7 +49,7 @@ class ProtocolDifference:
     published: str
 
     @property
-    def known(self) -> bool:
+    def is_known(self) -> bool:
         """Return True if both sides say what they did, and so are known to differ."""
         return bool(self.run and self.published)
 
@@ -183,7 +183,7 @@ class Reproduction:
     @property
     def other_method(self) -> list[str]:
         """Points of the protocol in which the two are known to be different methods."""
-        return [item.what for item in self.differences if item.known and item.what in METHOD]
+        return [item.what for item in self.differences if item.is_known and item.what in METHOD]
 
     @property
     def flat(self) -> dict[str, Any]:

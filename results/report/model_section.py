@@ -122,7 +122,7 @@ def _count_coinciding(panel: Panel, index: int, cost: str) -> int:
         for other, entry in panel.entries.items()
         if other != index and number(entry.record, cost) == own_cost
     )
-    return 1 + sum(item is not None and item.coincide for item in judgements)
+    return 1 + sum(item is not None and item.has_equal_values for item in judgements)
 
 
 Homes = Mapping[str, Path]

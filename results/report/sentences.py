@@ -142,7 +142,7 @@ def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
             f"but {_reason_clause(best.refusal)}."
         )
     against = _factor_over_baseline(best, quantity)
-    if best.sure:
+    if best.is_shown_best:
         return f"{at} use {best.curve}: {value}{against}."
     rivals = f"{len(best.rivals)} others" if len(best.rivals) > 1 else "".join(best.rivals)
     return (

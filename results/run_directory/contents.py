@@ -54,9 +54,9 @@ class Contents:
         self._remember(place, opened_as_written(file))
 
     @property
-    def old(self) -> bool:
+    def predates_checksums(self) -> bool:
         """Return True if the run is older than checksums: its files can be read, but prove nothing."""
-        opened = self._json("run.json")
+        opened = self._opened_json("run.json")
         # which no earlier version wrote: then it is run.json that is damaged
         sealed_once = (self._folder / "made").is_dir()
         unsealed = isinstance(opened.fault, UnsealedError) and "suite" in (opened.value or {})
@@ -69,7 +69,7 @@ class Contents:
             FileNotFoundError: there is no such file.
             DamagedError: it is not what its name says.
         """
-        return dict(self._checked(self._json(place), made_by))
+        return dict(self._content_if_expected(self._opened_json(place), made_by))
 
     def npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
         """The arrays in a file with the digest ``sha256`` (None: any); see :meth:`json`."""
@@ -77,19 +77,19 @@ class Contents:
         if opened is None or opened.fault is None or isinstance(opened.fault, UnsealedError):
             opened = open_npz(self._folder / place, place)
             self._remember(place, replace(opened, value=None))
-        return dict(self._checked(opened, made_by, sha256))
+        return dict(self._content_if_expected(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
         """Raise what :meth:`npz` would, by the digest alone."""
-        opened = self._sound(place)
-        if isinstance(opened.fault, UnsealedError) and self.old:
+        opened = self._opened_npz(place)
+        if isinstance(opened.fault, UnsealedError) and self.predates_checksums:
             self.npz(place)
         else:
             opened.check(made_by, sha256)
 
     def digest(self, place: str) -> str:
         """Return the digest of the content of a JSON file or of arrays; "" where there is no file."""
-        return (self._json if place.endswith(".json") else self._sound)(place).digest
+        return (self._opened_json if place.endswith(".json") else self._opened_npz)(place).digest
 
     def forget(self, place: str) -> None:
         """Remember nothing more of a file, which changes."""
@@ -109,22 +109,22 @@ class Contents:
         self.pending_run = dict(run) if same else None
         return same
 
-    def _json(self, place: str) -> OpenedFile:
-        return self._once(place, lambda: open_json(self._folder / place, place))
+    def _opened_json(self, place: str) -> OpenedFile:
+        return self._read_once(place, lambda: open_json(self._folder / place, place))
 
-    def _sound(self, place: str) -> OpenedFile:
-        return self._once(place, lambda: open_npz(self._folder / place, place, arrays=False))
+    def _opened_npz(self, place: str) -> OpenedFile:
+        return self._read_once(place, lambda: open_npz(self._folder / place, place, arrays=False))
 
-    def _checked(
+    def _content_if_expected(
         self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
         """Return the content of a file if it is as expected, or of a run without checksums."""
-        if not (isinstance(opened.fault, UnsealedError) and self.old):
+        if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
         assert opened.value is not None
         return opened.value
 
-    def _once(self, place: str, read: Callable[[], OpenedFile]) -> OpenedFile:
+    def _read_once(self, place: str, read: Callable[[], OpenedFile]) -> OpenedFile:
         if place not in self._cache:
             opened = read()
             self._remember(place, opened)

@@ -107,7 +107,7 @@ class RunReader:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
+    def shard_ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
         """The shards ``(start, stop)`` of [0, ``samples``): all of one size but the last.
 
         They do not depend on how the cell came to have its samples, so that the same batches are
@@ -115,14 +115,14 @@ class RunReader:
         """
         size = self.shard_size(cell)
         # a run from before does not say it
-        return shard_ranges(samples, size) if size else sorted(self.drawn(cell))
+        return shard_ranges(samples, size) if size else sorted(self.stored_shards(cell))
 
-    def missing(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """Return the shards of :meth:`ranges` that no file claims to hold, in order."""
-        drawn = self.drawn(cell)
-        return [piece for piece in self.ranges(cell, samples) if piece not in drawn]
+    def missing_shards(self, cell: str, samples: int) -> list[tuple[int, int]]:
+        """Return the shards of :meth:`shard_ranges` that no file claims to hold, in order."""
+        drawn = self.stored_shards(cell)
+        return [piece for piece in self.shard_ranges(cell, samples) if piece not in drawn]
 
-    def drawn(self, cell: str) -> set[tuple[int, int]]:
+    def stored_shards(self, cell: str) -> set[tuple[int, int]]:
         """The shards ``(start, stop)`` of a cell that files claim to hold, by their names."""
         try:
             with os.scandir(self.part(cell, CELL).parent) as entries:
@@ -140,18 +140,20 @@ class RunReader:
 
     def run(self) -> dict[str, Any]:
         """Items of ``run.json`` of the kinds that a run writes; empty if it is not there yet."""
-        record = self._contents.pending_run or self._try("run.json", self._contents.json) or {}
+        record = (
+            self._contents.pending_run or self._read_or_none("run.json", self._contents.json) or {}
+        )
         return {key: value for key, value in record.items() if _is_of_a_run(key, value)}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """A JSON part of a cell."""
-        return self._try(
+        return self._read_or_none(
             part_place(cell, name),
             self._contents.json,
             self.made_by(cell) if name not in (CELL, MADE) else None,
         )
 
-    def parsed(self, cell: str, name: str) -> dict[str, Any]:
+    def read_or_raise(self, cell: str, name: str) -> dict[str, Any]:
         """A JSON part of a cell; exceptions as :meth:`.Contents.json`."""
         return self._contents.json(
             part_place(cell, name), self.made_by(cell) if name != CELL else None
@@ -159,30 +161,32 @@ class RunReader:
 
     def influence(self, cell: str) -> Arrays | None:
         """Return the arrays of a cell's ``influence.npz``, if written with its ``quality.json``."""
-        place, pin = part_place(cell, INFLUENCE), self._pinned(cell)
+        place, pin = part_place(cell, INFLUENCE), self._pinned_digest(cell)
         if pin is not None and not (self.path / place).is_file():
             log.warning(
                 "%s is missing, so that its row is compared as one that shares no latents with any "
                 "other. Running the suite into this folder again makes it anew.",
                 self.path / place,
             )
-        return self._try(place, self._contents.npz, self.made_by(cell), pin)
+        return self._read_or_none(place, self._contents.npz, self.made_by(cell), pin)
 
     def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
         """The arrays of a shard."""
-        return self._try(shard_place(cell, start, stop), self._contents.npz, self.made_by(cell))
+        return self._read_or_none(
+            shard_place(cell, start, stop), self._contents.npz, self.made_by(cell)
+        )
 
     def read_samples(self, cell: str) -> Arrays | None:
         """A cell's pictures."""
-        return self._try(pictures_place(cell), self._contents.npz, self.made_by(cell))
+        return self._read_or_none(pictures_place(cell), self._contents.npz, self.made_by(cell))
 
     def read_evolution(self, cell: str) -> Arrays | None:
         """A cell's trajectories."""
-        return self._try(trajectories_place(cell), self._contents.npz, self.made_by(cell))
+        return self._read_or_none(trajectories_place(cell), self._contents.npz, self.made_by(cell))
 
     def read_reference(self, name: str) -> Arrays | None:
         """Reference data."""
-        return self._try(self._reference(name), self._contents.npz)
+        return self._read_or_none(self._reference(name), self._contents.npz)
 
     def reference_steps(self, tag: str) -> list[int]:
         """The numbers N for which there are reference data ``TAG-N``, sorted."""
@@ -192,20 +196,22 @@ class RunReader:
         ends = (stem.removeprefix(f"{Path(self._reference(tag)).stem}-") for stem in stems)
         return sorted(int(end) for end in ends if end.isdecimal())
 
-    def made(self) -> dict[str, dict[str, Any]]:
+    def fingerprints(self) -> dict[str, dict[str, Any]]:
         """Return the fingerprints of the models and extractors of this run, by digest."""
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
         names = [name for name in names if OPENED not in name]
-        read = {name: self._try(fingerprint_place(name), self._contents.json) for name in names}
+        read = {
+            name: self._read_or_none(fingerprint_place(name), self._contents.json) for name in names
+        }
         return {name: record for name, record in read.items() if record is not None}
 
-    def opened(self, digest: str) -> dict[str, str]:
+    def late_file_hashes(self, digest: str) -> dict[str, str]:
         """SHA-256 by name of the files that a model, by its digest, opened only while samples were
         made and scored.
         """
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
-            read = self._try(fingerprint_place(path.stem), self._contents.json) or {}
+            read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}
             for name, content in dict(read.get("files") or {}).items():
                 # of two contents of one file, neither is right
                 files[name] = content if files.get(name, content) == content else ""
@@ -213,7 +219,7 @@ class RunReader:
 
     def read_log(self, name: str) -> dict[str, Any]:
         """A JSON file at the top, such as ``looks.json``; empty if it is not there."""
-        return self._try(name, self._contents.json) or {}
+        return self._read_or_none(name, self._contents.json) or {}
 
     def made_by(self, cell: str) -> str:
         """The digest of what made a cell; "" where its ``cell.json`` does not say."""
@@ -227,22 +233,24 @@ class RunReader:
         return self._contents.digest(place)
 
     @property
-    def old(self) -> bool:
+    def predates_checksums(self) -> bool:
         """Return True if the run is older than checksums: its files can be read, but prove nothing."""
-        return self._contents.old
+        return self._contents.predates_checksums
 
     def _reference(self, name: str) -> str:
         return f"reference/{check_file_name(f'{self.model}.{name}' if self.model else name)}.npz"
 
-    def _pinned(self, cell: str) -> str | None:
+    def _pinned_digest(self, cell: str) -> str | None:
         """Return the digest of the influence values of the quality columns; None for none."""
         try:
-            pin = self.parsed(cell, QUALITY).get(PIN)
+            pin = self.read_or_raise(cell, QUALITY).get(PIN)
         except (FileNotFoundError, DamagedError):
             return None
         return str(pin.get("sha256")) if isinstance(pin, dict) else None
 
-    def _try(self, place: str, read: Callable[..., Value], *expected: str | None) -> Value | None:
+    def _read_or_none(
+        self, place: str, read: Callable[..., Value], *expected: str | None
+    ) -> Value | None:
         try:
             return read(place, *expected)
         except FileNotFoundError:

@@ -135,7 +135,7 @@ class RunDir(RunReader):
     @property
     def leads(self) -> bool:
         """Return True if this process still holds the lock."""
-        return self._contents.lead is not None and self._contents.lead.held
+        return self._contents.lead is not None and self._contents.lead.is_held
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -215,12 +215,12 @@ class RunDir(RunReader):
 
     def delete(self, cell: str, name: str) -> None:
         """Delete a part of a cell, if it is there."""
-        self._changes(part_place(cell, name))
+        self._prepare_change(part_place(cell, name))
         self.part(cell, name).unlink(missing_ok=True)
 
     def drop_shard(self, cell: str, start: int, stop: int) -> None:
         """Delete a shard, so that it is sampled again."""
-        self._changes(shard_place(cell, start, stop))
+        self._prepare_change(shard_place(cell, start, stop))
         self.shard(cell, start, stop).unlink(missing_ok=True)
 
     @property
@@ -228,7 +228,7 @@ class RunDir(RunReader):
         """Number of files written, moved or deleted through this object."""
         return self._contents.changes
 
-    def mend(self, cell: str) -> None:
+    def set_aside_damaged_parts(self, cell: str) -> None:
         """Set aside the damaged files of a cell, but for its shards, and say which."""
         names = (name for name in self.names(cell) if SAFE.fullmatch(name) and name != CELL)
         places = [part_place(cell, name) for name in names if not SHARD.fullmatch(name)]
@@ -236,18 +236,20 @@ class RunDir(RunReader):
             if place.endswith((".json", ".npz")):
                 is_json = place.endswith(".json")
                 read = self._contents.json if is_json else self._contents.check
-                pin = (self._pinned(cell),) if place.endswith(INFLUENCE) else ()
-                self._mended(place, read, self.made_by(cell), *pin)
+                pin = (self._pinned_digest(cell),) if place.endswith(INFLUENCE) else ()
+                self._set_aside_if_damaged(place, read, self.made_by(cell), *pin)
 
-    def mend_shards(self, cell: str) -> None:
+    def set_aside_damaged_shards(self, cell: str) -> None:
         """Set aside the damaged shards of a cell, which can be large."""
-        for start, stop in sorted(self.drawn(cell)):
-            self._mended(shard_place(cell, start, stop), self._contents.check, self.made_by(cell))
+        for start, stop in sorted(self.stored_shards(cell)):
+            self._set_aside_if_damaged(
+                shard_place(cell, start, stop), self._contents.check, self.made_by(cell)
+            )
 
-    def mend_references(self) -> None:
+    def set_aside_damaged_references(self) -> None:
         """Set aside damaged reference data."""
         for path in sorted((self.path / "reference").glob("[!.]*.npz")):
-            self._mended(f"reference/{path.name}", self._contents.check)
+            self._set_aside_if_damaged(f"reference/{path.name}", self._contents.check)
 
     def set_aside(self, cell: str, why: str) -> None:
         """Move everything that belongs to a cell out of the way, and keep it with the reason."""
@@ -257,11 +259,11 @@ class RunDir(RunReader):
         write_json(self.part(cell, WHY), {"why": why})
         self._move(self.part(cell, CELL).parent, self.path / ASIDE / cell)
 
-    def cells_aside(self) -> set[str]:
+    def keys_set_aside(self) -> set[str]:
         """Keys of the cells that were set aside."""
         return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
-    def made_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
+    def folders_set_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
         """Folders of a cell that were set aside, the latest first, each with its ``made.json``."""
         folders = sorted(
             (self.path / ASIDE).glob(f"{check_file_name(cell)}.*"),
@@ -279,22 +281,22 @@ class RunDir(RunReader):
         return records
 
     def restore(self, cell: str, folder: str) -> None:
-        """Bring back a cell that was set aside, from one of :meth:`made_aside`, where there is none
+        """Bring back a cell that was set aside, from one of :meth:`folders_set_aside`, where there is none
         now.
         """
         home = self.part(cell, CELL).parent
-        self._changes(part_place(cell, CELL))
+        self._prepare_change(part_place(cell, CELL))
         self._contents.forget_folder(home.relative_to(self.path).as_posix())
         shutil.move(self.path / ASIDE / folder, home)
         (home / WHY).unlink(missing_ok=True)
         for path in (self.samples(cell), self.evolution(cell)):
             saved = home / f"kept-{path.name}"
             if saved.exists():
-                self._changes(path.relative_to(self.path).as_posix())
+                self._prepare_change(path.relative_to(self.path).as_posix())
                 path.parent.mkdir(exist_ok=True)
                 saved.replace(path)
 
-    def aside(self) -> list[CellSetAside]:
+    def cells_set_aside(self) -> list[CellSetAside]:
         """Return the cells that were set aside, sorted by name."""
         cells = []
         for path in sorted((self.path / ASIDE).glob(f"*/{WHY}")):
@@ -321,24 +323,24 @@ class RunDir(RunReader):
         return len(cells)
 
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
-        self._changes(place)
+        self._prepare_change(place)
         file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
-        self._contents.write(place, self._inside(place), file)
+        self._contents.write(place, self._path_without_links(place), file)
 
     def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> str:
-        self._changes(place)
+        self._prepare_change(place)
         file = sealed.sealed_npz(arrays, place, made_by)
-        self._contents.write(place, self._inside(place), file)
+        self._contents.write(place, self._path_without_links(place), file)
         return file.seal.sha256
 
-    def _changes(self, place: str) -> None:
+    def _prepare_change(self, place: str) -> None:
         """Prepare for a file to be written, moved or deleted."""
         self.check()
         self._contents.forget(place)
         if self._contents.pending_run:
             self.write_run(self._contents.pending_run)
 
-    def _inside(self, place: str) -> Path:
+    def _path_without_links(self, place: str) -> Path:
         """Return the path of a place; a ValueError if one of its folders is a symbolic link."""
         path = self.path / place
         folder = str(self.path)
@@ -348,7 +350,9 @@ class RunDir(RunReader):
                 check_not_link(Path(folder))
         return path
 
-    def _mended(self, place: str, read: Callable[..., object], *expected: str | None) -> None:
+    def _set_aside_if_damaged(
+        self, place: str, read: Callable[..., object], *expected: str | None
+    ) -> None:
         try:
             read(place, *expected)
         except FileNotFoundError:
@@ -362,7 +366,7 @@ class RunDir(RunReader):
     def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
         """Move a file or a folder, to a name with the next free number unless ``free`` is off."""
         place = source.relative_to(self.path).as_posix()
-        self._changes(place)
+        self._prepare_change(place)
         self._contents.forget_folder(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))

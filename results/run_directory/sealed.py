@@ -38,7 +38,7 @@ Arrays = dict[str, NDArray[Any]]
 
 SCHEMA = 2
 """Form of a run directory's files. 1: without seals, before release 0.1.0, readable but unproven
-(:attr:`.RunReader.old`). 2: sealed; seals of 0.1.0 lack the number. It is raised when an older
+(:attr:`.RunReader.predates_checksums`). 2: sealed; seals of 0.1.0 lack the number. It is raised when an older
 reader would misread a file. Older files are read as they were written, and are not made again
 because of their number.
 """

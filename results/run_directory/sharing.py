@@ -72,7 +72,7 @@ class Leases:
             try:
                 number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
             except FileExistsError:
-                if not self.is_stale(path) or not self._cleared(path):
+                if not self.is_stale(path) or not self._clear_stale(path):
                     return False
                 continue
             try:
@@ -157,7 +157,7 @@ class Leases:
                     elif not is_ours:
                         self._mine.pop(path, None)
 
-    def _cleared(self, path: Path) -> bool:
+    def _clear_stale(self, path: Path) -> bool:
         """Take a stale lease away; return True if it was this process that did."""
         aside = path.with_name(f".stale.{uuid4().hex[:12]}{PART}")
         try:
@@ -209,13 +209,13 @@ class Lead:
         self._leases = Leases(folder / f".clock.{uuid4().hex[:12]}{PART}")
 
     @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         """Return True if this process still leads."""
         return self._leases.holds(self._folder / LEASE)
 
     def check(self) -> None:
         """Raise a :class:`BusyError` if another process leads by now, as after a minute's sleep."""
-        if not self.held:
+        if not self.is_held:
             raise BusyError(
                 f"another samplerbench process took the lead in {self._folder} over, since this "
                 f"one gave no sign of life for {STALE:.0f} s; what is done is kept, and the same "
@@ -306,7 +306,7 @@ class Claims:
         write_json(self._plan, {**self._leases.owner, "cells": list(cells)})
         self._leases.keep(self._plan)
 
-    def planned(self) -> set[str] | None:
+    def planned_cells(self) -> set[str] | None:
         """Return the cells that a living leader samples; None if there is none."""
         plan = read_json(self._plan)
         if plan is None or self._leases.is_stale(self._plan):
@@ -315,11 +315,11 @@ class Claims:
         return set(map(str, cells)) if isinstance(cells, list) else set()
 
     @property
-    def over(self) -> bool:
+    def is_leader_gone(self) -> bool:
         """Return True if this process follows a leader that is gone."""
-        return not self._leads and self.planned() is None
+        return not self._leads and self.planned_cells() is None
 
-    def listed(self) -> frozenset[str]:
+    def claim_names(self) -> frozenset[str]:
         """Return the names of all claims (:func:`claim_name`), of dead processes too."""
         try:
             return frozenset(os.listdir(self._folder))

@@ -56,7 +56,7 @@ def _read_run_or_file(path: Path) -> TypedTable:
     if path.is_file() and path.suffix == ".parquet":
         return read_parquet(path)
     run = RunDir.open(path)
-    if run.old and any((run.path / "parts").iterdir()):
+    if run.predates_checksums and any((run.path / "parts").iterdir()):
         log.warning(
             "%s was made before parts of a run were sealed: nothing proves what made its rows.",
             path,
@@ -124,7 +124,7 @@ def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | 
     if planned is None:
         return None
     try:
-        quality = run.parsed(cell, QUALITY)
+        quality = run.read_or_raise(cell, QUALITY)
     except FileNotFoundError:
         quality = {}
     except DamagedError as fault:

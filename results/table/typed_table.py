@@ -162,7 +162,7 @@ class TypedTable:
     @property
     def ok(self) -> Self:
         """The rows that have results."""
-        return self._rows(self._equal("status", "ok"))
+        return self._with_rows(self._rows_equal_to("status", "ok"))
 
     def where(self, **equal: object) -> Self:
         """The rows with these values in these columns, such as ``where(model="fashion",
@@ -181,11 +181,12 @@ class TypedTable:
         for name, value in equal.items():
             if name not in self.frame:
                 raise ValueError(
-                    f"the table has no column {name!r}{_hint_of_names(name, map(str, self.frame.columns))}"
+                    f"the table has no column {name!r}"
+                    f"{_hint_of_names(name, map(str, self.frame.columns))}"
                 )
             matches = pd.Series(False, index=self.frame.index)
             for item in value if isinstance(value, list | tuple | set | frozenset) else [value]:
-                rows = self._equal(name, item)
+                rows = self._rows_equal_to(name, item)
                 if len(self) and not bool(rows.any()):
                     values = [str(v) for v in self.frame[name].dropna().unique()]
                     raise ValueError(
@@ -193,9 +194,9 @@ class TypedTable:
                     )
                 matches |= rows
             keep &= matches
-        return self._rows(keep)
+        return self._with_rows(keep)
 
-    def _equal(self, name: str, value: object) -> pd.Series:
+    def _rows_equal_to(self, name: str, value: object) -> pd.Series:
         column = self.frame[name]
         return pd.Series(
             column.isna() if value is None else (column == value).fillna(False),
@@ -203,7 +204,7 @@ class TypedTable:
             dtype=bool,
         )
 
-    def _rows(self, keep: pd.Series) -> Self:
+    def _with_rows(self, keep: pd.Series) -> Self:
         return type(self)(self.frame.loc[keep].reset_index(drop=True))
 
 

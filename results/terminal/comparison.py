@@ -78,7 +78,7 @@ def _labelled_lines(row: Reproduction) -> Iterator[tuple[str, str]]:
     if paper.also:
         yield "also in", paper.also
     for item in row.differences:
-        if item.known:
+        if item.is_known:
             yield "differs", f"{item.what}: {item.run}, published {item.published}"
     if paper.remark:
         yield "remark", paper.remark

@@ -138,7 +138,7 @@ def test_one_of_another_machine_is_replaced_after_its_last_sign_of_life(
         asleep(folder)
         with hold_lead(folder) as near:
             near.check()
-            assert far.held, "it cannot know, and was touched in time"
+            assert far.is_held, "it cannot know, and was touched in time"
             monkeypatch.setattr(module, "LATE", 0.0)  # as a minute later
             with pytest.raises(BusyError, match="took the lead in"):
                 far.check()
@@ -154,7 +154,7 @@ def test_the_beat_finds_that_the_lead_is_lost(folder, monkeypatch):
     with hold_lead(folder) as lead:
         (folder / LEASE).write_text(json.dumps({"token": "another's"}))
         deadline = time.monotonic() + 20
-        while lead.held:
+        while lead.is_held:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         before = (folder / LEASE).stat().st_mtime_ns

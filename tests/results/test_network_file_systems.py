@@ -109,6 +109,6 @@ def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypat
     write_json(run.part("cell", "made.json"), {})
     waiting.join(20)
     assert not waiting.is_alive()
-    Leader.over = True
+    Leader.is_leader_gone = True
     Cell.key = "another"
     shards._await_plans(run, Leader, [Cell])

@@ -202,7 +202,7 @@ def test_one_that_slept_follows_the_one_that_took_over(tmp_path, monkeypatch):
         def map(self, tasks, world, **how):
             nonlocal said
             for result in super().map(tasks, world, **how):
-                if type(tasks[0]).__name__ == "ShardTask" and not other.held:
+                if type(tasks[0]).__name__ == "ShardTask" and not other.is_held:
                     monkeypatch.setattr(leases, "STALE", -1.0)
                     assert other._leases.take(out / LEASE)
                     monkeypatch.setattr(leases, "STALE", 60.0)
@@ -244,7 +244,7 @@ def test_a_failure_of_one_that_joined_is_the_row(tmp_path):
             if type(tasks[0]).__name__ == "ShardTask":
                 reason = alone.loc[alone["sampler"] == "raises", "reason"].item()
                 raises = next(task.cell.key for task in tasks if task.cell.sampler.name == "raises")
-                assert noted.planned()
+                assert noted.planned_cells()
                 noted.fail(raises, 0, "failed", reason)
             return super().map(tasks, world, **how)
 

@@ -87,7 +87,7 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
     """
     rows = []
     for budget in advice.budgets:
-        found = recommended(budget, sweep)
+        found = recommended_configurations(budget, sweep)
         for (library, nfe), winners in best.items():
             if nfe != budget.nfe:
                 continue
@@ -117,7 +117,7 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
     return rows
 
 
-def recommended(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
+def recommended_configurations(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
     """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.FIELDS`.
 
     A solver of a library's own is named apart only where the recommendation is none.
@@ -152,7 +152,7 @@ def configuration_of(choice: Choice, budget: int, sweep: Sweep) -> Configuration
     return one
 
 
-def asked(
+def run_advise(
     spec: str,
     seed: int,
     budgets: Sequence[int],
@@ -177,7 +177,7 @@ def asked(
     return Advice.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
+def write_rows(rows: Sequence[Row], path: Path) -> None:
     """As CSV, with errors to six digits."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
@@ -189,13 +189,13 @@ def write(rows: Sequence[Row], path: Path) -> None:
             )
 
 
-def read(path: Path) -> list[Row]:
-    """What :func:`write` wrote."""
+def read_rows(path: Path) -> list[Row]:
+    """What :func:`write_rows` wrote."""
     with path.open(encoding="utf-8", newline="") as file:
-        return [_row(line) for line in csv.DictReader(file)]
+        return [_parse_row(line) for line in csv.DictReader(file)]
 
 
-def _row(line: Mapping[str, str]) -> Row:
+def _parse_row(line: Mapping[str, str]) -> Row:
     values: dict[str, Any] = dict(line)
     values |= {name: int(line[name]) for name in ("seed", "budget", "latents")}
     values |= {name: float(line[name]) for name in NUMBERS}

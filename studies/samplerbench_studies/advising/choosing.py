@@ -26,7 +26,7 @@ CLOSE = 1.1
 """Times the least that is close enough."""
 
 
-def measured(path: Path) -> dict[int, Distances]:
+def read_distances(path: Path) -> dict[int, Distances]:
     """The distances ``(configurations, latents)`` of those that were measured on the most latents, by budget.
 
     Raises:
@@ -46,7 +46,9 @@ def measured(path: Path) -> dict[int, Distances]:
     return {budget: np.array(found) for budget, found in sorted(whole.items()) if len(found) > 1}
 
 
-def chosen(distances: Distances, seed: int = 0) -> Iterator[tuple[str, int, dict[str, float]]]:
+def shares_of_good_choices(
+    distances: Distances, seed: int = 0
+) -> Iterator[tuple[str, int, dict[str, float]]]:
     """For each criterion and number of latents, how often its choice is within :data:`CLOSE` of the best on all
     latents, by each criterion.
     """
@@ -70,8 +72,8 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="distances.jsonl of a sweep")
     rows = [
         [str(budget), str(len(distances)), name, str(n), *(f"{share:.0%}" for share in by.values())]
-        for budget, distances in measured(parser.parse_args().file).items()
-        for name, n, by in chosen(distances)
+        for budget, distances in read_distances(parser.parse_args().file).items()
+        for name, n, by in shares_of_good_choices(distances)
     ]
     print(markdown_table(["NFE", "of", "chosen by", "latents", *CRITERIA], rows))
 

@@ -18,11 +18,14 @@ def rmse(distances: Distances) -> Distances:
     return np.sqrt(np.mean(np.square(distances), -1))
 
 
-def geometric(distances: Distances) -> Distances:
+def geometric_mean(distances: Distances) -> Distances:
     """Geometric means ``(…)`` of ``(…, latents)``; infinite where one is, 0 where one is and none is infinite."""
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.exp(np.log(distances).mean(-1))
     return np.where(np.isfinite(distances).all(-1), found, np.inf)
 
 
-CRITERIA: dict[str, Callable[[Distances], Distances]] = {"geometric mean": geometric, "rmse": rmse}
+CRITERIA: dict[str, Callable[[Distances], Distances]] = {
+    "geometric mean": geometric_mean,
+    "rmse": rmse,
+}

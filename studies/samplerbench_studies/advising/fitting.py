@@ -89,7 +89,7 @@ def rows_of(
     for gradients in GRADIENTS:
         begun, before = time.perf_counter(), train.meter.rows
         descent = Unrolled(train, sampler, grid, OBJECTIVES["geometric"], "coefficients")
-        _, z = downhill(descent, gradients)
+        _, z = minimise_by_lbfgs(descent, gradients)
         yield Row(
             f"{gradients} gradients",
             (train.meter.rows - before) / len(train.ids),
@@ -99,7 +99,7 @@ def rows_of(
         )
 
 
-def downhill(descent: Unrolled, gradients: int) -> tuple[float, NDArray[np.float64]]:
+def minimise_by_lbfgs(descent: Unrolled, gradients: int) -> tuple[float, NDArray[np.float64]]:
     """The least value that L-BFGS-B saw from 0 on, and where."""
     seen: list[tuple[float, NDArray[np.float64]]] = []
 

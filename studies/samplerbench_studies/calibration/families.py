@@ -20,7 +20,7 @@ WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
 
 def gaussian(d: int) -> Population:
     """N(m, L^T L), the standard deviations along its axes falling fivefold."""
-    mean, L = location(d), mixing(d)
+    mean, L = mean_vector(d), mixing_matrix(d)
     return Population(
         Law(mean, L.T @ L, np.zeros((d, d, d))),
         lambda rng, n: mean + rng.standard_normal((n, d)) @ L,
@@ -46,18 +46,22 @@ def student(degrees: int) -> Callable[[int], Population]:
 
 def mixture(d: int) -> Population:
     """Four Gaussians of one covariance and weights p_k."""
-    centres = 2 * np.random.default_rng([1, d]).standard_normal((len(WEIGHTS), d)) @ mixing(d)
-    return _mixed(d, centres, WEIGHTS)
+    centres = (
+        2 * np.random.default_rng([1, d]).standard_normal((len(WEIGHTS), d)) @ mixing_matrix(d)
+    )
+    return _gaussian_mixture(d, centres, WEIGHTS)
 
 
 def rare(d: int) -> Population:
     """A Gaussian with one sample in 200 twelve standard deviations away, along the widest axis: N
     samples have none of these with the chance 0.995^N, and show nothing of it.
     """
-    return _mixed(d, np.outer([0.0, 12.0], mixing(d)[0]), np.array([0.995, 0.005]))
+    return _gaussian_mixture(
+        d, np.outer([0.0, 12.0], mixing_matrix(d)[0]), np.array([0.995, 0.005])
+    )
 
 
-def _mixed(d: int, centres: FloatArray, weights: FloatArray) -> Population:
+def _gaussian_mixture(d: int, centres: FloatArray, weights: FloatArray) -> Population:
     """The Gaussian's covariance about centres ``(k, d)``, with the Gaussian's mean over all.
 
     With v_k the centres about the whole's mean, third moments are sum_k p_k v_k³.
@@ -78,9 +82,9 @@ def spiked(d: int) -> Population:
     """A Gaussian with one axis ten times as wide as the next, so that one square may dominate the
     noise of a distance and skew it.
     """
-    axes = spread(d)
+    axes = standard_deviations(d)
     axes[0] *= 10
-    mean, L = location(d), axes[:, None] * rotation(d)
+    mean, L = mean_vector(d), axes[:, None] * rotation_matrix(d)
     return Population(
         Law(mean, L.T @ L, np.zeros((d, d, d))),
         lambda rng, n: mean + rng.standard_normal((n, d)) @ L,
@@ -91,7 +95,7 @@ def rectified(d: int) -> Population:
     """max(u, 0) of correlated Gaussians u of mean 0: sparse, skewed and not negative, like a
     network's features.
     """
-    L = mixing(d)
+    L = mixing_matrix(d)
     sd = np.linalg.norm(L, axis=0)
     mean = sd / np.sqrt(2 * np.pi)
     cov, third = rectified_moments(L.T @ L / np.outer(sd, sd))
@@ -116,26 +120,28 @@ def rectified_moments(correlation: FloatArray) -> tuple[FloatArray, FloatArray]:
     theta = np.arccos(rho)
     second = (np.sin(theta) + (np.pi - theta) * rho) / (2 * np.pi)
     mean = 1 / np.sqrt(2 * np.pi)
-    return second - mean**2, _third(rho) - mean * _three_ways(
+    return second - mean**2, _third_moments_of_rectified(rho) - mean * _sum_over_index_pairs(
         second[:, :, None] + 0 * rho
     ) + 2 * mean**3
 
 
-def _third(rho: FloatArray) -> FloatArray:
+def _third_moments_of_rectified(rho: FloatArray) -> FloatArray:
     """``(d, d, d)`` E u₊ v₊ w₊."""
     uv, uw, vw = rho[:, :, None], rho[:, None, :], rho[None, :, :]
     signed = uv + uw * vw
     with np.errstate(invalid="ignore", divide="ignore"):
         partial = (uv - uw * vw) / np.sqrt((1 - uw**2) * (1 - vw**2))
-    angles = _three_ways(signed * np.arcsin(np.clip(partial, -1, 1)))
+    angles = _sum_over_index_pairs(signed * np.arcsin(np.clip(partial, -1, 1)))
     root = np.sqrt(np.maximum(1 - uv**2 - uw**2 - vw**2 + 2 * uv * uw * vw, 0))
-    third = ((2 / np.pi) ** 1.5 * (root + angles) + np.sqrt(2 / np.pi) * _three_ways(signed)) / 8
+    third = (
+        (2 / np.pi) ** 1.5 * (root + angles) + np.sqrt(2 / np.pi) * _sum_over_index_pairs(signed)
+    ) / 8
     same, i = (1 + rho) ** 2 / np.sqrt(8 * np.pi), np.arange(len(rho))
     third[i, i, :] = third[i, :, i] = third[:, i, i] = same
     return third
 
 
-def _three_ways(pairs: FloatArray) -> FloatArray:
+def _sum_over_index_pairs(pairs: FloatArray) -> FloatArray:
     """The sum over the three pairs of (i, j, k) of an array that is symmetric in its first two
     axes, the pair.
     """
@@ -157,22 +163,22 @@ def network(d: int) -> Population:
     return Population(law, lambda rng, n: pool[rng.integers(len(pool), size=n)], reduced.identity)
 
 
-def location(d: int) -> FloatArray:
+def mean_vector(d: int) -> FloatArray:
     """A mean ``(d,)``, as large as half a standard deviation."""
     return 0.5 * np.random.default_rng([2, d]).standard_normal(d)
 
 
-def mixing(d: int) -> FloatArray:
+def mixing_matrix(d: int) -> FloatArray:
     """L ``(d, d)``: standard deviations along the axes, then a rotation."""
-    return spread(d)[:, None] * rotation(d)
+    return standard_deviations(d)[:, None] * rotation_matrix(d)
 
 
-def spread(d: int) -> FloatArray:
+def standard_deviations(d: int) -> FloatArray:
     """Standard deviations ``(d,)`` along the axes, from 1 to 0.2."""
     return np.linspace(1, 0.2, d)
 
 
-def rotation(d: int) -> FloatArray:
+def rotation_matrix(d: int) -> FloatArray:
     """``(d, d)``."""
     return np.linalg.qr(np.random.default_rng([3, d]).standard_normal((d, d)))[0]
 

@@ -94,18 +94,23 @@ class SamplerPairs:
                 ]
             )
         )
-        first, second = directions(law)
+        first, second = error_directions(law)
         pairs = []
         for level in LEVELS:
             fd = level * floor
             worse = fd + MARGIN * max(fd, floor)
             pairs.append(
-                (at_distance(law, reference, first, fd), at_distance(law, reference, second, worse))
+                (
+                    sampler_at_distance(law, reference, first, fd),
+                    sampler_at_distance(law, reference, second, worse),
+                )
             )
         return cls(population, reference, floor, tuple(pairs))
 
 
-def directions(law: Law) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
+def error_directions(
+    law: Law,
+) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
     """The errors of both samplers: rates of stretching ``(d,)`` and of shifting ``(d,)``, which add
     alike to FD.
 
@@ -119,7 +124,7 @@ def directions(law: Law) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArra
     return (signs[0], moves[0]), (0.8 * signs[0] + 0.6 * signs[1], 0.8 * moves[0] + 0.6 * moves[1])
 
 
-def at_distance(
+def sampler_at_distance(
     law: Law, reference: FrechetReference, direction: tuple[FloatArray, FloatArray], fd: float
 ) -> SimulatedSampler:
     """The sampler with errors in a direction whose true FD is ``fd``."""
@@ -139,8 +144,8 @@ def at_distance(
     # exactly: intervals may end there
     distances = (moved.fd(reference), moved.kid(law)) if fd else (0.0, 0.0)
     there, back = (
-        _quadratic(reference, moved.cov),
-        _quadratic(FrechetReference(moved.mean, moved.cov), law.cov),
+        _quadratic_influence(reference, moved.cov),
+        _quadratic_influence(FrechetReference(moved.mean, moved.cov), law.cov),
     )
     return SimulatedSampler(move(t), *distances, there, back, moved.mean - law.mean, moved, law)
 
@@ -151,7 +156,7 @@ def _mean_influence(quadratic: FloatArray, shift: FloatArray, law: Law, moments:
     return float(2 * shift @ c + np.vdot(quadratic, spread))
 
 
-def _quadratic(reference: FrechetReference, cov: FloatArray) -> FloatArray:
+def _quadratic_influence(reference: FrechetReference, cov: FloatArray) -> FloatArray:
     """I - T with T = R M^{-½} R^T and M = R^T cov R."""
     R = reference.factor
     values, Q = np.linalg.eigh(R.T @ cov @ R)

@@ -112,8 +112,11 @@ class Calibration:
                 failure = failure or Failure(drawn.status, f"{cell.name}: {drawn.reason}")
                 continue
             early[cell, part.start] = drawn
-            while (done := _count(kept[cell])) < self.replicates and (cell, done) in early:
-                kept[cell] = _joined(kept[cell], early.pop((cell, done)))
+            while (done := _count_replicates(kept[cell])) < self.replicates and (
+                cell,
+                done,
+            ) in early:
+                kept[cell] = _join_replicates(kept[cell], early.pop((cell, done)))
                 self._keep(cell, kept[cell])
         if failure is not None:
             raise failure
@@ -129,12 +132,12 @@ class Calibration:
         """The chunks that are to be drawn of a cell."""
         return [
             range(start, min(start + CHUNK, self.replicates))
-            for start in range(_count(kept), self.replicates, CHUNK)
+            for start in range(_count_replicates(kept), self.replicates, CHUNK)
         ]
 
     def _keep(self, cell: Case, arrays: Arrays) -> None:
         write_npz(self._path(cell), {**arrays, "identity": np.array(cell.identity)})
-        self.progress(f"{cell.name}: {_count(arrays)} of {self.replicates} replicates")
+        self.progress(f"{cell.name}: {_count_replicates(arrays)} of {self.replicates} replicates")
 
     def _first(self, arrays: Arrays) -> Arrays:
         return {name: values[: self.replicates] for name, values in arrays.items()}
@@ -143,11 +146,11 @@ class Calibration:
         return self.log / f"{cell.name}.npz"
 
 
-def _count(arrays: Arrays) -> int:
+def _count_replicates(arrays: Arrays) -> int:
     return len(next(iter(arrays.values()), ()))
 
 
-def _joined(arrays: Arrays, more: Arrays) -> Arrays:
+def _join_replicates(arrays: Arrays, more: Arrays) -> Arrays:
     if not arrays:
         return more
     return {name: np.concatenate([arrays[name], more[name]]) for name in more}

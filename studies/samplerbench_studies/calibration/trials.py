@@ -91,7 +91,7 @@ class Case:
     @property
     def samplers(self) -> SamplerPairs:
         """The samplers that are compared, and their true distances."""
-        return _samplers(self.family, self.d, self.n)
+        return _sampler_pairs(self.family, self.d, self.n)
 
     def replicates(self, numbers: Iterable[int]) -> Arrays:
         """Replicates by their numbers; each depends on the cell and its own number only.
@@ -101,7 +101,11 @@ class Case:
         interval, ``low`` and ``high``; for FD its ``raw`` value, whether it is ``flagged``, and its
         noise to first order, ``first``.
         """
-        trial = {"fd": _frechet, "fd_conv": _population, "kid": _kernel}[self.metric]
+        trial = {
+            "fd": _frechet_numbers,
+            "fd_conv": _two_sample_frechet_numbers,
+            "kid": _kernel_numbers,
+        }[self.metric]
         rows = [self._levels(trial, number) for number in numbers]
         return {
             name: np.array([[level[name] for level in row] for row in rows]) for name in rows[0][0]
@@ -121,18 +125,23 @@ class Case:
 
 
 @lru_cache(maxsize=1)  # some hold 100 MB; the chunks of a cell follow each other
-def _samplers(family: str, d: int, n: int) -> SamplerPairs:
+def _sampler_pairs(family: str, d: int, n: int) -> SamplerPairs:
     return SamplerPairs.make(family, d, n)
 
 
-def _frechet(samplers: SamplerPairs, x: FloatArray, y: None, pair: Pair) -> dict[str, float]:  # noqa: ARG001
+def _frechet_numbers(
+    samplers: SamplerPairs,
+    x: FloatArray,
+    y: None,  # noqa: ARG001
+    pair: Pair,
+) -> dict[str, float]:
     """One level of one replicate, FD."""
     a, b = (estimate(samplers.reference, one.move(x)) for one in pair)
     first = pair[0].first_order(Moments.of(pair[0].move(x)))
-    return _numbers(a, b) | _of_bias(a, first)
+    return _numbers_of_pair(a, b) | _bias_numbers(a, first)
 
 
-def _population(
+def _two_sample_frechet_numbers(
     samplers: SamplerPairs,  # noqa: ARG001
     x: FloatArray,
     y: FloatArray,
@@ -143,10 +152,10 @@ def _population(
     first = pair[0].first_order(Moments.of(pair[0].move(x))) + pair[0].first_order_of_reference(
         Moments.of(y)
     )
-    return _numbers(a, b) | _of_bias(a, first)
+    return _numbers_of_pair(a, b) | _bias_numbers(a, first)
 
 
-def _kernel(
+def _kernel_numbers(
     samplers: SamplerPairs,  # noqa: ARG001
     x: FloatArray,
     y: FloatArray,
@@ -154,12 +163,12 @@ def _kernel(
 ) -> dict[str, float]:
     """One level of one replicate, KID against the reference samples ``y``."""
     a, b = (kid(one.move(x), y) for one in pair)
-    return _numbers(a, b)
+    return _numbers_of_pair(a, b)
 
 
-def _numbers(a: Estimate, b: Estimate) -> dict[str, float]:
+def _numbers_of_pair(a: Estimate, b: Estimate) -> dict[str, float]:
     """The two values, and their difference as verdicts take it."""
-    gap = difference(_judged(b), _judged(a), same_latents=True)
+    gap = difference(_as_results_estimate(b), _as_results_estimate(a), same_latents=True)
     assert gap.se is not None
     assert gap.paired
     return {
@@ -174,10 +183,10 @@ def _numbers(a: Estimate, b: Estimate) -> dict[str, float]:
     }
 
 
-def _judged(found: Estimate) -> Judged:
+def _as_results_estimate(found: Estimate) -> Judged:
     """An estimate as a run keeps it."""
     return Judged(found.value, found.se, found.influence, found.reference_influence)
 
 
-def _of_bias(a: FrechetEstimate, first: float) -> dict[str, float]:
+def _bias_numbers(a: FrechetEstimate, first: float) -> dict[str, float]:
     return {"raw": a.raw, "flagged": float(bool(a.flag)), "first": first}

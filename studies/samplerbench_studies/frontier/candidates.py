@@ -95,10 +95,12 @@ class Candidate:
     def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[Any, ...]]:
         """Pickled with the sampler by its name."""
         sampler = {"name": self.sampler.name, **non_default(self.sampler)}
-        return _received, (self.side, sampler, self.spec, self.schedule)
+        return _unpickled_candidate, (self.side, sampler, self.spec, self.schedule)
 
 
-def _received(side: Side, sampler: dict[str, Any], spec: str, schedule: Schedule) -> Candidate:
+def _unpickled_candidate(
+    side: Side, sampler: dict[str, Any], spec: str, schedule: Schedule
+) -> Candidate:
     return Candidate(side, make(sampler), spec, schedule)
 
 
@@ -107,7 +109,7 @@ def ours(names: Iterable[str] | None = None) -> list[Candidate]:
     combinations of the options it has.
     """
     chosen = registered() if names is None else names
-    return on_schedules(
+    return candidates_on_schedules(
         "ours", [spec for name in chosen if is_candidate(name) for spec in variants(name)]
     )
 
@@ -115,15 +117,17 @@ def ours(names: Iterable[str] | None = None) -> list[Candidate]:
 def from_peers(*, clones: bool) -> list[Candidate]:
     """The peers' configurations; with ``clones``, those that are found in --peers-path too."""
     found = set(available()) if clones else set()
-    return on_schedules("peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in found)])
+    return candidates_on_schedules(
+        "peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in found)]
+    )
 
 
-def default() -> list[Candidate]:
+def default_candidates() -> list[Candidate]:
     """The one default."""
-    return on_schedules("auto", [{"name": "auto"}], SCHEDULES[:1])
+    return candidates_on_schedules("auto", [{"name": "auto"}], SCHEDULES[:1])
 
 
-def on_schedules(
+def candidates_on_schedules(
     side: Side, specs: Iterable[Mapping[str, Any]], schedules: Iterable[str] = SCHEDULES
 ) -> list[Candidate]:
     """Each sampler on each schedule."""

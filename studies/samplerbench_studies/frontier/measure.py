@@ -94,7 +94,7 @@ class ExactProblem:
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleTask:
     """The task to sample a configuration from some of the latents.
 
     Attributes:
@@ -125,7 +125,7 @@ class Samples:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the peers' own
-                grid = grid_within(self.candidate, self.budget, model, self.end)
+                grid = largest_grid_within(self.candidate, self.budget, model, self.end)
                 if grid is None:
                     return None
                 sampler = Pilot(model, default_cache()).fitted(self.candidate.sampler, grid)
@@ -142,7 +142,9 @@ class Samples:
         return sampler.sample(model.bind(ids, self.seed), latents, grid, NoNoise())
 
 
-def grid_within(candidate: Candidate, budget: int, model: Denoiser, end: End) -> Grid | None:
+def largest_grid_within(
+    candidate: Candidate, budget: int, model: Denoiser, end: End
+) -> Grid | None:
     """The largest grid whose evaluations fit in ``budget``.
 
     None if one step does not, or if the peer refuses it.

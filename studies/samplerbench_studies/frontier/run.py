@@ -32,9 +32,9 @@ from samplerbench.results.run_directory import read_npz, write_npz
 from samplerbench.samplers import SampleNoise
 
 from .candidates import Candidate
-from .measure import End, Errors, ExactProblem, Samples, grid_within
+from .measure import End, Errors, ExactProblem, SampleTask, largest_grid_within
 from .problems import HOME
-from .table import CRITERIA, row
+from .table import CRITERIA, winner_row
 
 BUDGETS = (5, 8, 10, 15, 20, 30)
 Progress = Callable[[str], None]
@@ -52,7 +52,7 @@ class KeepBest:
 
 
 @dataclass(frozen=True)
-class Summary:
+class ErrorSummary:
     """What is known of a candidate on the first ``samples`` latents.
 
     Attributes:
@@ -146,9 +146,9 @@ class Frontier:
                     key=lambda found: self._half(problem, found[0], budget, criterion),
                     default=(None, None),
                 )[1]
-                grid = grid_within(candidate, budget, model, end)
+                grid = largest_grid_within(candidate, budget, model, end)
                 nfe = candidate.sampler.nfe(grid)
-                yield row(name, end, budget, side, criterion, candidate, nfe, errors, best)
+                yield winner_row(name, end, budget, side, criterion, candidate, nfe, errors, best)
 
     def _chosen(
         self, problem: ExactProblem, budget: int, sides: Mapping[str, Sequence[Candidate]]
@@ -185,14 +185,14 @@ class Frontier:
         numbers: Sequence[int],
         start: int,  # noqa: ARG002 - each measurement is of all latents up to ``stop``
         stop: int,
-    ) -> Iterator[tuple[int, Summary | None]]:
+    ) -> Iterator[tuple[int, ErrorSummary | None]]:
         """Errors of some of the candidates on the first ``stop`` latents."""
         self._measure(problem, budget, [candidates[n] for n in numbers], stop)
         for n in numbers:
             found = self.known.get(self._key(problem, candidates[n], budget, stop))
             if found is not None:
                 whole = all(map(np.isfinite, found))
-                yield n, Summary(stop, *found) if whole else None
+                yield n, ErrorSummary(stop, *found) if whole else None
 
     def _half(
         self, problem: ExactProblem, candidate: Candidate, budget: int, criterion: str
@@ -268,7 +268,7 @@ class Frontier:
         not run; what fails is told, and left out.
         """
         tasks = [
-            Samples(problem.name, self.seed, c, budget, problem.end, start, stop)
+            SampleTask(problem.name, self.seed, c, budget, problem.end, start, stop)
             for c in candidates
         ]
         for which, x in self.executor.map(tasks, self._world):
@@ -280,7 +280,7 @@ class Frontier:
 
     def _path(self, problem: ExactProblem, winner: Candidate, budget: int) -> Path:
         what = [problem.name, problem.end, winner.label, budget, self.samples, self.seed]
-        name = file_name(f"{problem.name}-{problem.end}-{budget}", _digest(what))
+        name = file_name(f"{problem.name}-{problem.end}-{budget}", _short_digest(what))
         return self.out / "scored" / f"{name}.npz"
 
     @property
@@ -308,7 +308,7 @@ class Frontier:
             ValueError: the model's probability flow is not known.
         """
         what = [name, model.identity, self.seed, self.samples]
-        path = self.out / f"{file_name(f'ends-{name}', _digest(what))}.npz"
+        path = self.out / f"{file_name(f'ends-{name}', _short_digest(what))}.npz"
         stored = read_npz(path)
         if stored is None:
             self.progress(f"{name}: exact endpoints")
@@ -331,5 +331,5 @@ class Frontier:
         return torch.from_numpy(stored[end])
 
 
-def _digest(what: object) -> str:
+def _short_digest(what: object) -> str:
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:10]

@@ -20,7 +20,7 @@ from samplerbench.models.extractors import Samples, make_extractor
 from samplerbench.results import ResultTable
 from samplerbench.samplers import make
 
-from .methods import Method, axes
+from .methods import Method, suite_axes
 
 FEATURES = 32
 """Of a model that has more; 480 samples are enough for intervals that hold."""
@@ -60,7 +60,7 @@ class Depth:
     thresholded: bool = False
 
 
-def features_of(model: str) -> str:
+def feature_space_of(model: str) -> str:
     """The feature space in which a model's samples are compared: 32 axes of the card's features where
     there are any.
     """
@@ -80,13 +80,13 @@ def suite_of(model: str, asked: Asked, depth: Depth) -> Suite:
         {
             "name": "validate",
             "models": [model],
-            **axes(asked, thresholded=depth.thresholded),
+            **suite_axes(asked, thresholded=depth.thresholded),
             "nfe": budgets,
             "samples": depth.samples,
             "reference_samples": min(depth.latents, depth.samples),
             "converged_samples": depth.converged,
             "batch_size": 32,  # what a CPU is quickest with
-            "extractor": features_of(model),
+            "extractor": feature_space_of(model),
             "keep": 0,
             "timing": {"enabled": False},
         },
@@ -94,7 +94,7 @@ def suite_of(model: str, asked: Asked, depth: Depth) -> Suite:
     )
 
 
-def measure(
+def measure_model(
     model: str,
     asked: Asked,
     depth: Depth,
@@ -123,13 +123,13 @@ def measure(
         console=console,
         executor=executor,
     )
-    wanted = chosen(setup, asked, depth)
+    wanted = places_by_cell_key(setup, asked, depth)
     cells = [cell for cell in setup.cells if cell.key in wanted]
     table = run(replace(setup, cells=cells), timing=False)
-    return columns(table, wanted)
+    return numbers_by_method_and_budget(table, wanted)
 
 
-def chosen(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Place]:
+def places_by_cell_key(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Place]:
     """The keys of the cells of a plan that are a method at a budget that it spends to the last
     evaluation.
     """
@@ -152,7 +152,7 @@ def chosen(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Place]:
     return found
 
 
-def columns(table: ResultTable, wanted: Mapping[str, Place]) -> Measured:
+def numbers_by_method_and_budget(table: ResultTable, wanted: Mapping[str, Place]) -> Measured:
     """The numbers of the rows of a run, by method and budget; rows that failed, or whose counted
     evaluations are not the budget, are left out.
     """

@@ -139,18 +139,18 @@ def method_of(row: Published) -> Method | None:
     if not row.nfe:
         return None
     if row.paper in AYS:
-        return _plain(row)
+        return _plain_method(row)
     if row.paper in DIFF_SAMPLER and row.end != "zero":
-        return _of_family(row)
+        return _method_of_family(row)
     return None
 
 
-def why_not(row: Published) -> str:
+def why_not_runnable(row: Published) -> str:
     """Why a row has no method here."""
     return next((why for why, solvers in LEFT_OUT.items() if row.solver in solvers), UNSAID)
 
 
-def _of_family(row: Published) -> Method | None:
+def _method_of_family(row: Published) -> Method | None:
     solver, grid = FAMILY.get(row.solver), row.grid
     if solver is None:
         return None
@@ -169,7 +169,7 @@ def _of_family(row: Published) -> Method | None:
     )
 
 
-def _plain(row: Published) -> Method | None:
+def _plain_method(row: Published) -> Method | None:
     sampler = PLAIN.get(row.solver)
     if sampler is None or row.grid not in GRIDS:
         return None
@@ -177,7 +177,7 @@ def _plain(row: Published) -> Method | None:
     return Method(f"{title}, {row.grid}, to 0", sampler, GRIDS[row.grid], "zero")
 
 
-def axes(methods: Iterable[Method], *, thresholded: bool) -> dict[str, Any]:
+def suite_axes(methods: Iterable[Method], *, thresholded: bool) -> dict[str, Any]:
     """The axes of a suite whose product contains the methods."""
     chosen = sorted(methods, key=lambda method: method.name)
     return {

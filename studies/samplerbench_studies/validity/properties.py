@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from samplerbench.models import Denoiser, make_model
 from samplerbench.samplers import SampleNoise, karras, make
 
-from .choosing import Tried
+from .choosing import TriedPredictor
 from .measuring import OWN_ERROR, Measured
 from .table import Row
 
@@ -42,10 +42,10 @@ class Properties:
     own_error: float
 
 
-def properties(model: str, measured: Measured) -> Properties:
+def properties_of(model: str, measured: Measured) -> Properties:
     """A model's properties."""
     made = make_model(model)
-    cov = covariance(made)
+    cov = covariance_of_data(made)
     values = np.linalg.eigvalsh(cov)[::-1].clip(min=0)
     kept = values[: 1 + int(np.searchsorted(np.cumsum(values), 0.99 * values.sum()))]
     places = np.log(np.arange(1, len(kept) + 1))
@@ -62,7 +62,7 @@ def properties(model: str, measured: Measured) -> Properties:
 
 
 @torch.no_grad()
-def covariance(model: Denoiser) -> NDArray[np.float64]:
+def covariance_of_data(model: Denoiser) -> NDArray[np.float64]:
     """Of the data, ``(d, d)``; of samples of the model where it does not know its data's."""
     moments = model.moments()
     if moments is not None:
@@ -75,7 +75,7 @@ def covariance(model: Denoiser) -> NDArray[np.float64]:
     return np.cov(drawn.flatten(1).double().numpy(), rowvar=False)
 
 
-def property_rows(measured: Mapping[str, Measured], tried: list[Tried]) -> list[Row]:
+def property_rows(measured: Mapping[str, Measured], tried: list[TriedPredictor]) -> list[Row]:
     """A row for each model: its properties, and the correlation on CIFAR-10 of each of its columns."""
     rows = []
     for model, known in measured.items():
@@ -84,5 +84,5 @@ def property_rows(measured: Mapping[str, Measured], tried: list[Tried]) -> list[
             for one in tried
             if one.predictor.models == (model,)
         }
-        rows.append({"model": model, **asdict(properties(model, known)), **scores})
+        rows.append({"model": model, **asdict(properties_of(model, known)), **scores})
     return rows

@@ -55,7 +55,7 @@ def test_no_single_bit_flip_of_a_quality_json_is_used(damaged):
             file.seek(0)
             file.write(flipped)
             with suppress(DamagedError):  # and nothing else
-                used.append((bit, run_dir.parsed(cells["heun"].name, "quality.json")))
+                used.append((bit, run_dir.read_or_raise(cells["heun"].name, "quality.json")))
     assert len(whole) > 1000
     assert not used
     assert ok(out) == ["euler"], "the last flip, through the table"
