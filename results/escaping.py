@@ -24,7 +24,7 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def strip_control_characters(words: str) -> str:
-    r"""``words`` without control characters and invisible ones.
+    r"""Return ``words`` without control characters and invisible ones.
 
     >>> printable("a\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link")
     'ared link'
@@ -33,7 +33,7 @@ def strip_control_characters(words: str) -> str:
 
 
 def escape_markdown(words: str) -> str:
-    """``words`` as they read, on one line, in any Markdown that has backslash escapes."""
+    """Return ``words`` on one line, escaped for any Markdown that has backslash escapes."""
     return re.sub(
         r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))",
         r"\\\1",
@@ -42,8 +42,7 @@ def escape_markdown(words: str) -> str:
 
 
 def unquote_csv_text(words: str) -> str:
-    """The text of a field that :func:`.text.csv_field` wrote: without the apostrophe that kept it
-    from being a formula.
+    """Return a field that :func:`.text.csv_field` wrote without its apostrophe against formulas.
 
     >>> csv_text("'=1+1"), csv_text("''=1+1"), csv_text("'tis")
     ('=1+1', "'=1+1", "'tis")

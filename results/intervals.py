@@ -14,7 +14,7 @@ from .values import number, text
 
 
 def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
-    """The ends of the interval of column ``name``; None where the row does not know them.
+    """Return the ends of the interval of column ``name``; None where the row has no interval.
 
     ``NAME_low`` and ``NAME_high`` where the row has both, else the value ± 1.96 ``NAME_se``.
     """
@@ -35,7 +35,7 @@ def printed_value(name: str, value: float | None) -> float | None:
 
 
 def value_with_bounds(row: Record, name: str) -> str:
-    """``value [low, high]``, with the value inside; alone where its interval is not known."""
+    """Return ``value [low, high]``, with the value inside; the value alone without an interval."""
     value, ends = printed_value(name, number(row, name)), interval_bounds(row, name)
     if value is None or ends is None:
         return format_number(value)
@@ -44,7 +44,8 @@ def value_with_bounds(row: Record, name: str) -> str:
 
 
 def value_plus_minus(row: Record, name: str) -> str:
-    """``value ± half of the interval``, or ``value [low, high]`` where that is not symmetric.
+    """Return ``value ± half of the interval``, or ``value [low, high]`` where that is not
+    symmetric.
 
     The value alone where it is not known.
     """

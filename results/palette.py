@@ -150,12 +150,14 @@ def style_of_sampler(sampler: str, origin: str = "") -> Style:
 
 
 def family_of_sampler(sampler: str, origin: str = "") -> str:
-    """The name of a sampler's family; arguments as :func:`style_of_sampler`."""
+    """Return the name of a sampler's family; arguments as :func:`style_of_sampler`."""
     return _family_and_position(sampler, origin)[0].name
 
 
 def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
-    """The family with the longest beginning of the name, and where in it; else a place by a hash."""
+    """Return the family with the longest matching prefix, and its index there; else a pair by a
+    hash.
+    """
     # dpmpp_2m_sde is dpmpp_m_sde: the method without its order
     stem = re.sub(r"_+", "_", re.sub(r"\d", "", VARIANT.sub("", sampler))).strip("_")
     matches = [

@@ -37,7 +37,7 @@ class ResultTable(TypedTable):
 
     @classmethod
     def from_csv(cls, path: Path | str) -> Self:
-        """The table that :meth:`to_csv` wrote, exactly.
+        """Return the table that :meth:`to_csv` wrote, exactly.
 
         Columns that :mod:`.quantities` does not know are typed by what they look like.
 
@@ -48,7 +48,7 @@ class ResultTable(TypedTable):
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> Self:
-        """The table that :meth:`to_parquet` wrote, exactly.
+        """Return the table that :meth:`to_parquet` wrote, exactly.
 
         Raises:
             ValueError: the file holds no such table.
@@ -76,7 +76,7 @@ class ResultTable(TypedTable):
         return wide.sort_index(axis="columns")
 
     def pivot(self, index: str | Sequence[str], columns: str, values: str) -> pd.DataFrame:
-        """Finished rows rearranged, as ``DataFrame.pivot``.
+        """Return the finished rows rearranged, as by ``DataFrame.pivot``.
 
         Where several rows meet, the first counts.
 
@@ -116,7 +116,7 @@ class ResultTable(TypedTable):
         write_text(Path(path), self.csv())
 
     def csv(self) -> str:
-        """The text of :meth:`to_csv`."""
+        """Return the text of :meth:`to_csv`."""
         return csv_lines(self.frame.columns, self.frame.itertuples(index=False, name=None))
 
     def to_parquet(self, path: Path | str) -> None:
@@ -126,12 +126,12 @@ class ResultTable(TypedTable):
         write_bytes(Path(path), buffer.getvalue())
 
     def to_markdown(self, columns: Sequence[str] | None = None) -> str:
-        """A Markdown table of ``columns`` (default: those that are not empty)."""
+        """Return a Markdown table of ``columns`` (default: those that are not empty)."""
         chosen = self.filled if columns is None else list(columns)
         return markdown_table(chosen, self.frame[chosen].itertuples(index=False))
 
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
-        """LaTeX with booktabs: a table for each model, samplers by budgets, values with
+        """Return LaTeX with booktabs: a table for each model, samplers by budgets, values with
         standard errors; see :mod:`.table.latex`.
 
         Bold values are not shown to be above the lowest, by the rows of this table alone; in a
@@ -150,7 +150,7 @@ class ResultTable(TypedTable):
         kind: Kind = "work-precision",
         width: Width = "single",
     ) -> Sheet:
-        """A figure of finished rows, one panel for each model: see :mod:`.figures`.
+        """Return a figure of finished rows, one panel for each model: see :mod:`.figures`.
 
         Args:
             metric: column of the quality, lower is better.
@@ -177,7 +177,7 @@ class ResultTable(TypedTable):
 
     @property
     def filled(self) -> list[str]:
-        """The names of the columns that are not empty."""
+        """Names of the columns that are not empty."""
         return [
             str(name) for name in self.frame.columns if not all(map(is_empty, self.frame[name]))
         ]
@@ -208,7 +208,7 @@ def _printed_cell(name: str, value: float) -> str:
 
 
 def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
-    """The table of one run or of several.
+    """Return the table of one run or of several.
 
     Args:
         paths: run directories, finished or not, folders with a ``table.csv``, or ``table.csv`` and

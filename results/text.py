@@ -15,7 +15,7 @@ Z95 = 1.959963984540054
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """A number to ``digits`` significant digits, without needless zeros or exponents.
+    """Return a number to ``digits`` significant digits, without needless zeros or exponents.
 
     "–" if it is empty.
 
@@ -35,12 +35,12 @@ def format_number(value: float | None, digits: int = 3) -> str:
 
 
 def interval_ends(value: float, se: float) -> tuple[float, float]:
-    """The ends of the 95 % interval."""
+    """Return the ends of the 95 % interval ``value`` ± 1.96 ``se``."""
     return value - Z95 * se, value + Z95 * se
 
 
 def interval_text(value: float | None, low: float | None, high: float | None) -> str:
-    """``value [low, high]``; the value alone where its interval is not known.
+    """Return ``value [low, high]``; the value alone where its interval is not known.
 
     >>> interval(2, 1.5, 4), interval(2, None, None), interval(None, None, None)
     ('2 [1.5, 4]', '2', '–')
@@ -53,12 +53,12 @@ def interval_text(value: float | None, low: float | None, high: float | None) ->
 
 
 def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """A table as CSV; see :func:`csv_field`."""
+    """Return a table as CSV text; see :func:`csv_field`."""
     return "".join(",".join(map(csv_field, line)) + "\n" for line in (header, *rows))
 
 
 def csv_field(value: object) -> str:
-    r"""A value in CSV (RFC 4180): all digits of a number, nothing for what is empty.
+    r"""Return a value as a CSV field (RFC 4180): all digits of a number, nothing if empty.
 
     Unlike pandas' writer it quotes a lone ``\r`` too.
 
@@ -74,9 +74,7 @@ def csv_field(value: object) -> str:
 
 
 def name_hint(name: str, options: Iterable[str], *, most: int = 12) -> str:
-    """Return a hint in place of an unknown name: the names like it, and the first of all known
-    ones.
-    """
+    """Return a hint for an unknown name: similar names, and the first of all known ones."""
     names = list(options)
     close = difflib.get_close_matches(name, names, n=3)
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -85,7 +83,7 @@ def name_hint(name: str, options: Iterable[str], *, most: int = 12) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A GitHub-style Markdown table.
+    """Return a GitHub-style Markdown table.
 
     Cells are escaped: a name cannot add a column, a row, markup or HTML.
     """
@@ -100,7 +98,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
 def without_empty_columns(
     header: Sequence[str], rows: Sequence[Sequence[object]]
 ) -> tuple[list[str], list[list[object]]]:
-    """A table without the columns that are empty in every row."""
+    """Return a table without the columns that are empty in every row."""
     columns = [
         place
         for place in range(len(header))

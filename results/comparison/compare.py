@@ -35,7 +35,7 @@ SHOWN_UNMATCHED = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison: a line per pair and metric, rows without a partner, other metrics."""
+    """Comparison: a line per pair and metric, the rows without a partner, and metrics not compared."""
 
     baseline: str
     candidate: str
@@ -85,8 +85,7 @@ def compare_with(
     metrics: Sequence[str] = (),
     margin: float = MARGIN,
 ) -> Comparison:
-    """Compare the rows of a run with those of one of its samplers, at the same model, budget,
-    start, end and schedule.
+    """Compare the rows of a run with one of its samplers in the same setting.
 
     Rows of a table in memory are compared as independent. ``sampler``, the baseline, is a registry
     name, or a curve's name in the report. ``metrics`` and ``margin`` are as in :func:`compare`.
@@ -100,7 +99,7 @@ def compare_with(
 
 
 def match_finished_cells(a: Source, b: Source) -> Matches:
-    """Return the finished cells of two runs, matched, which may be none."""
+    """Return the finished cells of two runs in pairs, possibly none, after a check of both runs."""
     check_sources(a, b)
     matches = match_cells(a.entries, b.entries)
     for pair in matches.pairs:
@@ -125,7 +124,7 @@ def compare_matches(
     *,
     baseline: str = "",
 ) -> Comparison:
-    """Compare matched rows, see :func:`compare`; refuse unknown metrics and a margin below 0."""
+    """Return the comparison of matched rows; refuse unknown metrics and a margin below 0."""
     if not margin >= 0:
         raise ValueError(
             f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
@@ -153,7 +152,7 @@ def pairs_with_default_quantity(
 
 
 def choose_quantities(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
-    """Return the quantities that were asked for; refuse one without values, or none at all."""
+    """Return the quantities that ``metrics`` names, or raise a ValueError for one without values."""
     names = [q.name for q in pool]
     if not pool:
         raise ValueError("there is nothing to compare: no metric has values on both sides")
@@ -166,13 +165,13 @@ def choose_quantities(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[
 
 
 def row_in_words(row: Record) -> str:
-    """A row in words: model, curve and budget."""
+    """Return a row in words: model, curve and budget."""
     budget = text(row, "slot") or text(row, "steps")
     return f"{text(row, 'model')}: {text(row, 'curve')}" + (f" at {budget}" if budget else "")
 
 
 def comparison_notes(comparison: Comparison) -> list[str]:
-    """Remarks on a comparison, a sentence each: what was not compared, and what limits it."""
+    """Return remarks on a comparison, a sentence each: what was not compared, and what limits it."""
     lines, count = comparison.lines, len(comparison.unmatched)
     counts = Counter(line.verdict for line in lines).most_common()
     listed = ", ".join(f"{n} {verdict}" for verdict, n in counts)

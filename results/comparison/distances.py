@@ -39,7 +39,7 @@ EXACT = 1e-12
 
 
 class TypicalError(NamedTuple):
-    """A typical error: influence ``(n,)`` on its logarithm, what a flip adds, times n, and df."""
+    """Typical error: its value, ``(n,)`` influence on its logarithm, n times what a flip adds, df."""
 
     value: float
     influence: Array
@@ -48,7 +48,9 @@ class TypicalError(NamedTuple):
 
 
 def typical_error(distances: Array, apart: float) -> TypicalError:
-    """Return the typical error of distances ``(n,)`` >= 0; ``apart`` is that of two endpoints."""
+    """Return the typical error of distances ``(n,)`` >= 0; ``apart`` is the distance of two
+    endpoints.
+    """
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
     cut, ordered = int(TRIM * n), np.sort(logs)
@@ -59,12 +61,12 @@ def typical_error(distances: Array, apart: float) -> TypicalError:
 
 
 def largest_flip_square(distances: Array, apart: float) -> float:
-    """Return the most that a flip may add to the sum of squares: ``apart``² or the largest square."""
+    """Return the most that a flip adds to the sum of squares: ``apart``² or the largest square."""
     return max(float(np.square(distances).max()), apart**2)
 
 
 class DistanceSummary(NamedTuple):
-    """A summary of distances with its standard error and the ends of its 95 % interval."""
+    """Summary of distances with its standard error and the ends of its 95 % interval."""
 
     value: float
     se: float
@@ -101,7 +103,9 @@ def summed(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
 
 
 def carried_by_few(distances: Array) -> str:
-    """Return why a mean of squares is not to be trusted: few samples carry half of it; "" if it is."""
+    """Return why a mean of squares is not to be trusted (few samples carry half of it); "" if it
+    is.
+    """
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()
     carriers = int(np.searchsorted(sums, sums[-1] / 2)) + 1

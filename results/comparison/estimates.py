@@ -172,7 +172,7 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:
-    """Return the difference of two values over the difference of the means that they come from."""
+    """Return the difference of two values over the difference of their underlying means."""
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":
         return 1 / (low + high) if high > 0 else 0.0
@@ -183,14 +183,14 @@ def _secant_slope(a: Estimate, b: Estimate) -> float:
 
 
 def _derivative_of_value(a: Estimate) -> float:
-    """Derivative of a value in what it is a mean of."""
+    """Return the derivative of a value by the mean that it is computed from."""
     if a.summary == "root mean square":
         return 1 / (2 * a.value) if a.value > 0 else 0.0
     return a.value if a.summary == "typical" else 1.0
 
 
 def _variance_of_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Variance of mean b - mean a, the first min(len) entries being pairs; NaN for fewer than two."""
+    """Return the variance of mean b - mean a, the first min(len) entries paired; NaN for under 2."""
     n = min(len(a), len(b))
     if n < 2:
         return math.nan

@@ -26,7 +26,7 @@ Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
 
 
 def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
-    """Return the schedules, none tuned, planned on each model for all samplers that take one."""
+    """Return for each model the untuned schedules planned for all samplers that take a schedule."""
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
         if _takes_schedule(row) and not is_tuned(row):
@@ -79,7 +79,7 @@ def entries_at_best_schedules(
 def entries_at_schedules(
     entries: Sequence[Entry], names: Mapping[str, Collection[str]]
 ) -> list[Entry]:
-    """Return the entries of the samplers named, at one of their schedules."""
+    """Return the entries whose schedule is among those that ``names`` lists for their sampler."""
 
     def at_one_of_its_own(row: Record) -> bool:
         own = names.get(text(row, "sampler"), ())
@@ -89,7 +89,7 @@ def entries_at_schedules(
 
 
 def entries_at_tuned_levels(source: Source) -> list[Entry]:
-    """The entries at tuned levels.
+    """Return the entries at tuned levels.
 
     Raises:
         ValueError: there is none, or a table of them would not be fair: a sampler has several, or

@@ -27,7 +27,7 @@ BASELINE = "euler"
 
 
 def baseline_title(baseline: str) -> str:
-    """A baseline as sentences name it."""
+    """Return the name of a baseline as sentences write it."""
     return "Euler" if baseline == BASELINE else baseline
 
 
@@ -55,17 +55,17 @@ class BestRow:
 
     @property
     def curve(self) -> str:
-        """Name of its curve."""
+        """Name of the row's curve."""
         return text(self.row, "curve")
 
     @property
     def is_shown_best(self) -> bool:
-        """Return True if it is shown to be better than every other row, at least one."""
+        """Return True if the row is shown to be better than every other row of the budget, at least one."""
         return self.others > 0 and not self.rivals
 
     @property
     def verdict(self) -> str:
-        """Standing against the baseline, in words."""
+        """Standing of the row against the baseline, in words."""
         words: dict[Standing, str] = {
             "better": f"better than {self.against}",
             "worse": f"worse than {self.against}",
@@ -172,7 +172,7 @@ def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int
 
 
 def _default_panel(entries: Mapping[int, Entry]) -> Panel | None:
-    """The rows with a value of their default quantity; None if there is none, or no budget."""
+    """Return the rows with a value of their default quantity; None without any value or budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
@@ -251,7 +251,7 @@ def _standing_of_row(
 
 
 def _find_plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:
-    """The smallest budget beyond which no lowest row is shown to be lower."""
+    """Return the plateau: no lowest row at a larger budget is shown to be lower; None if undecided."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {panel.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

@@ -49,7 +49,7 @@ class GateReport:
         return not self.checks_with_outcome("regression")
 
     def checks_with_outcome(self, outcome: Outcome) -> list[Check]:
-        """The checks with one outcome."""
+        """Return the checks with one outcome."""
         return [check for check in self.checks if check.outcome == outcome]
 
 
@@ -117,7 +117,7 @@ def _quality_check(pair: Pair, quantity: Quantity, share: float) -> _Uncorrected
 
 
 def _time_check(pair: Pair, share: float) -> _UncorrectedCheck | None:
-    """The time of a pair; None where one of the two was not timed."""
+    """Return the check of a pair's times; None where one of the two rows was not timed."""
     first, second = pair.baseline.timing, pair.candidate.timing
     if not (first and second):
         return None
@@ -156,7 +156,7 @@ def _correct_checks(drafts: Sequence[_UncorrectedCheck]) -> list[Check]:
 
 
 def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
-    """Check cells that only the baseline finished; absent ones say nothing."""
+    """Return a check for each cell that only the baseline finished, inconclusive without a row."""
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failed_check(pair) for pair in without.pairs]
     return failures + [

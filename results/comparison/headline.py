@@ -77,7 +77,7 @@ def find_crossing(
     ends: Sequence[tuple[float, float]],
     tolerance: float,
 ) -> Crossing:
-    """Return the crossing from which on a curve stays within a tolerance > 0."""
+    """Return the first crossing after which a curve stays within a tolerance > 0."""
     low, high = zip(*ends, strict=True)
     return Crossing(
         *(_interpolated_crossing(nfe, curve, tolerance) for curve in (values, low, high))
@@ -101,7 +101,7 @@ def _interpolated_crossing(
 
 
 def crossing_in_words(found: Crossing, smallest: float, largest: float) -> str:
-    """``12 [10, 15]``, with ``≤`` and ``>`` where an end lies outside what was measured."""
+    """Return a crossing as ``12 [10, 15]``, with ``≤`` or ``>`` for ends outside the measurements."""
 
     def in_range(value: float) -> str:
         if value == math.inf:
@@ -151,7 +151,7 @@ def _headline_rows(rows: pd.DataFrame, samples: int | None) -> list[tuple[object
 
 
 def _evidence_from_intervals(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:
-    """The difference of two crossings on logarithms, from their intervals alone."""
+    """Return the difference of the logarithms of two crossings, from their intervals alone."""
     value, high, other_value, other_low = first[2], first[4], other[2], other[3]
     if first[10] or other[10] or high == math.inf or value == math.inf:
         return None

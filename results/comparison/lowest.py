@@ -67,7 +67,7 @@ def ranked_curves(rows: pd.DataFrame) -> list[str]:
 
 
 def _curves_by_rank(finished: pd.DataFrame, column: str, by: list[str]) -> list[str]:
-    """Finished curves by the best and the mean of their ranks at each budget."""
+    """Return the finished curves ordered by the best and the mean of their ranks at each budget."""
     rank = finished.groupby("slot", dropna=False)[column].rank(method="min")
     by_curve = rank.astype("Float64").groupby(finished["curve"])
     order = pd.DataFrame({"best": by_curve.min(), "mean": by_curve.mean()}).fillna(math.inf)
@@ -85,7 +85,7 @@ def lowest_places(
     *,
     unseen: int = 0,
 ) -> dict[str, frozenset[Place]]:
-    """Return the places of each problem, by its title, that are not shown to be above the lowest.
+    """Return for each problem the places whose rows are not shown to be above the lowest row.
 
     Of several rows in one place the one with the most evaluations counts.
     """

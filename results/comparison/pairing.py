@@ -45,12 +45,14 @@ class Entry:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray]:
-        """The arrays of ``influence.npz``; none if they were not kept."""
+        """Arrays of ``influence.npz``; empty if they were not kept."""
         return (self.folder and _run_dir_of_cell(self.folder).influence(self.folder.name)) or {}
 
     @cached_property
     def timing(self) -> dict[str, Any]:
-        """``timing.json`` and the conditions of its times; empty if the row was not timed."""
+        """Contents of ``timing.json`` with the conditions of its times; empty if the row was not
+        timed.
+        """
         timing = (
             self.folder and _run_dir_of_cell(self.folder).read(self.folder.name, TIMING)
         ) or {}
@@ -84,7 +86,7 @@ def _cell_folder(run: RunDir, row: Record) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A run, or a table alone: name, ``run.json``, the rows with results, and those without."""
+    """Run, or a table alone: its name, ``run.json``, the rows with results, and the rows without."""
 
     name: str
     run: Mapping[str, Any]
@@ -161,18 +163,18 @@ class Pair(NamedTuple):
 
     @property
     def same_latents(self) -> bool | None:
-        """Return True if sample i of both starts from the same latent; None if a seed is missing."""
+        """Return True if sample i of both rows starts from the same latent; None if a seed is missing."""
         seeds = [entry.record.get("seed") for entry in self]
         return None if None in seeds else seeds[0] == seeds[1]
 
     @property
     def key(self) -> tuple[str, str]:
-        """The model and the estimator, which both rows share."""
+        """Model and estimator, which both rows share."""
         return text(self.candidate.record, "model"), text(self.candidate.record, "estimator")
 
 
 class Matches(NamedTuple):
-    """The pairs, and the rows of either side that have no partner."""
+    """Matched rows: the pairs, and the rows of either side that have no partner."""
 
     pairs: list[Pair]
     only_baseline: list[Entry]
@@ -180,7 +182,7 @@ class Matches(NamedTuple):
 
 
 def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matches:
-    """Rows of two runs that are the same cell, in the order of the baseline."""
+    """Return the pairs of rows of two runs that are the same cell, in the order of the baseline."""
     groups: dict[tuple[str, ...], tuple[list[Entry], list[Entry]]] = defaultdict(lambda: ([], []))
     for side, entries in enumerate((baseline, candidate)):
         for entry in entries:
@@ -194,7 +196,7 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 def match_with_sampler(
     entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False
 ) -> Matches:
-    """Return each row with the row of ``sampler`` in the same setting: budget, start, end,
+    """Return each row paired with the row of ``sampler`` in the same setting: budget, start, end,
     estimator, schedule.
 
     Args:
@@ -267,7 +269,7 @@ def _is_comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
 
 
 def _mismatch_key(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Sort key: the same run, shared latents, run alike, default parameters, the same schedule."""
+    """Return a sort key: same run, shared latents, run alike, default parameters, same schedule."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
         _column_texts(baseline, HOW) == _column_texts(row, HOW),
@@ -297,7 +299,7 @@ def check_sources(a: Source, b: Source) -> None:
 
 
 def _model_difference(first: Any, second: Any, fingerprints: Sequence[Any]) -> str:
-    """Return how two models of one name differ, as the end of a sentence; "" if they do not."""
+    """Return how two models of one name differ, as the end of a sentence; "" for equal models."""
     try:
         change = difference(*(Fingerprint.from_json(known) for known in fingerprints))
     except (KeyError, TypeError, ValueError):

@@ -34,7 +34,7 @@ _MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
 
 
 class Point(NamedTuple):
-    """A row's place: value and cost, and the ends of the cost's 95 % interval."""
+    """Place of a row: value and cost, and the ends of the cost's 95 % interval."""
 
     value: float
     cost: float
@@ -113,7 +113,7 @@ def _undominated_points(points: Mapping[int, Point]) -> list[int]:
 
 
 def cost_point_of(row: Record, metric: str, cost: str) -> Point | None:
-    """A row's place; None if it has no value or no cost."""
+    """Return a row's value and cost as a point; None if it has no value or no cost."""
     value, price = number(row, metric), number(row, cost)
     if value is None or price is None:
         return None
@@ -127,7 +127,7 @@ def is_surely_cheaper(a: Point, b: Point) -> bool:
 
 
 def _time_interval(row: Record, median: float) -> tuple[float, float]:
-    """The interval of a median time: its own, else from the scatter of the rounds."""
+    """Return the interval of a median time: the row's own, else from the scatter of the rounds."""
     low, high = number(row, "ms_low"), number(row, "ms_high")
     iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
     if not row.get("timing_flag"):
@@ -163,7 +163,7 @@ def _is_no_dearer(a: Point, b: Point) -> bool:
 
 
 def _is_harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
-    """Return True if another row surely has no lower value; two that coincide are no threat."""
+    """Return True if another row has a surely higher value, or an equal value at equal cost."""
     decided = not (panel.is_refused(other) or panel.is_refused(index))
     if decided and panel.verdict(other, index) == "worse":
         return True

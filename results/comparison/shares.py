@@ -78,7 +78,7 @@ class PairedShares(Evidence):
         return self._smallest_level(self.gained, self.lost)
 
     def _smallest_level(self, more: int, less: int) -> float:
-        """Smallest level at which bounds show that ``more`` exceeds ``less`` by under the margin."""
+        """Return the smallest level at which ``more`` surely exceeds ``less`` by under the margin."""
 
         def is_within(level: float) -> bool:
             (_, high), (low, _) = (share_interval(k, self.n, level) for k in (more, less))
@@ -88,7 +88,7 @@ class PairedShares(Evidence):
 
 
 def _tail_probability(count: int, n: int) -> float:
-    """P(X >= count) of n fair coins; 1 for none."""
+    """Return P(X >= count) for the heads of n fair coins; 1 for n = 0."""
     from scipy.special import betainc
 
     return float(betainc(count, n - count + 1, 0.5)) if count else 1.0

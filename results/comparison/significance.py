@@ -83,7 +83,7 @@ class Evidence:
 
 
 def upper_tail_probability(excess: float, se: float) -> float:
-    """Phi(-excess / se). Without error the sign decides, and 0 is no excess."""
+    """Return Phi(-excess / se). Without error the sign decides, and 0 is no excess."""
     if se == 0:
         return 0.0 if excess > 0 else 1.0
     return 0.5 * math.erfc(excess / se / math.sqrt(2))

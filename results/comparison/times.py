@@ -94,7 +94,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class NoRatio:
-    """Reason why two times are not compared; ``mismatch``: by other conditions."""
+    """Reason why two times are not compared; ``mismatch`` is True where their conditions differ."""
 
     reason: str
     mismatch: bool = False
@@ -127,13 +127,15 @@ def why_not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]
 
 
 def median_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio:
-    """The ratio of the medians of positive times, at least :data:`FEWEST` each."""
+    """Return the ratio of the medians of positive times, at least :data:`FEWEST` each."""
     (log_a, se_a), (log_b, se_b) = map(log_median, (baseline, candidate))
     return Ratio(log_b - log_a, math.hypot(se_a, se_b))
 
 
 def log_median(times: Sequence[float]) -> tuple[float, float]:
-    """Log of the median of positive numbers, at least :data:`FEWEST`, and its standard error."""
+    """Return the log of the median of positive numbers, at least :data:`FEWEST`, and its standard
+    error.
+    """
     n, ordered = len(times), sorted(times)
     c = max(1, round((n + 1) / 2 - math.sqrt(n)))
     outside = sum(math.comb(n, k) for k in range(c)) / 2**n
@@ -149,7 +151,7 @@ Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class SpeedVerdict(NamedTuple):
-    """Verdict of both clocks, ratio by the first with its 95 % interval, and by the second."""
+    """Verdict on speed: the ratio by the first clock with its 95 % interval, and by the second."""
 
     verdict: Word
     ratio: float | None = None

@@ -113,7 +113,7 @@ class Panel:
 
     @classmethod
     def of(cls, entries: dict[int, Entry], quantity: Quantity) -> Panel:
-        """A panel whose verdicts are corrected over its own pairs only."""
+        """Return a panel whose verdicts are corrected over its own pairs only."""
         (panel,) = panels_corrected_together([cls(entries, quantity, 0, 0)])
         return panel
 
@@ -122,7 +122,7 @@ class Panel:
         return bool(_row_refusal(self.entries[index].record, self.quantity))
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
-        """The judgement on two rows, given their indices."""
+        """Return the judgement on two rows, given their indices; None if one of them has no value."""
         item = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
         back = item and _margin_of_value(item.pair, self.quantity, item.candidate, MARGIN)
         # the same whichever of the two is called the baseline
@@ -185,7 +185,7 @@ class Line:
 
     @property
     def flat(self) -> dict[str, Any]:
-        """The values by column; what is known of tuned rows in columns of its own."""
+        """Values by column; tuned rows have additional columns."""
         row = asdict(self)
         for name in SIDES:
             row |= {f"{name}_{key}": value for key, value in (row.pop(name) or {}).items()}

@@ -57,13 +57,13 @@ def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float])
 
 
 def padded_range(low: float, high: float, share: float) -> tuple[float, float]:
-    """A range with a margin on a logarithmic scale, never of length zero."""
+    """Return a range with a margin on a logarithmic scale, never of length zero."""
     extra = (high / low) ** share if high > low else 1.5
     return low / extra, high * extra
 
 
 def size_in_inches(axes: Axes) -> tuple[float, float]:
-    """Width and height of the axes in inches, as far as the layout is known."""
+    """Return width and height of the axes in inches, as far as the layout is known."""
     # no subfigures here; get_figure(root=True) is younger than the matplotlib that is asked for
     figure = axes.figure
     assert isinstance(figure, Figure)
@@ -88,7 +88,7 @@ def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
 
 
 def draw_floor_line(axes: Axes, level: float, meaning: str) -> None:
-    """A dashed line across at ``level``, named at the left; nothing where it lies outside."""
+    """Draw a dashed line across at ``level``, named at the left; nothing where it lies outside."""
     low, high = axes.get_ylim()
     if low < level < high:
         axes.axhline(level, color=SOFT, lw=0.7, ls=(0, (5, 2)), zorder=1)
@@ -101,7 +101,7 @@ def draw_floor_line(axes: Axes, level: float, meaning: str) -> None:
 
 
 def plottable_metrics(frame: pd.DataFrame) -> list[str]:
-    """The metrics, lower being better, that have a positive value in a table."""
+    """Return the metrics, lower being better, that have a positive value in a table."""
     names = [quantity.name for quantity in quantities() if quantity.axis and quantity.name in frame]
     return [
         name
@@ -111,17 +111,17 @@ def plottable_metrics(frame: pd.DataFrame) -> list[str]:
 
 
 def axis_title_of(column: str) -> str:
-    """The title of an axis."""
+    """Return the title of a column's axis."""
     return AXES.get(column) or find(column).axis or column
 
 
 def short_title(column: str) -> str:
-    """The title of a column of numbers."""
+    """Return the short title of a column of numbers."""
     return find(column).short or column
 
 
 def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
-    """The level and its label; None where a metric has none, or the rows do not say."""
+    """Return the floor's level and its label; None where the metric has none, or the rows lack it."""
     floor = find(metric).floor
     if floor is None:
         return None
@@ -134,8 +134,8 @@ GAP, REACH = 0.035, 0.09
 
 
 def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places as near to the wanted ones as keeps them ``gap`` apart, within [low, high] where all
-    fit; their order stays.
+    """Return places at least ``gap`` apart in their order, near the wanted ones, within [low, high]
+    where all fit.
 
     This is isotonic regression (pool adjacent violators) of ``wanted - gap * rank``, moved into the
     range as a whole.
@@ -184,7 +184,7 @@ def draw_quality_against_cost(
     width: Width,
     draw: Callable[[Axes, Part], Sequence[Series]],
 ) -> Sheet:
-    """Return a figure with a panel for each part by its title; ``draw`` returns what is named."""
+    """Return a figure with a panel for each part by its title; ``draw`` returns the curves to name."""
     if not parts:
         raise ValueError(
             f"no finished row has {metric} and {cost} to draw; choose columns that have values"

@@ -87,7 +87,7 @@ def write_figures(
 
 
 def file_name_of(words: str) -> str:
-    """Words as the name of a file."""
+    """Return words as the name of a file."""
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "model"
 
 

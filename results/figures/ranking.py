@@ -66,14 +66,14 @@ def ranking(
 
 
 def nearest_to_ten(slots: list[int]) -> int:
-    """The budget nearest to ten, on a logarithmic scale."""
+    """Return the budget nearest to ten, on a logarithmic scale."""
     return min(slots, key=lambda slot: (abs(math.log(slot / NEAR)), slot))
 
 
 def _rows_with_both_metrics(
     frame: pd.DataFrame, left: str, right: str, budget: int | None
 ) -> tuple[int, list[Record]]:
-    """The budget, and its row of each curve that has both metrics."""
+    """Return the budget, and one row at this budget for each curve that has both metrics."""
     if left not in frame or right not in frame:
         return 0, []
     ranked = frame.dropna(subset=[left, right, "slot"]).sort_values("nfe", kind="stable")
@@ -88,7 +88,7 @@ def _rows_with_both_metrics(
 
 
 def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
-    """Lines between two columns of texts; ``wide`` is the panel's width in inches."""
+    """Draw lines between two columns of texts; ``wide`` is the panel's width in inches."""
     sides = [[number(row, name) for row in rows] for name in (left, right)]
     ranks = [pd.Series(values, dtype=float).rank(method="first") for values in sides]
     names = [curve_label(text(row, "curve")) for row in rows]

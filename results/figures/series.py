@@ -42,7 +42,7 @@ ABOVE = 1.5
 
 
 def marker_keywords(style: Style) -> dict[str, Any]:
-    """Keywords of ``Axes.plot`` for the points of a curve."""
+    """Return keywords of ``Axes.plot`` for the points of a curve."""
     is_open = style.symbol.endswith("-open")
     symbol = MARKERS[style.symbol.removesuffix("-open")]
     face = "white" if is_open else style.colour
@@ -56,7 +56,7 @@ def marker_keywords(style: Style) -> dict[str, Any]:
 
 
 def line_keywords(style: Style) -> dict[str, Any]:
-    """Keywords of ``Axes.plot`` for the line of a curve."""
+    """Return keywords of ``Axes.plot`` for the line of a curve."""
     return {"color": style.colour, "linestyle": LINES[style.dash]} | (
         {"linewidth": THICK} if style.own else {}
     )
@@ -83,7 +83,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """The rows of a curve, by x."""
+    """Curve of a plot: its name, its style, and its points by x."""
 
     name: str
     style: Style
@@ -125,7 +125,7 @@ def point_of(row: Record, metric: str, cost: str) -> Point | None:
 
 
 def curve_label(words: str) -> str:
-    """A name on one line, cut if it is long."""
+    """Return a name on one line, cut if it is long."""
     line = " ".join(words.split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 

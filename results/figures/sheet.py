@@ -20,7 +20,7 @@ from ..run_directory.files import write_bytes
 
 
 def inline_svg(svg: str, variables: Mapping[str, str]) -> str:
-    """An SVG file as an element: no prologue, colours from CSS variables, ids that no other
+    """Return an SVG file as an element: no prologue, colours from CSS variables, ids that no other
     figure has, as wide as there is room.
 
     Args:
@@ -122,7 +122,7 @@ def sheet_with_panels(
 
 
 def blank_sheet(width: Width, height: float) -> Sheet:
-    """A figure without axes, ``height`` inches tall."""
+    """Return a figure without axes, ``height`` inches tall."""
     figure = Sheet(figsize=(WIDTHS[width], height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -130,7 +130,7 @@ def blank_sheet(width: Width, height: float) -> Sheet:
 
 @with_typography
 def figure_bytes(figure: Figure, form: str) -> bytes:
-    """The figure as the bytes of an SVG, PNG or PDF file."""
+    """Return the figure as the bytes of an SVG, PNG or PDF file."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # a name in letters that the font lacks is drawn as boxes

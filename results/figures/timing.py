@@ -63,7 +63,7 @@ def _timed_rows(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Reco
 
 
 def _overhead_ms(row: Record) -> float:
-    """Return the milliseconds per sample outside the network; below 0 where noise hides them."""
+    """Return the milliseconds per sample outside the network; noise can make them negative."""
     return (number(row, "ms_per_sample") or 0.0) - (number(row, "model_ms_per_sample") or 0.0)
 
 

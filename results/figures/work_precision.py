@@ -54,7 +54,7 @@ def draw_order_slopes(axes: Axes, exponent: int, curves: Iterable[Path]) -> None
 
 
 def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> None:
-    """The fan with the lower left corner of its lines at ``(u, v)``, shares of the axes."""
+    """Draw the fan with the lower left corner of its lines at ``(u, v)``, shares of the axes."""
     (left, right), (bottom, top) = _log_limits(axes)
     steepest = exponent * max(ORDERS)
     run = _fan_width(axes, steepest, size)
@@ -183,7 +183,7 @@ def _draw_panel(
 
 
 def _floor_paths(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
-    """The floor as a curve, and another one where its name stands; nothing where it lies outside."""
+    """Return the floor as a path, and the path of its label; nothing where the floor lies outside."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if not floor or not low < floor[0] < high:
         return []

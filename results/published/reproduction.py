@@ -50,12 +50,12 @@ class ProtocolDifference:
 
     @property
     def is_known(self) -> bool:
-        """Return True if both sides say what they did, and so are known to differ."""
+        """Return True if both sides state what they did, so that the difference is certain."""
         return bool(self.run and self.published)
 
 
 def _inception_of(row: Record) -> str:
-    """The Inception extractor of a row in a word or two; "" if its distance is no FID."""
+    """Return the Inception extractor of a row in a word or two; "" if its distance is no FID."""
     match = INCEPTION.search(text(row, "estimator"))
     return re.sub(r"-[0-9a-f]{12,}.*", "", match[0]) if match else ""
 
@@ -63,7 +63,7 @@ def _inception_of(row: Record) -> str:
 def protocol_differences(
     row: Record, paper: Published, solver: Solver, model: str
 ) -> list[ProtocolDifference]:
-    """The points in which a row and a published number differ, or one side does not say.
+    """Return the points in which a row and a published number differ, or one side says nothing.
 
     An adaptive sampler has no grid to differ in.
 
@@ -156,7 +156,7 @@ class Reproduction:
 
     @property
     def reach(self) -> float | None:
-        """The largest difference that the interval allows, in size; None if it is not known."""
+        """Largest difference in size that the interval allows; None without an interval."""
         if self.difference_low is None or self.difference_high is None:
             return None
         return max(abs(self.difference_low), abs(self.difference_high))
@@ -244,7 +244,7 @@ def reproductions(
 def _published_names_by_model(
     source: Source, rows: list[Record], model_name: str | None
 ) -> dict[str, str]:
-    """The published name of each model of the run that has one."""
+    """Return the published name of each model of the run that has one."""
     models = list(dict.fromkeys(text(row, "model") for row in rows))
     if model_name is not None:
         if len(models) > 1:
@@ -304,7 +304,7 @@ def _protocol_distance(one: Reproduction) -> tuple[int, int]:
 
 
 def _has_same_cost(row: Record, paper: Published) -> bool:
-    """Return True if a number has as many evaluations, or a solver that chooses them itself."""
+    """Return True if a published number has as many evaluations, or an adaptive solver."""
     if paper.nfe:
         return number(row, "nfe") == float(paper.nfe)
     if paper.depth:
@@ -335,7 +335,7 @@ def _reproduction_of(
 
 
 def outcome_of(low: float, high: float, published: float, margin: float) -> Outcome:
-    """The verdict on a difference with this 95 % interval.
+    """Return the outcome for a difference with the 95 % interval [low, high].
 
     >>> [outcome_of(*ends, 2.0, 0.01) for ends in ((-0.1, 0.1), (-0.5, 0.1), (0.1, 0.2))]
     ['reproduced', 'undecided', 'not reproduced']
@@ -351,8 +351,8 @@ def outcome_of(low: float, high: float, published: float, margin: float) -> Outc
 def _fid_at_published_size(
     row: Record, paper: Published
 ) -> tuple[float, float | None, float | None, float]:
-    """The run's plug-in FID at the source's number of samples, the ends of its interval, and half
-    of the published number's.
+    """Return the plug-in FID at the published sample count, its interval, and half the published
+    interval.
     """
     raw, plain, n = (number(row, name) for name in ("fid_proxy_raw", "fid_proxy", "samples"))
     assert raw is not None

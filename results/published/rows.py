@@ -71,7 +71,7 @@ class Published:
 
     @property
     def flat(self) -> dict[str, Any]:
-        """Record as JSON values: numbers as numbers, and None for what the source does not say."""
+        """Record as JSON values: numbers as numbers, and None for facts missing in the source."""
         texts = asdict(self)
         counts = {name: int(texts[name]) for name in ("nfe", "depth", "samples") if texts[name]}
         fields = {name: value or None for name, value in texts.items()}
@@ -85,7 +85,7 @@ class Published:
 
 @cache
 def read_published_rows(path: Path = TABLE) -> tuple[Published, ...]:
-    """The rows of the table; a ValueError if its columns are others."""
+    """Return the rows of the published table; a ValueError if its columns are wrong."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         expected = [field.name for field in fields(Published)]
@@ -95,12 +95,12 @@ def read_published_rows(path: Path = TABLE) -> tuple[Published, ...]:
 
 
 def model_names() -> list[str]:
-    """The models of the table, sorted."""
+    """Return the models of the table, sorted."""
     return sorted({row.model for row in read_published_rows()}, key=str.casefold)
 
 
 def check_model_name(name: str) -> str:
-    """The name of a model as the table writes it; a ValueError with all names if there is none."""
+    """Return a model's name as the table writes it, or raise a ValueError that lists all names."""
     names = {model.casefold(): model for model in model_names()}
     if name.casefold() not in names:
         raise ValueError(
@@ -111,8 +111,7 @@ def check_model_name(name: str) -> str:
 
 
 def published_model_of(spec: str) -> str | None:
-    """The published model that a model's own name, or the file in it, is called by; None if
-    there is none.
+    """Return the published model named by a spec or by the file in it; None if there is none.
 
     >>> model_in("edm:/data/edm-ffhq-64x64-uncond-vp.pkl"), model_in("gmm-2d")
     ('edm-ffhq-64x64-uncond-vp', None)
@@ -124,8 +123,8 @@ def published_model_of(spec: str) -> str | None:
 
 
 def rows_of_model(name: str) -> list[Published]:
-    """The rows of a model, and those whose source says only the beginning of its name, such as
-    ``edm-cifar10-32x32`` of ``edm-cifar10-32x32-uncond-vp``.
+    """Return the rows of a model, and those whose source says only the beginning of its name, such
+    as ``edm-cifar10-32x32`` of ``edm-cifar10-32x32-uncond-vp``.
     """
     return [
         row
@@ -222,7 +221,7 @@ GRIDS = {
 
 
 def options_of(row: Record) -> dict[str, Any]:
-    """The non-default options of a row's sampler."""
+    """Return the non-default options of a row's sampler."""
     try:
         options = json.loads(text(row, "params") or "{}")
     except (ValueError, RecursionError):
@@ -231,7 +230,7 @@ def options_of(row: Record) -> dict[str, Any]:
 
 
 def solvers_of(row: Record) -> list[Solver]:
-    """The papers' names of a row's sampler; none if no paper of the table has it."""
+    """Return the papers' names of a row's sampler; none if no paper of the table has it."""
     options = {k: v for k, v in options_of(row).items() if k != "analytic_first"}
     return [
         solver

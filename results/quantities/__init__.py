@@ -123,7 +123,7 @@ def columns() -> tuple[Column, ...]:
 
 
 def column_names() -> tuple[str, ...]:
-    """The names of all columns."""
+    """Return the names of all columns."""
     return tuple(column.name for column in columns())
 
 
@@ -143,7 +143,7 @@ class Installed(NamedTuple):
 
 @cache
 def installed() -> tuple[Installed, ...]:
-    """The metrics of installed packages, loaded once a process.
+    """Return the metrics of installed packages, which are loaded once per process.
 
     Loading one makes its quantities known.
     """
@@ -165,7 +165,7 @@ def _load_metric(point: importlib.metadata.EntryPoint) -> Installed:
 
 @cache
 def _warn_of_broken_metrics() -> None:
-    """Say once which metrics of installed packages are left out, and why."""
+    """Warn once about metrics of installed packages that cannot be loaded, with the reason."""
     for plugin in installed():
         if plugin.fault:
             log.warning(
@@ -174,7 +174,7 @@ def _warn_of_broken_metrics() -> None:
 
 
 def find(name: str) -> Quantity:
-    """The quantity of a column; one that is not known has ``NAME_se`` for its standard error."""
+    """Return the quantity of a column; one with the error ``NAME_se`` for an unknown column."""
     match = next((quantity for quantity in quantities() if quantity.name == name), None)
     return match or Quantity(name=name, meaning="", error="se")
 
@@ -190,7 +190,7 @@ def panels() -> tuple[Quantity, ...]:
 
 
 def flags() -> Mapping[str, str]:
-    """The columns that say why an interval is not to be trusted, by the columns of the values."""
+    """Return for each column of values the column that says why its interval is not to be trusted."""
     return _known_quantities(_OWNED)[1]
 
 

@@ -111,7 +111,7 @@ def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
 
 
 def _day_in_words(started: object) -> str:
-    """The day, as people write it; "" if it is not known."""
+    """Return the day, as people write it; "" if it is not known."""
     try:
         day = datetime.fromisoformat(str(started))
     except ValueError:
@@ -258,7 +258,7 @@ def render_page(
 
 
 def _check_baseline(name: str, table: ResultTable) -> None:
-    """Refuse a baseline that was asked for and is not there; the usual one may be missing."""
+    """Raise a ValueError if no row is of the baseline; the default baseline may be missing."""
     frame = with_curves(table.frame)
     names = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
     if name != BASELINE and name not in names:
@@ -268,7 +268,7 @@ def _check_baseline(name: str, table: ResultTable) -> None:
 
 @cache
 def packed_plotly() -> str:
-    """Plotly's script, gzipped, in base64: a third of its size."""
+    """Return Plotly's script, gzipped, in base64: a third of its size."""
     from plotly.offline import get_plotlyjs  # slow to import, and needed only here
 
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
@@ -276,7 +276,7 @@ def packed_plotly() -> str:
 
 @cache
 def _template_environment() -> Environment:
-    """Jinja, with every text escaped and every name known."""
+    """Return a Jinja environment that escapes every text and raises on unknown names."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -300,7 +300,7 @@ def _template_environment() -> Environment:
 
 
 def _with_unbroken_names(words: str) -> Markup:
-    """A sentence whose names are not broken at their hyphens; long ones are broken anywhere."""
+    """Return a sentence whose hyphenated names do not wrap; only very long names may."""
     return Markup(" ").join(
         Markup('<span class="whole">{}</span>').format(word)
         if "-" in word and len(word) <= LONGEST_WHOLE

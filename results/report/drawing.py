@@ -102,7 +102,7 @@ def draw_points(
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
-    """The PNG file of ``pixels`` ``(height, width, channels)`` uint8, of 1 to 4 channels."""
+    """Return the PNG file of ``pixels`` ``(height, width, channels)`` uint8, of 1 to 4 channels."""
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[channels], 0, 0, 0)
     # each line begins with its filter: 0, none
@@ -113,7 +113,7 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """The PNG of ``pixels`` as a ``data:`` address."""
+    """Return the PNG of ``pixels`` as a ``data:`` address."""
     return "data:image/png;base64," + base64.b64encode(png_bytes(pixels)).decode()
 
 

@@ -75,7 +75,7 @@ class ListedRow:
 
     @property
     def sign(self) -> str:
-        """The mark of its verdict."""
+        """Mark of the row's verdict."""
         return SIGNS[self.verdict.verdict] if self.verdict else ""
 
 
@@ -90,7 +90,7 @@ class Listing:
 
 
 def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = None) -> Listing:
-    """The listing of a table, with the verdicts of its rows by their index."""
+    """Return the listing of a table, with the verdicts of its rows by their index."""
     kinds = {column.name: column for column in columns()}
     same = tuple((name, value) for name in frame.columns if (value := _shared_value(frame, name)))
     heads = []
@@ -117,7 +117,7 @@ def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
 
 
 def _shared_value(frame: pd.DataFrame, name: str) -> str:
-    """The value that all finished rows share, in words; "" if they do not."""
+    """Return the value that all finished rows share, in words; "" if they do not."""
     if len(frame) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
     values = {value for value in frame[name] if not is_empty(value)}

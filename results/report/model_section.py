@@ -51,7 +51,7 @@ class FrontRow:
 
     @property
     def curve(self) -> str:
-        """Name of its curve, or that it does not matter."""
+        """Name of the row's curve, or a phrase that the choice does not matter."""
         return text(self.row, "curve") if self.alike == 1 else f"any of {self.alike} that coincide"
 
     @property
@@ -63,7 +63,7 @@ class FrontRow:
 
     @property
     def recommended(self) -> bool:
-        """Return True if the verdict is to use it."""
+        """Return True if the recommendation is to use the row."""
         return self.verdict == "use it"
 
 
@@ -78,7 +78,7 @@ class Front:
 
 
 def fronts_of(found: Findings) -> tuple[Front, ...]:
-    """The fronts of one problem: by evaluations, and by time where it was measured."""
+    """Return the fronts of one problem: by evaluations, and by time where it was measured."""
     fronts = [(unit, cost, front_positions(found.panel, cost)) for cost, unit in COSTS]
     return tuple(
         _front_by_cost(found.panel, unit, cost, place) for unit, cost, place in fronts if place
@@ -106,7 +106,7 @@ def _front_by_cost(panel: Panel, unit: str, cost: str, places: dict[int, FrontPo
 
 
 def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
-    """Return the rows with distinguishable costs; of indistinguishable ones the dearest."""
+    """Return rows with distinguishable costs; of indistinguishable ones the most expensive."""
     distinct: list[int] = []
     for index in reversed(front):
         if not distinct or is_surely_cheaper(points[index], points[distinct[-1]]):
@@ -115,7 +115,7 @@ def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> lis
 
 
 def _count_coinciding(panel: Panel, index: int, cost: str) -> int:
-    """Return the number of rows of a row's cost that coincide with it, itself among them."""
+    """Return the number of rows of equal cost and value as a row, the row itself included."""
     own_cost = number(panel.entries[index].record, cost)
     judgements = (
         panel.judgement(other, index)

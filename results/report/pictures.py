@@ -160,7 +160,7 @@ class KeptSamples:
         return {index: end for index, end in ends.items() if len(end) >= max(1, needed[index])}
 
     def size(self, most: int, width: int) -> float:
-        """About how many bytes its pictures take, judged by a dozen of them."""
+        """Return an estimate of the bytes that the pictures take, from a dozen of them."""
         stacks = list(self.stacks.values())
         some = stacks[:: max(1, len(stacks) // 12)]
         draw = make_drawing_function(stacks, self.points, most, width)
@@ -216,7 +216,7 @@ class TrajectoryStrips:
 
     @property
     def size(self) -> int:
-        """Bytes that the pictures take in the page."""
+        """Size of the pictures in the page, in bytes."""
         return sum(len(strip.image) for strip in self.strips)
 
 
@@ -245,7 +245,7 @@ def trajectory_strips_of(
 def _read_trajectories(
     title: str, rows: pd.DataFrame, files: Mapping[int, Path]
 ) -> KeptTrajectories | None:
-    """The trajectories of one problem at the budget where most were kept; None if none was."""
+    """Return the trajectories of one problem at the budget where most were kept; None if none was."""
     saved = [
         (files[index], text(row, "curve"), _budget_of_row(row))
         for index, row in zip(rows.index, rows_as_dicts(rows), strict=True)
@@ -265,7 +265,7 @@ def _read_trajectories(
 
 
 def _trajectory_strips(paths: KeptTrajectories, width: int) -> TrajectoryStrips:
-    """The strips, with panels of points ``width`` pixels wide."""
+    """Return the strips, with panels of points ``width`` pixels wide."""
     ends = [np.asarray(arrays["end"], np.float64) for arrays in paths.arrays.values()]
     box = common_box(end for end in ends if end.ndim == 2)
     strips = [
@@ -296,7 +296,7 @@ def _trajectory_strip(
 
 
 def _panel_of_points(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
-    """Points on a faint ground, so that panels side by side stay apart."""
+    """Return a picture of points on a faint ground, so that panels side by side stay apart."""
     panel = draw_points(np.asarray(cloud, np.float64), box, size=width, radius=1)
     panel[panel[..., 3] == 0] = GROUND
     return panel

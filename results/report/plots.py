@@ -102,14 +102,14 @@ def _point_lists(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]
 
 
 def _six_digits(value: float | None) -> float | None:
-    """A number to six digits: what a plot can show, in half the bytes."""
+    """Return a number rounded to six digits, which halves the bytes and suffices for a plot."""
     return None if value is None else float(f"{value:.6g}")
 
 
 def _point_with_bar(
     value: float | None, interval: tuple[float, float] | None
 ) -> tuple[float | None, float | None, float | None, bool]:
-    """``(y, low, high, limit)`` of a value on a logarithmic axis."""
+    """Return ``(y, low, high, limit)`` of a value on a logarithmic axis."""
     if value is None:
         return None, None, None, False
     if interval is None:
@@ -153,7 +153,7 @@ def curve_styles(
 
 
 def family_css() -> str:
-    """The families' colours as CSS variables, for a light page and a dark one."""
+    """Return the families' colours as CSS variables, for a light page and a dark one."""
     return "".join(
         f"--family-{index}:light-dark({family.colour},{family.dark});"
         for index, family in enumerate(FAMILIES)

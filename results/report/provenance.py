@@ -29,7 +29,7 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
 def digest_of_ingredients(folder: Path, baseline: str) -> str:
-    """Return the digest of all that a run directory's report is made of."""
+    """Return the digest of all files and settings that a run directory's report is made of."""
     run = RunReader(folder)
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
@@ -94,7 +94,7 @@ def _files_below(folder: Path, depth: int = 1) -> Iterator[Path]:
 
 
 def _add_file_to_digest(digest: hashlib._Hash, name: str, path: Path) -> None:
-    """Feed a file's name and content; one that cannot be read counts as missing."""
+    """Feed a file's name and content to a digest; an unreadable file counts as missing."""
     try:
         content = hashlib.sha256(read_regular(path)).hexdigest()
     except OSError:
@@ -134,7 +134,7 @@ class Provenance:
 
 
 def provenance_of(name: str, run: Mapping[str, Any]) -> Provenance:
-    """The provenance of a run, from its ``run.json``."""
+    """Return the provenance of a run, from its ``run.json``."""
     return Provenance(name, command_of(run), tuple(sections_of(run)))
 
 
@@ -147,7 +147,7 @@ def command_of(run: Mapping[str, object]) -> str:
 
 
 def sections_of(run: Mapping[str, object]) -> list[Section]:
-    """A section for every mapping at the top of ``run.json``, and one for what else is there."""
+    """Return a section for every mapping at the top of ``run.json``, and one for all other entries."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
     nested = {name: value for name, value in run.items() if isinstance(value, Mapping)}
     parts = [*([("run", loose)] if loose else []), *nested.items()]
@@ -156,7 +156,7 @@ def sections_of(run: Mapping[str, object]) -> list[Section]:
 
 
 def differing_entries(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return entries whose values are not the same in all runs: the dotted name, and the values."""
+    """Return the entries of ``run.json`` that differ between runs: the dotted name, and the values."""
     flat = [
         {
             f"{section.title}.{key}": value

@@ -91,7 +91,7 @@ DOMINATED = (
 
 
 def _sentence_on_one_step(rows: list[Record]) -> str:
-    """Compare one step with the floor in a sentence: raw with plug-in, which may be compared."""
+    """Return the sentence that compares a single step with the floor, both as plug-in distances."""
     jumps = [row for row in rows if row["steps"] == 1 and number(row, "fid_proxy_raw") is not None]
     jump = min(jumps, key=lambda row: row["sampler"] != BASELINE, default=None)
     if jump is None:
@@ -152,7 +152,7 @@ def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
 
 
 def _reason_clause(refusal: str) -> str:
-    """A reason against a verdict as part of a sentence."""
+    """Return a reason against a verdict as part of a sentence."""
     if refusal.startswith("flagged"):
         return "intervals are flagged as unreliable (†)"
     return f"it is {refusal}" if refusal.startswith("dominated") else f"there is {refusal}"
@@ -175,7 +175,7 @@ def _factor_over_baseline(best: BestRow, quantity: Quantity) -> str:
 
 
 def _is_clearly_positive(row: Record, quantity: Quantity) -> bool:
-    """Return True if a ratio to a row's value makes sense: positive, and above twice its error."""
+    """Return True if a row's value is above twice its standard error, so that a ratio makes sense."""
     value = number(row, quantity.name) or 0.0
     se = (number(row, quantity.se) if quantity.se else None) or 0.0
     return value > 2 * se and value > 0

@@ -112,7 +112,7 @@ def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
 
 
 def times_by_batch_size(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return times at several batch sizes, in the ``timing.csv`` of runs: heads, and lines."""
+    """Return times at several batch sizes from the ``timing.csv`` of runs: column heads, and lines."""
     columns = (
         *("model", "sampler", "budget", "steps", "timing_batch_size", "ms_per_sample", "overhead"),
         *("peak_memory_mb", "timing_flag"),
@@ -139,7 +139,7 @@ class Throughput:
 
 
 def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
-    """The sweeps in the ``throughput.csv`` of runs; a file that is not as it was written has none."""
+    """Return the sweeps in the ``throughput.csv`` of runs; a damaged file counts as empty."""
     group: dict[tuple[str, ...], list[dict[str, str]]] = {}
     about = ("model", "sampler", "nfe", "timing_device_name", "ended")
     for line in _csv_lines_of((path / "throughput.csv" for path in paths), errors="replace"):
@@ -158,7 +158,7 @@ def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
 
 
 def _raw_times(row: Record, homes: Mapping[str, Path]) -> dict[str, Any]:
-    """The timed calls, as ``timing.json`` has them; nothing where they were not kept."""
+    """Return the timed calls of ``timing.json``; empty where they were not kept."""
     home = homes.get(text(row, "run"))
     if home is None or not (home / "parts").is_dir() or not row.get("cell"):
         return {}

@@ -41,7 +41,7 @@ class Contents:
 
     @contextmanager
     def exclusive(self, lead: Lead) -> Iterator[None]:
-        """While this lasts, files change only as this process says by :meth:`forget`."""
+        """Keep ``lead`` during the block, in which files change only as :meth:`forget` announces."""
         self._cache, self.pending_run, self.lead = {}, None, lead
         try:
             yield
@@ -63,7 +63,7 @@ class Contents:
         return unsealed and not sealed_once
 
     def json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
-        """The object in a JSON file whose seal says ``made_by`` (None: anything).
+        """Return the object in a JSON file whose seal says ``made_by`` (None: anything).
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -72,7 +72,7 @@ class Contents:
         return dict(self._content_if_expected(self._opened_json(place), made_by))
 
     def npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-        """The arrays in a file with the digest ``sha256`` (None: any); see :meth:`json`."""
+        """Return the arrays in a file with the digest ``sha256`` (None: any); see :meth:`json`."""
         opened = self._cache.get(place)
         if opened is None or opened.fault is None or isinstance(opened.fault, UnsealedError):
             opened = open_npz(self._folder / place, place)
@@ -80,7 +80,7 @@ class Contents:
         return dict(self._content_if_expected(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise what :meth:`npz` would, by the digest alone."""
+        """Raise the exceptions of :meth:`npz`, from the digest alone."""
         opened = self._opened_npz(place)
         if isinstance(opened.fault, UnsealedError) and self.predates_checksums:
             self.npz(place)
@@ -92,19 +92,17 @@ class Contents:
         return (self._opened_json if place.endswith(".json") else self._opened_npz)(place).digest
 
     def forget(self, place: str) -> None:
-        """Remember nothing more of a file, which changes."""
+        """Drop the cached content of a file that is about to change."""
         self.changes += 1
         self._cache.pop(place, None)
 
     def forget_folder(self, place: str) -> None:
-        """Remember nothing more of the files in a folder, which is moved, or of a file."""
+        """Drop the cached contents of a file, or of all files in a folder that is moved."""
         for name in [name for name in self._cache if name == place or name.startswith(f"{place}/")]:
             self.forget(name)
 
     def defer(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Keep a ``run.json`` that is new in time, command and conditions alone until another file
-        is written; return True if it is.
-        """
+        """Defer a ``run.json`` that is new only in time, command and conditions; return True if so."""
         same = self.lead is not None and _without_time(run) == _without_time(before)
         self.pending_run = dict(run) if same else None
         return same
@@ -118,7 +116,7 @@ class Contents:
     def _content_if_expected(
         self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
-        """Return the content of a file if it is as expected, or of a run without checksums."""
+        """Return the content of a file that matches its seal or belongs to a run without checksums."""
         if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
         assert opened.value is not None

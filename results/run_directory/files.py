@@ -158,7 +158,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def json_text(value: object, *, spread: bool = True) -> str:
-    """The text of a JSON file.
+    """Return the text of a JSON file.
 
     Args:
         value: as in :func:`write_json`.
@@ -187,7 +187,7 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if the file is missing, damaged, or holds anything else."""
+    """Return the object in a JSON file; None if the file is missing, damaged, or holds no object."""
     try:
         value = json.loads(read_regular(path, LARGEST_JSON))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnusualFileError):
@@ -216,7 +216,8 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_archive(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """The arrays of an open archive as :func:`write_arrays` stores them, all read and checksummed.
+    """Return the arrays of an open archive as :func:`write_arrays` stores them, all read and
+    checksummed.
 
     One of :data:`UNREADABLE` is raised if it is none, holds a pickle, or would be larger in memory
     than it is.
@@ -242,7 +243,7 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
-    """The arrays of an ``.npz`` file; None if it is missing or damaged. Pickles are refused."""
+    """Return the arrays of an ``.npz`` file; None if it is missing or damaged. Pickles are refused."""
     try:
         return read_archive(io.BytesIO(read_regular(path)))
     except UNREADABLE:
@@ -250,7 +251,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
 
 
 def to_jsonable(value: object) -> object:
-    """``value`` in the types that JSON has; what is not finite becomes None."""
+    """Return ``value`` in the types that JSON has; non-finite numbers become None."""
     if isinstance(value, Mapping):
         return {str(key): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -163,7 +163,7 @@ def _all_keys(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def _fact_difference(key: str, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
-    """Return the difference of a fact as a clause; "" if there is none."""
+    """Return the difference of a fact as a clause; "" for equal facts."""
     a, b = before.get(key), after.get(key)
     in_both, is_file = key in before and key in after, key.startswith(FILE)
     if in_both and a == b:

@@ -74,7 +74,7 @@ def shard_place(cell: str, start: int, stop: int) -> str:
 
 
 def shard_ranges(samples: int, size: int) -> list[tuple[int, int]]:
-    """The shards ``(start, stop)`` that [0, ``samples``) is cut into: all of one size but the last."""
+    """Return the shards ``(start, stop)`` of [0, ``samples``): all of one size but the last."""
     return [(start, min(start + size, samples)) for start in range(0, samples, size)]
 
 
@@ -114,7 +114,7 @@ def check_not_link(folder: Path) -> None:
 
 
 def check_run_folder(path: Path) -> None:
-    """Refuse a folder that cannot become a run directory, or is none; nothing is written.
+    """Raise a ValueError for a folder that cannot become a run directory; write nothing.
 
     A link would have a run change files elsewhere. A pipe in place of the lock would be waited for.
 
@@ -146,7 +146,7 @@ def check_run_folder(path: Path) -> None:
 
 
 def _check_no_links(folder: Path) -> None:
-    """Refuse a folder of a run that is a symbolic link or holds one to a folder."""
+    """Raise a ValueError for a run's folder that is a symbolic link or holds one to a folder."""
     check_not_link(folder)
     if folder.is_dir():
         with os.scandir(folder) as entries:
@@ -167,7 +167,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _why_no_run_directory(path: Path) -> str:
-    """Return the reason why a folder is no run directory, in words; "" if it is one, or empty."""
+    """Return the reason why a folder is no run directory, in words; "" for an empty one or a run's."""
     names = {entry.name for entry in path.iterdir() if not STRAY.fullmatch(entry.name)}
     if "run.json" in names:
         run = read_json(path / "run.json")
@@ -208,7 +208,7 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
 
 
 def unwritable_error(path: Path, error: OSError) -> ValueError:
-    """A run directory that cannot be written before anything is in it."""
+    """Return the error for a run directory that cannot be written, before anything is in it."""
     remedy = "free some space, or " * (error.errno in FULL)
     return ValueError(
         f"cannot write to {path} ({error.strerror}); {remedy}choose another folder with --out"
@@ -216,7 +216,7 @@ def unwritable_error(path: Path, error: OSError) -> ValueError:
 
 
 def missing_folder_error(folder: Path) -> ValueError:
-    """A run directory that is not there any more."""
+    """Return the error for a run directory that does not exist any more."""
     return ValueError(
         f"{folder} is gone: it was deleted or moved while the run went on; move it back, or run the "
         "same command again to begin anew"
@@ -224,7 +224,7 @@ def missing_folder_error(folder: Path) -> ValueError:
 
 
 def _write_error_sentence(error: OSError, folder: Path) -> str:
-    """Return the sentence on an error; "" for one that is not about the folder."""
+    """Return the sentence on an error; "" for an error that is not about the folder."""
     file = str(error.filename or folder)
     if error.errno in FULL:
         return f"{FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"

@@ -48,7 +48,7 @@ from .sharing import check_not_busy, hold_lead
 
 
 class CellSetAside(NamedTuple):
-    """A cell that was set aside: its key, the identity columns of its row, and why."""
+    """Cell that was set aside: its key, the identity columns of its row, and the reason."""
 
     cell: str
     record: Record
@@ -72,7 +72,7 @@ class RunDir(RunReader):
 
     @classmethod
     def at(cls, path: Path | str, *, join: bool = False) -> Self:
-        """The run directory that is at ``path``, or may be made there; nothing is written.
+        """Return the run directory that exists or can be made at ``path``; nothing is written.
 
         Args:
             path: of the folder.
@@ -99,8 +99,8 @@ class RunDir(RunReader):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the lock on this folder (:mod:`.leading`), made if it does not exist, and clear what a
-        killed process left half-written.
+        """Hold the lock on this folder, made if need be; first delete what killed processes left
+        half-written.
 
         Raises:
             BusyError: another process holds the lock.
@@ -121,7 +121,7 @@ class RunDir(RunReader):
                     stray.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Refuse to write on where that would be of no use.
+        """Raise if writing on would be of no use.
 
         Raises:
             BusyError: under :meth:`lock`, another process has it by now.
@@ -143,7 +143,7 @@ class RunDir(RunReader):
         self._write("run.json", run)
 
     def announce(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json``; if only the moment and the command are new, before the next file."""
+        """Write ``run.json``; defer it to the next file if only time and command changed."""
         if not self._contents.defer(run, self.run()):
             self.write_run(run)
 
@@ -164,7 +164,7 @@ class RunDir(RunReader):
         self._write_npz(shard_place(cell, start, stop), arrays, self.made_by(cell))
 
     def has_now(self, cell: str, start: int, stop: int) -> bool:
-        """Return True if a shard is there now, past the file system's cache.
+        """Return True if a shard exists now, bypassing the file system's cache.
 
         A network file system remembers for half a minute that a file was not there. It asks again
         where this machine has changed the folder since.
@@ -190,11 +190,11 @@ class RunDir(RunReader):
         self._write_npz(self._reference(name), arrays)
 
     def write_made(self, digest: str, record: Mapping[str, Any]) -> None:
-        """Write what a model or an extractor does."""
+        """Write the fingerprint of a model or an extractor."""
         self._write(fingerprint_place(digest), record)
 
     def write_opened(self, digest: str, files: Mapping[str, str]) -> None:
-        """Write which files a model opened late; any process of a run may, at any time."""
+        """Write the hashes of files that a model opened late; any process of a run may call this."""
         place = fingerprint_place(f"{digest}{OPENED}{hash_of(dict(files))}")
         if not (self.path / place).exists():
             self._write(place, {"files": dict(files)})
@@ -204,7 +204,9 @@ class RunDir(RunReader):
         self._write(name, value)
 
     def plan(self, cell: str, record: Record) -> None:
-        """Say that a cell belongs to this run, with the identity columns of its row."""
+        """Write ``cell.json``, which makes a cell part of this run, with the row's identity
+        columns.
+        """
         place, made_by = part_place(cell, CELL), str(record.get("made_by") or "")
         try:
             if self._contents.json(place) == record:
@@ -229,7 +231,7 @@ class RunDir(RunReader):
         return self._contents.changes
 
     def set_aside_damaged_parts(self, cell: str) -> None:
-        """Set aside the damaged files of a cell, but for its shards, and say which."""
+        """Set aside the damaged files of a cell except its shards, and log their names."""
         names = (name for name in self.names(cell) if SAFE.fullmatch(name) and name != CELL)
         places = [part_place(cell, name) for name in names if not SHARD.fullmatch(name)]
         for place in (*places, pictures_place(cell), trajectories_place(cell)):
@@ -252,7 +254,7 @@ class RunDir(RunReader):
             self._set_aside_if_damaged(f"reference/{path.name}", self._contents.check)
 
     def set_aside(self, cell: str, why: str) -> None:
-        """Move everything that belongs to a cell out of the way, and keep it with the reason."""
+        """Move all files of a cell to ``set-aside/``, with the reason."""
         for path in (self.samples(cell), self.evolution(cell)):
             if path.exists():
                 self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
@@ -260,11 +262,11 @@ class RunDir(RunReader):
         self._move(self.part(cell, CELL).parent, self.path / ASIDE / cell)
 
     def keys_set_aside(self) -> set[str]:
-        """Keys of the cells that were set aside."""
+        """Return keys of the cells that were set aside."""
         return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
     def folders_set_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
-        """Folders of a cell that were set aside, the latest first, each with its ``made.json``."""
+        """Return the set-aside folders of a cell, latest first, each with its ``made.json``."""
         folders = sorted(
             (self.path / ASIDE).glob(f"{check_file_name(cell)}.*"),
             key=lambda path: (len(path.name), path.name),
@@ -281,9 +283,7 @@ class RunDir(RunReader):
         return records
 
     def restore(self, cell: str, folder: str) -> None:
-        """Bring back a cell that was set aside, from one of :meth:`folders_set_aside`, where there is none
-        now.
-        """
+        """Bring a cell back from one of :meth:`folders_set_aside`, if the cell has no folder now."""
         home = self.part(cell, CELL).parent
         self._prepare_change(part_place(cell, CELL))
         self._contents.forget_folder(home.relative_to(self.path).as_posix())

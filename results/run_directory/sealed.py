@@ -81,7 +81,7 @@ class Seal:
     sha256: str = _EMPTY
 
     def as_dict(self) -> dict[str, str | int]:
-        """Return the seal as it is written."""
+        """Return the seal as a dictionary, as files hold it."""
         return {
             "of": self.of,
             "made_by": self.made_by,
@@ -107,7 +107,7 @@ class OpenedFile:
     fault: DamagedError | FileNotFoundError | None = None
 
     def check(self, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Refuse a file that is not as expected.
+        """Raise an exception if the file is not as expected.
 
         Args:
             made_by: what the seal must say; None to take anything.
@@ -136,7 +136,7 @@ class SealedFile(NamedTuple):
 def sealed_json(
     value: Mapping[str, Any], of: str, made_by: str = "", *, spread: bool = False
 ) -> SealedFile:
-    """An object with its seal, which names the place ``of``.
+    """Return an object with its seal as bytes to be written; the seal names the place ``of``.
 
     The value is JSON-ready, numpy scalars and arrays included; what is not finite becomes null. See
     :func:`.files.json_text` for ``spread``.
@@ -159,7 +159,7 @@ def open_json(path: Path, of: str) -> OpenedFile:
 
 
 def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]:
-    """The object that :func:`write_json` wrote; exceptions as :meth:`OpenedFile.check`."""
+    """Return the object that :func:`write_json` wrote; exceptions as :meth:`OpenedFile.check`."""
     opened = open_json(path, of)
     opened.check(made_by)
     assert opened.value is not None
@@ -167,7 +167,7 @@ def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]
 
 
 def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> SealedFile:
-    """Named arrays of numbers or text with their seal, uncompressed; arguments as
+    """Return named arrays with their seal as bytes to be written, uncompressed; arguments as
     :func:`sealed_json`.
 
     Raises:
@@ -193,7 +193,7 @@ def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
 
 
 def opened_as_written(file: SealedFile) -> OpenedFile:
-    """Return a file that was just written as opening it without arrays would."""
+    """Return a file that was just written as :func:`open_npz` without arrays would return it."""
     if file.data.startswith(_ARCHIVE):
         return OpenedFile(file.seal.sha256, file.seal)
     value: dict[str, Any] = json.loads(file.data)
@@ -258,9 +258,7 @@ def _parse_arrays(data: bytes) -> Arrays:
 
 
 def _verified_seal(data: bytes, words: object, of: str, start: int = 0) -> Seal:
-    """Return the seal that begins at ``start`` or after it and says ``words``, if it holds for the
-    place ``of``.
-    """
+    """Return the valid seal with ``words`` at or after ``start`` for the place ``of``."""
     if not isinstance(words, dict):
         raise DamagedError("its seal is damaged")
     schema, digest = words.pop("schema", 2), words.get("sha256")
@@ -305,7 +303,7 @@ class StoredArray:
 
     @classmethod
     def of(cls, path: Path, name: str) -> StoredArray:
-        """An array of an ``.npz`` file; :class:`DamagedError` if it is not there."""
+        """Return an array of an ``.npz`` file; raise :class:`DamagedError` if it does not exist."""
         try:
             array = cls(path, name, _size_and_time(path))
             with np.load(path) as archive:
@@ -316,7 +314,7 @@ class StoredArray:
         return array
 
     def read(self) -> NDArray[Any]:
-        """The array; :class:`DamagedError` if the file was changed, or is gone."""
+        """Return the array; raise :class:`DamagedError` if the file was changed or removed."""
         try:
             if _size_and_time(self.path) != self.stamp:
                 raise DamagedError("it was changed while it was in use")

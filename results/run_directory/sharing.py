@@ -48,7 +48,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 class Leases:
-    """The leases of one object in one process; its clock is a file of its own."""
+    """Leases that one object of a process holds; file times come from a clock file of its own."""
 
     def __init__(self, clock: Path) -> None:
         self._clock = clock
@@ -64,7 +64,7 @@ class Leases:
         """Owner that a lease of this object records."""
 
     def take(self, path: Path) -> bool:
-        """Make a lease, or take over an expired one; return True if it is this object's now.
+        """Make a lease, or take over an expired one; return True if this object holds it now.
 
         It is a FileNotFoundError where its folder is gone.
         """
@@ -87,7 +87,7 @@ class Leases:
         return False
 
     def keep(self, path: Path) -> None:
-        """Touch a file from now on, which holds :attr:`owner`."""
+        """Renew a file with :attr:`owner` as its content periodically from now on."""
         with self._lock:
             self._mine[path] = _uptime_seconds()
             if not self._beats and not self._stopped.is_set():
@@ -95,7 +95,7 @@ class Leases:
                 threading.Thread(target=self._touch, daemon=True).start()
 
     def holds(self, path: Path) -> bool:
-        """Return True if a lease is still this object's, as one is that it touched in time."""
+        """Return True if this object still holds a lease, as it does after renewing it in time."""
         with self._lock:
             touched = self._mine.get(path)
         if touched is None:
@@ -111,7 +111,7 @@ class Leases:
                 path.unlink()
 
     def close(self) -> None:
-        """Release all of them."""
+        """Release all leases."""
         self._stopped.set()
         with self._lock:
             paths = [*self._mine]
@@ -158,7 +158,7 @@ class Leases:
                         self._mine.pop(path, None)
 
     def _clear_stale(self, path: Path) -> bool:
-        """Take a stale lease away; return True if it was this process that did."""
+        """Remove a stale lease; return True if this process removed it."""
         aside = path.with_name(f".stale.{uuid4().hex[:12]}{PART}")
         try:
             path.rename(aside)
@@ -202,7 +202,7 @@ class BusyError(ValueError):
 
 
 class Lead:
-    """The lead of a run directory, while this process has it."""
+    """Leadership of this process in a run directory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -225,7 +225,7 @@ class Lead:
 
 @contextmanager
 def hold_lead(folder: Path) -> Iterator[Lead]:
-    """Lead in a run directory, as the only process, or raise a :class:`BusyError`."""
+    """Hold the lead in a run directory, as the only process, or raise a :class:`BusyError`."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
@@ -297,7 +297,7 @@ class Claims:
         self._leads = False
 
     def lead(self, cells: Sequence[str]) -> None:
-        """Publish the cells to be sampled; an earlier leader's followers may live on."""
+        """Publish, as the leader, the cells to be sampled; earlier followers may still run."""
         if not self._leads:
             self._folder.mkdir(exist_ok=True)
             for note in self._folder.glob("*.failed"):
@@ -337,7 +337,7 @@ class Claims:
         self._leases.release(self._claim(cell, start, stop))
 
     def fail(self, cell: str, start: int, status: str, reason: str) -> None:
-        """Leave a note for the leader that a shard failed."""
+        """Write a note for the leader that a shard failed."""
         note = {"cell": cell, "start": start, "status": status, "reason": reason}
         path = self._folder / f"{check_file_name(cell)}.{start:08d}.failed"
         if self._folder.is_dir():  # else the leader is gone

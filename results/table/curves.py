@@ -63,8 +63,7 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The parts of a table whose numbers may be compared: a title, and the rows of one model and
-    one estimator.
+    """Return the comparable parts of a table: a title, and the rows of one model and one estimator.
 
     A model measured by two estimators makes two parts, with the estimator in the title. Rows
     without one (failed, missing) go to the model's first part.
@@ -81,7 +80,9 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def budgets_of(frame: pd.DataFrame) -> list[int]:
-    """The budgets of one model's rows, ascending; its step counts where no budget was asked for."""
+    """Return the budgets of one model's rows, ascending; its step counts where no budget was asked
+    for.
+    """
     limit = frame["budget"].dropna()
     return sorted({int(value) for value in (limit if len(limit) else frame["steps"].dropna())})
 

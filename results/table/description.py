@@ -31,7 +31,9 @@ OF_CODE, OF_FILES = "Give it sample(n, seed), or a Denoiser data(n, seed), or ru
 
 
 def heading_of(frame: pd.DataFrame) -> str:
-    """The samplers and models of a table, as in "Nine samplers on fashion, gmm-2d and gmm-64d"."""
+    """Return the samplers and models of a table, as in "Nine samplers on fashion, gmm-2d and
+    gmm-64d".
+    """
     samplers, models = _distinct_texts(frame["sampler"]), _distinct_texts(frame["model"])
     if not samplers or not models:
         return ", ".join(_distinct_texts(frame["suite"])) or "Results"
@@ -46,7 +48,7 @@ def heading_of(frame: pd.DataFrame) -> str:
 
 
 def extent_in_words(frame: pd.DataFrame) -> tuple[str, ...]:
-    """The numbers of samples and the budgets of a table, in words."""
+    """Return the numbers of samples and the budgets of a table, in words."""
     return tuple(filter(None, (_samples_in_words(frame), _budgets_in_words(frame))))
 
 
@@ -65,7 +67,7 @@ def why_no_data(rows: pd.DataFrame) -> str:
 
 
 def brief_model_name(model: str) -> str:
-    """A model's name without the folders before its file.
+    """Return a model's name without the folders before its file.
 
     >>> brief("/home/me/nets/mine.py:factory"), brief("gmm-2d")
     ('mine.py:factory', 'gmm-2d')
@@ -75,12 +77,12 @@ def brief_model_name(model: str) -> str:
 
 
 def number_in_words(number: int) -> str:
-    """A number as the first word of a sentence."""
+    """Return a number as the first word of a sentence."""
     return WORDS[number] if number < len(WORDS) else str(number)
 
 
 def names_in_words(names: Sequence[str]) -> str:
-    """Names as a sentence has them.
+    """Return names as a sentence has them.
 
     >>> listed(["a"]), listed(["a", "b", "c"])
     ('a', 'a, b and c')
@@ -90,7 +92,7 @@ def names_in_words(names: Sequence[str]) -> str:
 
 
 def _samples_in_words(frame: pd.DataFrame) -> str:
-    """Samples a row: one number, or each model's where they differ."""
+    """Return samples a row: one number, or each model's where they differ."""
     sizes: dict[int, list[str]] = {}
     for row in rows_as_dicts(
         frame.loc[frame["samples"].notna(), ["model", "samples"]].drop_duplicates()

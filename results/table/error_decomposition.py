@@ -140,7 +140,7 @@ def measured_order(
 
 
 def _order_between(before: Record, row: Record) -> Record:
-    """The measured order between two points of a curve, where both errors are resolved."""
+    """Return the measured order between two points of a curve, where both errors are resolved."""
     (n0, r0, s0), (n1, r1, s1) = (_resolved_error(point) for point in (before, row))
     if not (0 < n0 < n1 and r0 > 0 and r1 > 0):  # false for NaN too
         return {}
@@ -150,7 +150,7 @@ def _order_between(before: Record, row: Record) -> Record:
 
 
 def _resolved_error(row: Record) -> tuple[float, float, float]:
-    """Evaluations, the typical error and its standard error; NaN where they are not known so well."""
+    """Return evaluations, typical error and standard error; NaN where the error is unresolved."""
     n, error, se = (number(row, name) for name in ("nfe", "typical_error", "typical_error_se"))
     if n is None or error is None or se is None or error <= (number(row, "rmse_resolution") or 0.0):
         return math.nan, math.nan, math.nan
@@ -158,7 +158,7 @@ def _resolved_error(row: Record) -> tuple[float, float, float]:
 
 
 def _cost_dominated_from(points: pd.DataFrame, at: str) -> float:
-    """The smallest cost from which on all points are dominated; NaN if the last is not."""
+    """Return the smallest cost from which on all points are dominated; NaN if the last is not."""
     cost = math.nan
     for row in reversed(rows_as_dicts(points.sort_values(at, kind="stable"))):
         if not row["dominated"]:

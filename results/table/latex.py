@@ -38,7 +38,7 @@ SPECIAL = str.maketrans(
 
 
 def escape_latex(words: str) -> str:
-    r"""``words`` as LaTeX prints them, on one line: no name can be a command.
+    r"""Return ``words`` as LaTeX prints them, on one line: no name can be a command.
 
     >>> escape("50 % of dpmpp_2m")
     '50 \\% of dpmpp\\_2m'
@@ -52,7 +52,7 @@ def latex_tables(
     budgets: Sequence[int] | None = None,
     bold: Mapping[str, Collection[tuple[str, int]]] = MappingProxyType({}),
 ) -> str:
-    """The tables of all models, one below the other.
+    """Return the tables of all models, one below the other.
 
     Samplers are grouped by family (:mod:`..palette`), groups being apart by a small space.
 
@@ -122,7 +122,7 @@ def _latex_tabular(
 
 
 def _latex_cell(row: Record | None, metric: str, *, bold: bool) -> str:
-    r"""``value \pm SE`` in mathematics."""
+    r"""Return ``value \pm SE`` in mathematics mode."""
     value = None if row is None else printed_value(metric, number(row, metric))
     if row is None or value is None:
         return "--"
@@ -133,7 +133,7 @@ def _latex_cell(row: Record | None, metric: str, *, bold: bool) -> str:
 
 
 def rounded_to_error(value: float, se: float | None) -> tuple[str, str]:
-    """A value to the digits that its standard error leaves it, and that error to two digits.
+    """Return a value to the digits that its standard error leaves it, and that error to two digits.
 
     "" where there is none.
 

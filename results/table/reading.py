@@ -27,7 +27,7 @@ LARGEST, MOST_ROWS = 256 << 20, 1_000_000
 
 
 def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
-    """The table of one run or of several; see :func:`..result_table.load`."""
+    """Return the table of one run or of several; see :func:`..result_table.load`."""
     sources = [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
     tables = [_read_run_or_file(path) for path in sources]
     if len(tables) == 1:
@@ -65,7 +65,9 @@ def _read_run_or_file(path: Path) -> TypedTable:
 
 
 def read_csv(path: Path | str) -> TypedTable:
-    """The table in a ``table.csv``; columns that are not known are typed by what they look like."""
+    """Return the table in a ``table.csv``; columns that are not known are typed by what they look
+    like.
+    """
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
@@ -78,7 +80,7 @@ def read_csv(path: Path | str) -> TypedTable:
 
 
 def read_parquet(path: Path | str) -> TypedTable:
-    """The table in a ``table.parquet``."""
+    """Return the table in a ``table.parquet``."""
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
@@ -89,7 +91,7 @@ def read_parquet(path: Path | str) -> TypedTable:
 
 
 def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
-    """The table that ``parse`` finds in a file, or a sentence that names the file."""
+    """Return the table that ``parse`` finds in a file, or raise a ValueError that names the file."""
     try:
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
     except FileNotFoundError:
@@ -111,15 +113,13 @@ def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) ->
 
 
 def rows_of_run(run: RunDir) -> list[Record]:
-    """A row for each planned cell of a run; where it has no results, ``status`` says why."""
+    """Return a row for each planned cell of a run; without results, ``status`` says why."""
     kinds = column_kinds()
     return [row for cell in run.cells() if (row := _row_of_cell(run, cell, kinds)) is not None]
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """A cell's row, where measured columns win over planned ones; None where its identity is not
-    there.
-    """
+    """Return a cell's row, measured columns before planned ones; None without its identity columns."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None

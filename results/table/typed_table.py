@@ -24,7 +24,8 @@ DTYPES: dict[Kind, str] = {
 
 
 def typed_column(values: Iterable[object], kind: Kind | None = None, name: str = "") -> pd.Series:
-    """``values`` (numbers, flags, texts, or texts of these) as a column of a ``kind`` or their own.
+    """Return ``values`` (numbers, flags, texts, or texts of these) as a column of a ``kind`` or
+    their own.
 
     None, NaN and the empty string are empty.
 
@@ -38,7 +39,7 @@ def typed_column(values: Iterable[object], kind: Kind | None = None, name: str =
 
 
 def why_misfit(value: object, kind: Kind, name: str) -> str:
-    """Return the fault of a value of a file in a column, as a clause; "" if there is none."""
+    """Return why a value from a file does not fit its column, as a clause; "" if it fits."""
     if value is None or (
         type(value) in _PLAIN[kind] and not (isinstance(value, str) and not value.isascii())
     ):
@@ -64,7 +65,7 @@ def _typed_value(cell: object, kind: Kind, name: str) -> object:
 
 
 def _to_int64(value: object) -> int:
-    """A whole number of 64 bits; a ValueError or an OverflowError if it is none."""
+    """Return a whole number of 64 bits; raise a ValueError or an OverflowError for other values."""
     whole = int(value) if isinstance(value, str | int | np.integer) else int(float(value))  # pyright: ignore[reportArgumentType]
     if not -(2**63) <= whole < 2**63 or (isinstance(value, float) and whole != value):
         raise ValueError(value)
@@ -72,7 +73,7 @@ def _to_int64(value: object) -> int:
 
 
 def parse_text(value: str) -> object:
-    """The number or flag that a text looks like, or the text."""
+    """Return the number or flag that a text looks like, or the text."""
     for read in (int, float):
         try:
             return read(value)
@@ -131,7 +132,7 @@ class TypedTable:
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Self:
-        """The table of some rows; columns that no row has are empty."""
+        """Return the table of some rows; columns that no row has are empty."""
         return cls.typed(pd.DataFrame(list(records), dtype=object))
 
     @classmethod
@@ -156,16 +157,16 @@ class TypedTable:
         )
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return len(self.frame)
 
     @property
     def ok(self) -> Self:
-        """The rows that have results."""
+        """Table of the rows that have results."""
         return self._with_rows(self._rows_equal_to("status", "ok"))
 
     def where(self, **equal: object) -> Self:
-        """The rows with these values in these columns, such as ``where(model="fashion",
+        """Return the rows with given values in given columns, such as ``where(model="fashion",
         sampler=["heun", "euler"])``.
 
         Args:

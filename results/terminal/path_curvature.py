@@ -37,7 +37,7 @@ def sparkline(values: Sequence[float | None], ends: tuple[float, float]) -> str:
 
 
 def positive_range(values: Iterable[float | None]) -> tuple[float, float]:
-    """The least and the greatest positive finite value; (1, 1) if there is none."""
+    """Return the least and the greatest positive finite value; (1, 1) if there is none."""
     positive = [value for value in values if value is not None and 0 < value < math.inf]
     return (min(positive), max(positive)) if positive else (1.0, 1.0)
 
@@ -63,7 +63,7 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
-    """Return the lines from the first of several runs that knows the model."""
+    """Return the curvature lines of a model from the first run whose ``run.json`` has them."""
     for home in homes:
         about = read_run_record(home)
         try:

@@ -49,24 +49,24 @@ class Ranking:
 
     @property
     def slots(self) -> list[int]:
-        """The budgets, ascending."""
+        """Budgets of the rows, ascending."""
         return sorted({slot for _, slot in self.cells})
 
     @property
     def curves(self) -> list[str]:
-        """Return the curves by their value at the largest budget, then at the one before."""
+        """Curves ordered by their value at the largest budget, then at the one before."""
         return sorted(
             {curve for curve, _ in self.cells},
             key=lambda curve: [float("inf") if v is None else v for v in self.values(curve)[::-1]],
         )
 
     def value(self, curve: str, slot: int) -> float | None:
-        """A measured value."""
+        """Return the measured value of a curve at a budget; None if there is none."""
         row = self.cells.get((curve, slot), {})
         return number(row, self.metric) if row.get("status") == "ok" else None
 
     def values_by_budget(self, curve: str) -> list[float | None]:
-        """A curve's values, by budget."""
+        """Return a curve's values in the order of the budgets."""
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
@@ -167,7 +167,7 @@ def print_table(
 
 
 def _writable_text(words: Text, plain: bool) -> Text:
-    """Return words without control letters, and what ASCII lacks as an escape."""
+    """Return words without control characters; on an ASCII console other letters become escapes."""
     plain_text = harmless(words.plain)
     if plain:
         plain_text = plain_text.translate(PLAIN).encode("ascii", "backslashreplace").decode()

@@ -98,7 +98,7 @@ def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypat
         key = "cell"
 
     class Leader:
-        over = False
+        is_leader_gone = False
 
     monkeypatch.setattr(shards, "PAUSE", 0.01)
     run = RunDir.create(tmp_path / "run")
