@@ -87,8 +87,9 @@ def compare_with(
 ) -> Comparison:
     """Compare the rows of a run with one of its samplers in the same setting.
 
-    Rows of a table in memory are compared as independent. ``sampler``, the baseline, is a registry
-    name, or a curve's name in the report. ``metrics`` and ``margin`` are as in :func:`compare`.
+    A setting is a model, budget, start, end and schedule. Rows of a table in memory are compared as
+    independent. ``sampler``, the baseline, is a registry name, or a curve's name in the report.
+    ``metrics`` and ``margin`` are as in :func:`compare`.
 
     Raises:
         ValueError: no row is that sampler's, or the run lacks a metric.

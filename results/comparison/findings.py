@@ -196,8 +196,8 @@ def _findings_of_problem(panel: Panel, lines: Lines, baseline: str) -> Findings:
         _best_row_at_budget(panel, slot, first, slots[slot], lines.get(first), baseline)
         for slot, first in leaders.items()
     )
-    is_dominated = any(is_dominated(entry.record) for entry in panel.entries.values())
-    by_model = panel.quantity.name == "fd_conv" and is_dominated
+    has_dominated = any(is_dominated(entry.record) for entry in panel.entries.values())
+    by_model = panel.quantity.name == "fd_conv" and has_dominated
     return Findings(panel, tuple(best), _find_plateau(panel, leaders), by_model)
 
 

@@ -57,7 +57,9 @@ class Ranking:
         """Curves ordered by their value at the largest budget, then at the one before."""
         return sorted(
             {curve for curve, _ in self.cells},
-            key=lambda curve: [float("inf") if v is None else v for v in self.values(curve)[::-1]],
+            key=lambda curve: [
+                float("inf") if v is None else v for v in self.values_by_budget(curve)[::-1]
+            ],
         )
 
     def value(self, curve: str, slot: int) -> float | None:
@@ -90,8 +92,8 @@ class Ranking:
         """Return the ranking as a table no wider than ``width``, and the budgets left out."""
         cells, widths = {}, {}
         for slot in self.slots:
-            values_by_budget = (self.value(curve, slot) for curve in self.curves)
-            best = min((value for value in values_by_budget if value is not None), default=None)
+            values = (self.value(curve, slot) for curve in self.curves)
+            best = min((value for value in values if value is not None), default=None)
             column = [_writable_text(self.cell(curve, slot, best), plain) for curve in self.curves]
             cells[slot], widths[slot] = column, max(len(str(slot)), *(x.cell_len for x in column))
         names = [_writable_text(Text(curve), plain) for curve in self.curves]
@@ -106,7 +108,9 @@ class Ranking:
         room = free - min(longest, _NAME)
         fitting = (chosen for chosen in candidates if width_of(chosen) <= room)
         heads = next(fitting, _spread_budgets(self.slots, 2))
-        ends = positive_range(value for curve in self.curves for value in self.values(curve))
+        ends = positive_range(
+            value for curve in self.curves for value in self.values_by_budget(curve)
+        )
         grid = Table(pad_edge=False, padding=(0, 1, 0, 0), box=None if plain else box.SIMPLE)
         name_width = max(min(longest, free - width_of(heads)), _SHORTEST_NAME)
         grid.add_column("sampler", width=name_width, overflow="fold")

@@ -25,7 +25,8 @@ BUDGETS = (4, 6, 8, 10, 15, 20)
 
 
 def best_by_library(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = ()) -> Best:
-    """The best of what the race has for a library at a budget, where it has anything.
+    """Return the best configurations of the sweep by library, for the budgets where a library has
+    any.
 
     Args:
         sweep: of the model.
@@ -53,7 +54,7 @@ def best_by_library(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = 
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

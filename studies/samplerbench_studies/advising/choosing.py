@@ -27,7 +27,8 @@ CLOSE = 1.1
 
 
 def read_distances(path: Path) -> dict[int, Distances]:
-    """The distances ``(configurations, latents)`` of those that were measured on the most latents, by budget.
+    """Return by budget the distances ``(configurations, latents)`` of the configurations measured
+    on the most latents.
 
     Raises:
         ValueError: there are none.
@@ -49,8 +50,8 @@ def read_distances(path: Path) -> dict[int, Distances]:
 def shares_of_good_choices(
     distances: Distances, seed: int = 0
 ) -> Iterator[tuple[str, int, dict[str, float]]]:
-    """For each criterion and number of latents, how often its choice is within :data:`CLOSE` of the best on all
-    latents, by each criterion.
+    """Yield for each criterion and number of latents how often its choice is within :data:`CLOSE`
+    of the best.
     """
     rng = np.random.default_rng(seed)
     least = {name: score(distances) for name, score in CRITERIA.items()}
@@ -67,7 +68,7 @@ def shares_of_good_choices(
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="distances.jsonl of a sweep")
     rows = [

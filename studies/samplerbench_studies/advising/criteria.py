@@ -14,12 +14,14 @@ Distances = NDArray[np.float64]
 
 
 def rmse(distances: Distances) -> Distances:
-    """Root mean squares ``(…)`` of ``(…, latents)``; infinite where one is."""
+    """Return the root mean squares ``(…)`` of ``(…, latents)``; infinite where one is."""
     return np.sqrt(np.mean(np.square(distances), -1))
 
 
 def geometric_mean(distances: Distances) -> Distances:
-    """Geometric means ``(…)`` of ``(…, latents)``; infinite where one is, 0 where one is and none is infinite."""
+    """Return the geometric means ``(…)`` of ``(…, latents)``; infinite where one is, 0 where one is
+    and none is infinite.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.exp(np.log(distances).mean(-1))
     return np.where(np.isfinite(distances).all(-1), found, np.inf)

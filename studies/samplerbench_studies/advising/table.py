@@ -17,7 +17,9 @@ GOOD = 1.1
 
 
 def ratio_table(rows: Sequence[Row], criterion: str, library: str = ANY) -> str:
-    """Ratios of every seed at each budget, how many are good, and the minutes that the races took."""
+    """Return a Markdown table of ratios of every seed at each budget, the good ones counted, and
+    minutes of the races.
+    """
     mine = [row for row in rows if (row.library, row.criterion) == (library, criterion)]
     budgets = sorted({row.budget for row in mine})
     lines = [
@@ -40,8 +42,8 @@ def ratio_table(rows: Sequence[Row], criterion: str, library: str = ANY) -> str:
 
 
 def best_constant_choice(rows: Iterable[Row]) -> tuple[str, int, int]:
-    """Return the configuration that is good most often if it is taken for every row, and of how
-    many rows that is known.
+    """Return the configuration that is good most often if taken for every row, with how many of how
+    many known rows.
 
     A sweep leaves the errors of what was the best, or recommended; others are not known.
     """
@@ -61,7 +63,7 @@ def best_constant_choice(rows: Iterable[Row]) -> tuple[str, int, int]:
 
 
 def _without_schedule_of_auto(name: str) -> str:
-    """``auto`` has levels of its own, whatever schedule it is named with."""
+    """Return a configuration's name; ``auto`` without its schedule, which has levels of its own."""
     return "auto" if name.startswith("auto on ") else name
 
 
@@ -74,7 +76,7 @@ def _count_good(rows: Sequence[Row]) -> str:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path, nargs="+", help="CSV files of the study")
     tables = parser.parse_args().tables

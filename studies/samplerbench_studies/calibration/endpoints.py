@@ -50,13 +50,13 @@ class Draws:
     flipped: NDArray[np.bool_]
 
     def take(self, which: NDArray[np.int64]) -> Draws:
-        """Return those of some latents."""
+        """Return the draws of some latents."""
         return Draws(self.distances[:, which], self.flipped[:, which])
 
 
 @dataclass(frozen=True, eq=False)
 class PairLaw:
-    """A law of two samplers' distances.
+    """Law of the distances of two samplers.
 
     Attributes:
         name: of the row.
@@ -195,9 +195,7 @@ def calibrate_endpoints(
 
 
 def calibration_row(law: PairLaw, n: int, replicates: int) -> dict[str, Any]:
-    """Return what intervals and verdicts of ``n`` latents are worth under a law: shares of the
-    replicates, a column each.
-    """
+    """Return coverage and power of ``n`` latents under a law: shares of the replicates, by column."""
     true = {
         "typical_error": [typical_error(e, law.apart).value for e in law.truth.distances],
         "flip_fraction": [float(f.mean()) for f in law.truth.flipped],
@@ -247,7 +245,8 @@ def _counts_of_replicate(
 
 
 def _is_wrong_verdict(verdict: str, true: float, of: float) -> bool:
-    """Return True if a verdict says the wrong way round, or "better" where nothing differs.
+    """Return True for a verdict in the wrong direction, or any "better" or "worse" without
+    difference.
 
     Args:
         verdict: on the second sampler.
@@ -259,7 +258,7 @@ def _is_wrong_verdict(verdict: str, true: float, of: float) -> bool:
 
 
 def _table_entry(distances: Array, flipped: NDArray[np.bool_], apart: float) -> Entry:
-    """Return a row as a run has it."""
+    """Return distances and flips as a row of a run with its arrays."""
     columns = distance_columns(distances, apart, ENDPOINTS) | flip_columns(flipped)
     record: dict[str, object] = {"seed": 0, "model": "m", **columns}
     arrays = {"distance": distances, "flipped": flipped.astype(np.float64)}

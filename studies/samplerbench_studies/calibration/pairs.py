@@ -27,8 +27,8 @@ PILOT = 40
 
 @dataclass(frozen=True, eq=False)
 class SimulatedSampler:
-    """A sampler that is only an error: it stretches and shifts features of the data until their
-    true FD is a given one.
+    """Simulated sampler: stretches and shifts features of the data until their true FD is a given
+    one.
 
     Attributes:
         move: what it makes of the features.
@@ -52,13 +52,13 @@ class SimulatedSampler:
     truth: Law
 
     def first_order(self, moments: Moments) -> float:
-        """Mean of the true influence function over samples with these moments: the noise of FD
-        to first order, of mean 0.
+        """Return the mean of the true influence function over samples: FD's first-order noise, of
+        mean 0.
         """
         return _mean_influence(self.quadratic, self.shift, self.law, moments)
 
     def first_order_of_reference(self, moments: Moments) -> float:
-        """The same of reference samples with these moments."""
+        """Return the mean influence over reference samples with these moments."""
         return _mean_influence(self.back, -self.shift, self.truth, moments)
 
 
@@ -81,7 +81,7 @@ class SamplerPairs:
 
     @classmethod
     def make(cls, family: str, d: int, n: int) -> SamplerPairs:
-        """The pairs of one cell, a function of the arguments alone."""
+        """Return the pairs of one cell, a function of the arguments alone."""
         population = FAMILIES[family](d)
         law = population.law
         reference = FrechetReference(law.mean, law.cov)
@@ -111,8 +111,8 @@ class SamplerPairs:
 def error_directions(
     law: Law,
 ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
-    """The errors of both samplers: rates of stretching ``(d,)`` and of shifting ``(d,)``, which add
-    alike to FD.
+    """Return for both samplers the rates of stretching and of shifting, ``(d,)``, which add alike
+    to FD.
 
     The second shares four fifths of the first one's direction, as samplers of one kind do.
     """
@@ -127,7 +127,7 @@ def error_directions(
 def sampler_at_distance(
     law: Law, reference: FrechetReference, direction: tuple[FloatArray, FloatArray], fd: float
 ) -> SimulatedSampler:
-    """The sampler with errors in a direction whose true FD is ``fd``."""
+    """Return the sampler with errors in a direction whose true FD is ``fd``."""
     stretch, shift = direction
 
     def move(t: float) -> FeatureMap:
@@ -157,7 +157,7 @@ def _mean_influence(quadratic: FloatArray, shift: FloatArray, law: Law, moments:
 
 
 def _quadratic_influence(reference: FrechetReference, cov: FloatArray) -> FloatArray:
-    """I - T with T = R M^{-½} R^T and M = R^T cov R."""
+    """Return I - T with T = R M^{-½} R^T and M = R^T cov R."""
     R = reference.factor
     values, Q = np.linalg.eigh(R.T @ cov @ R)
     half = R @ (Q / values**0.25)

@@ -40,7 +40,7 @@ CHUNK = 50
 
 @dataclass(frozen=True)
 class Calibration:
-    """One run.
+    """Calibration run, resumable.
 
     Attributes:
         log: where replicates are kept, one file a cell; what it holds is not drawn again, unless it
@@ -72,7 +72,7 @@ class Calibration:
 
     @classmethod
     def quick(cls, log: Path, **changes: Any) -> Calibration:
-        """A run of seconds, that shows the form of the tables and no more."""
+        """Return a run of seconds, which shows the form of the tables and no more."""
         small = {
             "families": ("gaussian", "rectified"),
             "dimensions": (4,),
@@ -95,7 +95,7 @@ class Calibration:
         ]
 
     def __call__(self) -> list[dict[str, Any]]:
-        """Rows of the table; the cheap cells are run first.
+        """Run all missing replicates, cheap cells first, and return the rows of the table.
 
         Raises:
             Failure: a chunk could not be drawn; what comes before it in its cell, and the other
@@ -123,13 +123,13 @@ class Calibration:
         return [row for cell in self.cells for row in summarise(cell, self._first(kept[cell]))]
 
     def _kept(self, cell: Case) -> Arrays:
-        """Replicates of earlier runs, as far as they are of the same estimator."""
+        """Return the replicates of earlier runs of the same estimator."""
         stored = read_npz(self._path(cell)) or {}
         # a file without one is of a version that nobody can tell
         return stored if str(stored.pop("identity", "")) == cell.identity else {}
 
     def _missing(self, kept: Arrays) -> list[range]:
-        """The chunks that are to be drawn of a cell."""
+        """Return the chunks of a cell that are still to be drawn."""
         return [
             range(start, min(start + CHUNK, self.replicates))
             for start in range(_count_replicates(kept), self.replicates, CHUNK)

@@ -22,7 +22,7 @@ TABLE = 10
 
 
 def summarise(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
-    """The table's lines of a cell, one for each level.
+    """Return the table's lines of a cell, one for each level.
 
     Columns: ``bias_left`` is the mean error of the values as a share of the plug-in bias (FD only),
     ``bias_noise`` its standard error; ``coverage`` of 95 % intervals; ``se_ratio`` the mean
@@ -75,7 +75,7 @@ def _line_of_level(cell: Case, arrays: Arrays, i: int) -> dict[str, Any]:
 
 
 def _bias_columns(arrays: Arrays, true: float) -> dict[str, Any]:
-    """Bias before and after correction.
+    """Return the bias before and after correction, as columns.
 
     The noise of first order, known exactly and of mean 0, is taken off the means.
     """
@@ -92,12 +92,12 @@ def _bias_columns(arrays: Arrays, true: float) -> dict[str, Any]:
 
 
 def coverage_share(error: FloatArray, se: FloatArray) -> float:
-    """Share of 95 % intervals that hold the truth."""
+    """Return the share of 95 % intervals that contain the true value."""
     return float(np.mean(np.abs(error) <= Z95 * se))
 
 
 def evidence_from_other_latents(value: FloatArray, se: FloatArray) -> list[Evidence]:
-    """Each replicate with the one before: two independent runs of one sampler.
+    """Return evidence from each replicate and the one before: two independent runs of one sampler.
 
     Line i has replicates i - 1 and i.
     """
@@ -110,8 +110,8 @@ def evidence_from_other_latents(value: FloatArray, se: FloatArray) -> list[Evide
 
 
 def share_of_false_tables(evidence: Sequence[Evidence]) -> float | None:
-    """Share of tables of ``TABLE`` lines without any true difference in which some line is called
-    better or worse; None without a table.
+    """Return the share of tables with a "better" or "worse" where nothing differs; None without a
+    table.
 
     Args:
         evidence: of neighbouring lines that share a replicate, so that every second one is

@@ -30,12 +30,12 @@ Row = Mapping[str, Any]
 
 
 def rows_with_enough_samples(rows: Sequence[Row]) -> list[Row]:
-    """Rows with enough samples a feature."""
+    """Return the rows with enough samples a feature."""
     return [row for row in rows if row["enough"]]
 
 
 def missed_criteria(row: Row) -> list[str]:
-    """Which criteria a row misses, a phrase each; none for a row with too few samples."""
+    """Return the criteria that a row misses, a phrase each; none for a row with too few samples."""
     if not row["enough"]:
         return []
     checks = {
@@ -55,19 +55,17 @@ def missed_criteria(row: Row) -> list[str]:
 
 
 def largest_bias_share(row: Row) -> float:
-    """The share of the plug-in bias that may be left."""
+    """Return the largest share of the plug-in bias that may be left."""
     return BIAS_LEFT_HEAVY if row["family"] == "t5" else BIAS_LEFT
 
 
 def is_coverage_within_bounds(row: Row, column: str) -> bool:
-    """Whether a coverage is within its bounds."""
+    """Return True if a coverage is within its bounds."""
     return row[column] >= COVERAGE[0] and (row["level"] == 0 or row[column] <= COVERAGE[1])
 
 
 def findings_as_sentences(rows: Sequence[Row]) -> list[str]:
-    """What the table shows: a sentence for each criterion and metric, then one for each row
-    that misses one.
-    """
+    """Return a sentence for each criterion and metric, then one for each row that misses one."""
     lines = []
     for metric in dict.fromkeys(row["metric"] for row in rows):
         mine = [row for row in rows_with_enough_samples(rows) if row["metric"] == metric]
@@ -126,9 +124,7 @@ def _sentences_on_metric(name: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _sentence_on_correction(rows: Sequence[Row]) -> str:
-    """What the correction over a table makes of that, all rows together: single ones have too
-    few tables to tell.
-    """
+    """Return the sentence on false verdicts after correction over a table, all rows together."""
     shares = [row["false_tables"] for row in rows if row["false_tables"] is not None]
     if not shares:
         return ""

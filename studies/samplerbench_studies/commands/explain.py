@@ -67,7 +67,7 @@ def explain(
 
 
 def folder_of_run(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
-    """Where a run is kept: one with other models leaves that of the built-in ones alone."""
+    """Return the folder of a run; runs with other models have folders of their own."""
     from samplerbench.benchmarks.suites import file_name
 
     if not pairs:
@@ -77,7 +77,7 @@ def folder_of_run(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
 
 
 def _parse_pair(text: str) -> tuple[str, str]:
-    """NAME=OTHER.
+    """Return the two names of ``NAME=OTHER``.
 
     Raises:
         ValueError: anything else.

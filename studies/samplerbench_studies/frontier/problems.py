@@ -22,7 +22,7 @@ Part = Literal["training", "validation", "sealed"]
 
 
 class RandomPart(NamedTuple):
-    """How the problems of a part are drawn, all but ``kinds`` and ``ranges`` uniform in logarithm.
+    """Bounds and seed by which the problems of a part are drawn, most of them log-uniform.
 
     Attributes:
         seed: of the part.
@@ -61,7 +61,7 @@ WIDE = 1.5
 
 
 def problem_specs(part: Part) -> list[str]:
-    """The specs of a part's models, always the same."""
+    """Return the specs of a part's models, always the same."""
     drawn = PARTS[part]
     rng = np.random.default_rng(drawn.seed)
     specs = []

@@ -31,8 +31,8 @@ def winner_row(
     errors: Errors,
     best: Errors | None,
 ) -> dict[str, Any]:
-    """One winner: its errors on the scoring half, and the ratio to the best of this library, with a
-    paired 95 % interval.
+    """Return a winner's row: its errors on the scoring half, and the ratio to the best of this
+    library with a paired 95 % interval.
 
     That best, the default included, was chosen on the other half too.
     """
@@ -59,8 +59,8 @@ def winner_row(
 
 
 def error_ratio(errors: Errors, other: Errors, criterion: str) -> tuple[float, float, float]:
-    """The ratio errors / other in the criterion, with the 95 % interval of a bootstrap over the
-    samples that both share.
+    """Return the ratio errors / other in the criterion, with the 95 % interval of a paired
+    bootstrap.
     """
     rng = np.random.default_rng(0)
     n = len(errors.distance)
@@ -81,7 +81,7 @@ def error_ratio(errors: Errors, other: Errors, criterion: str) -> tuple[float, f
 
 
 def summary_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the table shows, a sentence each: the peers against this library, and the default
+    """Return what the table shows, a sentence each: the peers against this library, and the default
     against everything else.
     """
     lines = []
@@ -116,21 +116,21 @@ def summary_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _place_in_words(key: tuple[str, str, int]) -> str:
-    """Model, end and budget, in words."""
+    """Return model, end and budget in words."""
     model, end, budget = key
     return f"{model}, to {'0' if end == 'zero' else end}, {budget} evaluations"
 
 
 def _geometric_mean(ratios: Iterable[float]) -> float:
-    """The geometric mean."""
+    """Return the geometric mean."""
     return float(np.exp(np.mean(np.log(list(ratios)))))
 
 
 def default_over_best_ratios(
     rows: Sequence[Mapping[str, Any]], criterion: str
 ) -> dict[tuple[str, str, int], float]:
-    """The default's error over the best of all other configurations, each chosen for the criterion,
-    by model, end and budget.
+    """Return the default's error over the best of all others by the criterion, by model, end and
+    budget.
     """
     found: dict[tuple[str, str, int], dict[str, float]] = {}
     for row in rows:

@@ -47,14 +47,14 @@ class ThresholdedDenoiser:
     inner: Denoise
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """The thresholded image ``(batch, *event)``."""
+        """Return the thresholded image ``(batch, *event)``."""
         d = self.inner(x, sigma)
         s = torch.quantile(d.flatten(1).abs(), _QUANTILE, dim=1).clamp_(min=1.0)
         s = s.reshape(-1, *[1] * (d.ndim - 1))
         return torch.minimum(torch.maximum(d, -s), s) / s
 
     def take(self, rows: Tensor, /) -> Self:
-        """Of a subset of the samples."""
+        """Return the denoiser for a subset of the samples."""
         return type(self)(self.inner.take(rows))
 
 
@@ -72,13 +72,13 @@ class AnalyticAtOneLevel:
     level: float
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """The denoised image ``(batch, *event)``."""
+        """Return the denoised image ``(batch, *event)``."""
         if sigma == self.level:
             return x * (1 - self.level / math.hypot(1, self.level))
         return self.inner(x, sigma)
 
     def take(self, rows: Tensor, /) -> Self:
-        """Of a subset of the samples."""
+        """Return the denoiser for a subset of the samples."""
         return type(self)(self.inner.take(rows), self.level)
 
 

@@ -25,7 +25,7 @@ COVERS = 0.9
 
 @dataclass(frozen=True)
 class TriedPredictor:
-    """A predictor on CIFAR-10.
+    """Predictor with its correlations on CIFAR-10.
 
     Attributes:
         predictor: what was tried.
@@ -43,14 +43,12 @@ class TriedPredictor:
 
     @property
     def score(self) -> float:
-        """What predictors are ranked by: the mean of the two correlations, so that neither the easy
-        part, to tell bad from good, nor the hard one decides alone.
-        """
+        """Mean of the two correlations, by which predictors are ranked."""
         return float(np.mean([self.spearman, self.without]))
 
 
 def tried_predictors(measured: Mapping[str, Measured], question: Question) -> list[TriedPredictor]:
-    """All predictors with enough values, the best on CIFAR-10 first."""
+    """Return all predictors with enough values, the best on CIFAR-10 first."""
     found = []
     for predictor in all_predictors(list(measured)):
         pairs = predictor.pairs(measured, CHOOSING, question)
@@ -71,7 +69,7 @@ def tried_predictors(measured: Mapping[str, Measured], question: Question) -> li
 
 @dataclass(frozen=True)
 class Choice:
-    """What the other sets are predicted by.
+    """Predictor chosen for the other sets, with the sampling depth of its models.
 
     Attributes:
         predictor: models and column.

@@ -26,7 +26,7 @@ smaller FID.
 
 @dataclass(frozen=True)
 class Pair:
-    """A method at a budget, here and there.
+    """Value of a method at a budget in our table, paired with its published FID.
 
     Attributes:
         method: its name; what the bootstrap draws.
@@ -45,7 +45,7 @@ Statistic = Callable[[Sequence[Pair]], float]
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """Correlation of ranks, ties at their mean; NaN where one side has one value only."""
+    """Return the correlation of ranks, ties at their mean; NaN where one side has one value only."""
     a, b = rankdata(x), rankdata(y)
     a, b = a - a.mean(), b - b.mean()
     scale = np.sqrt((a @ a) * (b @ b))
@@ -53,15 +53,15 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def kendall(x: ArrayLike, y: ArrayLike) -> float:
-    """Tau-b; NaN where one side has one value only."""
+    """Return tau-b; NaN where one side has one value only."""
     return float(kendalltau(x, y)[0])  # pyright: ignore[reportArgumentType]
 
 
 def mean_over_budgets(
     pairs: Sequence[Pair], of: Callable[[ArrayLike, ArrayLike], float] = spearman
 ) -> float:
-    """The mean over budgets of a correlation within each, weighted by methods less one; NaN where no
-    budget has enough methods.
+    """Return the mean of a correlation within each budget, weighted by methods less one; NaN where
+    no budget has enough methods.
     """
     values, weights = [], []
     for group in _pairs_by_budget(pairs):
@@ -73,8 +73,8 @@ def mean_over_budgets(
 
 
 def share_ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float:
-    """Of two methods at one budget whose published numbers differ by more than a share of the smaller
-    one: how often the column orders them the same way. A tie of the column is half a hit.
+    """Return how often the column orders two methods at one budget as their published numbers do,
+    if these differ by more than a share of the smaller one.
 
     NaN where there are no such two.
     """
@@ -92,8 +92,8 @@ def share_ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float
 def bootstrap_interval(
     pairs: Sequence[Pair], statistic: Statistic, *, replicates: int = REPLICATES, seed: int = 0
 ) -> tuple[float, float]:
-    """The 95 % interval of a statistic over samples of as many methods, drawn with replacement: each
-    with all its budgets, since what a method does at one budget it tends to do at the next.
+    """Return the 95 % interval of a statistic by a bootstrap over methods, each with all its
+    budgets.
     """
     of: dict[str, list[Pair]] = {}
     for pair in pairs_of_counted_budgets(pairs):
@@ -119,18 +119,18 @@ STATISTICS: dict[str, Statistic] = {
 
 
 def pairs_of_counted_budgets(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs of budgets with enough methods."""
+    """Return the pairs of budgets with enough methods."""
     return [pair for group in _pairs_by_budget(pairs) for pair in group]
 
 
 def ranks_in_unit_range(values: Iterable[float]) -> NDArray[np.float64]:
-    """Ranks from 0 to 1, ties at their mean; 0.5 for one value."""
+    """Return ranks from 0 to 1, ties at their mean; 0.5 for one value."""
     found = rankdata(list(values))
     return (found - 1) / (len(found) - 1) if len(found) > 1 else np.full(len(found), 0.5)
 
 
 def _pairs_by_budget(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    """The budgets with enough methods, repeats of a bootstrap counted."""
+    """Return the pairs of each budget with enough methods, repeats of a bootstrap counted."""
     by: dict[object, list[Pair]] = {}
     for pair in pairs:
         by.setdefault(pair.budget, []).append(pair)

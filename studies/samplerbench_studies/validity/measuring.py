@@ -43,7 +43,7 @@ OWN_ERROR = "fid_proxy_converged"
 
 @dataclass(frozen=True)
 class Depth:
-    """How much of a model is sampled.
+    """Numbers of samples and latents that are drawn from a model.
 
     Attributes:
         samples: of each cell, for the columns that compare distributions.
@@ -61,8 +61,8 @@ class Depth:
 
 
 def feature_space_of(model: str) -> str:
-    """The feature space in which a model's samples are compared: 32 axes of the card's features where
-    there are any.
+    """Return the feature space of a model's samples: 32 axes of the card's features where there are
+    any.
     """
     made = make_model(model)
     fewer = f"card:{FEATURES}"
@@ -74,7 +74,7 @@ def feature_space_of(model: str) -> str:
 
 
 def suite_of(model: str, asked: Asked, depth: Depth) -> Suite:
-    """The suite whose cells contain those of the methods on a model."""
+    """Return the suite whose cells contain the methods on a model."""
     budgets = sorted({budget for wanted in asked.values() for budget in wanted})
     return check_suite(
         {
@@ -103,7 +103,7 @@ def measure_model(
     console: Console,
     executor: Executor | None = None,
 ) -> Measured:
-    """The columns of methods on a model; what ``out`` has already is not sampled again.
+    """Return the columns of methods on a model, after sampling what ``out`` lacks.
 
     Args:
         model: spec of a model of ours.
@@ -130,7 +130,7 @@ def measure_model(
 
 
 def places_by_cell_key(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Place]:
-    """The keys of the cells of a plan that are a method at a budget that it spends to the last
+    """Return method and budget, by cell key, of the cells that spend their budget to the last
     evaluation.
     """
     by_place = {
@@ -153,8 +153,8 @@ def places_by_cell_key(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Pl
 
 
 def numbers_by_method_and_budget(table: ResultTable, wanted: Mapping[str, Place]) -> Measured:
-    """The numbers of the rows of a run, by method and budget; rows that failed, or whose counted
-    evaluations are not the budget, are left out.
+    """Return the numbers of a run by method and budget; rows that failed or missed the budget are
+    left out.
     """
     measured: Measured = {}
     for row in table.frame.to_dict("records"):

@@ -44,7 +44,7 @@ TOGETHER = (("fashion", "emoji"), ("fashion", "emoji", "digits", "fashion-latent
 
 @dataclass(frozen=True)
 class Predictor:
-    """What orders methods here.
+    """Predictor of how methods rank: a column of one model, or the mean of its ranks over several.
 
     Attributes:
         models: one, or several whose ranks within a budget are averaged.
@@ -56,13 +56,13 @@ class Predictor:
 
     @property
     def name(self) -> str:
-        """Models and column."""
+        """Names of models and column."""
         return f"{self.column} on {' and '.join(self.models)}"
 
     def pairs(
         self, measured: Mapping[str, Measured], name: str, question: Question, *, bad: bool = True
     ) -> list[Pair]:
-        """What it says of a set's methods, beside the published numbers.
+        """Return the predicted values of a set's methods, paired with the published numbers.
 
         Args:
             measured: by model.
@@ -97,25 +97,25 @@ class Predictor:
 
 
 def columns_at_budget(measured: Measured, method: Method, budget: int) -> Mapping[str, float]:
-    """The columns of a method at a budget; empty where it has none."""
+    """Return the columns of a method at a budget; empty where it has none."""
     return measured.get((method, budget), {})
 
 
 def is_stochastic(method: Method) -> bool:
-    """Whether a method draws noise after the latent."""
+    """Return True if a method draws noise after the latent."""
     return make(method.sampler).stochastic
 
 
 def all_predictors(models: Sequence[str]) -> list[Predictor]:
-    """Everything that is tried with some models."""
+    """Return all predictors that are tried with some models."""
     groups = [(model,) for model in models]
     groups += [group for group in TOGETHER if set(group) <= set(models)]
     return [Predictor(group, column) for group in groups for column in COLUMNS]
 
 
 def ceiling_pairs(name: str, question: Question, *, bad: bool = True) -> list[Pair]:
-    """CIFAR-10's own published numbers as a predictor of another set's: what a table of a real network
-    is worth for another one.
+    """Return another set's numbers paired with CIFAR-10's own published ones, the best possible
+    predictor.
     """
     known: dict[Place, float] = {(p.method, p.budget): p.fid for p in points_of_set(CHOOSING)}
     return [

@@ -25,7 +25,7 @@ _DRAWN, _STEPS = 512, 20
 
 @dataclass(frozen=True)
 class Properties:
-    """A model's.
+    """Properties of a model: dimension, spectrum and own error.
 
     Attributes:
         dimension: numbers of a sample.
@@ -43,7 +43,7 @@ class Properties:
 
 
 def properties_of(model: str, measured: Measured) -> Properties:
-    """A model's properties."""
+    """Return a model's properties."""
     made = make_model(model)
     cov = covariance_of_data(made)
     values = np.linalg.eigvalsh(cov)[::-1].clip(min=0)
@@ -63,7 +63,9 @@ def properties_of(model: str, measured: Measured) -> Properties:
 
 @torch.no_grad()
 def covariance_of_data(model: Denoiser) -> NDArray[np.float64]:
-    """Of the data, ``(d, d)``; of samples of the model where it does not know its data's."""
+    """Return the covariance ``(d, d)`` of the data, or of the model's samples where the data are
+    unknown.
+    """
     moments = model.moments()
     if moments is not None:
         mean, cov = moments
@@ -76,7 +78,7 @@ def covariance_of_data(model: Denoiser) -> NDArray[np.float64]:
 
 
 def property_rows(measured: Mapping[str, Measured], tried: list[TriedPredictor]) -> list[Row]:
-    """A row for each model: its properties, and the correlation on CIFAR-10 of each of its columns."""
+    """Return a row for each model: its properties, and each column's correlation on CIFAR-10."""
     rows = []
     for model, known in measured.items():
         scores = {

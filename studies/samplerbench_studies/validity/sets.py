@@ -50,9 +50,7 @@ class Point:
 
 @cache
 def points_of_set(name: str) -> tuple[Point, ...]:
-    """The numbers of a set that can be run here; of those that repeat one (method, budget), the first
-    of the table.
-    """
+    """Return the numbers of a set that can be run here, the first of each (method, budget)."""
     found: dict[tuple[Method, int], Point] = {}
     for row in rows_of_model(SETS[name]):
         method = method_of(row)
@@ -62,7 +60,7 @@ def points_of_set(name: str) -> tuple[Point, ...]:
 
 
 def points_by_budget(name: str) -> dict[int, list[Point]]:
-    """A set's points by budget, those with too few methods left out."""
+    """Return a set's points by budget; budgets with too few methods are left out."""
     by: dict[int, list[Point]] = {}
     for point in sorted(points_of_set(name), key=lambda point: point.budget):
         by.setdefault(point.budget, []).append(point)
@@ -70,7 +68,7 @@ def points_by_budget(name: str) -> dict[int, list[Point]]:
 
 
 def is_plainly_bad(name: str, point: Point) -> bool:
-    """Whether a point of a set is of a method that is plainly bad at its budget."""
+    """Return True if the method of a point is plainly bad at its budget."""
     for where in (CHOOSING, name):
         here = {p.method: p.fid for p in points_of_set(where) if p.budget == point.budget}
         if point.method in here:
@@ -79,7 +77,7 @@ def is_plainly_bad(name: str, point: Point) -> bool:
 
 
 def budgets_by_method(names: list[str] | None = None) -> dict[Method, set[int]]:
-    """Every method of some sets, with the budgets at which it is needed."""
+    """Return every method of some sets, with the budgets at which it is needed."""
     needed: dict[Method, set[int]] = {}
     for name in names or SETS:
         for budget, found in points_by_budget(name).items():

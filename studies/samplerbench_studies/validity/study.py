@@ -34,7 +34,7 @@ from .table import (
 
 @dataclass
 class Validity:
-    """One run, resumable: what its folder has is not sampled again.
+    """Validity run, resumable: what its folder has is not sampled again.
 
     Attributes:
         out: folder; each model has a run directory in it.
@@ -55,8 +55,8 @@ class Validity:
     executor: Executor | None = None
 
     def __call__(self) -> list[Row]:
-        """The validity table: a row for each set, question, predictor, with the plainly bad and
-        without. All tables are written to ``out``.
+        """Return the validity table, a row for each set, question and predictor, and write all
+        tables to ``out``.
 
         Raises:
             ValueError: there is no such model.
@@ -76,7 +76,7 @@ class Validity:
         return self.tables(measured)
 
     def tables(self, measured: Mapping[str, Measured]) -> list[Row]:
-        """Write the tables of what was measured."""
+        """Write the tables of the measurements and return the validity rows."""
         on_cifar = [one for question in QUESTIONS for one in tried_predictors(measured, question)]
         answers = self.answers(measured)
         rows = validity_rows(measured, answers, replicates=0 if self.explore else REPLICATES)
@@ -92,8 +92,8 @@ class Validity:
         return rows
 
     def answers(self, measured: Mapping[str, Measured]) -> list[tuple[Question, Predictor]]:
-        """The predictors that the sets are held against: the choices whose models were measured, or
-        all.
+        """Return the questions with the predictors to test: the measured choices, or all
+        predictors.
         """
         if self.explore:
             return [(q, one) for q in QUESTIONS for one in all_predictors(list(measured))]
@@ -105,18 +105,18 @@ class Validity:
 
 
 def models_of_choices() -> list[str]:
-    """The models of the choices."""
+    """Return the models of the choices."""
     return list(dict.fromkeys(m for one in CHOICES.values() for m in one.predictor.models))
 
 
 def depth_of(model: str) -> Depth:
-    """How much of a model is sampled: as much as the choice with most samples says."""
+    """Return the sampling depth of a model: the largest among its choices."""
     depths = [one.depth for one in CHOICES.values() if model in one.predictor.models]
     return max(depths, key=lambda depth: depth.samples, default=Depth())
 
 
 def left_out_markdown() -> str:
-    """Which published rows of the sets are not run here, and why, as a Markdown list."""
+    """Return a Markdown list of the published rows that are not run here, with the reasons."""
     by: dict[str, set[str]] = {}
     for name in SETS:
         for row in rows_of_model(SETS[name]):

@@ -32,7 +32,8 @@ def validity_rows(
     sets: Iterable[str] = tuple(SETS),
     replicates: int = REPLICATES,
 ) -> list[Row]:
-    """A row for each set, question and predictor, with the plainly bad and without, and the ceiling's.
+    """Return a row for each set, question and predictor, with the plainly bad and without, and the
+    ceiling's rows.
 
     Args:
         measured: by model.
@@ -69,7 +70,9 @@ def validity_rows(
 
 
 def pool_sets(of_sets: Mapping[str, Sequence[Pair]]) -> list[Pair]:
-    """The pairs of some sets, each of whose budgets stays apart; a method is one in all of them."""
+    """Return the pairs of some sets together, each set's budgets apart; a method counts once in
+    all.
+    """
     return [
         replace(pair, budget=(name, int(pair.budget)))  # type: ignore[arg-type]
         for name, pairs in of_sets.items()
@@ -78,7 +81,7 @@ def pool_sets(of_sets: Mapping[str, Sequence[Pair]]) -> list[Pair]:
 
 
 def statistics_row(pairs: Sequence[Pair], replicates: int = REPLICATES) -> Row:
-    """What pairs amount to: counts, and each statistic with its interval."""
+    """Return counts, and each statistic with its interval, of some pairs."""
     used = pairs_of_counted_budgets(pairs)
     row: Row = {
         "n_methods": len({pair.method for pair in used}),
@@ -94,7 +97,7 @@ def statistics_row(pairs: Sequence[Pair], replicates: int = REPLICATES) -> Row:
 def rows_by_budget(
     measured: Mapping[str, Measured], question: Question, predictor: Predictor
 ) -> list[Row]:
-    """The rank correlation at each budget of each set, all methods."""
+    """Return the rank correlation at each budget of each set, over all methods."""
     return [
         {
             "set": name,
@@ -111,7 +114,7 @@ def rows_by_budget(
 
 
 def tried_rows(tried: Iterable[TriedPredictor]) -> list[Row]:
-    """What was tried on CIFAR-10, as rows."""
+    """Return the tried predictors of CIFAR-10 as rows."""
     return [
         {
             "methods": one.question,
@@ -126,7 +129,7 @@ def tried_rows(tried: Iterable[TriedPredictor]) -> list[Row]:
 
 
 def measured_rows(measured: Mapping[str, Measured]) -> list[Row]:
-    """The columns of each model by method and budget."""
+    """Return the columns of each model by method and budget."""
     return [
         {"model": model, "method": method.name, "budget": budget}
         | {column: columns.get(column) for column in COLUMNS}
@@ -138,7 +141,7 @@ def measured_rows(measured: Mapping[str, Measured]) -> list[Row]:
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Rows as a CSV, empty where a row lacks a key; numbers with six digits."""
+    """Write rows as a CSV, empty where a row lacks a key; numbers with six digits."""
     header = list(dict.fromkeys(key for row in rows for key in row))
     write_text(
         path, csv_lines(header, ([_csv_cell(row.get(key)) for key in header] for row in rows))
@@ -146,7 +149,7 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 
 
 def validity_markdown(rows: Sequence[Row]) -> str:
-    """The validity table for people."""
+    """Return the validity table as Markdown."""
     shown = ("spearman", "kendall", "alike_0", "alike_25", "alike_100")
     head = (
         "set",
@@ -177,7 +180,7 @@ def validity_markdown(rows: Sequence[Row]) -> str:
 
 
 def statistic_with_interval(row: Row, name: str) -> str:
-    """A statistic and its interval: a correlation with two digits, a share in per cent."""
+    """Return a statistic and its interval: a correlation with two digits, a share in per cent."""
     values = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
     texts = [f"{v:.0%}" if name.startswith("alike") else f"{v:.2f}" for v in values if v == v]
     return texts[0] + (f" [{texts[1]}, {texts[2]}]" if len(texts) == 3 else "") if texts else ""
