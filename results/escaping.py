@@ -23,8 +23,8 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """Beginning of a text that a spreadsheet would calculate, after any protecting apostrophes."""
 
 
-def printable(words: str) -> str:
-    r"""``words`` without control characters and invisible ones.
+def strip_control_characters(words: str) -> str:
+    r"""Return ``words`` without control characters and invisible ones.
 
     >>> printable("a\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link")
     'ared link'
@@ -33,15 +33,16 @@ def printable(words: str) -> str:
 
 
 def escape_markdown(words: str) -> str:
-    """``words`` as they read, on one line, in any Markdown that has backslash escapes."""
+    """Return ``words`` on one line, escaped for any Markdown that has backslash escapes."""
     return re.sub(
-        r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(printable(words).split())
+        r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))",
+        r"\\\1",
+        " ".join(strip_control_characters(words).split()),
     )
 
 
-def csv_text(words: str) -> str:
-    """The text of a field that :func:`.text.csv_field` wrote: without the apostrophe that kept it
-    from being a formula.
+def unquote_csv_text(words: str) -> str:
+    """Return a field that :func:`.text.csv_field` wrote without its apostrophe against formulas.
 
     >>> csv_text("'=1+1"), csv_text("''=1+1"), csv_text("'tis")
     ('=1+1', "'=1+1", "'tis")

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from .quantities import distances, flags
 from .record import Record
-from .text import Z95, ends, format_number, interval
+from .text import Z95, format_number, interval_ends, interval_text
 from .values import number, text
 
 
-def bounds(row: Record, name: str) -> tuple[float, float] | None:
-    """The ends of the interval of column ``name``; None where the row does not know them.
+def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
+    """Return the ends of the interval of column ``name``; None where the row has no interval.
 
     ``NAME_low`` and ``NAME_high`` where the row has both, else the value ± 1.96 ``NAME_se``.
     """
@@ -22,10 +22,10 @@ def bounds(row: Record, name: str) -> tuple[float, float] | None:
     if low is not None and high is not None:
         return low, high
     value, se = number(row, name), number(row, f"{name}_se")
-    return None if value is None or se is None else ends(value, se)
+    return None if value is None or se is None else interval_ends(value, se)
 
 
-def printed(name: str, value: float | None) -> float | None:
+def printed_value(name: str, value: float | None) -> float | None:
     """Return a value of column ``name`` as it is printed: a distance below 0 as 0.
 
     >>> printed("fid_proxy", -0.0027), printed("fid_proxy", 0.5), printed("ms_per_sample", None)
@@ -34,28 +34,31 @@ def printed(name: str, value: float | None) -> float | None:
     return 0.0 if value is not None and value < 0 and name in distances() else value
 
 
-def with_bounds(row: Record, name: str) -> str:
-    """``value [low, high]``, with the value inside; alone where its interval is not known."""
-    value, ends = printed(name, number(row, name)), bounds(row, name)
+def value_with_bounds(row: Record, name: str) -> str:
+    """Return ``value [low, high]``, with the value inside; the value alone without an interval."""
+    value, ends = printed_value(name, number(row, name)), interval_bounds(row, name)
     if value is None or ends is None:
         return format_number(value)
-    low, high = (printed(name, end) or 0.0 for end in ends)
-    return interval(value, min(low, value), max(high, value))
+    low, high = (printed_value(name, end) or 0.0 for end in ends)
+    return interval_text(value, min(low, value), max(high, value))
 
 
-def plus_minus(row: Record, name: str) -> str:
-    """``value ± half of the interval``, or ``value [low, high]`` where that is not symmetric.
+def value_plus_minus(row: Record, name: str) -> str:
+    """Return ``value ± half of the interval``, or ``value [low, high]`` where that is not
+    symmetric.
 
     The value alone where it is not known.
     """
     value, se = number(row, name), number(row, f"{name}_se")
-    asymmetric = value is None or se is None or bounds(row, name) != ends(value, se)
-    if value is None or se is None or asymmetric or printed(name, value) != value:
-        return with_bounds(row, name)
+    asymmetric = (
+        value is None or se is None or interval_bounds(row, name) != interval_ends(value, se)
+    )
+    if value is None or se is None or asymmetric or printed_value(name, value) != value:
+        return value_with_bounds(row, name)
     return f"{format_number(value)} ± {format_number(Z95 * se, 2)}"
 
 
-def flag_of(row: Record, name: str) -> str:
+def interval_flag(row: Record, name: str) -> str:
     """Return the reason against trusting the interval of column ``name``; "" if there is none."""
     flag = flags().get(name)
     return text(row, flag) if flag else ""

@@ -127,7 +127,7 @@ All others are ``longdashdot``.
 VARIANT = re.compile(r"_published$")
 
 
-def style(sampler: str, origin: str = "") -> Style:
+def style_of_sampler(sampler: str, origin: str = "") -> Style:
     """Return the style of a sampler, the same in every figure.
 
     Args:
@@ -138,7 +138,7 @@ def style(sampler: str, origin: str = "") -> Style:
     >>> style("dpmpp_3m")
     Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)
     """
-    kin, place = _place(sampler, origin)
+    kin, place = _family_and_position(sampler, origin)
     digit = re.search(r"\d", sampler)
     if kin.methods:
         dash = DASHES.get(digit[0] if digit else "", "longdashdot")
@@ -149,13 +149,15 @@ def style(sampler: str, origin: str = "") -> Style:
     return Style(kin.name, kin.colour, kin.dark, symbol, dash, kin is OWN)
 
 
-def family(sampler: str, origin: str = "") -> str:
-    """The name of a sampler's family; arguments as :func:`style`."""
-    return _place(sampler, origin)[0].name
+def family_of_sampler(sampler: str, origin: str = "") -> str:
+    """Return the name of a sampler's family; arguments as :func:`style_of_sampler`."""
+    return _family_and_position(sampler, origin)[0].name
 
 
-def _place(sampler: str, origin: str) -> tuple[Family, int]:
-    """The family with the longest beginning of the name, and where in it; else a place by a hash."""
+def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
+    """Return the family with the longest matching prefix, and its index there; else a pair by a
+    hash.
+    """
     # dpmpp_2m_sde is dpmpp_m_sde: the method without its order
     stem = re.sub(r"_+", "_", re.sub(r"\d", "", VARIANT.sub("", sampler))).strip("_")
     matches = [

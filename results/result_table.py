@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Literal, Self
 import pandas as pd
 
 from .comparison.estimates import default_quantity
-from .intervals import printed
+from .intervals import printed_value
 from .run_directory.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
 from .table.curves import with_curves
-from .table.latex import latex
+from .table.latex import latex_tables
 from .table.reading import read_csv, read_parquet, read_table, rows_of_run
 from .table.typed_table import TypedTable
-from .text import choices, csv_lines, format_number, markdown_table
-from .values import empty, rows_of
+from .text import csv_lines, format_number, markdown_table, name_hint
+from .values import is_empty, rows_as_dicts
 
 if TYPE_CHECKING:
     from .figures import Kind, Sheet, Width
@@ -37,7 +37,7 @@ class ResultTable(TypedTable):
 
     @classmethod
     def from_csv(cls, path: Path | str) -> Self:
-        """The table that :meth:`to_csv` wrote, exactly.
+        """Return the table that :meth:`to_csv` wrote, exactly.
 
         Columns that :mod:`.quantities` does not know are typed by what they look like.
 
@@ -48,7 +48,7 @@ class ResultTable(TypedTable):
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> Self:
-        """The table that :meth:`to_parquet` wrote, exactly.
+        """Return the table that :meth:`to_parquet` wrote, exactly.
 
         Raises:
             ValueError: the file holds no such table.
@@ -76,7 +76,7 @@ class ResultTable(TypedTable):
         return wide.sort_index(axis="columns")
 
     def pivot(self, index: str | Sequence[str], columns: str, values: str) -> pd.DataFrame:
-        """Finished rows rearranged, as ``DataFrame.pivot``.
+        """Return the finished rows rearranged, as by ``DataFrame.pivot``.
 
         Where several rows meet, the first counts.
 
@@ -116,7 +116,7 @@ class ResultTable(TypedTable):
         write_text(Path(path), self.csv())
 
     def csv(self) -> str:
-        """The text of :meth:`to_csv`."""
+        """Return the text of :meth:`to_csv`."""
         return csv_lines(self.frame.columns, self.frame.itertuples(index=False, name=None))
 
     def to_parquet(self, path: Path | str) -> None:
@@ -126,21 +126,21 @@ class ResultTable(TypedTable):
         write_bytes(Path(path), buffer.getvalue())
 
     def to_markdown(self, columns: Sequence[str] | None = None) -> str:
-        """A Markdown table of ``columns`` (default: those that are not empty)."""
+        """Return a Markdown table of ``columns`` (default: those that are not empty)."""
         chosen = self.filled if columns is None else list(columns)
         return markdown_table(chosen, self.frame[chosen].itertuples(index=False))
 
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
-        """LaTeX with booktabs: a table for each model, samplers by budgets, values with
+        """Return LaTeX with booktabs: a table for each model, samplers by budgets, values with
         standard errors; see :mod:`.table.latex`.
 
         Bold values are not shown to be above the lowest, by the rows of this table alone; in a
         run's ``table.tex`` also by its samples.
         """
-        from .comparison.lowest import lowest  # which a run does without
+        from .comparison.lowest import lowest_places  # which a run does without
 
-        bold = lowest(self.frame, metric) if metric in self.frame else {}
-        return latex(self.frame, metric, budgets, bold)
+        bold = lowest_places(self.frame, metric) if metric in self.frame else {}
+        return latex_tables(self.frame, metric, budgets, bold)
 
     def plot(
         self,
@@ -150,7 +150,7 @@ class ResultTable(TypedTable):
         kind: Kind = "work-precision",
         width: Width = "single",
     ) -> Sheet:
-        """A figure of finished rows, one panel for each model: see :mod:`.figures`.
+        """Return a figure of finished rows, one panel for each model: see :mod:`.figures`.
 
         Args:
             metric: column of the quality, lower is better.
@@ -173,12 +173,14 @@ class ResultTable(TypedTable):
         for name in names:
             if name not in self.frame:
                 hints = self.filled or map(str, self.frame.columns)
-                raise ValueError(f"the table has no column {name!r}; {choices(name, hints)}")
+                raise ValueError(f"the table has no column {name!r}; {name_hint(name, hints)}")
 
     @property
     def filled(self) -> list[str]:
-        """The names of the columns that are not empty."""
-        return [str(name) for name in self.frame.columns if not all(map(empty, self.frame[name]))]
+        """Names of the columns that are not empty."""
+        return [
+            str(name) for name in self.frame.columns if not all(map(is_empty, self.frame[name]))
+        ]
 
     def _repr_html_(self) -> str:
         """Return the ranking on each model, best first, and below it the columns that are not empty, folded."""
@@ -191,22 +193,22 @@ class ResultTable(TypedTable):
         """Yield a table for each model: samplers by budgets, by what rows of the model are judged by."""
         for model in dict.fromkeys(self.ok.frame["model"]):
             rows = self.ok.where(model=model)
-            quantity = default_quantity(rows_of(rows.frame))
+            quantity = default_quantity(rows_as_dicts(rows.frame))
             if quantity is None:
                 continue
             wide = rows.wide(quantity.name).droplevel("model")
             best_first = wide.loc[wide.rank().mean(axis="columns").sort_values(kind="stable").index]
             yield f"<p><b>{escape(str(model))}</b>: {escape(quantity.title or quantity.name)} by evaluations, lower is better</p>"
-            texts = best_first.map(partial(_printed, quantity.name), na_action="ignore")
+            texts = best_first.map(partial(_printed_cell, quantity.name), na_action="ignore")
             yield texts.rename_axis(None).to_html(max_rows=MOST_RANKED, na_rep="")
 
 
-def _printed(name: str, value: float) -> str:
-    return format_number(printed(name, value))
+def _printed_cell(name: str, value: float) -> str:
+    return format_number(printed_value(name, value))
 
 
 def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
-    """The table of one run or of several.
+    """Return the table of one run or of several.
 
     Args:
         paths: run directories, finished or not, folders with a ``table.csv``, or ``table.csv`` and

@@ -8,21 +8,21 @@ import re
 from collections.abc import Iterable, Sequence
 
 from .escaping import FORMULA, escape_markdown
-from .values import empty
+from .values import is_empty
 
 Z95 = 1.959963984540054
 """Half-width of a 95 % normal interval in standard errors."""
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """A number to ``digits`` significant digits, without needless zeros or exponents.
+    """Return a number to ``digits`` significant digits, without needless zeros or exponents.
 
     "–" if it is empty.
 
     >>> [format_number(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
     ['0.0123', '1.5', '12346', '2e-7', '–']
     """
-    if value is None or empty(value):
+    if value is None or is_empty(value):
         return "–"
     value = float(value)
     if not math.isfinite(value) or value == 0:
@@ -34,13 +34,13 @@ def format_number(value: float | None, digits: int = 3) -> str:
     )
 
 
-def ends(value: float, se: float) -> tuple[float, float]:
-    """The ends of the 95 % interval."""
+def interval_ends(value: float, se: float) -> tuple[float, float]:
+    """Return the ends of the 95 % interval ``value`` ± 1.96 ``se``."""
     return value - Z95 * se, value + Z95 * se
 
 
-def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """``value [low, high]``; the value alone where its interval is not known.
+def interval_text(value: float | None, low: float | None, high: float | None) -> str:
+    """Return ``value [low, high]``; the value alone where its interval is not known.
 
     >>> interval(2, 1.5, 4), interval(2, None, None), interval(None, None, None)
     ('2 [1.5, 4]', '2', '–')
@@ -53,30 +53,28 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
 
 
 def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """A table as CSV; see :func:`csv_field`."""
+    """Return a table as CSV text; see :func:`csv_field`."""
     return "".join(",".join(map(csv_field, line)) + "\n" for line in (header, *rows))
 
 
 def csv_field(value: object) -> str:
-    r"""A value in CSV (RFC 4180): all digits of a number, nothing for what is empty.
+    r"""Return a value as a CSV field (RFC 4180): all digits of a number, nothing if empty.
 
     Unlike pandas' writer it quotes a lone ``\r`` too.
 
     A text that a spreadsheet would take for a formula has an apostrophe before it;
-    :func:`.escaping.csv_text` takes that away.
+    :func:`.escaping.unquote_csv_text` takes that away.
     """
     if isinstance(value, float | int):  # quickly: most values are numbers
         return str(value) if value == value else ""
-    words = "" if empty(value) else str(value)
+    words = "" if is_empty(value) else str(value)
     if isinstance(value, str) and FORMULA.match(value):
         words = f"'{value}"
     return '"' + words.replace('"', '""') + '"' if re.search(r'[",\r\n]', words) else words
 
 
-def choices(name: str, options: Iterable[str], *, most: int = 12) -> str:
-    """Return a hint in place of an unknown name: the names like it, and the first of all known
-    ones.
-    """
+def name_hint(name: str, options: Iterable[str], *, most: int = 12) -> str:
+    """Return a hint for an unknown name: similar names, and the first of all known ones."""
     names = list(options)
     close = difflib.get_close_matches(name, names, n=3)
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -85,25 +83,25 @@ def choices(name: str, options: Iterable[str], *, most: int = 12) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A GitHub-style Markdown table.
+    """Return a GitHub-style Markdown table.
 
     Cells are escaped: a name cannot add a column, a row, markup or HTML.
     """
     cells = [
-        [escape_markdown("" if empty(cell) else str(cell)) for cell in row]
+        [escape_markdown("" if is_empty(cell) else str(cell)) for cell in row]
         for row in (header, *rows)
     ]
     lines = [f"| {' | '.join(line)} |" for line in cells]
     return "\n".join([lines[0], "|" + " --- |" * len(header), *lines[1:], ""])
 
 
-def filled(
+def without_empty_columns(
     header: Sequence[str], rows: Sequence[Sequence[object]]
 ) -> tuple[list[str], list[list[object]]]:
-    """A table without the columns that are empty in every row."""
+    """Return a table without the columns that are empty in every row."""
     columns = [
         place
         for place in range(len(header))
-        if any(not empty(row[place]) and row[place] not in ("", "–") for row in rows)
+        if any(not is_empty(row[place]) and row[place] not in ("", "–") for row in rows)
     ]
     return [header[place] for place in columns], [[row[place] for place in columns] for row in rows]

@@ -206,7 +206,9 @@ def test_the_panel_of_the_guide_says_what_it_should(monkeypatch):
     ((_, bare),) = comparable_parts(ResultTable.of([{**row, "budget": 9}]).frame)
     assert modes.modes_of(bare) is None
 
-    template = build._environment().from_string(snippet("adding-a-report-panel.md", "jinja"))
+    template = build._template_environment().from_string(
+        snippet("adding-a-report-panel.md", "jinja")
+    )
     html = template.render(problem=SimpleNamespace(title="m", modes=panel))
     assert '<td class="n">0.25</td>' in html
     assert "&lt;b&gt;heun" in html

@@ -15,7 +15,7 @@ import torch
 
 from ... import models, samplers
 from ...results.run_directory.files import write_json
-from ...results.run_directory.sharing import leading
+from ...results.run_directory.sharing import hold_lead
 from .. import metrics, planning, sampling, scoring, tuning
 from ..running.executors import Executor, Failure, InProcess
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
@@ -153,7 +153,7 @@ def advise(
     now, runs_in = request.now(default), executor or InProcess()
     run = Run(request, folder, clock, runs_in, now, library, ms, progress)
     folder.mkdir(parents=True, exist_ok=True)
-    with leading(folder):
+    with hold_lead(folder):
         try:
             return _advice_of(run, nfe)
         except Failure as failure:

@@ -17,19 +17,19 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from ...results import report
-from ...results.escaping import printable
-from ...results.figures.axes import logarithmic, name_at_the_right
-from ...results.figures.series import Point, Series, line, markers
+from ...results.escaping import strip_control_characters
+from ...results.figures.axes import set_log_scales, write_curve_names
+from ...results.figures.series import Point, Series, line_keywords, marker_keywords
 from ...results.figures.sheet import (
     INK,
     RULE,
     SOFT,
     WIDTHS,
     Width,
-    encoded,
+    figure_bytes,
     inline_svg,
-    sheet,
-    styled,
+    sheet_with_panels,
+    with_typography,
 )
 from ...results.palette import Style
 from ...results.report.drawing import data_uri, side_by_side, with_alpha
@@ -109,26 +109,26 @@ def plots(advice: Advice) -> tuple[str, str] | None:
     return _drawn(series, "double"), _drawn(series, "single")
 
 
-@styled
+@with_typography
 def _drawn(series: Sequence[Series], width: Width) -> str:
-    figure, (axes,) = sheet(width, HEIGHTS[width])
+    figure, (axes,) = sheet_with_panels(width, HEIGHTS[width])
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     points = [point for curve in series for point in curve.points]
     ends = [end for point in points for end in (point.low, point.high) if end and end > 0]
-    logarithmic(axes, [point.x for point in points], [*(point.y for point in points), *ends])
+    set_log_scales(axes, [point.x for point in points], [*(point.y for point in points), *ends])
     for place, curve in enumerate(series):
         _curve(axes, curve, place)
     axes.set(xlabel="Network evaluations per sample", ylabel="Error (geometric mean)")
     figure.draw_without_rendering()  # the layout, which says how far apart names must be
-    name_at_the_right(axes, series)
-    svg = inline_svg(encoded(figure, "svg").decode(), COLOURS)
+    write_curve_names(axes, series)
+    svg = inline_svg(figure_bytes(figure, "svg").decode(), COLOURS)
     return svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1)
 
 
 def _curve(axes: Axes, curve: Series, place: int) -> None:
     """Draw a curve with its intervals; later ones lie below earlier ones."""
-    above, style = 3 - place / 10, {**line(curve.style), **markers(curve.style)}
+    above, style = 3 - place / 10, {**line_keywords(curve.style), **marker_keywords(curve.style)}
     xs, ys = [point.x for point in curve.points], [point.y for point in curve.points]
     axes.plot(xs, ys, **style, zorder=above)
     low, bar = axes.get_ylim()[0], {"color": curve.style.colour, "lw": 1.6, "alpha": 0.5}
@@ -211,7 +211,7 @@ def _environment() -> Environment:
 
 def _make_printable(value: Any) -> Any:
     """Return a text without control characters and invisible letters; markup stays."""
-    return printable(value) if type(value) is str else value
+    return strip_control_characters(value) if type(value) is str else value
 
 
 def unbroken(words: str) -> str:

@@ -9,8 +9,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from ...results.escaping import escape_markdown, printable
-from ...results.text import filled, format_number, markdown_table
+from ...results.escaping import escape_markdown, strip_control_characters
+from ...results.text import format_number, markdown_table, without_empty_columns
 from .answer import Advice, Best
 from .exports import language, title
 from .sentences import leading
@@ -27,7 +27,7 @@ def print_advice(advice: Advice, console: Console) -> None:
     Nothing is cut, and no name or number is broken.
     """
     for place, sentence in enumerate(advice.sentences):
-        console.print(Text(printable(sentence), style="" if place else "bold"))
+        console.print(Text(strip_control_characters(sentence), style="" if place else "bold"))
     console.print()
     rows, library = table(advice), audience(advice.budgets, advice.library)
     heading = f"{'evaluations':>{_width(rows)}}  in {title(library)}, and beside what you use now"
@@ -37,7 +37,7 @@ def print_advice(advice: Advice, console: Console) -> None:
     if advice.undecided:
         console.print()
         for item in advice.undecided:
-            console.print(Text(printable(f"Not decided: {item}")))
+            console.print(Text(strip_control_characters(f"Not decided: {item}")))
     budget = leading(advice.budgets, advice.library)
     best = budget.best.get(library)
     if best is not None:
@@ -54,11 +54,11 @@ def _width(rows: Iterable[Row]) -> int:
 def _row(row: Row, rows: list[Row], console: Console) -> None:
     """Print the recommendation, its comparison next to it or below, and the rest in whole pieces."""
     width = _width(rows)
-    label, now = printable(row.use), printable(row.now.text)
+    label, now = strip_control_characters(row.use), strip_control_characters(row.now.text)
     first = Text(f"{row.nfe:>{width}}  ").append(label, style="bold")
     comparison = Text(now, style=TONES[row.now.tone])
-    names = max(cell_len(printable(item.use)) for item in rows)
-    texts = max(cell_len(printable(item.now.text)) for item in rows)
+    names = max(cell_len(strip_control_characters(item.use)) for item in rows)
+    texts = max(cell_len(strip_control_characters(item.now.text)) for item in rows)
     fits = width + 2 + names + 2 + texts <= console.width
     if fits:
         first.append(" " * (names + 2 - cell_len(label))).append_text(comparison)
@@ -75,7 +75,7 @@ def _row(row: Row, rows: list[Row], console: Console) -> None:
         (row.tied, f"tied with {counted(len(row.tied), 'other')}"),
         (row.nearer.text, f"nearer in distribution: {row.nearer.whole}"),
     ]
-    pieces = [Text(printable(text), style="dim") for exists, text in rest if exists]
+    pieces = [Text(strip_control_characters(text), style="dim") for exists, text in rest if exists]
     _pieces(pieces if fits or not now else [comparison, *pieces], width + 2, console)
 
 
@@ -124,13 +124,16 @@ def _lines(best: Best, nfe: int, console: Console) -> None:
         _line(
             console,
             Text(
-                "\n".join(" " * INDENT + printable(line) for line in best.lines.code.splitlines())
+                "\n".join(
+                    " " * INDENT + strip_control_characters(line)
+                    for line in best.lines.code.splitlines()
+                )
             ),
         )
         console.print()
     for remark in (best.lines.remark, own_solver(best)):
         if remark:
-            console.print(Text(printable(remark), style="dim"))
+            console.print(Text(strip_control_characters(remark), style="dim"))
 
 
 def _describe_measurement(advice: Advice) -> str:
@@ -143,7 +146,7 @@ def _describe_measurement(advice: Advice) -> str:
         "Errors are geometric means of the distance per dimension to the converged samples of the same "
         f"latents, {exact}, on {counted(advice.scored_on, 'latent')} that chose nothing, with 95 % "
         f"intervals; no FID. It took {format_number(advice.minutes[0], 2)} minutes on "
-        f"{printable(advice.device)}."
+        f"{strip_control_characters(advice.device)}."
     )
 
 
@@ -161,7 +164,9 @@ def markdown(advice: Advice) -> str:
         "tied with": [len(row.tied) or "" for row in rows],
         "nearer in distribution": [row.nearer.whole for row in rows],
     }
-    header, body = filled(tuple(columns), list(map(list, zip(*columns.values(), strict=True))))
+    header, body = without_empty_columns(
+        tuple(columns), list(map(list, zip(*columns.values(), strict=True)))
+    )
     parts = [
         f"## Which sampler for {escape_markdown(advice.model)}",
         *(f"**{escape_markdown(item)}**" for item in advice.sentences[:1]),
@@ -183,7 +188,7 @@ def _markdown_to_paste(advice: Advice) -> list[str]:
             continue
         lines.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")
         if best.lines.code:
-            printable_code = "\n".join(map(printable, best.lines.code.splitlines()))
+            printable_code = "\n".join(map(strip_control_characters, best.lines.code.splitlines()))
             lines.append(_fence(printable_code, language(best.library)))
         lines += [escape_markdown(item) for item in (best.lines.remark, own_solver(best)) if item]
     return lines

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ...results.text import format_number, interval
+from ...results.text import format_number, interval_text
 from .answer import Advice, Alternative, Best, Budget, Choice, Value, configuration
 from .exports import title
 
@@ -85,7 +85,7 @@ def measured(value: Value | None) -> str:
         return "–"
     if value.low == value.high and not value.flag:
         return format_number(value.value)
-    return interval(value.value, value.low, value.high) + ("?" if value.flag else "")
+    return interval_text(value.value, value.low, value.high) + ("?" if value.flag else "")
 
 
 def named(choice: Choice) -> str:

@@ -158,10 +158,10 @@ def _write_csv(comparisons: list[Comparison], path: Path) -> None:
 
 
 def _print_gate(report: GateReport) -> None:
-    for check in report.having("regression"):
+    for check in report.checks_with_outcome("regression"):
         say(f"regression: {check.row}: {check.what} {check.detail}")
     counts = Counter(check.outcome for check in report.checks)
-    unsure = Counter(check.what for check in report.having("inconclusive"))
+    unsure = Counter(check.what for check in report.checks_with_outcome("inconclusive"))
     where = f" ({', '.join(f'{n} {name}' for name, n in unsure.items())})" if unsure else ""
     summary = (
         f"{counts['passed']} passed, {counts['regression']} regressions, "

@@ -45,7 +45,7 @@ def status(
     from ...results.run_directory.run_dir import RunDir
 
     records = load(folder).frame.to_dict(orient="records")
-    aside = RunDir(folder).aside()
+    aside = RunDir(folder).cells_set_aside()
     if as_json:
         rows = [
             {"name": row.get("cell") or row["sampler"]}
@@ -80,7 +80,7 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
         ValueError: it is none, does not say what it ran, or what it ran is not here; or its ``run.json``
             names code, or files elsewhere, and ``trust`` is False.
     """
-    from ...results.run_directory.reading import run_record
+    from ...results.run_directory.reading import read_run_record
     from ...results.run_directory.run_dir import RunDir
     from ..running.cell_states import standings
     from ..running.setup import pick_device, set_up
@@ -88,7 +88,7 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     from ..suites.suite import check_suite
 
     RunDir.open(folder)
-    record = run_record(folder).get("suite")
+    record = read_run_record(folder).get("suite")
     if not isinstance(record, dict):
         raise ValueError(f"{folder} has no run.json that says what was run; run the suite again")
     suite = check_suite(record, f"{folder}/run.json")
@@ -140,7 +140,7 @@ def show(
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
     from ...results.result_table import load
-    from ...results.run_directory.reading import run_record
+    from ...results.run_directory.reading import read_run_record
     from ...results.terminal.path_curvature import KEY
     from ...results.terminal.ranking import verdicts_of
 
@@ -149,7 +149,7 @@ def show(
         if to_floor:
             print_headline(table)
         if errors:
-            about = run_record(folder)
+            about = read_run_record(folder)
             print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
         return
     if metric is not None and metric not in ranked(table):
@@ -258,11 +258,11 @@ def _split_words(words: str) -> list[str]:
 
 def print_headline(table: ResultTable) -> None:
     """Print how many evaluations each curve takes until ``fd_conv`` reaches the floor."""
-    from ...results.comparison.headline import headline
+    from ...results.comparison.headline import headline_table
     from ...results.text import format_number
-    from ...results.values import rows_of
+    from ...results.values import rows_as_dicts
 
-    for _, lines in headline(table).groupby(["model", "estimator"], sort=False):
+    for _, lines in headline_table(table).groupby(["model", "estimator"], sort=False):
         first = lines.iloc[0]
         say(
             f"{first['model']}: evaluations until fd_conv is within "
@@ -270,7 +270,7 @@ def print_headline(table: ResultTable) -> None:
         )
         rows = [
             {**row, "name": row["curve"], "shown": f"{row['shown']}{'†' if row['flag'] else ''}"}
-            for row in rows_of(lines)
+            for row in rows_as_dicts(lines)
         ]
         print_rows(rows, {"name": "sampler", "shown": "NFE to floor [95 %]", "verdict": "verdict"})
         say(
@@ -289,13 +289,13 @@ def print_errors(
     """
     from ...results.table.error_decomposition import dominated_from, error_decomposition
     from ...results.terminal.path_curvature import curvature_lines
-    from ...results.values import rows_of
+    from ...results.values import rows_as_dicts
 
     whole = dominated_from(table)
     for _, lines in error_decomposition(table, starts).groupby(
         ["model", "estimator"], sort=False, dropna=False
     ):
-        rows = rows_of(lines)
+        rows = rows_as_dicts(lines)
         model, estimator = rows[0]["model"], rows[0]["estimator"]
         say(f"{model}{_model_error(rows[0])}")
         for line in curvature_lines((paths or {}).get(str(model))):
@@ -322,13 +322,13 @@ def print_errors(
 
 
 def _model_error(row: dict[str, Any]) -> str:
-    from ...results.intervals import with_bounds
+    from ...results.intervals import value_with_bounds
 
     if row["fid_proxy_converged"] is None:
         return ""
     return (
         ": the model's own error, fid_proxy of converged samples, is "
-        f"{with_bounds(row, 'fid_proxy_converged')}"
+        f"{value_with_bounds(row, 'fid_proxy_converged')}"
     )
 
 
@@ -349,11 +349,11 @@ def _dominance(whole: Any, *, measured: bool) -> str:
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
     """Return the printed cells of a row of the error decomposition."""
-    from ...results.intervals import printed
+    from ...results.intervals import printed_value
     from ...results.text import format_number
 
     def text_of(name: str, digits: int = 2) -> str:
-        return "" if row[name] is None else format_number(printed(name, row[name]), digits)
+        return "" if row[name] is None else format_number(printed_value(name, row[name]), digits)
 
     order = row["order"]
     return {

@@ -53,8 +53,8 @@ class Admission:
         writes: bool = True,
     ) -> None:
         self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
-        self._aside = run.cells_aside()
-        self._records = {digest: _parsed(record) for digest, record in run.made().items()}
+        self._aside = run.keys_set_aside()
+        self._records = {digest: _parsed(record) for digest, record in run.fingerprints().items()}
         self._digests = {
             name: (
                 self._digest_of(fingerprints.model, fingerprints.folder),
@@ -124,7 +124,7 @@ class Admission:
         if cell.key not in self._aside:
             return None
         sampler = self.probe(cell)
-        for folder, record in self.run.made_aside(cell.key):
+        for folder, record in self.run.folders_set_aside(cell.key):
             if not self._fault(record, sampler, cell.model):
                 return folder, record
         return None
@@ -171,7 +171,7 @@ class Admission:
 
     def _changes(self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path) -> str:
         """Describe changes of a maker on record and of the files that it opened late, or ""."""
-        return _difference(was, now) or change_in_words(folder, self.run.opened(digest))
+        return _difference(was, now) or change_in_words(folder, self.run.late_file_hashes(digest))
 
     def _recorded(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
         """Return the sampler's fingerprint in a ``made.json``; ``now`` itself if it is the same."""
@@ -188,7 +188,7 @@ class Admission:
                 and record.kind == fingerprint.kind
                 and not _difference(record, fingerprint)
             ):
-                opened = self.run.opened(digest)
+                opened = self.run.late_file_hashes(digest)
                 if not change_in_words(folder, opened):
                     if self._writes and fingerprint.values.keys() - record.values.keys():
                         whole = replace(record, values={**fingerprint.values, **record.values})

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ...results.run_directory.layout import pieces
+from ...results.run_directory.layout import shard_ranges
 from ..planning.planner import load_models, plan
 from ..running.executors import Call, Executor, InProcess, Pool, Task, Worker
 from ..running.executors.tasks import ShardTask
@@ -64,7 +64,7 @@ def rates(model: str, samples: int, size: int) -> dict[int, float]:
     (cell,) = plan(suite, models, references)
     reference = references[cell.model]
     clamp = reference.clamp if reference else None
-    tasks = [ShardTask(cell, *bounds, 0, 0, clamp) for bounds in pieces(samples, size)]
+    tasks = [ShardTask(cell, *bounds, 0, 0, clamp) for bounds in shard_ranges(samples, size)]
     result = {}
     for workers in (1, 2):
         torch.set_num_threads(workers)  # one each

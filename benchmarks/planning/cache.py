@@ -17,8 +17,18 @@ from numpy.typing import NDArray
 
 from ...models.checkpoints.specification import cache_folder
 from ...models.denoiser import Denoiser
-from ...models.loaders.user_files import change_in_words, file_hash, record_files
-from ...results.run_directory.files import jsonable, read_json, read_npz, write_json, write_npz
+from ...models.loaders.user_files import (
+    change_in_words,
+    file_hash,
+    record_files,
+)
+from ...results.run_directory.files import (
+    read_json,
+    read_npz,
+    to_jsonable,
+    write_json,
+    write_npz,
+)
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...samplers.spec import canonical
 from ..identity import first_fingerprint
@@ -134,7 +144,7 @@ def _digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _write_with_digest(path: Path, value: Mapping[str, Any]) -> None:
-    write_json(path, {**value, DIGEST: hash_of(jsonable(value))})
+    write_json(path, {**value, DIGEST: hash_of(to_jsonable(value))})
 
 
 def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from ...results.record import Record
 from ...results.run_directory.layout import CELL, MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
-from ...results.run_directory.sealed import Damaged
+from ...results.run_directory.sealed import DamagedError
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import plan_cells_of_record
 from ..sampling.trajectories import Trajectories
@@ -22,7 +22,7 @@ from .setup import Setup
 
 def missing(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
     """Return the shards ``(start, stop)`` that a cell lacks; none for one with nothing to run."""
-    return [] if ended(run, cell) else run.missing(cell.key, cell.samples)
+    return [] if ended(run, cell) else run.missing_shards(cell.key, cell.samples)
 
 
 def ended(run: RunDir, cell: Cell) -> bool:
@@ -51,8 +51,11 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
     """
     for cell in cells:
         try:
-            status = run.parsed(cell.key, QUALITY).get("status", "ok")
-        except (FileNotFoundError, Damaged):  # which is said, and mended, when cells are admitted
+            status = run.read_or_raise(cell.key, QUALITY).get("status", "ok")
+        except (
+            FileNotFoundError,
+            DamagedError,
+        ):  # which is said, and mended, when cells are admitted
             continue
         if not cell.skip and status != "ok" and (every or status == "killed"):
             run.delete(cell.key, QUALITY)
@@ -171,7 +174,7 @@ def _state(run: RunDir, admission: Admission, cell: Cell, scorer: Scorer) -> tup
         if admission.restorable(cell) is not None:
             return "comes back", "it was set aside, and is what the present code makes"
         return "missing", f"0 of {cell.samples:,} samples are there"
-    if why := UNPROVEN if run.old else admission.fault(cell):
+    if why := UNPROVEN if run.predates_checksums else admission.fault(cell):
         return "changed", why
     quality = run.read(cell.key, QUALITY) or {}
     if ended(run, cell):

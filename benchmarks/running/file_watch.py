@@ -117,7 +117,7 @@ class FileWatch:
             named = name_from(folder, path)
             if not {(named, content), (os.path.basename(named), content)} & facts:
                 files[named] = content
-        recorded = self._run.opened(digest) if files else {}
+        recorded = self._run.late_file_hashes(digest) if files else {}
         if not files.items() <= recorded.items():
             self._run.write_opened(digest, files)
 

@@ -133,7 +133,7 @@ def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
     _describe_run(setup)
     admission = Admission(run, setup.makers, setup.probes.fingerprint)
     setup.put_on_record(admission)
-    run.mend_references()
+    run.set_aside_damaged_references()
     spaces = {cell.model: cell.space for cell in setup.cells}
     for key, record, space, planned in other_cells(setup):
         for cell in planned or ():
@@ -145,10 +145,10 @@ def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
     for cell in setup.cells:
         if not admission.admit(cell, cell.record(setup.suite.name) | cell.facts):
             continue
-        run.mend(cell.key)
+        run.set_aside_damaged_parts(cell.key)
         if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
             # scoring will read these shards; those of a finished cell are not read, so not checked
-            run.mend_shards(cell.key)
+            run.set_aside_damaged_shards(cell.key)
     for cell in setup.cells:
         if cell.skip:
             conclude(run, cell, "skipped", cell.skip)
@@ -167,7 +167,7 @@ def _describe_run(setup: Setup) -> None:
     models: Mapping[str, str] = stored.get("models") or {}
     same = {name for name, own in models.items() if about["models"].get(name, own) == own}
     curvature: Mapping[str, Any] = stored.get(CURVATURE) or {}
-    if run.old and (count := run.set_all_aside(UNPROVEN)):
+    if run.predates_checksums and (count := run.set_all_aside(UNPROVEN)):
         log.warning(
             "%d cells in %s are set aside: what made them was not kept by the "
             "version that they are from.",
@@ -229,7 +229,7 @@ def score(
         setup.watch.check()
         if damaged is None:
             return
-        directory.mend_shards(damaged.key)
+        directory.set_aside_damaged_shards(damaged.key)
         redraw(damaged)
 
 

@@ -35,13 +35,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from ...results.comparison.pairing import Entry, Pair, against, read_source
+from ...results.comparison.pairing import Entry, Pair, match_with_sampler, read_source
 from ...results.comparison.significance import LEVEL, Evidence, Verdict, verdict_at
 from ...results.comparison.verdicts import Judgement, judge
 from ...results.quantities import find
 from ...results.record import Record
 from ...results.result_table import ResultTable
-from ...results.text import ends
+from ...results.text import interval_ends
 from ...results.values import number, text
 from ..suites.cell import Cell
 from ..suites.suite import Until
@@ -286,7 +286,7 @@ def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
     measured = [entry for entry in entries if entry.estimate(quantity) is not None]
     if baseline is None or all(text(each.record, "sampler") != baseline for each in measured):
         return []
-    return against(measured, baseline).pairs
+    return match_with_sampler(measured, baseline).pairs
 
 
 def _comparison(pair: Pair | None, until: Until, level: float) -> Row:
@@ -299,7 +299,7 @@ def _comparison(pair: Pair | None, until: Until, level: float) -> Row:
     verdict = decision(judgement.evidence, level) if judgement.evidence else "inconclusive"
     if verdict == "inconclusive":
         verdict, reason = _undecided_or_futile(judgement)
-    low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
+    low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
     numbers = {
         "difference": gap.value,
         "se": gap.se,

@@ -17,7 +17,7 @@ import torch
 
 from ...results.run_directory.layout import MADE
 from ...results.run_directory.run_dir import RunDir
-from ...results.run_directory.sharing import STALE, BusyError, Claims, claim_of
+from ...results.run_directory.sharing import STALE, BusyError, Claims, claim_name
 from ..identity.admission import Admission
 from ..sampling.failure import Failure
 from ..sampling.shard import BATCH
@@ -176,7 +176,7 @@ def sample(
             if key in by_key:
                 fails(by_key[key], *note)
         if not begun:
-            if claims.over:
+            if claims.is_leader_gone:
                 return
             time.sleep(pause(time.monotonic() - scan_began))
         # if all remaining shards are claimed, some claims may be of dead processes
@@ -197,11 +197,11 @@ class _OthersShards:
         """Return True if a shard is drawn, or was claimed a moment ago; called in any thread."""
         if (now := time.monotonic()) > self._until:
             self._until, self._drawn = now + FRESH, {}
-            self._claimed = self._claims.listed()
+            self._claimed = self._claims.claim_names()
         drawn = self._drawn.get(cell)
         if drawn is None:
-            drawn = self._drawn[cell] = self._directory.drawn(cell)
-        return (start, stop) in drawn or claim_of(cell, start, stop) in self._claimed
+            drawn = self._drawn[cell] = self._directory.stored_shards(cell)
+        return (start, stop) in drawn or claim_name(cell, start, stop) in self._claimed
 
 
 @torch.no_grad()
@@ -235,14 +235,14 @@ def follow(setup: Setup, report: Reporter) -> bool:
         for name in setup.models:
             own = [cell for cell in cells if cell.model == name]
             sample(setup, own, report, {}, claims, failed, random.SystemRandom().random())
-        return claims.planned() is None and _is_free(directory)
+        return claims.planned_cells() is None and _is_free(directory)
     finally:
         claims.close()
 
 
 def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
     """Wait for the plan of the leading process; None if it is gone."""
-    while (planned := claims.planned()) is None:
+    while (planned := claims.planned_cells()) is None:
         if _is_free(directory):
             return None
         time.sleep(PAUSE)
@@ -253,7 +253,7 @@ def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> No
     """Wait until the leader's plan of each cell is visible: a cell without one lacks nothing."""
     until = time.monotonic() + STALE  # a network file system can take half a minute
     while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
-        if claims.over or time.monotonic() > until:
+        if claims.is_leader_gone or time.monotonic() > until:
             return
         time.sleep(PAUSE)
 

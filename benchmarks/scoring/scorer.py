@@ -14,7 +14,7 @@ from ...results.record import Record
 from ...results.run_directory.layout import INFLUENCE, QUALITY
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
-from ...results.run_directory.sealed import Damaged, StoredArray
+from ...results.run_directory.sealed import DamagedError, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..metrics.metric import Context, Metric, origin
 from ..sampling.counting import ReportingMeter
@@ -297,13 +297,13 @@ class Scorer:
                 stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
                 for array in stored:
                     yield array.read()
-            except Damaged as fault:
+            except DamagedError as fault:
                 raise _GoneError(cell) from fault
 
         return gathered(self._shards(cell), cell.samples, reread_features)
 
     def _ranges(self, cell: Cell) -> list[tuple[int, int]]:
-        return self.run.ranges(cell.key, cell.samples)
+        return self.run.shard_ranges(cell.key, cell.samples)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
         """Yield the shards that cover the cell's samples, in order."""

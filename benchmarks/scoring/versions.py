@@ -15,10 +15,10 @@ import numpy as np
 
 from ...models.loaders.source_file import hashes_of_code
 from ...results.record import Kind, Record
-from ...results.run_directory.files import jsonable
+from ...results.run_directory.files import to_jsonable
 from ...results.run_directory.fingerprint import hash_of
-from ...results.table.typed_table import misfit
-from ...results.text import choices
+from ...results.table.typed_table import why_misfit
+from ...results.text import name_hint
 from ..metrics.metric import Measured, Metric, metrics, origin
 from ..sampling.shard import Arrays
 
@@ -37,7 +37,7 @@ def asked_metrics(names: Sequence[str] | None) -> list[Metric]:
     all_metrics = metrics()
     for name in names or ():
         if name not in all_metrics:
-            raise ValueError(f"unknown metric {name!r}; {choices(name, all_metrics)}")
+            raise ValueError(f"unknown metric {name!r}; {name_hint(name, all_metrics)}")
     return [metric for metric in all_metrics.values() if names is None or metric.name in names]
 
 
@@ -98,8 +98,8 @@ def checked(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
     kinds: dict[str, Kind] = {
         column.name: column.kind for q in metric.quantities for column in q.columns
     }
-    columns: Record = {name: jsonable(value) for name, value in measured.columns.items()}
-    if wrong := next(filter(None, (misfit(columns[n], kinds[n], n) for n in columns)), ""):
+    columns: Record = {name: to_jsonable(value) for name, value in measured.columns.items()}
+    if wrong := next(filter(None, (why_misfit(columns[n], kinds[n], n) for n in columns)), ""):
         raise ValueError(wrong)
     arrays = {name: np.asarray(values, np.float64) for name, values in measured.influence.items()}
     for name, values in arrays.items():

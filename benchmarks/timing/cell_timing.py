@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...results.comparison.times import FEWEST, median_interval, settled
+from ...results.comparison.times import FEWEST, is_settled, median_interval
 from ...results.record import Record
 from ..sampling.engine import Works
 from ..suites.cell import Cell
@@ -90,7 +90,7 @@ class CellTiming:
     def settled(self, options: Timing) -> bool:
         """Return True if the interval of the median is as narrow as requested."""
         visits = self.counted
-        return settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
+        return is_settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
     def enough(self, options: Timing) -> bool:
         """Return True if there are as many rounds as allowed."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from ...models.denoiser import Denoiser
-from ...results.comparison.times import settled
+from ...results.comparison.times import is_settled
 from ...results.record import Record
 from ..sampling.engine import works
 from ..sampling.failure import out_of_memory
@@ -112,6 +112,6 @@ def _median_ms(model: Denoiser, cell: Cell, clock: Stopwatch, batch: int) -> flo
     run = works(model, cell, torch.arange(batch, device=cell.device), room=0.0)
     warm_up(run.sample, clock, WARM_UP_MS)
     times: list[float] = []
-    while len(times) < FEWEST or (len(times) < MOST and not settled(times, 0.01, FEWEST)):
+    while len(times) < FEWEST or (len(times) < MOST and not is_settled(times, 0.01, FEWEST)):
         times.append(clock(run.sample).ms)
     return median(times)

@@ -15,17 +15,23 @@ from numpy.typing import NDArray
 from ...models.denoiser import Denoiser
 from ...models.reference import Reference
 from ...models.registry import make_model
-from ...results.comparison.compare import Comparison, choose, compared
+from ...results.comparison.compare import Comparison, choose_quantities, compare_matches
 from ...results.comparison.distances import carried_by_few, summed
 from ...results.comparison.estimates import Estimate, estimate_of
 from ...results.comparison.fairness import (
     Halves,
-    at_schedules,
-    at_tuned,
-    best_schedules,
-    common_schedules,
+    common_schedules_by_model,
+    entries_at_best_schedules,
+    entries_at_schedules,
+    entries_at_tuned_levels,
 )
-from ...results.comparison.pairing import Entry, Source, against, measured, read_source
+from ...results.comparison.pairing import (
+    Entry,
+    Source,
+    match_with_sampler,
+    quantities_in_all,
+    read_source,
+)
 from ...results.quantities import Quantity, judged
 from ...results.record import Record
 from ...results.run_directory.run_dir import RunDir
@@ -66,22 +72,22 @@ def compare_fairly(
     """
     source = read_source(run)
     if fair == "best":
-        quantity, schedules = _metric_for_choice(source, metrics), common_schedules(source)
-        entries = best_schedules(
+        quantity, schedules = _metric_for_choice(source, metrics), common_schedules_by_model(source)
+        entries = entries_at_best_schedules(
             source, schedules, quantity, _measure_of_halves(run, source, quantity)
         )
         metrics = (quantity.name,)
     elif fair == "tuned":
-        entries = at_tuned(source)
+        entries = entries_at_tuned_levels(source)
     else:
-        entries = at_schedules(source.entries, AUTHORS)
+        entries = entries_at_schedules(source.entries, AUTHORS)
         if not entries:
             raise ValueError(
                 f"{source} has no sampler at its author's schedule; run it with --schedule karras --schedule "
                 "uniform_lambda"
             )
-    pairs = against(entries, baseline, any_schedule=True)
-    comparison = compared(source, source, pairs, metrics, margin, baseline=baseline)
+    pairs = match_with_sampler(entries, baseline, any_schedule=True)
+    comparison = compare_matches(source, source, pairs, metrics, margin, baseline=baseline)
     if not comparison.lines:
         raise ValueError(
             f"{source} has nothing to compare with {baseline} in this way; run another sampler at the same budget"
@@ -92,7 +98,7 @@ def compare_fairly(
 def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
     """Return the one metric to choose schedules by."""
     halved = [quantity for quantity in judged() if quantity.name in HALVED]
-    chosen = choose(metrics, measured([source], halved))
+    chosen = choose_quantities(metrics, quantities_in_all([source], halved))
     if len(chosen) > 1:
         options = " or ".join(f"--metric {quantity.name}" for quantity in chosen)
         raise ValueError(f"schedules are chosen by one metric: give {options}")
@@ -157,7 +163,7 @@ def _split_in_halves(samples: NDArray) -> tuple[NDArray, NDArray]:
 def _stored_features(entry: Entry, run: RunDir) -> NDArray:
     """Return the stored features of a cell, in the order of its samples."""
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
-    shards = [run.read_shard(cell, *span) or {} for span in run.ranges(cell, samples)]
+    shards = [run.read_shard(cell, *span) or {} for span in run.shard_ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
         raise ValueError(
             f"cell {cell} has no features stored, so that it cannot be halved; run the suite again, or use "

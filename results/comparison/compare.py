@@ -19,11 +19,11 @@ from .pairing import (
     Matches,
     Pair,
     Source,
-    against,
     check_estimators,
     check_sources,
     match_cells,
-    measured,
+    match_with_sampler,
+    quantities_in_all,
     read_source,
 )
 from .significance import LEVEL
@@ -35,7 +35,7 @@ SHOWN_UNMATCHED = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison: a line per pair and metric, rows without a partner, other metrics."""
+    """Comparison: a line per pair and metric, the rows without a partner, and metrics not compared."""
 
     baseline: str
     candidate: str
@@ -72,10 +72,10 @@ def compare(
         ValueError: the two were not measured alike, share no cell, or lack a metric.
     """
     a, b = read_source(baseline), read_source(candidate)
-    matches = matched_cells(a, b)
+    matches = match_finished_cells(a, b)
     if not matches.pairs:
-        raise no_shared_cell(a, b)
-    return compared(a, b, matches, metrics, margin)
+        raise no_shared_cell_error(a, b)
+    return compare_matches(a, b, matches, metrics, margin)
 
 
 def compare_with(
@@ -85,22 +85,22 @@ def compare_with(
     metrics: Sequence[str] = (),
     margin: float = MARGIN,
 ) -> Comparison:
-    """Compare the rows of a run with those of one of its samplers, at the same model, budget,
-    start, end and schedule.
+    """Compare the rows of a run with one of its samplers in the same setting.
 
-    Rows of a table in memory are compared as independent. ``sampler``, the baseline, is a registry
-    name, or a curve's name in the report. ``metrics`` and ``margin`` are as in :func:`compare`.
+    A setting is a model, budget, start, end and schedule. Rows of a table in memory are compared as
+    independent. ``sampler``, the baseline, is a registry name, or a curve's name in the report.
+    ``metrics`` and ``margin`` are as in :func:`compare`.
 
     Raises:
         ValueError: no row is that sampler's, or the run lacks a metric.
     """
     source = read_source(run)
-    matches = against(source.entries, sampler)
-    return compared(source, source, matches, metrics, margin, baseline=sampler)
+    matches = match_with_sampler(source.entries, sampler)
+    return compare_matches(source, source, matches, metrics, margin, baseline=sampler)
 
 
-def matched_cells(a: Source, b: Source) -> Matches:
-    """Return the finished cells of two runs, matched, which may be none."""
+def match_finished_cells(a: Source, b: Source) -> Matches:
+    """Return the finished cells of two runs in pairs, possibly none, after a check of both runs."""
     check_sources(a, b)
     matches = match_cells(a.entries, b.entries)
     for pair in matches.pairs:
@@ -108,7 +108,7 @@ def matched_cells(a: Source, b: Source) -> Matches:
     return matches
 
 
-def no_shared_cell(a: Source, b: Source) -> ValueError:
+def no_shared_cell_error(a: Source, b: Source) -> ValueError:
     """Return the error for two runs without a cell in common."""
     return ValueError(
         f"{a} and {b} share no finished cell; compare runs of one suite, or "
@@ -116,7 +116,7 @@ def no_shared_cell(a: Source, b: Source) -> ValueError:
     )
 
 
-def compared(
+def compare_matches(
     a: Source,
     b: Source,
     matches: Matches,
@@ -125,23 +125,23 @@ def compared(
     *,
     baseline: str = "",
 ) -> Comparison:
-    """Compare matched rows, see :func:`compare`; refuse unknown metrics and a margin below 0."""
+    """Return the comparison of matched rows; refuse unknown metrics and a margin below 0."""
     if not margin >= 0:
         raise ValueError(
             f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
         )
-    quantities = measured((a, b), judged())
-    chosen = choose(metrics, quantities)
+    quantities = quantities_in_all((a, b), judged())
+    chosen = choose_quantities(metrics, quantities)
     pairs = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]
     if not metrics:
-        pairs = by_default_quantity(matches.pairs, quantities)
+        pairs = pairs_with_default_quantity(matches.pairs, quantities)
     used = {quantity.name for _, quantity in pairs}
     others = tuple(quantity.name for quantity in quantities if quantity.name not in used)
-    lines, unmatched = tuple(judge_lines(pairs, margin)), _unmatched(matches)
+    lines, unmatched = tuple(judge_lines(pairs, margin)), _unmatched_in_words(matches)
     return Comparison(baseline or str(a), str(b), lines, unmatched, others)
 
 
-def by_default_quantity(
+def pairs_with_default_quantity(
     pairs: Sequence[Pair], quantities: Sequence[Quantity] | None = None
 ) -> list[tuple[Pair, Quantity]]:
     """Return each pair with the quantity that judges the rows of its model by default."""
@@ -152,8 +152,8 @@ def by_default_quantity(
     return [(pair, quantity) for pair in pairs if (quantity := by[pair.key])]
 
 
-def choose(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
-    """Return the quantities that were asked for; refuse one without values, or none at all."""
+def choose_quantities(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
+    """Return the quantities that ``metrics`` names, or raise a ValueError for one without values."""
     names = [q.name for q in pool]
     if not pool:
         raise ValueError("there is nothing to compare: no metric has values on both sides")
@@ -165,14 +165,14 @@ def choose(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
     return list(pool) if "all" in metrics else [q for q in pool if q.name in (metrics or names[:1])]
 
 
-def row_name(row: Record) -> str:
-    """A row in words: model, curve and budget."""
+def row_in_words(row: Record) -> str:
+    """Return a row in words: model, curve and budget."""
     budget = text(row, "slot") or text(row, "steps")
     return f"{text(row, 'model')}: {text(row, 'curve')}" + (f" at {budget}" if budget else "")
 
 
-def notes(comparison: Comparison) -> list[str]:
-    """Remarks on a comparison, a sentence each: what was not compared, and what limits it."""
+def comparison_notes(comparison: Comparison) -> list[str]:
+    """Return remarks on a comparison, a sentence each: what was not compared, and what limits it."""
     lines, count = comparison.lines, len(comparison.unmatched)
     counts = Counter(line.verdict for line in lines).most_common()
     listed = ", ".join(f"{n} {verdict}" for verdict, n in counts)
@@ -197,10 +197,10 @@ def notes(comparison: Comparison) -> list[str]:
     return remarks
 
 
-def _unmatched(matches: Matches) -> tuple[str, ...]:
+def _unmatched_in_words(matches: Matches) -> tuple[str, ...]:
     sides = (("baseline", matches.only_baseline), ("candidate", matches.only_candidate))
     return tuple(
-        f"{row_name(entry.record)} (only in the {side})"
+        f"{row_in_words(entry.record)} (only in the {side})"
         for side, entries in sides
         for entry in entries
     )

@@ -38,8 +38,8 @@ EXACT = 1e-12
 """Distances are counted as no smaller than this share of the distance between two endpoints."""
 
 
-class Typical(NamedTuple):
-    """A typical error: influence ``(n,)`` on its logarithm, what a flip adds, times n, and df."""
+class TypicalError(NamedTuple):
+    """Typical error: its value, ``(n,)`` influence on its logarithm, n times what a flip adds, df."""
 
     value: float
     influence: Array
@@ -47,24 +47,26 @@ class Typical(NamedTuple):
     df: int
 
 
-def typical_error(distances: Array, apart: float) -> Typical:
-    """Return the typical error of distances ``(n,)`` >= 0; ``apart`` is that of two endpoints."""
+def typical_error(distances: Array, apart: float) -> TypicalError:
+    """Return the typical error of distances ``(n,)`` >= 0; ``apart`` is the distance of two
+    endpoints.
+    """
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
     cut, ordered = int(TRIM * n), np.sort(logs)
     winsorised = np.clip(logs, ordered[cut], ordered[n - 1 - cut])
     influence = (winsorised - winsorised.mean()) / (1 - 2 * TRIM)
     value = float(np.exp(ordered[cut : n - cut].mean()))
-    return Typical(value, influence, float(influence.max()), n - 2 * cut - 1)
+    return TypicalError(value, influence, float(influence.max()), n - 2 * cut - 1)
 
 
-def largest_square(distances: Array, apart: float) -> float:
-    """Return the most that a flip may add to the sum of squares: ``apart``² or the largest square."""
+def largest_flip_square(distances: Array, apart: float) -> float:
+    """Return the most that a flip adds to the sum of squares: ``apart``² or the largest square."""
     return max(float(np.square(distances).max()), apart**2)
 
 
-class Summed(NamedTuple):
-    """A summary of distances with its standard error and the ends of its 95 % interval."""
+class DistanceSummary(NamedTuple):
+    """Summary of distances with its standard error and the ends of its 95 % interval."""
 
     value: float
     se: float
@@ -72,7 +74,7 @@ class Summed(NamedTuple):
     high: float
 
 
-def summed(distances: Array, apart: float, summary: Summary) -> Summed:
+def summed(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
     """Return the typical or root-mean-square distance, as ``summary`` says, of distances ``(n,)`` >= 0.
 
     ``apart`` is the distance of two endpoints. Standard error and interval are NaN for one sample.
@@ -81,25 +83,29 @@ def summed(distances: Array, apart: float, summary: Summary) -> Summed:
     if summary == "typical":
         stats = typical_error(distances, apart)
         if n < 2:
-            return Summed(stats.value, math.nan, math.nan, math.nan)
+            return DistanceSummary(stats.value, math.nan, math.nan, math.nan)
         spread = float(stats.influence.std(ddof=1)) / math.sqrt(n)
         # Student's quantile over the normal one, to first order in 1 / df
         factor = math.exp(Z95 * spread * (1 + (Z95**2 + 1) / (4 * max(stats.df, 1))))
-        return Summed(stats.value, stats.value * spread, stats.value / factor, stats.value * factor)
+        return DistanceSummary(
+            stats.value, stats.value * spread, stats.value / factor, stats.value * factor
+        )
     squares = np.square(distances)
     q = float(squares.mean())
     value = math.sqrt(q)
     if n < 2:
-        return Summed(value, math.nan, math.nan, math.nan)
+        return DistanceSummary(value, math.nan, math.nan, math.nan)
     spread = float(squares.std(ddof=1)) / math.sqrt(n)
-    unseen = IMAGINARY_FLIPS * largest_square(distances, apart) / n
+    unseen = IMAGINARY_FLIPS * largest_flip_square(distances, apart) / n
     low, high = q - Z95 * spread, q + Z95 * math.hypot(spread, unseen)
     se = spread / (2 * value) if value > 0 else 0.0
-    return Summed(value, se, math.sqrt(max(low, 0.0)), math.sqrt(high))
+    return DistanceSummary(value, se, math.sqrt(max(low, 0.0)), math.sqrt(high))
 
 
 def carried_by_few(distances: Array) -> str:
-    """Return why a mean of squares is not to be trusted: few samples carry half of it; "" if it is."""
+    """Return why a mean of squares is not to be trusted (few samples carry half of it); "" if it
+    is.
+    """
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()
     carriers = int(np.searchsorted(sums, sums[-1] / 2)) + 1

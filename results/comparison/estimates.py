@@ -32,13 +32,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..intervals import bounds
+from ..intervals import interval_bounds
 from ..quantities import Quantity, Summary, judged
 from ..record import Record
 from ..text import Z95
 from ..values import number, text
-from .distances import IMAGINARY_FLIPS, largest_square, typical_error
-from .shares import changes, share_error
+from .distances import IMAGINARY_FLIPS, largest_flip_square, typical_error
+from .shares import count_changes, share_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +99,12 @@ def default_quantity(
         quantity for quantity in among if any(row.get(quantity.name) is not None for row in rows)
     ]
     conv = next((quantity for quantity in measured if quantity.name == "fd_conv"), None)
-    if conv is not None and measured[0].to_data and any(dominated(row) for row in rows):
+    if conv is not None and measured[0].to_data and any(is_dominated(row) for row in rows):
         return conv
     return next(iter(measured), None)
 
 
-def dominated(row: Record) -> bool:
+def is_dominated(row: Record) -> bool:
     """Return True if the model's own error dominates a row's distance to the data."""
     return row.get("dominated") is True or text(row, "dominated").lower() in ("true", "yes", "1")
 
@@ -121,7 +121,9 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
     # one side alone would understate the error
     if quantity.reference_influence and reference is None:
         influence = None
-    reach = max((abs(end - value) / Z95 for end in bounds(row, quantity.name) or ()), default=0.0)
+    reach = max(
+        (abs(end - value) / Z95 for end in interval_bounds(row, quantity.name) or ()), default=0.0
+    )
     se, jump = number(row, quantity.se), 0.0
     if quantity.summary != "mean" and se is not None:
         se = max(se, reach)  # unpaired, flips that were not seen count too
@@ -130,7 +132,7 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
         if quantity.summary == "typical":
             _, influence, jump, _ = typical_error(influence, scale)
         else:
-            influence, jump = np.square(influence), largest_square(influence, scale)
+            influence, jump = np.square(influence), largest_flip_square(influence, scale)
     return Estimate(value, se, influence, reference, reach, quantity.summary, jump)
 
 
@@ -152,13 +154,15 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
             sides.append((a.reference, b.reference))
         paired = min(map(len, sides[0]))
         if a.summary == "share":
-            changed = changes(a.influence, b.influence)
+            changed = count_changes(a.influence, b.influence)
             return Difference(value, share_error(*changed, paired), paired, changed)
-        variance = sum(_variance(*side) for side in sides)
+        variance = sum(_variance_of_difference(*side) for side in sides)
         if a.summary != "mean":
             unseen = IMAGINARY_FLIPS * max(a.jump, b.jump) / paired
-            by_delta = _variance(_rate(a) * a.influence, _rate(b) * b.influence)
-            variance = max(_slope(a, b) ** 2 * (variance + unseen**2), by_delta)
+            by_delta = _variance_of_difference(
+                _derivative_of_value(a) * a.influence, _derivative_of_value(b) * b.influence
+            )
+            variance = max(_secant_slope(a, b) ** 2 * (variance + unseen**2), by_delta)
         return Difference(value, math.sqrt(variance) if math.isfinite(variance) else None, paired)
     if a.se is None or b.se is None:
         return Difference(value, None, 0)
@@ -167,8 +171,8 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
     return Difference(value, max(a.se, a.reach) + max(b.se, b.reach), 0)
 
 
-def _slope(a: Estimate, b: Estimate) -> float:
-    """Return the difference of two values over the difference of the means that they come from."""
+def _secant_slope(a: Estimate, b: Estimate) -> float:
+    """Return the difference of two values over the difference of their underlying means."""
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":
         return 1 / (low + high) if high > 0 else 0.0
@@ -178,15 +182,15 @@ def _slope(a: Estimate, b: Estimate) -> float:
     return 1.0
 
 
-def _rate(a: Estimate) -> float:
-    """Derivative of a value in what it is a mean of."""
+def _derivative_of_value(a: Estimate) -> float:
+    """Return the derivative of a value by the mean that it is computed from."""
     if a.summary == "root mean square":
         return 1 / (2 * a.value) if a.value > 0 else 0.0
     return a.value if a.summary == "typical" else 1.0
 
 
-def _variance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Variance of mean b - mean a, the first min(len) entries being pairs; NaN for fewer than two."""
+def _variance_of_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Return the variance of mean b - mean a, the first min(len) entries paired; NaN for under 2."""
     n = min(len(a), len(b))
     if n < 2:
         return math.nan

@@ -25,8 +25,8 @@ Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
 """Estimates on the half to choose by and on the half to report, and a reason against the second."""
 
 
-def common_schedules(source: Source) -> dict[str, list[str]]:
-    """Return the schedules, none tuned, planned on each model for all samplers that take one."""
+def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
+    """Return for each model the untuned schedules planned for all samplers that take a schedule."""
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
         if _takes_schedule(row) and not is_tuned(row):
@@ -48,7 +48,7 @@ def common_schedules(source: Source) -> dict[str, list[str]]:
     return shared
 
 
-def best_schedules(
+def entries_at_best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
     """Return the best of the common schedules per model, solver and budget, with the value of the
@@ -76,8 +76,10 @@ def best_schedules(
     return chosen
 
 
-def at_schedules(entries: Sequence[Entry], names: Mapping[str, Collection[str]]) -> list[Entry]:
-    """Return the entries of the samplers named, at one of their schedules."""
+def entries_at_schedules(
+    entries: Sequence[Entry], names: Mapping[str, Collection[str]]
+) -> list[Entry]:
+    """Return the entries whose schedule is among those that ``names`` lists for their sampler."""
 
     def at_one_of_its_own(row: Record) -> bool:
         own = names.get(text(row, "sampler"), ())
@@ -86,8 +88,8 @@ def at_schedules(entries: Sequence[Entry], names: Mapping[str, Collection[str]])
     return [entry for entry in entries if at_one_of_its_own(entry.record)]
 
 
-def at_tuned(source: Source) -> list[Entry]:
-    """The entries at tuned levels.
+def entries_at_tuned_levels(source: Source) -> list[Entry]:
+    """Return the entries at tuned levels.
 
     Raises:
         ValueError: there is none, or a table of them would not be fair: a sampler has several, or

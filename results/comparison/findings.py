@@ -15,19 +15,19 @@ import pandas as pd
 from ..quantities import Quantity
 from ..record import Record
 from ..table.curves import comparable_parts
-from ..values import number, rows_of, text
-from .compare import by_default_quantity
-from .estimates import default_quantity, dominated
-from .pairing import Entry, against, entry_of
+from ..values import number, rows_as_dicts, text
+from .compare import pairs_with_default_quantity
+from .estimates import default_quantity, is_dominated
+from .pairing import Entry, entry_of, match_with_sampler
 from .significance import Verdict
-from .verdicts import Judgement, Line, Panel, corrected_together, judge, judge_lines
+from .verdicts import Judgement, Line, Panel, judge, judge_lines, panels_corrected_together
 
 BASELINE = "euler"
 """Default baseline: every user has it."""
 
 
 def baseline_title(baseline: str) -> str:
-    """A baseline as sentences name it."""
+    """Return the name of a baseline as sentences write it."""
     return "Euler" if baseline == BASELINE else baseline
 
 
@@ -36,7 +36,7 @@ Standing = Verdict | Literal["the same", "itself", "alone"]
 
 
 @dataclass(frozen=True)
-class Best:
+class BestRow:
     """The row with the lowest value at one budget, which need not be better than any other.
 
     ``baseline`` is the row it is compared with, ``rivals`` are other curves it is not shown to
@@ -55,17 +55,17 @@ class Best:
 
     @property
     def curve(self) -> str:
-        """Name of its curve."""
+        """Name of the row's curve."""
         return text(self.row, "curve")
 
     @property
-    def sure(self) -> bool:
-        """Return True if it is shown to be better than every other row, at least one."""
+    def is_shown_best(self) -> bool:
+        """Return True if the row is shown to be better than every other row of the budget, at least one."""
         return self.others > 0 and not self.rivals
 
     @property
     def verdict(self) -> str:
-        """Standing against the baseline, in words."""
+        """Standing of the row against the baseline, in words."""
         words: dict[Standing, str] = {
             "better": f"better than {self.against}",
             "worse": f"worse than {self.against}",
@@ -98,7 +98,7 @@ class Findings:
     """
 
     panel: Panel
-    best: tuple[Best, ...]
+    best: tuple[BestRow, ...]
     plateau: Plateau | None
     dominated: bool
 
@@ -132,25 +132,29 @@ def findings_of(
         unseen: rows of the table that are not in the frame, which claims are corrected for all the
             same.
     """
-    parts = {title: _entries(rows, homes or {}) for title, rows in comparable_parts(frame)}
+    parts = {title: _entries_by_index(rows, homes or {}) for title, rows in comparable_parts(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
-    lines = lines_against(entries, baseline, unseen)
+    lines = lines_against_baseline(entries, baseline, unseen)
     findings: dict[str, Findings | None] = dict.fromkeys(parts)
-    panels = {title: panel for title, part in parts.items() if (panel := _panel(part))}
-    for title, panel in zip(panels, corrected_together(panels.values(), unseen), strict=True):
-        findings[title] = _findings(panel, lines, baseline)
+    panels = {title: panel for title, part in parts.items() if (panel := _default_panel(part))}
+    for title, panel in zip(
+        panels, panels_corrected_together(panels.values(), unseen), strict=True
+    ):
+        findings[title] = _findings_of_problem(panel, lines, baseline)
     return TableFindings(findings, {index: line for index, (_, line) in lines.items()})
 
 
 Lines = Mapping[int, tuple[Judgement, Line]]
 
 
-def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0) -> Lines:
+def lines_against_baseline(
+    entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0
+) -> Lines:
     """Return judgement and line of each row that can be compared with the baseline, by its index."""
     index = {id(entry): place for place, entry in entries.items()}
     if not any(entry.is_of(baseline) for entry in entries.values()):
         return {}
-    pairs = by_default_quantity(against(list(entries.values()), baseline).pairs)
+    pairs = pairs_with_default_quantity(match_with_sampler(list(entries.values()), baseline).pairs)
     both = [(item, pair, quantity) for pair, quantity in pairs if (item := judge(pair, quantity))]
     lines = judge_lines([(pair, quantity) for _, pair, quantity in both], unseen=unseen)
     return {
@@ -159,16 +163,16 @@ def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE, unseen
     }
 
 
-def _entries(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
+def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
     finished = rows.loc[rows["status"] == "ok"]
     return {
         int(index): entry_of(row, homes)
-        for index, row in zip(finished.index, rows_of(finished), strict=True)
+        for index, row in zip(finished.index, rows_as_dicts(finished), strict=True)
     }
 
 
-def _panel(entries: Mapping[int, Entry]) -> Panel | None:
-    """The rows with a value of their default quantity; None if there is none, or no budget."""
+def _default_panel(entries: Mapping[int, Entry]) -> Panel | None:
+    """Return the rows with a value of their default quantity; None without any value or budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
@@ -177,7 +181,7 @@ def _panel(entries: Mapping[int, Entry]) -> Panel | None:
     return Panel(measured, quantity, 0, 0) if has_budget else None
 
 
-def _findings(panel: Panel, lines: Lines, baseline: str) -> Findings:
+def _findings_of_problem(panel: Panel, lines: Lines, baseline: str) -> Findings:
     def rank(index: int) -> tuple[float, bool]:
         """Return the value, and the baseline before what equals it."""
         entry = panel.entries[index]
@@ -189,22 +193,22 @@ def _findings(panel: Panel, lines: Lines, baseline: str) -> Findings:
             slots.setdefault(int(slot), []).append(index)
     leaders = {slot: min(slots[slot], key=rank) for slot in sorted(slots)}
     best = (
-        _best(panel, slot, first, slots[slot], lines.get(first), baseline)
+        _best_row_at_budget(panel, slot, first, slots[slot], lines.get(first), baseline)
         for slot, first in leaders.items()
     )
-    is_dominated = any(dominated(entry.record) for entry in panel.entries.values())
-    by_model = panel.quantity.name == "fd_conv" and is_dominated
-    return Findings(panel, tuple(best), _plateau(panel, leaders), by_model)
+    has_dominated = any(is_dominated(entry.record) for entry in panel.entries.values())
+    by_model = panel.quantity.name == "fd_conv" and has_dominated
+    return Findings(panel, tuple(best), _find_plateau(panel, leaders), by_model)
 
 
-def _best(
+def _best_row_at_budget(
     panel: Panel,
     slot: int,
     first: int,
     indices: Iterable[int],
     judged: tuple[Judgement, Line] | None,
     baseline: str,
-) -> Best:
+) -> BestRow:
     row, quantity = panel.entries[first].record, panel.quantity
     others = [index for index in indices if panel.entries[index].record["curve"] != row["curve"]]
     rivals, reasons = [], []
@@ -217,12 +221,12 @@ def _best(
         reasons.append(judgement.reason if (judgement := panel.judgement(index, first)) else "")
     record = row if panel.entries[first].is_of(baseline) else against and against.record
     sides = [side for side in (row, record) if side is not None]
-    return Best(
+    return BestRow(
         budget=slot,
         row=row,
         against=baseline_title(baseline),
         baseline=record,
-        standing=_standing(panel, first, others, judged, baseline),
+        standing=_standing_of_row(panel, first, others, judged, baseline),
         rivals=tuple(dict.fromkeys(rivals)),
         others=len({panel.entries[index].record["curve"] for index in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
@@ -230,7 +234,7 @@ def _best(
     )
 
 
-def _standing(
+def _standing_of_row(
     panel: Panel,
     first: int,
     others: Iterable[int],
@@ -239,15 +243,15 @@ def _standing(
 ) -> Standing:
     if panel.entries[first].is_of(baseline):
         twins = (panel.judgement(index, first) for index in others)
-        return "the same" if any(twin and twin.coincide for twin in twins) else "itself"
+        return "the same" if any(twin and twin.has_equal_values for twin in twins) else "itself"
     if judged is None:
         return "alone"
     judgement, line = judged
-    return "the same" if judgement.coincide else line.verdict
+    return "the same" if judgement.has_equal_values else line.verdict
 
 
-def _plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:
-    """The smallest budget beyond which no lowest row is shown to be lower."""
+def _find_plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:
+    """Return the plateau: no lowest row at a larger budget is shown to be lower; None if undecided."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {panel.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

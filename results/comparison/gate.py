@@ -15,12 +15,12 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from ..intervals import printed
+from ..intervals import printed_value
 from ..quantities import Quantity, judged
 from ..text import format_number
-from .compare import choose, matched_cells, no_shared_cell, row_name
-from .pairing import Entry, Matches, Pair, Source, match_cells, measured, read_source
-from .significance import LEVEL, Evidence, holm
+from .compare import choose_quantities, match_finished_cells, no_shared_cell_error, row_in_words
+from .pairing import Entry, Matches, Pair, Source, match_cells, quantities_in_all, read_source
+from .significance import LEVEL, Evidence, holm_adjusted
 from .times import NoRatio, time_ratio
 from .verdicts import judge
 
@@ -46,10 +46,10 @@ class GateReport:
     @property
     def passed(self) -> bool:
         """Return True if nothing became worse by more than its margin."""
-        return not self.having("regression")
+        return not self.checks_with_outcome("regression")
 
-    def having(self, outcome: Outcome) -> list[Check]:
-        """The checks with one outcome."""
+    def checks_with_outcome(self, outcome: Outcome) -> list[Check]:
+        """Return the checks with one outcome."""
         return [check for check in self.checks if check.outcome == outcome]
 
 
@@ -76,25 +76,25 @@ def gate(
             times from different machines or settings.
     """
     a, b = read_source(baseline), read_source(candidate)
-    matches = matched_cells(a, b)
-    without = unfinished_cells(matches, b)
+    matches = match_finished_cells(a, b)
+    without = unfinished_cell_checks(matches, b)
     if not matches.pairs:
         if all(check.outcome != "regression" for check in without):
-            raise no_shared_cell(a, b)
+            raise no_shared_cell_error(a, b)
         # before metrics are chosen: a candidate that finished nothing has none
         return GateReport(tuple(without))
     times = []
     if time_margin is not None:
-        times = [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
-    available = measured((a, b), judged())
+        times = [draft for pair in matches.pairs if (draft := _time_check(pair, time_margin))]
+    available = quantities_in_all((a, b), judged())
     only_times = times and not available and tuple(metrics) == ("all",)
-    pairs = product([] if only_times else choose(metrics, available), matches.pairs)
-    drafts = [draft for q, pair in pairs if (draft := _quality(pair, q, quality_margin))]
-    return GateReport((*_concluded([*drafts, *times]), *without))
+    pairs = product([] if only_times else choose_quantities(metrics, available), matches.pairs)
+    drafts = [draft for q, pair in pairs if (draft := _quality_check(pair, q, quality_margin))]
+    return GateReport((*_correct_checks([*drafts, *times]), *without))
 
 
 @dataclass(frozen=True)
-class _Draft:
+class _UncorrectedCheck:
     """A check before the correction over all of them."""
 
     row: str
@@ -103,46 +103,48 @@ class _Draft:
     evidence: Evidence | None
 
 
-def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
+def _quality_check(pair: Pair, quantity: Quantity, share: float) -> _UncorrectedCheck | None:
     judgement = judge(pair, quantity, share)
     if judgement is None:
         return None
     sides, se = (judgement.baseline, judgement.candidate), judgement.gap.se
-    detail = " → ".join(format_number(printed(quantity.name, side.value)) for side in sides)
+    detail = " → ".join(format_number(printed_value(quantity.name, side.value)) for side in sides)
     detail += f" ± {format_number(se, 2)}" if se is not None else ""
     detail += f" ({judgement.reason})" if judgement.reason else ""
-    return _Draft(row_name(pair.candidate.record), quantity.name, detail, judgement.evidence)
+    return _UncorrectedCheck(
+        row_in_words(pair.candidate.record), quantity.name, detail, judgement.evidence
+    )
 
 
-def _time(pair: Pair, share: float) -> _Draft | None:
-    """The time of a pair; None where one of the two was not timed."""
+def _time_check(pair: Pair, share: float) -> _UncorrectedCheck | None:
+    """Return the check of a pair's times; None where one of the two rows was not timed."""
     first, second = pair.baseline.timing, pair.candidate.timing
     if not (first and second):
         return None
     ratio, name, margin = (
         time_ratio(first, second),
-        row_name(pair.candidate.record),
+        row_in_words(pair.candidate.record),
         math.log1p(share),
     )
     # a run against itself: the same times, not times that are as long
     if first == second:
-        return _Draft(name, "time", "the same times", Evidence(0.0, 0.0, margin))
+        return _UncorrectedCheck(name, "time", "the same times", Evidence(0.0, 0.0, margin))
     if isinstance(ratio, NoRatio):
         if ratio.mismatch:
             raise ValueError(
                 f"the times of {name} cannot be compared: {ratio.reason}; "
                 "time both runs alike, or give --no-time"
             )
-        return _Draft(name, "time", ratio.reason, None)
+        return _UncorrectedCheck(name, "time", ratio.reason, None)
     value, low, high = map(format_number, (ratio.value, *ratio.ends))
     evidence = Evidence(ratio.log, ratio.se, margin)
-    return _Draft(name, "time", f"× {value} [{low}, {high}]", evidence)
+    return _UncorrectedCheck(name, "time", f"× {value} [{low}, {high}]", evidence)
 
 
-def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
+def _correct_checks(drafts: Sequence[_UncorrectedCheck]) -> list[Check]:
     tested = [draft.evidence for draft in drafts if draft.evidence is not None]
-    beyond = iter(holm([evidence.p_beyond for evidence in tested]))
-    within = iter(holm([evidence.p_within for evidence in tested]))
+    beyond = iter(holm_adjusted([evidence.p_beyond for evidence in tested]))
+    within = iter(holm_adjusted([evidence.p_within for evidence in tested]))
     checks = []
     for draft in drafts:
         outcome: Outcome = "inconclusive"
@@ -153,19 +155,19 @@ def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
     return checks
 
 
-def unfinished_cells(matches: Matches, candidate: Source) -> list[Check]:
-    """Check cells that only the baseline finished; absent ones say nothing."""
+def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
+    """Return a check for each cell that only the baseline finished, inconclusive without a row."""
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
-    failures = [_failure(pair) for pair in without.pairs]
+    failures = [_failed_check(pair) for pair in without.pairs]
     return failures + [
-        Check(row_name(entry.record), "status", "inconclusive", "not in the candidate")
+        Check(row_in_words(entry.record), "status", "inconclusive", "not in the candidate")
         for entry in without.only_baseline
     ]
 
 
-def _failure(pair: Pair) -> Check:
+def _failed_check(pair: Pair) -> Check:
     row = pair.candidate.record
     reason, status = f": {row['reason']}" if row.get("reason") else "", row["status"]
     failed = status in ("failed", "diverged", "crashed", "timed out")
     outcome: Outcome = "regression" if failed else "inconclusive"
-    return Check(row_name(pair.baseline.record), "status", outcome, f"ok → {status}{reason}")
+    return Check(row_in_words(pair.baseline.record), "status", outcome, f"ok → {status}{reason}")

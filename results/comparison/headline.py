@@ -28,11 +28,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import bounds, flag_of
+from ..intervals import interval_bounds, interval_flag
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import Z95, format_number
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 from .significance import LEVEL, Evidence, claim
 
 NEGLIGIBLE = 0.1
@@ -52,7 +52,7 @@ class Crossing(NamedTuple):
     high: float
 
 
-def headline(table: TypedTable | pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
+def headline_table(table: TypedTable | pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
     """Return one row per model and curve: ``nfe_to_floor`` with its 95 % interval, in evaluations
     per sample.
 
@@ -67,22 +67,26 @@ def headline(table: TypedTable | pd.DataFrame, *, samples: int | None = None) ->
             model ("worse"; "" for the first itself). The fewest come first within a model.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
-    lines = [line for _, rows in comparable_parts(frame) for line in _model_lines(rows, samples)]
+    lines = [line for _, rows in comparable_parts(frame) for line in _headline_rows(rows, samples)]
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
-def crossing(
+def find_crossing(
     nfe: Sequence[float],
     values: Sequence[float],
     ends: Sequence[tuple[float, float]],
     tolerance: float,
 ) -> Crossing:
-    """Return the crossing from which on a curve stays within a tolerance > 0."""
+    """Return the first crossing after which a curve stays within a tolerance > 0."""
     low, high = zip(*ends, strict=True)
-    return Crossing(*(_crossing(nfe, curve, tolerance) for curve in (values, low, high)))
+    return Crossing(
+        *(_interpolated_crossing(nfe, curve, tolerance) for curve in (values, low, high))
+    )
 
 
-def _crossing(nfe: Sequence[float], values: Sequence[float], tolerance: float) -> float:
+def _interpolated_crossing(
+    nfe: Sequence[float], values: Sequence[float], tolerance: float
+) -> float:
     above = [place for place, value in enumerate(values) if not value <= tolerance]
     if not above:
         return float(nfe[0])
@@ -96,8 +100,8 @@ def _crossing(nfe: Sequence[float], values: Sequence[float], tolerance: float) -
     return float(nfe[last]) * (nfe[last + 1] / nfe[last]) ** (rise / reach)
 
 
-def in_words(found: Crossing, smallest: float, largest: float) -> str:
-    """``12 [10, 15]``, with ``≤`` and ``>`` where an end lies outside what was measured."""
+def crossing_in_words(found: Crossing, smallest: float, largest: float) -> str:
+    """Return a crossing as ``12 [10, 15]``, with ``≤`` or ``>`` for ends outside the measurements."""
 
     def in_range(value: float) -> str:
         if value == math.inf:
@@ -108,14 +112,14 @@ def in_words(found: Crossing, smallest: float, largest: float) -> str:
     return f"{value} [{low}, {high}]" if found.low != found.high else value
 
 
-def _model_lines(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:
+def _headline_rows(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:
     finished = rows.loc[rows["status"] == "ok"].dropna(
         subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"]
     )
     finished = finished.loc[finished["nfe"] > 0].sort_values("nfe", kind="stable")
     if not len(finished):
         return []
-    fewest = rows_of(finished.sort_values("samples", kind="stable").head(1))[0]
+    fewest = rows_as_dicts(finished.sort_values("samples", kind="stable").head(1))[0]
     floor, count = number(fewest, "fid_proxy_floor") or 0.0, number(fewest, "samples") or 0.0
     tolerance = floor if samples is None else floor * count / samples
     if not tolerance > 0:
@@ -124,21 +128,30 @@ def _model_lines(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, 
     for curve, points in finished.groupby("curve", sort=False):
         points = points.drop_duplicates("nfe", keep="last")
         nfe = points["nfe"].astype(float).tolist()
-        records = rows_of(points)
-        ends = [ends for row in records if (ends := bounds(row, "fd_conv"))]
-        cross = crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
-        flag = next((words for row in records if (words := flag_of(row, "fd_conv"))), "")
-        scale = in_words(cross, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
+        records = rows_as_dicts(points)
+        ends = [ends for row in records if (ends := interval_bounds(row, "fd_conv"))]
+        cross = find_crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
+        flag = next((words for row in records if (words := interval_flag(row, "fd_conv"))), "")
+        scale = (
+            crossing_in_words(cross, nfe[0], nfe[-1]),
+            tolerance,
+            int(samples or count),
+            nfe[0],
+            nfe[-1],
+        )
         lines.append(
             (text(fewest, "model"), str(curve), *cross, *scale, flag, text(fewest, "estimator"))
         )
     first, *others = sorted(lines, key=lambda line: line[2:5])
     level = LEVEL / max(math.comb(len(lines), 2), 1)  # of all pairs
-    return [(*first, ""), *((*line, claim(_evidence(first, line), level)) for line in others)]
+    return [
+        (*first, ""),
+        *((*line, claim(_evidence_from_intervals(first, line), level)) for line in others),
+    ]
 
 
-def _evidence(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:
-    """The difference of two crossings on logarithms, from their intervals alone."""
+def _evidence_from_intervals(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:
+    """Return the difference of the logarithms of two crossings, from their intervals alone."""
     value, high, other_value, other_low = first[2], first[4], other[2], other[3]
     if first[10] or other[10] or high == math.inf or value == math.inf:
         return None

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..intervals import bounds
+from ..intervals import interval_bounds
 from ..quantities import Quantity, quantities
 from ..table.curves import comparable_parts
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 from .estimates import default_quantity
 from .pairing import entry_of
-from .verdicts import COINCIDE, Panel, corrected_together
+from .verdicts import COINCIDE, Panel, panels_corrected_together
 
 MOST = 2000
 """Rows of a page, about: all of a smaller table."""
@@ -33,17 +33,21 @@ def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) ->
     if len(frame) <= most:
         return frame
     parts = comparable_parts(frame)
-    places = [place for _, rows in parts for place in _of_part(rows, baseline, most // len(parts))]
+    places = [
+        place
+        for _, rows in parts
+        for place in _visible_row_indices(rows, baseline, most // len(parts))
+    ]
     return frame.loc[sorted(places)].reset_index(drop=True)
 
 
-def _of_part(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
-    quantity = default_quantity(rows_of(rows))
+def _visible_row_indices(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
+    quantity = default_quantity(rows_as_dicts(rows))
     failed = list(rows.loc[rows["status"] != "ok"].index)[:most]
     if quantity is None:
         return list(dict.fromkeys([*failed, *rows.index[:most]]))[:most]
     ok = rows.loc[rows["status"] == "ok", ["curve", "sampler", "slot", quantity.name]]
-    curves = _ordered(ok, quantity.name, ["best", "mean"])
+    curves = _curves_by_rank(ok, quantity.name, ["best", "mean"])
     own = set(ok.loc[(ok["sampler"] == baseline) | (ok["curve"] == baseline), "curve"])
     first = [curve for curve in curves if curve in own][:1]
     indices: list[int] = []
@@ -56,14 +60,14 @@ def _of_part(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
 
 def ranked_curves(rows: pd.DataFrame) -> list[str]:
     """Return the curves of a problem by their mean rank over the budgets; without results last."""
-    quantity = default_quantity(rows_of(rows))
+    quantity = default_quantity(rows_as_dicts(rows))
     finished = rows.loc[rows["status"] == "ok"]
-    first = _ordered(finished, quantity.name, ["mean", "best"]) if quantity else []
+    first = _curves_by_rank(finished, quantity.name, ["mean", "best"]) if quantity else []
     return list(dict.fromkeys([*first, *map(str, rows["curve"])]))
 
 
-def _ordered(finished: pd.DataFrame, column: str, by: list[str]) -> list[str]:
-    """Finished curves by the best and the mean of their ranks at each budget."""
+def _curves_by_rank(finished: pd.DataFrame, column: str, by: list[str]) -> list[str]:
+    """Return the finished curves ordered by the best and the mean of their ranks at each budget."""
     rank = finished.groupby("slot", dropna=False)[column].rank(method="min")
     by_curve = rank.astype("Float64").groupby(finished["curve"])
     order = pd.DataFrame({"best": by_curve.min(), "mean": by_curve.mean()}).fillna(math.inf)
@@ -74,14 +78,14 @@ Place = tuple[str, int]
 """A curve and a budget."""
 
 
-def lowest(
+def lowest_places(
     frame: pd.DataFrame,
     metric: str | None = None,
     homes: Mapping[str, Path] | None = None,
     *,
     unseen: int = 0,
 ) -> dict[str, frozenset[Place]]:
-    """Return the places of each problem, by its title, that are not shown to be above the lowest.
+    """Return for each problem the places whose rows are not shown to be above the lowest row.
 
     Of several rows in one place the one with the most evaluations counts.
     """
@@ -89,21 +93,24 @@ def lowest(
     panels: dict[str, Panel] = {}
     for title, rows in comparable_parts(frame):
         finished = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
-        default = default_quantity(rows_of(finished)) if metric is None else None
+        default = default_quantity(rows_as_dicts(finished)) if metric is None else None
         column = metric or (default.name if default else "fid_proxy")
         places = {
             (text(row, "curve"), int(number(row, "slot") or 0)): row
-            for row in rows_of(finished.dropna(subset=["slot"]))
+            for row in rows_as_dicts(finished.dropna(subset=["slot"]))
             if number(row, column) is not None
         }
         entries = {n: entry_of(row, homes or {}) for n, row in enumerate(places.values())}
         quantity = by_name.get(column, Quantity(name=column, meaning=""))
         panels[title] = Panel(entries, quantity, 0, 0)
-    corrected = corrected_together(panels.values(), unseen)
-    return {title: _tied(panel) for title, panel in zip(panels, corrected, strict=True)}
+    corrected = panels_corrected_together(panels.values(), unseen)
+    return {
+        title: _places_tied_with_lowest(panel)
+        for title, panel in zip(panels, corrected, strict=True)
+    }
 
 
-def _tied(panel: Panel) -> frozenset[Place]:
+def _places_tied_with_lowest(panel: Panel) -> frozenset[Place]:
     first: dict[int, int] = {}
     slots = {n: int(number(entry.record, "slot") or 0) for n, entry in panel.entries.items()}
     name = panel.quantity.name
@@ -112,16 +119,16 @@ def _tied(panel: Panel) -> frozenset[Place]:
     return frozenset(
         (text(entry.record, "curve"), slots[n])
         for n, entry in panel.entries.items()
-        if n == first[slots[n]] or not _is_above(panel, n, first[slots[n]])
+        if n == first[slots[n]] or not _is_shown_above(panel, n, first[slots[n]])
     )
 
 
-def _is_above(panel: Panel, other: int, lowest_one: int) -> bool:
+def _is_shown_above(panel: Panel, other: int, lowest_one: int) -> bool:
     verdict = panel.verdict(other, lowest_one) if panel.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"
     name, rows = panel.quantity.name, [panel.entries[n].record for n in (lowest_one, other)]
     values = [number(row, name) or 0.0 for row in rows]  # alone where an error is not known
-    high = (bounds(rows[0], name) or values[:1])[-1]
-    least = (bounds(rows[1], name) or values[1:])[0]
+    high = (interval_bounds(rows[0], name) or values[:1])[-1]
+    least = (interval_bounds(rows[1], name) or values[1:])[0]
     return least > high and not math.isclose(least, high, rel_tol=COINCIDE)

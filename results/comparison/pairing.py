@@ -16,12 +16,12 @@ from ..quantities import Quantity
 from ..record import Record
 from ..run_directory.fingerprint import Fingerprint, difference
 from ..run_directory.layout import TIMING
-from ..run_directory.reading import log, run_record
+from ..run_directory.reading import log, read_run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import with_curves
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
-from ..values import rows_of, text
+from ..values import rows_as_dicts, text
 from .estimates import Estimate, estimate_of
 
 
@@ -45,13 +45,17 @@ class Entry:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray]:
-        """The arrays of ``influence.npz``; none if they were not kept."""
-        return (self.folder and _home(self.folder).influence(self.folder.name)) or {}
+        """Arrays of ``influence.npz``; empty if they were not kept."""
+        return (self.folder and _run_dir_of_cell(self.folder).influence(self.folder.name)) or {}
 
     @cached_property
     def timing(self) -> dict[str, Any]:
-        """``timing.json`` and the conditions of its times; empty if the row was not timed."""
-        timing = (self.folder and _home(self.folder).read(self.folder.name, TIMING)) or {}
+        """Contents of ``timing.json`` with the conditions of its times; empty if the row was not
+        timed.
+        """
+        timing = (
+            self.folder and _run_dir_of_cell(self.folder).read(self.folder.name, TIMING)
+        ) or {}
         execution = text(self.record, "execution") or "eager"
         return {**self.conditions, "timing_execution": execution, **timing} if timing else {}
 
@@ -73,16 +77,16 @@ def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:
     home = homes.get(text(row, "run"))
     if home is None or row.get("cell") is None or not (home / "parts").is_dir():
         return Entry(row)
-    return Entry(row, _folder(RunDir(home), row))
+    return Entry(row, _cell_folder(RunDir(home), row))
 
 
-def _folder(run: RunDir, row: Record) -> Path:
+def _cell_folder(run: RunDir, row: Record) -> Path:
     return run.part(text(row, "cell"), "cell.json").parent
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A run, or a table alone: name, ``run.json``, the rows with results, and those without."""
+    """Run, or a table alone: its name, ``run.json``, the rows with results, and the rows without."""
 
     name: str
     run: Mapping[str, Any]
@@ -103,12 +107,12 @@ def read_source(path: Path | str | TypedTable) -> Source:
         ValueError: ``path`` is none of these.
     """
     if isinstance(path, TypedTable):
-        rows = rows_of(with_curves(path.frame))
+        rows = rows_as_dicts(with_curves(path.frame))
         done = tuple(Entry(row) for row in rows if row["status"] == "ok")
         return Source("table", {}, done, tuple(row for row in rows if row["status"] != "ok"))
     path = Path(path)
     frame = with_curves(read_table(path).frame)
-    run = run_record(path)
+    run = read_run_record(path)
     provenance = run.get("provenance")
     device = provenance.get("device") if isinstance(provenance, dict) else None
     conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}
@@ -117,19 +121,19 @@ def read_source(path: Path | str | TypedTable) -> Source:
         unknown = "so that nothing says which models and suite its rows are of"
         log.warning("%s has no run.json that can be read, %s.", path, unknown)
     entries, failed = [], []
-    for row in rows_of(frame):
+    for row in rows_as_dicts(frame):
         if row["status"] == "ok":
-            entries.append(Entry(row, _folder(home, row) if home else None, conditions))
+            entries.append(Entry(row, _cell_folder(home, row) if home else None, conditions))
         else:
             failed.append(row)
     return Source(path.name, run, tuple(entries), tuple(failed))
 
 
-def _home(folder: Path) -> RunDir:
+def _run_dir_of_cell(folder: Path) -> RunDir:
     return RunDir(folder.parent.parent)
 
 
-def measured(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
+def quantities_in_all(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
     """Return the quantities that have a value in every source."""
 
     def has(source: Source, name: str) -> bool:
@@ -159,18 +163,18 @@ class Pair(NamedTuple):
 
     @property
     def same_latents(self) -> bool | None:
-        """Return True if sample i of both starts from the same latent; None if a seed is missing."""
+        """Return True if sample i of both rows starts from the same latent; None if a seed is missing."""
         seeds = [entry.record.get("seed") for entry in self]
         return None if None in seeds else seeds[0] == seeds[1]
 
     @property
     def key(self) -> tuple[str, str]:
-        """The model and the estimator, which both rows share."""
+        """Model and estimator, which both rows share."""
         return text(self.candidate.record, "model"), text(self.candidate.record, "estimator")
 
 
 class Matches(NamedTuple):
-    """The pairs, and the rows of either side that have no partner."""
+    """Matched rows: the pairs, and the rows of either side that have no partner."""
 
     pairs: list[Pair]
     only_baseline: list[Entry]
@@ -178,7 +182,7 @@ class Matches(NamedTuple):
 
 
 def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matches:
-    """Rows of two runs that are the same cell, in the order of the baseline."""
+    """Return the pairs of rows of two runs that are the same cell, in the order of the baseline."""
     groups: dict[tuple[str, ...], tuple[list[Entry], list[Entry]]] = defaultdict(lambda: ([], []))
     for side, entries in enumerate((baseline, candidate)):
         for entry in entries:
@@ -189,8 +193,10 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
     return matches
 
 
-def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False) -> Matches:
-    """Return each row with the row of ``sampler`` in the same setting: budget, start, end,
+def match_with_sampler(
+    entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False
+) -> Matches:
+    """Return each row paired with the row of ``sampler`` in the same setting: budget, start, end,
     estimator, schedule.
 
     Args:
@@ -211,16 +217,16 @@ def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = Fals
     matches = Matches([], [], [])
     by_setting: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for baseline in compress(entries, is_baseline):
-        by_setting[_columns(baseline.record, SETTING)].append(baseline)
+        by_setting[_column_texts(baseline.record, SETTING)].append(baseline)
     for entry in (entry for entry, itself in zip(entries, is_baseline, strict=True) if not itself):
         row = entry.record
         fitting = [
             baseline
-            for baseline in by_setting[_columns(row, SETTING)]
-            if _comparable(baseline.record, row, any_schedule)
+            for baseline in by_setting[_column_texts(row, SETTING)]
+            if _is_comparable(baseline.record, row, any_schedule)
         ]
         if fitting:
-            nearest = min(fitting, key=lambda baseline: _distance(baseline.record, row))
+            nearest = min(fitting, key=lambda baseline: _mismatch_key(baseline.record, row))
             matches.pairs.append(Pair(nearest, entry))
         else:
             matches.only_candidate.append(entry)
@@ -231,15 +237,15 @@ def cell_identity(row: Record) -> tuple[str, ...]:
     """Return the identity of a row's cell, without columns that do not affect its samples."""
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
-    return *_columns(row, WHAT), sigma_start, noise
+    return *_column_texts(row, WHAT), sigma_start, noise
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
     """Add the pairs and the unmatched rows of one cell to ``matches``."""
     left, right = list(ours), list(theirs)
     for item in ours:
-        setup = _columns(item.record, HOW)
-        twin = next((entry for entry in right if _columns(entry.record, HOW) == setup), None)
+        setup = _column_texts(item.record, HOW)
+        twin = next((entry for entry in right if _column_texts(entry.record, HOW) == setup), None)
         if twin is not None:
             matches.pairs.append(Pair(item, twin))
             left.remove(item)
@@ -250,11 +256,11 @@ def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> No
     matches.only_candidate.extend(right)
 
 
-def _columns(row: Record, names: Sequence[str]) -> tuple[str, ...]:
+def _column_texts(row: Record, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(text(row, name) for name in names)
 
 
-def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
+def _is_comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
     return row.get("slot") is not None and (
         any_schedule
         or "own" in (row["schedule"], baseline["schedule"])
@@ -262,11 +268,11 @@ def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
     )
 
 
-def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Sort key: the same run, shared latents, run alike, default parameters, the same schedule."""
+def _mismatch_key(baseline: Record, row: Record) -> tuple[bool, ...]:
+    """Return a sort key: same run, shared latents, run alike, default parameters, same schedule."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
-        _columns(baseline, HOW) == _columns(row, HOW),
+        _column_texts(baseline, HOW) == _column_texts(row, HOW),
         text(baseline, "params") in ("", "{}"),
         text(baseline, "schedule") == text(row, "schedule"),
     ]
@@ -286,14 +292,14 @@ def check_sources(a: Source, b: Source) -> None:
     known = [source.run.get("fingerprints") or {} for source in (a, b)]
     for name in sorted(first.keys() & second.keys()):
         fingerprints = [models.get(name) for models in known if isinstance(models, dict)]
-        if change := _other_model(first[name], second[name], fingerprints):
+        if change := _model_difference(first[name], second[name], fingerprints):
             raise ValueError(
                 f"{a} and {b} cannot be compared: model {name} {change}; run both with one model"
             )
 
 
-def _other_model(first: Any, second: Any, fingerprints: Sequence[Any]) -> str:
-    """Return how two models of one name differ, as the end of a sentence; "" if they do not."""
+def _model_difference(first: Any, second: Any, fingerprints: Sequence[Any]) -> str:
+    """Return how two models of one name differ, as the end of a sentence; "" for equal models."""
     try:
         change = difference(*(Fingerprint.from_json(known) for known in fingerprints))
     except (KeyError, TypeError, ValueError):
@@ -307,11 +313,11 @@ def check_estimators(a: Entry, b: Entry) -> None:
     if first != second:
         raise ValueError(
             f"model {text(a.record, 'model')} cannot be compared: "
-            f"{_difference(first, second)}; measure both runs alike"
+            f"{_estimator_difference(first, second)}; measure both runs alike"
         )
 
 
-def _difference(first: str, second: str) -> str:
+def _estimator_difference(first: str, second: str) -> str:
     parts = (estimator.split("; ") for estimator in (first, second))
     ours, other = next(pair for pair in zip_longest(*parts, fillvalue="") if pair[0] != pair[1])
     return (

@@ -22,10 +22,10 @@ import pandas as pd
 from ..quantities import find
 from ..record import Record
 from ..table.curves import comparable_parts
-from ..text import ends
-from ..values import number, rows_of
+from ..text import interval_ends
+from ..values import number, rows_as_dicts
 from .pairing import Entry
-from .verdicts import Panel, corrected_together
+from .verdicts import Panel, panels_corrected_together
 
 FrontMembership = Literal["on", "off", "uncertain"]
 
@@ -34,7 +34,7 @@ _MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
 
 
 class Point(NamedTuple):
-    """A row's place: value and cost, and the ends of the cost's 95 % interval."""
+    """Place of a row: value and cost, and the ends of the cost's 95 % interval."""
 
     value: float
     cost: float
@@ -70,10 +70,12 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
         for _, rows in comparable_parts(frame)
     ]
     quantity = find(metric)
-    panels = corrected_together(
-        Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts
+    panels = panels_corrected_together(
+        Panel(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity, 0, 0) for rows in parts
     )
-    frames = [_with_front(rows, panel, cost) for rows, panel in zip(parts, panels, strict=True)]
+    frames = [
+        _with_front_columns(rows, panel, cost) for rows, panel in zip(parts, panels, strict=True)
+    ]
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
     return pd.concat(frames, ignore_index=True) if frames else empty
 
@@ -83,16 +85,16 @@ def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
     points = {
         index: point
         for index, entry in panel.entries.items()
-        if (point := point_of(entry.record, panel.quantity.name, cost))
+        if (point := cost_point_of(entry.record, panel.quantity.name, cost))
     }
-    leads = dict.fromkeys(_undominated(points))
+    leads = dict.fromkeys(_undominated_points(points))
     return {
-        index: FrontPosition(index in leads, _front(index, leads, points, panel))
+        index: FrontPosition(index in leads, _front_membership(index, leads, points, panel))
         for index in points
     }
 
 
-def _undominated(points: Mapping[int, Point]) -> list[int]:
+def _undominated_points(points: Mapping[int, Point]) -> list[int]:
     """Return the points that no other point dominates, in their order."""
     least: dict[float, float] = {}
     for point in points.values():
@@ -110,64 +112,68 @@ def _undominated(points: Mapping[int, Point]) -> list[int]:
     ]
 
 
-def point_of(row: Record, metric: str, cost: str) -> Point | None:
-    """A row's place; None if it has no value or no cost."""
+def cost_point_of(row: Record, metric: str, cost: str) -> Point | None:
+    """Return a row's value and cost as a point; None if it has no value or no cost."""
     value, price = number(row, metric), number(row, cost)
     if value is None or price is None:
         return None
-    low, high = (price, price) if cost == "nfe" else _times(row, price)
+    low, high = (price, price) if cost == "nfe" else _time_interval(row, price)
     return Point(value, price, low, high)
 
 
-def surely_cheaper(a: Point, b: Point) -> bool:
+def is_surely_cheaper(a: Point, b: Point) -> bool:
     """Return True if ``a`` costs less than ``b`` even at the ends of their intervals."""
     return a.high < b.low
 
 
-def _times(row: Record, median: float) -> tuple[float, float]:
-    """The interval of a median time: its own, else from the scatter of the rounds."""
+def _time_interval(row: Record, median: float) -> tuple[float, float]:
+    """Return the interval of a median time: the row's own, else from the scatter of the rounds."""
     low, high = number(row, "ms_low"), number(row, "ms_high")
     iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
     if not row.get("timing_flag"):
         if low is not None and high is not None:
             return low, high
         if iqr is not None and rounds:
-            return ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
+            return interval_ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
     return -math.inf, math.inf
 
 
-def _front(
+def _front_membership(
     index: int, leads: Collection[int], points: dict[int, Point], panel: Panel
 ) -> FrontMembership:
     point = points[index]
-    no_dearer = [lead for lead in leads if lead != index and _no_dearer(points[lead], point)]
+    no_dearer = [lead for lead in leads if lead != index and _is_no_dearer(points[lead], point)]
     lower = (lead for lead in no_dearer if points[lead].value < point.value)
-    if not panel.refused(index) and any(panel.verdict(lead, index) == "better" for lead in lower):
+    if not panel.is_refused(index) and any(
+        panel.verdict(lead, index) == "better" for lead in lower
+    ):
         return "off"
     if index not in leads:
         return "uncertain"
     others = (other for other in points if other != index)
-    threats = (other for other in others if not surely_cheaper(point, points[other]))
-    return "on" if all(_harmless(other, index, points, panel) for other in threats) else "uncertain"
+    threats = (other for other in others if not is_surely_cheaper(point, points[other]))
+    return (
+        "on" if all(_is_harmless(other, index, points, panel) for other in threats) else "uncertain"
+    )
 
 
-def _no_dearer(a: Point, b: Point) -> bool:
+def _is_no_dearer(a: Point, b: Point) -> bool:
     """Return True if ``a`` surely costs no more: by count, or by times with disjoint intervals."""
-    return a.cost <= b.cost if a.low == a.high and b.low == b.high else surely_cheaper(a, b)
+    return a.cost <= b.cost if a.low == a.high and b.low == b.high else is_surely_cheaper(a, b)
 
 
-def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
-    """Return True if another row surely has no lower value; two that coincide are no threat."""
-    decided = not (panel.refused(other) or panel.refused(index))
+def _is_harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
+    """Return True if another row has a surely higher value, or an equal value at equal cost."""
+    decided = not (panel.is_refused(other) or panel.is_refused(index))
     if decided and panel.verdict(other, index) == "worse":
         return True
     if points[other].cost != points[index].cost:
         return False
     judgement = panel.judgement(other, index)
-    return judgement is not None and judgement.coincide
+    return judgement is not None and judgement.has_equal_values
 
 
-def _with_front(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:
+def _with_front_columns(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:
     positions = list(front_positions(panel, cost).values())
     return rows.assign(
         on_front=[place.on_front for place in positions],

@@ -23,7 +23,7 @@ def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, flo
     return float(low), float(high)
 
 
-def changes(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, int]:
+def count_changes(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, int]:
     """Count the samples that have a property in ``b`` alone, and in ``a`` alone; ``(n,)`` of 0, 1."""
     n = min(len(a), len(b))
     change = b[:n] - a[:n]
@@ -51,7 +51,7 @@ class PairedShares(Evidence):
     @property
     def p_difference(self) -> float:
         """Two-sided p value of no difference."""
-        return min(1.0, 2 * _at_least(max(self.gained, self.lost), self.gained + self.lost))
+        return min(1.0, 2 * _tail_probability(max(self.gained, self.lost), self.gained + self.lost))
 
     @property
     def p_equivalence(self) -> float:
@@ -62,7 +62,7 @@ class PairedShares(Evidence):
     def p_beyond(self) -> float:
         """P value of having gained no more than the margin."""
         if self.margin == 0:
-            return _at_least(self.gained, self.gained + self.lost)
+            return _tail_probability(self.gained, self.gained + self.lost)
 
         def is_beyond(level: float) -> bool:
             (low, _), (_, high) = (
@@ -70,7 +70,7 @@ class PairedShares(Evidence):
             )
             return low - high > self.margin
 
-        return _bisected(is_beyond)
+        return _bisect_smallest_level(is_beyond)
 
     @property
     def p_within(self) -> float:
@@ -78,23 +78,23 @@ class PairedShares(Evidence):
         return self._smallest_level(self.gained, self.lost)
 
     def _smallest_level(self, more: int, less: int) -> float:
-        """Smallest level at which bounds show that ``more`` exceeds ``less`` by under the margin."""
+        """Return the smallest level at which ``more`` surely exceeds ``less`` by under the margin."""
 
         def is_within(level: float) -> bool:
             (_, high), (low, _) = (share_interval(k, self.n, level) for k in (more, less))
             return high - low < self.margin
 
-        return _bisected(is_within)
+        return _bisect_smallest_level(is_within)
 
 
-def _at_least(count: int, n: int) -> float:
-    """P(X >= count) of n fair coins; 1 for none."""
+def _tail_probability(count: int, n: int) -> float:
+    """Return P(X >= count) for the heads of n fair coins; 1 for n = 0."""
     from scipy.special import betainc
 
     return float(betainc(count, n - count + 1, 0.5)) if count else 1.0
 
 
-def _bisected(holds: Callable[[float], bool]) -> float:
+def _bisect_smallest_level(holds: Callable[[float], bool]) -> float:
     """Return the smallest level in (0, 1] at which ``holds`` is True, as at all larger ones."""
     low, high = 0.0, 1.0
     if not holds(high):

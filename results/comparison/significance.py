@@ -54,34 +54,42 @@ class Evidence:
     @property
     def p_difference(self) -> float:
         """Two-sided p value of no difference."""
-        return min(1.0, 2 * upper_tail(abs(self.difference), self.se))
+        return min(1.0, 2 * upper_tail_probability(abs(self.difference), self.se))
 
     @property
     def p_equivalence(self) -> float:
         """P value of a difference as large as the margin: the larger of two one-sided ones."""
         if self.identical:
             return 0.0
-        return upper_tail(self.margin - abs(self.difference), self.se) if self.margin > 0 else 1.0
+        return (
+            upper_tail_probability(self.margin - abs(self.difference), self.se)
+            if self.margin > 0
+            else 1.0
+        )
 
     @property
     def p_beyond(self) -> float:
         """P value of being worse by the margin at most: small where the candidate is worse by more."""
-        return upper_tail(self.difference - self.margin, self.se)
+        return upper_tail_probability(self.difference - self.margin, self.se)
 
     @property
     def p_within(self) -> float:
         """P value of being worse by the margin or more."""
-        return 0.0 if self.identical else upper_tail(self.margin - self.difference, self.se)
+        return (
+            0.0
+            if self.identical
+            else upper_tail_probability(self.margin - self.difference, self.se)
+        )
 
 
-def upper_tail(excess: float, se: float) -> float:
-    """Phi(-excess / se). Without error the sign decides, and 0 is no excess."""
+def upper_tail_probability(excess: float, se: float) -> float:
+    """Return Phi(-excess / se). Without error the sign decides, and 0 is no excess."""
     if se == 0:
         return 0.0 if excess > 0 else 1.0
     return 0.5 * math.erfc(excess / se / math.sqrt(2))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm_adjusted(p_values: Sequence[float]) -> list[float]:
     """Return Holm's adjusted p values: reject those at most the level, which bounds the family-wise
     error.
 
@@ -106,7 +114,7 @@ def judge_table(
     """
     tested = [item for item in evidence if item is not None]
     different, equivalent = (
-        holm([*(getattr(item, p) for item in tested), *[1.0] * unseen])[: len(tested)]
+        holm_adjusted([*(getattr(item, p) for item in tested), *[1.0] * unseen])[: len(tested)]
         for p in ("p_difference", "p_equivalence")
     )
     adjusted = iter(zip(different, equivalent, strict=True))

@@ -39,12 +39,12 @@ def median_interval(times: Sequence[float]) -> tuple[float, float]:
     >>> median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
     (1.0, 6.0)
     """
-    ordered, k = sorted(times), max(0, left_out(len(times)))
+    ordered, k = sorted(times), max(0, order_statistics_outside(len(times)))
     return ordered[k], ordered[-1 - k]
 
 
 @lru_cache(maxsize=4096)
-def left_out(n: int) -> int:
+def order_statistics_outside(n: int) -> int:
     """Return the largest k with 2 P(B <= k) <= 5 %, B ~ Bin(n, 1/2); -1 if there is none.
 
     >>> [left_out(n) for n in (5, 6, 8, 9, 30)]
@@ -57,7 +57,7 @@ def left_out(n: int) -> int:
     return k
 
 
-def settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
+def is_settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
     """Return True if the median's interval is within the relative ``half_width``."""
     if len(times) < max(fewest, FEWEST):
         return False
@@ -94,7 +94,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class NoRatio:
-    """Reason why two times are not compared; ``mismatch``: by other conditions."""
+    """Reason why two times are not compared; ``mismatch`` is True where their conditions differ."""
 
     reason: str
     mismatch: bool = False
@@ -102,7 +102,7 @@ class NoRatio:
 
 def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Ratio | NoRatio:
     """Return the ratio of the times in two ``timing.json``, or why there is none."""
-    if reason := not_comparable(baseline, candidate):
+    if reason := why_not_comparable(baseline, candidate):
         return reason
     times = [list(timing["raw_total_ms"]) for timing in (baseline, candidate)]
     if min(map(len, times)) < FEWEST:
@@ -112,7 +112,7 @@ def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Rat
     return median_ratio(*times)
 
 
-def not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> NoRatio | None:
+def why_not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> NoRatio | None:
     """Return the reason against a comparison of two ``timing.json``; None if there is none."""
     if not all(timing.get("raw_total_ms") for timing in (baseline, candidate)):
         return NoRatio("no raw times")
@@ -127,13 +127,15 @@ def not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) ->
 
 
 def median_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio:
-    """The ratio of the medians of positive times, at least :data:`FEWEST` each."""
+    """Return the ratio of the medians of positive times, at least :data:`FEWEST` each."""
     (log_a, se_a), (log_b, se_b) = map(log_median, (baseline, candidate))
     return Ratio(log_b - log_a, math.hypot(se_a, se_b))
 
 
 def log_median(times: Sequence[float]) -> tuple[float, float]:
-    """Log of the median of positive numbers, at least :data:`FEWEST`, and its standard error."""
+    """Return the log of the median of positive numbers, at least :data:`FEWEST`, and its standard
+    error.
+    """
     n, ordered = len(times), sorted(times)
     c = max(1, round((n + 1) / 2 - math.sqrt(n)))
     outside = sum(math.comb(n, k) for k in range(c)) / 2**n
@@ -148,8 +150,8 @@ MARGIN = 0.01
 Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
-class Speed(NamedTuple):
-    """Verdict of both clocks, ratio by the first with its 95 % interval, and by the second."""
+class SpeedVerdict(NamedTuple):
+    """Verdict on speed: the ratio by the first clock with its 95 % interval, and by the second."""
 
     verdict: Word
     ratio: float | None = None
@@ -159,24 +161,24 @@ class Speed(NamedTuple):
     reason: str = ""
 
 
-def speed(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Speed:
+def speed_verdict(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> SpeedVerdict:
     """Return the verdict on two ``timing.json`` of batches of one size."""
-    if reason := not_comparable(baseline, candidate):
-        return Speed("ambiguous", reason=reason.reason)
-    first = _ratio(baseline, candidate, "raw_total_ms")
+    if reason := why_not_comparable(baseline, candidate):
+        return SpeedVerdict("ambiguous", reason=reason.reason)
+    first = _ratio_by_clock(baseline, candidate, "raw_total_ms")
     if isinstance(first, NoRatio):
-        return Speed("ambiguous", reason=first.reason)
+        return SpeedVerdict("ambiguous", reason=first.reason)
     kinds = [timing.get("timing_second_clock") for timing in (baseline, candidate)]
     if kinds[0] != kinds[1] or not kinds[0]:
-        return Speed("ambiguous", *first, reason="there is one clock only")
-    second = _ratio(baseline, candidate, "raw_second")
+        return SpeedVerdict("ambiguous", *first, reason="there is one clock only")
+    second = _ratio_by_clock(baseline, candidate, "raw_second")
     if isinstance(second, NoRatio):
-        return Speed("ambiguous", *first, reason=f"second clock: {second.reason}")
-    word = _word(first)
-    return Speed(word if word == _word(second) else "ambiguous", *first, second[0])
+        return SpeedVerdict("ambiguous", *first, reason=f"second clock: {second.reason}")
+    word = _speed_word(first)
+    return SpeedVerdict(word if word == _speed_word(second) else "ambiguous", *first, second[0])
 
 
-def _ratio(
+def _ratio_by_clock(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], name: str
 ) -> tuple[float, float, float] | NoRatio:
     times = [list(timing.get(name) or ()) for timing in (baseline, candidate)]
@@ -197,7 +199,7 @@ def _ratio(
     return ratio.value, *ratio.ends
 
 
-def _word(ratio: tuple[float, float, float]) -> Word:
+def _speed_word(ratio: tuple[float, float, float]) -> Word:
     _, low, high = ratio
     if low >= 1 / (1 + MARGIN) and high <= 1 + MARGIN:
         return "same"

@@ -17,13 +17,13 @@ from typing import Any
 from ..quantities import Quantity, quantities
 from ..record import Record
 from ..table.curves import Tuning, tuning_of
-from ..text import ends
+from ..text import interval_ends
 from ..values import number, text
-from .estimates import Difference, Estimate, difference, dominated
+from .estimates import Difference, Estimate, difference, is_dominated
 from .pairing import Entry, Pair
 from .shares import PairedShares
 from .significance import LEVEL, Evidence, Verdict, claim, judge_table
-from .times import NoRatio, Word, speed, time_ratio
+from .times import NoRatio, Word, speed_verdict, time_ratio
 
 MARGIN = 0.01
 """Differences below this share of the baseline do not matter, unless the reader says otherwise."""
@@ -65,7 +65,7 @@ class Judgement:
         return Evidence(gap.value, gap.se, self.margin)
 
     @property
-    def coincide(self) -> bool:
+    def has_equal_values(self) -> bool:
         """Return True if the values are equal but for rounding."""
         return math.isclose(self.baseline.value, self.candidate.value, rel_tol=COINCIDE)
 
@@ -79,15 +79,15 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None:
         return None
-    margin = _margin(pair, quantity, a, share)
-    if identical(pair, quantity):
+    margin = _margin_of_value(pair, quantity, a, share)
+    if has_same_numbers(pair, quantity):
         gap = Difference(0.0, 0.0, int(number(pair.candidate.record, "samples") or 0))
         return Judgement(pair, quantity, a, b, gap, margin, "")
     gap = difference(a, b, same_latents=pair.same_latents)
-    return Judgement(pair, quantity, a, b, gap, margin, _refusal(pair, quantity, gap))
+    return Judgement(pair, quantity, a, b, gap, margin, _pair_refusal(pair, quantity, gap))
 
 
-def identical(pair: Pair, quantity: Quantity) -> bool:
+def has_same_numbers(pair: Pair, quantity: Quantity) -> bool:
     """Return True if two rows hold the same numbers: per sample if known, else in all columns."""
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None or not a.same(b):
@@ -113,18 +113,18 @@ class Panel:
 
     @classmethod
     def of(cls, entries: dict[int, Entry], quantity: Quantity) -> Panel:
-        """A panel whose verdicts are corrected over its own pairs only."""
-        (panel,) = corrected_together([cls(entries, quantity, 0, 0)])
+        """Return a panel whose verdicts are corrected over its own pairs only."""
+        (panel,) = panels_corrected_together([cls(entries, quantity, 0, 0)])
         return panel
 
-    def refused(self, index: int) -> bool:
+    def is_refused(self, index: int) -> bool:
         """Return True if a row gets no verdict against any other."""
         return bool(_row_refusal(self.entries[index].record, self.quantity))
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
-        """The judgement on two rows, given their indices."""
+        """Return the judgement on two rows, given their indices; None if one of them has no value."""
         item = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
-        back = item and _margin(item.pair, self.quantity, item.candidate, MARGIN)
+        back = item and _margin_of_value(item.pair, self.quantity, item.candidate, MARGIN)
         # the same whichever of the two is called the baseline
         return item and replace(item, margin=max(item.margin, back or 0.0))
 
@@ -136,7 +136,7 @@ class Panel:
         return claim(judgement and judgement.evidence, LEVEL / max(tests, 1))
 
 
-def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
+def panels_corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
     """Return the panels of one page with verdicts corrected over all their pairs."""
     panels = list(panels)
     rows = unseen + sum(len(panel.entries) for panel in panels)
@@ -153,7 +153,7 @@ class Line:
     """Comparison by one metric; ``difference`` is candidate less baseline, and lower is better.
 
     ``low`` and ``high`` are the 95 % interval of this line by itself; ``verdict`` is corrected for
-    the number of lines, ``time_verdict`` (:func:`.times.speed`) is not. ``paired`` counts the
+    the number of lines, ``time_verdict`` (:func:`.times.speed_verdict`) is not. ``paired`` counts the
     samples from the same latents; 0 where the rows were taken as independent. ``tuning`` and
     ``baseline_tuning`` are None where schedules are not tuned.
     """
@@ -185,7 +185,7 @@ class Line:
 
     @property
     def flat(self) -> dict[str, Any]:
-        """The values by column; what is known of tuned rows in columns of its own."""
+        """Values by column; tuned rows have additional columns."""
         row = asdict(self)
         for name in SIDES:
             row |= {f"{name}_{key}": value for key, value in (row.pop(name) or {}).items()}
@@ -198,10 +198,13 @@ def judge_lines(
     """Return a line per pair that has the quantity, corrected over all and ``unseen`` more."""
     items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     table = judge_table([item.evidence for item in items], unseen=unseen)
-    return [_line(judgement, verdict) for judgement, verdict in zip(items, table, strict=True)]
+    return [
+        _line_of_judgement(judgement, verdict)
+        for judgement, verdict in zip(items, table, strict=True)
+    ]
 
 
-def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:
+def _margin_of_value(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:
     """Return the share of the value, or of ten times the resolution, that does not matter."""
     if quantity.summary == "share":
         return share
@@ -213,7 +216,7 @@ def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) ->
 _DOMINATED = "dominated by the model's own error; see fd_conv"
 
 
-def _refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
+def _pair_refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
     """Return the reason why a pair of rows gets no verdict by a quantity; "" if there is none."""
     refusals = [_row_refusal(entry.record, quantity) for entry in pair]
     if _DOMINATED in refusals:
@@ -223,7 +226,7 @@ def _refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
 
 def _row_refusal(row: Record, quantity: Quantity) -> str:
     """Return the reason why a row gets no verdict against any other; "" if there is none."""
-    if quantity.to_data and dominated(row):
+    if quantity.to_data and is_dominated(row):
         return _DOMINATED
     if quantity.summary == "root mean square" and number(row, quantity.apart) is None:
         return "measured before its verdicts allowed for flips; run it again"
@@ -231,11 +234,11 @@ def _row_refusal(row: Record, quantity: Quantity) -> str:
     return f"flagged: {flag}" if flag else ""
 
 
-def _line(judgement: Judgement, verdict: Verdict) -> Line:
+def _line_of_judgement(judgement: Judgement, verdict: Verdict) -> Line:
     pair, gap = judgement.pair, judgement.gap
     row, timings = pair.candidate.record, (pair.baseline.timing, pair.candidate.timing)
     slot, steps = number(row, "slot"), number(row, "steps")
-    low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
+    low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
     ratio = time_ratio(*timings)
     no_ratio = isinstance(ratio, NoRatio)
     times = (None, None, None, ratio.reason) if no_ratio else (ratio.value, *ratio.ends, "")
@@ -252,7 +255,7 @@ def _line(judgement: Judgement, verdict: Verdict) -> Line:
         *(gap.value, gap.se, low, high),
         *(judgement.margin, gap.paired, verdict, judgement.reason),
         *times,
-        speed(*timings).verdict,
+        speed_verdict(*timings).verdict,
         tuning_of(row),
         tuning_of(pair.baseline.record),
     )

@@ -16,9 +16,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from ..quantities import find, quantities
 from ..record import Record
 from ..text import format_number
-from ..values import empty, number
-from .series import Series, markers
-from .sheet import RULE, SOFT, Sheet, Width, sheet
+from ..values import is_empty, number
+from .series import Series, marker_keywords
+from .sheet import RULE, SOFT, Sheet, Width, sheet_with_panels
 
 Part = TypeVar("Part")
 
@@ -35,14 +35,14 @@ ROOM, NAMES = 0.25, 0.9
 """Inches that a tick needs, and that names at the right will take from the axes."""
 
 
-def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
+def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
     """Make both axes logarithmic, around the data, with readable ticks at ``places``."""
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(*padded(xs[0], xs[-1], 0.03))
-    axes.set_ylim(*padded(ys[0], ys[-1], 0.05))
-    ticks = spaced_ticks(xs, ROOM / max(inches(axes)[0] - NAMES, 1.0))
+    axes.set_xlim(*padded_range(xs[0], xs[-1], 0.03))
+    axes.set_ylim(*padded_range(ys[0], ys[-1], 0.05))
+    ticks = spaced_ticks(xs, ROOM / max(size_in_inches(axes)[0] - NAMES, 1.0))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     reach = ys[-1] / ys[0]
@@ -56,14 +56,14 @@ def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) ->
     axes.grid(axis="y")
 
 
-def padded(low: float, high: float, share: float) -> tuple[float, float]:
-    """A range with a margin on a logarithmic scale, never of length zero."""
+def padded_range(low: float, high: float, share: float) -> tuple[float, float]:
+    """Return a range with a margin on a logarithmic scale, never of length zero."""
     extra = (high / low) ** share if high > low else 1.5
     return low / extra, high * extra
 
 
-def inches(axes: Axes) -> tuple[float, float]:
-    """Width and height of the axes in inches, as far as the layout is known."""
+def size_in_inches(axes: Axes) -> tuple[float, float]:
+    """Return width and height of the axes in inches, as far as the layout is known."""
     # no subfigures here; get_figure(root=True) is younger than the matplotlib that is asked for
     figure = axes.figure
     assert isinstance(figure, Figure)
@@ -87,8 +87,8 @@ def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
     return sorted(ticks)
 
 
-def floor_line(axes: Axes, level: float, meaning: str) -> None:
-    """A dashed line across at ``level``, named at the left; nothing where it lies outside."""
+def draw_floor_line(axes: Axes, level: float, meaning: str) -> None:
+    """Draw a dashed line across at ``level``, named at the left; nothing where it lies outside."""
     low, high = axes.get_ylim()
     if low < level < high:
         axes.axhline(level, color=SOFT, lw=0.7, ls=(0, (5, 2)), zorder=1)
@@ -100,28 +100,28 @@ def floor_line(axes: Axes, level: float, meaning: str) -> None:
         axes.annotate(meaning, (0, level), (2, 2), **place, **look)
 
 
-def plottable(frame: pd.DataFrame) -> list[str]:
-    """The metrics, lower being better, that have a positive value in a table."""
+def plottable_metrics(frame: pd.DataFrame) -> list[str]:
+    """Return the metrics, lower being better, that have a positive value in a table."""
     names = [quantity.name for quantity in quantities() if quantity.axis and quantity.name in frame]
     return [
         name
         for name in names
-        if any(not empty(value) and float(value) > 0 for value in frame[name])
+        if any(not is_empty(value) and float(value) > 0 for value in frame[name])
     ]
 
 
-def title_of(column: str) -> str:
-    """The title of an axis."""
+def axis_title_of(column: str) -> str:
+    """Return the title of a column's axis."""
     return AXES.get(column) or find(column).axis or column
 
 
 def short_title(column: str) -> str:
-    """The title of a column of numbers."""
+    """Return the short title of a column of numbers."""
     return find(column).short or column
 
 
 def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
-    """The level and its label; None where a metric has none, or the rows do not say."""
+    """Return the floor's level and its label; None where the metric has none, or the rows lack it."""
     floor = find(metric).floor
     if floor is None:
         return None
@@ -134,8 +134,8 @@ GAP, REACH = 0.035, 0.09
 
 
 def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places as near to the wanted ones as keeps them ``gap`` apart, within [low, high] where all
-    fit; their order stays.
+    """Return places at least ``gap`` apart in their order, near the wanted ones, within [low, high]
+    where all fit.
 
     This is isotonic regression (pool adjacent violators) of ``wanted - gap * rank``, moved into the
     range as a whole.
@@ -158,11 +158,11 @@ def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) 
     return [places[index] for index in range(len(wanted))]
 
 
-def name_at_the_right(axes: Axes, series: Sequence[Series], size: float = 6.5) -> None:
+def write_curve_names(axes: Axes, series: Sequence[Series], size: float = 6.5) -> None:
     """Write each curve's name right of the axes with its marker and a line from its last point."""
     bottom, top = map(math.log, axes.get_ylim())
     left, right = map(math.log, axes.get_xlim())
-    height = inches(axes)[1] * 72
+    height = size_in_inches(axes)[1] * 72
     ys = [(math.log(curve.points[-1].y) - bottom) / (top - bottom) for curve in series]
     xs = [(math.log(curve.points[-1].x) - left) / (right - left) for curve in series]
     start, places = max([1.0, *xs]), spread_labels(ys, 1.3 * size / height, 0.0, 1.0)
@@ -173,27 +173,27 @@ def name_at_the_right(axes: Axes, series: Sequence[Series], size: float = 6.5) -
     for curve, x, y, place in zip(series, xs, ys, places, strict=True):
         bend = [x, line - GAP / 2, end]
         axes.plot(bend, [y, y, place], color=RULE, lw=0.6, zorder=1, **aside)
-        axes.plot([end + 0.015], [place], linestyle="", **aside, **markers(curve.style))
+        axes.plot([end + 0.015], [place], linestyle="", **aside, **marker_keywords(curve.style))
         axes.annotate(curve.name, (end + 0.015, place), (5, 0), **words)
 
 
-def quality_against_cost(
+def draw_quality_against_cost(
     parts: Mapping[str, Part],
     metric: str,
     cost: str,
     width: Width,
     draw: Callable[[Axes, Part], Sequence[Series]],
 ) -> Sheet:
-    """Return a figure with a panel for each part by its title; ``draw`` returns what is named."""
+    """Return a figure with a panel for each part by its title; ``draw`` returns the curves to name."""
     if not parts:
         raise ValueError(
             f"no finished row has {metric} and {cost} to draw; choose columns that have values"
         )
-    figure, panels = sheet(width, HEIGHT[width], len(parts))
+    figure, panels = sheet_with_panels(width, HEIGHT[width], len(parts))
     named = [draw(axes, part) for axes, part in zip(panels, parts.values(), strict=True)]
     for axes, title in zip(panels, parts, strict=True):
-        axes.set(title=title, xlabel=title_of(cost), ylabel=title_of(metric))
+        axes.set(title=title, xlabel=axis_title_of(cost), ylabel=axis_title_of(metric))
     figure.draw_without_rendering()  # the layout, which says how far apart names must be
     for axes, series in zip(panels, named, strict=True):
-        name_at_the_right(axes, series)
+        write_curve_names(axes, series)
     return figure

@@ -13,8 +13,8 @@ import pandas as pd
 from ..table.curves import comparable_parts
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
-from ..text import choices
-from .axes import plottable
+from ..text import name_hint
+from .axes import plottable_metrics
 from .front import front
 from .ranking import ranking
 from .samples import samples
@@ -63,19 +63,19 @@ def write_figures(
     Raises:
         ValueError: an unknown format, kind, metric, model or sampler; or there is nothing to draw.
     """
-    _check_place(Path(source), Path(out))
+    _check_output_folder(Path(source), Path(out))
     table = read_table(source)
     _check_known("format", formats, FORMATS)
     _check_known("figure", kinds, KINDS)
     _check_metrics(metrics, table)
-    table = _select(_select(table, "model", models), "sampler", samplers)
+    table = _select_rows(_select_rows(table, "model", models), "sampler", samplers)
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
     drawn_metrics = metrics or measured or ["rmse"]  # an older table may have no other
     figures = [
         drawn
         for kind in KINDS
         if kind in kinds
-        for drawn in _figures(kind, source, table, drawn_metrics, width)
+        for drawn in _figures_of_kind(kind, source, table, drawn_metrics, width)
     ]
     if not figures:
         raise ValueError(
@@ -86,24 +86,27 @@ def write_figures(
     ]
 
 
-def slug(words: str) -> str:
-    """Words as the name of a file."""
+def file_name_of(words: str) -> str:
+    """Return words as the name of a file."""
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "model"
 
 
-def _figures(
+def _figures_of_kind(
     kind: str, source: Path | str, table: TypedTable, metrics: Sequence[str], width: Width
 ) -> Iterator[tuple[str, Sheet]]:
     if kind == "samples":
         if (Path(source) / "parts").is_dir():
             for title, figure in samples(source, table.ok.frame, width=width):
-                yield f"{slug(title)}-samples", figure
+                yield f"{file_name_of(title)}-samples", figure
         return
     for title, rows in comparable_parts(table.ok.frame):
-        part, name = TypedTable(rows.drop(columns=["curve", "slot"])), f"{slug(title)}-{kind}"
+        part, name = (
+            TypedTable(rows.drop(columns=["curve", "slot"])),
+            f"{file_name_of(title)}-{kind}",
+        )
         if kind == "timing" and len(rows.dropna(subset=TIMED)):
             yield name, timing(part, width=width)
-        elif kind == "ranking" and (right := _distance_to_rank(rows)):
+        elif kind == "ranking" and (right := _distance_column_for_ranking(rows)):
             yield name, ranking(part, right=right, width=width)
         elif kind in DRAWN:
             for metric, cost in product(metrics, COSTS):
@@ -111,7 +114,7 @@ def _figures(
                     yield f"{name}-{metric}-{cost}", DRAWN[kind](part, metric, cost, width=width)
 
 
-def _select(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
+def _select_rows(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
     values = table.frame[column]
     _check_known(column, names, sorted(set(values.dropna())))
     chosen = table.frame.loc[values.isin(names)].reset_index(drop=True)
@@ -121,7 +124,7 @@ def _select(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
 def _check_known(thing: str, names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise ValueError(f"there is no {thing} {name!r}; {choices(name, known)}")
+            raise ValueError(f"there is no {thing} {name!r}; {name_hint(name, known)}")
 
 
 def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
@@ -129,13 +132,13 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
     frame = table.frame
     for name in names:
         if name not in frame or not pd.api.types.is_numeric_dtype(frame[name]):
-            known = plottable(frame)
-            remedy = choices(name, known) if known else "none has values here"
+            known = plottable_metrics(frame)
+            remedy = name_hint(name, known) if known else "none has values here"
             why = "is no column of numbers" if name in frame else "is no column of the table"
             raise ValueError(f"there is no metric {name!r}: it {why}; {remedy}")
 
 
-def _check_place(source: Path, out: Path) -> None:
+def _check_output_folder(source: Path, out: Path) -> None:
     """Refuse a folder that seems to lie in the run directory and is a link to somewhere else."""
     seems_inside = out.absolute().is_relative_to(source.absolute())
     if seems_inside and not out.resolve().is_relative_to(source.resolve()):
@@ -163,7 +166,7 @@ def draw(
     return DRAWN[kind](table, metric, cost, width=width)
 
 
-def _distance_to_rank(rows: pd.DataFrame) -> str:
+def _distance_column_for_ranking(rows: pd.DataFrame) -> str:
     """Return the distance to endpoints that two samplers have with ``fid_proxy``; "" if none."""
     for name in ("typical_error", "rmse"):
         if len(rows.dropna(subset=["fid_proxy", name, "slot"])["curve"].unique()) > 1:

@@ -11,17 +11,17 @@ from ..comparison.pareto import pareto
 from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
-from ..values import rows_of, text
-from .axes import logarithmic, quality_against_cost
-from .series import Point, Series, label, lift, markers, point_of, style_of
-from .sheet import SOFT, Sheet, Width, styled
+from ..values import rows_as_dicts, text
+from .axes import draw_quality_against_cost, set_log_scales
+from .series import Point, Series, curve_label, marker_keywords, point_of, style_of, zorder_increase
+from .sheet import SOFT, Sheet, Width, with_typography
 
 PALE = 0.35
 EQUAL = 1e-5
 """Relative difference of values that counts as none: in one step all methods are the same."""
 
 
-@styled
+@with_typography
 def front(
     table: TypedTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
 ) -> Sheet:
@@ -40,16 +40,18 @@ def front(
     parts = {
         title: rows
         for title, rows in comparable_parts(whole)
-        if any(point_of(row, metric, cost) for row in rows_of(rows))
+        if any(point_of(row, metric, cost) for row in rows_as_dicts(rows))
     }
-    return quality_against_cost(
-        parts, metric, cost, width, lambda axes, rows: _draw(axes, rows, metric, cost)
+    return draw_quality_against_cost(
+        parts, metric, cost, width, lambda axes, rows: _draw_front(axes, rows, metric, cost)
     )
 
 
-def _draw(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    row_points = [(row, point) for row in rows_of(frame) if (point := point_of(row, metric, cost))]
-    logarithmic(axes, [point.x for _, point in row_points], [point.y for _, point in row_points])
+def _draw_front(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Series]:
+    row_points = [
+        (row, point) for row in rows_as_dicts(frame) if (point := point_of(row, metric, cost))
+    ]
+    set_log_scales(axes, [point.x for _, point in row_points], [point.y for _, point in row_points])
     leads: list[tuple[Record, Point]] = []  # by cost; of those equal to rounding the first
     for row, point in row_points:
         if row["on_front"] and (not leads or point.y < leads[-1][1].y * (1 - EQUAL)):
@@ -58,19 +60,19 @@ def _draw(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Serie
     for row, point in sorted(row_points, key=lambda item: item[1].x):
         look = style_of(row)
         bold: dict[str, Any] = {"ms": 5.5, "alpha": 1} if look.own else {"ms": 3, "alpha": PALE}
-        bold |= {"mew": 0, "color": look.colour, "zorder": 2 + lift(look)}
+        bold |= {"mew": 0, "color": look.colour, "zorder": 2 + zorder_increase(look)}
         axes.plot([point.x], [point.y], ".", **bold)
         if look.own:  # always named, at its last point
-            last[text(row, "curve")] = Series(label(text(row, "curve")), look, (point,))
+            last[text(row, "curve")] = Series(curve_label(text(row, "curve")), look, (point,))
     xs, ys = [point.x for _, point in leads], [point.y for _, point in leads]
     axes.step(xs, ys, where="post", color=SOFT, lw=0.8, zorder=2.5)
     for row, point in leads:
         look = style_of(row)
-        dot: dict[str, Any] = {**markers(look), "markersize": 7 if look.own else 5}
+        dot: dict[str, Any] = {**marker_keywords(look), "markersize": 7 if look.own else 5}
         if row["front"] != "on":
             dot |= {"markerfacecolor": "white", "markeredgecolor": look.colour}
             dot |= {"markeredgewidth": 0.9}
-        axes.plot([point.x], [point.y], linestyle="", zorder=3 + lift(look), **dot)
+        axes.plot([point.x], [point.y], linestyle="", zorder=3 + zorder_increase(look), **dot)
         if not look.own:
-            last[text(row, "curve")] = Series(label(text(row, "curve")), look, (point,))
+            last[text(row, "curve")] = Series(curve_label(text(row, "curve")), look, (point,))
     return list(last.values())

@@ -8,15 +8,15 @@ from typing import Any, cast
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..intervals import printed
+from ..intervals import printed_value
 from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import format_number
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 from .axes import short_title
-from .series import THICK, label, lift, markers, style_of
-from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet, styled
+from .series import THICK, curve_label, marker_keywords, style_of, zorder_increase
+from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet_with_panels, with_typography
 
 LINE, HEAD = 0.16, 0.25
 """Inches for a rank, and for the title."""
@@ -26,7 +26,7 @@ NEAR = 10
 """The budget that is drawn, where none is asked for, is the nearest to this."""
 
 
-@styled
+@with_typography
 def ranking(
     table: TypedTable,
     left: str = "fid_proxy",
@@ -46,7 +46,7 @@ def ranking(
     parts = [
         (title, at, rows)
         for title, frame in comparable_parts(table.ok.frame)
-        for at, rows in [_at(frame, left, right, budget)]
+        for at, rows in [_rows_with_both_metrics(frame, left, right, budget)]
         if len(rows) > 1
     ]
     if not parts:
@@ -56,36 +56,44 @@ def ranking(
             "choose metrics that have values"
         )
     height = HEAD + LINE * (1.4 + max(len(rows) for _, _, rows in parts))
-    figure, panels = sheet(width, height, len(parts))
+    figure, panels = sheet_with_panels(width, height, len(parts))
     for axes, (title, at, rows) in zip(panels, parts, strict=True):
-        _draw(axes, rows, left, right, WIDTHS[width] if len(parts) == 1 else WIDTHS["double"] / 2)
+        _draw_ranking(
+            axes, rows, left, right, WIDTHS[width] if len(parts) == 1 else WIDTHS["double"] / 2
+        )
         axes.set_title(f"{title}, {at} evaluations")
     return figure
 
 
-def nearest(slots: list[int]) -> int:
-    """The budget nearest to ten, on a logarithmic scale."""
+def nearest_to_ten(slots: list[int]) -> int:
+    """Return the budget nearest to ten, on a logarithmic scale."""
     return min(slots, key=lambda slot: (abs(math.log(slot / NEAR)), slot))
 
 
-def _at(frame: pd.DataFrame, left: str, right: str, budget: int | None) -> tuple[int, list[Record]]:
-    """The budget, and its row of each curve that has both metrics."""
+def _rows_with_both_metrics(
+    frame: pd.DataFrame, left: str, right: str, budget: int | None
+) -> tuple[int, list[Record]]:
+    """Return the budget, and one row at this budget for each curve that has both metrics."""
     if left not in frame or right not in frame:
         return 0, []
     ranked = frame.dropna(subset=[left, right, "slot"]).sort_values("nfe", kind="stable")
     if ranked.empty:
         return 0, []
-    at = nearest([int(slot) for slot in ranked["slot"].unique()]) if budget is None else budget
-    return at, rows_of(ranked.loc[ranked["slot"] == at].drop_duplicates("curve", keep="last"))
+    at = (
+        nearest_to_ten([int(slot) for slot in ranked["slot"].unique()])
+        if budget is None
+        else budget
+    )
+    return at, rows_as_dicts(ranked.loc[ranked["slot"] == at].drop_duplicates("curve", keep="last"))
 
 
-def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
-    """Lines between two columns of texts; ``wide`` is the panel's width in inches."""
+def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
+    """Draw lines between two columns of texts; ``wide`` is the panel's width in inches."""
     sides = [[number(row, name) for row in rows] for name in (left, right)]
     ranks = [pd.Series(values, dtype=float).rank(method="first") for values in sides]
-    names = [label(text(row, "curve")) for row in rows]
-    a_values = [format_number(printed(left, value)) for value in sides[0]]
-    b_texts = [format_number(printed(right, value)) for value in sides[1]]
+    names = [curve_label(text(row, "curve")) for row in rows]
+    a_values = [format_number(printed_value(left, value)) for value in sides[0]]
+    b_texts = [format_number(printed_value(right, value)) for value in sides[1]]
     a_texts = [f"{name}  {value}" for name, value in zip(names, a_values, strict=True)]
     if wide > ROOMY:
         b_texts = [f"{value}  {name}" for name, value in zip(names, b_texts, strict=True)]
@@ -95,20 +103,20 @@ def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) ->
     axes.set_axis_off()
     for row, a, b, before, after in zip(rows, *ranks, a_texts, b_texts, strict=True):
         look = style_of(row)
-        thick, above = THICK if look.own else 1, 2 + lift(look)
+        thick, above = THICK if look.own else 1, 2 + zorder_increase(look)
         axes.plot([0, 1], [a, b], color=look.colour, lw=thick, zorder=above)
-        axes.plot([0, 1], [a, b], linestyle="", zorder=above, **markers(look))
-        _write(axes, (0, a), before, "right")
-        _write(axes, (1, b), after, "left")
+        axes.plot([0, 1], [a, b], linestyle="", zorder=above, **marker_keywords(look))
+        _write_names(axes, (0, a), before, "right")
+        _write_names(axes, (1, b), after, "left")
     rho = cast("float", ranks[0].corr(ranks[1]))
     head: dict[str, Any] = {"color": SOFT, "weight": "bold"}
-    _write(axes, (0, 0), short_title(left), "right", **head)
+    _write_names(axes, (0, 0), short_title(left), "right", **head)
     at, side = ((1, 0), "left") if wide > ROOMY else ((axes.get_xlim()[1], 0), "right")
-    _write(axes, at, short_title(right), side, **head)
-    _write(axes, (0.5, len(rows) + 0.8), f"ρ = {rho:.2f}", "center", color=SOFT)
+    _write_names(axes, at, short_title(right), side, **head)
+    _write_names(axes, (0.5, len(rows) + 0.8), f"ρ = {rho:.2f}", "center", color=SOFT)
 
 
-def _write(axes: Axes, at: tuple[float, float], words: str, side: Any, **look: Any) -> None:
+def _write_names(axes: Axes, at: tuple[float, float], words: str, side: Any, **look: Any) -> None:
     aside = {"right": -6, "left": 6, "center": 0}[side] if at[0] in (0, 1) else 0
     options: dict[str, Any] = {"va": "center_baseline", "fontsize": 6.5, "color": INK, **look}
     options |= {"textcoords": "offset points", "annotation_clip": False, "in_layout": False}

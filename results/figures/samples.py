@@ -15,9 +15,9 @@ from ..report.drawing import Box, common_box
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts
 from ..table.reading import read_table
-from ..values import number, rows_of, text
-from .series import label, style_of
-from .sheet import RULE, WIDTHS, Sheet, Width, blank, styled
+from ..values import number, rows_as_dicts, text
+from .series import curve_label, style_of
+from .sheet import RULE, WIDTHS, Sheet, Width, blank_sheet, with_typography
 
 Arrays = Mapping[str, np.ndarray]
 Found = Mapping[tuple[str, int], tuple[Record, Arrays]]
@@ -28,7 +28,7 @@ LETTER = 0.062
 """Inches of a letter."""
 
 
-@styled
+@with_typography
 def samples(
     run: Path | str, rows: pd.DataFrame | None = None, *, width: Width = "double"
 ) -> list[tuple[str, Sheet]]:
@@ -47,15 +47,17 @@ def samples(
     """
     folder = RunDir.open(run)
     parts = [
-        (title, _pictures(folder, some))
+        (title, _found_pictures(folder, some))
         for title, some in comparable_parts(read_table(run).ok.frame if rows is None else rows)
     ]
-    return [(title, _figure(title, pictures, width)) for title, pictures in parts if pictures]
+    return [
+        (title, _sample_figure(title, pictures, width)) for title, pictures in parts if pictures
+    ]
 
 
-def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
+def _found_pictures(run: RunDir, rows: pd.DataFrame) -> Found:
     found = {}
-    for row in rows_of(rows):
+    for row in rows_as_dicts(rows):
         slot = number(row, "slot")
         arrays = None if slot is None else run.read_samples(text(row, "cell"))
         if slot is not None and arrays and ("images" in arrays or "points" in arrays):
@@ -63,7 +65,7 @@ def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
     return found
 
 
-def _figure(title: str, pictures: Found, width: Width) -> Sheet:
+def _sample_figure(title: str, pictures: Found, width: Width) -> Sheet:
     rows = {curve: row for (curve, _), (row, _) in reversed(list(pictures.items()))}
     curves, slots = dict.fromkeys(curve for curve, _ in pictures), {slot for _, slot in pictures}
     saved = [arrays for _, arrays in pictures.values()]
@@ -77,9 +79,9 @@ def _figure(title: str, pictures: Found, width: Width) -> Sheet:
     drawn = [stack for stack in (*stacks.values(), limit) if stack is not None]
     clouds = [np.asarray(stack[:, :2], float) for stack in drawn if stack.ndim == 2]
     box, across = common_box(clouds), 1 if clouds else ACROSS[width]
-    names = LETTER * max(len(label(curve)) for curve in curves) + 0.1
+    names = LETTER * max(len(curve_label(curve)) for curve in curves) + 0.1
     tile = (WIDTHS[width] - names) / len(heads)
-    figure = blank(width, 0.45 + len(curves) * tile / across)
+    figure = blank_sheet(width, 0.45 + len(curves) * tile / across)
     figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
     grid = figure.subplots(len(curves), len(heads), squeeze=False)
     heading = f"{title}: same latents, by evaluations"
@@ -87,14 +89,14 @@ def _figure(title: str, pictures: Found, width: Width) -> Sheet:
     for line, curve in zip(grid, curves, strict=True):
         tiles = [*(stacks.get((curve, slot)) for slot in slots), limit]
         for axes, stack in zip(line, tiles, strict=False):
-            _draw(axes, stack, style_of(rows[curve]).colour, across, box)
-        line[0].set_ylabel(label(curve), rotation=0, ha="right", va="center")
+            _draw_samples(axes, stack, style_of(rows[curve]).colour, across, box)
+        line[0].set_ylabel(curve_label(curve), rotation=0, ha="right", va="center")
     for axes, head in zip(grid[0], heads, strict=True):
         axes.set_title(head, loc="center", fontweight="normal", fontsize=7)
     return figure
 
 
-def _draw(axes: Axes, stack: np.ndarray | None, colour: str, across: int, box: Box) -> None:
+def _draw_samples(axes: Axes, stack: np.ndarray | None, colour: str, across: int, box: Box) -> None:
     """Draw ``across`` images, or points in a window."""
     axes.set(xticks=[], yticks=[], box_aspect=1 / across)
     for spine in axes.spines.values():
@@ -107,10 +109,10 @@ def _draw(axes: Axes, stack: np.ndarray | None, colour: str, across: int, box: B
         axes.set(xlim=(left, right), ylim=(bottom, top))
     else:
         grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255}
-        axes.imshow(strip(stack[:across]), interpolation="nearest", aspect="auto", **grey)
+        axes.imshow(side_by_side(stack[:across]), interpolation="nearest", aspect="auto", **grey)
 
 
-def strip(images: np.ndarray) -> np.ndarray:
+def side_by_side(images: np.ndarray) -> np.ndarray:
     """Return images ``(k, C, H, W)`` side by side: ``(H, k W, 3)``, or ``(H, k W)`` in grey."""
     joined = np.concatenate(list(images), axis=-1)
     return joined.transpose(1, 2, 0) if len(joined) == 3 else joined[0]

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import bounds
-from ..palette import Style, style
+from ..intervals import interval_bounds
+from ..palette import Style, style_of_sampler
 from ..record import Record
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 
 MARKERS = {
     "circle": "o",
@@ -41,8 +41,8 @@ ABOVE = 1.5
 """Increase of its ``zorder`` over the others'."""
 
 
-def markers(style: Style) -> dict[str, Any]:
-    """Keywords of ``Axes.plot`` for the points of a curve."""
+def marker_keywords(style: Style) -> dict[str, Any]:
+    """Return keywords of ``Axes.plot`` for the points of a curve."""
     is_open = style.symbol.endswith("-open")
     symbol = MARKERS[style.symbol.removesuffix("-open")]
     face = "white" if is_open else style.colour
@@ -55,14 +55,14 @@ def markers(style: Style) -> dict[str, Any]:
     }
 
 
-def line(style: Style) -> dict[str, Any]:
-    """Keywords of ``Axes.plot`` for the line of a curve."""
+def line_keywords(style: Style) -> dict[str, Any]:
+    """Return keywords of ``Axes.plot`` for the line of a curve."""
     return {"color": style.colour, "linestyle": LINES[style.dash]} | (
         {"linewidth": THICK} if style.own else {}
     )
 
 
-def lift(style: Style) -> float:
+def zorder_increase(style: Style) -> float:
     """Return the increase of a curve's ``zorder``: the reader's own lie above the others."""
     return ABOVE if style.own else 0.0
 
@@ -83,7 +83,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """The rows of a curve, by x."""
+    """Curve of a plot: its name, its style, and its points by x."""
 
     name: str
     style: Style
@@ -94,19 +94,20 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
     """Return the curves of one problem, the lowest at its end first."""
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}
-    for row in rows_of(rows.loc[rows["status"] == "ok"]):
+    for row in rows_as_dicts(rows.loc[rows["status"] == "ok"]):
         if point := point_of(row, metric, cost):
             points[text(row, "curve")].append(point)
             looks[text(row, "curve")] = style_of(row)
     curves = [
-        Series(label(curve), looks[curve], tuple(sorted(some))) for curve, some in points.items()
+        Series(curve_label(curve), looks[curve], tuple(sorted(some)))
+        for curve, some in points.items()
     ]
     return sorted(curves, key=lambda one: (one.points[-1].y, one.name))
 
 
 def style_of(row: Record) -> Style:
     """Return the style of a row's curve."""
-    return style(text(row, "sampler"), text(row, "origin"))
+    return style_of_sampler(text(row, "sampler"), text(row, "origin"))
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
@@ -114,7 +115,7 @@ def point_of(row: Record, metric: str, cost: str) -> Point | None:
     x, y = number(row, cost), number(row, metric)
     if x is None or y is None or x <= 0:
         return None
-    interval = bounds(row, metric)
+    interval = interval_bounds(row, metric)
     if interval is None:
         return Point(x, y) if y > 0 else None
     low, high = interval
@@ -123,13 +124,13 @@ def point_of(row: Record, metric: str, cost: str) -> Point | None:
     return Point(x, high, limit=True) if high > 0 else None
 
 
-def label(words: str) -> str:
-    """A name on one line, cut if it is long."""
+def curve_label(words: str) -> str:
+    """Return a name on one line, cut if it is long."""
     line = " ".join(words.split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
-def notable(series: list[Series], most: int) -> list[Series]:
+def curves_to_name(series: list[Series], most: int) -> list[Series]:
     """Return the curves to name: the reader's own, the best somewhere, of each family, at the end."""
     if len(series) <= most:
         return series

@@ -20,7 +20,7 @@ from ..run_directory.files import write_bytes
 
 
 def inline_svg(svg: str, variables: Mapping[str, str]) -> str:
-    """An SVG file as an element: no prologue, colours from CSS variables, ids that no other
+    """Return an SVG file as an element: no prologue, colours from CSS variables, ids that no other
     figure has, as wide as there is room.
 
     Args:
@@ -94,10 +94,10 @@ class Sheet(Figure):
     """Matplotlib figure that notebooks show by themselves, and that belongs to no window."""
 
     def _repr_png_(self) -> bytes:
-        return encoded(self, "png")
+        return figure_bytes(self, "png")
 
 
-def styled(draw: Callable[P, R]) -> Callable[P, R]:
+def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
     """Wrap ``draw`` in this module's typography."""
 
     @wraps(draw)
@@ -108,27 +108,29 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     return under
 
 
-def sheet(width: Width, height: float, panels: int = 1, **options: Any) -> tuple[Sheet, list[Axes]]:
+def sheet_with_panels(
+    width: Width, height: float, panels: int = 1, **options: Any
+) -> tuple[Sheet, list[Axes]]:
     """Return a figure with axes for its panels, two side by side, each row ``height`` inches tall."""
     across = min(panels, 2)
     down = -(-panels // across)
-    figure = blank("double" if panels > 1 else width, height * down)
+    figure = blank_sheet("double" if panels > 1 else width, height * down)
     axes = figure.subplots(down, across, squeeze=False, **options).ravel().tolist()
     for unused in axes[panels:]:
         unused.remove()
     return figure, axes[:panels]
 
 
-def blank(width: Width, height: float) -> Sheet:
-    """A figure without axes, ``height`` inches tall."""
+def blank_sheet(width: Width, height: float) -> Sheet:
+    """Return a figure without axes, ``height`` inches tall."""
     figure = Sheet(figsize=(WIDTHS[width], height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-@styled
-def encoded(figure: Figure, form: str) -> bytes:
-    """The figure as the bytes of an SVG, PNG or PDF file."""
+@with_typography
+def figure_bytes(figure: Figure, form: str) -> bytes:
+    """Return the figure as the bytes of an SVG, PNG or PDF file."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # a name in letters that the font lacks is drawn as boxes
@@ -149,5 +151,5 @@ def save(figure: Figure, path: Path) -> Path:
             f"{path.name}: figures are written as {', '.join(METADATA)}; "
             "choose one of these suffixes"
         )
-    write_bytes(path, encoded(figure, form))
+    write_bytes(path, figure_bytes(figure, form))
     return path

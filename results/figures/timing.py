@@ -11,17 +11,17 @@ from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import format_number
-from ..values import number, rows_of, text
-from .ranking import nearest
-from .series import label
-from .sheet import INK, SOFT, Sheet, Width, sheet, styled
+from ..values import number, rows_as_dicts, text
+from .ranking import nearest_to_ten
+from .series import curve_label
+from .sheet import INK, SOFT, Sheet, Width, sheet_with_panels, with_typography
 
 NETWORK, OVERHEAD = "#a9b4bf", "#d5541e"
 LINE, HEAD = 0.19, 0.75
 """Inches for a bar, and for what is around them."""
 
 
-@styled
+@with_typography
 def timing(table: TypedTable, *, budget: int | None = None, width: Width = "single") -> Sheet:
     """Draw a panel for each model: milliseconds per sample at one budget, the least overhead first.
 
@@ -30,14 +30,18 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
     Raises:
         ValueError: no row of the budget was timed.
     """
-    panels_of = [(title, *_at(frame, budget)) for title, frame in comparable_parts(table.ok.frame)]
+    panels_of = [
+        (title, *_timed_rows(frame, budget)) for title, frame in comparable_parts(table.ok.frame)
+    ]
     parts = [(title, at, rows) for title, at, rows in panels_of if rows]
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"
         raise ValueError(f"no finished row was timed{where}; run the suite with --timing")
-    figure, panels = sheet(width, HEAD + LINE * max(len(rows) for _, _, rows in parts), len(parts))
+    figure, panels = sheet_with_panels(
+        width, HEAD + LINE * max(len(rows) for _, _, rows in parts), len(parts)
+    )
     for axes, (title, at, rows) in zip(panels, parts, strict=True):
-        _draw(axes, rows)
+        _draw_times(axes, rows)
         axes.set(title=f"{title}, {at} evaluations", xlabel="Milliseconds per sample")
     handles, labels = panels[0].get_legend_handles_labels()
     look: dict[str, Any] = {"ncols": 2, "frameon": False, "handlelength": 1}
@@ -45,37 +49,39 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
     return figure
 
 
-def _at(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Record]]:
+def _timed_rows(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Record]]:
     timed = frame.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"]).sort_values(
         "nfe", kind="stable"
     )
     if timed.empty:
         return 0, []
-    at = nearest([int(slot) for slot in timed["slot"].unique()]) if budget is None else budget
-    rows = rows_of(timed.loc[timed["slot"] == at].drop_duplicates("curve", keep="last"))
-    return at, sorted(rows, key=lambda row: (_overhead(row), text(row, "curve")))
+    at = (
+        nearest_to_ten([int(slot) for slot in timed["slot"].unique()]) if budget is None else budget
+    )
+    rows = rows_as_dicts(timed.loc[timed["slot"] == at].drop_duplicates("curve", keep="last"))
+    return at, sorted(rows, key=lambda row: (_overhead_ms(row), text(row, "curve")))
 
 
-def _overhead(row: Record) -> float:
-    """Return the milliseconds per sample outside the network; below 0 where noise hides them."""
+def _overhead_ms(row: Record) -> float:
+    """Return the milliseconds per sample outside the network; noise can make them negative."""
     return (number(row, "ms_per_sample") or 0.0) - (number(row, "model_ms_per_sample") or 0.0)
 
 
-def _draw(axes: Axes, rows: list[Record]) -> None:
+def _draw_times(axes: Axes, rows: list[Record]) -> None:
     places = list(range(len(rows)))
     network = [number(row, "model_ms_per_sample") or 0.0 for row in rows]
-    own = [max(_overhead(row), 0.0) for row in rows]
+    own = [max(_overhead_ms(row), 0.0) for row in rows]
     axes.barh(places, network, color=NETWORK, height=0.62, label="network")
     axes.barh(places, own, left=network, color=OVERHEAD, height=0.62, label="overhead")
     ends = [a + b for a, b in zip(network, own, strict=True)]
     look: dict[str, Any] = {"va": "center", "color": SOFT, "fontsize": 6}
     for place, row, end in zip(places, rows, ends, strict=True):
         base = number(row, "model_ms_per_sample")
-        share = f"{100 * _overhead(row) / base:.1f} %" if base else "–"
+        share = f"{100 * _overhead_ms(row) / base:.1f} %" if base else "–"
         words = f"{format_number(number(row, 'ms_per_sample'))}, overhead {share}"
         words += " †" if row.get("timing_flag") else ""
         axes.annotate(words, (end, place), (3, 0), textcoords="offset points", **look)
-    axes.set_yticks(places, [label(text(row, "curve")) for row in rows], color=INK)
+    axes.set_yticks(places, [curve_label(text(row, "curve")) for row in rows], color=INK)
     axes.set_xlim(0, 2.2 * max(ends))
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)

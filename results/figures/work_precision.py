@@ -13,10 +13,17 @@ from matplotlib.axes import Axes
 from ..quantities import find
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
-from ..values import rows_of
-from .axes import floor_line, floor_of, logarithmic, quality_against_cost
-from .series import Series, lift, line, markers, notable, series_of
-from .sheet import RULE, SOFT, Sheet, Width, styled
+from ..values import rows_as_dicts
+from .axes import draw_floor_line, draw_quality_against_cost, floor_of, set_log_scales
+from .series import (
+    Series,
+    curves_to_name,
+    line_keywords,
+    marker_keywords,
+    series_of,
+    zorder_increase,
+)
+from .sheet import RULE, SOFT, Sheet, Width, with_typography
 
 Path = Sequence[tuple[float, float]]
 """A curve's points, in data coordinates or as shares of the axes."""
@@ -34,23 +41,23 @@ ALONG = 24
 """Places on a piece of a curve where it is looked for."""
 
 
-def order_slopes(axes: Axes, exponent: int, curves: Iterable[Path]) -> None:
+def draw_order_slopes(axes: Axes, exponent: int, curves: Iterable[Path]) -> None:
     """Draw a fan of lines that fall as errors of orders 1, 2 and 3 do, where no data are."""
     paths = [list(path) for path in curves]
     steepest = exponent * max(ORDERS)
-    place = _free(axes, steepest, paths)
+    place = _free_place(axes, steepest, paths)
     if place is None:
-        (_, _), (bottom, top) = _limits(axes)
+        (_, _), (bottom, top) = _log_limits(axes)
         axes.set_ylim(math.exp(bottom - 0.45 * (top - bottom)), math.exp(top))
-        place = _free(axes, steepest, paths) or (EDGE, EDGE, SIZES[-1])
+        place = _free_place(axes, steepest, paths) or (EDGE, EDGE, SIZES[-1])
     _draw_fan(axes, *place, exponent)
 
 
 def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> None:
-    """The fan with the lower left corner of its lines at ``(u, v)``, shares of the axes."""
-    (left, right), (bottom, top) = _limits(axes)
+    """Draw the fan with the lower left corner of its lines at ``(u, v)``, shares of the axes."""
+    (left, right), (bottom, top) = _log_limits(axes)
     steepest = exponent * max(ORDERS)
-    run = _run(axes, steepest, size)
+    run = _fan_width(axes, steepest, size)
     x, y = left + u * (right - left), bottom + v * (top - bottom) + steepest * run
     words: dict[str, Any] = {"textcoords": "offset points", "color": SOFT, "fontsize": 5.5}
     for order in ORDERS:
@@ -60,13 +67,17 @@ def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> Non
     axes.annotate("order", (math.exp(x), math.exp(y)), (0, 3), **words)
 
 
-def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, float, float] | None:
+def _free_place(
+    axes: Axes, steepest: int, paths: Sequence[Path]
+) -> tuple[float, float, float] | None:
     """Return the lower left corner of the lines and their size; None if no place is free."""
-    (left, right), (bottom, top) = _limits(axes)
+    (left, right), (bottom, top) = _log_limits(axes)
     dots = [
         dot
         for path in paths
-        for dot in _along([_share(point, (left, right), (bottom, top)) for point in path])
+        for dot in _points_along(
+            [_as_share_of_axes(point, (left, right), (bottom, top)) for point in path]
+        )
     ]
 
     def from_the_edge(place: tuple[float, float]) -> tuple[float, float, float]:
@@ -74,9 +85,9 @@ def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, floa
         return min(u, 1 - u) + min(v, 1 - v), u, v
 
     for size in SIZES:
-        run = _run(axes, steepest, size)
+        run = _fan_width(axes, steepest, size)
         wide, tall = run / (right - left) + LETTERS, steepest * run / (top - bottom) + LETTERS
-        across, up = (_places(1 - 2 * EDGE - extent) for extent in (wide, tall))
+        across, up = (_candidate_positions(1 - 2 * EDGE - extent) for extent in (wide, tall))
         for u, v in sorted(product(across, up), key=from_the_edge):
             low, high = (u - EDGE, v - EDGE), (u + wide + EDGE, v + tall + EDGE)
             if not any(low[0] <= x <= high[0] and low[1] <= y <= high[1] for x, y in dots):
@@ -84,16 +95,16 @@ def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, floa
     return None
 
 
-def _run(axes: Axes, steepest: int, size: float) -> float:
-    (left, right), (bottom, top) = _limits(axes)
+def _fan_width(axes: Axes, steepest: int, size: float) -> float:
+    (left, right), (bottom, top) = _log_limits(axes)
     return size * min(WIDE * (right - left), STEEP * (top - bottom) / steepest)
 
 
-def _places(room: float, count: int = 9) -> list[float]:
+def _candidate_positions(room: float, count: int = 9) -> list[float]:
     return [EDGE + max(0.0, room) * step / (count - 1) for step in range(count)]
 
 
-def _along(path: Path) -> Iterable[tuple[float, float]]:
+def _points_along(path: Path) -> Iterable[tuple[float, float]]:
     yield from path
     for (x0, y0), (x1, y1) in pairwise(path):
         yield from (
@@ -102,14 +113,14 @@ def _along(path: Path) -> Iterable[tuple[float, float]]:
         )
 
 
-def _share(
+def _as_share_of_axes(
     point: tuple[float, float], across: tuple[float, float], up: tuple[float, float]
 ) -> tuple[float, float]:
     x, y = map(math.log, point)
     return (x - across[0]) / (across[1] - across[0]), (y - up[0]) / (up[1] - up[0])
 
 
-def _limits(axes: Axes) -> tuple[tuple[float, float], tuple[float, float]]:
+def _log_limits(axes: Axes) -> tuple[tuple[float, float], tuple[float, float]]:
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     return (math.log(left), math.log(right)), (math.log(bottom), math.log(top))
 
@@ -121,7 +132,7 @@ NEAR = 10
 """A floor up to so many times below all points is shown too."""
 
 
-@styled
+@with_typography
 def work_precision(
     table: TypedTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
 ) -> Sheet:
@@ -143,36 +154,36 @@ def work_precision(
     }
 
     def draw(axes: Axes, part: tuple[list[Series], pd.DataFrame]) -> list[Series]:
-        named = notable(part[0], NAMED[width])
-        _draw(axes, part[0], named, metric, part[1])
+        named = curves_to_name(part[0], NAMED[width])
+        _draw_panel(axes, part[0], named, metric, part[1])
         return named
 
-    return quality_against_cost(parts, metric, cost, width, draw)
+    return draw_quality_against_cost(parts, metric, cost, width, draw)
 
 
-def _draw(
+def _draw_panel(
     axes: Axes, series: list[Series], named: list[Series], metric: str, rows: pd.DataFrame
 ) -> None:
     points = [point for curve in series for point in curve.points]
-    floor = floor_of(metric, rows_of(rows))
+    floor = floor_of(metric, rows_as_dicts(rows))
     values = [point.y for point in points]
     near = [floor[0]] if floor and floor[0] > min(values) / NEAR else []
-    logarithmic(axes, [point.x for point in points], values + near)
+    set_log_scales(axes, [point.x for point in points], values + near)
     if power := find(metric).power:
-        order_slopes(
+        draw_order_slopes(
             axes,
             power,
             [[(point.x, point.y) for point in curve.points] for curve in series]
-            + _edge(axes, floor),
+            + _floor_paths(axes, floor),
         )
     if floor:
-        floor_line(axes, *floor)
+        draw_floor_line(axes, *floor)
     for curve in reversed(series):
-        _curve(axes, curve, pale=curve not in named)
+        _draw_curve(axes, curve, pale=curve not in named)
 
 
-def _edge(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
-    """The floor as a curve, and another one where its name stands; nothing where it lies outside."""
+def _floor_paths(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
+    """Return the floor as a path, and the path of its label; nothing where the floor lies outside."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if not floor or not low < floor[0] < high:
         return []
@@ -183,15 +194,15 @@ def _edge(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float,
     ]
 
 
-def _curve(axes: Axes, series: Series, *, pale: bool) -> None:
+def _draw_curve(axes: Axes, series: Series, *, pale: bool) -> None:
     """Draw line, bars and markers; an upper limit has a triangle that points down."""
     xs, ys = [point.x for point in series.points], [point.y for point in series.points]
     if pale:
-        thin: dict[str, Any] = {**line(series.style), "linewidth": 0.6}
+        thin: dict[str, Any] = {**line_keywords(series.style), "linewidth": 0.6}
         axes.plot(xs, ys, **thin, alpha=0.3, zorder=1.5)
         return
-    up, colour = lift(series.style), series.style.colour
-    axes.plot(xs, ys, **line(series.style), zorder=2 + up)
+    up, colour = zorder_increase(series.style), series.style.colour
+    axes.plot(xs, ys, **line_keywords(series.style), zorder=2 + up)
     low = axes.get_ylim()[0]
     for x, _, bottom, top, _ in series.points:
         if bottom is not None and top is not None:
@@ -200,6 +211,6 @@ def _curve(axes: Axes, series: Series, *, pale: bool) -> None:
     down: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markeredgecolor": colour}
     for limit in (False, True):
         some = [point for point in series.points if point.limit == limit]
-        look = markers(series.style) | (down if limit else {})
+        look = marker_keywords(series.style) | (down if limit else {})
         xs, ys = [point.x for point in some], [point.y for point in some]
         axes.plot(xs, ys, linestyle="", zorder=2.5 + up, **look)

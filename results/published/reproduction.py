@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from ..comparison.pairing import Source, read_source
 from ..comparison.verdicts import MARGIN
-from ..intervals import bounds, flag_of
+from ..intervals import interval_bounds, interval_flag
 from ..record import Record
 from ..text import Z95, format_number
 from ..values import number, text
@@ -26,9 +26,9 @@ from .rows import (
     GRIDS,
     Published,
     Solver,
-    checked_model,
-    model_in,
+    check_model_name,
     options_of,
+    published_model_of,
     rows_of_model,
     solvers_of,
 )
@@ -41,7 +41,7 @@ _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 
 @dataclass(frozen=True)
-class Difference:
+class ProtocolDifference:
     """Difference in one point of the protocol; "" where a side does not say."""
 
     what: str
@@ -49,19 +49,21 @@ class Difference:
     published: str
 
     @property
-    def known(self) -> bool:
-        """Return True if both sides say what they did, and so are known to differ."""
+    def is_known(self) -> bool:
+        """Return True if both sides state what they did, so that the difference is certain."""
         return bool(self.run and self.published)
 
 
 def _inception_of(row: Record) -> str:
-    """The Inception extractor of a row in a word or two; "" if its distance is no FID."""
+    """Return the Inception extractor of a row in a word or two; "" if its distance is no FID."""
     match = INCEPTION.search(text(row, "estimator"))
     return re.sub(r"-[0-9a-f]{12,}.*", "", match[0]) if match else ""
 
 
-def differences(row: Record, paper: Published, solver: Solver, model: str) -> list[Difference]:
-    """The points in which a row and a published number differ, or one side does not say.
+def protocol_differences(
+    row: Record, paper: Published, solver: Solver, model: str
+) -> list[ProtocolDifference]:
+    """Return the points in which a row and a published number differ, or one side says nothing.
 
     An adaptive sampler has no grid to differ in.
 
@@ -86,14 +88,14 @@ def differences(row: Record, paper: Published, solver: Solver, model: str) -> li
         ("grid", grid, grid if same_grid else paper.grid),
         ("end", text(row, "end"), paper.end),
         ("labels", labels, paper.labels),
-        ("quantisation", _quantisation(row), paper.quantisation),
+        ("quantisation", _quantisation_of(row), paper.quantisation),
         ("extractor", _inception_of(row) or "no Inception", paper.extractor),
         ("thresholding", "none", paper.thresholding),
         ("analytic first step", first, paper.afs),
     ]
-    points = [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
+    points = [ProtocolDifference(*pair) for pair in pairs if pair[1] != pair[2]]
     if solver.remark:
-        points.insert(0, Difference("method", text(row, "sampler"), solver.remark))
+        points.insert(0, ProtocolDifference("method", text(row, "sampler"), solver.remark))
     return points
 
 
@@ -101,7 +103,7 @@ def _options_in_words(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in options.items()) or "none"
 
 
-def _quantisation(row: Record) -> str:
+def _quantisation_of(row: Record) -> str:
     estimator = text(row, "estimator")
     # what is done to samples first decides; an extractor that rounds finds them rounded
     match = _FIRST.search(estimator) or _QUANTISED.search(estimator)
@@ -144,7 +146,7 @@ class Reproduction:
     paper: Published | None
     outcome: Outcome
     reason: str = ""
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[ProtocolDifference, ...] = ()
     fid: float | None = None
     low: float | None = None
     high: float | None = None
@@ -154,7 +156,7 @@ class Reproduction:
 
     @property
     def reach(self) -> float | None:
-        """The largest difference that the interval allows, in size; None if it is not known."""
+        """Largest difference in size that the interval allows; None without an interval."""
         if self.difference_low is None or self.difference_high is None:
             return None
         return max(abs(self.difference_low), abs(self.difference_high))
@@ -169,9 +171,11 @@ class Reproduction:
             colon = ":" if self.outcome == "undecided" else ""
             words = f"{self.outcome}{colon} within {format_number(self.reach)} ({share})"
         else:
-            ends = f"[{_signed(self.difference_low)}, {_signed(self.difference_high)}]"
-            share = f"{_signed(100 * self.difference / self.paper.value, 2)} %"
-            words = f"{self.outcome}: {_signed(self.difference)} {ends} ({share})"
+            ends = (
+                f"[{_signed_number(self.difference_low)}, {_signed_number(self.difference_high)}]"
+            )
+            share = f"{_signed_number(100 * self.difference / self.paper.value, 2)} %"
+            words = f"{self.outcome}: {_signed_number(self.difference)} {ends} ({share})"
         if self.other_method:
             words += f", by another {' and '.join(self.other_method)}"
         return words + (f"; {self.reason}" if self.reason else "")
@@ -179,7 +183,7 @@ class Reproduction:
     @property
     def other_method(self) -> list[str]:
         """Points of the protocol in which the two are known to be different methods."""
-        return [item.what for item in self.differences if item.known and item.what in METHOD]
+        return [item.what for item in self.differences if item.is_known and item.what in METHOD]
 
     @property
     def flat(self) -> dict[str, Any]:
@@ -228,7 +232,7 @@ def reproductions(
     rows = [e.record for e in source.entries if number(e.record, "fid_proxy_raw") is not None]
     if not rows:
         raise ValueError(f"{source} has no finished row with a Fréchet distance (fid_proxy_raw)")
-    names = _published_names(source, rows, model)
+    names = _published_names_by_model(source, rows, model)
     return [
         reproduction
         for row in rows
@@ -237,8 +241,10 @@ def reproductions(
     ]
 
 
-def _published_names(source: Source, rows: list[Record], model_name: str | None) -> dict[str, str]:
-    """The published name of each model of the run that has one."""
+def _published_names_by_model(
+    source: Source, rows: list[Record], model_name: str | None
+) -> dict[str, str]:
+    """Return the published name of each model of the run that has one."""
     models = list(dict.fromkeys(text(row, "model") for row in rows))
     if model_name is not None:
         if len(models) > 1:
@@ -246,23 +252,25 @@ def _published_names(source: Source, rows: list[Record], model_name: str | None)
                 f"--published-model names one model, and {source} has {', '.join(models)}; "
                 "give each in its suite (published = NAME)"
             )
-        return {models[0]: checked_model(model_name)}
+        return {models[0]: check_model_name(model_name)}
     suite = source.run.get("suite")
     entries = (suite.get("models") or []) if isinstance(suite, dict) else []
     published = {
-        _bare(str(entry.get("name"))): str(entry["published"])
+        _bare_spec(str(entry.get("name"))): str(entry["published"])
         for entry in entries
         if isinstance(entry, dict) and entry.get("published")
     }
     names_of = {
-        name: checked_model(published[_bare(name)]) if _bare(name) in published else model_in(name)
+        name: check_model_name(published[_bare_spec(name)])
+        if _bare_spec(name) in published
+        else published_model_of(name)
         for name in models
     }
     names = {name: published_name for name, published_name in names_of.items() if published_name}
-    return names or {models[0]: checked_model(models[0])}
+    return names or {models[0]: check_model_name(models[0])}
 
 
-def _bare(spec: str) -> str:
+def _bare_spec(spec: str) -> str:
     """Return a model's spec without spaces and quotes."""
     return re.sub(r"[\s'\"]", "", spec)
 
@@ -276,9 +284,9 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
         return
     by_name = {solver.name: solver for solver in solvers}
     published_rows = [paper for paper in rows_of_model(model) if paper.solver in by_name]
-    matched = [paper for paper in published_rows if _same_cost(row, paper)]
-    judged = [_judged(row, paper, model, margin, by_name) for paper in matched]
-    yield from sorted(judged, key=_distance)
+    matched = [paper for paper in published_rows if _has_same_cost(row, paper)]
+    judged = [_reproduction_of(row, paper, model, margin, by_name) for paper in matched]
+    yield from sorted(judged, key=_protocol_distance)
     if not judged:
         budgets = sorted({int(paper.nfe) for paper in published_rows if paper.nfe})
         reason = (
@@ -290,13 +298,13 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
         yield Reproduction(row, model, None, "nothing published", reason)
 
 
-def _distance(one: Reproduction) -> tuple[int, int]:
+def _protocol_distance(one: Reproduction) -> tuple[int, int]:
     """Return the distance of protocols: points of the method first, then all that differ."""
     return len(one.other_method), len(one.differences)
 
 
-def _same_cost(row: Record, paper: Published) -> bool:
-    """Return True if a number has as many evaluations, or a solver that chooses them itself."""
+def _has_same_cost(row: Record, paper: Published) -> bool:
+    """Return True if a published number has as many evaluations, or an adaptive solver."""
     if paper.nfe:
         return number(row, "nfe") == float(paper.nfe)
     if paper.depth:
@@ -304,11 +312,11 @@ def _same_cost(row: Record, paper: Published) -> bool:
     return row.get("steps") is None
 
 
-def _judged(
+def _reproduction_of(
     row: Record, paper: Published, model: str, margin: float, by_name: dict[str, Solver]
 ) -> Reproduction:
-    listed = tuple(differences(row, paper, by_name[paper.solver], model))
-    value, low, high, noise = _at(row, paper)
+    listed = tuple(protocol_differences(row, paper, by_name[paper.solver], model))
+    value, low, high, noise = _fid_at_published_size(row, paper)
     values = {"differences": listed, "fid": value, "low": low, "high": high}
     if not _inception_of(row):
         reason = "the run's features are not Inception's, so its distance is no FID"
@@ -321,13 +329,13 @@ def _judged(
     down = difference - math.hypot(value - low, noise) - paper.rounding
     up = difference + math.hypot(high - value, noise) + paper.rounding
     values |= {"difference_low": down, "difference_high": up}
-    flag = flag_of(row, "fid_proxy")
+    flag = interval_flag(row, "fid_proxy")
     outcome: Outcome = "no verdict" if flag else outcome_of(down, up, paper.value, margin)
     return Reproduction(row, model, paper, outcome, flag, **values)
 
 
 def outcome_of(low: float, high: float, published: float, margin: float) -> Outcome:
-    """The verdict on a difference with this 95 % interval.
+    """Return the outcome for a difference with the 95 % interval [low, high].
 
     >>> [outcome_of(*ends, 2.0, 0.01) for ends in ((-0.1, 0.1), (-0.5, 0.1), (0.1, 0.2))]
     ['reproduced', 'undecided', 'not reproduced']
@@ -340,9 +348,11 @@ def outcome_of(low: float, high: float, published: float, margin: float) -> Outc
     return "reproduced" if reach <= CLOSE * published else "undecided"
 
 
-def _at(row: Record, paper: Published) -> tuple[float, float | None, float | None, float]:
-    """The run's plug-in FID at the source's number of samples, the ends of its interval, and half
-    of the published number's.
+def _fid_at_published_size(
+    row: Record, paper: Published
+) -> tuple[float, float | None, float | None, float]:
+    """Return the plug-in FID at the published sample count, its interval, and half the published
+    interval.
     """
     raw, plain, n = (number(row, name) for name in ("fid_proxy_raw", "fid_proxy", "samples"))
     assert raw is not None
@@ -350,11 +360,11 @@ def _at(row: Record, paper: Published) -> tuple[float, float | None, float | Non
         return raw, None, None, 0.0
     ratio = n / float(paper.samples) if n and paper.samples else None
     shift = (raw - plain) * (1.0 if ratio is None else ratio)
-    ends, se = bounds(row, "fid_proxy"), number(row, "fid_proxy_se")
+    ends, se = interval_bounds(row, "fid_proxy"), number(row, "fid_proxy_se")
     noise = Z95 * se * math.sqrt(ratio) if se is not None and ratio is not None else 0.0
     low, high = (None, None) if ends is None else (ends[0] + shift, ends[1] + shift)
     return plain + shift, low, high, noise
 
 
-def _signed(value: float | None, digits: int = 3) -> str:
+def _signed_number(value: float | None, digits: int = 3) -> str:
     return ("+" if value is not None and value > 0 else "") + format_number(value, digits)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..record import Record
-from ..text import choices
+from ..text import name_hint
 from ..values import text
 
 TABLE = Path(__file__).parent / "table.csv"
@@ -71,7 +71,7 @@ class Published:
 
     @property
     def flat(self) -> dict[str, Any]:
-        """Record as JSON values: numbers as numbers, and None for what the source does not say."""
+        """Record as JSON values: numbers as numbers, and None for facts missing in the source."""
         texts = asdict(self)
         counts = {name: int(texts[name]) for name in ("nfe", "depth", "samples") if texts[name]}
         fields = {name: value or None for name, value in texts.items()}
@@ -84,8 +84,8 @@ class Published:
 
 
 @cache
-def published(path: Path = TABLE) -> tuple[Published, ...]:
-    """The rows of the table; a ValueError if its columns are others."""
+def read_published_rows(path: Path = TABLE) -> tuple[Published, ...]:
+    """Return the rows of the published table; a ValueError if its columns are wrong."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         expected = [field.name for field in fields(Published)]
@@ -95,24 +95,23 @@ def published(path: Path = TABLE) -> tuple[Published, ...]:
 
 
 def model_names() -> list[str]:
-    """The models of the table, sorted."""
-    return sorted({row.model for row in published()}, key=str.casefold)
+    """Return the models of the table, sorted."""
+    return sorted({row.model for row in read_published_rows()}, key=str.casefold)
 
 
-def checked_model(name: str) -> str:
-    """The name of a model as the table writes it; a ValueError with all names if there is none."""
+def check_model_name(name: str) -> str:
+    """Return a model's name as the table writes it, or raise a ValueError that lists all names."""
     names = {model.casefold(): model for model in model_names()}
     if name.casefold() not in names:
         raise ValueError(
             f"nothing is published here of a model {name!r}; give --published-model "
-            f"NAME: {choices(name, names.values(), most=len(names))}"
+            f"NAME: {name_hint(name, names.values(), most=len(names))}"
         )
     return names[name.casefold()]
 
 
-def model_in(spec: str) -> str | None:
-    """The published model that a model's own name, or the file in it, is called by; None if
-    there is none.
+def published_model_of(spec: str) -> str | None:
+    """Return the published model named by a spec or by the file in it; None if there is none.
 
     >>> model_in("edm:/data/edm-ffhq-64x64-uncond-vp.pkl"), model_in("gmm-2d")
     ('edm-ffhq-64x64-uncond-vp', None)
@@ -124,10 +123,14 @@ def model_in(spec: str) -> str | None:
 
 
 def rows_of_model(name: str) -> list[Published]:
-    """The rows of a model, and those whose source says only the beginning of its name, such as
-    ``edm-cifar10-32x32`` of ``edm-cifar10-32x32-uncond-vp``.
+    """Return the rows of a model, and those whose source says only the beginning of its name, such
+    as ``edm-cifar10-32x32`` of ``edm-cifar10-32x32-uncond-vp``.
     """
-    return [row for row in published() if name == row.model or name.startswith(f"{row.model}-")]
+    return [
+        row
+        for row in read_published_rows()
+        if name == row.model or name.startswith(f"{row.model}-")
+    ]
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ GRIDS = {
 
 
 def options_of(row: Record) -> dict[str, Any]:
-    """The non-default options of a row's sampler."""
+    """Return the non-default options of a row's sampler."""
     try:
         options = json.loads(text(row, "params") or "{}")
     except (ValueError, RecursionError):
@@ -227,7 +230,7 @@ def options_of(row: Record) -> dict[str, Any]:
 
 
 def solvers_of(row: Record) -> list[Solver]:
-    """The papers' names of a row's sampler; none if no paper of the table has it."""
+    """Return the papers' names of a row's sampler; none if no paper of the table has it."""
     options = {k: v for k, v in options_of(row).items() if k != "analytic_first"}
     return [
         solver

@@ -60,13 +60,13 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
     built_in = [
         q for q in BUILT_IN if q not in measured and not any(q in own for own in _OWNED.values())
     ]
-    owners = {name: "a built-in metric" for q in built_in for name in _names_of(q)}
+    owners = {name: "a built-in metric" for q in built_in for name in _column_and_array_names(q)}
     for other, own in _OWNED.items():
         if other != metric:
-            owners |= {name: f"metric {other}" for q in own for name in _names_of(q)}
+            owners |= {name: f"metric {other}" for q in own for name in _column_and_array_names(q)}
     owners |= {column.name: "every row" for column in (*ROW, *AROUND)}
     for quantity in measured:
-        for name in sorted(_names_of(quantity)):
+        for name in sorted(_column_and_array_names(quantity)):
             if not (name.isascii() and name.isidentifier()):
                 raise ValueError(
                     f"metric {metric} has a column {name!r}; name it with a-z, 0-9 and _"
@@ -89,7 +89,7 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
     _known.clear()
 
 
-def _names_of(quantity: Quantity) -> set[str]:
+def _column_and_array_names(quantity: Quantity) -> set[str]:
     """Return the names of a quantity's columns and of its arrays of influence values."""
     arrays = {quantity.influence, quantity.reference_influence} - {""}
     return arrays | {column.name for column in quantity.columns}
@@ -97,7 +97,7 @@ def _names_of(quantity: Quantity) -> set[str]:
 
 def quantities() -> tuple[Quantity, ...]:
     """Return all quantities, with the ones of installed plugins."""
-    return _all_of(_OWNED)[0]
+    return _known_quantities(_OWNED)[0]
 
 
 _Known = tuple[tuple[Quantity, ...], Mapping[str, str], frozenset[str]]
@@ -105,8 +105,8 @@ _known: list[tuple[object, _Known]] = []
 """Last registry used, with its quantities, flags and names of distances: reports ask for each row."""
 
 
-def _all_of(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
-    _warn_of_broken()
+def _known_quantities(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
+    _warn_of_broken_metrics()
     if not _known or _known[0][0] is not owned:
         built_in = set(BUILT_IN)
         everything = (*BUILT_IN, *(q for own in owned.values() for q in own if q not in built_in))
@@ -123,7 +123,7 @@ def columns() -> tuple[Column, ...]:
 
 
 def column_names() -> tuple[str, ...]:
-    """The names of all columns."""
+    """Return the names of all columns."""
     return tuple(column.name for column in columns())
 
 
@@ -143,15 +143,15 @@ class Installed(NamedTuple):
 
 @cache
 def installed() -> tuple[Installed, ...]:
-    """The metrics of installed packages, loaded once a process.
+    """Return the metrics of installed packages, which are loaded once per process.
 
     Loading one makes its quantities known.
     """
     points = importlib.metadata.entry_points(group=ENTRY_POINTS)
-    return tuple(_loaded(point) for point in sorted(points, key=lambda point: point.name))
+    return tuple(_load_metric(point) for point in sorted(points, key=lambda point: point.name))
 
 
-def _loaded(point: importlib.metadata.EntryPoint) -> Installed:
+def _load_metric(point: importlib.metadata.EntryPoint) -> Installed:
     package = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
     try:
         metric = point.load()
@@ -164,8 +164,8 @@ def _loaded(point: importlib.metadata.EntryPoint) -> Installed:
 
 
 @cache
-def _warn_of_broken() -> None:
-    """Say once which metrics of installed packages are left out, and why."""
+def _warn_of_broken_metrics() -> None:
+    """Warn once about metrics of installed packages that cannot be loaded, with the reason."""
     for plugin in installed():
         if plugin.fault:
             log.warning(
@@ -174,7 +174,7 @@ def _warn_of_broken() -> None:
 
 
 def find(name: str) -> Quantity:
-    """The quantity of a column; one that is not known has ``NAME_se`` for its standard error."""
+    """Return the quantity of a column; one with the error ``NAME_se`` for an unknown column."""
     match = next((quantity for quantity in quantities() if quantity.name == name), None)
     return match or Quantity(name=name, meaning="", error="se")
 
@@ -190,13 +190,13 @@ def panels() -> tuple[Quantity, ...]:
 
 
 def flags() -> Mapping[str, str]:
-    """The columns that say why an interval is not to be trusted, by the columns of the values."""
-    return _all_of(_OWNED)[1]
+    """Return for each column of values the column that says why its interval is not to be trusted."""
+    return _known_quantities(_OWNED)[1]
 
 
 def distances() -> frozenset[str]:
     """Return the names of the quantities that are distances, which are never below 0."""
-    return _all_of(_OWNED)[2]
+    return _known_quantities(_OWNED)[2]
 
 
 def named(options: Sequence[Quantity], name: str) -> Quantity:

@@ -113,17 +113,17 @@ class Quantity:
 
     @property
     def se(self) -> str:
-        """Column of its standard error."""
+        """Name of the column of the standard error."""
         return f"{self.name}_se"
 
     @property
     def to_data(self) -> bool:
-        """Return True if it is a distance to the data, which includes the model's own error."""
+        """Return True if the quantity is a distance to the data, which includes the model's own error."""
         return self.to == "data"
 
     @property
     def grows(self) -> bool:
-        """Return True if more samples make it more certain: not where only some have a reference."""
+        """Return True if more samples shrink the error: not where only some have a reference."""
         return bool(self.influence) and self.to in ("data", "converged samples")
 
     @property

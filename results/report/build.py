@@ -16,24 +16,30 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ..comparison.compare import Comparison, compare, notes
+from ..comparison.compare import Comparison, compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
-from ..comparison.lowest import lowest, select_visible_rows
+from ..comparison.lowest import lowest_places, select_visible_rows
 from ..comparison.significance import SIGNS
-from ..escaping import printable
-from ..intervals import plus_minus, printed, with_bounds
+from ..escaping import strip_control_characters
+from ..intervals import printed_value, value_plus_minus, value_with_bounds
 from ..palette import FAMILIES
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
 from ..run_directory.layout import FULL
-from ..run_directory.reading import run_record
+from ..run_directory.reading import read_run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts, with_curves
-from ..table.description import brief, counted, extent, heading, listed
-from ..table.latex import latex
+from ..table.description import (
+    brief_model_name,
+    extent_in_words,
+    heading_of,
+    names_in_words,
+    number_in_words,
+)
+from ..table.latex import latex_tables
 from ..table.reading import run_names
-from ..text import choices, format_number, interval
-from ..values import empty, number, rows_of, text
+from ..text import format_number, interval_text, name_hint
+from ..values import is_empty, number, rows_as_dicts, text
 from .listing import MARKS, listing_of
 from .model_section import Homes, model_section
 from .pictures import grids_of, trajectory_strips_of
@@ -41,13 +47,13 @@ from .plots import curve_styles, family_css
 from .provenance import (
     citations_of,
     command_of,
-    differences,
+    differing_entries,
     digest_comment,
-    ingredients,
+    digest_of_ingredients,
     provenance_of,
 )
-from .sentences import summary
-from .timing import sizes_of, throughput_of
+from .sentences import markdown_summary
+from .timing import throughput_of, times_by_batch_size
 
 
 @dataclass(frozen=True)
@@ -70,37 +76,42 @@ class Title:
 
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
     """Return the head of a page from all rows and the name and ``run.json`` of each run."""
-    suites = listed([printable(str(name)) for name in frame["suite"].dropna().unique()] or [""])
-    facts = (*extent(frame), *((f"suite {suites}",) if suites else ()))
+    suites = names_in_words(
+        [strip_control_characters(str(name)) for name in frame["suite"].dropna().unique()] or [""]
+    )
+    facts = (*extent_in_words(frame), *((f"suite {suites}",) if suites else ()))
     if len(runs) == 1:
         run = _run_facts("", frame, runs[0][1])
-        return Title(heading(frame), (*facts, *run.facts), (RunFacts("", (), run.command),))
+        return Title(heading_of(frame), (*facts, *run.facts), (RunFacts("", (), run.command),))
     names = frame.get("run", pd.Series(dtype="string"))
     parts = tuple(_run_facts(name, frame.loc[names == name], record) for name, record in runs)
-    return Title(f"{counted(len(runs))} runs: {heading(frame)}", facts, parts)
+    return Title(f"{number_in_words(len(runs))} runs: {heading_of(frame)}", facts, parts)
 
 
 def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> RunFacts:
-    provenance = _mapping(record.get("provenance"))
+    provenance = _mapping_or_empty(record.get("provenance"))
     facts = (_device_in_words(provenance, frame), _day_in_words(provenance.get("started")))
-    return RunFacts(name, tuple(filter(None, facts)), printable(command_of(record)))
+    return RunFacts(name, tuple(filter(None, facts)), strip_control_characters(command_of(record)))
 
 
 def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
-    device, machine = _mapping(provenance.get("device")), _mapping(provenance.get("machine"))
+    device, machine = (
+        _mapping_or_empty(provenance.get("device")),
+        _mapping_or_empty(provenance.get("machine")),
+    )
     kind = str(device.get("type") or "")
     if not kind:
-        names = [name for name in dict.fromkeys(frame["device"]) if not empty(name)]
-        return listed([printable(str(name)) for name in names] or [""])
+        names = [name for name in dict.fromkeys(frame["device"]) if not is_empty(name)]
+        return names_in_words([strip_control_characters(str(name)) for name in names] or [""])
     cores = machine.get("cores_allowed") or machine.get("cores")
     words = {"cpu": "CPU", "cuda": "GPU"}.get(kind, kind)
     if kind == "cpu" and cores:
         words += f", {cores} cores"
-    return printable(f"{device.get('name') or kind} ({words})")
+    return strip_control_characters(f"{device.get('name') or kind} ({words})")
 
 
 def _day_in_words(started: object) -> str:
-    """The day, as people write it; "" if it is not known."""
+    """Return the day, as people write it; "" if it is not known."""
     try:
         day = datetime.fromisoformat(str(started))
     except ValueError:
@@ -108,7 +119,7 @@ def _day_in_words(started: object) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _mapping_or_empty(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
@@ -125,13 +136,13 @@ class RunComparison:
 
 def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
     """Return the comparison of each further run with the first."""
-    (baseline, first), *further = _named(sources)
+    (baseline, first), *further = _names_and_paths(sources)
     comparisons = []
     for candidate, path in further:
         found, counts = None, {}
         try:
             found = compare(first, path, metrics=("all",))
-            remarks = tuple(notes(found))
+            remarks = tuple(comparison_notes(found))
             counts = dict(Counter(line.verdict for line in found.lines).most_common())
         except ValueError as error:
             remarks = (str(error),)
@@ -170,20 +181,20 @@ def write_report(
     _check_baseline(baseline, table)
     part = ResultTable(select_visible_rows(table.frame, baseline))
     unseen = len(table) - len(part)
-    findings = findings_of(part.frame, _homes(sources), baseline, unseen=unseen)
+    findings = findings_of(part.frame, _path_by_run_name(sources), baseline, unseen=unseen)
     try:
         csv = table.csv()
-        html = render(part, sources, part.csv() if unseen else csv, findings, baseline, unseen)
+        html = render_page(part, sources, part.csv() if unseen else csv, findings, baseline, unseen)
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
-        write_text(page.with_name("table.md"), summary(part, findings))
+        write_text(page.with_name("table.md"), markdown_summary(part, findings))
         for metric in ("fid_proxy", "typical_error"):
-            if not all(map(empty, part.ok.frame[metric])):
-                bold = lowest(part.frame, metric, _homes(sources), unseen=unseen)
-                write_text(page.with_name("table.tex"), latex(part.frame, metric, bold=bold))
+            if not all(map(is_empty, part.ok.frame[metric])):
+                bold = lowest_places(part.frame, metric, _path_by_run_name(sources), unseen=unseen)
+                write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
         # of the files as they were read, so that what changed meanwhile is noticed
-        made_of = ingredients(sources[0], baseline) if is_own else ""
+        made_of = digest_of_ingredients(sources[0], baseline) if is_own else ""
         write_text(page, html + (digest_comment(html, made_of, page.parent) if is_own else ""))
     except OSError as error:
         remedy = "free some space, or " * (error.errno in FULL)
@@ -193,7 +204,7 @@ def write_report(
     return page
 
 
-def render(
+def render_page(
     table: ResultTable,
     sources: Sequence[Path],
     csv: str,
@@ -202,25 +213,27 @@ def render(
     unseen: int = 0,
 ) -> str:
     """Return the page as text, of a table without ``unseen`` rows, its CSV text and its findings."""
-    frame, homes = table.frame, _homes(sources)
-    rows = rows_of(with_curves(frame))
+    frame, homes = table.frame, _path_by_run_name(sources)
+    rows = rows_as_dicts(with_curves(frame))
     styles = curve_styles(
         ((text(row, "curve"), text(row, "sampler")) for row in rows),
         {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
     )
     parts = comparable_parts(frame)
-    grids = grids_of([(title, rows, _files(rows, homes, RunDir.samples)) for title, rows in parts])
+    grids = grids_of(
+        [(title, rows, _part_folders(rows, homes, RunDir.samples)) for title, rows in parts]
+    )
     strips = trajectory_strips_of(
-        [(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts]
+        [(title, rows, _part_folders(rows, homes, RunDir.evolution)) for title, rows in parts]
     )
     sections = [
         model_section(title, rows, page.by_title[title], styles, grid, strip, homes)
         for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
     ]
-    records = [(name, run_record(path)) for name, path in _named(sources)]
+    records = [(name, read_run_record(path)) for name, path in _names_and_paths(sources)]
     runs = [provenance_of(name, record) for name, record in records]
     samplers = frame["sampler"].dropna()
-    template = _environment().get_template("report.html")
+    template = _template_environment().get_template("report.html")
     return template.render(
         title=title_of(frame, records),
         baseline=baseline_title(baseline),
@@ -234,10 +247,10 @@ def render(
         listing=listing_of(frame, page.lines),
         marks=MARKS,
         signs=SIGNS,
-        sizes=sizes_of(sources),
+        sizes=times_by_batch_size(sources),
         sweeps=throughput_of(sources),
         runs=runs,
-        differences=differences(runs),
+        differences=differing_entries(runs),
         citations=citations_of((record for _, record in records), samplers),
         csv=csv,
         plotly=packed_plotly(),
@@ -245,25 +258,25 @@ def render(
 
 
 def _check_baseline(name: str, table: ResultTable) -> None:
-    """Refuse a baseline that was asked for and is not there; the usual one may be missing."""
+    """Raise a ValueError if no row is of the baseline; the default baseline may be missing."""
     frame = with_curves(table.frame)
     names = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
     if name != BASELINE and name not in names:
         samplers = sorted(table.frame["sampler"].dropna().unique())
-        raise ValueError(f"no row is of the baseline {name!r}; {choices(name, samplers)}")
+        raise ValueError(f"no row is of the baseline {name!r}; {name_hint(name, samplers)}")
 
 
 @cache
 def packed_plotly() -> str:
-    """Plotly's script, gzipped, in base64: a third of its size."""
+    """Return Plotly's script, gzipped, in base64: a third of its size."""
     from plotly.offline import get_plotlyjs  # slow to import, and needed only here
 
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
 @cache
-def _environment() -> Environment:
-    """Jinja, with every text escaped and every name known."""
+def _template_environment() -> Environment:
+    """Return a Jinja environment that escapes every text and raises on unknown names."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -272,10 +285,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        number=number, short=format_number, interval=interval, printed=printed
+        number=number, short=format_number, interval=interval_text, printed=printed_value
     )
     environment.filters.update(
-        brief=brief, whole=_unbroken_names, with_bounds=with_bounds, plus_minus=plus_minus
+        brief=brief_model_name,
+        whole=_with_unbroken_names,
+        with_bounds=value_with_bounds,
+        plus_minus=value_plus_minus,
     )
     environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(
         map(escape, str(name).split("_"))
@@ -283,8 +299,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _unbroken_names(words: str) -> Markup:
-    """A sentence whose names are not broken at their hyphens; long ones are broken anywhere."""
+def _with_unbroken_names(words: str) -> Markup:
+    """Return a sentence whose hyphenated names do not wrap; only very long names may."""
     return Markup(" ").join(
         Markup('<span class="whole">{}</span>').format(word)
         if "-" in word and len(word) <= LONGEST_WHOLE
@@ -293,20 +309,20 @@ def _unbroken_names(words: str) -> Markup:
     )
 
 
-def _homes(sources: Sequence[Path]) -> dict[str, Path]:
+def _path_by_run_name(sources: Sequence[Path]) -> dict[str, Path]:
     """Return the directory of each run, by its name in the table; the only one has the name ""."""
-    return {"": sources[0]} if len(sources) == 1 else dict(_named(sources))
+    return {"": sources[0]} if len(sources) == 1 else dict(_names_and_paths(sources))
 
 
-def _named(sources: Sequence[Path]) -> list[tuple[str, Path]]:
+def _names_and_paths(sources: Sequence[Path]) -> list[tuple[str, Path]]:
     return list(zip(run_names(sources), sources, strict=True))
 
 
-def _files(
+def _part_folders(
     rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]
 ) -> dict[int, Path]:
     return {
         int(index): place(RunDir(homes[text(row, "run")]), text(row, "cell"))
-        for index, row in zip(rows.index, rows_of(rows), strict=True)
+        for index, row in zip(rows.index, rows_as_dicts(rows), strict=True)
         if row.get("cell")
     }

@@ -24,13 +24,13 @@ INK = (46, 125, 190)
 """Colour of points, legible on a light and on a dark page."""
 
 
-def mosaic(images: NDArray[np.uint8], *, most: int = 9) -> NDArray[np.uint8]:
+def draw_mosaic(images: NDArray[np.uint8], *, most: int = 9) -> NDArray[np.uint8]:
     """Draw the first images ``(k, C, H, W)`` uint8 in a nearly square rectangle without holes."""
-    lines, across = rectangle(min(most, len(images)))
+    lines, across = rectangle_for(min(most, len(images)))
     return side_by_side(with_alpha(images[: lines * across]), across)
 
 
-def rectangle(count: int) -> tuple[int, int]:
+def rectangle_for(count: int) -> tuple[int, int]:
     """Return lines and columns of the fullest rectangle of up to ``count``, at most twice as wide.
 
     >>> [rectangle(count) for count in (1, 3, 4, 7, 8, 9)]
@@ -73,7 +73,7 @@ def common_box(clouds: Iterable[FloatArray]) -> Box:
     return centre - half, centre + half
 
 
-def scatter(
+def draw_points(
     points: FloatArray, box: Box, *, size: int = 144, radius: float = 1.4
 ) -> NDArray[np.uint8]:
     """Draw points ``(k, 2)`` in ``box`` as translucent dots: ``(size, size, 4)`` uint8 RGBA."""
@@ -101,21 +101,21 @@ def scatter(
     return picture
 
 
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """The PNG file of ``pixels`` ``(height, width, channels)`` uint8, of 1 to 4 channels."""
+def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
+    """Return the PNG file of ``pixels`` ``(height, width, channels)`` uint8, of 1 to 4 channels."""
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[channels], 0, 0, 0)
     # each line begins with its filter: 0, none
     unfiltered = np.zeros((height, 1 + width * channels), np.uint8)
     unfiltered[:, 1:] = pixels.reshape(height, -1)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(unfiltered.tobytes())), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(kind, data) for kind, data in chunks)
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """The PNG of ``pixels`` as a ``data:`` address."""
-    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()
+    """Return the PNG of ``pixels`` as a ``data:`` address."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(pixels)).decode()
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

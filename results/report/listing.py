@@ -9,11 +9,11 @@ import pandas as pd
 
 from ..comparison.significance import SIGNS
 from ..comparison.verdicts import Line as JudgedLine
-from ..intervals import flag_of, plus_minus
+from ..intervals import interval_flag, value_plus_minus
 from ..quantities import columns, flags, quantities
 from ..record import Record
 from ..text import format_number
-from ..values import empty, number, rows_of, text
+from ..values import is_empty, number, rows_as_dicts, text
 
 MARKS = {"ok": "✓", "diverged": "∞", "skipped": "→", "missing": "…"} | dict.fromkeys(
     ("failed", "crashed", "timed out", "killed"), "✗"
@@ -44,7 +44,7 @@ def table_columns() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Head:
+class ColumnHead:
     """A column: its name, what it means, and whether it holds numbers."""
 
     name: str
@@ -53,7 +53,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ListingCell:
     """Cell of the listing: its text, and the number to sort it by (None: sort by the text)."""
 
     shown: str
@@ -64,7 +64,7 @@ class Cell:
 class ListedRow:
     """Row with its status, a reason, and ``where`` it differs from others of its sampler."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[ListingCell, ...]
     status: str
     mark: str
     reason: str
@@ -75,7 +75,7 @@ class ListedRow:
 
     @property
     def sign(self) -> str:
-        """The mark of its verdict."""
+        """Mark of the row's verdict."""
         return SIGNS[self.verdict.verdict] if self.verdict else ""
 
 
@@ -83,30 +83,30 @@ class ListedRow:
 class Listing:
     """Listing of all rows; ``same`` are columns that do not vary."""
 
-    heads: tuple[Head, ...]
+    heads: tuple[ColumnHead, ...]
     lines: tuple[ListedRow, ...]
     same: tuple[tuple[str, str], ...]
     metric: str
 
 
 def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = None) -> Listing:
-    """The listing of a table, with the verdicts of its rows by their index."""
+    """Return the listing of a table, with the verdicts of its rows by their index."""
     kinds = {column.name: column for column in columns()}
-    same = tuple((name, value) for name in frame.columns if (value := _constant(frame, name)))
+    same = tuple((name, value) for name in frame.columns if (value := _shared_value(frame, name)))
     heads = []
     for name in table_columns():
-        if name in frame and not all(map(empty, frame[name])) and name not in dict(same):
+        if name in frame and not all(map(is_empty, frame[name])) and name not in dict(same):
             meaning = kinds[name].meaning if name in kinds else "the run"
-            heads.append(Head(name, meaning, str(frame[name].dtype) in ("Int64", "Float64")))
+            heads.append(ColumnHead(name, meaning, str(frame[name].dtype) in ("Int64", "Float64")))
     by_index = verdicts or {}
     lines = [
-        _line(row, heads, by_index.get(int(index)))
-        for index, row in zip(frame.index, rows_of(frame), strict=True)
+        _listed_row(row, heads, by_index.get(int(index)))
+        for index, row in zip(frame.index, rows_as_dicts(frame), strict=True)
     ]
-    return Listing(tuple(heads), tuple(lines), same, _metrics(by_index.values()))
+    return Listing(tuple(heads), tuple(lines), same, _metrics_in_words(by_index.values()))
 
 
-def _metrics(verdicts: Iterable[JudgedLine]) -> str:
+def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
     """Return the metric of the verdicts; where models differ, each with its models."""
     models: dict[str, dict[str, None]] = {}
     for line in verdicts:
@@ -116,34 +116,38 @@ def _metrics(verdicts: Iterable[JudgedLine]) -> str:
     return ", ".join(f"{metric} ({', '.join(names)})" for metric, names in models.items())
 
 
-def _constant(frame: pd.DataFrame, name: str) -> str:
-    """The value that all finished rows share, in words; "" if they do not."""
+def _shared_value(frame: pd.DataFrame, name: str) -> str:
+    """Return the value that all finished rows share, in words; "" if they do not."""
     if len(frame) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
-    values = {value for value in frame[name] if not empty(value)}
+    values = {value for value in frame[name] if not is_empty(value)}
     if len(values) != 1 or frame.loc[frame["status"] == "ok", name].isna().to_numpy().any():
         return ""
     (value,) = values
     return format_number(float(value)) if str(frame[name].dtype) == "Float64" else str(value)
 
 
-def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedRow:
-    status, cells = text(row, "status"), tuple(_cell(row, head) for head in heads)
+def _listed_row(row: Record, heads: list[ColumnHead], verdict: JudgedLine | None) -> ListedRow:
+    status, cells = text(row, "status"), tuple(_listing_cell(row, head) for head in heads)
     names = ("params", "schedule", "budget", "steps", "seed")
     where = ", ".join(f"{name} {value}" for name in names if (value := text(row, name)))
     # quantities share the flags of the samples
-    why = dict.fromkeys(part for name in flags() for part in flag_of(row, name).split("; ") if part)
+    why = dict.fromkeys(
+        part for name in flags() for part in interval_flag(row, name).split("; ") if part
+    )
     reason = text(row, "reason") or (f"† {'; '.join(why)}" if why else "")
     mark, model, sampler = MARKS.get(status, "?"), text(row, "model"), text(row, "sampler")
     return ListedRow(cells, status, mark, reason, model, sampler, where, verdict)
 
 
-def _cell(row: Record, head: Head) -> Cell:
+def _listing_cell(row: Record, head: ColumnHead) -> ListingCell:
     if not head.numeric:
-        return Cell(text(row, head.name), None)
+        return ListingCell(text(row, head.name), None)
     value = number(row, head.name)
     if value is None:
-        return Cell("", None)
-    words = str(row[head.name]) if isinstance(row[head.name], int) else plus_minus(row, head.name)
-    flag = "†" if flag_of(row, head.name) else ""
-    return Cell(words + flag, float(f"{value:.7g}"))
+        return ListingCell("", None)
+    words = (
+        str(row[head.name]) if isinstance(row[head.name], int) else value_plus_minus(row, head.name)
+    )
+    flag = "†" if interval_flag(row, head.name) else ""
+    return ListingCell(words + flag, float(f"{value:.7g}"))

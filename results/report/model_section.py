@@ -11,18 +11,24 @@ from typing import Any
 import pandas as pd
 
 from ..comparison.findings import Findings
-from ..comparison.headline import headline
-from ..comparison.pareto import FrontPosition, Point, front_positions, point_of, surely_cheaper
+from ..comparison.headline import headline_table
+from ..comparison.pareto import (
+    FrontPosition,
+    Point,
+    cost_point_of,
+    front_positions,
+    is_surely_cheaper,
+)
 from ..comparison.verdicts import Panel
 from ..record import Record
-from ..run_directory.reading import run_record
+from ..run_directory.reading import read_run_record
 from ..table.description import why_no_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
 from ..values import number, text
 from .pictures import SampleGrid, TrajectoryStrips
-from .plots import CurveStyle, plot_of
-from .sentences import Answer, answer, lead
+from .plots import CurveStyle, plot_data_of
+from .sentences import Answer, answer_in_words, lead_sentences
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
@@ -30,7 +36,7 @@ COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
 
 
 @dataclass(frozen=True)
-class Choice:
+class FrontRow:
     """Row of the front: the lowest for every budget from its cost up to the next one's.
 
     ``certain``: on the front within the errors; ``alike``: rows of its cost with its value;
@@ -45,7 +51,7 @@ class Choice:
 
     @property
     def curve(self) -> str:
-        """Name of its curve, or that it does not matter."""
+        """Name of the row's curve, or a phrase that the choice does not matter."""
         return text(self.row, "curve") if self.alike == 1 else f"any of {self.alike} that coincide"
 
     @property
@@ -57,7 +63,7 @@ class Choice:
 
     @property
     def recommended(self) -> bool:
-        """Return True if the verdict is to use it."""
+        """Return True if the recommendation is to use the row."""
         return self.verdict == "use it"
 
 
@@ -66,55 +72,57 @@ class Front:
     """The front in one unit of work, cheapest first; ``rest`` may be on it, ``merged`` are tied."""
 
     unit: str
-    choices: tuple[Choice, ...]
+    choices: tuple[FrontRow, ...]
     rest: int
     merged: int
 
 
 def fronts_of(found: Findings) -> tuple[Front, ...]:
-    """The fronts of one problem: by evaluations, and by time where it was measured."""
+    """Return the fronts of one problem: by evaluations, and by time where it was measured."""
     fronts = [(unit, cost, front_positions(found.panel, cost)) for cost, unit in COSTS]
-    return tuple(_front(found.panel, unit, cost, place) for unit, cost, place in fronts if place)
+    return tuple(
+        _front_by_cost(found.panel, unit, cost, place) for unit, cost, place in fronts if place
+    )
 
 
-def _front(panel: Panel, unit: str, cost: str, places: dict[int, FrontPosition]) -> Front:
+def _front_by_cost(panel: Panel, unit: str, cost: str, places: dict[int, FrontPosition]) -> Front:
     rows, name = {index: panel.entries[index].record for index in places}, panel.quantity.name
-    points = {index: point for index in places if (point := point_of(rows[index], name, cost))}
+    points = {index: point for index in places if (point := cost_point_of(rows[index], name, cost))}
     on = [index for index in places if places[index].on_front]
     cheapest: dict[float, int] = {}
     for index in sorted(on, key=lambda index: points[index][1::-1]):
         cheapest.setdefault(points[index].cost, index)
-    distinct = _distinct_costs(list(cheapest.values()), points)
+    distinct = _rows_with_distinct_costs(list(cheapest.values()), points)
     costs = [format_number(points[index].cost) for index in distinct]
     ranges = [f"{low} to {high}" for low, high in pairwise(costs)]
     ranges += [f"{cost} or more" for cost in costs[-1:]]
     alone = len({entry.record["curve"] for entry in panel.entries.values()}) == 1
     choices = [
-        Choice(words, rows[n], places[n].front == "on", _coinciding(panel, n, cost), alone)
+        FrontRow(words, rows[n], places[n].front == "on", _count_coinciding(panel, n, cost), alone)
         for words, n in zip(ranges, distinct, strict=True)
     ]
     uncertain = sum(place.front == "uncertain" and not place.on_front for place in places.values())
     return Front(unit, tuple(choices), uncertain, len(cheapest) - len(distinct))
 
 
-def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
-    """Return the rows with distinguishable costs; of indistinguishable ones the dearest."""
+def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
+    """Return rows with distinguishable costs; of indistinguishable ones the most expensive."""
     distinct: list[int] = []
     for index in reversed(front):
-        if not distinct or surely_cheaper(points[index], points[distinct[-1]]):
+        if not distinct or is_surely_cheaper(points[index], points[distinct[-1]]):
             distinct.append(index)
     return distinct[::-1]
 
 
-def _coinciding(panel: Panel, index: int, cost: str) -> int:
-    """Return the number of rows of a row's cost that coincide with it, itself among them."""
+def _count_coinciding(panel: Panel, index: int, cost: str) -> int:
+    """Return the number of rows of equal cost and value as a row, the row itself included."""
     own_cost = number(panel.entries[index].record, cost)
     judgements = (
         panel.judgement(other, index)
         for other, entry in panel.entries.items()
         if other != index and number(entry.record, cost) == own_cost
     )
-    return 1 + sum(item is not None and item.coincide for item in judgements)
+    return 1 + sum(item is not None and item.has_equal_values for item in judgements)
 
 
 Homes = Mapping[str, Path]
@@ -149,9 +157,11 @@ def model_section(
     homes: Homes,
 ) -> ModelSection:
     """Return the section of one problem."""
-    remarks, sentences = answer(found, rows), ()
+    remarks, sentences = answer_in_words(found, rows), ()
     if found and remarks:
-        sentences = lead(found, remarks, headline(rows.drop(columns=["curve", "slot"])))
+        sentences = lead_sentences(
+            found, remarks, headline_table(rows.drop(columns=["curve", "slot"]))
+        )
     bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
     undrawn = [
         f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE "
@@ -163,7 +173,7 @@ def model_section(
         answer=remarks,
         lead=sentences,
         fronts=fronts_of(found) if found else (),
-        plot=plot_of(title, rows, styles),
+        plot=plot_data_of(title, rows, styles),
         grid=grid,
         trajectories=trajectories,
         path_curvature=curvature_lines_of_runs(
@@ -172,15 +182,15 @@ def model_section(
         timing=timing_of(rows, homes, found),
         undrawn=tuple(undrawn),
         missing=len(rows.loc[rows["status"] == "missing"]),
-        without_data=why_no_data(rows) or left_out(rows, homes.values()),
+        without_data=why_no_data(rows) or statistical_limits(rows, homes.values()),
     )
 
 
-def left_out(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
+def statistical_limits(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
     """Return the limits of the statistics that rows are compared with."""
     first = rows.iloc[0].to_dict()
     for home in homes:
-        references = run_record(home).get("references")
+        references = read_run_record(home).get("references")
         about = references.get(text(first, "model")) if isinstance(references, dict) else None
         if not isinstance(about, dict) or not about.get("note"):
             continue

@@ -13,10 +13,19 @@ import pandas as pd
 
 from ..comparison.lowest import ranked_curves
 from ..record import Record
-from ..run_directory.reading import pictures_at
+from ..run_directory.reading import read_pictures_at
 from ..text import format_number
-from ..values import number, rows_of, text
-from .drawing import Box, common_box, data_uri, mosaic, rectangle, scatter, side_by_side, with_alpha
+from ..values import number, rows_as_dicts, text
+from .drawing import (
+    Box,
+    common_box,
+    data_uri,
+    draw_mosaic,
+    draw_points,
+    rectangle_for,
+    side_by_side,
+    with_alpha,
+)
 
 Arrays = Mapping[str, np.ndarray]
 Draw = Callable[[np.ndarray], str]
@@ -54,42 +63,44 @@ def grids_of(
     problems = [KeptSamples.read(*part) for part in parts]
     fitting = (detail for detail in DETAIL if sum(item.size(*detail) for item in problems) <= room)
     most, width = next(fitting, DETAIL[-1])
-    return [_grid(item, most, width) for item in problems]
+    return [_sample_grid(item, most, width) for item in problems]
 
 
-def _grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
+def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     stacks, rows = kept.stacks, kept.rows
     if not stacks:
         return None
-    draw = picture_maker(list(stacks.values()), kept.points, most, width)
+    draw = make_drawing_function(list(stacks.values()), kept.points, most, width)
     ends = {index: draw(end) for index, end in kept.limits(most).items()}
     limits = tuple(dict.fromkeys(ends.values()))
     pictures = {
         index: (draw(stack), limits.index(ends[index]) if index in ends else None)
         for index, stack in stacks.items()
     }
-    budgets = tuple(sorted({_slot(row) for row in rows.values()}))
-    at = {(text(row, "curve"), _slot(row)): (index, row) for index, row in rows.items()}
+    budgets = tuple(sorted({_budget_of_row(row) for row in rows.values()}))
+    at = {(text(row, "curve"), _budget_of_row(row)): (index, row) for index, row in rows.items()}
     pictured = {text(rows[index], "curve") for index in stacks}
     lines = []
     for curve in kept.order:
         if curve in pictured:
             places = ((slot, at.get((curve, slot))) for slot in budgets)
-            tiles = (_tile(kept.title, curve, slot, place, pictures) for slot, place in places)
+            tiles = (
+                _tile_of_row(kept.title, curve, slot, place, pictures) for slot, place in places
+            )
             lines.append((curve, tuple(tiles)))
     jump = all(row["steps"] == 1 for row in rows.values() if row["slot"] == budgets[0])
     shown = max(
-        len(stack) if kept.points else math.prod(rectangle(min(most, len(stack))))
+        len(stack) if kept.points else math.prod(rectangle_for(min(most, len(stack))))
         for stack in stacks.values()
     )
     return SampleGrid(budgets, jump, tuple(lines), kept.points, shown, limits)
 
 
-def _slot(row: Record) -> int:
+def _budget_of_row(row: Record) -> int:
     return int(number(row, "slot") or 0)
 
 
-def _tile(
+def _tile_of_row(
     title: str,
     curve: str,
     budget: int,
@@ -118,9 +129,9 @@ class KeptSamples:
     @classmethod
     def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
         """Return the pictures of rows at the paths in ``files``, by index."""
-        indexed = zip(rows.index, rows_of(rows), strict=True)
+        indexed = zip(rows.index, rows_as_dicts(rows), strict=True)
         placed = {index: row for index, row in indexed if row["slot"] is not None}
-        read = {index: pictures_at(files[index]) for index in placed if index in files}
+        read = {index: read_pictures_at(files[index]) for index in placed if index in files}
         pictures = {
             index: arrays
             for index, arrays in read.items()
@@ -149,14 +160,16 @@ class KeptSamples:
         return {index: end for index, end in ends.items() if len(end) >= max(1, needed[index])}
 
     def size(self, most: int, width: int) -> float:
-        """About how many bytes its pictures take, judged by a dozen of them."""
+        """Return an estimate of the bytes that the pictures take, from a dozen of them."""
         stacks = list(self.stacks.values())
         some = stacks[:: max(1, len(stacks) // 12)]
-        draw = picture_maker(stacks, self.points, most, width)
+        draw = make_drawing_function(stacks, self.points, most, width)
         return len(stacks) * sum(len(draw(stack)) for stack in some) / len(some) if some else 0.0
 
 
-def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: int) -> Draw:
+def make_drawing_function(
+    stacks: Sequence[np.ndarray], points: bool, most: int, width: int
+) -> Draw:
     """Return the function that draws a stack as a ``data:`` address, equal ones once."""
     pictures: dict[bytes, str] = {}
     box = common_box(np.asarray(cloud, np.float64) for cloud in stacks) if points else None
@@ -165,10 +178,10 @@ def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: 
         key = stack.tobytes()
         if key not in pictures:
             if box is None:
-                pixels = mosaic(stack, most=most)
+                pixels = draw_mosaic(stack, most=most)
             else:
                 cloud = np.asarray(stack, np.float64)
-                pixels = scatter(cloud, box, size=width, radius=width / 100)
+                pixels = draw_points(cloud, box, size=width, radius=width / 100)
             pictures[key] = data_uri(pixels)
         return pictures[key]
 
@@ -203,7 +216,7 @@ class TrajectoryStrips:
 
     @property
     def size(self) -> int:
-        """Bytes that the pictures take in the page."""
+        """Size of the pictures in the page, in bytes."""
         return sum(len(strip.image) for strip in self.strips)
 
 
@@ -219,28 +232,30 @@ def trajectory_strips_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
     """Return the strips of problems within ``room`` bytes; the last may be cut."""
-    read = [_read(*part) for part in parts]
+    read = [_read_trajectories(*part) for part in parts]
     strips: list[TrajectoryStrips | None] = []
     for width in WIDTHS:
-        strips = [paths and _strips(paths, width) for paths in read]
+        strips = [paths and _trajectory_strips(paths, width) for paths in read]
         if sum(strip.size for strip in strips if strip) <= room:
             return strips
     share = room / sum(strip is not None for strip in strips)
-    return [strip and _cut(strip, share) for strip in strips]
+    return [strip and _cut_to_size(strip, share) for strip in strips]
 
 
-def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptTrajectories | None:
-    """The trajectories of one problem at the budget where most were kept; None if none was."""
+def _read_trajectories(
+    title: str, rows: pd.DataFrame, files: Mapping[int, Path]
+) -> KeptTrajectories | None:
+    """Return the trajectories of one problem at the budget where most were kept; None if none was."""
     saved = [
-        (files[index], text(row, "curve"), _slot(row))
-        for index, row in zip(rows.index, rows_of(rows), strict=True)
+        (files[index], text(row, "curve"), _budget_of_row(row))
+        for index, row in zip(rows.index, rows_as_dicts(rows), strict=True)
         if row["slot"] is not None and index in files and files[index].is_file()
     ]
     slots = [slot for _, _, slot in saved]
     if not slots:
         return None
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
-    read = {curve: pictures_at(path) for path, curve, slot in saved if slot == budget}
+    read = {curve: read_pictures_at(path) for path, curve, slot in saved if slot == budget}
     trajectories = {
         curve: arrays
         for curve in ranked_curves(rows)
@@ -249,20 +264,25 @@ def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptTraj
     return KeptTrajectories(title, budget, trajectories) if trajectories else None
 
 
-def _strips(paths: KeptTrajectories, width: int) -> TrajectoryStrips:
-    """The strips, with panels of points ``width`` pixels wide."""
+def _trajectory_strips(paths: KeptTrajectories, width: int) -> TrajectoryStrips:
+    """Return the strips, with panels of points ``width`` pixels wide."""
     ends = [np.asarray(arrays["end"], np.float64) for arrays in paths.arrays.values()]
     box = common_box(end for end in ends if end.ndim == 2)
-    strips = [_strip(paths, curve, arrays, box, width) for curve, arrays in paths.arrays.items()]
+    strips = [
+        _trajectory_strip(paths, curve, arrays, box, width)
+        for curve, arrays in paths.arrays.items()
+    ]
     return TrajectoryStrips(paths.budget, tuple(strips), any(end.ndim == 2 for end in ends))
 
 
-def _strip(
+def _trajectory_strip(
     paths: KeptTrajectories, curve: str, arrays: Mapping[str, np.ndarray], box: Box, width: int
 ) -> TrajectoryStrip:
     parts = np.concatenate([arrays["x"], arrays["end"][None]]), arrays["d"]
     if arrays["end"].ndim == 2:
-        above, below = (np.stack([_panel(cloud, box, width) for cloud in part]) for part in parts)
+        above, below = (
+            np.stack([_panel_of_points(cloud, box, width) for cloud in part]) for part in parts
+        )
     else:  # of the images, the first
         above, below = (with_alpha(part[:, 0]) for part in parts)
     panels = np.concatenate([above, below, np.zeros_like(above[:1])])
@@ -275,14 +295,14 @@ def _strip(
     return TrajectoryStrip(curve, image, alt, levels)
 
 
-def _panel(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
-    """Points on a faint ground, so that panels side by side stay apart."""
-    panel = scatter(np.asarray(cloud, np.float64), box, size=width, radius=1)
+def _panel_of_points(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
+    """Return a picture of points on a faint ground, so that panels side by side stay apart."""
+    panel = draw_points(np.asarray(cloud, np.float64), box, size=width, radius=1)
     panel[panel[..., 3] == 0] = GROUND
     return panel
 
 
-def _cut(evolution: TrajectoryStrips, room: float) -> TrajectoryStrips:
+def _cut_to_size(evolution: TrajectoryStrips, room: float) -> TrajectoryStrips:
     sizes = np.cumsum([len(strip.image) for strip in evolution.strips])
     count = int(np.searchsorted(sizes, room, side="right"))
     return replace(evolution, strips=evolution.strips[:count])

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import bounds, flag_of
-from ..palette import FAMILIES, style
+from ..intervals import interval_bounds, interval_flag
+from ..palette import FAMILIES, style_of_sampler
 from ..quantities import Quantity, panels
 from ..record import Record
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 
 VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Endings of Plotly's markers."""
@@ -33,7 +33,7 @@ WORK = {
 """Columns that can be the horizontal axis, and their titles."""
 
 
-def plot_of(
+def plot_data_of(
     title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]
 ) -> dict[str, Any] | None:
     """Return the plot of one problem, or None if no row of it has a number to draw.
@@ -45,7 +45,7 @@ def plot_of(
             "flagged"}``: lists with one entry a row and None without a value. ``limit``: y is the
             upper end of the interval of a value that is not positive.
     """
-    indexed = zip(rows.index, rows_of(rows), strict=True)
+    indexed = zip(rows.index, rows_as_dicts(rows), strict=True)
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
 
     def has(name: str, *, above: float = -math.inf) -> bool:
@@ -66,7 +66,7 @@ def plot_of(
             "name": quantity.name,
             "title": quantity.title,
             "note": quantity.note,
-            "floor": _floor(quantity, finished),
+            "floor": _floor_data(quantity, finished),
             "power": quantity.power,
         }
         for quantity in measures
@@ -87,29 +87,29 @@ def _curve_data(
         "name": escape(name),
         **style._asdict(),
         "row": [row["line"] for row in rows],
-        "x": {column: [_brief(number(row, column)) for row in rows] for column in work},
-        "y": {quantity.name: _points(quantity, rows) for quantity in measures},
+        "x": {column: [_six_digits(number(row, column)) for row in rows] for column in work},
+        "y": {quantity.name: _point_lists(quantity, rows) for quantity in measures},
     }
 
 
-def _points(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
+def _point_lists(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
     name = quantity.name
-    points = [_point(number(row, name), bounds(row, name)) for row in rows]
+    points = [_point_with_bar(number(row, name), interval_bounds(row, name)) for row in rows]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
     columns = {"value": [number(row, name) for row in rows], "y": y, "low": low, "high": high}
-    marks = {"limit": limit, "flagged": [bool(flag_of(row, name)) for row in rows]}
-    return {key: [_brief(value) for value in part] for key, part in columns.items()} | marks
+    marks = {"limit": limit, "flagged": [bool(interval_flag(row, name)) for row in rows]}
+    return {key: [_six_digits(value) for value in part] for key, part in columns.items()} | marks
 
 
-def _brief(value: float | None) -> float | None:
-    """A number to six digits: what a plot can show, in half the bytes."""
+def _six_digits(value: float | None) -> float | None:
+    """Return a number rounded to six digits, which halves the bytes and suffices for a plot."""
     return None if value is None else float(f"{value:.6g}")
 
 
-def _point(
+def _point_with_bar(
     value: float | None, interval: tuple[float, float] | None
 ) -> tuple[float | None, float | None, float | None, bool]:
-    """``(y, low, high, limit)`` of a value on a logarithmic axis."""
+    """Return ``(y, low, high, limit)`` of a value on a logarithmic axis."""
     if value is None:
         return None, None, None, False
     if interval is None:
@@ -120,7 +120,7 @@ def _point(
     return (high if high > 0 else None), None, None, high > 0
 
 
-def _floor(quantity: Quantity, rows: list[Record]) -> float | None:
+def _floor_data(quantity: Quantity, rows: list[Record]) -> float | None:
     base = quantity.floor if quantity.floor and quantity.floor.perfect else None
     floors = [floor for row in rows if base and (floor := number(row, base.column)) is not None]
     return median(floors) if floors else None
@@ -143,7 +143,7 @@ def curve_styles(
     result: dict[str, CurveStyle] = {}
     counts: Counter[str] = Counter()
     for curve, sampler in sorted(set(curves)):
-        usual = style(sampler, (origins or {}).get(sampler, ""))
+        usual = style_of_sampler(sampler, (origins or {}).get(sampler, ""))
         symbol = usual.symbol
         if counts[sampler]:
             symbol = symbol.removesuffix("-open") + VARIANTS[counts[sampler] % len(VARIANTS)]
@@ -153,7 +153,7 @@ def curve_styles(
 
 
 def family_css() -> str:
-    """The families' colours as CSS variables, for a light page and a dark one."""
+    """Return the families' colours as CSS variables, for a light page and a dark one."""
     return "".join(
         f"--family-{index}:light-dark({family.colour},{family.dark});"
         for index, family in enumerate(FAMILIES)

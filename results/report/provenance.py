@@ -28,29 +28,29 @@ _CODE = ("*.py", "*/*.py", "*/*/*.py", "report/templates/*")
 _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
-def ingredients(folder: Path, baseline: str) -> str:
-    """Return the digest of all that a run directory's report is made of."""
+def digest_of_ingredients(folder: Path, baseline: str) -> str:
+    """Return the digest of all files and settings that a run directory's report is made of."""
     run = RunReader(folder)
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
     for pattern in _CODE:
         for path in sorted(package.glob(pattern)):
-            _add(digest, path.relative_to(package).as_posix(), path)
+            _add_file_to_digest(digest, path.relative_to(package).as_posix(), path)
     for path in (
         folder / "run.json",
         folder / "looks.json",
-        *_below(folder / "parts"),
-        *_below(folder / "samples"),
+        *_files_below(folder / "parts"),
+        *_files_below(folder / "samples"),
     ):
         place = path.relative_to(folder).as_posix()
         if path.suffix in (".json", ".npz"):
             digest.update(f"{place}\0{run.digest(place)}\0".encode(errors="surrogateescape"))
         else:
-            _add(digest, place, path)
+            _add_file_to_digest(digest, place, path)
     about = {
         "baseline": baseline,
         "python": sys.version,
-        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "libraries": {name: _installed_version(name) for name in _LIBRARIES},
     }
     digest.update(json.dumps(about, sort_keys=True).encode())
     return digest.hexdigest()
@@ -70,17 +70,17 @@ def is_current(folder: Path, baseline: str) -> bool:
     match = _NOTE.search(data, max(0, len(data) - _LENGTH))
     if match is None or match[2].decode() != _digest_of_files(data[: match.start()], folder):
         return False
-    return match[1].decode() == ingredients(folder, baseline)
+    return match[1].decode() == digest_of_ingredients(folder, baseline)
 
 
 def _digest_of_files(page: bytes, folder: Path) -> str:
     digest = hashlib.sha256(page)
     for name in TABLE_FILES:
-        _add(digest, name, folder / name)
+        _add_file_to_digest(digest, name, folder / name)
     return digest.hexdigest()
 
 
-def _below(folder: Path, depth: int = 1) -> Iterator[Path]:
+def _files_below(folder: Path, depth: int = 1) -> Iterator[Path]:
     """Yield the files in a folder, sorted, without shards, no deeper than a run goes."""
     entries: Iterable[os.DirEntry[str]] = ()
     if folder.is_dir():
@@ -88,13 +88,13 @@ def _below(folder: Path, depth: int = 1) -> Iterator[Path]:
             entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
         if entry.is_dir():
-            yield from _below(Path(entry.path), depth - 1) if depth else ()
+            yield from _files_below(Path(entry.path), depth - 1) if depth else ()
         elif not entry.name.startswith(".") and not _SHARD.fullmatch(entry.name):
             yield Path(entry.path)
 
 
-def _add(digest: hashlib._Hash, name: str, path: Path) -> None:
-    """Feed a file's name and content; one that cannot be read counts as missing."""
+def _add_file_to_digest(digest: hashlib._Hash, name: str, path: Path) -> None:
+    """Feed a file's name and content to a digest; an unreadable file counts as missing."""
     try:
         content = hashlib.sha256(read_regular(path)).hexdigest()
     except OSError:
@@ -102,7 +102,7 @@ def _add(digest: hashlib._Hash, name: str, path: Path) -> None:
     digest.update(f"{name}\0{content}\0".encode(errors="surrogateescape"))
 
 
-def _version(package: str) -> str:
+def _installed_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
@@ -134,7 +134,7 @@ class Provenance:
 
 
 def provenance_of(name: str, run: Mapping[str, Any]) -> Provenance:
-    """The provenance of a run, from its ``run.json``."""
+    """Return the provenance of a run, from its ``run.json``."""
     return Provenance(name, command_of(run), tuple(sections_of(run)))
 
 
@@ -147,16 +147,16 @@ def command_of(run: Mapping[str, object]) -> str:
 
 
 def sections_of(run: Mapping[str, object]) -> list[Section]:
-    """A section for every mapping at the top of ``run.json``, and one for what else is there."""
+    """Return a section for every mapping at the top of ``run.json``, and one for all other entries."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
     nested = {name: value for name, value in run.items() if isinstance(value, Mapping)}
     parts = [*([("run", loose)] if loose else []), *nested.items()]
     shown = [(title, value) for title, value in parts if title not in SHOWN_ELSEWHERE]
-    return [Section(title, tuple(_flat(value))) for title, value in shown]
+    return [Section(title, tuple(_flat_pairs(value))) for title, value in shown]
 
 
-def differences(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return entries whose values are not the same in all runs: the dotted name, and the values."""
+def differing_entries(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the entries of ``run.json`` that differ between runs: the dotted name, and the values."""
     flat = [
         {
             f"{section.title}.{key}": value
@@ -170,13 +170,13 @@ def differences(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]
     return [(name, values) for name, values in entries_of if len(set(values)) > 1]
 
 
-def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+def _flat_pairs(value: object, name: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
-            yield from _flat(item, f"{name}.{key}" if name else str(key))
+            yield from _flat_pairs(item, f"{name}.{key}" if name else str(key))
     elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
         for index, item in enumerate(value):
-            yield from _flat(item, f"{name}[{index}]")
+            yield from _flat_pairs(item, f"{name}[{index}]")
     elif isinstance(value, list):
         yield name, ", ".join(map(str, value)) or "none"
     else:

@@ -8,15 +8,15 @@ from itertools import groupby
 
 import pandas as pd
 
-from ..comparison.findings import BASELINE, Best, Findings, Standing, TableFindings, findings_of
+from ..comparison.findings import BASELINE, BestRow, Findings, Standing, TableFindings, findings_of
 from ..escaping import escape_markdown
-from ..intervals import flag_of, plus_minus, printed, with_bounds
+from ..intervals import interval_flag, printed_value, value_plus_minus, value_with_bounds
 from ..quantities import Quantity, flags, quantities
 from ..record import Record
 from ..result_table import ResultTable
 from ..table.curves import comparable_parts
-from ..text import filled, format_number, markdown_table
-from ..values import number, rows_of, text
+from ..text import format_number, markdown_table, without_empty_columns
+from ..values import number, rows_as_dicts, text
 
 TYPICAL = 10
 """Target of the first sentence, which is about the budget nearest to this, by ratio."""
@@ -42,36 +42,42 @@ class Answer:
 
     quantity: Quantity
     sentences: tuple[str, ...]
-    best: tuple[Best, ...]
+    best: tuple[BestRow, ...]
 
 
-def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
+def answer_in_words(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
     """Return the findings in words; None if nothing was measured that can be judged."""
     if found is None:
         return None
     quantity, best = found.quantity, found.best
-    jump = _jump(rows_of(rows.loc[rows["status"] == "ok"]))
+    jump = _sentence_on_one_step(rows_as_dicts(rows.loc[rows["status"] == "ok"]))
     dominated = DOMINATED if found.dominated else ""
-    sentences = (_lowest(best, quantity), _against(best), dominated, jump, _caveat(best))
+    sentences = (
+        _sentence_on_lowest(best, quantity),
+        _sentence_against_baseline(best),
+        dominated,
+        jump,
+        _sentence_of_caveat(best),
+    )
     return Answer(quantity, tuple(filter(None, sentences)), best)
 
 
-def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
+def _sentence_on_lowest(best: tuple[BestRow, ...], quantity: Quantity) -> str:
     distinct = [item for item in best if item.standing != "the same"]
     runs = [
         (curve, [item.budget for item in items])
         for curve, items in groupby(distinct, key=lambda item: item.curve)
     ]
-    words = "; ".join(f"{curve} at {_list(budgets)} NFE" for curve, budgets in runs)
+    words = "; ".join(f"{curve} at {_budgets_in_words(budgets)} NFE" for curve, budgets in runs)
     return f"Lowest {quantity.title}: {words}." if words else ""
 
 
-def _against(best: tuple[Best, ...]) -> str:
+def _sentence_against_baseline(best: tuple[BestRow, ...]) -> str:
     against = best[0].against
     if all(item.standing == "alone" for item in best):
         return f"There is no row of {against} to compare with."
     phrases = [
-        phrase.format(against=against, budgets=_list(budgets))
+        phrase.format(against=against, budgets=_budgets_in_words(budgets))
         for standing, phrase in AGAINST.items()
         if (budgets := [item.budget for item in best if item.standing == standing])
     ]
@@ -84,8 +90,8 @@ DOMINATED = (
 )
 
 
-def _jump(rows: list[Record]) -> str:
-    """Compare one step with the floor in a sentence: raw with plug-in, which may be compared."""
+def _sentence_on_one_step(rows: list[Record]) -> str:
+    """Return the sentence that compares a single step with the floor, both as plug-in distances."""
     jumps = [row for row in rows if row["steps"] == 1 and number(row, "fid_proxy_raw") is not None]
     jump = min(jumps, key=lambda row: row["sampler"] != BASELINE, default=None)
     if jump is None:
@@ -98,41 +104,45 @@ def _jump(rows: list[Record]) -> str:
     return f"{sentence}."
 
 
-def _caveat(best: tuple[Best, ...]) -> str:
+def _sentence_of_caveat(best: tuple[BestRow, ...]) -> str:
     if flagged := [item.budget for item in best if item.flagged]:
-        at = _list(flagged)
+        at = _budgets_in_words(flagged)
         return f"Intervals flagged † at {at} NFE are not to be trusted; the table says why."
     return ""
 
 
-def _list(budgets: list[int]) -> str:
+def _budgets_in_words(budgets: list[int]) -> str:
     *head, last = (str(budget) for budget in budgets)
     return f"{', '.join(head)} and {last}" if head else last
 
 
-def lead(found: Findings, remarks: Answer, crossings: pd.DataFrame) -> tuple[str, ...]:
+def lead_sentences(found: Findings, remarks: Answer, crossings: pd.DataFrame) -> tuple[str, ...]:
     """Return the sentences on one problem; ``crossings`` are its lines of ``headline``."""
     distinct = [best for best in found.best if best.standing != "the same"]
     if not distinct:
         return ("At these budgets all methods coincide: there is nothing to choose.",)
     best = min(distinct, key=lambda best: abs(math.log(best.budget / TYPICAL)))
-    sentences = (_use(best, remarks.quantity), _plateau(found, remarks.quantity), _floor(crossings))
+    sentences = (
+        _sentence_of_advice(best, remarks.quantity),
+        _sentence_on_plateau(found, remarks.quantity),
+        _sentence_on_floor(crossings),
+    )
     return tuple(filter(None, sentences))
 
 
-def _use(best: Best, quantity: Quantity) -> str:
+def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
     """Return the sentence on the sampler to use at one budget, or that the choice is open."""
     at = f"At {best.budget} evaluation{'s' if best.budget != 1 else ''}"
-    value = f"{quantity.title} {plus_minus(best.row, quantity.name)}"
+    value = f"{quantity.title} {value_plus_minus(best.row, quantity.name)}"
     if not best.others:
         return f"{at} {best.curve} has {value}; no other sampler was run there."
     if best.refusal:
         return (
             f"{at} there is no verdict: {best.curve} has the lowest value, {value}; "
-            f"but {_because(best.refusal)}."
+            f"but {_reason_clause(best.refusal)}."
         )
-    against = _against_baseline(best, quantity)
-    if best.sure:
+    against = _factor_over_baseline(best, quantity)
+    if best.is_shown_best:
         return f"{at} use {best.curve}: {value}{against}."
     rivals = f"{len(best.rivals)} others" if len(best.rivals) > 1 else "".join(best.rivals)
     return (
@@ -141,14 +151,14 @@ def _use(best: Best, quantity: Quantity) -> str:
     )
 
 
-def _because(refusal: str) -> str:
-    """A reason against a verdict as part of a sentence."""
+def _reason_clause(refusal: str) -> str:
+    """Return a reason against a verdict as part of a sentence."""
     if refusal.startswith("flagged"):
         return "intervals are flagged as unreliable (†)"
     return f"it is {refusal}" if refusal.startswith("dominated") else f"there is {refusal}"
 
 
-def _against_baseline(best: Best, quantity: Quantity) -> str:
+def _factor_over_baseline(best: BestRow, quantity: Quantity) -> str:
     """Return the standing against the baseline, and the factor by which it is better."""
     words = {
         "inconclusive": f", not told apart from {best.against}",
@@ -159,19 +169,19 @@ def _against_baseline(best: Best, quantity: Quantity) -> str:
     if best.standing != "better" or best.baseline is None:
         return words.get(best.standing, "")
     low, high = (number(row, quantity.name) or 0.0 for row in (best.row, best.baseline))
-    if not _above_zero(best.row, quantity):
-        return f", where {best.against} has {format_number(printed(quantity.name, high))}"
+    if not _is_clearly_positive(best.row, quantity):
+        return f", where {best.against} has {format_number(printed_value(quantity.name, high))}"
     return f", {format_number(high / low, 2)} times better than {best.against}"
 
 
-def _above_zero(row: Record, quantity: Quantity) -> bool:
-    """Return True if a ratio to a row's value makes sense: positive, and above twice its error."""
+def _is_clearly_positive(row: Record, quantity: Quantity) -> bool:
+    """Return True if a row's value is above twice its standard error, so that a ratio makes sense."""
     value = number(row, quantity.name) or 0.0
     se = (number(row, quantity.se) if quantity.se else None) or 0.0
     return value > 2 * se and value > 0
 
 
-def _plateau(findings: Findings, quantity: Quantity) -> str:
+def _sentence_on_plateau(findings: Findings, quantity: Quantity) -> str:
     if findings.plateau is None:
         return ""
     budget, kind = findings.plateau.budget, findings.plateau.kind
@@ -185,7 +195,7 @@ def _plateau(findings: Findings, quantity: Quantity) -> str:
     )
 
 
-def _floor(crossings: pd.DataFrame) -> str:
+def _sentence_on_floor(crossings: pd.DataFrame) -> str:
     """Return the sentence on the fewest evaluations until a sampler's own error is below the floor."""
     reached = crossings.loc[crossings["nfe_to_floor"] < math.inf]
     if not len(reached):
@@ -206,12 +216,12 @@ def _floor(crossings: pd.DataFrame) -> str:
 _BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
 
 
-def summary(table: ResultTable, page: TableFindings | None = None) -> str:
+def markdown_summary(table: ResultTable, page: TableFindings | None = None) -> str:
     """Return the Markdown text; findings are made from the table alone if they are not given."""
     parts, page = ["# Sampler benchmark", ""], page or findings_of(table.frame)
     summarised = [quantity for quantity in quantities() if quantity.short]
     for title, rows in comparable_parts(table.frame):
-        found = answer(page.by_title[title], rows)
+        found = answer_in_words(page.by_title[title], rows)
         parts += [f"## {escape_markdown(title)}", ""]
         sentences = found.sentences if found else (NOTHING,)
         parts += [f"- {escape_markdown(sentence)}" for sentence in sentences]
@@ -219,14 +229,18 @@ def summary(table: ResultTable, page: TableFindings | None = None) -> str:
             (
                 *(text(row, name) for name in ("curve", "slot", "steps")),
                 format_number(number(row, "nfe")),
-                *(cell for quantity in summarised for cell in _cells(row, quantity)),
+                *(cell for quantity in summarised for cell in _summary_cells(row, quantity)),
                 format_number(number(row, "ms_per_sample")),
             )
-            for row in rows_of(rows.loc[rows["status"] == "ok"])
+            for row in rows_as_dicts(rows.loc[rows["status"] == "ok"])
         ]
-        heads = (*_BEFORE, *(head for quantity in summarised for head in _heads(quantity)), *_AFTER)
-        parts += ["", markdown_table(*filled(heads, lines))]
-    failed = [row for row in rows_of(table.frame) if row["status"] != "ok"]
+        heads = (
+            *_BEFORE,
+            *(head for quantity in summarised for head in _summary_heads(quantity)),
+            *_AFTER,
+        )
+        parts += ["", markdown_table(*without_empty_columns(heads, lines))]
+    failed = [row for row in rows_as_dicts(table.frame) if row["status"] != "ok"]
     if failed:
         names = ("model", "sampler", "params", "budget", "steps", "status", "reason")
         parts += [
@@ -239,15 +253,15 @@ def summary(table: ResultTable, page: TableFindings | None = None) -> str:
     return "\n".join(parts)
 
 
-def _heads(quantity: Quantity) -> list[str]:
+def _summary_heads(quantity: Quantity) -> list[str]:
     head = quantity.short + (" [95 %]" if quantity.error == "interval" else "")
     return [head, "floor"] if quantity.floor and quantity.floor.perfect else [head]
 
 
-def _cells(row: Record, quantity: Quantity) -> list[str]:
+def _summary_cells(row: Record, quantity: Quantity) -> list[str]:
     name, floor = quantity.name, quantity.floor
     if quantity.error == "interval":
-        value = with_bounds(row, name) + (" †" if flag_of(row, name) else "")
+        value = value_with_bounds(row, name) + (" †" if interval_flag(row, name) else "")
     else:
-        value = format_number(printed(name, number(row, name)))
+        value = format_number(printed_value(name, number(row, name)))
     return [value, format_number(number(row, floor.column))] if floor and floor.perfect else [value]

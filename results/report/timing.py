@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from ..comparison.findings import BASELINE, Findings, baseline_title
-from ..comparison.times import Speed, speed
+from ..comparison.times import SpeedVerdict, speed_verdict
 from ..record import Record
 from ..run_directory.layout import TIMING
 from ..run_directory.run_dir import RunDir
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 
 OPTIONAL = (
     *("decoder_ms_per_sample", "cold_ms_per_sample", "overhead_us_per_step", "launches_per_step"),
@@ -30,14 +30,14 @@ REACH = 0.25
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedRow:
     """Timed row: its bar in percent, raw times as places about the median, and a speed."""
 
     row: Record
     model_share: float
     own_share: float
     spread: tuple[float, ...] = ()
-    speed: Speed | None = None
+    speed: SpeedVerdict | None = None
     worse: bool = False
 
     @property
@@ -57,7 +57,7 @@ class Timing:
 
     budget: int
     device: str
-    rows: tuple[Timed, ...]
+    rows: tuple[TimedRow, ...]
     columns: frozenset[str] = frozenset()
     against: str = ""
 
@@ -69,7 +69,7 @@ def timing_of(
     finished = rows.loc[rows["status"] == "ok"]
     timed = {
         place: row
-        for place, row in zip(finished.index, rows_of(finished), strict=True)
+        for place, row in zip(finished.index, rows_as_dicts(finished), strict=True)
         if row["slot"] is not None and number(row, "ms_per_sample") is not None
     }
     if not timed:
@@ -82,7 +82,7 @@ def timing_of(
         if row["slot"] == budget
     }
     chosen = {place: timed[place] for place in sorted(times, key=times.__getitem__)}
-    raws = {place: _raw(row, homes or {}) for place, row in chosen.items()}
+    raws = {place: _raw_times(row, homes or {}) for place, row in chosen.items()}
     own = (
         place
         for place, row in chosen.items()
@@ -91,16 +91,18 @@ def timing_of(
     base = next(own, None)
     longest, lines = max(times.values()) or 1.0, []
     for place, row in chosen.items():
-        line = _timed(row, longest, raws[place].get("raw_total_ms") or [])
+        line = _timed_row(row, longest, raws[place].get("raw_total_ms") or [])
         if base is not None and place != base:
-            pace, worse = speed(raws[base], raws[place]), _is_worse(found, place, base)
+            pace, worse = speed_verdict(raws[base], raws[place]), _is_worse(found, place, base)
             line = replace(line, speed=pace, worse=worse)
         lines.append(line)
     columns = {name for name in OPTIONAL if any(row.get(name) for row in chosen.values())}
     if any(line.spread for line in lines):
         columns.add("spread")
     against = "" if base is None or len(lines) == 1 else baseline_title(BASELINE)
-    return Timing(budget, _device(chosen.values()), tuple(lines), frozenset(columns), against)
+    return Timing(
+        budget, _device_in_words(chosen.values()), tuple(lines), frozenset(columns), against
+    )
 
 
 def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
@@ -109,17 +111,17 @@ def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
     return findings.panel.verdict(candidate, baseline) == "worse"
 
 
-def sizes_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return times at several batch sizes, in the ``timing.csv`` of runs: heads, and lines."""
+def times_by_batch_size(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return times at several batch sizes from the ``timing.csv`` of runs: column heads, and lines."""
     columns = (
         *("model", "sampler", "budget", "steps", "timing_batch_size", "ms_per_sample", "overhead"),
         *("peak_memory_mb", "timing_flag"),
     )
-    records = _lines_of(path / "timing.csv" for path in paths)
+    records = _csv_lines_of(path / "timing.csv" for path in paths)
     return columns, [tuple(line.get(name) or "" for name in columns) for line in records]
 
 
-def _lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dict[str, str]]:
+def _csv_lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dict[str, str]]:
     """Yield the lines of CSV files, as far as they exist."""
     for file in files:
         if file.is_file():
@@ -137,10 +139,10 @@ class Throughput:
 
 
 def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
-    """The sweeps in the ``throughput.csv`` of runs; a file that is not as it was written has none."""
+    """Return the sweeps in the ``throughput.csv`` of runs; a damaged file counts as empty."""
     group: dict[tuple[str, ...], list[dict[str, str]]] = {}
     about = ("model", "sampler", "nfe", "timing_device_name", "ended")
-    for line in _lines_of((path / "throughput.csv" for path in paths), errors="replace"):
+    for line in _csv_lines_of((path / "throughput.csv" for path in paths), errors="replace"):
         group.setdefault(tuple(line.get(name) or "" for name in about), []).append(line)
     sweeps = []
     for (model, sampler, nfe, device, ended), lines in group.items():
@@ -155,24 +157,24 @@ def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
     return sweeps
 
 
-def _raw(row: Record, homes: Mapping[str, Path]) -> dict[str, Any]:
-    """The timed calls, as ``timing.json`` has them; nothing where they were not kept."""
+def _raw_times(row: Record, homes: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the timed calls of ``timing.json``; empty where they were not kept."""
     home = homes.get(text(row, "run"))
     if home is None or not (home / "parts").is_dir() or not row.get("cell"):
         return {}
     return RunDir(home).read(text(row, "cell"), TIMING) or {}
 
 
-def _timed(row: Record, longest: float, raw: list[float]) -> Timed:
+def _timed_row(row: Record, longest: float, raw: list[float]) -> TimedRow:
     total = number(row, "ms_per_sample") or 0.0
     model = number(row, "model_ms_per_sample")
     inner = total if model is None else min(model, total)
     middle = median(raw) if raw else 1.0
     places = (0.5 + (time / middle - 1) / (2 * REACH) for time in raw[:200] if middle > 0)
     spread = tuple(min(1.0, max(0.0, place)) for place in places)
-    return Timed(row, 100 * inner / longest, 100 * (total - inner) / longest, spread)
+    return TimedRow(row, 100 * inner / longest, 100 * (total - inner) / longest, spread)
 
 
-def _device(rows: Iterable[Record]) -> str:
+def _device_in_words(rows: Iterable[Record]) -> str:
     names = (text(row, "timing_device_name") or text(row, "device") for row in rows)
     return ", ".join(filter(None, dict.fromkeys(names)))

@@ -12,8 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .files import jsonable, write_bytes
-from .sealed import Arrays, Opened, Sealed, Unsealed, open_json, open_npz, read_back
+from .files import to_jsonable, write_bytes
+from .sealed import (
+    Arrays,
+    OpenedFile,
+    SealedFile,
+    UnsealedError,
+    open_json,
+    open_npz,
+    opened_as_written,
+)
 from .sharing import Lead
 
 
@@ -26,112 +34,110 @@ class Contents:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._cache: dict[str, Opened] = {}
+        self._cache: dict[str, OpenedFile] = {}
         self.pending_run: dict[str, Any] | None = None
         self.lead: Lead | None = None
         self.changes = 0
 
     @contextmanager
     def exclusive(self, lead: Lead) -> Iterator[None]:
-        """While this lasts, files change only as this process says by :meth:`forget`."""
+        """Keep ``lead`` during the block, in which files change only as :meth:`forget` announces."""
         self._cache, self.pending_run, self.lead = {}, None, lead
         try:
             yield
         finally:
             self._cache, self.pending_run, self.lead = {}, None, None
 
-    def write(self, place: str, path: Path, file: Sealed) -> None:
+    def write(self, place: str, path: Path, file: SealedFile) -> None:
         """Write a file to ``path``, and remember it as the content of ``place``."""
         write_bytes(path, file.data)
-        self._remember(place, read_back(file))
+        self._remember(place, opened_as_written(file))
 
     @property
-    def old(self) -> bool:
+    def predates_checksums(self) -> bool:
         """Return True if the run is older than checksums: its files can be read, but prove nothing."""
-        opened = self._json("run.json")
+        opened = self._opened_json("run.json")
         # which no earlier version wrote: then it is run.json that is damaged
         sealed_once = (self._folder / "made").is_dir()
-        unsealed = isinstance(opened.fault, Unsealed) and "suite" in (opened.value or {})
+        unsealed = isinstance(opened.fault, UnsealedError) and "suite" in (opened.value or {})
         return unsealed and not sealed_once
 
     def json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
-        """The object in a JSON file whose seal says ``made_by`` (None: anything).
+        """Return the object in a JSON file whose seal says ``made_by`` (None: anything).
 
         Raises:
             FileNotFoundError: there is no such file.
-            Damaged: it is not what its name says.
+            DamagedError: it is not what its name says.
         """
-        return dict(self._checked(self._json(place), made_by))
+        return dict(self._content_if_expected(self._opened_json(place), made_by))
 
     def npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-        """The arrays in a file with the digest ``sha256`` (None: any); see :meth:`json`."""
+        """Return the arrays in a file with the digest ``sha256`` (None: any); see :meth:`json`."""
         opened = self._cache.get(place)
-        if opened is None or opened.fault is None or isinstance(opened.fault, Unsealed):
+        if opened is None or opened.fault is None or isinstance(opened.fault, UnsealedError):
             opened = open_npz(self._folder / place, place)
             self._remember(place, replace(opened, value=None))
-        return dict(self._checked(opened, made_by, sha256))
+        return dict(self._content_if_expected(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise what :meth:`npz` would, by the digest alone."""
-        opened = self._sound(place)
-        if isinstance(opened.fault, Unsealed) and self.old:
+        """Raise the exceptions of :meth:`npz`, from the digest alone."""
+        opened = self._opened_npz(place)
+        if isinstance(opened.fault, UnsealedError) and self.predates_checksums:
             self.npz(place)
         else:
             opened.check(made_by, sha256)
 
     def digest(self, place: str) -> str:
         """Return the digest of the content of a JSON file or of arrays; "" where there is no file."""
-        return (self._json if place.endswith(".json") else self._sound)(place).digest
+        return (self._opened_json if place.endswith(".json") else self._opened_npz)(place).digest
 
     def forget(self, place: str) -> None:
-        """Remember nothing more of a file, which changes."""
+        """Drop the cached content of a file that is about to change."""
         self.changes += 1
         self._cache.pop(place, None)
 
     def forget_folder(self, place: str) -> None:
-        """Remember nothing more of the files in a folder, which is moved, or of a file."""
+        """Drop the cached contents of a file, or of all files in a folder that is moved."""
         for name in [name for name in self._cache if name == place or name.startswith(f"{place}/")]:
             self.forget(name)
 
     def defer(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Keep a ``run.json`` that is new in time, command and conditions alone until another file
-        is written; return True if it is.
-        """
-        same = self.lead is not None and _timeless(run) == _timeless(before)
+        """Defer a ``run.json`` that is new only in time, command and conditions; return True if so."""
+        same = self.lead is not None and _without_time(run) == _without_time(before)
         self.pending_run = dict(run) if same else None
         return same
 
-    def _json(self, place: str) -> Opened:
-        return self._once(place, lambda: open_json(self._folder / place, place))
+    def _opened_json(self, place: str) -> OpenedFile:
+        return self._read_once(place, lambda: open_json(self._folder / place, place))
 
-    def _sound(self, place: str) -> Opened:
-        return self._once(place, lambda: open_npz(self._folder / place, place, arrays=False))
+    def _opened_npz(self, place: str) -> OpenedFile:
+        return self._read_once(place, lambda: open_npz(self._folder / place, place, arrays=False))
 
-    def _checked(
-        self, opened: Opened, made_by: str | None = None, sha256: str | None = None
+    def _content_if_expected(
+        self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
-        """Return the content of a file if it is as expected, or of a run without checksums."""
-        if not (isinstance(opened.fault, Unsealed) and self.old):
+        """Return the content of a file that matches its seal or belongs to a run without checksums."""
+        if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
         assert opened.value is not None
         return opened.value
 
-    def _once(self, place: str, read: Callable[[], Opened]) -> Opened:
+    def _read_once(self, place: str, read: Callable[[], OpenedFile]) -> OpenedFile:
         if place not in self._cache:
             opened = read()
             self._remember(place, opened)
             return opened
         return self._cache[place]
 
-    def _remember(self, place: str, opened: Opened) -> None:
+    def _remember(self, place: str, opened: OpenedFile) -> None:
         if self.lead is not None:
             self._cache[place] = opened
 
 
-def _timeless(run: Mapping[str, Any]) -> object:
+def _without_time(run: Mapping[str, Any]) -> object:
     provenance = {
         name: value
         for name, value in (run.get("provenance") or {}).items()
         if name not in ("started", "command", "conditions")
     }
-    return jsonable({**run, "provenance": provenance})
+    return to_jsonable({**run, "provenance": provenance})

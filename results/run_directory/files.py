@@ -56,7 +56,7 @@ LARGEST_JSON = 32 << 20
 """Bytes of the largest JSON file that is read: parsed, it may take fifty times as many."""
 
 
-class StrangeFileError(OSError):
+class UnusualFileError(OSError):
     """A pipe or a device in place of a file, or a file that is too large."""
 
 
@@ -113,30 +113,30 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     """
     for _ in range(TRIES - 1):
         try:
-            return _read_once(path, most)
+            return _read_regular_once(path, most)
         except OSError as error:
             if error.errno != errno.ESTALE:
                 raise
         time.sleep(PAUSE)
-    return _read_once(path, most)
+    return _read_regular_once(path, most)
 
 
-def _read_once(path: Path, most: int | None) -> bytes:
-    with open(path, "rb", opener=_without_waiting) as file:
+def _read_regular_once(path: Path, most: int | None) -> bytes:
+    with open(path, "rb", opener=_open_without_waiting) as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
-            raise StrangeFileError(errno.EINVAL, "it is a pipe or a device", str(path))
-        if about.st_size > (_half_of_memory() if most is None else most):
-            raise StrangeFileError(errno.EFBIG, "it is too large", str(path))
+            raise UnusualFileError(errno.EINVAL, "it is a pipe or a device", str(path))
+        if about.st_size > (_half_of_memory_bytes() if most is None else most):
+            raise UnusualFileError(errno.EFBIG, "it is too large", str(path))
         return file.read()
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def _open_without_waiting(path: str, flags: int) -> int:
     """Open a file as ``os.open`` does, without waiting for a pipe's writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _half_of_memory() -> int:
+def _half_of_memory_bytes() -> int:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):  # a system that does not say
@@ -158,25 +158,25 @@ def write_json(path: Path, value: object) -> None:
 
 
 def json_text(value: object, *, spread: bool = True) -> str:
-    """The text of a JSON file.
+    """Return the text of a JSON file.
 
     Args:
         value: as in :func:`write_json`.
         spread: whether what is nested is spread out, for people to read, which takes Python ten
             times as long; else each item of an object has a line.
     """
-    encode = _spread if spread else _lines
+    encode = _spread_json if spread else _one_line_per_item
     try:
         return encode(value)
     except (TypeError, ValueError):  # numpy's, paths, and what is not finite
-        return encode(jsonable(value))
+        return encode(to_jsonable(value))
 
 
-def _spread(value: object) -> str:
+def _spread_json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _lines(value: object) -> str:
+def _one_line_per_item(value: object) -> str:
     if not isinstance(value, dict) or not value:
         return f"{_compact(value)}\n"
     items = (f"  {_compact(str(key))}: {_compact(item)}" for key, item in value.items())
@@ -187,10 +187,10 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if the file is missing, damaged, or holds anything else."""
+    """Return the object in a JSON file; None if the file is missing, damaged, or holds no object."""
     try:
         value = json.loads(read_regular(path, LARGEST_JSON))
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, StrangeFileError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnusualFileError):
         return None
     except (ValueError, RecursionError):
         return None
@@ -215,8 +215,9 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
                 npy.write_array(member, array, allow_pickle=False)
 
 
-def arrays_in(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """The arrays of an open archive as :func:`write_arrays` stores them, all read and checksummed.
+def read_archive(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an open archive as :func:`write_arrays` stores them, all read and
+    checksummed.
 
     One of :data:`UNREADABLE` is raised if it is none, holds a pickle, or would be larger in memory
     than it is.
@@ -242,21 +243,21 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
-    """The arrays of an ``.npz`` file; None if it is missing or damaged. Pickles are refused."""
+    """Return the arrays of an ``.npz`` file; None if it is missing or damaged. Pickles are refused."""
     try:
-        return arrays_in(io.BytesIO(read_regular(path)))
+        return read_archive(io.BytesIO(read_regular(path)))
     except UNREADABLE:
         return None
 
 
-def jsonable(value: object) -> object:
-    """``value`` in the types that JSON has; what is not finite becomes None."""
+def to_jsonable(value: object) -> object:
+    """Return ``value`` in the types that JSON has; non-finite numbers become None."""
     if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
+        return {str(key): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return jsonable(value.tolist())
+        return to_jsonable(value.tolist())
     if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
+        return [to_jsonable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value

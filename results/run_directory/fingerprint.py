@@ -48,10 +48,10 @@ class Numbers:
             (abs(x) for x in self.numbers + other.numbers if math.isfinite(x)), default=0.0
         )
         pairs = zip(self.numbers, other.numbers, strict=True)
-        return all(_near(a, b, rtol, near) for a, b in pairs)
+        return all(_is_near(a, b, rtol, near) for a, b in pairs)
 
 
-def _near(a: float, b: float, rtol: float, atol: float) -> bool:
+def _is_near(a: float, b: float, rtol: float, atol: float) -> bool:
     if math.isfinite(a) and math.isfinite(b):
         return abs(a - b) <= rtol * max(abs(a), abs(b)) + atol
     return a == b or (math.isnan(a) and math.isnan(b))
@@ -104,7 +104,7 @@ class Fingerprint:
                 raise ValueError(
                     f"its kind, name or facts are of another sort ({kind!r}, {name!r})"
                 )
-            numbers = {key: _numbers(value) for key, value in values.items()}
+            numbers = {key: _numbers_from_json(value) for key, value in values.items()}
             return cls(kind, name, dict(exact), numbers)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError(
@@ -117,15 +117,17 @@ def _json_number(number: float) -> float | str:
     return float(f"{number:.{_WRITTEN_DIGITS}g}") if math.isfinite(number) else str(number)
 
 
-def _numbers(value: Any) -> Numbers:
-    tolerances = tuple(_number(value[key]) for key in ("rtol", "atol"))
+def _numbers_from_json(value: Any) -> Numbers:
+    tolerances = tuple(_number_from_json(value[key]) for key in ("rtol", "atol"))
     if not all(0 <= tolerance < 1 for tolerance in tolerances):
         raise ValueError(f"a tolerance is not in [0, 1): {tolerances}")
-    numbers = tuple(_WORDS[x] if isinstance(x, str) else _number(x) for x in value["numbers"])
+    numbers = tuple(
+        _WORDS[x] if isinstance(x, str) else _number_from_json(x) for x in value["numbers"]
+    )
     return Numbers(numbers, *tolerances)
 
 
-def _number(value: Any) -> float:
+def _number_from_json(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError(f"{value!r} is not a number")
     return float(value)
@@ -138,21 +140,21 @@ def difference(before: Fingerprint, now: Fingerprint) -> str:
     """
     if (before.kind, before.name) != (now.kind, now.name):
         return f"it was the {before.kind} {before.name} and is the {now.kind} {now.name}"
-    return next(filter(None, _differences(before, now)), "")
+    return next(filter(None, _differences_in_words(before, now)), "")
 
 
-def _differences(before: Fingerprint, after: Fingerprint) -> Iterable[str]:
+def _differences_in_words(before: Fingerprint, after: Fingerprint) -> Iterable[str]:
     for key in _all_keys(before.exact, after.exact):
-        yield _fact(key, before.exact, after.exact)
+        yield _fact_difference(key, before.exact, after.exact)
     for key in _all_keys(before.values, after.values):
         a, b = before.values.get(key), after.values.get(key)
         if a is None or b is None:
-            yield f"its {key} {'are' if _plural(key) else 'is'} {'new' if a is None else 'gone'}"
+            yield f"its {key} {'are' if _is_plural(key) else 'is'} {'new' if a is None else 'gone'}"
         elif not a.same(b):
-            yield f"its {key} {'differ' if _plural(key) else 'differs'}"
+            yield f"its {key} {'differ' if _is_plural(key) else 'differs'}"
 
 
-def _plural(key: str) -> bool:
+def _is_plural(key: str) -> bool:
     return key.partition(" ")[0].endswith("s")
 
 
@@ -160,19 +162,19 @@ def _all_keys(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     return [*a, *(key for key in b if key not in a)]
 
 
-def _fact(key: str, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
-    """Return the difference of a fact as a clause; "" if there is none."""
+def _fact_difference(key: str, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
+    """Return the difference of a fact as a clause; "" for equal facts."""
     a, b = before.get(key), after.get(key)
     in_both, is_file = key in before and key in after, key.startswith(FILE)
     if in_both and a == b:
         return ""
-    if in_both and not is_file and not _hashes(a, b):
+    if in_both and not is_file and not _are_hashes(a, b):
         return f"its {key} was {a} and is {b}"
     change = "is new" if key not in before else "is gone" if key not in after else "changed"
     return f"{key.removeprefix(FILE) if is_file else f'its {key}'} {change}"
 
 
-def _hashes(*facts: Fact) -> bool:
+def _are_hashes(*facts: Fact) -> bool:
     return all(
         isinstance(fact, str)
         and len(fact) >= _HASH_DIGITS

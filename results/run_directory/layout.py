@@ -63,48 +63,48 @@ PIN = "influence"
 """Item of ``quality.json`` with the digest of its influence values."""
 
 
-def part_of(cell: str, name: str) -> str:
+def part_place(cell: str, name: str) -> str:
     """Return the place of a cell's file: its path below the run directory, with slashes."""
-    return f"parts/{checked(cell)}/{checked(name)}"
+    return f"parts/{check_file_name(cell)}/{check_file_name(name)}"
 
 
-def shard_of(cell: str, start: int, stop: int) -> str:
+def shard_place(cell: str, start: int, stop: int) -> str:
     """Return the place of the shard with samples ``start`` … ``stop - 1``."""
-    return part_of(cell, f"{start:08d}-{stop:08d}.npz")
+    return part_place(cell, f"{start:08d}-{stop:08d}.npz")
 
 
-def pieces(samples: int, size: int) -> list[tuple[int, int]]:
-    """The shards ``(start, stop)`` that [0, ``samples``) is cut into: all of one size but the last."""
+def shard_ranges(samples: int, size: int) -> list[tuple[int, int]]:
+    """Return the shards ``(start, stop)`` of [0, ``samples``): all of one size but the last."""
     return [(start, min(start + size, samples)) for start in range(0, samples, size)]
 
 
-def pictures_of(cell: str) -> str:
+def pictures_place(cell: str) -> str:
     """Return the place of a cell's pictures."""
-    return f"samples/{checked(cell)}.npz"
+    return f"samples/{check_file_name(cell)}.npz"
 
 
-def evolution_of(cell: str) -> str:
+def trajectories_place(cell: str) -> str:
     """Return the place of a cell's trajectories."""
-    return f"samples/{checked(cell)}-path.npz"
+    return f"samples/{check_file_name(cell)}-path.npz"
 
 
 OPENED = ".opened-"
 """Separator between the digests of a model and of its files that were opened late."""
 
 
-def made_of(digest: str) -> str:
+def fingerprint_place(digest: str) -> str:
     """Return the place of the fingerprint of a model or an extractor."""
-    return f"made/{checked(digest)}.json"
+    return f"made/{check_file_name(digest)}.json"
 
 
-def checked(name: str) -> str:
+def check_file_name(name: str) -> str:
     """Return ``name``, or raise a ValueError if it is not safe as a file's name."""
     if not SAFE.fullmatch(name):
         raise ValueError(f"{name!r} cannot name a file of a run; use letters, digits and . _ = + -")
     return name
 
 
-def refuse_link(folder: Path) -> None:
+def check_not_link(folder: Path) -> None:
     """Raise a ValueError for a folder that is a symbolic link."""
     if folder.is_symlink():
         raise ValueError(
@@ -113,8 +113,8 @@ def refuse_link(folder: Path) -> None:
         )
 
 
-def refuse_folder(path: Path) -> None:
-    """Refuse a folder that cannot become a run directory, or is none; nothing is written.
+def check_run_folder(path: Path) -> None:
+    """Raise a ValueError for a folder that cannot become a run directory; write nothing.
 
     A link would have a run change files elsewhere. A pipe in place of the lock would be waited for.
 
@@ -126,14 +126,14 @@ def refuse_folder(path: Path) -> None:
             raise ValueError(
                 f"{path} is a file, not a run directory; choose another folder with --out"
             )
-        stranger = _stranger_in(path) if path.exists() else ""
+        stranger = _why_no_run_directory(path) if path.exists() else ""
         if stranger:
             raise ValueError(
                 f"{path} is not a run directory ({stranger}); choose an "
                 "empty or new folder with --out"
             )
         for name in ("parts", "made", "reference", "samples", "claims", ASIDE):
-            _refuse_links(path / name)
+            _check_no_links(path / name)
         lock = path / LOCK
         if lock.is_symlink() or (lock.exists() and not lock.is_file()):
             raise ValueError(
@@ -142,17 +142,17 @@ def refuse_folder(path: Path) -> None:
             )
         _check_writable(path)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable_error(path, error) from error
 
 
-def _refuse_links(folder: Path) -> None:
-    """Refuse a folder of a run that is a symbolic link or holds one to a folder."""
-    refuse_link(folder)
+def _check_no_links(folder: Path) -> None:
+    """Raise a ValueError for a run's folder that is a symbolic link or holds one to a folder."""
+    check_not_link(folder)
     if folder.is_dir():
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_symlink() and entry.is_dir():
-                    refuse_link(Path(entry.path))
+                    check_not_link(Path(entry.path))
 
 
 def _check_writable(folder: Path) -> None:
@@ -166,8 +166,8 @@ def _check_writable(folder: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
-def _stranger_in(path: Path) -> str:
-    """Return the reason why a folder is no run directory, in words; "" if it is one, or empty."""
+def _why_no_run_directory(path: Path) -> str:
+    """Return the reason why a folder is no run directory, in words; "" for an empty one or a run's."""
     names = {entry.name for entry in path.iterdir() if not STRAY.fullmatch(entry.name)}
     if "run.json" in names:
         run = read_json(path / "run.json")
@@ -202,13 +202,13 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if sentence := _sentence(error, folder):
+        if sentence := _write_error_sentence(error, folder):
             raise ValueError(sentence) from error
         raise
 
 
-def unwritable(path: Path, error: OSError) -> ValueError:
-    """A run directory that cannot be written before anything is in it."""
+def unwritable_error(path: Path, error: OSError) -> ValueError:
+    """Return the error for a run directory that cannot be written, before anything is in it."""
     remedy = "free some space, or " * (error.errno in FULL)
     return ValueError(
         f"cannot write to {path} ({error.strerror}); {remedy}choose another folder with --out"
@@ -216,15 +216,15 @@ def unwritable(path: Path, error: OSError) -> ValueError:
 
 
 def missing_folder_error(folder: Path) -> ValueError:
-    """A run directory that is not there any more."""
+    """Return the error for a run directory that does not exist any more."""
     return ValueError(
         f"{folder} is gone: it was deleted or moved while the run went on; move it back, or run the "
         "same command again to begin anew"
     )
 
 
-def _sentence(error: OSError, folder: Path) -> str:
-    """Return the sentence on an error; "" for one that is not about the folder."""
+def _write_error_sentence(error: OSError, folder: Path) -> str:
+    """Return the sentence on an error; "" for an error that is not about the folder."""
     file = str(error.filename or folder)
     if error.errno in FULL:
         return f"{FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"

@@ -22,15 +22,15 @@ from .layout import (
     PIN,
     QUALITY,
     SHARD,
-    checked,
-    evolution_of,
-    made_of,
-    part_of,
-    pictures_of,
-    pieces,
-    shard_of,
+    check_file_name,
+    fingerprint_place,
+    part_place,
+    pictures_place,
+    shard_place,
+    shard_ranges,
+    trajectories_place,
 )
-from .sealed import Arrays, Damaged
+from .sealed import Arrays, DamagedError
 
 log = logging.getLogger("samplerbench")
 
@@ -55,15 +55,13 @@ class RunReader:
     _contents: Contents = field(default=None, compare=False, repr=False)  # pyright: ignore[reportAssignmentType]
 
     def __post_init__(self) -> None:
-        """Begin with no file read, but for a copy by :meth:`of_model`."""
+        """Create an empty cache of files, unless :meth:`of_model` passes its own."""
         if self._contents is None:
             object.__setattr__(self, "_contents", Contents(self.path))
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
-        """The existing run directory at ``path``; a ValueError if there is none. Nothing is
-        written.
-        """
+        """Return the existing run directory at ``path``, or raise a ValueError; write nothing."""
         path = Path(path)
         if not (path / "parts").is_dir():
             raise ValueError(
@@ -77,53 +75,53 @@ class RunReader:
         return replace(self, model=digest, extractor=extractor)
 
     def part(self, cell: str, name: str) -> Path:
-        """Path of a file of one cell, such as ``quality.json``."""
-        return self.path / part_of(cell, name)
+        """Return path of a file of one cell, such as ``quality.json``."""
+        return self.path / part_place(cell, name)
 
     def shard(self, cell: str, start: int, stop: int) -> Path:
-        """Path of the shard with samples ``start`` … ``stop - 1``."""
-        return self.path / shard_of(cell, start, stop)
+        """Return path of the shard with samples ``start`` … ``stop - 1``."""
+        return self.path / shard_place(cell, start, stop)
 
     def samples(self, cell: str) -> Path:
-        """Path of a cell's pictures."""
-        return self.path / pictures_of(cell)
+        """Return path of a cell's pictures."""
+        return self.path / pictures_place(cell)
 
     def evolution(self, cell: str) -> Path:
-        """Path of a cell's trajectories."""
-        return self.path / evolution_of(cell)
+        """Return path of a cell's trajectories."""
+        return self.path / trajectories_place(cell)
 
     def reference(self, name: str) -> Path:
-        """Path of reference data, without the suffix in ``name``."""
+        """Return path of reference data, without the suffix in ``name``."""
         return self.path / self._reference(name)
 
     def cells(self) -> list[str]:
-        """Keys of the planned cells, sorted."""
+        """Return keys of the planned cells, sorted."""
         return sorted(path.parent.name for path in (self.path / "parts").glob(f"*/{CELL}"))
 
     def names(self, cell: str) -> list[str]:
-        """Names of what is in the folder of a cell, sorted; none if there is none."""
+        """Return the names of the files in a cell's folder, sorted; none without the folder."""
         try:
-            return sorted(os.listdir(f"{self.path}/parts/{checked(cell)}"))
+            return sorted(os.listdir(f"{self.path}/parts/{check_file_name(cell)}"))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """The shards ``(start, stop)`` of [0, ``samples``): all of one size but the last.
+    def shard_ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
+        """Return the shards ``(start, stop)`` of [0, ``samples``): all of one size but the last.
 
         They do not depend on how the cell came to have its samples, so that the same batches are
         summed in the same order. A shard that an earlier number of samples cut short is kept.
         """
         size = self.shard_size(cell)
         # a run from before does not say it
-        return pieces(samples, size) if size else sorted(self.drawn(cell))
+        return shard_ranges(samples, size) if size else sorted(self.stored_shards(cell))
 
-    def missing(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """Return the shards of :meth:`ranges` that no file claims to hold, in order."""
-        drawn = self.drawn(cell)
-        return [piece for piece in self.ranges(cell, samples) if piece not in drawn]
+    def missing_shards(self, cell: str, samples: int) -> list[tuple[int, int]]:
+        """Return the shards of :meth:`shard_ranges` without a file, in order."""
+        drawn = self.stored_shards(cell)
+        return [piece for piece in self.shard_ranges(cell, samples) if piece not in drawn]
 
-    def drawn(self, cell: str) -> set[tuple[int, int]]:
-        """The shards ``(start, stop)`` of a cell that files claim to hold, by their names."""
+    def stored_shards(self, cell: str) -> set[tuple[int, int]]:
+        """Return the shards ``(start, stop)`` of a cell, from the names of its files."""
         try:
             with os.scandir(self.part(cell, CELL).parent) as entries:
                 names = [entry.name for entry in entries if entry.is_file()]
@@ -131,95 +129,101 @@ class RunReader:
             return set()
         matches = [SHARD.fullmatch(name) for name in names]
         shards = [((int(match[1]), int(match[2])), match[0]) for match in matches if match]
-        return {piece for piece, name in shards if shard_of(cell, *piece).endswith(f"/{name}")}
+        return {piece for piece, name in shards if shard_place(cell, *piece).endswith(f"/{name}")}
 
     def shard_size(self, cell: str) -> int:
-        """Samples of a whole shard, as the cell was planned first; 0 where nothing says it."""
+        """Return the number of samples of a whole shard, as first planned; 0 if it is not recorded."""
         size = (self.read(cell, MADE) or {}).get("shard")
         return size if isinstance(size, int) and size > 0 else 0
 
     def run(self) -> dict[str, Any]:
-        """Items of ``run.json`` of the kinds that a run writes; empty if it is not there yet."""
-        record = self._contents.pending_run or self._try("run.json", self._contents.json) or {}
+        """Return the valid items of ``run.json``; empty if the file does not exist."""
+        record = (
+            self._contents.pending_run or self._read_or_none("run.json", self._contents.json) or {}
+        )
         return {key: value for key, value in record.items() if _is_of_a_run(key, value)}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
-        """A JSON part of a cell."""
-        return self._try(
-            part_of(cell, name),
+        """Return a JSON part of a cell; None if it is missing or damaged."""
+        return self._read_or_none(
+            part_place(cell, name),
             self._contents.json,
             self.made_by(cell) if name not in (CELL, MADE) else None,
         )
 
-    def parsed(self, cell: str, name: str) -> dict[str, Any]:
-        """A JSON part of a cell; exceptions as :meth:`.Contents.json`."""
+    def read_or_raise(self, cell: str, name: str) -> dict[str, Any]:
+        """Return a JSON part of a cell; exceptions as :meth:`.Contents.json`."""
         return self._contents.json(
-            part_of(cell, name), self.made_by(cell) if name != CELL else None
+            part_place(cell, name), self.made_by(cell) if name != CELL else None
         )
 
     def influence(self, cell: str) -> Arrays | None:
         """Return the arrays of a cell's ``influence.npz``, if written with its ``quality.json``."""
-        place, pin = part_of(cell, INFLUENCE), self._pinned(cell)
+        place, pin = part_place(cell, INFLUENCE), self._pinned_digest(cell)
         if pin is not None and not (self.path / place).is_file():
             log.warning(
                 "%s is missing, so that its row is compared as one that shares no latents with any "
                 "other. Running the suite into this folder again makes it anew.",
                 self.path / place,
             )
-        return self._try(place, self._contents.npz, self.made_by(cell), pin)
+        return self._read_or_none(place, self._contents.npz, self.made_by(cell), pin)
 
     def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
-        """The arrays of a shard."""
-        return self._try(shard_of(cell, start, stop), self._contents.npz, self.made_by(cell))
+        """Return the arrays of a shard; None if it is missing or damaged."""
+        return self._read_or_none(
+            shard_place(cell, start, stop), self._contents.npz, self.made_by(cell)
+        )
 
     def read_samples(self, cell: str) -> Arrays | None:
-        """A cell's pictures."""
-        return self._try(pictures_of(cell), self._contents.npz, self.made_by(cell))
+        """Return a cell's pictures; None if they are missing or damaged."""
+        return self._read_or_none(pictures_place(cell), self._contents.npz, self.made_by(cell))
 
     def read_evolution(self, cell: str) -> Arrays | None:
-        """A cell's trajectories."""
-        return self._try(evolution_of(cell), self._contents.npz, self.made_by(cell))
+        """Return a cell's trajectories; None if they are missing or damaged."""
+        return self._read_or_none(trajectories_place(cell), self._contents.npz, self.made_by(cell))
 
     def read_reference(self, name: str) -> Arrays | None:
-        """Reference data."""
-        return self._try(self._reference(name), self._contents.npz)
+        """Return reference data by name; None if they are missing or damaged."""
+        return self._read_or_none(self._reference(name), self._contents.npz)
 
     def reference_steps(self, tag: str) -> list[int]:
-        """The numbers N for which there are reference data ``TAG-N``, sorted."""
+        """Return the numbers N for which there are reference data ``TAG-N``, sorted."""
         stems = (
             path.name.removesuffix(".npz") for path in self.reference(tag).parent.glob("*.npz")
         )
         ends = (stem.removeprefix(f"{Path(self._reference(tag)).stem}-") for stem in stems)
         return sorted(int(end) for end in ends if end.isdecimal())
 
-    def made(self) -> dict[str, dict[str, Any]]:
+    def fingerprints(self) -> dict[str, dict[str, Any]]:
         """Return the fingerprints of the models and extractors of this run, by digest."""
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
         names = [name for name in names if OPENED not in name]
-        read = {name: self._try(made_of(name), self._contents.json) for name in names}
+        read = {
+            name: self._read_or_none(fingerprint_place(name), self._contents.json) for name in names
+        }
         return {name: record for name, record in read.items() if record is not None}
 
-    def opened(self, digest: str) -> dict[str, str]:
-        """SHA-256 by name of the files that a model, by its digest, opened only while samples were
-        made and scored.
+    def late_file_hashes(self, digest: str) -> dict[str, str]:
+        """Return the SHA-256, by name, of the files that a model opened only while sampling or
+        scoring.
         """
         files: dict[str, str] = {}
-        for path in sorted((self.path / "made").glob(f"{checked(digest)}{OPENED}*.json")):
-            read = self._try(made_of(path.stem), self._contents.json) or {}
+        for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
+            read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}
             for name, content in dict(read.get("files") or {}).items():
                 # of two contents of one file, neither is right
                 files[name] = content if files.get(name, content) == content else ""
         return files
 
     def read_log(self, name: str) -> dict[str, Any]:
-        """A JSON file at the top, such as ``looks.json``; empty if it is not there."""
-        return self._try(name, self._contents.json) or {}
+        """Return a JSON file at the top, such as ``looks.json``; empty if it does not exist."""
+        return self._read_or_none(name, self._contents.json) or {}
 
     def made_by(self, cell: str) -> str:
-        """The digest of what made a cell; "" where its ``cell.json`` does not say."""
+        """Return the fingerprint digest behind a cell; "" where its ``cell.json`` has none."""
         try:
-            return str(self._contents.json(part_of(cell, CELL)).get("made_by") or "")
-        except (FileNotFoundError, Damaged):
+            return str(self._contents.json(part_place(cell, CELL)).get("made_by") or "")
+        except (FileNotFoundError, DamagedError):
             return ""
 
     def digest(self, place: str) -> str:
@@ -227,27 +231,29 @@ class RunReader:
         return self._contents.digest(place)
 
     @property
-    def old(self) -> bool:
+    def predates_checksums(self) -> bool:
         """Return True if the run is older than checksums: its files can be read, but prove nothing."""
-        return self._contents.old
+        return self._contents.predates_checksums
 
     def _reference(self, name: str) -> str:
-        return f"reference/{checked(f'{self.model}.{name}' if self.model else name)}.npz"
+        return f"reference/{check_file_name(f'{self.model}.{name}' if self.model else name)}.npz"
 
-    def _pinned(self, cell: str) -> str | None:
+    def _pinned_digest(self, cell: str) -> str | None:
         """Return the digest of the influence values of the quality columns; None for none."""
         try:
-            pin = self.parsed(cell, QUALITY).get(PIN)
-        except (FileNotFoundError, Damaged):
+            pin = self.read_or_raise(cell, QUALITY).get(PIN)
+        except (FileNotFoundError, DamagedError):
             return None
         return str(pin.get("sha256")) if isinstance(pin, dict) else None
 
-    def _try(self, place: str, read: Callable[..., Value], *expected: str | None) -> Value | None:
+    def _read_or_none(
+        self, place: str, read: Callable[..., Value], *expected: str | None
+    ) -> Value | None:
         try:
             return read(place, *expected)
         except FileNotFoundError:
             return None
-        except Damaged as fault:
+        except DamagedError as fault:
             log.warning(
                 "%s is damaged: %s. It is left out; running the suite into this folder "
                 "again makes it anew.",
@@ -262,7 +268,7 @@ _BY_MODEL = ("references", "fingerprints", "citations", "start_errors", "path_cu
 
 
 def _is_of_a_run(key: str, value: Any) -> bool:
-    """Return True if an item of ``run.json`` has the kind that it is read as."""
+    """Return True if an item of ``run.json`` has the type that readers expect."""
     if key in _BY_MODEL:
         return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
     if key == "earlier":
@@ -270,16 +276,14 @@ def _is_of_a_run(key: str, value: Any) -> bool:
     return key not in _TABLES or isinstance(value, dict)
 
 
-def pictures_at(path: Path) -> Arrays | None:
-    """The pictures or trajectories at a path of :meth:`RunReader.samples` or
-    :meth:`RunReader.evolution`; None if there are none.
-    """
+def read_pictures_at(path: Path) -> Arrays | None:
+    """Return the pictures or trajectories in the file at ``path``; None if it does not exist."""
     run, cell = RunReader(path.parent.parent), path.stem
     if cell.endswith("-path"):
         return run.read_evolution(cell.removesuffix("-path"))
     return run.read_samples(cell)
 
 
-def run_record(path: Path) -> dict[str, Any]:
+def read_run_record(path: Path) -> dict[str, Any]:
     """Return ``run.json`` of a run directory, or the one next to a table; empty without one."""
     return RunReader(path if path.is_dir() else path.parent).run()

@@ -30,25 +30,25 @@ from .layout import (
     SHARD,
     STRAY,
     WHY,
-    checked,
-    evolution_of,
-    made_of,
+    check_file_name,
+    check_not_link,
+    check_run_folder,
+    fingerprint_place,
     missing_folder_error,
-    part_of,
-    pictures_of,
-    refuse_folder,
-    refuse_link,
-    shard_of,
-    unwritable,
+    part_place,
+    pictures_place,
+    shard_place,
+    trajectories_place,
+    unwritable_error,
 )
 from .reading import RunReader, log
-from .sealed import Arrays, Damaged
+from .sealed import Arrays, DamagedError
 from .sharing import FOLDER as CLAIMS
-from .sharing import leading, refuse_busy
+from .sharing import check_not_busy, hold_lead
 
 
-class Aside(NamedTuple):
-    """A cell that was set aside: its key, the identity columns of its row, and why."""
+class CellSetAside(NamedTuple):
+    """Cell that was set aside: its key, the identity columns of its row, and the reason."""
 
     cell: str
     record: Record
@@ -72,21 +72,21 @@ class RunDir(RunReader):
 
     @classmethod
     def at(cls, path: Path | str, *, join: bool = False) -> Self:
-        """The run directory that is at ``path``, or may be made there; nothing is written.
+        """Return the run directory that exists or can be made at ``path``; nothing is written.
 
         Args:
             path: of the folder.
             join: True to allow that another process runs there.
 
         Raises:
-            ValueError: it cannot be one (:func:`.layout.refuse_folder`).
+            ValueError: it cannot be one (:func:`.layout.check_run_folder`).
             BusyError: another process runs there.
         """
         path = Path(path)
-        refuse_folder(path)
+        check_run_folder(path)
         run = cls(path)
         if (path / LOCK).exists() and not join:
-            refuse_busy(path)
+            check_not_busy(path)
         return run
 
     def _make(self) -> None:
@@ -95,19 +95,19 @@ class RunDir(RunReader):
             (self.path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
             (self.path / "parts").mkdir(exist_ok=True)
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            raise unwritable_error(self.path, error) from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the lock on this folder (:mod:`.leading`), made if it does not exist, and clear what a
-        killed process left half-written.
+        """Hold the lock on this folder, made if need be; first delete what killed processes left
+        half-written.
 
         Raises:
             BusyError: another process holds the lock.
             ValueError: the folder cannot be made.
         """
         self._make()
-        with leading(self.path) as lead:
+        with hold_lead(self.path) as lead:
             if not (self.path / CLAIMS).is_dir():  # others write while they sample
                 self.clear_strays()
             with self._contents.exclusive(lead):
@@ -121,7 +121,7 @@ class RunDir(RunReader):
                     stray.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Refuse to write on where that would be of no use.
+        """Raise if writing on would be of no use.
 
         Raises:
             BusyError: under :meth:`lock`, another process has it by now.
@@ -135,7 +135,7 @@ class RunDir(RunReader):
     @property
     def leads(self) -> bool:
         """Return True if this process still holds the lock."""
-        return self._contents.lead is not None and self._contents.lead.held
+        return self._contents.lead is not None and self._contents.lead.is_held
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -143,28 +143,28 @@ class RunDir(RunReader):
         self._write("run.json", run)
 
     def announce(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json``; if only the moment and the command are new, before the next file."""
+        """Write ``run.json``; defer it to the next file if only time and command changed."""
         if not self._contents.defer(run, self.run()):
             self.write_run(run)
 
     def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON part of a planned cell."""
-        self._write(part_of(cell, name), value, self.made_by(cell))
+        self._write(part_place(cell, name), value, self.made_by(cell))
 
     def write_score(self, cell: str, quality: Mapping[str, Any], influence: Arrays) -> None:
         """Write the quality columns of a planned cell with their influence values."""
         pinned = {}
         if influence:
-            place = part_of(cell, INFLUENCE)
+            place = part_place(cell, INFLUENCE)
             pinned = {PIN: {"sha256": self._write_npz(place, influence, self.made_by(cell))}}
         self.write(cell, QUALITY, {**quality, **pinned})
 
     def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
         """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
-        self._write_npz(shard_of(cell, start, stop), arrays, self.made_by(cell))
+        self._write_npz(shard_place(cell, start, stop), arrays, self.made_by(cell))
 
     def has_now(self, cell: str, start: int, stop: int) -> bool:
-        """Return True if a shard is there now, past the file system's cache.
+        """Return True if a shard exists now, bypassing the file system's cache.
 
         A network file system remembers for half a minute that a file was not there. It asks again
         where this machine has changed the folder since.
@@ -179,23 +179,23 @@ class RunDir(RunReader):
 
     def write_samples(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's pictures."""
-        self._write_npz(pictures_of(cell), arrays, self.made_by(cell))
+        self._write_npz(pictures_place(cell), arrays, self.made_by(cell))
 
     def write_evolution(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's trajectories."""
-        self._write_npz(evolution_of(cell), arrays, self.made_by(cell))
+        self._write_npz(trajectories_place(cell), arrays, self.made_by(cell))
 
     def write_reference(self, name: str, arrays: Arrays) -> None:
         """Write reference data."""
         self._write_npz(self._reference(name), arrays)
 
     def write_made(self, digest: str, record: Mapping[str, Any]) -> None:
-        """Write what a model or an extractor does."""
-        self._write(made_of(digest), record)
+        """Write the fingerprint of a model or an extractor."""
+        self._write(fingerprint_place(digest), record)
 
     def write_opened(self, digest: str, files: Mapping[str, str]) -> None:
-        """Write which files a model opened late; any process of a run may, at any time."""
-        place = made_of(f"{digest}{OPENED}{hash_of(dict(files))}")
+        """Write the hashes of files that a model opened late; any process of a run may call this."""
+        place = fingerprint_place(f"{digest}{OPENED}{hash_of(dict(files))}")
         if not (self.path / place).exists():
             self._write(place, {"files": dict(files)})
 
@@ -204,23 +204,25 @@ class RunDir(RunReader):
         self._write(name, value)
 
     def plan(self, cell: str, record: Record) -> None:
-        """Say that a cell belongs to this run, with the identity columns of its row."""
-        place, made_by = part_of(cell, CELL), str(record.get("made_by") or "")
+        """Write ``cell.json``, which makes a cell part of this run, with the row's identity
+        columns.
+        """
+        place, made_by = part_place(cell, CELL), str(record.get("made_by") or "")
         try:
             if self._contents.json(place) == record:
                 return
-        except (FileNotFoundError, Damaged):
+        except (FileNotFoundError, DamagedError):
             pass
         self._write(place, record, made_by)
 
     def delete(self, cell: str, name: str) -> None:
         """Delete a part of a cell, if it is there."""
-        self._changes(part_of(cell, name))
+        self._prepare_change(part_place(cell, name))
         self.part(cell, name).unlink(missing_ok=True)
 
     def drop_shard(self, cell: str, start: int, stop: int) -> None:
         """Delete a shard, so that it is sampled again."""
-        self._changes(shard_of(cell, start, stop))
+        self._prepare_change(shard_place(cell, start, stop))
         self.shard(cell, start, stop).unlink(missing_ok=True)
 
     @property
@@ -228,77 +230,79 @@ class RunDir(RunReader):
         """Number of files written, moved or deleted through this object."""
         return self._contents.changes
 
-    def mend(self, cell: str) -> None:
-        """Set aside the damaged files of a cell, but for its shards, and say which."""
+    def set_aside_damaged_parts(self, cell: str) -> None:
+        """Set aside the damaged files of a cell except its shards, and log their names."""
         names = (name for name in self.names(cell) if SAFE.fullmatch(name) and name != CELL)
-        places = [part_of(cell, name) for name in names if not SHARD.fullmatch(name)]
-        for place in (*places, pictures_of(cell), evolution_of(cell)):
+        places = [part_place(cell, name) for name in names if not SHARD.fullmatch(name)]
+        for place in (*places, pictures_place(cell), trajectories_place(cell)):
             if place.endswith((".json", ".npz")):
                 is_json = place.endswith(".json")
                 read = self._contents.json if is_json else self._contents.check
-                pin = (self._pinned(cell),) if place.endswith(INFLUENCE) else ()
-                self._mended(place, read, self.made_by(cell), *pin)
+                pin = (self._pinned_digest(cell),) if place.endswith(INFLUENCE) else ()
+                self._set_aside_if_damaged(place, read, self.made_by(cell), *pin)
 
-    def mend_shards(self, cell: str) -> None:
+    def set_aside_damaged_shards(self, cell: str) -> None:
         """Set aside the damaged shards of a cell, which can be large."""
-        for start, stop in sorted(self.drawn(cell)):
-            self._mended(shard_of(cell, start, stop), self._contents.check, self.made_by(cell))
+        for start, stop in sorted(self.stored_shards(cell)):
+            self._set_aside_if_damaged(
+                shard_place(cell, start, stop), self._contents.check, self.made_by(cell)
+            )
 
-    def mend_references(self) -> None:
+    def set_aside_damaged_references(self) -> None:
         """Set aside damaged reference data."""
         for path in sorted((self.path / "reference").glob("[!.]*.npz")):
-            self._mended(f"reference/{path.name}", self._contents.check)
+            self._set_aside_if_damaged(f"reference/{path.name}", self._contents.check)
 
     def set_aside(self, cell: str, why: str) -> None:
-        """Move everything that belongs to a cell out of the way, and keep it with the reason."""
+        """Move all files of a cell to ``set-aside/``, with the reason."""
         for path in (self.samples(cell), self.evolution(cell)):
             if path.exists():
                 self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
         write_json(self.part(cell, WHY), {"why": why})
         self._move(self.part(cell, CELL).parent, self.path / ASIDE / cell)
 
-    def cells_aside(self) -> set[str]:
-        """Keys of the cells that were set aside."""
+    def keys_set_aside(self) -> set[str]:
+        """Return keys of the cells that were set aside."""
         return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
-    def made_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
-        """Folders of a cell that were set aside, the latest first, each with its ``made.json``."""
+    def folders_set_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
+        """Return the set-aside folders of a cell, latest first, each with its ``made.json``."""
         folders = sorted(
-            (self.path / ASIDE).glob(f"{checked(cell)}.*"),
+            (self.path / ASIDE).glob(f"{check_file_name(cell)}.*"),
             key=lambda path: (len(path.name), path.name),
             reverse=True,
         )
         records = []
         for folder in folders:
             try:
-                records.append((folder.name, sealed.read_json(folder / MADE, part_of(cell, MADE))))
-            except (FileNotFoundError, Damaged):
+                records.append(
+                    (folder.name, sealed.read_json(folder / MADE, part_place(cell, MADE)))
+                )
+            except (FileNotFoundError, DamagedError):
                 continue
         return records
 
     def restore(self, cell: str, folder: str) -> None:
-        """Bring back a cell that was set aside, from one of :meth:`made_aside`, where there is none
-        now.
-        """
+        """Bring a cell back from one of :meth:`folders_set_aside`, if the cell has no folder now."""
         home = self.part(cell, CELL).parent
-        self._changes(part_of(cell, CELL))
+        self._prepare_change(part_place(cell, CELL))
         self._contents.forget_folder(home.relative_to(self.path).as_posix())
         shutil.move(self.path / ASIDE / folder, home)
         (home / WHY).unlink(missing_ok=True)
         for path in (self.samples(cell), self.evolution(cell)):
             saved = home / f"kept-{path.name}"
             if saved.exists():
-                self._changes(path.relative_to(self.path).as_posix())
+                self._prepare_change(path.relative_to(self.path).as_posix())
                 path.parent.mkdir(exist_ok=True)
                 saved.replace(path)
 
-    def aside(self) -> list[Aside]:
+    def cells_set_aside(self) -> list[CellSetAside]:
         """Return the cells that were set aside, sorted by name."""
         cells = []
         for path in sorted((self.path / ASIDE).glob(f"*/{WHY}")):
             cell, record = path.parent.name.rpartition(".")[0], read_json(path.parent / CELL) or {}
             record.pop(sealed.KEY, None)
-            cells.append(Aside(cell, record, str((read_json(path) or {}).get("why") or "")))
+            cells.append(CellSetAside(cell, record, str((read_json(path) or {}).get("why") or "")))
         return cells
 
     def set_all_aside(self, why: str, *, returns: bool = True) -> int:
@@ -319,39 +323,41 @@ class RunDir(RunReader):
         return len(cells)
 
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
-        self._changes(place)
+        self._prepare_change(place)
         file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
-        self._contents.write(place, self._inside(place), file)
+        self._contents.write(place, self._path_without_links(place), file)
 
     def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> str:
-        self._changes(place)
+        self._prepare_change(place)
         file = sealed.sealed_npz(arrays, place, made_by)
-        self._contents.write(place, self._inside(place), file)
+        self._contents.write(place, self._path_without_links(place), file)
         return file.seal.sha256
 
-    def _changes(self, place: str) -> None:
+    def _prepare_change(self, place: str) -> None:
         """Prepare for a file to be written, moved or deleted."""
         self.check()
         self._contents.forget(place)
         if self._contents.pending_run:
             self.write_run(self._contents.pending_run)
 
-    def _inside(self, place: str) -> Path:
+    def _path_without_links(self, place: str) -> Path:
         """Return the path of a place; a ValueError if one of its folders is a symbolic link."""
         path = self.path / place
         folder = str(self.path)
         for name in place.split("/")[:-1]:
             folder = f"{folder}/{name}"
             if os.path.islink(folder):
-                refuse_link(Path(folder))
+                check_not_link(Path(folder))
         return path
 
-    def _mended(self, place: str, read: Callable[..., object], *expected: str | None) -> None:
+    def _set_aside_if_damaged(
+        self, place: str, read: Callable[..., object], *expected: str | None
+    ) -> None:
         try:
             read(place, *expected)
         except FileNotFoundError:
             pass
-        except Damaged as fault:
+        except DamagedError as fault:
             self._move(self.path / place, self.path / ASIDE / "damaged" / place.replace("/", "."))
             log.warning(
                 "%s was damaged: %s. It is set aside, and made again.", self.path / place, fault
@@ -360,7 +366,7 @@ class RunDir(RunReader):
     def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
         """Move a file or a folder, to a name with the next free number unless ``free`` is off."""
         place = source.relative_to(self.path).as_posix()
-        self._changes(place)
+        self._prepare_change(place)
         self._contents.forget_folder(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))

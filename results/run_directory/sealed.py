@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from .files import (
     LARGEST_JSON,
     UNREADABLE,
-    arrays_in,
     json_text,
+    read_archive,
     read_regular,
     write_arrays,
     write_bytes,
@@ -38,7 +38,7 @@ Arrays = dict[str, NDArray[Any]]
 
 SCHEMA = 2
 """Form of a run directory's files. 1: without seals, before release 0.1.0, readable but unproven
-(:attr:`.RunReader.old`). 2: sealed; seals of 0.1.0 lack the number. It is raised when an older
+(:attr:`.RunReader.predates_checksums`). 2: sealed; seals of 0.1.0 lack the number. It is raised when an older
 reader would misread a file. Older files are read as they were written, and are not made again
 because of their number.
 """
@@ -50,7 +50,7 @@ _ARCHIVE = b"PK"  # how a zip archive begins
 _LARGEST_COMMENT = 65535  # of a zip archive
 
 
-class Damaged(Exception):  # noqa: N818 - it says what a file is
+class DamagedError(Exception):
     """A file that is not what its name says; the text says why in a clause."""
 
 
@@ -58,7 +58,7 @@ class NewerError(ValueError):
     """A file of a newer samplerbench: no damage, so that nothing of its run may be set aside."""
 
 
-class Unsealed(Damaged):
+class UnsealedError(DamagedError):
     """A file without a seal, of a run older than seals."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Seal:
     sha256: str = _EMPTY
 
     def as_dict(self) -> dict[str, str | int]:
-        """Return the seal as it is written."""
+        """Return the seal as a dictionary, as files hold it."""
         return {
             "of": self.of,
             "made_by": self.made_by,
@@ -91,7 +91,7 @@ class Seal:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedFile:
     """A file as it was read.
 
     Attributes:
@@ -104,10 +104,10 @@ class Opened:
     digest: str = ""
     seal: Seal | None = None
     value: dict[str, Any] | None = None
-    fault: Damaged | FileNotFoundError | None = None
+    fault: DamagedError | FileNotFoundError | None = None
 
     def check(self, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Refuse a file that is not as expected.
+        """Raise an exception if the file is not as expected.
 
         Args:
             made_by: what the seal must say; None to take anything.
@@ -115,18 +115,18 @@ class Opened:
 
         Raises:
             FileNotFoundError: there is no such file.
-            Damaged: it is not what its name says; :class:`Unsealed` if it has no seal.
+            DamagedError: it is not what its name says; :class:`UnsealedError` if it has no seal.
         """
         if self.fault is not None:
             raise self.fault.with_traceback(None)
         assert self.seal is not None
         if made_by is not None and self.seal.made_by != made_by:
-            raise Damaged("other code made it than its cell says")
+            raise DamagedError("other code made it than its cell says")
         if sha256 is not None and self.seal.sha256 != sha256:
-            raise Damaged("it is not the one that was written with quality.json")
+            raise DamagedError("it is not the one that was written with quality.json")
 
 
-class Sealed(NamedTuple):
+class SealedFile(NamedTuple):
     """A file to be written: its bytes, and the seal in them."""
 
     data: bytes
@@ -135,15 +135,15 @@ class Sealed(NamedTuple):
 
 def sealed_json(
     value: Mapping[str, Any], of: str, made_by: str = "", *, spread: bool = False
-) -> Sealed:
-    """An object with its seal, which names the place ``of``.
+) -> SealedFile:
+    """Return an object with its seal as bytes to be written; the seal names the place ``of``.
 
     The value is JSON-ready, numpy scalars and arrays included; what is not finite becomes null. See
     :func:`.files.json_text` for ``spread``.
     """
     data = json_text({KEY: Seal(of, made_by).as_dict(), **value}, spread=spread).encode()
     digest = hashlib.sha256(data).hexdigest()
-    return Sealed(data.replace(_EMPTY.encode(), digest.encode(), 1), Seal(of, made_by, digest))
+    return SealedFile(data.replace(_EMPTY.encode(), digest.encode(), 1), Seal(of, made_by, digest))
 
 
 def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> str:
@@ -153,21 +153,21 @@ def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "")
     return seal.sha256
 
 
-def open_json(path: Path, of: str) -> Opened:
+def open_json(path: Path, of: str) -> OpenedFile:
     """Open the file that :func:`write_json` wrote; its value is the object without the seal."""
-    return _opened(path, lambda data: _json_in(data, of), LARGEST_JSON)
+    return _open_sealed(path, lambda data: _parse_json(data, of), LARGEST_JSON)
 
 
 def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]:
-    """The object that :func:`write_json` wrote; exceptions as :meth:`Opened.check`."""
+    """Return the object that :func:`write_json` wrote; exceptions as :meth:`OpenedFile.check`."""
     opened = open_json(path, of)
     opened.check(made_by)
     assert opened.value is not None
     return opened.value
 
 
-def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> Sealed:
-    """Named arrays of numbers or text with their seal, uncompressed; arguments as
+def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> SealedFile:
+    """Return named arrays with their seal as bytes to be written, uncompressed; arguments as
     :func:`sealed_json`.
 
     Raises:
@@ -181,90 +181,92 @@ def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -
     digest = hashlib.sha256(data).hexdigest()
     start = len(data) - len(comment)
     comment = comment.replace(_EMPTY.encode(), digest.encode(), 1)
-    return Sealed(data[:start] + comment, Seal(of, made_by, digest))
+    return SealedFile(data[:start] + comment, Seal(of, made_by, digest))
 
 
-def open_npz(path: Path, of: str, *, arrays: bool = True) -> Opened:
+def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
     """Open the file that :func:`sealed_npz` made; its value are the arrays. Pickles are refused.
 
     Without ``arrays`` none are read: a digest that holds says that they are those that were written.
     """
-    return _opened(path, lambda data: _npz_in(data, of, arrays=arrays))
+    return _open_sealed(path, lambda data: _parse_npz(data, of, arrays=arrays))
 
 
-def read_back(file: Sealed) -> Opened:
-    """Return a file that was just written as opening it without arrays would."""
+def opened_as_written(file: SealedFile) -> OpenedFile:
+    """Return a file that was just written as :func:`open_npz` without arrays would return it."""
     if file.data.startswith(_ARCHIVE):
-        return Opened(file.seal.sha256, file.seal)
+        return OpenedFile(file.seal.sha256, file.seal)
     value: dict[str, Any] = json.loads(file.data)
     value.pop(KEY)
-    return Opened(file.seal.sha256, file.seal, value)
+    return OpenedFile(file.seal.sha256, file.seal, value)
 
 
-def _opened(path: Path, parse: Callable[[bytes], Opened], most: int | None = None) -> Opened:
+def _open_sealed(
+    path: Path, parse: Callable[[bytes], OpenedFile], most: int | None = None
+) -> OpenedFile:
     try:
         data = read_regular(path, most)
     except (FileNotFoundError, NotADirectoryError):
-        return Opened(fault=FileNotFoundError(path))
+        return OpenedFile(fault=FileNotFoundError(path))
     except OSError as error:
-        return Opened("unreadable", fault=Damaged(f"it cannot be read: {error.strerror}"))
+        return OpenedFile("unreadable", fault=DamagedError(f"it cannot be read: {error.strerror}"))
     except MemoryError:
-        return Opened("unreadable", fault=Damaged("it is larger than the memory that is left"))
+        return OpenedFile(
+            "unreadable", fault=DamagedError("it is larger than the memory that is left")
+        )
     try:
         opened = parse(data)
-    except Damaged as fault:
-        opened = Opened(fault=fault)
+    except DamagedError as fault:
+        opened = OpenedFile(fault=fault)
     except NewerError as newer:
         raise NewerError(f"{path} {newer}") from None
     digest = opened.seal.sha256 if opened.seal else hashlib.sha256(data).hexdigest()
     return replace(opened, digest=digest)
 
 
-def _json_in(data: bytes, of: str) -> Opened:
+def _parse_json(data: bytes, of: str) -> OpenedFile:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Damaged("it is no JSON") from error
+        raise DamagedError("it is no JSON") from error
     if not isinstance(value, dict):
-        raise Damaged("it is no JSON object")
+        raise DamagedError("it is no JSON object")
     if KEY not in value:
-        return Opened(value=value, fault=Unsealed())
-    return Opened(seal=_sound(data, value.pop(KEY), of), value=value)
+        return OpenedFile(value=value, fault=UnsealedError())
+    return OpenedFile(seal=_verified_seal(data, value.pop(KEY), of), value=value)
 
 
-def _npz_in(data: bytes, of: str, *, arrays: bool) -> Opened:
+def _parse_npz(data: bytes, of: str, *, arrays: bool) -> OpenedFile:
     start = data.rfind(_MARK, -_LARGEST_COMMENT)
     if start < 0 and not zipfile.is_zipfile(io.BytesIO(data)):
-        raise Damaged("it is no archive of arrays")
+        raise DamagedError("it is no archive of arrays")
     if start < 0:
-        return Opened(value=_arrays_in(data) if arrays else None, fault=Unsealed())
+        return OpenedFile(value=_parse_arrays(data) if arrays else None, fault=UnsealedError())
     try:
         words = json.loads(data[start + len(_MARK) :])
     except (ValueError, RecursionError) as error:
-        raise Damaged("its seal is damaged") from error
-    seal = _sound(data, words, of, start)
-    return Opened(seal=seal, value=_arrays_in(data) if arrays else None)
+        raise DamagedError("its seal is damaged") from error
+    seal = _verified_seal(data, words, of, start)
+    return OpenedFile(seal=seal, value=_parse_arrays(data) if arrays else None)
 
 
-def _arrays_in(data: bytes) -> Arrays:
+def _parse_arrays(data: bytes) -> Arrays:
     try:
-        return arrays_in(io.BytesIO(data))
+        return read_archive(io.BytesIO(data))
     except UNREADABLE as error:
-        raise Damaged("its arrays cannot be read") from error
+        raise DamagedError("its arrays cannot be read") from error
 
 
-def _sound(data: bytes, words: object, of: str, start: int = 0) -> Seal:
-    """Return the seal that begins at ``start`` or after it and says ``words``, if it holds for the
-    place ``of``.
-    """
+def _verified_seal(data: bytes, words: object, of: str, start: int = 0) -> Seal:
+    """Return the valid seal with ``words`` at or after ``start`` for the place ``of``."""
     if not isinstance(words, dict):
-        raise Damaged("its seal is damaged")
+        raise DamagedError("its seal is damaged")
     schema, digest = words.pop("schema", 2), words.get("sha256")
     if not isinstance(digest, str) or len(digest) != len(_EMPTY) or digest == _EMPTY:
-        raise Damaged("its seal is damaged")
+        raise DamagedError("its seal is damaged")
     unsealed = data[:start] + data[start:].replace(digest.encode(), _EMPTY.encode(), 1)
     if hashlib.sha256(unsealed).hexdigest() != digest:
-        raise Damaged("its content is not what was written")
+        raise DamagedError("its content is not what was written")
     if isinstance(schema, int) and schema > SCHEMA:
         raise NewerError(
             f"was made by a newer samplerbench (schema {schema}; this one reads up to {SCHEMA}); "
@@ -275,10 +277,10 @@ def _sound(data: bytes, words: object, of: str, start: int = 0) -> Seal:
         or set(words) != {"of", "made_by", "sha256"}
         or not all(isinstance(value, str) for value in words.values())
     ):
-        raise Damaged("its seal is damaged")
+        raise DamagedError("its seal is damaged")
     seal = Seal(**words)
     if seal.of != of:
-        raise Damaged(f"it belongs to {seal.of}")
+        raise DamagedError(f"it belongs to {seal.of}")
     return seal
 
 
@@ -301,27 +303,27 @@ class StoredArray:
 
     @classmethod
     def of(cls, path: Path, name: str) -> StoredArray:
-        """An array of an ``.npz`` file; :class:`Damaged` if it is not there."""
+        """Return an array of an ``.npz`` file; raise :class:`DamagedError` if it does not exist."""
         try:
-            array = cls(path, name, _stamp(path))
+            array = cls(path, name, _size_and_time(path))
             with np.load(path) as archive:
                 if name not in archive:
                     raise KeyError(name)
         except UNREADABLE as error:
-            raise Damaged(f"its {name} cannot be read") from error
+            raise DamagedError(f"its {name} cannot be read") from error
         return array
 
     def read(self) -> NDArray[Any]:
-        """The array; :class:`Damaged` if the file was changed, or is gone."""
+        """Return the array; raise :class:`DamagedError` if the file was changed or removed."""
         try:
-            if _stamp(self.path) != self.stamp:
-                raise Damaged("it was changed while it was in use")
+            if _size_and_time(self.path) != self.stamp:
+                raise DamagedError("it was changed while it was in use")
             with np.load(self.path) as archive:
                 return archive[self.name]
         except UNREADABLE as error:
-            raise Damaged(f"its {self.name} cannot be read") from error
+            raise DamagedError(f"its {self.name} cannot be read") from error
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _size_and_time(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns

@@ -34,7 +34,7 @@ from uuid import uuid4
 
 from . import sealed
 from .files import PART, read_json, write_json
-from .layout import LEASE, LOCK, checked
+from .layout import LEASE, LOCK, check_file_name
 
 BEAT, STALE = 5.0, 60.0  # heartbeat interval and expiry time, in seconds
 
@@ -48,7 +48,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 class Leases:
-    """The leases of one object in one process; its clock is a file of its own."""
+    """Leases that one object of a process holds; file times come from a clock file of its own."""
 
     def __init__(self, clock: Path) -> None:
         self._clock = clock
@@ -56,15 +56,15 @@ class Leases:
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._beats = False
         self.owner = {
-            "host": _host(),
+            "host": _host_id(),
             "pid": os.getpid(),
-            "born": _born(os.getpid()),
+            "born": _process_start(os.getpid()),
             "token": uuid4().hex,
         }
         """Owner that a lease of this object records."""
 
     def take(self, path: Path) -> bool:
-        """Make a lease, or take over an expired one; return True if it is this object's now.
+        """Make a lease, or take over an expired one; return True if this object holds it now.
 
         It is a FileNotFoundError where its folder is gone.
         """
@@ -72,7 +72,7 @@ class Leases:
             try:
                 number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
             except FileExistsError:
-                if not self.is_stale(path) or not self._cleared(path):
+                if not self.is_stale(path) or not self._clear_stale(path):
                     return False
                 continue
             try:
@@ -87,20 +87,20 @@ class Leases:
         return False
 
     def keep(self, path: Path) -> None:
-        """Touch a file from now on, which holds :attr:`owner`."""
+        """Renew a file with :attr:`owner` as its content periodically from now on."""
         with self._lock:
-            self._mine[path] = _uptime()
+            self._mine[path] = _uptime_seconds()
             if not self._beats and not self._stopped.is_set():
                 self._beats = True
                 threading.Thread(target=self._touch, daemon=True).start()
 
     def holds(self, path: Path) -> bool:
-        """Return True if a lease is still this object's, as one is that it touched in time."""
+        """Return True if this object still holds a lease, as it does after renewing it in time."""
         with self._lock:
             touched = self._mine.get(path)
         if touched is None:
             return False
-        return _uptime() - touched < LATE or self._is_mine(path)
+        return _uptime_seconds() - touched < LATE or self._is_mine(path)
 
     def release(self, path: Path) -> None:
         """Release a lease if it is still this object's."""
@@ -111,7 +111,7 @@ class Leases:
                 path.unlink()
 
     def close(self) -> None:
-        """Release all of them."""
+        """Release all leases."""
         self._stopped.set()
         with self._lock:
             paths = [*self._mine]
@@ -125,7 +125,7 @@ class Leases:
         owner = read_json(path) or {}
         can_be_asked = owner.get("host") == self.owner["host"] and self.owner["born"]
         if can_be_asked and isinstance(owner.get("pid"), int):
-            return _born(owner["pid"]) != owner.get("born")
+            return _process_start(owner["pid"]) != owner.get("born")
         # without an owner: its process was killed before it wrote its name
         limit = STALE if owner else 2 * BEAT
         with suppress(OSError):  # it is gone by now, say
@@ -153,12 +153,12 @@ class Leases:
                     continue
                 with self._lock:
                     if is_ours and path in self._mine:
-                        self._mine[path] = _uptime()
+                        self._mine[path] = _uptime_seconds()
                     elif not is_ours:
                         self._mine.pop(path, None)
 
-    def _cleared(self, path: Path) -> bool:
-        """Take a stale lease away; return True if it was this process that did."""
+    def _clear_stale(self, path: Path) -> bool:
+        """Remove a stale lease; return True if this process removed it."""
         aside = path.with_name(f".stale.{uuid4().hex[:12]}{PART}")
         try:
             path.rename(aside)
@@ -173,12 +173,12 @@ class Leases:
         return True
 
 
-def _uptime() -> float:
+def _uptime_seconds() -> float:
     """Return the seconds of a clock that goes on while the machine sleeps, where there is one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _host() -> str:
+def _host_id() -> str:
     """Return the name of the machine since it began, and of its namespace of process numbers."""
     parts = [socket.gethostname()]  # which several machines can have
     with suppress(OSError):
@@ -188,7 +188,7 @@ def _host() -> str:
     return " ".join(parts)
 
 
-def _born(pid: int) -> str:
+def _process_start(pid: int) -> str:
     """Return the start of a process of this machine in kernel ticks; "" if unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
@@ -202,20 +202,20 @@ class BusyError(ValueError):
 
 
 class Lead:
-    """The lead of a run directory, while this process has it."""
+    """Leadership of this process in a run directory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._leases = Leases(folder / f".clock.{uuid4().hex[:12]}{PART}")
 
     @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         """Return True if this process still leads."""
         return self._leases.holds(self._folder / LEASE)
 
     def check(self) -> None:
         """Raise a :class:`BusyError` if another process leads by now, as after a minute's sleep."""
-        if not self.held:
+        if not self.is_held:
             raise BusyError(
                 f"another samplerbench process took the lead in {self._folder} over, since this "
                 f"one gave no sign of life for {STALE:.0f} s; what is done is kept, and the same "
@@ -224,19 +224,19 @@ class Lead:
 
 
 @contextmanager
-def leading(folder: Path) -> Iterator[Lead]:
-    """Lead in a run directory, as the only process, or raise a :class:`BusyError`."""
+def hold_lead(folder: Path) -> Iterator[Lead]:
+    """Hold the lead in a run directory, as the only process, or raise a :class:`BusyError`."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
             if not free or not lead._leases.take(folder / LEASE):
-                raise _busy(folder)
+                raise _busy_error(folder)
             yield lead
         finally:
             lead._leases.close()
 
 
-def refuse_busy(folder: Path) -> None:
+def check_not_busy(folder: Path) -> None:
     """Raise a :class:`BusyError` if another process leads in a run directory; write nothing."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
@@ -245,10 +245,10 @@ def refuse_busy(folder: Path) -> None:
         finally:
             lead._leases.close()
     if is_leased or not free:
-        raise _busy(folder)
+        raise _busy_error(folder)
 
 
-def _busy(folder: Path) -> BusyError:
+def _busy_error(folder: Path) -> BusyError:
     owner: dict[str, object] = {}
     with suppress(OSError):
         owner = read_json(folder / LEASE) or {}
@@ -279,7 +279,7 @@ def _kernel_lock(path: Path) -> Iterator[bool]:
         yield True
 
 
-class Note(NamedTuple):
+class FailureNote(NamedTuple):
     """Note on a failed shard: its first sample, and the row's status and reason."""
 
     start: int
@@ -297,7 +297,7 @@ class Claims:
         self._leads = False
 
     def lead(self, cells: Sequence[str]) -> None:
-        """Publish the cells to be sampled; an earlier leader's followers may live on."""
+        """Publish, as the leader, the cells to be sampled; earlier followers may still run."""
         if not self._leads:
             self._folder.mkdir(exist_ok=True)
             for note in self._folder.glob("*.failed"):
@@ -306,7 +306,7 @@ class Claims:
         write_json(self._plan, {**self._leases.owner, "cells": list(cells)})
         self._leases.keep(self._plan)
 
-    def planned(self) -> set[str] | None:
+    def planned_cells(self) -> set[str] | None:
         """Return the cells that a living leader samples; None if there is none."""
         plan = read_json(self._plan)
         if plan is None or self._leases.is_stale(self._plan):
@@ -315,12 +315,12 @@ class Claims:
         return set(map(str, cells)) if isinstance(cells, list) else set()
 
     @property
-    def over(self) -> bool:
+    def is_leader_gone(self) -> bool:
         """Return True if this process follows a leader that is gone."""
-        return not self._leads and self.planned() is None
+        return not self._leads and self.planned_cells() is None
 
-    def listed(self) -> frozenset[str]:
-        """Return the names of all claims (:func:`claim_of`), of dead processes too."""
+    def claim_names(self) -> frozenset[str]:
+        """Return the names of all claims (:func:`claim_name`), of dead processes too."""
         try:
             return frozenset(os.listdir(self._folder))
         except FileNotFoundError:  # the leader is done
@@ -337,19 +337,19 @@ class Claims:
         self._leases.release(self._claim(cell, start, stop))
 
     def fail(self, cell: str, start: int, status: str, reason: str) -> None:
-        """Leave a note for the leader that a shard failed."""
+        """Write a note for the leader that a shard failed."""
         note = {"cell": cell, "start": start, "status": status, "reason": reason}
-        path = self._folder / f"{checked(cell)}.{start:08d}.failed"
+        path = self._folder / f"{check_file_name(cell)}.{start:08d}.failed"
         if self._folder.is_dir():  # else the leader is gone
             sealed.write_json(path, note, f"{FOLDER}/{path.name}")
 
-    def failures(self) -> Mapping[str, Note]:
+    def failures(self) -> Mapping[str, FailureNote]:
         """Return the first shard of each cell that failed; a damaged note is drawn again."""
-        failed: dict[str, Note] = {}
+        failed: dict[str, FailureNote] = {}
         for path in sorted(self._folder.glob("*.failed")):
-            with suppress(FileNotFoundError, sealed.Damaged):
+            with suppress(FileNotFoundError, sealed.DamagedError):
                 note = sealed.read_json(path, f"{FOLDER}/{path.name}")
-                failed.setdefault(note.pop("cell"), Note(**note))
+                failed.setdefault(note.pop("cell"), FailureNote(**note))
         return failed
 
     def close(self) -> None:
@@ -362,9 +362,9 @@ class Claims:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _claim(self, cell: str, start: int, stop: int) -> Path:
-        return self._folder / claim_of(cell, start, stop)
+        return self._folder / claim_name(cell, start, stop)
 
 
-def claim_of(cell: str, start: int, stop: int) -> str:
+def claim_name(cell: str, start: int, stop: int) -> str:
     """Return the name of the file that claims a shard."""
-    return f"{checked(cell)}.{start:08d}-{stop:08d}"
+    return f"{check_file_name(cell)}.{start:08d}-{stop:08d}"

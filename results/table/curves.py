@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..record import Record
-from ..values import empty, number, rows_of, text
+from ..values import is_empty, number, rows_as_dicts, text
 
 TOLERANCES = frozenset({"tol", "rtol", "atol"})
 """Parameters that take the place of ``steps`` in adaptive methods: they move along a curve
@@ -63,15 +63,14 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The parts of a table whose numbers may be compared: a title, and the rows of one model and
-    one estimator.
+    """Return the comparable parts of a table: a title, and the rows of one model and one estimator.
 
     A model measured by two estimators makes two parts, with the estimator in the title. Rows
     without one (failed, missing) go to the model's first part.
     """
     parts = []
     for model, rows in with_curves(frame).groupby("model", dropna=False, sort=False):
-        title = "" if empty(model) else str(model)
+        title = "" if is_empty(model) else str(model)
         estimators = list(rows["estimator"].dropna().unique()) or [""]
         groups = rows["estimator"].fillna(estimators[0])
         for estimator in estimators:
@@ -81,7 +80,9 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def budgets_of(frame: pd.DataFrame) -> list[int]:
-    """The budgets of one model's rows, ascending; its step counts where no budget was asked for."""
+    """Return the budgets of one model's rows, ascending; its step counts where no budget was asked
+    for.
+    """
     limit = frame["budget"].dropna()
     return sorted({int(value) for value in (limit if len(limit) else frame["steps"].dropna())})
 
@@ -91,12 +92,12 @@ def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
     varying = [
         name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1
     ]
-    varying += [TUNED] * _retuned(group, varying)
+    varying += [TUNED] * _has_several_tunings(group, varying)
     ladder = budgets_of(group)
-    return [(_label(row, varying), _slot(row, ladder)) for row in rows_of(group)]
+    return [(_curve_label(row, varying), _slot_of_row(row, ladder)) for row in rows_as_dicts(group)]
 
 
-def _retuned(group: pd.DataFrame, varying: list[str]) -> bool:
+def _has_several_tunings(group: pd.DataFrame, varying: list[str]) -> bool:
     """Return True if a place on a curve has rows at several tuned levels."""
     if TUNED not in group:
         return False
@@ -104,8 +105,11 @@ def _retuned(group: pd.DataFrame, varying: list[str]) -> bool:
     return bool((places[TUNED].nunique() > 1).any())
 
 
-def _label(row: Record, varying: list[str]) -> str:
-    parts = [text(row, "sampler"), _parameters(text(row, "params"), adaptive=row["steps"] is None)]
+def _curve_label(row: Record, varying: list[str]) -> str:
+    parts = [
+        text(row, "sampler"),
+        _parameters_in_words(text(row, "params"), adaptive=row["steps"] is None),
+    ]
     parts += [
         f"{name} {text(row, name)}" if name in ("seed", "sigma_max") else text(row, name)
         for name in varying
@@ -113,7 +117,7 @@ def _label(row: Record, varying: list[str]) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _parameters(params: str, *, adaptive: bool) -> str:
+def _parameters_in_words(params: str, *, adaptive: bool) -> str:
     try:
         fields = json.loads(params or "{}")
     except (ValueError, RecursionError):
@@ -125,7 +129,7 @@ def _parameters(params: str, *, adaptive: bool) -> str:
     )
 
 
-def _slot(row: Record, ladder: list[int]) -> int | None:
+def _slot_of_row(row: Record, ladder: list[int]) -> int | None:
     requested, nfe, steps = (number(row, name) for name in ("budget", "nfe", "steps"))
     if requested is not None:
         return int(requested)

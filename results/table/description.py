@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from ..escaping import printable
+from ..escaping import strip_control_characters
 from ..text import format_number
-from ..values import empty, rows_of
+from ..values import is_empty, rows_as_dicts
 
 WORDS = (
     *("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"),
@@ -30,20 +30,26 @@ NO_DATA = (
 OF_CODE, OF_FILES = "Give it sample(n, seed), or a Denoiser data(n, seed), or run", "Run"
 
 
-def heading(frame: pd.DataFrame) -> str:
-    """The samplers and models of a table, as in "Nine samplers on fashion, gmm-2d and gmm-64d"."""
-    samplers, models = _distinct(frame["sampler"]), _distinct(frame["model"])
+def heading_of(frame: pd.DataFrame) -> str:
+    """Return the samplers and models of a table, as in "Nine samplers on fashion, gmm-2d and
+    gmm-64d".
+    """
+    samplers, models = _distinct_texts(frame["sampler"]), _distinct_texts(frame["model"])
     if not samplers or not models:
-        return ", ".join(_distinct(frame["suite"])) or "Results"
-    who = listed(samplers) if len(samplers) <= NAMED else f"{counted(len(samplers))} samplers"
+        return ", ".join(_distinct_texts(frame["suite"])) or "Results"
+    who = (
+        names_in_words(samplers)
+        if len(samplers) <= NAMED
+        else f"{number_in_words(len(samplers))} samplers"
+    )
     if len(models) > MOST_MODELS:
-        return f"{who} on {counted(len(models)).lower()} models"
-    return f"{who} on {listed([brief(name) for name in models])}"
+        return f"{who} on {number_in_words(len(models)).lower()} models"
+    return f"{who} on {names_in_words([brief_model_name(name) for name in models])}"
 
 
-def extent(frame: pd.DataFrame) -> tuple[str, ...]:
-    """The numbers of samples and the budgets of a table, in words."""
-    return tuple(filter(None, (_samples(frame), _work(frame))))
+def extent_in_words(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the numbers of samples and the budgets of a table, in words."""
+    return tuple(filter(None, (_samples_in_words(frame), _budgets_in_words(frame))))
 
 
 def why_no_data(rows: pd.DataFrame) -> str:
@@ -56,12 +62,12 @@ def why_no_data(rows: pd.DataFrame) -> str:
         finished[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")
     ):
         return ""
-    model = brief(printable(str(finished["model"].iloc[0])))
+    model = brief_model_name(strip_control_characters(str(finished["model"].iloc[0])))
     return NO_DATA.format(model=model, remedy=OF_CODE if ".py" in model else OF_FILES)
 
 
-def brief(model: str) -> str:
-    """A model's name without the folders before its file.
+def brief_model_name(model: str) -> str:
+    """Return a model's name without the folders before its file.
 
     >>> brief("/home/me/nets/mine.py:factory"), brief("gmm-2d")
     ('mine.py:factory', 'gmm-2d')
@@ -70,13 +76,13 @@ def brief(model: str) -> str:
     return (re.split(r"[/\\]", model.rstrip("/\\"))[-1] or model) if looks_like_a_path else model
 
 
-def counted(number: int) -> str:
-    """A number as the first word of a sentence."""
+def number_in_words(number: int) -> str:
+    """Return a number as the first word of a sentence."""
     return WORDS[number] if number < len(WORDS) else str(number)
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them.
+def names_in_words(names: Sequence[str]) -> str:
+    """Return names as a sentence has them.
 
     >>> listed(["a"]), listed(["a", "b", "c"])
     ('a', 'a, b and c')
@@ -85,11 +91,15 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(head)} and {last}" if head else last
 
 
-def _samples(frame: pd.DataFrame) -> str:
-    """Samples a row: one number, or each model's where they differ."""
+def _samples_in_words(frame: pd.DataFrame) -> str:
+    """Return samples a row: one number, or each model's where they differ."""
     sizes: dict[int, list[str]] = {}
-    for row in rows_of(frame.loc[frame["samples"].notna(), ["model", "samples"]].drop_duplicates()):
-        sizes.setdefault(int(str(row["samples"])), []).append(brief(printable(str(row["model"]))))
+    for row in rows_as_dicts(
+        frame.loc[frame["samples"].notna(), ["model", "samples"]].drop_duplicates()
+    ):
+        sizes.setdefault(int(str(row["samples"])), []).append(
+            brief_model_name(strip_control_characters(str(row["model"])))
+        )
     if not sizes:
         return ""
     if len(sizes) == 1:
@@ -97,22 +107,22 @@ def _samples(frame: pd.DataFrame) -> str:
     if sum(map(len, sizes.values())) > MOST_MODELS:
         return f"{min(sizes):,} to {max(sizes):,} samples a row"
     return "samples a row: " + "; ".join(
-        f"{size:,} on {listed(models)}" for size, models in sorted(sizes.items())
+        f"{size:,} on {names_in_words(models)}" for size, models in sorted(sizes.items())
     )
 
 
-def _work(frame: pd.DataFrame) -> str:
+def _budgets_in_words(frame: pd.DataFrame) -> str:
     """Return the budgets in words; without any, the numbers of steps."""
     for column, unit in (("budget", "network evaluation"), ("steps", "step")):
         values_of = sorted({int(value) for value in frame[column].dropna()})
         if values_of:
-            values = listed([format_number(value) for value in values_of])
+            values = names_in_words([format_number(value) for value in values_of])
             if len(values_of) > MOST_BUDGETS:
                 values = f"{values_of[0]} to {format_number(values_of[-1])}"
             return f"{values} {unit}{'s' if values_of != [1] else ''} a sample"
     return ""
 
 
-def _distinct(values: Iterable[object]) -> list[str]:
-    names = dict.fromkeys(value for value in values if not empty(value))
-    return [printable(str(name)) for name in names]
+def _distinct_texts(values: Iterable[object]) -> list[str]:
+    names = dict.fromkeys(value for value in values if not is_empty(value))
+    return [strip_control_characters(str(name)) for name in names]

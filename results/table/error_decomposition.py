@@ -24,8 +24,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..record import Record
-from ..text import ends
-from ..values import number, rows_of, text
+from ..text import interval_ends
+from ..values import number, rows_as_dicts, text
 from .curves import comparable_parts
 from .typed_table import TypedTable
 
@@ -79,13 +79,13 @@ def error_decomposition(
     for _, rows in comparable_parts(table.frame):
         finished = rows.loc[rows["status"] == "ok"].sort_values(["curve", "nfe"], kind="stable")
         before: Record = {}
-        for row in rows_of(finished):
+        for row in rows_as_dicts(finished):
             same = before.get("curve") == row["curve"]
             start = (starts or {}).get(text(row, "model"), {}).get(text(row, "start"))
             lines.append(
                 {
                     **{name: row.get(name) for name in COPIED},
-                    **_order(before if same else {}, row),
+                    **_order_between(before if same else {}, row),
                     "end_bound": 0.0 if row.get("end") == "zero" else number(row, "sigma_min"),
                     "start_error": start,
                 }
@@ -113,9 +113,14 @@ def dominated_from(table: TypedTable) -> pd.DataFrame:
             )
             groups = [("", best_first.drop_duplicates("slot"), "slot")]
             groups += [(str(curve), points, "nfe") for curve, points in finished.groupby("curve")]
-            first = rows_of(finished.head(1))[0]
+            first = rows_as_dicts(finished.head(1))[0]
             lines += [
-                (text(first, "model"), curve, _from(points, at), text(first, "estimator"))
+                (
+                    text(first, "model"),
+                    curve,
+                    _cost_dominated_from(points, at),
+                    text(first, "estimator"),
+                )
                 for curve, points, at in groups
             ]
     return pd.DataFrame(lines, columns=["model", "curve", "dominated_from", "estimator"])
@@ -134,28 +139,28 @@ def measured_order(
     return math.log(error[0] / error[1]) / octaves, relative_se / octaves
 
 
-def _order(before: Record, row: Record) -> Record:
-    """The measured order between two points of a curve, where both errors are resolved."""
-    (n0, r0, s0), (n1, r1, s1) = (_resolved(point) for point in (before, row))
+def _order_between(before: Record, row: Record) -> Record:
+    """Return the measured order between two points of a curve, where both errors are resolved."""
+    (n0, r0, s0), (n1, r1, s1) = (_resolved_error(point) for point in (before, row))
     if not (0 < n0 < n1 and r0 > 0 and r1 > 0):  # false for NaN too
         return {}
     value, se = measured_order((n0, n1), (r0, r1), (s0, s1))
-    low, high = ends(value, se)
+    low, high = interval_ends(value, se)
     return {"order": value, "order_low": low, "order_high": high}
 
 
-def _resolved(row: Record) -> tuple[float, float, float]:
-    """Evaluations, the typical error and its standard error; NaN where they are not known so well."""
+def _resolved_error(row: Record) -> tuple[float, float, float]:
+    """Return evaluations, typical error and standard error; NaN where the error is unresolved."""
     n, error, se = (number(row, name) for name in ("nfe", "typical_error", "typical_error_se"))
     if n is None or error is None or se is None or error <= (number(row, "rmse_resolution") or 0.0):
         return math.nan, math.nan, math.nan
     return n, error, se
 
 
-def _from(points: pd.DataFrame, at: str) -> float:
-    """The smallest cost from which on all points are dominated; NaN if the last is not."""
+def _cost_dominated_from(points: pd.DataFrame, at: str) -> float:
+    """Return the smallest cost from which on all points are dominated; NaN if the last is not."""
     cost = math.nan
-    for row in reversed(rows_of(points.sort_values(at, kind="stable"))):
+    for row in reversed(rows_as_dicts(points.sort_values(at, kind="stable"))):
         if not row["dominated"]:
             break
         cost = float(number(row, at) or math.nan)

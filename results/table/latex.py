@@ -10,11 +10,11 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from ..intervals import flag_of, printed
-from ..palette import FAMILIES, family
+from ..intervals import interval_flag, printed_value
+from ..palette import FAMILIES, family_of_sampler
 from ..record import Record
 from ..text import format_number
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 from .curves import comparable_parts
 
 HEAD = """\
@@ -37,8 +37,8 @@ SPECIAL = str.maketrans(
 )
 
 
-def escape(words: str) -> str:
-    r"""``words`` as LaTeX prints them, on one line: no name can be a command.
+def escape_latex(words: str) -> str:
+    r"""Return ``words`` as LaTeX prints them, on one line: no name can be a command.
 
     >>> escape("50 % of dpmpp_2m")
     '50 \\% of dpmpp\\_2m'
@@ -46,13 +46,13 @@ def escape(words: str) -> str:
     return " ".join(words.split()).translate(SPECIAL)
 
 
-def latex(
+def latex_tables(
     frame: pd.DataFrame,
     metric: str = "fid_proxy",
     budgets: Sequence[int] | None = None,
     bold: Mapping[str, Collection[tuple[str, int]]] = MappingProxyType({}),
 ) -> str:
-    """The tables of all models, one below the other.
+    """Return the tables of all models, one below the other.
 
     Samplers are grouped by family (:mod:`..palette`), groups being apart by a small space.
 
@@ -71,13 +71,13 @@ def latex(
             f"the table has no column {metric!r}; choose a metric from {', '.join(map(str, frame.columns))}"
         )
     tables = (
-        _tabular(title, rows, metric, budgets, bold.get(title, ()))
+        _latex_tabular(title, rows, metric, budgets, bold.get(title, ()))
         for title, rows in comparable_parts(frame)
     )
     return "\n".join([HEAD, *tables, ""])
 
 
-def _tabular(
+def _latex_tabular(
     title: str,
     rows: pd.DataFrame,
     metric: str,
@@ -86,50 +86,54 @@ def _tabular(
 ) -> str:
     finished = rows.loc[rows["status"] == "ok"].dropna(subset=["slot", metric])
     finished = finished.sort_values("nfe", kind="stable")
-    cells = {(text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_of(finished)}
+    cells = {
+        (text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_as_dicts(finished)
+    }
     slots = list(budgets) if budgets is not None else sorted({slot for _, slot in cells})
     several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}
     order = [kin.name for kin in FAMILIES]
     curves = {
-        text(row, "curve"): order.index(family(text(row, "sampler"), text(row, "origin")))
-        for row in rows_of(finished)
+        text(row, "curve"): order.index(
+            family_of_sampler(text(row, "sampler"), text(row, "origin"))
+        )
+        for row in rows_as_dicts(finished)
     }
     body: list[str] = []
     before = None
     for curve, kin in sorted(curves.items(), key=lambda item: (item[1], item[0])):
         body += [r"\addlinespace"] if before not in (None, kin) else []
         marked = {slot for slot in several if (curve, slot) in bold}
-        values = (_cell(cells.get((curve, at)), metric, bold=at in marked) for at in slots)
-        body.append(_line([escape(curve), *values]))
+        values = (_latex_cell(cells.get((curve, at)), metric, bold=at in marked) for at in slots)
+        body.append(_latex_line([escape_latex(curve), *values]))
         before = kin
     name = (
-        rf"\multicolumn{{{1 + len(slots)}}}{{l}}{{\textbf{{{escape(title)}}}, "
-        rf"{escape(metric)} by network evaluations}} \\"
+        rf"\multicolumn{{{1 + len(slots)}}}{{l}}{{\textbf{{{escape_latex(title)}}}, "
+        rf"{escape_latex(metric)} by network evaluations}} \\"
     )
     top = [
         rf"\begin{{tabular}}{{l{'r' * len(slots)}}}",
         r"\toprule",
         name,
         r"\midrule",
-        _line(["sampler", *map(str, slots)]),
+        _latex_line(["sampler", *map(str, slots)]),
         r"\midrule",
     ]
     return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _cell(row: Record | None, metric: str, *, bold: bool) -> str:
-    r"""``value \pm SE`` in mathematics."""
-    value = None if row is None else printed(metric, number(row, metric))
+def _latex_cell(row: Record | None, metric: str, *, bold: bool) -> str:
+    r"""Return ``value \pm SE`` in mathematics mode."""
+    value = None if row is None else printed_value(metric, number(row, metric))
     if row is None or value is None:
         return "--"
-    words_of_value, error = rounded(value, number(row, f"{metric}_se"))
+    words_of_value, error = rounded_to_error(value, number(row, f"{metric}_se"))
     words = rf"\mathbf{{{words_of_value}}}" if bold else words_of_value
-    flag = r"^{\dagger}" if flag_of(row, metric) else ""
+    flag = r"^{\dagger}" if interval_flag(row, metric) else ""
     return f"${words}{flag}" + (rf" \pm {error}$" if error else "$")
 
 
-def rounded(value: float, se: float | None) -> tuple[str, str]:
-    """A value to the digits that its standard error leaves it, and that error to two digits.
+def rounded_to_error(value: float, se: float | None) -> tuple[str, str]:
+    """Return a value to the digits that its standard error leaves it, and that error to two digits.
 
     "" where there is none.
 
@@ -142,5 +146,5 @@ def rounded(value: float, se: float | None) -> tuple[str, str]:
     return f"{value:.{digits}f}", f"{se:.{digits}f}"
 
 
-def _line(cells: Sequence[str]) -> str:
+def _latex_line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"

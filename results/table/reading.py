@@ -9,15 +9,15 @@ from pathlib import Path
 import pandas as pd
 from pyarrow.parquet import ParquetFile
 
-from ..escaping import csv_text
+from ..escaping import unquote_csv_text
 from ..quantities import column_kinds
 from ..record import Kind, Record
 from ..run_directory.files import read_regular
 from ..run_directory.layout import CELL, QUALITY, TIMING
 from ..run_directory.reading import log
 from ..run_directory.run_dir import RunDir
-from ..run_directory.sealed import Damaged
-from .typed_table import TypedTable, misfit, parsed
+from ..run_directory.sealed import DamagedError
+from .typed_table import TypedTable, parse_text, why_misfit
 
 NEEDED = ("model", "sampler", "nfe", "status")
 """Columns without which a file is no table of results."""
@@ -27,9 +27,9 @@ LARGEST, MOST_ROWS = 256 << 20, 1_000_000
 
 
 def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
-    """The table of one run or of several; see :func:`..result_table.load`."""
+    """Return the table of one run or of several; see :func:`..result_table.load`."""
     sources = [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
-    tables = [_read_one(path) for path in sources]
+    tables = [_read_run_or_file(path) for path in sources]
     if len(tables) == 1:
         return tables[0]
     frames = [
@@ -47,7 +47,7 @@ def run_names(paths: Sequence[Path]) -> list[str]:
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
 
-def _read_one(path: Path) -> TypedTable:
+def _read_run_or_file(path: Path) -> TypedTable:
     # what is left of a run when its samples are gone
     if not (path / "parts").is_dir() and (path / "table.csv").is_file():
         path = path / "table.csv"
@@ -56,7 +56,7 @@ def _read_one(path: Path) -> TypedTable:
     if path.is_file() and path.suffix == ".parquet":
         return read_parquet(path)
     run = RunDir.open(path)
-    if run.old and any((run.path / "parts").iterdir()):
+    if run.predates_checksums and any((run.path / "parts").iterdir()):
         log.warning(
             "%s was made before parts of a run were sealed: nothing proves what made its rows.",
             path,
@@ -65,20 +65,22 @@ def _read_one(path: Path) -> TypedTable:
 
 
 def read_csv(path: Path | str) -> TypedTable:
-    """The table in a ``table.csv``; columns that are not known are typed by what they look like."""
+    """Return the table in a ``table.csv``; columns that are not known are typed by what they look
+    like.
+    """
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
         kinds = column_kinds()
-        extra = {name: frame[name].map(parsed) for name in frame.columns if name not in kinds}
+        extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in kinds}
         frame = frame.assign(**extra)
-        return frame.map(lambda value: csv_text(value) if isinstance(value, str) else value)
+        return frame.map(lambda value: unquote_csv_text(value) if isinstance(value, str) else value)
 
     return _read_file(path, parse)
 
 
 def read_parquet(path: Path | str) -> TypedTable:
-    """The table in a ``table.parquet``."""
+    """Return the table in a ``table.parquet``."""
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
@@ -89,7 +91,7 @@ def read_parquet(path: Path | str) -> TypedTable:
 
 
 def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
-    """The table that ``parse`` finds in a file, or a sentence that names the file."""
+    """Return the table that ``parse`` finds in a file, or raise a ValueError that names the file."""
     try:
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
     except FileNotFoundError:
@@ -111,23 +113,21 @@ def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) ->
 
 
 def rows_of_run(run: RunDir) -> list[Record]:
-    """A row for each planned cell of a run; where it has no results, ``status`` says why."""
+    """Return a row for each planned cell of a run; without results, ``status`` says why."""
     kinds = column_kinds()
-    return [row for cell in run.cells() if (row := _row(run, cell, kinds)) is not None]
+    return [row for cell in run.cells() if (row := _row_of_cell(run, cell, kinds)) is not None]
 
 
-def _row(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """A cell's row, where measured columns win over planned ones; None where its identity is not
-    there.
-    """
+def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
+    """Return a cell's row, measured columns before planned ones; None without its identity columns."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None
     try:
-        quality = run.parsed(cell, QUALITY)
+        quality = run.read_or_raise(cell, QUALITY)
     except FileNotFoundError:
         quality = {}
-    except Damaged as fault:
+    except DamagedError as fault:
         quality = {
             "status": "damaged",
             "reason": f"quality.json: {fault}; run the suite into this folder again",
@@ -143,7 +143,7 @@ def _row(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
     for file, part in ((TIMING, timing), (CELL, planned), (QUALITY, quality)):
         for name, value in part.items():
             # only an edited file can hold it
-            if name in kinds and (wrong := misfit(value, kinds[name], name)):
+            if name in kinds and (wrong := why_misfit(value, kinds[name], name)):
                 remedy = "delete the file and run the suite into this folder again"
                 faults = {"status": "damaged", "reason": f"{file}: {wrong}; {remedy}"}
             elif not isinstance(value, list | dict):

@@ -13,7 +13,7 @@ from pandas.api.extensions import ExtensionArray
 
 from ..quantities import column_kinds
 from ..record import Kind, Record
-from ..values import empty
+from ..values import is_empty
 
 DTYPES: dict[Kind, str] = {
     "text": "string",
@@ -24,29 +24,30 @@ DTYPES: dict[Kind, str] = {
 """The pandas dtype of each kind of column."""
 
 
-def column(values: Iterable[object], kind: Kind | None = None, name: str = "") -> pd.Series:
-    """``values`` (numbers, flags, texts, or texts of these) as a column of a ``kind`` or their own.
+def typed_column(values: Iterable[object], kind: Kind | None = None, name: str = "") -> pd.Series:
+    """Return ``values`` (numbers, flags, texts, or texts of these) as a column of a ``kind`` or
+    their own.
 
     None, NaN and the empty string are empty.
 
     Raises:
         ValueError: a value is not of the kind, or an integer that has no room in 64 bits.
     """
-    return pd.Series(_array(_cells(values), kind, name))
+    return pd.Series(_typed_array(_cells(values), kind, name))
 
 
 def _cells(values: Iterable[object]) -> list[object]:
-    return [None if empty(value) or value == "" else value for value in values]
+    return [None if is_empty(value) or value == "" else value for value in values]
 
 
-def _array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
-    kind = _kind_of_all(cells) if kind is None else kind
-    data = [None if cell is None else _read(cell, kind, name) for cell in cells]
+def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
+    kind = _kind_of_values(cells) if kind is None else kind
+    data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.array(data, dtype=DTYPES[kind])  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
-def misfit(value: object, kind: Kind, name: str) -> str:
-    """Return the fault of a value of a file in a column, as a clause; "" if there is none."""
+def why_misfit(value: object, kind: Kind, name: str) -> str:
+    """Return why a value from a file does not fit its column, as a clause; "" if it fits."""
     if value is None or (
         type(value) in _PLAIN[kind] and not (isinstance(value, str) and not value.isascii())
     ):
@@ -54,7 +55,7 @@ def misfit(value: object, kind: Kind, name: str) -> str:
     try:
         if isinstance(value, list | dict):
             raise TypeError(value)
-        str(_read(value, kind, name)).encode()
+        str(_typed_value(value, kind, name)).encode()
     except (ValueError, TypeError):
         return (
             f"column {name} holds {repr(value)[:60]}, which is no {kind} that a table has room for"
@@ -62,7 +63,7 @@ def misfit(value: object, kind: Kind, name: str) -> str:
     return ""
 
 
-def _read(cell: object, kind: Kind, name: str) -> object:
+def _typed_value(cell: object, kind: Kind, name: str) -> object:
     try:
         return _READ[kind](cell)
     except (ValueError, TypeError, OverflowError) as error:
@@ -71,16 +72,16 @@ def _read(cell: object, kind: Kind, name: str) -> object:
         ) from error
 
 
-def _integer(value: object) -> int:
-    """A whole number of 64 bits; a ValueError or an OverflowError if it is none."""
+def _to_int64(value: object) -> int:
+    """Return a whole number of 64 bits; raise a ValueError or an OverflowError for other values."""
     whole = int(value) if isinstance(value, str | int | np.integer) else int(float(value))  # pyright: ignore[reportArgumentType]
     if not -(2**63) <= whole < 2**63 or (isinstance(value, float) and whole != value):
         raise ValueError(value)
     return whole
 
 
-def parsed(value: str) -> object:
-    """The number or flag that a text looks like, or the text."""
+def parse_text(value: str) -> object:
+    """Return the number or flag that a text looks like, or the text."""
     for read in (int, float):
         try:
             return read(value)
@@ -89,14 +90,14 @@ def parsed(value: str) -> object:
     return {"True": True, "False": False}.get(value, value)
 
 
-def _kind_of_all(cells: list[object]) -> Kind:
-    kinds: set[Kind] = {_kind(cell) for cell in cells if cell is not None}
+def _kind_of_values(cells: list[object]) -> Kind:
+    kinds: set[Kind] = {_kind_of_value(cell) for cell in cells if cell is not None}
     if kinds == {"number", "integer"}:
         return "number"
     return next(iter(kinds)) if len(kinds) == 1 else "text"
 
 
-def _kind(value: object) -> Kind:
+def _kind_of_value(value: object) -> Kind:
     if isinstance(value, bool | np.bool_):
         return "flag"
     if isinstance(value, int | np.integer):
@@ -107,7 +108,7 @@ def _kind(value: object) -> Kind:
 _READ: dict[Kind, Callable] = {
     "text": str,
     "number": float,
-    "integer": _integer,
+    "integer": _to_int64,
     "flag": lambda value: value == "True" if isinstance(value, str) else bool(value),
 }
 
@@ -139,7 +140,7 @@ class TypedTable:
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Self:
-        """The table of some rows; columns that no row has are empty."""
+        """Return the table of some rows; columns that no row has are empty."""
         return cls.typed(pd.DataFrame(list(records), dtype=object))
 
     @classmethod
@@ -151,15 +152,15 @@ class TypedTable:
         extra = [name for name in frame.columns if name not in kinds]
         # most columns of most tables are empty: one array of each kind, which the frame copies
         none: list[object] = [None] * len(frame)
-        nothing = {kind: _array(none, kind) for kind in DTYPES}
+        nothing = {kind: _typed_array(none, kind) for kind in DTYPES}
         cells = {name: _cells(frame[name]) for name in kinds if name in frame}
         arrays = {
             name: nothing[kind]
             if cells.get(name, none) == none
-            else _array(cells[name], kind, name)
+            else _typed_array(cells[name], kind, name)
             for name, kind in kinds.items()
         }
-        arrays |= {name: _array(_cells(frame[name]), name=str(name)) for name in extra}
+        arrays |= {name: _typed_array(_cells(frame[name]), name=str(name)) for name in extra}
         sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(arrays[name]))]
         return cls(
             pd.DataFrame(arrays).sort_values(
@@ -168,16 +169,16 @@ class TypedTable:
         )
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return len(self.frame)
 
     @property
     def ok(self) -> Self:
-        """The rows that have results."""
-        return self._rows(self._equal("status", "ok"))
+        """Table of the rows that have results."""
+        return self._with_rows(self._rows_equal_to("status", "ok"))
 
     def where(self, **equal: object) -> Self:
-        """The rows with these values in these columns, such as ``where(model="fashion",
+        """Return the rows with given values in given columns, such as ``where(model="fashion",
         sampler=["heun", "euler"])``.
 
         Args:
@@ -193,19 +194,22 @@ class TypedTable:
         for name, value in equal.items():
             if name not in self.frame:
                 raise ValueError(
-                    f"the table has no column {name!r}{_near(name, map(str, self.frame.columns))}"
+                    f"the table has no column {name!r}"
+                    f"{_hint_of_names(name, map(str, self.frame.columns))}"
                 )
             matches = pd.Series(False, index=self.frame.index)
             for item in value if isinstance(value, list | tuple | set | frozenset) else [value]:
-                rows = self._equal(name, item)
+                rows = self._rows_equal_to(name, item)
                 if len(self) and not bool(rows.any()):
                     values = [str(v) for v in self.frame[name].dropna().unique()]
-                    raise ValueError(f"no row has {name} = {item!r}{_near(str(item), values)}")
+                    raise ValueError(
+                        f"no row has {name} = {item!r}{_hint_of_names(str(item), values)}"
+                    )
                 matches |= rows
             keep &= matches
-        return self._rows(keep)
+        return self._with_rows(keep)
 
-    def _equal(self, name: str, value: object) -> pd.Series:
+    def _rows_equal_to(self, name: str, value: object) -> pd.Series:
         column = self.frame[name]
         return pd.Series(
             column.isna() if value is None else (column == value).fillna(False),
@@ -213,11 +217,11 @@ class TypedTable:
             dtype=bool,
         )
 
-    def _rows(self, keep: pd.Series) -> Self:
+    def _with_rows(self, keep: pd.Series) -> Self:
         return type(self)(self.frame.loc[keep].reset_index(drop=True))
 
 
-def _near(word: str, names: Iterable[str]) -> str:
+def _hint_of_names(word: str, names: Iterable[str]) -> str:
     """Return a hint with the names that were perhaps meant, or else a dozen of the existing ones."""
     ordered = sorted(names)
     if close := difflib.get_close_matches(word, ordered, n=3):

@@ -11,13 +11,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..comparison.compare import Comparison, notes
+from ..comparison.compare import Comparison, comparison_notes
 from ..comparison.verdicts import Line
-from ..escaping import printable
-from ..intervals import printed
+from ..escaping import strip_control_characters
+from ..intervals import printed_value
 from ..published.reproduction import CLOSE, Reproduction
 from ..table.curves import NAME, Tuning
-from ..text import format_number, interval
+from ..text import format_number, interval_text
 from ..values import number, text
 
 
@@ -34,7 +34,7 @@ def print_reproductions(found: Sequence[Reproduction], console: Console) -> None
     alone: dict[str, list[str]] = {}
     for item in found:
         if item.paper is None:
-            alone.setdefault(item.reason, []).append(_row(item))
+            alone.setdefault(item.reason, []).append(_row_in_words(item))
     for reason, rows in alone.items():
         console.print(Text(f"Nothing published for {', '.join(rows)}: {reason}."))
     console.print(Text(_NOTE, style="dim"))
@@ -49,36 +49,36 @@ _NOTE = (
 )
 
 
-def _row(item: Reproduction) -> str:
+def _row_in_words(item: Reproduction) -> str:
     name = text(item.row, "curve") or text(item.row, "sampler")
     return f"{name} at {format_number(number(item.row, 'nfe'))} NFE"
 
 
 def _print_row(numbers: list[Reproduction], console: Console) -> None:
-    console.print(Padding(Text(_row(numbers[0])), (0, 0, 0, 2), expand=False))
+    console.print(Padding(Text(_row_in_words(numbers[0])), (0, 0, 0, 2), expand=False))
     for item in numbers:
         console.print(Padding(Text(item.verdict, style="bold"), (0, 0, 0, 4), expand=False))
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for label, words in _lines(item):
+        for label, words in _labelled_lines(item):
             table.add_row(label, Text(words))
         console.print(Padding(table, (0, 0, 0, 4), expand=False))
         console.print()
 
 
-def _lines(row: Reproduction) -> Iterator[tuple[str, str]]:
+def _labelled_lines(row: Reproduction) -> Iterator[tuple[str, str]]:
     paper = row.paper
     assert paper is not None
     grid = f", {paper.grid}" if paper.grid else ""
     kind = "distance" if row.outcome == "not comparable" else "FID"
-    yield "run", f"{kind} {interval(row.fid, row.low, row.high)}"
+    yield "run", f"{kind} {interval_text(row.fid, row.low, row.high)}"
     yield "published", f"FID {paper.fid}, {paper.solver}{grid}"
     yield "in", f"{paper.paper}, {paper.where}; {paper.url}"
     if paper.also:
         yield "also in", paper.also
     for item in row.differences:
-        if item.known:
+        if item.is_known:
             yield "differs", f"{item.what}: {item.run}, published {item.published}"
     if paper.remark:
         yield "remark", paper.remark
@@ -115,18 +115,21 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for (model, metric), lines in groupby(
         comparison.lines, key=lambda line: (line.model, line.metric)
     ):
-        heading = Text(printable(f"{model} · {metric} against {comparison.baseline}"), style="bold")
+        heading = Text(
+            strip_control_characters(f"{model} · {metric} against {comparison.baseline}"),
+            style="bold",
+        )
         console.print(heading, soft_wrap=not console.is_terminal)
-        console.print(_table(list(lines)))
+        console.print(_comparison_table(list(lines)))
         console.print()
     print_tuning(comparison.lines, console)
-    for note in notes(comparison):
-        console.print(Text(printable(note), style="dim"))
+    for note in comparison_notes(comparison):
+        console.print(Text(strip_control_characters(note), style="dim"))
 
 
-def _table(lines: Sequence[Line]) -> Table:
+def _comparison_table(lines: Sequence[Line]) -> Table:
     table = Table(**_TABLE)
-    cells = [_cells(line) for line in lines]
+    cells = [_comparison_cells(line) for line in lines]
     table.add_column("sampler", overflow="fold")
     # numbers and verdicts are never cut: names fold instead
     for place, heading in enumerate(_HEADINGS):
@@ -135,11 +138,11 @@ def _table(lines: Sequence[Line]) -> Table:
         table.add_column(heading, justify=side, no_wrap=True, min_width=width)
     for line, row in zip(lines, cells, strict=True):
         styled = (Text(cell, style=STYLES.get(cell, "")) for cell in row)
-        table.add_row(Text(printable(line.sampler)), *styled)
+        table.add_row(Text(strip_control_characters(line.sampler)), *styled)
     return table
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _comparison_cells(line: Line) -> tuple[str, ...]:
     at = "–" if line.budget is None else str(line.budget)
     sure = f" {line.time_verdict}" if line.time_verdict != "ambiguous" else ""
     time = "" if line.time_ratio is None else f"×{format_number(line.time_ratio)}{sure}"
@@ -147,7 +150,7 @@ def _cells(line: Line) -> tuple[str, ...]:
     if line.low is not None and line.high is not None:
         gap += f" [{low}, {high}]"
     gap += "" if line.paired else "*"  # rows that were taken as independent
-    return at, format_number(printed(line.metric, line.value)), gap, line.verdict, time
+    return at, format_number(printed_value(line.metric, line.value)), gap, line.verdict, time
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:

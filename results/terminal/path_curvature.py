@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..run_directory.reading import run_record
+from ..run_directory.reading import read_run_record
 from ..text import Z95, format_number
 
 KEY = "path_curvature"
@@ -37,7 +37,7 @@ def sparkline(values: Sequence[float | None], ends: tuple[float, float]) -> str:
 
 
 def positive_range(values: Iterable[float | None]) -> tuple[float, float]:
-    """The least and the greatest positive finite value; (1, 1) if there is none."""
+    """Return the least and the greatest positive finite value; (1, 1) if there is none."""
     positive = [value for value in values if value is not None and 0 < value < math.inf]
     return (min(positive), max(positive)) if positive else (1.0, 1.0)
 
@@ -63,9 +63,9 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
-    """Return the lines from the first of several runs that knows the model."""
+    """Return the curvature lines of a model from the first run whose ``run.json`` has them."""
     for home in homes:
-        about = run_record(home)
+        about = read_run_record(home)
         try:
             lines = curvature_lines((about.get(KEY) or {}).get(model))
         except (KeyError, TypeError, ValueError):  # an edited file can hold anything

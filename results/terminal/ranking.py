@@ -14,16 +14,16 @@ from rich.text import Text
 from ..comparison.compare import compare_with
 from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE
-from ..comparison.lowest import Place, lowest
+from ..comparison.lowest import Place, lowest_places
 from ..comparison.significance import SIGNS, Verdict
-from ..escaping import printable as harmless
-from ..intervals import flag_of, printed
+from ..escaping import strip_control_characters as harmless
+from ..intervals import interval_flag, printed_value
 from ..quantities import judged
 from ..record import Record
 from ..result_table import ResultTable
 from ..table.curves import comparable_parts
 from ..text import format_number
-from ..values import number, rows_of, text
+from ..values import number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 
 Marks = Mapping[tuple[str, str, int], Verdict]
@@ -49,12 +49,12 @@ class Ranking:
 
     @property
     def slots(self) -> list[int]:
-        """The budgets, ascending."""
+        """Budgets of the rows, ascending."""
         return sorted({slot for _, slot in self.cells})
 
     @property
     def curves(self) -> list[str]:
-        """Return the curves by their value at the largest budget, then at the one before."""
+        """Curves ordered by their value at the largest budget, then at the one before."""
         return sorted(
             {curve for curve, _ in self.cells},
             key=lambda curve: [
@@ -63,12 +63,12 @@ class Ranking:
         )
 
     def value(self, curve: str, slot: int) -> float | None:
-        """A measured value."""
+        """Return the measured value of a curve at a budget; None if there is none."""
         row = self.cells.get((curve, slot), {})
         return number(row, self.metric) if row.get("status") == "ok" else None
 
     def values_by_budget(self, curve: str) -> list[float | None]:
-        """A curve's values, by budget."""
+        """Return a curve's values in the order of the budgets."""
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
@@ -79,13 +79,13 @@ class Ranking:
         value = self.value(curve, slot)
         if value is None:
             return Text(SHORT_STATUS.get(text(row, "status"), "–"), style="dim")
-        flag = "†" if flag_of(row, self.metric) else ""
+        flag = "†" if interval_flag(row, self.metric) else ""
         verdict = self.marks.get((text(row, "model"), curve, slot))
         mark = SIGNS[verdict] if verdict else " " * bool(self.marks)
         style = "bold " if (curve, slot) in self.lowest else ""
         style += "green" if verdict == "better" else ""
         star = "*" if value == best else " "
-        shown = format_number(printed(self.metric, value))
+        shown = format_number(printed_value(self.metric, value))
         return Text(f"{shown}{flag}{star}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
@@ -94,20 +94,20 @@ class Ranking:
         for slot in self.slots:
             values = (self.value(curve, slot) for curve in self.curves)
             best = min((value for value in values if value is not None), default=None)
-            column = [_writable(self.cell(curve, slot, best), plain) for curve in self.curves]
+            column = [_writable_text(self.cell(curve, slot, best), plain) for curve in self.curves]
             cells[slot], widths[slot] = column, max(len(str(slot)), *(x.cell_len for x in column))
-        names = [_writable(Text(curve), plain) for curve in self.curves]
+        names = [_writable_text(Text(curve), plain) for curve in self.curves]
         longest = max((name.cell_len for name in names), default=0)
-        strips = _spread(self.slots, _SPARK if width >= _WIDE else 0)
+        strips = _spread_budgets(self.slots, _SPARK if width >= _WIDE else 0)
         free = width - len(strips) - 2 * _GAP - 1
 
         def width_of(chosen: Sequence[int]) -> int:
             return sum(widths[slot] + _GAP for slot in chosen)
 
-        candidates = (_spread(self.slots, room) for room in range(len(self.slots), 1, -1))
+        candidates = (_spread_budgets(self.slots, room) for room in range(len(self.slots), 1, -1))
         room = free - min(longest, _NAME)
         fitting = (chosen for chosen in candidates if width_of(chosen) <= room)
-        heads = next(fitting, _spread(self.slots, 2))
+        heads = next(fitting, _spread_budgets(self.slots, 2))
         ends = positive_range(
             value for curve in self.curves for value in self.values_by_budget(curve)
         )
@@ -120,7 +120,7 @@ class Ranking:
         for place, curve in enumerate(self.curves):
             strip = Text(sparkline([self.value(curve, slot) for slot in strips], ends))
             row = (cells[slot][place] for slot in heads)
-            grid.add_row(names[place], _writable(strip, plain), *row)
+            grid.add_row(names[place], _writable_text(strip, plain), *row)
         return grid, len(self.slots) - len(heads)
 
 
@@ -140,18 +140,18 @@ def print_table(
     and counted. A console with ASCII only, or a dumb terminal, gets ASCII.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
-    tied = lowest(table.frame, metric, {"": home} if home else None)
+    tied = lowest_places(table.frame, metric, {"": home} if home else None)
     for title, rows in comparable_parts(table.frame):
-        default = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
+        default = default_quantity(rows_as_dicts(rows.loc[rows["status"] == "ok"]))
         column = metric or (default.name if default else "fid_proxy")
         cells = {
             (text(row, "curve"), int(slot)): row
-            for row in rows_of(rows.sort_values("nfe"))
+            for row in rows_as_dicts(rows.sort_values("nfe"))
             if (slot := number(row, "slot")) is not None
         }
         ranking = Ranking(column, cells, marks or {}, tied[title])
         grid, hidden = ranking.table(console.width, plain)
-        heading = _writable(Text(title, style="bold"), plain)
+        heading = _writable_text(Text(title, style="bold"), plain)
         console.print(heading, soft_wrap=not console.is_terminal)
         console.print(grid, end="")
         legend = "* lowest, bold: not told apart from it, † interval flagged"
@@ -163,22 +163,22 @@ def print_table(
             notes.append(f"against {baseline}: {signs}")
         if hidden:
             notes.append(f"budgets not shown: {hidden}")
-        console.print(_writable(Text("; ".join(notes), style="dim"), plain), end="\n\n")
+        console.print(_writable_text(Text("; ".join(notes), style="dim"), plain), end="\n\n")
     counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
     if len(counts):
         listed = ", ".join(f"{count} {status}" for status, count in counts.items())
         console.print(Text(f"Rows without results: {listed}", style="dim"))
 
 
-def _writable(words: Text, plain: bool) -> Text:
-    """Return words without control letters, and what ASCII lacks as an escape."""
+def _writable_text(words: Text, plain: bool) -> Text:
+    """Return words without control characters; on an ASCII console other letters become escapes."""
     plain_text = harmless(words.plain)
     if plain:
         plain_text = plain_text.translate(PLAIN).encode("ascii", "backslashreplace").decode()
     return Text(plain_text, style=words.style)
 
 
-def _spread(slots: Sequence[int], room: int) -> list[int]:
+def _spread_budgets(slots: Sequence[int], room: int) -> list[int]:
     """Return at most ``room`` budgets, evenly spread, with the first and the last; none below two."""
     if len(slots) <= room:
         return list(slots)

@@ -42,7 +42,7 @@ WORK = (
     "samplerbench_studies.calibration.Calibration.__call__",
     "samplerbench_studies.calibration.endpoints.calibrate_endpoints",
     "samplerbench_studies.why_steps.run.explain",
-    "samplerbench.benchmarks.timing.doctor.examine",
+    "samplerbench.benchmarks.timing.doctor",
     "samplerbench_studies.frontier.Frontier.__call__",
     "samplerbench.benchmarks.advice.advising._advice_of",
     "samplerbench_studies.validity.study.Validity.__call__",

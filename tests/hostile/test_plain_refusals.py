@@ -6,8 +6,8 @@ import os
 import pytest
 
 from samplerbench.models.exact import flow
-from samplerbench.results.comparison.compare import Comparison, notes
-from samplerbench.results.run_directory.layout import explain_write_errors, unwritable
+from samplerbench.results.comparison.compare import Comparison, comparison_notes
+from samplerbench.results.run_directory.layout import explain_write_errors, unwritable_error
 
 MODEL = """
 import torch
@@ -33,12 +33,12 @@ def test_set_up__global_chance_at_one_level_of_the_cells(samplerbench, tmp_path)
 
 
 def test_notes__no_comparison():
-    assert notes(Comparison("a", "b", (), (), ()))[0] == "0 comparisons."
+    assert comparison_notes(Comparison("a", "b", (), (), ()))[0] == "0 comparisons."
 
 
 def test_unwritable__a_full_disk(tmp_path):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "0-64.npz"))
-    assert "free some space, or choose another folder" in str(unwritable(tmp_path, full))
+    assert "free some space, or choose another folder" in str(unwritable_error(tmp_path, full))
     with (
         pytest.raises(ValueError, match=r"0-64.npz could not be written; free some space") as said,
         explain_write_errors(tmp_path),

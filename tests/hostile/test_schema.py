@@ -12,7 +12,7 @@ from sealed_archives import write_npz
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import sealed
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.run_directory.sealed import Damaged, NewerError
+from samplerbench.results.run_directory.sealed import DamagedError, NewerError
 
 OLD = Path(__file__).parent / "run_of_0_1_0"
 """A run of release 0.1.0, whose seals do not say the number of their form."""
@@ -25,10 +25,10 @@ def test_a_run_of_the_first_release_opens(caplog):
     for column in ("model", "sampler", "status", "nfe", "fid_proxy", "rmse"):
         assert table[column].tolist() == known[column].tolist()
     for cell in run.cells():
-        assert run.missing(cell, 16) == []
+        assert run.missing_shards(cell, 16) == []
         assert run.read_shard(cell, 0, 16)["endpoint"].shape == (4, 2)
         assert run.influence(cell)
-    assert not run.old
+    assert not run.predates_checksums
     assert not caplog.text
 
 
@@ -37,11 +37,11 @@ def test_a_run_of_the_first_release_is_gone_on_with_and_no_file_of_it_is_made_an
     run, before = RunDir.create(tmp_path / "run"), digest(OLD / "parts")
     with run.lock():
         for cell in run.cells():
-            run.mend(cell)
-            run.mend_shards(cell)
+            run.set_aside_damaged_parts(cell)
+            run.set_aside_damaged_shards(cell)
             run.plan(cell, run.read(cell, "cell.json"))
     assert digest(tmp_path / "run" / "parts") == before
-    assert not run.aside()
+    assert not run.cells_set_aside()
 
 
 def test_every_file_says_the_number_of_its_form(tmp_path):
@@ -81,5 +81,5 @@ def test_a_number_that_no_version_wrote_is_damage(tmp_path, schema):
     path = tmp_path / "a.json"
     sealed.write_json(path, {"a": 1}, "a")
     newer(path, schema)
-    with pytest.raises(Damaged, match="its seal is damaged"):
+    with pytest.raises(DamagedError, match="its seal is damaged"):
         sealed.read_json(path, "a")

@@ -95,7 +95,7 @@ def test_a_sampler_that_changed(copy):
 @pytest.mark.parametrize("kind", ["model", "extractor"])
 def test_a_model_or_an_extractor_that_changed(copy, kind):
     run, other = copy.directory, "0" * 12
-    (record,) = (made for made in run.made().values() if made["kind"] == kind)
+    (record,) = (made for made in run.fingerprints().values() if made["kind"] == kind)
     weights = record | {"exact": record["exact"] | {"file w.pt": "1" * 12}}
     sealed(run.path / f"made/{other}.json", weights, f"made/{other}.json")
     spoil(run, part(run, "made.json"), lambda made: made.update({kind: other}))

@@ -14,24 +14,24 @@ from rich.console import Console
 
 from samplerbench.results.comparison import compare
 from samplerbench.results.comparison.compare import compare_with
-from samplerbench.results.comparison.estimates import dominated
+from samplerbench.results.comparison.estimates import is_dominated
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.comparison.headline import headline
+from samplerbench.results.comparison.headline import headline_table
 from samplerbench.results.comparison.significance import SIGNS
-from samplerbench.results.intervals import bounds, flag_of, plus_minus
+from samplerbench.results.intervals import interval_bounds, interval_flag, value_plus_minus
 from samplerbench.results.quantities import judged
-from samplerbench.results.report.build import _environment
+from samplerbench.results.report.build import _template_environment
 from samplerbench.results.report.model_section import fronts_of
-from samplerbench.results.report.sentences import answer, lead, summary
+from samplerbench.results.report.sentences import answer_in_words, lead_sentences, markdown_summary
 from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
-from samplerbench.results.values import number, rows_of, text
+from samplerbench.results.values import number, rows_as_dicts, text
 
 WORDS = re.compile(r"\b(better|best|recommend\w*|buys|use)\b", re.IGNORECASE)
 TITLES = {measure.title: measure.name for measure in judged()}
 
 
-PAGES = _environment()
+PAGES = _template_environment()
 
 
 @functools.cache
@@ -69,7 +69,7 @@ class Problem:
         self.path, self.metric = path, metric
         self.rows = [
             row
-            for row in rows_of(rows)
+            for row in rows_as_dicts(rows)
             if row["status"] == "ok" and number(row, metric) is not None
         ]
         self.estimator = text(self.rows[0], "estimator")
@@ -81,15 +81,15 @@ class Problem:
         return min(self.at(budget), key=lambda row: number(row, self.metric))
 
     def refused(self, row):
-        return bool(flag_of(row, self.metric)) or (
-            self.metric in ("fid_proxy", "kid") and dominated(row)
+        return bool(interval_flag(row, self.metric)) or (
+            self.metric in ("fid_proxy", "kid") and is_dominated(row)
         )
 
     def lower(self, row, other):
         """Whether one row may be called lower than another: their intervals lie apart, and
         nothing speaks against either.
         """
-        ends = bounds(row, self.metric), bounds(other, self.metric)
+        ends = interval_bounds(row, self.metric), interval_bounds(other, self.metric)
         return (
             not self.refused(row)
             and not self.refused(other)
@@ -141,7 +141,7 @@ class Problem:
             row = self.lowest(later)
             assert not self.refused(base)
             assert not self.refused(row)
-            low, high = bounds(base, self.metric)
+            low, high = interval_bounds(base, self.metric)
             margin = 0.01 * max(
                 number(base, self.metric),
                 number(row, self.metric),
@@ -166,7 +166,7 @@ class Problem:
         index = [
             row for row in self.rows if row["curve"] == curve and number(row, cost) is not None
         ]
-        row = next(row for row in index if plus_minus(row, self.metric) == shown)
+        row = next(row for row in index if value_plus_minus(row, self.metric) == shown)
         for other in self.rows:
             if other is row or number(other, cost) is None:
                 continue
@@ -251,10 +251,12 @@ def rendered(table, page):
     found = {}
     for title, rows in comparable_parts(table.frame):
         findings = page.by_title[title]
-        words = answer(findings, rows)
+        words = answer_in_words(findings, rows)
         if findings is None or words is None:
             continue
-        first = lead(findings, words, headline(rows.drop(columns=["curve", "slot"])))
+        first = lead_sentences(
+            findings, words, headline_table(rows.drop(columns=["curve", "slot"]))
+        )
         fronts = fronts_of(findings)
         problem = {
             "title": title,
@@ -300,11 +302,15 @@ def _check_claims(path, table):
     assert marks == judged
     parts = dict(comparable_parts(table.frame))
     markdown = dict(
-        zip(parts, re.split(r"(?m)^## (?!Rows without)", summary(table, page))[1:], strict=False)
+        zip(
+            parts,
+            re.split(r"(?m)^## (?!Rows without)", markdown_summary(table, page))[1:],
+            strict=False,
+        )
     )
     for title, (findings, first, said) in rendered(table, page).items():
         problem = Problem(path, parts[title], findings.quantity.name)
-        if any(dominated(row) for row in problem.rows) and any(
+        if any(is_dominated(row) for row in problem.rows) and any(
             number(row, "fd_conv") is not None for row in problem.rows
         ):
             assert problem.metric not in ("fid_proxy", "kid")
@@ -330,7 +336,7 @@ def check_floor(rows, sentences):
     """
     for sentence in sentences:
         if sentence.startswith("Fewest"):
-            first, *others = rows_of(headline(rows.drop(columns=["curve", "slot"])))
+            first, *others = rows_as_dicts(headline_table(rows.drop(columns=["curve", "slot"])))
             assert others
             assert all(
                 first["high"] < other["low"] and not first["flag"] and not other["flag"]

@@ -95,7 +95,7 @@ def _plan(run: RunDir, cell: str, *, budget: int | None = None, **identity: obje
 def _measure(
     run: RunDir, cell: str, rng, *, budget: float, order: float, samples: int, heun: bool = False
 ) -> None:
-    for start, stop in run.missing(cell, samples):
+    for start, stop in run.missing_shards(cell, samples):
         run.write_shard(cell, start, stop, {"features": np.zeros((stop - start, 2), np.float16)})
     nfe = budget if not heun or budget == 1 else 2 * (budget // 2) - 1
     bias, error = 0.3, 200.0 * max(nfe, 1.0) ** -order if nfe > 1 else 200.0

@@ -1,7 +1,7 @@
 from looping import each
 
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.report.sentences import answer
+from samplerbench.results.report.sentences import answer_in_words
 from samplerbench.results.result_table import ResultTable
 from samplerbench.results.table.curves import comparable_parts
 
@@ -27,7 +27,7 @@ def row(sampler, value, se=1.0, budget=10, **more):
 def findings(*rows):
     frame = ResultTable.of(rows).frame
     ((title, part),) = comparable_parts(frame)
-    found = answer(findings_of(frame).by_title[title], part)
+    found = answer_in_words(findings_of(frame).by_title[title], part)
     assert found is not None
     return found
 

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from samplerbench.results.run_directory.files import arrays_in, write_arrays
+from samplerbench.results.run_directory.files import read_archive, write_arrays
 
 ARRAYS = {
     "float16": np.arange(6, dtype=np.float16).reshape(2, 3),
@@ -33,7 +33,7 @@ def test_an_archive_is_byte_for_byte_what_numpy_writes_and_is_read_as_numpy_read
     file = io.BytesIO()
     np.savez(file, **ARRAYS)
     assert archive(ARRAYS) == file.getvalue()
-    found = arrays_in(io.BytesIO(file.getvalue()))
+    found = read_archive(io.BytesIO(file.getvalue()))
     assert list(found) == list(ARRAYS)
     for name, array in ARRAYS.items():
         assert found[name].dtype == array.dtype, name
@@ -48,11 +48,11 @@ def test_objects_are_refused_both_ways():
     file = io.BytesIO()
     np.savez(file, bad=np.array([{}, None]))
     with pytest.raises(ValueError, match="allow_pickle"):
-        arrays_in(file)
+        read_archive(file)
 
 
 def test_an_archive_that_would_be_larger_than_it_is_is_refused():
     file = io.BytesIO()
     np.savez_compressed(file, x=np.zeros(100_000))
     with pytest.raises(ValueError, match="larger than it is"):
-        arrays_in(file)
+        read_archive(file)

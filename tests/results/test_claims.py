@@ -23,7 +23,7 @@ def leader(tmp_path):
 
 def follower(tmp_path):
     made = Claims(tmp_path)
-    assert made.planned() == {"a", "b"}
+    assert made.planned_cells() == {"a", "b"}
     return made
 
 
@@ -74,7 +74,7 @@ def test_a_claim_for_which_the_disk_has_no_room_is_nobodys(tmp_path, leader, mon
 def test_a_claim_of_a_dead_process_is_taken_over(tmp_path, leader):
     code = (
         "import sys, pathlib; from samplerbench.results.run_directory.sharing import Claims; "
-        "c = Claims(pathlib.Path(sys.argv[1])); c.planned(); assert c.take('a', 0, 5); "
+        "c = Claims(pathlib.Path(sys.argv[1])); c.planned_cells(); assert c.take('a', 0, 5); "
         "import os; os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == -9
@@ -129,7 +129,7 @@ def test_one_that_wakes_up_after_its_claim_was_taken_leaves_it_to_its_owner(
 
 def test_where_no_system_says_who_lives_a_claim_is_as_old_as_it_was_touched(tmp_path, monkeypatch):
     """As on macOS: a killed process left its claims there for ever."""
-    monkeypatch.setattr(module, "_born", lambda _: "")
+    monkeypatch.setattr(module, "_process_start", lambda _: "")
     one = Claims(tmp_path)
     one.lead(["a", "b"])
     other = follower(tmp_path)
@@ -164,7 +164,7 @@ def test_two_that_find_the_same_stale_claim_do_not_both_have_it(tmp_path, leader
     path = leader._claim("a", 0, 5)
     assert second._leases.is_stale(path)
     assert leader.take("a", 0, 5)
-    assert not second._leases._cleared(path)
+    assert not second._leases._clear_stale(path)
     assert json.loads(path.read_text())["born"] == leader._leases.owner["born"]
     assert not list((tmp_path / FOLDER).glob(".stale.*"))
 
@@ -182,14 +182,14 @@ def test_the_first_shard_that_failed_is_the_one_that_is_told(tmp_path, leader):
 
 def test_without_a_leader_there_is_no_plan_and_nothing_is_left(tmp_path):
     one = Claims(tmp_path)
-    assert one.planned() is None
+    assert one.planned_cells() is None
     assert not one.take("a", 0, 5)
     one.fail("a", 0, "failed", "why")
     one.lead(["a"])
     other = Claims(tmp_path)
-    assert other.planned() == {"a"}
+    assert other.planned_cells() == {"a"}
     assert other.take("a", 0, 5)
     one.end()
-    assert other.planned() is None
+    assert other.planned_cells() is None
     other.close()
     assert not (tmp_path / FOLDER).exists()

@@ -4,10 +4,10 @@ from runs import add, make_run
 
 from samplerbench.results.comparison.estimates import Estimate
 from samplerbench.results.comparison.fairness import (
-    at_schedules,
-    at_tuned,
-    best_schedules,
-    common_schedules,
+    common_schedules_by_model,
+    entries_at_best_schedules,
+    entries_at_schedules,
+    entries_at_tuned_levels,
 )
 from samplerbench.results.comparison.pairing import Entry, Source, read_source
 from samplerbench.results.quantities import find
@@ -49,7 +49,7 @@ def test_the_best_of_equal_schedules_is_measured_without_the_winners_curse():
         for schedule in SCHEDULES
     ]
     source = Source("run", {}, tuple(map(Entry, rows)), ())
-    chosen = best_schedules(source, common_schedules(source), FID, halves)
+    chosen = entries_at_best_schedules(source, common_schedules_by_model(source), FID, halves)
     assert len(chosen) == 100
     error = 1 / 25**0.5
     selected = [halves(entry)[0].value / error for entry in chosen]
@@ -66,11 +66,11 @@ def test_only_schedules_that_all_samplers_have_are_chosen_from(tmp_path):
             add(run, sampler, influence=z + ord(schedule), schedule=schedule)
     add(run, "gits", influence=z, schedule="own")
     source = read_source(run.path)
-    schedules = common_schedules(source)
+    schedules = common_schedules_by_model(source)
     assert schedules == {"gmm-2d": ["b", "c"]}
     picked = {
         entry.record["sampler"]: entry.record["schedule"]
-        for entry in best_schedules(source, schedules, FID, halves)
+        for entry in entries_at_best_schedules(source, schedules, FID, halves)
     }
     assert picked == {"euler": "b", "heun": "b", "gits": "own"}
 
@@ -84,7 +84,7 @@ def test_a_run_with_one_schedule_leaves_nothing_to_choose(tmp_path):
         "only; run the suite with --schedule A "
         "--schedule B",
     ):
-        common_schedules(read_source(run.path))
+        common_schedules_by_model(read_source(run.path))
 
 
 def test_authors_schedules_are_matched_by_name_whatever_their_options(tmp_path):
@@ -95,7 +95,7 @@ def test_authors_schedules_are_matched_by_name_whatever_their_options(tmp_path):
         ("ipndm", "karras"),
     ):
         add(run, sampler, influence=z, schedule=schedule)
-    found = at_schedules(read_source(run.path).entries, {"heun": ("karras",)})
+    found = entries_at_schedules(read_source(run.path).entries, {"heun": ("karras",)})
     assert [(entry.record["sampler"], entry.record["schedule"]) for entry in found] == [
         ("heun", "karras(rho=5)")
     ]
@@ -106,8 +106,10 @@ def test_tuned_rows_are_a_table_of_their_own(tmp_path):
     for schedule in ("a", "b", "tuned(file='t.json')"):
         add(run, "euler", influence=z, schedule=schedule)
     source = read_source(run.path)
-    assert common_schedules(source) == {"gmm-2d": ["a", "b"]}
-    assert [entry.record["schedule"] for entry in at_tuned(source)] == ["tuned(file='t.json')"]
+    assert common_schedules_by_model(source) == {"gmm-2d": ["a", "b"]}
+    assert [entry.record["schedule"] for entry in entries_at_tuned_levels(source)] == [
+        "tuned(file='t.json')"
+    ]
     add(
         run,
         "euler",
@@ -116,11 +118,11 @@ def test_tuned_rows_are_a_table_of_their_own(tmp_path):
         steps=20,
         tuning_digest="at other steps",
     )
-    assert len(at_tuned(read_source(run.path))) == 2
+    assert len(entries_at_tuned_levels(read_source(run.path))) == 2
     add(run, "euler", influence=z, schedule="tuned(file='t.json')", tuning_digest="0123abcd")
     with pytest.raises(ValueError, match="has euler at several tuned schedules"):
-        at_tuned(read_source(run.path))
+        entries_at_tuned_levels(read_source(run.path))
     plain = make_run(tmp_path / "plain")
     add(plain, "euler", influence=z)
     with pytest.raises(ValueError, match="plain has no row at a tuned schedule"):
-        at_tuned(read_source(plain.path))
+        entries_at_tuned_levels(read_source(plain.path))

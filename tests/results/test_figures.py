@@ -9,10 +9,10 @@ from PIL import Image
 
 from samplerbench.results.figures import draw, ranking, save, timing, work_precision, write_figures
 from samplerbench.results.figures.axes import floor_of, spread_labels
-from samplerbench.results.figures.export import slug
-from samplerbench.results.figures.samples import strip
-from samplerbench.results.figures.series import Point, notable, point_of, series_of
-from samplerbench.results.palette import style
+from samplerbench.results.figures.export import file_name_of
+from samplerbench.results.figures.samples import side_by_side
+from samplerbench.results.figures.series import Point, curves_to_name, point_of, series_of
+from samplerbench.results.palette import style_of_sampler
 from samplerbench.results.result_table import ResultTable, load
 
 
@@ -63,8 +63,8 @@ def test_series_have_all_drawable_rows_in_the_order_of_cost(fashion):
     series = series_of(rows, "rmse", "nfe")
     assert sum(len(one.points) for one in series) == len(fashion.ok)
     assert all([p.x for p in one.points] == sorted(p.x for p in one.points) for one in series)
-    assert next(one for one in series if one.name == "heun").style == style("heun")
-    few = notable(series, 3)
+    assert next(one for one in series if one.name == "heun").style == style_of_sampler("heun")
+    few = curves_to_name(series, 3)
     assert len(few) == 3
     assert series[0] in few  # the best at the end
 
@@ -154,7 +154,7 @@ def test_curves_have_their_colours_and_measured_points(fashion):
     heun = [
         line
         for line in axes.lines
-        if line.get_color() == style("heun").colour
+        if line.get_color() == style_of_sampler("heun").colour
         and line.get_linestyle() == "-"
         and len(line.get_xdata()) > 2
     ]
@@ -198,7 +198,7 @@ def test_a_plugin_is_thick_on_top_and_named_among_many(fashion):
     ]
     table = ResultTable.of([*others, *own])
     assert not table.frame["origin"].isna().all()
-    look = style("euler_of_mine", "mine.py sha256:01")
+    look = style_of_sampler("euler_of_mine", "mine.py sha256:01")
     for kind in ("work-precision", "pareto"):
         figure = draw(table, "rmse", "nfe", kind=kind)
         assert "euler_of_mine" in texts(figure)
@@ -263,10 +263,10 @@ def test_ranking_and_timing_say_the_numbers(fashion):
 
 def test_strips_put_images_side_by_side():
     images = np.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2).astype(np.uint8)
-    joined = strip(images)
+    joined = side_by_side(images)
     assert joined.shape == (2, 4, 3)
     assert (joined[:, 2:] == images[1].transpose(1, 2, 0)).all()
-    assert (strip(images[:, :1])[:, :2] == images[0, 0]).all()
+    assert (side_by_side(images[:, :1])[:, :2] == images[0, 0]).all()
 
 
 def test_all_figures_of_a_hostile_run(run, tmp_path):
@@ -359,7 +359,7 @@ def test_floors_are_medians_of_what_the_rows_say():
     assert floor_of("fd_conv", rows) == (pytest.approx(0.392), "not told from 0 below")
     assert floor_of("kid", rows) is None
     assert floor_of("rmse", [{"rmse_resolution": 0.0}]) is None
-    assert slug("evil|<b>model</b>/..") == "evil-b-model-b"
+    assert file_name_of("evil|<b>model</b>/..") == "evil-b-model-b"
 
 
 def test_a_folder_of_figures_that_is_a_link_out_of_the_run_is_refused(tmp_path):

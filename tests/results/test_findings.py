@@ -28,7 +28,7 @@ def test_shared_latents_tell_apart_what_intervals_do_not(path):
     )
     assert {best.budget: best.standing for best in paired.best} == {5: "inconclusive", 10: "better"}
     assert {best.budget: best.rivals for best in paired.best} == {5: ("euler",), 10: ()}
-    assert [best.sure for best in paired.best] == [False, True]
+    assert [best.is_shown_best for best in paired.best] == [False, True]
     assert {best.budget: best.standing for best in alone.best} == {
         5: "inconclusive",
         10: "inconclusive",
@@ -82,7 +82,7 @@ def test_where_the_models_error_dominates_the_distance_to_converged_samples_is_s
         True,
         ["heun", "euler"],
     )
-    assert [best.sure for best in found.best] == [True, True]
+    assert [best.is_shown_best for best in found.best] == [True, True]
 
 
 def test_where_that_is_missing_or_flagged_it_is_open(tmp_path):
@@ -92,7 +92,7 @@ def test_where_that_is_missing_or_flagged_it_is_open(tmp_path):
     )
     assert missing.quantity.name == "fid_proxy"
     assert [best.refusal[:9] for best in missing.best] == ["", "dominated"]
-    assert [best.sure for best in missing.best] == [True, False]
+    assert [best.is_shown_best for best in missing.best] == [True, False]
     assert missing.plateau is None
     flagged = a_run(
         tmp_path / "flagged",

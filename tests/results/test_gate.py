@@ -152,11 +152,11 @@ def test_a_change_without_effect_is_rarely_stopped(tmp_path):
     """300 null gates of 10 cells each, by their p values: the share that is stopped is below
     the level.
     """
-    from samplerbench.results.comparison.significance import LEVEL, Evidence, holm
+    from samplerbench.results.comparison.significance import LEVEL, Evidence, holm_adjusted
 
     rng = np.random.default_rng(0)
     stopped = [
-        min(holm([Evidence(d, 1.0, 0.0).p_beyond for d in rng.normal(size=10)])) <= LEVEL
+        min(holm_adjusted([Evidence(d, 1.0, 0.0).p_beyond for d in rng.normal(size=10)])) <= LEVEL
         for _ in range(300)
     ]
     assert np.mean(stopped) < LEVEL + 3 * (LEVEL * (1 - LEVEL) / 300) ** 0.5

@@ -10,16 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.results.comparison.headline import crossing, headline, in_words
+from samplerbench.results.comparison.headline import (
+    crossing_in_words,
+    find_crossing,
+    headline_table,
+)
 from samplerbench.results.result_table import ResultTable
-from samplerbench.results.text import ends
+from samplerbench.results.text import interval_ends
 
 NFE = [5, 10, 20, 40, 80]
 
 
 def cross(values, errors, tolerance):
-    return crossing(
-        NFE, list(values), [ends(f, s) for f, s in zip(values, errors, strict=True)], tolerance
+    return find_crossing(
+        NFE,
+        list(values),
+        [interval_ends(f, s) for f, s in zip(values, errors, strict=True)],
+        tolerance,
     )
 
 
@@ -35,11 +42,11 @@ def test_a_power_law_crosses_where_it_should(order, at):
 
 def test_what_was_not_measured_is_said():
     assert cross([1.0] * 5, [0.1] * 5, 0.5).value == math.inf
-    assert in_words(cross([1.0] * 5, [0.0] * 5, 0.5), 5, 80) == "> 80"
-    assert in_words(cross([0.1] * 5, [0.0] * 5, 0.5), 5, 80) == "≤ 5"
+    assert crossing_in_words(cross([1.0] * 5, [0.0] * 5, 0.5), 5, 80) == "> 80"
+    assert crossing_in_words(cross([0.1] * 5, [0.0] * 5, 0.5), 5, 80) == "≤ 5"
     found = cross([1.0, 0.45, 0.45, 0.45, 0.45], [0.1] * 5, 0.5)
     assert found.high == math.inf
-    assert in_words(found, 5, 80).endswith(", > 80]")
+    assert crossing_in_words(found, 5, 80).endswith(", > 80]")
 
 
 def test_a_curve_must_stay_within_the_tolerance():
@@ -86,7 +93,7 @@ def table(curves, samples=1000, floor=0.02, **more):
 
 
 def test_the_table_has_a_line_for_each_curve_best_first():
-    found = headline(
+    found = headline_table(
         table({"slow": [1, 0.5, 0.1, 0.03, 0.01], "quick": [0.3, 0.03, 0.01, 0, 0]}, fid_flag="few")
     )
     assert list(found["curve"]) == ["quick", "slow"]
@@ -97,8 +104,8 @@ def test_the_table_has_a_line_for_each_curve_best_first():
 
 def test_the_flag_is_that_of_the_distance_to_converged_samples():
     curves = {"a": [1, 0.5, 0.1, 0.03, 0.01]}
-    assert set(headline(table(curves, fid_flag="few", fd_conv_flag=""))["flag"]) == {""}
-    assert set(headline(table(curves, fid_flag="", fd_conv_flag="few"))["flag"]) == {"few"}
+    assert set(headline_table(table(curves, fid_flag="few", fd_conv_flag=""))["flag"]) == {""}
+    assert set(headline_table(table(curves, fid_flag="", fd_conv_flag="few"))["flag"]) == {"few"}
 
 
 def test_all_curves_of_a_model_share_the_floor_of_the_fewest_samples():
@@ -106,16 +113,16 @@ def test_all_curves_of_a_model_share_the_floor_of_the_fewest_samples():
         table({"a": [1, 0.05, 0.01, 0, 0]}, samples=n, floor=20 / n).frame for n in (10_000, 1000)
     )
     both = ResultTable.typed(pd.concat([long, short.assign(sampler="b")]))
-    found = headline(both)
+    found = headline_table(both)
     assert set(found["tolerance"]) == {0.02}
     assert set(found["samples"]) == {1000}
     assert found["nfe_to_floor"].nunique() == 1
-    carried = headline(both, samples=4000)
+    carried = headline_table(both, samples=4000)
     assert carried["tolerance"].to_list() == pytest.approx([0.005] * 2)
     assert (carried["nfe_to_floor"] > found["nfe_to_floor"]).all()
 
 
 def test_rows_without_what_it_takes_are_left_out():
-    assert not len(headline(ResultTable.of([])))
-    assert not len(headline(table({"a": [1, 1, 1, 1, 1]}, floor=None)))
-    assert not len(headline(table({"a": [None] * 5})))
+    assert not len(headline_table(ResultTable.of([])))
+    assert not len(headline_table(table({"a": [1, 1, 1, 1, 1]}, floor=None)))
+    assert not len(headline_table(table({"a": [None] * 5})))

@@ -3,7 +3,7 @@
 import pytest
 
 from samplerbench.results.figures.series import point_of
-from samplerbench.results.intervals import bounds, plus_minus, with_bounds
+from samplerbench.results.intervals import interval_bounds, value_plus_minus, value_with_bounds
 from samplerbench.results.report.listing import listing_of
 from samplerbench.results.result_table import ResultTable
 
@@ -12,30 +12,32 @@ OWN = {"kid": 2.0, "kid_se": 0.5, "kid_low": 1.5, "kid_high": 4.0, "nfe": 5.0}
 
 
 def test_ends_come_from_columns_of_their_own_or_from_the_error():
-    assert bounds(OWN, "kid") == (1.5, 4.0)
-    assert bounds(SYMMETRIC, "rmse") == pytest.approx((1.02, 2.98), abs=1e-3)
-    assert bounds(OWN | {"kid_high": None}, "kid") == pytest.approx((1.02, 2.98), abs=1e-3)
-    assert bounds({"rmse": 2.0}, "rmse") is None
-    assert bounds({"rmse_se": 2.0}, "rmse") is None
+    assert interval_bounds(OWN, "kid") == (1.5, 4.0)
+    assert interval_bounds(SYMMETRIC, "rmse") == pytest.approx((1.02, 2.98), abs=1e-3)
+    assert interval_bounds(OWN | {"kid_high": None}, "kid") == pytest.approx((1.02, 2.98), abs=1e-3)
+    assert interval_bounds({"rmse": 2.0}, "rmse") is None
+    assert interval_bounds({"rmse_se": 2.0}, "rmse") is None
 
 
 def test_words_have_both_ends():
-    assert with_bounds(SYMMETRIC, "rmse") == "2 [1.02, 2.98]"
-    assert with_bounds(OWN, "kid") == "2 [1.5, 4]"
-    assert with_bounds({"rmse": 2.0}, "rmse") == "2"
-    assert with_bounds({}, "rmse") == "–"
-    assert plus_minus(SYMMETRIC, "rmse") == "2 ± 0.98"
+    assert value_with_bounds(SYMMETRIC, "rmse") == "2 [1.02, 2.98]"
+    assert value_with_bounds(OWN, "kid") == "2 [1.5, 4]"
+    assert value_with_bounds({"rmse": 2.0}, "rmse") == "2"
+    assert value_with_bounds({}, "rmse") == "–"
+    assert value_plus_minus(SYMMETRIC, "rmse") == "2 ± 0.98"
     # no error
     assert (
-        plus_minus({"memorised": 0.02, "memorised_low": 0.01, "memorised_high": 0.05}, "memorised")
+        value_plus_minus(
+            {"memorised": 0.02, "memorised_low": 0.01, "memorised_high": 0.05}, "memorised"
+        )
         == "0.02 [0.01, 0.05]"
     )
-    assert plus_minus({"rmse": 2.0}, "rmse") == "2"
-    assert plus_minus({}, "rmse") == "–"
+    assert value_plus_minus({"rmse": 2.0}, "rmse") == "2"
+    assert value_plus_minus({}, "rmse") == "–"
 
 
 def test_figures_show_the_interval_that_is_not_symmetric():
-    assert with_bounds(OWN, "kid") == plus_minus(OWN, "kid") == "2 [1.5, 4]"
+    assert value_with_bounds(OWN, "kid") == value_plus_minus(OWN, "kid") == "2 [1.5, 4]"
     point = point_of(OWN, "kid", "nfe")
     assert point is not None
     assert (point.low, point.high) == (1.5, 4.0)

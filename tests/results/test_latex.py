@@ -4,7 +4,7 @@ import pytest
 from synthetic import HOSTILE_MODEL
 
 from samplerbench.results.result_table import ResultTable, load
-from samplerbench.results.table.latex import escape, latex, rounded
+from samplerbench.results.table.latex import escape_latex, latex_tables, rounded_to_error
 
 
 def rows(**values):
@@ -16,14 +16,14 @@ def rows(**values):
 
 def test_no_name_is_a_command():
     hostile = r"\input{x} & $a^2_b$ % ~ # <b> | {"
-    words = escape(hostile)
+    words = escape_latex(hostile)
     for letter in r"&%$#_{}~^<>|":
         assert letter not in re.sub(
             r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar)\{\}|\\[&%$#_{}]",
             "",
             words,
         )
-    assert "\n" not in escape("two\nlines")
+    assert "\n" not in escape_latex("two\nlines")
 
 
 def test_the_best_is_bold_the_flagged_marked_and_the_missing_a_dash(run):
@@ -53,14 +53,14 @@ def test_the_best_is_bold_the_flagged_marked_and_the_missing_a_dash(run):
 
 
 def test_all_models_balance(run):
-    text = latex(load(run.path).frame)
+    text = latex_tables(load(run.path).frame)
     assert (
         text.count(r"\begin{tabular}")
         == text.count(r"\end{tabular}")
         == text.count(r"\toprule")
         == 3
     )
-    assert escape(HOSTILE_MODEL) in text
+    assert escape_latex(HOSTILE_MODEL) in text
     widths = {
         line.count("&") - line.count(r"\&")
         for line in text.splitlines()
@@ -84,4 +84,4 @@ def test_an_unknown_metric_is_one_sentence(run):
     ],
 )
 def test_values_have_the_digits_that_their_errors_leave_them(value, se, said):
-    assert rounded(value, se) == said
+    assert rounded_to_error(value, se) == said

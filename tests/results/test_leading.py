@@ -14,7 +14,7 @@ import pytest
 from samplerbench.results.run_directory import sharing as module
 from samplerbench.results.run_directory.layout import LEASE
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.run_directory.sharing import BusyError, Lead, leading, refuse_busy
+from samplerbench.results.run_directory.sharing import BusyError, Lead, check_not_busy, hold_lead
 
 
 def refusing(_file, _how):
@@ -42,10 +42,10 @@ def folder(tmp_path):
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Makes what is begun within that of a process on another machine."""
-    host = module._host
+    host = module._host_id
 
     def switch(name):
-        monkeypatch.setattr(module, "_host", host if name is None else lambda: name)
+        monkeypatch.setattr(module, "_host_id", host if name is None else lambda: name)
 
     return switch
 
@@ -64,7 +64,7 @@ def test_one_of_many_leads(folder):
     def lead(number):
         for _ in range(30):
             try:
-                with leading(folder):
+                with hold_lead(folder):
                     at_a_time.append(number)
                     assert len(at_a_time) == 1
                     time.sleep(0.002)
@@ -103,15 +103,18 @@ def test_a_leader_that_was_killed_is_replaced_at_once_on_its_machine(folder, loc
         stdout=subprocess.PIPE,
     )
     assert process.stdout.readline() == b"leads\n"
-    with pytest.raises(BusyError, match="another samplerbench process is running"), leading(folder):
+    with (
+        pytest.raises(BusyError, match="another samplerbench process is running"),
+        hold_lead(folder),
+    ):
         pass
     with pytest.raises(BusyError):
-        refuse_busy(folder)
+        check_not_busy(folder)
     process.kill()
     process.communicate()
     assert (folder / LEASE).exists(), "nobody took it away"
-    refuse_busy(folder)
-    with leading(folder) as lead:
+    check_not_busy(folder)
+    with hold_lead(folder) as lead:
         lead.check()
     assert not (folder / LEASE).exists()
 
@@ -122,33 +125,36 @@ def test_one_of_another_machine_is_replaced_after_its_last_sign_of_life(
     """Its locks are not seen here, and clocks may differ: ages are those of the file system."""
     monkeypatch.setattr(fcntl, "flock", silent)
     elsewhere("far 1 2")
-    with leading(folder) as far:
+    with hold_lead(folder) as far:
         elsewhere(None)
-        with pytest.raises(BusyError, match=r"is running in \S+ \(on far\); wait"), leading(folder):
+        with (
+            pytest.raises(BusyError, match=r"is running in \S+ \(on far\); wait"),
+            hold_lead(folder),
+        ):
             pass
         monkeypatch.setattr(time, "time", lambda: 4e9)  # a clock that is decades ahead
-        with pytest.raises(BusyError), leading(folder):
+        with pytest.raises(BusyError), hold_lead(folder):
             pass
         asleep(folder)
-        with leading(folder) as near:
+        with hold_lead(folder) as near:
             near.check()
-            assert far.held, "it cannot know, and was touched in time"
+            assert far.is_held, "it cannot know, and was touched in time"
             monkeypatch.setattr(module, "LATE", 0.0)  # as a minute later
             with pytest.raises(BusyError, match="took the lead in"):
                 far.check()
             near.check()
         # and what is another's is neither touched nor taken away
-        with leading(folder) as third:
+        with hold_lead(folder) as third:
             far._leases.close()
             third.check()
 
 
 def test_the_beat_finds_that_the_lead_is_lost(folder, monkeypatch):
     monkeypatch.setattr(module, "BEAT", 0.02)
-    with leading(folder) as lead:
+    with hold_lead(folder) as lead:
         (folder / LEASE).write_text(json.dumps({"token": "another's"}))
         deadline = time.monotonic() + 20
-        while lead.held:
+        while lead.is_held:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         before = (folder / LEASE).stat().st_mtime_ns
@@ -192,12 +198,12 @@ def test_what_a_killed_leader_left_is_a_run_directory_still(folder):
 
 def test_two_machines_of_one_name_are_two(folder, monkeypatch):
     """Whose numbers of processes mean nothing to each other."""
-    here = module._host()
+    here = module._host_id()
     assert len(here.split()) == 3, "name, start of the machine, namespace"
     monkeypatch.setattr(fcntl, "flock", silent)
     other = Lead(folder)
     other._leases.owner |= {"host": here.replace(here.split()[1], "another-boot"), "born": "1"}
     assert other._leases.take(folder / LEASE)
-    with pytest.raises(BusyError), leading(folder):  # its process is none that lives here
+    with pytest.raises(BusyError), hold_lead(folder):  # its process is none that lives here
         pass
     other._leases.close()

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from samplerbench.results.comparison.compare import compare_with
-from samplerbench.results.comparison.lowest import lowest
-from samplerbench.results.intervals import plus_minus, with_bounds
+from samplerbench.results.comparison.lowest import lowest_places
+from samplerbench.results.intervals import value_plus_minus, value_with_bounds
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.terminal.ranking import print_table
@@ -23,7 +23,7 @@ def row(name, value, se=None, budget=5, **others):
 
 
 def bold_of(*rows):
-    return {name for name, _ in lowest(ResultTable.of(rows).frame, "fid_proxy")["m"]}
+    return {name for name, _ in lowest_places(ResultTable.of(rows).frame, "fid_proxy")["m"]}
 
 
 def test_lowest__what_no_verdict_tells_apart_is_tied():
@@ -43,7 +43,7 @@ def test_lowest__without_errors_equal_values_are_tied():
 def test_lowest__agrees_with_compare_against_the_lowest(run):
     """Whatever ``compare`` does not call worse than the lowest row is tied with it."""
     frame = load(run.path).frame
-    tied, seen = lowest(frame, "rmse", {"": run.path}), 0
+    tied, seen = lowest_places(frame, "rmse", {"": run.path}), 0
     for title, rows in comparable_parts(frame):
         there = rows.loc[rows["status"] == "ok"].dropna(subset=["rmse", "slot"])
         for slot, at in there.groupby("slot"):
@@ -86,10 +86,10 @@ def test_print_table__ties_are_bold_and_an_estimate_below_0_is_0():
 )
 def test_intervals__contain_what_is_printed(record, said):
     (name, *_) = record
-    assert with_bounds(record, name) == said
-    assert plus_minus({f"{name}_se": 0.1, **record}, name) == said
-    assert with_bounds({name: record[name]}, name) == "0"
+    assert value_with_bounds(record, name) == said
+    assert value_plus_minus({f"{name}_se": 0.1, **record}, name) == said
+    assert value_with_bounds({name: record[name]}, name) == "0"
 
 
 def test_intervals__a_signed_column_keeps_its_sign():
-    assert with_bounds({"overhead": -0.1}, "overhead") == "-0.1"
+    assert value_with_bounds({"overhead": -0.1}, "overhead") == "-0.1"

@@ -20,7 +20,7 @@ from samplerbench.results.run_directory.run_dir import RunDir
 @pytest.fixture
 def stale(monkeypatch):
     """The next reads of a file say that it was replaced meanwhile, as many as are asked for."""
-    left, read = [0], files._read_once
+    left, read = [0], files._read_regular_once
 
     def sometimes(path, most):
         if left[0]:
@@ -28,7 +28,7 @@ def stale(monkeypatch):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         return read(path, most)
 
-    monkeypatch.setattr(files, "_read_once", sometimes)
+    monkeypatch.setattr(files, "_read_regular_once", sometimes)
     monkeypatch.setattr(files, "PAUSE", 0.0)
     return left
 
@@ -98,7 +98,7 @@ def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypat
         key = "cell"
 
     class Leader:
-        over = False
+        is_leader_gone = False
 
     monkeypatch.setattr(shards, "PAUSE", 0.01)
     run = RunDir.create(tmp_path / "run")
@@ -109,6 +109,6 @@ def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypat
     write_json(run.part("cell", "made.json"), {})
     waiting.join(20)
     assert not waiting.is_alive()
-    Leader.over = True
+    Leader.is_leader_gone = True
     Cell.key = "another"
     shards._await_plans(run, Leader, [Cell])

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.results.comparison.pareto import Point, _undominated
+from samplerbench.results.comparison.pareto import Point, _undominated_points
 from samplerbench.results.result_table import ResultTable
 
 
@@ -129,7 +129,7 @@ def test_where_the_judge_refuses_nothing_is_sure():
 )
 def test_the_undominated_points_are_those_that_no_other_dominates(places):
     points = {n: Point(value, cost, cost, cost) for n, (value, cost) in enumerate(places)}
-    assert _undominated(points) == [
+    assert _undominated_points(points) == [
         n
         for n, point in points.items()
         if not any(dominates(other, point) for other in points.values())

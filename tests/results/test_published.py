@@ -10,9 +10,9 @@ from samplerbench.results.published.reproduction import reproductions
 from samplerbench.results.published.rows import (
     GRIDS,
     SOLVERS,
-    model_in,
     model_names,
-    published,
+    published_model_of,
+    read_published_rows,
     rows_of_model,
     solvers_of,
 )
@@ -51,7 +51,7 @@ def first(path, **options):
 
 
 def what(line):
-    return {item.what for item in line.differences if item.known}
+    return {item.what for item in line.differences if item.is_known}
 
 
 def test_a_copied_row_is_reproduced(tmp_path):
@@ -188,8 +188,8 @@ def test_the_suites_name_and_that_of_the_file_count(tmp_path):
     suite = {"name": "mine", "models": [{"name": "net.py:make", "published": MODEL}]}
     RunDir.open(path).write_run({"suite": suite})
     assert first(path).model == MODEL
-    assert model_in(f"edm:/data/{MODEL}.pkl?x=1") == MODEL
-    assert model_in("gmm-2d") is None
+    assert published_model_of(f"edm:/data/{MODEL}.pkl?x=1") == MODEL
+    assert published_model_of("gmm-2d") is None
 
 
 def test_one_name_is_not_given_to_two_models(tmp_path):
@@ -216,8 +216,8 @@ def test_text_fits_80_columns(tmp_path):
 def test_samplers_and_schedules_of_the_map_exist():
     assert {solver.sampler for solver in SOLVERS} <= set(samplers.names())
     assert set(GRIDS.values()) - {"gits"} <= set(SCHEDULES)  # which is searched on a model
-    assert {solver.name for solver in SOLVERS} <= {row.solver for row in published()}
-    assert set(GRIDS) <= {row.grid for row in published()}
+    assert {solver.name for solver in SOLVERS} <= {row.solver for row in read_published_rows()}
+    assert set(GRIDS) <= {row.grid for row in read_published_rows()}
     for solver in SOLVERS:
         samplers.make(solver.sampler, **solver.options)
 
@@ -231,7 +231,7 @@ def test_ddim_with_noise_is_another_method():
 
 
 def test_the_table_is_clean():
-    rows = published()
+    rows = read_published_rows()
     assert len(rows) == 679
     assert len(model_names()) == 38
     keys = [(r.model, r.solver, r.grid, r.nfe, r.depth, r.paper, r.where) for r in rows]

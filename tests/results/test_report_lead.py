@@ -6,8 +6,8 @@ from looping import each
 from runs import add, make_run
 
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.comparison.headline import COLUMNS, headline
-from samplerbench.results.report.sentences import answer, lead
+from samplerbench.results.comparison.headline import COLUMNS, headline_table
+from samplerbench.results.report.sentences import answer_in_words, lead_sentences
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import comparable_parts
 
@@ -39,10 +39,10 @@ def said(*rows, crossings=NOBODY):
 def led(frame, crossings):
     (title, part), *_ = comparable_parts(frame)
     found = findings_of(frame).by_title[title]
-    words = answer(found, part)
+    words = answer_in_words(found, part)
     assert found is not None
     assert words is not None
-    return lead(found, words, crossings)
+    return lead_sentences(found, words, crossings)
 
 
 @each(
@@ -135,7 +135,7 @@ def test_the_way_to_the_floor_is_that_of_the_headline(tmp_path):
             }
             add(run, sampler, influence=np.full(10, scale / n), quality=quality, budget=n, steps=n)
     table = load(run.path)
-    best = headline(table)
+    best = headline_table(table)
     assert best.iloc[0]["curve"] == "heun"
     said = led(table.frame, best)[-1]
     assert said.startswith(

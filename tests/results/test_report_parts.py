@@ -8,13 +8,19 @@ from hypothesis import strategies as st
 
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.lowest import ranked_curves
-from samplerbench.results.report.drawing import common_box, mosaic, png, scatter, side_by_side
+from samplerbench.results.report.drawing import (
+    common_box,
+    draw_mosaic,
+    draw_points,
+    png_bytes,
+    side_by_side,
+)
 from samplerbench.results.report.listing import listing_of
 from samplerbench.results.report.model_section import fronts_of
 from samplerbench.results.report.pictures import grids_of, trajectory_strips_of
-from samplerbench.results.report.plots import curve_styles, plot_of
-from samplerbench.results.report.sentences import summary
-from samplerbench.results.report.timing import sizes_of, throughput_of, timing_of
+from samplerbench.results.report.plots import curve_styles, plot_data_of
+from samplerbench.results.report.sentences import markdown_summary
+from samplerbench.results.report.timing import throughput_of, times_by_batch_size, timing_of
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.table.curves import comparable_parts
@@ -46,7 +52,7 @@ def judged(*rows):
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_png_is_read_back_by_another_library(height, width, channels, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
-    back = matplotlib.image.imread(io.BytesIO(png(pixels)))
+    back = matplotlib.image.imread(io.BytesIO(png_bytes(pixels)))
     # matplotlib widens grey with alpha to RGBA
     expected = pixels[..., [0, 0, 0, 1]] if channels == 2 else pixels
     np.testing.assert_array_equal(
@@ -56,20 +62,20 @@ def test_png_is_read_back_by_another_library(height, width, channels, seed):
 
 def test_mosaic_keeps_every_pixel_in_its_place():
     images = np.random.default_rng(0).integers(0, 256, (7, 3, 4, 5), dtype=np.uint8)
-    side_by_side = mosaic(images, most=6)
+    side_by_side = draw_mosaic(images, most=6)
     assert side_by_side.shape == (2 * 5 - 1, 3 * 6 - 1, 4)
     np.testing.assert_array_equal(side_by_side[5:9, 6:11, :3], images[4].transpose(1, 2, 0))
     assert (side_by_side[4, :, 3] == 0).all()  # the gap is transparent
-    assert mosaic(images[:, :1]).shape[-1] == 2
+    assert draw_mosaic(images[:, :1]).shape[-1] == 2
 
 
 def test_mosaic__has_no_hole():
     for count in range(1, 10):
-        picture = mosaic(np.ones((count, 1, 4, 4), np.uint8))
+        picture = draw_mosaic(np.ones((count, 1, 4, 4), np.uint8))
         lines, across = ((side + 1) // 5 for side in picture.shape[:2])
         assert (picture[..., 1] == 255).sum() == 16 * lines * across
         assert count - 1 <= lines * across <= count
-    assert mosaic(np.ones((8, 1, 4, 4), np.uint8)).shape[:2] == (9, 19)
+    assert draw_mosaic(np.ones((8, 1, 4, 4), np.uint8)).shape[:2] == (9, 19)
 
 
 def test_ranked_curves__best_first():
@@ -84,7 +90,7 @@ def test_ranked_curves__best_first():
 
 
 def test_points_are_drawn_where_they_are():
-    picture = scatter(
+    picture = draw_points(
         np.array([[0.25, 0.9], [np.nan, 0], [50.0, 0.5]]),
         (np.zeros(2), np.ones(2)),
         size=100,
@@ -100,7 +106,7 @@ def test_points_are_drawn_where_they_are():
 
 def test_two_dots_in_one_place_are_darker_than_one():
     box = (np.zeros(2), np.ones(2))
-    one, two = (int(scatter(np.full((n, 2), 0.5), box, size=51)[25, 25, 3]) for n in (1, 2))
+    one, two = (int(draw_points(np.full((n, 2), 0.5), box, size=51)[25, 25, 3]) for n in (1, 2))
     assert two == pytest.approx(255 * (1 - (1 - one / 255) ** 2), abs=17)
 
 
@@ -161,7 +167,7 @@ def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
         for n, value in ((1, 2.0), (5, -0.1), (10, -1.0))
     ]
     frame = part(*rows)
-    plot = plot_of("m", frame, curve_styles([("euler", "euler")]))
+    plot = plot_data_of("m", frame, curve_styles([("euler", "euler")]))
     assert plot is not None
     points = plot["curves"][0]["y"]["fid_proxy"]
     assert points["y"] == [2.0, pytest.approx(-0.1 + 0.196, abs=1e-4), None]
@@ -176,7 +182,7 @@ def test_a_flag_is_at_the_values_that_it_belongs_to():
         row(**values, fid_flag="", fd_conv_flag="too few"),
         row("heun", **values, fid_flag="few", fd_conv_flag="few; too few"),
     )
-    plot = plot_of("m", apart, curve_styles([("euler", "euler"), ("heun", "heun")]))
+    plot = plot_data_of("m", apart, curve_styles([("euler", "euler"), ("heun", "heun")]))
     assert plot is not None
     found = {
         curve["name"]: {name: points["flagged"] for name, points in curve["y"].items()}
@@ -186,7 +192,9 @@ def test_a_flag_is_at_the_values_that_it_belongs_to():
     assert found["heun"] == {"fid_proxy": [True], "fd_conv": [True], "typical_error": [False]}
     first, second = sorted(listing_of(apart).lines, key=lambda line: line.sampler)
     assert (first.reason, second.reason) == ("† too few", "† few; too few")
-    lines = summary(ResultTable.of([row(**values, fid_flag="", fd_conv_flag="few")])).splitlines()
+    lines = markdown_summary(
+        ResultTable.of([row(**values, fid_flag="", fd_conv_flag="few")])
+    ).splitlines()
     header, line = (
         [cell.strip() for cell in line.split("|")]
         for line in lines
@@ -199,7 +207,7 @@ def test_a_flag_is_at_the_values_that_it_belongs_to():
 
 def test_the_floor_belongs_to_the_plug_in_value_alone():
     frame = part(row(fid_proxy=1.0, fid_proxy_se=0.1, fid_proxy_raw=1.5, fid_proxy_floor=0.4))
-    plot = plot_of("m", frame, curve_styles([("euler", "euler")]))
+    plot = plot_data_of("m", frame, curve_styles([("euler", "euler")]))
     assert plot is not None
     assert {item["name"]: item["floor"] for item in plot["measures"]} == {
         "fid_proxy": None,
@@ -340,7 +348,7 @@ def test_times_at_several_batch_sizes_are_read(tmp_path):
     (tmp_path / "timing.csv").write_text(
         "model,sampler,timing_batch_size,ms_per_sample\nm,euler,1,2.5\nm,euler,8,1.5\n"
     )
-    heads, lines = sizes_of([tmp_path, tmp_path / "other"])
+    heads, lines = times_by_batch_size([tmp_path, tmp_path / "other"])
     assert [dict(zip(heads, line, strict=True))["ms_per_sample"] for line in lines] == [
         "2.5",
         "1.5",

@@ -127,16 +127,19 @@ def test_nothing_is_written_through_a_symbolic_link(tmp_path):
 
 def test_shards_are_cut_at_the_same_places_however_a_cell_grew(tmp_path):
     run = planned(tmp_path, size=10)
-    assert run.missing("c", 25) == [(0, 10), (10, 20), (20, 25)]
-    for span in run.missing("c", 25):
+    assert run.missing_shards("c", 25) == [(0, 10), (10, 20), (20, 25)]
+    for span in run.missing_shards("c", 25):
         shard(run, "c", *span)
-    assert run.missing("c", 25) == []
-    assert run.missing("c", 40) == [(20, 30), (30, 40)]  # the one that was cut short is made whole
-    for span in run.missing("c", 40):
+    assert run.missing_shards("c", 25) == []
+    assert run.missing_shards("c", 40) == [
+        (20, 30),
+        (30, 40),
+    ]  # the one that was cut short is made whole
+    for span in run.missing_shards("c", 40):
         shard(run, "c", *span)
-    assert run.missing("c", 25) == []
-    assert run.missing("c", 12) == [(10, 12)]
-    read = [run.read_shard("c", *span)["x"] for span in run.ranges("c", 40)]
+    assert run.missing_shards("c", 25) == []
+    assert run.missing_shards("c", 12) == [(10, 12)]
+    read = [run.read_shard("c", *span)["x"] for span in run.shard_ranges("c", 40)]
     assert np.array_equal(np.concatenate(read), np.arange(40))
 
 
@@ -160,9 +163,9 @@ def test_what_is_damaged_is_named_taken_for_missing_and_set_aside(tmp_path, capl
             "samples/c.npz is damaged",
         )
     )
-    run.mend("c")
-    run.mend_shards("c")
-    assert run.missing("c", 10) == [(0, 10)]
+    run.set_aside_damaged_parts("c")
+    run.set_aside_damaged_shards("c")
+    assert run.missing_shards("c", 10) == [(0, 10)]
     assert not run.samples("c").exists()
     aside = sorted(path.name for path in (tmp_path / "set-aside" / "damaged").iterdir())
     assert aside == ["parts.c.00000000-00000010.npz.1", "parts.c.quality.json.1", "samples.c.npz.1"]
@@ -206,18 +209,18 @@ def test_a_cell_that_was_set_aside_is_kept_with_its_reason_and_can_come_back(tmp
     run.set_aside("c", "the sampler is another one")
     assert not run.cells()
     assert not run.samples("c").exists()
-    (aside,) = run.aside()
+    (aside,) = run.cells_set_aside()
     assert (aside.cell, aside.record["sampler"], aside.why) == (
         "c",
         "heun",
         "the sampler is another one",
     )
-    ((folder, made),) = run.made_aside("c")
+    ((folder, made),) = run.folders_set_aside("c")
     assert made == {"shard": 10}
     run.restore("c", folder)
     assert run.read("c", QUALITY) == {"status": "ok"}
     assert run.read_samples("c") is not None
-    assert not run.aside()
+    assert not run.cells_set_aside()
 
 
 def test_a_run_from_before_there_were_seals_is_read_and_said_to_be_one(tmp_path, caplog):
@@ -245,16 +248,16 @@ def test_names_cannot_leave_the_directory(tmp_path, name):
 def test_ranges_cover_the_samples_once_and_do_not_depend_on_history(tmp_path_factory, grown, size):
     run = planned(tmp_path_factory.mktemp("run"), size=size)
     for samples in grown:
-        for span in run.missing("c", samples):
+        for span in run.missing_shards("c", samples):
             shard(run, "c", *span)
-        ranges = run.ranges("c", samples)
+        ranges = run.shard_ranges("c", samples)
         assert [i for start, stop in ranges for i in range(start, stop)] == list(range(samples))
         assert all(
             start % size == 0 and stop - start == min(size, samples - start)
             for start, stop in ranges
         )
-        assert run.missing("c", samples) == []
-        assert run.drawn("c") >= set(ranges)
+        assert run.missing_shards("c", samples) == []
+        assert run.stored_shards("c") >= set(ranges)
 
 
 def test_run_reader_reads_what_another_object_wrote(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sealed_archives import read_npz, write_npz
 
 from samplerbench.results.run_directory import sealed
-from samplerbench.results.run_directory.sealed import Damaged, Unsealed
+from samplerbench.results.run_directory.sealed import DamagedError, UnsealedError
 
 PLACE = "parts/heun-1/quality.json"
 
@@ -51,7 +51,7 @@ def test_no_single_bit_flip_of_a_json_file_is_used(tmp_path):
     )
     for bit, data in flips(path.read_bytes()):
         path.write_bytes(data)
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedError):
             pytest.fail(f"bit {bit}: {sealed.read_json(path, PLACE, 'a-b-c')}")
 
 
@@ -60,7 +60,7 @@ def test_no_single_bit_flip_of_an_archive_is_used(tmp_path):
     write_npz(path, {"x": np.arange(4.0)}, "x", "m")
     for bit, data in flips(path.read_bytes()):
         path.write_bytes(data)
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedError):
             pytest.fail(f"bit {bit}: {read_npz(path, 'x', 'm')}")
 
 
@@ -72,7 +72,7 @@ def test_every_truncation_is_damaged(tmp_path):
         whole = path.read_bytes()
         for length in range(len(whole)):
             path.write_bytes(whole[:length])
-            with pytest.raises(Damaged):
+            with pytest.raises(DamagedError):
                 read(path, "a")
 
 
@@ -86,26 +86,26 @@ def test_every_truncation_is_damaged(tmp_path):
 def test_a_file_of_another_place_or_maker_is_refused(tmp_path, expected, words):
     path = tmp_path / "q.json"
     sealed.write_json(path, {"a": 1}, PLACE, "m")
-    with pytest.raises(Damaged, match=words):
+    with pytest.raises(DamagedError, match=words):
         sealed.read_json(path, *expected)
     write_npz(path, {"a": np.ones(1)}, PLACE, "m")
-    with pytest.raises(Damaged, match=words):
+    with pytest.raises(DamagedError, match=words):
         read_npz(path, *expected)
 
 
 def test_arrays_are_those_that_another_file_names(tmp_path):
     first = write_npz(tmp_path / "a.npz", {"x": np.zeros(2)}, "a")
     write_npz(tmp_path / "a.npz", {"x": np.ones(2)}, "a")
-    with pytest.raises(Damaged, match=r"quality\.json"):
+    with pytest.raises(DamagedError, match=r"quality\.json"):
         read_npz(tmp_path / "a.npz", "a", None, first)
 
 
 def test_files_without_a_seal_say_so(tmp_path):
     (tmp_path / "q.json").write_text('{"a": 1}')
     np.savez(tmp_path / "a.npz", x=np.ones(1))
-    with pytest.raises(Unsealed):
+    with pytest.raises(UnsealedError):
         sealed.read_json(tmp_path / "q.json", "q")
-    with pytest.raises(Unsealed):
+    with pytest.raises(UnsealedError):
         read_npz(tmp_path / "a.npz", "a")
 
 
@@ -134,5 +134,5 @@ def test_any_bytes_are_damaged_or_unsealed(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / "file"
     path.write_bytes(data)
     for read in (sealed.read_json, read_npz):
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedError):
             read(path, "file")

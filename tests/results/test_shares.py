@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from samplerbench.results.comparison.shares import PairedShares, changes, share_interval
+from samplerbench.results.comparison.shares import PairedShares, count_changes, share_interval
 
 
 @pytest.mark.parametrize(("count", "n"), [(0, 32), (1, 32), (5, 64), (64, 64), (300, 1000)])
@@ -42,7 +42,7 @@ def test_paired_shares__equal_rates_are_told_apart_no_more_often_than_said(rate)
     rng = np.random.default_rng(0)
     flips = rng.random((2, 2000, 256)) < rate
     ps = [
-        PairedShares(0.0, 0.01, 0.01, *changes(*pair.astype(float)), 256).p_difference
+        PairedShares(0.0, 0.01, 0.01, *count_changes(*pair.astype(float)), 256).p_difference
         for pair in flips.swapaxes(0, 1)
     ]
     assert np.mean(np.array(ps) <= 0.05) <= 0.06

@@ -7,14 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from looping import each
 
-from samplerbench.results.comparison.significance import Evidence, holm, judge_table, upper_tail
+from samplerbench.results.comparison.significance import (
+    Evidence,
+    holm_adjusted,
+    judge_table,
+    upper_tail_probability,
+)
 
 P = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
 @given(P)
 def test_holm_lies_between_the_raw_p_and_bonferroni_and_keeps_the_order(p):
-    adjusted = holm(p)
+    adjusted = holm_adjusted(p)
     for raw, got in zip(p, adjusted, strict=True):
         assert raw <= got <= min(1.0, len(p) * raw) + 1e-12
     order = np.argsort(p, kind="stable")
@@ -25,17 +30,21 @@ def test_holm_lies_between_the_raw_p_and_bonferroni_and_keeps_the_order(p):
 def test_holm_does_not_depend_on_the_order_of_the_table(p, random):
     order = list(range(len(p)))
     random.shuffle(order)
-    assert holm([p[i] for i in order]) == pytest.approx([holm(p)[i] for i in order])
+    assert holm_adjusted([p[i] for i in order]) == pytest.approx(
+        [holm_adjusted(p)[i] for i in order]
+    )
 
 
 def test_holm_by_hand():
-    assert holm([0.03, 0.01, 0.2]) == pytest.approx([0.06, 0.03, 0.2])
-    assert holm([0.02, 0.015]) == pytest.approx([0.03, 0.03])  # the second takes the first's
+    assert holm_adjusted([0.03, 0.01, 0.2]) == pytest.approx([0.06, 0.03, 0.2])
+    assert holm_adjusted([0.02, 0.015]) == pytest.approx(
+        [0.03, 0.03]
+    )  # the second takes the first's
 
 
 def test_nan_shows_nothing_and_hides_nothing():
-    assert holm([0.04, math.nan, 0.001]) == pytest.approx([0.08, 1.0, 0.003])
-    assert holm([math.nan, 0.001]) == pytest.approx([1.0, 0.002])
+    assert holm_adjusted([0.04, math.nan, 0.001]) == pytest.approx([0.08, 1.0, 0.003])
+    assert holm_adjusted([math.nan, 0.001]) == pytest.approx([1.0, 0.002])
 
 
 @given(P, st.floats(0.001, 0.5))
@@ -48,12 +57,12 @@ def test_holm_rejects_exactly_what_the_step_down_procedure_rejects(p, level):
         if (len(p) - k) * p[index] > level:
             break
         rejected.add(index)
-    assert {i for i, q in enumerate(holm(p)) if q <= level} == rejected
+    assert {i for i, q in enumerate(holm_adjusted(p)) if q <= level} == rejected
 
 
 def test_tail_is_the_normal_one_and_without_error_the_sign_decides():
-    assert upper_tail(0.3, 0.2) == pytest.approx(1 - NormalDist().cdf(1.5), rel=1e-12)
-    assert [upper_tail(excess, 0.0) for excess in (1.0, 0.0, -1.0)] == [0.0, 1.0, 1.0]
+    assert upper_tail_probability(0.3, 0.2) == pytest.approx(1 - NormalDist().cdf(1.5), rel=1e-12)
+    assert [upper_tail_probability(excess, 0.0) for excess in (1.0, 0.0, -1.0)] == [0.0, 1.0, 1.0]
 
 
 @each(

@@ -108,7 +108,7 @@ def ran(file, tmp_path_factory):
 
 
 def whole(run: RunDir, cell: str) -> dict[str, np.ndarray]:
-    (shard,) = (run.read_shard(cell, *ends) for ends in run.ranges(cell, SAMPLES))
+    (shard,) = (run.read_shard(cell, *ends) for ends in run.shard_ranges(cell, SAMPLES))
     assert shard is not None
     return shard
 

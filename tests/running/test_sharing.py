@@ -189,12 +189,12 @@ def test_one_that_joined_goes_on_where_the_leader_ended(tmp_path):
 def test_one_that_slept_follows_the_one_that_took_over(tmp_path, monkeypatch):
     """On a machine whose locks the other one does not see."""
     whole = quiet_run(small(), tmp_path / "whole").frame
-    out, name = tmp_path / "run", leases._host
+    out, name = tmp_path / "run", leases._host_id
     setup = quiet_setup(small(), out, join=True)
     monkeypatch.setattr(leases, "LATE", 0.0)  # as if a minute had gone by at each look
-    monkeypatch.setattr(leases, "_host", lambda: "elsewhere")
+    monkeypatch.setattr(leases, "_host_id", lambda: "elsewhere")
     other, claims = Lead(out), Claims(out)
-    monkeypatch.setattr(leases, "_host", name)
+    monkeypatch.setattr(leases, "_host_id", name)
 
     said = ""
 
@@ -202,7 +202,7 @@ def test_one_that_slept_follows_the_one_that_took_over(tmp_path, monkeypatch):
         def map(self, tasks, world, **how):
             nonlocal said
             for result in super().map(tasks, world, **how):
-                if type(tasks[0]).__name__ == "ShardTask" and not other.held:
+                if type(tasks[0]).__name__ == "ShardTask" and not other.is_held:
                     monkeypatch.setattr(leases, "STALE", -1.0)
                     assert other._leases.take(out / LEASE)
                     monkeypatch.setattr(leases, "STALE", 60.0)
@@ -244,7 +244,7 @@ def test_a_failure_of_one_that_joined_is_the_row(tmp_path):
             if type(tasks[0]).__name__ == "ShardTask":
                 reason = alone.loc[alone["sampler"] == "raises", "reason"].item()
                 raises = next(task.cell.key for task in tasks if task.cell.sampler.name == "raises")
-                assert noted.planned()
+                assert noted.planned_cells()
                 noted.fail(raises, 0, "failed", reason)
             return super().map(tasks, world, **how)
 

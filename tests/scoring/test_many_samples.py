@@ -19,7 +19,7 @@ from samplerbench.benchmarks.scoring.context import CellContext, gathered
 from samplerbench.benchmarks.scoring.data import Data, Scale
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
-from samplerbench.results.run_directory.sealed import Damaged, StoredArray
+from samplerbench.results.run_directory.sealed import DamagedError, StoredArray
 
 SUITE = {
     "name": "many",
@@ -124,12 +124,12 @@ def test_an_array_is_read_without_the_rest_of_its_file(tmp_path, order) -> None:
         stored = StoredArray.of(path, name)
         np.testing.assert_array_equal(stored.read(), array)
         assert stored.read().dtype == array.dtype
-    with pytest.raises(Damaged, match="its other cannot be read"):
+    with pytest.raises(DamagedError, match="its other cannot be read"):
         StoredArray.of(path, "other")
     stored = StoredArray.of(path, "features")
     os.utime(path, ns=(1, 1))
-    with pytest.raises(Damaged, match="changed while it was in use"):
+    with pytest.raises(DamagedError, match="changed while it was in use"):
         stored.read()
     path.unlink()
-    with pytest.raises(Damaged, match="cannot be read"):
+    with pytest.raises(DamagedError, match="cannot be read"):
         stored.read()

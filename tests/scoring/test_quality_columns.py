@@ -19,7 +19,7 @@ from samplerbench.benchmarks.scoring.data import Data, Scale, training_set
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics
-from samplerbench.results.comparison.headline import headline
+from samplerbench.results.comparison.headline import headline_table
 from samplerbench.results.quantities import column_names
 from samplerbench.results.run_directory.files import read_npz
 
@@ -81,7 +81,7 @@ def test_too_few_converged_samples_flag_the_distance_to_them_only(tmp_path):
     (row,) = table.frame.to_dict("records")
     assert pd.isna(row["fid_flag"])
     assert "N = 20 is below 15 d = 30" in row["fd_conv_flag"]
-    assert "N = 20 is below" in headline(table)["flag"].iloc[0]
+    assert "N = 20 is below" in headline_table(table)["flag"].iloc[0]
 
 
 def test_one_step_to_the_mean_is_seen_by_every_metric(run):

@@ -14,11 +14,17 @@ from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, make
-from samplerbench_studies.advising.__main__ import best_of
-from samplerbench_studies.advising.against import asked, read, rows_of, share_of_worst, write
-from samplerbench_studies.advising.choosing import chosen
+from samplerbench_studies.advising.__main__ import best_by_library
+from samplerbench_studies.advising.against import (
+    read_rows,
+    rows_of,
+    run_advise,
+    share_of_worst,
+    write_rows,
+)
+from samplerbench_studies.advising.choosing import shares_of_good_choices
 from samplerbench_studies.advising.sweep import FRESH, Configuration, Stage, Sweep
-from samplerbench_studies.advising.table import constant, table
+from samplerbench_studies.advising.table import best_constant_choice, ratio_table
 
 MODEL, BUDGET = "gmm-2d", 6
 SOME = [
@@ -150,10 +156,10 @@ def test_a_ratio_is_to_the_best_that_the_library_has(sweep, tmp_path):
         "",
         math.inf,
     )
-    write(rows, tmp_path / "table.csv")
-    stored, _ = read(tmp_path / "table.csv")
+    write_rows(rows, tmp_path / "table.csv")
+    stored, _ = read_rows(tmp_path / "table.csv")
     assert stored.ratio == pytest.approx(row.ratio, rel=1e-5)
-    assert f"| `{MODEL}` | {row.ratio:.2f} |" in table([stored], "rmse")
+    assert f"| `{MODEL}` | {row.ratio:.2f} |" in ratio_table([stored], "rmse")
 
 
 def test_a_library_s_own_solver_is_compared_with_its_own(sweep):
@@ -179,7 +185,7 @@ def test_a_table_says_how_often(sweep):
     answer = advice(("python", *SOME[0]))
     rows = [r for seed in range(3) for r in rows_of(answer, MODEL, seed, sweep, best)]
     worse = [type(r)(**{**vars(r), "ratio": x}) for r, x in zip(rows, (1.0, 1.1, 1.3), strict=True)]
-    assert "| 1.00 1.10 1.30 | 2 of 3 | 1.30 | 2.5 |" in table(worse, "rmse")
+    assert "| 1.00 1.10 1.30 | 2 of 3 | 1.30 | 2.5 |" in ratio_table(worse, "rmse")
 
 
 def test_constant__counts_the_rows_in_which_its_error_is_known(sweep):
@@ -191,12 +197,12 @@ def test_constant__counts_the_rows_in_which_its_error_is_known(sweep):
         type(row)(**{**vars(row), "budget": n, **dict(zip(names, values, strict=True))})
         for n, values in enumerate(cases)
     ]
-    assert constant(rows) == ("d", 2, 2)
-    assert constant(rows[:2]) == ("auto", 1, 2)
+    assert best_constant_choice(rows) == ("d", 2, 2)
+    assert best_constant_choice(rows[:2]) == ("auto", 1, 2)
 
 
 def test_the_candidates_are_those_of_the_race(sweep):
-    best = best_of(sweep, [2, BUDGET], ["euler", "dpmpp_2m", "zab_3"])
+    best = best_by_library(sweep, [2, BUDGET], ["euler", "dpmpp_2m", "zab_3"])
     assert {"python", "k-diffusion", "comfyui"} < {library for library, _ in best}
     tried = {one for one, _ in sweep.planned}
     assert {one.sampler for one in tried} == {"euler", "dpmpp_2m", "zab_3"}
@@ -209,7 +215,7 @@ def test_the_candidates_are_those_of_the_race(sweep):
 def test_an_answer_that_is_there_is_not_asked_for_again(tmp_path):
     there = advice(("python", *SOME[0]))
     (tmp_path / "advice.json").write_text(json.dumps(there.to_json()))
-    assert asked("no-such-model", 0, [BUDGET], 1.0, tmp_path) == there
+    assert run_advise("no-such-model", 0, [BUDGET], 1.0, tmp_path) == there
     assert np.isfinite(there.minutes).all()
 
 
@@ -219,6 +225,6 @@ def test_few_latents_choose_well_by_the_geometric_mean_where_one_decides_the_oth
     distances = np.array([[0.1], [0.2]]) * noise
     distances[0, 0] = 30.0  # ends elsewhere with the better one
     distances[1, 1] = 20.0
-    found = {(name, n): by for name, n, by in chosen(distances)}
+    found = {(name, n): by for name, n, by in shares_of_good_choices(distances)}
     assert found["geometric mean", 16]["geometric mean"] > 0.95
     assert found["rmse", 128]["geometric mean"] < 0.9

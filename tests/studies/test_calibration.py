@@ -14,10 +14,10 @@ from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.results.run_directory.files import read_npz, write_npz
 from samplerbench_studies.calibration import Calibration
 from samplerbench_studies.calibration.endpoints import (
-    calibrated,
-    equal_rms,
-    population,
-    simulated,
+    calibration_row,
+    law_with_equal_rms,
+    population_law,
+    simulated_law,
     write_endpoints,
 )
 from samplerbench_studies.calibration.families import FAMILIES, rectified_moments
@@ -25,7 +25,7 @@ from samplerbench_studies.calibration.law import FeatureMap, Law
 from samplerbench_studies.calibration.pairs import LEVELS, MARGIN, SamplerPairs
 from samplerbench_studies.calibration.table import write_calibration
 from samplerbench_studies.calibration.trials import Case
-from samplerbench_studies.calibration.verdict import misses, sentences
+from samplerbench_studies.calibration.verdict import findings_as_sentences, missed_criteria
 
 
 def quick(log, **changes):
@@ -222,23 +222,26 @@ GOOD = {
     ],
 )  # fmt: skip
 def test_calibration__each_criterion_can_be_missed(bad):
-    assert misses(GOOD) == []
+    assert missed_criteria(GOOD) == []
     row = GOOD | bad
-    assert len(misses(row)) == 1
-    assert any("missed by" in line for line in sentences([row]))
-    assert misses(row | {"enough": False}) == []
+    assert len(missed_criteria(row)) == 1
+    assert any("missed by" in line for line in findings_as_sentences([row]))
+    assert missed_criteria(row | {"enough": False}) == []
 
 
 def test_at_zero_intervals_may_cover_too_often_and_t5_may_keep_more_bias():
-    assert misses(GOOD | {"level": 0.0, "coverage": 1.0}) == []
-    assert misses(GOOD | {"family": "t5", "bias_left": 0.24}) == []
+    assert missed_criteria(GOOD | {"level": 0.0, "coverage": 1.0}) == []
+    assert missed_criteria(GOOD | {"family": "t5", "bias_left": 0.24}) == []
 
 
 def test_what_is_not_flagged_below_the_region_is_said():
     few = GOOD | {"enough": False, "coverage": 0.5}
-    assert any("50.0%; 1 rows of FD there are not flagged" in line for line in sentences([few]))
     assert any(
-        "all rows of FD there are flagged" in line for line in sentences([few | {"flagged": True}])
+        "50.0%; 1 rows of FD there are not flagged" in line for line in findings_as_sentences([few])
+    )
+    assert any(
+        "all rows of FD there are flagged" in line
+        for line in findings_as_sentences([few | {"flagged": True}])
     )
 
 
@@ -315,7 +318,7 @@ def test_the_space_of_the_default_suite_is_calibrated_at_its_size(tmp_path):
 
 def test_calibrated__flips_mislead_a_normal_law_and_not_the_judge():
     """One root mean square, a smaller typical error, 0.3 % of flips: what a referee found."""
-    row = calibrated(equal_rms(0.003, 0.06), 256, replicates=80)
+    row = calibration_row(law_with_equal_rms(0.003, 0.06), 256, replicates=80)
     assert row["normal_wrong"] > 0.3
     assert row["rmse_wrong"] == row["typical_error_wrong"] == row["flip_fraction_wrong"] == 0.0
     assert row["typical_error_verdicts"] == 1.0
@@ -323,25 +326,25 @@ def test_calibrated__flips_mislead_a_normal_law_and_not_the_judge():
 
 
 def test_calibrated__equal_samplers_are_seldom_told_apart():
-    row = calibrated(simulated("equal", spread=0.6, correlation=0.9), 64, replicates=80)
+    row = calibration_row(simulated_law("equal", spread=0.6, correlation=0.9), 64, replicates=80)
     assert row["typical_error_verdicts"] <= 0.1
     assert row["rmse_flagged"] > 0.9
 
 
 @pytest.mark.slow
 def test_population__most_of_the_mean_square_of_gmm_2d_is_flips(tmp_path):
-    law = population(tmp_path, "ipndm", 20, size=2000)
+    law = population_law(tmp_path, "ipndm", 20, size=2000)
     squares = np.sort(law.truth.distances[0] ** 2)[::-1]
     assert squares[:20].sum() > 0.5 * squares.sum()
-    row = calibrated(law, 256, replicates=40)
+    row = calibration_row(law, 256, replicates=40)
     assert row["rmse_flagged"] > 0.9
     assert row["typical_error_wrong"] == row["rmse_wrong"] == 0.0
-    again = population(tmp_path, "ipndm", 20, size=2000)
+    again = population_law(tmp_path, "ipndm", 20, size=2000)
     assert np.array_equal(law.truth.distances, again.truth.distances)
 
 
 def test_write_endpoints__has_a_line_for_each_row(tmp_path):
-    rows = [calibrated(simulated("tails", spread=1.5, correlation=0.9), 32, replicates=10)]
+    rows = [calibration_row(simulated_law("tails", spread=1.5, correlation=0.9), 32, replicates=10)]
     page = write_endpoints(rows, tmp_path).read_text()
     assert "| tails | 32 |" in page
     assert "Root mean square: flagged or covered in 100.0% to 100.0%" in page

@@ -13,10 +13,10 @@ from samplerbench.models import make_model
 from samplerbench.samplers import make, names
 from samplerbench.samplers.spec import parse_spec
 from samplerbench_studies.frontier import Frontier, ours
-from samplerbench_studies.frontier.candidates import default
-from samplerbench_studies.frontier.measure import Errors, ExactProblem, Samples
-from samplerbench_studies.frontier.problems import PARTS, problems
-from samplerbench_studies.frontier.table import compare, summary
+from samplerbench_studies.frontier.candidates import default_candidates
+from samplerbench_studies.frontier.measure import Errors, ExactProblem, SampleTask
+from samplerbench_studies.frontier.problems import PARTS, problem_specs
+from samplerbench_studies.frontier.table import error_ratio, summary_sentences
 
 NAMES = ("euler", "zab_2", "heun")
 
@@ -38,7 +38,7 @@ def frontier(out, **changes):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("frontier")
-    return out, frontier(out)([*ours(NAMES), *default()])
+    return out, frontier(out)([*ours(NAMES), *default_candidates()])
 
 
 def test_one_row_for_each_budget_criterion_and_side(run):
@@ -48,18 +48,18 @@ def test_one_row_for_each_budget_criterion_and_side(run):
     )
     assert all(r["nfe"] <= r["budget"] and r["samples"] == 20 for r in rows)
     assert min(r["ratio_to_ours"] for r in rows if r["criterion"] == "median") == 1
-    assert any("auto" in sentence for sentence in summary(rows))
+    assert any("auto" in sentence for sentence in summary_sentences(rows))
 
 
 def test_winners_are_chosen_on_the_first_half_and_scored_on_the_second(tmp_path, monkeypatch):
     asked = []
-    sample = Samples.__call__
+    sample = SampleTask.__call__
 
     def watch(self, *args):
         asked.append((self.candidate.label, self.start, self.stop))
         return sample(self, *args)
 
-    monkeypatch.setattr(Samples, "__call__", watch)
+    monkeypatch.setattr(SampleTask, "__call__", watch)
     rows = frontier(tmp_path, budgets=(5,))(ours(NAMES))
     spans = {(start, stop) for _, start, stop in asked}
     assert spans == {(0, 8), (0, 20), (20, 40)}
@@ -69,8 +69,8 @@ def test_winners_are_chosen_on_the_first_half_and_scored_on_the_second(tmp_path,
 
 def test_a_second_run_measures_nothing_and_gives_the_same_rows(run, monkeypatch):
     out, rows = run
-    monkeypatch.setattr(Samples, "prepare", lambda *_: pytest.fail("measured again"))
-    assert frontier(out)([*ours(NAMES), *default()]) == rows
+    monkeypatch.setattr(SampleTask, "prepare", lambda *_: pytest.fail("measured again"))
+    assert frontier(out)([*ours(NAMES), *default_candidates()]) == rows
 
 
 def test_a_line_that_a_kill_cut_short_is_measured_again(tmp_path):
@@ -122,7 +122,7 @@ def test_comparison_is_paired_and_leaves_flipped_samples_out_of_the_rms():
     distance = np.linspace(0.1, 1.0, 50)
     kept = Errors(distance, np.zeros(50, bool))
     flipped = Errors(np.where(np.arange(50) == 0, 1e6, 2 * distance), np.arange(50) == 0)
-    ratio, low, high = compare(flipped, kept, "median")
+    ratio, low, high = error_ratio(flipped, kept, "median")
     assert ratio == pytest.approx(2, rel=0.05)
     assert high - low < 0.5
     assert flipped.rms < 3
@@ -132,8 +132,8 @@ def test_comparison_is_paired_and_leaves_flipped_samples_out_of_the_rms():
 def test_exact_samples_are_compared_as_a_smallest_distance():
     """Points are reached to the last bit."""
     exact = Errors(np.zeros(50), np.zeros(50, bool))
-    assert compare(exact, exact, "median") == (1, 1, 1)
-    assert compare(Errors(np.ones(50), exact.flipped), exact, "rms")[0] == 1e12
+    assert error_ratio(exact, exact, "median") == (1, 1, 1)
+    assert error_ratio(Errors(np.ones(50), exact.flipped), exact, "rms")[0] == 1e12
 
 
 def test_too_few_samples_are_refused(tmp_path):
@@ -149,11 +149,11 @@ def test_the_log_is_plain_json(run):
 
 
 def test_parts_share_no_problem_and_each_can_be_made():
-    parts = [problems(part) for part in PARTS]
+    parts = [problem_specs(part) for part in PARTS]
     assert [len(part) for part in parts] == [10, 10, 24]
     seeds = [spec.split("seed=")[1].split(",")[0] for part in parts for spec in part]
     assert len(set(seeds)) == 44
-    assert problems("sealed") == parts[2]
+    assert problem_specs("sealed") == parts[2]
     for spec in parts[0]:
         parsed = parse_spec(spec)
         model = make_model(parsed.pop("name"), **parsed)

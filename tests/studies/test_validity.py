@@ -15,23 +15,28 @@ from scipy.stats import kendalltau, spearmanr
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.running.executors.tasks import ShardTask
-from samplerbench.results.published.rows import published, rows_of_model
+from samplerbench.results.published.rows import read_published_rows, rows_of_model
 from samplerbench.samplers import Grid, make, names
 from samplerbench_studies.validity import choosing, sets, study
 from samplerbench_studies.validity.authors import ipndm_v_weights
 from samplerbench_studies.validity.correlation import (
     Pair,
-    interval,
+    bootstrap_interval,
     kendall,
-    ordered_alike,
+    mean_over_budgets,
+    share_ordered_alike,
     spearman,
-    within_budgets,
 )
-from samplerbench_studies.validity.measuring import COLUMNS, OWN_ERROR, Depth, measure
-from samplerbench_studies.validity.methods import DIFF_SAMPLER, LEFT_OUT, method_of, why_not
-from samplerbench_studies.validity.predicting import Predictor, ceiling, stochastic
+from samplerbench_studies.validity.measuring import COLUMNS, OWN_ERROR, Depth, measure_model
+from samplerbench_studies.validity.methods import (
+    DIFF_SAMPLER,
+    LEFT_OUT,
+    method_of,
+    why_not_runnable,
+)
+from samplerbench_studies.validity.predicting import Predictor, ceiling_pairs, is_stochastic
 
-ALL = sets.all_methods()
+ALL = sets.budgets_by_method()
 
 
 # What is run is what was published.
@@ -70,16 +75,18 @@ def test_method__its_evaluations_are_counted_alike(method):
 def test_rows_that_are_left_out_have_a_reason():
     for name in sets.SETS:
         for row in rows_of_model(sets.SETS[name]):
-            assert method_of(row) is not None or why_not(row)
-    learned = [row for row in published() if row.grid in ("learned", "searched")]
+            assert method_of(row) is not None or why_not_runnable(row)
+    learned = [row for row in read_published_rows() if row.grid in ("learned", "searched")]
     assert learned
     assert all(method_of(row) is None for row in learned)
-    solvers = {row.solver for row in published()}
+    solvers = {row.solver for row in read_published_rows()}
     assert {solver for left in LEFT_OUT.values() for solver in left} <= solvers
 
 
 def test_an_odd_count_of_a_two_stage_method_means_an_analytic_first_step():
-    row = next(r for r in published() if r.solver == "Heun" and r.paper == DIFF_SAMPLER[0])
+    row = next(
+        r for r in read_published_rows() if r.solver == "Heun" and r.paper == DIFF_SAMPLER[0]
+    )
     assert method_of(replace(row, nfe="8")).sampler == "heun"
     assert method_of(replace(row, nfe="9")).sampler == "authors_heun_afs"
 
@@ -134,12 +141,12 @@ def test_the_weights_of_ipndm_v():
 
 
 def test_plainly_bad_is_told_by_cifar10():
-    worst = max(sets.at_budgets("cifar10")[10], key=lambda point: point.fid)
-    best = min(sets.at_budgets("cifar10")[10], key=lambda point: point.fid)
-    assert sets.plainly_bad("cifar10", worst)
-    assert not sets.plainly_bad("cifar10", best)
+    worst = max(sets.points_by_budget("cifar10")[10], key=lambda point: point.fid)
+    best = min(sets.points_by_budget("cifar10")[10], key=lambda point: point.fid)
+    assert sets.is_plainly_bad("cifar10", worst)
+    assert not sets.is_plainly_bad("cifar10", best)
     elsewhere = replace(worst, fid=0.0)  # its own number decides nothing
-    assert sets.plainly_bad("ffhq64", elsewhere)
+    assert sets.is_plainly_bad("ffhq64", elsewhere)
 
 
 # Correlations.
@@ -161,30 +168,30 @@ def test_budgets_are_never_mixed():
     """Both fall with evaluations: across budgets they agree, within each they do not."""
     y = np.arange(6.0)
     pairs = [*pairs_of(100 - y, 100 + y, 5), *pairs_of(10 - y, 10 + y, 10)]
-    assert within_budgets(pairs) == -1
-    assert ordered_alike(pairs) == 0
+    assert mean_over_budgets(pairs) == -1
+    assert share_ordered_alike(pairs) == 0
 
 
 def test_a_budget_with_too_few_methods_has_none_in_a_bootstrap_either():
     """Where a method is drawn twice, its budget does not become one with enough."""
     few = pairs_of(range(4), [0, 2, 1, 3], 5)
-    assert all(map(math.isnan, interval(few, within_budgets, replicates=50)))
+    assert all(map(math.isnan, bootstrap_interval(few, mean_over_budgets, replicates=50)))
     y = np.arange(8.0)
-    assert interval([*few, *pairs_of(y, y, 10)], within_budgets, replicates=50) == pytest.approx(
-        (1, 1)
-    )
+    assert bootstrap_interval(
+        [*few, *pairs_of(y, y, 10)], mean_over_budgets, replicates=50
+    ) == pytest.approx((1, 1))
 
 
 def test_a_budget_counts_by_its_methods_and_too_few_are_none():
     y = np.arange(11.0)
     pairs = [*pairs_of(y, y, 5), *pairs_of(-y[:6], y[:6], 10), *pairs_of(-y[:4], y[:4], 20)]
-    assert within_budgets(pairs) == pytest.approx((10 - 5) / 15)
+    assert mean_over_budgets(pairs) == pytest.approx((10 - 5) / 15)
 
 
 def test_pairs_count_where_they_are_far_enough_apart():
     pairs = pairs_of([1, 2, 0.5, 4, 5], [1.0, 1.05, 1.08, 2.0, 4.0])
-    assert ordered_alike(pairs, 0.5) == 1
-    assert ordered_alike(pairs) == pytest.approx(8 / 10)
+    assert share_ordered_alike(pairs, 0.5) == 1
+    assert share_ordered_alike(pairs) == pytest.approx(8 / 10)
 
 
 def test_intervals_cover():
@@ -197,7 +204,7 @@ def test_intervals_cover():
     for k in range(40):
         x = rng.normal(size=n)
         y = rho * x + math.sqrt(1 - rho**2) * rng.normal(size=n)
-        low, high = interval(pairs_of(x, y), within_budgets, replicates=150, seed=k)
+        low, high = bootstrap_interval(pairs_of(x, y), mean_over_budgets, replicates=150, seed=k)
         hits += low <= true <= high
     assert hits >= 33
 
@@ -206,9 +213,11 @@ def test_methods_are_drawn_with_all_their_budgets():
     """A method's budgets are no independent evidence: ten copies of one budget say what one says."""
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(2, 12))
-    once = interval(pairs_of(x, y), within_budgets, replicates=300)
+    once = bootstrap_interval(pairs_of(x, y), mean_over_budgets, replicates=300)
     often = [pair for budget in range(5, 15) for pair in pairs_of(x, y, budget)]
-    assert interval(often, within_budgets, replicates=300) == pytest.approx(once, abs=1e-9)
+    assert bootstrap_interval(often, mean_over_budgets, replicates=300) == pytest.approx(
+        once, abs=1e-9
+    )
 
 
 # Runs.
@@ -223,14 +232,14 @@ def few():
 
 def test_a_run_has_all_columns_and_a_second_one_samples_nothing(few, tmp_path, monkeypatch):
     depth = Depth(samples=16, latents=8)
-    first = measure("gmm-2d", few, depth, tmp_path, console=Console(quiet=True))
+    first = measure_model("gmm-2d", few, depth, tmp_path, console=Console(quiet=True))
     assert first.keys() == {(method, budget) for method in few for budget in (5, 6)}
     assert all(
         {"rmse", "fd_conv"} <= columns.keys() <= {*COLUMNS, OWN_ERROR} for columns in first.values()
     )
-    assert not any(stochastic(method) for method in few)
+    assert not any(is_stochastic(method) for method in few)
     monkeypatch.setattr(ShardTask, "__call__", lambda *_: pytest.fail("sampled again"))
-    again = measure("gmm-2d", few, depth, tmp_path, console=Console(quiet=True))
+    again = measure_model("gmm-2d", few, depth, tmp_path, console=Console(quiet=True))
     assert again == first
 
 
@@ -239,20 +248,20 @@ def oracle():
     """A model whose column is the published number of CIFAR-10, and its own set's elsewhere."""
     known = {}
     for name in reversed(sets.SETS):
-        known |= {(p.method, p.budget): {"swd": p.fid} for p in sets.points(name)}
+        known |= {(p.method, p.budget): {"swd": p.fid} for p in sets.points_of_set(name)}
     return {"gaussian": known}
 
 
 def test_a_perfect_column_orders_its_own_set_and_does_as_the_ceiling_elsewhere(oracle):
     one = Predictor(("gaussian",), "swd")
     own = one.pairs(oracle, "cifar10", "all")
-    assert within_budgets(own) == 1
-    assert ordered_alike(own, 0.1) == 1
+    assert mean_over_budgets(own) == 1
+    assert share_ordered_alike(own, 0.1) == 1
     few = one.pairs(oracle, "cifar10", "all", bad=False)
     assert len(few) < len(own)
     assert len(one.pairs(oracle, "cifar10", "deterministic")) < len(own)
     there = one.pairs(oracle, "imagenet64", "all")
-    assert within_budgets(there) == within_budgets(ceiling("imagenet64", "all")) < 1
+    assert mean_over_budgets(there) == mean_over_budgets(ceiling_pairs("imagenet64", "all")) < 1
 
 
 def test_mean_ranks_of_models_need_no_common_scale(oracle):
@@ -260,12 +269,12 @@ def test_mean_ranks_of_models_need_no_common_scale(oracle):
         "a": oracle["gaussian"],
         "b": {k: {"swd": 1e6 * v["swd"] ** 3} for k, v in oracle["gaussian"].items()},
     }
-    assert within_budgets(Predictor(("a", "b"), "swd").pairs(twice, "cifar10", "all")) == 1
+    assert mean_over_budgets(Predictor(("a", "b"), "swd").pairs(twice, "cifar10", "all")) == 1
 
 
 def test_the_first_on_cifar10_covers_most_points(oracle):
     some = dict(list(oracle["gaussian"].items())[:20])
-    found = choosing.tried({"gaussian": oracle["gaussian"], "digits": some}, "all")
+    found = choosing.tried_predictors({"gaussian": oracle["gaussian"], "digits": some}, "all")
     assert [one.predictor.models for one in found] == [("gaussian",)]
     assert found[0].score == 1
 

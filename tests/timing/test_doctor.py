@@ -32,7 +32,7 @@ def found():
 @pytest.fixture
 def doctor(monkeypatch, capsys, found):
     """Run the command on what was found: (exit code, stdout)."""
-    monkeypatch.setattr("samplerbench.benchmarks.timing.doctor.examine", lambda seconds: found)
+    monkeypatch.setattr("samplerbench.benchmarks.timing.doctor", lambda seconds: found)
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["samplerbench", "doctor", *args])
@@ -84,7 +84,7 @@ def test_text_fits_80_columns_but_for_the_verdict(doctor, monkeypatch):
 
 def test_exit_code_1_where_something_needed_is_broken(doctor, found, monkeypatch):
     monkeypatch.setattr(
-        "samplerbench.benchmarks.timing.doctor.examine",
+        "samplerbench.benchmarks.timing.doctor",
         lambda seconds: replace(found, broken=["torch is missing"]),
     )
     code, out = doctor()

@@ -13,7 +13,12 @@ from samplerbench.benchmarks.timing import disturbances
 from samplerbench.benchmarks.timing.cells import joules_per_call
 from samplerbench.benchmarks.timing.clock import Reading, warm_up
 from samplerbench.benchmarks.timing.disturbances import Load
-from samplerbench.results.comparison.times import FEWEST, left_out, median_interval, settled
+from samplerbench.results.comparison.times import (
+    FEWEST,
+    is_settled,
+    median_interval,
+    order_statistics_outside,
+)
 
 STEPS, BATCH = 5, 4
 
@@ -30,8 +35,12 @@ def test_the_interval_of_the_median_covers_95_percent_and_no_narrower_one_does()
         return 1 - 2 * sum(math.comb(n, j) for j in range(k + 1)) / 2**n
 
     for n in range(FEWEST, 200):
-        assert coverage(n, left_out(n)) >= 0.95 > coverage(n, left_out(n) + 1)
-    assert all(left_out(n) == -1 for n in range(1, FEWEST))
+        assert (
+            coverage(n, order_statistics_outside(n))
+            >= 0.95
+            > coverage(n, order_statistics_outside(n) + 1)
+        )
+    assert all(order_statistics_outside(n) == -1 for n in range(1, FEWEST))
 
 
 def test_the_interval_covers_the_median_as_often_as_it_says_by_counting_all_cases():
@@ -51,7 +60,7 @@ def test_stopping_when_the_interval_is_narrow_costs_little_of_its_coverage(blur)
     rng, hits = random.Random(0), 0
     for _ in range(500):
         times = []
-        while len(times) < 30 and not settled(times, 0.01, 3):
+        while len(times) < 30 and not is_settled(times, 0.01, 3):
             times.append(rng.lognormvariate(0.0, blur))
         low, high = median_interval(times)
         hits += low <= 1 <= high
@@ -61,14 +70,14 @@ def test_stopping_when_the_interval_is_narrow_costs_little_of_its_coverage(blur)
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_a_few_times_give_their_range_and_are_never_settled(n):
     assert median_interval(range(n)) == (0, n - 1)
-    assert not settled([1.0] * n, 0.01, fewest=1)
+    assert not is_settled([1.0] * n, 0.01, fewest=1)
 
 
 def test_a_cell_is_settled_by_the_width_and_by_the_number_of_its_times():
-    assert settled([1.0] * 6, 0.01, fewest=6)
-    assert not settled([1.0] * 6, 0.01, fewest=7)
-    assert not settled([0.98, 1.0, 1.0, 1.0, 1.0, 1.02], 0.019, fewest=1)
-    assert settled([0.98, 1.0, 1.0, 1.0, 1.0, 1.02], 0.021, fewest=1)
+    assert is_settled([1.0] * 6, 0.01, fewest=6)
+    assert not is_settled([1.0] * 6, 0.01, fewest=7)
+    assert not is_settled([0.98, 1.0, 1.0, 1.0, 1.0, 1.02], 0.019, fewest=1)
+    assert is_settled([0.98, 1.0, 1.0, 1.0, 1.0, 1.02], 0.021, fewest=1)
 
 
 def clock_of(times):

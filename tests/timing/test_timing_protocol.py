@@ -17,7 +17,7 @@ from samplerbench.benchmarks.timing import disturbances as disturbances_module
 from samplerbench.benchmarks.timing.cells import time_cells
 from samplerbench.benchmarks.timing.clock import Reading
 from samplerbench.benchmarks.timing.disturbances import Load
-from samplerbench.results.comparison.times import speed
+from samplerbench.results.comparison.times import speed_verdict
 
 STEPS, BATCH = 5, 4
 
@@ -150,13 +150,13 @@ def test_verdicts_are_right_through_noise_and_disturbances(disturbed, slower, wo
     machine, right = disturbed(share=0.15, blur=0.02), 0
     for seed in range(REPEATS):
         a, b = pair(machine, abs(slower), seed=seed)
-        right += speed(*((b, a) if slower < 0 else (a, b))).verdict in words
+        right += speed_verdict(*((b, a) if slower < 0 else (a, b))).verdict in words
     assert right >= least * REPEATS
 
 
 def test_identical_samplers_on_a_quiet_machine_are_the_same(disturbed):
     a, b = pair(disturbed(blur=0.005))
-    found = speed(a, b)
+    found = speed_verdict(a, b)
     assert found.verdict == "same"
     assert found.low <= 1 <= found.high
 
@@ -176,18 +176,18 @@ def test_a_clock_that_was_lowered_makes_no_sampler_slow():
     """By seconds the second is 10 % slower; by cycles both are the same."""
     ms = [10 + 0.01 * i for i in range(12)]
     slow = times([1.1 * each for each in ms], second=ms)
-    assert speed(times(ms), slow).verdict == "ambiguous"
-    assert speed(times(ms), times([1.1 * each for each in ms])).verdict == "slower"
+    assert speed_verdict(times(ms), slow).verdict == "ambiguous"
+    assert speed_verdict(times(ms), times([1.1 * each for each in ms])).verdict == "slower"
 
 
 def test_times_of_one_pass_are_compared_round_by_round():
     """A machine that slows down by half while both are timed moves no ratio."""
     ms = [10 + i for i in range(12)]
-    found = speed(times(ms), times([1.02 * each for each in ms]))
+    found = speed_verdict(times(ms), times([1.02 * each for each in ms]))
     assert found.verdict == "slower"
     assert (found.ratio, found.low, found.high) == pytest.approx((1.02,) * 3)
     apart = times([1.02 * each for each in ms], timing_pass="another")
-    assert speed(times(ms), apart).verdict == "ambiguous"
+    assert speed_verdict(times(ms), apart).verdict == "ambiguous"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_times_of_one_pass_are_compared_round_by_round():
 )
 def test_without_two_clocks_or_equal_conditions_there_is_no_verdict(changes, reason):
     ms = [10 + 0.01 * i for i in range(12)]
-    found = speed(times(ms), {**times([2 * each for each in ms]), **changes})
+    found = speed_verdict(times(ms), {**times([2 * each for each in ms]), **changes})
     assert (found.verdict, found.reason) == ("ambiguous", reason)
 
 

@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ....results.escaping import printable
+from ....results.escaping import strip_control_characters
 
 WIDE = 1000
 """Letters across where there is no screen: text for a pipe or a file is neither cut nor wrapped."""
@@ -40,7 +40,11 @@ class Safe(Console):
     ) -> Iterable[Segment]:
         """Yield rich's rendering, with every text that is not rich's own control made plain."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+            yield (
+                segment
+                if segment.control
+                else Segment(strip_control_characters(segment.text), segment.style)
+            )
 
 
 out, err = Safe(), Safe(stderr=True)

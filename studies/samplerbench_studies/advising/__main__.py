@@ -18,14 +18,15 @@ import torch
 
 from samplerbench.benchmarks.advice import FIELDS, load_subject
 
-from .against import Best, Row, asked, rows_of, write
+from .against import Best, Row, rows_of, run_advise, write_rows
 from .sweep import Configuration, Sweep
 
 BUDGETS = (4, 6, 8, 10, 15, 20)
 
 
-def best_of(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = ()) -> Best:
-    """The best of what the race has for a library at a budget, where it has anything.
+def best_by_library(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = ()) -> Best:
+    """Return the best configurations of the sweep by library, for the budgets where a library has
+    any.
 
     Args:
         sweep: of the model.
@@ -53,7 +54,7 @@ def best_of(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = ()) -> B
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -76,15 +77,15 @@ def main() -> None:
         sweep = Sweep(args.out, args.model, progress=told)
     except ValueError as error:
         parser.error(str(error))
-    best = best_of(sweep, budgets, args.sampler)
+    best = best_by_library(sweep, budgets, args.sampler)
     rows: list[Row] = []
     for seed in range(1, args.seeds + 1):
         told(f"{args.model}: race of seed {seed}")
-        answer = asked(
+        answer = run_advise(
             args.model, seed, budgets, args.minutes, args.out / f"seed-{seed}", args.sampler
         )
         rows += rows_of(answer, args.name or args.model, seed, sweep, best)
-        write(rows, args.out / "table.csv")
+        write_rows(rows, args.out / "table.csv")
         for row in rows:
             if row.seed == seed:
                 told(

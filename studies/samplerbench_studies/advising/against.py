@@ -40,7 +40,7 @@ NUMBERS = ("error", "smallest", "ratio", "worst", "minutes", "resolution")
 
 @dataclass(frozen=True)
 class Row:
-    """One recommendation.
+    """Recommendation of ``advise`` beside the best configuration of the sweep.
 
     Attributes:
         model: its name.
@@ -82,12 +82,12 @@ Best = Mapping[tuple[str, int], Mapping[str, Configuration]]
 
 
 def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> list[Row]:
-    """One for each budget, library and criterion for which ``best`` has something; with an infinite error
-    where the answer has nothing.
+    """Return a row for each budget, library and criterion for which ``best`` has a configuration;
+    its error is infinite where the advice has none.
     """
     rows = []
     for budget in advice.budgets:
-        found = recommended(budget, sweep)
+        found = recommended_configurations(budget, sweep)
         for (library, nfe), winners in best.items():
             if nfe != budget.nfe:
                 continue
@@ -117,8 +117,9 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
     return rows
 
 
-def recommended(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
-    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.FIELDS`.
+def recommended_configurations(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
+    """Return the recommended configurations at a budget, by
+    :data:`~samplerbench.benchmarks.advice.FIELDS`.
 
     A solver of a library's own is named apart only where the recommendation is none.
     """
@@ -136,13 +137,13 @@ def recommended(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
 
 
 def share_of_worst(distances: Distances) -> float:
-    """Of the sum of squares, what the largest hundredth makes up."""
+    """Return the share of the sum of squares that the largest hundredth makes up."""
     squares = np.sort(np.square(distances))[::-1]
     return float(squares[: max(1, round(len(squares) / 100))].sum() / squares.sum())
 
 
 def configuration_of(choice: Choice, budget: int, sweep: Sweep) -> Configuration:
-    """The configuration that is recommended; the sweep is told of one that was fitted to the model."""
+    """Return the recommended configuration; one fitted to the model is added to the sweep."""
     if not choice.coefficients and choice.schedule != TUNED_LEVELS:
         return Configuration(choice.sampler, choice.schedule or OWN_LEVELS)
     base = sweep.cell(Configuration(choice.sampler, OWN_LEVELS), budget)
@@ -152,7 +153,7 @@ def configuration_of(choice: Choice, budget: int, sweep: Sweep) -> Configuration
     return one
 
 
-def asked(
+def run_advise(
     spec: str,
     seed: int,
     budgets: Sequence[int],
@@ -160,8 +161,7 @@ def asked(
     out: Path,
     only: Sequence[str] = (),
 ) -> Advice:
-    """What ``samplerbench advise`` answers, run as its users run it unless it was. It has a cache of its own,
-    so that what one seed found takes no time off another.
+    """Return the answer of ``samplerbench advise``, run as users run it unless the file exists.
 
     Raises:
         subprocess.CalledProcessError: it failed.
@@ -177,8 +177,8 @@ def asked(
     return Advice.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
-    """As CSV, with errors to six digits."""
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write rows as CSV, with errors to six digits."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
         writer.writeheader()
@@ -189,13 +189,13 @@ def write(rows: Sequence[Row], path: Path) -> None:
             )
 
 
-def read(path: Path) -> list[Row]:
-    """What :func:`write` wrote."""
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows that :func:`write_rows` wrote."""
     with path.open(encoding="utf-8", newline="") as file:
-        return [_row(line) for line in csv.DictReader(file)]
+        return [_parse_row(line) for line in csv.DictReader(file)]
 
 
-def _row(line: Mapping[str, str]) -> Row:
+def _parse_row(line: Mapping[str, str]) -> Row:
     values: dict[str, Any] = dict(line)
     values |= {name: int(line[name]) for name in ("seed", "budget", "latents")}
     values |= {name: float(line[name]) for name in NUMBERS}

@@ -26,8 +26,9 @@ CLOSE = 1.1
 """Times the least that is close enough."""
 
 
-def measured(path: Path) -> dict[int, Distances]:
-    """The distances ``(configurations, latents)`` of those that were measured on the most latents, by budget.
+def read_distances(path: Path) -> dict[int, Distances]:
+    """Return by budget the distances ``(configurations, latents)`` of the configurations measured
+    on the most latents.
 
     Raises:
         ValueError: there are none.
@@ -46,9 +47,11 @@ def measured(path: Path) -> dict[int, Distances]:
     return {budget: np.array(found) for budget, found in sorted(whole.items()) if len(found) > 1}
 
 
-def chosen(distances: Distances, seed: int = 0) -> Iterator[tuple[str, int, dict[str, float]]]:
-    """For each criterion and number of latents, how often its choice is within :data:`CLOSE` of the best on all
-    latents, by each criterion.
+def shares_of_good_choices(
+    distances: Distances, seed: int = 0
+) -> Iterator[tuple[str, int, dict[str, float]]]:
+    """Yield for each criterion and number of latents how often its choice is within :data:`CLOSE`
+    of the best.
     """
     rng = np.random.default_rng(seed)
     least = {name: score(distances) for name, score in CRITERIA.items()}
@@ -65,13 +68,13 @@ def chosen(distances: Distances, seed: int = 0) -> Iterator[tuple[str, int, dict
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="distances.jsonl of a sweep")
     rows = [
         [str(budget), str(len(distances)), name, str(n), *(f"{share:.0%}" for share in by.values())]
-        for budget, distances in measured(parser.parse_args().file).items()
-        for name, n, by in chosen(distances)
+        for budget, distances in read_distances(parser.parse_args().file).items()
+        for name, n, by in shares_of_good_choices(distances)
     ]
     print(markdown_table(["NFE", "of", "chosen by", "latents", *CRITERIA], rows))
 

@@ -14,15 +14,20 @@ Distances = NDArray[np.float64]
 
 
 def rmse(distances: Distances) -> Distances:
-    """Root mean squares ``(…)`` of ``(…, latents)``; infinite where one is."""
+    """Return the root mean squares ``(…)`` of ``(…, latents)``; infinite where one is."""
     return np.sqrt(np.mean(np.square(distances), -1))
 
 
-def geometric(distances: Distances) -> Distances:
-    """Geometric means ``(…)`` of ``(…, latents)``; infinite where one is, 0 where one is and none is infinite."""
+def geometric_mean(distances: Distances) -> Distances:
+    """Return the geometric means ``(…)`` of ``(…, latents)``; infinite where one is, 0 where one is
+    and none is infinite.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.exp(np.log(distances).mean(-1))
     return np.where(np.isfinite(distances).all(-1), found, np.inf)
 
 
-CRITERIA: dict[str, Callable[[Distances], Distances]] = {"geometric mean": geometric, "rmse": rmse}
+CRITERIA: dict[str, Callable[[Distances], Distances]] = {
+    "geometric mean": geometric_mean,
+    "rmse": rmse,
+}

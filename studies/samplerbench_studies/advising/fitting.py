@@ -45,7 +45,7 @@ TESTED = 256
 
 
 class Row(NamedTuple):
-    """One way to fit.
+    """Error and cost of one way to fit coefficients.
 
     Attributes:
         way: in words.
@@ -65,7 +65,7 @@ class Row(NamedTuple):
 def rows_of(
     train: TuningProblem, test: TuningProblem, sampler: Sampler, grid: Grid
 ) -> Iterator[Row]:
-    """``sampler`` itself, and what each way makes of it."""
+    """Yield the row of ``sampler`` itself, and a row for each way to fit it."""
 
     def error(problem: TuningProblem, made: Sampler, levels: Grid) -> float:
         return power_mean(problem.distances(made, levels), OBJECTIVES["geometric"])
@@ -89,7 +89,7 @@ def rows_of(
     for gradients in GRADIENTS:
         begun, before = time.perf_counter(), train.meter.rows
         descent = Unrolled(train, sampler, grid, OBJECTIVES["geometric"], "coefficients")
-        _, z = downhill(descent, gradients)
+        _, z = minimise_by_lbfgs(descent, gradients)
         yield Row(
             f"{gradients} gradients",
             (train.meter.rows - before) / len(train.ids),
@@ -99,8 +99,8 @@ def rows_of(
         )
 
 
-def downhill(descent: Unrolled, gradients: int) -> tuple[float, NDArray[np.float64]]:
-    """The least value that L-BFGS-B saw from 0 on, and where."""
+def minimise_by_lbfgs(descent: Unrolled, gradients: int) -> tuple[float, NDArray[np.float64]]:
+    """Return the smallest value that L-BFGS-B met, starting from 0, and its argument."""
     seen: list[tuple[float, NDArray[np.float64]]] = []
 
     def watched(z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -114,7 +114,7 @@ def downhill(descent: Unrolled, gradients: int) -> tuple[float, NDArray[np.float
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

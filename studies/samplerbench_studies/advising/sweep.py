@@ -35,7 +35,7 @@ FRESH = 2**29
 
 
 class Stage(NamedTuple):
-    """One stage of a sweep.
+    """Stage of a sweep: how many latents it uses and which configurations it admits.
 
     Attributes:
         latents: that configurations are compared on.
@@ -73,7 +73,7 @@ class Configuration(NamedTuple):
 
     @property
     def label(self) -> str:
-        """For people."""
+        """Name of the configuration, as people read it."""
         return f"{self.sampler} on {self.schedule}"
 
 
@@ -113,11 +113,11 @@ class Sweep:
 
     @property
     def count(self) -> int:
-        """Latents of the last stage, on which errors are compared."""
+        """Number of latents of the last stage, on which errors are compared."""
         return self.stages[-1].latents
 
     def __call__(self, candidates: Sequence[Configuration], budget: int, what: str = "all") -> None:
-        """Measure, on all latents, those that are left at the last stage.
+        """Measure the candidates stage by stage; the survivors of the last stage on all latents.
 
         Args:
             candidates: to be compared.
@@ -138,7 +138,7 @@ class Sweep:
                 self.distances(one, budget, stage.latents)
 
     def best(self, candidates: Sequence[Configuration], budget: int) -> dict[str, Configuration]:
-        """The best of those that were measured on all latents, by criterion; empty if nothing runs."""
+        """Return by criterion the best candidate measured on all latents; empty if nothing runs."""
         whole = [
             one
             for one in candidates
@@ -154,7 +154,7 @@ class Sweep:
     def hopeful(
         self, candidates: Sequence[Configuration], before: Sequence[int]
     ) -> list[Configuration]:
-        """Those that were not hopeless at both of two budgets.
+        """Return the candidates that were not hopeless at both of two budgets.
 
         Args:
             candidates: of which those at hand were tried at these budgets.
@@ -172,7 +172,8 @@ class Sweep:
     def error(
         self, one: Configuration, budget: int, criterion: str, count: int | None = None
     ) -> float:
-        """Of the distances to the endpoints of the first ``count`` latents, or all, by a criterion.
+        """Return the error of a configuration on the first ``count`` latents, or all, by a
+        criterion.
 
         Infinite if the configuration cannot run.
         """
@@ -181,8 +182,8 @@ class Sweep:
     def _behind(
         self, some: Sequence[Configuration], budget: int, count: int
     ) -> dict[Configuration, float]:
-        """How many times worse than the best each is, by the criterion that it is better by; infinite for
-        what does not run.
+        """Return the ratio of each error to the smallest, by the criterion that favours the
+        configuration; infinite for one that does not run.
         """
         behind = dict.fromkeys(some, math.inf)
         for name in CRITERIA:
@@ -194,7 +195,7 @@ class Sweep:
         return behind
 
     def distances(self, one: Configuration, budget: int, count: int) -> Distances:
-        """Root mean squares over dimensions, ``(count,)``."""
+        """Return the distances to the endpoints, root mean squares over dimensions, ``(count,)``."""
         known = self._known.get((one, budget), np.empty(0))
         if len(known) < count:
             found = self._measured(one, budget, len(known), count)
@@ -204,7 +205,7 @@ class Sweep:
         return self._known[one, budget][:count]
 
     def cell(self, one: Configuration, budget: int) -> Cell:
-        """What ``run`` would do with it."""
+        """Return the cell that ``run`` would plan for a configuration at a budget."""
         if (one, budget) in self.planned:
             return self.planned[one, budget]
         suite = Suite(
@@ -220,18 +221,18 @@ class Sweep:
 
     @cached_property
     def model(self) -> Denoiser:
-        """On the CPU."""
+        """Model of the sweep, on the CPU."""
         given = parse_spec(self.model_spec)
         return make_model(given.pop("name"), **given)
 
     @cached_property
     def endpoints(self) -> NDArray[np.float32]:
-        """Where the latents lead, ``(count, *event)``."""
+        """Converged endpoints of the latents, ``(count, *event)``."""
         return self._converged["x"]
 
     @property
     def resolution(self) -> float:
-        """How far off they may be (root mean square)."""
+        """Root mean square error that the endpoints may have."""
         return float(self._converged["resolution"])
 
     @cached_property
@@ -245,7 +246,7 @@ class Sweep:
 
     @torch.no_grad()
     def _solved(self) -> dict[str, NDArray]:
-        """The closed form, or what doubling the steps leaves where it is."""
+        """Return the endpoints by closed form, or by doubling the steps until they do not change."""
         ids = torch.arange(FRESH, FRESH + self.count)
         x = latents(self.model, ids, self.seed, self.model.dtype)[0]
         exact = self.model.endpoint(x, self.model.bind(ids, self.seed).labels)
@@ -288,7 +289,7 @@ class Sweep:
         self._known[one, budget] = np.concatenate([known, np.asarray(values, dtype=np.float64)])
 
     def _check_about(self) -> None:
-        """That what the folder has is of this model.
+        """Raise a ValueError if the folder is about another model.
 
         Raises:
             ValueError: it is of another.

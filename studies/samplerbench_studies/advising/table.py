@@ -10,14 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .against import ANY, Row, read
+from .against import ANY, Row, read_rows
 
 GOOD = 1.1
 """A recommendation whose error is at most this many times that of the best is as good."""
 
 
-def table(rows: Sequence[Row], criterion: str, library: str = ANY) -> str:
-    """Ratios of every seed at each budget, how many are good, and the minutes that the races took."""
+def ratio_table(rows: Sequence[Row], criterion: str, library: str = ANY) -> str:
+    """Return a Markdown table of ratios of every seed at each budget, the good ones counted, and
+    minutes of the races.
+    """
     mine = [row for row in rows if (row.library, row.criterion) == (library, criterion)]
     budgets = sorted({row.budget for row in mine})
     lines = [
@@ -26,27 +28,31 @@ def table(rows: Sequence[Row], criterion: str, library: str = ANY) -> str:
     ]
     for model in dict.fromkeys(row.model for row in mine):
         its = [row for row in mine if row.model == model]
-        cells = [_ratios(row for row in its if row.budget == budget) for budget in budgets]
+        cells = [_ratios_in_words(row for row in its if row.budget == budget) for budget in budgets]
         took = [row.minutes for row in its]
         ends = f"{min(took):.1f}" if len(set(took)) == 1 else f"{min(took):.1f} to {max(took):.1f}"
         largest = max(row.ratio for row in its)
-        lines.append(f"| `{model}` | {' | '.join(cells)} | {_good(its)} | {largest:.2f} | {ends} |")
-    name, good, known = constant(mine)
-    for who, share in (("all", _good(mine)), (f"always {name}", f"{good} of {known} known")):
+        lines.append(
+            f"| `{model}` | {' | '.join(cells)} | {_count_good(its)} | {largest:.2f} | {ends} |"
+        )
+    name, good, known = best_constant_choice(mine)
+    for who, share in (("all", _count_good(mine)), (f"always {name}", f"{good} of {known} known")):
         lines.append(f"| {who} | {' | '.join('' for _ in budgets)} | {share} | | |")
     return "\n".join(lines)
 
 
-def constant(rows: Iterable[Row]) -> tuple[str, int, int]:
-    """Return the configuration that is good most often if it is taken for every row, and of how
-    many rows that is known.
+def best_constant_choice(rows: Iterable[Row]) -> tuple[str, int, int]:
+    """Return the configuration that is good most often if taken for every row, with how many of how
+    many known rows.
 
     A sweep leaves the errors of what was the best, or recommended; others are not known.
     """
     rows, errors = list(rows), defaultdict[tuple[str, int], dict[str, float]](dict)
     for row in rows:
         found = {row.recommended: row.error, row.best: row.smallest}
-        errors[row.model, row.budget] |= {_unified(name): value for name, value in found.items()}
+        errors[row.model, row.budget] |= {
+            _without_schedule_of_auto(name): value for name, value in found.items()
+        }
     ratios = defaultdict(list)
     for row in rows:
         for name, error in errors[row.model, row.budget].items():
@@ -56,30 +62,30 @@ def constant(rows: Iterable[Row]) -> tuple[str, int, int]:
     return name, *counts[name]
 
 
-def _unified(name: str) -> str:
-    """``auto`` has levels of its own, whatever schedule it is named with."""
+def _without_schedule_of_auto(name: str) -> str:
+    """Return a configuration's name; ``auto`` without its schedule, which has levels of its own."""
     return "auto" if name.startswith("auto on ") else name
 
 
-def _ratios(rows: Iterable[Row]) -> str:
+def _ratios_in_words(rows: Iterable[Row]) -> str:
     return " ".join(f"{row.ratio:.2f}" for row in sorted(rows, key=lambda row: row.seed))
 
 
-def _good(rows: Sequence[Row]) -> str:
+def _count_good(rows: Sequence[Row]) -> str:
     return f"{sum(row.ratio <= GOOD for row in rows)} of {len(rows)}"
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path, nargs="+", help="CSV files of the study")
     tables = parser.parse_args().tables
     for path in tables:
         if not path.is_file():
             parser.error(f"there is no {path}; the study writes it after its first race")
-    rows = [row for path in tables for row in read(path)]
+    rows = [row for path in tables for row in read_rows(path)]
     for library, criterion in dict.fromkeys((row.library, row.criterion) for row in rows):
-        print(f"Users of {library}, by {criterion}:\n\n{table(rows, criterion, library)}\n")
+        print(f"Users of {library}, by {criterion}:\n\n{ratio_table(rows, criterion, library)}\n")
 
 
 if __name__ == "__main__":

@@ -50,13 +50,13 @@ class Draws:
     flipped: NDArray[np.bool_]
 
     def take(self, which: NDArray[np.int64]) -> Draws:
-        """Return those of some latents."""
+        """Return the draws of some latents."""
         return Draws(self.distances[:, which], self.flipped[:, which])
 
 
 @dataclass(frozen=True, eq=False)
 class PairLaw:
-    """A law of two samplers' distances.
+    """Law of the distances of two samplers.
 
     Attributes:
         name: of the row.
@@ -71,7 +71,7 @@ class PairLaw:
     truth: Draws
 
 
-def simulated(
+def simulated_law(
     name: str,
     *,
     spread: float,
@@ -106,14 +106,14 @@ def simulated(
     return PairLaw(name, 1.0, draw, draw(np.random.default_rng(0), TRUTH))
 
 
-def equal_rms(flips: float, level: float, correlation: float = 0.95) -> PairLaw:
+def law_with_equal_rms(flips: float, level: float, correlation: float = 0.95) -> PairLaw:
     """Return a law of two samplers with one root mean square, where the second's typical error is
     smaller and its flips make up for it.
     """
     spread, far = 0.6, math.exp(2 * 0.25**2)
     square = level**2 * math.exp(2 * spread**2)
     rest = (square - flips * far) / (1 - flips)
-    return simulated(
+    return simulated_law(
         f"equal RMS, flips {flips:.1%}",
         spread=spread,
         correlation=correlation,
@@ -123,20 +123,20 @@ def equal_rms(flips: float, level: float, correlation: float = 0.95) -> PairLaw:
     )
 
 
-def laws() -> Iterator[PairLaw]:
+def simulated_laws() -> Iterator[PairLaw]:
     """Yield the simulated laws."""
     for flips, level in ((0.001, 0.05), (0.003, 0.06), (0.01, 0.12), (0.05, 0.25)):
-        yield equal_rms(flips, level)
+        yield law_with_equal_rms(flips, level)
     for flips in (0.001, 0.003, 0.01, 0.05):
-        yield simulated(f"flips {flips:.1%}", spread=0.6, correlation=0.99, flips=flips)
+        yield simulated_law(f"flips {flips:.1%}", spread=0.6, correlation=0.99, flips=flips)
     for correlation in (0.0, 0.9, 0.995):
-        yield simulated(f"equal, r = {correlation:g}", spread=0.6, correlation=correlation)
-    yield simulated("heavy tails", spread=1.5, correlation=0.9)
-    yield simulated("heavy tails, 10 % worse", spread=1.0, correlation=0.9, shift=math.log(1.1))
-    yield simulated("Student t3", spread=1.0, correlation=0.9, degrees=3)
+        yield simulated_law(f"equal, r = {correlation:g}", spread=0.6, correlation=correlation)
+    yield simulated_law("heavy tails", spread=1.5, correlation=0.9)
+    yield simulated_law("heavy tails, 10 % worse", spread=1.0, correlation=0.9, shift=math.log(1.1))
+    yield simulated_law("Student t3", spread=1.0, correlation=0.9, degrees=3)
 
 
-def population(folder: Path, other: str, nfe: int, size: int = POPULATION) -> PairLaw:
+def population_law(folder: Path, other: str, nfe: int, size: int = POPULATION) -> PairLaw:
     """Return the law of ``dpmpp_2m`` and another sampler on ``gmm-2d``, from ``size`` latents."""
     model = make_model("gmm-2d")
     assert isinstance(model, ExactModel)
@@ -150,7 +150,8 @@ def population(folder: Path, other: str, nfe: int, size: int = POPULATION) -> Pa
     x = torch.from_numpy(stored["x"])
     grid = karras(nfe, model.sigma_min, model.sigma_max)
     ends = [
-        make(name).sample(model.bind(ids, 0), latents, grid, NoNoise()) for name in _pair(other)
+        make(name).sample(model.bind(ids, 0), latents, grid, NoNoise())
+        for name in _sampler_pair(other)
     ]
     distances = np.stack([(end - x).square().mean(1).sqrt().numpy() for end in ends])
     modes = model.mode_of(x)
@@ -158,14 +159,14 @@ def population(folder: Path, other: str, nfe: int, size: int = POPULATION) -> Pa
     flipped = np.stack([(model.mode_of(end) != modes).numpy() for end in ends])  # type: ignore[union-attr]
     truth = Draws(distances, flipped)
     return PairLaw(
-        f"gmm-2d, {' and '.join(_pair(other))} at {nfe}",
+        f"gmm-2d, {' and '.join(_sampler_pair(other))} at {nfe}",
         endpoint_distance(x.numpy()),
         lambda rng, n: truth.take(rng.choice(size, n)),
         truth,
     )
 
 
-def _pair(other: str) -> tuple[str, str]:
+def _sampler_pair(other: str) -> tuple[str, str]:
     return "dpmpp_2m", other
 
 
@@ -186,17 +187,15 @@ def calibrate_endpoints(
     """
     rows = []
     samples: Sequence[int] = (64,) if quick else SAMPLES
-    real = (population(folder, o, n) for n in (20, 50) for o in ("unipc_2", "ipndm"))
-    for law in (equal_rms(0.003, 0.06),) if quick else chain(laws(), real):
+    real = (population_law(folder, o, n) for n in (20, 50) for o in ("unipc_2", "ipndm"))
+    for law in (law_with_equal_rms(0.003, 0.06),) if quick else chain(simulated_laws(), real):
         progress(f"distances to endpoints: {law.name}")
-        rows += [calibrated(law, n, replicates) for n in samples]
+        rows += [calibration_row(law, n, replicates) for n in samples]
     return rows
 
 
-def calibrated(law: PairLaw, n: int, replicates: int) -> dict[str, Any]:
-    """Return what intervals and verdicts of ``n`` latents are worth under a law: shares of the
-    replicates, a column each.
-    """
+def calibration_row(law: PairLaw, n: int, replicates: int) -> dict[str, Any]:
+    """Return coverage and power of ``n`` latents under a law: shares of the replicates, by column."""
     true = {
         "typical_error": [typical_error(e, law.apart).value for e in law.truth.distances],
         "flip_fraction": [float(f.mean()) for f in law.truth.flipped],
@@ -205,20 +204,24 @@ def calibrated(law: PairLaw, n: int, replicates: int) -> dict[str, Any]:
     rng = np.random.default_rng([7, zlib.crc32(law.name.encode()), n])
     seen: dict[str, list[float]] = {}
     for _ in range(replicates):
-        for name, value in _replicate(law.draw(rng, n), law.apart, true).items():
+        for name, value in _counts_of_replicate(law.draw(rng, n), law.apart, true).items():
             seen.setdefault(name, []).append(value)
-    means = {name: float(np.nanmean(values)) for name, values in seen.items() if _any(values)}
+    means = {
+        name: float(np.nanmean(values)) for name, values in seen.items() if _has_any_true(values)
+    }
     return {"law": law.name, "n": n, **means, "replicates": replicates}
 
 
-def _any(values: Sequence[float]) -> bool:
+def _has_any_true(values: Sequence[float]) -> bool:
     return not all(map(math.isnan, values))
 
 
-def _replicate(drawn: Draws, apart: float, true: dict[str, list[float]]) -> dict[str, float]:
+def _counts_of_replicate(
+    drawn: Draws, apart: float, true: dict[str, list[float]]
+) -> dict[str, float]:
     """Return the counts of one replicate; NaN where it has nothing to count."""
     pair = Pair(
-        *(_entry(*both, apart) for both in zip(drawn.distances, drawn.flipped, strict=True))
+        *(_table_entry(*both, apart) for both in zip(drawn.distances, drawn.flipped, strict=True))
     )
     counted: dict[str, float] = {}
     for quantity in JUDGED:
@@ -233,16 +236,17 @@ def _replicate(drawn: Draws, apart: float, true: dict[str, list[float]]) -> dict
             f"{name}_flagged": float(flagged),
             f"{name}_coverage": math.nan if flagged else float(low <= b <= high),
             f"{name}_verdicts": float(verdict in ("better", "worse")),
-            f"{name}_wrong": float(_wrong(verdict, b - a, a)),
+            f"{name}_wrong": float(_is_wrong_verdict(verdict, b - a, a)),
         }
         if quantity.summary == "typical" and found.gap.se is not None:
             off = abs(found.gap.value - (b - a))
             counted["difference_coverage"] = float(off <= Z95 * found.gap.se)
-    return counted | _by_normal_law(drawn.distances, true["rmse"])
+    return counted | _counts_by_delta_method(drawn.distances, true["rmse"])
 
 
-def _wrong(verdict: str, true: float, of: float) -> bool:
-    """Return True if a verdict says the wrong way round, or "better" where nothing differs.
+def _is_wrong_verdict(verdict: str, true: float, of: float) -> bool:
+    """Return True for a verdict in the wrong direction, or any "better" or "worse" without
+    difference.
 
     Args:
         verdict: on the second sampler.
@@ -253,8 +257,8 @@ def _wrong(verdict: str, true: float, of: float) -> bool:
     return (verdict == "better" and worse) or (verdict == "worse" and true < -NOTHING * of)
 
 
-def _entry(distances: Array, flipped: NDArray[np.bool_], apart: float) -> Entry:
-    """Return a row as a run has it."""
+def _table_entry(distances: Array, flipped: NDArray[np.bool_], apart: float) -> Entry:
+    """Return distances and flips as a row of a run with its arrays."""
     columns = distance_columns(distances, apart, ENDPOINTS) | flip_columns(flipped)
     record: dict[str, object] = {"seed": 0, "model": "m", **columns}
     arrays = {"distance": distances, "flipped": flipped.astype(np.float64)}
@@ -262,7 +266,7 @@ def _entry(distances: Array, flipped: NDArray[np.bool_], apart: float) -> Entry:
     return Entry(record, estimates={name: e for name, e in estimates.items() if e is not None})
 
 
-def _by_normal_law(distances: Array, true: list[float]) -> dict[str, float]:
+def _counts_by_delta_method(distances: Array, true: list[float]) -> dict[str, float]:
     """Return coverage and wrong verdicts of root mean squares by the delta method alone."""
     squares, n = np.square(distances), distances.shape[1]
     values = np.sqrt(squares.mean(axis=1))
@@ -272,7 +276,7 @@ def _by_normal_law(distances: Array, true: list[float]) -> dict[str, float]:
     verdict = ("better" if gap < 0 else "worse") if is_apart else ""
     return {
         "normal_coverage": float(abs(values[1] - true[1]) <= Z95 * error),
-        "normal_wrong": float(_wrong(verdict, true[1] - true[0], true[0])),
+        "normal_wrong": float(_is_wrong_verdict(verdict, true[1] - true[0], true[0])),
     }
 
 

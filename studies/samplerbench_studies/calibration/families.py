@@ -19,8 +19,8 @@ WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
 
 
 def gaussian(d: int) -> Population:
-    """N(m, L^T L), the standard deviations along its axes falling fivefold."""
-    mean, L = location(d), mixing(d)
+    """Return N(m, L^T L), the standard deviations along its axes falling fivefold."""
+    mean, L = mean_vector(d), mixing_matrix(d)
     return Population(
         Law(mean, L.T @ L, np.zeros((d, d, d))),
         lambda rng, n: mean + rng.standard_normal((n, d)) @ L,
@@ -28,8 +28,8 @@ def gaussian(d: int) -> Population:
 
 
 def student(degrees: int) -> Callable[[int], Population]:
-    """Multivariate t with ``degrees`` > 4 degrees of freedom and the covariance of
-    :func:`gaussian`; symmetric, so without skewness.
+    """Return a factory of multivariate t laws with ``degrees`` > 4 degrees of freedom and the
+    covariance of :func:`gaussian`.
     """
 
     def family(d: int) -> Population:
@@ -45,20 +45,25 @@ def student(degrees: int) -> Callable[[int], Population]:
 
 
 def mixture(d: int) -> Population:
-    """Four Gaussians of one covariance and weights p_k."""
-    centres = 2 * np.random.default_rng([1, d]).standard_normal((len(WEIGHTS), d)) @ mixing(d)
-    return _mixed(d, centres, WEIGHTS)
+    """Return a mixture of four Gaussians of one covariance and weights p_k."""
+    centres = (
+        2 * np.random.default_rng([1, d]).standard_normal((len(WEIGHTS), d)) @ mixing_matrix(d)
+    )
+    return _gaussian_mixture(d, centres, WEIGHTS)
 
 
 def rare(d: int) -> Population:
-    """A Gaussian with one sample in 200 twelve standard deviations away, along the widest axis: N
-    samples have none of these with the chance 0.995^N, and show nothing of it.
+    """Return a Gaussian with one sample in 200 twelve standard deviations away, along the widest
+    axis.
     """
-    return _mixed(d, np.outer([0.0, 12.0], mixing(d)[0]), np.array([0.995, 0.005]))
+    return _gaussian_mixture(
+        d, np.outer([0.0, 12.0], mixing_matrix(d)[0]), np.array([0.995, 0.005])
+    )
 
 
-def _mixed(d: int, centres: FloatArray, weights: FloatArray) -> Population:
-    """The Gaussian's covariance about centres ``(k, d)``, with the Gaussian's mean over all.
+def _gaussian_mixture(d: int, centres: FloatArray, weights: FloatArray) -> Population:
+    """Return Gaussians of :func:`gaussian`'s covariance about centres ``(k, d)``, with its mean
+    over all.
 
     With v_k the centres about the whole's mean, third moments are sum_k p_k v_k³.
     """
@@ -75,12 +80,10 @@ def _mixed(d: int, centres: FloatArray, weights: FloatArray) -> Population:
 
 
 def spiked(d: int) -> Population:
-    """A Gaussian with one axis ten times as wide as the next, so that one square may dominate the
-    noise of a distance and skew it.
-    """
-    axes = spread(d)
+    """Return a Gaussian with one axis ten times as wide as the next."""
+    axes = standard_deviations(d)
     axes[0] *= 10
-    mean, L = location(d), axes[:, None] * rotation(d)
+    mean, L = mean_vector(d), axes[:, None] * rotation_matrix(d)
     return Population(
         Law(mean, L.T @ L, np.zeros((d, d, d))),
         lambda rng, n: mean + rng.standard_normal((n, d)) @ L,
@@ -88,10 +91,10 @@ def spiked(d: int) -> Population:
 
 
 def rectified(d: int) -> Population:
-    """max(u, 0) of correlated Gaussians u of mean 0: sparse, skewed and not negative, like a
-    network's features.
+    """Return the law of max(u, 0) for correlated Gaussians u of mean 0: sparse, skewed, not
+    negative.
     """
-    L = mixing(d)
+    L = mixing_matrix(d)
     sd = np.linalg.norm(L, axis=0)
     mean = sd / np.sqrt(2 * np.pi)
     cov, third = rectified_moments(L.T @ L / np.outer(sd, sd))
@@ -100,7 +103,7 @@ def rectified(d: int) -> Population:
 
 
 def rectified_moments(correlation: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Covariance and third central moments of max(u, 0) for standard normals u.
+    """Return covariance and third central moments of max(u, 0) for standard normals u.
 
     The second moments are the arc-cosine kernel, (sin θ + (π - θ) cos θ) / 2π with cos θ = ρ (Cho
     and Saul 2009, eq. 6). With max(u, 0) = (u + |u|) / 2 the third ones are (E|uvw| + E uv|w| + E
@@ -116,36 +119,36 @@ def rectified_moments(correlation: FloatArray) -> tuple[FloatArray, FloatArray]:
     theta = np.arccos(rho)
     second = (np.sin(theta) + (np.pi - theta) * rho) / (2 * np.pi)
     mean = 1 / np.sqrt(2 * np.pi)
-    return second - mean**2, _third(rho) - mean * _three_ways(
+    return second - mean**2, _third_moments_of_rectified(rho) - mean * _sum_over_index_pairs(
         second[:, :, None] + 0 * rho
     ) + 2 * mean**3
 
 
-def _third(rho: FloatArray) -> FloatArray:
-    """``(d, d, d)`` E u₊ v₊ w₊."""
+def _third_moments_of_rectified(rho: FloatArray) -> FloatArray:
+    """Return E u₊ v₊ w₊ for all triples of axes, ``(d, d, d)``."""
     uv, uw, vw = rho[:, :, None], rho[:, None, :], rho[None, :, :]
     signed = uv + uw * vw
     with np.errstate(invalid="ignore", divide="ignore"):
         partial = (uv - uw * vw) / np.sqrt((1 - uw**2) * (1 - vw**2))
-    angles = _three_ways(signed * np.arcsin(np.clip(partial, -1, 1)))
+    angles = _sum_over_index_pairs(signed * np.arcsin(np.clip(partial, -1, 1)))
     root = np.sqrt(np.maximum(1 - uv**2 - uw**2 - vw**2 + 2 * uv * uw * vw, 0))
-    third = ((2 / np.pi) ** 1.5 * (root + angles) + np.sqrt(2 / np.pi) * _three_ways(signed)) / 8
+    third = (
+        (2 / np.pi) ** 1.5 * (root + angles) + np.sqrt(2 / np.pi) * _sum_over_index_pairs(signed)
+    ) / 8
     same, i = (1 + rho) ** 2 / np.sqrt(8 * np.pi), np.arange(len(rho))
     third[i, i, :] = third[i, :, i] = third[:, i, i] = same
     return third
 
 
-def _three_ways(pairs: FloatArray) -> FloatArray:
-    """The sum over the three pairs of (i, j, k) of an array that is symmetric in its first two
-    axes, the pair.
+def _sum_over_index_pairs(pairs: FloatArray) -> FloatArray:
+    """Return the sum over the three choices of a pair among (i, j, k); the array is symmetric in
+    its first two axes.
     """
     return pairs + pairs.transpose(0, 2, 1) + pairs.transpose(2, 1, 0)
 
 
 def network(d: int) -> Population:
-    """Features of 10 000 real images on the first d axes of the shipped extractor, drawn with
-    replacement.
-    """
+    """Return 10 000 real images' features on the extractor's first d axes, drawn with replacement."""
     model = make_model("fashion")
     samples = Samples(model.decoded_event, model.decoded_limits, model.reference())
     reduced = make_extractor(f"card:{d}", samples)
@@ -157,23 +160,23 @@ def network(d: int) -> Population:
     return Population(law, lambda rng, n: pool[rng.integers(len(pool), size=n)], reduced.identity)
 
 
-def location(d: int) -> FloatArray:
-    """A mean ``(d,)``, as large as half a standard deviation."""
+def mean_vector(d: int) -> FloatArray:
+    """Return a mean ``(d,)``, as large as half a standard deviation."""
     return 0.5 * np.random.default_rng([2, d]).standard_normal(d)
 
 
-def mixing(d: int) -> FloatArray:
-    """L ``(d, d)``: standard deviations along the axes, then a rotation."""
-    return spread(d)[:, None] * rotation(d)
+def mixing_matrix(d: int) -> FloatArray:
+    """Return L ``(d, d)``: standard deviations along the axes, then a rotation."""
+    return standard_deviations(d)[:, None] * rotation_matrix(d)
 
 
-def spread(d: int) -> FloatArray:
-    """Standard deviations ``(d,)`` along the axes, from 1 to 0.2."""
+def standard_deviations(d: int) -> FloatArray:
+    """Return standard deviations ``(d,)`` along the axes, from 1 to 0.2."""
     return np.linspace(1, 0.2, d)
 
 
-def rotation(d: int) -> FloatArray:
-    """``(d, d)``."""
+def rotation_matrix(d: int) -> FloatArray:
+    """Return a random rotation ``(d, d)``, always the same for a d."""
     return np.linalg.qr(np.random.default_rng([3, d]).standard_normal((d, d)))[0]
 
 

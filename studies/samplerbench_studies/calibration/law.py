@@ -19,8 +19,8 @@ Draw = Callable[[np.random.Generator, int], FloatArray]
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """Moments of a distribution: all that the Fréchet distance and the cubic kernel distance see of
-    it.
+    """Moments of a distribution up to the third, which determine its Fréchet and cubic kernel
+    distance.
 
     Attributes:
         mean: ``(d,)``.
@@ -38,11 +38,13 @@ class Law:
         return Moments(2, self.mean, self.cov)
 
     def fd(self, reference: FrechetReference) -> float:
-        """Exact squared Fréchet distance to a reference."""
+        """Return the exact squared Fréchet distance to a reference."""
         return frechet_distance(reference, self.moments)
 
     def raw_third(self) -> FloatArray:
-        """``(d, d, d)`` E x_i x_j x_k = E c_i c_j c_k + (m_i Sigma_jk, 3 ways) + m_i m_j m_k."""
+        """Return ``(d, d, d)`` E x_i x_j x_k = E c_i c_j c_k + (m_i Sigma_jk, 3 ways) + m_i m_j
+        m_k.
+        """
         m, with_mean = self.mean, np.multiply.outer(self.mean, self.cov)
         cube = np.multiply.outer(np.outer(m, m), m)
         return (
@@ -54,7 +56,7 @@ class Law:
         )
 
     def kid(self, other: Law) -> float:
-        """Exact squared MMD with the kernel (x·y / d + 1)³.
+        """Return the exact squared MMD with the kernel (x·y / d + 1)³.
 
         E (x·y)^k is the inner product of the k-th raw moments of x and y, so that with differences
         D_k of the raw moments of the two laws
@@ -92,7 +94,7 @@ class Population:
 
 @dataclass(frozen=True, eq=False)
 class FeatureMap:
-    """The error of a simulated sampler: features are stretched about their mean and shifted.
+    """Stretching of features about their mean, and a shift: the error of a simulated sampler.
 
     Attributes:
         centre: ``(d,)``, the mean before.
@@ -105,11 +107,11 @@ class FeatureMap:
     shift: FloatArray
 
     def __call__(self, x: FloatArray) -> FloatArray:
-        """Rows ``(n, d)``, moved."""
+        """Return rows ``(n, d)``, stretched and shifted."""
         return x * self.scale + (self.centre * (1 - self.scale) + self.shift)
 
     def law(self, law: Law) -> Law:
-        """The moments of the features after it."""
+        """Return the moments of the mapped features from ``law``, the moments before the map."""
         a = self.scale
         return Law(
             self(law.mean),

@@ -27,8 +27,8 @@ PILOT = 40
 
 @dataclass(frozen=True, eq=False)
 class SimulatedSampler:
-    """A sampler that is only an error: it stretches and shifts features of the data until their
-    true FD is a given one.
+    """Simulated sampler: stretches and shifts features of the data until their true FD is a given
+    one.
 
     Attributes:
         move: what it makes of the features.
@@ -52,13 +52,13 @@ class SimulatedSampler:
     truth: Law
 
     def first_order(self, moments: Moments) -> float:
-        """Mean of the true influence function over samples with these moments: the noise of FD
-        to first order, of mean 0.
+        """Return the mean of the true influence function over samples: FD's first-order noise, of
+        mean 0.
         """
         return _mean_influence(self.quadratic, self.shift, self.law, moments)
 
     def first_order_of_reference(self, moments: Moments) -> float:
-        """The same of reference samples with these moments."""
+        """Return the mean influence over reference samples with these moments."""
         return _mean_influence(self.back, -self.shift, self.truth, moments)
 
 
@@ -81,7 +81,7 @@ class SamplerPairs:
 
     @classmethod
     def make(cls, family: str, d: int, n: int) -> SamplerPairs:
-        """The pairs of one cell, a function of the arguments alone."""
+        """Return the pairs of one cell, a function of the arguments alone."""
         population = FAMILIES[family](d)
         law = population.law
         reference = FrechetReference(law.mean, law.cov)
@@ -94,20 +94,25 @@ class SamplerPairs:
                 ]
             )
         )
-        first, second = directions(law)
+        first, second = error_directions(law)
         pairs = []
         for level in LEVELS:
             fd = level * floor
             worse = fd + MARGIN * max(fd, floor)
             pairs.append(
-                (at_distance(law, reference, first, fd), at_distance(law, reference, second, worse))
+                (
+                    sampler_at_distance(law, reference, first, fd),
+                    sampler_at_distance(law, reference, second, worse),
+                )
             )
         return cls(population, reference, floor, tuple(pairs))
 
 
-def directions(law: Law) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
-    """The errors of both samplers: rates of stretching ``(d,)`` and of shifting ``(d,)``, which add
-    alike to FD.
+def error_directions(
+    law: Law,
+) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
+    """Return for both samplers the rates of stretching and of shifting, ``(d,)``, which add alike
+    to FD.
 
     The second shares four fifths of the first one's direction, as samplers of one kind do.
     """
@@ -119,10 +124,10 @@ def directions(law: Law) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArra
     return (signs[0], moves[0]), (0.8 * signs[0] + 0.6 * signs[1], 0.8 * moves[0] + 0.6 * moves[1])
 
 
-def at_distance(
+def sampler_at_distance(
     law: Law, reference: FrechetReference, direction: tuple[FloatArray, FloatArray], fd: float
 ) -> SimulatedSampler:
-    """The sampler with errors in a direction whose true FD is ``fd``."""
+    """Return the sampler with errors in a direction whose true FD is ``fd``."""
     stretch, shift = direction
 
     def move(t: float) -> FeatureMap:
@@ -139,8 +144,8 @@ def at_distance(
     # exactly: intervals may end there
     distances = (moved.fd(reference), moved.kid(law)) if fd else (0.0, 0.0)
     there, back = (
-        _quadratic(reference, moved.cov),
-        _quadratic(FrechetReference(moved.mean, moved.cov), law.cov),
+        _quadratic_influence(reference, moved.cov),
+        _quadratic_influence(FrechetReference(moved.mean, moved.cov), law.cov),
     )
     return SimulatedSampler(move(t), *distances, there, back, moved.mean - law.mean, moved, law)
 
@@ -151,8 +156,8 @@ def _mean_influence(quadratic: FloatArray, shift: FloatArray, law: Law, moments:
     return float(2 * shift @ c + np.vdot(quadratic, spread))
 
 
-def _quadratic(reference: FrechetReference, cov: FloatArray) -> FloatArray:
-    """I - T with T = R M^{-½} R^T and M = R^T cov R."""
+def _quadratic_influence(reference: FrechetReference, cov: FloatArray) -> FloatArray:
+    """Return I - T with T = R M^{-½} R^T and M = R^T cov R."""
     R = reference.factor
     values, Q = np.linalg.eigh(R.T @ cov @ R)
     half = R @ (Q / values**0.25)

@@ -40,7 +40,7 @@ CHUNK = 50
 
 @dataclass(frozen=True)
 class Calibration:
-    """One run.
+    """Calibration run, resumable.
 
     Attributes:
         log: where replicates are kept, one file a cell; what it holds is not drawn again, unless it
@@ -72,7 +72,7 @@ class Calibration:
 
     @classmethod
     def quick(cls, log: Path, **changes: Any) -> Calibration:
-        """A run of seconds, that shows the form of the tables and no more."""
+        """Return a run of seconds, which shows the form of the tables and no more."""
         small = {
             "families": ("gaussian", "rectified"),
             "dimensions": (4,),
@@ -95,7 +95,7 @@ class Calibration:
         ]
 
     def __call__(self) -> list[dict[str, Any]]:
-        """Rows of the table; the cheap cells are run first.
+        """Run all missing replicates, cheap cells first, and return the rows of the table.
 
         Raises:
             Failure: a chunk could not be drawn; what comes before it in its cell, and the other
@@ -112,29 +112,32 @@ class Calibration:
                 failure = failure or Failure(drawn.status, f"{cell.name}: {drawn.reason}")
                 continue
             early[cell, part.start] = drawn
-            while (done := _count(kept[cell])) < self.replicates and (cell, done) in early:
-                kept[cell] = _joined(kept[cell], early.pop((cell, done)))
+            while (done := _count_replicates(kept[cell])) < self.replicates and (
+                cell,
+                done,
+            ) in early:
+                kept[cell] = _join_replicates(kept[cell], early.pop((cell, done)))
                 self._keep(cell, kept[cell])
         if failure is not None:
             raise failure
         return [row for cell in self.cells for row in summarise(cell, self._first(kept[cell]))]
 
     def _kept(self, cell: Case) -> Arrays:
-        """Replicates of earlier runs, as far as they are of the same estimator."""
+        """Return the replicates of earlier runs of the same estimator."""
         stored = read_npz(self._path(cell)) or {}
         # a file without one is of a version that nobody can tell
         return stored if str(stored.pop("identity", "")) == cell.identity else {}
 
     def _missing(self, kept: Arrays) -> list[range]:
-        """The chunks that are to be drawn of a cell."""
+        """Return the chunks of a cell that are still to be drawn."""
         return [
             range(start, min(start + CHUNK, self.replicates))
-            for start in range(_count(kept), self.replicates, CHUNK)
+            for start in range(_count_replicates(kept), self.replicates, CHUNK)
         ]
 
     def _keep(self, cell: Case, arrays: Arrays) -> None:
         write_npz(self._path(cell), {**arrays, "identity": np.array(cell.identity)})
-        self.progress(f"{cell.name}: {_count(arrays)} of {self.replicates} replicates")
+        self.progress(f"{cell.name}: {_count_replicates(arrays)} of {self.replicates} replicates")
 
     def _first(self, arrays: Arrays) -> Arrays:
         return {name: values[: self.replicates] for name, values in arrays.items()}
@@ -143,11 +146,11 @@ class Calibration:
         return self.log / f"{cell.name}.npz"
 
 
-def _count(arrays: Arrays) -> int:
+def _count_replicates(arrays: Arrays) -> int:
     return len(next(iter(arrays.values()), ()))
 
 
-def _joined(arrays: Arrays, more: Arrays) -> Arrays:
+def _join_replicates(arrays: Arrays, more: Arrays) -> Arrays:
     if not arrays:
         return more
     return {name: np.concatenate([arrays[name], more[name]]) for name in more}

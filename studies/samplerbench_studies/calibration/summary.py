@@ -22,7 +22,7 @@ TABLE = 10
 
 
 def summarise(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
-    """The table's lines of a cell, one for each level.
+    """Return the table's lines of a cell, one for each level.
 
     Columns: ``bias_left`` is the mean error of the values as a share of the plug-in bias (FD only),
     ``bias_noise`` its standard error; ``coverage`` of 95 % intervals; ``se_ratio`` the mean
@@ -42,27 +42,29 @@ def summarise(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
         "n": cell.n,
         "enough": cell.enough,
     }
-    return [{**who, "level": level, **_of_level(cell, at[i], i)} for i, level in enumerate(LEVELS)]
+    return [
+        {**who, "level": level, **_line_of_level(cell, at[i], i)} for i, level in enumerate(LEVELS)
+    ]
 
 
-def _of_level(cell: Case, arrays: Arrays, i: int) -> dict[str, Any]:
+def _line_of_level(cell: Case, arrays: Arrays, i: int) -> dict[str, Any]:
     a, b = (side.kid if cell.metric == "kid" else side.fd for side in cell.samplers.pairs[i])
     value, se, gap, error = (
         arrays[name] for name in ("value", "se", "difference", "difference_se")
     )
     unpaired = value.var(ddof=1) + arrays["value_b"].var(ddof=1)
-    other = from_other_latents(value, se)
+    other = evidence_from_other_latents(value, se)
     return {
         "true": a,
-        **_bias(arrays, a),
+        **_bias_columns(arrays, a),
         "coverage": float(np.mean((arrays["low"] <= a) & (a <= arrays["high"]))),
         "se_ratio": float(se.mean() / value.std(ddof=1)),
         "true_difference": a - b,
-        "difference_coverage": covered(gap - (a - b), error),
+        "difference_coverage": coverage_share(gap - (a - b), error),
         "difference_se_ratio": float(error.mean() / gap.std(ddof=1)),
         "pairing_gain": float(unpaired / gap.var(ddof=1)),
         "false_rate": float(np.mean([claim(line) in ("better", "worse") for line in other])),
-        "false_tables": false_tables(other),
+        "false_tables": share_of_false_tables(other),
         "power": float(
             np.mean(
                 [claim(Evidence(*line, 0.0)) == "better" for line in zip(gap, error, strict=True)]
@@ -72,8 +74,8 @@ def _of_level(cell: Case, arrays: Arrays, i: int) -> dict[str, Any]:
     }
 
 
-def _bias(arrays: Arrays, true: float) -> dict[str, Any]:
-    """Bias before and after correction.
+def _bias_columns(arrays: Arrays, true: float) -> dict[str, Any]:
+    """Return the bias before and after correction, as columns.
 
     The noise of first order, known exactly and of mean 0, is taken off the means.
     """
@@ -89,13 +91,13 @@ def _bias(arrays: Arrays, true: float) -> dict[str, Any]:
     }
 
 
-def covered(error: FloatArray, se: FloatArray) -> float:
-    """Share of 95 % intervals that hold the truth."""
+def coverage_share(error: FloatArray, se: FloatArray) -> float:
+    """Return the share of 95 % intervals that contain the true value."""
     return float(np.mean(np.abs(error) <= Z95 * se))
 
 
-def from_other_latents(value: FloatArray, se: FloatArray) -> list[Evidence]:
-    """Each replicate with the one before: two independent runs of one sampler.
+def evidence_from_other_latents(value: FloatArray, se: FloatArray) -> list[Evidence]:
+    """Return evidence from each replicate and the one before: two independent runs of one sampler.
 
     Line i has replicates i - 1 and i.
     """
@@ -107,9 +109,9 @@ def from_other_latents(value: FloatArray, se: FloatArray) -> list[Evidence]:
     return [Evidence(gap.value, gap.se or 0.0, 0.0) for gap in gaps]
 
 
-def false_tables(evidence: Sequence[Evidence]) -> float | None:
-    """Share of tables of ``TABLE`` lines without any true difference in which some line is called
-    better or worse; None without a table.
+def share_of_false_tables(evidence: Sequence[Evidence]) -> float | None:
+    """Return the share of tables with a "better" or "worse" where nothing differs; None without a
+    table.
 
     Args:
         evidence: of neighbouring lines that share a replicate, so that every second one is

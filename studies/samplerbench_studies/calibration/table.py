@@ -8,7 +8,7 @@ from pathlib import Path
 from samplerbench.results import csv_lines, format_number, markdown_table
 from samplerbench.results.run_directory import write_text
 
-from .verdict import Row, misses, sentences
+from .verdict import Row, findings_as_sentences, missed_criteria
 
 TITLES = {
     "fd": "Fréchet distance",
@@ -30,7 +30,7 @@ def write_calibration(rows: Sequence[Row], folder: Path) -> Path:
     parts = [
         "# Calibration of the intervals",
         "",
-        *(f"- {sentence}" for sentence in sentences(rows)),
+        *(f"- {sentence}" for sentence in findings_as_sentences(rows)),
         "",
     ]
     for metric in dict.fromkeys(row["metric"] for row in rows):
@@ -60,10 +60,10 @@ def _markdown(rows: Sequence[Row]) -> str:
         "flagged",
         "misses",
     )
-    return markdown_table(columns, [_cells(row) for row in rows])
+    return markdown_table(columns, [_table_cells(row) for row in rows])
 
 
-def _cells(row: Row) -> list[str]:
+def _table_cells(row: Row) -> list[str]:
     left = "–" if row["bias_left"] is None else f"{row['bias_left']:.1%} ± {row['bias_noise']:.1%}"
     return [
         row["family"],
@@ -79,5 +79,5 @@ def _cells(row: Row) -> list[str]:
         f"{row['false_rate']:.1%}",
         f"{row['power']:.1%}",
         "yes" if row["flagged"] else "",
-        "; ".join(misses(row)),
+        "; ".join(missed_criteria(row)),
     ]

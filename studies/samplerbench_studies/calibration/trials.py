@@ -43,7 +43,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Case:
-    """A cell of the calibration: a metric, a family of features, their number and that of samples.
+    """Cell of the calibration: a metric, a family of features, their number and that of samples.
 
     Attributes:
         metric: fd, to the exact reference; fd_conv, to samples of it; kid.
@@ -64,7 +64,7 @@ class Case:
 
     @property
     def identity(self) -> str:
-        """All that replicates must share to be counted together, beside the cell."""
+        """Text that replicates must share to be counted together, beside the cell."""
         estimator = KERNEL if self.metric == "kid" else FRECHET_ESTIMATOR
         metric = (
             f"{estimator}; {REFERENCE[self.metric]} reference samples"
@@ -79,29 +79,33 @@ class Case:
 
     @property
     def enough(self) -> bool:
-        """Whether there are as many samples a feature as intervals need."""
+        """Return True if there are as many samples a feature as intervals need."""
         return self.n >= SAMPLES_PER_FEATURE * self.d
 
     @property
     def cost(self) -> int:
-        """Grows with the time that a replicate takes."""
+        """Number that grows with the time of a replicate."""
         rows = self.n + REFERENCE.get(self.metric, 0)
         return rows * self.d * (rows if self.metric == "kid" else self.d)
 
     @property
     def samplers(self) -> SamplerPairs:
         """The samplers that are compared, and their true distances."""
-        return _samplers(self.family, self.d, self.n)
+        return _sampler_pairs(self.family, self.d, self.n)
 
     def replicates(self, numbers: Iterable[int]) -> Arrays:
-        """Replicates by their numbers; each depends on the cell and its own number only.
+        """Return replicates by their numbers; each depends on the cell and its own number only.
 
         ``value`` and ``se`` of the first sampler, ``value_b`` and ``se_b`` of the second,
         ``difference`` (first less second) and ``difference_se``; the ends of the first one's
         interval, ``low`` and ``high``; for FD its ``raw`` value, whether it is ``flagged``, and its
         noise to first order, ``first``.
         """
-        trial = {"fd": _frechet, "fd_conv": _population, "kid": _kernel}[self.metric]
+        trial = {
+            "fd": _frechet_numbers,
+            "fd_conv": _two_sample_frechet_numbers,
+            "kid": _kernel_numbers,
+        }[self.metric]
         rows = [self._levels(trial, number) for number in numbers]
         return {
             name: np.array([[level[name] for level in row] for row in rows]) for name in rows[0][0]
@@ -121,45 +125,50 @@ class Case:
 
 
 @lru_cache(maxsize=1)  # some hold 100 MB; the chunks of a cell follow each other
-def _samplers(family: str, d: int, n: int) -> SamplerPairs:
+def _sampler_pairs(family: str, d: int, n: int) -> SamplerPairs:
     return SamplerPairs.make(family, d, n)
 
 
-def _frechet(samplers: SamplerPairs, x: FloatArray, y: None, pair: Pair) -> dict[str, float]:  # noqa: ARG001
-    """One level of one replicate, FD."""
+def _frechet_numbers(
+    samplers: SamplerPairs,
+    x: FloatArray,
+    y: None,  # noqa: ARG001
+    pair: Pair,
+) -> dict[str, float]:
+    """Return FD's numbers at one level of one replicate, against the exact reference."""
     a, b = (estimate(samplers.reference, one.move(x)) for one in pair)
     first = pair[0].first_order(Moments.of(pair[0].move(x)))
-    return _numbers(a, b) | _of_bias(a, first)
+    return _numbers_of_pair(a, b) | _bias_numbers(a, first)
 
 
-def _population(
+def _two_sample_frechet_numbers(
     samplers: SamplerPairs,  # noqa: ARG001
     x: FloatArray,
     y: FloatArray,
     pair: Pair,
 ) -> dict[str, float]:
-    """One level of one replicate, FD against the reference samples ``y``."""
+    """Return FD's numbers at one level of one replicate, against the reference samples ``y``."""
     a, b = (population_estimate(one.move(x), y) for one in pair)
     first = pair[0].first_order(Moments.of(pair[0].move(x))) + pair[0].first_order_of_reference(
         Moments.of(y)
     )
-    return _numbers(a, b) | _of_bias(a, first)
+    return _numbers_of_pair(a, b) | _bias_numbers(a, first)
 
 
-def _kernel(
+def _kernel_numbers(
     samplers: SamplerPairs,  # noqa: ARG001
     x: FloatArray,
     y: FloatArray,
     pair: Pair,
 ) -> dict[str, float]:
-    """One level of one replicate, KID against the reference samples ``y``."""
+    """Return KID's numbers at one level of one replicate, against the reference samples ``y``."""
     a, b = (kid(one.move(x), y) for one in pair)
-    return _numbers(a, b)
+    return _numbers_of_pair(a, b)
 
 
-def _numbers(a: Estimate, b: Estimate) -> dict[str, float]:
-    """The two values, and their difference as verdicts take it."""
-    gap = difference(_judged(b), _judged(a), same_latents=True)
+def _numbers_of_pair(a: Estimate, b: Estimate) -> dict[str, float]:
+    """Return two values, and their difference as verdicts compute it."""
+    gap = difference(_as_results_estimate(b), _as_results_estimate(a), same_latents=True)
     assert gap.se is not None
     assert gap.paired
     return {
@@ -174,10 +183,10 @@ def _numbers(a: Estimate, b: Estimate) -> dict[str, float]:
     }
 
 
-def _judged(found: Estimate) -> Judged:
-    """An estimate as a run keeps it."""
+def _as_results_estimate(found: Estimate) -> Judged:
+    """Return an estimate in the class of :mod:`samplerbench.results`, as a run keeps it."""
     return Judged(found.value, found.se, found.influence, found.reference_influence)
 
 
-def _of_bias(a: FrechetEstimate, first: float) -> dict[str, float]:
+def _bias_numbers(a: FrechetEstimate, first: float) -> dict[str, float]:
     return {"raw": a.raw, "flagged": float(bool(a.flag)), "first": first}

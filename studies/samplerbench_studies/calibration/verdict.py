@@ -29,20 +29,20 @@ NAMES = {"fd": "FD", "fd_conv": "fd_conv", "kid": "KID"}
 Row = Mapping[str, Any]
 
 
-def trusted(rows: Sequence[Row]) -> list[Row]:
-    """Rows with enough samples a feature."""
+def rows_with_enough_samples(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with enough samples a feature."""
     return [row for row in rows if row["enough"]]
 
 
-def misses(row: Row) -> list[str]:
-    """Which criteria a row misses, a phrase each; none for a row with too few samples."""
+def missed_criteria(row: Row) -> list[str]:
+    """Return the criteria that a row misses, a phrase each; none for a row with too few samples."""
     if not row["enough"]:
         return []
     checks = {
-        f"bias left {_share(row['bias_left'])}": row["bias_left"] is None
-        or abs(row["bias_left"]) <= most_bias(row),
-        f"coverage {_share(row['coverage'])}": covers(row, "coverage"),
-        f"coverage of the difference {_share(row['difference_coverage'])}": covers(
+        f"bias left {_percent(row['bias_left'])}": row["bias_left"] is None
+        or abs(row["bias_left"]) <= largest_bias_share(row),
+        f"coverage {_percent(row['coverage'])}": is_coverage_within_bounds(row, "coverage"),
+        f"coverage of the difference {_percent(row['difference_coverage'])}": is_coverage_within_bounds(
             row, "difference_coverage"
         ),
         f"error {row['se_ratio']:.2f} times too large": row["se_ratio"] <= SE_RATIO,
@@ -54,31 +54,29 @@ def misses(row: Row) -> list[str]:
     return [phrase for phrase, met in checks.items() if not met]
 
 
-def most_bias(row: Row) -> float:
-    """The share of the plug-in bias that may be left."""
+def largest_bias_share(row: Row) -> float:
+    """Return the largest share of the plug-in bias that may be left."""
     return BIAS_LEFT_HEAVY if row["family"] == "t5" else BIAS_LEFT
 
 
-def covers(row: Row, column: str) -> bool:
-    """Whether a coverage is within its bounds."""
+def is_coverage_within_bounds(row: Row, column: str) -> bool:
+    """Return True if a coverage is within its bounds."""
     return row[column] >= COVERAGE[0] and (row["level"] == 0 or row[column] <= COVERAGE[1])
 
 
-def sentences(rows: Sequence[Row]) -> list[str]:
-    """What the table shows: a sentence for each criterion and metric, then one for each row
-    that misses one.
-    """
+def findings_as_sentences(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence for each criterion and metric, then one for each row that misses one."""
     lines = []
     for metric in dict.fromkeys(row["metric"] for row in rows):
-        mine = [row for row in trusted(rows) if row["metric"] == metric]
+        mine = [row for row in rows_with_enough_samples(rows) if row["metric"] == metric]
         if mine:
-            lines += _of_metric(NAMES[metric], mine)
+            lines += _sentences_on_metric(NAMES[metric], mine)
     outside = [row for row in rows if not row["enough"]]
     if outside:
         low = min(min(row["coverage"], row["difference_coverage"]) for row in outside)
         unflagged = sum(not row["flagged"] for row in outside if row["metric"] == "fd")
         lines.append(
-            f"Below 15 samples a feature ({len(outside)} rows) coverage goes down to {_share(low)}"
+            f"Below 15 samples a feature ({len(outside)} rows) coverage goes down to {_percent(low)}"
             + (
                 f"; {unflagged} rows of FD there are not flagged."
                 if unflagged
@@ -88,32 +86,32 @@ def sentences(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _of_metric(name: str, rows: Sequence[Row]) -> list[str]:
+def _sentences_on_metric(name: str, rows: Sequence[Row]) -> list[str]:
     groups = {
         "away from 0": [row for row in rows if row["level"] > 0],
         "at a true distance of 0": [row for row in rows if row["level"] == 0],
     }
     covered = " and ".join(
-        f"{_range(some, 'coverage')} {where}" for where, some in groups.items() if some
+        f"{_range_in_words(some, 'coverage')} {where}" for where, some in groups.items() if some
     )
-    missing = {_who(row): phrases for row in rows if (phrases := misses(row))}
+    missing = {_row_in_words(row): phrases for row in rows if (phrases := missed_criteria(row))}
     lines = [
         f"{name}: {len(rows) - len(missing)} of {len(rows)} rows with at least 15 samples "
         "a feature meet every criterion.",
-        f"{name}: 95 % intervals cover {covered}; those of differences {_range(rows, 'difference_coverage')}.",
-        f"{name}: the mean standard error is {_ratios(rows, 'se_ratio')} of the true one, "
+        f"{name}: 95 % intervals cover {covered}; those of differences {_range_in_words(rows, 'difference_coverage')}.",
+        f"{name}: the mean standard error is {_ratios_in_words(rows, 'se_ratio')} of the true one, "
         "that of differences "
-        f"{_ratios(rows, 'difference_se_ratio')}; pairing divides the variance of a "
-        f"difference by {_ratios(rows, 'pairing_gain')}.",
+        f"{_ratios_in_words(rows, 'difference_se_ratio')}; pairing divides the variance of a "
+        f"difference by {_ratios_in_words(rows, 'pairing_gain')}.",
         f"{name}: a sampler is called better or worse than itself from other latents in "
-        f"{_range(rows, 'false_rate')} of the comparisons"
-        f"{_corrected(rows)}.",
+        f"{_range_in_words(rows, 'false_rate')} of the comparisons"
+        f"{_sentence_on_correction(rows)}.",
     ]
     if rows[0]["bias_left"] is not None:
         worst = max(rows, key=lambda row: abs(row["bias_left"]))
         lines.append(
-            f"{name}: at most {_share(abs(worst['bias_left']))} of the plug-in "
-            f"bias is left ({_who(worst)})."
+            f"{name}: at most {_percent(abs(worst['bias_left']))} of the plug-in "
+            f"bias is left ({_row_in_words(worst)})."
         )
     if name == "KID" and any(row["family"] == "t5" for row in rows):
         lines.append(
@@ -125,32 +123,30 @@ def _of_metric(name: str, rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _corrected(rows: Sequence[Row]) -> str:
-    """What the correction over a table makes of that, all rows together: single ones have too
-    few tables to tell.
-    """
+def _sentence_on_correction(rows: Sequence[Row]) -> str:
+    """Return the sentence on false verdicts after correction over a table, all rows together."""
     shares = [row["false_tables"] for row in rows if row["false_tables"] is not None]
     if not shares:
         return ""
     return (
-        f"; corrected over tables of {TABLE} lines, in {_share(sum(shares) / len(shares))} "
+        f"; corrected over tables of {TABLE} lines, in {_percent(sum(shares) / len(shares))} "
         "of the tables, any line counting"
     )
 
 
-def _who(row: Row) -> str:
+def _row_in_words(row: Row) -> str:
     return f"{row['family']}, d = {row['d']}, N = {row['n']}, {row['level']:g} floors"
 
 
-def _share(value: float | None) -> str:
+def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.1%}"
 
 
-def _range(rows: Sequence[Row], column: str) -> str:
+def _range_in_words(rows: Sequence[Row], column: str) -> str:
     values = [row[column] for row in rows]
-    return f"{_share(min(values))} to {_share(max(values))}"
+    return f"{_percent(min(values))} to {_percent(max(values))}"
 
 
-def _ratios(rows: Sequence[Row], column: str) -> str:
+def _ratios_in_words(rows: Sequence[Row], column: str) -> str:
     values = [row[column] for row in rows]
     return f"{min(values):.2g} to {max(values):.2g}"

@@ -41,7 +41,7 @@ def calibrate(
     from ..calibration import Calibration
     from ..calibration.endpoints import calibrate_endpoints, write_endpoints
     from ..calibration.table import write_calibration
-    from ..calibration.verdict import sentences
+    from ..calibration.verdict import findings_as_sentences
 
     def progress(line: str) -> None:
         error_console.print(line, markup=False)
@@ -65,6 +65,6 @@ def calibrate(
         except Failure as failure:
             say(f"{failure.status}: {failure.reason}; the same command goes on from what is kept.")
             raise typer.Exit(1) from None
-    for sentence in sentences(rows):
+    for sentence in findings_as_sentences(rows):
         say(sentence)
     say(f"Table: {write_calibration(rows, folder)}")

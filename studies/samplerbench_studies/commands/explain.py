@@ -56,8 +56,8 @@ def explain(
         )
 
     effort = "fast" if fast else "full"
-    pairs = tuple(_pair(text) for text in replace or ())
-    folder = out_dir / folder_of(effort, pairs)
+    pairs = tuple(_parse_pair(text) for text in replace or ())
+    folder = out_dir / folder_of_run(effort, pairs)
     plan = Plan(effort, folder, pairs)
     with closing(workers(jobs)) as executor:
         answers = measure(plan, integers(rows, "--rows"), executor, told)
@@ -66,8 +66,8 @@ def explain(
         raise typer.Exit(1)
 
 
-def folder_of(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
-    """Where a run is kept: one with other models leaves that of the built-in ones alone."""
+def folder_of_run(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    """Return the folder of a run; runs with other models have folders of their own."""
     from samplerbench.benchmarks.suites import file_name
 
     if not pairs:
@@ -76,8 +76,8 @@ def folder_of(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
     return file_name(words, hashlib.sha256(repr(sorted(pairs)).encode()).hexdigest()[:8])
 
 
-def _pair(text: str) -> tuple[str, str]:
-    """NAME=OTHER.
+def _parse_pair(text: str) -> tuple[str, str]:
+    """Return the two names of ``NAME=OTHER``.
 
     Raises:
         ValueError: anything else.

@@ -88,10 +88,10 @@ def frontier(
     from samplerbench.samplers.peers import find_clone
 
     from ..frontier import Frontier, from_peers, ours
-    from ..frontier.candidates import SIDES, default
+    from ..frontier.candidates import SIDES, default_candidates
     from ..frontier.measure import ENDS
-    from ..frontier.problems import PARTS, problems
-    from ..frontier.table import summary, write_frontier
+    from ..frontier.problems import PARTS, problem_specs
+    from ..frontier.table import summary_sentences, write_frontier
 
     if part is not None and model:
         raise ValueError("--part names its models; leave out --model, or --part")
@@ -102,7 +102,7 @@ def frontier(
     ):
         if wrong := [name for name in asked or () if name not in known]:
             raise ValueError(f"{what}: there is no {wrong[0]!r}; choose {', '.join(known)}")
-    models = problems(part) if part else model  # type: ignore[arg-type]
+    models = problem_specs(part) if part else model  # type: ignore[arg-type]
     chosen = {
         "models": models,
         "ends": end,
@@ -131,12 +131,16 @@ def frontier(
             "Peers that only run from clones are left out: --peers-path names no folder "
             f"with {', '.join(not_cloned)}."
         )
-    candidates = [*ours(), *([] if absent else from_peers(clones=not not_cloned)), *default()]
+    candidates = [
+        *ours(),
+        *([] if absent else from_peers(clones=not not_cloned)),
+        *default_candidates(),
+    ]
     candidates = [one for one in candidates if one.side in (side or SIDES)]
     with closing(executor):
         rows = study(candidates)
     print_rows([row for row in rows if row["criterion"] == "median"], FRONTIER_COLUMNS)
-    for sentence in summary(rows):
+    for sentence in summary_sentences(rows):
         say(sentence)
     say(f"Table: {write_frontier(rows, study.out)}")
     say("")

@@ -61,7 +61,7 @@ def validate(
 
     from ..validity.measuring import Depth
     from ..validity.study import Validity
-    from ..validity.table import with_interval
+    from ..validity.table import statistic_with_interval
 
     torch.set_num_threads(1)  # processes share the cores
     depth = None
@@ -82,9 +82,9 @@ def validate(
     shown = [
         row
         | {
-            "rank": with_interval(row, "spearman"),
-            "alike": with_interval(row, "alike_0"),
-            "apart": with_interval(row, "alike_25"),
+            "rank": statistic_with_interval(row, "spearman"),
+            "alike": statistic_with_interval(row, "alike_0"),
+            "apart": statistic_with_interval(row, "alike_25"),
         }
         for row in rows
     ]

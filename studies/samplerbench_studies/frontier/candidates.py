@@ -73,7 +73,7 @@ CLONES: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration.
+    """Configuration: a sampler on a schedule.
 
     Attributes:
         side: whose it is.
@@ -89,44 +89,48 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """Sampler and schedule."""
+        """Names of sampler and schedule."""
         return f"{self.spec} on {self.schedule.label}"
 
     def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[Any, ...]]:
-        """Pickled with the sampler by its name."""
+        """Pickle the sampler by its name."""
         sampler = {"name": self.sampler.name, **non_default(self.sampler)}
-        return _received, (self.side, sampler, self.spec, self.schedule)
+        return _unpickled_candidate, (self.side, sampler, self.spec, self.schedule)
 
 
-def _received(side: Side, sampler: dict[str, Any], spec: str, schedule: Schedule) -> Candidate:
+def _unpickled_candidate(
+    side: Side, sampler: dict[str, Any], spec: str, schedule: Schedule
+) -> Candidate:
     return Candidate(side, make(sampler), spec, schedule)
 
 
 def ours(names: Iterable[str] | None = None) -> list[Candidate]:
-    """Every deterministic sampler on a fixed grid that is no adapter and no alias, with all
-    combinations of the options it has.
+    """Return every deterministic fixed-grid sampler, no adapter or alias, with all combinations of
+    its options.
     """
     chosen = registered() if names is None else names
-    return on_schedules(
+    return candidates_on_schedules(
         "ours", [spec for name in chosen if is_candidate(name) for spec in variants(name)]
     )
 
 
 def from_peers(*, clones: bool) -> list[Candidate]:
-    """The peers' configurations; with ``clones``, those that are found in --peers-path too."""
+    """Return the peers' configurations; with ``clones`` also those found in --peers-path."""
     found = set(available()) if clones else set()
-    return on_schedules("peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in found)])
+    return candidates_on_schedules(
+        "peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in found)]
+    )
 
 
-def default() -> list[Candidate]:
-    """The one default."""
-    return on_schedules("auto", [{"name": "auto"}], SCHEDULES[:1])
+def default_candidates() -> list[Candidate]:
+    """Return the default configuration as the only candidate."""
+    return candidates_on_schedules("auto", [{"name": "auto"}], SCHEDULES[:1])
 
 
-def on_schedules(
+def candidates_on_schedules(
     side: Side, specs: Iterable[Mapping[str, Any]], schedules: Iterable[str] = SCHEDULES
 ) -> list[Candidate]:
-    """Each sampler on each schedule."""
+    """Return each sampler on each schedule."""
     made = [make_schedule(schedule) for schedule in schedules]
     return [
         Candidate(side, sampler, label_of(sampler), schedule)

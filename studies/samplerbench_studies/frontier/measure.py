@@ -28,7 +28,8 @@ ENDS: tuple[End, ...] = ("zero", "sigma_min")
 
 @dataclass(frozen=True)
 class Errors:
-    """Per-sample distances to the endpoint (RMS over dimensions), and who ended in another mode.
+    """Distance of each sample to its endpoint (RMS over dimensions), and which ended in another
+    mode.
 
     Attributes:
         distance: ``(n,)`` float64; infinite where the sample is not finite.
@@ -40,28 +41,28 @@ class Errors:
 
     @property
     def median(self) -> float:
-        """Over all samples."""
+        """Median distance over all samples."""
         return float(np.median(self.distance))
 
     @property
     def rms(self) -> float:
-        """Over the samples that ended in the mode where they belong; infinite if there are none."""
+        """RMS distance of the samples that ended in their own mode; infinite without any."""
         kept = self.distance[~self.flipped]
         return float(np.sqrt(np.mean(np.square(kept)))) if len(kept) else np.inf
 
     @property
     def flip_fraction(self) -> float:
-        """Share of the samples that did not."""
+        """Share of the samples that ended in another mode."""
         return float(self.flipped.mean())
 
     def rows(self, which: slice) -> Errors:
-        """Those of some samples."""
+        """Return the errors of some samples."""
         return Errors(self.distance[which], self.flipped[which])
 
 
 @dataclass(frozen=True)
 class ExactProblem:
-    """A model with latents and where exact solvers would end.
+    """Problem: a model with latents and the exact endpoints of these.
 
     Attributes:
         name: of the model.
@@ -84,7 +85,7 @@ class ExactProblem:
         return self.model.mode_of(self.endpoints)
 
     def errors(self, x: Tensor, start: int) -> Errors:
-        """Errors of samples ``start`` and following, ``(k, *event)``."""
+        """Return the errors of samples ``start`` and following, ``(k, *event)``."""
         which = slice(start, start + len(x))
         distance = (x - self.endpoints[which]).flatten(1).square().mean(1).sqrt()
         flipped = ~x.flatten(1).isfinite().all(1)
@@ -94,8 +95,8 @@ class ExactProblem:
 
 
 @dataclass(frozen=True)
-class Samples:
-    """The task to sample a configuration from some of the latents.
+class SampleTask:
+    """Task to sample a configuration from some of the latents.
 
     Attributes:
         model: its name.
@@ -120,12 +121,12 @@ class Samples:
 
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> NDArray | None:  # noqa: ARG002
-        """The samples ``(n, *event)``; None if there is no grid or the sampler raises on it."""
+        """Return the samples ``(n, *event)``; None without a grid, or if the sampler raises on it."""
         model = world.subject(self.model).model
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the peers' own
-                grid = grid_within(self.candidate, self.budget, model, self.end)
+                grid = largest_grid_within(self.candidate, self.budget, model, self.end)
                 if grid is None:
                     return None
                 sampler = Pilot(model, default_cache()).fitted(self.candidate.sampler, grid)
@@ -142,8 +143,10 @@ class Samples:
         return sampler.sample(model.bind(ids, self.seed), latents, grid, NoNoise())
 
 
-def grid_within(candidate: Candidate, budget: int, model: Denoiser, end: End) -> Grid | None:
-    """The largest grid whose evaluations fit in ``budget``.
+def largest_grid_within(
+    candidate: Candidate, budget: int, model: Denoiser, end: End
+) -> Grid | None:
+    """Return the largest grid whose evaluations fit in ``budget``.
 
     None if one step does not, or if the peer refuses it.
     """

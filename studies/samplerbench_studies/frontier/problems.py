@@ -21,8 +21,8 @@ HOME = ("gmm-2d", "gmm-64d", "fashion-mppca", "wavelet")
 Part = Literal["training", "validation", "sealed"]
 
 
-class Drawn(NamedTuple):
-    """How the problems of a part are drawn, all but ``kinds`` and ``ranges`` uniform in logarithm.
+class RandomPart(NamedTuple):
+    """Bounds and seed by which the problems of a part are drawn, most of them log-uniform.
 
     Attributes:
         seed: of the part.
@@ -42,10 +42,10 @@ class Drawn(NamedTuple):
 
 
 _USUAL = ("spectrum", "tails", "curve", "modes", "points")
-PARTS: dict[Part, Drawn] = {
-    "training": Drawn(1, 2, _USUAL, (2, 64), (0.1, 1.5), ((80.0, 0.002), (14.6, 0.03))),
-    "validation": Drawn(2, 2, _USUAL, (2, 128), (0.1, 2.0), ((14.6, 0.03), (80.0, 0.002))),
-    "sealed": Drawn(
+PARTS: dict[Part, RandomPart] = {
+    "training": RandomPart(1, 2, _USUAL, (2, 64), (0.1, 1.5), ((80.0, 0.002), (14.6, 0.03))),
+    "validation": RandomPart(2, 2, _USUAL, (2, 128), (0.1, 2.0), ((14.6, 0.03), (80.0, 0.002))),
+    "sealed": RandomPart(
         3,
         4,
         (*_USUAL, "sheet"),
@@ -60,15 +60,15 @@ WIDE = 1.5
 """Standard deviation up to which data are seen from sigma = 14.6."""
 
 
-def problems(part: Part) -> list[str]:
-    """The specs of a part's models, always the same."""
+def problem_specs(part: Part) -> list[str]:
+    """Return the specs of a part's models, always the same."""
     drawn = PARTS[part]
     rng = np.random.default_rng(drawn.seed)
     specs = []
     for i in range(drawn.each * len(drawn.kinds)):
         kind, (high, low) = drawn.kinds[i % len(drawn.kinds)], drawn.ranges[i % len(drawn.ranges)]
-        dim = round(_between(rng, *drawn.dims))
-        std = min(_between(rng, *drawn.stds), WIDE if high < 20 else np.inf)
+        dim = round(_log_uniform(rng, *drawn.dims))
+        std = min(_log_uniform(rng, *drawn.stds), WIDE if high < 20 else np.inf)
         options = {
             "dim": min(dim, LARGEST.get(kind, dim)),
             "std": float(f"{std:.3g}"),
@@ -80,5 +80,5 @@ def problems(part: Part) -> list[str]:
     return specs
 
 
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -32,9 +32,9 @@ from samplerbench.results.run_directory import read_npz, write_npz
 from samplerbench.samplers import SampleNoise
 
 from .candidates import Candidate
-from .measure import End, Errors, ExactProblem, Samples, grid_within
+from .measure import End, Errors, ExactProblem, SampleTask, largest_grid_within
 from .problems import HOME
-from .table import CRITERIA, row
+from .table import CRITERIA, winner_row
 
 BUDGETS = (5, 8, 10, 15, 20, 30)
 Progress = Callable[[str], None]
@@ -42,7 +42,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class KeepBest:
-    """A rule: the first ``count`` stay."""
+    """Racing rule that keeps the first ``count``."""
 
     count: int
 
@@ -52,8 +52,8 @@ class KeepBest:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What is known of a candidate on the first ``samples`` latents.
+class ErrorSummary:
+    """Median and RMS error of a candidate on the first ``samples`` latents.
 
     Attributes:
         samples: how many.
@@ -70,7 +70,7 @@ class Summary:
 
 @dataclass
 class Frontier:
-    """One run, resumable: every measurement is written when it is made.
+    """Frontier run, resumable: every measurement is written when it is made.
 
     Attributes:
         out: run directory.
@@ -106,8 +106,8 @@ class Frontier:
         self._world = WorkerContext(WorkerConfig.here({}, "cpu"))
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-        """Rows of the table: model, end, budget, criterion, side, the winner, its errors, and how
-        they compare with the best of this library.
+        """Return the table's rows: model, end, budget, criterion, side, winner, errors, and the
+        comparison with the best of this library.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         self._recall()
@@ -146,16 +146,14 @@ class Frontier:
                     key=lambda found: self._half(problem, found[0], budget, criterion),
                     default=(None, None),
                 )[1]
-                grid = grid_within(candidate, budget, model, end)
+                grid = largest_grid_within(candidate, budget, model, end)
                 nfe = candidate.sampler.nfe(grid)
-                yield row(name, end, budget, side, criterion, candidate, nfe, errors, best)
+                yield winner_row(name, end, budget, side, criterion, candidate, nfe, errors, best)
 
     def _chosen(
         self, problem: ExactProblem, budget: int, sides: Mapping[str, Sequence[Candidate]]
     ) -> dict[tuple[str, str], Candidate]:
-        """By side and criterion, the best on the first half among those that lead on its first
-        samples: a race of two rungs.
-        """
+        """Return by side and criterion the best candidate on the first half of the latents."""
         some = [c for mine in sides.values() for c in self._hopeful(problem, mine, budget)]
         fields = {side: [n for n, c in enumerate(some) if c.side == side] for side in sides}
         chosen = {}
@@ -185,32 +183,32 @@ class Frontier:
         numbers: Sequence[int],
         start: int,  # noqa: ARG002 - each measurement is of all latents up to ``stop``
         stop: int,
-    ) -> Iterator[tuple[int, Summary | None]]:
-        """Errors of some of the candidates on the first ``stop`` latents."""
+    ) -> Iterator[tuple[int, ErrorSummary | None]]:
+        """Yield the number and the errors of candidates on the first ``stop`` latents."""
         self._measure(problem, budget, [candidates[n] for n in numbers], stop)
         for n in numbers:
             found = self.known.get(self._key(problem, candidates[n], budget, stop))
             if found is not None:
                 whole = all(map(np.isfinite, found))
-                yield n, Summary(stop, *found) if whole else None
+                yield n, ErrorSummary(stop, *found) if whole else None
 
     def _half(
         self, problem: ExactProblem, candidate: Candidate, budget: int, criterion: str
     ) -> float:
-        """The error on the whole first half."""
+        """Return the error on the whole first half of the latents."""
         return self._error(problem, candidate, budget, self.samples // 2, criterion)
 
     def _error(
         self, problem: ExactProblem, candidate: Candidate, budget: int, samples: int, criterion: str
     ) -> float:
-        """What was measured; infinite if nothing was."""
+        """Return the measured error; infinite without a measurement."""
         found = self.known.get(self._key(problem, candidate, budget, samples))
         return found[CRITERIA.index(criterion)] if found else np.inf
 
     def _hopeful(
         self, problem: ExactProblem, candidates: Sequence[Candidate], budget: int
     ) -> list[Candidate]:
-        """Which configurations of a side are tried."""
+        """Return the configurations of a side that are worth trying."""
         before = [b for b in sorted(self.budgets) if b < budget]
         found = [
             [self._error(problem, c, b, self.screen, CRITERIA[0]) for b in before]
@@ -226,7 +224,7 @@ class Frontier:
     def _measure(
         self, problem: ExactProblem, budget: int, candidates: Iterable[Candidate], samples: int
     ) -> None:
-        """Have [median, rms] on the first ``samples`` latents in the log.
+        """Measure and log median and RMS error on the first ``samples`` latents.
 
         Infinite if the configuration does not run. One whose task failed is not logged, so that
         another run tries it again.
@@ -242,7 +240,7 @@ class Frontier:
     def _scored(
         self, problem: ExactProblem, budget: int, winners: Sequence[Candidate]
     ) -> dict[str, Errors]:
-        """Errors on the second half, by label, of the winners that ran there."""
+        """Return by label the errors on the second half of the winners that ran there."""
         half = self.samples // 2
         paths = {w.label: self._path(problem, w, budget) for w in winners}
         stored = {label: read_npz(path) for label, path in paths.items()}
@@ -264,11 +262,11 @@ class Frontier:
         start: int,
         stop: int,
     ) -> Iterator[tuple[int, torch.Tensor | None]]:
-        """The number and the samples of each configuration as they come, None for one that does
-        not run; what fails is told, and left out.
+        """Yield the number and the samples of each configuration as they come; None if it does not
+        run.
         """
         tasks = [
-            Samples(problem.name, self.seed, c, budget, problem.end, start, stop)
+            SampleTask(problem.name, self.seed, c, budget, problem.end, start, stop)
             for c in candidates
         ]
         for which, x in self.executor.map(tasks, self._world):
@@ -280,7 +278,7 @@ class Frontier:
 
     def _path(self, problem: ExactProblem, winner: Candidate, budget: int) -> Path:
         what = [problem.name, problem.end, winner.label, budget, self.samples, self.seed]
-        name = file_name(f"{problem.name}-{problem.end}-{budget}", _digest(what))
+        name = file_name(f"{problem.name}-{problem.end}-{budget}", _short_digest(what))
         return self.out / "scored" / f"{name}.npz"
 
     @property
@@ -288,7 +286,7 @@ class Frontier:
         return self.out / f"measured-{self.seed}.jsonl"
 
     def _recall(self) -> None:
-        """What earlier runs into the directory measured.
+        """Read the measurements of earlier runs into the directory.
 
         A line that a kill cut short is measured again.
         """
@@ -302,13 +300,13 @@ class Frontier:
             self.known[key] = values
 
     def _endpoints(self, name: str, model: Denoiser, end: End) -> torch.Tensor:
-        """Where exact solvers would end, from the run directory if it is there.
+        """Return the exact endpoints, read from the run directory if they are there.
 
         Raises:
             ValueError: the model's probability flow is not known.
         """
         what = [name, model.identity, self.seed, self.samples]
-        path = self.out / f"{file_name(f'ends-{name}', _digest(what))}.npz"
+        path = self.out / f"{file_name(f'ends-{name}', _short_digest(what))}.npz"
         stored = read_npz(path)
         if stored is None:
             self.progress(f"{name}: exact endpoints")
@@ -331,5 +329,5 @@ class Frontier:
         return torch.from_numpy(stored[end])
 
 
-def _digest(what: object) -> str:
+def _short_digest(what: object) -> str:
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:10]

@@ -20,7 +20,7 @@ EXACT = 1e-12
 """Distances that count as exact: their ratio is that of this number."""
 
 
-def row(
+def winner_row(
     model: str,
     end: str,
     budget: int,
@@ -31,12 +31,14 @@ def row(
     errors: Errors,
     best: Errors | None,
 ) -> dict[str, Any]:
-    """One winner: its errors on the scoring half, and the ratio to the best of this library, with a
-    paired 95 % interval.
+    """Return a winner's row: its errors on the scoring half, and the ratio to the best of this
+    library with a paired 95 % interval.
 
     That best, the default included, was chosen on the other half too.
     """
-    ratio, low, high = compare(errors, best, criterion) if best is not None else (None, None, None)
+    ratio, low, high = (
+        error_ratio(errors, best, criterion) if best is not None else (None, None, None)
+    )
     return {
         "model": model,
         "end": end,
@@ -56,9 +58,9 @@ def row(
     }
 
 
-def compare(errors: Errors, other: Errors, criterion: str) -> tuple[float, float, float]:
-    """The ratio errors / other in the criterion, with the 95 % interval of a bootstrap over the
-    samples that both share.
+def error_ratio(errors: Errors, other: Errors, criterion: str) -> tuple[float, float, float]:
+    """Return the ratio errors / other in the criterion, with the 95 % interval of a paired
+    bootstrap.
     """
     rng = np.random.default_rng(0)
     n = len(errors.distance)
@@ -78,8 +80,8 @@ def compare(errors: Errors, other: Errors, criterion: str) -> tuple[float, float
     return value(errors, slice(None)) / value(other, slice(None)), float(low), float(high)
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the table shows, a sentence each: the peers against this library, and the default
+def summary_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the table shows, a sentence each: the peers against this library, and the default
     against everything else.
     """
     lines = []
@@ -92,43 +94,43 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         if ratios:
             where = min(ratios, key=lambda key: ratios[key])
             lines.append(
-                f"{criterion}: the best peer's error is {_mean(ratios.values()):.2f} times that of "
+                f"{criterion}: the best peer's error is {_geometric_mean(ratios.values()):.2f} times that of "
                 "the best of samplerbench (geometric mean), "
-                f"at least {ratios[where]:.2f} times ({_place(where)})."
+                f"at least {ratios[where]:.2f} times ({_place_in_words(where)})."
             )
     for criterion in CRITERIA:
-        ratios = default_to_best(rows, criterion)
+        ratios = default_over_best_ratios(rows, criterion)
         if ratios:
             where = max(ratios, key=lambda key: ratios[key])
             by_model: dict[str, list[float]] = {}
             for (model, _, _), ratio in ratios.items():
                 by_model.setdefault(model, []).append(ratio)
-            means = {model: _mean(values) for model, values in by_model.items()}
+            means = {model: _geometric_mean(values) for model, values in by_model.items()}
             worst = max(means, key=lambda model: means[model])
             lines.append(
-                f"auto: {_mean(ratios.values()):.2f} times the best {criterion} error of all other "
+                f"auto: {_geometric_mean(ratios.values()):.2f} times the best {criterion} error of all other "
                 f"configurations (geometric mean); at most {means[worst]:.2f} times on a model "
-                f"({worst}), and {ratios[where]:.2f} times in a cell ({_place(where)})."
+                f"({worst}), and {ratios[where]:.2f} times in a cell ({_place_in_words(where)})."
             )
     return lines
 
 
-def _place(key: tuple[str, str, int]) -> str:
-    """Model, end and budget, in words."""
+def _place_in_words(key: tuple[str, str, int]) -> str:
+    """Return model, end and budget in words."""
     model, end, budget = key
     return f"{model}, to {'0' if end == 'zero' else end}, {budget} evaluations"
 
 
-def _mean(ratios: Iterable[float]) -> float:
-    """The geometric mean."""
+def _geometric_mean(ratios: Iterable[float]) -> float:
+    """Return the geometric mean."""
     return float(np.exp(np.mean(np.log(list(ratios)))))
 
 
-def default_to_best(
+def default_over_best_ratios(
     rows: Sequence[Mapping[str, Any]], criterion: str
 ) -> dict[tuple[str, str, int], float]:
-    """The default's error over the best of all other configurations, each chosen for the criterion,
-    by model, end and budget.
+    """Return the default's error over the best of all others by the criterion, by model, end and
+    budget.
     """
     found: dict[tuple[str, str, int], dict[str, float]] = {}
     for row in rows:
@@ -151,18 +153,18 @@ def write_frontier(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
     header = list(rows[0]) if rows else []
     lines = csv_lines(header, ([row[key] for key in header] for row in rows))
     write_text(folder / "frontier.csv", lines)
-    parts = [*(f"- {sentence}" for sentence in summary(rows)), ""]
+    parts = [*(f"- {sentence}" for sentence in summary_sentences(rows)), ""]
     for criterion in CRITERIA:
         parts += [
             f"## By {criterion} error",
             "",
-            _markdown([row for row in rows if row["criterion"] == criterion], criterion),
+            _markdown_table([row for row in rows if row["criterion"] == criterion], criterion),
         ]
     write_text(folder / "frontier.md", "\n".join(parts))
     return folder / "frontier.md"
 
 
-def _markdown(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
+def _markdown_table(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
     columns = (
         "model",
         "end",

@@ -31,12 +31,12 @@ _URL = "https://arxiv.org/abs/2312.00094"
 _QUANTILE = 0.995
 
 
-def _code(function: str) -> Source:
+def _code_source(function: str) -> Source:
     return Source("zhou2024amed", f"authors' code, diff-solvers-main, {function}", _URL)
 
 
 @dataclass(frozen=True)
-class Thresholded:
+class ThresholdedDenoiser:
     """A denoiser with Imagen's dynamic thresholding: clamped to [-s, s] and divided by s, s the
     0.995 quantile of a sample's magnitudes, at least 1.
 
@@ -47,19 +47,19 @@ class Thresholded:
     inner: Denoise
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """The thresholded image ``(batch, *event)``."""
+        """Return the thresholded image ``(batch, *event)``."""
         d = self.inner(x, sigma)
         s = torch.quantile(d.flatten(1).abs(), _QUANTILE, dim=1).clamp_(min=1.0)
         s = s.reshape(-1, *[1] * (d.ndim - 1))
         return torch.minimum(torch.maximum(d, -s), s) / s
 
     def take(self, rows: Tensor, /) -> Self:
-        """Of a subset of the samples."""
+        """Return the denoiser for a subset of the samples."""
         return type(self)(self.inner.take(rows))
 
 
 @dataclass(frozen=True)
-class Analytic:
+class AnalyticAtOneLevel:
     """A denoiser that answers at one level by d = g x, without an evaluation: the noise prediction
     x / sqrt(1 + sigma²) of an analytic first step.
 
@@ -72,17 +72,17 @@ class Analytic:
     level: float
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """The denoised image ``(batch, *event)``."""
+        """Return the denoised image ``(batch, *event)``."""
         if sigma == self.level:
             return x * (1 - self.level / math.hypot(1, self.level))
         return self.inner(x, sigma)
 
     def take(self, rows: Tensor, /) -> Self:
-        """Of a subset of the samples."""
+        """Return the denoiser for a subset of the samples."""
         return type(self)(self.inner.take(rows), self.level)
 
 
-class First(NamedTuple):
+class AnalyticFirstRow(NamedTuple):
     """The row of an analytic first step.
 
     Attributes:
@@ -100,7 +100,7 @@ class _AnalyticFirst:
     def plan(self, grid: Grid) -> list[Any]:
         """The method's rows, the first of them marked."""
         first, *others = super().plan(grid)  # type: ignore[misc]
-        return [First(first, grid.sigma[0]), *others]
+        return [AnalyticFirstRow(first, grid.sigma[0]), *others]
 
     def nfe(self, grid: Grid) -> int:
         """One less than the method's."""
@@ -110,8 +110,8 @@ class _AnalyticFirst:
         self, x: Tensor, row: Any, past: tuple[()], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, None]:
         """The method's step."""
-        if isinstance(row, First):
-            row, denoise = row.row, Analytic(denoise, row.level)
+        if isinstance(row, AnalyticFirstRow):
+            row, denoise = row.row, AnalyticAtOneLevel(denoise, row.level)
         return super().step(x, row, past, denoise, noise)  # type: ignore[misc]
 
 
@@ -123,7 +123,7 @@ class HeunAnalyticFirst(_AnalyticFirst, Heun):
     name = "authors_heun_afs"
     order = 2
     translates = False
-    source = _code("heun_sampler, afs=True")
+    source = _code_source("heun_sampler, afs=True")
 
 
 @register_unlisted
@@ -134,7 +134,7 @@ class DPM2AnalyticFirst(_AnalyticFirst, DPM2):
     name = "authors_dpm_2_afs"
     same_as = ""
     translates = False
-    source = _code("dpm_2_sampler, afs=True")
+    source = _code_source("dpm_2_sampler, afs=True")
 
 
 class _Thresholding:
@@ -144,7 +144,7 @@ class _Thresholding:
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Tensor | None]:
         """The method's step."""
-        return super().step(x, row, past, Thresholded(denoise), noise)  # type: ignore[misc]
+        return super().step(x, row, past, ThresholdedDenoiser(denoise), noise)  # type: ignore[misc]
 
 
 @register_unlisted
@@ -156,7 +156,7 @@ class DPMpp3MThresholded(_Thresholding, DPMpp3MPublished):
     order = None
     last: tuple[int, ...] = (2, 1)
     translates = False
-    source = _code("dpm_pp_sampler, predict_x0=True, lower_order_final=True")
+    source = _code_source("dpm_pp_sampler, predict_x0=True, lower_order_final=True")
 
 
 @register_unlisted
@@ -167,7 +167,7 @@ class UniPC3Thresholded(_Thresholding, get("unipc_3_published")):
     name = "authors_unipc_3"
     order = None
     translates = False
-    source = _code("unipc_sampler, predict_x0=True, variant='bh2'")
+    source = _code_source("unipc_sampler, predict_x0=True, variant='bh2'")
 
 
 @register_unlisted
@@ -180,7 +180,7 @@ class IPNDMV(Multistep):
     name = "authors_ipndm_v"
     points = 4
     order = 1
-    source = _code("ipndm_v_sampler, max_order=4")
+    source = _code_source("ipndm_v_sampler, max_order=4")
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """eps_j = memo_j / sigma_j; ``levels`` newest first."""

@@ -2,7 +2,7 @@
 
 1. Methods, sets, what is plainly bad, columns and models were fixed before anything was measured
    (:mod:`.methods`, :mod:`.sets`, :data:`.measuring.COLUMNS`, :data:`.predicting.MODELS`).
-2. On CIFAR-10 alone every predictor is ranked by :attr:`Tried.score`, for both questions.
+2. On CIFAR-10 alone every predictor is ranked by :attr:`TriedPredictor.score`, for both questions.
 3. The first of each is written down in :data:`CHOICES`.
 4. The other sets are predicted by these two, once.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .correlation import within_budgets
+from .correlation import mean_over_budgets
 from .measuring import Depth, Measured
-from .predicting import Predictor, Question, predictors
+from .predicting import Predictor, Question, all_predictors
 from .sets import CHOOSING
 
 COVERS = 0.9
@@ -24,8 +24,8 @@ COVERS = 0.9
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A predictor on CIFAR-10.
+class TriedPredictor:
+    """Predictor with its correlations on CIFAR-10.
 
     Attributes:
         predictor: what was tried.
@@ -43,20 +43,24 @@ class Tried:
 
     @property
     def score(self) -> float:
-        """What predictors are ranked by: the mean of the two correlations, so that neither the easy
-        part, to tell bad from good, nor the hard one decides alone.
-        """
+        """Mean of the two correlations, by which predictors are ranked."""
         return float(np.mean([self.spearman, self.without]))
 
 
-def tried(measured: Mapping[str, Measured], question: Question) -> list[Tried]:
-    """All predictors with enough values, the best on CIFAR-10 first."""
+def tried_predictors(measured: Mapping[str, Measured], question: Question) -> list[TriedPredictor]:
+    """Return all predictors with enough values, the best on CIFAR-10 first."""
     found = []
-    for predictor in predictors(list(measured)):
+    for predictor in all_predictors(list(measured)):
         pairs = predictor.pairs(measured, CHOOSING, question)
         without = predictor.pairs(measured, CHOOSING, question, bad=False)
         found.append(
-            Tried(predictor, question, len(pairs), within_budgets(pairs), within_budgets(without))
+            TriedPredictor(
+                predictor,
+                question,
+                len(pairs),
+                mean_over_budgets(pairs),
+                mean_over_budgets(without),
+            )
         )
     most = max((one.points for one in found), default=0)
     enough = [one for one in found if one.points >= COVERS * most and np.isfinite(one.score)]
@@ -65,7 +69,7 @@ def tried(measured: Mapping[str, Measured], question: Question) -> list[Tried]:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the other sets are predicted by.
+    """Predictor chosen for the other sets, with the sampling depth of its models.
 
     Attributes:
         predictor: models and column.

@@ -26,7 +26,7 @@ smaller FID.
 
 @dataclass(frozen=True)
 class Pair:
-    """A method at a budget, here and there.
+    """Value of a method at a budget in our table, paired with its published FID.
 
     Attributes:
         method: its name; what the bootstrap draws.
@@ -45,7 +45,7 @@ Statistic = Callable[[Sequence[Pair]], float]
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """Correlation of ranks, ties at their mean; NaN where one side has one value only."""
+    """Return the correlation of ranks, ties at their mean; NaN where one side has one value only."""
     a, b = rankdata(x), rankdata(y)
     a, b = a - a.mean(), b - b.mean()
     scale = np.sqrt((a @ a) * (b @ b))
@@ -53,18 +53,18 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def kendall(x: ArrayLike, y: ArrayLike) -> float:
-    """Tau-b; NaN where one side has one value only."""
+    """Return tau-b; NaN where one side has one value only."""
     return float(kendalltau(x, y)[0])  # pyright: ignore[reportArgumentType]
 
 
-def within_budgets(
+def mean_over_budgets(
     pairs: Sequence[Pair], of: Callable[[ArrayLike, ArrayLike], float] = spearman
 ) -> float:
-    """The mean over budgets of a correlation within each, weighted by methods less one; NaN where no
-    budget has enough methods.
+    """Return the mean of a correlation within each budget, weighted by methods less one; NaN where
+    no budget has enough methods.
     """
     values, weights = [], []
-    for group in _by_budget(pairs):
+    for group in _pairs_by_budget(pairs):
         value = of([p.ours for p in group], [p.theirs for p in group])
         if np.isfinite(value):
             values.append(value)
@@ -72,14 +72,14 @@ def within_budgets(
     return float(np.average(values, weights=weights)) if values else np.nan
 
 
-def ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float:
-    """Of two methods at one budget whose published numbers differ by more than a share of the smaller
-    one: how often the column orders them the same way. A tie of the column is half a hit.
+def share_ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float:
+    """Return how often the column orders two methods at one budget as their published numbers do,
+    if these differ by more than a share of the smaller one.
 
     NaN where there are no such two.
     """
     hits = total = 0.0
-    for group in _by_budget(pairs):
+    for group in _pairs_by_budget(pairs):
         ours = np.array([p.ours for p in group])
         theirs = np.array([p.theirs for p in group])
         apart = theirs[None, :] > (1 + separation) * theirs[:, None]
@@ -89,14 +89,14 @@ def ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float:
     return hits / total if total else np.nan
 
 
-def interval(
+def bootstrap_interval(
     pairs: Sequence[Pair], statistic: Statistic, *, replicates: int = REPLICATES, seed: int = 0
 ) -> tuple[float, float]:
-    """The 95 % interval of a statistic over samples of as many methods, drawn with replacement: each
-    with all its budgets, since what a method does at one budget it tends to do at the next.
+    """Return the 95 % interval of a statistic by a bootstrap over methods, each with all its
+    budgets.
     """
     of: dict[str, list[Pair]] = {}
-    for pair in counted(pairs):
+    for pair in pairs_of_counted_budgets(pairs):
         of.setdefault(pair.method, []).append(pair)
     names, rng = sorted(of), np.random.default_rng(seed)
     values = []
@@ -111,26 +111,26 @@ def interval(
 
 
 STATISTICS: dict[str, Statistic] = {
-    "spearman": within_budgets,
-    "kendall": partial(within_budgets, of=kendall),
-    **{f"alike_{round(100 * x)}": partial(ordered_alike, separation=x) for x in SEPARATIONS},
+    "spearman": mean_over_budgets,
+    "kendall": partial(mean_over_budgets, of=kendall),
+    **{f"alike_{round(100 * x)}": partial(share_ordered_alike, separation=x) for x in SEPARATIONS},
 }
 """Columns of the study's table; ``alike_25`` is about pairs that are more than 25 % apart."""
 
 
-def counted(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs of budgets with enough methods."""
-    return [pair for group in _by_budget(pairs) for pair in group]
+def pairs_of_counted_budgets(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs of budgets with enough methods."""
+    return [pair for group in _pairs_by_budget(pairs) for pair in group]
 
 
-def ranks(values: Iterable[float]) -> NDArray[np.float64]:
-    """Ranks from 0 to 1, ties at their mean; 0.5 for one value."""
+def ranks_in_unit_range(values: Iterable[float]) -> NDArray[np.float64]:
+    """Return ranks from 0 to 1, ties at their mean; 0.5 for one value."""
     found = rankdata(list(values))
     return (found - 1) / (len(found) - 1) if len(found) > 1 else np.full(len(found), 0.5)
 
 
-def _by_budget(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    """The budgets with enough methods, repeats of a bootstrap counted."""
+def _pairs_by_budget(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """Return the pairs of each budget with enough methods, repeats of a bootstrap counted."""
     by: dict[object, list[Pair]] = {}
     for pair in pairs:
         by.setdefault(pair.budget, []).append(pair)

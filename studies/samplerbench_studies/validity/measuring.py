@@ -20,7 +20,7 @@ from samplerbench.models.extractors import Samples, make_extractor
 from samplerbench.results import ResultTable
 from samplerbench.samplers import make
 
-from .methods import Method, axes
+from .methods import Method, suite_axes
 
 FEATURES = 32
 """Of a model that has more; 480 samples are enough for intervals that hold."""
@@ -43,7 +43,7 @@ OWN_ERROR = "fid_proxy_converged"
 
 @dataclass(frozen=True)
 class Depth:
-    """How much of a model is sampled.
+    """Numbers of samples and latents that are drawn from a model.
 
     Attributes:
         samples: of each cell, for the columns that compare distributions.
@@ -60,9 +60,9 @@ class Depth:
     thresholded: bool = False
 
 
-def features_of(model: str) -> str:
-    """The feature space in which a model's samples are compared: 32 axes of the card's features where
-    there are any.
+def feature_space_of(model: str) -> str:
+    """Return the feature space of a model's samples: 32 axes of the card's features where there are
+    any.
     """
     made = make_model(model)
     fewer = f"card:{FEATURES}"
@@ -74,19 +74,19 @@ def features_of(model: str) -> str:
 
 
 def suite_of(model: str, asked: Asked, depth: Depth) -> Suite:
-    """The suite whose cells contain those of the methods on a model."""
+    """Return the suite whose cells contain the methods on a model."""
     budgets = sorted({budget for wanted in asked.values() for budget in wanted})
     return check_suite(
         {
             "name": "validate",
             "models": [model],
-            **axes(asked, thresholded=depth.thresholded),
+            **suite_axes(asked, thresholded=depth.thresholded),
             "nfe": budgets,
             "samples": depth.samples,
             "reference_samples": min(depth.latents, depth.samples),
             "converged_samples": depth.converged,
             "batch_size": 32,  # what a CPU is quickest with
-            "extractor": features_of(model),
+            "extractor": feature_space_of(model),
             "keep": 0,
             "timing": {"enabled": False},
         },
@@ -94,7 +94,7 @@ def suite_of(model: str, asked: Asked, depth: Depth) -> Suite:
     )
 
 
-def measure(
+def measure_model(
     model: str,
     asked: Asked,
     depth: Depth,
@@ -103,7 +103,7 @@ def measure(
     console: Console,
     executor: Executor | None = None,
 ) -> Measured:
-    """The columns of methods on a model; what ``out`` has already is not sampled again.
+    """Return the columns of methods on a model, after sampling what ``out`` lacks.
 
     Args:
         model: spec of a model of ours.
@@ -123,14 +123,14 @@ def measure(
         console=console,
         executor=executor,
     )
-    wanted = chosen(setup, asked, depth)
+    wanted = places_by_cell_key(setup, asked, depth)
     cells = [cell for cell in setup.cells if cell.key in wanted]
     table = run(replace(setup, cells=cells), timing=False)
-    return columns(table, wanted)
+    return numbers_by_method_and_budget(table, wanted)
 
 
-def chosen(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Place]:
-    """The keys of the cells of a plan that are a method at a budget that it spends to the last
+def places_by_cell_key(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Place]:
+    """Return method and budget, by cell key, of the cells that spend their budget to the last
     evaluation.
     """
     by_place = {
@@ -152,9 +152,9 @@ def chosen(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Place]:
     return found
 
 
-def columns(table: ResultTable, wanted: Mapping[str, Place]) -> Measured:
-    """The numbers of the rows of a run, by method and budget; rows that failed, or whose counted
-    evaluations are not the budget, are left out.
+def numbers_by_method_and_budget(table: ResultTable, wanted: Mapping[str, Place]) -> Measured:
+    """Return the numbers of a run by method and budget; rows that failed or missed the budget are
+    left out.
     """
     measured: Measured = {}
     for row in table.frame.to_dict("records"):

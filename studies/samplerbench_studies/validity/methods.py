@@ -38,7 +38,7 @@ AYS = ("arXiv:2404.14507",)
 
 @dataclass(frozen=True)
 class Method:
-    """A way of sampling that a paper reports, as it is run here.
+    """Sampling method of a paper, in this library's terms.
 
     Attributes:
         name: in the study's tables.
@@ -55,7 +55,7 @@ class Method:
     plain: str | None = None
 
     def sampler_for(self, *, thresholded: bool) -> str:
-        """The sampler's spec, with thresholding where the authors have it, or without."""
+        """Return the sampler's spec, with thresholding where the authors have it, or without."""
         return self.sampler if thresholded or self.plain is None else self.plain
 
 
@@ -135,22 +135,22 @@ UNSAID = "its source does not say grid, end or first step"
 
 
 def method_of(row: Published) -> Method | None:
-    """A row's method; None if it cannot be run as its source ran it."""
+    """Return a row's method; None if it cannot be run as its source ran it."""
     if not row.nfe:
         return None
     if row.paper in AYS:
-        return _plain(row)
+        return _plain_method(row)
     if row.paper in DIFF_SAMPLER and row.end != "zero":
-        return _of_family(row)
+        return _method_of_family(row)
     return None
 
 
-def why_not(row: Published) -> str:
-    """Why a row has no method here."""
+def why_not_runnable(row: Published) -> str:
+    """Return why a row has no method here."""
     return next((why for why, solvers in LEFT_OUT.items() if row.solver in solvers), UNSAID)
 
 
-def _of_family(row: Published) -> Method | None:
+def _method_of_family(row: Published) -> Method | None:
     solver, grid = FAMILY.get(row.solver), row.grid
     if solver is None:
         return None
@@ -169,7 +169,7 @@ def _of_family(row: Published) -> Method | None:
     )
 
 
-def _plain(row: Published) -> Method | None:
+def _plain_method(row: Published) -> Method | None:
     sampler = PLAIN.get(row.solver)
     if sampler is None or row.grid not in GRIDS:
         return None
@@ -177,8 +177,8 @@ def _plain(row: Published) -> Method | None:
     return Method(f"{title}, {row.grid}, to 0", sampler, GRIDS[row.grid], "zero")
 
 
-def axes(methods: Iterable[Method], *, thresholded: bool) -> dict[str, Any]:
-    """The axes of a suite whose product contains the methods."""
+def suite_axes(methods: Iterable[Method], *, thresholded: bool) -> dict[str, Any]:
+    """Return the axes of a suite whose product contains the methods."""
     chosen = sorted(methods, key=lambda method: method.name)
     return {
         "samplers": list(dict.fromkeys(m.sampler_for(thresholded=thresholded) for m in chosen)),

@@ -16,10 +16,10 @@ import numpy as np
 
 from samplerbench.samplers import make
 
-from .correlation import Pair, ranks
+from .correlation import Pair, ranks_in_unit_range
 from .measuring import COLUMNS, Measured, Place
 from .methods import Method
-from .sets import CHOOSING, at_budgets, plainly_bad, points
+from .sets import CHOOSING, is_plainly_bad, points_by_budget, points_of_set
 
 Question = Literal["deterministic", "all"]
 QUESTIONS: tuple[Question, ...] = ("deterministic", "all")
@@ -44,7 +44,7 @@ TOGETHER = (("fashion", "emoji"), ("fashion", "emoji", "digits", "fashion-latent
 
 @dataclass(frozen=True)
 class Predictor:
-    """What orders methods here.
+    """Predictor of how methods rank: a column of one model, or the mean of its ranks over several.
 
     Attributes:
         models: one, or several whose ranks within a budget are averaged.
@@ -56,13 +56,13 @@ class Predictor:
 
     @property
     def name(self) -> str:
-        """Models and column."""
+        """Names of models and column."""
         return f"{self.column} on {' and '.join(self.models)}"
 
     def pairs(
         self, measured: Mapping[str, Measured], name: str, question: Question, *, bad: bool = True
     ) -> list[Pair]:
-        """What it says of a set's methods, beside the published numbers.
+        """Return the predicted values of a set's methods, paired with the published numbers.
 
         Args:
             measured: by model.
@@ -71,13 +71,16 @@ class Predictor:
             bad: whether the plainly bad are among them.
         """
         found = []
-        for budget, here in at_budgets(name).items():
+        for budget, here in points_by_budget(name).items():
             kept = [
                 point
                 for point in here
-                if (bad or not plainly_bad(name, point))
-                and not (question == "deterministic" and stochastic(point.method))
-                and all(self.column in of(measured[m], point.method, budget) for m in self.models)
+                if (bad or not is_plainly_bad(name, point))
+                and not (question == "deterministic" and is_stochastic(point.method))
+                and all(
+                    self.column in columns_at_budget(measured[m], point.method, budget)
+                    for m in self.models
+                )
             ]
             values = [
                 [measured[m][point.method, budget][self.column] for point in kept]
@@ -85,7 +88,7 @@ class Predictor:
             ]
             ours: Sequence[float] = values[0]
             if len(values) > 1 and kept:
-                ours = np.mean([ranks(one) for one in values], axis=0).tolist()
+                ours = np.mean([ranks_in_unit_range(one) for one in values], axis=0).tolist()
             found += [
                 Pair(point.method.name, budget, x, point.fid)
                 for point, x in zip(kept, ours, strict=True)
@@ -93,33 +96,33 @@ class Predictor:
         return found
 
 
-def of(measured: Measured, method: Method, budget: int) -> Mapping[str, float]:
-    """The columns of a method at a budget; empty where it has none."""
+def columns_at_budget(measured: Measured, method: Method, budget: int) -> Mapping[str, float]:
+    """Return the columns of a method at a budget; empty where it has none."""
     return measured.get((method, budget), {})
 
 
-def stochastic(method: Method) -> bool:
-    """Whether a method draws noise after the latent."""
+def is_stochastic(method: Method) -> bool:
+    """Return True if a method draws noise after the latent."""
     return make(method.sampler).stochastic
 
 
-def predictors(models: Sequence[str]) -> list[Predictor]:
-    """Everything that is tried with some models."""
+def all_predictors(models: Sequence[str]) -> list[Predictor]:
+    """Return all predictors that are tried with some models."""
     groups = [(model,) for model in models]
     groups += [group for group in TOGETHER if set(group) <= set(models)]
     return [Predictor(group, column) for group in groups for column in COLUMNS]
 
 
-def ceiling(name: str, question: Question, *, bad: bool = True) -> list[Pair]:
-    """CIFAR-10's own published numbers as a predictor of another set's: what a table of a real network
-    is worth for another one.
+def ceiling_pairs(name: str, question: Question, *, bad: bool = True) -> list[Pair]:
+    """Return another set's numbers paired with CIFAR-10's own published ones, the best possible
+    predictor.
     """
-    known: dict[Place, float] = {(p.method, p.budget): p.fid for p in points(CHOOSING)}
+    known: dict[Place, float] = {(p.method, p.budget): p.fid for p in points_of_set(CHOOSING)}
     return [
         Pair(p.method.name, budget, known[p.method, budget], p.fid)
-        for budget, here in at_budgets(name).items()
+        for budget, here in points_by_budget(name).items()
         for p in here
         if (p.method, budget) in known
-        and (bad or not plainly_bad(name, p))
-        and not (question == "deterministic" and stochastic(p.method))
+        and (bad or not is_plainly_bad(name, p))
+        and not (question == "deterministic" and is_stochastic(p.method))
     ]

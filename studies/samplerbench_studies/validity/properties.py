@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from samplerbench.models import Denoiser, make_model
 from samplerbench.samplers import SampleNoise, karras, make
 
-from .choosing import Tried
+from .choosing import TriedPredictor
 from .measuring import OWN_ERROR, Measured
 from .table import Row
 
@@ -25,7 +25,7 @@ _DRAWN, _STEPS = 512, 20
 
 @dataclass(frozen=True)
 class Properties:
-    """A model's.
+    """Properties of a model: dimension, spectrum and own error.
 
     Attributes:
         dimension: numbers of a sample.
@@ -42,10 +42,10 @@ class Properties:
     own_error: float
 
 
-def properties(model: str, measured: Measured) -> Properties:
-    """A model's properties."""
+def properties_of(model: str, measured: Measured) -> Properties:
+    """Return a model's properties."""
     made = make_model(model)
-    cov = covariance(made)
+    cov = covariance_of_data(made)
     values = np.linalg.eigvalsh(cov)[::-1].clip(min=0)
     kept = values[: 1 + int(np.searchsorted(np.cumsum(values), 0.99 * values.sum()))]
     places = np.log(np.arange(1, len(kept) + 1))
@@ -62,8 +62,10 @@ def properties(model: str, measured: Measured) -> Properties:
 
 
 @torch.no_grad()
-def covariance(model: Denoiser) -> NDArray[np.float64]:
-    """Of the data, ``(d, d)``; of samples of the model where it does not know its data's."""
+def covariance_of_data(model: Denoiser) -> NDArray[np.float64]:
+    """Return the covariance ``(d, d)`` of the data, or of the model's samples where the data are
+    unknown.
+    """
     moments = model.moments()
     if moments is not None:
         mean, cov = moments
@@ -75,8 +77,8 @@ def covariance(model: Denoiser) -> NDArray[np.float64]:
     return np.cov(drawn.flatten(1).double().numpy(), rowvar=False)
 
 
-def property_rows(measured: Mapping[str, Measured], tried: list[Tried]) -> list[Row]:
-    """A row for each model: its properties, and the correlation on CIFAR-10 of each of its columns."""
+def property_rows(measured: Mapping[str, Measured], tried: list[TriedPredictor]) -> list[Row]:
+    """Return a row for each model: its properties, and each column's correlation on CIFAR-10."""
     rows = []
     for model, known in measured.items():
         scores = {
@@ -84,5 +86,5 @@ def property_rows(measured: Mapping[str, Measured], tried: list[Tried]) -> list[
             for one in tried
             if one.predictor.models == (model,)
         }
-        rows.append({"model": model, **asdict(properties(model, known)), **scores})
+        rows.append({"model": model, **asdict(properties_of(model, known)), **scores})
     return rows

@@ -49,10 +49,8 @@ class Point:
 
 
 @cache
-def points(name: str) -> tuple[Point, ...]:
-    """The numbers of a set that can be run here; of those that repeat one (method, budget), the first
-    of the table.
-    """
+def points_of_set(name: str) -> tuple[Point, ...]:
+    """Return the numbers of a set that can be run here, the first of each (method, budget)."""
     found: dict[tuple[Method, int], Point] = {}
     for row in rows_of_model(SETS[name]):
         method = method_of(row)
@@ -61,28 +59,28 @@ def points(name: str) -> tuple[Point, ...]:
     return tuple(found.values())
 
 
-def at_budgets(name: str) -> dict[int, list[Point]]:
-    """A set's points by budget, those with too few methods left out."""
+def points_by_budget(name: str) -> dict[int, list[Point]]:
+    """Return a set's points by budget; budgets with too few methods are left out."""
     by: dict[int, list[Point]] = {}
-    for point in sorted(points(name), key=lambda point: point.budget):
+    for point in sorted(points_of_set(name), key=lambda point: point.budget):
         by.setdefault(point.budget, []).append(point)
     return {budget: found for budget, found in by.items() if len(found) >= FEWEST}
 
 
-def plainly_bad(name: str, point: Point) -> bool:
-    """Whether a point of a set is of a method that is plainly bad at its budget."""
+def is_plainly_bad(name: str, point: Point) -> bool:
+    """Return True if the method of a point is plainly bad at its budget."""
     for where in (CHOOSING, name):
-        here = {p.method: p.fid for p in points(where) if p.budget == point.budget}
+        here = {p.method: p.fid for p in points_of_set(where) if p.budget == point.budget}
         if point.method in here:
             return here[point.method] > PLAINLY_BAD * min(here.values())
     raise KeyError(point.method.name)
 
 
-def all_methods(names: list[str] | None = None) -> dict[Method, set[int]]:
-    """Every method of some sets, with the budgets at which it is needed."""
+def budgets_by_method(names: list[str] | None = None) -> dict[Method, set[int]]:
+    """Return every method of some sets, with the budgets at which it is needed."""
     needed: dict[Method, set[int]] = {}
     for name in names or SETS:
-        for budget, found in at_budgets(name).items():
+        for budget, found in points_by_budget(name).items():
             for point in found:
                 needed.setdefault(point.method, set()).add(budget)
     return needed

@@ -14,19 +14,27 @@ from samplerbench.benchmarks.running.executors import Executor
 from samplerbench.results.published import rows_of_model
 from samplerbench.results.run_directory import write_text
 
-from .choosing import CHOICES, tried
+from .choosing import CHOICES, tried_predictors
 from .correlation import REPLICATES
-from .measuring import Depth, Measured, measure
-from .methods import method_of, why_not
-from .predicting import QUESTIONS, Predictor, Question, predictors
+from .measuring import Depth, Measured, measure_model
+from .methods import method_of, why_not_runnable
+from .predicting import QUESTIONS, Predictor, Question, all_predictors
 from .properties import property_rows
-from .sets import SETS, all_methods
-from .table import Row, by_budget, markdown, measured_rows, tried_rows, validity, write_csv
+from .sets import SETS, budgets_by_method
+from .table import (
+    Row,
+    measured_rows,
+    rows_by_budget,
+    tried_rows,
+    validity_markdown,
+    validity_rows,
+    write_csv,
+)
 
 
 @dataclass
 class Validity:
-    """One run, resumable: what its folder has is not sampled again.
+    """Validity run, resumable: what its folder has is not sampled again.
 
     Attributes:
         out: folder; each model has a run directory in it.
@@ -47,17 +55,17 @@ class Validity:
     executor: Executor | None = None
 
     def __call__(self) -> list[Row]:
-        """The validity table: a row for each set, question, predictor, with the plainly bad and
-        without. All tables are written to ``out``.
+        """Return the validity table, a row for each set, question and predictor, and write all
+        tables to ``out``.
 
         Raises:
             ValueError: there is no such model.
         """
-        models = list(self.models) or chosen_models()
+        models = list(self.models) or models_of_choices()
         measured = {
-            model: measure(
+            model: measure_model(
                 model,
-                all_methods(),
+                budgets_by_method(),
                 self.depth or depth_of(model),
                 self.out,
                 console=self.console,
@@ -68,25 +76,27 @@ class Validity:
         return self.tables(measured)
 
     def tables(self, measured: Mapping[str, Measured]) -> list[Row]:
-        """Write the tables of what was measured."""
-        on_cifar = [one for question in QUESTIONS for one in tried(measured, question)]
+        """Write the tables of the measurements and return the validity rows."""
+        on_cifar = [one for question in QUESTIONS for one in tried_predictors(measured, question)]
         answers = self.answers(measured)
-        rows = validity(measured, answers, replicates=0 if self.explore else REPLICATES)
+        rows = validity_rows(measured, answers, replicates=0 if self.explore else REPLICATES)
         write_csv(rows, self.out / "validity.csv")
         write_csv(tried_rows(on_cifar), self.out / "tried.csv")
         write_csv(measured_rows(measured), self.out / "measured.csv")
         write_csv(property_rows(measured, on_cifar), self.out / "properties.csv")
-        budgets = [row for question, one in answers for row in by_budget(measured, question, one)]
+        budgets = [
+            row for question, one in answers for row in rows_by_budget(measured, question, one)
+        ]
         write_csv(budgets, self.out / "by-budget.csv")
-        write_text(self.out / "validity.md", f"{markdown(rows)}\n{left_out()}\n")
+        write_text(self.out / "validity.md", f"{validity_markdown(rows)}\n{left_out_markdown()}\n")
         return rows
 
     def answers(self, measured: Mapping[str, Measured]) -> list[tuple[Question, Predictor]]:
-        """The predictors that the sets are held against: the choices whose models were measured, or
-        all.
+        """Return the questions with the predictors to test: the measured choices, or all
+        predictors.
         """
         if self.explore:
-            return [(q, one) for q in QUESTIONS for one in predictors(list(measured))]
+            return [(q, one) for q in QUESTIONS for one in all_predictors(list(measured))]
         return [
             (question, choice.predictor)
             for question, choice in CHOICES.items()
@@ -94,22 +104,22 @@ class Validity:
         ]
 
 
-def chosen_models() -> list[str]:
-    """The models of the choices."""
+def models_of_choices() -> list[str]:
+    """Return the models of the choices."""
     return list(dict.fromkeys(m for one in CHOICES.values() for m in one.predictor.models))
 
 
 def depth_of(model: str) -> Depth:
-    """How much of a model is sampled: as much as the choice with most samples says."""
+    """Return the sampling depth of a model: the largest among its choices."""
     depths = [one.depth for one in CHOICES.values() if model in one.predictor.models]
     return max(depths, key=lambda depth: depth.samples, default=Depth())
 
 
-def left_out() -> str:
-    """Which published rows of the sets are not run here, and why, as a Markdown list."""
+def left_out_markdown() -> str:
+    """Return a Markdown list of the published rows that are not run here, with the reasons."""
     by: dict[str, set[str]] = {}
     for name in SETS:
         for row in rows_of_model(SETS[name]):
             if method_of(row) is None:
-                by.setdefault(why_not(row), set()).add(row.solver)
+                by.setdefault(why_not_runnable(row), set()).add(row.solver)
     return "\n".join(f"* {why}: {', '.join(sorted(solvers))}" for why, solvers in by.items())

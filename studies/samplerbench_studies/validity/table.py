@@ -13,10 +13,10 @@ from typing import Any
 from samplerbench.results import csv_lines, markdown_table
 from samplerbench.results.run_directory import write_text
 
-from .choosing import Tried
-from .correlation import REPLICATES, STATISTICS, Pair, counted, interval
+from .choosing import TriedPredictor
+from .correlation import REPLICATES, STATISTICS, Pair, bootstrap_interval, pairs_of_counted_budgets
 from .measuring import COLUMNS, Measured
-from .predicting import QUESTIONS, Predictor, Question, ceiling
+from .predicting import QUESTIONS, Predictor, Question, ceiling_pairs
 from .sets import CHOOSING, SETS
 
 Row = dict[str, Any]
@@ -25,14 +25,15 @@ TOGETHER = "all but CIFAR-10"
 CEILING = "published FIDs of CIFAR-10"
 
 
-def validity(
+def validity_rows(
     measured: Mapping[str, Measured],
     chosen: Iterable[tuple[Question, Predictor]],
     *,
     sets: Iterable[str] = tuple(SETS),
     replicates: int = REPLICATES,
 ) -> list[Row]:
-    """A row for each set, question and predictor, with the plainly bad and without, and the ceiling's.
+    """Return a row for each set, question and predictor, with the plainly bad and without, and the
+    ceiling's rows.
 
     Args:
         measured: by model.
@@ -47,12 +48,12 @@ def validity(
         groups[TOGETHER] = tested
     for (name, members), question, bad in product(groups.items(), QUESTIONS, (True, False)):
         found = [
-            (one.name, pooled({m: one.pairs(measured, m, question, bad=bad) for m in members}))
+            (one.name, pool_sets({m: one.pairs(measured, m, question, bad=bad) for m in members}))
             for asked, one in answers
             if asked == question
         ]
         if name != CHOOSING and found:
-            limit = pooled({m: ceiling(m, question, bad=bad) for m in members})
+            limit = pool_sets({m: ceiling_pairs(m, question, bad=bad) for m in members})
             found.append((CEILING, limit))
         rows += [
             {
@@ -60,16 +61,18 @@ def validity(
                 "methods": question,
                 "plainly bad": "with" if bad else "without",
                 "predictor": predictor,
-                **summary(pairs, replicates),
+                **statistics_row(pairs, replicates),
             }
             for predictor, pairs in found
-            if counted(pairs)
+            if pairs_of_counted_budgets(pairs)
         ]
     return rows
 
 
-def pooled(of_sets: Mapping[str, Sequence[Pair]]) -> list[Pair]:
-    """The pairs of some sets, each of whose budgets stays apart; a method is one in all of them."""
+def pool_sets(of_sets: Mapping[str, Sequence[Pair]]) -> list[Pair]:
+    """Return the pairs of some sets together, each set's budgets apart; a method counts once in
+    all.
+    """
     return [
         replace(pair, budget=(name, int(pair.budget)))  # type: ignore[arg-type]
         for name, pairs in of_sets.items()
@@ -77,24 +80,24 @@ def pooled(of_sets: Mapping[str, Sequence[Pair]]) -> list[Pair]:
     ]
 
 
-def summary(pairs: Sequence[Pair], replicates: int = REPLICATES) -> Row:
-    """What pairs amount to: counts, and each statistic with its interval."""
-    used = counted(pairs)
+def statistics_row(pairs: Sequence[Pair], replicates: int = REPLICATES) -> Row:
+    """Return counts, and each statistic with its interval, of some pairs."""
+    used = pairs_of_counted_budgets(pairs)
     row: Row = {
         "n_methods": len({pair.method for pair in used}),
         "n_budgets": len({pair.budget for pair in used}),
         "n_points": len(used),
     }
     for name, statistic in STATISTICS.items():
-        low, high = interval(pairs, statistic, replicates=replicates)
+        low, high = bootstrap_interval(pairs, statistic, replicates=replicates)
         row |= {name: statistic(pairs), f"{name}_low": low, f"{name}_high": high}
     return row
 
 
-def by_budget(
+def rows_by_budget(
     measured: Mapping[str, Measured], question: Question, predictor: Predictor
 ) -> list[Row]:
-    """The rank correlation at each budget of each set, all methods."""
+    """Return the rank correlation at each budget of each set, over all methods."""
     return [
         {
             "set": name,
@@ -110,8 +113,8 @@ def by_budget(
     ]
 
 
-def tried_rows(tried: Iterable[Tried]) -> list[Row]:
-    """What was tried on CIFAR-10, as rows."""
+def tried_rows(tried: Iterable[TriedPredictor]) -> list[Row]:
+    """Return the tried predictors of CIFAR-10 as rows."""
     return [
         {
             "methods": one.question,
@@ -126,7 +129,7 @@ def tried_rows(tried: Iterable[Tried]) -> list[Row]:
 
 
 def measured_rows(measured: Mapping[str, Measured]) -> list[Row]:
-    """The columns of each model by method and budget."""
+    """Return the columns of each model by method and budget."""
     return [
         {"model": model, "method": method.name, "budget": budget}
         | {column: columns.get(column) for column in COLUMNS}
@@ -138,13 +141,15 @@ def measured_rows(measured: Mapping[str, Measured]) -> list[Row]:
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Rows as a CSV, empty where a row lacks a key; numbers with six digits."""
+    """Write rows as a CSV, empty where a row lacks a key; numbers with six digits."""
     header = list(dict.fromkeys(key for row in rows for key in row))
-    write_text(path, csv_lines(header, ([_cell(row.get(key)) for key in header] for row in rows)))
+    write_text(
+        path, csv_lines(header, ([_csv_cell(row.get(key)) for key in header] for row in rows))
+    )
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The validity table for people."""
+def validity_markdown(rows: Sequence[Row]) -> str:
+    """Return the validity table as Markdown."""
     shown = ("spearman", "kendall", "alike_0", "alike_25", "alike_100")
     head = (
         "set",
@@ -167,21 +172,21 @@ def markdown(rows: Sequence[Row]) -> str:
                 row["plainly bad"],
                 row["predictor"],
                 f"{row['n_methods']} at {row['n_budgets']}",
-                *(with_interval(row, name) for name in shown),
+                *(statistic_with_interval(row, name) for name in shown),
             )
             for row in rows
         ],
     )
 
 
-def with_interval(row: Row, name: str) -> str:
-    """A statistic and its interval: a correlation with two digits, a share in per cent."""
+def statistic_with_interval(row: Row, name: str) -> str:
+    """Return a statistic and its interval: a correlation with two digits, a share in per cent."""
     values = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
     texts = [f"{v:.0%}" if name.startswith("alike") else f"{v:.2f}" for v in values if v == v]
     return texts[0] + (f" [{texts[1]}, {texts[2]}]" if len(texts) == 3 else "") if texts else ""
 
 
-def _cell(value: object) -> object:
+def _csv_cell(value: object) -> object:
     if value is None or value != value:
         return ""
     return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -47,7 +47,7 @@ def test_an_edited_built_in_sampler_is_measured_again(built_in, tmp_path, monkey
         fresh = run(tmp_path / "fresh", **asked)
     built_in()
     assert numbers(bug) == numbers(fresh) != numbers(good)
-    assert [aside.record["sampler"] for aside in RunDir.open(out).aside()] == ["heun"]
+    assert [aside.record["sampler"] for aside in RunDir.open(out).cells_set_aside()] == ["heun"]
     assert numbers(run(out, **asked)) == numbers(good)
     assert shard.stat().st_mtime_ns == written, (
         "the good one did not come back, but was computed again"
@@ -61,7 +61,7 @@ def test_a_rewritten_sampler_that_does_the_same_is_the_same(built_in, tmp_path, 
     monkeypatch.setattr(Heun, "row", lambda self, *a, **k: row(self, *a, **k))
     built_in()
     run(tmp_path / "run", samplers=["heun"])
-    assert not RunDir.open(tmp_path / "run").aside()
+    assert not RunDir.open(tmp_path / "run").cells_set_aside()
 
 
 @pytest.mark.parametrize("parts", ["one file", "a helper", "a package"])
@@ -99,7 +99,7 @@ def test_good_bug_good_are_one_answer_each(plugin, tmp_path, parts, samplerbench
     code, shown, _ = samplerbench("show", out)
     assert code == 0
     assert shown.count("mine_of_the_test") == 1
-    (aside,) = RunDir.open(out).aside()
+    (aside,) = RunDir.open(out).cells_set_aside()
     assert aside.record["sampler"] == "mine_of_the_test"
 
 

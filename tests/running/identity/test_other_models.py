@@ -71,7 +71,7 @@ def test_weights_that_changed_make_another_model(model, tmp_path):
     )
     more = {"models": [spec], "samples": 200, "samplers": ["euler", "heun"]}
     assert numbers(run(out, **more)) == numbers(run(tmp_path / "fresh-more", **more))
-    (aside,) = RunDir.open(out).aside()
+    (aside,) = RunDir.open(out).cells_set_aside()
     assert "the model is another one: weights.pt changed" in aside.why
     for refuses in (compare, gate):
         with pytest.raises(
@@ -112,7 +112,9 @@ def test_a_module_that_the_model_s_file_imports_belongs_to_it(tmp_path):
         finally:  # as a new process finds it
             sys.modules.pop("helper_of_the_model", None)
     assert found[0] != found[1]
-    assert "helper_of_the_model.py changed" in RunDir.open(tmp_path / "run").aside()[0].why
+    assert (
+        "helper_of_the_model.py changed" in RunDir.open(tmp_path / "run").cells_set_aside()[0].why
+    )
 
 
 def test_two_equal_files_with_other_weights_are_two_models_in_one_run(model, tmp_path):
@@ -133,6 +135,6 @@ def test_built_in_model__code_that_gives_other_numbers_is_noticed(tmp_path, monk
         GaussianMixture, "denoise_rows", lambda *given: 1.001 * denoise_rows(*given)
     )
     now = run(tmp_path / "run")
-    (aside,) = RunDir.open(tmp_path / "run").aside()
+    (aside,) = RunDir.open(tmp_path / "run").cells_set_aside()
     assert aside.why.startswith("the model is another one: its output at sigma")
     assert numbers(now) == numbers(run(tmp_path / "fresh")) != numbers(before)

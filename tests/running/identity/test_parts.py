@@ -13,7 +13,7 @@ from small_runs import numbers, run
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import write_npz
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.run_directory.sealed import Damaged
+from samplerbench.results.run_directory.sealed import DamagedError
 
 ASKED = {"samplers": ["euler", "heun"]}
 
@@ -54,8 +54,8 @@ def test_no_single_bit_flip_of_a_quality_json_is_used(damaged):
             flipped[bit // 8] ^= 1 << bit % 8
             file.seek(0)
             file.write(flipped)
-            with suppress(Damaged):  # and nothing else
-                used.append((bit, run_dir.parsed(cells["heun"].name, "quality.json")))
+            with suppress(DamagedError):  # and nothing else
+                used.append((bit, run_dir.read_or_raise(cells["heun"].name, "quality.json")))
     assert len(whole) > 1000
     assert not used
     assert ok(out) == ["euler"], "the last flip, through the table"

@@ -73,7 +73,7 @@ def twice(tmp_path, change, **asked):
     now, fresh = run(tmp_path / "run", **asked), run(tmp_path / "fresh", **asked)
     assert numbers(now, but=("estimator",)) == numbers(fresh, but=("estimator",))
     assert numbers(before) != numbers(fresh), "the change changes nothing"
-    return [aside.why for aside in RunDir.open(tmp_path / "run").aside()]
+    return [aside.why for aside in RunDir.open(tmp_path / "run").cells_set_aside()]
 
 
 @pytest.mark.parametrize("by", ["sample", "moments"])
@@ -153,7 +153,7 @@ def test_model__an_installed_package_of_another_version(write, tmp_path, monkeyp
     run(tmp_path / "run", models=[spec])
     install(1.0, "1.1")
     run(tmp_path / "run", models=[spec])
-    (aside,) = RunDir.open(tmp_path / "run").aside()
+    (aside,) = RunDir.open(tmp_path / "run").cells_set_aside()
     assert "its installed narrow was" in aside.why
 
 
@@ -274,7 +274,7 @@ factory = Features
     run(tmp_path / "run", **asked)
     monkeypatch.setenv("GAIN", "3")
     again = numbers(run(tmp_path / "run", **asked))
-    (aside,) = RunDir.open(tmp_path / "run").aside()
+    (aside,) = RunDir.open(tmp_path / "run").cells_set_aside()
     assert "its features of many samples differ" in aside.why
     monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path / "empty"))
     assert numbers(run(tmp_path / "fresh", **asked)) == again

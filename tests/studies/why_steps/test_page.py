@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.running.executors import InProcess
 from samplerbench.models import make_model
-from samplerbench_studies.commands.explain import folder_of
+from samplerbench_studies.commands.explain import folder_of_run
 from samplerbench_studies.why_steps import page, run, store
 from samplerbench_studies.why_steps.figures import charting
 from samplerbench_studies.why_steps.figures.drawing import THEME, figure, panels
@@ -263,16 +263,16 @@ def test_names_are_moved_apart_and_stay_in_their_axes():
 
 def test_other_models_leave_the_folder_of_the_built_in_ones_alone():
     one, other = (("fashion-mppca", "gaussian"),), (("fashion-mppca", "file.py:make"),)
-    assert folder_of("full", ()) == "full"
+    assert folder_of_run("full", ()) == "full"
     assert (
         len(
             {
-                folder_of(effort, pairs)
+                folder_of_run(effort, pairs)
                 for effort in ("fast", "full")
                 for pairs in ((), one, other, one + other)
             }
         )
         == 8
     )
-    assert folder_of("full", one + other) == folder_of("full", other + one)
-    assert all(re.fullmatch(r"[\w.+-]+", folder_of("full", pairs)) for pairs in (one, other))
+    assert folder_of_run("full", one + other) == folder_of_run("full", other + one)
+    assert all(re.fullmatch(r"[\w.+-]+", folder_of_run("full", pairs)) for pairs in (one, other))
