@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .denoiser import Denoiser, per_row
-from .exact.base import ExactModel, product
+from .denoiser import Denoiser, level_per_row
+from .exact.base import ExactModel, row_stable_matmul
 from .exact.cloud import KernelDensity, PointCloud
 from .exact.mixture import GaussianMixture
 from .exact.wavelet import Wavelet
@@ -185,7 +185,7 @@ def _(
         chosen = terms.log_joint.softmax(1)
         keep, gain = model._gains(terms.square)
         u = x - model._centre
-        across = product(u, basis.T).reshape(*keep.shape, -1)[:, :, -1]
+        across = row_stable_matmul(u, basis.T).reshape(*keep.shape, -1)[:, :, -1]
         along = gain * terms.coords
         bent = (along * (along + 2 * (keep[:, :, None] * terms.coords + offsets))).sum(2)
         size = (
@@ -211,7 +211,7 @@ def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         chosen = model._log_joint(x, sigma, labels).softmax(1)
         likeliest = chosen.argmax(1)
-        offset = product(chosen, model._points) - model._points[likeliest]
+        offset = row_stable_matmul(chosen, model._points) - model._points[likeliest]
         return ((chosen * model._apart[likeliest]).sum(1) - offset.square().sum(1)).clamp(min=0)
 
     return model.chunked(rows, x, sigma, labels)
@@ -222,7 +222,7 @@ def _(
     model: KernelDensity, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
     """Law of total variance: given the point, the variance is g sigma² in each direction."""
-    square = per_row(sigma, x).square()
+    square = level_per_row(sigma, x).square()
     level, keep = model._level(square.sqrt())
     between = posterior_trace(model._cloud, x, level, labels)
     return (1 - keep[:, 0]).square() * between + model.dim * keep[:, 0] * square

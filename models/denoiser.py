@@ -73,7 +73,7 @@ class Decoder(Protocol):
 
 
 @torch.no_grad()
-def decoded(decoder: Decoder, latents: Tensor) -> Tensor:
+def decode_in_batches(decoder: Decoder, latents: Tensor) -> Tensor:
     """Return the images of any number of latents on any device (:meth:`Denoiser.decode`)."""
     images = [
         _decode_batch(decoder, part.to(decoder.device)).to(latents.device)
@@ -198,7 +198,7 @@ class Denoiser(ABC):
 
     def decode(self, x: Tensor) -> Tensor:
         """Return the data to score of samples: images ``(n, *decoded_event)``, or the samples."""
-        return x if self.decoder is None else decoded(self.decoder, x)
+        return x if self.decoder is None else decode_in_batches(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
         """Return labels of unconditional sampling, one row a sample.
@@ -295,7 +295,7 @@ class Bound:
         return replace(self, labels=None if self.labels is None else self.labels[rows])
 
 
-def innermost(model: Denoiser) -> Denoiser:
+def innermost_model(model: Denoiser) -> Denoiser:
     """Return the model inside all wrappers, such as the network below guidance."""
     while isinstance(model, Wrapper):
         model = model.inner
@@ -369,7 +369,7 @@ class Wrapper(Denoiser):
         return self.inner.mode_of(x)
 
 
-def per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+def level_per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return one level for each row of ``x``: ``(batch,)``, of this dtype, on its device.
 
     Filling in a number never waits for the device.
@@ -379,7 +379,7 @@ def per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64
     return torch.full((len(x),), sigma, dtype=dtype, device=x.device)
 
 
-def column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
+def level_column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
     """Return ``sigma`` to broadcast against ``x``: a float, or ``(batch, 1, …)`` in its dtype."""
     if isinstance(sigma, Tensor):
         return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
@@ -389,18 +389,18 @@ def column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
 def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
     """Return independent labels ``(batch,)`` int64, k in proportion to ``weights[k]`` >= 0."""
     edges = torch.tensor(weights, dtype=torch.float64, device=ids.device).cumsum(0)
-    return torch.searchsorted(edges, _uniform(ids, seed) * edges[-1], right=True).clamp_(
+    return torch.searchsorted(edges, _uniform_by_id(ids, seed) * edges[-1], right=True).clamp_(
         max=len(weights) - 1
     )
 
 
-def _uniform(ids: Tensor, seed: int) -> Tensor:
+def _uniform_by_id(ids: Tensor, seed: int) -> Tensor:
     """Return SplitMix64 of seed and id (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
-    key = _mix(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
-    return ((_mix(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
+    key = _mix_bits(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
+    return ((_mix_bits(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
 
 
-def _mix(z: Tensor) -> Tensor:
+def _mix_bits(z: Tensor) -> Tensor:
     # int64 products wrap modulo 2^64 as the unsigned originals do; the masks make the right shifts
     # unsigned too.
     z = (z ^ ((z >> 30) & (2**34 - 1))) * _MIX1

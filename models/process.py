@@ -47,17 +47,17 @@ class Process(ABC):
 
     def alpha(self, t: Real) -> Real:
         """Return the scale of the data at native time ``t``."""
-        return _like(t, self._alpha(np.asarray(t, dtype=np.float64)))
+        return _as_kind_of(t, self._alpha(np.asarray(t, dtype=np.float64)))
 
     def sigma(self, t: Real) -> Real:
         """Return the standard deviation of the noise in x_t at native time ``t``."""
-        return _like(t, self._sigma(np.asarray(t, dtype=np.float64)))
+        return _as_kind_of(t, self._sigma(np.asarray(t, dtype=np.float64)))
 
     def level(self, t: Real) -> Real:
         """Return the canonical noise level sigma(t) / alpha(t); infinite where alpha(t) = 0."""
         time = np.asarray(t, dtype=np.float64)
         with np.errstate(divide="ignore"):
-            return _like(t, np.divide(self._sigma(time), self._alpha(time)))
+            return _as_kind_of(t, np.divide(self._sigma(time), self._alpha(time)))
 
     def t_of(self, level: Real) -> Real:
         """Return the native time at which sigma / alpha equals ``level`` (>= 0): the exact inverse of
@@ -65,7 +65,7 @@ class Process(ABC):
 
         An infinite level has the time at which alpha = 0, if there is one.
         """
-        return _like(level, self._t_of(np.asarray(level, dtype=np.float64)))
+        return _as_kind_of(level, self._t_of(np.asarray(level, dtype=np.float64)))
 
     @abstractmethod
     def _alpha(self, t: FloatArray) -> FloatArray: ...
@@ -77,7 +77,7 @@ class Process(ABC):
     def _t_of(self, level: FloatArray) -> FloatArray: ...
 
 
-def _like(given: Real, value: FloatArray) -> Real:
+def _as_kind_of(given: Real, value: FloatArray) -> Real:
     """Return ``value`` as a Python float if ``given`` was one, else as a new array."""
     # an array that depends on a grid alone would promote dtypes
     return cast(Real, value.copy() if isinstance(given, np.ndarray) else float(value))

@@ -52,7 +52,7 @@ def monomial_weights(nodes: Sequence[float], moments: Sequence[float]) -> list[f
     return [float(w) for w in np.linalg.solve(powers, np.array(moments[: len(nodes)]))]
 
 
-def integral(f: Callable[[float], float], lo: float, hi: float) -> float:
+def integrate_panels(f: Callable[[float], float], lo: float, hi: float) -> float:
     """The integral of ``f`` from ``lo`` to ``hi``, in panels of 12 points."""
     panels = max(1, math.ceil(abs(hi - lo) / PANEL))
     half = (hi - lo) / panels / 2
@@ -97,14 +97,16 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
     return sums if abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
 
 
-def levels(levels: list[float], x: Tensor) -> Tensor:
+def level_tensor(levels: list[float], x: Tensor) -> Tensor:
     """Return levels ``(rows,)`` for a denoiser: float64 for any state, where the device has it."""
     return torch.tensor(
-        levels, dtype=torch.float32 if x.device.type == "mps" else torch.float64, device=x.device
+        levels,
+        dtype=torch.float32 if x.device.type == "mps" else torch.float64,
+        device=x.device,
     )
 
 
-def column(values: list[float] | Tensor, x: Tensor) -> Tensor:
+def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
     """Return one number a row, ``(rows, 1, …)``, to be multiplied with ``x``."""
     return torch.as_tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
 
@@ -114,11 +116,11 @@ def row_rms(v: Tensor) -> list[float]:
     n = v[0].numel() if len(v) else 1
     return [
         math.sqrt(total / n) if math.isfinite(total) else total
-        for total in sums_of_squares(v).tolist()
+        for total in row_sums_of_squares(v).tolist()
     ]
 
 
-def sums_of_squares(v: Tensor) -> Tensor:
+def row_sums_of_squares(v: Tensor) -> Tensor:
     """Return the sum of squares of each row of ``v`` ``(rows, *event)``: ``(rows,)`` float64.
 
     Summed by folding the row in halves, elementwise: a library's reduction may choose its order by

@@ -43,13 +43,13 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
             )
         spec = dict(text)
     else:
-        spec = _read(text)
+        spec = _split_spec(text)
     for key, value in spec.items():
         _check_value(str(key), value, abbreviate(text if isinstance(text, str) else spec["name"]))
     return spec
 
 
-def _read(text: str) -> dict[str, Any]:
+def _split_spec(text: str) -> dict[str, Any]:
     """Return the name and the options in a text."""
     stripped = text.strip()
     name, bracket, inside = stripped.partition("(")
@@ -63,7 +63,7 @@ def _read(text: str) -> dict[str, Any]:
             "options such as ddim(eta=0.5)"
         )
     try:
-        return {"name": name, **_options(inside[:-1])}
+        return {"name": name, **_parse_options(inside[:-1])}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         why = f" ({error})" if isinstance(error, _OptionsError) else ""
         raise ValueError(
@@ -76,7 +76,7 @@ class _OptionsError(ValueError):
     """Fault of options, in words for the user."""
 
 
-def _options(words: str) -> dict[str, Any]:
+def _parse_options(words: str) -> dict[str, Any]:
     """Return the options in brackets; raises what :mod:`ast` does, or _OptionsError."""
     depth = most = 0
     for letter in words:
@@ -149,6 +149,6 @@ def label_of(sampler: Sampler) -> str:
     return format_spec({"name": sampler.name, **non_default(sampler)})
 
 
-def canonical(value: object) -> str:
+def canonical_json(value: object) -> str:
     """JSON in which equal values are equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -31,7 +31,7 @@ from ...samplers.auto import (
 )
 from ...samplers.auto.probe import MOST
 from ...samplers.auto.search import CONFIRMED, FINALISTS, LATENTS_PER_AXIS
-from ...samplers.spec import canonical
+from ...samplers.spec import canonical_json
 from ..sampling.counting import Meter
 from .cache import BEHAVIOUR, behaviour_of, read_arrays, remembered, write_arrays
 from .gits import SEARCH_IDS
@@ -172,7 +172,7 @@ class Pilot:
 
     def _path(self, kind: str) -> Path | None:
         """Return the file for a result that depends on the model alone."""
-        digest = hashlib.sha256(canonical(self._key).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(canonical_json(self._key).encode()).hexdigest()[:16]
         return self.folder and self.folder / f"auto-{kind}-{digest}.npz"
 
     def _draw(self, meter: Meter, sampler: Sampler, grid: Grid, rows: NDArray[np.int64]) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...models.cards.card import load_card
-from ...models.denoiser import Denoiser, innermost
+from ...models.denoiser import Denoiser, innermost_model
 from ...models.exact.base import ExactModel
 from ...models.exact.wavelet import Wavelet, haar, mixtures
 from ...models.reference import Reference
@@ -121,7 +121,7 @@ class Data:
     @cached_property
     def exact(self) -> ExactModel | None:
         """Exact model at the heart of this one, on the CPU; None if there is none."""
-        inner = innermost(self.model)
+        inner = innermost_model(self.model)
         return inner.to("cpu") if isinstance(inner, ExactModel) else None
 
     @cached_property

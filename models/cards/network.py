@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from ..denoiser import Denoiser, labels_for, per_row
+from ..denoiser import Denoiser, labels_for, level_per_row
 from ..nets.encoders import Autoencoder
 from ..nets.unet import EDMPrecond, MapPrecond, UNet
 from ..reference import Moments, Reference
@@ -51,7 +51,7 @@ class NetworkDenoiser(Denoiser):
         Labels in [0, ``classes``], where None and ``classes`` mean no label.
         """
         n = len(x)
-        level = per_row(sigma, x, x.dtype)
+        level = level_per_row(sigma, x, x.dtype)
         labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels
         return self._net(
             x.contiguous(memory_format=torch.channels_last), level, labels

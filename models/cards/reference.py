@@ -79,10 +79,10 @@ def load_extractor(name: str) -> FashionExtractor:
 
 def card_moments(card: Card) -> Moments | None:
     """Return class means and pooled covariance of a card's data; None for a card without them."""
-    return unpack(card, card.tensors(MOMENTS)) if card.moments else None
+    return unpack_moments(card, card.tensors(MOMENTS)) if card.moments else None
 
 
-def unpack(card: Card, tensors: dict[str, Tensor]) -> Moments:
+def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
     """The moments that ``samplerbench_studies.training.reference`` stored."""
     means, lower = (tensors[name].double().numpy() for name in ("means", "lower"))
     classes, d = len(card.data["class_counts"]), int(np.prod(card.event))

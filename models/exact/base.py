@@ -3,7 +3,7 @@ the truth.
 
 A matrix product of another shape may add in another order, so a plain batched formula gives a
 sample other last bits in another batch. Exact models therefore evaluate in padded chunks of
-:data:`CHUNK` rows and multiply by :func:`product`: a sample's result is bit-identical in every
+:data:`CHUNK` rows and multiply by :func:`row_stable_matmul`: a sample's result is bit-identical in every
 batch, at every position.
 """
 
@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..denoiser import Denoiser, per_row
+from ..denoiser import Denoiser, level_per_row
 from ..reference import Identity, Reference, Statistics
 from .flow import flow_rows
 
@@ -50,12 +50,12 @@ class ExactModel(Denoiser):
 
     Subclasses work on ``(CHUNK, d)`` float64 rows and never see the event's shape.
 
-    A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`fingerprint`) and
+    A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`exact_fingerprint`) and
     ``scale``, and writes :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
     :meth:`moments` and :meth:`posterior`; where the probability flow has a closed form,
     :meth:`flow` too. In the ``*_rows`` methods row k of the result may depend, to its last bit, on
     row k of the arguments only: elementwise operations and reductions of a row are like that, and
-    matrix products by :func:`product`.
+    matrix products by :func:`row_stable_matmul`.
 
     Attributes:
         scale: the smallest standard deviation of the density in any direction; below it, x(sigma)
@@ -236,15 +236,15 @@ class ExactModel(Denoiser):
                 f"lie in [0, {self.classes}], the last for no label"
             )
         flat = x.reshape(n, self.dim).double()
-        level = per_row(sigma, x)
+        level = level_per_row(sigma, x)
         parts = []
         for start in range(0, n, CHUNK):
             part = slice(start, start + CHUNK)
             parts.append(
                 rows(
-                    filled(flat[part]),
-                    filled(level[part]),
-                    None if labels is None else filled(labels[part]),
+                    pad_to_chunk(flat[part]),
+                    pad_to_chunk(level[part]),
+                    None if labels is None else pad_to_chunk(labels[part]),
                 )
             )
         return (
@@ -254,14 +254,14 @@ class ExactModel(Denoiser):
         )
 
 
-def filled(rows: Tensor) -> Tensor:
+def pad_to_chunk(rows: Tensor) -> Tensor:
     """``rows`` with copies of the first appended, up to :data:`CHUNK` rows, contiguous."""
     if len(rows) == CHUNK:
         return rows.contiguous()
     return torch.cat([rows, rows[:1].expand(CHUNK - len(rows), *rows.shape[1:])])
 
 
-def product(rows: Tensor, matrix: Tensor) -> Tensor:
+def row_stable_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
     """Return ``rows @ matrix``, ``(CHUNK, k)`` by ``(k, m)``; a row's bits do not depend on its place.
 
     The rows lie along the fastest axis, so each is one lane of the kernel's vectors, and
@@ -271,7 +271,7 @@ def product(rows: Tensor, matrix: Tensor) -> Tensor:
     return (matrix.T @ rows.T.contiguous()).T.contiguous()
 
 
-def fingerprint(name: str, version: int, *parameters: Tensor) -> str:
+def exact_fingerprint(name: str, version: int, *parameters: Tensor) -> str:
     """Return the identity of an exact model: name, version and a hash of its parameters."""
     digest = hashlib.sha256()
     for tensor in parameters:

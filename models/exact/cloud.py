@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ..cards.card import Card, load_card
 from ..cards.reference import card_reference, value_range
-from ..denoiser import per_row
+from ..denoiser import level_per_row
 from ..reference import Reference
-from .base import ExactModel, FloatArray, fingerprint, product
+from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
 
 
 class PointCloud(ExactModel):
@@ -59,7 +59,7 @@ class PointCloud(ExactModel):
     ) -> None:
         self.name, self.event = name, tuple(points.shape[1:])
         self.labels, self.classes = labels, 0 if labels is None else int(labels.max()) + 1
-        self.identity = fingerprint(name, 1, points, *(() if labels is None else (labels,)))
+        self.identity = exact_fingerprint(name, 1, points, *(() if labels is None else (labels,)))
         self._points = points.reshape(len(points), -1).double()
         self._norms = self._points.square().sum(1)
         self._apart = square_distances(self._points) if apart is None else apart
@@ -76,7 +76,7 @@ class PointCloud(ExactModel):
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Evaluate the formula of the class."""
-        return product(self._log_joint(x, sigma, labels).softmax(1), self._points)
+        return row_stable_matmul(self._log_joint(x, sigma, labels).softmax(1), self._points)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return the log-density of the noisy marginal; there is none at sigma = 0."""
@@ -128,10 +128,10 @@ class PointCloud(ExactModel):
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``; -inf for other classes."""
         prior = self._log_prior[-1] if labels is None else self._log_prior[labels]
-        near = (product(x, self._points.T) - 0.5 * self._norms).argmax(1)
+        near = (row_stable_matmul(x, self._points.T) - 0.5 * self._norms).argmax(1)
         centre = self._points[near]
         offset = x - centre
-        along = product(offset, self._points.T) - (offset * centre).sum(1, keepdim=True)
+        along = row_stable_matmul(offset, self._points.T) - (offset * centre).sum(1, keepdim=True)
         square = offset.square().sum(1, keepdim=True) - 2 * along + self._apart[near]
         return prior - square / (2 * sigma.square()[:, None])
 
@@ -151,10 +151,10 @@ def _log_prior(count: int, labels: Tensor | None, classes: int) -> Tensor:
 
 def digits_cloud() -> PointCloud:
     """``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8."""
-    return cloud_of(load_card("digits-cloud"))
+    return cloud_of_card(load_card("digits-cloud"))
 
 
-def cloud_of(card: Card) -> PointCloud:
+def cloud_of_card(card: Card) -> PointCloud:
     """Return the points of a card with ``pixels`` uint8, grey up to ``levels``, and labels."""
     tensors = card.tensors()
     low, high = card.data["range"]
@@ -220,7 +220,7 @@ class KernelDensity(ExactModel):
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
         """p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, N)`` float64."""
-        return self._cloud.responsibilities(x, self._level(per_row(sigma, x))[0], labels)
+        return self._cloud.responsibilities(x, self._level(level_per_row(sigma, x))[0], labels)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Draw a point and noise around it. The first m of n samples do not depend on n."""
@@ -236,7 +236,7 @@ class KernelDensity(ExactModel):
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Law of total covariance: given y, x0 has mean g x + (1 - g) y, covariance g sigma^2 I."""
-        square = per_row(sigma, x).square()
+        square = level_per_row(sigma, x).square()
         level, keep = self._level(square.sqrt())
         centre, cov = self._cloud.posterior(x, level)
         eye = torch.eye(self.dim, dtype=torch.float64, device=x.device)
@@ -293,13 +293,13 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
         return None if real is None else real.of_another_model()
 
     card = load_card("fashion-kde")
-    model = KernelDensity(image_cloud(card), width, reference=reference)
+    model = KernelDensity(image_cloud_of_card(card), width, reference=reference)
     model.limits = value_range(card)
     return model
 
 
-def image_cloud(card: Card) -> PointCloud:
-    """Return the points of a card of images, as :func:`cloud_of`.
+def image_cloud_of_card(card: Card) -> PointCloud:
+    """Return the points of a card of images, as :func:`cloud_of_card`.
 
     Squared distances between grey levels are whole numbers below 2^53, which a matrix product gives
     without an error.

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from torch import Tensor
 
-from ..denoiser import per_row
-from .base import ExactModel, FloatArray, fingerprint, product
+from ..denoiser import level_per_row
+from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
 
 
 class Gaussian(ExactModel):
@@ -31,7 +31,7 @@ class Gaussian(ExactModel):
     def __init__(self, name: str, mean: Tensor, basis: Tensor, variances: Tensor) -> None:
         self.name = name
         self.event = (len(mean),)
-        self.identity = fingerprint(name, 1, mean, basis, variances)
+        self.identity = exact_fingerprint(name, 1, mean, basis, variances)
         self.scale = float(variances.min().sqrt())
         self._mean, self._basis, self._variances = mean.double(), basis.double(), variances.double()
 
@@ -42,7 +42,7 @@ class Gaussian(ExactModel):
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return the log-density of N(mean, cov + sigma^2 I)."""
         total = self._variances + sigma.square()[:, None]
-        c = product(x - self._mean, self._basis)
+        c = row_stable_matmul(x - self._mean, self._basis)
         return -0.5 * (c.square() / total + total.log() + math.log(2 * math.pi)).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -61,7 +61,7 @@ class Gaussian(ExactModel):
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T, the same for all ``x``."""
         mean = self.chunked(self.denoise_rows, x, sigma, None)
-        square = per_row(sigma, x).square()[:, None]
+        square = level_per_row(sigma, x).square()[:, None]
         variances = self._variances * square / (self._variances + square)
         return mean, (self._basis * variances[:, None]) @ self._basis.T
 
@@ -82,4 +82,6 @@ class Gaussian(ExactModel):
 
     def _scaled(self, x: Tensor, factors: Tensor) -> Tensor:
         """Return the rows mean + Q [factors c]."""
-        return self._mean + product(product(x - self._mean, self._basis) * factors, self._basis.T)
+        return self._mean + row_stable_matmul(
+            row_stable_matmul(x - self._mean, self._basis) * factors, self._basis.T
+        )

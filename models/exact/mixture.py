@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..cards.card import load_card
 from ..cards.reference import card_reference, value_range
-from ..denoiser import per_row
+from ..denoiser import level_per_row
 from ..reference import Reference
-from .base import ExactModel, FloatArray, fingerprint, product
+from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
 
 
 class ComponentTerms(NamedTuple):
@@ -66,7 +66,7 @@ class GaussianMixture(ExactModel):
     ) -> None:
         self.name, self.event = name, event
         labelled = () if component_class is None else (component_class,)
-        self.identity = fingerprint(name, 1, weights, means, factors, noise, *labelled)
+        self.identity = exact_fingerprint(name, 1, weights, means, factors, noise, *labelled)
         self.classes = 0 if component_class is None else int(component_class.max()) + 1
         self.scale = float(noise.min())
         self.component_class = component_class
@@ -96,7 +96,7 @@ class GaussianMixture(ExactModel):
         keep, gain = self._gains(terms.square)
         along = chosen[:, :, None] * gain * terms.coords
         towards = (chosen * (1 - keep))[:, :, None]
-        mixed = product(torch.cat([along, towards], 2).reshape(len(x), -1), self._basis)
+        mixed = row_stable_matmul(torch.cat([along, towards], 2).reshape(len(x), -1), self._basis)
         return (chosen * keep).sum(1, keepdim=True) * (x - self._centre) + mixed + self._centre
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
@@ -171,7 +171,7 @@ class GaussianMixture(ExactModel):
             self.responsibilities(x, sigma),
             self.chunked(self.denoise_rows, x, sigma, None),
         )
-        level = per_row(sigma, x)
+        level = level_per_row(sigma, x)
         flat = x.reshape(len(x), -1).double() - self._centre
         basis = self._basis.reshape(-1, self._rank + 1, self.dim)
         vectors, means = basis[:, :-1], basis[:, -1]
@@ -196,7 +196,7 @@ class GaussianMixture(ExactModel):
     def _terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
         """Return projections and joint log-densities of ``(n, d)`` rows."""
         x = x - self._centre
-        products = product(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
+        products = row_stable_matmul(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
         coords = products[:, :, :-1] - self._offsets
         square = sigma.square()[:, None]
         across, along = self._floor + square, self._variances + square[:, :, None]

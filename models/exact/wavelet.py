@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..reference import Reference
-from .base import ExactModel, FloatArray, fingerprint
+from .base import ExactModel, FloatArray, exact_fingerprint
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 EPS = float(np.finfo(np.float64).eps)
@@ -20,7 +20,7 @@ MAX_STEPS = 200
 """Far above the worst case: 60 halvings take a bracket to the spacing of floats."""
 
 
-def transport(
+def transport_mixture(
     x: FloatArray, weights: FloatArray, means: FloatArray, source: FloatArray, target: FloatArray
 ) -> FloatArray:
     """Return G^{-1}(F(x)), F and G distribution functions of mixtures of equal weights and means.
@@ -102,7 +102,7 @@ def haar(image: Tensor) -> Tensor:
     out = image.clone()
     n = image.shape[-1]
     while n > 1:
-        out[..., :n, :n] = _join(*_butterfly(*_interleaved(out[..., :n, :n])))
+        out[..., :n, :n] = _join_corners(*_butterfly(*_corners_of_blocks(out[..., :n, :n])))
         n //= 2
     return out
 
@@ -117,13 +117,13 @@ def inverse_haar(coefficients: Tensor) -> Tensor:
         fine = _butterfly(
             block[..., :m, :m], block[..., :m, m:], block[..., m:, :m], block[..., m:, m:]
         )
-        for slot, values in zip(_interleaved(block), fine, strict=True):
+        for slot, values in zip(_corners_of_blocks(block), fine, strict=True):
             slot.copy_(values)
         n *= 2
     return out
 
 
-def octaves(side: int) -> NDArray[np.int64]:
+def octave_of_each(side: int) -> NDArray[np.int64]:
     """Return the octave of each coefficient, ``(side, side)``: 0 for the coarsest four."""
     index = np.arange(side)
     larger = np.maximum(np.maximum(index[:, None], index[None, :]), 1)
@@ -141,7 +141,7 @@ def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tens
     )
 
 
-def _interleaved(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _corners_of_blocks(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Views of the four corners of every 2 × 2 block."""
     return (
         block[..., ::2, ::2],
@@ -151,7 +151,7 @@ def _interleaved(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     )
 
 
-def _join(mean: Tensor, across: Tensor, down: Tensor, diagonal: Tensor) -> Tensor:
+def _join_corners(mean: Tensor, across: Tensor, down: Tensor, diagonal: Tensor) -> Tensor:
     return torch.cat([torch.cat([mean, across], -1), torch.cat([down, diagonal], -1)], -2)
 
 
@@ -218,7 +218,7 @@ class Wavelet(ExactModel):
             for values in (weights, means, stds)
         )
         self.scale = float(self._stds.min())
-        self.identity = fingerprint(self.name, 1, self._weights, self._means, self._stds)
+        self.identity = exact_fingerprint(self.name, 1, self._weights, self._means, self._stds)
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Evaluate the formula of the class."""
@@ -276,7 +276,9 @@ class Wavelet(ExactModel):
         source, target = np.hypot(stds, sigma_from), np.hypot(stds, sigma_to)
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            transported = transport(self._forward(x).cpu().numpy(), weights, means, source, target)
+            transported = transport_mixture(
+                self._forward(x).cpu().numpy(), weights, means, source, target
+            )
             return self._inverse(torch.from_numpy(transported).to(x.device))
 
         return self.chunked(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
@@ -335,7 +337,7 @@ def mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     Octave 0 has 4 coefficients and octave j > 0 has 3 · 4^j: each later octave adds 3 times the
     mean square of one in octave 0, which is therefore SPREAD n^2 / (4 + 3 (octaves - 1)).
     """
-    octave = octaves(side)
+    octave = octave_of_each(side)
     size = np.sqrt(SPREAD * side**2 / (1 + 3 * math.log2(side))) * 2.0**-octave
     coarse = octave == 0
     narrow = size / math.sqrt(WEIGHTS[0] + WEIGHTS[1] * RATIO**2)

@@ -31,7 +31,7 @@ def load(count: str, samples: Samples) -> Reference:
         spec = f"card:{count}" if count else "card"
         what = f"{spec!r} {'reduces' if count else 'is'} the model's own features, and it has none"
         raise ValueError(f"{what}; use another extractor, such as pixels")
-    return project(own, int(count)) if count else own
+    return project_reference(own, int(count)) if count else own
 
 
 class Projected:
@@ -47,7 +47,7 @@ class Projected:
         return self._inner(x) @ self.axes
 
 
-def project(reference: Reference, count: int) -> Reference:
+def project_reference(reference: Reference, count: int) -> Reference:
     """Return a reference in the first ``count`` axes of its features; itself if it has no more."""
     inner = reference.extractor
     if inner.dim <= count:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..base import Declared
 from ..grid import Grid
-from ..numerics import levels, row_rms
+from ..numerics import level_tensor, row_rms
 from ..types import Denoise, Noise
 
 _SHRINK, _GROW = 0.2, 10.0
@@ -122,7 +122,9 @@ class AdaptiveSampler(Tolerant, ABC):
         while active := [k for k, s in enumerate(samples) if s.level > last]:
             if stale := [k for k in active if not samples[k].known]:
                 rows = torch.tensor(stale, device=x.device)
-                d[rows] = denoise.take(rows)(x[rows], levels([samples[k].level for k in stale], x))
+                d[rows] = denoise.take(rows)(
+                    x[rows], level_tensor([samples[k].level for k in stale], x)
+                )
             cur, nxt = [samples[k].level for k in active], [samples[k].target(last) for k in active]
             rows = torch.tensor(active, device=x.device)
             attempt = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..buffers import buffer
+from ..buffers import take_buffer
 from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import blend
@@ -61,8 +61,8 @@ def memo_of(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
     if p == 0 and q == 1:
         return d
     if p == 1:
-        return torch.sub(x, d, alpha=-q, out=buffer(x))
-    return torch.mul(x, p, out=buffer(x)).add_(d, alpha=q)
+        return torch.sub(x, d, alpha=-q, out=take_buffer(x))
+    return torch.mul(x, p, out=take_buffer(x)).add_(d, alpha=q)
 
 
 @dataclass(frozen=True, kw_only=True)

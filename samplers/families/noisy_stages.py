@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ..buffers import buffer
+from ..buffers import take_buffer
 from ..grid import Grid
 from ..loop import GridSampler
 from ..types import Denoise, StepNoise
@@ -76,9 +76,9 @@ class NoisyStages(GridSampler):
         draws = [noise(m, cur=cur, nxt=nxt) for m, (cur, nxt) in enumerate(row.spans)]
         images: list[Tensor] = []
         for stage in row.stages:
-            y = _mixed(x, stage, images, draws, buffer(x)) if stage.b else x
+            y = _apply_mix(x, stage, images, draws, take_buffer(x)) if stage.b else x
             images.append(denoise(y, stage.sigma))
-        return _mixed(x, row.end, images, draws, x), None
+        return _apply_mix(x, row.end, images, draws, x), None
 
 
 def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
@@ -118,7 +118,7 @@ def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> Noisy
     )
 
 
-def _mixed(
+def _apply_mix(
     x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
     """Return the sum, into ``out`` if given; with a = 0, x is not read, and may be non-finite."""

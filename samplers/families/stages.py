@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, SupportsFloat
 import numpy as np
 from torch import Tensor
 
-from ..buffers import buffer
+from ..buffers import take_buffer
 from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import blend
@@ -97,7 +97,7 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
     """Take a step without its noise, in place of ``x``: the state, and the denoised images."""
     images: list[Tensor] = []
     for stage in row.stages:
-        y = blend(x, stage.a, stage.b, images, buffer(x)) if stage.b else x
+        y = blend(x, stage.a, stage.b, images, take_buffer(x)) if stage.b else x
         images.append(denoise(y, stage.sigma))
     return blend(x, row.a, row.b, images, x), images
 

@@ -17,7 +17,7 @@ from ..families.linear import LinearMultistep, LinearRow, jump
 from ..families.noisy_stages import AncestralStages
 from ..families.stages import Churned, Evaluate, LinearStages
 from ..grid import Grid
-from ..numerics import column, levels, phi
+from ..numerics import as_column, level_tensor, phi
 from ..registry import register
 from ..types import Denoise, Source
 from .edm import Euler
@@ -165,7 +165,7 @@ class DPMSolverFast(LinearMultistep):
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows, start = [], 0
         for order in self.groups(grid):
-            rows += _rows(grid.sigma[start : start + order + 1])
+            rows += _group_rows(grid.sigma[start : start + order + 1])
             start += order
         return [*rows, jump(grid.sigma[-2])] if grid.to_zero else rows
 
@@ -180,9 +180,9 @@ class DPMSolverFast(LinearMultistep):
         return [order for order in self.groups(grid) for _ in range(order)] + [1] * grid.to_zero
 
 
-def _rows(levels: tuple[float, ...]) -> list[LinearRow]:
+def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
     """Return one row an interval: the difference of two changes, with eps_j = memo_j / sigma_j."""
-    changes = [_change(levels, k) for k in range(len(levels))]
+    changes = [_change_weights(levels, k) for k in range(len(levels))]
     rows = []
     for k, cur in enumerate(levels[:-1]):
         before = changes[k] + [0.0] * (len(changes[k + 1]) - len(changes[k]))
@@ -193,7 +193,7 @@ def _rows(levels: tuple[float, ...]) -> list[LinearRow]:
     return rows
 
 
-def _change(levels: tuple[float, ...], k: int) -> list[float]:
+def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:
     """Weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]`` of a step.
 
     Constant eps gives levels[k] - levels[0]; the correction to it is in the newest of the eps,
@@ -223,7 +223,7 @@ _ADAPTIVE = _paper(
 )
 
 
-def compare(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
+def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
     """Return the attempt that ends in ``high``; the difference to the lower order is its error."""
     scale = (torch.maximum(low.abs(), x.abs()) * tolerance.rtol).clamp(min=tolerance.atol)
     return Attempt(high, (high - low) / scale)
@@ -248,11 +248,11 @@ class DPMSolver12(AdaptiveSampler):
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
         mid = [math.sqrt(a * b) for a, b in zip(cur, nxt, strict=True)]
-        eps = (x - d) / column(cur, x)
-        x_mid = x + _gap(cur, mid, x) * eps
-        eps_mid = (x_mid - denoise(x_mid, levels(mid, x))) / column(mid, x)
-        change = _gap(cur, nxt, x)
-        return compare(self, x, x + change * eps, x + change * eps_mid)
+        eps = (x - d) / as_column(cur, x)
+        x_mid = x + _level_change(cur, mid, x) * eps
+        eps_mid = (x_mid - denoise(x_mid, level_tensor(mid, x))) / as_column(mid, x)
+        change = _level_change(cur, nxt, x)
+        return attempt_of_pair(self, x, x + change * eps, x + change * eps_mid)
 
 
 @register
@@ -275,18 +275,18 @@ class DPMSolver23(AdaptiveSampler):
         s1, s2 = (
             [a * math.exp(-r * k) for a, k in zip(cur, h, strict=True)] for r in (1 / 3, 2 / 3)
         )
-        eps = (x - d) / column(cur, x)
-        u1 = x + _gap(cur, s1, x) * eps
-        diff1 = (u1 - denoise(u1, levels(s1, x))) / column(s1, x) - eps
+        eps = (x - d) / as_column(cur, x)
+        u1 = x + _level_change(cur, s1, x) * eps
+        diff1 = (u1 - denoise(u1, level_tensor(s1, x))) / as_column(s1, x) - eps
         inner = [4 / 3 * s * k * phi(2, 2 / 3 * k) for s, k in zip(s2, h, strict=True)]
-        u2 = x + _gap(cur, s2, x) * eps - column(inner, x) * diff1
-        diff2 = (u2 - denoise(u2, levels(s2, x))) / column(s2, x) - eps
-        first_order = x + _gap(cur, nxt, x) * eps
-        low = first_order + _gap(cur, nxt, x) * 1.5 * diff1
+        u2 = x + _level_change(cur, s2, x) * eps - as_column(inner, x) * diff1
+        diff2 = (u2 - denoise(u2, level_tensor(s2, x))) / as_column(s2, x) - eps
+        first_order = x + _level_change(cur, nxt, x) * eps
+        low = first_order + _level_change(cur, nxt, x) * 1.5 * diff1
         outer = [1.5 * b * k * phi(2, k) for b, k in zip(nxt, h, strict=True)]
-        return compare(self, x, low, first_order - column(outer, x) * diff2)
+        return attempt_of_pair(self, x, low, first_order - as_column(outer, x) * diff2)
 
 
-def _gap(cur: list[float], nxt: list[float], x: Tensor) -> Tensor:
+def _level_change(cur: list[float], nxt: list[float], x: Tensor) -> Tensor:
     """The change of the level of each row, nxt - cur."""
-    return column([b - a for a, b in zip(cur, nxt, strict=True)], x)
+    return as_column([b - a for a, b in zip(cur, nxt, strict=True)], x)

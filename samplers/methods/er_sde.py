@@ -17,7 +17,7 @@ from functools import partial
 
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
-from ..numerics import integral, monomial_weights
+from ..numerics import integrate_panels, monomial_weights
 from ..registry import register
 from ..types import Source
 
@@ -102,7 +102,7 @@ class ERSDE(Multistep):
             power = (s - cur) ** (j - 1)
             return math.expm1(end - v - log_scale(v)) * power / math.factorial(j - 1) * s
 
-        return integral(integrand, math.log(nxt), math.log(cur))
+        return integrate_panels(integrand, math.log(nxt), math.log(cur))
 
 
 @register

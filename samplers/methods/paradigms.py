@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..base import Declared
 from ..grid import Grid
-from ..numerics import column, levels, row_rms
+from ..numerics import as_column, level_tensor, row_rms
 from ..registry import register
 from ..types import Denoise, Noise, Source
 
@@ -61,7 +61,7 @@ class Paradigms(Declared):
         # (batch, p + 1, *event): x_t, x_{t+1}, … of each sample, with t in `done`
         states = x.unsqueeze(1).repeat_interleave(p + 1, 1)
         while min(done, default=len(grid)) < len(grid):
-            swept = _sum(states[:, 0], self._increments(denoise, states, grid, done))
+            swept = _running_sums(states[:, 0], self._increments(denoise, states, grid, done))
             changes = row_rms((swept - states).flatten(0, 1))
             strides = [
                 self._stride(changes[k * (p + 1) :][: p + 1], grid.sigma[t:])
@@ -84,9 +84,9 @@ class Paradigms(Declared):
         ]
         k, j = torch.tensor([job[:2] for job in jobs], device=states.device).unbind(1)
         x = states[k, j]
-        d = denoise.take(k)(x, levels([cur for _, _, cur, _ in jobs], x))
+        d = denoise.take(k)(x, level_tensor([cur for _, _, cur, _ in jobs], x))
         f = torch.zeros_like(states[:, 1:])
-        f[k, j] = (x - d) * column([nxt / cur - 1 for _, _, cur, nxt in jobs], x)
+        f[k, j] = (x - d) * as_column([nxt / cur - 1 for _, _, cur, nxt in jobs], x)
         return f
 
     def _stride(self, changes: list[float], sigma: tuple[float, ...]) -> int:
@@ -99,7 +99,7 @@ class Paradigms(Declared):
         return most
 
 
-def _sum(x: Tensor, increments: Tensor) -> Tensor:
+def _running_sums(x: Tensor, increments: Tensor) -> Tensor:
     """x, x + f_0, x + f_0 + f_1, … in this order: rounding does not depend on the batch."""
     states = [x]
     for f in increments.unbind(1):

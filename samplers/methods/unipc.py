@@ -108,7 +108,9 @@ class UniPC(Multistep):
             rate = math.log(levels[1] / levels[0]) / math.log(levels[0] / nxt)
             total, slope = self._moments(levels[0], nxt, 1)[0], self._half(levels[0], nxt) / rate
             return [total + slope, -slope]
-        return monomial_weights(_lam(levels, levels[0]), self._moments(levels[0], nxt, len(levels)))
+        return monomial_weights(
+            _lam_from(levels, levels[0]), self._moments(levels[0], nxt, len(levels))
+        )
 
     def _corrector(self, levels: Sequence[float], nxt: float) -> list[float]:
         """Weights of m at ``nxt``, then at ``levels``."""
@@ -116,7 +118,7 @@ class UniPC(Multistep):
             half = self._half(levels[0], nxt)
             return [half, self._moments(levels[0], nxt, 1)[0] - half]
         return monomial_weights(
-            _lam((nxt, *levels), levels[0]), self._moments(levels[0], nxt, len(levels) + 1)
+            _lam_from((nxt, *levels), levels[0]), self._moments(levels[0], nxt, len(levels) + 1)
         )
 
     def _half(self, cur: float, nxt: float) -> float:
@@ -138,7 +140,7 @@ class UniPC(Multistep):
         return tuple(w / s for w, s in zip(weights, levels, strict=True))
 
 
-def _lam(levels: Sequence[float], origin: float) -> list[float]:
+def _lam_from(levels: Sequence[float], origin: float) -> list[float]:
     return [math.log(origin / level) for level in levels]
 
 

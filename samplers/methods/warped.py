@@ -17,7 +17,7 @@ from ..families.linear import LinearRow, jump
 from ..families.multistep import Multistep, Startup
 from ..grid import Grid
 from ..loop import integrate
-from ..numerics import FACTORIALS, integral, monomial_weights
+from ..numerics import FACTORIALS, integrate_panels, monomial_weights
 from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
@@ -50,13 +50,15 @@ def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
     return [
         first,
         *(
-            _corrected(row, i, m1, m0, row.a * shift)
+            _substitute_memos(row, i, m1, m0, row.a * shift)
             for i, (row, shift) in enumerate(zip(rows[1:], shifts, strict=False), 1)
         ),
     ]
 
 
-def _corrected(row: LinearRow, i: int, m1: complex, m0: complex, shift: complex) -> LinearRow:
+def _substitute_memos(
+    row: LinearRow, i: int, m1: complex, m0: complex, shift: complex
+) -> LinearRow:
     """Let memos ``i - 1`` and ``i`` back stand for ``m1`` and ``m0``, and shift the state."""
     if len(row.b) < i:
         return row
@@ -190,7 +192,7 @@ class WarpedAB(Multistep):
                 sigma = cur * math.exp(-s)
                 return (g(sigma) - origin) ** j / math.factorial(j) * sigma / (k + sigma) ** 2
 
-            return -(k + nxt) * integral(kernel, 0.0, h)
+            return -(k + nxt) * integrate_panels(kernel, 0.0, h)
 
         return [self.decay(cur, nxt) - 1, *(moment(j) for j in range(1, count))]
 

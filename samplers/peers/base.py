@@ -145,7 +145,7 @@ class _OurNoise(TorchFunctionMode):
         return func(*args, **options)
 
 
-def image(x: Tensor) -> Tensor:
+def as_image_batch(x: Tensor) -> Tensor:
     """The state as a batch of images ``(batch, c, h, w)``, which some libraries assume."""
     return x if x.ndim == 4 else x.reshape(len(x), -1, 1, 1)
 
@@ -192,10 +192,15 @@ class Peer(Declared, ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name and options: another process makes the class again."""
-        return _remake, (type(self).name, {f.name: getattr(self, f.name) for f in fields(self)})
+        return _unpickle_peer, (
+            type(self).name,
+            {f.name: getattr(self, f.name) for f in fields(self)},
+        )
 
 
-def define(base: type[Peer], name: str, options: Mapping[str, Any], **declared: Any) -> type[Peer]:
+def define_peer(
+    base: type[Peer], name: str, options: Mapping[str, Any], **declared: Any
+) -> type[Peer]:
     """The class of one peer: ``base`` with a field per option and class attributes ``declared``.
 
     An option ``order`` is the field ``max_order``: ``order`` is what a sampler declares.
@@ -221,7 +226,7 @@ def define(base: type[Peer], name: str, options: Mapping[str, Any], **declared: 
     )
 
 
-def _remake(name: str, options: dict[str, Any]) -> Peer:
+def _unpickle_peer(name: str, options: dict[str, Any]) -> Peer:
     return resolve(name)(**options)
 
 

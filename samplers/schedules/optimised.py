@@ -198,7 +198,7 @@ _LEVELS = {"svd": (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173
 LISTS = (*_TIMES, *_LEVELS)
 
 
-def published(model: str) -> tuple[float, ...]:
+def published_levels(model: str) -> tuple[float, ...]:
     """Return the eleven levels of a published list, falling: trained steps on the Stable Diffusion
     table for "sd15" and "sdxl", levels for "svd".
 
@@ -236,7 +236,7 @@ def align_your_steps(
     Raises:
         ValueError: no such list, no step or no range.
     """
-    lam = [-math.log(s) for s in published(model)]
+    lam = [-math.log(s) for s in published_levels(model)]
     stretch = math.log(sigma_max / sigma_min) / (lam[-1] - lam[0])
 
     def at(u: float) -> float:

@@ -20,8 +20,8 @@ from samplerbench.models.exact.wavelet import (
     haar,
     inverse_haar,
     log_cdf,
-    octaves,
-    transport,
+    octave_of_each,
+    transport_mixture,
     wavelet,
 )
 
@@ -57,9 +57,9 @@ def test_haar_layout() -> None:
     # changes from column to column: finest details across columns
     stripes = torch.tensor([1.0, -1.0]).repeat(4).expand(8, 8)
     assert haar(stripes)[:4, 4:].count_nonzero() == haar(stripes).count_nonzero() == 16
-    count = np.bincount(octaves(32).ravel())
+    count = np.bincount(octave_of_each(32).ravel())
     assert count.tolist() == [4, 12, 48, 192, 768]
-    assert (octaves(32)[16:, :] == 4).all()
+    assert (octave_of_each(32)[16:, :] == 4).all()
 
 
 # The density
@@ -199,7 +199,7 @@ def test_transport_matches_both_tails(
     target = np.hypot(source, sigma)
     # to 10 000 standard deviations out
     x = np.sort(np.append(rng.uniform(-8, 8, 40), [-60.0, 60.0]))[:, None]
-    y = transport(x, weights, centre, source, target)
+    y = transport_mixture(x, weights, centre, source, target)
     for side in (1, -1):
         before = log_cdf(
             side * x, np.log(weights)[:, None], side * centre[:, None], source[:, None]
@@ -224,7 +224,7 @@ def test_transport_of_one_gaussian_is_affine(
     z: float, mean: float, source: float, target: float
 ) -> None:
     column = [np.array([[value]]) for value in (mean + source * z, 1.0, mean, source, target)]
-    assert transport(*column)[0, 0] == pytest.approx(
+    assert transport_mixture(*column)[0, 0] == pytest.approx(
         mean + target * z, rel=1e-13, abs=1e-13 * (1 + target / source) * (1 + abs(mean))
     )
 

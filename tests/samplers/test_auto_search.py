@@ -22,7 +22,7 @@ from samplerbench.samplers.auto import (
     typical,
 )
 from samplerbench.samplers.auto import search as search
-from samplerbench.samplers.auto.forecast import _Many, forecast
+from samplerbench.samplers.auto.forecast import _RuleArrays, forecast
 from samplerbench.samplers.auto.rule import read_rule
 from samplerbench.samplers.auto.search import ALIKE, cost_of, moment_error
 
@@ -96,7 +96,7 @@ def test_what_is_forecast_is_on_the_levels_of_the_rule(n, to_zero):
     """They are written twice: for one rule in floats, and for many at once."""
     for rule in RULES:
         own = rule.grid(n, HIGH, LOW, to_zero=to_zero).sigma
-        many = _Many.of([rule], HIGH, LOW).levels(n, to_zero=to_zero)[0]
+        many = _RuleArrays.of([rule], HIGH, LOW).levels(n, to_zero=to_zero)[0]
         assert many[:-1] == pytest.approx(own[:-1], rel=1e-9)
         assert (many[-1], own[-1]) == (LOW, 0 if to_zero else LOW)
 
