@@ -277,7 +277,7 @@ class NativeDenoiser(Denoiser):
                 "data; leave out sigma_max=inf"
             )
         if infinite:
-            self._top = self._infinite_top()
+            self._top = self._terms_at_infinity()
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
 
@@ -313,7 +313,7 @@ class NativeDenoiser(Denoiser):
         A float level may have an attribute ``time``, a native time that replaces the level's own.
         """
         if not isinstance(sigma, Tensor) and math.isinf(sigma):
-            return self._denoise_noise(x, labels)
+            return self._denoise_at_infinity(x, labels)
         level = (
             sigma.detach().double().cpu().numpy()
             if isinstance(sigma, Tensor)
@@ -335,9 +335,13 @@ class NativeDenoiser(Denoiser):
             if requested_time is None
             else self.time.network_input(np.array([requested_time]), level)
         )
-        return skip_weight * x + output_weight * self._output(x * scale, network_time, labels)
+        return skip_weight * x + output_weight * self._network_output(
+            x * scale, network_time, labels
+        )
 
-    def _output(self, x_t: Tensor, network_time: FloatArray, labels: Tensor | None) -> Tensor:
+    def _network_output(
+        self, x_t: Tensor, network_time: FloatArray, labels: Tensor | None
+    ) -> Tensor:
         """Return the network's prediction in the dtype of ``x_t``."""
         t = torch.from_numpy(network_time).to(x_t.device, self.network_dtype).expand(len(x_t))
         output = self.network(x_t.to(self.network_dtype), t, self._labels(labels, x_t))
@@ -352,7 +356,7 @@ class NativeDenoiser(Denoiser):
             output = first if self.half == "first" else second
         return output.to(x_t.dtype)
 
-    def _infinite_top(self) -> tuple[float, FloatArray, float, float]:
+    def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
         """Return noise scale, time input and :func:`_limits_at_infinity`'s limits at an infinite level."""
         with np.errstate(invalid="ignore", divide="ignore"):
             time = self.process.t_of(math.inf)
@@ -366,12 +370,12 @@ class NativeDenoiser(Denoiser):
         network_time = self.time.network_input(np.array([time]), np.array([1.0]))
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
-    def _denoise_noise(self, z: Tensor, labels: Tensor | None) -> Tensor:
+    def _denoise_at_infinity(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Return the limit of :meth:`denoise` at an infinite level, of noise ``z``."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
         scale, network_time, keep, weigh = self._top
-        return keep * z + weigh * self._output(scale * z, network_time, labels)
+        return keep * z + weigh * self._network_output(scale * z, network_time, labels)
 
     def _network_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """Return the network's time input, at the nearest time that it knows."""

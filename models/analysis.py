@@ -86,14 +86,17 @@ class MMSECurve:
         Raises:
             ValueError: outside the nodes.
         """
-        return self._spline(self._place(gamma)).T / gamma
+        return self._spline(self._checked_log_gamma(gamma)).T / gamma
 
     def integral(self, start: float, stop: FloatArray | float) -> FloatArray:
         """Each sample's integral of mmse dgamma from ``start`` to ``stop``.
 
         Shapes and errors as in :meth:`at`.
         """
-        return (self._primitive(self._place(stop)) - self._primitive(self._place(start))).T
+        return (
+            self._primitive(self._checked_log_gamma(stop))
+            - self._primitive(self._checked_log_gamma(start))
+        ).T
 
     def value(self, gamma: float) -> Estimate:
         """mmse(gamma)."""
@@ -116,7 +119,7 @@ class MMSECurve:
         keep = sorted({*range(0, len(self.gamma), 2), len(self.gamma) - 1})
         return MMSECurve(self.gamma[keep], self.draws[:, keep])
 
-    def _place(self, gamma: FloatArray | float) -> FloatArray:
+    def _checked_log_gamma(self, gamma: FloatArray | float) -> FloatArray:
         low, high = self.gamma[0] * (1 - 1e-9), self.gamma[-1] * (1 + 1e-9)
         if not (np.all(gamma >= low) and np.all(gamma <= high)):
             raise ValueError(
@@ -181,9 +184,9 @@ def _(
     basis, offsets, norms = model._basis, model._offsets, model._norms
 
     def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        terms = model._terms(x, sigma, labels)
+        terms = model._component_terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
-        keep, gain = model._gains(terms.square)
+        keep, gain = model._posterior_gains(terms.square)
         u = x - model._centre
         across = row_stable_matmul(u, basis.T).reshape(*keep.shape, -1)[:, :, -1]
         along = gain * terms.coords
@@ -198,7 +201,7 @@ def _(
         d = model.denoise_rows(x, sigma, labels) - model._centre
         return (chosen * (size + within)).sum(1) - d.square().sum(1)
 
-    return model.chunked(rows, x, sigma, labels)
+    return model.evaluate_in_chunks(rows, x, sigma, labels)
 
 
 @posterior_trace.register
@@ -214,7 +217,7 @@ def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None
         offset = row_stable_matmul(chosen, model._points) - model._points[likeliest]
         return ((chosen * model._apart[likeliest]).sum(1) - offset.square().sum(1)).clamp(min=0)
 
-    return model.chunked(rows, x, sigma, labels)
+    return model.evaluate_in_chunks(rows, x, sigma, labels)
 
 
 @posterior_trace.register
@@ -223,7 +226,7 @@ def _(
 ) -> Tensor:
     """Law of total variance: given the point, the variance is g sigma² in each direction."""
     square = level_per_row(sigma, x).square()
-    level, keep = model._level(square.sqrt())
+    level, keep = model._cloud_level(square.sqrt())
     between = posterior_trace(model._cloud, x, level, labels)
     return (1 - keep[:, 0]).square() * between + model.dim * keep[:, 0] * square
 
@@ -233,9 +236,9 @@ def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = 
     """Return the sum over the coefficients, which are independent."""
 
     def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-        return model._posterior_coefficients(model._forward(x), sigma)[1].sum(1)
+        return model._posterior_coefficients(model._to_coefficients(x), sigma)[1].sum(1)
 
-    return model.chunked(rows, x, sigma, labels)
+    return model.evaluate_in_chunks(rows, x, sigma, labels)
 
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]

@@ -134,7 +134,7 @@ class _Guided(Altered):
         """Label that means none."""
         return self.classes or self.conditions
 
-    def _unlabelled(self, x: Tensor) -> Tensor:
+    def _null_labels(self, x: Tensor) -> Tensor:
         return torch.full((len(x),), self._null_label, dtype=torch.int64, device=x.device)
 
 
@@ -183,7 +183,7 @@ class ClassifierFree(_Guided):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the guided estimate; rows without a label get the unconditional one."""
-        null_labels = self._unlabelled(x)
+        null_labels = self._null_labels(x)
         guided_labels = null_labels if labels is None else labels
         rows = guided_rows(self.interval, sigma, x)
         if rows is None:
@@ -298,15 +298,15 @@ class ClassifierGuidance(_Guided):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the guided estimate; rows without a label get the unconditional one."""
-        d = self.inner.denoise(x, sigma, self._unlabelled(x))
+        d = self.inner.denoise(x, sigma, self._null_labels(x))
         if labels is None:
             return d
-        gradient = self._gradient(x, sigma, labels.clamp(max=self._null_label - 1))
+        gradient = self._classifier_gradient(x, sigma, labels.clamp(max=self._null_label - 1))
         guided = d + self.scale * level_column(sigma, x) ** 2 * gradient
         labelled = (labels < self._null_label).reshape(-1, *[1] * (x.ndim - 1))
         return torch.where(labelled, guided, d)
 
-    def _gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
+    def _classifier_gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
         # A sampler may run in inference mode: autograd takes no tensor that was made there, only a
         # copy made outside.
         with torch.inference_mode(False), torch.enable_grad():

@@ -165,7 +165,7 @@ class VPLinear(Process):
                 f"beta_d={self.beta_d}, beta_min={self.beta_min}"
             )
 
-    def _integral(self, t: FloatArray) -> FloatArray:
+    def _rate_integral(self, t: FloatArray) -> FloatArray:
         return t * (self.beta_min + 0.5 * self.beta_d * t)
 
     def speeds(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -177,10 +177,10 @@ class VPLinear(Process):
         return -0.5 * (self.beta_min + self.beta_d * t) * self._alpha(t)
 
     def _alpha(self, t: FloatArray) -> FloatArray:
-        return np.exp(-0.5 * self._integral(t))
+        return np.exp(-0.5 * self._rate_integral(t))
 
     def _sigma(self, t: FloatArray) -> FloatArray:
-        return np.sqrt(-np.expm1(-self._integral(t)))
+        return np.sqrt(-np.expm1(-self._rate_integral(t)))
 
     def _t_of(self, level: FloatArray) -> FloatArray:
         return self._time_of(np.log1p(level**2))
@@ -211,7 +211,7 @@ class SubVP(VPLinear):
         return of_data, -2 * self._alpha(t) * of_data
 
     def _sigma(self, t: FloatArray) -> FloatArray:
-        return -np.expm1(-self._integral(t))
+        return -np.expm1(-self._rate_integral(t))
 
     def _t_of(self, level: FloatArray) -> FloatArray:
         return self._time_of(2 * np.arcsinh(level / 2))
@@ -378,7 +378,7 @@ class Discrete(Process):
             return cls(levels=tuple(np.sqrt(np.maximum(1 / signal_power - 1, 0)).tolist()))
 
     @property
-    def _finite(self) -> FloatArray:
+    def _finite_levels(self) -> FloatArray:
         levels = np.asarray(self.levels)
         return levels[np.isfinite(levels)]
 
@@ -391,12 +391,12 @@ class Discrete(Process):
             return np.where(np.isinf(level), 1.0, level / np.hypot(1, level))
 
     def _level_at(self, t: FloatArray) -> FloatArray:
-        logs = np.log(self._finite)
+        logs = np.log(self._finite_levels)
         level = np.exp(np.interp(t, np.arange(len(logs)), logs))
         return np.where(t > len(logs) - 1, np.inf, level)
 
     def _t_of(self, level: FloatArray) -> FloatArray:
-        logs = np.log(self._finite)
+        logs = np.log(self._finite_levels)
         with np.errstate(divide="ignore"):
             time = np.interp(np.log(level), logs, np.arange(float(len(logs))))
         return np.where(np.isinf(level), float(len(self.levels) - 1), time)

@@ -90,17 +90,17 @@ class SampleNoise:
 
     def initial(self) -> Tensor:
         """The latents: standard normal ``(batch, *event)``, to be scaled by sigma_max."""
-        return self._draw(_INITIAL, 0)
+        return self._draw_normals(_INITIAL, 0)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002 - white noise does not depend on the interval
         """Noise of step ``step``; the interval is for sources such as Brownian paths."""
-        return lambda draw=0, *, cur=None, nxt=None: self._draw(step + 1, draw)  # noqa: ARG005
+        return lambda draw=0, *, cur=None, nxt=None: self._draw_normals(step + 1, draw)  # noqa: ARG005
 
     def take(self, rows: Tensor) -> SampleNoise:
         """The noise of a subset or of repeats of the batch."""
         return replace(self, ids=self.ids[rows])
 
-    def _draw(self, word: int, draw: int) -> Tensor:
+    def _draw_normals(self, word: int, draw: int) -> Tensor:
         count = math.prod(self.event)
         return (
             normal(self.seed, self.ids, word, draw, count).reshape(-1, *self.event).to(self.dtype)

@@ -130,7 +130,7 @@ class Pilot:
             n,
             start,
             to_zero=to_zero,
-            trial=lambda rule: look.missed(run(rule, look.rows), to_zero=to_zero),
+            trial=lambda rule: look.distances_from_ends(run(rule, look.rows), to_zero=to_zero),
         )
         cost, rules = ranked[0][0], [rule for _, rule in ranked]
         if len(rules) > 1 and n <= CONFIRMED and self._fresh >= LATENTS_PER_AXIS:
@@ -159,7 +159,9 @@ class Pilot:
         sampler = usual.fitted(Fitted(rule, 0))
         fresh = LATENTS[1] + np.arange(self._fresh)
         grid = karras(FINE, self.model.sigma_min, high, to_zero=to_zero)
-        missed = look.missed(self._draw(meter, sampler, grid, look.rows), to_zero=to_zero)
+        missed = look.distances_from_ends(
+            self._draw(meter, sampler, grid, look.rows), to_zero=to_zero
+        )
         ends = _flat(self._draw(meter, sampler, grid, fresh))
         good = np.isfinite(ends).all(1)
         error = np.exp(np.log(np.maximum(missed, np.finfo(float).tiny)).mean())

@@ -124,12 +124,12 @@ class NetworkMap(NetworkDenoiser):
         return MapPrecond(UNet(**about["net"]), about["sigma_data"], card.sigma_min)
 
     @cached_property
-    def _teacher(self) -> Card:
+    def _teacher_card(self) -> Card:
         return load_card(self.card.training["teacher"])
 
     @cached_property
     def _reference(self) -> Reference | None:
-        teacher = self._teacher
+        teacher = self._teacher_card
         files = {name: file for name, file in teacher.files.items() if name != CONVERGED}
         return card_reference(replace(teacher, files=files))
 
@@ -139,7 +139,7 @@ class NetworkMap(NetworkDenoiser):
 
     def moments(self) -> Moments | None:
         """Return the moments of the data, from its teacher's card."""
-        return card_moments(self._teacher)
+        return card_moments(self._teacher_card)
 
 
 def fashion_map() -> NetworkMap:

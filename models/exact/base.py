@@ -98,14 +98,18 @@ class ExactModel(Denoiser):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """See :meth:`Denoiser.denoise`; computed in float64, returned in ``x``'s dtype."""
-        return self.chunked(self.denoise_rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
+        return (
+            self.evaluate_in_chunks(self.denoise_rows, x, sigma, labels)
+            .reshape(x.shape)
+            .to(x.dtype)
+        )
 
     def log_density(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the log-density p_sigma(x) of x0 + sigma z, in nats: ``(batch,)`` float64.
 
         ``sigma`` may be 0 where the data have a density.
         """
-        return self.chunked(self.log_density_rows, x, sigma, labels)
+        return self.evaluate_in_chunks(self.log_density_rows, x, sigma, labels)
 
     def sample(self, n: int, seed: int) -> Tensor:
         """``n`` exact samples of the data, ``(n, *event)`` float64: a function of ``seed`` >= 0."""
@@ -168,7 +172,7 @@ class ExactModel(Denoiser):
         """
         return (x + self._denoise_in_flow(x, sigma, labels)) / 2
 
-    def observed(self, seen: Callable[[int], object]) -> Self:
+    def with_observer(self, seen: Callable[[int], object]) -> Self:
         """Return a copy of this model that calls ``seen`` with the number of rows of each evaluation in
         :meth:`flow`.
 
@@ -210,7 +214,7 @@ class ExactModel(Denoiser):
                 setattr(twin, key, value.to(device))
         return twin
 
-    def chunked(
+    def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
         """Evaluate ``rows`` in chunks of :data:`CHUNK`.

@@ -100,11 +100,11 @@ class PointCloud(ExactModel):
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._log_joint(x, sigma, labels).softmax(1)
 
-        return self.chunked(rows, x, sigma, labels)
+        return self.evaluate_in_chunks(rows, x, sigma, labels)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and covariance of the points under p(j | x)."""
-        mean = self.chunked(self.denoise_rows, x, sigma, None)
+        mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         cov = []
         for m, weights in zip(mean, self.responsibilities(x, sigma), strict=True):
             offset = (self._points - m) * weights.sqrt()[:, None]
@@ -113,17 +113,17 @@ class PointCloud(ExactModel):
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return the end of the flow: at a small ``sigma``, the nearest point."""
-        return self._points[self._nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
+        return self._points[self._index_of_nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
 
     def mode_of(self, x: Tensor) -> Tensor:
         """Return the number of the nearest point, ``(batch,)`` int64 in [0, N)."""
-        return self._nearest(x, 1.0, None)
+        return self._index_of_nearest(x, 1.0, None)
 
-    def _nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
+    def _index_of_nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._log_joint(x, sigma, labels).argmax(1)
 
-        return self.chunked(rows, x, sigma, labels)
+        return self.evaluate_in_chunks(rows, x, sigma, labels)
 
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``; -inf for other classes."""
@@ -204,12 +204,12 @@ class KernelDensity(ExactModel):
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Evaluate the formula of the class."""
-        level, keep = self._level(sigma)
+        level, keep = self._cloud_level(sigma)
         return keep * x + (1 - keep) * self._cloud.denoise_rows(x, level, labels)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return the cloud's log-density at s; finite at sigma = 0."""
-        return self._cloud.log_density_rows(x, self._level(sigma)[0], labels)
+        return self._cloud.log_density_rows(x, self._cloud_level(sigma)[0], labels)
 
     @property
     def labels(self) -> Tensor | None:
@@ -220,7 +220,9 @@ class KernelDensity(ExactModel):
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
         """p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, N)`` float64."""
-        return self._cloud.responsibilities(x, self._level(level_per_row(sigma, x))[0], labels)
+        return self._cloud.responsibilities(
+            x, self._cloud_level(level_per_row(sigma, x))[0], labels
+        )
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Draw a point and noise around it. The first m of n samples do not depend on n."""
@@ -237,7 +239,7 @@ class KernelDensity(ExactModel):
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Law of total covariance: given y, x0 has mean g x + (1 - g) y, covariance g sigma^2 I."""
         square = level_per_row(sigma, x).square()
-        level, keep = self._level(square.sqrt())
+        level, keep = self._cloud_level(square.sqrt())
         centre, cov = self._cloud.posterior(x, level)
         eye = torch.eye(self.dim, dtype=torch.float64, device=x.device)
         mean = keep * x.flatten(1).double() + (1 - keep) * centre
@@ -262,10 +264,10 @@ class KernelDensity(ExactModel):
         nearest = self._cloud.mode_of(x)
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 
-    def observed(self, seen: Callable[[int], object]) -> Self:
-        """Observe the cloud's flow, which is the one integrated (:meth:`ExactModel.observed`)."""
+    def with_observer(self, seen: Callable[[int], object]) -> Self:
+        """Observe the cloud's flow, which is the one integrated (:meth:`ExactModel.with_observer`)."""
         twin = copy.copy(self)
-        twin._cloud = self._cloud.observed(seen)
+        twin._cloud = self._cloud.with_observer(seen)
         return twin
 
     def to(self, device: torch.device | str) -> Self:
@@ -274,7 +276,7 @@ class KernelDensity(ExactModel):
         twin._cloud = self._cloud.to(device)
         return twin
 
-    def _level(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    def _cloud_level(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """Return the level s of each row ``(n,)``, and g ``(n, 1)``."""
         square = sigma.square() + self.width**2
         return square.sqrt(), (self.width**2 / square)[:, None]

@@ -37,7 +37,9 @@ class Gaussian(ExactModel):
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Evaluate the formula of the class."""
-        return self._scaled(x, self._variances / (self._variances + sigma.square()[:, None]))
+        return self._scale_along_axes(
+            x, self._variances / (self._variances + sigma.square()[:, None])
+        )
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return the log-density of N(mean, cov + sigma^2 I)."""
@@ -60,7 +62,7 @@ class Gaussian(ExactModel):
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T, the same for all ``x``."""
-        mean = self.chunked(self.denoise_rows, x, sigma, None)
+        mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         square = level_per_row(sigma, x).square()[:, None]
         variances = self._variances * square / (self._variances + square)
         return mean, (self._basis * variances[:, None]) @ self._basis.T
@@ -71,16 +73,16 @@ class Gaussian(ExactModel):
         """Evaluate the closed form of the class, to rounding error."""
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            return self._scaled(
+            return self._scale_along_axes(
                 x,
                 (
                     (self._variances + sigma_to**2) / (self._variances + sigma.square()[:, None])
                 ).sqrt(),
             )
 
-        return self.chunked(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
+        return self.evaluate_in_chunks(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
 
-    def _scaled(self, x: Tensor, factors: Tensor) -> Tensor:
+    def _scale_along_axes(self, x: Tensor, factors: Tensor) -> Tensor:
         """Return the rows mean + Q [factors c]."""
         return self._mean + row_stable_matmul(
             row_stable_matmul(x - self._mean, self._basis) * factors, self._basis.T

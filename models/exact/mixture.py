@@ -77,7 +77,7 @@ class GaussianMixture(ExactModel):
         # them
         self._factors = factors.double()
         self._weights = weights / weights.sum()
-        self._log_weights = self._per_condition().log()
+        self._log_weights = self._weights_by_label().log()
         self._floor = noise.square()
         self._variances = singular.square() + self._floor[:, None]
         # Coordinates relative to the mean of the mixture: |c|^2 is a difference of large numbers
@@ -91,9 +91,9 @@ class GaussianMixture(ExactModel):
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Evaluate the formula of the class."""
-        terms = self._terms(x, sigma, labels)
+        terms = self._component_terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
-        keep, gain = self._gains(terms.square)
+        keep, gain = self._posterior_gains(terms.square)
         along = chosen[:, :, None] * gain * terms.coords
         towards = (chosen * (1 - keep))[:, :, None]
         mixed = row_stable_matmul(torch.cat([along, towards], 2).reshape(len(x), -1), self._basis)
@@ -101,7 +101,7 @@ class GaussianMixture(ExactModel):
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Log-sum-exp of the components' joint log-densities."""
-        return self._terms(x, sigma, labels).log_joint.logsumexp(1)
+        return self._component_terms(x, sigma, labels).log_joint.logsumexp(1)
 
     @property
     def weights(self) -> Tensor:
@@ -114,9 +114,9 @@ class GaussianMixture(ExactModel):
         """Return p(k | x) at ``sigma`` >= 0, ``(batch, K)`` float64."""
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-            return self._terms(x, sigma, labels).log_joint.softmax(1)
+            return self._component_terms(x, sigma, labels).log_joint.softmax(1)
 
-        return self.chunked(rows, x, sigma, labels)
+        return self.evaluate_in_chunks(rows, x, sigma, labels)
 
     def mode_of(self, x: Tensor) -> Tensor:
         """Return the likeliest class (or component, without classes) of the clean sample, ``(batch,)`` int64."""
@@ -169,14 +169,14 @@ class GaussianMixture(ExactModel):
         """Apply the law of total covariance to sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}."""
         chosen, mean = (
             self.responsibilities(x, sigma),
-            self.chunked(self.denoise_rows, x, sigma, None),
+            self.evaluate_in_chunks(self.denoise_rows, x, sigma, None),
         )
         level = level_per_row(sigma, x)
         flat = x.reshape(len(x), -1).double() - self._centre
         basis = self._basis.reshape(-1, self._rank + 1, self.dim)
         vectors, means = basis[:, :-1], basis[:, -1]
         square = level.square()[:, None]
-        keep, gain = self._gains(square)
+        keep, gain = self._posterior_gains(square)
         coords = torch.einsum("kjd,nd->nkj", vectors, flat) - self._offsets
         centres = (
             keep[:, :, None] * flat[:, None]
@@ -193,7 +193,7 @@ class GaussianMixture(ExactModel):
             self.dim, dtype=torch.float64, device=x.device
         )
 
-    def _terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
+    def _component_terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
         """Return projections and joint log-densities of ``(n, d)`` rows."""
         x = x - self._centre
         products = row_stable_matmul(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
@@ -215,13 +215,13 @@ class GaussianMixture(ExactModel):
         prior = self._log_weights[-1] if labels is None else self._log_weights[labels]
         return ComponentTerms(coords, square, prior - 0.5 * (quadratic + volume))
 
-    def _gains(self, square: Tensor) -> tuple[Tensor, Tensor]:
+    def _posterior_gains(self, square: Tensor) -> tuple[Tensor, Tensor]:
         """Return g_k ``(n, K)`` and v / (v + sigma^2) - g_k ``(n, K, r)`` without cancellation."""
         across, along = self._floor + square, self._variances + square[:, :, None]
         above = self._variances - self._floor[:, None]
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
 
-    def _per_condition(self) -> Tensor:
+    def _weights_by_label(self) -> Tensor:
         """Return weights under each label, then without one: ``(classes + 1, K)``."""
         if self.component_class is None:
             return self._weights[None]

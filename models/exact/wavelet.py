@@ -222,12 +222,12 @@ class Wavelet(ExactModel):
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Evaluate the formula of the class."""
-        mean, _ = self._posterior_coefficients(self._forward(x), sigma)
-        return self._inverse(mean)
+        mean, _ = self._posterior_coefficients(self._to_coefficients(x), sigma)
+        return self._to_pixels(mean)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return the sum of the coefficients' log-densities: the transform has determinant ±1."""
-        return torch.logsumexp(self._log_joint(self._forward(x), sigma), 0).sum(1)
+        return torch.logsumexp(self._log_joint(self._to_coefficients(x), sigma), 0).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Draw component and position of each coefficient, and transform back to pixels.
@@ -243,13 +243,13 @@ class Wavelet(ExactModel):
         coefficients += np.where(second, stds[1], stds[0]) * for_position.standard_normal(
             (n, self.dim)
         )
-        return self._inverse(torch.from_numpy(coefficients)).numpy()
+        return self._to_pixels(torch.from_numpy(coefficients)).numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return moments of the coefficients, carried to pixels; the covariance is dense, d² numbers."""
         mean = (self._weights * self._means).sum(0)
         variance = (self._weights * (self._stds.square() + (self._means - mean).square())).sum(0)
-        return self._inverse(mean[None])[0].cpu().numpy(), self._pixel_covariance(variance[None])[
+        return self._to_pixels(mean[None])[0].cpu().numpy(), self._pixel_covariance(variance[None])[
             0
         ].cpu().numpy()
 
@@ -261,10 +261,10 @@ class Wavelet(ExactModel):
         """
 
         def variances(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            return self._posterior_coefficients(self._forward(x), sigma)[1]
+            return self._posterior_coefficients(self._to_coefficients(x), sigma)[1]
 
-        mean = self.chunked(self.denoise_rows, x, sigma, None)
-        return mean, self._pixel_covariance(self.chunked(variances, x, sigma, None))
+        mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
+        return mean, self._pixel_covariance(self.evaluate_in_chunks(variances, x, sigma, None))
 
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
@@ -277,11 +277,11 @@ class Wavelet(ExactModel):
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             transported = transport_mixture(
-                self._forward(x).cpu().numpy(), weights, means, source, target
+                self._to_coefficients(x).cpu().numpy(), weights, means, source, target
             )
-            return self._inverse(torch.from_numpy(transported).to(x.device))
+            return self._to_pixels(torch.from_numpy(transported).to(x.device))
 
-        return self.chunked(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
+        return self.evaluate_in_chunks(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
 
     def reference(self) -> Reference | None:
         """Return exact moments, or None above :data:`LARGEST` dimensions, for want of a dense covariance."""
@@ -292,10 +292,10 @@ class Wavelet(ExactModel):
         coarse = haar(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
-    def _forward(self, rows: Tensor) -> Tensor:
+    def _to_coefficients(self, rows: Tensor) -> Tensor:
         return haar(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
-    def _inverse(self, rows: Tensor) -> Tensor:
+    def _to_pixels(self, rows: Tensor) -> Tensor:
         return inverse_haar(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _log_joint(self, c: Tensor, sigma: Tensor) -> Tensor:
@@ -318,10 +318,10 @@ class Wavelet(ExactModel):
 
     def _pixel_covariance(self, variances: Tensor) -> Tensor:
         """Return W^T diag(v) W ``(n, d, d)``: the inverse transform of rows, then columns."""
-        half = self._inverse(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
+        half = self._to_pixels(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
             -1, self.dim, self.dim
         )
-        return self._inverse(half.transpose(1, 2).reshape(-1, self.dim)).reshape(
+        return self._to_pixels(half.transpose(1, 2).reshape(-1, self.dim)).reshape(
             -1, self.dim, self.dim
         )
 

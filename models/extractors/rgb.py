@@ -62,11 +62,13 @@ class RgbNetwork:
         """Return features ``(n, dim)`` float64 of images in the data's range, clamped to it."""
         self._net = self._net.to(x.device)
         parts = [
-            self._features(self._net, self._images(part)).cpu() for part in x.split(CHUNK) if len(x)
+            self._features(self._net, self._rgb_images(part)).cpu()
+            for part in x.split(CHUNK)
+            if len(x)
         ]
         return (torch.cat(parts) if parts else torch.empty(0, self.dim)).double().numpy()
 
-    def _images(self, x: Tensor) -> Tensor:
+    def _rgb_images(self, x: Tensor) -> Tensor:
         grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255).round()
         return grey.to(torch.uint8).expand(-1, 3, -1, -1)
 

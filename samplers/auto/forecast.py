@@ -71,7 +71,7 @@ def _forecast_falling(probe: ProbeData, many: _RuleArrays, n: int, to_zero: bool
     falls = np.flatnonzero(steps.all(1))
     whole = Forecast(*np.full((3, len(levels), len(probe.first)), math.inf))
     if len(falls):
-        parts = _propagate_error(probe, many.only(falls), levels[falls], to_zero)
+        parts = _propagate_error(probe, many.subset(falls), levels[falls], to_zero)
         whole.errors[falls], whole.second_order[falls], whole.largest_error[falls] = parts
     return whole
 
@@ -100,7 +100,7 @@ class _RuleArrays:
         lengths = (spread, knee * spread, scale * spread)
         return cls(*rules[0][:3], *lengths, power, exponent, first, last * spread, start, end)
 
-    def only(self, indices: NDArray[np.int64]) -> _RuleArrays:
+    def subset(self, indices: NDArray[np.int64]) -> _RuleArrays:
         """Some of the rules."""
         numbers = ("spread", "knee", "scale", "power", "exponent", "first", "last")
         return replace(self, **{name: getattr(self, name)[indices] for name in numbers})

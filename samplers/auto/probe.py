@@ -121,7 +121,7 @@ class ProbeData:
         share = np.clip(place - below, 0, 1)[:, None, None]
         return (1 - share) * self.response(below, error) + share * self.response(below + 1, error)
 
-    def missed(self, end: Tensor, *, to_zero: bool) -> Array:
+    def distances_from_ends(self, end: Tensor, *, to_zero: bool) -> Array:
         """Return the distances ``(K,)`` of samples ``(K, *event)`` of the same latents from the
         ends.
 

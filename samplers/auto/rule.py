@@ -111,14 +111,14 @@ class Rule(NamedTuple):
         """
         count = n + int(self.deferred)
         if not to_zero:
-            return Grid((start, *self._between(count, start, sigma_min), sigma_min))
+            return Grid((start, *self._inner_levels(count, start, sigma_min), sigma_min))
         if count == 1:
             return Grid((start, 0.0))
         natural = self.warp.inverse(self.warp(start) / count)
         last = min(max(self.last * self.spread or natural, sigma_min), HIGHEST_LAST * start)
-        return Grid((start, *self._between(count - 1, start, last), last, 0.0))
+        return Grid((start, *self._inner_levels(count - 1, start, last), last, 0.0))
 
-    def _between(self, steps: int, start: float, last: float) -> list[float]:
+    def _inner_levels(self, steps: int, start: float, last: float) -> list[float]:
         """The inner levels of ``steps`` equal steps in g, the first shorter or longer."""
         g = self.warp
         top, low = g(start), g(last)

@@ -125,18 +125,23 @@ class AdaptiveSampler(Tolerant, ABC):
                 d[rows] = denoise.take(rows)(
                     x[rows], level_tensor([samples[k].level for k in stale], x)
                 )
-            cur, nxt = [samples[k].level for k in active], [samples[k].target(last) for k in active]
+            cur, nxt = (
+                [samples[k].level for k in active],
+                [samples[k].next_level(last) for k in active],
+            )
             rows = torch.tensor(active, device=x.device)
             attempt = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))
             errors = row_rms(attempt.error)
             for k, level, error in zip(active, nxt, errors, strict=True):
-                self._judge(samples[k], level, error, knows=attempt.d is not None)
+                self._accept_or_reject(samples[k], level, error, knows=attempt.d is not None)
             good = torch.tensor([error <= 1 for error in errors], device=x.device)
             x[rows[good]] = attempt.x[good]
             if attempt.d is not None:
                 d[rows[good]] = attempt.d[good]
 
-    def _judge(self, sample: _Progress, level: float, error: float, *, knows: bool) -> None:
+    def _accept_or_reject(
+        self, sample: _Progress, level: float, error: float, *, knows: bool
+    ) -> None:
         """Accept or reject the step to ``level``, and choose the length of the next one."""
         k, h = self.error_order, math.log(sample.level / level)
         if error <= 1:
@@ -163,7 +168,7 @@ class _Progress:
     known: bool = False
     error: float = 1.0
 
-    def target(self, last: float) -> float:
+    def next_level(self, last: float) -> float:
         """The end of the next step, ``last`` itself if that is within reach."""
         is_last = math.log(self.level / last) <= self.h * (1 + 1e-9)
         return last if is_last else self.level * math.exp(-self.h)

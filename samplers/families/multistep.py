@@ -66,18 +66,22 @@ class SingleStep(LinearStages):
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
         """Every state from all memos before it."""
-        levels, memos = [cur], [self._memo(x, denoise, cur, nxt)]
+        levels, memos = [cur], [self._memo_at(x, denoise, cur, nxt)]
         for j in range(1, self.stages):
             level = cur ** (1 - j / self.stages) * nxt ** (j / self.stages)
-            memos.append(self._memo(self._state(x, memos, levels, level), denoise, level, nxt))
+            memos.append(
+                self._memo_at(self._state_from_memos(x, memos, levels, level), denoise, level, nxt)
+            )
             levels.append(level)
-        return self._state(x, memos, levels, nxt)
+        return self._state_from_memos(x, memos, levels, nxt)
 
-    def _memo(self, y: Any, denoise: Evaluate, level: float, nxt: float) -> Any:
+    def _memo_at(self, y: Any, denoise: Evaluate, level: float, nxt: float) -> Any:
         row = self.method.row((level,), nxt)
         return row.p * y + row.q * denoise(y, level)
 
-    def _state(self, x: Any, memos: Sequence[Any], levels: Sequence[float], to: float) -> Any:
+    def _state_from_memos(
+        self, x: Any, memos: Sequence[Any], levels: Sequence[float], to: float
+    ) -> Any:
         row = self.method.row(levels, to)
         return sum((b * memo for b, memo in zip(row.b, memos, strict=True)), row.a * x)
 

@@ -117,12 +117,12 @@ class _Weights:
     def __add__(self, other: object) -> _Weights:
         if isinstance(other, int) and other == 0:  # what sum() begins with
             return self
-        return _Weights(self.of + self._like(other))
+        return _Weights(self.of + self._as_weights(other))
 
     __radd__ = __add__
 
     def __sub__(self, other: object) -> _Weights:
-        return _Weights(self.of - self._like(other))
+        return _Weights(self.of - self._as_weights(other))
 
     def __mul__(self, number: SupportsFloat) -> _Weights:
         return _Weights(self.of * float(number))
@@ -135,7 +135,7 @@ class _Weights:
     def __neg__(self) -> _Weights:
         return _Weights(-self.of)
 
-    def _like(self, other: object) -> np.ndarray:
+    def _as_weights(self, other: object) -> np.ndarray:
         if not isinstance(other, _Weights):
             raise TypeError(f"update adds {other!r} to a state: {_ONLY}")
         return other.of
@@ -162,7 +162,7 @@ class _Trace:
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
-        self.x = self._unit(0)
+        self.x = self._unit_weights(0)
 
     def denoise(self, y: _Weights, sigma: float) -> _Weights:
         a, b = self.split(y)
@@ -174,13 +174,13 @@ class _Trace:
                 "evaluations; write a method with more as a GridSampler"
             )
         self.stages.append(Stage(float(sigma), a, b))
-        return self._unit(len(self.stages))
+        return self._unit_weights(len(self.stages))
 
     def split(self, y: _Weights) -> tuple[float, tuple[float, ...]]:
         """(weight of x, weights of the evaluations so far)."""
         return float(y.of[0]), tuple(float(v) for v in y.of[1 : len(self.stages) + 1])
 
-    def _unit(self, k: int) -> _Weights:
+    def _unit_weights(self, k: int) -> _Weights:
         unit = np.zeros(self.MOST + 1)
         unit[k] = 1.0
         return _Weights(unit)

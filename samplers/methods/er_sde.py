@@ -75,13 +75,13 @@ class ERSDE(Multistep):
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         cur = levels[0]
-        excess = self._excess(cur, nxt)
+        excess = self._excess_decay(cur, nxt)
         ratio = nxt / cur * math.exp(-excess)
         moments = [1 - ratio, *(self._moment(cur, nxt, j) for j in range(1, len(levels)))]
         b = self.weights([level - cur for level in levels], moments)
         return LinearRow(cur, a=ratio, b=tuple(b), c=nxt * math.sqrt(-math.expm1(-2 * excess)))
 
-    def _excess(self, cur: float, nxt: float) -> float:
+    def _excess_decay(self, cur: float, nxt: float) -> float:
         """Return by how much log phi falls more than log sigma does."""
         log_scale = LOG_SCALE[self.scale]
         excess = log_scale(math.log(cur)) - log_scale(math.log(nxt))

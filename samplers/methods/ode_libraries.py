@@ -44,10 +44,10 @@ class ScipyODE(Tolerant):
         if first > last:
             rows = torch.arange(len(x), device=x.device)
             groups = [rows] if self.batch_coupled else rows.split(1)
-            x = torch.cat([self._ivp(denoise.take(k), x[k], first, last) for k in groups])
+            x = torch.cat([self._solve_ivp(denoise.take(k), x[k], first, last) for k in groups])
         return denoise(x, last) if grid.to_zero else x
 
-    def _ivp(self, denoise: Denoise, x: Tensor, first: float, last: float) -> Tensor:
+    def _solve_ivp(self, denoise: Denoise, x: Tensor, first: float, last: float) -> Tensor:
         from scipy.integrate import solve_ivp
 
         def slope(lam: float, y: np.ndarray) -> np.ndarray:

@@ -64,7 +64,7 @@ class Paradigms(Declared):
             swept = _running_sums(states[:, 0], self._increments(denoise, states, grid, done))
             changes = row_rms((swept - states).flatten(0, 1))
             strides = [
-                self._stride(changes[k * (p + 1) :][: p + 1], grid.sigma[t:])
+                self._count_finished(changes[k * (p + 1) :][: p + 1], grid.sigma[t:])
                 for k, t in enumerate(done)
             ]
             keep = torch.tensor(
@@ -89,7 +89,7 @@ class Paradigms(Declared):
         f[k, j] = (x - d) * as_column([nxt / cur - 1 for _, _, cur, nxt in jobs], x)
         return f
 
-    def _stride(self, changes: list[float], sigma: tuple[float, ...]) -> int:
+    def _count_finished(self, changes: list[float], sigma: tuple[float, ...]) -> int:
         """Return the number of finished steps: up to the first state that changed too much."""
         most = min(len(changes), len(sigma)) - 1
         for j in range(1, most):

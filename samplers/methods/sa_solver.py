@@ -105,9 +105,14 @@ class SASolver(Multistep):
         if not self.corrector:
             return rows
         steps = enumerate(pairwise(rows), 2)
-        return [rows[0], *(self._corrected(row, last, grid.sigma[:i]) for i, (last, row) in steps)]
+        return [
+            rows[0],
+            *(self._start_from_corrected(row, last, grid.sigma[:i]) for i, (last, row) in steps),
+        ]
 
-    def _corrected(self, row: LinearRow, predicted: LinearRow, sigma: Sequence[float]) -> LinearRow:
+    def _start_from_corrected(
+        self, row: LinearRow, predicted: LinearRow, sigma: Sequence[float]
+    ) -> LinearRow:
         """``row`` from the corrected state at the last level, where ``predicted`` led."""
         if row.a == 0:
             return row

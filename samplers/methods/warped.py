@@ -156,10 +156,10 @@ class WarpedAB(Multistep):
             orders = self.profile(grid)
             for i in range(2 if self.deferred else 1, len(rows)):
                 before = grid.sigma[i - orders[i - 1] : i][::-1]
-                rows[i] = self._corrected(rows[i], before)
+                rows[i] = self._add_correction(rows[i], before)
         return deferred(rows) if self.deferred else rows
 
-    def _corrected(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
+    def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
         """Correct the step from ``before`` (newest first) to the row's start by sum_j C_j m_j."""
         cur = before[0]
         origin = self.variable(cur)
@@ -197,9 +197,9 @@ class WarpedAB(Multistep):
         return [self.decay(cur, nxt) - 1, *(moment(j) for j in range(1, count))]
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt) if nxt > 0 or not self.end else self._image(levels)
+        return adams_row(self, levels, nxt) if nxt > 0 or not self.end else self._image_row(levels)
 
-    def _image(self, levels: Sequence[float]) -> LinearRow:
+    def _image_row(self, levels: Sequence[float]) -> LinearRow:
         """D = (x - v end / k) / (1 + end / k) at ``end``, x there by a step, v extrapolated."""
         cur, ratio = levels[0], self.end / self.knee
         if cur <= self.end:
@@ -271,7 +271,7 @@ class Auto(Declared):
         """Return the levels that are used in place of ``grid``'s."""
         if len(grid) == 1:
             return grid
-        return self._rule(grid).grid(
+        return self._rule_for(grid).grid(
             len(grid), grid.sigma[0], grid.positive[-1], to_zero=grid.to_zero
         )
 
@@ -287,7 +287,7 @@ class Auto(Declared):
 
     def method(self, grid: Grid) -> WarpedAB:
         """Return the method that integrates on :meth:`levels`."""
-        rule = self._rule(grid)
+        rule = self._rule_for(grid)
         skips = rule.deferred and len(grid) > 1
         return get(f"warped_ab_{rule.points}")(
             analytic_first=skips,
@@ -302,7 +302,7 @@ class Auto(Declared):
             exponent=rule.exponent,
         )
 
-    def _rule(self, grid: Grid) -> Rule:
+    def _rule_for(self, grid: Grid) -> Rule:
         if self.rule:
             return read_rule(self.rule)
         if self.found is not None:

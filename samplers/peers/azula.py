@@ -43,7 +43,7 @@ class Azula(Peer):
         if len(levels) > 1:
             cls = getattr(import_installed(self.name, LIBRARY, "azula.sample"), self.target)
             on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
-            with call.noised():
+            with call.replace_torch_noise():
                 x = on_grid(_Denoiser(call), silent=True, **self.options)(x)
         return call.jump(x) if stops else x
 

@@ -53,13 +53,13 @@ class PeerBatch:
 
     def denoised(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the denoised image in the dtype of ``x``, evaluated in the run's."""
-        level = self._snapped(sigma)
+        level = self._snap_to_grid(sigma)
         self.step = self.step_of(level)
         return self._denoise(x.to(self._dtype), level).to(x.dtype)
 
     def eps(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The noise direction (x - d) / sigma."""
-        level = self._snapped(sigma)
+        level = self._snap_to_grid(sigma)
         return (x - self.denoised(x, level)) / level
 
     def jump(self, x: Tensor) -> Tensor:
@@ -75,29 +75,29 @@ class PeerBatch:
         see :func:`~samplerbench.samplers.families.noisy_stages.on_one_path`.
         """
         if cur is None or nxt is None:
-            return self._fresh(min(self.step, len(self.grid) - 1))
-        start, end = self._snapped(cur), self._snapped(nxt)
+            return self._next_draw(min(self.step, len(self.grid) - 1))
+        start, end = self._snap_to_grid(cur), self._snap_to_grid(nxt)
         step = self.step_of(start)
         if end >= start:
-            return self._fresh(step, start, end)
+            return self._next_draw(step, start, end)
         path_step, path = self._path
         levels = [level for level, _ in path]
         at = next((k for k, s in enumerate(levels) if abs(s - start) <= ROUNDING * start), None)
         if path_step != step or at is None or end >= levels[-1]:
             at, path = 0, [(start, 0.0)]
         low, reached = path[-1]
-        fresh = self._fresh(step, low, end)
+        fresh = self._next_draw(step, low, end)
         value = reached + math.sqrt(low - end) * fresh
         self._path = step, [*path, (end, value)]
         return fresh if at == len(path) - 1 else (value - path[at][1]) / math.sqrt(start - end)
 
-    def _fresh(self, step: int, cur: float | None = None, nxt: float | None = None) -> Tensor:
+    def _next_draw(self, step: int, cur: float | None = None, nxt: float | None = None) -> Tensor:
         """The next draw of a step."""
         count = self._drawn[step] = self._drawn.get(step, -1) + 1
         noise = self._noise.at(step, *self.grid.sigma[step : step + 2])
         return noise(count, cur=cur, nxt=nxt)
 
-    def once_a_step(self) -> Callable[[], Tensor]:
+    def draw_once_a_step(self) -> Callable[[], Tensor]:
         """A source for foreign code that draws once at the beginning of every step."""
         steps = itertools.count()
 
@@ -107,7 +107,7 @@ class PeerBatch:
 
         return draw
 
-    def noised(self, draw: Callable[[], Tensor] | None = None) -> TorchFunctionMode:
+    def replace_torch_noise(self, draw: Callable[[], Tensor] | None = None) -> TorchFunctionMode:
         """A context in which foreign ``torch.randn`` and ``torch.randn_like`` return ``draw()``."""
         return _OurNoise(draw or self.draw)
 
@@ -116,7 +116,7 @@ class PeerBatch:
         above = len(self._rising) - bisect_left(self._rising, level * (1 - ROUNDING))
         return min(max(above - 1, 0), len(self.grid) - 1)
 
-    def _snapped(self, sigma: float | Tensor) -> float:
+    def _snap_to_grid(self, sigma: float | Tensor) -> float:
         """The level, or the grid's if that is within rounding; all rows share it."""
         level = float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma)
         at = bisect_left(self._rising, level)

@@ -255,17 +255,17 @@ class DiffusersScheduler(Peer):
         stops = self.kind in _CANNOT_REACH_ZERO
         levels = call.grid.positive if stops else call.grid.sigma
         if len(levels) > 1:
-            x = self._loop(call, x, Grid(levels))
+            x = self._run_scheduler(call, x, Grid(levels))
         return call.jump(x) if stops else x
 
-    def _loop(self, call: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
-        scheduler = self._scheduler(grid)
+    def _run_scheduler(self, call: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
+        scheduler = self._make_scheduler(grid)
         frame = place_grid(scheduler, self.kind, grid)
         if hasattr(scheduler, "noise_sampler"):
             scheduler.noise_sampler = call.draw
         extra = {key: self.options[key] for key in self.step_options}
         x = x * frame.scale(grid.sigma[0])
-        with call.noised():
+        with call.replace_torch_noise():
             for i, (t, level) in enumerate(zip(scheduler.timesteps, frame.levels, strict=True)):
                 scheduler.scale_model_input(x, t)
                 d = call.denoised(x / frame.scale(level), level)
@@ -278,7 +278,7 @@ class DiffusersScheduler(Peer):
         """The class without "Scheduler"."""
         return self.target.removesuffix("Scheduler")
 
-    def _scheduler(self, grid: Grid) -> Any:
+    def _make_scheduler(self, grid: Grid) -> Any:
         cls = getattr(load_library(self.name), self.target)
         takes = inspect.signature(cls.__init__).parameters
         options = {

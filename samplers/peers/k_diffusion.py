@@ -61,7 +61,7 @@ class KDiffusion(Peer):
         arguments: dict[str, Any] = {"disable": True, **self.options}
         if "noise_sampler" in takes:
             arguments["noise_sampler"] = call.draw
-        with call.noised(call.once_a_step()):  # only churn draws through torch
+        with call.replace_torch_noise(call.draw_once_a_step()):  # only churn draws through torch
             if "sigmas" in takes:
                 return function(call.denoised, x, call.levels(x), **arguments)
             ends = {"sigma_min": call.grid.positive[-1], "sigma_max": call.grid.positive[0]}

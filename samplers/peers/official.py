@@ -205,7 +205,7 @@ class EDM(Peer):
             sigma_max=float("inf"),
             round_sigma=lambda s: levels if s.ndim else s,
         )
-        draw = call.once_a_step()
+        draw = call.draw_once_a_step()
         return self.function(self.name)(
             net,
             x.double() / levels[0],

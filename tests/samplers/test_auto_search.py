@@ -67,7 +67,7 @@ def seen(model, count=24, low=LOW, high=HIGH):
 def test_trajectories_are_right_where_the_images_move_from_the_first_level_on():
     """There a solver's first steps, of low order, are the largest error."""
     look, _, latents = seen(gaussian(), high=2.0)
-    missed = look.missed(gaussian().flow(2.0 * latents, 2.0, LOW), to_zero=False)
+    missed = look.distances_from_ends(gaussian().flow(2.0 * latents, 2.0, LOW), to_zero=False)
     assert np.median(missed) < 3e-4
 
 

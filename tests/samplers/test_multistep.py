@@ -161,14 +161,14 @@ def test_folding_the_corrector_into_the_next_row_is_predicting_then_correcting(p
                 prediction,
                 levels[1],
                 cur,
-                sampler._corrector(levels[1 : k + 1], cur),
+                sampler._corrector_weights(levels[1 : k + 1], cur),
                 values,
             )
         else:
             corrected = predicted
         k = orders[i]
         predicted = linear(
-            corrected, prediction, cur, nxt, sampler._predictor(levels[:k], nxt), values
+            corrected, prediction, cur, nxt, sampler._predictor_weights(levels[:k], nxt), values
         )
     assert close(predicted, run({"name": f"unipc_{points}", "prediction": prediction}, grid), 1e-11)
 
