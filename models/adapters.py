@@ -308,7 +308,7 @@ class NativeDenoiser(Denoiser):
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Scale to native coordinates, call the network, solve its prediction for the clean image.
+        """Return the denoised image: the network's prediction in native coordinates, solved for x0.
 
         A float level may have an attribute ``time``, a native time that replaces the level's own.
         """
@@ -357,7 +357,7 @@ class NativeDenoiser(Denoiser):
         return output.to(x_t.dtype)
 
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
-        """Return noise scale, time input and :func:`_limits_at_infinity`'s limits at an infinite level."""
+        """Return noise scale, time input and the two limits of :func:`_limits_at_infinity`."""
         with np.errstate(invalid="ignore", divide="ignore"):
             time = self.process.t_of(math.inf)
             ends = math.isfinite(time) and math.isinf(self.process.level(time))
@@ -371,7 +371,7 @@ class NativeDenoiser(Denoiser):
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_at_infinity(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the limit of :meth:`denoise` at an infinite level, of noise ``z``."""
+        """Return the limit of :meth:`denoise` at x = level z as the level grows."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
         scale, network_time, keep, weigh = self._top
@@ -409,6 +409,6 @@ class NativeDenoiser(Denoiser):
 
 
 def _nearest_indices(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
-    """Return the places in the sorted ``choices`` of the nearest to each wanted value; of two, the first."""
+    """Return the index of the sorted choice nearest to each wanted value; of ties, the first."""
     after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
     return np.where(wanted - choices[after - 1] <= choices[after] - wanted, after - 1, after)

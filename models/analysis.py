@@ -81,7 +81,7 @@ class MMSECurve:
             )
 
     def at(self, gamma: FloatArray | float) -> FloatArray:
-        """Each sample's curve at ``gamma`` (a number or ``(m,)``): ``(n,)`` or ``(n, m)``.
+        """Return each sample's curve at ``gamma`` (a number or ``(m,)``): ``(n,)`` or ``(n, m)``.
 
         Raises:
             ValueError: outside the nodes.
@@ -89,7 +89,7 @@ class MMSECurve:
         return self._spline(self._checked_log_gamma(gamma)).T / gamma
 
     def integral(self, start: float, stop: FloatArray | float) -> FloatArray:
-        """Each sample's integral of mmse dgamma from ``start`` to ``stop``.
+        """Return each sample's integral of mmse dgamma from ``start`` to ``stop``.
 
         Shapes and errors as in :meth:`at`.
         """
@@ -99,7 +99,7 @@ class MMSECurve:
         ).T
 
     def value(self, gamma: float) -> Estimate:
-        """mmse(gamma)."""
+        """Return the estimate of mmse(gamma) over the samples."""
         return estimate_mean(self.at(gamma))
 
     def mean(self) -> FloatArray:
@@ -107,7 +107,7 @@ class MMSECurve:
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> MMSECurve:
-        """Return the curve from every other node and the last, to bound the interpolation error.
+        """Return the curve on every other node (and the last), to bound the interpolation error.
 
         Raises:
             ValueError: fewer than three nodes.
@@ -141,7 +141,7 @@ class MMSECurve:
 
 
 def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
-    """``nodes`` signal-to-noise ratios from 1 / sigma_max² to 1 / sigma_min², even in logarithm.
+    """Return ``nodes`` signal-to-noise ratios from 1 / sigma_max² to 1 / sigma_min², even in logarithm.
 
     Raises:
         ValueError: not 0 < ``sigma_min`` < ``sigma_max``.
@@ -206,7 +206,7 @@ def _(
 
 @posterior_trace.register
 def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return moments about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
+    """Return the trace about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
 
     Both vanish where one point is left.
     """
@@ -224,7 +224,7 @@ def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None
 def _(
     model: KernelDensity, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """Law of total variance: given the point, the variance is g sigma² in each direction."""
+    """Return the trace by the law of total variance: g sigma² per direction around each point."""
     square = level_per_row(sigma, x).square()
     level, keep = model._cloud_level(square.sqrt())
     between = posterior_trace(model._cloud, x, level, labels)
@@ -233,7 +233,7 @@ def _(
 
 @posterior_trace.register
 def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return the sum over the coefficients, which are independent."""
+    """Return the trace as the sum of the variances of the independent coefficients."""
 
     def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
         return model._posterior_coefficients(model._to_coefficients(x), sigma)[1].sum(1)
@@ -258,7 +258,7 @@ def tabulate(
 
 
 def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
-    """Standard normal noise like ``x0``, a function of ``seed`` and ``stream`` >= 0.
+    """Return standard normal noise like ``x0``, a function of ``seed`` and ``stream`` >= 0.
 
     The first rows do not depend on their number.
     """

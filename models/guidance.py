@@ -54,7 +54,7 @@ def describe_guidance(
 
 
 def checked_interval(interval: Interval | None) -> Interval | None:
-    """Return a valid interval of levels.
+    """Return ``interval`` unchanged if it is valid.
 
     Raises:
         ValueError: it is invalid.

@@ -20,7 +20,7 @@ WRAP = "wrap it so that it does (docs/adding-a-model.md, your own network)"
 
 
 def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
-    """Refuse a callable whose signature does not take these arguments.
+    """Raise ValueError for a callable whose signature does not take these arguments.
 
     Args:
         of: its name, for messages.
@@ -44,7 +44,7 @@ def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
 
 
 def check_tensor(of: str, output: Any) -> None:
-    """Refuse an output that is no tensor of real numbers.
+    """Raise ValueError for an output that is no tensor of real numbers.
 
     Args:
         of: its source, for messages.
@@ -142,7 +142,7 @@ def copy_to_device(holder: Any, device: torch.device | str) -> Any:
 
 
 def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """Return a copy on ``device`` of the same kind."""
+    """Return a copy of ``tensor`` on ``device``: a parameter if it is one."""
     twin = tensor.detach().to(device, copy=True)
     return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
 
@@ -167,7 +167,7 @@ def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _copy_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
-    """Return the same code with copies of the networks that its closure, defaults or globals hold."""
+    """Return the function with copies of the networks in its closure, defaults or globals."""
     space = function.__globals__
     used = {name: space[name] for name in function.__code__.co_names if name in space}
     copies = {

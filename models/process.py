@@ -186,7 +186,7 @@ class VPLinear(Process):
         return self._time_of(np.log1p(level**2))
 
     def _time_of(self, integral: FloatArray) -> FloatArray:
-        """Return the time at which B has this value."""
+        """Return the time at which the integral B of the rate has this value."""
         return (
             2 * integral / (self.beta_min + np.sqrt(self.beta_min**2 + 2 * self.beta_d * integral))
         )

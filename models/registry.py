@@ -40,7 +40,7 @@ _SESSION: dict[str, Denoiser] = {}
 
 
 def use_model(name: str, model: Any) -> None:
-    """Make an object known as a model of this session, in place of an earlier one of that name.
+    """Register an object as a model of this session, in place of an earlier one of that name.
 
     Args:
         name: its name in suites and tables.
@@ -103,7 +103,7 @@ def add_guidance(
     guidance_interval: Any = None,
     guide: Any = None,
 ) -> Denoiser:
-    """Return a model under guidance; itself without any.
+    """Return ``model`` under guidance, or ``model`` itself without guidance.
 
     Args:
         model: one with classes or other conditions, unless there is a ``guide``.

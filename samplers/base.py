@@ -94,7 +94,7 @@ class Sampler(Protocol):
         ...
 
     def nfe(self, grid: Grid) -> int | None:
-        """Exact number of evaluations per sample on this grid; None if only counting can tell."""
+        """Return the evaluations per sample on this grid; None if only a run can count them."""
         ...
 
 
@@ -146,7 +146,7 @@ def found_for_model(sampler: object) -> dict[str, Any]:
 
 
 def _non_default_fields(sampler: object) -> list[tuple[Field[Any], Any]]:
-    """Fields that differ from their defaults, with their values."""
+    """Return fields that differ from their defaults, with their values."""
     sampler = getattr(sampler, "stands_for", sampler)
     pairs = ((f, getattr(sampler, f.name)) for f in fields(sampler))  # type: ignore[arg-type]
     return [(f, value) for f, value in pairs if value != f.default]

@@ -82,15 +82,14 @@ class BrownianTree:
         return self._value_at_place(round(place) if abs(place - round(place)) < SNAP else place)
 
     def levels(self, k: int, coarse: int, fine: int) -> list[float]:
-        """The noise levels of :meth:`block`."""
+        """Return 2^(fine - coarse) + 1 levels, even in log sigma, of the k-th of 2^coarse parts."""
         ratio = self.sigma_floor / self.sigma_max
         first, count = k << (fine - coarse), 1 << fine
         nodes = range((1 << (fine - coarse)) + 1)
         return [self.sigma_max * ratio ** ((first + i) / count) for i in nodes]
 
     def block(self, k: int, coarse: int, fine: int) -> Tensor:
-        """W at 2^(fine - coarse) + 1 levels, even in log sigma, of the k-th of 2^coarse parts of
-        the range.
+        """Return W at :meth:`levels`: those of the k-th of 2^coarse parts of the range.
 
         Returns:
             ``(levels, batch, *event)`` float64, from the highest level to the lowest; ``coarse`` <=
@@ -108,7 +107,7 @@ class BrownianTree:
 
     @cached_property
     def _leaf_growth(self) -> float:
-        """Increase of log tau over a leaf."""
+        """Increase of log tau from one leaf to the next."""
         return 2 * math.log(self.sigma_max / self.sigma_floor) / SIZE
 
     @cached_property
@@ -119,7 +118,7 @@ class BrownianTree:
         return first, first + std * self._draw_normal([0], 0)[0]
 
     def _value_at_place(self, place: float) -> Tensor:
-        """W at a place in [0, SIZE], in leaves: down the tree to its node or leaf."""
+        """Return W at ``place`` in [0, SIZE] (in leaves), found by descending the tree."""
         low, high = 0, SIZE
         before, after = self._end_values
         while low < place < high and high - low > 1:
@@ -135,7 +134,7 @@ class BrownianTree:
     def _node_value(
         self, before: Tensor, after: Tensor, low: int, place: float, high: int
     ) -> Tensor:
-        """W at ``place`` between two neighbours, cached for each width."""
+        """Return W at ``place`` between two neighbours, cached for each width."""
         last = self._last.get(high - low)
         if last is None or last[0] != place:
             value = self._draw_bridge(before[None], after[None], [low], place - low, high - low)[0]
@@ -145,7 +144,7 @@ class BrownianTree:
     def _draw_bridge(
         self, before: Tensor, after: Tensor, low: Sequence[int], offset: float, width: int
     ) -> Tensor:
-        """The Brownian bridge at ``offset`` leaves inside each interval of ``width`` leaves from
+        """Return the Brownian bridge at ``offset`` leaves inside each interval of ``width`` leaves from
         ``low``.
 
         Relative to tau at its beginning, an interval has length e^{g width} - 1 and the place lies
@@ -164,7 +163,7 @@ class BrownianTree:
         return torch.lerp(before, after, share).add_(self._draw_normal(low, width).mul_(scale))
 
     def _draw_normal(self, low: Sequence[int], width: int) -> Tensor:
-        """A standard normal ``(nodes, batch, *event)`` of each interval of this width."""
+        """Return a standard normal ``(nodes, batch, *event)`` of each interval of this width."""
         words = _on_device(low, self.ids.device).repeat_interleave(len(self.ids))
         ids, count = self.ids.repeat(len(low)), math.prod(self.event)
         z = normal(self.seed, ids, words[:, None], _TREE + width, count)
@@ -209,7 +208,7 @@ class BrownianNoise:
     dtype: torch.dtype = torch.float32
 
     def initial(self) -> Tensor:
-        """The latents: standard normal ``(batch, *event)``, to be scaled by sigma_max."""
+        """Return the latents: standard normal ``(batch, *event)``, to be scaled by sigma_max."""
         return self._white_noise.initial()
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
@@ -227,11 +226,11 @@ class BrownianNoise:
         return answer
 
     def take(self, rows: Tensor) -> BrownianNoise:
-        """The paths of a subset or of repeats of the batch."""
+        """Return the paths of a subset or of repeats of the batch."""
         return replace(self, ids=self.ids[rows])
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """(W(tau_nxt) - W(tau_cur)) / sqrt(tau_nxt - tau_cur), ``(batch, *event)``."""
+        """Return (W(tau_nxt) - W(tau_cur)) / sqrt(tau_nxt - tau_cur), ``(batch, *event)``."""
         before = self.tree.value(cur)
         return ((self.tree.value(nxt) - before) / math.sqrt(nxt**-2 - cur**-2)).to(self.dtype)
 

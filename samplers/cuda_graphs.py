@@ -81,7 +81,7 @@ class CudaGraph:
 
 @cache
 def _pool_owner(device: torch.device) -> torch.cuda.CUDAGraph:
-    """An idle graph whose memory pool all others use: many graphs take no more than the largest.
+    """Return the graph whose memory pool all others use, so that many take no more than the largest.
 
     Sharing is safe because a replay's inputs are copied in and its output is copied out on one
     stream, before another replay can overwrite them. A pool is given up with its last graph and
@@ -95,7 +95,7 @@ def _pool_owner(device: torch.device) -> torch.cuda.CUDAGraph:
 
 @contextmanager
 def _forbid_waiting() -> Iterator[None]:
-    """Inside, an operation that waits for the device raises RuntimeError."""
+    """Make an operation that waits for the device raise RuntimeError inside this context."""
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -106,7 +106,7 @@ def _forbid_waiting() -> Iterator[None]:
 
 @contextmanager
 def _explain_errors(reason: str) -> Iterator[None]:
-    """A RuntimeError of torch as a sentence."""
+    """Turn a RuntimeError of torch into a ValueError with ``reason``."""
     try:
         yield
     except RuntimeError as error:
@@ -162,7 +162,7 @@ class Recording:
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """The function's value: a new tensor. The arguments are not modified.
+        """Return the function's value: a new tensor. The arguments are not modified.
 
         Raises:
             ValueError: an argument is missing, or has another shape or dtype than its example.

@@ -73,7 +73,7 @@ class GridSampler(Sampler, ABC):
         """
 
     def nfe(self, grid: Grid) -> int:
-        """Evaluations per sample, exactly."""
+        """Return the exact evaluations per sample."""
         return len(grid)
 
     def solve(

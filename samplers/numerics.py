@@ -21,7 +21,7 @@ CANCELS = 0.25
 
 
 def phi(k: int, h: float) -> float:
-    """phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, with phi_0 = e^h: Hochbruck & Ostermann
+    """Return phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, with phi_0 = e^h: Hochbruck & Ostermann
     2010.
 
     The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits as h -> 0; below |h| = 1 the
@@ -53,7 +53,7 @@ def monomial_weights(nodes: Sequence[float], moments: Sequence[float]) -> list[f
 
 
 def integrate_panels(f: Callable[[float], float], lo: float, hi: float) -> float:
-    """The integral of ``f`` from ``lo`` to ``hi``, in panels of 12 points."""
+    """Return the integral of ``f`` from ``lo`` to ``hi``, in panels of 12 points."""
     panels = max(1, math.ceil(abs(hi - lo) / PANEL))
     half = (hi - lo) / panels / 2
     middles = (lo + half * (2 * k + 1) for k in range(panels))
@@ -112,7 +112,7 @@ def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
 
 
 def row_rms(v: Tensor) -> list[float]:
-    """Root mean square of each row of ``v`` ``(rows, *event)``, on the host."""
+    """Return the root mean square of each row of ``v`` ``(rows, *event)``, on the host."""
     n = v[0].numel() if len(v) else 1
     return [
         math.sqrt(total / n) if math.isfinite(total) else total

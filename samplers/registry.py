@@ -101,7 +101,7 @@ def register_family(base: type, name: str, **declared: object) -> None:
 
 
 def _missing_part(cls: Any) -> str:
-    """Return the first thing that a class lacks as a sampler, with the remedy; "" if nothing."""
+    """Return what a class lacks to be a sampler, with the remedy; "" if it is complete."""
     if not inspect.isclass(cls):
         return "register a class, a frozen dataclass that inherits samplers.Declared"
     if not isinstance(getattr(cls, "name", None), str):
@@ -135,7 +135,7 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Any:
-    """The class of a name; ``LIBRARY:NAME`` is another library's own sampler (:mod:`.peers`).
+    """Return the sampler class of a name; ``LIBRARY:NAME`` is another library's (:mod:`.peers`).
 
     Raises:
         ValueError: unknown name; the message suggests close ones.
@@ -234,7 +234,7 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def seen_at_import(module: str) -> Any:
-    """Return the result of the context around the import of a plugin's module; None without one."""
+    """Return the value that ``watch`` yielded when a plugin's module was imported, or None."""
     return _WATCHED.get(module)
 
 

@@ -77,7 +77,7 @@ class _OptionsError(ValueError):
 
 
 def _parse_options(words: str) -> dict[str, Any]:
-    """Return the options in brackets; raises what :mod:`ast` does, or _OptionsError."""
+    """Return the options in brackets; raise _OptionsError, or an error of :mod:`ast`."""
     depth = most = 0
     for letter in words:
         depth += (letter in "([{") - (letter in ")]}")
@@ -99,7 +99,7 @@ def _parse_options(words: str) -> dict[str, Any]:
 
 
 def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
-    """Refuse numbers that are not finite or too large, and values too deep or not of JSON."""
+    """Raise ValueError for numbers too large or not finite, and values too deep or not of JSON."""
     if depth > DEEPEST:
         raise ValueError(
             f"option {key!r} of {where} is nested more than {DEEPEST} deep; write it flat"
@@ -125,7 +125,7 @@ def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
 
 
 def abbreviate(value: object, most: int = 80) -> str:
-    """``repr`` of a value, short enough for a sentence.
+    """Return the ``repr`` of a value, shortened to fit a sentence.
 
     >>> abbreviate("a" * 100, 12)
     "'aaaaaa … a'"
@@ -135,7 +135,7 @@ def abbreviate(value: object, most: int = 80) -> str:
 
 
 def format_spec(spec: Mapping[str, Any]) -> str:
-    """The text of a spec: the inverse of :func:`parse_spec`.
+    """Return the text of a spec: the inverse of :func:`parse_spec`.
 
     >>> format_spec({"name": "ddim", "eta": 0.5})
     'ddim(eta=0.5)'
@@ -145,10 +145,10 @@ def format_spec(spec: Mapping[str, Any]) -> str:
 
 
 def label_of(sampler: Sampler) -> str:
-    """A configured sampler as the command line writes it."""
+    """Return the text of a configured sampler, as the command line takes it."""
     return format_spec({"name": sampler.name, **non_default(sampler)})
 
 
 def canonical_json(value: object) -> str:
-    """JSON in which equal values are equal texts."""
+    """Return ``value`` as JSON text that is equal for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

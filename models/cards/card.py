@@ -243,7 +243,7 @@ class Card:
         return f"{self.name}-{self.files[WEIGHTS].sha256[:16]}"
 
     def tensors(self, file: str = WEIGHTS) -> dict[str, Tensor]:
-        """The tensors of a file of this card, on the CPU.
+        """Load the tensors of a file of this card, on the CPU.
 
         Raises:
             CardError: the file is missing, or not the one that the card was written for.
@@ -275,7 +275,7 @@ class Card:
 
 
 def card_names(root: Path = CARDS) -> list[str]:
-    """Names of the cards in a folder, sorted."""
+    """Return names of the cards in a folder, sorted."""
     return sorted(path.parent.name for path in root.glob("*/card.toml"))
 
 

@@ -91,7 +91,7 @@ def emoji_with_split() -> tuple[list[Emoji], Tensor, Tensor]:
 
 
 def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
-    """Return the emoji in use and their images ``(n, 3, 32, 32)``; of images drawn alike, the first."""
+    """Draw the emoji in use; return them and images ``(n, 3, 32, 32)``, the first of equal ones."""
     used = list(unicode_emoji())
     font = _open_font()
     bitmaps, ligatures = font["CBDT"].strikeData[0], _ligature_glyphs(font)
@@ -139,7 +139,7 @@ def held_out_flags(emojis: list[Emoji], images: Tensor) -> Tensor:
 
 
 def family_of_each(emojis: list[Emoji], images: Tensor) -> Tensor:
-    """Return the first member of the family of each emoji, ``(n,)`` int64."""
+    """Return the index of the first member of each emoji's family, ``(n,)`` int64."""
     alike = are_near(images, images) | are_near(images, images.flip(3))
     bases = [base_code_points(member.code_points) for member in emojis]
     first_of: dict[tuple[int, ...], int] = {}

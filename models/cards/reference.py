@@ -83,7 +83,7 @@ def card_moments(card: Card) -> Moments | None:
 
 
 def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
-    """The moments that ``samplerbench_studies.training.reference`` stored."""
+    """Return the moments stored by ``samplerbench_studies.training.reference``."""
     means, lower = (tensors[name].double().numpy() for name in ("means", "lower"))
     classes, d = len(card.data["class_counts"]), int(np.prod(card.event))
     if means.shape != (classes, d) or lower.shape != (d * (d + 1) // 2,):

@@ -39,7 +39,7 @@ class _ContinuingGenerator(np.random.Generator):
     _spawned: list[np.random.Generator] | None = None
 
     def spawn(self, n_children: int) -> list[np.random.Generator]:
-        """Return the same children at each call."""
+        """Return ``n_children`` generators, the same at each call."""
         if self._spawned is None:
             self._spawned = [type(self)(child.bit_generator) for child in super().spawn(n_children)]
         return self._spawned
@@ -86,7 +86,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """``n`` independent samples ``(n, d)`` of the data distribution."""
+        """Return ``n`` independent samples ``(n, d)`` of the data distribution."""
 
     @abstractmethod
     def moments(self) -> tuple[FloatArray, FloatArray]:
@@ -112,7 +112,7 @@ class ExactModel(Denoiser):
         return self.evaluate_in_chunks(self.log_density_rows, x, sigma, labels)
 
     def sample(self, n: int, seed: int) -> Tensor:
-        """``n`` exact samples of the data, ``(n, *event)`` float64: a function of ``seed`` >= 0."""
+        """Return ``n`` exact samples of the data, ``(n, *event)`` float64: a function of ``seed`` >= 0."""
         return torch.from_numpy(self.draw(n, np.random.default_rng((seed, 0)))).reshape(
             n, *self.event
         )
@@ -183,7 +183,7 @@ class ExactModel(Denoiser):
         return twin
 
     def _denoise_in_flow(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return :meth:`denoise`, and report the rows to an observer."""
+        """Return :meth:`denoise` of rows whose number it reports to the observer, if any."""
         if self._seen is not None:
             self._seen(len(x))
         return self.denoise(x, sigma, labels)
@@ -193,7 +193,7 @@ class ExactModel(Denoiser):
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:
-        """Return exact moments of the samples themselves, with :meth:`held_out`."""
+        """Return the reference in data space: exact moments and :meth:`held_out` samples."""
         features = Identity(self.event)
         return Reference(
             features,
@@ -217,7 +217,7 @@ class ExactModel(Denoiser):
     def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Evaluate ``rows`` in chunks of :data:`CHUNK`.
+        """Return ``rows`` (a function) evaluated in chunks of :data:`CHUNK`.
 
         The last is filled up with copies of its first row.
 
@@ -259,7 +259,7 @@ class ExactModel(Denoiser):
 
 
 def pad_to_chunk(rows: Tensor) -> Tensor:
-    """``rows`` with copies of the first appended, up to :data:`CHUNK` rows, contiguous."""
+    """Return ``rows`` with copies of the first appended up to :data:`CHUNK` rows, contiguous."""
     if len(rows) == CHUNK:
         return rows.contiguous()
     return torch.cat([rows, rows[:1].expand(CHUNK - len(rows), *rows.shape[1:])])
@@ -276,7 +276,7 @@ def row_stable_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
 
 
 def exact_fingerprint(name: str, version: int, *parameters: Tensor) -> str:
-    """Return the identity of an exact model: name, version and a hash of its parameters."""
+    """Return the identity string of an exact model: name, version and a hash of its parameters."""
     digest = hashlib.sha256()
     for tensor in parameters:
         digest.update(repr(tuple(tensor.shape)).encode())

@@ -75,7 +75,7 @@ class PointCloud(ExactModel):
         return self._points.reshape(-1, *self.event)
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Evaluate the formula of the class."""
+        """Return E[x0 | x] of rows by the formula of the class."""
         return row_stable_matmul(self._log_joint(x, sigma, labels).softmax(1), self._points)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
@@ -84,7 +84,7 @@ class PointCloud(ExactModel):
         return joint.logsumexp(1) - self.dim * (sigma.log() + 0.5 * math.log(2 * math.pi))
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Points drawn with replacement. The first m of n samples do not depend on n."""
+        """Return points drawn with replacement. The first m of n samples do not depend on n."""
         return self._points.cpu().numpy()[(rng.random(n) * len(self._points)).astype(np.int64)]
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
@@ -95,7 +95,7 @@ class PointCloud(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` > 0, ``(batch, N)`` float64."""
+        """Return p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` > 0, ``(batch, N)`` float64."""
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._log_joint(x, sigma, labels).softmax(1)
@@ -142,7 +142,7 @@ def square_distances(points: Tensor) -> Tensor:
 
 
 def _log_prior(count: int, labels: Tensor | None, classes: int) -> Tensor:
-    """Log-probability of each point under each label, then without one: ``(classes + 1, N)``."""
+    """Return log p(j) of each point under each label, then without: ``(classes + 1, N)``."""
     member = torch.ones(classes + 1, count, dtype=torch.float64)
     if labels is not None:
         member[:-1] = labels == torch.arange(classes)[:, None]
@@ -203,7 +203,7 @@ class KernelDensity(ExactModel):
         self._reference = reference
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Evaluate the formula of the class."""
+        """Return E[x0 | x] of rows by the formula of the class."""
         level, keep = self._cloud_level(sigma)
         return keep * x + (1 - keep) * self._cloud.denoise_rows(x, level, labels)
 
@@ -219,13 +219,13 @@ class KernelDensity(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, N)`` float64."""
+        """Return p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, N)`` float64."""
         return self._cloud.responsibilities(
             x, self._cloud_level(level_per_row(sigma, x))[0], labels
         )
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw a point and noise around it. The first m of n samples do not depend on n."""
+        """Return ``n`` points with noise around them; the first m do not depend on n."""
         for_point, for_noise = rng.spawn(2)
         return self._cloud.draw(n, for_point) + self.width * for_noise.standard_normal(
             (n, self.dim)
@@ -237,7 +237,10 @@ class KernelDensity(ExactModel):
         return mean, cov + self.width**2 * np.eye(self.dim)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Law of total covariance: given y, x0 has mean g x + (1 - g) y, covariance g sigma^2 I."""
+        """Return mean and covariance of x0 given ``x``.
+
+        By the law of total covariance: given y, mean g x + (1 - g) y, covariance g sigma^2 I.
+        """
         square = level_per_row(sigma, x).square()
         level, keep = self._cloud_level(square.sqrt())
         centre, cov = self._cloud.posterior(x, level)
@@ -265,7 +268,7 @@ class KernelDensity(ExactModel):
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 
     def with_observer(self, seen: Callable[[int], object]) -> Self:
-        """Observe the cloud's flow, which is the one integrated (:meth:`ExactModel.with_observer`)."""
+        """Return a copy whose cloud's flow is observed (:meth:`ExactModel.with_observer`)."""
         twin = copy.copy(self)
         twin._cloud = self._cloud.with_observer(seen)
         return twin

@@ -36,7 +36,7 @@ class Gaussian(ExactModel):
         self._mean, self._basis, self._variances = mean.double(), basis.double(), variances.double()
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Evaluate the formula of the class."""
+        """Return E[x0 | x] of rows by the formula of the class."""
         return self._scale_along_axes(
             x, self._variances / (self._variances + sigma.square()[:, None])
         )
@@ -48,14 +48,14 @@ class Gaussian(ExactModel):
         return -0.5 * (c.square() / total + total.log() + math.log(2 * math.pi)).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw by principal coordinates: mean + Q [sqrt(v) z]."""
+        """Return ``n`` samples mean + Q [sqrt(v) z]."""
         mean, basis, std = (
             t.cpu().numpy() for t in (self._mean, self._basis, self._variances.sqrt())
         )
         return mean + (rng.standard_normal((n, self.dim)) * std) @ basis.T
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Return the parameters."""
+        """Return the mean and the covariance Q diag(variances) Q^T."""
         return self._mean.cpu().numpy(), (
             self._basis * self._variances @ self._basis.T
         ).cpu().numpy()
@@ -70,7 +70,7 @@ class Gaussian(ExactModel):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """Evaluate the closed form of the class, to rounding error."""
+        """Return the state at ``sigma_to`` by the closed form of the class, to rounding error."""
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             return self._scale_along_axes(

@@ -90,7 +90,7 @@ class GaussianMixture(ExactModel):
         self._offsets = (vectors.transpose(1, 2) @ means[:, :, None])[:, :, 0]
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Evaluate the formula of the class."""
+        """Return E[x0 | x] of rows by the formula of the class."""
         terms = self._component_terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
         keep, gain = self._posterior_gains(terms.square)
@@ -100,7 +100,7 @@ class GaussianMixture(ExactModel):
         return (chosen * keep).sum(1, keepdim=True) * (x - self._centre) + mixed + self._centre
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Log-sum-exp of the components' joint log-densities."""
+        """Return the log-sum-exp of the components' joint log-densities."""
         return self._component_terms(x, sigma, labels).log_joint.logsumexp(1)
 
     @property
@@ -130,7 +130,7 @@ class GaussianMixture(ExactModel):
         )
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw a component by its weight, then mu + W z + s z'.
+        """Return ``n`` samples mu + W z + s z', each of a component drawn by its weight.
 
         But for rounding, the first m of n samples do not depend on n.
         """
@@ -155,7 +155,7 @@ class GaussianMixture(ExactModel):
         return x + self._centre.cpu().numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Apply the law of total covariance: sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
+        """Return the mean and the covariance sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
         spread = torch.cat(
             [self._variances - self._floor[:, None], torch.ones_like(self._floor[:, None])], 1
         )
@@ -166,7 +166,10 @@ class GaussianMixture(ExactModel):
         return self._centre.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Apply the law of total covariance to sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}."""
+        """Return mean and covariance of x0 given ``x``.
+
+        By the law of total covariance on sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}.
+        """
         chosen, mean = (
             self.responsibilities(x, sigma),
             self.evaluate_in_chunks(self.denoise_rows, x, sigma, None),

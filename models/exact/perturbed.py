@@ -122,10 +122,7 @@ class Perturbed(Altered):
         return (size[:, None] * self._field(x.flatten(1).double(), level)).reshape(x.shape)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the end of its own probability flow around an exact model, to about 1e-10.
-
-        Around other models return None: only a solver finds it.
-        """
+        """Return the end of this model's flow to about 1e-10; None if ``inner`` is not exact."""
         if not isinstance(self.inner, ExactModel):
             return None
 

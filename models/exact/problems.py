@@ -87,7 +87,7 @@ KINDS: dict[str, Callable[[int, float, np.random.Generator], ExactModel]] = {
 def make_problem(
     kind: str, dim: int, std: float, seed: int, sigma_min: float, sigma_max: float
 ) -> ExactModel:
-    """Make a problem of the family.
+    """Make an exact model of a kind, drawn by ``seed``.
 
     Args:
         kind: one of :data:`KINDS`.

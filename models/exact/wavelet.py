@@ -142,7 +142,7 @@ def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tens
 
 
 def _corners_of_blocks(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Views of the four corners of every 2 × 2 block."""
+    """Return views of the four corners of every 2 × 2 block."""
     return (
         block[..., ::2, ::2],
         block[..., ::2, 1::2],
@@ -221,7 +221,7 @@ class Wavelet(ExactModel):
         self.identity = exact_fingerprint(self.name, 1, self._weights, self._means, self._stds)
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Evaluate the formula of the class."""
+        """Return E[x0 | x] of rows by the formula of the class."""
         mean, _ = self._posterior_coefficients(self._to_coefficients(x), sigma)
         return self._to_pixels(mean)
 
@@ -230,7 +230,7 @@ class Wavelet(ExactModel):
         return torch.logsumexp(self._log_joint(self._to_coefficients(x), sigma), 0).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw component and position of each coefficient, and transform back to pixels.
+        """Return ``n`` images of coefficients drawn from their mixtures.
 
         The first m of n samples do not depend on n.
         """
@@ -269,7 +269,7 @@ class Wavelet(ExactModel):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """Evaluate the closed form of the class, to rounding error (see :func:`~.quantile.transport`)."""
+        """Return the state at ``sigma_to`` in closed form (see :func:`transport_mixture`)."""
         weights, means, stds = (
             values.cpu().numpy() for values in (self._weights, self._means, self._stds)
         )
@@ -288,7 +288,7 @@ class Wavelet(ExactModel):
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return signs of the coarsest coefficients of 15 channels at most, as bits."""
+        """Return a number per image: the bits are signs of coarsest coefficients (15 channels)."""
         coarse = haar(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 

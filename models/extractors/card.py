@@ -43,7 +43,7 @@ class Projected:
         self.identity = f"{inner.identity}-axes{self.dim}-{digest}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Coordinates ``(n, k)`` float64 of samples ``(n, *event)``."""
+        """Return coordinates ``(n, k)`` float64 of samples ``(n, *event)``."""
         return self._inner(x) @ self.axes
 
 

@@ -107,7 +107,7 @@ def resize_bicubic(images: Tensor, side: int) -> Tensor:
 
 
 def error_in_short(error: Exception) -> str:
-    """Return an error of a library in one line of 120 letters at most, with its type."""
+    """Return an error's type and message in one line of at most 120 letters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 

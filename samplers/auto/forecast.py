@@ -63,7 +63,7 @@ def forecast(
 
 
 def _forecast_falling(probe: ProbeData, many: _RuleArrays, n: int, to_zero: bool) -> Forecast:
-    """The forecast of the rules whose levels fall."""
+    """Return the forecast of all rules: infinite errors for a rule whose levels do not fall."""
     levels = many.levels(n, to_zero=to_zero)
     steps = levels[:, :-1] - levels[:, 1:] > SMALLEST_STEP * levels[:, :-1]
     if to_zero:  # the last evaluation may be at sigma_min itself
@@ -101,12 +101,12 @@ class _RuleArrays:
         return cls(*rules[0][:3], *lengths, power, exponent, first, last * spread, start, end)
 
     def subset(self, indices: NDArray[np.int64]) -> _RuleArrays:
-        """Some of the rules."""
+        """Return the arrays of the rules at ``indices``."""
         numbers = ("spread", "knee", "scale", "power", "exponent", "first", "last")
         return replace(self, **{name: getattr(self, name)[indices] for name in numbers})
 
     def g(self, levels: Array) -> Array:
-        """The coordinate at ``(P, …)``."""
+        """Return the rules' coordinates of ``levels`` ``(P, …)``."""
         shape = (-1, *[1] * (levels.ndim - 1))
         scale, power, exponent = (v.reshape(shape) for v in (self.scale, self.power, self.exponent))
         return np.log1p((levels / scale) ** power) ** exponent
@@ -131,7 +131,7 @@ class _RuleArrays:
 
 
 def _propagate_error(probe: ProbeData, many: _RuleArrays, levels: Array, to_zero: bool) -> Forecast:
-    """The recursion of the error of the state.
+    """Propagate the error of the state along the levels by its recursion.
 
     v is remembered, v = [x - (1 + sigma / k) d] k / sigma with y = x / (k + sigma), and dy/du = v.
     """
@@ -182,18 +182,18 @@ def _propagate_error(probe: ProbeData, many: _RuleArrays, levels: Array, to_zero
 
 
 def _weighted_memos(weights: Array, memos: Sequence[Array]) -> Array:
-    """Memos, the newest last, by their weights ``(P, m)``, newest first."""
+    """Return the sum of memos (newest last) times weights ``(P, m)`` (newest first)."""
     terms = zip(weights.T[..., None, None], reversed(memos), strict=False)
     return sum((weight * memo for weight, memo in terms), np.zeros_like(memos[-1]))
 
 
 def _lengths(vectors: Array) -> Array:
-    """Euclidean lengths."""
+    """Return the Euclidean lengths of vectors along the last axis."""
     return np.sqrt(np.square(vectors).sum(-1))
 
 
 def _analytic_step(many: _RuleArrays, levels: Array, weights: Array, x: Array) -> Array:
-    """The state that an analytic first step from ``x`` leads to."""
+    """Return the state that an analytic first step from ``x`` leads to."""
     start, knee = levels[:, 0], many.knee
     pull_to_mean = 1 - start / np.hypot(many.spread, start)
     slope = (1 - (1 + start / knee) * pull_to_mean) * knee / start
@@ -231,7 +231,7 @@ def _memo_weights(many: _RuleArrays, levels: Array) -> tuple[Array, Array, Array
 
 
 def _lagrange_values(nodes: Array, at: Array) -> Array:
-    """The Lagrange polynomials of nodes ``(P, m)`` at ``(P, q)``: ``(P, m, q)``."""
+    """Return values ``(P, m, q)`` at ``(P, q)`` of the Lagrange polynomials of ``(P, m)`` nodes."""
     gaps = at[:, None, :] - nodes[:, :, None]
     values = np.ones((*nodes.shape, at.shape[1]))
     for j in range(nodes.shape[1]):

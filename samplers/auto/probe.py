@@ -65,7 +65,7 @@ class Response(NamedTuple):
     rest: Array
 
     def __call__(self, which: NDArray[np.int64], error: Array) -> Array:
-        """The change of d for errors ``(P, K, R)`` at levels of these numbers ``(P,)``."""
+        """Return the change of d by errors ``(P, K, R)`` of the state at level indices ``which``."""
         along = self.along[which]
         inside = np.matmul(error[..., None, :], along)
         inside = np.matmul(inside, self.known[which])
@@ -99,7 +99,7 @@ class ProbeData:
     image: Array
 
     def at(self, levels: Array) -> tuple[Array, Array]:
-        """Denoised images and states of the trajectories at ``levels`` ``(…)``: ``(…, K, R)`` each.
+        """Return denoised images and states, ``(…, K, R)`` each, at ``levels`` ``(…)``.
 
         d is a spline in lam = -log sigma, and x = sigma (x_0 / sigma_0 + int d e^lam dlam) its
         exact solution, by quadrature between the nodes.
@@ -153,21 +153,21 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 
 
 def _panel_quadrature(start: Array, stop: Array) -> tuple[Array, Array]:
-    """Points and weights ``(n, 5)`` of int f(lam) e^lam dlam over each interval."""
+    """Return quadrature points and weights ``(n, 5)`` of int f(lam) e^lam dlam over each interval."""
     half = (stop - start)[:, None] / 2
     points = start[:, None] + half * (1 + _NODES)
     return points, half * _WEIGHTS * np.exp(points)
 
 
 def _spline_weights(lam: Array) -> BSpline:
-    """The weights of the nodes' values at any lam."""
+    """Return the spline whose values are the weights of the nodes at any lam."""
     from scipy.interpolate import make_interp_spline  # here: few runs have a use for it
 
     return make_interp_spline(lam, np.eye(len(lam)), k=5)
 
 
 def _panel_integrals(lam: Array, spline: BSpline) -> Array:
-    """The integral of d e^lam dlam between neighbouring nodes, in weights of the nodes' values."""
+    """Return weights of the nodes' values in int d e^lam dlam from each node to the next."""
     points, weights = _panel_quadrature(lam[:-1], lam[1:])
     return (spline(points.ravel()).reshape(*points.shape, -1) * weights[..., None]).sum(1)
 
@@ -212,7 +212,7 @@ def probe_model(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: 
 
 
 def _trajectories(denoise: Denoise, x: Tensor, levels: list[float]) -> tuple[Tensor, Tensor]:
-    """States and denoised images ``(L + 1, K, dim)`` in float64, one evaluation a level."""
+    """Integrate along ``levels``; return states and denoised images, ``(L + 1, K, dim)`` float64."""
     states: list[Tensor] = []
     images: list[Tensor] = []
 
@@ -230,7 +230,7 @@ def _trajectories(denoise: Denoise, x: Tensor, levels: list[float]) -> tuple[Ten
 def _correct_trajectories(
     denoise: Denoise, x: Tensor, d: Tensor, levels: Array, like: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The trajectories after a sweep of deferred corrections (Dutt, Greengard and Rokhlin 2000).
+    """Return the trajectories after one sweep of deferred correction (Dutt et al. 2000).
 
     A solver's first steps are of low order. Where the images move from the first level on, as on a
     range that begins at a few standard deviations of the data, that error dominates. A rule would
@@ -251,7 +251,7 @@ def _correct_trajectories(
 
 
 def _orthonormal_basis(curves: Tensor) -> Tensor:
-    """Orthonormal bases ``(K, dim, R)`` of the span of the curves ``(K, n, dim)``.
+    """Return orthonormal bases ``(K, dim, R)`` of the span of the curves ``(K, n, dim)``.
 
     The largest principal components about 0; columns of zeros where there is no more.
     """
@@ -268,7 +268,7 @@ def _orthonormal_basis(curves: Tensor) -> Tensor:
 def _measure_response(
     denoise: Denoise, x: Tensor, d: Tensor, basis: Tensor, levels: Array, like: Tensor
 ) -> Response:
-    """The Jacobian of d in the state ``x``, both ``(L + 1, K, dim)``.
+    """Measure the Jacobian of d at the states ``x``; both are ``(L + 1, K, dim)``.
 
     U spans the :data:`DIRECTIONS`, and A is the symmetric part of U^T J U, from differences along
     U: J is symmetric where d = x + sigma² grad log p, as of an exact denoiser. In all other
@@ -302,7 +302,7 @@ def _measure_response(
 
 
 def _response_directions(d: Tensor, i: int) -> Tensor:
-    """An orthonormal basis ``(K, dim, m)`` of the directions that the response is measured in."""
+    """Return an orthonormal basis ``(K, dim, m)`` of the directions of the Jacobian probes."""
     _, count, dim = d.shape
     if dim <= len(DIRECTIONS):
         return torch.eye(dim, dtype=d.dtype, device=d.device).expand(count, dim, dim)

@@ -161,7 +161,7 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
-    """Progress of one sample: level, next step in lam, is d known, error of the last step."""
+    """Progress of one sample: level, next step in lam, whether d is known, last error."""
 
     level: float
     h: float
@@ -169,6 +169,6 @@ class _Progress:
     error: float = 1.0
 
     def next_level(self, last: float) -> float:
-        """The end of the next step, ``last`` itself if that is within reach."""
+        """Return the end of the next step, ``last`` itself if that is within reach."""
         is_last = math.log(self.level / last) <= self.h * (1 + 1e-9)
         return last if is_last else self.level * math.exp(-self.h)

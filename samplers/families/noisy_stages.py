@@ -49,7 +49,7 @@ class NoisyStages(GridSampler):
 
     @abstractmethod
     def row(self, cur: float, nxt: float) -> NoisyRow:
-        """Coefficients of the step from ``cur`` to ``nxt`` > 0."""
+        """Return coefficients of the step from ``cur`` to ``nxt`` > 0."""
 
     def plan(self, grid: Grid) -> list[NoisyRow]:
         """Return one row per step, of noise over disjoint intervals; the step to 0 is x <- d."""
@@ -61,7 +61,7 @@ class NoisyStages(GridSampler):
         ]
 
     def nfe(self, grid: Grid) -> int:
-        """The stages of the plan."""
+        """Return the evaluations per sample: the stages of the plan."""
         return sum(len(row.stages) for row in self.plan(grid))
 
     def step(
@@ -179,7 +179,7 @@ class AncestralStages(NoisyStages):
         return 1.0 if self.eta == self.s_noise == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
-        """The method's coefficients to ``down``, and the noise of the whole step."""
+        """Return the method's coefficients to ``down``, and the noise of the whole step."""
         up = min(nxt, self.eta * nxt * math.sqrt(1 - (nxt / cur) ** 2))
         step = self.solver.row(cur, math.sqrt(nxt**2 - up**2))
         noise, spans = ((self.s_noise * up,), ((cur, nxt),)) if up else ((), ())

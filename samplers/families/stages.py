@@ -58,7 +58,7 @@ class LinearStages(GridSampler):
         """
 
     def row(self, cur: float, nxt: float, *, before: float = 0.0, after: float = 0.0) -> StagesRow:
-        """Coefficients of the step from ``cur`` to ``nxt``.
+        """Return coefficients of the step from ``cur`` to ``nxt``.
 
         The step to 0 is one evaluation, x <- d, for every method.
         """
@@ -73,7 +73,7 @@ class LinearStages(GridSampler):
         return [self.row(cur, nxt) for cur, nxt in grid.intervals()]
 
     def nfe(self, grid: Grid) -> int:
-        """The stages of the plan."""
+        """Return the evaluations per sample: the stages of the plan."""
         return sum(len(row.stages) for row in self.plan(grid))
 
     def step(
@@ -94,7 +94,7 @@ class LinearStages(GridSampler):
 
 
 def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, list[Tensor]]:
-    """Take a step without its noise, in place of ``x``: the state, and the denoised images."""
+    """Take a step without noise, ``x`` in place; return the state and the denoised images."""
     images: list[Tensor] = []
     for stage in row.stages:
         y = blend(x, stage.a, stage.b, images, take_buffer(x)) if stage.b else x
@@ -177,7 +177,7 @@ class _Trace:
         return self._unit_weights(len(self.stages))
 
     def split(self, y: _Weights) -> tuple[float, tuple[float, ...]]:
-        """(weight of x, weights of the evaluations so far)."""
+        """Return the weight of x and the weights of the evaluations so far."""
         return float(y.of[0]), tuple(float(v) for v in y.of[1 : len(self.stages) + 1])
 
     def _unit_weights(self, k: int) -> _Weights:
@@ -245,7 +245,7 @@ class Churned(LinearStages):
         )
 
     def plan(self, grid: Grid) -> list[StagesRow]:
-        """Rows that start at sigma_hat."""
+        """Return one row per step, from sigma_hat after the churn."""
         most = min(self.churn / len(grid), _CAP)
         rows = []
         for cur, nxt in grid.intervals():
@@ -281,7 +281,7 @@ class ExponentialRungeKutta(LinearStages):
 
     @abstractmethod
     def tableau(self, h: float) -> Tableau:
-        """The coefficients for a step of length ``h`` > 0 in lam."""
+        """Return the coefficients for a step of length ``h`` > 0 in lam."""
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
         """Return the state after a step of the class's formulas."""

@@ -68,11 +68,11 @@ class Tabulated(LinearMultistep):
         return self.stands_for.translates
 
     def nfe(self, grid: Grid) -> int:
-        """One evaluation a step, but none in a first row without weights."""
+        """Return the evaluations: one a step, but none in a first row without weights."""
         return len(grid) - (not self.table[0].b)
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """The table on the levels of ``grid``.
+        """Return the rows of the table on the levels of ``grid``.
 
         Raises:
             ValueError: it has another number of steps.

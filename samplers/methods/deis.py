@@ -73,7 +73,7 @@ class TimeAB(Multistep):
             )
 
     def variable(self, sigma: float) -> float:
-        """Root t > 0 of beta_d t² / 2 + beta_min t = log(1 + sigma²), without cancellation."""
+        """Return the root t > 0 of beta_d t² / 2 + beta_min t = log(1 + sigma²), stably."""
         total = math.log1p(sigma**2)
         return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
 

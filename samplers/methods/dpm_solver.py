@@ -170,7 +170,7 @@ class DPMSolverFast(LinearMultistep):
         return [*rows, jump(grid.sigma[-2])] if grid.to_zero else rows
 
     def groups(self, grid: Grid) -> list[int]:
-        """The orders of the steps; each is also the number of its intervals."""
+        """Return the orders of the steps; each is also the number of its intervals."""
         threes, remainder = divmod(len(grid) - int(grid.to_zero), 3)
         if remainder or not threes:
             return [3] * threes + [remainder] * bool(remainder)
@@ -194,7 +194,7 @@ def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
 
 
 def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:
-    """Weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]`` of a step.
+    """Return weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]``.
 
     Constant eps gives levels[k] - levels[0]; the correction to it is in the newest of the eps,
     eps_{k-1}, at the fraction r of the way.
@@ -288,5 +288,5 @@ class DPMSolver23(AdaptiveSampler):
 
 
 def _level_change(cur: list[float], nxt: list[float], x: Tensor) -> Tensor:
-    """The change of the level of each row, nxt - cur."""
+    """Return the change of the level of each row, nxt - cur."""
     return as_column([b - a for a, b in zip(cur, nxt, strict=True)], x)

@@ -21,7 +21,7 @@ _HALF = "declared at its measured order, 2"
 
 
 def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
-    """(cur, prev, w): m_i stands for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev).
+    """Return (cur, prev, w): m_i stands for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev).
 
     In a step without history, prev is infinite and w is 0.
     """

@@ -75,7 +75,7 @@ class Paradigms(Declared):
         return states[:, 0].clone()
 
     def _increments(self, denoise: Denoise, states: Tensor, grid: Grid, done: list[int]) -> Tensor:
-        """The f of all windows, ``(batch, p, *event)``, in one evaluation; 0 past the grid."""
+        """Return f_j of all windows, ``(batch, p, *event)``, in one evaluation; 0 past the grid."""
         p = states.shape[1] - 1
         jobs = [
             (k, j, *grid.sigma[t + j : t + j + 2])
@@ -100,7 +100,7 @@ class Paradigms(Declared):
 
 
 def _running_sums(x: Tensor, increments: Tensor) -> Tensor:
-    """x, x + f_0, x + f_0 + f_1, … in this order: rounding does not depend on the batch."""
+    """Return x, x + f_0, x + f_0 + f_1, …, summed in this order so that batches round alike."""
     states = [x]
     for f in increments.unbind(1):
         states.append(states[-1] + f)

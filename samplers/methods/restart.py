@@ -117,7 +117,7 @@ class Restart(Heun):
     def step(
         self, x: Tensor, row: RestartRow, past: tuple[()], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, None]:  # type: ignore[override]
-        """Draw k is the noise of the k-th cycle."""
+        """Take Heun's step, then the row's cycles; draw k is the noise of the k-th."""
         x, _ = super().step(x, row.main, past, denoise, noise)
         for k, cycle in enumerate(row.cycles):
             x = x.add_(noise(k), alpha=cycle.noise)

@@ -52,7 +52,7 @@ class EmbeddedPair:
 
 
 def _weighted_sum(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
-    """The weighted sum, as separate products and sums: a fused one may round by position."""
+    """Return the weighted sum, as separate products and sums: a fused one may round by position."""
     first, *others = (k * w for w, k in zip(weights, slopes, strict=True) if w)
     return sum(others, first)
 

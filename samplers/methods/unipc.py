@@ -73,7 +73,7 @@ class UniPC(Multistep):
         return self.points if self.corrector else self.points - 1
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """UniP, without a correction of the state."""
+        """Return the row of UniP, without a correction of the state."""
         weights = self._memo_weights(self._predictor_weights(levels, nxt), levels)
         if self.prediction == "data":
             return LinearRow(levels[0], nxt / levels[0], weights)
@@ -103,7 +103,7 @@ class UniPC(Multistep):
         )
 
     def _predictor_weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Weights of m at ``levels`` over the step from the first of them to ``nxt``."""
+        """Return weights of m at ``levels`` over the step from the first of them to ``nxt``."""
         if len(levels) == 2:
             rate = math.log(levels[1] / levels[0]) / math.log(levels[0] / nxt)
             total, slope = (
@@ -116,7 +116,7 @@ class UniPC(Multistep):
         )
 
     def _corrector_weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Weights of m at ``nxt``, then at ``levels``."""
+        """Return weights of m at ``nxt``, then at ``levels``."""
         if len(levels) == 1:
             half = self._integral_weight(levels[0], nxt)
             return [half, self._moments(levels[0], nxt, 1)[0] - half]
@@ -125,7 +125,7 @@ class UniPC(Multistep):
         )
 
     def _integral_weight(self, cur: float, nxt: float) -> float:
-        """Weight that replaces the integral of s / h over the step: -B(h) / 2 for the data prediction, and
+        """Return the weight for the integral of s / h over the step: -B(h) / 2 for the data prediction, and
         -nxt B(h) / 2 for the noise prediction.
         """
         h = math.log(cur / nxt)
@@ -137,7 +137,7 @@ class UniPC(Multistep):
         return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
 
     def _memo_weights(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
-        """Weights of the memos: eps = memo / sigma."""
+        """Return weights of the memos: eps = memo / sigma."""
         if self.prediction == "data":
             return tuple(weights)
         return tuple(w / s for w, s in zip(weights, levels, strict=True))

@@ -26,7 +26,7 @@ M1, M0 = 1 + 0j, 1j
 
 
 def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
-    """The plan with a corrected first step.
+    """Return the plan with a corrected first step.
 
     Args:
         rows: of a linear multistep method, the first with a ``gain``, the second without. Rows up
@@ -59,7 +59,7 @@ def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
 def _substitute_memos(
     row: LinearRow, i: int, m1: complex, m0: complex, shift: complex
 ) -> LinearRow:
-    """Let memos ``i - 1`` and ``i`` back stand for ``m1`` and ``m0``, and shift the state."""
+    """Return ``row`` with ``m1``, ``m0`` for the memos ``i - 1``, ``i`` back and a shifted state."""
     if len(row.b) < i:
         return row
     b1, b0 = row.b[i - 1], row.b[i] if len(row.b) > i else 0.0
@@ -160,7 +160,7 @@ class WarpedAB(Multistep):
         return deferred(rows) if self.deferred else rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Correct the step from ``before`` (newest first) to the row's start by sum_j C_j m_j."""
+        """Return ``row`` after correcting the step from ``before`` (newest first) by sum_j C_j m_j."""
         cur = before[0]
         origin = self.variable(cur)
         levels = (row.sigma, *before)
@@ -276,7 +276,7 @@ class Auto(Declared):
         )
 
     def profile(self, grid: Grid) -> list[int]:
-        """Orders of the steps on :meth:`levels`, a deferred first one included."""
+        """Return orders of the steps on :meth:`levels`, a deferred first one included."""
         return self.method(grid).profile(self.levels(grid))
 
     def nfe(self, grid: Grid) -> int:

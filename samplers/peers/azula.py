@@ -62,7 +62,7 @@ class _Denoiser:
 
 
 def names() -> list[str]:
-    """The samplers that azula exports, without the base class."""
+    """Return names of the samplers that azula exports, without the base class."""
     return sorted(
         name
         for name in import_installed(LIBRARY, LIBRARY, "azula.sample").__all__
@@ -71,7 +71,7 @@ def names() -> list[str]:
 
 
 def make(name: str) -> type[Peer]:
-    """The class of ``azula:SAMPLER``."""
+    """Return the class of ``azula:SAMPLER``."""
     takes = inspect.signature(
         getattr(import_installed(name, LIBRARY, "azula.sample"), name.partition(":")[2]).__init__
     ).parameters

@@ -58,7 +58,7 @@ class PeerBatch:
         return self._denoise(x.to(self._dtype), level).to(x.dtype)
 
     def eps(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The noise direction (x - d) / sigma."""
+        """Return the noise direction (x - d) / sigma."""
         level = self._snap_to_grid(sigma)
         return (x - self.denoised(x, level)) / level
 
@@ -92,13 +92,13 @@ class PeerBatch:
         return fresh if at == len(path) - 1 else (value - path[at][1]) / math.sqrt(start - end)
 
     def _next_draw(self, step: int, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """The next draw of a step."""
+        """Return the next draw of a step."""
         count = self._drawn[step] = self._drawn.get(step, -1) + 1
         noise = self._noise.at(step, *self.grid.sigma[step : step + 2])
         return noise(count, cur=cur, nxt=nxt)
 
     def draw_once_a_step(self) -> Callable[[], Tensor]:
-        """A source for foreign code that draws once at the beginning of every step."""
+        """Return a function whose k-th call draws the noise of step k, for foreign code."""
         steps = itertools.count()
 
         def draw() -> Tensor:
@@ -108,16 +108,16 @@ class PeerBatch:
         return draw
 
     def replace_torch_noise(self, draw: Callable[[], Tensor] | None = None) -> TorchFunctionMode:
-        """A context in which foreign ``torch.randn`` and ``torch.randn_like`` return ``draw()``."""
+        """Return a context in which ``torch.randn`` and ``torch.randn_like`` return ``draw()``."""
         return _OurNoise(draw or self.draw)
 
     def step_of(self, level: float) -> int:
-        """The step that starts at or above ``level``, the last such."""
+        """Return the index of the last step that starts at or above ``level``."""
         above = len(self._rising) - bisect_left(self._rising, level * (1 - ROUNDING))
         return min(max(above - 1, 0), len(self.grid) - 1)
 
     def _snap_to_grid(self, sigma: float | Tensor) -> float:
-        """The level, or the grid's if that is within rounding; all rows share it."""
+        """Return the level as a float: the grid's own if it differs by rounding only."""
         level = float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma)
         at = bisect_left(self._rising, level)
         near = min(self._rising[max(at - 1, 0) : at + 1], key=lambda s: abs(s - level))
@@ -146,7 +146,7 @@ class _OurNoise(TorchFunctionMode):
 
 
 def as_image_batch(x: Tensor) -> Tensor:
-    """The state as a batch of images ``(batch, c, h, w)``, which some libraries assume."""
+    """Return the state as a batch of images ``(batch, c, h, w)``, which some libraries assume."""
     return x if x.ndim == 4 else x.reshape(len(x), -1, 1, 1)
 
 
@@ -201,7 +201,7 @@ class Peer(Declared, ABC):
 def define_peer(
     base: type[Peer], name: str, options: Mapping[str, Any], **declared: Any
 ) -> type[Peer]:
-    """The class of one peer: ``base`` with a field per option and class attributes ``declared``.
+    """Return a subclass of ``base`` with a field per option and class attributes ``declared``.
 
     An option ``order`` is the field ``max_order``: ``order`` is what a sampler declares.
     """

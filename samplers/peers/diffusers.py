@@ -48,7 +48,7 @@ class Frame(NamedTuple):
 
 
 def place_grid(scheduler: Any, kind: str, grid: Grid) -> Frame:
-    """Give a scheduler, fresh from ``set_timesteps(len(grid))``, our levels.
+    """Give a scheduler, fresh from ``set_timesteps(len(grid))``, our levels; return its frame.
 
     Raises:
         ValueError: it can only end at 0, and the grid does not.
@@ -74,7 +74,7 @@ def place_grid(scheduler: Any, kind: str, grid: Grid) -> Frame:
 
 
 def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
-    """Set the interleaved lists; the levels in the order of evaluation."""
+    """Set the interleaved lists of a two-stage scheduler; return the levels in evaluation order."""
     sigma = _as_tensor(grid.sigma)
     down = _place_ancestral(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
     scheduler.sigmas = torch.cat([sigma[:1], sigma[1:].repeat_interleave(2), sigma[-1:]])
@@ -93,7 +93,7 @@ def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
 
 
 def _place_ancestral(scheduler: Any, sigma: Tensor) -> Tensor:
-    """Set the lists of an ancestral step: up, and down one entry earlier."""
+    """Set the lists ``up`` and ``down`` of an ancestral scheduler; return the levels down."""
     up = (sigma[1:] ** 2 * (sigma[:-1] ** 2 - sigma[1:] ** 2) / sigma[:-1] ** 2).sqrt()
     down = (sigma[1:] ** 2 - up**2).sqrt()
     zero = sigma.new_zeros(1)
@@ -103,7 +103,7 @@ def _place_ancestral(scheduler: Any, sigma: Tensor) -> Tensor:
 
 
 def _place_training_times(scheduler: Any, grid: Grid) -> Frame:
-    """Set one training time for each level but the last, which is the scheduler's end."""
+    """Set one training time per level, the last level as the scheduler's end; return the frame."""
     alphas = _as_tensor([_vp_alpha(s) ** 2 for s in grid.sigma])
     scheduler.alphas_cumprod = alphas[:-1].flip(0)
     scheduler.final_alpha_cumprod = scheduler.one = alphas[-1]
@@ -112,7 +112,7 @@ def _place_training_times(scheduler: Any, grid: Grid) -> Frame:
 
 
 def _place_ipndm(scheduler: Any, grid: Grid) -> Frame:
-    """Set its lists of alpha and sigma, for a network that predicts v = alpha eps - sigma x0."""
+    """Set IPNDM's lists of alpha and sigma, for a network that predicts v; return the frame."""
     scheduler.alphas = _as_tensor([_vp_alpha(s) for s in grid.sigma])
     scheduler.betas = _as_tensor([_vp_alpha(s) * s for s in grid.sigma])
     scheduler.timesteps = _as_tensor(grid.sigma[:-1])
@@ -128,17 +128,17 @@ def _direction_output(d: Tensor, x: Tensor, s: float) -> Tensor:
 
 
 def _noise_output(d: Tensor, x: Tensor, s: float) -> Tensor:
-    """The noise eps of x = alpha (d + s eps)."""
+    """Return the noise eps of x = alpha (d + s eps)."""
     return (x / _vp_alpha(s) - d) / s
 
 
 def _velocity_output(d: Tensor, x: Tensor, s: float) -> Tensor:
-    """The velocity alpha eps - alpha s d."""
+    """Return the velocity alpha eps - alpha s d."""
     return _vp_alpha(s) * (_noise_output(d, x, s) - s * d)
 
 
 def _edm_raw_output(sigma_data: float, d: Tensor, x: Tensor, s: float) -> Tensor:
-    """The raw output F of EDM's d = c_skip x + c_out F."""
+    """Return the raw output F of EDM's d = c_skip x + c_out F."""
     total = s * s + sigma_data**2
     return (d - sigma_data**2 / total * x) * math.sqrt(total) / (s * sigma_data)
 
@@ -313,18 +313,18 @@ def _silence_diffusers() -> Iterator[None]:
 
 
 def load_library(name: str) -> ModuleType:
-    """The package; its schedulers are loaded when asked for."""
+    """Import ``diffusers.schedulers``, whose classes load on access."""
     return import_installed(name, LIBRARY, "diffusers.schedulers")
 
 
 def names() -> list[str]:
-    """The schedulers whose place for a grid is known."""
+    """Return names of the schedulers that can take a grid."""
     load_library(LIBRARY)
     return sorted(f"{name}Scheduler" for name in SCHEDULERS)
 
 
 def make(name: str) -> type[Peer]:
-    """The class of ``diffusers:SCHEDULER``."""
+    """Return the class of ``diffusers:SCHEDULER``."""
     target = name.partition(":")[2]
     try:
         cls = getattr(load_library(name), target)

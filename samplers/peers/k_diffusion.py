@@ -73,7 +73,7 @@ class KDiffusion(Peer):
 
 
 def package_folder(name: str) -> Path:
-    """The package folder: of the clone if there is one, of the installed package otherwise."""
+    """Return the folder of the package: in the clone if there is one, else as installed."""
     cloned = find_clone("k-diffusion")
     if cloned is not None:
         return cloned / "k_diffusion"
@@ -92,12 +92,12 @@ def load_sampling(name: str) -> ModuleType:
 
 
 def names() -> list[str]:
-    """The functions that are samplers."""
+    """Return names of the functions that are samplers."""
     return sorted(key for key in vars(load_sampling(PREFIX)) if key.startswith("sample_"))
 
 
 def make(name: str) -> type[Peer]:
-    """The class of ``k-diffusion:FUNCTION``."""
+    """Return the class of ``k-diffusion:FUNCTION``."""
     target = name.partition(":")[2]
     takes = inspect.signature(getattr(load_sampling(name), target)).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}

@@ -62,12 +62,12 @@ def set_peers_path(folder: str | Path | None) -> None:
 
 
 def peers_path() -> Path | None:
-    """The folder that :func:`set_peers_path` set, or None."""
+    """Return the folder that :func:`set_peers_path` set, or None."""
     return _folder
 
 
 def find_clone(repository: str) -> Path | None:
-    """The clone of a repository, or None."""
+    """Return the clone of a repository, or None."""
     root = _folder or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)
     return root / repository if root is not None and (root / repository).is_dir() else None
 
@@ -91,7 +91,7 @@ def clone_file(name: str) -> Path:
 
 
 def import_installed(name: str, package: str, module: str) -> ModuleType:
-    """An installed library's module.
+    """Import a module of an installed library.
 
     Raises:
         ValueError: it is missing or does not import.
@@ -103,7 +103,7 @@ def import_installed(name: str, package: str, module: str) -> ModuleType:
 
 
 def missing_library_error(name: str, package: str, error: ImportError | None = None) -> ValueError:
-    """The sentence for a library that is not there, or that lacks something itself."""
+    """Return the error for a library that is missing or that lacks a package itself."""
     lacks = getattr(error, "name", None)
     detail = (
         f" (which lacks {lacks})"
@@ -116,7 +116,7 @@ def missing_library_error(name: str, package: str, error: ImportError | None = N
 
 
 def version_of_package(package: str) -> str:
-    """Distribution and version; "" if it is not installed."""
+    """Return ``package`` with its version; "" if it is not installed."""
     try:
         return f"{package} {importlib.metadata.version(package)}"
     except importlib.metadata.PackageNotFoundError:
@@ -124,7 +124,7 @@ def version_of_package(package: str) -> str:
 
 
 def name_and_hash_of_file(path: Path) -> str:
-    """A file's name and hash, as the version of a clone."""
+    """Return a file's name and hash, as the version of a clone."""
     return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
 
 
@@ -193,7 +193,7 @@ ADAPTERS = ("scipy", "torchdiffeq")
 
 
 def resolve(name: str) -> Any:
-    """The sampler class of ``LIBRARY:NAME``.
+    """Return the sampler class of ``LIBRARY:NAME``.
 
     Raises:
         ValueError: unknown library or name (the message suggests close ones), or a library that is
@@ -233,7 +233,7 @@ def load_peer_module(name: str, *siblings: str) -> ModuleType:
 
 
 def available() -> list[str]:
-    """The names of all peers whose code is here, sorted."""
+    """Return the names of all peers whose code is here, sorted."""
     peers = []
     for library in _MODULES:
         try:
@@ -253,7 +253,7 @@ def _adapter_module(library: str) -> Any:
 
 
 def _path_of_code(library: str, target: str) -> str:
-    """Return the place of the code, on which the class of a name depends too."""
+    """Return the path of a peer's code, part of the cache's key; "" for installed packages."""
     if library in SOURCES:
         return str(clone_file(f"{library}:{target}"))
     return (

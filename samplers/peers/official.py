@@ -110,7 +110,7 @@ _EDM_OPTIONS = {"S_churn", "S_min", "S_max", "S_noise"}
 
 
 def names(library: str) -> list[str]:
-    """The methods of a repository.
+    """Return names of the methods of a repository.
 
     Raises:
         ValueError: no clone of it.
@@ -128,7 +128,7 @@ def names(library: str) -> list[str]:
 
 
 def make(name: str) -> type[Peer]:
-    """The class of ``LIBRARY:METHOD``."""
+    """Return the class of ``LIBRARY:METHOD``."""
     library, _, target = name.partition(":")
     file = clone_file(name)
     declared: dict[str, Any] = {"source": SOURCES[library], "origin": name_and_hash_of_file(file)}
@@ -190,11 +190,11 @@ class EDM(Peer):
 
     @staticmethod
     def function(name: str) -> Any:
-        """The function of a script whose import needs the checkpoints' libraries."""
+        """Return the function of a script whose import needs the checkpoints' libraries."""
         return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
-        """The levels come in through ``round_sigma``, the function's only hook for them."""
+        """Run EDM's function; it gets the levels through ``round_sigma``, its only hook for them."""
         if not call.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
         levels = call.levels(x, call.grid.positive)

@@ -100,11 +100,11 @@ class _Increments:
 
 
 def names() -> list[str]:
-    """The methods."""
+    """Return names of the methods."""
     import_installed(LIBRARY, LIBRARY, "torchsde")
     return list(METHODS)
 
 
 def make(name: str) -> type[Peer]:
-    """The class of ``torchsde:METHOD``."""
+    """Return the class of ``torchsde:METHOD``."""
     return define_peer(TorchSDE, name, {}, source=_SOURCE, origin=version_of_package(LIBRARY))

@@ -21,7 +21,7 @@ _OFFSET = 0.008
 
 @cache
 def beta_rates(table: str) -> tuple[float, ...]:
-    """The rates beta_t of a table of 1000 steps.
+    """Return the rates beta_t of a table of 1000 steps.
 
     Args:
         table: "linear" (DDPM, arXiv:2006.11239, section 4: 1e-4 to 0.02), "scaled_linear" (Stable
@@ -47,7 +47,7 @@ def beta_rates(table: str) -> tuple[float, ...]:
 
 @cache
 def table_levels(table: str) -> tuple[float, ...]:
-    """The noise levels sqrt((1 - abar) / abar) of a table, rising, at t = 0 … 999."""
+    """Return the noise levels sqrt((1 - abar) / abar) of a table, rising, at t = 0 … 999."""
     log_signal: NDArray[np.float64] = np.cumsum(np.log1p(-np.array(beta_rates(table))))
     return tuple(np.sqrt(np.expm1(-log_signal)).tolist())
 
@@ -161,7 +161,7 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
 
 
 def _levels_in_range(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]:
-    """The levels of a table within the range, rising, with the outermost two moved to its ends."""
+    """Return the rising levels of a table within the range; the outer two are moved to its ends."""
     check_range(n, sigma_min, sigma_max)
     inside = [level for level in table_levels(table) if sigma_min <= level <= sigma_max]
     if len(inside) < 2:
@@ -175,7 +175,7 @@ def _levels_in_range(n: int, table: str, sigma_min: float, sigma_max: float) -> 
 def _grid_at_times(
     n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool
 ) -> Grid:
-    """The grid with evaluations at these times (rows, falling), the first at the last row."""
+    """Return the grid with evaluations at falling ``times`` (in rows), the first at the last row."""
     inner = (_level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
     sigma = [rows[-1], *inner]
     if len(set(sigma)) < len(sigma):
@@ -188,6 +188,6 @@ def _grid_at_times(
 
 
 def _level_between_rows(rows: Sequence[float], t: float) -> float:
-    """The level at a time between rows: geometric interpolation."""
+    """Return the level at a time between rows: geometric interpolation."""
     low = min(max(math.floor(t), 0), len(rows) - 2)
     return rows[low] ** (1 - (t - low)) * rows[low + 1] ** (t - low)

@@ -20,7 +20,7 @@ class Process(Protocol):
         ...
 
     def t_of(self, level: float, /) -> float:
-        """The t at which the process has this level."""
+        """Return the t at which the process has this level."""
         ...
 
 

@@ -25,7 +25,7 @@ Matrix = NDArray[np.float64]
 def euler_costs(
     states: Sequence[Tensor], slopes: Sequence[Tensor], levels: Sequence[float]
 ) -> Matrix:
-    """The mean error of an Euler step from one node of a trajectory to another.
+    """Return the mean error of an Euler step from one node of a trajectory to another.
 
         c_ij = mean |x_i + (sigma_j - sigma_i) eps_i - x_j|₂   for i < j, 0 elsewhere
 
@@ -49,7 +49,7 @@ def euler_costs(
 def staircase_costs(
     levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]
 ) -> Matrix:
-    """The path divergence in nats that a step of ``ddpm`` adds: the area between the MMSE curve and
+    """Return the path divergence (nats) of each step of ``ddpm``: the area between the MMSE curve and
     a stair above it, derived in ``samplerbench_studies.analysis.path_kl``.
 
         c_ij = 1/2 int_{gamma_i}^{gamma_j} [mmse(gamma_i) - mmse(gamma)] dgamma   for i < j, 0 elsewhere,   gamma = 1 / sigma²
@@ -77,7 +77,7 @@ def staircase_costs(
 
 
 def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
-    """The path from the first node to the last with the smallest sum of weight^k c over its
+    """Return the path from the first node to the last with the smallest sum of weight^k c over its
     ``steps`` steps k = 0, 1, ….
 
     Backward dynamic programming: V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), from V_1(i) =
@@ -111,7 +111,7 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
 
 def even_path(cost: Matrix, steps: int) -> list[int]:
-    """The path whose dearest step is as cheap as can be; of those, with the smallest sum of
+    """Return the path whose largest step cost is least; of those, with the smallest sum of
     squares.
 
     Where costs vary smoothly and the nodes are dense, all steps then cost the same. Arguments,
@@ -154,7 +154,7 @@ class Searched:
     size: str = "teacher_steps"
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """The grid of ``n`` steps.
+        """Return the grid of ``n`` steps.
 
         Raises:
             ValueError: more steps than the search allows, or another range than the model's.
@@ -177,7 +177,7 @@ class Searched:
         return Grid((*(self.levels[i] for i in path), *end))
 
     def path(self, jumps: int) -> list[int]:
-        """The numbers of the levels of that many jumps."""
+        """Return the numbers of the levels of that many jumps."""
         return cheapest_path(self.cost, jumps, self.weight)
 
 
