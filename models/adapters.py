@@ -393,6 +393,7 @@ class NativeDenoiser(Denoiser):
         return self.times[_nearest_indices(self.times, time)]
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
+        """Return the labels for the network: those given, else null labels, else None."""
         none = self.classes or self.conditions
         if labels is None and self.conditions and not self.null_label:
             raise ValueError(f"model {self.name} has nothing that means no condition; give labels")

@@ -120,6 +120,7 @@ class MMSECurve:
         return MMSECurve(self.gamma[keep], self.draws[:, keep])
 
     def _checked_log_gamma(self, gamma: FloatArray | float) -> FloatArray:
+        """Return log gamma; raise ValueError outside of the tabulated range."""
         low, high = self.gamma[0] * (1 - 1e-9), self.gamma[-1] * (1 + 1e-9)
         if not (np.all(gamma >= low) and np.all(gamma <= high)):
             raise ValueError(
@@ -130,6 +131,7 @@ class MMSECurve:
 
     @cached_property
     def _spline(self) -> CubicSpline:
+        """Spline of gamma mmse in log gamma."""
         from scipy.interpolate import CubicSpline  # here: few runs have a use for it
 
         # gamma mmse is the integrand in log gamma, and of one scale where mmse spans many decades.
@@ -137,6 +139,7 @@ class MMSECurve:
 
     @cached_property
     def _primitive(self) -> CubicSpline:
+        """Antiderivative of :attr:`_spline`."""
         return self._spline.antiderivative()
 
 

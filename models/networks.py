@@ -102,6 +102,7 @@ def _parts_of(value: Any) -> Iterator[Any]:
 
 
 def _cell_content(cell: Any) -> Iterator[Any]:
+    """Yield the content of a closure cell, nothing for an empty one."""
     try:
         yield cell.cell_contents
     except ValueError:  # a variable that was never set

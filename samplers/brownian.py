@@ -241,7 +241,9 @@ class BrownianNoise:
 
     @cached_property
     def _white_noise(self) -> SampleNoise:
+        """White noise of the same seed, for what the paths do not cover."""
         return SampleNoise(self.seed, self.ids, self.event, self.dtype)
 
     def _is_covered(self, cur: float, nxt: float) -> bool:
+        """Return True if the paths cover the interval."""
         return self.sigma_max * (1 + SNAP) >= cur > nxt >= self.sigma_floor * (1 - SNAP)

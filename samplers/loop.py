@@ -153,4 +153,5 @@ def _bad_step_message(sampler: GridSampler, result: object) -> str:
 
 @lru_cache(maxsize=256)
 def _plan_of_hashable(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
+    """Return the plan of a hashable sampler, from a cache."""
     return sampler.plan(grid)

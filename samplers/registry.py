@@ -234,7 +234,7 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def seen_at_import(module: str) -> Any:
-    """Return the value that ``watch`` yielded when a plugin's module was imported, or None."""
+    """Return the value that ``watch`` yielded around the import of a plugin's module, or None."""
     return _WATCHED.get(module)
 
 
@@ -325,6 +325,7 @@ def _import_file(path: Path, watch: Watch) -> ModuleType:
 
 
 def _hash_of_file(file: str | Path | None) -> str:
+    """Return the start of the SHA-256 of a file, "unknown" without a file."""
     if not file or not Path(file).is_file():
         return "unknown"
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]

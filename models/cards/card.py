@@ -27,18 +27,22 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def _is_whole_number(value: Any) -> bool:
+    """Return True for an integer that is no flag."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_finite_number(value: Any) -> bool:
+    """Return True for a finite number that is no flag."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_line_of_text(value: Any) -> bool:
+    """Return True for printable text that is not blank."""
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
 def _is_list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return a test for non-empty lists whose values all pass ``fits``."""
     return lambda value: isinstance(value, list | tuple) and bool(value) and all(map(fits, value))
 
 
@@ -156,6 +160,7 @@ def check_card(table: Mapping[str, Any], folder: str) -> None:
 
 
 def _check_values(table: Mapping[str, Any], prefix: str) -> None:
+    """Raise ValueError for the first value in a table that breaks its rule."""
     for key, value in table.items():
         place = f"{prefix}{key}"
         right, must = _RULES.get(
@@ -168,6 +173,7 @@ def _check_values(table: Mapping[str, Any], prefix: str) -> None:
 
 
 def _is_plain_value(value: Any) -> bool:
+    """Return True for text, a flag, a finite number, or a list or table of them."""
     if isinstance(value, list | tuple):
         return all(map(_is_plain_value, value))
     return isinstance(value, str | bool | Mapping) or _is_finite_number(value)

@@ -68,6 +68,7 @@ def fashion_mnist(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
 
 
 def _read_idx(path: Path, *, header: int) -> np.ndarray:
+    """Read the bytes of a gzipped IDX file after its header."""
     if not path.is_file():
         message = (
             f"{path} not found; install Debian's dataset-fashion-mnist, or set "

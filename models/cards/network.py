@@ -72,6 +72,7 @@ class NetworkDenoiser(Denoiser):
 
     @cached_property
     def _reference(self) -> Reference | None:
+        """The card's reference, read once."""
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
@@ -129,6 +130,7 @@ class NetworkMap(NetworkDenoiser):
 
     @cached_property
     def _reference(self) -> Reference | None:
+        """The teacher's reference without its converged samples, read once."""
         teacher = self._teacher_card
         files = {name: file for name, file in teacher.files.items() if name != CONVERGED}
         return card_reference(replace(teacher, files=files))

@@ -93,14 +93,12 @@ class Perturbed(Altered):
     def __init__(
         self, inner: Denoiser, delta: float, spread: float, *, length: float = 0.5, seed: int = 0
     ) -> None:
+        _check_option("delta", delta, "a number >= 0", _is_number(delta) and 0 <= delta < math.inf)
         _check_option(
-            "delta", delta, "a number >= 0", _is_finite_number(delta) and 0 <= delta < math.inf
+            "spread", spread, "a number > 0", _is_number(spread) and 0 < spread < math.inf
         )
         _check_option(
-            "spread", spread, "a number > 0", _is_finite_number(spread) and 0 < spread < math.inf
-        )
-        _check_option(
-            "length", length, "a number > 0", _is_finite_number(length) and 0 < length < math.inf
+            "length", length, "a number > 0", _is_number(length) and 0 < length < math.inf
         )
         _check_option("seed", seed, "a whole number >= 0", isinstance(seed, int) and seed >= 0)
         super().__init__(
@@ -149,10 +147,12 @@ class Perturbed(Altered):
         return twin
 
 
-def _is_finite_number(value: object) -> bool:
+def _is_number(value: object) -> bool:
+    """Return True for a number that is no flag."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_option(name: str, value: object, wanted: str, valid: bool) -> None:
+    """Raise ValueError for an option that is not valid."""
     if not valid:
         raise ValueError(f"perturbed: {name} must be {wanted}, got {value!r}")

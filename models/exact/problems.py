@@ -124,6 +124,7 @@ def _thin_mixture(middle: FloatArray, std: float, rng: np.random.Generator) -> E
 def _mixture(
     weights: FloatArray, means: FloatArray, factors: FloatArray, widths: FloatArray
 ) -> ExactModel:
+    """Make a mixture of these numbers, without a name."""
     return GaussianMixture(
         "",
         (means.shape[1],),
@@ -135,10 +136,12 @@ def _mixture(
 
 
 def _random_rotation(dim: int, rng: np.random.Generator) -> Tensor:
+    """Return a random orthogonal ``(dim, dim)`` matrix."""
     return _as_tensor(np.linalg.qr(rng.standard_normal((dim, dim)))[0])
 
 
 def _as_tensor(values: FloatArray) -> Tensor:
+    """Return an array as a contiguous tensor."""
     return torch.from_numpy(np.ascontiguousarray(values))
 
 

@@ -152,6 +152,7 @@ def _corners_of_blocks(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _join_corners(mean: Tensor, across: Tensor, down: Tensor, diagonal: Tensor) -> Tensor:
+    """Return the image whose 2 × 2 blocks have these four corners."""
     return torch.cat([torch.cat([mean, across], -1), torch.cat([down, diagonal], -1)], -2)
 
 
@@ -293,9 +294,11 @@ class Wavelet(ExactModel):
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
     def _to_coefficients(self, rows: Tensor) -> Tensor:
+        """Return the Haar coefficients of rows of pixels."""
         return haar(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _to_pixels(self, rows: Tensor) -> Tensor:
+        """Return the rows of pixels of Haar coefficients."""
         return inverse_haar(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _log_joint(self, c: Tensor, sigma: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ class RgbNetwork:
         return (torch.cat(parts) if parts else torch.empty(0, self.dim)).double().numpy()
 
     def _rgb_images(self, x: Tensor) -> Tensor:
+        """Return grey or RGB images in the data's range as uint8 RGB."""
         grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255).round()
         return grey.to(torch.uint8).expand(-1, 3, -1, -1)
 

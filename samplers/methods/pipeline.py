@@ -76,6 +76,7 @@ class Pipeline(Declared):
 
     @property
     def _inner_sampler(self) -> Sampler:
+        """Sampler that makes the scheduler's steps."""
         inner: Any = make("euler" if self.found is None else self.found.sampler)
         return inner.ending_at(self.found.map_end) if self.found and inner.for_maps else inner
 

@@ -134,6 +134,7 @@ class UniPC(Multistep):
         return -nxt * (h if self.variant == "bh1" else math.expm1(h)) / 2
 
     def _moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """Return moments of the data or the noise prediction over the step."""
         return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
 
     def _memo_weights(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
@@ -144,6 +145,7 @@ class UniPC(Multistep):
 
 
 def _lam_from(levels: Sequence[float], origin: float) -> list[float]:
+    """Return lam of each level less that of ``origin``."""
     return [math.log(origin / level) for level in levels]
 
 

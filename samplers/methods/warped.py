@@ -303,6 +303,7 @@ class Auto(Declared):
         )
 
     def _rule_for(self, grid: Grid) -> Rule:
+        """Return the rule for a grid: the one given, else found for the model, else a typical one."""
         if self.rule:
             return read_rule(self.rule)
         if self.found is not None:

@@ -120,10 +120,12 @@ def _place_ipndm(scheduler: Any, grid: Grid) -> Frame:
 
 
 def _data_output(d: Tensor, x: Tensor, s: float) -> Tensor:  # noqa: ARG001
+    """Return the denoised image d."""
     return d
 
 
 def _direction_output(d: Tensor, x: Tensor, s: float) -> Tensor:
+    """Return the direction (x - d) / s."""
     return (x - d) / s
 
 
@@ -144,14 +146,17 @@ def _edm_raw_output(sigma_data: float, d: Tensor, x: Tensor, s: float) -> Tensor
 
 
 def _vp_alpha(sigma: float) -> float:
+    """Return the scale of variance-preserving states at level ``sigma``."""
     return 1 / math.sqrt(1 + sigma * sigma)
 
 
 def _unit_alpha(sigma: float) -> float:  # noqa: ARG001
+    """Return 1, the scale of variance-exploding states."""
     return 1.0
 
 
 def _as_tensor(values: Sequence[float]) -> Tensor:
+    """Return levels as a tensor."""
     return torch.tensor(values, dtype=torch.float64)
 
 

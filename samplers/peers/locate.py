@@ -154,6 +154,7 @@ def load_script(path: Path, *siblings: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
+    """Let a script import its siblings by bare names inside this context."""
     modules = {name: sys.modules.pop(name) for name in siblings if name in sys.modules}
     sys.path.insert(0, str(folder))
     try:
@@ -244,11 +245,13 @@ def available() -> list[str]:
 
 
 def _sampler_names(library: str) -> list[str]:
+    """Return names of the samplers of a library."""
     module = _adapter_module(library)
     return module.names(library) if _MODULES[library] == "official" else module.names()
 
 
 def _adapter_module(library: str) -> Any:
+    """Import our module that adapts a library."""
     return import_module(f"{__package__}.{_MODULES[library]}")
 
 
@@ -265,4 +268,5 @@ def _path_of_code(library: str, target: str) -> str:
 
 @lru_cache(maxsize=256)
 def _make_class(name: str, origin: str) -> Any:  # noqa: ARG001 - another origin is another class
+    """Make the class of a peer, once per path of its code."""
     return _adapter_module(name.partition(":")[0]).make(name)

@@ -287,6 +287,7 @@ def translate(library: str) -> list[dict[str, Any]]:
 
 
 def _row_of_pair(pair: Pair) -> dict[str, Any]:
+    """Return a pair as a row of :func:`translate`."""
     steps = "" if pair.most > 10**6 else f"up to {pair.most}"
     if pair.fewest > 1:
         steps = f"from {pair.fewest}" if not steps else f"{pair.fewest} to {pair.most}"
