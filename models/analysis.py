@@ -186,7 +186,7 @@ def _(
     """
     basis, offsets, norms = model._basis, model._offsets, model._norms
 
-    def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+    def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         terms = model._component_terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
         keep, gain = model._posterior_gains(terms.square)
@@ -204,7 +204,7 @@ def _(
         d = model.denoise_rows(x, sigma, labels) - model._centre
         return (chosen * (size + within)).sum(1) - d.square().sum(1)
 
-    return model.evaluate_in_chunks(rows, x, sigma, labels)
+    return model.evaluate_in_chunks(trace_of_rows, x, sigma, labels)
 
 
 @posterior_trace.register
@@ -214,13 +214,13 @@ def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     Both vanish where one point is left.
     """
 
-    def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+    def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         chosen = model._log_joint(x, sigma, labels).softmax(1)
         likeliest = chosen.argmax(1)
         offset = row_stable_matmul(chosen, model._points) - model._points[likeliest]
         return ((chosen * model._apart[likeliest]).sum(1) - offset.square().sum(1)).clamp(min=0)
 
-    return model.evaluate_in_chunks(rows, x, sigma, labels)
+    return model.evaluate_in_chunks(trace_of_rows, x, sigma, labels)
 
 
 @posterior_trace.register
@@ -238,17 +238,17 @@ def _(
 def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
     """Return the trace as the sum of the variances of the independent coefficients."""
 
-    def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+    def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
         return model._posterior_coefficients(model._to_coefficients(x), sigma)[1].sum(1)
 
-    return model.evaluate_in_chunks(rows, x, sigma, labels)
+    return model.evaluate_in_chunks(trace_of_rows, x, sigma, labels)
 
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]
 """Integrand at (x0, x, sigma): ``(batch,)``, of conditional mean |x0 - d|² given x."""
 
 
-def tabulate(
+def tabulate_curve(
     spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]
 ) -> MMSECurve:
     """Return the curve of ``spread`` at x = x0 + z / sqrt(gamma), x0 and z ``(n, *event)``."""
@@ -274,7 +274,7 @@ def exact_mmse(
 ) -> MMSECurve:
     """Return the curve of an exact model by its posterior trace: less noisy than errors."""
     x0 = model.sample(samples, seed)
-    return tabulate(
+    return tabulate_curve(
         lambda _x0, x, sigma: posterior_trace(model, x, sigma), x0, normal_like(x0, seed), gamma
     )
 
@@ -296,4 +296,4 @@ def denoising_loss(
     def loss(x0: Tensor, x: Tensor, sigma: float) -> Tensor:
         return (x0 - model.denoise(x, sigma, labels)).double().flatten(1).square().sum(1)
 
-    return tabulate(loss, x0, normal_like(x0, seed), gamma)
+    return tabulate_curve(loss, x0, normal_like(x0, seed), gamma)

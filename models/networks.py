@@ -80,10 +80,10 @@ def networks_in(holder: Any) -> Iterator[nn.Module]:
         if isinstance(value, nn.Module):
             yield value
         else:
-            todo += [(part, depth_left - 1) for part in _parts_of(value)]
+            todo += [(part, depth_left - 1) for part in _parts_to_search(value)]
 
 
-def _parts_of(value: Any) -> Iterator[Any]:
+def _parts_to_search(value: Any) -> Iterator[Any]:
     if isinstance(value, functools.partial):
         yield from (value.func, *value.args, *value.keywords.values())
     elif isinstance(value, list | tuple | dict):

@@ -218,12 +218,14 @@ class BrownianNoise:
         white = self._white_noise.at(step, cur, nxt)
         whole = cur, nxt
 
-        def answer(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
+        def draw_noise(
+            draw: int = 0, *, cur: float | None = None, nxt: float | None = None
+        ) -> Tensor:
             if cur is not None and nxt is not None:
                 return self.increment(cur, nxt) if self._is_covered(cur, nxt) else white(draw)
             return self.increment(*whole) if draw == 0 and self._is_covered(*whole) else white(draw)
 
-        return answer
+        return draw_noise
 
     def take(self, rows: Tensor) -> BrownianNoise:
         """Return the paths of a subset or of repeats of the batch."""

@@ -86,7 +86,7 @@ def blend(
 
 
 def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
-    """Return S_j = a + b_0 + … + b_{j-1} if a chain of interpolations gives the sum, each a single pass;
+    """Return S_j = a + b_0 + … + b_{j-1} if a chain of interpolations gives the sum;
     () if not.
 
     y_j = terms_j + (S_j / S_{j+1}) (y_{j-1} - terms_j) with y_{-1} = x carries S_{j+1} y_j = a x +

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from .base import Declared, Sampler, non_default
-from .spec import abbreviate, parse_spec
+from .spec import parse_spec, short_repr
 from .types import Source
 
 ENTRY_POINTS = "samplerbench.samplers"
@@ -188,7 +188,7 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
     elif isinstance(spec, Mapping) and isinstance(spec.get("name"), str):
         values = dict(spec)
     else:
-        raise ValueError(f"a sampler is a name or a table with a name, got {abbreviate(spec)}")
+        raise ValueError(f"a sampler is a name or a table with a name, got {short_repr(spec)}")
     if twice := sorted(values.keys() & options.keys()):
         raise ValueError(f"option {twice[0]!r} of {spec!r} is given twice; leave one out")
     values |= options
@@ -214,7 +214,7 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
     if isinstance(value, list) and isinstance(default, tuple):
         return tuple(value)
     if type(value) is not type(default):
-        raise ValueError(f"{what} must be a {type(default).__name__}, got {abbreviate(value)}")
+        raise ValueError(f"{what} must be a {type(default).__name__}, got {short_repr(value)}")
     return value
 
 

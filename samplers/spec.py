@@ -38,14 +38,14 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(text, Mapping):
         if not isinstance(text.get("name"), str):
             raise ValueError(
-                f"a table of options needs a text 'name', got {abbreviate(dict(text))}; "
+                f"a table of options needs a text 'name', got {short_repr(dict(text))}; "
                 'write it as {name = "ddim", eta = 0.5}'
             )
         spec = dict(text)
     else:
         spec = _split_spec(text)
     for key, value in spec.items():
-        _check_value(str(key), value, abbreviate(text if isinstance(text, str) else spec["name"]))
+        _check_value(str(key), value, short_repr(text if isinstance(text, str) else spec["name"]))
     return spec
 
 
@@ -59,7 +59,7 @@ def _split_spec(text: str) -> dict[str, Any]:
     if is_long or not name.isprintable() or not name or ")" in name or not whole:
         why = f" ({len(stripped):,} characters; {LONGEST:,} is the most)" if is_long else ""
         raise ValueError(
-            f"cannot read {abbreviate(text)}{why}; write a name, or a name with "
+            f"cannot read {short_repr(text)}{why}; write a name, or a name with "
             "options such as ddim(eta=0.5)"
         )
     try:
@@ -67,7 +67,7 @@ def _split_spec(text: str) -> dict[str, Any]:
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         why = f" ({error})" if isinstance(error, _OptionsError) else ""
         raise ValueError(
-            f"cannot read the options of {abbreviate(text)}{why}; write them as "
+            f"cannot read the options of {short_repr(text)}{why}; write them as "
             "NAME(key=value), such as ddim(eta=0.5)"
         ) from error
 
@@ -119,12 +119,12 @@ def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
             _check_value(key, item, where, depth + 1)
     elif not isinstance(value, str | int | float | None):
         raise ValueError(
-            f"option {key!r} of {where} is {abbreviate(value)}; give a number, a "
+            f"option {key!r} of {where} is {short_repr(value)}; give a number, a "
             "text, True, False, None, or a list of them"
         )
 
 
-def abbreviate(value: object, most: int = 80) -> str:
+def short_repr(value: object, most: int = 80) -> str:
     """Return the ``repr`` of a value, shortened to fit a sentence.
 
     >>> abbreviate("a" * 100, 12)

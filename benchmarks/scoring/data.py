@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...models.cards.card import load_card
 from ...models.denoiser import Denoiser, innermost_model
 from ...models.exact.base import ExactModel
-from ...models.exact.wavelet import Wavelet, haar, mixtures
+from ...models.exact.wavelet import Wavelet, haar_transform, mixtures
 from ...models.reference import Reference
 from ..metrics.estimators.rows import FloatArray, HeldRows, Pieces, Rows, block_size
 from ..metrics.kernel import MOST
@@ -147,4 +147,4 @@ class Data:
 
     def coefficients(self, x: NDArray) -> FloatArray:
         """Return Haar coefficients ``(n, d)`` of samples ``(n, *event)`` of a ``wavelet``."""
-        return haar(torch.from_numpy(x).double()).flatten(1).numpy()
+        return haar_transform(torch.from_numpy(x).double()).flatten(1).numpy()

@@ -48,9 +48,9 @@ class FashionExtractor:
         """Return the most likely class of each image, ``(n,)`` int64 on ``x``'s device."""
         features = self._features(x)
         with torch.no_grad():
-            return self._on(x.device).classify(features).argmax(dim=1)
+            return self._classifier_on(x.device).classify(features).argmax(dim=1)
 
-    def _on(self, device: torch.device) -> Classifier:
+    def _classifier_on(self, device: torch.device) -> Classifier:
         if device not in self._copies:
             self._copies[device] = copy.deepcopy(self._net).to(device)
         return self._copies[device]
@@ -61,7 +61,7 @@ class FashionExtractor:
             raise ValueError(
                 f"the extractor {self.identity} expects images (n, 1, 28, 28), not {tuple(x.shape)}"
             )
-        net, parts = self._on(x.device), []
+        net, parts = self._classifier_on(x.device), []
         for start in range(0, len(x), CHUNK):
             part = x[start : start + CHUNK].to(torch.float32)
             full = F.pad(part, (0, 0) * 3 + (0, CHUNK - len(part))).contiguous(

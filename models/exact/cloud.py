@@ -63,7 +63,7 @@ class PointCloud(ExactModel):
         self._points = points.reshape(len(points), -1).double()
         self._norms = self._points.square().sum(1)
         self._apart = square_distances(self._points) if apart is None else apart
-        self._log_prior = _log_prior(len(points), labels, self.classes)
+        self._log_prior = _log_prior_by_label(len(points), labels, self.classes)
         # The density has no width of its own. Below a fraction of the smallest gap between points,
         # every flow line leads straight to one.
         gaps = self._apart + torch.diag(torch.full((len(points),), math.inf, dtype=torch.float64))
@@ -97,10 +97,10 @@ class PointCloud(ExactModel):
     ) -> Tensor:
         """Return p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` > 0, ``(batch, N)`` float64."""
 
-        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+        def responsibilities_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._log_joint(x, sigma, labels).softmax(1)
 
-        return self.evaluate_in_chunks(rows, x, sigma, labels)
+        return self.evaluate_in_chunks(responsibilities_of_rows, x, sigma, labels)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and covariance of the points under p(j | x)."""
@@ -120,10 +120,10 @@ class PointCloud(ExactModel):
         return self._index_of_nearest(x, 1.0, None)
 
     def _index_of_nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+        def nearest_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._log_joint(x, sigma, labels).argmax(1)
 
-        return self.evaluate_in_chunks(rows, x, sigma, labels)
+        return self.evaluate_in_chunks(nearest_of_rows, x, sigma, labels)
 
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``; -inf for other classes."""
@@ -141,7 +141,7 @@ def square_distances(points: Tensor) -> Tensor:
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
-def _log_prior(count: int, labels: Tensor | None, classes: int) -> Tensor:
+def _log_prior_by_label(count: int, labels: Tensor | None, classes: int) -> Tensor:
     """Return log p(j) of each point under each label, then without: ``(classes + 1, N)``."""
     member = torch.ones(classes + 1, count, dtype=torch.float64)
     if labels is not None:

@@ -72,7 +72,7 @@ class Gaussian(ExactModel):
     ) -> Tensor:
         """Return the state at ``sigma_to`` by the closed form of the class, to rounding error."""
 
-        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+        def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             return self._scale_along_axes(
                 x,
                 (
@@ -80,7 +80,11 @@ class Gaussian(ExactModel):
                 ).sqrt(),
             )
 
-        return self.evaluate_in_chunks(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
+        return (
+            self.evaluate_in_chunks(flow_of_rows, x, sigma_from, labels)
+            .reshape(x.shape)
+            .to(x.dtype)
+        )
 
     def _scale_along_axes(self, x: Tensor, factors: Tensor) -> Tensor:
         """Return the rows mean + Q [factors c]."""

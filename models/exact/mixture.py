@@ -113,10 +113,10 @@ class GaussianMixture(ExactModel):
     ) -> Tensor:
         """Return p(k | x) at ``sigma`` >= 0, ``(batch, K)`` float64."""
 
-        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+        def responsibilities_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._component_terms(x, sigma, labels).log_joint.softmax(1)
 
-        return self.evaluate_in_chunks(rows, x, sigma, labels)
+        return self.evaluate_in_chunks(responsibilities_of_rows, x, sigma, labels)
 
     def mode_of(self, x: Tensor) -> Tensor:
         """Return the likeliest class (or component, without classes) of the clean sample, ``(batch,)`` int64."""

@@ -91,7 +91,7 @@ def log_quantile(
     raise ArithmeticError("the quantile of a mixture did not converge; are its weights positive?")
 
 
-def haar(image: Tensor) -> Tensor:
+def haar_transform(image: Tensor) -> Tensor:
     """Return the orthonormal Haar coefficients of images ``(…, n, n)``, n a power of two.
 
     A 2 × 2 block p q / r s becomes its scaled mean (p + q + r + s) / 2 and the details (p - q + r -
@@ -107,8 +107,8 @@ def haar(image: Tensor) -> Tensor:
     return out
 
 
-def inverse_haar(coefficients: Tensor) -> Tensor:
-    """Return images of given coefficients: the inverse of :func:`haar` (its 2 × 2 step is its own)."""
+def inverse_haar_transform(coefficients: Tensor) -> Tensor:
+    """Return images of given coefficients: the inverse of :func:`haar_transform` (its 2 × 2 step is its own)."""
     out = coefficients.clone()
     n = 2
     while n <= coefficients.shape[-1]:
@@ -276,13 +276,17 @@ class Wavelet(ExactModel):
         )
         source, target = np.hypot(stds, sigma_from), np.hypot(stds, sigma_to)
 
-        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+        def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             transported = transport_mixture(
                 self._to_coefficients(x).cpu().numpy(), weights, means, source, target
             )
             return self._to_pixels(torch.from_numpy(transported).to(x.device))
 
-        return self.evaluate_in_chunks(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
+        return (
+            self.evaluate_in_chunks(flow_of_rows, x, sigma_from, labels)
+            .reshape(x.shape)
+            .to(x.dtype)
+        )
 
     def reference(self) -> Reference | None:
         """Return exact moments, or None above :data:`LARGEST` dimensions, for want of a dense covariance."""
@@ -290,16 +294,16 @@ class Wavelet(ExactModel):
 
     def mode_of(self, x: Tensor) -> Tensor:
         """Return a number per image: the bits are signs of coarsest coefficients (15 channels)."""
-        coarse = haar(x.double())[:, :15, :2, :2].flatten(1)
+        coarse = haar_transform(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
     def _to_coefficients(self, rows: Tensor) -> Tensor:
         """Return the Haar coefficients of rows of pixels."""
-        return haar(rows.reshape(-1, *self.event)).reshape(rows.shape)
+        return haar_transform(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _to_pixels(self, rows: Tensor) -> Tensor:
         """Return the rows of pixels of Haar coefficients."""
-        return inverse_haar(rows.reshape(-1, *self.event)).reshape(rows.shape)
+        return inverse_haar_transform(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _log_joint(self, c: Tensor, sigma: Tensor) -> Tensor:
         """Return the logarithms of w_k N(c; m_k, v_k) at coefficients ``(n, d)``: ``(2, n, d)``."""

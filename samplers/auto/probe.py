@@ -188,7 +188,10 @@ def probe_model(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: 
     fine = max(FEWEST, min(MOST, math.ceil(PER_E_FOLD * math.log(sigma_max / sigma_min))))
     levels = np.geomspace(sigma_max, sigma_min, fine + 1)
     x, d = _correct_trajectories(
-        denoise, *_trajectories(denoise, sigma_max * latents, levels.tolist()), levels, latents
+        denoise,
+        *_integrate_trajectories(denoise, sigma_max * latents, levels.tolist()),
+        levels,
+        latents,
     )
     good = x.isfinite().all(2).all(0) & d.isfinite().all(2).all(0)
     if 2 * int(good.sum()) <= len(good):
@@ -211,7 +214,9 @@ def probe_model(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: 
     )
 
 
-def _trajectories(denoise: Denoise, x: Tensor, levels: list[float]) -> tuple[Tensor, Tensor]:
+def _integrate_trajectories(
+    denoise: Denoise, x: Tensor, levels: list[float]
+) -> tuple[Tensor, Tensor]:
     """Integrate along ``levels``; return states and denoised images, ``(L + 1, K, dim)`` float64."""
     states: list[Tensor] = []
     images: list[Tensor] = []

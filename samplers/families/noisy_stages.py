@@ -54,7 +54,7 @@ class NoisyStages(GridSampler):
     def plan(self, grid: Grid) -> list[NoisyRow]:
         """Return one row per step, of noise over disjoint intervals; the step to 0 is x <- d."""
         return [
-            on_one_path(self.row(cur, nxt))
+            with_disjoint_noise(self.row(cur, nxt))
             if nxt > 0
             else NoisyRow((Mix(cur, 1.0),), Mix(0.0, 0.0, (1.0,)))
             for cur, nxt in grid.intervals()
@@ -81,7 +81,7 @@ class NoisyStages(GridSampler):
         return _apply_mix(x, row.end, images, draws, x), None
 
 
-def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
+def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
     """Return the row with its noise drawn over disjoint intervals.
 
     Overlapping z_m are then normalised increments of one Brownian path, from any source of noise;

@@ -22,7 +22,7 @@ from ..registry import register
 from ..types import Denoise, Source
 from .edm import Euler
 
-_paper = partial(Source, "lu2022dpmsolver", url="https://arxiv.org/abs/2206.00927v3")
+_paper_source = partial(Source, "lu2022dpmsolver", url="https://arxiv.org/abs/2206.00927v3")
 
 
 @register
@@ -32,7 +32,7 @@ class DPMSolver1(Euler):
 
     name = "dpm_solver_1"
     same_as = "euler"
-    source = _paper("eq. (3.7)")
+    source = _paper_source("eq. (3.7)")
 
 
 @register
@@ -50,7 +50,7 @@ class DPMSolver2(LinearStages):
 
     name = "dpm_solver_2"
     order = 2
-    source = _paper("Alg. 1 (r1 = 1/2) and Alg. 4 (general r1)")
+    source = _paper_source("Alg. 1 (r1 = 1/2) and Alg. 4 (general r1)")
     r1: float = 0.5
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class DPMSolver3(LinearStages):
 
     name = "dpm_solver_3"
     order = 3
-    source = _paper("Alg. 2 and Alg. 5")
+    source = _paper_source("Alg. 2 and Alg. 5")
     r1: float = 1 / 3
 
     def __post_init__(self) -> None:
@@ -112,7 +112,7 @@ class DPM2(Churned):
     name = "dpm_2"
     same_as = "dpm_solver_2"
     solver_order = 2
-    source = _paper("Alg. 1; k-diffusion, sample_dpm_2")
+    source = _paper_source("Alg. 1; k-diffusion, sample_dpm_2")
     churn: float = 0.0
     s_noise: float = 1.0
 
@@ -128,7 +128,7 @@ class DPM2Ancestral(AncestralStages):
     """A DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
 
     name = "dpm_2_ancestral"
-    source = _paper(
+    source = _paper_source(
         "Alg. 1; k-diffusion, sample_dpm_2_ancestral",
         deviations=(
             "the paper has this method for the ODE only; the ancestral form is k-diffusion's",
@@ -152,7 +152,7 @@ class DPMSolverFast(LinearMultistep):
     name = "dpm_solver_fast"
     order = 2
     history = 2
-    source = _paper(
+    source = _paper_source(
         "section 3.3 and appendix D.3; authors' code, method='singlestep', order 3",
         deviations=(
             "stages are at the grid's own levels, as in the authors' code for uniform "
@@ -208,7 +208,7 @@ def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:
     return [nxt - cur + w, *[0.0] * (k - 2), -w]
 
 
-_ADAPTIVE = _paper(
+_ADAPTIVE = _paper_source(
     "appendix C, Alg. 6 (DPM-Solver-12) and 7 (DPM-Solver-23)",
     deviations=(
         "the tolerance is on the state x0 + sigma z, as in k-diffusion, not on its "

@@ -72,7 +72,7 @@ class PeerBatch:
 
         A peer that names intervals expects a path. Intervals of one step that begin at one level,
         each longer than the last, get increments of one path in sigma, as k-diffusion's own are:
-        see :func:`~samplerbench.samplers.families.noisy_stages.on_one_path`.
+        see :func:`~samplerbench.samplers.families.noisy_stages.with_disjoint_noise`.
         """
         if cur is None or nxt is None:
             return self._next_draw(min(self.step, len(self.grid) - 1))

@@ -113,13 +113,13 @@ def sohl_dickstein_1503(
     1 / (1 + sigma²) and s = 1 - abar, sigma = sqrt(s / abar). Arguments as :func:`karras`.
     """
 
-    def at(u: float) -> float:
+    def level_at(u: float) -> float:
         signal = (1 - u) / (1 + sigma_max**2) + u / (1 + sigma_min**2)
         # 1 - signal, without cancellation
         noise = (1 - u) / (1 + sigma_max**-2) + u / (1 + sigma_min**-2)
         return math.sqrt(noise / signal)
 
-    return spaced(n, sigma_min, sigma_max, to_zero, at)
+    return spaced(n, sigma_min, sigma_max, to_zero, level_at)
 
 
 @schedule(
@@ -147,11 +147,11 @@ def flow_shift(
     # the times that are shifted to the ends
     first, last = (s / (shift + s) for s in (sigma_max, sigma_min))
 
-    def at(u: float) -> float:
+    def level_at(u: float) -> float:
         t = first + u * (last - first)
         return shift * t / (1 - t)
 
-    return spaced(n, sigma_min, sigma_max, to_zero, at)
+    return spaced(n, sigma_min, sigma_max, to_zero, level_at)
 
 
 def _check_positive(name: str, value: float) -> None:

@@ -239,10 +239,10 @@ def align_your_steps(
     lam = [-math.log(s) for s in published_levels(model)]
     stretch = math.log(sigma_max / sigma_min) / (lam[-1] - lam[0])
 
-    def at(u: float) -> float:
+    def level_at(u: float) -> float:
         place = u * (len(lam) - 1)
         i = min(int(place), len(lam) - 2)
         value = lam[i] + (place - i) * (lam[i + 1] - lam[i])
         return sigma_max * math.exp(stretch * (lam[0] - value))
 
-    return spaced(n, sigma_min, sigma_max, to_zero, at)
+    return spaced(n, sigma_min, sigma_max, to_zero, level_at)
