@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .denoiser import Denoiser, Kind, column, labels_for
-from .networks import check_call, check_tensor, moved
+from .denoiser import Denoiser, Kind, labels_for, level_column
+from .networks import check_call, check_tensor, copy_to_device
 from .process import VE, Discrete, FloatArray, Process
 
 Prediction = Literal["x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"]
@@ -90,48 +90,48 @@ class Boundary:
         return (self.sigma_data / total) ** 2, self.scale * t / total
 
 
-def _x0(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+def _x0_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """Return a and b for the clean image itself: d = p."""
     return np.zeros_like(level), np.ones_like(level)
 
 
-def _eps(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+def _eps_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """Return a and b for the noise: x = d + level p."""
     return np.ones_like(level), -level
 
 
-def _v(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+def _v_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """Return a and b for p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512)."""
     total = 1 + level**2
     return 1 / total, -level / (alpha * total)
 
 
-def _flow(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+def _flow_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """Return a and b for p = nu z - x0, nu the noise scale (Liu et al. 2023, arXiv:2209.03003)."""
     nu = getattr(process, "noise_scale", 1.0)
     return nu / (nu + level), -level / (nu + level)
 
 
-def _velocity(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+def _velocity_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """Return a and b for p = dx_t / dt by native time (Ma et al. 2024, arXiv:2401.08740, eq. 5)."""
     of_data, of_noise = process.speeds(process.t_of(level))  # type: ignore[attr-defined]
     total = of_noise - level * of_data
     return of_noise / total, -level / total
 
 
-def _score(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+def _score_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """Return a and b for p = -z / sigma_t (Song et al. 2021, arXiv:2011.13456), by Tweedie."""
     return np.ones_like(level), alpha * level**2
 
 
-def _edm(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+def _edm_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """Return c_skip and c_out of Karras et al. 2022 (arXiv:2206.00364, Table 1) for raw output."""
     data: float = process.sigma_data  # type: ignore[attr-defined]
     total = np.hypot(level, data)
     return (data / total) ** 2, data * (level / total)
 
 
-def _consistency(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
+def _consistency_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
     """Return c_skip and c_out of Song et al. 2023 (arXiv:2303.01469, app. C), 1 and 0 at t_min."""
     data: float = process.sigma_data  # type: ignore[attr-defined]
     above = level - process.t_min
@@ -139,12 +139,12 @@ def _consistency(level: FloatArray, alpha: FloatArray, process: Process) -> Weig
 
 
 _WEIGHTS: dict[str, Callable[[FloatArray, FloatArray, Process], Weights]] = {
-    "x0": _x0, "eps": _eps, "v": _v, "flow": _flow, "velocity": _velocity, "score": _score,
-    "edm": _edm, "consistency": _consistency,
+    "x0": _x0_weights, "eps": _eps_weights, "v": _v_weights, "flow": _flow_weights, "velocity": _velocity_weights, "score": _score_weights,
+    "edm": _edm_weights, "consistency": _consistency_weights,
 }  # fmt: skip
 
 
-def _at_infinity(prediction: str, process: Process) -> tuple[float, float]:
+def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
     """Return the limits of level · a and b in d = a x + b p, x = level z, as the level grows."""
     if prediction == "flow":
         return float(getattr(process, "noise_scale", 1.0)), -1.0
@@ -277,7 +277,7 @@ class NativeDenoiser(Denoiser):
                 "data; leave out sigma_max=inf"
             )
         if infinite:
-            self._top = self._infinite_top()
+            self._top = self._terms_at_infinity()
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
 
@@ -308,12 +308,12 @@ class NativeDenoiser(Denoiser):
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Scale to native coordinates, call the network, solve its prediction for the clean image.
+        """Return the denoised image: the network's prediction in native coordinates, solved for x0.
 
         A float level may have an attribute ``time``, a native time that replaces the level's own.
         """
         if not isinstance(sigma, Tensor) and math.isinf(sigma):
-            return self._denoise_noise(x, labels)
+            return self._denoise_at_infinity(x, labels)
         level = (
             sigma.detach().double().cpu().numpy()
             if isinstance(sigma, Tensor)
@@ -326,7 +326,8 @@ class NativeDenoiser(Denoiser):
             skip, out = self.boundary.weights(self._snap_time(time, level))
             a, b = skip * alpha + out * a, out * b
         scale, skip_weight, output_weight = (
-            column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b * self.factor)
+            level_column(torch.from_numpy(value).to(x.device), x)
+            for value in (alpha, a, b * self.factor)
         )
         requested_time = getattr(sigma, "time", None)  # of a samplers.types.TimedLevel
         network_time = (
@@ -334,9 +335,13 @@ class NativeDenoiser(Denoiser):
             if requested_time is None
             else self.time.network_input(np.array([requested_time]), level)
         )
-        return skip_weight * x + output_weight * self._output(x * scale, network_time, labels)
+        return skip_weight * x + output_weight * self._network_output(
+            x * scale, network_time, labels
+        )
 
-    def _output(self, x_t: Tensor, network_time: FloatArray, labels: Tensor | None) -> Tensor:
+    def _network_output(
+        self, x_t: Tensor, network_time: FloatArray, labels: Tensor | None
+    ) -> Tensor:
         """Return the network's prediction in the dtype of ``x_t``."""
         t = torch.from_numpy(network_time).to(x_t.device, self.network_dtype).expand(len(x_t))
         output = self.network(x_t.to(self.network_dtype), t, self._labels(labels, x_t))
@@ -351,8 +356,8 @@ class NativeDenoiser(Denoiser):
             output = first if self.half == "first" else second
         return output.to(x_t.dtype)
 
-    def _infinite_top(self) -> tuple[float, FloatArray, float, float]:
-        """Return noise scale, time input and :func:`_at_infinity`'s limits at an infinite level."""
+    def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
+        """Return noise scale, time input and the two limits of :func:`_limits_at_infinity`."""
         with np.errstate(invalid="ignore", divide="ignore"):
             time = self.process.t_of(math.inf)
             ends = math.isfinite(time) and math.isinf(self.process.level(time))
@@ -361,16 +366,16 @@ class NativeDenoiser(Denoiser):
                 f"model {self.name}: it has no infinite level: its process ends before, or the network "
                 "is told the level itself; give a finite sigma_max"
             )
-        keep, weigh = _at_infinity(self.prediction, self.process)
+        keep, weigh = _limits_at_infinity(self.prediction, self.process)
         network_time = self.time.network_input(np.array([time]), np.array([1.0]))
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
-    def _denoise_noise(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the limit of :meth:`denoise` at an infinite level, of noise ``z``."""
+    def _denoise_at_infinity(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the limit of :meth:`denoise` at x = level z as the level grows."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
         scale, network_time, keep, weigh = self._top
-        return keep * z + weigh * self._output(scale * z, network_time, labels)
+        return keep * z + weigh * self._network_output(scale * z, network_time, labels)
 
     def _network_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """Return the network's time input, at the nearest time that it knows."""
@@ -384,10 +389,11 @@ class NativeDenoiser(Denoiser):
         if self.times is None:
             return time
         if self.nearest == "level":
-            return self.times[_nearest(self.process.level(self.times), level)]
-        return self.times[_nearest(self.times, time)]
+            return self.times[_nearest_indices(self.process.level(self.times), level)]
+        return self.times[_nearest_indices(self.times, time)]
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
+        """Return the labels for the network: those given, else null labels, else None."""
         none = self.classes or self.conditions
         if labels is None and self.conditions and not self.null_label:
             raise ValueError(f"model {self.name} has nothing that means no condition; give labels")
@@ -398,12 +404,12 @@ class NativeDenoiser(Denoiser):
     def to(self, device: torch.device | str) -> NativeDenoiser:
         """Return this model with a copy of its network and decoder on ``device``."""
         twin = copy.copy(self)
-        twin.network = moved(self.network, device)
+        twin.network = copy_to_device(self.network, device)
         twin.decoder = self.decoder and self.decoder.to(device)
         return twin
 
 
-def _nearest(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
-    """Return the places in the sorted ``choices`` of the nearest to each wanted value; of two, the first."""
+def _nearest_indices(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
+    """Return the index of the sorted choice nearest to each wanted value; of ties, the first."""
     after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
     return np.where(wanted - choices[after - 1] <= choices[after] - wanted, after - 1, after)

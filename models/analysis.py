@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .denoiser import Denoiser, per_row
-from .exact.base import ExactModel, product
+from .denoiser import Denoiser, level_per_row
+from .exact.base import ExactModel, row_stable_matmul
 from .exact.cloud import KernelDensity, PointCloud
 from .exact.mixture import GaussianMixture
 from .exact.wavelet import Wavelet
@@ -81,22 +81,25 @@ class MMSECurve:
             )
 
     def at(self, gamma: FloatArray | float) -> FloatArray:
-        """Each sample's curve at ``gamma`` (a number or ``(m,)``): ``(n,)`` or ``(n, m)``.
+        """Return each sample's curve at ``gamma`` (a number or ``(m,)``): ``(n,)`` or ``(n, m)``.
 
         Raises:
             ValueError: outside the nodes.
         """
-        return self._spline(self._place(gamma)).T / gamma
+        return self._spline(self._checked_log_gamma(gamma)).T / gamma
 
     def integral(self, start: float, stop: FloatArray | float) -> FloatArray:
-        """Each sample's integral of mmse dgamma from ``start`` to ``stop``.
+        """Return each sample's integral of mmse dgamma from ``start`` to ``stop``.
 
         Shapes and errors as in :meth:`at`.
         """
-        return (self._primitive(self._place(stop)) - self._primitive(self._place(start))).T
+        return (
+            self._primitive(self._checked_log_gamma(stop))
+            - self._primitive(self._checked_log_gamma(start))
+        ).T
 
     def value(self, gamma: float) -> Estimate:
-        """mmse(gamma)."""
+        """Return the estimate of mmse(gamma) over the samples."""
         return estimate_mean(self.at(gamma))
 
     def mean(self) -> FloatArray:
@@ -104,7 +107,7 @@ class MMSECurve:
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> MMSECurve:
-        """Return the curve from every other node and the last, to bound the interpolation error.
+        """Return the curve on every other node (and the last), to bound the interpolation error.
 
         Raises:
             ValueError: fewer than three nodes.
@@ -116,7 +119,8 @@ class MMSECurve:
         keep = sorted({*range(0, len(self.gamma), 2), len(self.gamma) - 1})
         return MMSECurve(self.gamma[keep], self.draws[:, keep])
 
-    def _place(self, gamma: FloatArray | float) -> FloatArray:
+    def _checked_log_gamma(self, gamma: FloatArray | float) -> FloatArray:
+        """Return log gamma; raise ValueError outside of the tabulated range."""
         low, high = self.gamma[0] * (1 - 1e-9), self.gamma[-1] * (1 + 1e-9)
         if not (np.all(gamma >= low) and np.all(gamma <= high)):
             raise ValueError(
@@ -127,6 +131,7 @@ class MMSECurve:
 
     @cached_property
     def _spline(self) -> CubicSpline:
+        """Spline of gamma mmse in log gamma."""
         from scipy.interpolate import CubicSpline  # here: few runs have a use for it
 
         # gamma mmse is the integrand in log gamma, and of one scale where mmse spans many decades.
@@ -134,11 +139,12 @@ class MMSECurve:
 
     @cached_property
     def _primitive(self) -> CubicSpline:
+        """Antiderivative of :attr:`_spline`."""
         return self._spline.antiderivative()
 
 
 def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
-    """``nodes`` signal-to-noise ratios from 1 / sigma_max² to 1 / sigma_min², even in logarithm.
+    """Return ``nodes`` signal-to-noise ratios from 1 / sigma_max² to 1 / sigma_min², even in logarithm.
 
     Raises:
         ValueError: not 0 < ``sigma_min`` < ``sigma_max``.
@@ -180,12 +186,12 @@ def _(
     """
     basis, offsets, norms = model._basis, model._offsets, model._norms
 
-    def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        terms = model._terms(x, sigma, labels)
+    def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+        terms = model._component_terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
-        keep, gain = model._gains(terms.square)
+        keep, gain = model._posterior_gains(terms.square)
         u = x - model._centre
-        across = product(u, basis.T).reshape(*keep.shape, -1)[:, :, -1]
+        across = row_stable_matmul(u, basis.T).reshape(*keep.shape, -1)[:, :, -1]
         along = gain * terms.coords
         bent = (along * (along + 2 * (keep[:, :, None] * terms.coords + offsets))).sum(2)
         size = (
@@ -198,51 +204,51 @@ def _(
         d = model.denoise_rows(x, sigma, labels) - model._centre
         return (chosen * (size + within)).sum(1) - d.square().sum(1)
 
-    return model.chunked(rows, x, sigma, labels)
+    return model.evaluate_in_chunks(trace_of_rows, x, sigma, labels)
 
 
 @posterior_trace.register
 def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return moments about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
+    """Return the trace about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
 
     Both vanish where one point is left.
     """
 
-    def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+    def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         chosen = model._log_joint(x, sigma, labels).softmax(1)
         likeliest = chosen.argmax(1)
-        offset = product(chosen, model._points) - model._points[likeliest]
+        offset = row_stable_matmul(chosen, model._points) - model._points[likeliest]
         return ((chosen * model._apart[likeliest]).sum(1) - offset.square().sum(1)).clamp(min=0)
 
-    return model.chunked(rows, x, sigma, labels)
+    return model.evaluate_in_chunks(trace_of_rows, x, sigma, labels)
 
 
 @posterior_trace.register
 def _(
     model: KernelDensity, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """Law of total variance: given the point, the variance is g sigma² in each direction."""
-    square = per_row(sigma, x).square()
-    level, keep = model._level(square.sqrt())
+    """Return the trace by the law of total variance: g sigma² per direction around each point."""
+    square = level_per_row(sigma, x).square()
+    level, keep = model._cloud_level(square.sqrt())
     between = posterior_trace(model._cloud, x, level, labels)
     return (1 - keep[:, 0]).square() * between + model.dim * keep[:, 0] * square
 
 
 @posterior_trace.register
 def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return the sum over the coefficients, which are independent."""
+    """Return the trace as the sum of the variances of the independent coefficients."""
 
-    def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-        return model._posterior_coefficients(model._forward(x), sigma)[1].sum(1)
+    def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+        return model._posterior_coefficients(model._to_coefficients(x), sigma)[1].sum(1)
 
-    return model.chunked(rows, x, sigma, labels)
+    return model.evaluate_in_chunks(trace_of_rows, x, sigma, labels)
 
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]
 """Integrand at (x0, x, sigma): ``(batch,)``, of conditional mean |x0 - d|² given x."""
 
 
-def tabulate(
+def tabulate_curve(
     spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]
 ) -> MMSECurve:
     """Return the curve of ``spread`` at x = x0 + z / sqrt(gamma), x0 and z ``(n, *event)``."""
@@ -255,7 +261,7 @@ def tabulate(
 
 
 def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
-    """Standard normal noise like ``x0``, a function of ``seed`` and ``stream`` >= 0.
+    """Return standard normal noise like ``x0``, a function of ``seed`` and ``stream`` >= 0.
 
     The first rows do not depend on their number.
     """
@@ -268,7 +274,7 @@ def exact_mmse(
 ) -> MMSECurve:
     """Return the curve of an exact model by its posterior trace: less noisy than errors."""
     x0 = model.sample(samples, seed)
-    return tabulate(
+    return tabulate_curve(
         lambda _x0, x, sigma: posterior_trace(model, x, sigma), x0, normal_like(x0, seed), gamma
     )
 
@@ -290,4 +296,4 @@ def denoising_loss(
     def loss(x0: Tensor, x: Tensor, sigma: float) -> Tensor:
         return (x0 - model.denoise(x, sigma, labels)).double().flatten(1).square().sum(1)
 
-    return tabulate(loss, x0, normal_like(x0, seed), gamma)
+    return tabulate_curve(loss, x0, normal_like(x0, seed), gamma)

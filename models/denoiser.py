@@ -73,8 +73,8 @@ class Decoder(Protocol):
 
 
 @torch.no_grad()
-def decoded(decoder: Decoder, latents: Tensor) -> Tensor:
-    """Return the images of any number of latents on any device (:meth:`Denoiser.decode`)."""
+def decode_in_batches(decoder: Decoder, latents: Tensor) -> Tensor:
+    """Decode any number of latents on any device (:meth:`Denoiser.decode`)."""
     images = [
         _decode_batch(decoder, part.to(decoder.device)).to(latents.device)
         for part in latents.split(decoder.batch)
@@ -197,8 +197,8 @@ class Denoiser(ABC):
         return self.limits if self.decoder is None else self.decoder.limits
 
     def decode(self, x: Tensor) -> Tensor:
-        """Return the data to score of samples: images ``(n, *decoded_event)``, or the samples."""
-        return x if self.decoder is None else decoded(self.decoder, x)
+        """Return samples as scored: decoded images ``(n, *decoded_event)``, or ``x`` itself."""
+        return x if self.decoder is None else decode_in_batches(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
         """Return labels of unconditional sampling, one row a sample.
@@ -211,7 +211,7 @@ class Denoiser(ABC):
         return None
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """Replace the innermost network by ``wrap(network)``, to count evaluations below guidance."""
+        """Return a model whose innermost network is ``wrap(network)``, to count its evaluations."""
         return wrap(self)
 
     def to(self, device: torch.device | str) -> Denoiser:
@@ -252,7 +252,7 @@ class Denoiser(ABC):
         return None
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002
-        """Return the network evaluations of one call at this level for a sample."""
+        """Return the number of network evaluations per sample in one call at this level."""
         return self.passes
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:  # noqa: ARG002
@@ -291,11 +291,11 @@ class Bound:
         return self.model.denoise(x, sigma, self.labels)
 
     def take(self, rows: Tensor) -> Bound:
-        """Return this for a subset or repeats of the batch: ``rows`` is an int64 index tensor."""
+        """Return the denoiser of a subset or repeats of the batch, by int64 indices ``rows``."""
         return replace(self, labels=None if self.labels is None else self.labels[rows])
 
 
-def innermost(model: Denoiser) -> Denoiser:
+def innermost_model(model: Denoiser) -> Denoiser:
     """Return the model inside all wrappers, such as the network below guidance."""
     while isinstance(model, Wrapper):
         model = model.inner
@@ -314,7 +314,7 @@ class Wrapper(Denoiser):
             setattr(self, name, getattr(inner, name))
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Pass the call inwards."""
+        """Return the inner model's denoised images."""
         return self.inner.denoise(x, sigma, labels)
 
     def rewrapped(self, inner: Denoiser) -> Wrapper:
@@ -324,7 +324,7 @@ class Wrapper(Denoiser):
         return twin
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """Pass the request inwards."""
+        """Return this wrapper around the instrumented inner model."""
         return self.rewrapped(self.inner.instrumented(wrap))
 
     def to(self, device: torch.device | str) -> Denoiser:
@@ -332,23 +332,23 @@ class Wrapper(Denoiser):
         return self.rewrapped(self.inner.to(device))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Pass the call inwards."""
+        """Return the inner model's labels."""
         return self.inner.draw_labels(ids, seed)
 
     def reference(self) -> Reference | None:
-        """Pass the call inwards."""
+        """Return the inner model's reference."""
         return self.inner.reference()
 
     def data(self, n: int, seed: int) -> Tensor | None:
-        """Pass the call inwards."""
+        """Return samples of the inner model's data."""
         return self.inner.data(n, seed)
 
     def moments(self) -> Moments | None:
-        """Pass the call inwards: guidance and its like leave the rough shape of the data as it is."""
+        """Return the inner model's moments: guidance leaves the data's rough shape as it is."""
         return self.inner.moments()
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Pass the call inwards. A wrapper that changes :meth:`denoise` must override this."""
+        """Return the inner model's endpoint; override this where :meth:`denoise` changes."""
         return self.inner.endpoint(x, labels)
 
     def passes_at(self, sigma: float) -> int:
@@ -356,20 +356,20 @@ class Wrapper(Denoiser):
         return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Pass the call inwards."""
+        """Return the steps of the inner model's own scheduler."""
         inner = self.inner
         return inner.own_sampling(steps, scheduler) if scheduler else inner.own_sampling(steps)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Pass the call inwards."""
+        """Return the inner model's native levels."""
         return self.inner.native_levels(steps)
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Pass the call inwards."""
+        """Return the inner model's modes of ``x``."""
         return self.inner.mode_of(x)
 
 
-def per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+def level_per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return one level for each row of ``x``: ``(batch,)``, of this dtype, on its device.
 
     Filling in a number never waits for the device.
@@ -379,7 +379,7 @@ def per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64
     return torch.full((len(x),), sigma, dtype=dtype, device=x.device)
 
 
-def column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
+def level_column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
     """Return ``sigma`` to broadcast against ``x``: a float, or ``(batch, 1, …)`` in its dtype."""
     if isinstance(sigma, Tensor):
         return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
@@ -389,18 +389,18 @@ def column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
 def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
     """Return independent labels ``(batch,)`` int64, k in proportion to ``weights[k]`` >= 0."""
     edges = torch.tensor(weights, dtype=torch.float64, device=ids.device).cumsum(0)
-    return torch.searchsorted(edges, _uniform(ids, seed) * edges[-1], right=True).clamp_(
+    return torch.searchsorted(edges, _uniform_by_id(ids, seed) * edges[-1], right=True).clamp_(
         max=len(weights) - 1
     )
 
 
-def _uniform(ids: Tensor, seed: int) -> Tensor:
-    """Return SplitMix64 of seed and id (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
-    key = _mix(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
-    return ((_mix(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
+def _uniform_by_id(ids: Tensor, seed: int) -> Tensor:
+    """Return uniforms in [0, 1) by SplitMix64 of seed and id (doi:10.1145/2660193.2660195)."""
+    key = _mix_bits(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
+    return ((_mix_bits(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
 
 
-def _mix(z: Tensor) -> Tensor:
+def _mix_bits(z: Tensor) -> Tensor:
     # int64 products wrap modulo 2^64 as the unsigned originals do; the masks make the right shifts
     # unsigned too.
     z = (z ^ ((z >> 30) & (2**34 - 1))) * _MIX1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, Wrapper, column, labels_for
+from .denoiser import Denoiser, Wrapper, labels_for, level_column
 from .reference import Reference
 
 
@@ -53,8 +53,8 @@ def describe_guidance(
     return words if interval is None else f"{words},{interval[0]:.15g}<sigma<={interval[1]:.15g}"
 
 
-def checked(interval: Interval | None) -> Interval | None:
-    """Return a valid interval of levels.
+def checked_interval(interval: Interval | None) -> Interval | None:
+    """Return ``interval`` unchanged if it is valid.
 
     Raises:
         ValueError: it is invalid.
@@ -66,23 +66,23 @@ def checked(interval: Interval | None) -> Interval | None:
     return interval
 
 
-def within(interval: Interval | None, sigma: float) -> bool:
+def is_guided(interval: Interval | None, sigma: float) -> bool:
     """Return True if a level is guided."""
     return interval is None or interval[0] < sigma <= interval[1]
 
 
-def rows_within(
+def guided_rows(
     interval: Interval | None, sigma: float | Tensor, x: Tensor
 ) -> Tensor | slice | None:
     """Return the guided rows of ``x``: all as a slice, some as their numbers, None for none."""
     if interval is None or not isinstance(sigma, Tensor):
-        return slice(None) if interval is None or within(interval, float(sigma)) else None
+        return slice(None) if interval is None or is_guided(interval, float(sigma)) else None
     inside = ((sigma > interval[0]) & (sigma <= interval[1])).expand(len(x))
     rows = inside.nonzero()[:, 0]
     return rows if len(rows) else None
 
 
-def mixed(
+def mix_guidance(
     label: Tensor, free: Tensor, rows: Tensor | slice, scale: float, channels: int | None
 ) -> Tensor:
     """Return ``free + scale (label - free)`` in the guided rows and channels, else ``label``."""
@@ -134,7 +134,8 @@ class _Guided(Altered):
         """Label that means none."""
         return self.classes or self.conditions
 
-    def _unlabelled(self, x: Tensor) -> Tensor:
+    def _null_labels(self, x: Tensor) -> Tensor:
+        """Return the null label for each row of ``x``."""
         return torch.full((len(x),), self._null_label, dtype=torch.int64, device=x.device)
 
 
@@ -174,18 +175,18 @@ class ClassifierFree(_Guided):
                 f"model {inner.name} has {inner.event[0]} channels, so {channels} of them cannot be "
                 f"guided; give 1 to {inner.event[0]}"
             )
-        self.channels, self.interval = channels, checked(interval)
+        self.channels, self.interval = channels, checked_interval(interval)
         self.passes = 2 * inner.passes
 
     def passes_at(self, sigma: float) -> int:
         """Return twice the inner model's passes; outside the interval, as many."""
-        return self.inner.passes_at(sigma) * (2 if within(self.interval, sigma) else 1)
+        return self.inner.passes_at(sigma) * (2 if is_guided(self.interval, sigma) else 1)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the guided estimate; rows without a label get the unconditional one."""
-        null_labels = self._unlabelled(x)
+        null_labels = self._null_labels(x)
         guided_labels = null_labels if labels is None else labels
-        rows = rows_within(self.interval, sigma, x)
+        rows = guided_rows(self.interval, sigma, x)
         if rows is None:
             return self.inner.denoise(x, sigma, guided_labels)
         levels = torch.cat([sigma, sigma[rows]]) if isinstance(sigma, Tensor) else sigma
@@ -193,7 +194,7 @@ class ClassifierFree(_Guided):
             torch.cat([x, x[rows]]), levels, torch.cat([guided_labels, null_labels[rows]])
         )
         label, free = both[: len(x)], both[len(x) :]
-        return mixed(label, free, rows, self.scale, self.channels)
+        return mix_guidance(label, free, rows, self.scale, self.channels)
 
 
 class Autoguided(Altered):
@@ -234,20 +235,20 @@ class Autoguided(Altered):
         super().__init__(inner, f"{words},guide={guide.name}")
         self.identity = f"{inner.identity}({words},guide={guide.identity})"
         self.guide, self.scale = guide, scale
-        self.channels, self.interval = channels, checked(interval)
+        self.channels, self.interval = channels, checked_interval(interval)
         self.passes = inner.passes + guide.passes
         if self.read is not None and guide.read is not None:
             self.read = self.read | guide.read.paths
 
     def passes_at(self, sigma: float) -> int:
         """Return the passes of both models; outside the interval, of one."""
-        more = self.guide.passes_at(sigma) if within(self.interval, sigma) else 0
+        more = self.guide.passes_at(sigma) if is_guided(self.interval, sigma) else 0
         return self.inner.passes_at(sigma) + more
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the guided estimate."""
         d = self.inner.denoise(x, sigma, labels)
-        rows = rows_within(self.interval, sigma, x)
+        rows = guided_rows(self.interval, sigma, x)
         if rows is None:
             return d
         takes_labels = self.guide.classes or self.guide.conditions
@@ -256,7 +257,7 @@ class Autoguided(Altered):
             sigma[rows] if isinstance(sigma, Tensor) else sigma,
             None if labels is None or not takes_labels else labels[rows],
         )
-        return mixed(d, worse, rows, self.scale, self.channels)
+        return mix_guidance(d, worse, rows, self.scale, self.channels)
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
         """Instrument both networks."""
@@ -298,15 +299,16 @@ class ClassifierGuidance(_Guided):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the guided estimate; rows without a label get the unconditional one."""
-        d = self.inner.denoise(x, sigma, self._unlabelled(x))
+        d = self.inner.denoise(x, sigma, self._null_labels(x))
         if labels is None:
             return d
-        gradient = self._gradient(x, sigma, labels.clamp(max=self._null_label - 1))
-        guided = d + self.scale * column(sigma, x) ** 2 * gradient
+        gradient = self._classifier_gradient(x, sigma, labels.clamp(max=self._null_label - 1))
+        guided = d + self.scale * level_column(sigma, x) ** 2 * gradient
         labelled = (labels < self._null_label).reshape(-1, *[1] * (x.ndim - 1))
         return torch.where(labelled, guided, d)
 
-    def _gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
+    def _classifier_gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
+        """Return the gradient of the log-probability of the labels in ``x``."""
         # A sampler may run in inference mode: autograd takes no tensor that was made there, only a
         # copy made outside.
         with torch.inference_mode(False), torch.enable_grad():

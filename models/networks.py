@@ -20,7 +20,7 @@ WRAP = "wrap it so that it does (docs/adding-a-model.md, your own network)"
 
 
 def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
-    """Refuse a callable whose signature does not take these arguments.
+    """Raise ValueError for a callable whose signature does not take these arguments.
 
     Args:
         of: its name, for messages.
@@ -44,7 +44,7 @@ def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
 
 
 def check_tensor(of: str, output: Any) -> None:
-    """Refuse an output that is no tensor of real numbers.
+    """Raise ValueError for an output that is no tensor of real numbers.
 
     Args:
         of: its source, for messages.
@@ -80,10 +80,10 @@ def networks_in(holder: Any) -> Iterator[nn.Module]:
         if isinstance(value, nn.Module):
             yield value
         else:
-            todo += [(part, depth_left - 1) for part in _parts_of(value)]
+            todo += [(part, depth_left - 1) for part in _parts_to_search(value)]
 
 
-def _parts_of(value: Any) -> Iterator[Any]:
+def _parts_to_search(value: Any) -> Iterator[Any]:
     if isinstance(value, functools.partial):
         yield from (value.func, *value.args, *value.keywords.values())
     elif isinstance(value, list | tuple | dict):
@@ -92,7 +92,7 @@ def _parts_of(value: Any) -> Iterator[Any]:
         yield from (value.__self__, value.__func__)
     elif hasattr(value, "__code__"):
         for cell in getattr(value, "__closure__", None) or ():
-            yield from _content(cell)
+            yield from _cell_content(cell)
         yield from getattr(value, "__defaults__", None) or ()
         yield from (
             value.__globals__[name] for name in value.__code__.co_names if name in value.__globals__
@@ -101,7 +101,8 @@ def _parts_of(value: Any) -> Iterator[Any]:
         yield from getattr(value, "__dict__", {}).values()
 
 
-def _content(cell: Any) -> Iterator[Any]:
+def _cell_content(cell: Any) -> Iterator[Any]:
+    """Yield the content of a closure cell, nothing for an empty one."""
     try:
         yield cell.cell_contents
     except ValueError:  # a variable that was never set
@@ -114,7 +115,7 @@ def parameter_dtype(holder: Any) -> torch.dtype | None:
     return next((p.dtype for p in parameters if p.is_floating_point()), None)
 
 
-def moved(holder: Any, device: torch.device | str) -> Any:
+def copy_to_device(holder: Any, device: torch.device | str) -> Any:
     """Return a copy of ``holder`` with its networks on ``device``; ``holder`` does not change.
 
     Weights go straight into the copy, so they are never on the old device twice. A copy with a method
@@ -124,12 +125,12 @@ def moved(holder: Any, device: torch.device | str) -> Any:
         Exception: any error of the copying.
     """
     memo = {
-        id(old): _on(old, device)
+        id(old): _tensor_on_device(old, device)
         for network in networks_in(holder)
         for old in (*network.parameters(), *network.buffers())
     }
     try:
-        twin = _copied(holder, memo)
+        twin = _deep_copy(holder, memo)
     except Exception:  # it holds a lock, a stream, ...
         if isinstance(holder, nn.Module) or not hasattr(holder, "to"):
             raise
@@ -141,43 +142,45 @@ def moved(holder: Any, device: torch.device | str) -> Any:
     return twin
 
 
-def _on(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """Return a copy on ``device`` of the same kind."""
+def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """Return a copy of ``tensor`` on ``device``: a parameter if it is one."""
     twin = tensor.detach().to(device, copy=True)
     return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
 
 
-def _copied(value: Any, memo: dict[int, Any]) -> Any:
+def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
     """Return a deep copy, with copies of functions that hold networks, which ``deepcopy`` would share."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):
-        parts = [_copied(part, memo) for part in (value.func, *value.args)]
+        parts = [_deep_copy(part, memo) for part in (value.func, *value.args)]
         return functools.partial(
-            *parts, **{key: _copied(part, memo) for key, part in value.keywords.items()}
+            *parts, **{key: _deep_copy(part, memo) for key, part in value.keywords.items()}
         )
     if isinstance(value, FunctionType):
-        return _copied_function(value, memo)
+        return _copy_function(value, memo)
     twin = copy.deepcopy(value, memo)
     if not isinstance(value, nn.Module):
         for key, part in getattr(twin, "__dict__", {}).items():
             if isinstance(part, FunctionType | functools.partial):
-                twin.__dict__[key] = _copied(part, memo)
+                twin.__dict__[key] = _deep_copy(part, memo)
     return twin
 
 
-def _copied_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
-    """Return the same code with copies of the networks that its closure, defaults or globals hold."""
+def _copy_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
+    """Return the function with copies of the networks in its closure, defaults or globals."""
     space = function.__globals__
     used = {name: space[name] for name in function.__code__.co_names if name in space}
-    copies = {name: twin for name, old in used.items() if (twin := _copied(old, memo)) is not old}
+    copies = {
+        name: twin for name, old in used.items() if (twin := _deep_copy(old, memo)) is not old
+    }
     closure = tuple(
-        CellType(*(_copied(part, memo) for part in _content(cell)))
+        CellType(*(_deep_copy(part, memo) for part in _cell_content(cell)))
         for cell in function.__closure__ or ()
     )
     defaults = function.__defaults__
     if defaults is not None:
-        defaults = tuple(_copied(part, memo) for part in defaults)
+        defaults = tuple(_deep_copy(part, memo) for part in defaults)
     copied_space = {**space, **copies} if copies else space
     twin = FunctionType(
         function.__code__, copied_space, function.__name__, defaults, closure or None

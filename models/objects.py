@@ -25,7 +25,7 @@ Draw = Callable[[int, int], Tensor]
 
 
 @dataclass
-class _Function:
+class _FunctionDenoiser:
     """Denoiser with the attributes that the harness needs."""
 
     denoise: Callable[[Tensor, Any], Tensor]
@@ -40,7 +40,7 @@ class _Function:
         return self.denoise(x, sigma)
 
 
-class _FunctionWithData(_Function):
+class _FunctionDenoiserWithData(_FunctionDenoiser):
     def sample(self, n: int, seed: int) -> Tensor:
         assert self.data is not None
         return self.data(n, seed)
@@ -78,8 +78,8 @@ def from_function(
     >>> model.event, model.sigma_max
     ((2,), 80.0)
     """
-    draw = data if data is None or callable(data) else _drawing(torch.as_tensor(data))
-    kind = _Function if draw is None else _FunctionWithData
+    draw = data if data is None or callable(data) else _draw_from(torch.as_tensor(data))
+    kind = _FunctionDenoiser if draw is None else _FunctionDenoiserWithData
     model = kind(denoise, tuple(event), sigma_min, sigma_max, dtype, limits, draw)
     own = digest_of_object(denoise, model.event, sigma_min, sigma_max, dtype, limits)
     return FileModel(model, name, f"{name}-{own}")
@@ -111,7 +111,7 @@ def from_network(
     process = process or Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
     times = np.arange(float(len(process.levels))) if isinstance(process, Discrete) else None
     return NativeDenoiser(
-        _with_labels(network),
+        _accept_labels(network),
         process,
         prediction,
         name=name,
@@ -188,7 +188,7 @@ def _bytes_of(value: Any) -> bytes:
         return repr(type(value)).encode()
 
 
-def _drawing(data: Tensor) -> Draw:
+def _draw_from(data: Tensor) -> Draw:
     def draw(n: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         return data[torch.randint(len(data), (n,), generator=generator)]
@@ -196,17 +196,17 @@ def _drawing(data: Tensor) -> Draw:
     return draw
 
 
-def _with_labels(network: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _accept_labels(network: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return a network that takes labels as its third argument, and leaves them out if it has none."""
     called = network.forward if isinstance(network, nn.Module) else network
     try:
         inspect.signature(called).bind("x_t", "t", "labels")
     except TypeError:
-        return _WithoutLabels(network)
+        return _LabelIgnoringNetwork(network)
     return network
 
 
-class _WithoutLabels(nn.Module):
+class _LabelIgnoringNetwork(nn.Module):
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network

@@ -47,17 +47,17 @@ class Process(ABC):
 
     def alpha(self, t: Real) -> Real:
         """Return the scale of the data at native time ``t``."""
-        return _like(t, self._alpha(np.asarray(t, dtype=np.float64)))
+        return _as_kind_of(t, self._alpha(np.asarray(t, dtype=np.float64)))
 
     def sigma(self, t: Real) -> Real:
         """Return the standard deviation of the noise in x_t at native time ``t``."""
-        return _like(t, self._sigma(np.asarray(t, dtype=np.float64)))
+        return _as_kind_of(t, self._sigma(np.asarray(t, dtype=np.float64)))
 
     def level(self, t: Real) -> Real:
         """Return the canonical noise level sigma(t) / alpha(t); infinite where alpha(t) = 0."""
         time = np.asarray(t, dtype=np.float64)
         with np.errstate(divide="ignore"):
-            return _like(t, np.divide(self._sigma(time), self._alpha(time)))
+            return _as_kind_of(t, np.divide(self._sigma(time), self._alpha(time)))
 
     def t_of(self, level: Real) -> Real:
         """Return the native time at which sigma / alpha equals ``level`` (>= 0): the exact inverse of
@@ -65,7 +65,7 @@ class Process(ABC):
 
         An infinite level has the time at which alpha = 0, if there is one.
         """
-        return _like(level, self._t_of(np.asarray(level, dtype=np.float64)))
+        return _as_kind_of(level, self._t_of(np.asarray(level, dtype=np.float64)))
 
     @abstractmethod
     def _alpha(self, t: FloatArray) -> FloatArray: ...
@@ -77,7 +77,7 @@ class Process(ABC):
     def _t_of(self, level: FloatArray) -> FloatArray: ...
 
 
-def _like(given: Real, value: FloatArray) -> Real:
+def _as_kind_of(given: Real, value: FloatArray) -> Real:
     """Return ``value`` as a Python float if ``given`` was one, else as a new array."""
     # an array that depends on a grid alone would promote dtypes
     return cast(Real, value.copy() if isinstance(given, np.ndarray) else float(value))
@@ -165,7 +165,7 @@ class VPLinear(Process):
                 f"beta_d={self.beta_d}, beta_min={self.beta_min}"
             )
 
-    def _integral(self, t: FloatArray) -> FloatArray:
+    def _rate_integral(self, t: FloatArray) -> FloatArray:
         return t * (self.beta_min + 0.5 * self.beta_d * t)
 
     def speeds(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -177,16 +177,16 @@ class VPLinear(Process):
         return -0.5 * (self.beta_min + self.beta_d * t) * self._alpha(t)
 
     def _alpha(self, t: FloatArray) -> FloatArray:
-        return np.exp(-0.5 * self._integral(t))
+        return np.exp(-0.5 * self._rate_integral(t))
 
     def _sigma(self, t: FloatArray) -> FloatArray:
-        return np.sqrt(-np.expm1(-self._integral(t)))
+        return np.sqrt(-np.expm1(-self._rate_integral(t)))
 
     def _t_of(self, level: FloatArray) -> FloatArray:
         return self._time_of(np.log1p(level**2))
 
     def _time_of(self, integral: FloatArray) -> FloatArray:
-        """Return the time at which B has this value."""
+        """Return the time at which the integral B of the rate has this value."""
         return (
             2 * integral / (self.beta_min + np.sqrt(self.beta_min**2 + 2 * self.beta_d * integral))
         )
@@ -211,7 +211,7 @@ class SubVP(VPLinear):
         return of_data, -2 * self._alpha(t) * of_data
 
     def _sigma(self, t: FloatArray) -> FloatArray:
-        return -np.expm1(-self._integral(t))
+        return -np.expm1(-self._rate_integral(t))
 
     def _t_of(self, level: FloatArray) -> FloatArray:
         return self._time_of(2 * np.arcsinh(level / 2))
@@ -378,7 +378,7 @@ class Discrete(Process):
             return cls(levels=tuple(np.sqrt(np.maximum(1 / signal_power - 1, 0)).tolist()))
 
     @property
-    def _finite(self) -> FloatArray:
+    def _finite_levels(self) -> FloatArray:
         levels = np.asarray(self.levels)
         return levels[np.isfinite(levels)]
 
@@ -391,12 +391,12 @@ class Discrete(Process):
             return np.where(np.isinf(level), 1.0, level / np.hypot(1, level))
 
     def _level_at(self, t: FloatArray) -> FloatArray:
-        logs = np.log(self._finite)
+        logs = np.log(self._finite_levels)
         level = np.exp(np.interp(t, np.arange(len(logs)), logs))
         return np.where(t > len(logs) - 1, np.inf, level)
 
     def _t_of(self, level: FloatArray) -> FloatArray:
-        logs = np.log(self._finite)
+        logs = np.log(self._finite_levels)
         with np.errstate(divide="ignore"):
             time = np.interp(np.log(level), logs, np.arange(float(len(logs))))
         return np.where(np.isinf(level), float(len(self.levels) - 1), time)

@@ -136,7 +136,7 @@ class Reference:
         return self.make()
 
     def loaded(self) -> Self:
-        """Return itself, with its numbers made, to raise any error of theirs now."""
+        """Compute the statistics now, so that their errors are raised here; return ``self``."""
         _ = self.statistics
         return self
 

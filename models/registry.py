@@ -40,7 +40,7 @@ _SESSION: dict[str, Denoiser] = {}
 
 
 def use_model(name: str, model: Any) -> None:
-    """Make an object known as a model of this session, in place of an earlier one of that name.
+    """Register an object as a model of this session, in place of an earlier one of that name.
 
     Args:
         name: its name in suites and tables.
@@ -73,7 +73,7 @@ def make_model(spec: str, **params: Any) -> Denoiser:
             own (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for a loader of
             this package, such as ``perturbed:NAME``, or of an installed one
             (:mod:`samplerbench.models.loaders`).
-        **params: parameters of :func:`guided`, such as ``guidance``, the scale of classifier-free
+        **params: parameters of :func:`add_guidance`, such as ``guidance``, the scale of classifier-free
             guidance; the rest goes to the model's factory or loader.
 
     Returns:
@@ -91,16 +91,16 @@ def make_model(spec: str, **params: Any) -> Denoiser:
                 f"model {spec} is an object of this session, and takes no {', '.join(params)}; "
                 "make the object with it"
             )
-        return guided(_SESSION[spec], **options)
-    model = _built_in(spec, params) if spec in _FACTORIES else _loaded(spec, params)
-    return guided(model, **options)
+        return add_guidance(_SESSION[spec], **options)
+    model = _make_built_in(spec, params) if spec in _FACTORIES else _load_by_scheme(spec, params)
+    return add_guidance(model, **options)
 
 
 GUIDANCE = ("guidance", "guidance_is", "guidance_channels", "guidance_interval", "guide")
 """Options that every model with classes, or other conditions, takes."""
 
 
-def guided(
+def add_guidance(
     model: Denoiser,
     guidance: Any = None,
     guidance_is: Any = "w",
@@ -108,7 +108,7 @@ def guided(
     guidance_interval: Any = None,
     guide: Any = None,
 ) -> Denoiser:
-    """Return a model under guidance; itself without any.
+    """Return ``model`` under guidance, or ``model`` itself without guidance.
 
     Args:
         model: one with classes or other conditions, unless there is a ``guide``.
@@ -127,7 +127,7 @@ def guided(
     if guidance_is not in ("w", "w-1"):
         raise ValueError(f"guidance_is is 'w' or 'w-1', not {guidance_is!r}")
     scale = float(guidance) + (guidance_is == "w-1")
-    options = {"channels": guidance_channels, "interval": _interval(guidance_interval)}
+    options = {"channels": guidance_channels, "interval": _read_interval(guidance_interval)}
     if guidance_channels is not None and type(guidance_channels) is not int:
         raise ValueError(f"guidance_channels is a whole number, not {guidance_channels!r}")
     if guide is None:
@@ -137,7 +137,8 @@ def guided(
     return Autoguided(model, make_model(guide), scale, **options)
 
 
-def _interval(levels: Any) -> tuple[float, float] | None:
+def _read_interval(levels: Any) -> tuple[float, float] | None:
+    """Return a pair of levels from the option, None for none."""
     if levels is None:
         return None
     numbers = isinstance(levels, list | tuple) and len(levels) == 2
@@ -146,20 +147,22 @@ def _interval(levels: Any) -> tuple[float, float] | None:
     return float(levels[0]), float(levels[1])
 
 
-def _built_in(name: str, params: dict[str, Any]) -> Denoiser:
+def _make_built_in(name: str, params: dict[str, Any]) -> Denoiser:
+    """Make a built-in model with its parameters."""
     module, factory = _FACTORIES[name].split(":")
     make = getattr(import_module(module, __package__), factory)
-    _check(name, make, (), params)
+    _check_options(name, make, (), params)
     return make(**params)
 
 
-def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
+def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
+    """Load a model by the scheme of its spec."""
     from .loaders.python_file import as_denoiser
     from .loaders.source_file import options_text
     from .loaders.user_files import FilesRead, record_files
 
-    scheme, rest = _scheme(spec)
-    _check(spec, scheme.load, (rest,), params)
+    scheme, rest = _scheme_of(spec)
+    _check_options(spec, scheme.load, (rest,), params)
     if scheme.origin:
         product = scheme.load_value(rest, **params)
         identity = f"{scheme.identity(rest, product.digest)}{options_text(params)}"
@@ -172,7 +175,7 @@ def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
     return model
 
 
-def _scheme(spec: str) -> tuple[Scheme, str]:
+def _scheme_of(spec: str) -> tuple[Scheme, str]:
     """Return the scheme that loads ``spec``, and its argument."""
     from .checkpoints.opening import SUFFIXES
     from .loaders import LOADERS
@@ -181,7 +184,7 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
         return LOADERS.find(spec)
     if ".py:" in spec or spec.endswith(".py"):
         return LOADERS.get("python_file"), spec
-    if _is_file(spec):
+    if _names_a_file(spec):
         return LOADERS.get("checkpoint"), spec
     path = spec.rpartition("?")[0] or spec
     if os.sep in path or path.endswith(SUFFIXES):
@@ -198,10 +201,10 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
 
 def is_checkpoint(spec: str) -> bool:
     """Return True if the checkpoints' loader reads ``spec``."""
-    return spec not in {*_FACTORIES, *_SESSION} and _scheme(spec)[0].name == "checkpoint"
+    return spec not in {*_FACTORIES, *_SESSION} and _scheme_of(spec)[0].name == "checkpoint"
 
 
-def _is_file(spec: str) -> bool:
+def _names_a_file(spec: str) -> bool:
     """Return True for ``FAMILY:PATH``, or the path of an existing file or folder."""
     from .checkpoints.families import family_names
 
@@ -209,7 +212,8 @@ def _is_file(spec: str) -> bool:
     return spec.partition(":")[0] in family_names() or os.path.exists(os.path.expanduser(path))
 
 
-def _check(spec: str, make: Any, args: tuple[str, ...], params: dict[str, Any]) -> None:
+def _check_options(spec: str, make: Any, args: tuple[str, ...], params: dict[str, Any]) -> None:
+    """Raise ValueError for options that ``make`` does not take."""
     from .loaders.schemes import check_options
 
     try:

@@ -94,11 +94,11 @@ class Sampler(Protocol):
         ...
 
     def nfe(self, grid: Grid) -> int | None:
-        """Exact number of evaluations per sample on this grid; None if only counting can tell."""
+        """Return the evaluations per sample on this grid; None if only a run can count them."""
         ...
 
 
-def bound_inputs(
+def bind_inputs(
     sampler: object, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise
 ) -> tuple[Denoise, Grid, Noise]:
     """Return a denoiser that has ``take``, a grid and a source of noise.
@@ -119,7 +119,7 @@ class Declared(Sampler):
         self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None
     ) -> Tensor:
         """Integrate over the grid, without gradients: see :meth:`Sampler.sample`."""
-        bound, levels, source = bound_inputs(self, denoise, x, grid, noise)
+        bound, levels, source = bind_inputs(self, denoise, x, grid, noise)
         with torch.no_grad():  # steps write over their own tensors
             return self.solve(bound, x, levels, source)
 
@@ -137,16 +137,16 @@ FOUND = {"found": True}
 
 def non_default(sampler: object) -> dict[str, Any]:
     """Return the options of a sampler that differ from their defaults, for labels and keys."""
-    return {f.name: v for f, v in _changed(sampler) if not f.metadata.get("found")}
+    return {f.name: v for f, v in _non_default_fields(sampler) if not f.metadata.get("found")}
 
 
 def found_for_model(sampler: object) -> dict[str, Any]:
     """Return the fields that were found for a model (:data:`FOUND`)."""
-    return {f.name: v for f, v in _changed(sampler) if f.metadata.get("found")}
+    return {f.name: v for f, v in _non_default_fields(sampler) if f.metadata.get("found")}
 
 
-def _changed(sampler: object) -> list[tuple[Field[Any], Any]]:
-    """Fields that differ from their defaults, with their values."""
+def _non_default_fields(sampler: object) -> list[tuple[Field[Any], Any]]:
+    """Return fields that differ from their defaults, with their values."""
     sampler = getattr(sampler, "stands_for", sampler)
     pairs = ((f, getattr(sampler, f.name)) for f in fields(sampler))  # type: ignore[arg-type]
     return [(f, value) for f, value in pairs if value != f.default]

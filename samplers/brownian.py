@@ -79,18 +79,17 @@ class BrownianTree:
         """Return W(1 / sigma^2) in the range, ``(batch, *event)`` float64, not to be modified."""
         whole = math.log(self.sigma_max / self.sigma_floor)
         place = min(max(SIZE * math.log(self.sigma_max / sigma) / whole, 0.0), float(SIZE))
-        return self._value(round(place) if abs(place - round(place)) < SNAP else place)
+        return self._value_at_place(round(place) if abs(place - round(place)) < SNAP else place)
 
     def levels(self, k: int, coarse: int, fine: int) -> list[float]:
-        """The noise levels of :meth:`block`."""
+        """Return 2^(fine - coarse) + 1 levels, even in log sigma, of the k-th of 2^coarse parts."""
         ratio = self.sigma_floor / self.sigma_max
         first, count = k << (fine - coarse), 1 << fine
         nodes = range((1 << (fine - coarse)) + 1)
         return [self.sigma_max * ratio ** ((first + i) / count) for i in nodes]
 
     def block(self, k: int, coarse: int, fine: int) -> Tensor:
-        """W at 2^(fine - coarse) + 1 levels, even in log sigma, of the k-th of 2^coarse parts of
-        the range.
+        """Return W at :meth:`levels`: those of the k-th of 2^coarse parts of the range.
 
         Returns:
             ``(levels, batch, *event)`` float64, from the highest level to the lowest; ``coarse`` <=
@@ -98,68 +97,73 @@ class BrownianTree:
         """
         width = SIZE >> coarse
         first = k * width
-        values = torch.stack([self._value(first), self._value(first + width)])
+        values = torch.stack([self._value_at_place(first), self._value_at_place(first + width)])
         while width > SIZE >> fine:
             low = [first + i * width for i in range(len(values) - 1)]
-            middle = self._bridge(values[:-1], values[1:], low, width // 2, width)
+            middle = self._draw_bridge(values[:-1], values[1:], low, width // 2, width)
             values = torch.cat([torch.stack([values[:-1], middle], 1).flatten(0, 1), values[-1:]])
             width //= 2
         return values
 
     @cached_property
-    def _growth(self) -> float:
-        """Increase of log tau over a leaf."""
+    def _leaf_growth(self) -> float:
+        """Increase of log tau from one leaf to the next."""
         return 2 * math.log(self.sigma_max / self.sigma_floor) / SIZE
 
     @cached_property
-    def _ends(self) -> tuple[Tensor, Tensor]:
+    def _end_values(self) -> tuple[Tensor, Tensor]:
         """W at sigma_max, which is the latent, and at sigma_floor."""
         latent = SampleNoise(self.seed, self.ids, self.event, torch.float64).initial()
         first, std = latent / self.sigma_max, math.sqrt(self.sigma_floor**-2 - self.sigma_max**-2)
-        return first, first + std * self._normal([0], 0)[0]
+        return first, first + std * self._draw_normal([0], 0)[0]
 
-    def _value(self, place: float) -> Tensor:
-        """W at a place in [0, SIZE], in leaves: down the tree to its node or leaf."""
+    def _value_at_place(self, place: float) -> Tensor:
+        """Return W at ``place`` in [0, SIZE] (in leaves), found by descending the tree."""
         low, high = 0, SIZE
-        before, after = self._ends
+        before, after = self._end_values
         while low < place < high and high - low > 1:
             middle = (low + high) // 2
-            value = self._node(before, after, low, middle, high)
+            value = self._node_value(before, after, low, middle, high)
             low, before, high, after = (
                 (low, before, middle, value) if place < middle else (middle, value, high, after)
             )
         if low < place < high:
-            return self._node(before, after, low, place, high)
+            return self._node_value(before, after, low, place, high)
         return before if place == low else after
 
-    def _node(self, before: Tensor, after: Tensor, low: int, place: float, high: int) -> Tensor:
-        """W at ``place`` between two neighbours, cached for each width."""
+    def _node_value(
+        self, before: Tensor, after: Tensor, low: int, place: float, high: int
+    ) -> Tensor:
+        """Return W at ``place`` between two neighbours, cached for each width."""
         last = self._last.get(high - low)
         if last is None or last[0] != place:
-            value = self._bridge(before[None], after[None], [low], place - low, high - low)[0]
+            value = self._draw_bridge(before[None], after[None], [low], place - low, high - low)[0]
             last = self._last[high - low] = (place, value)
         return last[1]
 
-    def _bridge(
+    def _draw_bridge(
         self, before: Tensor, after: Tensor, low: Sequence[int], offset: float, width: int
     ) -> Tensor:
-        """The Brownian bridge at ``offset`` leaves inside each interval of ``width`` leaves from
+        """Return the Brownian bridge at ``offset`` leaves inside each interval of ``width`` leaves from
         ``low``.
 
         Relative to tau at its beginning, an interval has length e^{g width} - 1 and the place lies
         e^{g offset} - 1 inside it, with g the growth of log tau over a leaf.
         """
-        inside, length = math.expm1(self._growth * offset), math.expm1(self._growth * width)
+        inside, length = (
+            math.expm1(self._leaf_growth * offset),
+            math.expm1(self._leaf_growth * width),
+        )
         share = inside / length
         std = [
-            math.sqrt(inside * (1 - share)) * math.exp(self._growth * k / 2) / self.sigma_max
+            math.sqrt(inside * (1 - share)) * math.exp(self._leaf_growth * k / 2) / self.sigma_max
             for k in low
         ]
         scale = _on_device(std, before.device).reshape(-1, *[1] * (before.ndim - 1))
-        return torch.lerp(before, after, share).add_(self._normal(low, width).mul_(scale))
+        return torch.lerp(before, after, share).add_(self._draw_normal(low, width).mul_(scale))
 
-    def _normal(self, low: Sequence[int], width: int) -> Tensor:
-        """A standard normal ``(nodes, batch, *event)`` of each interval of this width."""
+    def _draw_normal(self, low: Sequence[int], width: int) -> Tensor:
+        """Return a standard normal ``(nodes, batch, *event)`` of each interval of this width."""
         words = _on_device(low, self.ids.device).repeat_interleave(len(self.ids))
         ids, count = self.ids.repeat(len(low)), math.prod(self.event)
         z = normal(self.seed, ids, words[:, None], _TREE + width, count)
@@ -204,29 +208,31 @@ class BrownianNoise:
     dtype: torch.dtype = torch.float32
 
     def initial(self) -> Tensor:
-        """The latents: standard normal ``(batch, *event)``, to be scaled by sigma_max."""
-        return self._white.initial()
+        """Return the latents: standard normal ``(batch, *event)``, to be scaled by sigma_max."""
+        return self._white_noise.initial()
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
         """Return the noise of step ``step``: the increment over the step for draw 0, or over an
         explicit interval for any draw. What the path does not cover (to 0, upwards) is white noise.
         """
-        white = self._white.at(step, cur, nxt)
+        white = self._white_noise.at(step, cur, nxt)
         whole = cur, nxt
 
-        def answer(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
+        def draw_noise(
+            draw: int = 0, *, cur: float | None = None, nxt: float | None = None
+        ) -> Tensor:
             if cur is not None and nxt is not None:
-                return self.increment(cur, nxt) if self._covers(cur, nxt) else white(draw)
-            return self.increment(*whole) if draw == 0 and self._covers(*whole) else white(draw)
+                return self.increment(cur, nxt) if self._is_covered(cur, nxt) else white(draw)
+            return self.increment(*whole) if draw == 0 and self._is_covered(*whole) else white(draw)
 
-        return answer
+        return draw_noise
 
     def take(self, rows: Tensor) -> BrownianNoise:
-        """The paths of a subset or of repeats of the batch."""
+        """Return the paths of a subset or of repeats of the batch."""
         return replace(self, ids=self.ids[rows])
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """(W(tau_nxt) - W(tau_cur)) / sqrt(tau_nxt - tau_cur), ``(batch, *event)``."""
+        """Return (W(tau_nxt) - W(tau_cur)) / sqrt(tau_nxt - tau_cur), ``(batch, *event)``."""
         before = self.tree.value(cur)
         return ((self.tree.value(nxt) - before) / math.sqrt(nxt**-2 - cur**-2)).to(self.dtype)
 
@@ -236,8 +242,10 @@ class BrownianNoise:
         return BrownianTree(self.seed, self.ids, self.event, self.sigma_max, self.sigma_floor)
 
     @cached_property
-    def _white(self) -> SampleNoise:
+    def _white_noise(self) -> SampleNoise:
+        """White noise of the same seed, for what the paths do not cover."""
         return SampleNoise(self.seed, self.ids, self.event, self.dtype)
 
-    def _covers(self, cur: float, nxt: float) -> bool:
+    def _is_covered(self, cur: float, nxt: float) -> bool:
+        """Return True if the paths cover the interval."""
         return self.sigma_max * (1 + SNAP) >= cur > nxt >= self.sigma_floor * (1 - SNAP)

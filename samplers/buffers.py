@@ -29,8 +29,8 @@ _run: ContextVar[_Memory | None] = ContextVar("run", default=None)
 
 
 @contextmanager
-def kept_buffers() -> Iterator[None]:
-    """Inside, :func:`buffer` gives memory again that is no longer used. A run inside has its own."""
+def reuse_buffers() -> Iterator[None]:
+    """Let :func:`take_buffer` reuse free memory inside this context; a run inside has its own."""
     before = _run.set(defaultdict(list))
     try:
         yield
@@ -38,7 +38,7 @@ def kept_buffers() -> Iterator[None]:
         _run.reset(before)
 
 
-def buffer(like: Tensor) -> Tensor | None:
+def take_buffer(like: Tensor) -> Tensor | None:
     """Return memory of the shape of ``like``, to be given as an argument ``out``.
 
     Memory is given again when no tensor is on it any longer, views included: memos and tensors that
@@ -53,7 +53,7 @@ def buffer(like: Tensor) -> Tensor | None:
         return None
     arrays = memory[like.shape, like.stride(), like.dtype]
     for i in range(len(arrays)):
-        if _holders(arrays, i) == _ALONE:
+        if _count_references(arrays, i) == _ALONE:
             return torch.from_numpy(arrays[i])
     if like.dtype not in _DTYPES:
         return None
@@ -61,9 +61,9 @@ def buffer(like: Tensor) -> Tensor | None:
     return torch.from_numpy(arrays[-1])
 
 
-def _holders(arrays: list[_Array], i: int) -> int:
+def _count_references(arrays: list[_Array], i: int) -> int:
     """Return the number of references to array ``i``, of which this call and the list are two."""
     return sys.getrefcount(arrays[i])
 
 
-_ALONE = _holders([np.empty(0)], 0)
+_ALONE = _count_references([np.empty(0)], 0)

@@ -53,7 +53,7 @@ class CudaGraph:
             with torch.cuda.stream(side):
                 for _ in range(WARM_UPS):
                     work()
-                with _explained("it waits for the device"), _no_waiting():
+                with _explain_errors("it waits for the device"), _forbid_waiting():
                     work()
             current.wait_stream(side)
 
@@ -69,8 +69,8 @@ class CudaGraph:
         with (
             torch.cuda.device(self._device),
             torch.cuda.stream(torch.cuda.current_stream()),
-            _explained("recording failed"),
-            torch.cuda.graph(self._graph, pool=_keeper(self._device).pool()),
+            _explain_errors("recording failed"),
+            torch.cuda.graph(self._graph, pool=_pool_owner(self._device).pool()),
         ):
             return work()
 
@@ -80,8 +80,8 @@ class CudaGraph:
 
 
 @cache
-def _keeper(device: torch.device) -> torch.cuda.CUDAGraph:
-    """An idle graph whose memory pool all others use: many graphs take no more than the largest.
+def _pool_owner(device: torch.device) -> torch.cuda.CUDAGraph:
+    """Return the graph whose memory pool all others use, so that many take no more than the largest.
 
     Sharing is safe because a replay's inputs are copied in and its output is copied out on one
     stream, before another replay can overwrite them. A pool is given up with its last graph and
@@ -94,8 +94,8 @@ def _keeper(device: torch.device) -> torch.cuda.CUDAGraph:
 
 
 @contextmanager
-def _no_waiting() -> Iterator[None]:
-    """Inside, an operation that waits for the device raises RuntimeError."""
+def _forbid_waiting() -> Iterator[None]:
+    """Make an operation that waits for the device raise RuntimeError inside this context."""
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -105,8 +105,8 @@ def _no_waiting() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(reason: str) -> Iterator[None]:
-    """A RuntimeError of torch as a sentence."""
+def _explain_errors(reason: str) -> Iterator[None]:
+    """Turn a RuntimeError of torch into a ValueError with ``reason``."""
     try:
         yield
     except RuntimeError as error:
@@ -162,12 +162,12 @@ class Recording:
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """The function's value: a new tensor. The arguments are not modified.
+        """Return the function's value: a new tensor. The arguments are not modified.
 
         Raises:
             ValueError: an argument is missing, or has another shape or dtype than its example.
         """
-        recorded, called = _described(self._inputs), _described(inputs)
+        recorded, called = _describe_tensors(self._inputs), _describe_tensors(inputs)
         if called != recorded:
             raise ValueError(
                 f"recorded for tensors {recorded}, called with {called}; make "
@@ -205,7 +205,7 @@ def capture(
     Raises:
         ValueError: the sampler, the denoiser or the device does not allow it.
     """
-    if reason := refusal(sampler, grid):
+    if reason := why_not_capturable(sampler, grid):
         raise ValueError(reason)
 
     def run(x: Tensor, *context: Tensor) -> Tensor:
@@ -227,21 +227,21 @@ class TensorLevels:
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Denoise ``x`` ``(batch, *event)`` at ``sigma``."""
-        return self._denoise(x, as_levels(sigma, x))
+        return self._denoise(x, as_level_tensor(sigma, x))
 
     def take(self, rows: Tensor) -> TensorLevels:
         """Return the denoiser for a subset or repeats of the batch."""
         return TensorLevels(self._denoise.take(rows))
 
 
-def as_levels(sigma: float | Tensor, x: Tensor) -> Tensor:
+def as_level_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:
     """Return ``sigma`` as ``(batch,)`` on the device of ``x``, float64 if it was no tensor."""
     if isinstance(sigma, Tensor):
         return sigma
     return torch.full((len(x),), sigma, dtype=torch.float64, device=x.device)
 
 
-def refusal(sampler: Sampler, grid: Grid) -> str:
+def why_not_capturable(sampler: Sampler, grid: Grid) -> str:
     """Return the reason why no model lets a sampler be captured; "" if only trying can tell."""
     if sampler.adaptive or sampler.batch_coupled or sampler.nfe(grid) is None:
         return (
@@ -251,7 +251,8 @@ def refusal(sampler: Sampler, grid: Grid) -> str:
     return ""
 
 
-def _described(tensors: Sequence[Tensor]) -> str:
+def _describe_tensors(tensors: Sequence[Tensor]) -> str:
+    """Return shapes and dtypes of tensors in words, for messages."""
     return ", ".join(
         f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for tensor in tensors
     )

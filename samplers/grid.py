@@ -40,7 +40,7 @@ class Grid:
             raise ValueError(f"noise levels must fall strictly and stay >= 0, got {levels}")
 
     def __len__(self) -> int:
-        """Number of steps."""
+        """Return the number of steps."""
         return len(self.sigma) - 1
 
     @property
@@ -64,12 +64,12 @@ class Grid:
         return self.sigma[-1] == 0
 
     def intervals(self) -> list[tuple[float, float]]:
-        """The pairs (cur, nxt), one a step."""
+        """Return the pairs (cur, nxt), one a step."""
         return list(pairwise(self.sigma))
 
 
 def as_grid(levels: Any) -> Grid:
-    """A grid from itself, or from a list, array or tensor of its levels.
+    """Return a grid as it is; make one of a list, array or tensor of levels.
 
     >>> as_grid([80.0, 1.0, 0.0])
     Grid(sigma=(80.0, 1.0, 0.0))
@@ -106,7 +106,7 @@ def check_range(n: int, sigma_min: float, sigma_max: float) -> None:
 def spaced(
     n: int, sigma_min: float, sigma_max: float, to_zero: bool, at: Callable[[float], float]
 ) -> Grid:
-    """``n`` steps down from ``sigma_max`` along a curve: the end rules that most schedules share.
+    """Return ``n`` steps down from ``sigma_max`` along a curve, by the end rules of most schedules.
 
     Args:
         n: number of steps.

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .base import AnyDenoise, AnyNoise, Levels, OnStep, Sampler, bound_inputs
-from .buffers import kept_buffers
+from .base import AnyDenoise, AnyNoise, Levels, OnStep, Sampler, bind_inputs
+from .buffers import reuse_buffers
 from .grid import Grid
 from .types import Denoise, Noise, StepNoise
 
@@ -45,7 +45,7 @@ class GridSampler(Sampler, ABC):
         ``on_step`` is called after each step with its number, the level reached, and a copy of the
         states.
         """
-        bound_denoise, levels, bound_noise = bound_inputs(self, denoise, x, grid, noise)
+        bound_denoise, levels, bound_noise = bind_inputs(self, denoise, x, grid, noise)
         options = {} if on_step is None else {"on_step": on_step}
         with torch.no_grad():  # steps write over their own tensors
             return self.solve(bound_denoise, x, levels, bound_noise, **options)
@@ -73,7 +73,7 @@ class GridSampler(Sampler, ABC):
         """
 
     def nfe(self, grid: Grid) -> int:
-        """Evaluations per sample, exactly."""
+        """Return the exact evaluations per sample."""
         return len(grid)
 
     def solve(
@@ -116,13 +116,13 @@ def integrate(
         ValueError: the plan does not have one row per step.
         TypeError: a step did not return a state and a memo.
     """
-    plan = planned(sampler, grid)
+    plan = cached_plan(sampler, grid)
     if len(plan) != len(grid):
         raise ValueError(
             f"{sampler.name}: plan() gave {len(plan)} rows for a grid of {len(grid)} steps"
         )
     x, past = x.clone(), ()
-    with kept_buffers():
+    with reuse_buffers():
         for i, (row, (cur, nxt)) in enumerate(zip(plan, grid.intervals(), strict=True)):
             result = sampler.step(x, row, past, denoise, noise.at(i, cur, nxt))
             # a bare tensor with two rows would unpack silently
@@ -135,9 +135,9 @@ def integrate(
     return x
 
 
-def planned(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
+def cached_plan(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
     """Return the sampler's plan for the grid, cached if the sampler is hashable."""
-    return _plan(sampler, grid) if isinstance(sampler, Hashable) else sampler.plan(grid)
+    return _plan_of_hashable(sampler, grid) if isinstance(sampler, Hashable) else sampler.plan(grid)
 
 
 def _bad_step_message(sampler: GridSampler, result: object) -> str:
@@ -152,5 +152,6 @@ def _bad_step_message(sampler: GridSampler, result: object) -> str:
 
 
 @lru_cache(maxsize=256)
-def _plan(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
+def _plan_of_hashable(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
+    """Return the plan of a hashable sampler, from a cache."""
     return sampler.plan(grid)

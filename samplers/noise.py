@@ -50,7 +50,7 @@ def philox(
 
 
 def normal(seed: int, ids: Tensor, word: int | Tensor, draw: int, count: int) -> Tensor:
-    """Standard normals ``(len(ids), count)`` in float64: Box-Muller on pairs of 32-bit uniforms.
+    """Return standard normals ``(len(ids), count)`` float64: Box-Muller on 32-bit uniforms.
 
     Args:
         seed: 64-bit key.
@@ -89,18 +89,19 @@ class SampleNoise:
     dtype: torch.dtype = torch.float32
 
     def initial(self) -> Tensor:
-        """The latents: standard normal ``(batch, *event)``, to be scaled by sigma_max."""
-        return self._draw(_INITIAL, 0)
+        """Return the latents: standard normal ``(batch, *event)``, to be scaled by sigma_max."""
+        return self._draw_normals(_INITIAL, 0)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002 - white noise does not depend on the interval
-        """Noise of step ``step``; the interval is for sources such as Brownian paths."""
-        return lambda draw=0, *, cur=None, nxt=None: self._draw(step + 1, draw)  # noqa: ARG005
+        """Return the noise of step ``step``; the interval is for sources such as Brownian paths."""
+        return lambda draw=0, *, cur=None, nxt=None: self._draw_normals(step + 1, draw)  # noqa: ARG005
 
     def take(self, rows: Tensor) -> SampleNoise:
-        """The noise of a subset or of repeats of the batch."""
+        """Return the noise of a subset or of repeats of the batch."""
         return replace(self, ids=self.ids[rows])
 
-    def _draw(self, word: int, draw: int) -> Tensor:
+    def _draw_normals(self, word: int, draw: int) -> Tensor:
+        """Return standard normals of the batch for a counter word and a draw."""
         count = math.prod(self.event)
         return (
             normal(self.seed, self.ids, word, draw, count).reshape(-1, *self.event).to(self.dtype)
@@ -129,7 +130,7 @@ class NoNoise:
         self._sampler = sampler
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002
-        """A step's noise that refuses to be drawn."""
+        """Return a noise whose call raises."""
 
         def refuse(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:  # noqa: ARG001
             if self._sampler is not None and self._sampler.stochastic:

@@ -21,7 +21,7 @@ CANCELS = 0.25
 
 
 def phi(k: int, h: float) -> float:
-    """phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, with phi_0 = e^h: Hochbruck & Ostermann
+    """Return phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, with phi_0 = e^h: Hochbruck & Ostermann
     2010.
 
     The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits as h -> 0; below |h| = 1 the
@@ -52,8 +52,8 @@ def monomial_weights(nodes: Sequence[float], moments: Sequence[float]) -> list[f
     return [float(w) for w in np.linalg.solve(powers, np.array(moments[: len(nodes)]))]
 
 
-def integral(f: Callable[[float], float], lo: float, hi: float) -> float:
-    """The integral of ``f`` from ``lo`` to ``hi``, in panels of 12 points."""
+def integrate_panels(f: Callable[[float], float], lo: float, hi: float) -> float:
+    """Return the integral of ``f`` from ``lo`` to ``hi``, in panels of 12 points."""
     panels = max(1, math.ceil(abs(hi - lo) / PANEL))
     half = (hi - lo) / panels / 2
     middles = (lo + half * (2 * k + 1) for k in range(panels))
@@ -86,7 +86,7 @@ def blend(
 
 
 def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
-    """S_j = a + b_0 + … + b_{j-1}, if a chain of interpolations gives the sum, each a single pass;
+    """Return S_j = a + b_0 + … + b_{j-1} if a chain of interpolations gives the sum;
     () if not.
 
     y_j = terms_j + (S_j / S_{j+1}) (y_{j-1} - terms_j) with y_{-1} = x carries S_{j+1} y_j = a x +
@@ -97,28 +97,30 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
     return sums if abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
 
 
-def levels(levels: list[float], x: Tensor) -> Tensor:
+def level_tensor(levels: list[float], x: Tensor) -> Tensor:
     """Return levels ``(rows,)`` for a denoiser: float64 for any state, where the device has it."""
     return torch.tensor(
-        levels, dtype=torch.float32 if x.device.type == "mps" else torch.float64, device=x.device
+        levels,
+        dtype=torch.float32 if x.device.type == "mps" else torch.float64,
+        device=x.device,
     )
 
 
-def column(values: list[float] | Tensor, x: Tensor) -> Tensor:
+def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
     """Return one number a row, ``(rows, 1, …)``, to be multiplied with ``x``."""
     return torch.as_tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
 
 
 def row_rms(v: Tensor) -> list[float]:
-    """Root mean square of each row of ``v`` ``(rows, *event)``, on the host."""
+    """Return the root mean square of each row of ``v`` ``(rows, *event)``, on the host."""
     n = v[0].numel() if len(v) else 1
     return [
         math.sqrt(total / n) if math.isfinite(total) else total
-        for total in sums_of_squares(v).tolist()
+        for total in row_sums_of_squares(v).tolist()
     ]
 
 
-def sums_of_squares(v: Tensor) -> Tensor:
+def row_sums_of_squares(v: Tensor) -> Tensor:
     """Return the sum of squares of each row of ``v`` ``(rows, *event)``: ``(rows,)`` float64.
 
     Summed by folding the row in halves, elementwise: a library's reduction may choose its order by

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from .base import Declared, Sampler, non_default
-from .spec import abbreviate, parse_spec
+from .spec import parse_spec, short_repr
 from .types import Source
 
 ENTRY_POINTS = "samplerbench.samplers"
@@ -43,7 +43,7 @@ def register(cls: Any) -> Any:
         PluginError: it is not a sampler (a frozen dataclass with all that :class:`~.base.Sampler`
             lists), or another class has the name.
     """
-    if lack := _lack(cls):
+    if lack := _missing_part(cls):
         raise PluginError(f"{getattr(cls, '__qualname__', repr(cls))} is not a sampler: {lack}")
     name = cls.name
     # its own: a subclass inherits the flag, and may write to self all the same
@@ -100,8 +100,8 @@ def register_family(base: type, name: str, **declared: object) -> None:
     setattr(sys.modules[base.__module__], title, register(cls))
 
 
-def _lack(cls: Any) -> str:
-    """Return the first thing that a class lacks as a sampler, with the remedy; "" if nothing."""
+def _missing_part(cls: Any) -> str:
+    """Return what a class lacks to be a sampler, with the remedy; "" if it is complete."""
     if not inspect.isclass(cls):
         return "register a class, a frozen dataclass that inherits samplers.Declared"
     if not isinstance(getattr(cls, "name", None), str):
@@ -135,7 +135,7 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Any:
-    """The class of a name; ``LIBRARY:NAME`` is another library's own sampler (:mod:`.peers`).
+    """Return the sampler class of a name; ``LIBRARY:NAME`` is another library's (:mod:`.peers`).
 
     Raises:
         ValueError: unknown name; the message suggests close ones.
@@ -153,7 +153,7 @@ def get(name: str) -> Any:
         return _UNLISTED[name]
     if name not in _REGISTRY:
         close = difflib.get_close_matches(name, _REGISTRY, n=3)
-        hint = _not_loaded(name) or (
+        hint = _how_to_load(name) or (
             f"did you mean {' or '.join(close)}?"
             if close
             else "samplerbench list samplers shows what there is"
@@ -162,7 +162,7 @@ def get(name: str) -> Any:
     return _REGISTRY[name]
 
 
-def _not_loaded(name: str) -> str:
+def _how_to_load(name: str) -> str:
     """Return how to load a sampler that lies in the current folder; "" if none seems to."""
     if not name.isidentifier():
         return ""
@@ -188,7 +188,7 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
     elif isinstance(spec, Mapping) and isinstance(spec.get("name"), str):
         values = dict(spec)
     else:
-        raise ValueError(f"a sampler is a name or a table with a name, got {abbreviate(spec)}")
+        raise ValueError(f"a sampler is a name or a table with a name, got {short_repr(spec)}")
     if twice := sorted(values.keys() & options.keys()):
         raise ValueError(f"option {twice[0]!r} of {spec!r} is given twice; leave one out")
     values |= options
@@ -214,7 +214,7 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
     if isinstance(value, list) and isinstance(default, tuple):
         return tuple(value)
     if type(value) is not type(default):
-        raise ValueError(f"{what} must be a {type(default).__name__}, got {abbreviate(value)}")
+        raise ValueError(f"{what} must be a {type(default).__name__}, got {short_repr(value)}")
     return value
 
 
@@ -234,7 +234,7 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def seen_at_import(module: str) -> Any:
-    """Return the result of the context around the import of a plugin's module; None without one."""
+    """Return the value that ``watch`` yielded around the import of a plugin's module, or None."""
     return _WATCHED.get(module)
 
 
@@ -251,7 +251,7 @@ def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
                 cls = point.load()
             dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
             module = sys.modules.get(getattr(cls, "__module__", ""))
-            source = f"{dist} sha256:{_digest(getattr(module, '__file__', None))}"
+            source = f"{dist} sha256:{_hash_of_file(getattr(module, '__file__', None))}"
             _ORIGIN[register(cls).name] = source
             _WATCHED.setdefault(cls.__module__, observation)
         except KeyboardInterrupt:
@@ -276,7 +276,7 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
     path = Path(path)
     if not path.is_file():
         raise PluginError(f"plugin file {path} not found")
-    module = _import(path, watch)
+    module = _import_file(path, watch)
     classes: list[Any] = [
         cls
         for cls in vars(module).values()
@@ -292,13 +292,16 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
         )
     for cls in classes:
         register(cls)
-        _ORIGIN[cls.name], _PLUGIN_FILE[cls.name] = f"{path.name} sha256:{_digest(path)}", path
+        _ORIGIN[cls.name], _PLUGIN_FILE[cls.name] = (
+            f"{path.name} sha256:{_hash_of_file(path)}",
+            path,
+        )
     return [cls.name for cls in classes]
 
 
-def _import(path: Path, watch: Watch) -> ModuleType:
+def _import_file(path: Path, watch: Watch) -> ModuleType:
     """Import a file under a name of its own; the same file twice is the same module."""
-    name = f"samplerbench_plugin_{path.stem}_{_digest(path.resolve())}"
+    name = f"samplerbench_plugin_{path.stem}_{_hash_of_file(path.resolve())}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -321,7 +324,8 @@ def _import(path: Path, watch: Watch) -> ModuleType:
     return module
 
 
-def _digest(file: str | Path | None) -> str:
+def _hash_of_file(file: str | Path | None) -> str:
+    """Return the start of the SHA-256 of a file, "unknown" without a file."""
     if not file or not Path(file).is_file():
         return "unknown"
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]

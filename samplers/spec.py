@@ -38,18 +38,18 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(text, Mapping):
         if not isinstance(text.get("name"), str):
             raise ValueError(
-                f"a table of options needs a text 'name', got {abbreviate(dict(text))}; "
+                f"a table of options needs a text 'name', got {short_repr(dict(text))}; "
                 'write it as {name = "ddim", eta = 0.5}'
             )
         spec = dict(text)
     else:
-        spec = _read(text)
+        spec = _split_spec(text)
     for key, value in spec.items():
-        _check_value(str(key), value, abbreviate(text if isinstance(text, str) else spec["name"]))
+        _check_value(str(key), value, short_repr(text if isinstance(text, str) else spec["name"]))
     return spec
 
 
-def _read(text: str) -> dict[str, Any]:
+def _split_spec(text: str) -> dict[str, Any]:
     """Return the name and the options in a text."""
     stripped = text.strip()
     name, bracket, inside = stripped.partition("(")
@@ -59,15 +59,15 @@ def _read(text: str) -> dict[str, Any]:
     if is_long or not name.isprintable() or not name or ")" in name or not whole:
         why = f" ({len(stripped):,} characters; {LONGEST:,} is the most)" if is_long else ""
         raise ValueError(
-            f"cannot read {abbreviate(text)}{why}; write a name, or a name with "
+            f"cannot read {short_repr(text)}{why}; write a name, or a name with "
             "options such as ddim(eta=0.5)"
         )
     try:
-        return {"name": name, **_options(inside[:-1])}
+        return {"name": name, **_parse_options(inside[:-1])}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         why = f" ({error})" if isinstance(error, _OptionsError) else ""
         raise ValueError(
-            f"cannot read the options of {abbreviate(text)}{why}; write them as "
+            f"cannot read the options of {short_repr(text)}{why}; write them as "
             "NAME(key=value), such as ddim(eta=0.5)"
         ) from error
 
@@ -76,8 +76,8 @@ class _OptionsError(ValueError):
     """Fault of options, in words for the user."""
 
 
-def _options(words: str) -> dict[str, Any]:
-    """Return the options in brackets; raises what :mod:`ast` does, or _OptionsError."""
+def _parse_options(words: str) -> dict[str, Any]:
+    """Return the options in brackets; raise _OptionsError, or an error of :mod:`ast`."""
     depth = most = 0
     for letter in words:
         depth += (letter in "([{") - (letter in ")]}")
@@ -99,7 +99,7 @@ def _options(words: str) -> dict[str, Any]:
 
 
 def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
-    """Refuse numbers that are not finite or too large, and values too deep or not of JSON."""
+    """Raise ValueError for numbers too large or not finite, and values too deep or not of JSON."""
     if depth > DEEPEST:
         raise ValueError(
             f"option {key!r} of {where} is nested more than {DEEPEST} deep; write it flat"
@@ -119,13 +119,13 @@ def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
             _check_value(key, item, where, depth + 1)
     elif not isinstance(value, str | int | float | None):
         raise ValueError(
-            f"option {key!r} of {where} is {abbreviate(value)}; give a number, a "
+            f"option {key!r} of {where} is {short_repr(value)}; give a number, a "
             "text, True, False, None, or a list of them"
         )
 
 
-def abbreviate(value: object, most: int = 80) -> str:
-    """``repr`` of a value, short enough for a sentence.
+def short_repr(value: object, most: int = 80) -> str:
+    """Return the ``repr`` of a value, shortened to fit a sentence.
 
     >>> abbreviate("a" * 100, 12)
     "'aaaaaa … a'"
@@ -135,7 +135,7 @@ def abbreviate(value: object, most: int = 80) -> str:
 
 
 def format_spec(spec: Mapping[str, Any]) -> str:
-    """The text of a spec: the inverse of :func:`parse_spec`.
+    """Return the text of a spec: the inverse of :func:`parse_spec`.
 
     >>> format_spec({"name": "ddim", "eta": 0.5})
     'ddim(eta=0.5)'
@@ -145,10 +145,10 @@ def format_spec(spec: Mapping[str, Any]) -> str:
 
 
 def label_of(sampler: Sampler) -> str:
-    """A configured sampler as the command line writes it."""
+    """Return the text of a configured sampler, as the command line takes it."""
     return format_spec({"name": sampler.name, **non_default(sampler)})
 
 
-def canonical(value: object) -> str:
-    """JSON in which equal values are equal texts."""
+def canonical_json(value: object) -> str:
+    """Return ``value`` as JSON text that is equal for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

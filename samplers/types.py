@@ -14,7 +14,7 @@ _ENTRY = re.compile(r"^@\w+\{\s*(?P<key>[^,\s]+)\s*,.*?^\}", re.MULTILINE | re.D
 
 
 def references() -> dict[str, str]:
-    """Every entry of ``references.bib``: key to BibTeX text."""
+    """Return every entry of ``references.bib``: key to BibTeX text."""
     text = (Path(__file__).parent / "references.bib").read_text(encoding="utf-8")
     return {match["key"]: match[0] for match in _ENTRY.finditer(text)}
 
@@ -48,7 +48,7 @@ class Denoise(Protocol):
     """A denoiser bound to one batch: row k of ``x`` belongs to the k-th sample of the batch."""
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """E[x0 | x = x0 + sigma z].
+        """Return E[x0 | x = x0 + sigma z].
 
         Args:
             x: ``(batch, *event)``.
@@ -90,7 +90,7 @@ class StepNoise(Protocol):
     def __call__(
         self, draw: int = 0, *, cur: float | None = None, nxt: float | None = None
     ) -> Tensor:
-        """A standard normal tensor ``(batch, *event)``; the same arguments give the same tensor.
+        """Return standard normals ``(batch, *event)``; the same arguments give the same tensor.
 
         Args:
             draw: which of this step's tensors; different numbers give independent ones.
@@ -107,7 +107,7 @@ class Noise(Protocol):
     """The noise of one batch of samples, asked for step by step."""
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Noise of step ``step``, which goes from level ``cur`` down to ``nxt``."""
+        """Return the noise of step ``step``, which goes from level ``cur`` down to ``nxt``."""
         ...
 
 

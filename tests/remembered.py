@@ -39,7 +39,7 @@ def flow(self, x, sigma_from, sigma_to, labels=None):
     if key not in _KNOWN:
         rows: list[int] = []
         _KNOWN[key] = (
-            _flow(self.observed(rows.append), x, sigma_from, sigma_to, labels).clone(),
+            _flow(self.with_observer(rows.append), x, sigma_from, sigma_to, labels).clone(),
             rows,
         )
     found, rows = _KNOWN[key]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
-from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
-from ...samplers.spec import canonical
+from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, why_not_tabulable
+from ...samplers.spec import canonical_json
 from ..running.executors import Failure, Tell
 from ..running.executors.tasks import CellTask
 from ..running.executors.worker_context import WorkerContext
@@ -86,7 +86,7 @@ class TunedGrid:
 
 def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
     """Return the cell with fitted numbers in place of its levels and coefficients."""
-    digest = hashlib.sha256(canonical([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(canonical_json([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
     sampler, grid = resolve_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
     if numbers.table is not None:
         sampler = Tabulated(stands_for=_bare(cell.sampler), table=numbers.table)
@@ -101,7 +101,7 @@ def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid
     levels, method = sampler.levels(grid), sampler.method(grid)  # type: ignore[attr-defined]
-    if untabulable(method, levels):
+    if why_not_tabulable(method, levels):
         return sampler, grid
     return Tabulated(stands_for=_bare(sampler), table=tabulate(method, levels)), levels
 
@@ -126,7 +126,7 @@ def fittable(cell: Cell, what: FreeKind, model: Denoiser) -> bool:
         costs = {model.passes_at(sigma) for sigma in levels}
         if isinstance(sampler, Tabulated) or grid.sigma[0] != cell.sigma_max or len(costs) > 1:
             return False
-    return what == "levels" or not untabulable(sampler, grid)
+    return what == "levels" or not why_not_tabulable(sampler, grid)
 
 
 @dataclass(frozen=True)

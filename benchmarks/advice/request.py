@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ... import samplers
-from ...models.denoiser import Denoiser, innermost
+from ...models.denoiser import Denoiser, innermost_model
 from ...models.process import EDM, Process, RectifiedFlow
 from ...models.reference import Extractor
 from ...samplers import Grid, Sampler
@@ -94,7 +94,7 @@ class AdviceRequest:
     @property
     def process(self) -> Process | None:
         """Noising process that the model was trained on; None where it is unknown."""
-        return getattr(innermost(self.model), "process", None)
+        return getattr(innermost_model(self.model), "process", None)
 
     @property
     def _native(self) -> list[str]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
 from ...samplers.brownian import BrownianNoise
-from ...samplers.loop import planned
+from ...samplers.loop import cached_plan
 from ..scoring.path_limit import path_limit
 from .check import Check
 from .problems import GRIDS, INTERIOR, POINTS, SEED, ExactProblem, ThreeModes, problems, uneven_grid
@@ -71,7 +71,9 @@ class ExactStart(GridSampler):
             self.problem.truth(s) if i < self.history else None
             for i, s in enumerate(grid.sigma[1:])
         ]
-        return [_ExactRow(row, x) for row, x in zip(planned(self.inner, grid), exact, strict=True)]
+        return [
+            _ExactRow(row, x) for row, x in zip(cached_plan(self.inner, grid), exact, strict=True)
+        ]
 
     def step(
         self, x: Tensor, row: _ExactRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise

@@ -23,7 +23,7 @@ from ...models.loaders.user_files import FileRecorder, module_file, named_hashes
 from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import Grid, GridSampler, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
-from ...samplers.loop import planned
+from ...samplers.loop import cached_plan
 from ...samplers.types import StepNoise
 from ..suites.cell import Cell, Start
 from .model import MANY_ROWS
@@ -87,7 +87,7 @@ def fingerprint_of(setup: SamplerSetup, name: str, start: Start | None = None) -
     exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
     values = {"grid": of_plan(list(grid.sigma))}
     if callable(getattr(sampler, "plan", None)):
-        plan = Flattened(planned(cast(GridSampler, sampler), grid))
+        plan = Flattened(cached_plan(cast(GridSampler, sampler), grid))
         exact[f"layout of the plan {size}"] = plan.layout
         values[f"plan {size}"] = of_plan(plan.numbers)
     values[f"result for three points {size}"] = _points(setup)

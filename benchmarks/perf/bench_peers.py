@@ -47,9 +47,9 @@ def ours(name: str, grid: Grid = GRID) -> Whole:
 
 
 def k_diffusion(function: str) -> Whole:
-    from samplerbench.samplers.peers.k_diffusion import module
+    from samplerbench.samplers.peers.k_diffusion import load_sampling
 
-    call, sigmas = getattr(module("k-diffusion"), function), torch.tensor(GRID.sigma)
+    call, sigmas = getattr(load_sampling("k-diffusion"), function), torch.tensor(GRID.sigma)
     return lambda x, d: call(lambda y, sigma, **_: d, x, sigmas, disable=True)  # noqa: ARG005
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from samplerbench import samplers
 from samplerbench.samplers import NoNoise, SampleNoise, karras
-from samplerbench.samplers.buffers import kept_buffers
+from samplerbench.samplers.buffers import reuse_buffers
 
 EVENT, BATCH, STEPS = (3, 32, 32), 64, 50
 FIXED = [
@@ -58,7 +58,7 @@ def test_step(benchmark, state: Tensor, name: str) -> None:
     )
     row = sampler.plan(karras(STEPS, 0.002, 80.0))[STEPS // 2]
     past = tuple(torch.zeros_like(state) for _ in range(sampler.history))
-    with kept_buffers():  # as in a run
+    with reuse_buffers():  # as in a run
         benchmark(lambda: sampler.step(state, row, past, denoise, noise))
 
 

@@ -30,7 +30,7 @@ from ...results.run_directory.files import (
     write_npz,
 )
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
-from ...samplers.spec import canonical
+from ...samplers.spec import canonical_json
 from ..identity import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
@@ -111,7 +111,7 @@ def cached_result(
         key: everything that the result depends on, as JSON values.
         measure: gives JSON values under other names than ``key``.
     """
-    digest = hashlib.sha256(canonical(dict(key)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(canonical_json(dict(key)).encode()).hexdigest()[:16]
     path = cache and cache / f"{name}-{digest}.json"
     stored = _checked_content(read_json(path)) if path else None
     if stored is None or stored.get("key") != key:

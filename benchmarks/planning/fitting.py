@@ -31,7 +31,7 @@ from ...samplers.auto import (
 )
 from ...samplers.auto.probe import MOST
 from ...samplers.auto.search import CONFIRMED, FINALISTS, LATENTS_PER_AXIS
-from ...samplers.spec import canonical
+from ...samplers.spec import canonical_json
 from ..sampling.counting import Meter
 from .cache import BEHAVIOUR, behaviour_of, cached_result, read_arrays, write_arrays
 from .gits import SEARCH_IDS
@@ -130,7 +130,7 @@ class Pilot:
             n,
             start,
             to_zero=to_zero,
-            trial=lambda rule: look.missed(run(rule, look.rows), to_zero=to_zero),
+            trial=lambda rule: look.distances_from_ends(run(rule, look.rows), to_zero=to_zero),
         )
         cost, rules = ranked[0][0], [rule for _, rule in ranked]
         if len(rules) > 1 and n <= CONFIRMED and self._fresh_count >= LATENTS_PER_AXIS:
@@ -159,7 +159,9 @@ class Pilot:
         sampler = usual.fitted(Fitted(rule, 0))
         fresh = LATENTS[1] + np.arange(self._fresh_count)
         grid = karras(FINE, self.model.sigma_min, high, to_zero=to_zero)
-        missed = look.missed(self._draw(meter, sampler, grid, look.rows), to_zero=to_zero)
+        missed = look.distances_from_ends(
+            self._draw(meter, sampler, grid, look.rows), to_zero=to_zero
+        )
         ends = _rows_of_samples(self._draw(meter, sampler, grid, fresh))
         good = np.isfinite(ends).all(1)
         error = np.exp(np.log(np.maximum(missed, np.finfo(float).tiny)).mean())
@@ -172,7 +174,7 @@ class Pilot:
 
     def _cache_file(self, kind: str) -> Path | None:
         """Return the file for a result that depends on the model alone."""
-        digest = hashlib.sha256(canonical(self._cache_key).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(canonical_json(self._cache_key).encode()).hexdigest()[:16]
         return self.folder and self.folder / f"auto-{kind}-{digest}.npz"
 
     def _draw(self, meter: Meter, sampler: Sampler, grid: Grid, rows: NDArray[np.int64]) -> Tensor:

@@ -6,7 +6,7 @@ import logging
 from typing import Any, NamedTuple
 
 from ...models import Denoiser, make_model
-from ...models.denoiser import innermost
+from ...models.denoiser import innermost_model
 from ...samplers.spec import format_spec, parse_spec
 
 log = logging.getLogger("samplerbench")
@@ -26,7 +26,7 @@ def load_model(spec: Any, device: str = "cpu") -> NamedModel:
     options = parse_spec(spec)
     name = format_spec(options)
     model = make_model(options.pop("name"), **options)
-    checkpoint = getattr(innermost(model), "spec", None)
+    checkpoint = getattr(innermost_model(model), "spec", None)
     if checkpoint is not None:
         from ...models.checkpoints.weights import chosen_set_in_words  # not at every start
 

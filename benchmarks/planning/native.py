@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...models.denoiser import Denoiser, innermost
+from ...models.denoiser import Denoiser, innermost_model
 from ...samplers import Grid, Sampler, Source
 from ...samplers.schedules import schedule
 from ..suites.cell import Cell
@@ -115,7 +115,7 @@ def data_spread_of(model: Denoiser) -> float:
     """Return EDM's sigma_data, half the range of images, or 1 for latents; infinite without a process or a
     range.
     """
-    process = getattr(innermost(model), "process", None)
+    process = getattr(innermost_model(model), "process", None)
     data = getattr(process, "sigma_data", None)
     if data is not None:
         return float(data)

@@ -13,7 +13,7 @@ from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 from ...samplers import Grid, Sampler, karras, make
 from ...samplers.schedules import SCHEDULES
-from ...samplers.spec import abbreviate, format_spec, parse_spec
+from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
 from . import gits, native, optimal_kl  # noqa: F401 - registers the schedules
 from . import tuned_schedule as tuned
@@ -210,7 +210,7 @@ def read_levels(text: str) -> tuple[float, ...]:
         ):
             raise ValueError("a schedule needs a whole number of steps and two levels")
     except ValueError as error:
-        raise ValueError(f"cannot read the levels {abbreviate(text)}; {FORM}") from error
+        raise ValueError(f"cannot read the levels {short_repr(text)}; {FORM}") from error
     if schedule is None:
         return Grid(numbers).sigma
     steps, low, high = numbers

@@ -13,7 +13,7 @@ from pydantic import ValidationError, model_validator
 
 from ...results.run_directory.files import LARGEST_JSON, read_regular, write_json
 from ...samplers.families.tabulated import Table, TableRow
-from ...samplers.spec import canonical
+from ...samplers.spec import canonical_json
 from ..suites.suite import Strict
 
 FORMAT: Literal[2] = 2
@@ -179,7 +179,7 @@ class Tuned(Strict):
     def digest(self) -> str:
         """Digest of the levels, and of the coefficients if any: all that samples depend on besides the subject."""
         content = self.levels if self.coefficients is None else (self.levels, self.coefficients)
-        return hashlib.sha256(canonical(content).encode()).hexdigest()[:8]
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:8]
 
     @property
     def facts(self) -> dict[str, Any]:

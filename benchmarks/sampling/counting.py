@@ -53,7 +53,7 @@ class Metered(Wrapper):
         """Return the network's own endpoint, counted where an exact model integrates it."""
         inner = self.inner
         if isinstance(inner, ExactModel):
-            inner = inner.observed(self.meter.add)
+            inner = inner.with_observer(self.meter.add)
         return inner.endpoint(x, labels)
 
 

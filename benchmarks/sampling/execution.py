@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...models.denoiser import Denoiser, Wrapper, innermost
+from ...models.denoiser import Denoiser, Wrapper, innermost_model
 from ...samplers import Grid, Sampler
-from ...samplers.cuda_graphs import as_levels
-from ...samplers.cuda_graphs import refusal as cannot_record
+from ...samplers.cuda_graphs import as_level_tensor
+from ...samplers.cuda_graphs import why_not_capturable as cannot_record
 from ..suites.suite import ExecutionName
 
 
@@ -53,7 +53,7 @@ def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: G
     """Return the reason why a sampler or a model cannot be executed so; "" for none."""
     if execution == "eager":
         return ""
-    if captures(execution) and not innermost(model).capturable:
+    if captures(execution) and not innermost_model(model).capturable:
         return f"model {model.name} says that it cannot be captured (capturable = False)"
     if costs_vary(model, grid):
         return (
@@ -89,7 +89,7 @@ class Compiled(Wrapper):
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Denoise with the inner model."""
         # levels are tensors, because torch would compile another program for each float
-        return self._program(x, as_levels(sigma, x), labels)
+        return self._program(x, as_level_tensor(sigma, x), labels)
 
     def rewrapped(self, inner: Denoiser) -> Compiled:
         """Compile another model."""

@@ -14,7 +14,7 @@ from numpy.lib.format import write_array, write_array_header_1_0
 from numpy.typing import NDArray
 
 from ...models.denoiser import Denoiser
-from ...models.extractors.quantised import How, grey_levels
+from ...models.extractors.quantised import How, to_grey_levels
 from ..suites.cell import Cell
 from .shard import sample_shard, whole_shard
 
@@ -61,7 +61,7 @@ def export_samples(
                 stop = min(start + whole, cell.samples)
                 drawn = sample_shard(model, None, cell, start, stop, cell.device, 0, stop, progress)
                 x = model.decode(torch.from_numpy(drawn["endpoint"]))
-                levels = grey_levels(x, model.decoded_limits, how).permute(0, 2, 3, 1)
+                levels = to_grey_levels(x, model.decoded_limits, how).permute(0, 2, 3, 1)
                 file.write(levels.contiguous().numpy().tobytes())
                 labels.append(_labels(model, cell, start, stop))
         if all(part is not None for part in labels):

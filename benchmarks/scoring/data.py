@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from ...models.cards.card import load_card
-from ...models.denoiser import Denoiser, innermost
+from ...models.denoiser import Denoiser, innermost_model
 from ...models.exact.base import ExactModel
-from ...models.exact.wavelet import Wavelet, haar, mixtures
+from ...models.exact.wavelet import Wavelet, haar_transform, mixtures
 from ...models.reference import Reference
 from ..metrics.estimators.rows import FloatArray, HeldRows, Pieces, Rows, block_size
 from ..metrics.kernel import MOST
@@ -121,7 +121,7 @@ class Data:
     @cached_property
     def exact(self) -> ExactModel | None:
         """Exact model at the heart of this one, on the CPU; None if there is none."""
-        inner = innermost(self.model)
+        inner = innermost_model(self.model)
         return inner.to("cpu") if isinstance(inner, ExactModel) else None
 
     @cached_property
@@ -147,4 +147,4 @@ class Data:
 
     def coefficients(self, x: NDArray) -> FloatArray:
         """Return Haar coefficients ``(n, d)`` of samples ``(n, *event)`` of a ``wavelet``."""
-        return haar(torch.from_numpy(x).double()).flatten(1).numpy()
+        return haar_transform(torch.from_numpy(x).double()).flatten(1).numpy()

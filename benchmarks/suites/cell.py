@@ -19,7 +19,7 @@ from ...models.exact.gaussian import Gaussian
 from ...models.reference import Moments
 from ...results.record import Record
 from ...samplers import Grid, Sampler
-from ...samplers.spec import canonical, label_of
+from ...samplers.spec import canonical_json, label_of
 from .suite import ExecutionName, NoiseName, StartName
 
 SPREADS = 3.0
@@ -221,7 +221,7 @@ class Cell:
             "suite": suite,
             "model": self.model,
             "sampler": self.sampler.name,
-            "params": canonical(self.params),
+            "params": canonical_json(self.params),
             "origin": samplers.origin(self.sampler.name) or None,
             "schedule": "own" if self.sampler.own_grid else self.schedule.label,
             "start": self.start.name,
@@ -267,7 +267,7 @@ class Cell:
             identity["levels"] = tuned
         if self.sampler.batch_coupled:
             identity["batch_size"] = self.batch_size
-        digest = hashlib.sha256(canonical(identity).encode()).hexdigest()[:10]
+        digest = hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:10]
         size = "adaptive" if self.steps is None else f"n{self.steps}"
         if self.budget is not None:
             size = f"nfe{self.budget}"

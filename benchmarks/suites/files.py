@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...samplers.spec import abbreviate, format_spec, parse_spec
+from ...samplers.spec import format_spec, parse_spec, short_repr
 from .suite import Spec, Suite, check_suite
 
 DATA_SETS = ("fashion-mnist", "digits", "emoji")
@@ -190,6 +190,6 @@ def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -
         text = next((text for key, text in named if key not in replaced), None)
         if text is not None:
             raise ValueError(
-                f"{where} names {words.format(abbreviate(text, 300))}; look at it, and add "
+                f"{where} names {words.format(short_repr(text, 300))}; look at it, and add "
                 "--trust-suite, or name it yourself with an option, such as --model or --extractor"
             )

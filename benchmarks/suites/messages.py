@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ...samplers.spec import abbreviate
+from ...samplers.spec import short_repr
 
 COMMAND_LINE = "the command line"
 """Source of values from options; messages name these places as options."""
@@ -64,7 +64,7 @@ def sentence(error: ValidationError, where: str, keys: Iterable[str]) -> str:
     if first["type"] == "missing":
         return f"{where}: {place} {words}; docs/suites.md lists the keys"
     begin = f"{where}: {place}" if where != COMMAND_LINE else _option(first["loc"])
-    return f"{begin}: {words}, got {abbreviate(first['input'])}"
+    return f"{begin}: {words}, got {short_repr(first['input'])}"
 
 
 def _remedy(kind: str, ctx: Mapping[str, Any]) -> str:

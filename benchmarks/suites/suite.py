@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ...results import quantities
-from ...samplers.spec import LARGEST_NUMBER, canonical, format_spec, parse_spec
+from ...samplers.spec import LARGEST_NUMBER, canonical_json, format_spec, parse_spec
 from .messages import COMMAND_LINE, sentence
 
 Spec = str | dict[str, Any]
@@ -281,7 +281,7 @@ class Suite(Strict):
             }
             for entry in data["models"]
         ]
-        return hashlib.sha256(canonical(data).encode()).hexdigest()[:8]
+        return hashlib.sha256(canonical_json(data).encode()).hexdigest()[:8]
 
     @property
     def extractors(self) -> dict[str, str]:
@@ -296,9 +296,9 @@ class Suite(Strict):
         changes = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
         if "models" in changes:
-            own = {canonical(parse_spec(m["name"])): m for m in data["models"]}
+            own = {canonical_json(parse_spec(m["name"])): m for m in data["models"]}
             changes["models"] = [
-                own.get(canonical(parse_spec(name))) or _in_place_of(data["models"], name)
+                own.get(canonical_json(parse_spec(name))) or _in_place_of(data["models"], name)
                 for name in changes["models"]
             ]
         data |= changes

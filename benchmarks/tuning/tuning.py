@@ -14,7 +14,7 @@ import torch
 from ... import samplers
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
-from ...samplers.families.tabulated import Table, TableRow, tabulate, untabulable
+from ...samplers.families.tabulated import Table, TableRow, tabulate, why_not_tabulable
 from ...samplers.spec import label_of
 from ..planning.budget import evaluations_by_steps, most_steps_within
 from ..planning.models import NamedModel
@@ -78,7 +78,7 @@ def check_target(target: Target, what: What = "grid") -> None:
             f"most {MOST_TABULATED} steps, or --what grid"
         )
     levels = Grid((*(2.0**-i for i in range(target.steps)), 0.0))
-    if reason := untabulable(target.sampler, levels):
+    if reason := why_not_tabulable(target.sampler, levels):
         raise ValueError(
             f"sampler {target.label} has no coefficients to tune: it {reason}; give a multistep "
             "method such as dpmpp_2m, or --what grid"

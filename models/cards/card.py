@@ -26,30 +26,41 @@ Rule = tuple[Callable[[Any], bool], str]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def _whole(value: Any) -> bool:
+def _is_whole_number(value: Any) -> bool:
+    """Return True for an integer that is no flag."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(value: Any) -> bool:
+def _is_finite_number(value: Any) -> bool:
+    """Return True for a finite number that is no flag."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _words(value: Any) -> bool:
+def _is_line_of_text(value: Any) -> bool:
+    """Return True for printable text that is not blank."""
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
-def _many(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def _is_list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return a test for non-empty lists whose values all pass ``fits``."""
     return lambda value: isinstance(value, list | tuple) and bool(value) and all(map(fits, value))
 
 
-_TEXT: Rule = (_words, "a line of text")
-_COUNT: Rule = (lambda value: _whole(value) and 0 < value < 2**53, "a whole number >= 1")
-_COUNTS: Rule = (_many(_COUNT[0]), "a list of whole numbers >= 1")
+_TEXT: Rule = (_is_line_of_text, "a line of text")
+_COUNT: Rule = (lambda value: _is_whole_number(value) and 0 < value < 2**53, "a whole number >= 1")
+_COUNTS: Rule = (_is_list_of(_COUNT[0]), "a list of whole numbers >= 1")
 _TABLE: Rule = (lambda value: isinstance(value, Mapping), "a table")
-_LEVEL: Rule = (lambda value: _number(value) and 0 <= value < 1e6, "a number >= 0 and below 1e6")
-_POSITIVE: Rule = (lambda value: _number(value) and value > 0, "a number > 0")
+_LEVEL: Rule = (
+    lambda value: _is_finite_number(value) and 0 <= value < 1e6,
+    "a number >= 0 and below 1e6",
+)
+_POSITIVE: Rule = (lambda value: _is_finite_number(value) and value > 0, "a number > 0")
 _RANGE: Rule = (
-    lambda value: _many(_number)(value) and len(value) == 2 and -1e6 < value[0] < value[1] < 1e6,
+    lambda value: (
+        _is_list_of(_is_finite_number)(value)
+        and len(value) == 2
+        and -1e6 < value[0] < value[1] < 1e6
+    ),
     "two numbers, the lower one first",
 )
 _FILE: Rule = (
@@ -126,7 +137,7 @@ def check_card(table: Mapping[str, Any], folder: str) -> None:
     for key in _NEEDED:
         if key not in table:
             raise ValueError(f"{key} is missing")
-    _check(table, "")
+    _check_values(table, "")
     if table["name"] != folder:
         raise ValueError(f"name is {table['name']!r}, but the folder is {folder!r}")
     low, high = table.get("sigma_min", 0.0), table.get("sigma_max", 0.0)
@@ -148,22 +159,24 @@ def check_card(table: Mapping[str, Any], folder: str) -> None:
                 )
 
 
-def _check(table: Mapping[str, Any], prefix: str) -> None:
+def _check_values(table: Mapping[str, Any], prefix: str) -> None:
+    """Raise ValueError for the first value in a table that breaks its rule."""
     for key, value in table.items():
         place = f"{prefix}{key}"
         right, must = _RULES.get(
-            place, (_plain, "text, a flag, a finite number, or a list or table of them")
+            place, (_is_plain_value, "text, a flag, a finite number, or a list or table of them")
         )
         if not right(value):
             raise ValueError(f"{place} is {str(value)[:80]!r}; it must be {must}")
         if isinstance(value, Mapping) and place != "files":
-            _check(value, f"{place}.")
+            _check_values(value, f"{place}.")
 
 
-def _plain(value: Any) -> bool:
+def _is_plain_value(value: Any) -> bool:
+    """Return True for text, a flag, a finite number, or a list or table of them."""
     if isinstance(value, list | tuple):
-        return all(map(_plain, value))
-    return isinstance(value, str | bool | Mapping) or _number(value)
+        return all(map(_is_plain_value, value))
+    return isinstance(value, str | bool | Mapping) or _is_finite_number(value)
 
 
 CARDS = Path(__file__).parent
@@ -236,7 +249,7 @@ class Card:
         return f"{self.name}-{self.files[WEIGHTS].sha256[:16]}"
 
     def tensors(self, file: str = WEIGHTS) -> dict[str, Tensor]:
-        """The tensors of a file of this card, on the CPU.
+        """Load the tensors of a file of this card, on the CPU.
 
         Raises:
             CardError: the file is missing, or not the one that the card was written for.
@@ -268,7 +281,7 @@ class Card:
 
 
 def card_names(root: Path = CARDS) -> list[str]:
-    """Names of the cards in a folder, sorted."""
+    """Return names of the cards in a folder, sorted."""
     return sorted(path.parent.name for path in root.glob("*/card.toml"))
 
 

@@ -58,14 +58,17 @@ def fashion_mnist(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
         FileNotFoundError: the files are not in ``$SAMPLERBENCH_FASHION``.
     """
     prefix = "train" if split == "train" else "t10k"
-    images = _idx(FASHION_DIR / f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(-1, 1, 28, 28)
-    labels = _idx(FASHION_DIR / f"{prefix}-labels-idx1-ubyte.gz", header=8)
+    images = _read_idx(FASHION_DIR / f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(
+        -1, 1, 28, 28
+    )
+    labels = _read_idx(FASHION_DIR / f"{prefix}-labels-idx1-ubyte.gz", header=8)
     return torch.from_numpy(images.astype(np.float32) / 127.5 - 1), torch.from_numpy(
         labels.astype(np.int64)
     )
 
 
-def _idx(path: Path, *, header: int) -> np.ndarray:
+def _read_idx(path: Path, *, header: int) -> np.ndarray:
+    """Read the bytes of a gzipped IDX file after its header."""
     if not path.is_file():
         message = (
             f"{path} not found; install Debian's dataset-fashion-mnist, or set "

@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from ..denoiser import Denoiser, labels_for, per_row
+from ..denoiser import Denoiser, labels_for, level_per_row
 from ..nets.encoders import Autoencoder
 from ..nets.unet import EDMPrecond, MapPrecond, UNet
 from ..reference import Moments, Reference
@@ -51,7 +51,7 @@ class NetworkDenoiser(Denoiser):
         Labels in [0, ``classes``], where None and ``classes`` mean no label.
         """
         n = len(x)
-        level = per_row(sigma, x, x.dtype)
+        level = level_per_row(sigma, x, x.dtype)
         labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels
         return self._net(
             x.contiguous(memory_format=torch.channels_last), level, labels
@@ -72,6 +72,7 @@ class NetworkDenoiser(Denoiser):
 
     @cached_property
     def _reference(self) -> Reference | None:
+        """The card's reference, read once."""
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
@@ -124,12 +125,13 @@ class NetworkMap(NetworkDenoiser):
         return MapPrecond(UNet(**about["net"]), about["sigma_data"], card.sigma_min)
 
     @cached_property
-    def _teacher(self) -> Card:
+    def _teacher_card(self) -> Card:
         return load_card(self.card.training["teacher"])
 
     @cached_property
     def _reference(self) -> Reference | None:
-        teacher = self._teacher
+        """The teacher's reference without its converged samples, read once."""
+        teacher = self._teacher_card
         files = {name: file for name, file in teacher.files.items() if name != CONVERGED}
         return card_reference(replace(teacher, files=files))
 
@@ -139,7 +141,7 @@ class NetworkMap(NetworkDenoiser):
 
     def moments(self) -> Moments | None:
         """Return the moments of the data, from its teacher's card."""
-        return card_moments(self._teacher)
+        return card_moments(self._teacher_card)
 
 
 def fashion_map() -> NetworkMap:

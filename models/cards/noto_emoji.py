@@ -76,7 +76,7 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
     Raises:
         FileNotFoundError: the font, or Unicode's list of emoji, is not where it should be.
     """
-    used, images, test = with_split()
+    used, images, test = emoji_with_split()
     labels = torch.tensor([member.label for member in used])
     chosen = test == (split == "test")
     images, labels = images[chosen], labels[chosen]
@@ -84,17 +84,17 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def with_split() -> tuple[list[Emoji], Tensor, Tensor]:
+def emoji_with_split() -> tuple[list[Emoji], Tensor, Tensor]:
     """Return the emoji in use, their images ``(n, 3, 32, 32)`` and their held-out flags ``(n,)``."""
-    used, images = drawn()
-    return used, images, held_out(used, images)
+    used, images = draw_distinct_emoji()
+    return used, images, held_out_flags(used, images)
 
 
-def drawn() -> tuple[list[Emoji], Tensor]:
-    """Return the emoji in use and their images ``(n, 3, 32, 32)``; of images drawn alike, the first."""
-    used = list(listed())
-    font = _font()
-    bitmaps, ligatures = font["CBDT"].strikeData[0], _ligatures(font)
+def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
+    """Draw the emoji in use; return them and images ``(n, 3, 32, 32)``, the first of equal ones."""
+    used = list(unicode_emoji())
+    font = _open_font()
+    bitmaps, ligatures = font["CBDT"].strikeData[0], _ligature_glyphs(font)
     of_code_point: dict[int, str] = font.getBestCmap()
     first_of_glyph: dict[str, Emoji] = {}
     for member in used:
@@ -102,11 +102,11 @@ def drawn() -> tuple[list[Emoji], Tensor]:
         glyph = names[0] if len(names) == 1 else ligatures.get(names, "")
         if glyph in bitmaps:
             first_of_glyph.setdefault(glyph, member)
-    images = np.stack([_image(bitmaps[glyph].imageData) for glyph in first_of_glyph])
+    images = np.stack([_image_of_bitmap(bitmaps[glyph].imageData) for glyph in first_of_glyph])
     return list(first_of_glyph.values()), torch.from_numpy(images)
 
 
-def listed() -> Iterator[Emoji]:
+def unicode_emoji() -> Iterator[Emoji]:
     """Yield Unicode's emoji, without mixed skins and :data:`SKIN_TONES` other than :data:`TONES_USED`."""
     if not NAMES.is_file():
         raise FileNotFoundError(
@@ -125,9 +125,9 @@ def listed() -> Iterator[Emoji]:
             yield Emoji(GROUPS.index(group), code_points, row[2])
 
 
-def held_out(emojis: list[Emoji], images: Tensor) -> Tensor:
+def held_out_flags(emojis: list[Emoji], images: Tensor) -> Tensor:
     """Return test flags ``(n,)``: the last of every :data:`TEST_OF` families of a class."""
-    family = families(emojis, images)
+    family = family_of_each(emojis, images)
     test = torch.zeros(len(emojis), dtype=torch.bool)
     for label in range(len(GROUPS)):
         members = torch.tensor([member.label == label for member in emojis])
@@ -138,10 +138,10 @@ def held_out(emojis: list[Emoji], images: Tensor) -> Tensor:
     return test
 
 
-def families(emojis: list[Emoji], images: Tensor) -> Tensor:
-    """Return the first member of the family of each emoji, ``(n,)`` int64."""
-    alike = near(images, images) | near(images, images.flip(3))
-    bases = [base(member.code_points) for member in emojis]
+def family_of_each(emojis: list[Emoji], images: Tensor) -> Tensor:
+    """Return the index of the first member of each emoji's family, ``(n,)`` int64."""
+    alike = are_near(images, images) | are_near(images, images.flip(3))
+    bases = [base_code_points(member.code_points) for member in emojis]
     first_of: dict[tuple[int, ...], int] = {}
     for row, key in enumerate(bases):
         alike[row, first_of.setdefault(key, row)] = True
@@ -154,7 +154,7 @@ def families(emojis: list[Emoji], images: Tensor) -> Tensor:
         family = smallest
 
 
-def near(a: Tensor, b: Tensor) -> Tensor:
+def are_near(a: Tensor, b: Tensor) -> Tensor:
     """Return a matrix: True where images ``(n, 3, 32, 32)`` differ by less than :data:`NEAR`."""
     # Means of blocks of pixels differ by no more than the pixels, so they rule most pairs out.
     coarse, other = (F.avg_pool2d(images, 4).flatten(1) for images in (a, b))
@@ -165,12 +165,12 @@ def near(a: Tensor, b: Tensor) -> Tensor:
     return close
 
 
-def base(code_points: tuple[int, ...]) -> tuple[int, ...]:
+def base_code_points(code_points: tuple[int, ...]) -> tuple[int, ...]:
     """Return the code points without skin, hair, sex and direction."""
     return tuple(min(PEOPLE) if c in PEOPLE else c for c in code_points if c not in IGNORED)
 
 
-def _font() -> Any:
+def _open_font() -> Any:
     if not FONT.is_file():
         raise FileNotFoundError(
             f"{FONT} not found; install Debian's fonts-noto-color-emoji, or set "
@@ -181,7 +181,7 @@ def _font() -> Any:
     return TTFont(FONT)
 
 
-def _ligatures(font: Any) -> dict[tuple[str, ...], str]:
+def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
     """Return the glyph of each sequence of glyphs that the font joins (type 4 of its substitutions)."""
     return {
         (first, *ligature.Component): ligature.LigGlyph
@@ -193,7 +193,7 @@ def _ligatures(font: Any) -> dict[tuple[str, ...], str]:
     }
 
 
-def _image(png: bytes) -> np.ndarray:
+def _image_of_bitmap(png: bytes) -> np.ndarray:
     """Return a bitmap of 136 x 128 on white, its empty columns cut off, ``(3, 32, 32)`` float32."""
     from PIL import Image
 

@@ -48,9 +48,9 @@ class FashionExtractor:
         """Return the most likely class of each image, ``(n,)`` int64 on ``x``'s device."""
         features = self._features(x)
         with torch.no_grad():
-            return self._on(x.device).classify(features).argmax(dim=1)
+            return self._classifier_on(x.device).classify(features).argmax(dim=1)
 
-    def _on(self, device: torch.device) -> Classifier:
+    def _classifier_on(self, device: torch.device) -> Classifier:
         if device not in self._copies:
             self._copies[device] = copy.deepcopy(self._net).to(device)
         return self._copies[device]
@@ -61,7 +61,7 @@ class FashionExtractor:
             raise ValueError(
                 f"the extractor {self.identity} expects images (n, 1, 28, 28), not {tuple(x.shape)}"
             )
-        net, parts = self._on(x.device), []
+        net, parts = self._classifier_on(x.device), []
         for start in range(0, len(x), CHUNK):
             part = x[start : start + CHUNK].to(torch.float32)
             full = F.pad(part, (0, 0) * 3 + (0, CHUNK - len(part))).contiguous(
@@ -79,11 +79,11 @@ def load_extractor(name: str) -> FashionExtractor:
 
 def card_moments(card: Card) -> Moments | None:
     """Return class means and pooled covariance of a card's data; None for a card without them."""
-    return unpack(card, card.tensors(MOMENTS)) if card.moments else None
+    return unpack_moments(card, card.tensors(MOMENTS)) if card.moments else None
 
 
-def unpack(card: Card, tensors: dict[str, Tensor]) -> Moments:
-    """The moments that ``samplerbench_studies.training.reference`` stored."""
+def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
+    """Return the moments stored by ``samplerbench_studies.training.reference``."""
     means, lower = (tensors[name].double().numpy() for name in ("means", "lower"))
     classes, d = len(card.data["class_counts"]), int(np.prod(card.event))
     if means.shape != (classes, d) or lower.shape != (d * (d + 1) // 2,):

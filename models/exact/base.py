@@ -3,7 +3,7 @@ the truth.
 
 A matrix product of another shape may add in another order, so a plain batched formula gives a
 sample other last bits in another batch. Exact models therefore evaluate in padded chunks of
-:data:`CHUNK` rows and multiply by :func:`product`: a sample's result is bit-identical in every
+:data:`CHUNK` rows and multiply by :func:`row_stable_matmul`: a sample's result is bit-identical in every
 batch, at every position.
 """
 
@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..denoiser import Denoiser, per_row
+from ..denoiser import Denoiser, level_per_row
 from ..reference import Identity, Reference, Statistics
 from .flow import flow_rows
 
@@ -39,7 +39,7 @@ class _ContinuingGenerator(np.random.Generator):
     _spawned: list[np.random.Generator] | None = None
 
     def spawn(self, n_children: int) -> list[np.random.Generator]:
-        """Return the same children at each call."""
+        """Return ``n_children`` generators, the same at each call."""
         if self._spawned is None:
             self._spawned = [type(self)(child.bit_generator) for child in super().spawn(n_children)]
         return self._spawned
@@ -50,12 +50,12 @@ class ExactModel(Denoiser):
 
     Subclasses work on ``(CHUNK, d)`` float64 rows and never see the event's shape.
 
-    A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`fingerprint`) and
+    A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`exact_fingerprint`) and
     ``scale``, and writes :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
     :meth:`moments` and :meth:`posterior`; where the probability flow has a closed form,
     :meth:`flow` too. In the ``*_rows`` methods row k of the result may depend, to its last bit, on
     row k of the arguments only: elementwise operations and reductions of a row are like that, and
-    matrix products by :func:`product`.
+    matrix products by :func:`row_stable_matmul`.
 
     Attributes:
         scale: the smallest standard deviation of the density in any direction; below it, x(sigma)
@@ -86,7 +86,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """``n`` independent samples ``(n, d)`` of the data distribution."""
+        """Return ``n`` independent samples ``(n, d)`` of the data distribution."""
 
     @abstractmethod
     def moments(self) -> tuple[FloatArray, FloatArray]:
@@ -98,17 +98,21 @@ class ExactModel(Denoiser):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """See :meth:`Denoiser.denoise`; computed in float64, returned in ``x``'s dtype."""
-        return self.chunked(self.denoise_rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
+        return (
+            self.evaluate_in_chunks(self.denoise_rows, x, sigma, labels)
+            .reshape(x.shape)
+            .to(x.dtype)
+        )
 
     def log_density(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the log-density p_sigma(x) of x0 + sigma z, in nats: ``(batch,)`` float64.
 
         ``sigma`` may be 0 where the data have a density.
         """
-        return self.chunked(self.log_density_rows, x, sigma, labels)
+        return self.evaluate_in_chunks(self.log_density_rows, x, sigma, labels)
 
     def sample(self, n: int, seed: int) -> Tensor:
-        """``n`` exact samples of the data, ``(n, *event)`` float64: a function of ``seed`` >= 0."""
+        """Return ``n`` exact samples of the data, ``(n, *event)`` float64: a function of ``seed`` >= 0."""
         return torch.from_numpy(self.draw(n, np.random.default_rng((seed, 0)))).reshape(
             n, *self.event
         )
@@ -168,7 +172,7 @@ class ExactModel(Denoiser):
         """
         return (x + self._denoise_in_flow(x, sigma, labels)) / 2
 
-    def observed(self, seen: Callable[[int], object]) -> Self:
+    def with_observer(self, seen: Callable[[int], object]) -> Self:
         """Return a copy of this model that calls ``seen`` with the number of rows of each evaluation in
         :meth:`flow`.
 
@@ -179,7 +183,7 @@ class ExactModel(Denoiser):
         return twin
 
     def _denoise_in_flow(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return :meth:`denoise`, and report the rows to an observer."""
+        """Return :meth:`denoise` of rows whose number it reports to the observer, if any."""
         if self._seen is not None:
             self._seen(len(x))
         return self.denoise(x, sigma, labels)
@@ -189,7 +193,7 @@ class ExactModel(Denoiser):
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:
-        """Return exact moments of the samples themselves, with :meth:`held_out`."""
+        """Return the reference in data space: exact moments and :meth:`held_out` samples."""
         features = Identity(self.event)
         return Reference(
             features,
@@ -210,10 +214,10 @@ class ExactModel(Denoiser):
                 setattr(twin, key, value.to(device))
         return twin
 
-    def chunked(
+    def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Evaluate ``rows`` in chunks of :data:`CHUNK`.
+        """Return ``rows`` (a function) evaluated in chunks of :data:`CHUNK`.
 
         The last is filled up with copies of its first row.
 
@@ -236,15 +240,15 @@ class ExactModel(Denoiser):
                 f"lie in [0, {self.classes}], the last for no label"
             )
         flat = x.reshape(n, self.dim).double()
-        level = per_row(sigma, x)
+        level = level_per_row(sigma, x)
         parts = []
         for start in range(0, n, CHUNK):
             part = slice(start, start + CHUNK)
             parts.append(
                 rows(
-                    filled(flat[part]),
-                    filled(level[part]),
-                    None if labels is None else filled(labels[part]),
+                    pad_to_chunk(flat[part]),
+                    pad_to_chunk(level[part]),
+                    None if labels is None else pad_to_chunk(labels[part]),
                 )
             )
         return (
@@ -254,14 +258,14 @@ class ExactModel(Denoiser):
         )
 
 
-def filled(rows: Tensor) -> Tensor:
-    """``rows`` with copies of the first appended, up to :data:`CHUNK` rows, contiguous."""
+def pad_to_chunk(rows: Tensor) -> Tensor:
+    """Return ``rows`` with copies of the first appended up to :data:`CHUNK` rows, contiguous."""
     if len(rows) == CHUNK:
         return rows.contiguous()
     return torch.cat([rows, rows[:1].expand(CHUNK - len(rows), *rows.shape[1:])])
 
 
-def product(rows: Tensor, matrix: Tensor) -> Tensor:
+def row_stable_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
     """Return ``rows @ matrix``, ``(CHUNK, k)`` by ``(k, m)``; a row's bits do not depend on its place.
 
     The rows lie along the fastest axis, so each is one lane of the kernel's vectors, and
@@ -271,8 +275,8 @@ def product(rows: Tensor, matrix: Tensor) -> Tensor:
     return (matrix.T @ rows.T.contiguous()).T.contiguous()
 
 
-def fingerprint(name: str, version: int, *parameters: Tensor) -> str:
-    """Return the identity of an exact model: name, version and a hash of its parameters."""
+def exact_fingerprint(name: str, version: int, *parameters: Tensor) -> str:
+    """Return the identity string of an exact model: name, version and a hash of its parameters."""
     digest = hashlib.sha256()
     for tensor in parameters:
         digest.update(repr(tuple(tensor.shape)).encode())

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ..cards.card import Card, load_card
 from ..cards.reference import card_reference, value_range
-from ..denoiser import per_row
+from ..denoiser import level_per_row
 from ..reference import Reference
-from .base import ExactModel, FloatArray, fingerprint, product
+from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
 
 
 class PointCloud(ExactModel):
@@ -59,11 +59,11 @@ class PointCloud(ExactModel):
     ) -> None:
         self.name, self.event = name, tuple(points.shape[1:])
         self.labels, self.classes = labels, 0 if labels is None else int(labels.max()) + 1
-        self.identity = fingerprint(name, 1, points, *(() if labels is None else (labels,)))
+        self.identity = exact_fingerprint(name, 1, points, *(() if labels is None else (labels,)))
         self._points = points.reshape(len(points), -1).double()
         self._norms = self._points.square().sum(1)
         self._apart = square_distances(self._points) if apart is None else apart
-        self._log_prior = _log_prior(len(points), labels, self.classes)
+        self._log_prior = _log_prior_by_label(len(points), labels, self.classes)
         # The density has no width of its own. Below a fraction of the smallest gap between points,
         # every flow line leads straight to one.
         gaps = self._apart + torch.diag(torch.full((len(points),), math.inf, dtype=torch.float64))
@@ -75,8 +75,8 @@ class PointCloud(ExactModel):
         return self._points.reshape(-1, *self.event)
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Evaluate the formula of the class."""
-        return product(self._log_joint(x, sigma, labels).softmax(1), self._points)
+        """Return E[x0 | x] of rows by the formula of the class."""
+        return row_stable_matmul(self._log_joint(x, sigma, labels).softmax(1), self._points)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return the log-density of the noisy marginal; there is none at sigma = 0."""
@@ -84,7 +84,7 @@ class PointCloud(ExactModel):
         return joint.logsumexp(1) - self.dim * (sigma.log() + 0.5 * math.log(2 * math.pi))
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Points drawn with replacement. The first m of n samples do not depend on n."""
+        """Return points drawn with replacement. The first m of n samples do not depend on n."""
         return self._points.cpu().numpy()[(rng.random(n) * len(self._points)).astype(np.int64)]
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
@@ -95,16 +95,16 @@ class PointCloud(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` > 0, ``(batch, N)`` float64."""
+        """Return p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` > 0, ``(batch, N)`` float64."""
 
-        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+        def responsibilities_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._log_joint(x, sigma, labels).softmax(1)
 
-        return self.chunked(rows, x, sigma, labels)
+        return self.evaluate_in_chunks(responsibilities_of_rows, x, sigma, labels)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and covariance of the points under p(j | x)."""
-        mean = self.chunked(self.denoise_rows, x, sigma, None)
+        mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         cov = []
         for m, weights in zip(mean, self.responsibilities(x, sigma), strict=True):
             offset = (self._points - m) * weights.sqrt()[:, None]
@@ -113,25 +113,25 @@ class PointCloud(ExactModel):
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return the end of the flow: at a small ``sigma``, the nearest point."""
-        return self._points[self._nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
+        return self._points[self._index_of_nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
 
     def mode_of(self, x: Tensor) -> Tensor:
         """Return the number of the nearest point, ``(batch,)`` int64 in [0, N)."""
-        return self._nearest(x, 1.0, None)
+        return self._index_of_nearest(x, 1.0, None)
 
-    def _nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+    def _index_of_nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
+        def nearest_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._log_joint(x, sigma, labels).argmax(1)
 
-        return self.chunked(rows, x, sigma, labels)
+        return self.evaluate_in_chunks(nearest_of_rows, x, sigma, labels)
 
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``; -inf for other classes."""
         prior = self._log_prior[-1] if labels is None else self._log_prior[labels]
-        near = (product(x, self._points.T) - 0.5 * self._norms).argmax(1)
+        near = (row_stable_matmul(x, self._points.T) - 0.5 * self._norms).argmax(1)
         centre = self._points[near]
         offset = x - centre
-        along = product(offset, self._points.T) - (offset * centre).sum(1, keepdim=True)
+        along = row_stable_matmul(offset, self._points.T) - (offset * centre).sum(1, keepdim=True)
         square = offset.square().sum(1, keepdim=True) - 2 * along + self._apart[near]
         return prior - square / (2 * sigma.square()[:, None])
 
@@ -141,8 +141,8 @@ def square_distances(points: Tensor) -> Tensor:
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
-def _log_prior(count: int, labels: Tensor | None, classes: int) -> Tensor:
-    """Log-probability of each point under each label, then without one: ``(classes + 1, N)``."""
+def _log_prior_by_label(count: int, labels: Tensor | None, classes: int) -> Tensor:
+    """Return log p(j) of each point under each label, then without: ``(classes + 1, N)``."""
     member = torch.ones(classes + 1, count, dtype=torch.float64)
     if labels is not None:
         member[:-1] = labels == torch.arange(classes)[:, None]
@@ -151,10 +151,10 @@ def _log_prior(count: int, labels: Tensor | None, classes: int) -> Tensor:
 
 def digits_cloud() -> PointCloud:
     """``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8."""
-    return cloud_of(load_card("digits-cloud"))
+    return cloud_of_card(load_card("digits-cloud"))
 
 
-def cloud_of(card: Card) -> PointCloud:
+def cloud_of_card(card: Card) -> PointCloud:
     """Return the points of a card with ``pixels`` uint8, grey up to ``levels``, and labels."""
     tensors = card.tensors()
     low, high = card.data["range"]
@@ -203,13 +203,13 @@ class KernelDensity(ExactModel):
         self._reference = reference
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Evaluate the formula of the class."""
-        level, keep = self._level(sigma)
+        """Return E[x0 | x] of rows by the formula of the class."""
+        level, keep = self._cloud_level(sigma)
         return keep * x + (1 - keep) * self._cloud.denoise_rows(x, level, labels)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return the cloud's log-density at s; finite at sigma = 0."""
-        return self._cloud.log_density_rows(x, self._level(sigma)[0], labels)
+        return self._cloud.log_density_rows(x, self._cloud_level(sigma)[0], labels)
 
     @property
     def labels(self) -> Tensor | None:
@@ -219,11 +219,13 @@ class KernelDensity(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, N)`` float64."""
-        return self._cloud.responsibilities(x, self._level(per_row(sigma, x))[0], labels)
+        """Return p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, N)`` float64."""
+        return self._cloud.responsibilities(
+            x, self._cloud_level(level_per_row(sigma, x))[0], labels
+        )
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw a point and noise around it. The first m of n samples do not depend on n."""
+        """Return ``n`` points with noise around them; the first m do not depend on n."""
         for_point, for_noise = rng.spawn(2)
         return self._cloud.draw(n, for_point) + self.width * for_noise.standard_normal(
             (n, self.dim)
@@ -235,9 +237,12 @@ class KernelDensity(ExactModel):
         return mean, cov + self.width**2 * np.eye(self.dim)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Law of total covariance: given y, x0 has mean g x + (1 - g) y, covariance g sigma^2 I."""
-        square = per_row(sigma, x).square()
-        level, keep = self._level(square.sqrt())
+        """Return mean and covariance of x0 given ``x``.
+
+        By the law of total covariance: given y, mean g x + (1 - g) y, covariance g sigma^2 I.
+        """
+        square = level_per_row(sigma, x).square()
+        level, keep = self._cloud_level(square.sqrt())
         centre, cov = self._cloud.posterior(x, level)
         eye = torch.eye(self.dim, dtype=torch.float64, device=x.device)
         mean = keep * x.flatten(1).double() + (1 - keep) * centre
@@ -262,10 +267,10 @@ class KernelDensity(ExactModel):
         nearest = self._cloud.mode_of(x)
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 
-    def observed(self, seen: Callable[[int], object]) -> Self:
-        """Observe the cloud's flow, which is the one integrated (:meth:`ExactModel.observed`)."""
+    def with_observer(self, seen: Callable[[int], object]) -> Self:
+        """Return a copy whose cloud's flow is observed (:meth:`ExactModel.with_observer`)."""
         twin = copy.copy(self)
-        twin._cloud = self._cloud.observed(seen)
+        twin._cloud = self._cloud.with_observer(seen)
         return twin
 
     def to(self, device: torch.device | str) -> Self:
@@ -274,7 +279,7 @@ class KernelDensity(ExactModel):
         twin._cloud = self._cloud.to(device)
         return twin
 
-    def _level(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    def _cloud_level(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """Return the level s of each row ``(n,)``, and g ``(n, 1)``."""
         square = sigma.square() + self.width**2
         return square.sqrt(), (self.width**2 / square)[:, None]
@@ -293,13 +298,13 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
         return None if real is None else real.of_another_model()
 
     card = load_card("fashion-kde")
-    model = KernelDensity(image_cloud(card), width, reference=reference)
+    model = KernelDensity(image_cloud_of_card(card), width, reference=reference)
     model.limits = value_range(card)
     return model
 
 
-def image_cloud(card: Card) -> PointCloud:
-    """Return the points of a card of images, as :func:`cloud_of`.
+def image_cloud_of_card(card: Card) -> PointCloud:
+    """Return the points of a card of images, as :func:`cloud_of_card`.
 
     Squared distances between grey levels are whole numbers below 2^53, which a matrix product gives
     without an error.

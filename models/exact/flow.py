@@ -52,7 +52,7 @@ def flow_rows(
     """
 
     def slope_of(t: Tensor, y: Tensor) -> Tensor:
-        sigma = scale * each(math.sinh, t)
+        sigma = scale * map_each(math.sinh, t)
         r = torch.sqrt(sigma * sigma + scale * scale)
         x = y * r[:, None]
         return (x * (scale / r).square()[:, None] - denoise(x, sigma, which)) / sigma[:, None]
@@ -71,8 +71,8 @@ def flow_rows(
         h = torch.where(last, stop - t, h)
         stages = [slope]
         for c, row in zip(DOP853.C[1:], DOP853.A[1:], strict=True):
-            stages.append(slope_of(t + c * h, y + h[:, None] * combined(row, stages)))
-        y_new = y + h[:, None] * combined(DOP853.B, stages)
+            stages.append(slope_of(t + c * h, y + h[:, None] * weighted_sum(row, stages)))
+        y_new = y + h[:, None] * weighted_sum(DOP853.B, stages)
         t_new = torch.where(last, torch.full_like(t, stop), t + h)
         stages.append(slope_of(t_new, y_new))
         error = step_error(stages, h, tolerance * (1 + torch.maximum(y.abs(), y_new.abs())))
@@ -83,7 +83,7 @@ def flow_rows(
             torch.where(good, t_new, t),
         )
         out[which] = y
-        h = h * each(step_factor, error)
+        h = h * map_each(step_factor, error)
         unfinished = ~(good & last)
         which, y, slope, t, h = (
             which[unfinished],
@@ -97,7 +97,7 @@ def flow_rows(
     return out * math.hypot(sigma_to, scale)
 
 
-def combined(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
+def weighted_sum(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
     """Return the sum of ``weights[j] * stages[j]``, in order, with one rounding per operation."""
     total = torch.zeros_like(stages[0])
     for weight, stage in zip(weights, stages, strict=False):
@@ -111,7 +111,8 @@ def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
     from scipy.integrate import DOP853
 
     fifth, third = (
-        (combined(weights, stages).abs() / allowed).amax(1) for weights in (DOP853.E5, DOP853.E3)
+        (weighted_sum(weights, stages).abs() / allowed).amax(1)
+        for weights in (DOP853.E5, DOP853.E3)
     )
     norm = torch.sqrt(fifth * fifth + 0.01 * third * third)
     return h.abs() * fifth * (fifth / norm.clamp(min=1e-300))
@@ -124,7 +125,7 @@ def step_factor(error: float) -> float:
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))
 
 
-def each(function: Callable[[float], float], values: Tensor) -> Tensor:
+def map_each(function: Callable[[float], float], values: Tensor) -> Tensor:
     """Return ``function`` of each number of a 1-D tensor, one by one: the same bits in any place."""
     return torch.tensor(
         [function(value) for value in values.tolist()], dtype=values.dtype, device=values.device

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from torch import Tensor
 
-from ..denoiser import per_row
-from .base import ExactModel, FloatArray, fingerprint, product
+from ..denoiser import level_per_row
+from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
 
 
 class Gaussian(ExactModel):
@@ -31,55 +31,63 @@ class Gaussian(ExactModel):
     def __init__(self, name: str, mean: Tensor, basis: Tensor, variances: Tensor) -> None:
         self.name = name
         self.event = (len(mean),)
-        self.identity = fingerprint(name, 1, mean, basis, variances)
+        self.identity = exact_fingerprint(name, 1, mean, basis, variances)
         self.scale = float(variances.min().sqrt())
         self._mean, self._basis, self._variances = mean.double(), basis.double(), variances.double()
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Evaluate the formula of the class."""
-        return self._scaled(x, self._variances / (self._variances + sigma.square()[:, None]))
+        """Return E[x0 | x] of rows by the formula of the class."""
+        return self._scale_along_axes(
+            x, self._variances / (self._variances + sigma.square()[:, None])
+        )
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return the log-density of N(mean, cov + sigma^2 I)."""
         total = self._variances + sigma.square()[:, None]
-        c = product(x - self._mean, self._basis)
+        c = row_stable_matmul(x - self._mean, self._basis)
         return -0.5 * (c.square() / total + total.log() + math.log(2 * math.pi)).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw by principal coordinates: mean + Q [sqrt(v) z]."""
+        """Return ``n`` samples mean + Q [sqrt(v) z]."""
         mean, basis, std = (
             t.cpu().numpy() for t in (self._mean, self._basis, self._variances.sqrt())
         )
         return mean + (rng.standard_normal((n, self.dim)) * std) @ basis.T
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Return the parameters."""
+        """Return the mean and the covariance Q diag(variances) Q^T."""
         return self._mean.cpu().numpy(), (
             self._basis * self._variances @ self._basis.T
         ).cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T, the same for all ``x``."""
-        mean = self.chunked(self.denoise_rows, x, sigma, None)
-        square = per_row(sigma, x).square()[:, None]
+        mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
+        square = level_per_row(sigma, x).square()[:, None]
         variances = self._variances * square / (self._variances + square)
         return mean, (self._basis * variances[:, None]) @ self._basis.T
 
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """Evaluate the closed form of the class, to rounding error."""
+        """Return the state at ``sigma_to`` by the closed form of the class, to rounding error."""
 
-        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            return self._scaled(
+        def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+            return self._scale_along_axes(
                 x,
                 (
                     (self._variances + sigma_to**2) / (self._variances + sigma.square()[:, None])
                 ).sqrt(),
             )
 
-        return self.chunked(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
+        return (
+            self.evaluate_in_chunks(flow_of_rows, x, sigma_from, labels)
+            .reshape(x.shape)
+            .to(x.dtype)
+        )
 
-    def _scaled(self, x: Tensor, factors: Tensor) -> Tensor:
+    def _scale_along_axes(self, x: Tensor, factors: Tensor) -> Tensor:
         """Return the rows mean + Q [factors c]."""
-        return self._mean + product(product(x - self._mean, self._basis) * factors, self._basis.T)
+        return self._mean + row_stable_matmul(
+            row_stable_matmul(x - self._mean, self._basis) * factors, self._basis.T
+        )

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..cards.card import load_card
 from ..cards.reference import card_reference, value_range
-from ..denoiser import per_row
+from ..denoiser import level_per_row
 from ..reference import Reference
-from .base import ExactModel, FloatArray, fingerprint, product
+from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
 
 
 class ComponentTerms(NamedTuple):
@@ -66,7 +66,7 @@ class GaussianMixture(ExactModel):
     ) -> None:
         self.name, self.event = name, event
         labelled = () if component_class is None else (component_class,)
-        self.identity = fingerprint(name, 1, weights, means, factors, noise, *labelled)
+        self.identity = exact_fingerprint(name, 1, weights, means, factors, noise, *labelled)
         self.classes = 0 if component_class is None else int(component_class.max()) + 1
         self.scale = float(noise.min())
         self.component_class = component_class
@@ -77,7 +77,7 @@ class GaussianMixture(ExactModel):
         # them
         self._factors = factors.double()
         self._weights = weights / weights.sum()
-        self._log_weights = self._per_condition().log()
+        self._log_weights = self._weights_by_label().log()
         self._floor = noise.square()
         self._variances = singular.square() + self._floor[:, None]
         # Coordinates relative to the mean of the mixture: |c|^2 is a difference of large numbers
@@ -90,18 +90,18 @@ class GaussianMixture(ExactModel):
         self._offsets = (vectors.transpose(1, 2) @ means[:, :, None])[:, :, 0]
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Evaluate the formula of the class."""
-        terms = self._terms(x, sigma, labels)
+        """Return E[x0 | x] of rows by the formula of the class."""
+        terms = self._component_terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
-        keep, gain = self._gains(terms.square)
+        keep, gain = self._posterior_gains(terms.square)
         along = chosen[:, :, None] * gain * terms.coords
         towards = (chosen * (1 - keep))[:, :, None]
-        mixed = product(torch.cat([along, towards], 2).reshape(len(x), -1), self._basis)
+        mixed = row_stable_matmul(torch.cat([along, towards], 2).reshape(len(x), -1), self._basis)
         return (chosen * keep).sum(1, keepdim=True) * (x - self._centre) + mixed + self._centre
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Log-sum-exp of the components' joint log-densities."""
-        return self._terms(x, sigma, labels).log_joint.logsumexp(1)
+        """Return the log-sum-exp of the components' joint log-densities."""
+        return self._component_terms(x, sigma, labels).log_joint.logsumexp(1)
 
     @property
     def weights(self) -> Tensor:
@@ -113,10 +113,10 @@ class GaussianMixture(ExactModel):
     ) -> Tensor:
         """Return p(k | x) at ``sigma`` >= 0, ``(batch, K)`` float64."""
 
-        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-            return self._terms(x, sigma, labels).log_joint.softmax(1)
+        def responsibilities_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+            return self._component_terms(x, sigma, labels).log_joint.softmax(1)
 
-        return self.chunked(rows, x, sigma, labels)
+        return self.evaluate_in_chunks(responsibilities_of_rows, x, sigma, labels)
 
     def mode_of(self, x: Tensor) -> Tensor:
         """Return the likeliest class (or component, without classes) of the clean sample, ``(batch,)`` int64."""
@@ -130,7 +130,7 @@ class GaussianMixture(ExactModel):
         )
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw a component by its weight, then mu + W z + s z'.
+        """Return ``n`` samples mu + W z + s z', each of a component drawn by its weight.
 
         But for rounding, the first m of n samples do not depend on n.
         """
@@ -155,7 +155,7 @@ class GaussianMixture(ExactModel):
         return x + self._centre.cpu().numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Apply the law of total covariance: sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
+        """Return the mean and the covariance sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
         spread = torch.cat(
             [self._variances - self._floor[:, None], torch.ones_like(self._floor[:, None])], 1
         )
@@ -166,17 +166,20 @@ class GaussianMixture(ExactModel):
         return self._centre.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Apply the law of total covariance to sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}."""
+        """Return mean and covariance of x0 given ``x``.
+
+        By the law of total covariance on sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}.
+        """
         chosen, mean = (
             self.responsibilities(x, sigma),
-            self.chunked(self.denoise_rows, x, sigma, None),
+            self.evaluate_in_chunks(self.denoise_rows, x, sigma, None),
         )
-        level = per_row(sigma, x)
+        level = level_per_row(sigma, x)
         flat = x.reshape(len(x), -1).double() - self._centre
         basis = self._basis.reshape(-1, self._rank + 1, self.dim)
         vectors, means = basis[:, :-1], basis[:, -1]
         square = level.square()[:, None]
-        keep, gain = self._gains(square)
+        keep, gain = self._posterior_gains(square)
         coords = torch.einsum("kjd,nd->nkj", vectors, flat) - self._offsets
         centres = (
             keep[:, :, None] * flat[:, None]
@@ -193,10 +196,10 @@ class GaussianMixture(ExactModel):
             self.dim, dtype=torch.float64, device=x.device
         )
 
-    def _terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
+    def _component_terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
         """Return projections and joint log-densities of ``(n, d)`` rows."""
         x = x - self._centre
-        products = product(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
+        products = row_stable_matmul(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
         coords = products[:, :, :-1] - self._offsets
         square = sigma.square()[:, None]
         across, along = self._floor + square, self._variances + square[:, :, None]
@@ -215,13 +218,13 @@ class GaussianMixture(ExactModel):
         prior = self._log_weights[-1] if labels is None else self._log_weights[labels]
         return ComponentTerms(coords, square, prior - 0.5 * (quadratic + volume))
 
-    def _gains(self, square: Tensor) -> tuple[Tensor, Tensor]:
+    def _posterior_gains(self, square: Tensor) -> tuple[Tensor, Tensor]:
         """Return g_k ``(n, K)`` and v / (v + sigma^2) - g_k ``(n, K, r)`` without cancellation."""
         across, along = self._floor + square, self._variances + square[:, :, None]
         above = self._variances - self._floor[:, None]
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
 
-    def _per_condition(self) -> Tensor:
+    def _weights_by_label(self) -> Tensor:
         """Return weights under each label, then without one: ``(classes + 1, K)``."""
         if self.component_class is None:
             return self._weights[None]

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoiser import Denoiser, per_row
+from ..denoiser import Denoiser, level_per_row
 from ..guidance import Altered
-from .base import CHUNK, ExactModel, filled, product
+from .base import CHUNK, ExactModel, pad_to_chunk, row_stable_matmul
 from .flow import flow_rows
 
 FEATURES = 64
@@ -49,15 +49,15 @@ class RandomField:
         if not len(x):
             return torch.zeros_like(x)
         parts = [
-            self._rows(filled(rows), filled(level))
+            self._rows(pad_to_chunk(rows), pad_to_chunk(level))
             for rows, level in zip(x.split(CHUNK), sigma.split(CHUNK), strict=True)
         ]
         return torch.cat(parts)[: len(x)]
 
     def _rows(self, x: Tensor, sigma: Tensor) -> Tensor:
         r = torch.sqrt(sigma * sigma + self.spread**2)[:, None]
-        return product(
-            torch.cos(product(x / r, self._waves) + self._clock * r.log() + self._phase),
+        return row_stable_matmul(
+            torch.cos(row_stable_matmul(x / r, self._waves) + self._clock * r.log() + self._phase),
             self._signs,
         )
 
@@ -93,10 +93,14 @@ class Perturbed(Altered):
     def __init__(
         self, inner: Denoiser, delta: float, spread: float, *, length: float = 0.5, seed: int = 0
     ) -> None:
-        _check("delta", delta, "a number >= 0", _number(delta) and 0 <= delta < math.inf)
-        _check("spread", spread, "a number > 0", _number(spread) and 0 < spread < math.inf)
-        _check("length", length, "a number > 0", _number(length) and 0 < length < math.inf)
-        _check("seed", seed, "a whole number >= 0", isinstance(seed, int) and seed >= 0)
+        _check_option("delta", delta, "a number >= 0", _is_number(delta) and 0 <= delta < math.inf)
+        _check_option(
+            "spread", spread, "a number > 0", _is_number(spread) and 0 < spread < math.inf
+        )
+        _check_option(
+            "length", length, "a number > 0", _is_number(length) and 0 < length < math.inf
+        )
+        _check_option("seed", seed, "a whole number >= 0", isinstance(seed, int) and seed >= 0)
         super().__init__(
             inner, f"delta={delta:.15g},spread={spread:.15g},length={length:.15g},seed={seed}"
         )
@@ -110,16 +114,13 @@ class Perturbed(Altered):
 
     def error(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the error that is added to the inner model's denoiser at ``x`` ``(batch, *event)``, float64."""
-        level = per_row(sigma, x)
+        level = level_per_row(sigma, x)
         spread = self._field.spread
         size = self.delta * spread * level / torch.sqrt(level * level + spread**2)
         return (size[:, None] * self._field(x.flatten(1).double(), level)).reshape(x.shape)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the end of its own probability flow around an exact model, to about 1e-10.
-
-        Around other models return None: only a solver finds it.
-        """
+        """Return the end of this model's flow to about 1e-10; None if ``inner`` is not exact."""
         if not isinstance(self.inner, ExactModel):
             return None
 
@@ -146,10 +147,12 @@ class Perturbed(Altered):
         return twin
 
 
-def _number(value: object) -> bool:
+def _is_number(value: object) -> bool:
+    """Return True for a number that is no flag."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _check(name: str, value: object, wanted: str, valid: bool) -> None:
+def _check_option(name: str, value: object, wanted: str, valid: bool) -> None:
+    """Raise ValueError for an option that is not valid."""
     if not valid:
         raise ValueError(f"perturbed: {name} must be {wanted}, got {value!r}")

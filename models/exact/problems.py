@@ -27,7 +27,9 @@ def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
     """Make a Gaussian whose variances fall as a power of their number, between -1/2 and -2."""
     variances = np.arange(1, dim + 1.0) ** -rng.uniform(0.5, 2)
     variances *= std**2 / variances.mean()
-    return Gaussian("", torch.zeros(dim, dtype=torch.float64), _rotation(dim, rng), _t(variances))
+    return Gaussian(
+        "", torch.zeros(dim, dtype=torch.float64), _random_rotation(dim, rng), _as_tensor(variances)
+    )
 
 
 def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
@@ -45,14 +47,14 @@ def curve(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
     """Make a closed curve of four random harmonics, 1 to 5 % of its size thick."""
     angle = np.linspace(0, 2 * np.pi, COMPONENTS, endpoint=False)
     waves = [w for k in range(1, 5) for w in (np.cos(k * angle) / k, np.sin(k * angle) / k)]
-    return _thin(np.stack(waves, 1) @ rng.standard_normal((len(waves), dim)), std, rng)
+    return _thin_mixture(np.stack(waves, 1) @ rng.standard_normal((len(waves), dim)), std, rng)
 
 
 def sheet(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
     """Make a bent surface over a square, 1 to 5 % of its size thick."""
     u, v = rng.uniform(-1, 1, (2, COMPONENTS))
     bent = np.stack([u, v, u * v, np.sin(2 * u + v), np.cos(3 * v)], 1)
-    return _thin(bent @ rng.standard_normal((5, dim)), std, rng)
+    return _thin_mixture(bent @ rng.standard_normal((5, dim)), std, rng)
 
 
 def modes(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
@@ -74,7 +76,7 @@ def modes(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 def points(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
     """Make ten to 120 points of a Gaussian cloud."""
-    return PointCloud("", _t(rng.standard_normal((int(rng.integers(10, 121)), dim)) * std))
+    return PointCloud("", _as_tensor(rng.standard_normal((int(rng.integers(10, 121)), dim)) * std))
 
 
 KINDS: dict[str, Callable[[int, float, np.random.Generator], ExactModel]] = {
@@ -82,10 +84,10 @@ KINDS: dict[str, Callable[[int, float, np.random.Generator], ExactModel]] = {
 }
 
 
-def member(
+def make_problem(
     kind: str, dim: int, std: float, seed: int, sigma_min: float, sigma_max: float
 ) -> ExactModel:
-    """Make a problem of the family.
+    """Make an exact model of a kind, drawn by ``seed``.
 
     Args:
         kind: one of :data:`KINDS`.
@@ -110,7 +112,7 @@ def member(
     return model
 
 
-def _thin(middle: FloatArray, std: float, rng: np.random.Generator) -> ExactModel:
+def _thin_mixture(middle: FloatArray, std: float, rng: np.random.Generator) -> ExactModel:
     """Make a mixture of small equal Gaussians at ``middle`` ``(K, d)``."""
     middle = middle - middle.mean(0)
     middle *= std / np.sqrt(np.square(middle).mean())
@@ -122,14 +124,24 @@ def _thin(middle: FloatArray, std: float, rng: np.random.Generator) -> ExactMode
 def _mixture(
     weights: FloatArray, means: FloatArray, factors: FloatArray, widths: FloatArray
 ) -> ExactModel:
-    return GaussianMixture("", (means.shape[1],), _t(weights), _t(means), _t(factors), _t(widths))
+    """Make a mixture of these numbers, without a name."""
+    return GaussianMixture(
+        "",
+        (means.shape[1],),
+        _as_tensor(weights),
+        _as_tensor(means),
+        _as_tensor(factors),
+        _as_tensor(widths),
+    )
 
 
-def _rotation(dim: int, rng: np.random.Generator) -> Tensor:
-    return _t(np.linalg.qr(rng.standard_normal((dim, dim)))[0])
+def _random_rotation(dim: int, rng: np.random.Generator) -> Tensor:
+    """Return a random orthogonal ``(dim, dim)`` matrix."""
+    return _as_tensor(np.linalg.qr(rng.standard_normal((dim, dim)))[0])
 
 
-def _t(values: FloatArray) -> Tensor:
+def _as_tensor(values: FloatArray) -> Tensor:
+    """Return an array as a contiguous tensor."""
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
@@ -140,7 +152,7 @@ def gaussian() -> Gaussian:
     variances = torch.tensor(
         [round(10 ** (-2 * i / (d - 1)), 6) for i in range(d)], dtype=torch.float64
     )
-    return Gaussian("gaussian", mean, rotation(d, np.random.default_rng(16)), variances)
+    return Gaussian("gaussian", mean, reflection_rotation(d, np.random.default_rng(16)), variances)
 
 
 def gmm_2d() -> GaussianMixture:
@@ -171,13 +183,13 @@ def gmm_64d() -> GaussianMixture:
     far = torch.from_numpy(rng.integers(-8, 9, (6, d)) / 8.0)
     near = far[:3] + torch.from_numpy(rng.choice([-1.0, 1.0], (3, d)) / 8)
     strength = torch.tensor([1.0, 0.5, 0.25, 0.125], dtype=torch.float64)
-    factors = torch.stack([rotation(d, rng)[:, :rank] * strength for _ in range(9)])
+    factors = torch.stack([reflection_rotation(d, rng)[:, :rank] * strength for _ in range(9)])
     weights = torch.tensor([8.0, 4.0, 4.0, 2.0, 2.0, 1.0, 4.0, 2.0, 1.0], dtype=torch.float64)
     noise = torch.tensor([1.0, 1.0, 1.5, 1.5, 2.0, 2.0, 1.0, 1.5, 2.0], dtype=torch.float64) / 16
     return GaussianMixture("gmm-64d", (d,), weights, torch.cat([far, near]), factors, noise)
 
 
-def rotation(d: int, rng: np.random.Generator) -> Tensor:
+def reflection_rotation(d: int, rng: np.random.Generator) -> Tensor:
     """Return a dense orthogonal ``(d, d)`` matrix, d a power of two: the product of three reflections I - 2 v
     v^T / d at sign vectors v.
 

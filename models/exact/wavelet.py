@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..reference import Reference
-from .base import ExactModel, FloatArray, fingerprint
+from .base import ExactModel, FloatArray, exact_fingerprint
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 EPS = float(np.finfo(np.float64).eps)
@@ -20,7 +20,7 @@ MAX_STEPS = 200
 """Far above the worst case: 60 halvings take a bracket to the spacing of floats."""
 
 
-def transport(
+def transport_mixture(
     x: FloatArray, weights: FloatArray, means: FloatArray, source: FloatArray, target: FloatArray
 ) -> FloatArray:
     """Return G^{-1}(F(x)), F and G distribution functions of mixtures of equal weights and means.
@@ -91,7 +91,7 @@ def log_quantile(
     raise ArithmeticError("the quantile of a mixture did not converge; are its weights positive?")
 
 
-def haar(image: Tensor) -> Tensor:
+def haar_transform(image: Tensor) -> Tensor:
     """Return the orthonormal Haar coefficients of images ``(…, n, n)``, n a power of two.
 
     A 2 × 2 block p q / r s becomes its scaled mean (p + q + r + s) / 2 and the details (p - q + r -
@@ -102,13 +102,13 @@ def haar(image: Tensor) -> Tensor:
     out = image.clone()
     n = image.shape[-1]
     while n > 1:
-        out[..., :n, :n] = _join(*_butterfly(*_interleaved(out[..., :n, :n])))
+        out[..., :n, :n] = _join_corners(*_butterfly(*_corners_of_blocks(out[..., :n, :n])))
         n //= 2
     return out
 
 
-def inverse_haar(coefficients: Tensor) -> Tensor:
-    """Return images of given coefficients: the inverse of :func:`haar` (its 2 × 2 step is its own)."""
+def inverse_haar_transform(coefficients: Tensor) -> Tensor:
+    """Return images of given coefficients: the inverse of :func:`haar_transform` (its 2 × 2 step is its own)."""
     out = coefficients.clone()
     n = 2
     while n <= coefficients.shape[-1]:
@@ -117,13 +117,13 @@ def inverse_haar(coefficients: Tensor) -> Tensor:
         fine = _butterfly(
             block[..., :m, :m], block[..., :m, m:], block[..., m:, :m], block[..., m:, m:]
         )
-        for slot, values in zip(_interleaved(block), fine, strict=True):
+        for slot, values in zip(_corners_of_blocks(block), fine, strict=True):
             slot.copy_(values)
         n *= 2
     return out
 
 
-def octaves(side: int) -> NDArray[np.int64]:
+def octave_of_each(side: int) -> NDArray[np.int64]:
     """Return the octave of each coefficient, ``(side, side)``: 0 for the coarsest four."""
     index = np.arange(side)
     larger = np.maximum(np.maximum(index[:, None], index[None, :]), 1)
@@ -141,8 +141,8 @@ def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tens
     )
 
 
-def _interleaved(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Views of the four corners of every 2 × 2 block."""
+def _corners_of_blocks(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return views of the four corners of every 2 × 2 block."""
     return (
         block[..., ::2, ::2],
         block[..., ::2, 1::2],
@@ -151,7 +151,8 @@ def _interleaved(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     )
 
 
-def _join(mean: Tensor, across: Tensor, down: Tensor, diagonal: Tensor) -> Tensor:
+def _join_corners(mean: Tensor, across: Tensor, down: Tensor, diagonal: Tensor) -> Tensor:
+    """Return the image whose 2 × 2 blocks have these four corners."""
     return torch.cat([torch.cat([mean, across], -1), torch.cat([down, diagonal], -1)], -2)
 
 
@@ -218,19 +219,19 @@ class Wavelet(ExactModel):
             for values in (weights, means, stds)
         )
         self.scale = float(self._stds.min())
-        self.identity = fingerprint(self.name, 1, self._weights, self._means, self._stds)
+        self.identity = exact_fingerprint(self.name, 1, self._weights, self._means, self._stds)
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Evaluate the formula of the class."""
-        mean, _ = self._posterior_coefficients(self._forward(x), sigma)
-        return self._inverse(mean)
+        """Return E[x0 | x] of rows by the formula of the class."""
+        mean, _ = self._posterior_coefficients(self._to_coefficients(x), sigma)
+        return self._to_pixels(mean)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return the sum of the coefficients' log-densities: the transform has determinant ±1."""
-        return torch.logsumexp(self._log_joint(self._forward(x), sigma), 0).sum(1)
+        return torch.logsumexp(self._log_joint(self._to_coefficients(x), sigma), 0).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw component and position of each coefficient, and transform back to pixels.
+        """Return ``n`` images of coefficients drawn from their mixtures.
 
         The first m of n samples do not depend on n.
         """
@@ -243,13 +244,13 @@ class Wavelet(ExactModel):
         coefficients += np.where(second, stds[1], stds[0]) * for_position.standard_normal(
             (n, self.dim)
         )
-        return self._inverse(torch.from_numpy(coefficients)).numpy()
+        return self._to_pixels(torch.from_numpy(coefficients)).numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return moments of the coefficients, carried to pixels; the covariance is dense, d² numbers."""
         mean = (self._weights * self._means).sum(0)
         variance = (self._weights * (self._stds.square() + (self._means - mean).square())).sum(0)
-        return self._inverse(mean[None])[0].cpu().numpy(), self._pixel_covariance(variance[None])[
+        return self._to_pixels(mean[None])[0].cpu().numpy(), self._pixel_covariance(variance[None])[
             0
         ].cpu().numpy()
 
@@ -261,40 +262,48 @@ class Wavelet(ExactModel):
         """
 
         def variances(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            return self._posterior_coefficients(self._forward(x), sigma)[1]
+            return self._posterior_coefficients(self._to_coefficients(x), sigma)[1]
 
-        mean = self.chunked(self.denoise_rows, x, sigma, None)
-        return mean, self._pixel_covariance(self.chunked(variances, x, sigma, None))
+        mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
+        return mean, self._pixel_covariance(self.evaluate_in_chunks(variances, x, sigma, None))
 
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """Evaluate the closed form of the class, to rounding error (see :func:`~.quantile.transport`)."""
+        """Return the state at ``sigma_to`` in closed form (see :func:`transport_mixture`)."""
         weights, means, stds = (
             values.cpu().numpy() for values in (self._weights, self._means, self._stds)
         )
         source, target = np.hypot(stds, sigma_from), np.hypot(stds, sigma_to)
 
-        def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            transported = transport(self._forward(x).cpu().numpy(), weights, means, source, target)
-            return self._inverse(torch.from_numpy(transported).to(x.device))
+        def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+            transported = transport_mixture(
+                self._to_coefficients(x).cpu().numpy(), weights, means, source, target
+            )
+            return self._to_pixels(torch.from_numpy(transported).to(x.device))
 
-        return self.chunked(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
+        return (
+            self.evaluate_in_chunks(flow_of_rows, x, sigma_from, labels)
+            .reshape(x.shape)
+            .to(x.dtype)
+        )
 
     def reference(self) -> Reference | None:
         """Return exact moments, or None above :data:`LARGEST` dimensions, for want of a dense covariance."""
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return signs of the coarsest coefficients of 15 channels at most, as bits."""
-        coarse = haar(x.double())[:, :15, :2, :2].flatten(1)
+        """Return a number per image: the bits are signs of coarsest coefficients (15 channels)."""
+        coarse = haar_transform(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
-    def _forward(self, rows: Tensor) -> Tensor:
-        return haar(rows.reshape(-1, *self.event)).reshape(rows.shape)
+    def _to_coefficients(self, rows: Tensor) -> Tensor:
+        """Return the Haar coefficients of rows of pixels."""
+        return haar_transform(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
-    def _inverse(self, rows: Tensor) -> Tensor:
-        return inverse_haar(rows.reshape(-1, *self.event)).reshape(rows.shape)
+    def _to_pixels(self, rows: Tensor) -> Tensor:
+        """Return the rows of pixels of Haar coefficients."""
+        return inverse_haar_transform(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _log_joint(self, c: Tensor, sigma: Tensor) -> Tensor:
         """Return the logarithms of w_k N(c; m_k, v_k) at coefficients ``(n, d)``: ``(2, n, d)``."""
@@ -316,10 +325,10 @@ class Wavelet(ExactModel):
 
     def _pixel_covariance(self, variances: Tensor) -> Tensor:
         """Return W^T diag(v) W ``(n, d, d)``: the inverse transform of rows, then columns."""
-        half = self._inverse(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
+        half = self._to_pixels(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
             -1, self.dim, self.dim
         )
-        return self._inverse(half.transpose(1, 2).reshape(-1, self.dim)).reshape(
+        return self._to_pixels(half.transpose(1, 2).reshape(-1, self.dim)).reshape(
             -1, self.dim, self.dim
         )
 
@@ -335,7 +344,7 @@ def mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     Octave 0 has 4 coefficients and octave j > 0 has 3 · 4^j: each later octave adds 3 times the
     mean square of one in octave 0, which is therefore SPREAD n^2 / (4 + 3 (octaves - 1)).
     """
-    octave = octaves(side)
+    octave = octave_of_each(side)
     size = np.sqrt(SPREAD * side**2 / (1 + 3 * math.log2(side))) * 2.0**-octave
     coarse = octave == 0
     narrow = size / math.sqrt(WEIGHTS[0] + WEIGHTS[1] * RATIO**2)

@@ -31,7 +31,7 @@ def load(count: str, samples: Samples) -> Reference:
         spec = f"card:{count}" if count else "card"
         what = f"{spec!r} {'reduces' if count else 'is'} the model's own features, and it has none"
         raise ValueError(f"{what}; use another extractor, such as pixels")
-    return project(own, int(count)) if count else own
+    return project_reference(own, int(count)) if count else own
 
 
 class Projected:
@@ -43,11 +43,11 @@ class Projected:
         self.identity = f"{inner.identity}-axes{self.dim}-{digest}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Coordinates ``(n, k)`` float64 of samples ``(n, *event)``."""
+        """Return coordinates ``(n, k)`` float64 of samples ``(n, *event)``."""
         return self._inner(x) @ self.axes
 
 
-def project(reference: Reference, count: int) -> Reference:
+def project_reference(reference: Reference, count: int) -> Reference:
     """Return a reference in the first ``count`` axes of its features; itself if it has no more."""
     inner = reference.extractor
     if inner.dim <= count:

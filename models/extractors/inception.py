@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import Samples, extractor
-from .rgb import RgbNetwork, check_images, hash_of, in_short
+from .rgb import RgbNetwork, checked_pixel_limits, error_in_short, hash_of_file
 
 DIM = 2048
 
@@ -34,9 +34,9 @@ class Inception(RgbNetwork):
     """
 
     def __init__(self, weights: Path, samples: Samples) -> None:
-        check_images("inception", samples)  # before the weights are read, which takes long
-        network = _network(weights)
-        made_of = f"inception-v3-compat-{DIM}-{hash_of(weights)}"
+        checked_pixel_limits("inception", samples)  # before the weights are read, which takes long
+        network = _load_network(weights)
+        made_of = f"inception-v3-compat-{DIM}-{hash_of_file(weights)}"
         super().__init__(
             "inception", samples, network, _features, DIM, made_of, f"inception-v3-{DIM}"
         )
@@ -46,7 +46,7 @@ def _features(network: Any, images: Tensor) -> Tensor:
     return network(images)[0]
 
 
-def _network(weights: Path) -> Any:
+def _load_network(weights: Path) -> Any:
     """Load the network; its weights are read as plain tensors before torch-fidelity unpickles the file."""
     if not weights.is_file():
         raise ValueError(
@@ -68,5 +68,5 @@ def _network(weights: Path) -> Any:
         )
     except Exception as error:  # a file of anything can raise anything
         raise ValueError(
-            f"{weights.name} does not hold torch-fidelity's Inception weights ({in_short(error)})"
+            f"{weights.name} does not hold torch-fidelity's Inception weights ({error_in_short(error)})"
         ) from error

@@ -21,7 +21,7 @@ How = Literal["round", "truncate"]
 LEVELS = 255
 
 
-def grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
+def to_grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
     """Return values, clamped to the range of the data, as uint8, rounded or truncated."""
     low, high = limits
     levels = (
@@ -43,7 +43,7 @@ class Quantised:
     def __call__(self, x: Tensor) -> FloatArray:
         """Return features ``(n, dim)`` of samples ``(n, *event)``."""
         low, high = self._limits
-        levels = grey_levels(x, self._limits, self.how).to(x.dtype)
+        levels = to_grey_levels(x, self._limits, self.how).to(x.dtype)
         return self.inner(levels * ((high - low) / LEVELS) + low)
 
     def reference(self, plain: Reference) -> Reference:

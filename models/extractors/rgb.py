@@ -52,7 +52,7 @@ class RgbNetwork:
         made_of: str,
         space: str = "",
     ) -> None:
-        self._low, self._high = check_images(name, samples)
+        self._low, self._high = checked_pixel_limits(name, samples)
         self._net, self._features, self.dim = network, features, dim
         self.made_of, self.space = f"{made_of}-uint8-rounded", space
         self.identity = f"{self.made_of}-range[{self._low:g},{self._high:g}]"
@@ -62,16 +62,19 @@ class RgbNetwork:
         """Return features ``(n, dim)`` float64 of images in the data's range, clamped to it."""
         self._net = self._net.to(x.device)
         parts = [
-            self._features(self._net, self._images(part)).cpu() for part in x.split(CHUNK) if len(x)
+            self._features(self._net, self._rgb_images(part)).cpu()
+            for part in x.split(CHUNK)
+            if len(x)
         ]
         return (torch.cat(parts) if parts else torch.empty(0, self.dim)).double().numpy()
 
-    def _images(self, x: Tensor) -> Tensor:
+    def _rgb_images(self, x: Tensor) -> Tensor:
+        """Return grey or RGB images in the data's range as uint8 RGB."""
         grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255).round()
         return grey.to(torch.uint8).expand(-1, 3, -1, -1)
 
 
-def check_images(name: str, samples: Samples) -> tuple[float, float]:
+def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:
     """Return the limits of the pixel values; raise ValueError unless the samples are grey or RGB images with
     known limits.
     """
@@ -89,7 +92,7 @@ def check_images(name: str, samples: Samples) -> tuple[float, float]:
     return limits
 
 
-def normalised(
+def normalise_channels(
     images: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Tensor:
     """Return ``images`` (n, 3, h, w) minus the mean of each channel, by its standard deviation, float32."""
@@ -97,19 +100,19 @@ def normalised(
     return (images.float() - means.view(3, 1, 1)) / stds.view(3, 1, 1)
 
 
-def bicubic(images: Tensor, side: int) -> Tensor:
+def resize_bicubic(images: Tensor, side: int) -> Tensor:
     """Return ``images`` (n, 3, h, w) resized to ``side`` x ``side`` with antialiasing, as float32."""
     return F.interpolate(
         images.float(), (side, side), mode="bicubic", align_corners=False, antialias=True
     )
 
 
-def in_short(error: Exception) -> str:
-    """Return an error of a library in one line of 120 letters at most, with its type."""
+def error_in_short(error: Exception) -> str:
+    """Return an error's type and message in one line of at most 120 letters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
-def hash_of(weights: Path) -> str:
+def hash_of_file(weights: Path) -> str:
     """Return the first 16 hexadecimal digits of a file's SHA-256."""
     with weights.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -119,7 +122,7 @@ Resize = Callable[[Tensor, int], Tensor]
 """Function from images ``(n, 3, h, w)`` uint8 and a side to ``(n, 3, side, side)`` float32 in 0 … 255."""
 
 
-def pillow_bicubic(images: Tensor, side: int) -> Tensor:
+def resize_bicubic_as_pillow(images: Tensor, side: int) -> Tensor:
     """Resize by Pillow's bicubic interpolation, each image to 8 bits again, on the CPU."""
     try:
         from PIL import Image
@@ -133,7 +136,7 @@ def pillow_bicubic(images: Tensor, side: int) -> Tensor:
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float().to(images.device)
 
 
-def tensorflow_bilinear(images: Tensor, side: int) -> Tensor:
+def resize_bilinear_as_tensorflow(images: Tensor, side: int) -> Tensor:
     """Resize by TensorFlow 1's bilinear interpolation: pixel k is at k · (size / side), without antialiasing."""
     for axis in (2, 3):
         images = _interpolate_axis(images.float(), axis, side)
@@ -152,8 +155,8 @@ def _interpolate_axis(images: Tensor, axis: int, side: int) -> Tensor:
 
 
 RESIZINGS: dict[str, Resize] = {
-    "dgm-eval": pillow_bicubic,
-    "edm2": bicubic,
-    "torch-fidelity": tensorflow_bilinear,
+    "dgm-eval": resize_bicubic_as_pillow,
+    "edm2": resize_bicubic,
+    "torch-fidelity": resize_bilinear_as_tensorflow,
 }
 """Resizings by the evaluator of DINOv2 features."""

@@ -263,11 +263,11 @@ def load_spec(rest: str) -> Denoiser:
     Raises:
         ValueError: as :func:`load`.
     """
-    from ..registry import GUIDANCE, guided
+    from ..registry import GUIDANCE, add_guidance
 
     path, settings, family = split_settings(rest)
     guidance = {name: read_value(settings.pop(name)) for name in GUIDANCE if name in settings}
-    return guided(load(path, settings, family), **guidance)
+    return add_guidance(load(path, settings, family), **guidance)
 
 
 def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:

@@ -36,6 +36,6 @@ def load(
     Raises:
         ValueError: no such kind, or a number out of range.
     """
-    from ..exact.problems import member
+    from ..exact.problems import make_problem
 
-    return member(rest or EXAMPLE, dim, std, seed, sigma_min, sigma_max)
+    return make_problem(rest or EXAMPLE, dim, std, seed, sigma_min, sigma_max)

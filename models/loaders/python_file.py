@@ -41,7 +41,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Denoiser, Kind, Wrapper
-from ..networks import check_call, check_tensor, moved, parameter_dtype
+from ..networks import check_call, check_tensor, copy_to_device, parameter_dtype
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
 from . import loader
 from .source_file import LoadedValue, options_text, source_function
@@ -90,7 +90,7 @@ class FileDecoder:
 
     def to(self, device: torch.device | str) -> FileDecoder:
         """Return a copy with its networks on ``device``."""
-        return FileDecoder(moved(self._decode, device), self.event, self.limits, device)
+        return FileDecoder(copy_to_device(self._decode, device), self.event, self.limits, device)
 
 
 def file_decoder(
@@ -266,7 +266,7 @@ class FileModel(Denoiser):
         """
         if hasattr(self._model, "to"):
             twin = copy.copy(self)
-            twin._model, twin._latest = moved(self._model, device), None
+            twin._model, twin._latest = copy_to_device(self._model, device), None
             if self.decoder is not None:
                 twin.decoder = FileDecoder(
                     twin._model.decode, self.decoder.event, self.decoder.limits, device

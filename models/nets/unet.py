@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..denoiser import Denoiser, per_row
+from ..denoiser import Denoiser, level_per_row
 
 SEED = 20220601
 SIGMA_DATA = 0.5
@@ -293,7 +293,7 @@ class RandomUNet(Denoiser):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """See :meth:`Denoiser.denoise`; labels are ignored."""
-        level = per_row(sigma, x, x.dtype)
+        level = level_per_row(sigma, x, x.dtype)
         none = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         return self._net(x.contiguous(memory_format=torch.channels_last), level, none).contiguous()
 

@@ -57,11 +57,13 @@ def forecast(
         to_zero: where the grid ends.
     """
     with np.errstate(all="ignore"):  # extreme rules leave the range of floats, and are out
-        return _checked(probe, _Many.of(rules, start, float(probe.levels[-1])), n, to_zero)
+        return _forecast_falling(
+            probe, _RuleArrays.of(rules, start, float(probe.levels[-1])), n, to_zero
+        )
 
 
-def _checked(probe: ProbeData, many: _Many, n: int, to_zero: bool) -> Forecast:
-    """The forecast of the rules whose levels fall."""
+def _forecast_falling(probe: ProbeData, many: _RuleArrays, n: int, to_zero: bool) -> Forecast:
+    """Return the forecast of all rules: infinite errors for a rule whose levels do not fall."""
     levels = many.levels(n, to_zero=to_zero)
     steps = levels[:, :-1] - levels[:, 1:] > SMALLEST_STEP * levels[:, :-1]
     if to_zero:  # the last evaluation may be at sigma_min itself
@@ -69,13 +71,13 @@ def _checked(probe: ProbeData, many: _Many, n: int, to_zero: bool) -> Forecast:
     falls = np.flatnonzero(steps.all(1))
     whole = Forecast(*np.full((3, len(levels), len(probe.first)), math.inf))
     if len(falls):
-        parts = _forecast(probe, many.only(falls), levels[falls], to_zero)
+        parts = _propagate_error(probe, many.subset(falls), levels[falls], to_zero)
         whole.errors[falls], whole.second_order[falls], whole.largest_error[falls] = parts
     return whole
 
 
 @dataclass(frozen=True)
-class _Many:
+class _RuleArrays:
     """The numbers of several rules, ``(P,)`` each, with the levels at both ends."""
 
     points: int
@@ -92,19 +94,19 @@ class _Many:
     end: float
 
     @classmethod
-    def of(cls, rules: Sequence[Rule], start: float, end: float) -> _Many:
+    def of(cls, rules: Sequence[Rule], start: float, end: float) -> _RuleArrays:
         """Return the numbers of the rules, in the units of the data."""
         spread, knee, scale, power, exponent, first, last = np.array([rule[3:] for rule in rules]).T
         lengths = (spread, knee * spread, scale * spread)
         return cls(*rules[0][:3], *lengths, power, exponent, first, last * spread, start, end)
 
-    def only(self, indices: NDArray[np.int64]) -> _Many:
-        """Some of the rules."""
+    def subset(self, indices: NDArray[np.int64]) -> _RuleArrays:
+        """Return the arrays of the rules at ``indices``."""
         numbers = ("spread", "knee", "scale", "power", "exponent", "first", "last")
         return replace(self, **{name: getattr(self, name)[indices] for name in numbers})
 
     def g(self, levels: Array) -> Array:
-        """The coordinate at ``(P, …)``."""
+        """Return the rules' coordinates of ``levels`` ``(P, …)``."""
         shape = (-1, *[1] * (levels.ndim - 1))
         scale, power, exponent = (v.reshape(shape) for v in (self.scale, self.power, self.exponent))
         return np.log1p((levels / scale) ** power) ** exponent
@@ -128,15 +130,15 @@ class _Many:
         return np.concatenate([first, between, *(end[:, None] for end in ends)], 1)
 
 
-def _forecast(probe: ProbeData, many: _Many, levels: Array, to_zero: bool) -> Forecast:
-    """The recursion of the error of the state.
+def _propagate_error(probe: ProbeData, many: _RuleArrays, levels: Array, to_zero: bool) -> Forecast:
+    """Propagate the error of the state along the levels by its recursion.
 
     v is remembered, v = [x - (1 + sigma / k) d] k / sigma with y = x / (k + sigma), and dy/du = v.
     """
     d, x = probe.at(levels)
     gain = (many.knee[:, None] / levels)[..., None, None]
     pull = (1 + levels / many.knee[:, None])[..., None, None]
-    weights, ahead, correction = _weights(many, levels)
+    weights, ahead, correction = _memo_weights(many, levels)
     total = (many.knee[:, None] + levels)[..., None, None]
     error = np.zeros_like(x[:, 0])
     second_order, largest_error = np.zeros(error.shape[:2]), np.zeros(error.shape[:2])
@@ -146,8 +148,8 @@ def _forecast(probe: ProbeData, many: _Many, levels: Array, to_zero: bool) -> Fo
         """Return the change of the image at level ``i`` by an error of the state; record both
         sizes.
         """
-        change, size = probe.response_at(levels[:, i], error), _size(error)
-        second_order[...] += _size(change) * size / (probe.dim * levels[:, i, None])
+        change, size = probe.response_at(levels[:, i], error), _lengths(error)
+        second_order[...] += _lengths(change) * size / (probe.dim * levels[:, i, None])
         np.maximum(largest_error, size * shrinkage[:, i, None], out=largest_error)
         return change
 
@@ -163,35 +165,35 @@ def _forecast(probe: ProbeData, many: _Many, levels: Array, to_zero: bool) -> Fo
         memos.append(gain[:, i] * (state - pull[:, i] * image))
         y = state / total[:, i]
         if many.corrected and i > int(many.deferred):
-            y += _sum(correction[:, i - 1], memos)
+            y += _weighted_memos(correction[:, i - 1], memos)
         if many.deferred and i == 0:  # the image of the next level, held over the step
             share = (levels[:, 1] / levels[:, 0])[:, None, None]
             error = share * x[:, 0] + (1 - share) * image - x[:, 1]
             continue
-        y += _sum(weights[:, i], memos)
+        y += _weighted_memos(weights[:, i], memos)
         error = y * total[:, i + 1] - x[:, i + 1]
     if to_zero:
         ratio = (levels[:, -1] / many.knee)[:, None, None]
-        ends = (x[:, -1] + error - ratio * _sum(ahead, memos)) / (1 + ratio)
+        ends = (x[:, -1] + error - ratio * _weighted_memos(ahead, memos)) / (1 + ratio)
         # an evaluation at sigma_min itself is the image
         evaluated = (levels[:, -1] == levels[:, -2])[:, None, None]
         error = np.where(evaluated, image, ends) - d[:, -1]
-    return Forecast(_size(error) / math.sqrt(probe.dim), second_order, largest_error)
+    return Forecast(_lengths(error) / math.sqrt(probe.dim), second_order, largest_error)
 
 
-def _sum(weights: Array, memos: Sequence[Array]) -> Array:
-    """Memos, the newest last, by their weights ``(P, m)``, newest first."""
+def _weighted_memos(weights: Array, memos: Sequence[Array]) -> Array:
+    """Return the sum of memos (newest last) times weights ``(P, m)`` (newest first)."""
     terms = zip(weights.T[..., None, None], reversed(memos), strict=False)
     return sum((weight * memo for weight, memo in terms), np.zeros_like(memos[-1]))
 
 
-def _size(vectors: Array) -> Array:
-    """Euclidean lengths."""
+def _lengths(vectors: Array) -> Array:
+    """Return the Euclidean lengths of vectors along the last axis."""
     return np.sqrt(np.square(vectors).sum(-1))
 
 
-def _analytic_step(many: _Many, levels: Array, weights: Array, x: Array) -> Array:
-    """The state that an analytic first step from ``x`` leads to."""
+def _analytic_step(many: _RuleArrays, levels: Array, weights: Array, x: Array) -> Array:
+    """Return the state that an analytic first step from ``x`` leads to."""
     start, knee = levels[:, 0], many.knee
     pull_to_mean = 1 - start / np.hypot(many.spread, start)
     slope = (1 - (1 + start / knee) * pull_to_mean) * knee / start
@@ -199,7 +201,7 @@ def _analytic_step(many: _Many, levels: Array, weights: Array, x: Array) -> Arra
     return moved[:, None, None] * x
 
 
-def _weights(many: _Many, levels: Array) -> tuple[Array, Array, Array]:
+def _memo_weights(many: _RuleArrays, levels: Array) -> tuple[Array, Array, Array]:
     """Return weights of the memos in y, newest first.
 
     Over each step, ``(P, steps, points)``; those that give the memo at the end of the last step,
@@ -216,18 +218,20 @@ def _weights(many: _Many, levels: Array) -> tuple[Array, Array, Array]:
     for i in range(steps):
         used = nodes[:, max(0, i + 1 - many.points) : i + 1][:, ::-1]
         count = used.shape[1]
-        weights[:, i, :count] = (_lagrange(used, at[:, i]) * kernel[:, i, None]).sum(2)
+        weights[:, i, :count] = (_lagrange_values(used, at[:, i]) * kernel[:, i, None]).sum(2)
         if many.corrected and i < steps - 1:
             both = np.concatenate([nodes[:, i + 1 : i + 2], used], 1)
-            correction[:, i, : count + 1] = (_lagrange(both, at[:, i]) * kernel[:, i, None]).sum(2)
+            correction[:, i, : count + 1] = (
+                _lagrange_values(both, at[:, i]) * kernel[:, i, None]
+            ).sum(2)
             correction[:, i, 1:] -= weights[:, i]
         if i == steps - 1:
-            ahead[:, :count] = _lagrange(used, nodes[:, -1:])[..., 0]
+            ahead[:, :count] = _lagrange_values(used, nodes[:, -1:])[..., 0]
     return weights, ahead, correction
 
 
-def _lagrange(nodes: Array, at: Array) -> Array:
-    """The Lagrange polynomials of nodes ``(P, m)`` at ``(P, q)``: ``(P, m, q)``."""
+def _lagrange_values(nodes: Array, at: Array) -> Array:
+    """Return values ``(P, m, q)`` at ``(P, q)`` of the Lagrange polynomials of ``(P, m)`` nodes."""
     gaps = at[:, None, :] - nodes[:, :, None]
     values = np.ones((*nodes.shape, at.shape[1]))
     for j in range(nodes.shape[1]):

@@ -65,7 +65,7 @@ class Response(NamedTuple):
     rest: Array
 
     def __call__(self, which: NDArray[np.int64], error: Array) -> Array:
-        """The change of d for errors ``(P, K, R)`` at levels of these numbers ``(P,)``."""
+        """Return the change of d by errors ``(P, K, R)`` of the state at level indices ``which``."""
         along = self.along[which]
         inside = np.matmul(error[..., None, :], along)
         inside = np.matmul(inside, self.known[which])
@@ -99,14 +99,14 @@ class ProbeData:
     image: Array
 
     def at(self, levels: Array) -> tuple[Array, Array]:
-        """Denoised images and states of the trajectories at ``levels`` ``(…)``: ``(…, K, R)`` each.
+        """Return denoised images and states, ``(…, K, R)`` each, at ``levels`` ``(…)``.
 
         d is a spline in lam = -log sigma, and x = sigma (x_0 / sigma_0 + int d e^lam dlam) its
         exact solution, by quadrature between the nodes.
         """
         flat = np.clip(-np.log(levels.ravel()), self._lam[0], self._lam[-1])
         below = np.clip(np.searchsorted(self._lam, flat, side="right") - 1, 0, len(self._lam) - 2)
-        points, weights = _panel(self._lam[below], flat)
+        points, weights = _panel_quadrature(self._lam[below], flat)
         basis = self._spline(np.concatenate([flat, points.ravel()]))
         d = basis[: len(flat)] @ self._flat
         inside = (basis[len(flat) :].reshape(*points.shape, -1) * weights[..., None]).sum(1)
@@ -121,7 +121,7 @@ class ProbeData:
         share = np.clip(place - below, 0, 1)[:, None, None]
         return (1 - share) * self.response(below, error) + share * self.response(below + 1, error)
 
-    def missed(self, end: Tensor, *, to_zero: bool) -> Array:
+    def distances_from_ends(self, end: Tensor, *, to_zero: bool) -> Array:
         """Return the distances ``(K,)`` of samples ``(K, *event)`` of the same latents from the
         ends.
 
@@ -140,35 +140,35 @@ class ProbeData:
 
     @cached_property
     def _spline(self) -> BSpline:
-        return _spline(self._lam)
+        return _spline_weights(self._lam)
 
     @cached_property
     def _integrals(self) -> Array:
         """The integral of d e^lam dlam from the first node to each, in weights of the values."""
-        panels = _panels(self._lam, self._spline)
+        panels = _panel_integrals(self._lam, self._spline)
         return np.concatenate([np.zeros((1, len(self._lam))), panels.cumsum(0)])
 
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 
 
-def _panel(start: Array, stop: Array) -> tuple[Array, Array]:
-    """Points and weights ``(n, 5)`` of int f(lam) e^lam dlam over each interval."""
+def _panel_quadrature(start: Array, stop: Array) -> tuple[Array, Array]:
+    """Return quadrature points and weights ``(n, 5)`` of int f(lam) e^lam dlam over each interval."""
     half = (stop - start)[:, None] / 2
     points = start[:, None] + half * (1 + _NODES)
     return points, half * _WEIGHTS * np.exp(points)
 
 
-def _spline(lam: Array) -> BSpline:
-    """The weights of the nodes' values at any lam."""
+def _spline_weights(lam: Array) -> BSpline:
+    """Return the spline whose values are the weights of the nodes at any lam."""
     from scipy.interpolate import make_interp_spline  # here: few runs have a use for it
 
     return make_interp_spline(lam, np.eye(len(lam)), k=5)
 
 
-def _panels(lam: Array, spline: BSpline) -> Array:
-    """The integral of d e^lam dlam between neighbouring nodes, in weights of the nodes' values."""
-    points, weights = _panel(lam[:-1], lam[1:])
+def _panel_integrals(lam: Array, spline: BSpline) -> Array:
+    """Return weights of the nodes' values in int d e^lam dlam from each node to the next."""
+    points, weights = _panel_quadrature(lam[:-1], lam[1:])
     return (spline(points.ravel()).reshape(*points.shape, -1) * weights[..., None]).sum(1)
 
 
@@ -187,16 +187,19 @@ def probe_model(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: 
     """
     fine = max(FEWEST, min(MOST, math.ceil(PER_E_FOLD * math.log(sigma_max / sigma_min))))
     levels = np.geomspace(sigma_max, sigma_min, fine + 1)
-    x, d = _corrected(
-        denoise, *_trajectories(denoise, sigma_max * latents, levels.tolist()), levels, latents
+    x, d = _correct_trajectories(
+        denoise,
+        *_integrate_trajectories(denoise, sigma_max * latents, levels.tolist()),
+        levels,
+        latents,
     )
     good = x.isfinite().all(2).all(0) & d.isfinite().all(2).all(0)
     if 2 * int(good.sum()) <= len(good):
         raise FloatingPointError("the trajectories of a look at it are not finite")
     rows = good.nonzero().flatten()
     x, d = x[:, rows], d[:, rows]
-    basis = _basis(torch.cat([x[:1] / sigma_max * d.std(), d]).transpose(0, 1))
-    response = _response(denoise.take(rows), x, d, basis, levels, latents[0])
+    basis = _orthonormal_basis(torch.cat([x[:1] / sigma_max * d.std(), d]).transpose(0, 1))
+    response = _measure_response(denoise.take(rows), x, d, basis, levels, latents[0])
     spread = float((d[-1] - d[-1].mean(0)).square().mean().sqrt())
     return ProbeData(
         levels,
@@ -211,8 +214,10 @@ def probe_model(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: 
     )
 
 
-def _trajectories(denoise: Denoise, x: Tensor, levels: list[float]) -> tuple[Tensor, Tensor]:
-    """States and denoised images ``(L + 1, K, dim)`` in float64, one evaluation a level."""
+def _integrate_trajectories(
+    denoise: Denoise, x: Tensor, levels: list[float]
+) -> tuple[Tensor, Tensor]:
+    """Integrate along ``levels``; return states and denoised images, ``(L + 1, K, dim)`` float64."""
     states: list[Tensor] = []
     images: list[Tensor] = []
 
@@ -227,17 +232,17 @@ def _trajectories(denoise: Denoise, x: Tensor, levels: list[float]) -> tuple[Ten
     return torch.stack(states), torch.stack(images)
 
 
-def _corrected(
+def _correct_trajectories(
     denoise: Denoise, x: Tensor, d: Tensor, levels: Array, like: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The trajectories after a sweep of deferred corrections (Dutt, Greengard and Rokhlin 2000).
+    """Return the trajectories after one sweep of deferred correction (Dutt et al. 2000).
 
     A solver's first steps are of low order. Where the images move from the first level on, as on a
     range that begins at a few standard deviations of the data, that error dominates. A rule would
     be fitted to its trace in d.
     """
     lam = -np.log(levels)
-    panels = torch.from_numpy(_panels(lam, _spline(lam))).to(d.device)
+    panels = torch.from_numpy(_panel_integrals(lam, _spline_weights(lam))).to(d.device)
     increments = torch.einsum("ln,nkd->lkd", panels, d)
     states, images = [x[0]], [d[0]]
     for i in range(len(levels) - 1):
@@ -250,8 +255,8 @@ def _corrected(
     return torch.stack(states), torch.stack(images)
 
 
-def _basis(curves: Tensor) -> Tensor:
-    """Orthonormal bases ``(K, dim, R)`` of the span of the curves ``(K, n, dim)``.
+def _orthonormal_basis(curves: Tensor) -> Tensor:
+    """Return orthonormal bases ``(K, dim, R)`` of the span of the curves ``(K, n, dim)``.
 
     The largest principal components about 0; columns of zeros where there is no more.
     """
@@ -265,10 +270,10 @@ def _basis(curves: Tensor) -> Tensor:
     return curves.transpose(1, 2) @ (vectors * scale[:, None, :])
 
 
-def _response(
+def _measure_response(
     denoise: Denoise, x: Tensor, d: Tensor, basis: Tensor, levels: Array, like: Tensor
 ) -> Response:
-    """The Jacobian of d in the state ``x``, both ``(L + 1, K, dim)``.
+    """Measure the Jacobian of d at the states ``x``; both are ``(L + 1, K, dim)``.
 
     U spans the :data:`DIRECTIONS`, and A is the symmetric part of U^T J U, from differences along
     U: J is symmetric where d = x + sigma² grad log p, as of an exact denoiser. In all other
@@ -278,7 +283,7 @@ def _response(
     responses: list[tuple[Tensor, Tensor, Tensor]] = []
     for i in range(0, len(levels), STRIDE):
         level = float(levels[i])
-        along = _directions(d, i)
+        along = _response_directions(d, i)
         nudge = NUDGE * level * math.sqrt(dim)
         change = torch.stack(
             [
@@ -301,8 +306,8 @@ def _response(
     return Response(*parts)
 
 
-def _directions(d: Tensor, i: int) -> Tensor:
-    """An orthonormal basis ``(K, dim, m)`` of the directions that the response is measured in."""
+def _response_directions(d: Tensor, i: int) -> Tensor:
+    """Return an orthonormal basis ``(K, dim, m)`` of the directions of the Jacobian probes."""
     _, count, dim = d.shape
     if dim <= len(DIRECTIONS):
         return torch.eye(dim, dtype=d.dtype, device=d.device).expand(count, dim, dim)

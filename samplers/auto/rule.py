@@ -37,11 +37,11 @@ class Warp:
             )
 
     def __call__(self, sigma: float) -> float:
-        """The coordinate, increasing from 0 at sigma = 0."""
+        """Return the coordinate g(sigma), which increases from 0 at sigma = 0."""
         return math.log1p((sigma / self.scale) ** self.power) ** self.exponent
 
     def inverse(self, g: float) -> float:
-        """The level at a coordinate."""
+        """Return the level at coordinate ``g``."""
         return self.scale * math.expm1(g ** (1 / self.exponent)) ** (1 / self.power)
 
 
@@ -111,15 +111,15 @@ class Rule(NamedTuple):
         """
         count = n + int(self.deferred)
         if not to_zero:
-            return Grid((start, *self._between(count, start, sigma_min), sigma_min))
+            return Grid((start, *self._inner_levels(count, start, sigma_min), sigma_min))
         if count == 1:
             return Grid((start, 0.0))
         natural = self.warp.inverse(self.warp(start) / count)
         last = min(max(self.last * self.spread or natural, sigma_min), HIGHEST_LAST * start)
-        return Grid((start, *self._between(count - 1, start, last), last, 0.0))
+        return Grid((start, *self._inner_levels(count - 1, start, last), last, 0.0))
 
-    def _between(self, steps: int, start: float, last: float) -> list[float]:
-        """The inner levels of ``steps`` equal steps in g, the first shorter or longer."""
+    def _inner_levels(self, steps: int, start: float, last: float) -> list[float]:
+        """Return the inner levels of ``steps`` equal steps in g, the first shorter or longer."""
         g = self.warp
         top, low = g(start), g(last)
         shares = ((self.first + i) / (self.first + steps - 1) for i in range(steps - 1))

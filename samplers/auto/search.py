@@ -94,7 +94,7 @@ def cost_of(errors: Array, spread: float) -> Array:
 
 def best_rule(probe: ProbeData, n: int, start: float, *, to_zero: bool) -> Rule:
     """Return the rule for ``n`` evaluations from ``start`` with the smallest forecast error."""
-    return _searched(probe, n, start, to_zero, ALLOWANCES[0])[0][0]
+    return _search_kinds(probe, n, start, to_zero, ALLOWANCES[0])[0][0]
 
 
 def find_finalists(
@@ -108,7 +108,7 @@ def find_finalists(
     of each order are left, the best first. The other arguments are as in
     :func:`.forecast.forecast`.
     """
-    searched = (_searched(probe, n, start, to_zero, allowance) for allowance in ALLOWANCES)
+    searched = (_search_kinds(probe, n, start, to_zero, allowance) for allowance in ALLOWANCES)
     best, near = zip(*searched, strict=True)
     in_turn = (rule for rank in zip_longest(*best, *near) for rule in rank if rule is not None)
     count = TRIALS // n if n <= CONFIRMED else UNCONFIRMED
@@ -123,11 +123,14 @@ def find_finalists(
     ]
 
 
-def _searched(
+def _search_kinds(
     probe: ProbeData, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
 ) -> tuple[list[Rule], list[Rule]]:
     """Return the best rule of each hopeful kind, the best first, and some close to it."""
-    parts = [_search(probe, n, start, to_zero, allowance, corrected) for corrected in (False, True)]
+    parts = [
+        _search_parameters(probe, n, start, to_zero, allowance, corrected)
+        for corrected in (False, True)
+    ]
     best = sorted(best for best_of, _ in parts for best in best_of.values())
     hopeful = [rule for cost, rule in best if cost <= best[0][0] + math.log(HOPEFUL)]
     return hopeful, [
@@ -135,7 +138,7 @@ def _searched(
     ]
 
 
-def _search(
+def _search_parameters(
     probe: ProbeData,
     n: int,
     start: float,
@@ -165,7 +168,7 @@ def _search(
         values = np.empty(len(kind_of))
         for i in np.unique(kind_of):
             members = np.flatnonzero(kind_of == i)
-            rules = [_rule(kinds[i], probe.spread, numbers[j]) for j in members]
+            rules = [_rule_of_numbers(kinds[i], probe.spread, numbers[j]) for j in members]
             forecasts = forecast(probe, rules, n, start, to_zero=to_zero)
             largest_error = np.minimum(forecasts.largest_error / probe.spread, HOPELESS) ** power
             doubtful = forecasts.second_order + weight * probe.spread * largest_error
@@ -190,7 +193,7 @@ def _search(
     return best_of, [near[len(near) * i // (MORE + 1)] for i in range(1, MORE + 1)]
 
 
-def _rule(kind: Kind, spread: float, numbers: Array) -> Rule:
+def _rule_of_numbers(kind: Kind, spread: float, numbers: Array) -> Rule:
     """Return the rule of a kind with these numbers, in the order of :data:`BOUNDS`."""
     shortened = (float(f"{number:.{DIGITS}g}") for number in numbers)
     return Rule(*kind, float(f"{spread:.{DIGITS_OF_SPREAD}g}"), *shortened)

@@ -29,19 +29,19 @@ class Form(Protocol):
     """
 
     def remembered(self, sigma: float) -> tuple[float, float] | None:
-        """(c, scale) of the memo scale (x - c d) at ``sigma``; None for the memo d."""
+        """Return (c, scale) of the memo scale (x - c d) at ``sigma``; None for the memo d."""
         ...
 
     def decay(self, cur: float, nxt: float) -> float:
-        """Factor of the state over the step in the exact solution of the linear part."""
+        """Return the factor of the state over the step in the exact solution of the linear part."""
         ...
 
     def variable(self, sigma: float) -> float:
-        """The u in which the memo is a polynomial."""
+        """Return the u in which the memo is a polynomial."""
         ...
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
+        """Return integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
         ...
 
 
@@ -91,14 +91,14 @@ class AdamsBashforth(Multistep):
 
     @abstractmethod
     def variable(self, sigma: float) -> float:
-        """The u in which the memo is a polynomial."""
+        """Return the u in which the memo is a polynomial."""
 
     @abstractmethod
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
+        """Return integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The polynomial through the memos, integrated over the step."""
+        """Return the row that integrates the polynomial through the memos over the step."""
         return adams_row(self, levels, nxt)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..base import Declared
 from ..grid import Grid
-from ..numerics import levels, row_rms
+from ..numerics import level_tensor, row_rms
 from ..types import Denoise, Noise
 
 _SHRINK, _GROW = 0.2, 10.0
@@ -122,19 +122,26 @@ class AdaptiveSampler(Tolerant, ABC):
         while active := [k for k, s in enumerate(samples) if s.level > last]:
             if stale := [k for k in active if not samples[k].known]:
                 rows = torch.tensor(stale, device=x.device)
-                d[rows] = denoise.take(rows)(x[rows], levels([samples[k].level for k in stale], x))
-            cur, nxt = [samples[k].level for k in active], [samples[k].target(last) for k in active]
+                d[rows] = denoise.take(rows)(
+                    x[rows], level_tensor([samples[k].level for k in stale], x)
+                )
+            cur, nxt = (
+                [samples[k].level for k in active],
+                [samples[k].next_level(last) for k in active],
+            )
             rows = torch.tensor(active, device=x.device)
             attempt = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))
             errors = row_rms(attempt.error)
             for k, level, error in zip(active, nxt, errors, strict=True):
-                self._judge(samples[k], level, error, knows=attempt.d is not None)
+                self._accept_or_reject(samples[k], level, error, knows=attempt.d is not None)
             good = torch.tensor([error <= 1 for error in errors], device=x.device)
             x[rows[good]] = attempt.x[good]
             if attempt.d is not None:
                 d[rows[good]] = attempt.d[good]
 
-    def _judge(self, sample: _Progress, level: float, error: float, *, knows: bool) -> None:
+    def _accept_or_reject(
+        self, sample: _Progress, level: float, error: float, *, knows: bool
+    ) -> None:
         """Accept or reject the step to ``level``, and choose the length of the next one."""
         k, h = self.error_order, math.log(sample.level / level)
         if error <= 1:
@@ -154,14 +161,14 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
-    """Progress of one sample: level, next step in lam, is d known, error of the last step."""
+    """Progress of one sample: level, next step in lam, whether d is known, last error."""
 
     level: float
     h: float
     known: bool = False
     error: float = 1.0
 
-    def target(self, last: float) -> float:
-        """The end of the next step, ``last`` itself if that is within reach."""
+    def next_level(self, last: float) -> float:
+        """Return the end of the next step, ``last`` itself if that is within reach."""
         is_last = math.log(self.level / last) <= self.h * (1 + 1e-9)
         return last if is_last else self.level * math.exp(-self.h)

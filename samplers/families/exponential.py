@@ -20,41 +20,41 @@ from .linear import LinearRow
 
 
 def decay(cur: float, nxt: float, kappa: float) -> float:
-    """Weight e^{-k h} = (nxt / cur)^k of the state."""
+    """Return the weight e^{-k h} = (nxt / cur)^k of the state."""
     return (nxt / cur) ** (1 + kappa)
 
 
 def noise_std(cur: float, nxt: float, kappa: float) -> float:
-    """Standard deviation nxt sqrt(1 - e^{-2 kappa h}) of the noise that the step adds."""
+    """Return the standard deviation nxt sqrt(1 - e^{-2 kappa h}) of the step's noise."""
     return nxt * math.sqrt(-math.expm1(-2 * kappa * math.log(cur / nxt)))
 
 
 def data_moments(cur: float, nxt: float, count: int, kappa: float = 0.0) -> list[float]:
-    """Integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), for d."""
+    """Return integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), for d."""
     h, k = math.log(cur / nxt), 1 + kappa
     return [k * h ** (j + 1) * phi(j + 1, -k * h) for j in range(count)]
 
 
 def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
-    """Integrals -nxt int_0^h e^{h - s} s^j / j! ds = -nxt h^{j+1} phi_{j+1}(h), for eps."""
+    """Return integrals -nxt int_0^h e^{h - s} s^j / j! ds = -nxt h^{j+1} phi_{j+1}(h), for eps."""
     h = math.log(cur / nxt)
     return [-nxt * h ** (j + 1) * phi(j + 1, h) for j in range(count)]
 
 
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
-    """Weights of d at ``levels``: the integral of the polynomial in lam through them, exactly."""
+    """Return weights of d at ``levels``, by exact integration of their polynomial in lam."""
     return monomial_weights(
         [math.log(cur / level) for level in levels], data_moments(cur, nxt, len(levels), kappa)
     )
 
 
 def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> LinearRow:
-    """The step with these weights of d, newest first."""
+    """Return the step with these weights of d, newest first."""
     return LinearRow(cur, a=decay(cur, nxt, kappa), b=tuple(weights), c=noise_std(cur, nxt, kappa))
 
 
 def check_eta(name: str, eta: float) -> None:
-    """Refuse an amount of noise kappa = eta that is negative or infinite."""
+    """Raise ValueError for an amount of noise kappa = eta that is negative or infinite."""
     if not 0 <= eta < math.inf:
         raise ValueError(
             f"{name}: eta must be >= 0 (0 is deterministic, 1 the reverse SDE), got {eta}"

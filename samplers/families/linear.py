@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..buffers import buffer
+from ..buffers import take_buffer
 from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import blend
@@ -40,14 +40,14 @@ class LinearRow(NamedTuple):
 
 
 def jump(sigma: float) -> LinearRow:
-    """The step to sigma = 0, the same for every method: one evaluation, x <- d."""
+    """Return the step to sigma = 0, the same for every method: one evaluation, x <- d."""
     return LinearRow(sigma, a=0.0, b=(1.0,))
 
 
 def linear_step(
     x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
 ) -> tuple[Tensor, Tensor]:
-    """Apply the row in place: the next state, and the memo of this step."""
+    """Apply the row to ``x`` in place; return the next state and the memo of this step."""
     d = denoise(x, row.sigma) if row.gain is None else x * row.gain
     memo = memo_of(x, d, row.p, row.q)
     x = blend(x, row.a, row.b, (memo, *past), x)
@@ -57,12 +57,12 @@ def linear_step(
 
 
 def memo_of(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
-    """The memo p x + q d, without a copy where it is d itself, in one pass where p is 1."""
+    """Return the memo p x + q d, without a copy where it is d itself, in one pass where p is 1."""
     if p == 0 and q == 1:
         return d
     if p == 1:
-        return torch.sub(x, d, alpha=-q, out=buffer(x))
-    return torch.mul(x, p, out=buffer(x)).add_(d, alpha=q)
+        return torch.sub(x, d, alpha=-q, out=take_buffer(x))
+    return torch.mul(x, p, out=take_buffer(x)).add_(d, alpha=q)
 
 
 @dataclass(frozen=True, kw_only=True)

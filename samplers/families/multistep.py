@@ -38,7 +38,7 @@ def start_row(method: Multistep, cur: float, nxt: float, order: int) -> StartRow
 
 
 def start_step(x: Tensor, row: StartRow, denoise: Denoise) -> tuple[Tensor, Tensor]:
-    """Apply the row, in place of ``x``: the next state, and the memo."""
+    """Apply the row to ``x`` in place; return the next state and the memo."""
     before = x.clone() if row.p else x
     x, images = run_stages(x, row.stages, denoise)
     return x, memo_of(before, images[0], row.p, row.q)
@@ -65,19 +65,23 @@ class SingleStep(LinearStages):
     stages: int
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """Every state from all memos before it."""
-        levels, memos = [cur], [self._memo(x, denoise, cur, nxt)]
+        """Return the state at ``nxt``; each stage's state uses all memos before it."""
+        levels, memos = [cur], [self._memo_at(x, denoise, cur, nxt)]
         for j in range(1, self.stages):
             level = cur ** (1 - j / self.stages) * nxt ** (j / self.stages)
-            memos.append(self._memo(self._state(x, memos, levels, level), denoise, level, nxt))
+            memos.append(
+                self._memo_at(self._state_from_memos(x, memos, levels, level), denoise, level, nxt)
+            )
             levels.append(level)
-        return self._state(x, memos, levels, nxt)
+        return self._state_from_memos(x, memos, levels, nxt)
 
-    def _memo(self, y: Any, denoise: Evaluate, level: float, nxt: float) -> Any:
+    def _memo_at(self, y: Any, denoise: Evaluate, level: float, nxt: float) -> Any:
         row = self.method.row((level,), nxt)
         return row.p * y + row.q * denoise(y, level)
 
-    def _state(self, x: Any, memos: Sequence[Any], levels: Sequence[float], to: float) -> Any:
+    def _state_from_memos(
+        self, x: Any, memos: Sequence[Any], levels: Sequence[float], to: float
+    ) -> Any:
         row = self.method.row(levels, to)
         return sum((b * memo for b, memo in zip(row.b, memos, strict=True)), row.a * x)
 
@@ -147,12 +151,12 @@ class Multistep(GridSampler):
         """Return the step from levels[0] to ``nxt``; evaluations are at ``levels``, newest first."""
 
     def order_at(self, i: int) -> int:
-        """The order of step ``i`` far from the end of the grid."""
+        """Return the order of step ``i`` far from the end of the grid."""
         ramp = min(self.first[i] if i < len(self.first) else self.points, i + 1, self.points)
         return ramp if self.startup == "ramp" else max(ramp, min(self.order or 1, HIGHEST))
 
     def profile(self, grid: Grid) -> list[int]:
-        """The number of evaluations that each step uses, which is its order."""
+        """Return the number of evaluations that each step uses, which is its order."""
         n = len(grid)
         orders = [self.order_at(i) for i in range(n)]
         for i, most in zip(range(n - 1, -1, -1), reversed(self.last), strict=False):
@@ -179,14 +183,14 @@ class Multistep(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Tensor | None]:
-        """A single step, or one of the multistep method."""
+        """Take a step: a :class:`StartRow` by the single-step method, else the multistep method."""
         if isinstance(row, StartRow):
             return start_step(x, row, denoise)
         x, memo = linear_step(x, row, past, denoise, noise)
         return x, memo if self.history else None
 
     def nfe(self, grid: Grid) -> int:
-        """One evaluation a step, none in an analytic first one, all stages of single steps."""
+        """Return the evaluations: one a step, 0 in an analytic first, all stages of single steps."""
         if self.startup == "ramp":
             return len(grid) - int(self._skips_first(grid))
         starts = (row.stages.stages for row in self.plan(grid) if isinstance(row, StartRow))
@@ -212,5 +216,5 @@ class SelfStarting(Multistep):
 
 
 def analytic_gain(sigma: float) -> float:
-    """The factor g of d = g x that corresponds to eps = x / sqrt(1 + sigma²)."""
+    """Return the factor g of d = g x that corresponds to eps = x / sqrt(1 + sigma²)."""
     return 1 - sigma / math.hypot(1, sigma)

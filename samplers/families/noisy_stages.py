@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ..buffers import buffer
+from ..buffers import take_buffer
 from ..grid import Grid
 from ..loop import GridSampler
 from ..types import Denoise, StepNoise
@@ -49,19 +49,19 @@ class NoisyStages(GridSampler):
 
     @abstractmethod
     def row(self, cur: float, nxt: float) -> NoisyRow:
-        """Coefficients of the step from ``cur`` to ``nxt`` > 0."""
+        """Return coefficients of the step from ``cur`` to ``nxt`` > 0."""
 
     def plan(self, grid: Grid) -> list[NoisyRow]:
         """Return one row per step, of noise over disjoint intervals; the step to 0 is x <- d."""
         return [
-            on_one_path(self.row(cur, nxt))
+            with_disjoint_noise(self.row(cur, nxt))
             if nxt > 0
             else NoisyRow((Mix(cur, 1.0),), Mix(0.0, 0.0, (1.0,)))
             for cur, nxt in grid.intervals()
         ]
 
     def nfe(self, grid: Grid) -> int:
-        """The stages of the plan."""
+        """Return the evaluations per sample: the stages of the plan."""
         return sum(len(row.stages) for row in self.plan(grid))
 
     def step(
@@ -76,12 +76,12 @@ class NoisyStages(GridSampler):
         draws = [noise(m, cur=cur, nxt=nxt) for m, (cur, nxt) in enumerate(row.spans)]
         images: list[Tensor] = []
         for stage in row.stages:
-            y = _mixed(x, stage, images, draws, buffer(x)) if stage.b else x
+            y = _apply_mix(x, stage, images, draws, take_buffer(x)) if stage.b else x
             images.append(denoise(y, stage.sigma))
-        return _mixed(x, row.end, images, draws, x), None
+        return _apply_mix(x, row.end, images, draws, x), None
 
 
-def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
+def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
     """Return the row with its noise drawn over disjoint intervals.
 
     Overlapping z_m are then normalised increments of one Brownian path, from any source of noise;
@@ -118,7 +118,7 @@ def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> Noisy
     )
 
 
-def _mixed(
+def _apply_mix(
     x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
     """Return the sum, into ``out`` if given; with a = 0, x is not read, and may be non-finite."""
@@ -179,7 +179,7 @@ class AncestralStages(NoisyStages):
         return 1.0 if self.eta == self.s_noise == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
-        """The method's coefficients to ``down``, and the noise of the whole step."""
+        """Return the method's coefficients to ``down``, and the noise of the whole step."""
         up = min(nxt, self.eta * nxt * math.sqrt(1 - (nxt / cur) ** 2))
         step = self.solver.row(cur, math.sqrt(nxt**2 - up**2))
         noise, spans = ((self.s_noise * up,), ((cur, nxt),)) if up else ((), ())

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, SupportsFloat
 import numpy as np
 from torch import Tensor
 
-from ..buffers import buffer
+from ..buffers import take_buffer
 from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import blend
@@ -58,7 +58,7 @@ class LinearStages(GridSampler):
         """
 
     def row(self, cur: float, nxt: float, *, before: float = 0.0, after: float = 0.0) -> StagesRow:
-        """Coefficients of the step from ``cur`` to ``nxt``.
+        """Return coefficients of the step from ``cur`` to ``nxt``.
 
         The step to 0 is one evaluation, x <- d, for every method.
         """
@@ -73,7 +73,7 @@ class LinearStages(GridSampler):
         return [self.row(cur, nxt) for cur, nxt in grid.intervals()]
 
     def nfe(self, grid: Grid) -> int:
-        """The stages of the plan."""
+        """Return the evaluations per sample: the stages of the plan."""
         return sum(len(row.stages) for row in self.plan(grid))
 
     def step(
@@ -94,10 +94,10 @@ class LinearStages(GridSampler):
 
 
 def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, list[Tensor]]:
-    """Take a step without its noise, in place of ``x``: the state, and the denoised images."""
+    """Take a step without noise, ``x`` in place; return the state and the denoised images."""
     images: list[Tensor] = []
     for stage in row.stages:
-        y = blend(x, stage.a, stage.b, images, buffer(x)) if stage.b else x
+        y = blend(x, stage.a, stage.b, images, take_buffer(x)) if stage.b else x
         images.append(denoise(y, stage.sigma))
     return blend(x, row.a, row.b, images, x), images
 
@@ -117,12 +117,12 @@ class _Weights:
     def __add__(self, other: object) -> _Weights:
         if isinstance(other, int) and other == 0:  # what sum() begins with
             return self
-        return _Weights(self.of + self._like(other))
+        return _Weights(self.of + self._as_weights(other))
 
     __radd__ = __add__
 
     def __sub__(self, other: object) -> _Weights:
-        return _Weights(self.of - self._like(other))
+        return _Weights(self.of - self._as_weights(other))
 
     def __mul__(self, number: SupportsFloat) -> _Weights:
         return _Weights(self.of * float(number))
@@ -135,7 +135,7 @@ class _Weights:
     def __neg__(self) -> _Weights:
         return _Weights(-self.of)
 
-    def _like(self, other: object) -> np.ndarray:
+    def _as_weights(self, other: object) -> np.ndarray:
         if not isinstance(other, _Weights):
             raise TypeError(f"update adds {other!r} to a state: {_ONLY}")
         return other.of
@@ -162,7 +162,7 @@ class _Trace:
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []
-        self.x = self._unit(0)
+        self.x = self._unit_weights(0)
 
     def denoise(self, y: _Weights, sigma: float) -> _Weights:
         a, b = self.split(y)
@@ -174,13 +174,13 @@ class _Trace:
                 "evaluations; write a method with more as a GridSampler"
             )
         self.stages.append(Stage(float(sigma), a, b))
-        return self._unit(len(self.stages))
+        return self._unit_weights(len(self.stages))
 
     def split(self, y: _Weights) -> tuple[float, tuple[float, ...]]:
-        """(weight of x, weights of the evaluations so far)."""
+        """Return the weight of x and the weights of the evaluations so far."""
         return float(y.of[0]), tuple(float(v) for v in y.of[1 : len(self.stages) + 1])
 
-    def _unit(self, k: int) -> _Weights:
+    def _unit_weights(self, k: int) -> _Weights:
         unit = np.zeros(self.MOST + 1)
         unit[k] = 1.0
         return _Weights(unit)
@@ -245,7 +245,7 @@ class Churned(LinearStages):
         )
 
     def plan(self, grid: Grid) -> list[StagesRow]:
-        """Rows that start at sigma_hat."""
+        """Return one row per step, from sigma_hat after the churn."""
         most = min(self.churn / len(grid), _CAP)
         rows = []
         for cur, nxt in grid.intervals():
@@ -281,7 +281,7 @@ class ExponentialRungeKutta(LinearStages):
 
     @abstractmethod
     def tableau(self, h: float) -> Tableau:
-        """The coefficients for a step of length ``h`` > 0 in lam."""
+        """Return the coefficients for a step of length ``h`` > 0 in lam."""
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
         """Return the state after a step of the class's formulas."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..base import FOUND, Sampler
 from ..grid import Grid
-from ..loop import GridSampler, planned
+from ..loop import GridSampler, cached_plan
 from .linear import LinearMultistep, LinearRow
 
 
@@ -68,11 +68,11 @@ class Tabulated(LinearMultistep):
         return self.stands_for.translates
 
     def nfe(self, grid: Grid) -> int:
-        """One evaluation a step, but none in a first row without weights."""
+        """Return the evaluations: one a step, but none in a first row without weights."""
         return len(grid) - (not self.table[0].b)
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """The table on the levels of ``grid``.
+        """Return the rows of the table on the levels of ``grid``.
 
         Raises:
             ValueError: it has another number of steps.
@@ -88,11 +88,11 @@ class Tabulated(LinearMultistep):
         ]
 
 
-def untabulable(sampler: Sampler, grid: Grid) -> str:
+def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
     """Return the reason why a sampler's steps on a grid are no table; "" if they are."""
     if not isinstance(sampler, GridSampler):
         return "does not step along a grid"
-    rows = planned(sampler, grid)
+    rows = cached_plan(sampler, grid)
     if len(rows) != len(grid) or not all(isinstance(row, LinearRow) for row in rows):
         return "makes steps of several evaluations"
     if any(row.c for row in rows):
@@ -110,15 +110,15 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
     denoised images.
 
     Raises:
-        ValueError: the sampler makes other steps (:func:`untabulable`).
+        ValueError: the sampler makes other steps (:func:`why_not_tabulable`).
     """
-    if reason := untabulable(sampler, grid):
+    if reason := why_not_tabulable(sampler, grid):
         raise ValueError(
             f"sampler {sampler.name} has no table of coefficients: it {reason}; give a "
             "multistep method such as dpmpp_2m"
         )
     assert isinstance(sampler, GridSampler)
-    rows: Sequence[LinearRow] = planned(sampler, grid)
+    rows: Sequence[LinearRow] = cached_plan(sampler, grid)
     n = len(rows)
     states = [np.eye(n + 1)[n]]  # weights of d_0 … d_{n-1}, and of the first state
     table, gain = [], rows[0].gain

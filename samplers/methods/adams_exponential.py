@@ -11,7 +11,7 @@ from ..families.adams import adams_row, eps_memo, no_decay
 from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
-from ..numerics import integral
+from ..numerics import integrate_panels
 from ..registry import register_family
 from ..types import Source
 
@@ -117,7 +117,7 @@ class RosenbrockEAB(Multistep):
                 sigma = cur * math.exp(-s)
                 return s**k / math.factorial(k) * sigma / (self.scale**2 + sigma**2)
 
-            return outer * integral(kernel, 0.0, h)
+            return outer * integrate_panels(kernel, 0.0, h)
 
         return [moment(k) for k in range(count)]
 

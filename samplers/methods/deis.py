@@ -14,7 +14,7 @@ from ..families.adams import adams_row, eps_memo, no_decay
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
 from ..families.stages import Evaluate, LinearStages
-from ..numerics import integral
+from ..numerics import integrate_panels
 from ..registry import register, register_family
 from ..types import Source
 
@@ -73,7 +73,7 @@ class TimeAB(Multistep):
             )
 
     def variable(self, sigma: float) -> float:
-        """Root t > 0 of beta_d t² / 2 + beta_min t = log(1 + sigma²), without cancellation."""
+        """Return the root t > 0 of beta_d t² / 2 + beta_min t = log(1 + sigma²), stably."""
         total = math.log1p(sigma**2)
         return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
 
@@ -86,7 +86,7 @@ class TimeAB(Multistep):
                 power = (self.variable(math.sinh(v)) - origin) ** k
                 return power / math.factorial(k) * math.cosh(v)
 
-            return integral(kernel, *ends)
+            return integrate_panels(kernel, *ends)
 
         return [nxt - cur, *(moment(k) for k in range(1, count))]
 
@@ -121,12 +121,13 @@ class SigmaRungeKutta(LinearStages):
         slopes = [(x - denoise(x, cur)) / cur]
         for c_k, a_k in zip(self.c, self.a, strict=True):
             level = (1 - c_k) * cur + c_k * nxt
-            y = x + (nxt - cur) * _dot(a_k, slopes)
+            y = x + (nxt - cur) * _weighted_sum(a_k, slopes)
             slopes.append((y - denoise(y, level)) / level)
-        return x + (nxt - cur) * _dot(self.b, slopes)
+        return x + (nxt - cur) * _weighted_sum(self.b, slopes)
 
 
-def _dot(weights: tuple[float, ...], slopes: list[Any]) -> Any:
+def _weighted_sum(weights: tuple[float, ...], slopes: list[Any]) -> Any:
+    """Return the sum of slopes times weights."""
     first, *others = (w * k for w, k in zip(weights, slopes, strict=True))
     return sum(others, first)
 

@@ -17,12 +17,12 @@ from ..families.linear import LinearMultistep, LinearRow, jump
 from ..families.noisy_stages import AncestralStages
 from ..families.stages import Churned, Evaluate, LinearStages
 from ..grid import Grid
-from ..numerics import column, levels, phi
+from ..numerics import as_column, level_tensor, phi
 from ..registry import register
 from ..types import Denoise, Source
 from .edm import Euler
 
-_paper = partial(Source, "lu2022dpmsolver", url="https://arxiv.org/abs/2206.00927v3")
+_paper_source = partial(Source, "lu2022dpmsolver", url="https://arxiv.org/abs/2206.00927v3")
 
 
 @register
@@ -32,7 +32,7 @@ class DPMSolver1(Euler):
 
     name = "dpm_solver_1"
     same_as = "euler"
-    source = _paper("eq. (3.7)")
+    source = _paper_source("eq. (3.7)")
 
 
 @register
@@ -50,7 +50,7 @@ class DPMSolver2(LinearStages):
 
     name = "dpm_solver_2"
     order = 2
-    source = _paper("Alg. 1 (r1 = 1/2) and Alg. 4 (general r1)")
+    source = _paper_source("Alg. 1 (r1 = 1/2) and Alg. 4 (general r1)")
     r1: float = 0.5
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class DPMSolver3(LinearStages):
 
     name = "dpm_solver_3"
     order = 3
-    source = _paper("Alg. 2 and Alg. 5")
+    source = _paper_source("Alg. 2 and Alg. 5")
     r1: float = 1 / 3
 
     def __post_init__(self) -> None:
@@ -112,7 +112,7 @@ class DPM2(Churned):
     name = "dpm_2"
     same_as = "dpm_solver_2"
     solver_order = 2
-    source = _paper("Alg. 1; k-diffusion, sample_dpm_2")
+    source = _paper_source("Alg. 1; k-diffusion, sample_dpm_2")
     churn: float = 0.0
     s_noise: float = 1.0
 
@@ -128,7 +128,7 @@ class DPM2Ancestral(AncestralStages):
     """A DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
 
     name = "dpm_2_ancestral"
-    source = _paper(
+    source = _paper_source(
         "Alg. 1; k-diffusion, sample_dpm_2_ancestral",
         deviations=(
             "the paper has this method for the ODE only; the ancestral form is k-diffusion's",
@@ -152,7 +152,7 @@ class DPMSolverFast(LinearMultistep):
     name = "dpm_solver_fast"
     order = 2
     history = 2
-    source = _paper(
+    source = _paper_source(
         "section 3.3 and appendix D.3; authors' code, method='singlestep', order 3",
         deviations=(
             "stages are at the grid's own levels, as in the authors' code for uniform "
@@ -165,12 +165,12 @@ class DPMSolverFast(LinearMultistep):
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows, start = [], 0
         for order in self.groups(grid):
-            rows += _rows(grid.sigma[start : start + order + 1])
+            rows += _group_rows(grid.sigma[start : start + order + 1])
             start += order
         return [*rows, jump(grid.sigma[-2])] if grid.to_zero else rows
 
     def groups(self, grid: Grid) -> list[int]:
-        """The orders of the steps; each is also the number of its intervals."""
+        """Return the orders of the steps; each is also the number of its intervals."""
         threes, remainder = divmod(len(grid) - int(grid.to_zero), 3)
         if remainder or not threes:
             return [3] * threes + [remainder] * bool(remainder)
@@ -180,9 +180,9 @@ class DPMSolverFast(LinearMultistep):
         return [order for order in self.groups(grid) for _ in range(order)] + [1] * grid.to_zero
 
 
-def _rows(levels: tuple[float, ...]) -> list[LinearRow]:
+def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
     """Return one row an interval: the difference of two changes, with eps_j = memo_j / sigma_j."""
-    changes = [_change(levels, k) for k in range(len(levels))]
+    changes = [_change_weights(levels, k) for k in range(len(levels))]
     rows = []
     for k, cur in enumerate(levels[:-1]):
         before = changes[k] + [0.0] * (len(changes[k + 1]) - len(changes[k]))
@@ -193,8 +193,8 @@ def _rows(levels: tuple[float, ...]) -> list[LinearRow]:
     return rows
 
 
-def _change(levels: tuple[float, ...], k: int) -> list[float]:
-    """Weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]`` of a step.
+def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:
+    """Return weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]``.
 
     Constant eps gives levels[k] - levels[0]; the correction to it is in the newest of the eps,
     eps_{k-1}, at the fraction r of the way.
@@ -208,7 +208,7 @@ def _change(levels: tuple[float, ...], k: int) -> list[float]:
     return [nxt - cur + w, *[0.0] * (k - 2), -w]
 
 
-_ADAPTIVE = _paper(
+_ADAPTIVE = _paper_source(
     "appendix C, Alg. 6 (DPM-Solver-12) and 7 (DPM-Solver-23)",
     deviations=(
         "the tolerance is on the state x0 + sigma z, as in k-diffusion, not on its "
@@ -223,7 +223,7 @@ _ADAPTIVE = _paper(
 )
 
 
-def compare(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
+def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
     """Return the attempt that ends in ``high``; the difference to the lower order is its error."""
     scale = (torch.maximum(low.abs(), x.abs()) * tolerance.rtol).clamp(min=tolerance.atol)
     return Attempt(high, (high - low) / scale)
@@ -248,11 +248,11 @@ class DPMSolver12(AdaptiveSampler):
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
         mid = [math.sqrt(a * b) for a, b in zip(cur, nxt, strict=True)]
-        eps = (x - d) / column(cur, x)
-        x_mid = x + _gap(cur, mid, x) * eps
-        eps_mid = (x_mid - denoise(x_mid, levels(mid, x))) / column(mid, x)
-        change = _gap(cur, nxt, x)
-        return compare(self, x, x + change * eps, x + change * eps_mid)
+        eps = (x - d) / as_column(cur, x)
+        x_mid = x + _level_change(cur, mid, x) * eps
+        eps_mid = (x_mid - denoise(x_mid, level_tensor(mid, x))) / as_column(mid, x)
+        change = _level_change(cur, nxt, x)
+        return attempt_of_pair(self, x, x + change * eps, x + change * eps_mid)
 
 
 @register
@@ -275,18 +275,18 @@ class DPMSolver23(AdaptiveSampler):
         s1, s2 = (
             [a * math.exp(-r * k) for a, k in zip(cur, h, strict=True)] for r in (1 / 3, 2 / 3)
         )
-        eps = (x - d) / column(cur, x)
-        u1 = x + _gap(cur, s1, x) * eps
-        diff1 = (u1 - denoise(u1, levels(s1, x))) / column(s1, x) - eps
+        eps = (x - d) / as_column(cur, x)
+        u1 = x + _level_change(cur, s1, x) * eps
+        diff1 = (u1 - denoise(u1, level_tensor(s1, x))) / as_column(s1, x) - eps
         inner = [4 / 3 * s * k * phi(2, 2 / 3 * k) for s, k in zip(s2, h, strict=True)]
-        u2 = x + _gap(cur, s2, x) * eps - column(inner, x) * diff1
-        diff2 = (u2 - denoise(u2, levels(s2, x))) / column(s2, x) - eps
-        first_order = x + _gap(cur, nxt, x) * eps
-        low = first_order + _gap(cur, nxt, x) * 1.5 * diff1
+        u2 = x + _level_change(cur, s2, x) * eps - as_column(inner, x) * diff1
+        diff2 = (u2 - denoise(u2, level_tensor(s2, x))) / as_column(s2, x) - eps
+        first_order = x + _level_change(cur, nxt, x) * eps
+        low = first_order + _level_change(cur, nxt, x) * 1.5 * diff1
         outer = [1.5 * b * k * phi(2, k) for b, k in zip(nxt, h, strict=True)]
-        return compare(self, x, low, first_order - column(outer, x) * diff2)
+        return attempt_of_pair(self, x, low, first_order - as_column(outer, x) * diff2)
 
 
-def _gap(cur: list[float], nxt: list[float], x: Tensor) -> Tensor:
-    """The change of the level of each row, nxt - cur."""
-    return column([b - a for a, b in zip(cur, nxt, strict=True)], x)
+def _level_change(cur: list[float], nxt: list[float], x: Tensor) -> Tensor:
+    """Return the change of the level of each row, nxt - cur."""
+    return as_column([b - a for a, b in zip(cur, nxt, strict=True)], x)

@@ -20,8 +20,8 @@ _FACTOR = "the second divided difference has the factor 2 that the published cod
 _HALF = "declared at its measured order, 2"
 
 
-def midpoint(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
-    """(cur, prev, w): m_i stands for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev).
+def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
+    """Return (cur, prev, w): m_i stands for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev).
 
     In a step without history, prev is infinite and w is 0.
     """
@@ -44,7 +44,7 @@ class DPMSolver2M(SelfStarting):
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """Return the row of the class's formula, with nxt (e^h - 1) = cur - nxt."""
-        cur, prev, w = midpoint(levels, nxt)
+        cur, prev, w = midpoint_nodes(levels, nxt)
         total = nxt - cur
         b = (total * (1 + w) / cur, -total * w / prev) if w else (total / cur,)
         return LinearRow(cur, 1.0, b, p=1.0, q=-1.0)
@@ -61,7 +61,7 @@ class DPMpp2M(SelfStarting):
     source = _paper("Alg. 2")
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        cur, _, w = midpoint(levels, nxt)
+        cur, _, w = midpoint_nodes(levels, nxt)
         r = nxt / cur
         return LinearRow(cur, r, ((1 - r) * (1 + w), -(1 - r) * w) if w else (1 - r,))
 
@@ -94,7 +94,7 @@ class DPMpp3M(DataEAB):
     )
 
 
-def halved(levels: Sequence[float], moments: list[float]) -> list[float]:
+def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> list[float]:
     """Return the authors' weights: the parabola's with half of its second derivative."""
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
@@ -119,7 +119,7 @@ class DPMSolver3MPublished(NoiseEAB):
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         if len(levels) < 3:
             return DPMSolver2M().row(levels, nxt)
-        weights = halved(levels, noise_moments(levels[0], nxt, 3))
+        weights = half_curvature_weights(levels, noise_moments(levels[0], nxt, 3))
         b = tuple(w / s for w, s in zip(weights, levels, strict=True))
         return LinearRow(levels[0], 1.0, b, p=1.0, q=-1.0)
 
@@ -139,5 +139,5 @@ class DPMpp3MPublished(DataEAB):
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         if len(levels) < 3:
             return DPMpp2M().row(levels, nxt)
-        weights = halved(levels, data_moments(levels[0], nxt, 3))
+        weights = half_curvature_weights(levels, data_moments(levels[0], nxt, 3))
         return LinearRow(levels[0], nxt / levels[0], tuple(weights))

@@ -102,7 +102,7 @@ class SDEMultistep(Multistep):
 
     @abstractmethod
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Weights of d at ``levels``, newest first."""
+        """Return weights of d at ``levels``, newest first."""
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         return sde_row(levels[0], nxt, self.eta, self.weights(levels, nxt))

@@ -155,7 +155,7 @@ class SinglestepOnGrid(LinearMultistep):
         return rows
 
     def _from_first(self, levels: Sequence[float], nxt: float) -> tuple[float, list[float]]:
-        """Weights of a group's first state and of its memos in the step to ``nxt``."""
+        """Return weights of a group's first state and of its memos in the step to ``nxt``."""
         first, data = levels[0], self.prediction == "data"
         moments = (data_moments if data else noise_moments)(first, nxt, len(levels))
         lam = [math.log(first / level) for level in levels]

@@ -17,7 +17,7 @@ from functools import partial
 
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
-from ..numerics import integral, monomial_weights
+from ..numerics import integrate_panels, monomial_weights
 from ..registry import register
 from ..types import Source
 
@@ -70,19 +70,19 @@ class ERSDE(Multistep):
         return 1.0 if self.scale == "sde" else None
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Weights of d at ``nodes``, levels less ``cur``, for the moments of (s - cur)^j / j!."""
+        """Return weights of d at ``nodes`` (levels - cur), from the moments of (s - cur)^j / j!."""
         return monomial_weights(nodes, moments)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         cur = levels[0]
-        excess = self._excess(cur, nxt)
+        excess = self._excess_decay(cur, nxt)
         ratio = nxt / cur * math.exp(-excess)
         moments = [1 - ratio, *(self._moment(cur, nxt, j) for j in range(1, len(levels)))]
         b = self.weights([level - cur for level in levels], moments)
         return LinearRow(cur, a=ratio, b=tuple(b), c=nxt * math.sqrt(-math.expm1(-2 * excess)))
 
-    def _excess(self, cur: float, nxt: float) -> float:
-        """Return by how much log phi falls more than log sigma does."""
+    def _excess_decay(self, cur: float, nxt: float) -> float:
+        """Return the decrease of log phi minus that of log sigma from ``cur`` to ``nxt``."""
         log_scale = LOG_SCALE[self.scale]
         excess = log_scale(math.log(cur)) - log_scale(math.log(nxt))
         if excess < 0:
@@ -93,7 +93,7 @@ class ERSDE(Multistep):
         return excess
 
     def _moment(self, cur: float, nxt: float, j: int) -> float:
-        """Moment of (s - cur)^j / j! for j > 0, integrated over log(s)."""
+        """Return the moment of (s - cur)^j / j! for j > 0, integrated over log(s)."""
         log_scale = LOG_SCALE[self.scale]
         end = math.log(nxt) + log_scale(math.log(nxt))
 
@@ -102,7 +102,7 @@ class ERSDE(Multistep):
             power = (s - cur) ** (j - 1)
             return math.expm1(end - v - log_scale(v)) * power / math.factorial(j - 1) * s
 
-        return integral(integrand, math.log(nxt), math.log(cur))
+        return integrate_panels(integrand, math.log(nxt), math.log(cur))
 
 
 @register
@@ -162,7 +162,7 @@ class ERSDE3Published(ERSDE):
     )
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """The line of er_sde_2, plus the curvature's moment alone."""
+        """Return the weights of er_sde_2 plus those of the curvature."""
         line = monomial_weights(nodes[:2], moments[:2])
         if len(nodes) < 3:
             return line

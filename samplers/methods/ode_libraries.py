@@ -44,10 +44,10 @@ class ScipyODE(Tolerant):
         if first > last:
             rows = torch.arange(len(x), device=x.device)
             groups = [rows] if self.batch_coupled else rows.split(1)
-            x = torch.cat([self._ivp(denoise.take(k), x[k], first, last) for k in groups])
+            x = torch.cat([self._solve_ivp(denoise.take(k), x[k], first, last) for k in groups])
         return denoise(x, last) if grid.to_zero else x
 
-    def _ivp(self, denoise: Denoise, x: Tensor, first: float, last: float) -> Tensor:
+    def _solve_ivp(self, denoise: Denoise, x: Tensor, first: float, last: float) -> Tensor:
         from scipy.integrate import solve_ivp
 
         def slope(lam: float, y: np.ndarray) -> np.ndarray:
@@ -64,7 +64,9 @@ class ScipyODE(Tolerant):
         return torch.from_numpy(result.y[:, -1].copy()).reshape(x.shape).to(x)
 
 
-def _integrate(denoise: Denoise, x: Tensor, levels: tuple[float, ...], **options: Any) -> Tensor:
+def _integrate_with_torchdiffeq(
+    denoise: Denoise, x: Tensor, levels: tuple[float, ...], **options: Any
+) -> Tensor:
     """Return the state at the last positive level; the time is float64 for any state."""
     from torchdiffeq import odeint
 
@@ -89,7 +91,7 @@ class TorchdiffeqFixed(Declared):
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         if len(grid.positive) > 1:
-            x = _integrate(denoise, x, grid.positive, method=self.method)
+            x = _integrate_with_torchdiffeq(denoise, x, grid.positive, method=self.method)
         return denoise(x, grid.sigma[-2]) if grid.to_zero else x
 
 
@@ -116,13 +118,13 @@ class TorchdiffeqAdaptive(Tolerant):
             stop = torch.tensor([-math.log(last)], dtype=torch.float64, device=x.device)
             tolerance = {"rtol": self.rtol, "atol": self.atol}
             options = {"dtype": torch.float64, "step_t": stop}
-            x = _integrate(
+            x = _integrate_with_torchdiffeq(
                 denoise, x, (first, last), method=self.method, **tolerance, options=options
             )
         return denoise(x, last) if grid.to_zero else x
 
 
-def _define(base: type, library: str, method: str, **declared: object) -> None:
+def _register_method(base: type, library: str, method: str, **declared: object) -> None:
     """Register ``LIBRARY_METHOD``; the class lives in this module, so that it can be pickled."""
     body = {"name": f"{library}_{method.lower()}", "method": method, **declared}
     body |= {"__module__": __name__, "__doc__": base.__doc__}
@@ -132,8 +134,10 @@ def _define(base: type, library: str, method: str, **declared: object) -> None:
 
 
 for _method in ("RK23", "RK45", "DOP853", "LSODA", "BDF", "Radau"):
-    _define(ScipyODE, "scipy", _method, batch_coupled=_method not in ("LSODA", "BDF", "Radau"))
+    _register_method(
+        ScipyODE, "scipy", _method, batch_coupled=_method not in ("LSODA", "BDF", "Radau")
+    )
 for _method, (_order, _) in _FIXED.items():
-    _define(TorchdiffeqFixed, "torchdiffeq", _method, order=_order)
+    _register_method(TorchdiffeqFixed, "torchdiffeq", _method, order=_order)
 for _method in _ADAPTIVE:
-    _define(TorchdiffeqAdaptive, "torchdiffeq", _method)
+    _register_method(TorchdiffeqAdaptive, "torchdiffeq", _method)

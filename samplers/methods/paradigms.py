@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..base import Declared
 from ..grid import Grid
-from ..numerics import column, levels, row_rms
+from ..numerics import as_column, level_tensor, row_rms
 from ..registry import register
 from ..types import Denoise, Noise, Source
 
@@ -61,10 +61,10 @@ class Paradigms(Declared):
         # (batch, p + 1, *event): x_t, x_{t+1}, … of each sample, with t in `done`
         states = x.unsqueeze(1).repeat_interleave(p + 1, 1)
         while min(done, default=len(grid)) < len(grid):
-            swept = _sum(states[:, 0], self._increments(denoise, states, grid, done))
+            swept = _running_sums(states[:, 0], self._increments(denoise, states, grid, done))
             changes = row_rms((swept - states).flatten(0, 1))
             strides = [
-                self._stride(changes[k * (p + 1) :][: p + 1], grid.sigma[t:])
+                self._count_finished(changes[k * (p + 1) :][: p + 1], grid.sigma[t:])
                 for k, t in enumerate(done)
             ]
             keep = torch.tensor(
@@ -75,7 +75,7 @@ class Paradigms(Declared):
         return states[:, 0].clone()
 
     def _increments(self, denoise: Denoise, states: Tensor, grid: Grid, done: list[int]) -> Tensor:
-        """The f of all windows, ``(batch, p, *event)``, in one evaluation; 0 past the grid."""
+        """Return f_j of all windows, ``(batch, p, *event)``, in one evaluation; 0 past the grid."""
         p = states.shape[1] - 1
         jobs = [
             (k, j, *grid.sigma[t + j : t + j + 2])
@@ -84,12 +84,12 @@ class Paradigms(Declared):
         ]
         k, j = torch.tensor([job[:2] for job in jobs], device=states.device).unbind(1)
         x = states[k, j]
-        d = denoise.take(k)(x, levels([cur for _, _, cur, _ in jobs], x))
+        d = denoise.take(k)(x, level_tensor([cur for _, _, cur, _ in jobs], x))
         f = torch.zeros_like(states[:, 1:])
-        f[k, j] = (x - d) * column([nxt / cur - 1 for _, _, cur, nxt in jobs], x)
+        f[k, j] = (x - d) * as_column([nxt / cur - 1 for _, _, cur, nxt in jobs], x)
         return f
 
-    def _stride(self, changes: list[float], sigma: tuple[float, ...]) -> int:
+    def _count_finished(self, changes: list[float], sigma: tuple[float, ...]) -> int:
         """Return the number of finished steps: up to the first state that changed too much."""
         most = min(len(changes), len(sigma)) - 1
         for j in range(1, most):
@@ -99,8 +99,8 @@ class Paradigms(Declared):
         return most
 
 
-def _sum(x: Tensor, increments: Tensor) -> Tensor:
-    """x, x + f_0, x + f_0 + f_1, … in this order: rounding does not depend on the batch."""
+def _running_sums(x: Tensor, increments: Tensor) -> Tensor:
+    """Return x, x + f_0, x + f_0 + f_1, …, summed in this order so that batches round alike."""
     states = [x]
     for f in increments.unbind(1):
         states.append(states[-1] + f)

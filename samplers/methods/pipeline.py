@@ -68,14 +68,15 @@ class Pipeline(Declared):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        return self.found is not None and self._inner.stochastic
+        return self.found is not None and self._inner_sampler.stochastic
 
     @property
     def facts(self) -> dict[str, Any]:
         return {} if self.found is None else {"preset": self.found.told}
 
     @property
-    def _inner(self) -> Sampler:
+    def _inner_sampler(self) -> Sampler:
+        """Sampler that makes the scheduler's steps."""
         inner: Any = make("euler" if self.found is None else self.found.sampler)
         return inner.ending_at(self.found.map_end) if self.found and inner.for_maps else inner
 
@@ -83,17 +84,17 @@ class Pipeline(Declared):
         return grid if self.found is None else Grid(self.found.levels)
 
     def nfe(self, grid: Grid) -> int | None:
-        return self._inner.nfe(self.levels(grid))
+        return self._inner_sampler.nfe(self.levels(grid))
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
         if self.found is None:
-            return self._inner.sample(denoise, x, grid, noise)
+            return self._inner_sampler.sample(denoise, x, grid, noise)
         levels, clip = self.levels(grid), self.found.clip
         called = _RetimedDenoiser(denoise, dict(self.found.times)) if self.found.times else denoise
         if clip is not None:
             called = _ClampedDenoiser(called, levels, clip, keeps_noise=not self.stochastic)
         first = x * (self.found.start / grid.sigma[0])
-        return self._inner.sample(called, first, levels, noise) * self.found.end
+        return self._inner_sampler.sample(called, first, levels, noise) * self.found.end
 
 
 @dataclass(frozen=True)

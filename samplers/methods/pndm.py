@@ -111,7 +111,7 @@ class PseudoNumerical(GridSampler):
         return [*orders[:-1], 1] if grid.to_zero else orders
 
     def plan(self, grid: Grid) -> list[StartRow | LinearRow]:
-        """Rows of the starter where the ramp is 0, of iPNDM elsewhere."""
+        """Return rows of the starter where the ramp is 0, of iPNDM elsewhere."""
         ramp = [*self.ramp, *[4] * len(grid)]
         steady = get("ipndm")(first=tuple(max(k, 1) for k in ramp)).plan(grid)
         starts = (k == 0 and nxt > 0 for k, (_, nxt) in zip(ramp, grid.intervals(), strict=False))

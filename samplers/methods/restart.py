@@ -72,7 +72,9 @@ class Restart(Heun):
     intervals: tuple[Interval, ...] = ((3, 2, 0.06, 0.30, 1.0),)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "intervals", tuple(_interval(item) for item in self.intervals))
+        object.__setattr__(
+            self, "intervals", tuple(_checked_interval(item) for item in self.intervals)
+        )
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -115,7 +117,7 @@ class Restart(Heun):
     def step(
         self, x: Tensor, row: RestartRow, past: tuple[()], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, None]:  # type: ignore[override]
-        """Draw k is the noise of the k-th cycle."""
+        """Take Heun's step, then the row's cycles; draw k is the noise of the k-th."""
         x, _ = super().step(x, row.main, past, denoise, noise)
         for k, cycle in enumerate(row.cycles):
             x = x.add_(noise(k), alpha=cycle.noise)
@@ -124,7 +126,7 @@ class Restart(Heun):
         return x, None
 
 
-def _interval(value: object) -> Interval:
+def _checked_interval(value: object) -> Interval:
     """Return five numbers in range, from a list or tuple of four or five; else raise ValueError."""
     values = tuple(value) if isinstance(value, (tuple, list)) else ()
     values = (*values, 1.0) if len(values) == 4 else values

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..families.adaptive import AdaptiveSampler, Attempt, Tolerant
-from ..numerics import column, levels
+from ..numerics import as_column, level_tensor
 from ..registry import register
 from ..types import Denoise, Source
 
@@ -41,18 +41,18 @@ class EmbeddedPair:
     ) -> Attempt:
         """Try a step of all rows, each with its own h: see :meth:`~.AdaptiveSampler.attempt`."""
         steps = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
-        h, slopes, y = column(steps, x), [d - x], x
+        h, slopes, y = as_column(steps, x), [d - x], x
         for c, weights in zip(self.c, self.a, strict=True):
             at = nxt if c == 1 else [a * math.exp(-c * k) for a, k in zip(cur, steps, strict=True)]
-            y = x + h * _dot(weights, slopes)
-            d = denoise(y, levels(at, x))
+            y = x + h * _weighted_sum(weights, slopes)
+            d = denoise(y, level_tensor(at, x))
             slopes.append(d - y)
         scale = torch.maximum(x.abs(), y.abs()) * tolerance.rtol + tolerance.atol
-        return Attempt(y, h * _dot(self.e, slopes) / scale, d)
+        return Attempt(y, h * _weighted_sum(self.e, slopes) / scale, d)
 
 
-def _dot(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
-    """The weighted sum, as separate products and sums: a fused one may round by position."""
+def _weighted_sum(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
+    """Return the weighted sum, as separate products and sums: a fused one may round by position."""
     first, *others = (k * w for w, k in zip(weights, slopes, strict=True) if w)
     return sum(others, first)
 

@@ -105,10 +105,15 @@ class SASolver(Multistep):
         if not self.corrector:
             return rows
         steps = enumerate(pairwise(rows), 2)
-        return [rows[0], *(self._corrected(row, last, grid.sigma[:i]) for i, (last, row) in steps)]
+        return [
+            rows[0],
+            *(self._start_from_corrected(row, last, grid.sigma[:i]) for i, (last, row) in steps),
+        ]
 
-    def _corrected(self, row: LinearRow, predicted: LinearRow, sigma: Sequence[float]) -> LinearRow:
-        """``row`` from the corrected state at the last level, where ``predicted`` led."""
+    def _start_from_corrected(
+        self, row: LinearRow, predicted: LinearRow, sigma: Sequence[float]
+    ) -> LinearRow:
+        """Return ``row`` as taken from the corrected state that ``predicted`` reached."""
         if row.a == 0:
             return row
         before, level = sigma[-2:]
@@ -120,5 +125,5 @@ class SASolver(Multistep):
         return row._replace(b=b)
 
     def _kappa(self, nxt: float) -> float:
-        """tau² in a step that ends at ``nxt``."""
+        """Return kappa = tau² of a step that ends at ``nxt``."""
         return self.tau**2 if self.tau_end <= nxt <= self.tau_start else 0.0

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..families.linear import LinearMultistep, LinearRow, jump
 from ..grid import Grid
 from ..loop import GridSampler
-from ..numerics import column, sums_of_squares
+from ..numerics import as_column, row_sums_of_squares
 from ..registry import register
 from ..types import Denoise, Source, StepNoise
 from .ancestral import DDPM
@@ -197,10 +197,10 @@ class PredictorCorrector(GridSampler):
 
     def _correct(self, x: Tensor, sigma: float, d: Tensor, z: Tensor) -> Tensor:
         if self.corrector == "langevin":
-            size = sums_of_squares(x - d)
+            size = row_sums_of_squares(x - d)
             w = torch.where(
-                size > 0, 2 * (self.snr * sigma) ** 2 * (sums_of_squares(z) / size), 0.0
+                size > 0, 2 * (self.snr * sigma) ** 2 * (row_sums_of_squares(z) / size), 0.0
             )
-            return x.lerp_(d, column(w, x)).addcmul_(column(sigma * (2 * w).sqrt(), x), z)
+            return x.lerp_(d, as_column(w, x)).addcmul_(as_column(sigma * (2 * w).sqrt(), x), z)
         w = 2 * self.snr**2 if self.corrector == "annealed" else 1 - math.sqrt(1 - 4 * self.snr**2)
         return x.lerp_(d, w).add_(z, alpha=2 * self.snr * sigma)

@@ -43,7 +43,7 @@ class SEEDS(NoisyStages):
         return 1.0 if self.eta == 1 else None
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Weights of d at the first stages, at ``levels``, for the point at level ``to``."""
+        """Return weights of d at the first stages, at ``levels``, for the point at level ``to``."""
         return (1 - decay(levels[0], to, self.eta),)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
@@ -94,7 +94,7 @@ class SEEDS2(SEEDS):
             )
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """The second stage is a step of the first-order method."""
+        """Return weights of d for the second stage (one level) or for the end (two levels)."""
         if len(levels) == 2 and self.weighting == "phi_1":
             return (0.0, 1 - decay(levels[0], to, self.eta))
         return tuple(data_weights(levels[0], to, levels, self.eta))
@@ -126,7 +126,7 @@ class SEEDS3(SEEDS):
         return 2 if self.eta else 3
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Weights of d for the third stage, by the line through d_1 and d_2, or the end, by d_1 and d_3."""
+        """Return weights of d: for the third stage by d_1 and d_2, for the end by d_1 and d_3."""
         if len(levels) == 3:
             first, third = data_weights(levels[0], to, (levels[0], levels[2]), self.eta)
             return (first, 0.0, third)

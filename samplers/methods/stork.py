@@ -101,14 +101,14 @@ class Stork2(VelocityAB):
             raise ValueError(f"stork_2: stages must be a whole number >= 2, got {self.stages}")
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """The exact ones, but for t²: there the stages give 0.2494 (at 50), not 1/3."""
+        """Return the moments of the stages: exact but for t², 0.2494 (50 stages) instead of 1/3."""
         exact = super().moments(cur, nxt, count)
         return [*exact[:2], *(m * 3 * gegenbauer_moment(self.stages) for m in exact[2:])]
 
 
 @cache
 def gegenbauer_moment(stages: int) -> float:
-    """The solution at 1 of y' = t², y(0) = 0 by one Runge-Kutta-Gegenbauer step of second order.
+    """Return y(1) of y' = t², y(0) = 0, by one Runge-Kutta-Gegenbauer step of second order.
 
     RKG2 of Skaras et al. 2021: with b_j = 4 (j - 1) (j + 4) / (3 j (j + 1) (j + 2) (j + 3)), b_0 =
     1, b_1 = 1/3, the stages are y_j = mu_j y_{j-1} + nu_j y_{j-2} + w mu_j f(c_{j-1}) with w = 6 /

@@ -73,8 +73,8 @@ class UniPC(Multistep):
         return self.points if self.corrector else self.points - 1
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """UniP, without a correction of the state."""
-        weights = self._folded(self._predictor(levels, nxt), levels)
+        """Return the row of UniP, without a correction of the state."""
+        weights = self._memo_weights(self._predictor_weights(levels, nxt), levels)
         if self.prediction == "data":
             return LinearRow(levels[0], nxt / levels[0], weights)
         return LinearRow(levels[0], 1.0, weights, p=1.0, q=-1.0)
@@ -87,40 +87,45 @@ class UniPC(Multistep):
         for i in range(1, len(rows)):
             if grid.sigma[i + 1] > 0:  # the step to 0 does not read the state
                 before = grid.sigma[i - orders[i - 1] : i][::-1]
-                rows[i] = self._corrected(rows[i], before)
+                rows[i] = self._add_correction(rows[i], before)
         return rows
 
-    def _corrected(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
+    def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
         """Add the correction UniC - UniP over the step from ``before`` (newest first) to here."""
         change = zip_longest(
-            self._corrector(before, row.sigma),
-            (0.0, *self._predictor(before, row.sigma)),
+            self._corrector_weights(before, row.sigma),
+            (0.0, *self._predictor_weights(before, row.sigma)),
             fillvalue=0.0,
         )
-        weights = self._folded([c - p for c, p in change], (row.sigma, *before))
+        weights = self._memo_weights([c - p for c, p in change], (row.sigma, *before))
         return row._replace(
             b=tuple(row.a * w + b for w, b in zip_longest(weights, row.b, fillvalue=0.0))
         )
 
-    def _predictor(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Weights of m at ``levels`` over the step from the first of them to ``nxt``."""
+    def _predictor_weights(self, levels: Sequence[float], nxt: float) -> list[float]:
+        """Return weights of m at ``levels`` over the step from the first of them to ``nxt``."""
         if len(levels) == 2:
             rate = math.log(levels[1] / levels[0]) / math.log(levels[0] / nxt)
-            total, slope = self._moments(levels[0], nxt, 1)[0], self._half(levels[0], nxt) / rate
+            total, slope = (
+                self._moments(levels[0], nxt, 1)[0],
+                self._integral_weight(levels[0], nxt) / rate,
+            )
             return [total + slope, -slope]
-        return monomial_weights(_lam(levels, levels[0]), self._moments(levels[0], nxt, len(levels)))
-
-    def _corrector(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Weights of m at ``nxt``, then at ``levels``."""
-        if len(levels) == 1:
-            half = self._half(levels[0], nxt)
-            return [half, self._moments(levels[0], nxt, 1)[0] - half]
         return monomial_weights(
-            _lam((nxt, *levels), levels[0]), self._moments(levels[0], nxt, len(levels) + 1)
+            _lam_from(levels, levels[0]), self._moments(levels[0], nxt, len(levels))
         )
 
-    def _half(self, cur: float, nxt: float) -> float:
-        """Weight that replaces the integral of s / h over the step: -B(h) / 2 for the data prediction, and
+    def _corrector_weights(self, levels: Sequence[float], nxt: float) -> list[float]:
+        """Return weights of m at ``nxt``, then at ``levels``."""
+        if len(levels) == 1:
+            half = self._integral_weight(levels[0], nxt)
+            return [half, self._moments(levels[0], nxt, 1)[0] - half]
+        return monomial_weights(
+            _lam_from((nxt, *levels), levels[0]), self._moments(levels[0], nxt, len(levels) + 1)
+        )
+
+    def _integral_weight(self, cur: float, nxt: float) -> float:
+        """Return the weight for the integral of s / h over the step: -B(h) / 2 for the data prediction, and
         -nxt B(h) / 2 for the noise prediction.
         """
         h = math.log(cur / nxt)
@@ -129,16 +134,18 @@ class UniPC(Multistep):
         return -nxt * (h if self.variant == "bh1" else math.expm1(h)) / 2
 
     def _moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """Return moments of the data or the noise prediction over the step."""
         return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
 
-    def _folded(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
-        """Weights of the memos: eps = memo / sigma."""
+    def _memo_weights(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
+        """Return weights of the memos: eps = memo / sigma."""
         if self.prediction == "data":
             return tuple(weights)
         return tuple(w / s for w, s in zip(weights, levels, strict=True))
 
 
-def _lam(levels: Sequence[float], origin: float) -> list[float]:
+def _lam_from(levels: Sequence[float], origin: float) -> list[float]:
+    """Return lam of each level less that of ``origin``."""
     return [math.log(origin / level) for level in levels]
 
 

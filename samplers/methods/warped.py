@@ -17,7 +17,7 @@ from ..families.linear import LinearRow, jump
 from ..families.multistep import Multistep, Startup
 from ..grid import Grid
 from ..loop import integrate
-from ..numerics import FACTORIALS, integral, monomial_weights
+from ..numerics import FACTORIALS, integrate_panels, monomial_weights
 from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
@@ -26,7 +26,7 @@ M1, M0 = 1 + 0j, 1j
 
 
 def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
-    """The plan with a corrected first step.
+    """Return the plan with a corrected first step.
 
     Args:
         rows: of a linear multistep method, the first with a ``gain``, the second without. Rows up
@@ -50,14 +50,16 @@ def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
     return [
         first,
         *(
-            _corrected(row, i, m1, m0, row.a * shift)
+            _substitute_memos(row, i, m1, m0, row.a * shift)
             for i, (row, shift) in enumerate(zip(rows[1:], shifts, strict=False), 1)
         ),
     ]
 
 
-def _corrected(row: LinearRow, i: int, m1: complex, m0: complex, shift: complex) -> LinearRow:
-    """Let memos ``i - 1`` and ``i`` back stand for ``m1`` and ``m0``, and shift the state."""
+def _substitute_memos(
+    row: LinearRow, i: int, m1: complex, m0: complex, shift: complex
+) -> LinearRow:
+    """Return ``row`` with ``m1``, ``m0`` for the memos ``i - 1``, ``i`` back and a shifted state."""
     if len(row.b) < i:
         return row
     b1, b0 = row.b[i - 1], row.b[i] if len(row.b) > i else 0.0
@@ -154,11 +156,11 @@ class WarpedAB(Multistep):
             orders = self.profile(grid)
             for i in range(2 if self.deferred else 1, len(rows)):
                 before = grid.sigma[i - orders[i - 1] : i][::-1]
-                rows[i] = self._corrected(rows[i], before)
+                rows[i] = self._add_correction(rows[i], before)
         return deferred(rows) if self.deferred else rows
 
-    def _corrected(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Correct the step from ``before`` (newest first) to the row's start by sum_j C_j m_j."""
+    def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
+        """Return ``row`` after correcting the step from ``before`` (newest first) by sum_j C_j m_j."""
         cur = before[0]
         origin = self.variable(cur)
         levels = (row.sigma, *before)
@@ -190,14 +192,14 @@ class WarpedAB(Multistep):
                 sigma = cur * math.exp(-s)
                 return (g(sigma) - origin) ** j / math.factorial(j) * sigma / (k + sigma) ** 2
 
-            return -(k + nxt) * integral(kernel, 0.0, h)
+            return -(k + nxt) * integrate_panels(kernel, 0.0, h)
 
         return [self.decay(cur, nxt) - 1, *(moment(j) for j in range(1, count))]
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt) if nxt > 0 or not self.end else self._image(levels)
+        return adams_row(self, levels, nxt) if nxt > 0 or not self.end else self._image_row(levels)
 
-    def _image(self, levels: Sequence[float]) -> LinearRow:
+    def _image_row(self, levels: Sequence[float]) -> LinearRow:
         """D = (x - v end / k) / (1 + end / k) at ``end``, x there by a step, v extrapolated."""
         cur, ratio = levels[0], self.end / self.knee
         if cur <= self.end:
@@ -269,12 +271,12 @@ class Auto(Declared):
         """Return the levels that are used in place of ``grid``'s."""
         if len(grid) == 1:
             return grid
-        return self._rule(grid).grid(
+        return self._rule_for(grid).grid(
             len(grid), grid.sigma[0], grid.positive[-1], to_zero=grid.to_zero
         )
 
     def profile(self, grid: Grid) -> list[int]:
-        """Orders of the steps on :meth:`levels`, a deferred first one included."""
+        """Return orders of the steps on :meth:`levels`, a deferred first one included."""
         return self.method(grid).profile(self.levels(grid))
 
     def nfe(self, grid: Grid) -> int:
@@ -285,7 +287,7 @@ class Auto(Declared):
 
     def method(self, grid: Grid) -> WarpedAB:
         """Return the method that integrates on :meth:`levels`."""
-        rule = self._rule(grid)
+        rule = self._rule_for(grid)
         skips = rule.deferred and len(grid) > 1
         return get(f"warped_ab_{rule.points}")(
             analytic_first=skips,
@@ -300,7 +302,8 @@ class Auto(Declared):
             exponent=rule.exponent,
         )
 
-    def _rule(self, grid: Grid) -> Rule:
+    def _rule_for(self, grid: Grid) -> Rule:
+        """Return the rule for a grid: the one given, else found for the model, else a typical one."""
         if self.rule:
             return read_rule(self.rule)
         if self.found is not None:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..types import Source
-from .base import Peer, PeerBatch, define
-from .locate import installed, version
+from .base import Peer, PeerBatch, define_peer
+from .locate import import_installed, version_of_package
 
 LIBRARY = "azula"
 _LOGARITHMIC = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
@@ -41,9 +41,9 @@ class Azula(Peer):
         stops = self.target in _LOGARITHMIC
         levels = call.levels(x, call.grid.positive) if stops else call.levels(x)
         if len(levels) > 1:
-            cls = getattr(installed(self.name, LIBRARY, "azula.sample"), self.target)
+            cls = getattr(import_installed(self.name, LIBRARY, "azula.sample"), self.target)
             on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
-            with call.noised():
+            with call.replace_torch_noise():
                 x = on_grid(_Denoiser(call), silent=True, **self.options)(x)
         return call.jump(x) if stops else x
 
@@ -62,16 +62,18 @@ class _Denoiser:
 
 
 def names() -> list[str]:
-    """The samplers that azula exports, without the base class."""
+    """Return names of the samplers that azula exports, without the base class."""
     return sorted(
-        name for name in installed(LIBRARY, LIBRARY, "azula.sample").__all__ if name != "Sampler"
+        name
+        for name in import_installed(LIBRARY, LIBRARY, "azula.sample").__all__
+        if name != "Sampler"
     )
 
 
 def make(name: str) -> type[Peer]:
-    """The class of ``azula:SAMPLER``."""
+    """Return the class of ``azula:SAMPLER``."""
     takes = inspect.signature(
-        getattr(installed(name, LIBRARY, "azula.sample"), name.partition(":")[2]).__init__
+        getattr(import_installed(name, LIBRARY, "azula.sample"), name.partition(":")[2]).__init__
     ).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
-    return define(Azula, name, options, source=_SOURCE, origin=version(LIBRARY))
+    return define_peer(Azula, name, options, source=_SOURCE, origin=version_of_package(LIBRARY))

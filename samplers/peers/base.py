@@ -53,13 +53,13 @@ class PeerBatch:
 
     def denoised(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the denoised image in the dtype of ``x``, evaluated in the run's."""
-        level = self._snapped(sigma)
+        level = self._snap_to_grid(sigma)
         self.step = self.step_of(level)
         return self._denoise(x.to(self._dtype), level).to(x.dtype)
 
     def eps(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The noise direction (x - d) / sigma."""
-        level = self._snapped(sigma)
+        """Return the noise direction (x - d) / sigma."""
+        level = self._snap_to_grid(sigma)
         return (x - self.denoised(x, level)) / level
 
     def jump(self, x: Tensor) -> Tensor:
@@ -72,33 +72,33 @@ class PeerBatch:
 
         A peer that names intervals expects a path. Intervals of one step that begin at one level,
         each longer than the last, get increments of one path in sigma, as k-diffusion's own are:
-        see :func:`~samplerbench.samplers.families.noisy_stages.on_one_path`.
+        see :func:`~samplerbench.samplers.families.noisy_stages.with_disjoint_noise`.
         """
         if cur is None or nxt is None:
-            return self._fresh(min(self.step, len(self.grid) - 1))
-        start, end = self._snapped(cur), self._snapped(nxt)
+            return self._next_draw(min(self.step, len(self.grid) - 1))
+        start, end = self._snap_to_grid(cur), self._snap_to_grid(nxt)
         step = self.step_of(start)
         if end >= start:
-            return self._fresh(step, start, end)
+            return self._next_draw(step, start, end)
         path_step, path = self._path
         levels = [level for level, _ in path]
         at = next((k for k, s in enumerate(levels) if abs(s - start) <= ROUNDING * start), None)
         if path_step != step or at is None or end >= levels[-1]:
             at, path = 0, [(start, 0.0)]
         low, reached = path[-1]
-        fresh = self._fresh(step, low, end)
+        fresh = self._next_draw(step, low, end)
         value = reached + math.sqrt(low - end) * fresh
         self._path = step, [*path, (end, value)]
         return fresh if at == len(path) - 1 else (value - path[at][1]) / math.sqrt(start - end)
 
-    def _fresh(self, step: int, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """The next draw of a step."""
+    def _next_draw(self, step: int, cur: float | None = None, nxt: float | None = None) -> Tensor:
+        """Return the next draw of a step."""
         count = self._drawn[step] = self._drawn.get(step, -1) + 1
         noise = self._noise.at(step, *self.grid.sigma[step : step + 2])
         return noise(count, cur=cur, nxt=nxt)
 
-    def once_a_step(self) -> Callable[[], Tensor]:
-        """A source for foreign code that draws once at the beginning of every step."""
+    def draw_once_a_step(self) -> Callable[[], Tensor]:
+        """Return a function whose k-th call draws the noise of step k, for foreign code."""
         steps = itertools.count()
 
         def draw() -> Tensor:
@@ -107,17 +107,17 @@ class PeerBatch:
 
         return draw
 
-    def noised(self, draw: Callable[[], Tensor] | None = None) -> TorchFunctionMode:
-        """A context in which foreign ``torch.randn`` and ``torch.randn_like`` return ``draw()``."""
+    def replace_torch_noise(self, draw: Callable[[], Tensor] | None = None) -> TorchFunctionMode:
+        """Return a context in which ``torch.randn`` and ``torch.randn_like`` return ``draw()``."""
         return _OurNoise(draw or self.draw)
 
     def step_of(self, level: float) -> int:
-        """The step that starts at or above ``level``, the last such."""
+        """Return the index of the last step that starts at or above ``level``."""
         above = len(self._rising) - bisect_left(self._rising, level * (1 - ROUNDING))
         return min(max(above - 1, 0), len(self.grid) - 1)
 
-    def _snapped(self, sigma: float | Tensor) -> float:
-        """The level, or the grid's if that is within rounding; all rows share it."""
+    def _snap_to_grid(self, sigma: float | Tensor) -> float:
+        """Return the level as a float: the grid's own if it differs by rounding only."""
         level = float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma)
         at = bisect_left(self._rising, level)
         near = min(self._rising[max(at - 1, 0) : at + 1], key=lambda s: abs(s - level))
@@ -145,8 +145,8 @@ class _OurNoise(TorchFunctionMode):
         return func(*args, **options)
 
 
-def image(x: Tensor) -> Tensor:
-    """The state as a batch of images ``(batch, c, h, w)``, which some libraries assume."""
+def as_image_batch(x: Tensor) -> Tensor:
+    """Return the state as a batch of images ``(batch, c, h, w)``, which some libraries assume."""
     return x if x.ndim == 4 else x.reshape(len(x), -1, 1, 1)
 
 
@@ -192,11 +192,16 @@ class Peer(Declared, ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name and options: another process makes the class again."""
-        return _remake, (type(self).name, {f.name: getattr(self, f.name) for f in fields(self)})
+        return _unpickle_peer, (
+            type(self).name,
+            {f.name: getattr(self, f.name) for f in fields(self)},
+        )
 
 
-def define(base: type[Peer], name: str, options: Mapping[str, Any], **declared: Any) -> type[Peer]:
-    """The class of one peer: ``base`` with a field per option and class attributes ``declared``.
+def define_peer(
+    base: type[Peer], name: str, options: Mapping[str, Any], **declared: Any
+) -> type[Peer]:
+    """Return a subclass of ``base`` with a field per option and class attributes ``declared``.
 
     An option ``order`` is the field ``max_order``: ``order`` is what a sampler declares.
     """
@@ -221,7 +226,7 @@ def define(base: type[Peer], name: str, options: Mapping[str, Any], **declared: 
     )
 
 
-def _remake(name: str, options: dict[str, Any]) -> Peer:
+def _unpickle_peer(name: str, options: dict[str, Any]) -> Peer:
     return resolve(name)(**options)
 
 

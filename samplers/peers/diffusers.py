@@ -24,8 +24,8 @@ from torch import Tensor
 
 from ..grid import Grid
 from ..types import Source
-from .base import Peer, PeerBatch, define
-from .locate import installed, version
+from .base import Peer, PeerBatch, define_peer
+from .locate import import_installed, version_of_package
 
 TABLE = ("DDIM", "DDPM", "PNDM")
 """Schedulers that index a table of training times."""
@@ -47,34 +47,36 @@ class Frame(NamedTuple):
     output: Callable[[Tensor, Tensor, float], Tensor]
 
 
-def place(scheduler: Any, kind: str, grid: Grid) -> Frame:
-    """Give a scheduler, fresh from ``set_timesteps(len(grid))``, our levels.
+def place_grid(scheduler: Any, kind: str, grid: Grid) -> Frame:
+    """Give a scheduler, fresh from ``set_timesteps(len(grid))``, our levels; return its frame.
 
     Raises:
         ValueError: it can only end at 0, and the grid does not.
     """
     if kind in TABLE:
-        return _table(scheduler, grid)
+        return _place_training_times(scheduler, grid)
     if kind == "IPNDM":
-        return _ipndm(scheduler, grid)
+        return _place_ipndm(scheduler, grid)
     evaluated = list(grid.sigma[:-1])
-    scheduler.sigmas = _tensor(grid.sigma)
+    scheduler.sigmas = _as_tensor(grid.sigma)
     if kind in TWICE:
         if not grid.to_zero:
             raise ValueError(f"diffusers' {kind}Scheduler always steps to 0; use end = zero")
-        evaluated = _twice(scheduler, kind, grid)
-    scheduler.timesteps = _tensor(evaluated)
+        evaluated = _place_interleaved(scheduler, kind, grid)
+    scheduler.timesteps = _as_tensor(evaluated)
     if kind.startswith("EDM"):
-        return Frame(_ones, evaluated, partial(_raw, scheduler.config.sigma_data))
+        return Frame(_unit_alpha, evaluated, partial(_edm_raw_output, scheduler.config.sigma_data))
     if hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
-        return Frame(_alpha, evaluated, _noise)
-    return Frame(_ones, evaluated, _data if kind == "EulerDiscrete" else _direction)
+        return Frame(_vp_alpha, evaluated, _noise_output)
+    return Frame(
+        _unit_alpha, evaluated, _data_output if kind == "EulerDiscrete" else _direction_output
+    )
 
 
-def _twice(scheduler: Any, kind: str, grid: Grid) -> list[float]:
-    """Set the interleaved lists; the levels in the order of evaluation."""
-    sigma = _tensor(grid.sigma)
-    down = _down(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
+def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
+    """Set the interleaved lists of a two-stage scheduler; return the levels in evaluation order."""
+    sigma = _as_tensor(grid.sigma)
+    down = _place_ancestral(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
     scheduler.sigmas = torch.cat([sigma[:1], sigma[1:].repeat_interleave(2), sigma[-1:]])
     if kind == "HeunDiscrete":
         second = sigma[1:]
@@ -90,8 +92,8 @@ def _twice(scheduler: Any, kind: str, grid: Grid) -> list[float]:
     return pairs[:-1]
 
 
-def _down(scheduler: Any, sigma: Tensor) -> Tensor:
-    """Set the lists of an ancestral step: up, and down one entry earlier."""
+def _place_ancestral(scheduler: Any, sigma: Tensor) -> Tensor:
+    """Set the lists ``up`` and ``down`` of an ancestral scheduler; return the levels down."""
     up = (sigma[1:] ** 2 * (sigma[:-1] ** 2 - sigma[1:] ** 2) / sigma[:-1] ** 2).sqrt()
     down = (sigma[1:] ** 2 - up**2).sqrt()
     zero = sigma.new_zeros(1)
@@ -100,56 +102,61 @@ def _down(scheduler: Any, sigma: Tensor) -> Tensor:
     return down
 
 
-def _table(scheduler: Any, grid: Grid) -> Frame:
-    """Set one training time for each level but the last, which is the scheduler's end."""
-    alphas = _tensor([_alpha(s) ** 2 for s in grid.sigma])
+def _place_training_times(scheduler: Any, grid: Grid) -> Frame:
+    """Set one training time per level, the last level as the scheduler's end; return the frame."""
+    alphas = _as_tensor([_vp_alpha(s) ** 2 for s in grid.sigma])
     scheduler.alphas_cumprod = alphas[:-1].flip(0)
     scheduler.final_alpha_cumprod = scheduler.one = alphas[-1]
     rising = grid.sigma[-2::-1]
-    return Frame(_alpha, [rising[int(t)] for t in scheduler.timesteps], _noise)
+    return Frame(_vp_alpha, [rising[int(t)] for t in scheduler.timesteps], _noise_output)
 
 
-def _ipndm(scheduler: Any, grid: Grid) -> Frame:
-    """Set its lists of alpha and sigma, for a network that predicts v = alpha eps - sigma x0."""
-    scheduler.alphas = _tensor([_alpha(s) for s in grid.sigma])
-    scheduler.betas = _tensor([_alpha(s) * s for s in grid.sigma])
-    scheduler.timesteps = _tensor(grid.sigma[:-1])
-    return Frame(_alpha, grid.sigma[:-1], _velocity)
+def _place_ipndm(scheduler: Any, grid: Grid) -> Frame:
+    """Set IPNDM's lists of alpha and sigma, for a network that predicts v; return the frame."""
+    scheduler.alphas = _as_tensor([_vp_alpha(s) for s in grid.sigma])
+    scheduler.betas = _as_tensor([_vp_alpha(s) * s for s in grid.sigma])
+    scheduler.timesteps = _as_tensor(grid.sigma[:-1])
+    return Frame(_vp_alpha, grid.sigma[:-1], _velocity_output)
 
 
-def _data(d: Tensor, x: Tensor, s: float) -> Tensor:  # noqa: ARG001
+def _data_output(d: Tensor, x: Tensor, s: float) -> Tensor:  # noqa: ARG001
+    """Return the denoised image d."""
     return d
 
 
-def _direction(d: Tensor, x: Tensor, s: float) -> Tensor:
+def _direction_output(d: Tensor, x: Tensor, s: float) -> Tensor:
+    """Return the direction (x - d) / s."""
     return (x - d) / s
 
 
-def _noise(d: Tensor, x: Tensor, s: float) -> Tensor:
-    """The noise eps of x = alpha (d + s eps)."""
-    return (x / _alpha(s) - d) / s
+def _noise_output(d: Tensor, x: Tensor, s: float) -> Tensor:
+    """Return the noise eps of x = alpha (d + s eps)."""
+    return (x / _vp_alpha(s) - d) / s
 
 
-def _velocity(d: Tensor, x: Tensor, s: float) -> Tensor:
-    """The velocity alpha eps - alpha s d."""
-    return _alpha(s) * (_noise(d, x, s) - s * d)
+def _velocity_output(d: Tensor, x: Tensor, s: float) -> Tensor:
+    """Return the velocity alpha eps - alpha s d."""
+    return _vp_alpha(s) * (_noise_output(d, x, s) - s * d)
 
 
-def _raw(sigma_data: float, d: Tensor, x: Tensor, s: float) -> Tensor:
-    """The raw output F of EDM's d = c_skip x + c_out F."""
+def _edm_raw_output(sigma_data: float, d: Tensor, x: Tensor, s: float) -> Tensor:
+    """Return the raw output F of EDM's d = c_skip x + c_out F."""
     total = s * s + sigma_data**2
     return (d - sigma_data**2 / total * x) * math.sqrt(total) / (s * sigma_data)
 
 
-def _alpha(sigma: float) -> float:
+def _vp_alpha(sigma: float) -> float:
+    """Return the scale of variance-preserving states at level ``sigma``."""
     return 1 / math.sqrt(1 + sigma * sigma)
 
 
-def _ones(sigma: float) -> float:  # noqa: ARG001
+def _unit_alpha(sigma: float) -> float:  # noqa: ARG001
+    """Return 1, the scale of variance-exploding states."""
     return 1.0
 
 
-def _tensor(values: Sequence[float]) -> Tensor:
+def _as_tensor(values: Sequence[float]) -> Tensor:
+    """Return levels as a tensor."""
     return torch.tensor(values, dtype=torch.float64)
 
 
@@ -253,17 +260,17 @@ class DiffusersScheduler(Peer):
         stops = self.kind in _CANNOT_REACH_ZERO
         levels = call.grid.positive if stops else call.grid.sigma
         if len(levels) > 1:
-            x = self._loop(call, x, Grid(levels))
+            x = self._run_scheduler(call, x, Grid(levels))
         return call.jump(x) if stops else x
 
-    def _loop(self, call: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
-        scheduler = self._scheduler(grid)
-        frame = place(scheduler, self.kind, grid)
+    def _run_scheduler(self, call: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
+        scheduler = self._make_scheduler(grid)
+        frame = place_grid(scheduler, self.kind, grid)
         if hasattr(scheduler, "noise_sampler"):
             scheduler.noise_sampler = call.draw
         extra = {key: self.options[key] for key in self.step_options}
         x = x * frame.scale(grid.sigma[0])
-        with call.noised():
+        with call.replace_torch_noise():
             for i, (t, level) in enumerate(zip(scheduler.timesteps, frame.levels, strict=True)):
                 scheduler.scale_model_input(x, t)
                 d = call.denoised(x / frame.scale(level), level)
@@ -276,8 +283,8 @@ class DiffusersScheduler(Peer):
         """The class without "Scheduler"."""
         return self.target.removesuffix("Scheduler")
 
-    def _scheduler(self, grid: Grid) -> Any:
-        cls = getattr(library(self.name), self.target)
+    def _make_scheduler(self, grid: Grid) -> Any:
+        cls = getattr(load_library(self.name), self.target)
         takes = inspect.signature(cls.__init__).parameters
         options = {
             key: list(v) if isinstance(v, tuple) else v
@@ -295,14 +302,14 @@ class DiffusersScheduler(Peer):
             options["num_train_timesteps"] = len(grid)
         if self.kind == "EulerDiscrete":
             options["prediction_type"] = "sample"
-        with _quietly():
+        with _silence_diffusers():
             scheduler = cls(**options)
             scheduler.set_timesteps(len(grid))
         return scheduler
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def _silence_diffusers() -> Iterator[None]:
     """Silence the library about options that it changes or will drop."""
     logger = logging.getLogger("diffusers.schedulers")
     with warnings.catch_warnings(), mock.patch.object(logger, "level", logging.ERROR):
@@ -310,25 +317,25 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def library(name: str) -> ModuleType:
-    """The package; its schedulers are loaded when asked for."""
-    return installed(name, LIBRARY, "diffusers.schedulers")
+def load_library(name: str) -> ModuleType:
+    """Import ``diffusers.schedulers``, whose classes load on access."""
+    return import_installed(name, LIBRARY, "diffusers.schedulers")
 
 
 def names() -> list[str]:
-    """The schedulers whose place for a grid is known."""
-    library(LIBRARY)
+    """Return names of the schedulers that can take a grid."""
+    load_library(LIBRARY)
     return sorted(f"{name}Scheduler" for name in SCHEDULERS)
 
 
 def make(name: str) -> type[Peer]:
-    """The class of ``diffusers:SCHEDULER``."""
+    """Return the class of ``diffusers:SCHEDULER``."""
     target = name.partition(":")[2]
     try:
-        cls = getattr(library(name), target)
+        cls = getattr(load_library(name), target)
     except AttributeError as error:
         raise ValueError(
-            f"peer {name!r}: {version(LIBRARY)} has no such scheduler; pip install -U diffusers"
+            f"peer {name!r}: {version_of_package(LIBRARY)} has no such scheduler; pip install -U diffusers"
         ) from error
     takes = inspect.signature(cls.__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
@@ -336,12 +343,12 @@ def make(name: str) -> type[Peer]:
     steps = {key: p.default for key, p in takes.items() if key in _STEP_OPTIONS}
     if target == "SASolverScheduler":
         options["tau"] = 1.0
-    return define(
+    return define_peer(
         DiffusersScheduler,
         name,
         {**options, **steps},
         source=_SOURCE,
-        origin=version(LIBRARY),
+        origin=version_of_package(LIBRARY),
         step_options=tuple(steps),
         always_noise=any(word in target for word in ("Ancestral", "DDPM", "DPMSolverSDE")),
     )

@@ -12,8 +12,14 @@ from typing import Any
 from torch import Tensor
 
 from ..types import Source
-from .base import Peer, PeerBatch, define
-from .locate import digest, find_clone, load_inside, missing, version
+from .base import Peer, PeerBatch, define_peer
+from .locate import (
+    find_clone,
+    import_without_package,
+    missing_library_error,
+    name_and_hash_of_file,
+    version_of_package,
+)
 
 PREFIX = "k-diffusion"
 _OURS = {
@@ -50,12 +56,12 @@ class KDiffusion(Peer):
         return bool(getattr(self, "eta", 0) or getattr(self, "s_churn", 0))
 
     def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
-        function = getattr(module(self.name), self.target)
+        function = getattr(load_sampling(self.name), self.target)
         takes = inspect.signature(function).parameters
         arguments: dict[str, Any] = {"disable": True, **self.options}
         if "noise_sampler" in takes:
             arguments["noise_sampler"] = call.draw
-        with call.noised(call.once_a_step()):  # only churn draws through torch
+        with call.replace_torch_noise(call.draw_once_a_step()):  # only churn draws through torch
             if "sigmas" in takes:
                 return function(call.denoised, x, call.levels(x), **arguments)
             ends = {"sigma_min": call.grid.positive[-1], "sigma_max": call.grid.positive[0]}
@@ -66,38 +72,42 @@ class KDiffusion(Peer):
             return call.jump(function(call.denoised, x, **ends, **arguments))
 
 
-def folder(name: str) -> Path:
-    """The package folder: of the clone if there is one, of the installed package otherwise."""
+def package_folder(name: str) -> Path:
+    """Return the folder of the package: in the clone if there is one, else as installed."""
     cloned = find_clone("k-diffusion")
     if cloned is not None:
         return cloned / "k_diffusion"
     spec = importlib.util.find_spec("k_diffusion")
     if spec is None or not spec.submodule_search_locations:
-        raise missing(name, PREFIX)
+        raise missing_library_error(name, PREFIX)
     return Path(spec.submodule_search_locations[0])
 
 
-def module(name: str) -> ModuleType:
+def load_sampling(name: str) -> ModuleType:
     """Return the module sampling.py, without the package's other imports."""
     try:
-        return load_inside(folder(name), "sampling")
+        return import_without_package(package_folder(name), "sampling")
     except ImportError as error:
-        raise missing(name, PREFIX, error) from error
+        raise missing_library_error(name, PREFIX, error) from error
 
 
 def names() -> list[str]:
-    """The functions that are samplers."""
-    return sorted(key for key in vars(module(PREFIX)) if key.startswith("sample_"))
+    """Return names of the functions that are samplers."""
+    return sorted(key for key in vars(load_sampling(PREFIX)) if key.startswith("sample_"))
 
 
 def make(name: str) -> type[Peer]:
-    """The class of ``k-diffusion:FUNCTION``."""
+    """Return the class of ``k-diffusion:FUNCTION``."""
     target = name.partition(":")[2]
-    takes = inspect.signature(getattr(module(name), target)).parameters
+    takes = inspect.signature(getattr(load_sampling(name), target)).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
     adaptive = "rtol" in takes
-    origin = digest(folder(name) / "sampling.py") if find_clone("k-diffusion") else version(PREFIX)
-    return define(
+    origin = (
+        name_and_hash_of_file(package_folder(name) / "sampling.py")
+        if find_clone("k-diffusion")
+        else version_of_package(PREFIX)
+    )
+    return define_peer(
         KDiffusion,
         name,
         options,

@@ -62,12 +62,12 @@ def set_peers_path(folder: str | Path | None) -> None:
 
 
 def peers_path() -> Path | None:
-    """The folder that :func:`set_peers_path` set, or None."""
+    """Return the folder that :func:`set_peers_path` set, or None."""
     return _folder
 
 
 def find_clone(repository: str) -> Path | None:
-    """The clone of a repository, or None."""
+    """Return the clone of a repository, or None."""
     root = _folder or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)
     return root / repository if root is not None and (root / repository).is_dir() else None
 
@@ -90,8 +90,8 @@ def clone_file(name: str) -> Path:
     )
 
 
-def installed(name: str, package: str, module: str) -> ModuleType:
-    """An installed library's module.
+def import_installed(name: str, package: str, module: str) -> ModuleType:
+    """Import a module of an installed library.
 
     Raises:
         ValueError: it is missing or does not import.
@@ -99,11 +99,11 @@ def installed(name: str, package: str, module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise missing(name, package, error) from error
+        raise missing_library_error(name, package, error) from error
 
 
-def missing(name: str, package: str, error: ImportError | None = None) -> ValueError:
-    """The sentence for a library that is not there, or that lacks something itself."""
+def missing_library_error(name: str, package: str, error: ImportError | None = None) -> ValueError:
+    """Return the error for a library that is missing or that lacks a package itself."""
     lacks = getattr(error, "name", None)
     detail = (
         f" (which lacks {lacks})"
@@ -115,20 +115,20 @@ def missing(name: str, package: str, error: ImportError | None = None) -> ValueE
     )
 
 
-def version(package: str) -> str:
-    """Distribution and version; "" if it is not installed."""
+def version_of_package(package: str) -> str:
+    """Return ``package`` with its version; "" if it is not installed."""
     try:
         return f"{package} {importlib.metadata.version(package)}"
     except importlib.metadata.PackageNotFoundError:
         return ""
 
 
-def digest(path: Path) -> str:
-    """A file's name and hash, as the version of a clone."""
+def name_and_hash_of_file(path: Path) -> str:
+    """Return a file's name and hash, as the version of a clone."""
     return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
 
 
-def load_inside(package: Path, module: str) -> ModuleType:
+def import_without_package(package: Path, module: str) -> ModuleType:
     """Import a module of a package folder without the package's ``__init__``."""
     alias = f"samplerbench_peer_{hashlib.sha256(str(package.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
@@ -154,6 +154,7 @@ def load_script(path: Path, *siblings: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
+    """Let a script import its siblings by bare names inside this context."""
     modules = {name: sys.modules.pop(name) for name in siblings if name in sys.modules}
     sys.path.insert(0, str(folder))
     try:
@@ -165,7 +166,7 @@ def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
         sys.modules.update(modules)
 
 
-def functions(path: Path, **given: Any) -> dict[str, Any]:
+def load_functions(path: Path, **given: Any) -> dict[str, Any]:
     """Return the top-level functions of a script, which may use ``given``; the rest is not run."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
@@ -193,7 +194,7 @@ ADAPTERS = ("scipy", "torchdiffeq")
 
 
 def resolve(name: str) -> Any:
-    """The sampler class of ``LIBRARY:NAME``.
+    """Return the sampler class of ``LIBRARY:NAME``.
 
     Raises:
         ValueError: unknown library or name (the message suggests close ones), or a library that is
@@ -204,7 +205,7 @@ def resolve(name: str) -> Any:
         raise ValueError(
             f"unknown peer library {library!r} in {name!r}; there are {', '.join([*_MODULES, *ADAPTERS])}"
         )
-    targets = _names(library)
+    targets = _sampler_names(library)
     if target not in targets:
         close = difflib.get_close_matches(target, targets, n=3)
         hint = (
@@ -213,7 +214,7 @@ def resolve(name: str) -> Any:
             else f"there are {', '.join(targets)}"
         )
         raise ValueError(f"peer library {library!r} has no sampler {target!r}; {hint}")
-    return _make(name, _origin(library, target))
+    return _make_class(name, _path_of_code(library, target))
 
 
 def load_peer_module(name: str, *siblings: str) -> ModuleType:
@@ -226,39 +227,46 @@ def load_peer_module(name: str, *siblings: str) -> ModuleType:
     """
     library = name.partition(":")[0]
     if library == "diffusers":
-        return _module(library).library(name)
+        return _adapter_module(library).library(name)
     if library == "k-diffusion":
-        return _module(library).module(name)
+        return _adapter_module(library).module(name)
     return load_script(clone_file(name), *siblings)
 
 
 def available() -> list[str]:
-    """The names of all peers whose code is here, sorted."""
+    """Return the names of all peers whose code is here, sorted."""
     peers = []
     for library in _MODULES:
         try:
-            peers += [f"{library}:{target}" for target in _names(library)]
+            peers += [f"{library}:{target}" for target in _sampler_names(library)]
         except ValueError:  # the library is not here
             continue
     return sorted(peers)
 
 
-def _names(library: str) -> list[str]:
-    module = _module(library)
+def _sampler_names(library: str) -> list[str]:
+    """Return names of the samplers of a library."""
+    module = _adapter_module(library)
     return module.names(library) if _MODULES[library] == "official" else module.names()
 
 
-def _module(library: str) -> Any:
+def _adapter_module(library: str) -> Any:
+    """Import our module that adapts a library."""
     return import_module(f"{__package__}.{_MODULES[library]}")
 
 
-def _origin(library: str, target: str) -> str:
-    """Return the place of the code, on which the class of a name depends too."""
+def _path_of_code(library: str, target: str) -> str:
+    """Return the path of a peer's code, part of the cache's key; "" for installed packages."""
     if library in SOURCES:
         return str(clone_file(f"{library}:{target}"))
-    return str(_module(library).folder(f"{library}:{target}")) if library == "k-diffusion" else ""
+    return (
+        str(_adapter_module(library).folder(f"{library}:{target}"))
+        if library == "k-diffusion"
+        else ""
+    )
 
 
 @lru_cache(maxsize=256)
-def _make(name: str, origin: str) -> Any:  # noqa: ARG001 - another origin is another class
-    return _module(name.partition(":")[0]).make(name)
+def _make_class(name: str, origin: str) -> Any:  # noqa: ARG001 - another origin is another class
+    """Make the class of a peer, once per path of its code."""
+    return _adapter_module(name.partition(":")[0]).make(name)

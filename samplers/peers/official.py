@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Peer, PeerBatch, define, image
-from .locate import SOURCES, clone_file, digest, functions, load_script
+from .base import Peer, PeerBatch, as_image_batch, define_peer
+from .locate import SOURCES, clone_file, load_functions, load_script, name_and_hash_of_file
 
 
 @contextlib.contextmanager
-def _quietly(dtype: torch.dtype) -> Iterator[None]:
+def _silent_with_dtype(dtype: torch.dtype) -> Iterator[None]:
     """A context with the default dtype ``dtype``, which these files assume, and nothing printed."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
@@ -68,7 +68,7 @@ class DPMSolverOrUniPC(Peer):
         module = load_script(clone_file(self.name))
         cls = module.UniPC if self.name.startswith("UniPC") else module.DPM_Solver
         built = {key: options.pop(key) for key in ("algorithm_type", "variant") if key in options}
-        with _quietly(x.dtype):
+        with _silent_with_dtype(x.dtype):
             solver = cls(
                 lambda y, t: call.eps(y.reshape(x.shape), t).reshape(y.shape),
                 VarianceExploding(),
@@ -84,7 +84,9 @@ class DPMSolverOrUniPC(Peer):
             solver.get_time_steps = ours
             count = steps * order if self.target == "singlestep_fixed" else steps
             arguments = {"t_start": ends[0], "t_end": ends[1], "method": self.target, **options}
-            y = solver.sample(image(x), steps=count, order=order, skip_type="logSNR", **arguments)
+            y = solver.sample(
+                as_image_batch(x), steps=count, order=order, skip_type="logSNR", **arguments
+            )
             return call.jump(y.reshape(x.shape))
 
 
@@ -108,7 +110,7 @@ _EDM_OPTIONS = {"S_churn", "S_min", "S_max", "S_noise"}
 
 
 def names(library: str) -> list[str]:
-    """The methods of a repository.
+    """Return names of the methods of a repository.
 
     Raises:
         ValueError: no clone of it.
@@ -126,12 +128,12 @@ def names(library: str) -> list[str]:
 
 
 def make(name: str) -> type[Peer]:
-    """The class of ``LIBRARY:METHOD``."""
+    """Return the class of ``LIBRARY:METHOD``."""
     library, _, target = name.partition(":")
     file = clone_file(name)
-    declared: dict[str, Any] = {"source": SOURCES[library], "origin": digest(file)}
+    declared: dict[str, Any] = {"source": SOURCES[library], "origin": name_and_hash_of_file(file)}
     if library in _OPTIONS:
-        return define(DPMSolverOrUniPC, name, _OPTIONS[library][target], **declared)
+        return define_peer(DPMSolverOrUniPC, name, _OPTIONS[library][target], **declared)
     base, option_names = (EDM, _EDM_OPTIONS) if library == "edm" else (DiffSampler, _DIFF_SAMPLER)
     takes = inspect.signature(base.function(name)).parameters
     options = {
@@ -141,7 +143,7 @@ def make(name: str) -> type[Peer]:
     }
     if target == "deis_sampler":
         options["deis_mode"] = "tab"
-    return define(base, name, options, **declared)
+    return define_peer(base, name, options, **declared)
 
 
 class _Network(SimpleNamespace):
@@ -172,7 +174,7 @@ class DiffSampler(Peer):
             options["coeff_list"] = module.get_deis_coeff_list(
                 levels, options["max_order"], deis_mode=options.pop("deis_mode")
             )
-        net, latents = _Network(call=call, shape=x.shape), image(x / levels[0])
+        net, latents = _Network(call=call, shape=x.shape), as_image_batch(x / levels[0])
         sample = self.function(self.name)
         y = sample(net, latents, num_steps=len(levels), t_steps=levels, **options)
         return call.jump(y.reshape(x.shape))
@@ -188,11 +190,11 @@ class EDM(Peer):
 
     @staticmethod
     def function(name: str) -> Any:
-        """The function of a script whose import needs the checkpoints' libraries."""
-        return functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
+        """Return the function of a script whose import needs the checkpoints' libraries."""
+        return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
-        """The levels come in through ``round_sigma``, the function's only hook for them."""
+        """Run EDM's function; it gets the levels through ``round_sigma``, its only hook for them."""
         if not call.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
         levels = call.levels(x, call.grid.positive)
@@ -203,7 +205,7 @@ class EDM(Peer):
             sigma_max=float("inf"),
             round_sigma=lambda s: levels if s.ndim else s,
         )
-        draw = call.once_a_step()
+        draw = call.draw_once_a_step()
         return self.function(self.name)(
             net,
             x.double() / levels[0],

@@ -281,10 +281,13 @@ def translate(library: str) -> list[dict[str, Any]]:
     """
     if library not in LIBRARIES:
         raise ValueError(f"cannot translate {library!r}; choose {', '.join(LIBRARIES)}")
-    return [_row(pair) for pair in PAIRS if pair.theirs.partition(":")[0] in LIBRARIES[library]]
+    return [
+        _row_of_pair(pair) for pair in PAIRS if pair.theirs.partition(":")[0] in LIBRARIES[library]
+    ]
 
 
-def _row(pair: Pair) -> dict[str, Any]:
+def _row_of_pair(pair: Pair) -> dict[str, Any]:
+    """Return a pair as a row of :func:`translate`."""
     steps = "" if pair.most > 10**6 else f"up to {pair.most}"
     if pair.fewest > 1:
         steps = f"from {pair.fewest}" if not steps else f"{pair.fewest} to {pair.most}"

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..types import Source
-from .base import Peer, PeerBatch, define
-from .locate import installed, version
+from .base import Peer, PeerBatch, define_peer
+from .locate import import_installed, version_of_package
 
 LIBRARY = "torchsde"
 METHODS = ("euler", "milstein", "srk")
@@ -43,7 +43,7 @@ class TorchSDE(Peer):
         return True
 
     def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
-        sdeint = installed(self.name, LIBRARY, "torchsde").sdeint
+        sdeint = import_installed(self.name, LIBRARY, "torchsde").sdeint
         shape, y = x.shape, x.flatten(1)
         # sdeint draws numbers to check shapes with
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
@@ -100,11 +100,11 @@ class _Increments:
 
 
 def names() -> list[str]:
-    """The methods."""
-    installed(LIBRARY, LIBRARY, "torchsde")
+    """Return names of the methods."""
+    import_installed(LIBRARY, LIBRARY, "torchsde")
     return list(METHODS)
 
 
 def make(name: str) -> type[Peer]:
-    """The class of ``torchsde:METHOD``."""
-    return define(TorchSDE, name, {}, source=_SOURCE, origin=version(LIBRARY))
+    """Return the class of ``torchsde:METHOD``."""
+    return define_peer(TorchSDE, name, {}, source=_SOURCE, origin=version_of_package(LIBRARY))

@@ -36,7 +36,7 @@ def karras(
     >>> karras(1, 0.002, 80.0).sigma
     (80.0, 0.0)
     """
-    _positive("rho", rho)
+    _check_positive("rho", rho)
     lo, hi = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: (hi + u * (lo - hi)) ** rho)
 
@@ -73,7 +73,7 @@ def polyexponential(
     Arguments and errors as :func:`karras`, but ``rho`` > 0 above 1 puts more steps at low noise,
     and 1 is :func:`uniform_lambda`.
     """
-    _positive("rho", rho)
+    _check_positive("rho", rho)
     ratio = sigma_max / sigma_min
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: sigma_min * ratio ** ((1 - u) ** rho))
 
@@ -113,13 +113,13 @@ def sohl_dickstein_1503(
     1 / (1 + sigma²) and s = 1 - abar, sigma = sqrt(s / abar). Arguments as :func:`karras`.
     """
 
-    def at(u: float) -> float:
+    def level_at(u: float) -> float:
         signal = (1 - u) / (1 + sigma_max**2) + u / (1 + sigma_min**2)
         # 1 - signal, without cancellation
         noise = (1 - u) / (1 + sigma_max**-2) + u / (1 + sigma_min**-2)
         return math.sqrt(noise / signal)
 
-    return spaced(n, sigma_min, sigma_max, to_zero, at)
+    return spaced(n, sigma_min, sigma_max, to_zero, level_at)
 
 
 @schedule(
@@ -143,17 +143,18 @@ def flow_shift(
     Arguments and errors as :func:`karras`. ``shift`` > 0; above 1 puts more steps at high noise; 1
     is uniform in flow time.
     """
-    _positive("shift", shift)
+    _check_positive("shift", shift)
     # the times that are shifted to the ends
     first, last = (s / (shift + s) for s in (sigma_max, sigma_min))
 
-    def at(u: float) -> float:
+    def level_at(u: float) -> float:
         t = first + u * (last - first)
         return shift * t / (1 - t)
 
-    return spaced(n, sigma_min, sigma_max, to_zero, at)
+    return spaced(n, sigma_min, sigma_max, to_zero, level_at)
 
 
-def _positive(name: str, value: float) -> None:
+def _check_positive(name: str, value: float) -> None:
+    """Raise ValueError unless ``value`` > 0."""
     if value <= 0:
         raise ValueError(f"{name} must be positive, got {value}")

@@ -20,8 +20,8 @@ _OFFSET = 0.008
 
 
 @cache
-def rates(table: str) -> tuple[float, ...]:
-    """The rates beta_t of a table of 1000 steps.
+def beta_rates(table: str) -> tuple[float, ...]:
+    """Return the rates beta_t of a table of 1000 steps.
 
     Args:
         table: "linear" (DDPM, arXiv:2006.11239, section 4: 1e-4 to 0.02), "scaled_linear" (Stable
@@ -47,8 +47,8 @@ def rates(table: str) -> tuple[float, ...]:
 
 @cache
 def table_levels(table: str) -> tuple[float, ...]:
-    """The noise levels sqrt((1 - abar) / abar) of a table, rising, at t = 0 … 999."""
-    log_signal: NDArray[np.float64] = np.cumsum(np.log1p(-np.array(rates(table))))
+    """Return the noise levels sqrt((1 - abar) / abar) of a table, rising, at t = 0 … 999."""
+    log_signal: NDArray[np.float64] = np.cumsum(np.log1p(-np.array(beta_rates(table))))
     return tuple(np.sqrt(np.expm1(-log_signal)).tolist())
 
 
@@ -83,15 +83,17 @@ def discrete_leading(
 
     ``n`` is at most the number of rows in the range, unless ``interpolate``: then times are not
     rounded to rows, and log(sigma) is linear between these. ``table`` is "linear", "scaled_linear"
-    or "cosine" (:func:`rates`). The other arguments are as in :func:`~.closed.karras`.
+    or "cosine" (:func:`beta_rates`). The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: no such table, no range, or more steps than rows.
     """
-    rows = _rows(n, table, sigma_min, sigma_max)
+    rows = _levels_in_range(n, table, sigma_min, sigma_max)
     count = n if to_zero else n + 1
     stride = len(rows) / count if interpolate else len(rows) // count
-    return _grid(n, rows, [i * stride for i in reversed(range(count))], interpolate, to_zero)
+    return _grid_at_times(
+        n, rows, [i * stride for i in reversed(range(count))], interpolate, to_zero
+    )
 
 
 @schedule(
@@ -118,9 +120,9 @@ def discrete_trailing(
 
     Arguments and errors as :func:`discrete_leading`. N evaluations end at 0 or at ``sigma_min``.
     """
-    rows = _rows(n, table, sigma_min, sigma_max)
+    rows = _levels_in_range(n, table, sigma_min, sigma_max)
     times = [len(rows) * (n - i) / n - 1 for i in range(n)]
-    return _grid(n, rows, times if to_zero else [*times, 0], interpolate, to_zero)
+    return _grid_at_times(n, rows, times if to_zero else [*times, 0], interpolate, to_zero)
 
 
 @schedule(_flawed("Table 2, linspace", deviations=(CLIPPED,)))
@@ -137,10 +139,10 @@ def discrete_linspace(
 
     Arguments and errors as :func:`discrete_leading`.
     """
-    rows = _rows(n, table, sigma_min, sigma_max)
+    rows = _levels_in_range(n, table, sigma_min, sigma_max)
     last = max(1, n - 1 if to_zero else n)
     times = [(len(rows) - 1) * (1 - i / last) for i in range(n if to_zero else n + 1)]
-    return _grid(n, rows, times, interpolate, to_zero)
+    return _grid_at_times(n, rows, times, interpolate, to_zero)
 
 
 @schedule(
@@ -158,8 +160,8 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
     return discrete_linspace(n, sigma_min, sigma_max, table="cosine", to_zero=to_zero)
 
 
-def _rows(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]:
-    """The levels of a table within the range, rising, with the outermost two moved to its ends."""
+def _levels_in_range(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]:
+    """Return the rising levels of a table within the range; the outer two are moved to its ends."""
     check_range(n, sigma_min, sigma_max)
     inside = [level for level in table_levels(table) if sigma_min <= level <= sigma_max]
     if len(inside) < 2:
@@ -170,11 +172,11 @@ def _rows(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]
     return [sigma_min, *inside[1:-1], sigma_max]
 
 
-def _grid(
+def _grid_at_times(
     n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool
 ) -> Grid:
-    """The grid with evaluations at these times (rows, falling), the first at the last row."""
-    inner = (_between(rows, t) if interpolate else rows[round(t)] for t in times[1:])
+    """Return the grid with evaluations at falling ``times`` (in rows), the first at the last row."""
+    inner = (_level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
     sigma = [rows[-1], *inner]
     if len(set(sigma)) < len(sigma):
         raise ValueError(
@@ -185,7 +187,7 @@ def _grid(
     return Grid((*sigma, 0.0) if to_zero else tuple(sigma))
 
 
-def _between(rows: Sequence[float], t: float) -> float:
-    """The level at a time between rows: geometric interpolation."""
+def _level_between_rows(rows: Sequence[float], t: float) -> float:
+    """Return the level at a time between rows: geometric interpolation."""
     low = min(max(math.floor(t), 0), len(rows) - 2)
     return rows[low] ** (1 - (t - low)) * rows[low + 1] ** (t - low)

@@ -20,7 +20,7 @@ class Process(Protocol):
         ...
 
     def t_of(self, level: float, /) -> float:
-        """The t at which the process has this level."""
+        """Return the t at which the process has this level."""
         ...
 
 
@@ -57,10 +57,10 @@ def uniform_time(
         raise ValueError(f"power must be positive, got {power}")
     first, last = process.t_of(sigma_max) ** (1 / power), process.t_of(sigma_min) ** (1 / power)
 
-    def at(u: float) -> float:
+    def level_at(u: float) -> float:
         return process.level((first + u * (last - first)) ** power)
 
-    return spaced(n, sigma_min, sigma_max, to_zero, at)
+    return spaced(n, sigma_min, sigma_max, to_zero, level_at)
 
 
 @schedule(_ddim("appendix D.2, quadratic"), same_as="uniform_time(power=2.0)")
@@ -101,11 +101,11 @@ def edm_vp(
         for s in (sigma_max, sigma_min)
     )
 
-    def at(u: float) -> float:
+    def level_at(u: float) -> float:
         t = first + u * (last - first)
         return math.sqrt(math.expm1(beta_d * t**2 / 2 + beta_min * t))
 
-    return spaced(n, sigma_min, sigma_max, to_zero, at)
+    return spaced(n, sigma_min, sigma_max, to_zero, level_at)
 
 
 @schedule(
@@ -142,7 +142,7 @@ def beta(
 
     first, last = process.t_of(sigma_max), process.t_of(sigma_min)
 
-    def at(u: float) -> float:
+    def level_at(u: float) -> float:
         return process.level(last + float(betaincinv(alpha, beta, 1 - u)) * (first - last))
 
-    return spaced(n, sigma_min, sigma_max, to_zero, at)
+    return spaced(n, sigma_min, sigma_max, to_zero, level_at)

@@ -25,7 +25,7 @@ Matrix = NDArray[np.float64]
 def euler_costs(
     states: Sequence[Tensor], slopes: Sequence[Tensor], levels: Sequence[float]
 ) -> Matrix:
-    """The mean error of an Euler step from one node of a trajectory to another.
+    """Return the mean error of an Euler step from one node of a trajectory to another.
 
         c_ij = mean |x_i + (sigma_j - sigma_i) eps_i - x_j|₂   for i < j, 0 elsewhere
 
@@ -49,7 +49,7 @@ def euler_costs(
 def staircase_costs(
     levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]
 ) -> Matrix:
-    """The path divergence in nats that a step of ``ddpm`` adds: the area between the MMSE curve and
+    """Return the path divergence (nats) of each step of ``ddpm``: the area between the MMSE curve and
     a stair above it, derived in ``samplerbench_studies.analysis.path_kl``.
 
         c_ij = 1/2 int_{gamma_i}^{gamma_j} [mmse(gamma_i) - mmse(gamma)] dgamma   for i < j, 0 elsewhere,   gamma = 1 / sigma²
@@ -77,7 +77,7 @@ def staircase_costs(
 
 
 def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
-    """The path from the first node to the last with the smallest sum of weight^k c over its
+    """Return the path from the first node to the last with the smallest sum of weight^k c over its
     ``steps`` steps k = 0, 1, ….
 
     Backward dynamic programming: V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), from V_1(i) =
@@ -111,7 +111,7 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
 
 def even_path(cost: Matrix, steps: int) -> list[int]:
-    """The path whose dearest step is as cheap as can be; of those, with the smallest sum of
+    """Return the path whose largest step cost is least; of those, with the smallest sum of
     squares.
 
     Where costs vary smoothly and the nodes are dense, all steps then cost the same. Arguments,
@@ -154,7 +154,7 @@ class Searched:
     size: str = "teacher_steps"
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """The grid of ``n`` steps.
+        """Return the grid of ``n`` steps.
 
         Raises:
             ValueError: more steps than the search allows, or another range than the model's.
@@ -177,7 +177,7 @@ class Searched:
         return Grid((*(self.levels[i] for i in path), *end))
 
     def path(self, jumps: int) -> list[int]:
-        """The numbers of the levels of that many jumps."""
+        """Return the numbers of the levels of that many jumps."""
         return cheapest_path(self.cost, jumps, self.weight)
 
 
@@ -198,7 +198,7 @@ _LEVELS = {"svd": (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173
 LISTS = (*_TIMES, *_LEVELS)
 
 
-def published(model: str) -> tuple[float, ...]:
+def published_levels(model: str) -> tuple[float, ...]:
     """Return the eleven levels of a published list, falling: trained steps on the Stable Diffusion
     table for "sd15" and "sdxl", levels for "svd".
 
@@ -236,13 +236,13 @@ def align_your_steps(
     Raises:
         ValueError: no such list, no step or no range.
     """
-    lam = [-math.log(s) for s in published(model)]
+    lam = [-math.log(s) for s in published_levels(model)]
     stretch = math.log(sigma_max / sigma_min) / (lam[-1] - lam[0])
 
-    def at(u: float) -> float:
+    def level_at(u: float) -> float:
         place = u * (len(lam) - 1)
         i = min(int(place), len(lam) - 2)
         value = lam[i] + (place - i) * (lam[i + 1] - lam[i])
         return sigma_max * math.exp(stretch * (lam[0] - value))
 
-    return spaced(n, sigma_min, sigma_max, to_zero, at)
+    return spaced(n, sigma_min, sigma_max, to_zero, level_at)

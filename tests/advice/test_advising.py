@@ -230,7 +230,7 @@ def test_a_forecast_is_exact_where_the_denoiser_is_linear():
             1 << 31,
             lambda _: None,
         )["endpoint"]
-        made = pilot.look.missed(torch.from_numpy(found), to_zero=True)
+        made = pilot.look.distances_from_ends(torch.from_numpy(found), to_zero=True)
         np.testing.assert_allclose(told, made, rtol=0.02, atol=1e-6)
 
 

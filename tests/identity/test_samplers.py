@@ -48,9 +48,9 @@ def no_memory():
     """Plans are remembered by sampler and grid, which an edited class within one process does
     not change.
     """
-    loop._plan.cache_clear()
+    loop._plan_of_hashable.cache_clear()
     yield
-    loop._plan.cache_clear()
+    loop._plan_of_hashable.cache_clear()
 
 
 @each("name", samplers.names())
@@ -106,7 +106,7 @@ def test_an_edited_built_in_sampler_is_another(monkeypatch):
             a=1.000001 * row(self, cur, nxt).a
         ),
     )
-    loop._plan.cache_clear()
+    loop._plan_of_hashable.cache_clear()
     assert difference(before, fingerprint("heun", 9)) == "its plan on 9 steps differs"
 
 
@@ -141,7 +141,7 @@ def test_an_edit_that_only_shows_at_many_steps_is_seen_there_at_any_step(monkeyp
         return rows
 
     monkeypatch.setattr(cls, "plan", edited)
-    loop._plan.cache_clear()
+    loop._plan_of_hashable.cache_clear()
     assert difference(few, fingerprint("dpmpp_2m", 20)) == ""
     assert difference(many, fingerprint("dpmpp_2m", size)) == f"its plan on {size} steps differs"
 
@@ -262,7 +262,7 @@ def plugin(tmp_path, monkeypatch):
             if str(tmp_path) in str(getattr(module, "__file__", ""))
         ]:
             del sys.modules[name]
-        loop._plan.cache_clear()
+        loop._plan_of_hashable.cache_clear()
 
     def load(second):
         forget()

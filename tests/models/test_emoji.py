@@ -32,15 +32,21 @@ installed = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def drawn():
-    return noto_emoji.with_split()
+    return noto_emoji.emoji_with_split()
 
 
 def test_base_emoji_forget_skin_hair_sex_and_direction():
     woman_running_right_dark = (0x1F3C3, 0x1F3FF, 0x200D, 0x2640, 0xFE0F, 0x200D, 0x27A1, 0xFE0F)
-    assert noto_emoji.base(woman_running_right_dark) == noto_emoji.base((0x1F3C3,))
+    assert noto_emoji.base_code_points(woman_running_right_dark) == noto_emoji.base_code_points(
+        (0x1F3C3,)
+    )
     fire_engine, woman_firefighter = (0x1F692,), (0x1F469, 0x1F3FD, 0x200D, 0x1F692)
-    assert noto_emoji.base(woman_firefighter) == noto_emoji.base((0x1F468, 0x200D, 0x1F692))
-    assert noto_emoji.base(woman_firefighter) != noto_emoji.base(fire_engine)
+    assert noto_emoji.base_code_points(woman_firefighter) == noto_emoji.base_code_points(
+        (0x1F468, 0x200D, 0x1F692)
+    )
+    assert noto_emoji.base_code_points(woman_firefighter) != noto_emoji.base_code_points(
+        fire_engine
+    )
 
 
 def test_families_are_of_one_base_or_look_alike():
@@ -48,7 +54,7 @@ def test_families_are_of_one_base_or_look_alike():
     images = torch.zeros(4, 3, 32, 32)
     images[0, :, :, :10], images[1], images[2, :, :, 22:], images[3] = 1, 0.5, 1, -1
     known = [noto_emoji.Emoji(0, code, "") for code in ((1,), (1, 0x1F3FB), (2,), (3,))]
-    assert noto_emoji.families(known, images).tolist() == [0, 0, 0, 3]
+    assert noto_emoji.family_of_each(known, images).tolist() == [0, 0, 0, 3]
 
 
 @installed
@@ -56,7 +62,7 @@ def test_every_class_is_on_both_sides_and_no_base_is(drawn):
     known, images, test = drawn
     sides: dict[tuple[int, ...], set[bool]] = {}
     for one, held_out in zip(known, test.tolist(), strict=True):
-        sides.setdefault(noto_emoji.base(one.code_points), set()).add(held_out)
+        sides.setdefault(noto_emoji.base_code_points(one.code_points), set()).add(held_out)
     assert all(len(found) == 1 for found in sides.values())
     labels = torch.tensor([one.label for one in known])
     shares = [test[labels == k].double().mean().item() for k in range(len(noto_emoji.GROUPS))]
@@ -108,10 +114,10 @@ def test_a_missing_font_or_list_is_one_sentence(samplerbench, monkeypatch, tmp_p
     asked = ("run", "smoke", "--model", "emoji", "--reference", "emoji", "--extractor", "pixels")
     for name, package in (("FONT", "fonts-noto-color-emoji"), ("NAMES", "unicode-data")):
         with monkeypatch.context() as patch:
-            patch.setattr(noto_emoji, "with_split", noto_emoji.with_split.__wrapped__)
+            patch.setattr(noto_emoji, "emoji_with_split", noto_emoji.emoji_with_split.__wrapped__)
             patch.setattr(noto_emoji, name, tmp_path / "none")
             if name == "FONT":
-                patch.setattr(noto_emoji, "listed", list)
+                patch.setattr(noto_emoji, "unicode_emoji", list)
             code, _, err = samplerbench(*asked)
         assert code == 2
         assert f"install Debian's {package}" in " ".join(err.split())

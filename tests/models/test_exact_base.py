@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from samplerbench.models.exact import flow
-from samplerbench.models.exact.base import CHUNK, ExactModel, product
+from samplerbench.models.exact.base import CHUNK, ExactModel, row_stable_matmul
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 
@@ -82,10 +82,13 @@ def test_exact_model__bits_of_a_product_do_not_depend_on_the_position(k: int, m:
     rows, matrix = (
         torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((CHUNK, k), (k, m))
     )
-    first = product(rows, matrix)[0]
-    torch.testing.assert_close(product(rows, matrix), rows @ matrix, rtol=1e-12, atol=1e-12)
+    first = row_stable_matmul(rows, matrix)[0]
+    torch.testing.assert_close(
+        row_stable_matmul(rows, matrix), rows @ matrix, rtol=1e-12, atol=1e-12
+    )
     assert all(
-        torch.equal(product(rows.roll(place, 0), matrix)[place], first) for place in range(CHUNK)
+        torch.equal(row_stable_matmul(rows.roll(place, 0), matrix)[place], first)
+        for place in range(CHUNK)
     )
 
 

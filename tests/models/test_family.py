@@ -6,13 +6,13 @@ import torch
 from looping import each
 
 from samplerbench.models import make_model
-from samplerbench.models.exact.problems import KINDS, member
+from samplerbench.models.exact.problems import KINDS, make_problem
 
 
 @each("kind", KINDS)
 @each("std", [0.05, 2.0])
 def test_family__data_have_the_standard_deviation_that_was_asked_for(kind, std):
-    model = member(kind, 6, std, 3, 0.002, 80.0)
+    model = make_problem(kind, 6, std, 3, 0.002, 80.0)
     mean, covariance = model.moments()
     assert np.sqrt(np.trace(covariance) / 6) == pytest.approx(std, rel=0.35)
     assert np.abs(mean).max() < 2 * std
@@ -31,7 +31,7 @@ def test_the_same_numbers_give_the_same_model_and_others_another(kind):
 
 
 def test_a_curve_is_thin():
-    model = member("curve", 3, 1.0, 0, 0.002, 80.0)
+    model = make_problem("curve", 3, 1.0, 0, 0.002, 80.0)
     assert 0.01 <= model.scale <= 0.05
     x = model.sample(5, 0)
     assert torch.allclose(model.denoise(x, 0.001), x, atol=0.01)

@@ -76,6 +76,8 @@ def test_another_shape_is_refused(extractor):
 
 def test_it_runs_where_the_images_are_and_stays_where_it_was(extractor, images, features):
     assert extractor.predict(images.to("meta")).device.type == "meta"
-    assert extractor._on(torch.device("meta")) is extractor._on(torch.device("meta"))
+    assert extractor._classifier_on(torch.device("meta")) is extractor._classifier_on(
+        torch.device("meta")
+    )
     assert extractor.predict(images).device.type == "cpu"
     assert np.array_equal(extractor(images), features)

@@ -17,7 +17,7 @@ from samplerbench.benchmarks.sampling.execution import refusal
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import make_model
-from samplerbench.models.denoiser import Denoiser, column
+from samplerbench.models.denoiser import Denoiser, level_column
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.guidance import Autoguided, ClassifierFree
 from samplerbench.samplers import Grid, karras, make
@@ -51,7 +51,7 @@ class Wide(Denoiser):
         self.std, self.name, self.identity, self.event = std, name, f"{name}-1", (4, 2)
 
     def denoise(self, x, sigma, labels):
-        s = column(sigma, x)
+        s = level_column(sigma, x)
         return x * self.std**2 / (self.std**2 + s * s)
 
 

@@ -13,7 +13,12 @@ import torch
 from samplerbench.models import make_model
 from samplerbench.models.cards.card import load_card
 from samplerbench.models.exact.base import CHUNK, ExactModel
-from samplerbench.models.exact.cloud import KernelDensity, PointCloud, image_cloud, square_distances
+from samplerbench.models.exact.cloud import (
+    KernelDensity,
+    PointCloud,
+    image_cloud_of_card,
+    square_distances,
+)
 from samplerbench.models.exact.mixture import GaussianMixture
 
 LABELS = torch.tensor([0, 0, 1, 2, 1, 0, 2])
@@ -41,7 +46,7 @@ def twin() -> GaussianMixture:
 
 @pytest.fixture(scope="module")
 def fashion() -> PointCloud:
-    return image_cloud(load_card("fashion-kde"))
+    return image_cloud_of_card(load_card("fashion-kde"))
 
 
 def close(found: torch.Tensor, want: torch.Tensor, tolerance: float = 1e-12) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.network import LatentNetwork, NetworkDenoiser
-from samplerbench.models.denoiser import decoded
+from samplerbench.models.denoiser import decode_in_batches
 from samplerbench_studies import CARDS
 from samplerbench_studies.training import latent, one_level
 
@@ -52,10 +52,10 @@ def test_classes_are_seen_in_the_images_of_latents(model, real):
 
 def test_a_latent_s_image_does_not_depend_on_its_batch(model):
     latents = torch.randn(7, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    together = decoded(model.decoder, latents)
-    alone = torch.cat([decoded(model.decoder, one[None]) for one in latents])
+    together = decode_in_batches(model.decoder, latents)
+    alone = torch.cat([decode_in_batches(model.decoder, one[None]) for one in latents])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
-    assert decoded(model.decoder, latents.double()).dtype == torch.float64
+    assert decode_in_batches(model.decoder, latents.double()).dtype == torch.float64
 
 
 def test_a_copy_has_a_decoder_of_its_own(model):

@@ -11,7 +11,7 @@ import torch
 from samplerbench.benchmarks.suites.cell import make_start, moments_of
 from samplerbench.models import Denoiser, Identity, Reference, load_card, make_model
 from samplerbench.models.cards.card import MOMENTS, WEIGHTS, CardError
-from samplerbench.models.cards.reference import card_moments, unpack
+from samplerbench.models.cards.reference import card_moments, unpack_moments
 from samplerbench.models.reference import Statistics
 from samplerbench.samplers import NoNoise, karras, make
 from samplerbench_studies.training.cards import write_card, write_tensors
@@ -32,7 +32,7 @@ def card_of(event, classes):
 def test_what_is_packed_comes_back_to_float32(event):
     samples, labels = normals(40, *event), torch.arange(40) % 3
     samples += labels.reshape(-1, *[1] * len(event))
-    means, cov = unpack(card_of(event, 3), pack_moments(samples, labels))
+    means, cov = unpack_moments(card_of(event, 3), pack_moments(samples, labels))
     flat = samples.flatten(1).numpy()
     parts = [flat[labels.numpy() == k] for k in range(3)]
     pooled = sum((len(part) - 1) * np.cov(part.T) for part in parts) / 37
@@ -48,7 +48,7 @@ def test_moments_of_other_data_are_refused_in_a_sentence(event, classes):
         match=r"^fashion: moments.safetensors is not of \d classes of samples of \d "
         r"numbers; run .* fashion --moments in a checkout",
     ):
-        unpack(card_of(event, classes), pack_moments(normals(9, 4), torch.arange(9) % 3))
+        unpack_moments(card_of(event, classes), pack_moments(normals(9, 4), torch.arange(9) % 3))
 
 
 def test_a_card_without_moments_has_none():

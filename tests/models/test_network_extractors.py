@@ -32,7 +32,7 @@ def test_efficientnet_knows_photographs(lite0):
     daisy, palace = 985, 698
     for picture, wanted in zip(images, (palace, daisy), strict=True):
         x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float()
-        x = rgb.bicubic(x, 256) / 127.5 - 1
+        x = rgb.resize_bicubic(x, 256) / 127.5 - 1
         features = torch.from_numpy(lite0(x)).float()
         assert features.shape == (1, lite0.dim)
         assert wanted in lite0._net._fc(features).topk(3).indices
@@ -143,13 +143,13 @@ def test_positions_of_larger_images_are_read_where_the_authors_read_them():
     ramp = torch.arange(37.0).expand(37, 37)
     both = torch.stack([ramp, ramp.T], 2).view(1, -1, 2)
     table = torch.cat([torch.full((1, 1, 2), 99.0), both], 1)
-    found = dinov2.positions(table, 16)
+    found = dinov2.resample_positions(table, 16)
     assert torch.equal(found[0, 0], table[0, 0])
     grid, middles = found[0, 1:].view(16, 16, 2), torch.arange(1, 15) + 0.5
     for read in (grid[8, 1:15, 0], grid[1:15, 8, 1]):
         torch.testing.assert_close(read, middles * 37 / 16.1 - 0.5, rtol=0, atol=0.06)
         assert (read - middles * 37 / 16 + 0.5).abs().max() > 0.15
-    assert dinov2.positions(found, 16) is found
+    assert dinov2.resample_positions(found, 16) is found
 
 
 def test_three_evaluators_resize_in_three_ways():
@@ -157,14 +157,14 @@ def test_three_evaluators_resize_in_three_ways():
     for rounding to 8 bits.
     """
     step = torch.tensor([0, 0, 100, 100], dtype=torch.uint8).expand(1, 3, 4, 4)
-    edges = resizing.tensorflow_bilinear(step, 8)[0, 0, 0]
+    edges = resizing.resize_bilinear_as_tensorflow(step, 8)[0, 0, 0]
     assert edges.tolist() == [0, 0, 0, 50, 100, 100, 100, 100]
     noise = torch.randint(60, 190, (2, 3, 9, 9), generator=torch.Generator().manual_seed(0))
     noise = noise.to(torch.uint8)
     for side in (20, 5):
-        pillow = resizing.pillow_bicubic(noise, side)
-        assert (pillow - rgb.bicubic(noise, side).clamp(0, 255)).abs().max() < 2
-        assert (pillow - resizing.tensorflow_bilinear(noise, side)).abs().max() > 5
+        pillow = resizing.resize_bicubic_as_pillow(noise, side)
+        assert (pillow - rgb.resize_bicubic(noise, side).clamp(0, 255)).abs().max() < 2
+        assert (pillow - resizing.resize_bilinear_as_tensorflow(noise, side)).abs().max() > 5
 
 
 @each(
@@ -210,7 +210,7 @@ def test_clip_gives_the_embeddings_of_its_folder(tmp_path):
     x = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     images = ((x + 1) * 127.5).round().to(torch.uint8)
     means, stds = (torch.tensor(v).view(3, 1, 1) for v in (clip.MEAN, clip.STD))
-    scaled = (resizing.pillow_bicubic(images, 28) / 255 - means) / stds
+    scaled = (resizing.resize_bicubic_as_pillow(images, 28) / 255 - means) / stds
     pooled = whole.vision_model(pixel_values=scaled).pooler_output
     np.testing.assert_allclose(made(x), whole.visual_projection(pooled), rtol=1e-4, atol=1e-5)
     assert (made.dim, made(x[:0]).shape) == (16, (0, 16))

@@ -14,7 +14,7 @@ from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.card import AXES, WEIGHTS, CardError
 from samplerbench.models.cards.reference import FashionExtractor
-from samplerbench.models.extractors.card import project
+from samplerbench.models.extractors.card import project_reference
 from samplerbench_studies.training.reference import add_axes, principal_axes
 
 
@@ -27,7 +27,7 @@ def whole():
 
 @pytest.fixture(scope="module")
 def reduced(whole):
-    return project(whole, 32)
+    return project_reference(whole, 32)
 
 
 def test_everything_is_projected_alike(whole, reduced):
@@ -81,13 +81,13 @@ def test_enough_samples_for_32_features_are_not_flagged(whole, reduced):
 
 
 def test_another_number_of_axes_is_another_space(whole, reduced):
-    other = project(whole, 16)
+    other = project_reference(whole, 16)
     assert (
         len({r.extractor.identity for r in (whole, reduced, other)})
         == len({r.identity for r in (whole, reduced, other)})
         == 3
     )
-    assert project(whole, 128) is whole
+    assert project_reference(whole, 128) is whole
 
 
 def test_the_axes_are_those_of_the_reference_up_to_rounding(whole):

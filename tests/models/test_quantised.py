@@ -12,7 +12,7 @@ from samplerbench.benchmarks.suites.files import with_placed_files
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor
-from samplerbench.models.extractors.quantised import grey_levels
+from samplerbench.models.extractors.quantised import to_grey_levels
 
 RANGE = (-1.0, 1.0)
 X = torch.rand(2000, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2.2 - 1.1
@@ -22,13 +22,13 @@ def test_truncating_is_adm_s_formula_and_rounding_edm_s():
     adm = ((X + 1) * 127.5).clamp(0, 255).to(torch.uint8)
     edm = (X * 127.5 + 128).clip(0, 255).to(torch.uint8)
     diffusers = ((X / 2 + 0.5).clamp(0, 1).numpy() * 255).round().astype("uint8")
-    assert torch.equal(grey_levels(X, RANGE, "truncate"), adm)
-    rounded = grey_levels(X, RANGE, "round")
+    assert torch.equal(to_grey_levels(X, RANGE, "truncate"), adm)
+    rounded = to_grey_levels(X, RANGE, "round")
     np.testing.assert_array_equal(rounded, diffusers)
     assert torch.equal(rounded, edm)
-    assert grey_levels(X.double() * 0.5 + 0.5, (0.0, 1.0), "round").sub(rounded).eq(0).all()
+    assert to_grey_levels(X.double() * 0.5 + 0.5, (0.0, 1.0), "round").sub(rounded).eq(0).all()
     on_grid = torch.arange(256) / 127.5 - 1
-    assert torch.equal(grey_levels(on_grid, RANGE, "round").long(), torch.arange(256))
+    assert torch.equal(to_grey_levels(on_grid, RANGE, "round").long(), torch.arange(256))
 
 
 def test_features_are_those_of_the_saved_image():
@@ -36,7 +36,7 @@ def test_features_are_those_of_the_saved_image():
     plain = make_extractor("pixels", samples)
     for how in ("round", "truncate"):
         made = make_extractor(f"{how}:pixels", samples)
-        saved = grey_levels(X, RANGE, how) / 127.5 - 1
+        saved = to_grey_levels(X, RANGE, how) / 127.5 - 1
         np.testing.assert_allclose(made(X), plain(saved), atol=1e-6)
         assert made.identity != plain.identity
     inside = X / 1.1

@@ -17,11 +17,11 @@ from scipy.stats import norm
 from samplerbench.models.exact.wavelet import (
     BALANCE,
     Wavelet,
-    haar,
-    inverse_haar,
+    haar_transform,
+    inverse_haar_transform,
     log_cdf,
-    octaves,
-    transport,
+    octave_of_each,
+    transport_mixture,
     wavelet,
 )
 
@@ -37,29 +37,33 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("side", [2, 4, 32])
 def test_haar_is_orthogonal_and_inverted(side: int) -> None:
-    basis = haar(torch.eye(side**2, dtype=torch.float64).reshape(-1, side, side)).reshape(
+    basis = haar_transform(torch.eye(side**2, dtype=torch.float64).reshape(-1, side, side)).reshape(
         side**2, -1
     )
     torch.testing.assert_close(
         basis @ basis.T, torch.eye(side**2, dtype=torch.float64), rtol=0, atol=1e-15
     )
     x = normal(5, 3, side, side)
-    torch.testing.assert_close(inverse_haar(haar(x)), x, rtol=0, atol=4e-15)
+    torch.testing.assert_close(inverse_haar_transform(haar_transform(x)), x, rtol=0, atol=4e-15)
     whole = (8 * x).round()  # whole numbers halve without rounding: the inverse is exact
-    assert torch.equal(inverse_haar(haar(whole)), whole)
-    assert torch.equal(haar(inverse_haar(whole)), whole)
+    assert torch.equal(inverse_haar_transform(haar_transform(whole)), whole)
+    assert torch.equal(haar_transform(inverse_haar_transform(whole)), whole)
 
 
 def test_haar_layout() -> None:
     flat = torch.full((8, 8), 3.0)
-    assert haar(flat)[0, 0] == 24
-    assert haar(flat).count_nonzero() == 1
+    assert haar_transform(flat)[0, 0] == 24
+    assert haar_transform(flat).count_nonzero() == 1
     # changes from column to column: finest details across columns
     stripes = torch.tensor([1.0, -1.0]).repeat(4).expand(8, 8)
-    assert haar(stripes)[:4, 4:].count_nonzero() == haar(stripes).count_nonzero() == 16
-    count = np.bincount(octaves(32).ravel())
+    assert (
+        haar_transform(stripes)[:4, 4:].count_nonzero()
+        == haar_transform(stripes).count_nonzero()
+        == 16
+    )
+    count = np.bincount(octave_of_each(32).ravel())
     assert count.tolist() == [4, 12, 48, 192, 768]
-    assert (octaves(32)[16:, :] == 4).all()
+    assert (octave_of_each(32)[16:, :] == 4).all()
 
 
 # The density
@@ -68,9 +72,9 @@ def test_haar_layout() -> None:
 @pytest.mark.parametrize("sigma", [0.05, 0.5, 5.0])
 def test_posterior_of_each_coefficient_by_quadrature(sigma: float) -> None:
     c = normal(1, 16, seed=1) * 2
-    x = inverse_haar(c.reshape(1, 1, 4, 4))
+    x = inverse_haar_transform(c.reshape(1, 1, 4, 4))
     mean, cov = SMALL.posterior(x, sigma)
-    basis = haar(torch.eye(16, dtype=torch.float64).reshape(-1, 4, 4)).reshape(16, 16).T
+    basis = haar_transform(torch.eye(16, dtype=torch.float64).reshape(-1, 4, 4)).reshape(16, 16).T
     got_mean, got_variance = basis @ mean[0], (basis @ cov[0] @ basis.T).diagonal()
     for i in range(16):
         weights, means, stds = (
@@ -106,7 +110,7 @@ def test_tweedie(sigma: float) -> None:
 
 def test_log_density_is_the_product_of_the_coefficients() -> None:
     x, sigma = SMALL.sample(1, seed=3), 0.3
-    c = haar(x).reshape(-1).numpy()
+    c = haar_transform(x).reshape(-1).numpy()
     stds = np.hypot(SMALL._stds.numpy(), sigma)
     want = np.log((SMALL._weights.numpy() * norm.pdf(c, SMALL._means.numpy(), stds)).sum(0)).sum()
     assert SMALL.log_density(x, sigma).item() == pytest.approx(want, rel=1e-13)
@@ -128,7 +132,7 @@ def test_samples_have_the_moments_and_the_density() -> None:
     outer = (flat - mean)[:, :, None] * (flat - mean)[:, None, :]
     assert (np.abs(outer.mean(0) - cov) / (outer.std(0) / math.sqrt(n))).max() < 4.5
     # P(c < 0) of a coarse and of a fine coefficient, at the data and after noise
-    noisy = haar(x + 0.5 * normal(n, 1, 4, 4)).reshape(n, -1).numpy()
+    noisy = haar_transform(x + 0.5 * normal(n, 1, 4, 4)).reshape(n, -1).numpy()
     stds = np.hypot(SMALL._stds.numpy(), 0.5)
     for place, at in ((0, 1.0), (15, 0.2)):
         p = math.exp(
@@ -199,7 +203,7 @@ def test_transport_matches_both_tails(
     target = np.hypot(source, sigma)
     # to 10 000 standard deviations out
     x = np.sort(np.append(rng.uniform(-8, 8, 40), [-60.0, 60.0]))[:, None]
-    y = transport(x, weights, centre, source, target)
+    y = transport_mixture(x, weights, centre, source, target)
     for side in (1, -1):
         before = log_cdf(
             side * x, np.log(weights)[:, None], side * centre[:, None], source[:, None]
@@ -224,7 +228,7 @@ def test_transport_of_one_gaussian_is_affine(
     z: float, mean: float, source: float, target: float
 ) -> None:
     column = [np.array([[value]]) for value in (mean + source * z, 1.0, mean, source, target)]
-    assert transport(*column)[0, 0] == pytest.approx(
+    assert transport_mixture(*column)[0, 0] == pytest.approx(
         mean + target * z, rel=1e-13, abs=1e-13 * (1 + target / source) * (1 + abs(mean))
     )
 
@@ -258,7 +262,7 @@ def test_modes_are_the_signs_of_the_coarse_coefficients() -> None:
         c = torch.zeros(1, 2, 8, 8, dtype=torch.float64)
         bits = [1.0 if mode >> k & 1 else -1.0 for k in range(8)]
         c[0, :, :2, :2] = torch.tensor(bits).reshape(2, 2, 2)
-        assert model.mode_of(inverse_haar(c)).tolist() == [mode]
+        assert model.mode_of(inverse_haar_transform(c)).tolist() == [mode]
     n = 4000
     modes = SMALL.mode_of(SMALL.sample(n, seed=0))
     assert len(modes.unique()) == 16

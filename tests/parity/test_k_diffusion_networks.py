@@ -8,8 +8,8 @@ import torch
 
 from samplerbench.models.nets.k_image_v1 import KImageV1
 from samplerbench.models.nets.k_transformers import KTransformerV1, KTransformerV2
-from samplerbench.samplers.peers.k_diffusion import folder
-from samplerbench.samplers.peers.locate import load_inside
+from samplerbench.samplers.peers.k_diffusion import package_folder
+from samplerbench.samplers.peers.locate import import_without_package
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
@@ -22,7 +22,7 @@ def uncompiled(monkeypatch):
 def library(module):
     """A module of its networks."""
     try:
-        return load_inside(folder("k-diffusion"), f"models.{module}")
+        return import_without_package(package_folder("k-diffusion"), f"models.{module}")
     except ValueError as absent:
         pytest.skip(str(absent))
     except ModuleNotFoundError:

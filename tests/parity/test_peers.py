@@ -164,7 +164,7 @@ def test_draws_within_a_step_differ():
     call = PeerBatch(
         Rational(), Grid((10.0, 2.0, 0.0)), SampleNoise(1, IDS, (3,), torch.float64), torch.float64
     )
-    with call.noised():
+    with call.replace_torch_noise():
         first, second = torch.randn_like(torch.zeros(4, 3)), torch.randn(4, 3, dtype=torch.float64)
     assert first.dtype == torch.float32
     assert not torch.allclose(first.double(), second)

@@ -22,7 +22,7 @@ from samplerbench.samplers.auto import (
     typical,
 )
 from samplerbench.samplers.auto import search as search
-from samplerbench.samplers.auto.forecast import _Many, forecast
+from samplerbench.samplers.auto.forecast import _RuleArrays, forecast
 from samplerbench.samplers.auto.rule import read_rule
 from samplerbench.samplers.auto.search import ALIKE, cost_of, moment_error
 
@@ -67,7 +67,7 @@ def seen(model, count=24, low=LOW, high=HIGH):
 def test_trajectories_are_right_where_the_images_move_from_the_first_level_on():
     """There a solver's first steps, of low order, are the largest error."""
     look, _, latents = seen(gaussian(), high=2.0)
-    missed = look.missed(gaussian().flow(2.0 * latents, 2.0, LOW), to_zero=False)
+    missed = look.distances_from_ends(gaussian().flow(2.0 * latents, 2.0, LOW), to_zero=False)
     assert np.median(missed) < 3e-4
 
 
@@ -96,7 +96,7 @@ def test_what_is_forecast_is_on_the_levels_of_the_rule(n, to_zero):
     """They are written twice: for one rule in floats, and for many at once."""
     for rule in RULES:
         own = rule.grid(n, HIGH, LOW, to_zero=to_zero).sigma
-        many = _Many.of([rule], HIGH, LOW).levels(n, to_zero=to_zero)[0]
+        many = _RuleArrays.of([rule], HIGH, LOW).levels(n, to_zero=to_zero)[0]
         assert many[:-1] == pytest.approx(own[:-1], rel=1e-9)
         assert (many[-1], own[-1]) == (LOW, 0 if to_zero else LOW)
 

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from samplerbench.benchmarks.conformance.purity import HistoryWatcher
 from samplerbench.samplers import GridSampler, NoNoise, get, integrate, karras, make, names
-from samplerbench.samplers.buffers import SMALL, buffer, kept_buffers
+from samplerbench.samplers.buffers import SMALL, reuse_buffers, take_buffer
 
 STATE = torch.randn(2, SMALL // 4, generator=torch.Generator().manual_seed(0))
 ROW = STATE.nbytes // 2
@@ -98,31 +98,31 @@ def test_without_kept_memory_they_do():
 )  # fmt: skip
 @each("mode", [torch.no_grad, torch.inference_mode])
 def test_buffers__memory_is_given_again_when_nothing_is_on_it(hold, mode):
-    with mode(), kept_buffers():
-        first = buffer(STATE)
+    with mode(), reuse_buffers():
+        first = take_buffer(STATE)
         place, held = first.data_ptr(), hold(first)
         del first
-        assert buffer(STATE).data_ptr() != place
+        assert take_buffer(STATE).data_ptr() != place
         del held
-        assert buffer(STATE).data_ptr() == place
+        assert take_buffer(STATE).data_ptr() == place
 
 
 def test_kept_memory_ends_with_the_run_and_what_is_held_stays():
-    with kept_buffers():
-        held = buffer(STATE).fill_(3)
-    assert buffer(STATE) is None
+    with reuse_buffers():
+        held = take_buffer(STATE).fill_(3)
+    assert take_buffer(STATE) is None
     gc.collect()
     assert (held == 3).all()
 
 
 def test_runs_inside_and_in_other_threads_have_their_own():
-    with kept_buffers():
-        place = buffer(STATE).data_ptr()
-        with kept_buffers():
-            assert buffer(STATE).data_ptr() != place
+    with reuse_buffers():
+        place = take_buffer(STATE).data_ptr()
+        with reuse_buffers():
+            assert take_buffer(STATE).data_ptr() != place
         with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(buffer, STATE).result() is None
-        assert buffer(STATE).data_ptr() == place
+            assert pool.submit(take_buffer, STATE).result() is None
+        assert take_buffer(STATE).data_ptr() == place
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_runs_inside_and_in_other_threads_have_their_own():
     [STATE.double(), STATE.half(), STATE.t(), STATE.reshape(2, 4, 64, -1).to(memory_format=torch.channels_last)],
 )  # fmt: skip
 def test_layout_and_dtype_are_those_asked_for(like):
-    with kept_buffers():
+    with reuse_buffers():
         for _ in range(2):
-            given = buffer(like)
+            given = take_buffer(like)
             assert (given.shape, given.dtype) == (like.shape, like.dtype)
             assert given.stride() == like.stride()
 
@@ -145,8 +145,8 @@ def test_layout_and_dtype_are_those_asked_for(like):
     ],
 )  # fmt: skip
 def test_elsewhere_there_is_none(like):
-    with kept_buffers():
-        assert buffer(like) is None
+    with reuse_buffers():
+        assert take_buffer(like) is None
 
 
 @pytest.mark.parametrize("name", ["deis_tab_3", "ipndm", "unipc_2", "zab_3"])

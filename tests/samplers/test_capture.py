@@ -11,11 +11,17 @@ from replaying import Rerun
 
 from samplerbench.samplers import NoNoise, SampleNoise, get, karras, make, names
 from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.cuda_graphs import CudaGraph, Recording, as_levels, capture, refusal
+from samplerbench.samplers.cuda_graphs import (
+    CudaGraph,
+    Recording,
+    as_level_tensor,
+    capture,
+    why_not_capturable,
+)
 
 EVENT = (6,)
 GRID = karras(4, 0.02, 80.0)
-RECORDED = [name for name in names() if not refusal(make(name), GRID)]
+RECORDED = [name for name in names() if not why_not_capturable(make(name), GRID)]
 WAITS = "torchdiffeq"  # the library waits for the device, which only the device can tell
 
 
@@ -26,7 +32,7 @@ class Shrink:
         self.labels = labels
 
     def __call__(self, x, sigma):
-        weight = self.labels.to(x)[:, None] / (1 + as_levels(sigma, x).to(x)[:, None] ** 2)
+        weight = self.labels.to(x)[:, None] / (1 + as_level_tensor(sigma, x).to(x)[:, None] ** 2)
         return torch.tanh(x) * weight
 
     def take(self, rows):

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import kstest, norm
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.models.exact.wavelet import transport
+from samplerbench.models.exact.wavelet import transport_mixture
 from samplerbench.samplers import Grid, SampleNoise, karras, make
 
 LOW = 0.002
@@ -21,7 +21,7 @@ def latents(n: int, top: float) -> tuple[SampleNoise, torch.Tensor]:
 def jump(x, sigma):
     """Of a mixture on a line: the end of the flow has the quantile that the state has."""
     stds = np.full((2, 1), np.hypot(WIDTH, sigma)), np.full((2, 1), np.hypot(WIDTH, LOW))
-    moved = transport(x.numpy(), WEIGHTS[:, None], MEANS[:, None], *stds)
+    moved = transport_mixture(x.numpy(), WEIGHTS[:, None], MEANS[:, None], *stds)
     return torch.from_numpy(moved)
 
 

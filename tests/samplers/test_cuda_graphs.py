@@ -76,9 +76,9 @@ def cuda(monkeypatch):
     monkeypatch.setattr(
         torch, "zeros", lambda *shape, device: stand_in.log.append(f"zeros on {stand_in.current}")
     )
-    graph._keeper.cache_clear()
+    graph._pool_owner.cache_clear()
     yield stand_in
-    graph._keeper.cache_clear()
+    graph._pool_owner.cache_clear()
 
 
 def test_it_warms_up_on_a_side_stream_between_two_waits_and_the_last_time_under_guard(cuda):

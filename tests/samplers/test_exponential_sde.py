@@ -28,7 +28,7 @@ from samplerbench.samplers import (
 )
 from samplerbench.samplers.brownian import BrownianNoise
 from samplerbench.samplers.families.exponential import data_moments, data_weights, decay, noise_std
-from samplerbench.samplers.families.noisy_stages import on_one_path
+from samplerbench.samplers.families.noisy_stages import with_disjoint_noise
 from samplerbench.samplers.methods.dpmpp_sde import DPMppSDE
 from samplerbench.samplers.methods.er_sde import LOG_SCALE
 
@@ -122,7 +122,7 @@ def test_on_a_path_in_the_clock_of_seeds_dpmpp_sde_is_seeds_2():
     class OtherClock(DPMppSDE):
         def plan(self, grid):
             return [
-                on_one_path(self.row(cur, nxt), lambda sigma: sigma**-2) if nxt > 0 else row
+                with_disjoint_noise(self.row(cur, nxt), lambda sigma: sigma**-2) if nxt > 0 else row
                 for row, (cur, nxt) in zip(super().plan(grid), grid.intervals(), strict=True)
             ]
 

@@ -17,7 +17,7 @@ from samplerbench.benchmarks.conformance.problems import INTERIOR, ThreeModes, p
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, integrate, karras, make
 from samplerbench.samplers.families.adams import AdamsBashforth
 from samplerbench.samplers.methods.stork import gegenbauer_moment
-from samplerbench.samplers.numerics import blend, integral
+from samplerbench.samplers.numerics import blend, integrate_panels
 
 GRID = karras(9, 0.02, 40.0)
 FAMILIES = ["zab", "deis_tab", "vab", "zeab", "xeab", "reab"]
@@ -161,14 +161,14 @@ def test_folding_the_corrector_into_the_next_row_is_predicting_then_correcting(p
                 prediction,
                 levels[1],
                 cur,
-                sampler._corrector(levels[1 : k + 1], cur),
+                sampler._corrector_weights(levels[1 : k + 1], cur),
                 values,
             )
         else:
             corrected = predicted
         k = orders[i]
         predicted = linear(
-            corrected, prediction, cur, nxt, sampler._predictor(levels[:k], nxt), values
+            corrected, prediction, cur, nxt, sampler._predictor_weights(levels[:k], nxt), values
         )
     assert close(predicted, run({"name": f"unipc_{points}", "prediction": prediction}, grid), 1e-11)
 
@@ -241,8 +241,8 @@ def test_a_chain_of_interpolations_is_the_weighted_sum(a, b):
 
 
 def test_quadrature_to_rounding():
-    assert integral(math.exp, 0.0, 10.0) == pytest.approx(math.expm1(10), rel=1e-14)
-    assert integral(lambda s: 1 / (1 + s * s), -20.0, 20.0) == pytest.approx(
+    assert integrate_panels(math.exp, 0.0, 10.0) == pytest.approx(math.expm1(10), rel=1e-14)
+    assert integrate_panels(lambda s: 1 / (1 + s * s), -20.0, 20.0) == pytest.approx(
         2 * math.atan(20), rel=1e-11
     )
 

@@ -15,11 +15,15 @@ from torch.utils._pytree import tree_leaves
 from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make, names
 from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.cuda_graphs import as_levels, refusal
+from samplerbench.samplers.cuda_graphs import as_level_tensor, why_not_capturable
 
 EVENT, GRID = (8,), karras(4, 0.02, 80.0)
 WAITS = "torchdiffeq"  # the library keeps its times on the device, and compares them there
-FIXED = [name for name in names() if not refusal(make(name), GRID) and not name.startswith(WAITS)]
+FIXED = [
+    name
+    for name in names()
+    if not why_not_capturable(make(name), GRID) and not name.startswith(WAITS)
+]
 
 
 class Halves:
@@ -92,7 +96,7 @@ def test_a_model_that_is_given_levels_as_tensors_does_not_wait_either(name, opti
     model = make_model(name, **options).to("meta")
     x = torch.empty(3, *model.event, dtype=model.dtype, device="meta")
     labels = torch.empty(3, dtype=torch.int64, device="meta") if model.classes else None
-    level = as_levels(1.0, x)
+    level = as_level_tensor(1.0, x)
     with torch.no_grad():
         assert without_values(lambda: model.denoise(x, level, labels)).shape == x.shape
 

@@ -310,7 +310,9 @@ def test_a_failure_after_the_import_is_reported_and_registers_nothing(monkeypatc
     monkeypatch.setattr(
         importlib.metadata, "entry_points", lambda group: [Point("fresh", lambda: fresh)]
     )
-    monkeypatch.setattr(registry, "_digest", lambda file: raising(PermissionError("locked"))())
+    monkeypatch.setattr(
+        registry, "_hash_of_file", lambda file: raising(PermissionError("locked"))()
+    )
     assert load_plugins()["fresh"].endswith("PermissionError: locked")
     assert "fresh" not in names()
 

@@ -13,8 +13,13 @@ from scipy.special import betainc
 
 from samplerbench.models.process import RectifiedFlow, VPLinear
 from samplerbench.samplers import schedules as s
-from samplerbench.samplers.schedules.discrete import rates, table_levels
-from samplerbench.samplers.schedules.optimised import LISTS, cheapest_path, euler_costs, published
+from samplerbench.samplers.schedules.discrete import beta_rates, table_levels
+from samplerbench.samplers.schedules.optimised import (
+    LISTS,
+    cheapest_path,
+    euler_costs,
+    published_levels,
+)
 
 steps = st.integers(2, 40)
 lows = st.floats(1e-3, 0.4)
@@ -90,7 +95,7 @@ def test_sohl_dickstein_1503__is_the_product_of_its_rates():
     ("table", "first", "last"), [("linear", 1e-4, 0.02), ("scaled_linear", 0.00085, 0.012)]
 )
 def test_rates_of_a_table(table, first, last):
-    beta = rates(table)
+    beta = beta_rates(table)
     assert (len(beta), beta[0], beta[-1]) == (1000, pytest.approx(first), pytest.approx(last))
     root = 1 if table == "linear" else 0.5
     assert np.diff(np.power(beta, root)) == pytest.approx((last**root - first**root) / 999)
@@ -179,7 +184,7 @@ def test_a_range_beside_the_table_is_a_sentence():
 
 @pytest.mark.parametrize("model", LISTS)
 def test_a_published_list_is_met_at_its_own_range_and_length(model):
-    known = published(model)
+    known = published_levels(model)
     assert s.align_your_steps(
         10, known[-1], known[0], model=model, to_zero=False
     ).sigma == pytest.approx(known, rel=1e-12)
@@ -188,7 +193,7 @@ def test_a_published_list_is_met_at_its_own_range_and_length(model):
 @each("model", LISTS)
 @each("n", [3, 7, 25])
 def test_schedule__a_list_is_interpolated_in_the_logarithm_and_stretched(model, n):
-    known = published(model)
+    known = published_levels(model)
     expected = np.exp(np.interp(np.linspace(0, 1, n + 1), np.linspace(0, 1, 11), np.log(known)))
     assert s.align_your_steps(
         n, known[-1], known[0], model=model, to_zero=False
@@ -205,7 +210,7 @@ def test_schedule__a_list_is_interpolated_in_the_logarithm_and_stretched(model, 
     [("sd15", (14.615, 6.475, 0.152, 0.029)), ("sdxl", (14.615, 6.315, 0.113, 0.029))],
 )
 def test_trained_steps_give_the_levels_that_the_guide_prints(model, printed):
-    known = published(model)
+    known = published_levels(model)
     assert (known[0], known[1], known[-2], known[-1]) == pytest.approx(printed, rel=0.02)
 
 

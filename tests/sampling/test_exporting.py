@@ -12,7 +12,7 @@ from samplerbench.benchmarks.sampling.exporting import export_samples
 from samplerbench.benchmarks.scoring.real_data import read_samples
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
-from samplerbench.models.extractors.quantised import grey_levels
+from samplerbench.models.extractors.quantised import to_grey_levels
 
 SUITE = {
     "name": "small",
@@ -69,7 +69,7 @@ def test_what_is_exported_is_read_as_a_reference(exported):
     found, _ = read_samples(str(folder / "round.npz"), model.event, model.limits, "fashion")
     images = np.load(folder / "round.npz")["arr_0"]
     assert torch.equal(
-        grey_levels(found, model.limits, "round")[:, 0], torch.tensor(images)[..., 0]
+        to_grey_levels(found, model.limits, "round")[:, 0], torch.tensor(images)[..., 0]
     )
     assert Moments.of(found.numpy()).n == 40
 

@@ -345,7 +345,7 @@ def test_a_user_s_model_states_its_range_for_inception(tmp_path, monkeypatch, ca
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "samplerbench.models.extractors.inception._network", lambda weights: Greys()
+        "samplerbench.models.extractors.inception._load_network", lambda weights: Greys()
     )
     # of 2048 features, covariances take 10 s
     monkeypatch.setattr("samplerbench.models.extractors.inception.DIM", 64)

@@ -12,7 +12,7 @@ from samplerbench.benchmarks.suites.files import built_in, load_suite
 from samplerbench.benchmarks.suites.suite import Timing, check_suite, extractors_of
 from samplerbench.results.comparison.times import FEWEST
 from samplerbench.results.published.rows import rows_of_model, solvers_of
-from samplerbench.samplers.spec import canonical
+from samplerbench.samplers.spec import canonical_json
 
 CHECKPOINTS = ["diffusers-ddpm-cifar10", "edm-cifar10", "edm-ffhq64", "edm-imagenet64"]
 CHECKPOINTS += ["ldm-imagenet256"]
@@ -69,7 +69,7 @@ def test_its_samplers_and_grids_are_in_the_published_table(name):
     there = {row.solver for row in rows}
     for sampler in suite.samplers:
         made = samplers.make(sampler)
-        record = {"sampler": made.name, "params": canonical(samplers.non_default(made))}
+        record = {"sampler": made.name, "params": canonical_json(samplers.non_default(made))}
         assert there & {solver.name for solver in solvers_of(record)}, sampler
     sizes = {int(row.nfe) for row in rows if row.nfe}
     assert set(suite.nfe or suite.steps) <= sizes | {35}  # the number of EDM's own CIFAR-10 row

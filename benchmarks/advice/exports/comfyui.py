@@ -25,7 +25,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ....models.denoiser import Denoiser, innermost
+from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import RectifiedFlow
 from ....samplers import Grid, Sampler, karras, uniform_lambda
 from ....samplers.spec import format_spec, label_of
@@ -69,7 +69,7 @@ def name_of(sampler: Sampler, model: Denoiser) -> str:
 
 
 def _is_flow(model: Denoiser) -> bool:
-    process = getattr(innermost(model), "process", None)
+    process = getattr(innermost_model(model), "process", None)
     return isinstance(process, RectifiedFlow) and process.noise_scale == 1
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ....models.adapters import NativeDenoiser
 from ....models.checkpoints.diffusers.preset import DPM, SHORT
-from ....models.denoiser import Denoiser, innermost
+from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import EDM, Discrete, RectifiedFlow
 from ....samplers import Grid, Sampler
 from .equivalents import configured
@@ -93,7 +93,7 @@ _NONE = "diffusers has no scheduler for"
 
 def unknown(model: Denoiser) -> str:
     """Return why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
-    network = innermost(model)
+    network = innermost_model(model)
     if not isinstance(network, NativeDenoiser):
         return f"{model.name} is no network of diffusers"
     process, prediction = network.process, network.prediction
@@ -114,7 +114,7 @@ def coordinates_of(model: Denoiser) -> Coordinates:
     """Return the coordinates of a model; raise ValueError if diffusers has none for it."""
     if reason := unknown(model):
         raise ValueError(reason)
-    network = innermost(model)
+    network = innermost_model(model)
     assert isinstance(network, NativeDenoiser)
     kinds: dict[type, Kind] = {RectifiedFlow: "flow", EDM: "edm", Discrete: "table"}
     return Coordinates(next(k for c, k in kinds.items() if isinstance(network.process, c)), network)

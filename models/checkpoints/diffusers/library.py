@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...networks import moved
+from ...networks import copy_to_device
 from ..conditions import read_tables
 from ..opening import CheckpointError, Opened, open_checkpoint
 from ..specification import DECODER_PARTS, USER, Specification
@@ -235,7 +235,7 @@ class Autoencoder:
 
     def to(self, device: torch.device | str) -> Autoencoder:
         """Return a copy on ``device``."""
-        return replace(self, network=moved(self.network, device), device=device)
+        return replace(self, network=copy_to_device(self.network, device), device=device)
 
 
 def _values_per_channel(value: Any, latents: Tensor) -> Tensor:

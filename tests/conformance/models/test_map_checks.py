@@ -11,7 +11,7 @@ from samplerbench.benchmarks.conformance.models.maps import check_one_path, meas
 from samplerbench.models.adapters import Boundary
 from samplerbench.models.checkpoints.mapping import Checkpoint, process_of
 from samplerbench.models.checkpoints.specification import Specification
-from samplerbench.models.exact.wavelet import transport
+from samplerbench.models.exact.wavelet import transport_mixture
 
 EVENT, DATA, LOW = (2, 4, 4), 0.5, 0.002
 WEIGHTS, MEANS, WIDTH = np.array([0.4, 0.6]), np.array([-0.6, 0.5]), 0.2
@@ -36,7 +36,7 @@ def images(n: int) -> torch.Tensor:
 def jump(x: torch.Tensor, level: float) -> torch.Tensor:
     """Every number by itself: it keeps its quantile."""
     stds = [np.full((2, 1), np.hypot(WIDTH, s)) for s in (level, LOW)]
-    moved = transport(x.reshape(-1, 1).numpy(), WEIGHTS[:, None], MEANS[:, None], *stds)
+    moved = transport_mixture(x.reshape(-1, 1).numpy(), WEIGHTS[:, None], MEANS[:, None], *stds)
     return torch.from_numpy(moved).reshape(x.shape)
 
 

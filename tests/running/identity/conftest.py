@@ -31,9 +31,9 @@ def built_in():
     """Plans are remembered by sampler and grid, which an edited class within one process does
     not change.
     """
-    loop._plan.cache_clear()
-    yield loop._plan.cache_clear
-    loop._plan.cache_clear()
+    loop._plan_of_hashable.cache_clear()
+    yield loop._plan_of_hashable.cache_clear
+    loop._plan_of_hashable.cache_clear()
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def plugin(tmp_path):
             if str(tmp_path) in str(getattr(module, "__file__", ""))
         ]:
             del sys.modules[name]
-        loop._plan.cache_clear()
+        loop._plan_of_hashable.cache_clear()
 
     def load(**files):
         forget()

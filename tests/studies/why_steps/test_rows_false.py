@@ -47,7 +47,7 @@ class EndOfPath(Gaussian):
     """Predicts where the path ends and not the mean: a consistency model, which needs no steps."""
 
     def denoise_rows(self, x, sigma, labels):
-        return self._scaled(
+        return self._scale_along_axes(
             x, (self._variances / (self._variances + sigma.square()[:, None])).sqrt()
         )
 
