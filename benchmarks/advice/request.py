@@ -20,11 +20,11 @@ from ..planning.native import NATIVE, default_schedule
 from ..planning.planner import plan
 from ..planning.schedules import make_schedule
 from ..running.model_check import check_model
-from ..scoring.references import CARD, extractor_of
+from ..scoring.references import CARD, make_scoring_extractor
 from ..suites.cell import Cell
 from ..suites.suite import check_suite
 from . import candidates
-from .answer import configuration
+from .answer import describe_configuration
 from .exports import (
     BY_NUMBERS,
     LIBRARIES,
@@ -84,7 +84,7 @@ class AdviceRequest:
     @cached_property
     def features(self) -> Extractor | None:
         """Feature extractor of its samples; None where it has none of its own."""
-        return extractor_of(self.spec, self.model, self.extractor)
+        return make_scoring_extractor(self.spec, self.model, self.extractor)
 
     @property
     def task_arguments(self) -> tuple[str, str, str]:
@@ -157,7 +157,7 @@ class AdviceRequest:
             [*self._native, *candidates.SCHEDULES, *flow],
             budget,
         )
-        cells.sort(key=candidates.rank)
+        cells.sort(key=candidates.usual_first_key)
         if auto and not self.only:
             cells = [*self.cells(["auto"], candidates.SCHEDULES[:1], budget), *cells]
         return self._entries_of(cells)
@@ -188,7 +188,9 @@ class AdviceRequest:
         sampler, grid = cell.sampler, cell.grid
         own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
         schedule = "" if own else cell.schedule.label
-        label = configuration(cell.label, schedule, coefficients=isinstance(sampler, Tabulated))
+        label = describe_configuration(
+            cell.label, schedule, coefficients=isinstance(sampler, Tabulated)
+        )
         fields = {name for name in LIBRARIES if not missing(name, sampler, self.model)}
         if grid is not None:
             if exported:
@@ -302,7 +304,7 @@ def describe_model(model: Denoiser) -> Mapping[str, Any]:
     }
 
 
-def span_of(model: Denoiser) -> float | None:
+def width_of_data_range(model: Denoiser) -> float | None:
     """Return the width of the data's range; None for latents, and where there is no range."""
     if model.decoder is not None or model.limits is None:
         return None

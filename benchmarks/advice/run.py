@@ -93,6 +93,6 @@ class Run:
     progress: Progress
 
 
-def runs(entry: Entry) -> bool:
+def has_steps(entry: Entry) -> bool:
     """Return True if there is anything to run."""
     return entry.cell.grid is not None and not entry.cell.skip

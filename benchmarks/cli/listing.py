@@ -19,7 +19,7 @@ from ..conformance.measured import nfe_per_step, shipped
 from ..metrics import metrics
 from ..planning.authors import usage_of
 from ..planning.schedules import options_of
-from ..suites.files import built_in, load_suite
+from ..suites.files import built_in_suites, load_suite
 
 Row = dict[str, Any]
 
@@ -165,7 +165,7 @@ def list_metrics() -> list[Row]:
 def list_suites() -> list[Row]:
     """Return the built-in suites."""
     rows = []
-    for name in built_in():
+    for name in built_in_suites():
         suite = load_suite(name)
         models = [m.name if isinstance(m.name, str) else m.name["name"] for m in suite.models]
         rows.append(

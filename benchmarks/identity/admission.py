@@ -19,7 +19,7 @@ from ...results.run_directory.fingerprint import Fingerprint, difference, hash_o
 from ...results.run_directory.layout import CELL, MADE
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
-from ..sampling.shard import whole_shard
+from ..sampling.shard import whole_shard_size
 from ..suites.cell import Cell
 from .model import AT_LEVEL
 
@@ -54,7 +54,9 @@ class Admission:
     ) -> None:
         self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
         self._aside = run.cells_aside()
-        self._records = {digest: _parsed(record) for digest, record in run.made().items()}
+        self._records = {
+            digest: _parse_fingerprint(record) for digest, record in run.made().items()
+        }
         self._digests = {
             name: (
                 self._digest_of(fingerprints.model, fingerprints.folder),
@@ -82,7 +84,7 @@ class Admission:
                 "sampler": recorded.to_json(),
                 "model": model,
                 "extractor": extractor,
-                "shard": whole_shard(cell.batch_size),
+                "shard": whole_shard_size(cell.batch_size),
                 "space": cell.space,
             }
             self.run.write(cell.key, MADE, record_of_makers)
@@ -171,11 +173,15 @@ class Admission:
 
     def _changes(self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path) -> str:
         """Describe changes of a maker on record and of the files that it opened late, or ""."""
-        return _difference(was, now) or difference_of(folder, self.run.opened(digest))
+        return _describe_difference(was, now) or difference_of(folder, self.run.opened(digest))
 
     def _recorded(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
         """Return the sampler's fingerprint in a ``made.json``; ``now`` itself if it is the same."""
-        return now if stored.get("sampler") == now.to_json() else _parsed(stored.get("sampler"))
+        return (
+            now
+            if stored.get("sampler") == now.to_json()
+            else _parse_fingerprint(stored.get("sampler"))
+        )
 
     def _digest_of(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
         """Return the digest of the record that equals a fingerprint, or of a new one."""
@@ -186,7 +192,7 @@ class Admission:
             if (
                 record is not None
                 and record.kind == fingerprint.kind
-                and not _difference(record, fingerprint)
+                and not _describe_difference(record, fingerprint)
             ):
                 opened = self.run.opened(digest)
                 if not difference_of(folder, opened):
@@ -216,7 +222,7 @@ def without_levels(fingerprint: Fingerprint) -> Fingerprint:
     return replace(fingerprint, values=values)
 
 
-def _difference(before: Fingerprint, now: Fingerprint) -> str:
+def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
     """Describe the difference between two fingerprints, at the levels that both have."""
     if words := difference(without_levels(before), without_levels(now)):
         return words
@@ -227,7 +233,7 @@ def _difference(before: Fingerprint, now: Fingerprint) -> str:
     return ""
 
 
-def _parsed(record: object) -> Fingerprint | None:
+def _parse_fingerprint(record: object) -> Fingerprint | None:
     try:
         return Fingerprint.from_json(record)
     except ValueError:

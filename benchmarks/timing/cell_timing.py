@@ -11,18 +11,18 @@ import numpy as np
 
 from ...results.comparison.times import FEWEST, median_interval, settled
 from ...results.record import Record
-from ..sampling.engine import Works
+from ..sampling.engine import TimedWork
 from ..suites.cell import Cell
 from ..suites.suite import Timing
-from .clock import Reading
-from .disturbances import Block, doubts, observed
+from .clock import CallTimes
+from .disturbances import BlockObservations, doubts_of_blocks, raw_observations
 from .gpu import STEADY
 
 MOST_DISCARDED = 2
 """Most visits of a cell, as a multiple of the requested rounds."""
 
 
-class Visit(NamedTuple):
+class TimedVisit(NamedTuple):
     """Times of one cell in one round.
 
     Attributes:
@@ -37,11 +37,11 @@ class Visit(NamedTuple):
     """
 
     round: int
-    total: Reading
+    total: CallTimes
     network_ms: float
     decoder_ms: float | None
     cold_ms: float | None
-    block: Block
+    block: BlockObservations
     doubts: list[str]
     seconds: float
 
@@ -60,14 +60,14 @@ class CellTiming:
 
     cell: Cell
     batch: int
-    visits: list[Visit] = field(default_factory=list)
-    works: Works | None = None
+    visits: list[TimedVisit] = field(default_factory=list)
+    works: TimedWork | None = None
     facts: Record = field(default_factory=dict)
     warm: bool = False
     joules: float | None = None
 
     @property
-    def undisturbed(self) -> list[Visit]:
+    def undisturbed(self) -> list[TimedVisit]:
         """Visits with trustworthy times: no doubts, and a usual clock of the GPU."""
         fine = [visit for visit in self.visits if not visit.doubts]
         clocks = [v.block.state.sm_clock for v in fine if v.block.state and v.block.state.sm_clock]
@@ -82,7 +82,7 @@ class CellTiming:
         ]
 
     @property
-    def counted(self) -> list[Visit]:
+    def counted(self) -> list[TimedVisit]:
         """Visits that count: the undisturbed ones, or all if these are too few, which is flagged."""
         fine = self.undisturbed
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
@@ -132,14 +132,16 @@ class CellTiming:
             "joules_per_sample": None if self.joules is None else self.joules / self.batch,
             "timing_converged": self.settled(options),
             "timing_discarded": len(self.visits) - len(visits),
-            "timing_flag": "; ".join(doubts(blocks, [v.total for v in visits])),
+            "timing_flag": "; ".join(doubts_of_blocks(blocks, [v.total for v in visits])),
             "timing_rounds": len(visits),
             "timing_batch_size": self.batch,
             "timing_device": device,
             "timing_execution": self.cell.execution,
             "timing_warm": self.warm,
-            "timing_observed": observed(blocks),
-            "timing_disturbances": Counter(text for v in self.visits for text in _kinds(v)),
+            "timing_observed": raw_observations(blocks),
+            "timing_disturbances": Counter(
+                text for v in self.visits for text in _doubts_without_numbers(v)
+            ),
             "raw_total_ms": times,
             "raw_rounds": [v.round for v in visits],
             "raw_second": [v.total.second for v in visits],
@@ -152,7 +154,7 @@ class CellTiming:
         }
 
 
-def _kinds(visit: Visit) -> list[str]:
+def _doubts_without_numbers(visit: TimedVisit) -> list[str]:
     """Return the doubts of a visit without their numbers, to be counted."""
     return [
         " ".join(word for word in text.split() if not any(map(str.isdigit, word)))
