@@ -239,7 +239,7 @@ def run_suite(
         else:
             table = (runner.run_or_join if join else runner.run)(setup, retry=retry)
             analyses = None
-        doubt = "" if table is None else setup.probes.nonconforming(setup.cells, table)
+        doubt = "" if table is None else setup.probes.describe_nonconforming(setup.cells, table)
     return RunResult(table, analyses, doubt, {cell.key for cell in setup.cells})
 
 

@@ -188,7 +188,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     check_time(run, bench, budgets)
     races: list[RaceResult] = []
     over = share_at_break_off(run, bench, budgets)
-    with suppress(OutOfTime), clock.breaking_off(over):
+    with suppress(OutOfTime), clock.raise_when_over(over):
         for race in run_races(run, bench, budgets):
             races.append(race)
     if not races:
@@ -197,7 +197,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
             "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
         )
     fits = FittedRaces(races, {}, (f"{FITS}, {BROKEN_OFF}.",))
-    with suppress(OutOfTime), clock.breaking_off(over):
+    with suppress(OutOfTime), clock.raise_when_over(over):
         fits = fit_leaders(run, bench, races, share_at_end_of_races(run, bench, budgets))
     races, untuned = fits.races, fits.untuned
     chosen = {r.budget: entries_to_score(run, r, untuned.get(r.budget, {}).values()) for r in races}
@@ -212,14 +212,14 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     if truth.most < RULE.last and (truth.steps or 0) >= truth.most:
         unfinished.append(COARSE)
     try:
-        with clock.breaking_off(COMPARED):
+        with clock.raise_when_over(COMPARED):
             score_on_fresh_latents(scores, bench, entries, SHARE_OF_SCORES * seconds)
     except OutOfTime:
         scores = on_common_latents(scores)
         unfinished.append(f"Scores, {BROKEN_OFF}: they are on the latents that were reached.")
     distances: dict[int, Distances] = {n: {} for n in chosen}
     missing = [f"Distances in distribution (fd_conv), {BROKEN_OFF}."]
-    with suppress(OutOfTime), clock.breaking_off(DISTRIBUTED):
+    with suppress(OutOfTime), clock.raise_when_over(DISTRIBUTED):
         distances, missing = distances_by_budget(run, bench, races, chosen)
     answers = [
         answer_of_budget(
@@ -235,7 +235,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
         for race in races
     ]
     batch, pictured = 0, False
-    with suppress(OutOfTime), clock.breaking_off(SHOWN):
+    with suppress(OutOfTime), clock.raise_when_over(SHOWN):
         answers, batch = with_times(run, bench, answers, chosen)
         pictured = draw_pictures(run, bench, answers, chosen)
     default, made_by = describe_default(run), provenance(request.device)

@@ -133,7 +133,7 @@ class ConvergedEndpoints:
         Raises:
             Failure: the model fails, or has no finite solution.
         """
-        if self.steps is None and self._is_exact():
+        if self.steps is None and self._store_if_exact():
             self.steps = 0
         if self.steps == 0:
             return
@@ -195,7 +195,7 @@ class ConvergedEndpoints:
             self.store.put_arrays(f"converged {space} {first}", {"f": features})
         return np.concatenate([part["f"] for part in parts.values() if part is not None])[:count]
 
-    def _is_exact(self) -> bool:
+    def _store_if_exact(self) -> bool:
         """Return True if the model knows its endpoints; store them if it does."""
         if self.store.arrays("ends 0 0") is not None:
             return True

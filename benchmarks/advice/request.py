@@ -139,7 +139,7 @@ class AdviceRequest:
         if not specs:
             return []
         used = self.default(now, budget).label
-        entries = self._entries_of(self.cells(specs, ["karras"], budget))
+        entries = self._runnable_entries(self.cells(specs, ["karras"], budget))
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
@@ -160,7 +160,7 @@ class AdviceRequest:
         cells.sort(key=candidates.usual_first_key)
         if auto and not self.only:
             cells = [*self.cells(["auto"], candidates.SCHEDULES[:1], budget), *cells]
-        return self._entries_of(cells)
+        return self._runnable_entries(cells)
 
     def stochastic(self, budget: int) -> list[Entry]:
         """Return the stochastic samplers on a fixed grid, on the usual schedules."""
@@ -171,9 +171,9 @@ class AdviceRequest:
             if candidates.is_stochastic(spec) and candidates.has_fixed_cost(spec)
         ]
         schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
-        return self._entries_of(self.cells(specs, schedules, budget) if specs else [])
+        return self._runnable_entries(self.cells(specs, schedules, budget) if specs else [])
 
-    def _entries_of(self, cells: Iterable[Cell]) -> list[Entry]:
+    def _runnable_entries(self, cells: Iterable[Cell]) -> list[Entry]:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
 
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:

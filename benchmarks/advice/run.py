@@ -46,7 +46,7 @@ class Clock:
         return lambda: self.spent >= 60 * self.minutes * share
 
     @contextmanager
-    def breaking_off(self, share: float) -> Iterator[None]:
+    def raise_when_over(self, share: float) -> Iterator[None]:
         """Raise :class:`OutOfTime` within the block once a share of all the time is over.
 
         Only the main thread can be interrupted so; in others the block takes the time that it takes.

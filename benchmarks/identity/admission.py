@@ -59,8 +59,8 @@ class Admission:
         }
         self._digests = {
             name: (
-                self._digest_of(fingerprints.model, fingerprints.folder),
-                self._digest_of(fingerprints.extractor),
+                self._digest_of_record(fingerprints.model, fingerprints.folder),
+                self._digest_of_record(fingerprints.extractor),
             )
             for name, fingerprints in makers.items()
         }
@@ -75,7 +75,7 @@ class Admission:
         exists = self.exists(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
         # the recorded ones, so that their digests stay
-        recorded = self._recorded(stored, sampler) or sampler
+        recorded = self._recorded_fingerprint(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
         made_by = f"{recorded.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"
         self.run.plan(cell.key, record | {"made_by": made_by})
@@ -99,7 +99,7 @@ class Admission:
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
-    def inspect_model(self, key: str, name: str) -> None:
+    def set_aside_if_model_changed(self, key: str, name: str) -> None:
         """Set a cell aside if another model made it, for a row that cannot be planned again."""
         digest = str((self.run.read(key, MADE) or {}).get("model") or "")
         was, now = self._records.get(digest), self.makers[name]
@@ -121,7 +121,7 @@ class Admission:
         """Return True if there is a cell; one that was planned and never begun does not count."""
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
-    def restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
+    def find_restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
         """Return folder and ``made.json`` of an equal cell that was set aside, or None."""
         if cell.key not in self._aside:
             return None
@@ -133,7 +133,7 @@ class Admission:
 
     def _restore(self, cell: Cell) -> dict[str, Any]:
         """Restore a cell that was set aside, and return its ``made.json``, or {}."""
-        match = self.restorable(cell)
+        match = self.find_restorable(cell)
         if match is None:
             return {}
         folder, record = match
@@ -149,7 +149,7 @@ class Admission:
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
     ) -> str:
         """Return the reason why the present code would not make a cell; "" if it would."""
-        before = self._recorded(stored, sampler)
+        before = self._recorded_fingerprint(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
         kinds = ("model", "extractor")[: 1 + extractor]
@@ -175,7 +175,9 @@ class Admission:
         """Describe changes of a maker on record and of the files that it opened late, or ""."""
         return _describe_difference(was, now) or difference_of(folder, self.run.opened(digest))
 
-    def _recorded(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
+    def _recorded_fingerprint(
+        self, stored: Mapping[str, Any], now: Fingerprint
+    ) -> Fingerprint | None:
         """Return the sampler's fingerprint in a ``made.json``; ``now`` itself if it is the same."""
         return (
             now
@@ -183,7 +185,7 @@ class Admission:
             else _parse_fingerprint(stored.get("sampler"))
         )
 
-    def _digest_of(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
+    def _digest_of_record(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
         """Return the digest of the record that equals a fingerprint, or of a new one."""
         if fingerprint is None:
             return ""

@@ -176,7 +176,7 @@ def _state_and_reason(
     if cell.skip:
         return "skipped", cell.skip
     if not admission.exists(cell.key):
-        if admission.restorable(cell) is not None:
+        if admission.find_restorable(cell) is not None:
             return "comes back", "it was set aside, and is what the present code makes"
         return "missing", f"0 of {cell.samples:,} samples are there"
     if why := UNPROVEN if run.old else admission.fault(cell):

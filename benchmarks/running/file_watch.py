@@ -45,14 +45,14 @@ class FileWatch:
         It is a ValueError at the end if a file was edited since it was opened; its results are
         recorded with an unknown file.
         """
-        with self.looking() as recorder:
+        with self.recording_opened_files() as recorder:
             try:
                 yield
             finally:
                 self.add(name, hashes_of_files(recorder.stamps), made=True)
 
     @contextmanager
-    def looking(self) -> Iterator[FileRecorder]:
+    def recording_opened_files(self) -> Iterator[FileRecorder]:
         """Watch all files that the block opens."""
         with reading() as recorder:
             try:

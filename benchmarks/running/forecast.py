@@ -66,7 +66,7 @@ def forecast_suite(
         evaluations = sum(expected_evaluations(model, cell) * cell.samples for cell in own)
         before = LoadCounters.of_this_moment()
         rate = evaluations_per_second(model, own[0].batch_size, device) if own else float("inf")
-        busy = busy.and_(LoadCounters.of_this_moment().since(before))
+        busy = busy.plus(LoadCounters.of_this_moment().since(before))
         until_scored = reference_evaluations(suite, model, references[name], own)
         adaptive = sum(cell.sampler.adaptive for cell in own)
         scoring = scoring_seconds(model, references[name], own, suite.metrics)

@@ -139,7 +139,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
     run = setup.directory
     _write_run_json(setup)
     admission = Admission(run, setup.makers, setup.probes.fingerprint)
-    setup.put_on_record(admission)
+    setup.register_records(admission)
     run.mend_references()
     spaces = {cell.model: cell.space for cell in setup.cells}
     for key, record, space, planned in other_cells(setup):
@@ -148,7 +148,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
         # [], not None: the cell cannot be planned, for its sampler or searched levels are missing, but its
         # model is loaded and can be compared
         if planned == []:
-            admission.inspect_model(key, str(record["model"]))
+            admission.set_aside_if_model_changed(key, str(record["model"]))
     for cell in setup.cells:
         if not admission.admit(cell, cell.record(setup.suite.name) | cell.facts):
             continue

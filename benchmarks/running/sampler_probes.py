@@ -63,7 +63,7 @@ class SamplerProbes:
         """Return the fingerprint of a cell's sampler."""
         return self.of(cell).fingerprint
 
-    def nonconforming(self, cells: Iterable[Cell], table: ResultTable) -> str:
+    def describe_nonconforming(self, cells: Iterable[Cell], table: ResultTable) -> str:
         """Return a sentence with the user's samplers that fail ``samplerbench check``, or "".
 
         Built-in samplers pass it in the tests, and other libraries' samplers are not checked. Nor

@@ -96,7 +96,7 @@ class InterimAnalyses:
         """First number of samples of each cell, by key, in the order of the plan."""
         return self.question["first"]
 
-    def to_extend(self) -> set[str]:
+    def cells_to_extend(self) -> set[str]:
         """Return the cells of the next analysis: all, then open ones below their limit.
 
         The baselines of the open ones are among them.
@@ -108,11 +108,12 @@ class InterimAnalyses:
             key
             for key, row in rows.items()
             if row["verdict"] == UNDECIDED
-            and self.samples_at(key, look) <= (self.until.max_samples or GROWTH * self.first[key])
+            and self.samples_at_analysis(key, look)
+            <= (self.until.max_samples or GROWTH * self.first[key])
         }
         return still | {rows[key]["against"] for key in still if "against" in rows[key]}
 
-    def samples_at(self, key: str, look: int) -> int:
+    def samples_at_analysis(self, key: str, look: int) -> int:
         """Return the samples of an open row at an analysis."""
         return self.first[key] * 2 ** (look - 1)
 
@@ -149,9 +150,12 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Seq
         fingerprints = {key: run.made_by(key) for key in looks.first}
     if looks.made != fingerprints:  # analyses of other code are void
         looks = InterimAnalyses(until, looks.question, fingerprints)
-    while extended := looks.to_extend():
+    while extended := looks.cells_to_extend():
         number = looks.number + 1
-        samples = {**looks.samples, **{key: looks.samples_at(key, number) for key in extended}}
+        samples = {
+            **looks.samples,
+            **{key: looks.samples_at_analysis(key, number) for key in extended},
+        }
         runner.run(_with_samples(setup, samples), retry=retry, timing=False)
         retry = False  # once
         rows = {**looks.found, **analyse_open_rows(setup, looks, extended)}

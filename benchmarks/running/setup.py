@@ -82,7 +82,7 @@ class Setup:
     watch: FileWatch
     batches: FittingBatchSizes = field(default_factory=FittingBatchSizes)
 
-    def put_on_record(self, admission: Admission) -> None:
+    def register_records(self, admission: Admission) -> None:
         """Register records, so that files opened late are written with their model."""
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]
@@ -129,9 +129,9 @@ def set_up(
     models, watch = load_models(suite, device), FileWatch(directory)
     for model in models.values():
         watch.expect(model.read.paths if model.read else ())
-        with suppress(Exception), watch.looking():  # its check will give the reason
+        with suppress(Exception), watch.recording_opened_files():  # its check will give the reason
             first_fingerprint(model, device)
-    with watch.looking():  # which their identities name
+    with watch.recording_opened_files():  # which their identities name
         references = load_references(models, suite.extractors, suite.reference)
     for name, reference in references.items():
         if reference is not None and reference.note:

@@ -141,7 +141,7 @@ def draw_missing_samples(
             if directory.has_now(cell.key, start, stop):  # drawn meanwhile
                 claims.release(cell.key, start, stop)
                 return False
-            bar.begins(cell.key)
+            bar.show_cell(cell.key)
             begun.append(number)
             return True
 
@@ -227,7 +227,7 @@ def draw_for_leader(setup: Setup, report: Reporter) -> bool:
                 return True
 
         _await_plans(directory, claims, cells)
-        setup.put_on_record(
+        setup.register_records(
             Admission(directory, setup.makers, setup.probes.fingerprint, writes=False)
         )
 

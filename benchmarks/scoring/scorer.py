@@ -161,7 +161,7 @@ class Scorer:
         """
         curvatures = self.run.run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
-        if not curvature_lacks and not any(map(self._pending, cells)):
+        if not curvature_lacks and not any(map(self._needs_score, cells)):
             return None
         try:
             self._score_all(cells)
@@ -171,7 +171,7 @@ class Scorer:
 
     def _score_all(self, cells: Sequence[Cell]) -> None:
         truths = endpoints_by_kind(
-            self.run, self.model, self.solved, cells, self._whole, self.report.stage
+            self.run, self.model, self.solved, cells, self._whole_samples, self.report.stage
         )
         scale, data = self._scale(cells[0]), ModelData(self.model, cells[0].device)
         for place, cell in enumerate(cells, 1):
@@ -180,7 +180,7 @@ class Scorer:
             done = self.run.read(cell.key, QUALITY) or {}
             before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
             same = done.get("status") == "ok" and before == stamp
-            if same and not self._pending(cell):
+            if same and not self._needs_score(cell):
                 continue
             self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
@@ -200,7 +200,7 @@ class Scorer:
 
             store_curvature(self.run, self.model, cells[0], truths[converged_endpoints].x)
 
-    def _pending(self, cell: Cell) -> bool:
+    def _needs_score(self, cell: Cell) -> bool:
         return bool(self.lacks(cell))
 
     def lacks(self, cell: Cell) -> str:
@@ -292,7 +292,7 @@ class Scorer:
         converged = converged_features(self.run, self.solved, self.reference, first, count)
         return ScoringReference(self.reference, converged)
 
-    def _whole(self, cell: Cell) -> NDArray:
+    def _whole_samples(self, cell: Cell) -> NDArray:
         """Return the samples of a cell that were stored whole, as many as are compared."""
         return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
@@ -301,7 +301,7 @@ class Scorer:
         stored: list[StoredArray] = []
 
         def reread_features() -> Iterator[NDArray]:
-            paths = [self.run.shard(cell.key, *bounds) for bounds in self._ranges(cell)]
+            paths = [self.run.shard(cell.key, *bounds) for bounds in self._shard_ranges(cell)]
             try:
                 stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
                 for array in stored:
@@ -311,12 +311,12 @@ class Scorer:
 
         return gather_shards(self._shards(cell), cell.samples, reread_features)
 
-    def _ranges(self, cell: Cell) -> list[tuple[int, int]]:
+    def _shard_ranges(self, cell: Cell) -> list[tuple[int, int]]:
         return self.run.ranges(cell.key, cell.samples)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
         """Yield the shards that cover the cell's samples, in order."""
-        for start, stop in self._ranges(cell):
+        for start, stop in self._shard_ranges(cell):
             shard = self.run.read_shard(cell.key, start, stop)
             if (
                 shard is not None

@@ -104,13 +104,13 @@ class Until(StrictTable):
     max_samples: Several | None = None
 
     @model_validator(mode="after")
-    def _something_asked(self) -> Self:
+    def _check_something_is_asked(self) -> Self:
         if self.baseline is None and self.target_se is None:
             raise ValueError("until needs a baseline to compare with, or a target_se")
         return self
 
     @model_validator(mode="after")
-    def _judged_by_all_samples(self) -> Self:
+    def _check_metric_grows(self) -> Self:
         grow = [quantity.name for quantity in quantities.judged() if quantity.grows]
         if self.metric is not None and self.metric not in grow:
             raise ValueError(
@@ -207,7 +207,7 @@ class Suite(StrictTable):
 
     @model_validator(mode="before")
     @classmethod
-    def _names_as_entries(cls, data: Any) -> Any:
+    def _convert_names_to_entries(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and isinstance(data.get("models"), list | tuple):
             entries = [_model_entry(place, m) for place, m in enumerate(data["models"])]
             return {**data, "models": entries}
@@ -215,13 +215,13 @@ class Suite(StrictTable):
 
     @model_validator(mode="before")
     @classmethod
-    def _reference_by_its_first_name(cls, data: Any) -> Any:
+    def _rename_real_to_reference(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and "real" in data and "reference" not in data:
             return {"reference" if key == "real" else key: value for key, value in data.items()}
         return data
 
     @model_validator(mode="after")
-    def _one_budget(self) -> Self:
+    def _check_one_budget(self) -> Self:
         for scope in (self, *self.models):
             if scope.steps is not None and scope.nfe is not None:
                 raise ValueError("give steps or nfe, not both")
@@ -232,7 +232,7 @@ class Suite(StrictTable):
         return self
 
     @model_validator(mode="after")
-    def _reference_for_another_extractor(self) -> Self:
+    def _check_reference_has_extractor(self) -> Self:
         if self.reference is not None and re.match(
             r"(?:(?:round|truncate):)?card(?::|$)", self.extractor
         ):
@@ -242,7 +242,7 @@ class Suite(StrictTable):
         return self
 
     @model_validator(mode="after")
-    def _each_model_once(self) -> Self:
+    def _check_each_model_once(self) -> Self:
         specs = [parse_spec(entry.name) for entry in self.models]
         for i, spec in enumerate(specs):
             if spec in specs[:i]:

@@ -67,7 +67,7 @@ class CellTiming:
     joules: float | None = None
 
     @property
-    def undisturbed(self) -> list[TimedVisit]:
+    def undisturbed_visits(self) -> list[TimedVisit]:
         """Visits with trustworthy times: no doubts, and a usual clock of the GPU."""
         fine = [visit for visit in self.visits if not visit.doubts]
         clocks = [v.block.state.sm_clock for v in fine if v.block.state and v.block.state.sm_clock]
@@ -84,7 +84,7 @@ class CellTiming:
     @property
     def counted(self) -> list[TimedVisit]:
         """Visits that count: the undisturbed ones, or all if these are too few, which is flagged."""
-        fine = self.undisturbed
+        fine = self.undisturbed_visits
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
     def settled(self, options: Timing) -> bool:
@@ -95,7 +95,7 @@ class CellTiming:
     def enough(self, options: Timing) -> bool:
         """Return True if there are as many rounds as allowed."""
         return (
-            len(self.undisturbed) >= options.max_rounds
+            len(self.undisturbed_visits) >= options.max_rounds
             or len(self.visits) >= MOST_DISCARDED * options.max_rounds
         )
 

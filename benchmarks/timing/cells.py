@@ -154,7 +154,7 @@ def time_cells(
             never reach ``done``.
     """
     until = None if within is None else time.monotonic() + within
-    gpu = Gpu.of_torch() if device.startswith("cuda") else None
+    gpu = Gpu.of_current_device() if device.startswith("cuda") else None
     own = Clock(device, make_sm_clock(gpu) if device.startswith("cuda") else None)
     waiting = deque(CellTiming(cell, batch_size or cell.batch_size) for cell in cells)
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))

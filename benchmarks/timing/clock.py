@@ -108,9 +108,9 @@ class Clock:
 
     def time(self, work: Callable[[], object]) -> CallTimes:
         """Time one call until it is complete on the device."""
-        return self._on_gpu(work) if self._cuda else _time_on_cpu(work)
+        return self._time_on_gpu(work) if self._cuda else _time_on_cpu(work)
 
-    def _on_gpu(self, work: Callable[[], object]) -> CallTimes:
+    def _time_on_gpu(self, work: Callable[[], object]) -> CallTimes:
         start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         if self._sm_clock is not None:
             self._sm_clock.start()

@@ -77,7 +77,7 @@ class LoadCounters(NamedTuple):
             )
         )
 
-    def and_(self, other: LoadCounters) -> LoadCounters:
+    def plus(self, other: LoadCounters) -> LoadCounters:
         """Return the growth over both of two intervals."""
         return LoadCounters(
             *(None if a is None or b is None else a + b for a, b in zip(self, other, strict=True))  # type: ignore[arg-type]
@@ -200,7 +200,7 @@ def total_load(blocks: Sequence[BlockObservations]) -> LoadCounters:
     """Return the growth of the counters over all blocks."""
     total = LoadCounters()
     for block in blocks:
-        total = total.and_(block.load)
+        total = total.plus(block.load)
     return total
 
 

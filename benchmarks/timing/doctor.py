@@ -102,7 +102,7 @@ def available_counters() -> dict[str, Any]:
     ``machine_load`` say whether the kernel reports the wait for a core, and the load of all cores;
     ``rapl`` is "readable", "not readable" or "absent". The others are True where they can be used.
     """
-    load, gpu = LoadCounters.of_this_moment(), Gpu.of_torch()
+    load, gpu = LoadCounters.of_this_moment(), Gpu.of_current_device()
     return {
         "perf_counter_ns": resolution_ns(),
         "run_queue": load.waited is not None,

@@ -52,7 +52,7 @@ class Gpu:
     handle: Any
 
     @classmethod
-    def of_torch(cls) -> Gpu | None:
+    def of_current_device(cls) -> Gpu | None:
         """Return the current device of torch; None without a GPU, nvidia-ml-py, or a driver that
         answers.
         """

@@ -51,7 +51,7 @@ class Tune:
 def _unpickle(
     sampler: SentSampler, steps: int, models: tuple[str, str], options: tuple[Any, ...]
 ) -> Tune:
-    return Tune(Target(sampler.restored(), steps), models, options)
+    return Tune(Target(sampler.restore_sampler(), steps), models, options)
 
 
 @dataclass

@@ -73,14 +73,14 @@ def test_race__broken_off_in_its_first_look_has_what_was_measured():
 def test_clock__breaks_a_stage_off_in_the_main_thread():
     clock = Clock(1 / 600)  # a tenth of a second
     began = time.monotonic()
-    with pytest.raises(OutOfTime), clock.breaking_off(0.5):
+    with pytest.raises(OutOfTime), clock.raise_when_over(0.5):
         time.sleep(20)
     assert time.monotonic() - began < 10
-    with clock.breaking_off(100):
+    with clock.raise_when_over(100):
         pass
     time.sleep(0.01)  # no alarm is left
     ran = []
-    thread = threading.Thread(target=lambda: clock.breaking_off(0).__enter__() or ran.append(1))
+    thread = threading.Thread(target=lambda: clock.raise_when_over(0).__enter__() or ran.append(1))
     thread.start()
     thread.join()
     assert ran == [1]

@@ -103,8 +103,8 @@ def test_the_axis_gives_a_row_a_mode_and_the_default_is_in_no_key(monkeypatch):
         "compile",
     ]
     assert plain.key == eager.key != compiled.key
-    assert "execution" in plain._implied, "in no key: it would change those of older runs"
-    assert "execution" not in compiled._implied
+    assert "execution" in plain._implied_columns, "in no key: it would change those of older runs"
+    assert "execution" not in compiled._implied_columns
 
 
 def test_a_wrong_mode_is_a_sentence():

@@ -59,7 +59,7 @@ def dry_run(tmp_path_factory):
             suite = check_suite(SUITE, "gpu-dry")
             runner.run(set_up(suite, folder, device="cuda", console=Console(quiet=True)))
         with stand_in(counters=False):
-            assert make_sm_clock(Gpu.of_torch()).mhz() == 1500
+            assert make_sm_clock(Gpu.of_current_device()).mhz() == 1500
             assert make_sm_clock(None) is None
     finally:
         seen.stop()

@@ -68,7 +68,7 @@ def test_loads_are_added_over_intervals_and_unknown_stays_unknown():
     early, late = LoadCounters(1, 1, None, 5, 1, 2), LoadCounters(4, 3, 1.0, 4, 1, 3)
     grown = late.since(early)
     assert grown == LoadCounters(3, 2, None, 0, 0, 1)  # busy cannot fall
-    assert grown.and_(grown) == LoadCounters(6, 4, None, 0, 0, 2)
+    assert grown.plus(grown) == LoadCounters(6, 4, None, 0, 0, 2)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counters of Linux")
@@ -159,7 +159,7 @@ def test_the_state_of_a_gpu_in_units_that_people_use(pids, others):
 
 def test_there_are_no_counters_without_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert Gpu.of_torch() is None
+    assert Gpu.of_current_device() is None
 
 
 class FakeCuda:
@@ -265,10 +265,10 @@ def test_nvml_is_asked_for_the_device_that_torch_uses(monkeypatch, uuid):
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=uuid)
     )
-    assert Gpu.of_torch() == Gpu(nvml, "handle")
+    assert Gpu.of_current_device() == Gpu(nvml, "handle")
     assert asked == ["GPU-1234-ab"]
     nvml.nvmlInit = lambda: 1 / 0
-    assert Gpu.of_torch() is None
+    assert Gpu.of_current_device() is None
 
 
 def test_events_and_wall_clock_that_differ_are_told():

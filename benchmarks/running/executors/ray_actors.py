@@ -103,7 +103,7 @@ class Share(NamedTuple):
         room = resources.get("CPU", 0.0) / self.cpus
         return int(min(room, resources.get("GPU", 0.0) / self.gpus) if self.gpus else room)
 
-    def room_here(self) -> int:
+    def actors_here(self) -> int:
         """Return :meth:`room` of the machine on which an actor runs."""
         import ray  # pyright: ignore[reportMissingImports]
 
@@ -132,7 +132,7 @@ class Host:
     ) -> None:
         self._lacks = environment.apply()
         if memory is None:
-            room = share.room_here()
+            room = share.actors_here()
             memory = default_memory_limit() // max(1, room if most is None else min(room, most))
         self._worker = Worker(memory)
         self._worker.start()
@@ -234,7 +234,7 @@ class WorkerGroup:
         if most is None:
             most = max(1, self.room()) * (2 if self._grows else 1)
         for _ in range(min(wanted, most) - len(self.members)):
-            self._hire()
+            self._start_actor()
 
     def idle(self) -> list[Member]:
         """Return the actors that wait for a task."""
@@ -275,7 +275,7 @@ class WorkerGroup:
             with suppress(Exception):  # the cluster may be gone
                 self._ray.kill(member.actor)
 
-    def _hire(self) -> None:
+    def _start_actor(self) -> None:
         options = {
             "num_cpus": self.share.cpus,
             "num_gpus": self.share.gpus,

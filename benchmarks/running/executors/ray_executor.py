@@ -86,7 +86,7 @@ class Ray(Executor):
         """See :meth:`.Executor.map`."""
         if not tasks:
             return
-        group = self._group_for(world.setting)
+        group = self._group_of_setting(world.setting)
         setting = replace(world.setting, threads=group.share.cpus)
         todo, within = deque(range(len(tasks))), one_limit_per_task(limits, tasks)
         runs, begun, idle_since = dict[Any, int](), Counter[int](), time.monotonic()
@@ -160,7 +160,7 @@ class Ray(Executor):
             group.dismiss(list(group.members))
         self._connection.close()
 
-    def _group_for(self, setting: WorkerConfig) -> WorkerGroup:
+    def _group_of_setting(self, setting: WorkerConfig) -> WorkerGroup:
         """Return the group for tasks of a setting, a new one if it needs another share."""
         needs = (setting.device, setting.threads)
         if self._group is not None and self._needs != needs:

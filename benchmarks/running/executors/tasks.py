@@ -55,7 +55,7 @@ class SentSampler(NamedTuple):
         spec = {"name": name, **samplers.non_default(sampler)}
         return cls(spec, origin, samplers.found_for_model(sampler))
 
-    def restored(self) -> Sampler:
+    def restore_sampler(self) -> Sampler:
         """Make the sampler in this process; it is a ValueError if it is not the same."""
         sampler = samplers.make(self.spec)
         if samplers.origin(sampler.name) != self.origin:
@@ -94,7 +94,7 @@ class CellTask:
 def _unpickle_task(
     kind: type[CellTask], cell: Cell, sampler: SentSampler, *others: Any
 ) -> CellTask:
-    return kind(replace(cell, sampler=sampler.restored()), *others)
+    return kind(replace(cell, sampler=sampler.restore_sampler()), *others)
 
 
 @dataclass(frozen=True)

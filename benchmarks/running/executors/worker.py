@@ -204,7 +204,7 @@ class Worker(Serial):
                     kind, value = worker.pipe.recv()
                     result = pickle.loads(value) if kind == "done" else None
                 except (EOFError, OSError):
-                    raise self._ending(worker, begun=begun is not None) from None
+                    raise self._describe_end(worker, begun=begun is not None) from None
                 except Exception:
                     ending = "wrote into the connection to its parent, and was ended"
                     raise _WorkerEnd(f"its process {ending}", begun=begun is not None) from None
@@ -219,7 +219,7 @@ class Worker(Serial):
                 else:
                     return result
             elif worker.process.poll() is not None:
-                raise self._ending(worker, begun=begun is not None)
+                raise self._describe_end(worker, begun=begun is not None)
             if self._given_up is not None and self._given_up.is_set():
                 raise KeyboardInterrupt
             now, since = monotonic(), before
@@ -258,7 +258,7 @@ class Worker(Serial):
         self.close()
         raise Failure(status, reason.format(place=place), shrink)
 
-    def _ending(self, worker: _Process, *, begun: bool) -> _WorkerEnd:
+    def _describe_end(self, worker: _Process, *, begun: bool) -> _WorkerEnd:
         try:
             code = worker.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:  # it closed the pipe and lives on
