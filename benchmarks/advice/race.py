@@ -71,7 +71,7 @@ def log_distances(squares: Squares) -> NDArray[np.float64]:
 
 
 def geometric_mean(squares: Squares) -> float:
-    """Return the geometric mean of the distances."""
+    """Return the geometric mean of the distances, the error of a configuration."""
     return float(np.exp(log_distances(squares).mean()))
 
 

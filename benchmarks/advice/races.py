@@ -89,7 +89,7 @@ def order_by_forecast(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
-    """Return root mean squares and a geometric mean over the trajectories; infinite without a forecast."""
+    """Return the means of an entry's forecast errors over trajectories; inf without a forecast."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
     if grid is None or entry.cell.infinite or not grid.to_zero:

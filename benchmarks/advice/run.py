@@ -94,5 +94,5 @@ class Run:
 
 
 def has_steps(entry: Entry) -> bool:
-    """Return True if there is anything to run."""
+    """Return True if an entry has a grid to step along and is not skipped."""
     return entry.cell.grid is not None and not entry.cell.skip

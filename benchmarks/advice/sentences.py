@@ -87,7 +87,7 @@ def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
 
 
 def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
-    """Return True if the ratio to the default shows this; the default itself shows nothing."""
+    """Return True if a recommendation's ratio to the default has this verdict."""
     return (
         not is_same_configuration(best.choice, budget.default) and verdict(best.to_default) == kind
     )

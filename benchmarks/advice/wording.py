@@ -34,7 +34,7 @@ def compare_intervals(first: Value, other: Value) -> Verdict:
 
 
 def inverse(ratio: Value) -> Value:
-    """Return one over a ratio of errors, how many times closer; infinite where no error is left."""
+    """Return the reciprocal of a ratio of errors with its interval; infinite for a ratio of 0."""
 
     def over(value: float) -> float:
         return 1 / value if value else math.inf
@@ -298,7 +298,7 @@ def _compare(ratio: Value) -> TableCell:
 
 
 def nearer_in_distribution(budget: Budget) -> TableCell:
-    """Return what is nearer in distribution than the best that was tried, with both distances."""
+    """Return the cell for a sampler nearer in distribution than the best of the race, with distances."""
     other, leader = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING

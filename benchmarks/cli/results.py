@@ -335,7 +335,7 @@ def _model_error_in_words(row: dict[str, Any]) -> str:
 
 
 def _dominance_in_words(whole: Any, *, measured: bool) -> str:
-    """Return from where on the model's error dominates; "" where it was not measured."""
+    """Return in words from which budget on the model's error dominates; "" if it was not measured."""
     from ...results.text import format_number
 
     if not len(whole):

@@ -103,7 +103,9 @@ class Admission:
         """Set a cell aside if another model made it, for a row that cannot be planned again."""
         digest = str((self.run.read(key, MADE) or {}).get("model") or "")
         was, now = self._records.get(digest), self.makers[name]
-        if was is not None and (changes := self._changes(was, now.model, digest, now.folder)):
+        if was is not None and (
+            changes := self._describe_changes(was, now.model, digest, now.folder)
+        ):
             why = f"the model is another one: {changes}"
             self.run.set_aside(key, why)
             log.warning("%s is set aside: %s.", key, why)
@@ -111,7 +113,7 @@ class Admission:
     def fault(self, cell: Cell, *, extractor: bool = True) -> str:
         """Return the reason why the present code would not make a cell of the directory, or ""."""
         stored = self.run.read(cell.key, MADE) or {}
-        return self._fault(stored, self.probe(cell), cell.model, extractor=extractor)
+        return self._why_not_reusable(stored, self.probe(cell), cell.model, extractor=extractor)
 
     def digests(self, name: str) -> tuple[str, str]:
         """Return the digests of a model's record and of its extractor's, "" without one."""
@@ -127,7 +129,7 @@ class Admission:
             return None
         sampler = self.probe(cell)
         for folder, record in self.run.made_aside(cell.key):
-            if not self._fault(record, sampler, cell.model):
+            if not self._why_not_reusable(record, sampler, cell.model):
                 return folder, record
         return None
 
@@ -145,7 +147,7 @@ class Admission:
         )
         return record
 
-    def _fault(
+    def _why_not_reusable(
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
     ) -> str:
         """Return the reason why the present code would not make a cell; "" if it would."""
@@ -164,14 +166,16 @@ class Admission:
             if (
                 was is not None
                 and isinstance(now, Fingerprint)
-                and (changes := self._changes(was, now, stands, folder))
+                and (changes := self._describe_changes(was, now, stands, folder))
             ):
                 return f"the {kind} is another one: {changes}"
         if before is not sampler and (changes := difference(before, sampler)):
             return f"the sampler is another one: {changes}"
         return ""
 
-    def _changes(self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path) -> str:
+    def _describe_changes(
+        self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path
+    ) -> str:
         """Describe changes of a maker on record and of the files that it opened late, or ""."""
         return _describe_difference(was, now) or difference_of(folder, self.run.opened(digest))
 

@@ -100,15 +100,15 @@ class FlattenedValue:
             array = value.detach().cpu() if isinstance(value, Tensor) else value
             self.numbers += np.asarray(array, np.float64).ravel().tolist()
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-            self._all(getattr(value, f.name) for f in dataclasses.fields(value))
+            self._walk_items(getattr(value, f.name) for f in dataclasses.fields(value))
         elif isinstance(value, Mapping):
-            self._all(part for item in value.items() for part in item)
+            self._walk_items(part for item in value.items() for part in item)
         elif isinstance(value, tuple | list):
-            self._all(value)
+            self._walk_items(value)
         else:
             self._layout.append(type(value).__name__)
 
-    def _all(self, parts: Any) -> None:
+    def _walk_items(self, parts: Any) -> None:
         self._layout.append("(")
         for part in parts:
             self._walk(part)

@@ -187,5 +187,5 @@ def _state_and_reason(
     if lacking := missing_shards(run, cell):
         count = cell.samples - sum(stop - start for start, stop in lacking)
         return "missing", f"{count:,} of {cell.samples:,} samples are there"
-    why = scorer.lacks(cell)
+    why = scorer.why_unscored(cell)
     return ("to be scored", why) if why else ("up to date", "")

@@ -201,9 +201,9 @@ class Scorer:
             store_curvature(self.run, self.model, cells[0], truths[converged_endpoints].x)
 
     def _needs_score(self, cell: Cell) -> bool:
-        return bool(self.lacks(cell))
+        return bool(self.why_unscored(cell))
 
-    def lacks(self, cell: Cell) -> str:
+    def why_unscored(self, cell: Cell) -> str:
         """Return the reason why a sampled cell has no present score, in a clause; "" if it has."""
         done = self.run.read(cell.key, QUALITY) or {}
         if not done:

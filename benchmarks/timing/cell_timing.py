@@ -82,17 +82,17 @@ class CellTiming:
         ]
 
     @property
-    def counted(self) -> list[TimedVisit]:
+    def counted_visits(self) -> list[TimedVisit]:
         """Visits that count: the undisturbed ones, or all if these are too few, which is flagged."""
         fine = self.undisturbed_visits
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
-    def settled(self, options: Timing) -> bool:
+    def is_interval_narrow(self, options: Timing) -> bool:
         """Return True if the interval of the median is as narrow as requested."""
-        visits = self.counted
+        visits = self.counted_visits
         return settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
-    def enough(self, options: Timing) -> bool:
+    def has_all_rounds(self, options: Timing) -> bool:
         """Return True if there are as many rounds as allowed."""
         return (
             len(self.undisturbed_visits) >= options.max_rounds
@@ -101,7 +101,7 @@ class CellTiming:
 
     def columns(self, options: Timing, device: str) -> Record:
         """Return the timing columns, the raw times and the disturbances."""
-        visits, cuda = self.counted, device.startswith("cuda")
+        visits, cuda = self.counted_visits, device.startswith("cuda")
         times, walls = [v.total.ms for v in visits], [v.total.wall_ms for v in visits]
         own = [v.total.ms - v.network_ms for v in visits]
         network, solver = median(v.network_ms for v in visits), median(own)
@@ -130,7 +130,7 @@ class CellTiming:
             "samples_per_second": 1e3 * self.batch / latency if latency else None,
             "peak_memory_mb": max(peaks) / 2**20 if peaks else None,
             "joules_per_sample": None if self.joules is None else self.joules / self.batch,
-            "timing_converged": self.settled(options),
+            "timing_converged": self.is_interval_narrow(options),
             "timing_discarded": len(self.visits) - len(visits),
             "timing_flag": "; ".join(doubts_of_blocks(blocks, [v.total for v in visits])),
             "timing_rounds": len(visits),

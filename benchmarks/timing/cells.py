@@ -269,7 +269,7 @@ class _Pass:
                 reason += f"; a batch of {watch.batch} does not fit, and no other is timed for it"
             self.done(watch.cell.key, {"timing_reason": reason})
             return
-        if watch.settled(self.options) or watch.enough(self.options):
+        if watch.is_interval_narrow(self.options) or watch.has_all_rounds(self.options):
             self.watches.remove(watch)
             self._conclude(watch)
 

@@ -86,7 +86,7 @@ SmClock = CounterClock | NvmlClock
 
 
 def make_sm_clock(gpu: Gpu | None) -> SmClock | None:
-    """Return the best clock of the machine for the current CUDA device; None for none."""
+    """Return the best reader of the current CUDA device's clock; None if there is none."""
     with suppress(Exception):  # no Triton, or one that cannot compile here
         counters = CounterClock(import_module(f"{__package__}.sm_counters").read_counters)
         counters.start()

@@ -100,7 +100,7 @@ class Connection:
                 ray.init(**options)
             except Exception as error:
                 self.close()
-                raise ValueError(self._fault(error)) from error
+                raise ValueError(self._describe_error(error)) from error
         self._ours = True
         return ray
 
@@ -114,7 +114,7 @@ class Connection:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _fault(self, error: Exception) -> str:
+    def _describe_error(self, error: Exception) -> str:
         """Describe an error in a sentence."""
         words = " ".join(str(error).split())
         if not self.address:

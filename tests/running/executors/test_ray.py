@@ -283,7 +283,7 @@ def test_a_cluster_of_other_versions_is_a_sentence():
     with pytest.raises(
         ValueError, match=r"is of other versions \(The cluster .* Python: 3.9\); in"
     ):
-        raise ValueError(ray_connection.Connection("a:1")._fault(RuntimeError(words)))
+        raise ValueError(ray_connection.Connection("a:1")._describe_error(RuntimeError(words)))
 
 
 def test_the_cluster_of_the_guide_is_as_rays_launcher_wants_it():
