@@ -33,10 +33,10 @@ from .arguments import (
     Asked,
     Device,
     Models,
-    device_of,
     load_installed,
     make_sampler,
     model_spec,
+    resolve_device_argument,
     sampler_spec,
     suite_of,
 )
@@ -47,7 +47,7 @@ from .planning.planner import plan as plan_suite
 from .running import runner
 from .running.executors import Executor, Failure, InProcess
 from .running.sequential import InterimAnalyses, run_until_decided
-from .running.setup import default_out, set_up
+from .running.setup import default_run_folder, set_up
 from .sampling.execution import check_executions
 from .scoring.references import load_references
 from .suites.cell import Cell, file_name
@@ -96,7 +96,7 @@ def plan(
     [('euler', 5, 5), ('euler', 10, 10), ('heun', 5, 3), ('heun', 10, 5)]
     """
     full_suite = suite_of(suite, models, samplers, replaced)
-    return plan_cells(full_suite, device_of(device, full_suite)).cells
+    return plan_cells(full_suite, resolve_device_argument(device, full_suite)).cells
 
 
 class Plan(NamedTuple):
@@ -162,7 +162,7 @@ def run(
     [['euler', 10.0, 'ok'], ['heun', 9.0, 'ok']]
     """
     full_suite = suite_of(suite, models, samplers, replaced)
-    where = device_of(device, full_suite)
+    where = resolve_device_argument(device, full_suite)
     console = Console(stderr=True)
     if progress is None:
         progress = console.is_terminal or console.is_jupyter
@@ -170,7 +170,7 @@ def run(
     asked = [*(models.values() if isinstance(models, Mapping) else ()), *(samplers or ())]
     if not all(isinstance(item, str | Mapping) for item in asked):
         console.print(OBJECTS)
-    folder = default_out(full_suite) if out is None else Path(out)
+    folder = default_run_folder(full_suite) if out is None else Path(out)
     done = run_suite(full_suite, folder, where, console=console, retry=retry)
     if done.doubt:
         log.warning("%s", done.doubt)
@@ -178,7 +178,7 @@ def run(
     return done.table
 
 
-class Done(NamedTuple):
+class RunResult(NamedTuple):
     """Result of a run.
 
     Attributes:
@@ -205,7 +205,7 @@ def run_suite(
     retry: bool = False,
     fresh: bool = False,
     join: bool = False,
-) -> Done:
+) -> RunResult:
     """Run what the folder lacks of a suite. ``suite`` is complete: no keyword replaces anything in it.
 
     Args:
@@ -239,8 +239,8 @@ def run_suite(
         else:
             table = (runner.run_or_join if join else runner.run)(setup, retry=retry)
             analyses = None
-        doubt = "" if table is None else setup.probes.nonconforming(setup.cells, table)
-    return Done(table, analyses, doubt, {cell.key for cell in setup.cells})
+        doubt = "" if table is None else setup.probes.describe_nonconforming(setup.cells, table)
+    return RunResult(table, analyses, doubt, {cell.key for cell in setup.cells})
 
 
 def _start_afresh(folder: Path) -> None:
@@ -285,7 +285,7 @@ def advise(
         spec,
         out=advice_folder(spec) if out is None else out,
         only=[s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in only],
-        device=device_of(device),
+        device=resolve_device_argument(device),
         **options,
     )
 
@@ -347,7 +347,7 @@ def tune(
     from .tuning.tuner import Tuner
     from .tuning.tuning import targets_of
 
-    where = device_of(device)
+    where = resolve_device_argument(device)
     subject = load_denoiser(model_spec(model), where)
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe (in Python steps or nfe), one of them")

@@ -11,7 +11,7 @@ from ..models.registry import use_model
 from ..results.run_directory.reading import log
 from ..samplers import Sampler
 from ..samplers.spec import parse_spec
-from .running.setup import pick_device
+from .running.setup import resolve_device
 from .suites.files import load_suite, refuse_untrusted
 from .suites.suite import Suite, check_suite
 
@@ -50,7 +50,7 @@ def suite_of(
         return check_suite({"name": "suite", **keys}, "the suite")
     if isinstance(suite, Mapping):
         return check_suite({"name": "suite", **suite, **keys}, "the suite")
-    full_suite = suite if isinstance(suite, Suite) else _load(suite)
+    full_suite = suite if isinstance(suite, Suite) else _load_suite_argument(suite)
     return full_suite.replaced(**keys) if keys else full_suite
 
 
@@ -111,7 +111,7 @@ def sampler_spec(sampler: Any) -> Any:
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)
 
 
-def _load(suite: Any) -> Suite:
+def _load_suite_argument(suite: Any) -> Suite:
     if not isinstance(suite, str | Path):
         kind = type(suite).__name__
         raise ValueError(f"a suite is a name, a path, a dictionary or a Suite, not a {kind}")
@@ -126,8 +126,8 @@ def _load(suite: Any) -> Suite:
     return full_suite
 
 
-def device_of(name: str, suite: Suite | None = None) -> str:
+def resolve_device_argument(name: str, suite: Suite | None = None) -> str:
     """Return "cpu" or "cuda" for a device, "auto" too, that a suite can run on."""
     if name not in DEVICES:
         raise ValueError(f"there is no device {name!r}; choose one of {', '.join(DEVICES)}")
-    return pick_device(name, suite)
+    return resolve_device(name, suite)

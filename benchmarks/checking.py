@@ -16,7 +16,7 @@ from ..models.denoiser import Denoiser
 from ..models.loaders.checkpoint import specify_checkpoint, split_settings
 from ..models.registry import is_checkpoint, make_model
 from ..samplers.spec import parse_spec
-from .arguments import Device, device_of, make_sampler, model_spec
+from .arguments import Device, make_sampler, model_spec, resolve_device_argument
 from .conformance import Conformance, check_sampler
 from .conformance.models import (
     Checked,
@@ -27,7 +27,7 @@ from .conformance.models import (
     read_latents,
 )
 from .planning.models import load_model
-from .running.model_check import labels_of, samples_of_truth
+from .running.model_check import data_samples, labels_and_known
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,10 +55,10 @@ def check(sampler: Any, *, fast: bool = False) -> Conformance:
     >>> check("euler", fast=True).passed
     True
     """
-    return check_sampler(with_steps(sampler), fast=fast)
+    return check_sampler(sampler_to_check(sampler), fast=fast)
 
 
-def with_steps(sampler: Any) -> Any:
+def sampler_to_check(sampler: Any) -> Any:
     """Return the sampler to check.
 
     Raises:
@@ -104,7 +104,7 @@ def check_model(
     Raises:
         ValueError: there is no such model, or the images or the teacher do not fit it.
     """
-    where, spec = device_of(device), model_spec(model)
+    where, spec = resolve_device_argument(device), model_spec(model)
     if isinstance(spec, str) and (os.path.exists(spec) or spec.startswith("checkpoint:")):
         spec = {"name": spec}
     options = parse_spec(spec)
@@ -136,7 +136,7 @@ def _check_checkpoint(
     builds = family(spec.family).network
     clean, labels = (None, None)
     if images is not None:
-        clean, labels, note = _read(images, spec, opened, samples)
+        clean, labels, note = _read_images(images, spec, opened, samples)
         if note:
             say(note)
     kinds = {candidate.kind for _, candidate in spec.candidates()}
@@ -147,12 +147,12 @@ def _check_checkpoint(
         clean,
         labels,
         built=lambda of: builds(of, opened),
-        teacher=None if teacher is None else _teacher(teacher, kinds, events, device),
+        teacher=None if teacher is None else _load_teacher(teacher, kinds, events, device),
         samples=samples,
         device=device,
     )
     if not spec.decoder and clean is not None:
-        result = _with_range(result, spec.limits, clean)
+        result = _with_range_check(result, spec.limits, clean)
     if result.passed and result.answers:
         cache_answers(spec, opened.content, result.answers)
     return result
@@ -175,33 +175,39 @@ def _check_other(
         limits = None if model.decoder is not None else model.limits
         clean, labels = read_images(images, model.event, limits, samples)
     else:
-        clean = samples_of_truth(model, model.reference(), device, samples)
+        clean = data_samples(model, model.reference(), device, samples)
         source = "samples of its own data"
     if clean is not None and labels is None:
-        labels, is_known = labels_of(model, clean.to(device, model.dtype))
+        labels, is_known = labels_and_known(model, clean.to(device, model.dtype))
         if not is_known and not model.null_label:
             clean = None
     result = check_denoiser(
         model,
         clean,
         labels,
-        teacher=None if teacher is None else _teacher(teacher, {model.kind}, {model.event}, device),
+        teacher=None
+        if teacher is None
+        else _load_teacher(teacher, {model.kind}, {model.event}, device),
         samples=samples,
         device=device,
     )
     if images is not None and clean is not None and model.decoder is None:
-        result = _with_range(result, model.limits, clean)
+        result = _with_range_check(result, model.limits, clean)
     return replace(result, source=result.source and source)
 
 
-def _with_range(result: Checked, limits: tuple[float, float] | None, clean: Tensor) -> Checked:
+def _with_range_check(
+    result: Checked, limits: tuple[float, float] | None, clean: Tensor
+) -> Checked:
     """Return the result with a check of the range of images, where samples have one."""
     if limits is None:
         return result
     return replace(result, checks=(check_range(limits, clean), *result.checks))
 
 
-def _teacher(name: str, kinds: set[str], events: set[tuple[int, ...]], device: str) -> Denoiser:
+def _load_teacher(
+    name: str, kinds: set[str], events: set[tuple[int, ...]], device: str
+) -> Denoiser:
     """Load the denoiser that a map was distilled from.
 
     Raises:
@@ -219,7 +225,7 @@ def _teacher(name: str, kinds: set[str], events: set[tuple[int, ...]], device: s
     return denoiser
 
 
-def _read(
+def _read_images(
     images: str, spec: Specification, opened: Opened, most: int
 ) -> tuple[Tensor | None, Tensor | None, str]:
     """Read the images with their classes and a sentence on changes to them, in the first shape that

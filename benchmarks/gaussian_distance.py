@@ -29,8 +29,8 @@ def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: Arra
     >>> frechet_distance([0.0], [[1.0]], [3.0], [[4.0]])  # 3² + (1 - 2)²
     10.0
     """
-    first = FrechetReference(_array(mu1), _array(cov1))
-    second = FrechetReference(_array(mu2), _array(cov2))
+    first = FrechetReference(_float64_array(mu1), _float64_array(cov1))
+    second = FrechetReference(_float64_array(mu2), _float64_array(cov2))
     for side in (first, second):
         if not np.allclose(side.cov, side.cov.T):
             raise ValueError("a covariance is not symmetric")
@@ -38,6 +38,6 @@ def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: Arra
     return distance(first, Moments(2, second.mean, second.cov))
 
 
-def _array(values: Any) -> FloatArray:
+def _float64_array(values: Any) -> FloatArray:
     """Return an array or a tensor, of any device, in double precision."""
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, np.float64)

@@ -24,32 +24,39 @@ from .answer import PICTURES, Advice
 from .answers import (
     Distances,
     Scores,
-    answer,
+    answer_of_budget,
     describe_default,
     draw_pictures,
-    halves,
-    of_one_length,
-    score,
-    timed,
+    on_common_latents,
+    ratios_at_half_the_budget,
+    score_on_fresh_latents,
+    with_times,
 )
 from .budget_race import RaceResult
-from .distribution import distributions
+from .distribution import distances_by_budget
 from .exports import LIBRARIES
 from .fitting import FittedRaces, fit_leaders
-from .measuring import RULE, Bench, Store, Truth, check_folder, most_steps
+from .measuring import RULE, Bench, ConvergedEndpoints, MeasurementStore, check_folder, most_steps
 from .races import (
     COMPARED,
-    broken_off_at,
     budgets_of,
     check_time,
-    chosen_of,
+    entries_to_score,
     measure_rates,
-    raced_until,
-    races_of,
+    run_races,
+    share_at_break_off,
+    share_at_end_of_races,
 )
-from .request import BATCH, AdviceRequest, describe_model, load_subject, sampler_of, span_of
+from .request import (
+    BATCH,
+    AdviceRequest,
+    describe_model,
+    load_subject,
+    sampler_of,
+    width_of_data_range,
+)
 from .run import Clock, OutOfTime, Progress, Run
-from .sentences import sentences
+from .sentences import conclusions
 
 PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
@@ -67,7 +74,7 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
         "seed": request.seed,
         "batch": BATCH,
         "torch": torch.__version__,
-        "code": _code_digest(),
+        "code": _digest_of_code_files(),
         "plugins": [
             hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
             for file in samplers.plugin_files()
@@ -76,7 +83,7 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
 
 
 @cache
-def _code_digest() -> str:
+def _digest_of_code_files() -> str:
     """Return a digest of the files that make samples and distances."""
     digest = hashlib.sha256()
     folders = [Path(str(package.__file__)).parent for package in PACKAGES]
@@ -164,7 +171,7 @@ def advise(
 
 def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     request, clock = run.request, run.clock
-    store = Store(run.out, _question_of(request))
+    store = MeasurementStore(run.out, _question_of(request))
     world = WorkerContext(
         WorkerConfig.here({request.spec: request.extractor}, request.device),
         {request.spec: request.model},
@@ -173,14 +180,16 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     run.progress(f"{request.spec}: how fast it is")
     rate, unit_rate = measure_rates(run, world)
     budgets = budgets_of(run, nfe, unit_rate)
-    truth = Truth(request, store, run.executor, world, most=most_steps(rate, clock.left))
+    truth = ConvergedEndpoints(
+        request, store, run.executor, world, most=most_steps(rate, clock.left)
+    )
     started = min(clock.spent / 60 / clock.minutes, 1.0)
     bench = Bench(request, store, run.executor, world, truth, rate, started=started)
     check_time(run, bench, budgets)
     races: list[RaceResult] = []
-    over = broken_off_at(run, bench, budgets)
-    with suppress(OutOfTime), clock.breaking_off(over):
-        for race in races_of(run, bench, budgets):
+    over = share_at_break_off(run, bench, budgets)
+    with suppress(OutOfTime), clock.raise_when_over(over):
+        for race in run_races(run, bench, budgets):
             races.append(race)
     if not races:
         raise ValueError(
@@ -188,10 +197,10 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
             "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
         )
     fits = FittedRaces(races, {}, (f"{FITS}, {BROKEN_OFF}.",))
-    with suppress(OutOfTime), clock.breaking_off(over):
-        fits = fit_leaders(run, bench, races, raced_until(run, bench, budgets))
+    with suppress(OutOfTime), clock.raise_when_over(over):
+        fits = fit_leaders(run, bench, races, share_at_end_of_races(run, bench, budgets))
     races, untuned = fits.races, fits.untuned
-    chosen = {r.budget: chosen_of(run, r, untuned.get(r.budget, {}).values()) for r in races}
+    chosen = {r.budget: entries_to_score(run, r, untuned.get(r.budget, {}).values()) for r in races}
     run.progress("scoring on latents that chose nothing")
     seconds = 60 * clock.minutes * COMPARED - clock.spent
     alternatives = {n: request.alternatives(run.now, run.library, n) for n in chosen}
@@ -203,17 +212,17 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     if truth.most < RULE.last and (truth.steps or 0) >= truth.most:
         unfinished.append(COARSE)
     try:
-        with clock.breaking_off(COMPARED):
-            score(scores, bench, entries, SHARE_OF_SCORES * seconds)
+        with clock.raise_when_over(COMPARED):
+            score_on_fresh_latents(scores, bench, entries, SHARE_OF_SCORES * seconds)
     except OutOfTime:
-        scores = of_one_length(scores)
+        scores = on_common_latents(scores)
         unfinished.append(f"Scores, {BROKEN_OFF}: they are on the latents that were reached.")
     distances: dict[int, Distances] = {n: {} for n in chosen}
     missing = [f"Distances in distribution (fd_conv), {BROKEN_OFF}."]
-    with suppress(OutOfTime), clock.breaking_off(DISTRIBUTED):
-        distances, missing = distributions(run, bench, races, chosen)
+    with suppress(OutOfTime), clock.raise_when_over(DISTRIBUTED):
+        distances, missing = distances_by_budget(run, bench, races, chosen)
     answers = [
-        answer(
+        answer_of_budget(
             run,
             bench,
             race,
@@ -226,18 +235,20 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
         for race in races
     ]
     batch, pictured = 0, False
-    with suppress(OutOfTime), clock.breaking_off(SHOWN):
-        answers, batch = timed(run, bench, answers, chosen)
+    with suppress(OutOfTime), clock.raise_when_over(SHOWN):
+        answers, batch = with_times(run, bench, answers, chosen)
         pictured = draw_pictures(run, bench, answers, chosen)
     default, made_by = describe_default(run), provenance(request.device)
-    ratios = halves(run, races, chosen, scores)
+    ratios = ratios_at_half_the_budget(run, races, chosen, scores)
     advice = Advice(
         model=request.spec,
         about=describe_model(request.model),
         default=default,
         library=run.library,
         budgets=tuple(answers),
-        sentences=sentences(answers, default, run.library, ratios, span_of(request.model)),
+        sentences=conclusions(
+            answers, default, run.library, ratios, width_of_data_range(request.model)
+        ),
         undecided=(
             *unfinished,
             *(a.undecided for a in answers if a.undecided),

@@ -74,7 +74,7 @@ TUNED_LEVELS = "tuned levels"
 """Name in place of a schedule's, for levels that were fitted to the model."""
 
 
-def configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
+def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
     """Return a configuration in words.
 
     >>> configuration("ipndm", "karras", coefficients=False), configuration("auto", "", coefficients=True)
@@ -281,21 +281,21 @@ class Advice:
             raise ValueError(f"advice.json is of schema {data.get('schema')!r}, and not {SCHEMA}")
         values = {key: value for key, value in data.items() if key != "schema"}
         try:
-            return _read(cls, values)
+            return _value_from_json(cls, values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"advice.json is not what advise writes ({error})") from error
 
 
-def _read(kind: Any, value: Any) -> Any:
+def _value_from_json(kind: Any, value: Any) -> Any:
     """Read a value of a type from JSON values."""
     origin, inner = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         hints: Any = get_type_hints(kind)
-        return kind(**{name: _read(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
+        return kind(**{name: _value_from_json(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
     if origin is UnionType:
-        return None if value is None else _read(inner[0], value)
+        return None if value is None else _value_from_json(inner[0], value)
     if origin is tuple:
-        return tuple(_read(inner[0], item) for item in value)
+        return tuple(_value_from_json(inner[0], item) for item in value)
     if origin is Mapping:
-        return {key: _read(inner[1], item) for key, item in value.items()}
+        return {key: _value_from_json(inner[1], item) for key, item in value.items()}
     return value

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..running.executors import Failure
-from ..running.executors.executor import always
-from ..running.executors.shard_limits import expected
+from ..running.executors.executor import want_every_task
+from ..running.executors.shard_limits import expected_evaluations
 from .answer import (
     COUNT,
     Alternative,
@@ -30,7 +30,7 @@ from .fitting import FittedNumbers, TunedGrid
 from .measuring import FIRST, SCORED, Bench
 from .race import Squares, log_error, log_ratio, root_mean_square
 from .request import OWN_FIELDS, Entry
-from .run import Run, runs
+from .run import Run, has_steps
 from .tasks import DecodeTask, TimingTask
 
 COUNTS = (FIRST, 32, 64, 128, 256)
@@ -43,7 +43,7 @@ Distances = Mapping[str, tuple[Choice, bool]]
 """By label, a choice with its distance in distribution, and whether that is decidedly below the best one's."""
 
 
-def score(
+def score_on_fresh_latents(
     scores: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
 ) -> None:
     """Take errors of configurations on as many latents as there is time for, the same for all. Only the end
@@ -75,7 +75,7 @@ def score(
         start = stop
 
 
-def of_one_length(scores: Scores) -> Scores:
+def on_common_latents(scores: Scores) -> Scores:
     """Return scores on the latents that all of them have, so that they compare latent by latent."""
     lengths = [len(squares) for by_label in scores.values() for squares in by_label.values()]
     least = min(lengths, default=0)
@@ -84,7 +84,7 @@ def of_one_length(scores: Scores) -> Scores:
     }
 
 
-def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
+def choice_of(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
     """Return a configuration as an answer has it."""
     cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
     own = bool(sampler.own_grid)
@@ -94,7 +94,9 @@ def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value |
         label=entry.label,
         sampler=cell.label,
         schedule="" if own else cell.schedule.label,
-        nfe=math.nan if cell.grid is None else float(expected(bench.request.model, cell)),
+        nfe=math.nan
+        if cell.grid is None
+        else float(expected_evaluations(bench.request.model, cell)),
         steps=cell.steps,
         levels=() if grid is None else tuple(grid.sigma),
         coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),
@@ -107,12 +109,12 @@ def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value |
     )
 
 
-def _ratio(a: Squares | None, b: Squares | None) -> Value | None:
+def _ratio_of_errors(a: Squares | None, b: Squares | None) -> Value | None:
     """Return the ratio of the errors of ``a`` and ``b``; None where one has none."""
     return None if a is None or b is None else log_ratio(a, b).interval()
 
 
-def answer(
+def answer_of_budget(
     run: Run,
     bench: Bench,
     race: RaceResult,
@@ -137,10 +139,10 @@ def answer(
 
     def scored(entry: Entry) -> Choice:
         distance = distances.get(entry.label)
-        return choice(bench, entry, scores.get(entry.label), distance and distance[0].fd_conv)
+        return choice_of(bench, entry, scores.get(entry.label), distance and distance[0].fd_conv)
 
     def ratio(entry: Entry, other: Entry) -> Value | None:
-        return _ratio(scores.get(entry.label), scores.get(other.label))
+        return _ratio_of_errors(scores.get(entry.label), scores.get(other.label))
 
     default, leader_of_all = chosen[0], race.survivors[LIBRARIES[0]][0]
     answers = {}
@@ -154,11 +156,11 @@ def answer(
             ratio(leader, default),
             ratio(leader, leader_of_all),
             tuple(entry.label for entry in tied),
-            _lines(run, library, leader),
+            _lines_to_paste(run, library, leader),
         )
         own = next(iter(race.survivors.get(OWN_FIELDS.get(library, ""), ())), None)
         if own is not None and own.label != leader.label:
-            lines = _lines(run, library, own)
+            lines = _lines_to_paste(run, library, own)
             best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
         plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None
         if plain is not None:
@@ -178,7 +180,7 @@ def answer(
         tried=race.tried,
         left_out=race.left_out,
         latents=race.latents,
-        undecided=_open_question(run, race),
+        undecided=_open_question_of_race(run, race),
         hopeless=race.hopeless,
         alternatives=tuple(
             Alternative(scored(entry), None if mine is None else ratio(mine, entry))
@@ -187,7 +189,7 @@ def answer(
     )
 
 
-def _open_question(run: Run, race: RaceResult) -> str:
+def _open_question_of_race(run: Run, race: RaceResult) -> str:
     sentences = []
     if race.left_out:
         sentences.append(
@@ -202,7 +204,7 @@ def _open_question(run: Run, race: RaceResult) -> str:
     return f"At {race.budget} evaluations {', and '.join(sentences)}." if sentences else ""
 
 
-def _lines(run: Run, library: str, entry: Entry) -> Lines:
+def _lines_to_paste(run: Run, library: str, entry: Entry) -> Lines:
     cell = entry.cell
     assert cell.grid is not None
     try:
@@ -212,7 +214,7 @@ def _lines(run: Run, library: str, entry: Entry) -> Lines:
     return Lines(library, exported.code, exported.remark)
 
 
-def halves(
+def ratios_at_half_the_budget(
     run: Run, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]], scores: Scores
 ) -> dict[tuple[int, int], Value]:
     """Return ratios of the recommendation's error at M to the default's at N, for M <= N / 2."""
@@ -220,7 +222,7 @@ def halves(
     for few in (race for race in races if run.library in race.survivors):
         mine = scores[few.budget].get(few.survivors[run.library][0].label)
         for many in (race.budget for race in races if 2 * few.budget <= race.budget):
-            value = _ratio(mine, scores[many].get(chosen[many][0].label))
+            value = _ratio_of_errors(mine, scores[many].get(chosen[many][0].label))
             if value is not None:
                 ratios[few.budget, many] = value
     return ratios
@@ -234,7 +236,7 @@ def describe_default(run: Run) -> str:
     return f"{now.sampler} on {now.schedule} ({now.source})"
 
 
-def _shown(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
+def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
     """Return the entries of a budget that are timed and pictured: the default, and the recommendation."""
     entries = {entry.label: entry for entry in chosen}
     shown = {"default": entries[answer.default.label]}
@@ -243,20 +245,20 @@ def _shown(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry
     return shown
 
 
-def timed(
+def with_times(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[list[Budget], int]:
     """Return the answers with milliseconds in batches of one, where there is time, and the batch size."""
     times: dict[tuple[int, str], float] = {}
     for answer in answers:
-        shown = _shown(run, answer, chosen[answer.nfe]).values()
+        shown = _entries_to_picture(run, answer, chosen[answer.nfe]).values()
         for entry in {entry.label: entry for entry in shown}.values():
             seconds = 2 * (TIMED_REPEATS + 1) * answer.nfe * run.executor.size / bench.rate
-            if run.clock.left < seconds or not runs(entry):
+            if run.clock.left < seconds or not has_steps(entry):
                 continue
             run.progress(f"{answer.nfe} evaluations: timing")
             task = TimingTask(entry.cell, TIMED_REPEATS)
-            outcome = next(iter(run.executor.map([task], bench.world, wanted=always)))[1]
+            outcome = next(iter(run.executor.map([task], bench.world, wanted=want_every_task)))[1]
             if not isinstance(outcome, Failure):
                 times[answer.nfe, entry.label] = outcome
 
@@ -292,8 +294,8 @@ def draw_pictures(
         return False
     images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
     for answer in answers:
-        shown = _shown(run, answer, chosen[answer.nfe])
-        kinds = [kind for kind, entry in shown.items() if runs(entry)]
+        shown = _entries_to_picture(run, answer, chosen[answer.nfe])
+        kinds = [kind for kind, entry in shown.items() if has_steps(entry)]
         some = [shown[kind] for kind in kinds]
         for which, outcome in list(bench.samples(some, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..running.executors import Failure
 from .measuring import FIRST, Bench, Late
-from .race import Race, Squares, error, is_hopeful
+from .race import Race, Squares, geometric_mean, is_hopeful
 from .request import FIELDS, Entry
 from .run import OutOfTime
 
@@ -71,9 +71,11 @@ def race_budget(
         Failure: none of them has samples, or there is no reference solution.
         OutOfTime: the race was broken off before any of them had samples.
     """
-    some = _with_each_field([entry for entry in entries if _is_hopeful(entry, before)])
+    some = _usual_entries_and_one_per_field(
+        [entry for entry in entries if _is_hopeful(entry, before)]
+    )
     least = sum(min(OF_EACH, sum(f in e.libraries for e in some)) for f in FIELDS) + USUAL
-    settle(bench, some[:USUAL], budget)
+    find_steps_for(bench, some[:USUAL], budget)
     fields = {
         name: [n for n, entry in enumerate(some) if name in entry.libraries] for name in FIELDS
     }
@@ -83,8 +85,8 @@ def race_budget(
         sure = least if start == 0 else USUAL
         first, rest = list(numbers[:sure]), list(numbers[sure:])
         over = screened if start == 0 else late
-        yield from _squares(bench, some, first, start, stop, bool)
-        yield from _squares(bench, some, rest, start, stop, over)
+        yield from _squares_of_some(bench, some, first, start, stop, bool)
+        yield from _squares_of_some(bench, some, rest, start, stop, over)
 
     race = Race(fields, ROUNDS, measure, late=late, least=LEAST)
     try:
@@ -96,7 +98,7 @@ def race_budget(
     if not race.survivors(FIELDS[0]):
         reasons = {bench.failures[e.label] for e in some if e.label in bench.failures}
         raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
-    errors = _errors(race, some)
+    errors = _errors_by_label(race, some)
     best = {
         name: min((errors.get(some[n].label, np.inf) for n in members), default=np.inf)
         for name, members in fields.items()
@@ -104,7 +106,7 @@ def race_budget(
     tried = len(race.measurements) + len(race.failed) + len(race.same)
     return RaceResult(
         budget,
-        _survivors(race, some),
+        _survivors_by_field(race, some),
         errors,
         best,
         tried,
@@ -124,8 +126,8 @@ def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Lat
     before = [entry for ranked in race.survivors.values() for entry in ranked]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
     must = len({entry.label for entry in (*tuned, *leaders)})
-    settle(bench, (), race.budget)
-    settle(bench, tuned, race.budget, " ".join(entry.cell.key[-10:] for entry in tuned))
+    find_steps_for(bench, (), race.budget)
+    find_steps_for(bench, tuned, race.budget, " ".join(entry.cell.key[-10:] for entry in tuned))
     fields = {
         name: [
             n
@@ -141,21 +143,21 @@ def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Lat
         first = [n for n in numbers if n < must]
         rest = [n for n in numbers if n >= must]
         sure = stop <= min(SURE, race.latents)
-        yield from _squares(bench, some, first, start, stop, bool if sure else late)
-        yield from _squares(bench, some, rest, start, stop, bool if start == 0 else late)
+        yield from _squares_of_some(bench, some, first, start, stop, bool if sure else late)
+        yield from _squares_of_some(bench, some, rest, start, stop, bool if start == 0 else late)
 
     again = Race(fields, ROUNDS, measure)
     again()
     return replace(
         race,
-        survivors=_survivors(again, some),
+        survivors=_survivors_by_field(again, some),
         tried=race.tried + len(tuned),
         latents=max([race.latents, *map(len, again.measurements.values())]),
         timely=race.timely and not late(),
     )
 
 
-def _squares(
+def _squares_of_some(
     bench: Bench, some: Sequence[Entry], part: Sequence[int], start: int, stop: int, late: Late
 ) -> Iterator[tuple[int, Squares | None]]:
     """Yield the squares of the entries of these numbers, with their numbers."""
@@ -163,13 +165,13 @@ def _squares(
         yield part[which], squares
 
 
-def _survivors(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Entry]]:
+def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Entry]]:
     """Return the survivors of each field that has any, the best first."""
     return {name: [some[n] for n in left] for name in FIELDS if (left := race.survivors(name))}
 
 
-def settle(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Make the reference solutions exact enough for the errors of these configurations (:meth:`.Truth.find_steps`)."""
+def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
+    """Make the reference solutions exact enough for the errors of these configurations (:meth:`.ConvergedEndpoints.find_steps`)."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = bench.store.get(key)
     if stored is None:
@@ -182,7 +184,7 @@ def settle(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = ""
         bench.truth.steps, bench.truth.resolution = stored
 
 
-def _with_each_field(entries: Sequence[Entry]) -> list[Entry]:
+def _usual_entries_and_one_per_field(entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries, the usual ones first, then the first of each field, then small fields whole."""
     first = list(entries[:USUAL])
     of = {name: [entry for entry in entries if name in entry.libraries] for name in FIELDS}
@@ -195,9 +197,9 @@ def _with_each_field(entries: Sequence[Entry]) -> list[Entry]:
     return [*unique, *(entry for entry in entries if entry.label not in labels)]
 
 
-def _errors(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
+def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
     """Return the error of every configuration that was tried, on the first round's latents, by label."""
-    errors = {n: error(squares[: ROUNDS[0]]) for n, squares in race.measurements.items()}
+    errors = {n: geometric_mean(squares[: ROUNDS[0]]) for n, squares in race.measurements.items()}
     errors |= {n: errors[other] for n, other in race.same.items() if other in errors}
     return {entries[n].label: value for n, value in errors.items()}
 

@@ -87,7 +87,7 @@ def has_fixed_cost(spec: Any) -> bool:
     return s.nfe(TRIAL_GRID) is not None and not free
 
 
-def rank(cell: Cell) -> tuple[int, int, int]:
+def usual_first_key(cell: Cell) -> tuple[int, int, int]:
     """Return a sort key that puts plain and usual configurations first."""
     name, schedule = cell.sampler.name, cell.schedule.label
     place = FIRST_SCHEDULES.index(schedule) if schedule in FIRST_SCHEDULES else len(FIRST_SCHEDULES)

@@ -14,18 +14,18 @@ from scipy import stats
 
 from ...models.reference import Reference
 from ..metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
-from ..running.sequential import level_at
+from ..running.sequential import level_of_test
 from ..scoring.endpoints import CONVERGED_STEPS
 from ..scoring.references import CARD
 from .answer import Choice, Value
-from .answers import Distances, choice
+from .answers import Distances, choice_of
 from .budget_race import RaceResult
 from .exports import LIBRARIES
 from .measuring import Bench, Late
 from .race import LEVEL
 from .races import COMPARED
 from .request import AdviceRequest, Entry
-from .run import Run, runs
+from .run import Run, has_steps
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
@@ -41,7 +41,7 @@ MOST = 32
 
 
 @dataclass(frozen=True)
-class Space:
+class FeatureSpace:
     """The features in which distributions of a model's samples are compared: what a task takes them with, the
     axes on which they are projected, and the projected features ``(m, k)`` of converged samples.
 
@@ -56,7 +56,7 @@ class Space:
     converged: NDArray[np.float64]
 
     @classmethod
-    def of(cls, name: str, features: NDArray) -> Space:
+    def of(cls, name: str, features: NDArray) -> FeatureSpace:
         """Return the space of converged samples' features ``(n, d)``, of which one half gives the axes."""
         half = len(features) // 2
         mean = features[:half].mean(0)
@@ -78,14 +78,14 @@ def converged_count(bench: Bench, seconds: float) -> int:
     return counts[0] if counts else 0
 
 
-def space_of(bench: Bench, count: int) -> Space:
+def space_of(bench: Bench, count: int) -> FeatureSpace:
     """Return the feature space of a model: its own, or its images, with its card's converged samples where there are
     any, else ``count`` of its own.
     """
     name = "model" if bench.request.features is not None else POOLED
     own = _converged_of_card(bench.request)
     features = bench.truth.converged_features(count, name) if own is None else own
-    return Space.of(name, features)
+    return FeatureSpace.of(name, features)
 
 
 def _converged_of_card(request: AdviceRequest) -> NDArray[np.float64] | None:
@@ -98,7 +98,7 @@ class BudgetDistances:
     """Distances of configurations at one budget, from one set of latents."""
 
     bench: Bench
-    space: Space
+    space: FeatureSpace
     _features: dict[int, NDArray] = field(default_factory=dict, repr=False)
 
     def __call__(
@@ -119,9 +119,9 @@ class BudgetDistances:
             if late() or not reached:
                 break
             leader = min(reached, key=lambda n: estimates[n].value)
-            level = level_at(round_number, 1, LEVEL)
+            level = level_of_test(round_number, 1, LEVEL)
             best = estimates[leader]
-            alive = [n for n in reached if n < keep or not farther(estimates[n], best, level)]
+            alive = [n for n in reached if n < keep or not is_farther(estimates[n], best, level)]
             start = stop
         return estimates
 
@@ -143,7 +143,7 @@ class BudgetDistances:
                 self._features[number] = np.concatenate([before, rows])
 
 
-def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
+def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
     """Return True if ``a`` is shown to be farther from the converged samples than ``b``, on the same latents: a
     one-sided test at ``level``.
     """
@@ -153,7 +153,7 @@ def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
     return difference > 0 and difference > float(stats.norm.ppf(1 - level)) * se
 
 
-def distributions(
+def distances_by_budget(
     run: Run, bench: Bench, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[dict[int, Distances], list[str]]:
     """Return distances in distribution by budget, and a sentence on stochastic samplers that were not
@@ -168,14 +168,16 @@ def distributions(
         return dict(results), ["There was no time to compare distributions (fd_conv)."]
     run.progress("distances in distribution")
     space, begin = space_of(bench, count), run.clock.spent
-    first = {r.budget: [e for e in chosen[r.budget] if runs(e)] for r in races}
+    first = {r.budget: [e for e in chosen[r.budget] if has_steps(e)] for r in races}
     distances = {r.budget: BudgetDistances(bench, space) for r in races}
     # what is recommended is measured at all budgets before any stochastic sampler is tried
-    for budget, share in _shares({n: n * len(entries) for n, entries in first.items()}).items():
+    for budget, share in _shares_of_time(
+        {n: n * len(entries) for n, entries in first.items()}
+    ).items():
         late = run.clock.until((begin + 0.5 * share * (total * COMPARED - begin)) / total)
         distances[budget](first[budget], len(first[budget]), late)
     begin, late_budgets = run.clock.spent, []
-    shares = _shares({race.budget: race.budget for race in races})
+    shares = _shares_of_time({race.budget: race.budget for race in races})
     for race in races:
         budget = race.budget
         late = run.clock.until((begin + shares[budget] * (total * COMPARED - begin)) / total)
@@ -189,15 +191,15 @@ def distributions(
         own = next((estimates[n] for n in estimates if entries[n].label == best), None)
         for n, estimate in estimates.items():
             value = Value(estimate.value, estimate.low, estimate.high, estimate.flag)
-            nearer = own is not None and farther(own, estimate, LEVEL / max(len(estimates), 1))
-            results[budget][entries[n].label] = choice(bench, entries[n], None, value), nearer
+            nearer = own is not None and is_farther(own, estimate, LEVEL / max(len(estimates), 1))
+            results[budget][entries[n].label] = choice_of(bench, entries[n], None, value), nearer
     late_at = ", ".join(map(str, late_budgets))
     return dict(results), [
         f"At {late_at} evaluations there was no time to compare all stochastic samplers in distribution (fd_conv)."
     ][: len(late_budgets)]
 
 
-def _shares(weights: Mapping[int, float]) -> dict[int, float]:
+def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
     """Return the share of the time that is over when each is done, in order."""
     total = sum(weights.values())
     return {

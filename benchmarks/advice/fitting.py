@@ -20,7 +20,7 @@ from ...samplers.spec import canonical_json
 from ..running.executors import Failure, Tell
 from ..running.executors.tasks import CellTask
 from ..running.executors.worker_context import WorkerContext
-from ..sampling.batch import begin
+from ..sampling.batch import first_states_and_noise
 from ..suites.cell import Cell
 from ..tuning.free import FreeKind, FreeParameters, project_grid
 from ..tuning.least_squares import DAMPINGS, Runs, fit, power_mean_of_rows
@@ -89,7 +89,7 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
     digest = hashlib.sha256(canonical_json([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
     sampler, grid = resolve_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
     if numbers.table is not None:
-        sampler = Tabulated(stands_for=_bare(cell.sampler), table=numbers.table)
+        sampler = Tabulated(stands_for=_without_search_results(cell.sampler), table=numbers.table)
     is_own_grid = grid is not None and grid.sigma == numbers.levels
     label = ("" if cell.sampler.own_grid else cell.schedule.label) if is_own_grid else TUNED_LEVELS
     grid, schedule = Grid(numbers.levels), TunedGrid(label, digest)
@@ -103,15 +103,17 @@ def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
     levels, method = sampler.levels(grid), sampler.method(grid)  # type: ignore[attr-defined]
     if why_not_tabulable(method, levels):
         return sampler, grid
-    return Tabulated(stands_for=_bare(sampler), table=tabulate(method, levels)), levels
+    return Tabulated(
+        stands_for=_without_search_results(sampler), table=tabulate(method, levels)
+    ), levels
 
 
-def _bare(sampler: Sampler) -> Sampler:
+def _without_search_results(sampler: Sampler) -> Sampler:
     """Return the sampler without what was found for the model, which a table stands for."""
     return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]
 
 
-def fittable(cell: Cell, what: FreeKind, model: Denoiser) -> bool:
+def can_be_fitted(cell: Cell, what: FreeKind, model: Denoiser) -> bool:
     """Return True if a configuration can be fitted: two steps or more, to 0 from a finite level, without
     noise. Where levels are to move, an evaluation must cost the same at every level.
     """
@@ -155,7 +157,14 @@ class FitTask(CellTask):
         sampler, own = resolve_levels(cell.sampler, cell.grid)
         ids = torch.arange(START, START + len(self.ends), device=cell.device)
         ends = torch.from_numpy(self.ends).to(cell.device)
-        runs = Runs(model, ids, cell.seed, begin(model, cell, ids)[0], ends, cell.batch_size)
+        runs = Runs(
+            model,
+            ids,
+            cell.seed,
+            first_states_and_noise(model, cell, ids)[0],
+            ends,
+            cell.batch_size,
+        )
 
         def error(grid: Grid, part: slice) -> float:
             return power_mean_of_rows(runs.off(sampler, grid, part), 0)
@@ -185,7 +194,7 @@ OF_EACH = 2
 """Configurations of each field whose levels are fitted."""
 
 
-class Target(NamedTuple):
+class FitTarget(NamedTuple):
     """A sampler whose numbers are to be fitted: at a budget, its configurations that are among the leaders,
     the best first; what is free; and the fields that it is fitted for.
     """
@@ -204,7 +213,7 @@ class Target(NamedTuple):
     def cost(self) -> float:
         """Evaluations that a fit takes, about."""
         grid = self.entry.cell.grid
-        return _evaluations(self.budget, len(grid) if grid else self.budget, self.what)
+        return _evaluations_of_fit(self.budget, len(grid) if grid else self.budget, self.what)
 
     @property
     def name(self) -> str:
@@ -212,7 +221,7 @@ class Target(NamedTuple):
         return f"{self.entry.cell.label} at {self.budget}, {self.what} fitted"
 
 
-def _evaluations(budget: int, steps: int, what: FreeKind) -> float:
+def _evaluations_of_fit(budget: int, steps: int, what: FreeKind) -> float:
     """Return about how many evaluations a fit of a sampler takes, whose steps make a budget's evaluations."""
     whole = (EQUATIONS + len(DAMPINGS) * CHOOSING) * steps
     levels = steps * steps
@@ -223,18 +232,18 @@ def _evaluations(budget: int, steps: int, what: FreeKind) -> float:
     return ITERATIONS * (whole + EQUATIONS * costs) * budget / steps
 
 
-def seconds_wanted(bench: Bench, budgets: Sequence[int]) -> float:
+def seconds_for_fits(bench: Bench, budgets: Sequence[int]) -> float:
     """Return the seconds that the usual number of fits takes on all workers, endpoints included."""
     passes, others = bench.request.model.passes, len(LIBRARIES) - 1
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
-        _evaluations(n, k, "coefficients") + others * _evaluations(n, k, "levels")
+        _evaluations_of_fit(n, k, "coefficients") + others * _evaluations_of_fit(n, k, "levels")
         for n, k in steps.items()
     )
-    return (fits + _endpoints(bench)) / bench.rate if steps else 0.0
+    return (fits + _evaluations_of_endpoints(bench)) / bench.rate if steps else 0.0
 
 
-def _endpoints(bench: Bench) -> float:
+def _evaluations_of_endpoints(bench: Bench) -> float:
     """Return about how many evaluations the endpoints of all fits' latents take."""
     steps = 4 * RULE.first if bench.truth.steps is None else bench.truth.steps
     return (EQUATIONS + CHOOSING) * steps * bench.request.model.passes
@@ -254,9 +263,13 @@ def fit_leaders(run: Run, bench: Bench, races: Sequence[RaceResult], until: floa
     """Return races in which the leaders' fitted levels and coefficients take part; ``until`` is the share
     of the time by which all is to be done.
     """
-    seconds = 60 * run.clock.minutes * until - run.clock.spent - _endpoints(bench) / bench.rate
+    seconds = (
+        60 * run.clock.minutes * until
+        - run.clock.spent
+        - _evaluations_of_endpoints(bench) / bench.rate
+    )
     wanted = [target for race in races for target in _targets(run, race)]
-    targets = list(_affordable(run, bench, wanted, seconds))
+    targets = list(_affordable_targets(run, bench, wanted, seconds))
     entries: dict[int, list[Entry]] = {race.budget: [] for race in races}
     done = set()
     if targets:
@@ -280,7 +293,7 @@ def fit_leaders(run: Run, bench: Bench, races: Sequence[RaceResult], until: floa
     return FittedRaces(results, untuned, tuple(_open_questions(bench, wanted, done)))
 
 
-def _open_questions(bench: Bench, wanted: Sequence[Target], done: set[int]) -> Iterator[str]:
+def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -> Iterator[str]:
     """Yield sentences on fits that were wanted and not made, and why."""
     failures = bench.failures
     failed = {t.budget: failures[t.name] for t in wanted if t.name in failures}
@@ -292,20 +305,20 @@ def _open_questions(bench: Bench, wanted: Sequence[Target], done: set[int]) -> I
             yield f"At {n} evaluations levels and coefficients could not be fitted: {failed[n]}."
 
 
-def _targets(run: Run, race: RaceResult) -> Iterator[Target]:
+def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
     """Yield each sampler to fit once: coefficients of the leader where a library takes numbers, and levels
     of a library's best own solvers.
     """
-    targets: dict[tuple[str, FreeKind], Target] = {}
+    targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():
         for entry in ranked[: OF_EACH if name in own else 1]:
             free: FreeKind = "coefficients" if entry.cell.sampler.own_grid else "both"
             kind: FreeKind = "levels" if name in own else free
-            if not fittable(entry.cell, kind, run.request.model):
+            if not can_be_fitted(entry.cell, kind, run.request.model):
                 continue
             key = (entry.cell.label, kind)
-            target = targets.setdefault(key, Target(race.budget, [], kind, []))
+            target = targets.setdefault(key, FitTarget(race.budget, [], kind, []))
             if entry not in target.entries:
                 target.entries.append(entry)
             if name not in target.leads:
@@ -313,13 +326,13 @@ def _targets(run: Run, race: RaceResult) -> Iterator[Target]:
     yield from targets.values()
 
 
-def _affordable(
-    run: Run, bench: Bench, targets: Sequence[Target], seconds: float
-) -> Iterator[Target]:
+def _affordable_targets(
+    run: Run, bench: Bench, targets: Sequence[FitTarget], seconds: float
+) -> Iterator[FitTarget]:
     """Yield the targets that there is time for: the requested library's first, and the cheapest first."""
     own = {run.library, OWN_FIELDS.get(run.library, "")}
 
-    def place(target: Target) -> tuple[bool, float]:
+    def place(target: FitTarget) -> tuple[bool, float]:
         return own.isdisjoint(target.leads), target.cost
 
     for target in sorted(targets, key=place):
@@ -329,8 +342,8 @@ def _affordable(
 
 
 def _fit_targets(
-    run: Run, bench: Bench, targets: Sequence[Target], until: float
-) -> Iterator[tuple[Target, FittedNumbers | None]]:
+    run: Run, bench: Bench, targets: Sequence[FitTarget], until: float
+) -> Iterator[tuple[FitTarget, FittedNumbers | None]]:
     """Yield each target's numbers, None where no fit was better. Results in the folder come first, and are
     searched again only with more time than before.
     """
@@ -345,10 +358,10 @@ def _fit_targets(
         share = min(GENEROUS * run.executor.size * target.cost / whole, 1.0) * seconds
         previous = stored[number]
         if previous is not None and (previous[2] is None or previous[2] >= share):
-            yield target, _read(previous)
+            yield target, _read_fit(previous)
             continue
         todo.append(number)
-        cell, starts = target.entry.cell, _starts(run, target)
+        cell, starts = target.entry.cell, _starting_grids(run, target)
         tasks.append(FitTask(cell, starts, target.what, ends, share, deadline))
     for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         number = todo[which]
@@ -363,16 +376,16 @@ def _fit_targets(
         yield targets[number], numbers
     for number in todo:
         if stored.get(number) is not None:  # there was no time, and it is better than nothing
-            yield targets[number], _read(stored[number])
+            yield targets[number], _read_fit(stored[number])
 
 
-def _read(stored: Sequence[Any]) -> FittedNumbers | None:
+def _read_fit(stored: Sequence[Any]) -> FittedNumbers | None:
     """Return the numbers of a stored fit."""
     levels, rows, _ = stored
     return None if levels is None else FittedNumbers.read(levels, rows)
 
 
-def _starts(run: Run, target: Target) -> tuple[Grid, ...]:
+def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
     """Return the configurations' grids, and their schedules' with one step more and without the model's
     lowest level, at which most schedules waste an evaluation.
     """

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...results.run_directory.files import read_npz, write_npz, write_text
 from ..running.executors import Executor, Failure
-from ..running.executors.executor import always
+from ..running.executors.executor import want_every_task
 from ..running.executors.worker_context import WorkerContext
 from ..sampling.shard import CONVERGED_IDS
 from ..scoring.endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
@@ -37,7 +37,7 @@ def check_folder(folder: Path) -> None:
         )
 
 
-class Store:
+class MeasurementStore:
     """Measurements in a folder, all of one question, in JSON values: another question, or other code, starts over.
 
     Lines are appended, so that a kill costs at most the last line; arrays have a file each.
@@ -108,7 +108,7 @@ def most_steps(rate: float, seconds: float) -> int:
 
 
 @dataclass
-class Truth:
+class ConvergedEndpoints:
     """Converged endpoints of latents 0, 1, … of a seed, stored as they are solved.
 
     Attributes:
@@ -118,7 +118,7 @@ class Truth:
     """
 
     request: AdviceRequest
-    store: Store
+    store: MeasurementStore
     executor: Executor
     world: WorkerContext
     steps: int | None = None
@@ -133,7 +133,7 @@ class Truth:
         Raises:
             Failure: the model fails, or has no finite solution.
         """
-        if self.steps is None and self._is_exact():
+        if self.steps is None and self._store_if_exact():
             self.steps = 0
         if self.steps == 0:
             return
@@ -195,7 +195,7 @@ class Truth:
             self.store.put_arrays(f"converged {space} {first}", {"f": features})
         return np.concatenate([part["f"] for part in parts.values() if part is not None])[:count]
 
-    def _is_exact(self) -> bool:
+    def _store_if_exact(self) -> bool:
         """Return True if the model knows its endpoints; store them if it does."""
         if self.store.arrays("ends 0 0") is not None:
             return True
@@ -248,10 +248,10 @@ class Bench:
     """
 
     request: AdviceRequest
-    store: Store
+    store: MeasurementStore
     executor: Executor
     world: WorkerContext
-    truth: Truth
+    truth: ConvergedEndpoints
     rate: float
     failures: dict[str, str] = field(default_factory=dict)
     started: float = 0.0
@@ -327,7 +327,7 @@ class Bench:
             tasks,
             self.world,
             limits=[max(SHORTEST, GENEROUS * duration) for duration in seconds],
-            wanted=(lambda _: not late()) if late is not bool else always,
+            wanted=(lambda _: not late()) if late is not bool else want_every_task,
         )
 
     def forecast(self, entry: Entry, samples: int) -> float:

@@ -37,8 +37,17 @@ from ...results.run_directory.files import write_text
 from ...results.text import format_number
 from .answer import Advice, Budget, Choice, Pictures, Pictures8
 from .exports import title
-from .sentences import leading
-from .wording import Row, audience, counted, evaluations, own_solver, row, same, table
+from .sentences import headline_budget
+from .wording import (
+    TableRow,
+    evaluations_in_words,
+    is_same_configuration,
+    number_with_noun,
+    own_solver,
+    shown_library,
+    table_row,
+    table_rows,
+)
 
 HEIGHTS: dict[Width, float] = {"single": 2.6, "double": 3.3}
 """Inches, by how many columns of a page the drawing is wide."""
@@ -60,7 +69,7 @@ COLOURS = {
 """Colours of the drawing and the variables of the page that replace them."""
 
 
-def css() -> str:
+def curve_css() -> str:
     """Return the CSS variables of the curves, for a light page and a dark one."""
     return " ".join(
         f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"
@@ -68,18 +77,18 @@ def css() -> str:
     )
 
 
-def curves(advice: Advice) -> list[Series]:
+def curves_of(advice: Advice) -> list[Series]:
     """Return the curves that have points: errors that are positive, by evaluations that are made.
 
     The best that was tried is one only where it is not the recommendation at every budget.
     """
-    library = audience(advice.budgets, advice.library)
+    library = shown_library(advice.budgets, advice.library)
     mine, best_tried = (
         [(budget, best.choice) for budget in advice.budgets if (best := budget.best.get(name))]
         for name in (library, "python")
     )
     differs = any(
-        library in budget.best and not same(choice, budget.best[library].choice)
+        library in budget.best and not is_same_configuration(choice, budget.best[library].choice)
         for budget, choice in best_tried
     )
     named = [
@@ -87,11 +96,11 @@ def curves(advice: Advice) -> list[Series]:
         (f"for {title(library)}" if differs else "recommended", OURS, mine),
         *([("best tried", KNOWN, best_tried)] if differs else []),
     ]
-    series = [Series(name, style, _points(some)) for name, style, some in named]
+    series = [Series(name, style, _plot_points(some)) for name, style, some in named]
     return [curve for curve in series if curve.points]
 
 
-def _points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
+def _plot_points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
     return tuple(
         Point(choice.nfe or budget.nfe, error.value, error.low, error.high)
         for budget, choice in some
@@ -99,26 +108,26 @@ def _points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
     )
 
 
-def plots(advice: Advice) -> tuple[str, str] | None:
+def draw_plots(advice: Advice) -> tuple[str, str] | None:
     """Return the drawings for wide and for narrow screens, as elements of a page; None where no curve has
     two points, which a table says better.
     """
-    series = curves(advice)
+    series = curves_of(advice)
     if max((len(curve.points) for curve in series), default=0) < 2:
         return None
-    return _drawn(series, "double"), _drawn(series, "single")
+    return _draw_plot(series, "double"), _draw_plot(series, "single")
 
 
-@with_typography
-def _drawn(series: Sequence[Series], width: Width) -> str:
-    figure, (axes,) = sheet_with_panels(width, HEIGHTS[width])
+@styled
+def _draw_plot(series: Sequence[Series], width: Width) -> str:
+    figure, (axes,) = sheet(width, HEIGHTS[width])
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     points = [point for curve in series for point in curve.points]
     ends = [end for point in points for end in (point.low, point.high) if end and end > 0]
     set_log_scales(axes, [point.x for point in points], [*(point.y for point in points), *ends])
     for place, curve in enumerate(series):
-        _curve(axes, curve, place)
+        _draw_curve(axes, curve, place)
     axes.set(xlabel="Network evaluations per sample", ylabel="Error (geometric mean)")
     figure.draw_without_rendering()  # the layout, which says how far apart names must be
     write_curve_names(axes, series)
@@ -126,7 +135,7 @@ def _drawn(series: Sequence[Series], width: Width) -> str:
     return svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1)
 
 
-def _curve(axes: Axes, curve: Series, place: int) -> None:
+def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
     """Draw a curve with its intervals; later ones lie below earlier ones."""
     above, style = 3 - place / 10, {**line_keywords(curve.style), **marker_keywords(curve.style)}
     xs, ys = [point.x for point in curve.points], [point.y for point in curve.points]
@@ -140,7 +149,7 @@ def _curve(axes: Axes, curve: Series, place: int) -> None:
 def describe_plots(advice: Advice) -> str:
     """Describe the drawing for readers who do not see it; the table has the numbers."""
     parts = []
-    for curve in curves(advice):
+    for curve in curves_of(advice):
         first, last = curve.points[0], curve.points[-1]
         parts.append(
             f"{curve.name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
@@ -166,9 +175,13 @@ def write_page(advice: Advice, pictures: Pictures | None, path: Path) -> Path:
 
 def render(advice: Advice, pictures: Pictures | None) -> str:
     """Return the page as text; a pure function of the answer."""
-    rows, library, drawn = table(advice), audience(advice.budgets, advice.library), plots(advice)
+    rows, library, drawn = (
+        table_rows(advice),
+        shown_library(advice.budgets, advice.library),
+        draw_plots(advice),
+    )
     return (
-        _environment()
+        _template_environment()
         .get_template("advice.html")
         .render(
             advice=advice,
@@ -179,16 +192,16 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             timed=any(row.ms.text for row in rows),
             tied=any(row.tied for row in rows),
             nearer=any(row.nearer.text for row in rows),
-            first=leading(advice.budgets, advice.library).nfe,
-            gallery=gallery(advice, pictures),
+            first=headline_budget(advice.budgets, advice.library).nfe,
+            gallery=gallery_of(advice, pictures),
             beside_own_solvers=any(row.beside_own_solvers.text for row in rows),
             plots=[Markup(plot) for plot in drawn or ()],
             plot_words=describe_plots(advice),
-            libraries=_pastes(advice),
+            libraries=_lines_by_library(advice),
             open=_open_questions(advice),
-            facts=_facts(advice),
-            provenance=_flat(advice.provenance),
-            colours=Markup(css()),
+            facts=_facts_of_answer(advice),
+            provenance=_flat_facts(advice.provenance),
+            colours=Markup(curve_css()),
             resolution=format_number(advice.resolution, 2),
             most_latents=max(budget.latents for budget in advice.budgets),
             tried=sum(budget.tried for budget in advice.budgets),
@@ -196,7 +209,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
     )
 
 
-def _environment() -> Environment:
+def _template_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(list(map(str, TEMPLATES))),
         autoescape=True,
@@ -205,7 +218,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["unbroken"] = unbroken
+    environment.filters["unbroken"] = with_unbroken_numbers
     return environment
 
 
@@ -214,7 +227,7 @@ def _make_printable(value: Any) -> Any:
     return strip_control_characters(value) if type(value) is str else value
 
 
-def unbroken(words: str) -> str:
+def with_unbroken_numbers(words: str) -> str:
     """Return text in which neither an interval nor what belongs to a number goes to another line."""
     text = re.sub(r"\[[^\[\]]*\]", lambda match: match[0].replace(" ", "\u00a0"), words)
     return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda match: f"\u00a0{match[1] or ''}", text)
@@ -241,44 +254,44 @@ class Gallery(NamedTuple):
     pixels: bool
 
 
-def gallery(advice: Advice, pictures: Pictures | None) -> Gallery | None:
+def gallery_of(advice: Advice, pictures: Pictures | None) -> Gallery | None:
     """Return the strips of an answer; None where there are no pictures."""
     if pictures is None or not len(pictures.converged):
         return None
     number, side = len(pictures.converged), max(pictures.converged.shape[1:3])
-    leads = counted(number, "latent leads", "latents lead")
+    leads = number_with_noun(number, "latent leads", "latents lead")
     alt = f"Where {leads} when the steps are small enough"
-    converged = Strip(_image(pictures.converged), "Converged", "where these latents lead", alt)
-    library = audience(advice.budgets, advice.library)
-    pairs = {budget.nfe: _pair(budget, library, pictures) for budget in advice.budgets}
+    converged = Strip(_data_uri(pictures.converged), "Converged", "where these latents lead", alt)
+    library = shown_library(advice.budgets, advice.library)
+    pairs = {budget.nfe: _strips_of_budget(budget, library, pictures) for budget in advice.budgets}
     return Gallery(pairs, converged, side < PIXELATED)
 
 
-def _pair(budget: Budget, library: str, pictures: Pictures) -> tuple[Strip, Strip]:
+def _strips_of_budget(budget: Budget, library: str, pictures: Pictures) -> tuple[Strip, Strip]:
     def strip(images: Pictures8 | None, name: str, choice: Choice, suffix: str = "") -> Strip:
         label = choice.label + suffix
         if images is None or not len(images):
             why = f"It fails: {choice.failed}" if choice.failed else "No pictures were kept"
             return Strip("", name, label, why)
-        alt = f"What {choice.label} makes of the latents with {evaluations(budget.nfe)}"
-        return Strip(_image(images), name, label, alt)
+        alt = f"What {choice.label} makes of the latents with {evaluations_in_words(budget.nfe)}"
+        return Strip(_data_uri(images), name, label, alt)
 
     default, best = budget.default, budget.best.get(library)
     now = strip(pictures.default.get(budget.nfe), "Now", default)
     if best is None:
         return now, Strip("", "Recommended", "", f"Nothing was found for {title(library)}")
-    suffix = ", as now" if same(best.choice, default) else ""
+    suffix = ", as now" if is_same_configuration(best.choice, default) else ""
     return now, strip(pictures.best.get(budget.nfe), "Recommended", best.choice, suffix)
 
 
-def _image(images: Pictures8) -> str:
+def _data_uri(images: Pictures8) -> str:
     """Return pictures ``(n, height, width)`` or ``(n, height, width, 3)`` side by side, as a data URI."""
-    small = shrunk(images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1))
+    small = shrink_pictures(images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1))
     gap = max(1, round(max(small.shape[2:]) / 28))
     return data_uri(side_by_side(with_alpha(small), len(small), gap))
 
 
-def shrunk(images: Pictures8) -> Pictures8:
+def shrink_pictures(images: Pictures8) -> Pictures8:
     """Return pictures ``(n, c, height, width)`` of :data:`LARGEST` pixels a side at most: averages over
     squares; what does not fill a square at the edge is left out.
     """
@@ -293,13 +306,13 @@ def shrunk(images: Pictures8) -> Pictures8:
     return np.rint(squares.mean((3, 5))).astype(np.uint8)
 
 
-def _facts(advice: Advice) -> list[tuple[str, str]]:
+def _facts_of_answer(advice: Advice) -> list[tuple[str, str]]:
     """Return facts on how the answer came about, as terms and values."""
     took, limit = map(format_number, advice.minutes)
     batches = f"per sample, in batches of {advice.timed_batch}"
     return [
         ("model", advice.model),
-        *((key.replace("_", " "), value) for key, value in _flat(advice.about)),
+        *((key.replace("_", " "), value) for key, value in _flat_facts(advice.about)),
         ("now", advice.default),
         ("device", advice.device),
         ("time", f"{took} minutes of {limit} that were given"),
@@ -307,7 +320,7 @@ def _facts(advice: Advice) -> list[tuple[str, str]]:
     ]
 
 
-def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+def _flat_facts(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     """Return a mapping of anything as names and texts; mappings in it one after the other, and long ones,
     as the versions of all packages, as one text.
     """
@@ -315,32 +328,34 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     for key, value in values.items():
         name = f"{before} {key}".strip()
         if isinstance(value, Mapping) and len(value) > LONG:
-            pairs.append((name, ", ".join(f"{item} {_text(of)}" for item, of in value.items())))
+            pairs.append(
+                (name, ", ".join(f"{item} {_value_in_words(of)}" for item, of in value.items()))
+            )
         elif isinstance(value, Mapping):
-            pairs += _flat(value, name)
+            pairs += _flat_facts(value, name)
         elif value is not None and value not in ("", [], ()):
-            pairs.append((name, _text(value)))
+            pairs.append((name, _value_in_words(value)))
     return pairs
 
 
-def _text(value: Any) -> str:
+def _value_in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         sizes = all(type(item) is int for item in value)
-        return (" × " if sizes else " ").join(map(_text, value))
+        return (" × " if sizes else " ").join(map(_value_in_words, value))
     if isinstance(value, int):
         return f"{value:,}"
     return format_number(value, 5) if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)
-class Paste:
+class LinesOfBudget:
     """Lines to paste at one budget: of the recommendation, with its row of the table, and of the library's own
     solvers, "" where the recommendation is one.
     """
 
-    row: Row
+    row: TableRow
     code: str
     remark: str
     levels: tuple[str, ...]
@@ -348,16 +363,16 @@ class Paste:
     own_code: str
 
 
-def _pastes(advice: Advice) -> list[tuple[str, str, list[Paste]]]:
+def _lines_by_library(advice: Advice) -> list[tuple[str, str, list[LinesOfBudget]]]:
     """Return each library's name, title and lines by budget, the table's library first."""
-    first = audience(advice.budgets, advice.library)
-    pastes: dict[str, list[Paste]] = {first: []}
+    first = shown_library(advice.budgets, advice.library)
+    pastes: dict[str, list[LinesOfBudget]] = {first: []}
     for budget in advice.budgets:
         for name, best in budget.best.items():
             levels = tuple(format_number(level, 5) for level in best.choice.levels)
             own_code = best.own_lines.code if best.own_lines else ""
-            paste = Paste(
-                row(budget, name),
+            paste = LinesOfBudget(
+                table_row(budget, name),
                 best.lines.code,
                 best.lines.remark,
                 levels,
@@ -371,7 +386,7 @@ def _pastes(advice: Advice) -> list[tuple[str, str, list[Paste]]]:
 def _open_questions(advice: Advice) -> list[str]:
     """Return the open questions of the whole answer, then budget by budget."""
     return [*advice.undecided] + [
-        f"With {counted(budget.nfe, 'evaluation')}: {budget.undecided}"
+        f"With {number_with_noun(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets
         if budget.undecided and not any(budget.undecided in other for other in advice.undecided)
     ]

@@ -8,7 +8,7 @@ level
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha,
 
 so that one that is as good as the leaders is dropped, in any round, with a chance of alpha at most
-(:func:`samplerbench.benchmarks.running.sequential.level_at`). A configuration can belong to several fields,
+(:func:`samplerbench.benchmarks.running.sequential.level_of_test`). A configuration can belong to several fields,
 such as the samplers of a library: it stays as long as it may be the best of one of them.
 
 With e_i the distance of sample i to the converged endpoint of its latent, the error is the geometric mean
@@ -17,7 +17,7 @@ is a mean's. What a latent does to both alike cancels. Quantiles are Student's w
 
 A race begins with four latents, and compares each of hundreds with the luckiest. A few differences that happen
 to be alike make a standard deviation that is far too small, so where a configuration is to be dropped
-(:func:`worse`) the variance is moderated (Smyth 2004, doi:10.2202/1544-6115.1027, section 4): by
+(:func:`is_worse`) the variance is moderated (Smyth 2004, doi:10.2202/1544-6115.1027, section 4): by
 :data:`PRIOR_FREEDOM` degrees of freedom of :data:`PRIOR`, what good configurations differ by on networks.
 
 Why not the root mean square: one latent in a hundred lies so near a boundary of the flow that it ends elsewhere
@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ..running.sequential import level_at
+from ..running.sequential import level_of_test
 from .answer import Value
 
 Squares = NDArray[np.float64]
@@ -48,7 +48,7 @@ PRIOR, PRIOR_FREEDOM = 0.3, 4
 """Standard deviation of the logarithm of two configurations' distances; 0.2 to 0.5 was seen."""
 
 
-class Log(NamedTuple):
+class LogEstimate(NamedTuple):
     """Mean of logarithms with its standard error and its number of samples."""
 
     value: float
@@ -65,14 +65,14 @@ class Log(NamedTuple):
         return Value(math.exp(self.value), low, high)
 
 
-def logs(squares: Squares) -> NDArray[np.float64]:
+def log_distances(squares: Squares) -> NDArray[np.float64]:
     """Return the logarithms ``(n,)`` of the distances."""
     return 0.5 * np.log(np.maximum(squares, EXACT))
 
 
-def error(squares: Squares) -> float:
-    """Return the geometric mean of the distances."""
-    return float(np.exp(logs(squares).mean()))
+def geometric_mean(squares: Squares) -> float:
+    """Return the geometric mean of the distances, the error of a configuration."""
+    return float(np.exp(log_distances(squares).mean()))
 
 
 def root_mean_square(squares: Squares) -> float:
@@ -80,19 +80,19 @@ def root_mean_square(squares: Squares) -> float:
     return float(np.sqrt(squares.mean()))
 
 
-def log_error(squares: Squares) -> Log:
+def log_error(squares: Squares) -> LogEstimate:
     """Return the logarithm of the error."""
-    return _mean(logs(squares))
+    return _log_estimate_of(log_distances(squares))
 
 
-def log_ratio(a: Squares, b: Squares) -> Log:
+def log_ratio(a: Squares, b: Squares) -> LogEstimate:
     """Return the logarithm of the ratio of the errors of ``a`` and ``b``, on the latents that both have."""
     n = min(len(a), len(b))
     with np.errstate(invalid="ignore"):  # infinite less infinite
-        return _mean(logs(a[:n]) - logs(b[:n]))
+        return _log_estimate_of(log_distances(a[:n]) - log_distances(b[:n]))
 
 
-def worse(a: Squares, b: Squares, level: float) -> bool:
+def is_worse(a: Squares, b: Squares, level: float) -> bool:
     """Return True if the error of ``a`` is shown to be larger than ``b``'s: a one-sided test at ``level``."""
     ratio = log_ratio(a, b)
     if ratio.value == math.inf:
@@ -105,15 +105,15 @@ def worse(a: Squares, b: Squares, level: float) -> bool:
     return ratio.value / math.sqrt(variance / ratio.n) > float(stats.t.ppf(1 - level, freedom))
 
 
-def _mean(terms: NDArray[np.float64]) -> Log:
+def _log_estimate_of(terms: NDArray[np.float64]) -> LogEstimate:
     n = len(terms)
     if not np.isfinite(terms).all():
         signs = terms[~np.isfinite(terms)]
         ends = [math.inf, -math.inf]
         value = next((end for end in ends if bool((signs == end).all())), math.nan)
-        return Log(value, math.inf, n)
+        return LogEstimate(value, math.inf, n)
     se = float(terms.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
-    return Log(float(terms.mean()), se, n)
+    return LogEstimate(float(terms.mean()), se, n)
 
 
 LEVEL = 0.05
@@ -138,11 +138,11 @@ class Keep(Protocol):
         ...
 
 
-def not_worse(ranked: Sequence[int], values: Mapping[int, Squares], look: int) -> set[int]:
+def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], look: int) -> set[int]:
     """Return the leader, and the configurations that are not shown to be worse."""
-    level = level_at(look, 1, LEVEL)
+    level = level_of_test(look, 1, LEVEL)
     leader = values[ranked[0]]
-    return {number for number in ranked if not worse(values[number], leader, level)}
+    return {number for number in ranked if not is_worse(values[number], leader, level)}
 
 
 def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
@@ -153,7 +153,7 @@ def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
     return len(last) < 2 or any(error <= HOPELESS * least for error, least in last)
 
 
-def joined(before: Squares | None, more: Squares) -> Squares:
+def append_squares(before: Squares | None, more: Squares) -> Squares:
     """Append the squares of further latents to the known ones."""
     return more if before is None else np.concatenate([before, more])
 
@@ -179,9 +179,9 @@ class Race(Generic[Standing]):
     fields: Mapping[str, Sequence[int]]
     rungs: Sequence[int]
     measure: Measure[Standing]
-    keep: Keep = not_worse
-    score: Callable[[Any], float] = error
-    join: Callable[[Any, Any], Any] = joined
+    keep: Keep = keep_not_worse
+    score: Callable[[Any], float] = geometric_mean
+    join: Callable[[Any, Any], Any] = append_squares
     late: Callable[[], bool] = bool
     to_the_end: bool = False
     least: int = 0

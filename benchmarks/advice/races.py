@@ -14,10 +14,10 @@ from ..running.executors.worker_context import WorkerContext
 from ..scoring.references import CARD
 from .budget_race import RaceResult, race_budget
 from .exports.equivalents import Steps, steps_of
-from .fitting import SHARE, seconds_wanted
+from .fitting import SHARE, seconds_for_fits
 from .measuring import FIRST, RULE, Bench
 from .request import Entry
-from .run import Run, runs
+from .run import Run, has_steps
 from .tasks import ProbeTask, RuleTask, SpeedTask
 
 LEAST = 20
@@ -80,16 +80,16 @@ on sets of points all there is. So each ranks, and the best of the ranks counts.
 """
 
 
-def ordered(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
+def order_by_forecast(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
     """Return configurations with the best forecasts by any measure first, and without a forecast last."""
-    costs = np.array([_costs(look, entry) for entry in entries])
+    costs = np.array([_forecast_errors(look, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
     ranks[~np.isfinite(costs).any(1)] = len(entries)
     return [entries[n] for n in np.argsort(ranks, kind="stable")]
 
 
-def _costs(look: ProbeData, entry: Entry) -> list[float]:
-    """Return root mean squares and a geometric mean over the trajectories; infinite without a forecast."""
+def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
+    """Return the means of an entry's forecast errors over trajectories; inf without a forecast."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
     if grid is None or entry.cell.infinite or not grid.to_zero:
@@ -99,13 +99,15 @@ def _costs(look: ProbeData, entry: Entry) -> list[float]:
     except ValueError:  # it is no table of numbers
         return hopeless
     with np.errstate(all="ignore"):
-        errors, beyond = errors_of(look, steps, grid.sigma[0] / float(look.levels[0]))
+        errors, beyond = forecast_errors_of_table(
+            look, steps, grid.sigma[0] / float(look.levels[0])
+        )
         costs = [float(np.sqrt(np.square(errors + doubt * beyond).mean())) for doubt in DOUBTS]
         costs.append(float(np.exp(np.log(errors + beyond).mean())))
     return [value if math.isfinite(value) else math.inf for value in costs]
 
 
-def errors_of(
+def forecast_errors_of_table(
     look: ProbeData, steps: Steps, share: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a table's errors ``(K,)`` of the denoised image at sigma_min on K trajectories, and their second order.
@@ -123,15 +125,15 @@ def errors_of(
     for i, row in enumerate(steps.rows):
         error = state - x[i]
         change = look.response_at(levels[i : i + 1], error[None])[0]
-        beyond += _size(change) * _size(error) / (look.dim * levels[i])
+        beyond += _root_mean_squares(change) * _root_mean_squares(error) / (look.dim * levels[i])
         images.append(d[i] + change)
         state = row.a * state
         for weight, image in zip(row.b, reversed(images), strict=False):
             state = state + weight * image
-    return _size(state - end) / math.sqrt(look.dim), beyond
+    return _root_mean_squares(state - end) / math.sqrt(look.dim), beyond
 
 
-def _size(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def _root_mean_squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sqrt(np.square(vectors).sum(-1))
 
 
@@ -153,32 +155,34 @@ LOOK = 3000
 """Evaluations of a probe of an image model, about."""
 
 
-def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceResult]:
+def run_races(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceResult]:
     """Yield the race of each budget as it ends, each with its part of the time."""
     run.progress("looking at the model")
-    look = _look(run, bench)
+    look = _probe_model(run, bench)
     run.progress("auto: searching its rules")
-    fitted = _fits(run, bench, budgets, FITTED)
-    reserved = _share_of_fits(run, bench, budgets)
+    fitted = _budgets_with_auto_rule(run, bench, budgets, FITTED)
+    reserved = _share_of_time_for_fits(run, bench, budgets)
     races: list[RaceResult] = []
     for k, budget in enumerate(budgets):
         run.progress(f"{budget} evaluations: racing")
         if budget not in fitted:
-            fitted |= _fits(run, bench, [budget], FITTED_LATE)
+            fitted |= _budgets_with_auto_rule(run, bench, [budget], FITTED_LATE)
         # what the budgets before left is shared by those to come
         at = run.clock.spent / 60 / run.clock.minutes
         share = budget**0.5 / sum(n**0.5 for n in budgets[k:])
-        end = at + max(raced_until(run, bench, budgets) - reserved - at, 0.0) * share
-        entries = _entries(run, budget, look, auto=budget in fitted)
+        end = at + max(share_at_end_of_races(run, bench, budgets) - reserved - at, 0.0) * share
+        entries = _entries_in_order_of_trial(run, budget, look, auto=budget in fitted)
         late = run.clock.until(end)
         screened = run.clock.until(at + (end - at) * SCREENED)
         races.append(race_budget(bench, entries, budget, races, late, screened))
         yield races[-1]
-        if run.clock.until(broken_off_at(run, bench, budgets))():
+        if run.clock.until(share_at_break_off(run, bench, budgets))():
             return
 
 
-def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[int]:
+def _budgets_with_auto_rule(
+    run: Run, bench: Bench, budgets: Sequence[int], until: float
+) -> set[int]:
     """Search the rules of ``auto``; return the budgets that get one before the time is up."""
     request, late = run.request, run.clock.until(bench.of_rest(until))
     if request.only:
@@ -193,17 +197,19 @@ def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[i
     return fitted
 
 
-def _share_of_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
+def _share_of_time_for_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """Return the share of the time to keep for fits (:mod:`.tuning`); 0 if too little for the cheapest."""
     total = 60 * run.clock.minutes
-    available = SHARE * max(raced_until(run, bench, budgets) - run.clock.spent / total, 0.0)
-    smallest = min(filter(None, (seconds_wanted(bench, [n]) for n in budgets)), default=math.inf)
+    available = SHARE * max(
+        share_at_end_of_races(run, bench, budgets) - run.clock.spent / total, 0.0
+    )
+    smallest = min(filter(None, (seconds_for_fits(bench, [n]) for n in budgets)), default=math.inf)
     if smallest > available * total:
         return 0.0
-    return min(seconds_wanted(bench, budgets) / total, available)
+    return min(seconds_for_fits(bench, budgets) / total, available)
 
 
-def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
+def share_at_end_of_races(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """Return the share of the time at which the races and the fits are to be done."""
     total = 60 * run.clock.minutes * bench.rate  # evaluations
     own = bench.request.extractor == CARD and bench.request.features is not None
@@ -216,13 +222,13 @@ def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     return min(max(COMPARED - after, least_raced), RACED[1])
 
 
-def broken_off_at(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
+def share_at_break_off(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """Return the share of the time at which running races and fits are broken off."""
-    until = raced_until(run, bench, budgets)
+    until = share_at_end_of_races(run, bench, budgets)
     return until + OVER * (COMPARED - until)
 
 
-def _look(run: Run, bench: Bench) -> ProbeData | None:
+def _probe_model(run: Run, bench: Bench) -> ProbeData | None:
     """Probe the model; return None where that fails, or would take too much of the time."""
     if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
         return None
@@ -232,19 +238,21 @@ def _look(run: Run, bench: Bench) -> ProbeData | None:
         return None
 
 
-def _entries(run: Run, budget: int, look: ProbeData | None, *, auto: bool) -> list[Entry]:
+def _entries_in_order_of_trial(
+    run: Run, budget: int, look: ProbeData | None, *, auto: bool
+) -> list[Entry]:
     """Return configurations in the order of trial: the default, ``auto``, then the others by forecast."""
     first, others = [], []
     for entry in run.request.entries(budget, auto=auto):
         (first if entry.cell.sampler.name == "auto" else others).append(entry)
     default = run.request.default(run.now, budget)
-    if runs(default) and not default.cell.sampler.stochastic:
+    if has_steps(default) and not default.cell.sampler.stochastic:
         first = [default, *first]
         others = [entry for entry in others if entry.label != default.label]
-    return [*first, *(ordered(look, others) if look is not None else others)]
+    return [*first, *(order_by_forecast(look, others) if look is not None else others)]
 
 
-def chosen_of(run: Run, race: RaceResult, untuned: Iterable[Entry]) -> list[Entry]:
+def entries_to_score(run: Run, race: RaceResult, untuned: Iterable[Entry]) -> list[Entry]:
     """Return the entries to score: the default, each field's leader, and the leaders before any fit."""
     leaders = [entries[0] for entries in race.survivors.values()]
     default = run.request.default(run.now, race.budget)

@@ -20,11 +20,11 @@ from ..planning.native import NATIVE, default_schedule
 from ..planning.planner import plan
 from ..planning.schedules import make_schedule
 from ..running.model_check import check_model
-from ..scoring.references import CARD, extractor_of
+from ..scoring.references import CARD, make_scoring_extractor
 from ..suites.cell import Cell
 from ..suites.suite import check_suite
 from . import candidates
-from .answer import configuration
+from .answer import describe_configuration
 from .exports import (
     BY_NUMBERS,
     LIBRARIES,
@@ -84,7 +84,7 @@ class AdviceRequest:
     @cached_property
     def features(self) -> Extractor | None:
         """Feature extractor of its samples; None where it has none of its own."""
-        return extractor_of(self.spec, self.model, self.extractor)
+        return make_scoring_extractor(self.spec, self.model, self.extractor)
 
     @property
     def task_arguments(self) -> tuple[str, str, str]:
@@ -139,7 +139,7 @@ class AdviceRequest:
         if not specs:
             return []
         used = self.default(now, budget).label
-        entries = self._entries_of(self.cells(specs, ["karras"], budget))
+        entries = self._runnable_entries(self.cells(specs, ["karras"], budget))
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
@@ -157,10 +157,10 @@ class AdviceRequest:
             [*self._native, *candidates.SCHEDULES, *flow],
             budget,
         )
-        cells.sort(key=candidates.rank)
+        cells.sort(key=candidates.usual_first_key)
         if auto and not self.only:
             cells = [*self.cells(["auto"], candidates.SCHEDULES[:1], budget), *cells]
-        return self._entries_of(cells)
+        return self._runnable_entries(cells)
 
     def stochastic(self, budget: int) -> list[Entry]:
         """Return the stochastic samplers on a fixed grid, on the usual schedules."""
@@ -171,9 +171,9 @@ class AdviceRequest:
             if candidates.is_stochastic(spec) and candidates.has_fixed_cost(spec)
         ]
         schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
-        return self._entries_of(self.cells(specs, schedules, budget) if specs else [])
+        return self._runnable_entries(self.cells(specs, schedules, budget) if specs else [])
 
-    def _entries_of(self, cells: Iterable[Cell]) -> list[Entry]:
+    def _runnable_entries(self, cells: Iterable[Cell]) -> list[Entry]:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
 
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
@@ -188,7 +188,9 @@ class AdviceRequest:
         sampler, grid = cell.sampler, cell.grid
         own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
         schedule = "" if own else cell.schedule.label
-        label = configuration(cell.label, schedule, coefficients=isinstance(sampler, Tabulated))
+        label = describe_configuration(
+            cell.label, schedule, coefficients=isinstance(sampler, Tabulated)
+        )
         fields = {name for name in LIBRARIES if not missing(name, sampler, self.model)}
         if grid is not None:
             if exported:
@@ -302,7 +304,7 @@ def describe_model(model: Denoiser) -> Mapping[str, Any]:
     }
 
 
-def span_of(model: Denoiser) -> float | None:
+def width_of_data_range(model: Denoiser) -> float | None:
     """Return the width of the data's range; None for latents, and where there is no range."""
     if model.decoder is not None or model.limits is None:
         return None

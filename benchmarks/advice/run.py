@@ -46,7 +46,7 @@ class Clock:
         return lambda: self.spent >= 60 * self.minutes * share
 
     @contextmanager
-    def breaking_off(self, share: float) -> Iterator[None]:
+    def raise_when_over(self, share: float) -> Iterator[None]:
         """Raise :class:`OutOfTime` within the block once a share of all the time is over.
 
         Only the main thread can be interrupted so; in others the block takes the time that it takes.
@@ -93,6 +93,6 @@ class Run:
     progress: Progress
 
 
-def runs(entry: Entry) -> bool:
-    """Return True if there is anything to run."""
+def has_steps(entry: Entry) -> bool:
+    """Return True if an entry has a grid to step along and is not skipped."""
     return entry.cell.grid is not None and not entry.cell.skip

@@ -13,17 +13,17 @@ from .answer import Best, Budget, Value
 from .exports import title
 from .wording import (
     Verdict,
-    audience,
     compare_intervals,
-    counted,
-    evaluations,
+    evaluations_in_words,
     inverse,
-    listed,
-    measured,
-    named,
+    is_same_configuration,
+    list_in_words,
+    name_in_sentence,
     nearest_alternative,
-    same,
-    times,
+    number_with_noun,
+    ratio_in_words,
+    shown_library,
+    value_in_words,
     verdict,
 )
 
@@ -36,7 +36,7 @@ Halves = Mapping[tuple[int, int], Value]
 """For budgets M <= N / 2, the ratio of the recommendation's error at M to the default's at N."""
 
 
-def sentences(
+def conclusions(
     budgets: Sequence[Budget], default: str, library: str, halves: Halves, span: float | None
 ) -> tuple[str, ...]:
     """Return the conclusions, most important first; the first is the headline.
@@ -48,84 +48,84 @@ def sentences(
         halves: see :data:`Halves`; paired over latents.
         span: range of the data, highest value less lowest; None where it is not known.
     """
-    reader = audience(budgets, library)
+    reader = shown_library(budgets, library)
     pairs = [(budget, budget.best[reader]) for budget in budgets if reader in budget.best]
     nothing = f"Nothing was found that {title(library)} can use for this model"
     if not pairs:
         return (f"{nothing}.",)
-    fails = _at(pairs, lambda budget, _: bool(budget.default.failed))
+    fails = _budgets_where(pairs, lambda budget, _: bool(budget.default.failed))
     texts = [
         _headline(pairs, default),
         _beside_own_solvers(pairs, reader),
         _coverage(budgets),
         f"{nothing}: what is recommended is for {title(reader)}." if reader != library else "",
-        _fewer(halves),
+        _same_error_with_fewer_evaluations(halves),
         _search_cost(pairs, halves),
-        _fitted(pairs),
+        _gain_of_fits(pairs),
         _other_budgets(pairs),
         f"What you use now fails with {fails}." if fails else "",
         _draws_noise(pairs),
         _by_mean_square(pairs),
-        _lacking(pairs, reader),
-        _enough(pairs, span),
+        _what_library_lacks(pairs, reader),
+        _where_more_evaluations_buy_nothing(pairs, span),
         _ties(pairs),
         _in_distribution(pairs),
     ]
     return tuple(filter(None, texts))
 
 
-def leading(budgets: Sequence[Budget], library: str) -> Budget:
+def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
     """Return the budget that the headline is about: the middle one of those where a recommendation is
     decidedly closer than the default, the lower of two; else the last.
 
     The largest ratio would be where the default makes no sense, and the smallest says least.
     """
-    library = audience(budgets, library)
+    library = shown_library(budgets, library)
     pairs = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
-    closer = [budget for budget, best in pairs if _is_shown(best, budget, "closer")]
+    closer = [budget for budget, best in pairs if _shows_verdict(best, budget, "closer")]
     return closer[(len(closer) - 1) // 2] if closer else budgets[-1]
 
 
-def _is_shown(best: Best, budget: Budget, kind: Verdict) -> bool:
-    """Return True if the ratio to the default shows this; the default itself shows nothing."""
-    return not same(best.choice, budget.default) and verdict(best.to_default) == kind
+def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
+    """Return True if a recommendation's ratio to the default has this verdict."""
+    return (
+        not is_same_configuration(best.choice, budget.default) and verdict(best.to_default) == kind
+    )
 
 
-def _at(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
+def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
     """Return the budgets where something holds, in words; "" for none."""
     budgets = [budget.nfe for budget, best in pairs if holds(budget, best)]
-    return evaluations(*budgets) if budgets else ""
+    return evaluations_in_words(*budgets) if budgets else ""
 
 
-def _first(pairs: Pairs) -> tuple[Budget, Best]:
+def _headline_pair(pairs: Pairs) -> tuple[Budget, Best]:
     """Return the pair of the headline."""
-    budget = leading([entry for entry, _ in pairs], pairs[0][1].library)
+    budget = headline_budget([entry for entry, _ in pairs], pairs[0][1].library)
     return next(pair for pair in pairs if pair[0] is budget)
 
 
 def _headline(pairs: Pairs, default: str) -> str:
     """Return the recommendation and how much closer it is, or why that cannot be said."""
-    budget, best = _first(pairs)
-    now, at = f"what you use now, {default}", evaluations(budget.nfe)
-    if best.to_default and _is_shown(best, budget, "closer"):
-        number, ends = times(inverse(best.to_default))
+    budget, best = _headline_pair(pairs)
+    now, at = f"what you use now, {default}", evaluations_in_words(budget.nfe)
+    if best.to_default and _shows_verdict(best, budget, "closer"):
+        number, ends = ratio_in_words(inverse(best.to_default))
         return (
-            f"With {at}, {named(best.choice)} is {number} times closer {ends} to the converged samples "
+            f"With {at}, {name_in_sentence(best.choice)} is {number} times closer {ends} to the converged samples "
             f"than {now}."
         )
-    if all(same(best.choice, entry.default) for entry, best in pairs):
+    if all(is_same_configuration(best.choice, entry.default) for entry, best in pairs):
         return f"Nothing was found that is better than {now}."
-    if compared := _at(pairs, lambda _, best: best.to_default is not None):
-        if any(_is_shown(best, entry, "farther") for entry, best in pairs):
+    if compared := _budgets_where(pairs, lambda _, best: best.to_default is not None):
+        if any(_shows_verdict(best, entry, "farther") for entry, best in pairs):
             return f"Nothing was shown to be closer to the converged samples than {now}."
         return f"No difference from {now} was shown with {compared}."
-    text = f"With {at}, {named(best.choice)} is recommended"
+    text = f"With {at}, {name_in_sentence(best.choice)} is recommended"
     nearest = nearest_alternative(budget)
     if nearest and nearest.ratio and verdict(nearest.ratio) == "closer":
-        number, ends = times(inverse(nearest.ratio))
-        text += (
-            f", {number} times closer {ends} to the converged samples than {named(nearest.choice)}"
-        )
+        number, ends = ratio_in_words(inverse(nearest.ratio))
+        text += f", {number} times closer {ends} to the converged samples than {name_in_sentence(nearest.choice)}"
     mine, theirs = best.choice.fd_conv, budget.default.fd_conv
     if mine is None or theirs is None:
         return f"{text}; it could not be compared with {now}."
@@ -135,7 +135,7 @@ def _headline(pairs: Pairs, default: str) -> str:
         "open": "was not shown to be nearer or farther",
     }
     shown = verdicts[compare_intervals(mine, theirs)]
-    numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
+    numbers = f"fd_conv {value_in_words(mine)} against {value_in_words(theirs)}"
     return f"{text}; it {shown} in distribution than {now} ({numbers})."
 
 
@@ -146,9 +146,13 @@ def _beside_own_solvers(pairs: Pairs, library: str) -> str:
         if nearest is None or nearest.ratio is None:
             continue
         kind = verdict(nearest.ratio)
-        number, ends = times(nearest.ratio if kind == "farther" else inverse(nearest.ratio))
+        number, ends = ratio_in_words(
+            nearest.ratio if kind == "farther" else inverse(nearest.ratio)
+        )
         comparison = "not told apart" if kind == "open" else f"{number} times {kind} {ends}"
-        parts.append(f"{comparison} with {evaluations(budget.nfe)} ({named(nearest.choice)})")
+        parts.append(
+            f"{comparison} with {evaluations_in_words(budget.nfe)} ({name_in_sentence(nearest.choice)})"
+        )
     whose = "the library" if library == "python" else title(library)
     best = f"Beside the best of the solvers of {whose} itself it is"
     return f"{best} {'; '.join(parts)}." if parts else ""
@@ -156,14 +160,14 @@ def _beside_own_solvers(pairs: Pairs, library: str) -> str:
 
 def _coverage(budgets: Sequence[Budget]) -> str:
     parts = [
-        f"{budget.tried:,} of {budget.field:,} with {evaluations(budget.nfe)}"
+        f"{budget.tried:,} of {budget.field:,} with {evaluations_in_words(budget.nfe)}"
         for budget in budgets
         if budget.tried < budget.field
     ]
     return f"Not all configurations were tried: {'; '.join(parts)}." if parts else ""
 
 
-def _saving(halves: Halves) -> tuple[int, int] | None:
+def _largest_saving(halves: Halves) -> tuple[int, int] | None:
     """Return the budgets that save most, of those where the recommendation is closer with the fewer."""
     savings = [
         (-many / few, ratio.high, few, many)
@@ -173,13 +177,13 @@ def _saving(halves: Halves) -> tuple[int, int] | None:
     return min(savings)[2:] if savings else None
 
 
-def _fewer(halves: Halves) -> str:
-    pair = _saving(halves)
+def _same_error_with_fewer_evaluations(halves: Halves) -> str:
+    pair = _largest_saving(halves)
     if pair is None:
         return ""
-    number, ends = times(inverse(halves[pair]))
+    number, ends = ratio_in_words(inverse(halves[pair]))
     return (
-        f"With {evaluations(pair[0])} the recommendation is {number} times closer {ends} than what "
+        f"With {evaluations_in_words(pair[0])} the recommendation is {number} times closer {ends} than what "
         f"you use now is with {pair[1]}."
     )
 
@@ -189,51 +193,53 @@ def _search_cost(pairs: Pairs, halves: Halves) -> str:
     searched = {b.nfe: n for b, best in pairs if (n := best.choice.search_evaluations)}
     if not searched:
         return ""
-    pair = _saving(halves)
+    pair = _largest_saving(halves)
     if pair is None or pair[0] not in searched:
         return f"Searching a rule of auto took {max(searched.values()):,} evaluations of the model at most."
     few, many = pair
     samples = math.ceil(searched[few] / (many - few))
     return (
-        f"Searching the rule of auto for {evaluations(few)} took {searched[few]:,} evaluations of the model: "
-        f"beside what you use now with {many}, it pays from {counted(samples, 'sample')} on."
+        f"Searching the rule of auto for {evaluations_in_words(few)} took {searched[few]:,} evaluations of the model: "
+        f"beside what you use now with {many}, it pays from {number_with_noun(samples, 'sample')} on."
     )
 
 
-def _fitted(pairs: Pairs) -> str:
+def _gain_of_fits(pairs: Pairs) -> str:
     """Return where levels or coefficients were fitted to the model, and the error without that."""
     some = [(budget, best) for budget, best in pairs if best.untuned]
     if not some:
         return ""
     text = (
-        f"With {evaluations(*(budget.nfe for budget, _ in some))}, levels or coefficients of the "
+        f"With {evaluations_in_words(*(budget.nfe for budget, _ in some))}, levels or coefficients of the "
         "recommendation were fitted to this model, on latents that nothing else uses; the lines have the numbers"
     )
     budget, best = some[(len(some) - 1) // 2]
     if best.untuned is None or best.untuned_ratio is None:
         return f"{text}."
-    number, ends = times(best.untuned_ratio)
+    number, ends = ratio_in_words(best.untuned_ratio)
     return (
-        f"{text}. Without that, {named(best.untuned)} has {number} times the error {ends} with "
-        f"{evaluations(budget.nfe)}."
+        f"{text}. Without that, {name_in_sentence(best.untuned)} has {number} times the error {ends} with "
+        f"{evaluations_in_words(budget.nfe)}."
     )
 
 
 def _other_budgets(pairs: Pairs) -> str:
     """Return at which other budgets it is closer, at which farther, and where nothing was shown."""
-    first, _ = _first(pairs)
+    first, _ = _headline_pair(pairs)
 
     def elsewhere(kind: Verdict) -> str:
-        return _at(
+        return _budgets_where(
             [pair for pair in pairs if pair[1].to_default],
             lambda budget, best: (
-                _is_shown(best, budget, kind) and (kind != "closer" or budget is not first)
+                _shows_verdict(best, budget, kind) and (kind != "closer" or budget is not first)
             ),
         )
 
-    equal = _at(pairs, lambda budget, best: same(best.choice, budget.default))
-    all_equal = all(same(best.choice, budget.default) for budget, best in pairs)
-    shown_at_first = any(_is_shown(best, budget, "closer") for budget, best in pairs)
+    equal = _budgets_where(
+        pairs, lambda budget, best: is_same_configuration(best.choice, budget.default)
+    )
+    all_equal = all(is_same_configuration(best.choice, budget.default) for budget, best in pairs)
+    shown_at_first = any(_shows_verdict(best, budget, "closer") for budget, best in pairs)
     parts = {
         "also closer" if shown_at_first else "closer": elsewhere("closer"),
         "farther than what you use now": elsewhere("farther"),
@@ -262,40 +268,40 @@ def _by_mean_square(pairs: Pairs) -> str:
     def is_larger(budget: Budget, best: Best) -> bool:
         mine, now = best.choice.rms, budget.default.rms
         larger = mine is not None and now is not None and mine > now
-        return larger and not same(best.choice, budget.default)
+        return larger and not is_same_configuration(best.choice, budget.default)
 
-    at = _at(pairs, is_larger)
+    at = _budgets_where(pairs, is_larger)
     text = "By root mean square, which a few samples decide, what you use now is closer with"
     return f"{text} {at}." if at else ""
 
 
-def _lacking(pairs: Pairs, library: str) -> str:
+def _what_library_lacks(pairs: Pairs, library: str) -> str:
     """Return what a library lacks of the best that was tried, and the largest cost of that."""
     costs = [
         (best.to_best.low, budget.nfe, best.to_best, budget.best["python"])
         for budget, best in pairs
         if best.to_best
         and "python" in budget.best
-        and not same(best.choice, budget.best["python"].choice)
+        and not is_same_configuration(best.choice, budget.best["python"].choice)
     ]
     if not costs:
         return ""
     losses = [item for item in costs if verdict(item[2]) == "farther"]
     if not losses:
-        names = dict.fromkeys(named(leader.choice) for *_, leader in costs)
+        names = dict.fromkeys(name_in_sentence(leader.choice) for *_, leader in costs)
         return (
-            f"The best that was tried, {listed(names)}, is not in {title(library)}; what {title(library)} "
+            f"The best that was tried, {list_in_words(names)}, is not in {title(library)}; what {title(library)} "
             "has was not shown to be farther."
         )
     _, nfe, ratio, leader = max(losses, key=lambda item: item[:2])
-    number, ends = times(ratio)
+    number, ends = ratio_in_words(ratio)
     return (
-        f"The best that was tried with {evaluations(nfe)}, {named(leader.choice)}, is not in "
+        f"The best that was tried with {evaluations_in_words(nfe)}, {name_in_sentence(leader.choice)}, is not in "
         f"{title(library)}: what {title(library)} has is {number} times farther {ends}."
     )
 
 
-def _enough(pairs: Pairs, span: float | None) -> str:
+def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str:
     """Return from which budgets on more evaluations bought nothing that a measure shows."""
 
     def holds_zero(best: Best) -> bool:
@@ -308,24 +314,24 @@ def _enough(pairs: Pairs, span: float | None) -> str:
         return bool(span and error and not error.flag and error.high < span / LEVELS / 2)
 
     parts = []
-    if since := _since(pairs, holds_zero):
+    if since := _from_which_budget_on(pairs, holds_zero):
         more = ", more bought nothing that fd_conv shows: its intervals contain 0."
         one = ", the interval of fd_conv contains 0."
         parts.append(since + (more if since.startswith("From") else one))
-    if since := _since(pairs, is_invisible):
+    if since := _from_which_budget_on(pairs, is_invisible):
         parts.append(
             f"{since}, the recommendation's error is below half a level of an 8-bit image."
         )
     return " ".join(parts)
 
 
-def _since(pairs: Pairs, holds: Callable[[Best], bool]) -> str:
+def _from_which_budget_on(pairs: Pairs, holds: Callable[[Best], bool]) -> str:
     """Return from which budget on something holds, in words; "" if not at the last."""
     flags = [holds(best) for _, best in pairs]
     place = next((n for n in range(len(flags)) if all(flags[n:])), None)
     if place is None:
         return ""
-    at = evaluations(pairs[place][0].nfe)
+    at = evaluations_in_words(pairs[place][0].nfe)
     return f"From {at} on" if place < len(pairs) - 1 else f"With {at}"
 
 
@@ -334,10 +340,14 @@ def _ties(pairs: Pairs) -> str:
     if not tied:
         return ""
     least, most = min(tied.values()), max(tied.values())
-    number = counted(most, "other") if least == most else f"{least} to {counted(most, 'other')}"
+    number = (
+        number_with_noun(most, "other")
+        if least == most
+        else f"{least} to {number_with_noun(most, 'other')}"
+    )
     return (
         f"The race could not tell the recommendation apart from {number} with "
-        f"{evaluations(*tied)}; the table has their names."
+        f"{evaluations_in_words(*tied)}; the table has their names."
     )
 
 
@@ -348,7 +358,13 @@ def _in_distribution(pairs: Pairs) -> str:
         other, leader = budget.in_distribution, budget.best.get("python")
         if other is not None and other.fd_conv is not None:
             against = leader.choice.fd_conv if leader else None
-            numbers = f"fd_conv {measured(other.fd_conv)}"
-            numbers += f" against {measured(against)}" if against else ""
-            parts.append(f"{named(other)} with {evaluations(budget.nfe)} ({numbers})")
-    return f"Nearer in distribution than the best that was tried: {listed(parts)}." if parts else ""
+            numbers = f"fd_conv {value_in_words(other.fd_conv)}"
+            numbers += f" against {value_in_words(against)}" if against else ""
+            parts.append(
+                f"{name_in_sentence(other)} with {evaluations_in_words(budget.nfe)} ({numbers})"
+            )
+    return (
+        f"Nearer in distribution than the best that was tried: {list_in_words(parts)}."
+        if parts
+        else ""
+    )

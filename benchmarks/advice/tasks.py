@@ -21,10 +21,10 @@ from ..planning.cache import default_cache
 from ..planning.fitting import Pilot
 from ..running.executors import Tell
 from ..running.executors.shard_limits import evaluations_per_second
-from ..running.executors.tasks import CellTask, Scored
+from ..running.executors.tasks import CellTask, FeatureExtraction
 from ..running.executors.worker_context import WorkerContext
-from ..sampling.batch import begin, latents, solve_cell
-from ..sampling.engine import finish
+from ..sampling.batch import first_states_and_noise, latents, solve_cell
+from ..sampling.engine import wait_for_device
 from ..sampling.shard import clamp, sample_shard
 from ..scoring.endpoints import solve
 
@@ -33,7 +33,7 @@ SIDE = 32
 POOLED = "pooled pixels"
 
 
-class Pooled:
+class PooledPixels:
     """Images of a shape averaged over squares until no side is longer than :data:`SIDE`, flattened; samples that are
     no images as they are.
     """
@@ -70,8 +70,10 @@ class SamplesTask(CellTask):
             Failure: as :func:`.sample_shard`.
         """
         model, own = world.subject(self.cell.model)
-        extractor = Pooled(model.decoded_event) if self.space == POOLED else own
-        scored = Scored(extractor, model.decoded_limits) if self.space and extractor else None
+        extractor = PooledPixels(model.decoded_event) if self.space == POOLED else own
+        scored = (
+            FeatureExtraction(extractor, model.decoded_limits) if self.space and extractor else None
+        )
         keep = self.stop if self.whole else 0
         samples = sample_shard(
             model, scored, self.cell, self.start, self.stop, self.cell.device, 0, keep, tell
@@ -81,7 +83,7 @@ class SamplesTask(CellTask):
 
 
 @dataclass(frozen=True)
-class OfModel:
+class ModelTask:
     """A task about a model: its spec, its identity, and the device."""
 
     model: str
@@ -97,7 +99,7 @@ class OfModel:
 
 
 @dataclass(frozen=True)
-class SolutionTask(OfModel):
+class SolutionTask(ModelTask):
     """Endpoints of latents ``start`` … ``stop - 1`` by the reference solver on some steps, or for 0 steps exact where
     the model knows them; with a ``space`` their features, as in :class:`SamplesTask`.
     """
@@ -121,13 +123,13 @@ class SolutionTask(OfModel):
             x = solve(model, ids, self.seed, model.dtype, self.steps, self.batch)
         if x is None or not self.space:
             return None if x is None else x.cpu().numpy()
-        extractor = Pooled(model.decoded_event) if self.space == POOLED else own
+        extractor = PooledPixels(model.decoded_event) if self.space == POOLED else own
         assert extractor is not None
         return np.asarray(extractor(clamp(model.decode(x), model.decoded_limits)[0]), float)
 
 
 @dataclass(frozen=True)
-class DecodeTask(OfModel):
+class DecodeTask(ModelTask):
     """Images of states ``x`` ``(n, *event)``, decoded where the model has a decoder."""
 
     x: NDArray
@@ -140,7 +142,7 @@ class DecodeTask(OfModel):
 
 
 @dataclass(frozen=True)
-class SpeedTask(OfModel):
+class SpeedTask(ModelTask):
     """Evaluations per second, all passes counted, at several batch sizes, each for about some seconds."""
 
     batches: tuple[int, ...]
@@ -157,7 +159,7 @@ class SpeedTask(OfModel):
 
 
 @dataclass(frozen=True)
-class ProbeTask(OfModel):
+class ProbeTask(ModelTask):
     """Probe of the model for ``auto``, kept in the cache."""
 
     @torch.no_grad()
@@ -167,7 +169,7 @@ class ProbeTask(OfModel):
 
 
 @dataclass(frozen=True)
-class RuleTask(OfModel):
+class RuleTask(ModelTask):
     """Search for the rule of ``auto`` for a number of steps."""
 
     steps: int
@@ -192,12 +194,12 @@ class TimingTask(CellTask):
         model, cell = world.subject(self.cell.model).model, self.cell
         ids = torch.arange(1, device=cell.device)
         bound = model.bind(ids, cell.seed)
-        x, noise = begin(model, cell, ids)
+        x, noise = first_states_and_noise(model, cell, ids)
         times = []
         for _ in range(1 + self.repeats):  # the first warms up
-            finish(x.device)
+            wait_for_device(x.device)
             started = time.perf_counter()
             model.decode(solve_cell(cell, bound, x, noise))
-            finish(x.device)
+            wait_for_device(x.device)
             times.append(time.perf_counter() - started)
         return 1000 * statistics.median(times[1:])

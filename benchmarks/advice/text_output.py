@@ -13,8 +13,8 @@ from ...results.escaping import escape_markdown, strip_control_characters
 from ...results.text import format_number, markdown_table, without_empty_columns
 from .answer import Advice, Best
 from .exports import language, title
-from .sentences import leading
-from .wording import Row, audience, counted, own_solver, table
+from .sentences import headline_budget
+from .wording import TableRow, number_with_noun, own_solver, shown_library, table_rows
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 """Styles of the verdicts."""
@@ -29,32 +29,34 @@ def print_advice(advice: Advice, console: Console) -> None:
     for place, sentence in enumerate(advice.sentences):
         console.print(Text(strip_control_characters(sentence), style="" if place else "bold"))
     console.print()
-    rows, library = table(advice), audience(advice.budgets, advice.library)
-    heading = f"{'evaluations':>{_width(rows)}}  in {title(library)}, and beside what you use now"
-    _line(console, Text(heading, style="dim"))
+    rows, library = table_rows(advice), shown_library(advice.budgets, advice.library)
+    heading = (
+        f"{'evaluations':>{_printed_width(rows)}}  in {title(library)}, and beside what you use now"
+    )
+    _print_line(console, Text(heading, style="dim"))
     for row in rows:
-        _row(row, rows, console)
+        _print_row(row, rows, console)
     if advice.undecided:
         console.print()
         for item in advice.undecided:
-            console.print(Text(strip_control_characters(f"Not decided: {item}")))
-    budget = leading(advice.budgets, advice.library)
+            console.print(Text(printable(f"Not decided: {item}")))
+    budget = headline_budget(advice.budgets, advice.library)
     best = budget.best.get(library)
     if best is not None:
         console.print()
-        _lines(best, budget.nfe, console)
+        _print_lines_to_paste(best, budget.nfe, console)
     console.print()
     console.print(Text(_describe_measurement(advice), style="dim"))
 
 
-def _width(rows: Iterable[Row]) -> int:
+def _printed_width(rows: Iterable[TableRow]) -> int:
     return max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
 
 
-def _row(row: Row, rows: list[Row], console: Console) -> None:
+def _print_row(row: TableRow, rows: list[TableRow], console: Console) -> None:
     """Print the recommendation, its comparison next to it or below, and the rest in whole pieces."""
-    width = _width(rows)
-    label, now = strip_control_characters(row.use), strip_control_characters(row.now.text)
+    width = _printed_width(rows)
+    label, now = printable(row.use), printable(row.now.text)
     first = Text(f"{row.nfe:>{width}}  ").append(label, style="bold")
     comparison = Text(now, style=TONES[row.now.tone])
     names = max(cell_len(strip_control_characters(item.use)) for item in rows)
@@ -62,7 +64,7 @@ def _row(row: Row, rows: list[Row], console: Console) -> None:
     fits = width + 2 + names + 2 + texts <= console.width
     if fits:
         first.append(" " * (names + 2 - cell_len(label))).append_text(comparison)
-    _line(console, first)
+    _print_line(console, first)
     rest = [
         (row.now.detail, row.now.detail),
         (row.error.text, f"error {row.error.whole}"),
@@ -72,30 +74,30 @@ def _row(row: Row, rows: list[Row], console: Console) -> None:
             f"beside its own at their defaults: {row.beside_own_solvers.whole}",
         ),
         (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").whole),
-        (row.tied, f"tied with {counted(len(row.tied), 'other')}"),
+        (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
         (row.nearer.text, f"nearer in distribution: {row.nearer.whole}"),
     ]
-    pieces = [Text(strip_control_characters(text), style="dim") for exists, text in rest if exists]
-    _pieces(pieces if fits or not now else [comparison, *pieces], width + 2, console)
+    pieces = [Text(printable(text), style="dim") for exists, text in rest if exists]
+    _print_pieces(pieces if fits or not now else [comparison, *pieces], width + 2, console)
 
 
-def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
+def _print_pieces(pieces: list[Text], indent: int, console: Console) -> None:
     """Print pieces, as many in a line as fit whole; one longer than a line is wrapped at its spaces."""
     line = Text(" " * indent)
     for place, piece in enumerate(pieces):
         last = place == len(pieces) - 1
         part = piece if last else piece + Text(";", style=piece.style)
         if line.cell_len > indent and line.cell_len + 1 + part.cell_len > console.width:
-            _line(console, line)
+            _print_line(console, line)
             line = Text(" " * indent)
         line = (line + Text(" ") if line.cell_len > indent else line) + part
         if line.cell_len > console.width:
             *whole, rest = _wrap(line.plain.strip(), console.width - indent)
             for word in whole:
-                _line(console, Text(" " * indent).append(word, style=piece.style))
+                _print_line(console, Text(" " * indent).append(word, style=piece.style))
             line = Text(" " * indent).append(rest, style=piece.style)
     if line.cell_len > indent:
-        _line(console, line)
+        _print_line(console, line)
 
 
 def _wrap(words: str, width: int) -> list[str]:
@@ -110,18 +112,20 @@ def _wrap(words: str, width: int) -> list[str]:
     return lines
 
 
-def _line(console: Console, text: Text) -> None:
+def _print_line(console: Console, text: Text) -> None:
     """Print a line as it is, without line breaks of ours."""
     console.print(text, soft_wrap=True)
 
 
-def _lines(best: Best, nfe: int, console: Console) -> None:
+def _print_lines_to_paste(best: Best, nfe: int, console: Console) -> None:
     console.print(
-        Text(f"For {title(best.library)}, with {counted(nfe, 'evaluation')}:", style="bold")
+        Text(
+            f"For {title(best.library)}, with {number_with_noun(nfe, 'evaluation')}:", style="bold"
+        )
     )
     if best.lines.code:
         console.print()
-        _line(
+        _print_line(
             console,
             Text(
                 "\n".join(
@@ -144,7 +148,7 @@ def _describe_measurement(advice: Advice) -> str:
     )
     return (
         "Errors are geometric means of the distance per dimension to the converged samples of the same "
-        f"latents, {exact}, on {counted(advice.scored_on, 'latent')} that chose nothing, with 95 % "
+        f"latents, {exact}, on {number_with_noun(advice.scored_on, 'latent')} that chose nothing, with 95 % "
         f"intervals; no FID. It took {format_number(advice.minutes[0], 2)} minutes on "
         f"{strip_control_characters(advice.device)}."
     )
@@ -152,7 +156,7 @@ def _describe_measurement(advice: Advice) -> str:
 
 def markdown(advice: Advice) -> str:
     """Return the answer as Markdown: the same sentences and table, and the library's lines to paste."""
-    rows, library = table(advice), audience(advice.budgets, advice.library)
+    rows, library = table_rows(advice), shown_library(advice.budgets, advice.library)
     columns = {
         "evaluations": [row.nfe for row in rows],
         f"use, in {title(library)}": [row.use for row in rows],
@@ -181,12 +185,14 @@ def markdown(advice: Advice) -> str:
 
 
 def _markdown_to_paste(advice: Advice) -> list[str]:
-    lines, library = [], audience(advice.budgets, advice.library)
+    lines, library = [], shown_library(advice.budgets, advice.library)
     for budget in advice.budgets:
         best = budget.best.get(library)
         if best is None:
             continue
-        lines.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")
+        lines.append(
+            f"With {number_with_noun(budget.nfe, 'evaluation')}, in {title(best.library)}:"
+        )
         if best.lines.code:
             printable_code = "\n".join(map(strip_control_characters, best.lines.code.splitlines()))
             lines.append(_fence(printable_code, language(best.library)))

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ...results.text import format_number, interval_text
-from .answer import Advice, Alternative, Best, Budget, Choice, Value, configuration
+from ...results.text import format_number, interval
+from .answer import Advice, Alternative, Best, Budget, Choice, Value, describe_configuration
 from .exports import title
 
 Verdict = Literal["closer", "farther", "open"]
@@ -34,7 +34,7 @@ def compare_intervals(first: Value, other: Value) -> Verdict:
 
 
 def inverse(ratio: Value) -> Value:
-    """Return one over a ratio of errors, how many times closer; infinite where no error is left."""
+    """Return the reciprocal of a ratio of errors with its interval; infinite for a ratio of 0."""
 
     def over(value: float) -> float:
         return 1 / value if value else math.inf
@@ -42,7 +42,7 @@ def inverse(ratio: Value) -> Value:
     return Value(over(ratio.value), over(ratio.high), over(ratio.low), ratio.flag)
 
 
-def times(ratio: Value) -> tuple[str, str]:
+def ratio_in_words(ratio: Value) -> tuple[str, str]:
     """Return a ratio and its interval, each to as many digits as it takes not to read as 1 where it is
     not 1; five at most.
 
@@ -61,10 +61,10 @@ def _not_rounded_to_one(value: float) -> str:
     return next((text for text in texts if text != "1" or value == 1), texts[-1])
 
 
-def beside(ratio: Value) -> str:
+def shown_ratio(ratio: Value) -> str:
     """Return a ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
     outcome = verdict(ratio)
-    number, ends = times(ratio if outcome == "farther" else inverse(ratio))
+    number, ends = ratio_in_words(ratio if outcome == "farther" else inverse(ratio))
     return f"{number} × {outcome} {ends}"
 
 
@@ -72,12 +72,12 @@ def open_ratio(ratio: Value) -> str:
     """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
     interval is not to be trusted.
     """
-    number, ends = times(inverse(ratio))
+    number, ends = ratio_in_words(inverse(ratio))
     why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
     return f"{number} × as close {ends}{why}"
 
 
-def measured(value: Value | None) -> str:
+def value_in_words(value: Value | None) -> str:
     """Return ``value [low, high]``, the value alone where there is nothing to estimate, with ``?`` after an
     interval that is not to be trusted; "–" if there is none.
     """
@@ -88,9 +88,11 @@ def measured(value: Value | None) -> str:
     return interval_text(value.value, value.low, value.high) + ("?" if value.flag else "")
 
 
-def named(choice: Choice) -> str:
+def name_in_sentence(choice: Choice) -> str:
     """Return a configuration in a sentence: the sampler, and the schedule that it is on."""
-    return configuration(choice.sampler, choice.schedule, coefficients=bool(choice.coefficients))
+    return describe_configuration(
+        choice.sampler, choice.schedule, coefficients=bool(choice.coefficients)
+    )
 
 
 def own_solver(best: Best) -> str:
@@ -99,18 +101,18 @@ def own_solver(best: Best) -> str:
         return ""
     cost = ""
     if best.own_ratio is not None:
-        number, ends = times(best.own_ratio)
+        number, ends = ratio_in_words(best.own_ratio)
         shown = "" if verdict(best.own_ratio) == "farther" else ", no difference shown"
         cost = f": {number} times the error {ends}{shown}"
-    return f"The nearest that {best.library} has as a solver of its own is {named(best.own)}{cost}."
+    return f"The nearest that {best.library} has as a solver of its own is {name_in_sentence(best.own)}{cost}."
 
 
-def same(first: Choice, other: Choice) -> bool:
+def is_same_configuration(first: Choice, other: Choice) -> bool:
     """Return True if two choices are the same configuration under any name."""
-    return named(first) == named(other)
+    return name_in_sentence(first) == name_in_sentence(other)
 
 
-def listed(items: Iterable[object]) -> str:
+def list_in_words(items: Iterable[object]) -> str:
     """Return items as a list in a sentence.
 
     >>> listed([5]), listed([5, 8]), listed([5, 8, 12])
@@ -120,20 +122,20 @@ def listed(items: Iterable[object]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
-def counted(number: int, noun: str, many: str = "") -> str:
+def number_with_noun(number: int, noun: str, many: str = "") -> str:
     """Return a number with its noun: ``1 latent``, ``1,024 latents``."""
     return f"{number:,} {noun if number == 1 else many or noun + 's'}"
 
 
-def evaluations(*nfe: int) -> str:
+def evaluations_in_words(*nfe: int) -> str:
     """Return budgets as a list in a sentence: ``1 evaluation``, ``5 and 8 evaluations``."""
-    return f"{listed(nfe)} {'evaluation' if nfe == (1,) else 'evaluations'}"
+    return f"{list_in_words(nfe)} {'evaluation' if nfe == (1,) else 'evaluations'}"
 
 
 SAME = "what you use now"
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A cell of the table: what it says, "" for nothing; what stands below it, or in brackets; and what an
     interval shows, where it compares errors.
     """
@@ -148,11 +150,11 @@ class Cell(NamedTuple):
         return f"{self.text} ({self.detail})" if self.text and self.detail else self.text
 
 
-NOTHING = Cell("")
+NOTHING = TableCell("")
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """Recommendation at one budget.
 
     Attributes:
@@ -168,53 +170,53 @@ class Row:
 
     nfe: int
     use: str
-    now: Cell = NOTHING
-    error: Cell = NOTHING
-    best: Cell = NOTHING
+    now: TableCell = NOTHING
+    error: TableCell = NOTHING
+    best: TableCell = NOTHING
     is_best: bool = False
-    beside_own_solvers: Cell = NOTHING
-    ms: Cell = NOTHING
+    beside_own_solvers: TableCell = NOTHING
+    ms: TableCell = NOTHING
     tied: tuple[str, ...] = ()
-    nearer: Cell = NOTHING
+    nearer: TableCell = NOTHING
 
 
-def audience(budgets: Iterable[Budget], library: str) -> str:
+def shown_library(budgets: Iterable[Budget], library: str) -> str:
     """Return the library that recommendations are shown for: the requested one, or this project's where
     nothing was found for that at any budget.
     """
     return library if any(library in budget.best for budget in budgets) else "python"
 
 
-def table(advice: Advice) -> list[Row]:
+def table_rows(advice: Advice) -> list[TableRow]:
     """Return the rows, by number of evaluations, rising."""
-    library = audience(advice.budgets, advice.library)
-    return [row(budget, library) for budget in advice.budgets]
+    library = shown_library(advice.budgets, advice.library)
+    return [table_row(budget, library) for budget in advice.budgets]
 
 
-def row(budget: Budget, library: str) -> Row:
+def table_row(budget: Budget, library: str) -> TableRow:
     """Return the row of one budget."""
     best, default = budget.best.get(library), budget.default
     if best is None:
-        return Row(budget.nfe, f"nothing found for {title(library)}")
-    choice, other = best.choice, not same(best.choice, default)
-    return Row(
+        return TableRow(budget.nfe, f"nothing found for {title(library)}")
+    choice, other = best.choice, not is_same_configuration(best.choice, default)
+    return TableRow(
         budget.nfe,
         choice.label + _actual_evaluations(choice, budget, " (makes {})"),
         beside_default(best, budget),
         _with_now(
-            "" if choice.error is None else measured(choice.error),
-            measured(default.error) if default.error and other else "",
+            "" if choice.error is None else value_in_words(choice.error),
+            value_in_words(default.error) if default.error and other else "",
             _actual_evaluations(default, budget, ", with {}:"),
         ),
         beside_best(best, budget),
-        "python" in budget.best and same(choice, budget.best["python"].choice),
+        "python" in budget.best and is_same_configuration(choice, budget.best["python"].choice),
         beside_own_solvers(budget),
         _with_now(
             "" if choice.ms is None else format_number(choice.ms),
             "" if default.ms is None or not other else format_number(default.ms),
         ),
         best.tied,
-        nearer(budget),
+        nearer_in_distribution(budget),
     )
 
 
@@ -223,44 +225,46 @@ def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
-def _with_now(mine: str, now: str, suffix: str = "") -> Cell:
-    return Cell(mine, f"now{suffix} {now}" if now else "")
+def _with_now(mine: str, now: str, suffix: str = "") -> TableCell:
+    return TableCell(mine, f"now{suffix} {now}" if now else "")
 
 
-def beside_default(best: Best, budget: Budget) -> Cell:
+def beside_default(best: Best, budget: Budget) -> TableCell:
     """Return how a recommendation compares with the default, or why that is not known."""
     default = budget.default
-    if same(best.choice, default):
-        return Cell(SAME)
+    if is_same_configuration(best.choice, default):
+        return TableCell(SAME)
     if default.failed:
-        return Cell("what you use now fails", default.failed)
+        return TableCell("what you use now fails", default.failed)
     if best.choice.failed:
-        return Cell("fails", best.choice.failed)
+        return TableCell("fails", best.choice.failed)
     if best.to_default is None:
         return _in_distribution(best, default)
     return _compare(best.to_default)
 
 
-def _in_distribution(best: Best, default: Choice) -> Cell:
+def _in_distribution(best: Best, default: Choice) -> TableCell:
     """Return how the two compare where the default draws noise and has no converged samples of its own."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
-        return Cell("not compared", "it draws noise")
-    numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
+        return TableCell("not compared", "it draws noise")
+    numbers = f"fd_conv {value_in_words(mine)} against {value_in_words(theirs)}"
     outcome = compare_intervals(mine, theirs)
     if outcome == "open":
-        return Cell("no difference shown in distribution", numbers)
+        return TableCell("no difference shown in distribution", numbers)
     word = "nearer" if outcome == "closer" else "farther"
-    return Cell(f"{word} in distribution", numbers, outcome)
+    return TableCell(f"{word} in distribution", numbers, outcome)
 
 
-def beside_own_solvers(budget: Budget) -> Cell:
+def beside_own_solvers(budget: Budget) -> TableCell:
     """Return how the recommendation compares with the best of the library's own solvers at their defaults."""
     nearest = nearest_alternative(budget)
     if nearest is None or nearest.ratio is None:
         return NOTHING
     cell = _compare(nearest.ratio)
-    return cell._replace(detail=": ".join(filter(None, (named(nearest.choice), cell.detail))))
+    return cell._replace(
+        detail=": ".join(filter(None, (name_in_sentence(nearest.choice), cell.detail)))
+    )
 
 
 def nearest_alternative(budget: Budget) -> Alternative | None:
@@ -269,35 +273,35 @@ def nearest_alternative(budget: Budget) -> Alternative | None:
     return min(some, key=lambda pair: pair[0])[1] if some else None
 
 
-def beside_best(best: Best, budget: Budget) -> Cell:
+def beside_best(best: Best, budget: Budget) -> TableCell:
     """Return how a recommendation compares with the best that was tried, of any library, and its name."""
     leader = budget.best.get("python")
     if leader is None:
         return NOTHING
-    if same(best.choice, leader.choice):
+    if is_same_configuration(best.choice, leader.choice):
         tried = f"{budget.tried:,}"
         whole = budget.tried >= budget.field
         of = f"all {tried}" if whole else f"{tried} tried of {budget.field:,}"
-        return Cell(f"the best of {of}")
+        return TableCell(f"the best of {of}")
     if best.to_best is None:
-        return Cell("not compared", leader.choice.label)
+        return TableCell("not compared", leader.choice.label)
     cell = _compare(best.to_best)
     return cell._replace(detail=": ".join(filter(None, (leader.choice.label, cell.detail))))
 
 
-def _compare(ratio: Value) -> Cell:
+def _compare(ratio: Value) -> TableCell:
     """Return a ratio of errors as closer, farther, or the interval of a difference that was not shown."""
     outcome = verdict(ratio)
     if outcome == "open":
-        return Cell("no difference shown", open_ratio(ratio))
-    return Cell(beside(ratio), "", outcome)
+        return TableCell("no difference shown", open_ratio(ratio))
+    return TableCell(shown_ratio(ratio), "", outcome)
 
 
-def nearer(budget: Budget) -> Cell:
-    """Return what is nearer in distribution than the best that was tried, with both distances."""
+def nearer_in_distribution(budget: Budget) -> TableCell:
+    """Return the cell for a sampler nearer in distribution than the best of the race, with distances."""
     other, leader = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING
     mine = None if leader is None else leader.choice.fd_conv
-    against = f" against {measured(mine)}" if mine else ""
-    return Cell(other.label, f"{measured(other.fd_conv)}{against}")
+    against = f" against {value_in_words(mine)}" if mine else ""
+    return TableCell(other.label, f"{value_in_words(other.fd_conv)}{against}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common.console import out, print_json, say
-from .common.options import Json, option, setting, share
+from .common.options import Json, option, parse_share, setting
 
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison
@@ -60,10 +60,12 @@ def compare(
         others = (baseline, metric, best_schedule, author_schedule, tuned, csv)
         if len(runs) != 1 or any(others):
             raise ValueError("--published takes one run, and of the options --margin and --json")
-        return _print_published(runs[0], published_model, share(margin, "--margin"), as_json)
+        return _print_published(runs[0], published_model, parse_share(margin, "--margin"), as_json)
     choices: dict[Fair, bool] = {"best": best_schedule, "author": author_schedule, "tuned": tuned}
     fair: list[Fair] = [name for name, wanted in choices.items() if wanted]
-    comparisons = _comparisons(runs, baseline, metric or [], share(margin, "--margin"), fair)
+    comparisons = _requested_comparisons(
+        runs, baseline, metric or [], parse_share(margin, "--margin"), fair
+    )
     if csv is not None:
         _write_csv(comparisons, csv)
     if as_json:
@@ -92,8 +94,8 @@ def gate(
     """Exit 1 if a run is worse than the baseline by more than a margin, in quality or in time."""
     from ...results.comparison.gate import gate as check
 
-    quality = share(quality_margin, "--quality-margin")
-    time = None if no_time else share(time_margin, "--time-margin")
+    quality = parse_share(quality_margin, "--quality-margin")
+    time = None if no_time else parse_share(time_margin, "--time-margin")
     report = check(
         baseline, candidate, quality_margin=quality, time_margin=time, metrics=metric or ("all",)
     )
@@ -106,7 +108,7 @@ def gate(
         raise typer.Exit(1)
 
 
-def _comparisons(
+def _requested_comparisons(
     runs: list[Path], baseline: str | None, metrics: list[str], margin: float, fair: list[Fair]
 ) -> list[Comparison]:
     """Return the comparisons that the command line asks for.

@@ -33,9 +33,9 @@ def doctor(
 
     Exit code 1 if something needed is broken.
     """
-    from ..timing.doctor import examine
+    from ..timing.doctor import diagnose_machine
 
-    diagnosis = examine(seconds)
+    diagnosis = diagnose_machine(seconds)
     if as_json:
         print_json(diagnosis.as_dict())
     else:
@@ -48,7 +48,7 @@ def _print(diagnosis: Diagnosis) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, text in _lines(diagnosis):
+    for name, text in _lines_of_diagnosis(diagnosis):
         table.add_row(name, text.replace("[", "\\["))
     out.print(table)
     for device, steady in diagnosis.steadiness.items():
@@ -57,18 +57,18 @@ def _print(diagnosis: Diagnosis) -> None:
         say(f"broken: {sentence}")
 
 
-def _lines(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
+def _lines_of_diagnosis(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
     machine, counters = diagnosis.machine, diagnosis.counters
     yield "samplerbench", f"{diagnosis.version}, Python {machine['python']}"
     yield "system", machine["system"]
     yield "processor", machine["cpu"]
-    yield "cores", _cores(diagnosis)
+    yield "cores", _cores_in_words(diagnosis)
     memory = machine["memory_mb"]
     yield "memory", "unknown" if memory is None else f"{memory / 1024:.1f} GiB"
     load = ", ".join(map(str, diagnosis.conditions["load_average"] or ["unknown"]))
     yield "load", f"{load} (over 1, 5 and 15 minutes)"
     yield "governor", machine["governor"] or "not readable"
-    yield "GPU", _gpu(diagnosis.device)
+    yield "GPU", _gpu_in_words(diagnosis.device)
     yield "clock", f"perf_counter, steps of {counters['perf_counter_ns']} ns"
     yield "counters", ", ".join(text for key, text in COUNTERS.items() if counters[key]) or "none"
     lacking = ", ".join(text for key, text in COUNTERS.items() if not counters[key])
@@ -88,7 +88,7 @@ def _lines(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
         yield f"extra {extra}", f"{state}: {purpose}"
 
 
-def _cores(diagnosis: Diagnosis) -> str:
+def _cores_in_words(diagnosis: Diagnosis) -> str:
     machine = diagnosis.machine
     parts = [f"{machine['cores']}"]
     if machine["cores_allowed"] not in (None, machine["cores"]):
@@ -100,7 +100,7 @@ def _cores(diagnosis: Diagnosis) -> str:
     )
 
 
-def _gpu(device: dict[str, Any]) -> str:
+def _gpu_in_words(device: dict[str, Any]) -> str:
     if device["type"] == "cpu":
         return "none that torch sees"
     memory, driver, power = device["memory"] / 2**30, device["driver"], device["power_limit_w"]

@@ -17,9 +17,9 @@ from ...samplers.peers import available
 from ...samplers.schedules import SCHEDULES
 from ..conformance.measured import nfe_per_step, shipped_entries
 from ..metrics import metrics
-from ..planning.authors import authors_schedules_of
-from ..planning.schedules import schedule_options
-from ..suites.files import built_in, load_suite
+from ..planning.authors import usage_of
+from ..planning.schedules import options_of
+from ..suites.files import built_in_suites, load_suite
 
 Row = dict[str, Any]
 
@@ -165,7 +165,7 @@ def list_metrics() -> list[Row]:
 def list_suites() -> list[Row]:
     """Return the built-in suites."""
     rows = []
-    for name in built_in():
+    for name in built_in_suites():
         suite = load_suite(name)
         models = [m.name if isinstance(m.name, str) else m.name["name"] for m in suite.models]
         rows.append(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import err, print_json, print_rows, say
-from .common.options import DEVICES, DeviceOption, Json, checked, option, setting
+from .common.options import DEVICES, DeviceOption, Json, check_choice, option, setting
 
 if TYPE_CHECKING:
     from ...models.checkpoints.specification import Specification
@@ -64,33 +64,33 @@ def check_model(
     def opened(subject: Any, identity: str) -> None:
         identities.append(identity)
         if not as_json:
-            _show(subject)
+            _print_description(subject)
 
     result = check(
         model,
         images=images,
         teacher=teacher,
         samples=samples,
-        device=checked(device, "--device", DEVICES),
+        device=check_choice(device, "--device", DEVICES),
         progress=lambda note: err.print(note, markup=False, soft_wrap=True),
         opened=opened,
     )
     if as_json:
-        print_json(_as_json(result, *identities))
+        print_json(_json_of_checks(result, *identities))
     else:
-        _print(result)
+        _print_checks(result)
     if code := EXIT_CODES[result.verdict]:
         raise typer.Exit(code)
 
 
-def _show(subject: Any) -> None:
+def _print_description(subject: Any) -> None:
     """Print the description of a model, or of a checkpoint's specification."""
     from ...models.checkpoints.weights import FIT, chosen_set_in_words
     from ...models.denoiser import Denoiser
 
     if isinstance(subject, Denoiser):
         say(f"{subject.name}, {subject.identity}:")
-        values = {key: _short(getattr(subject, key)) for key in OF_ANY}
+        values = {key: _shortened(getattr(subject, key)) for key in OF_ANY}
         rows = [{"field": k, "value": v} for k, v in values.items() if v not in ("None", "0")]
         return print_rows(rows, {"field": "field", "value": "value"})
     spec: Specification = subject
@@ -100,7 +100,7 @@ def _show(subject: Any) -> None:
             say(f"  {sentence}")
     plain = spec.as_json()
     rows = [
-        {"field": name, "value": _short(plain[name]), "known from": spec.source(name)}
+        {"field": name, "value": _shortened(plain[name]), "known from": spec.source(name)}
         for name in SHOWN
         if plain[name] not in ("", None, {}, [])
     ]
@@ -111,14 +111,14 @@ def _show(subject: Any) -> None:
     return print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     if isinstance(value, dict):
         value = " ".join(f"{k}={v}" for k, v in value.items())
     text = str(value)
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
-def _print(result: Checked) -> None:
+def _print_checks(result: Checked) -> None:
     where = f"{result.images} {result.source}" if result.images else "the model's own samples"
     say(f"Checked on {where}:" if result.source else "Checked without samples:")
     words = {True: "passed", False: "FAILED", None: "not decided"}
@@ -127,13 +127,13 @@ def _print(result: Checked) -> None:
     if result.fit is not None:
         rows = [
             {"sigma": f"{s:.3g}", "error": f"{e:.3g}", "defect": f"{d:+.3f}", "se": f"{q:.3f}"}
-            for s, e, d, q in _levels(result.fit)
+            for s, e, d, q in _levels_of_fit(result.fit)
         ]
         print_rows(rows, {"sigma": "sigma", "error": "E|d-x0|²/D", "defect": "defect", "se": "±"})
     say(f"Verdict: {result.verdict}.")
 
 
-def _levels(fit: Fit) -> Iterator[tuple[float, float, float, float]]:
+def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, float, float, float]]:
     return zip(
         fit.levels.tolist(),
         fit.errors.mean(1).tolist(),
@@ -143,7 +143,7 @@ def _levels(fit: Fit) -> Iterator[tuple[float, float, float, float]]:
     )
 
 
-def _as_json(result: Checked, content: str) -> dict[str, Any]:
+def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
     fit = result.fit
     return {
         "verdict": result.verdict,
@@ -156,7 +156,10 @@ def _as_json(result: Checked, content: str) -> dict[str, Any]:
         "candidates": list(result.candidates),
         "levels": []
         if fit is None
-        else [{"sigma": s, "error": e, "defect": d, "defect_se": q} for s, e, d, q in _levels(fit)],
+        else [
+            {"sigma": s, "error": e, "defect": d, "defect_se": q}
+            for s, e, d, q in _levels_of_fit(fit)
+        ],
     }
 
 

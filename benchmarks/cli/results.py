@@ -82,8 +82,8 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     """
     from ...results.run_directory.reading import read_run_record
     from ...results.run_directory.run_dir import RunDir
-    from ..running.cell_states import standings
-    from ..running.setup import pick_device, set_up
+    from ..running.cell_states import cell_states_of
+    from ..running.setup import resolve_device, set_up
     from ..suites.files import refuse_untrusted
     from ..suites.suite import check_suite
 
@@ -94,8 +94,8 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     suite = check_suite(record, f"{folder}/run.json")
     if not trust:
         refuse_untrusted(suite, f"{folder}/run.json")
-    device = pick_device("auto", suite)
-    cells = standings(set_up(suite, folder, device=device, console=err, write=False))
+    device = resolve_device("auto", suite)
+    cells = cell_states_of(set_up(suite, folder, device=device, console=err, write=False))
     if as_json:
         return print_json([{"name": cell.cell, **cell._asdict()} for cell in cells])
     counts = Counter(cell.state for cell in cells)
@@ -122,7 +122,7 @@ def report(
     baseline: str | None = setting("--baseline", "Sampler that all are judged against (euler)."),
 ) -> None:
     """Write the report, one HTML file that needs no network, and the table as CSV, Parquet, Markdown and LaTeX."""
-    write(folders, to, baseline)
+    write_report_page(folders, to, baseline)
 
 
 def show(
@@ -152,15 +152,15 @@ def show(
             about = read_run_record(folder)
             print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
         return
-    if metric is not None and metric not in ranked(table):
+    if metric is not None and metric not in rankable_columns(table):
         raise ValueError(
             f"there is nothing to rank by {metric!r} in {folder}; choose "
-            f"--metric from {', '.join(ranked(table))}"
+            f"--metric from {', '.join(rankable_columns(table))}"
         )
     print_ranking(table, folder, metric, *verdicts_of(folder, metric, baseline))
 
 
-def write(
+def write_report_page(
     folders: list[Path], to: Path | None, baseline: str | None = None, *, anew: bool = True
 ) -> None:
     """Write the report of run directories to a page, or into the only folder.
@@ -202,7 +202,7 @@ def print_ranking(
             say(sentence)
 
 
-def ranked(table: Any) -> list[str]:
+def rankable_columns(table: Any) -> list[str]:
     """Return the columns to rank by: measured quantities with values, and others where less is better."""
     names = table.frame.columns
     measured = [
@@ -297,18 +297,20 @@ def print_errors(
     ):
         rows = rows_as_dicts(lines)
         model, estimator = rows[0]["model"], rows[0]["estimator"]
-        say(f"{model}{_model_error(rows[0])}")
+        say(f"{model}{_model_error_in_words(rows[0])}")
         for line in curvature_lines((paths or {}).get(str(model))):
             say(line)
         print_rows(
-            [_cells(row) for row in rows],
+            [_error_cells(row) for row in rows],
             {"curve": "sampler", "nfe": "NFE"} | {name: name for name in ERRORS},
         )
         mine = whole.loc[
             (whole["model"] == model) & (whole["estimator"] == estimator) & (whole["curve"] == "")
         ]
         say(
-            _dominance(mine, measured=any(row["fid_proxy_converged"] is not None for row in rows))
+            _dominance_in_words(
+                mine, measured=any(row["fid_proxy_converged"] is not None for row in rows)
+            )
             + "\n"
         )
     say(
@@ -321,8 +323,8 @@ def print_errors(
     )
 
 
-def _model_error(row: dict[str, Any]) -> str:
-    from ...results.intervals import value_with_bounds
+def _model_error_in_words(row: dict[str, Any]) -> str:
+    from ...results.intervals import with_bounds
 
     if row["fid_proxy_converged"] is None:
         return ""
@@ -332,8 +334,8 @@ def _model_error(row: dict[str, Any]) -> str:
     )
 
 
-def _dominance(whole: Any, *, measured: bool) -> str:
-    """Return from where on the model's error dominates; "" where it was not measured."""
+def _dominance_in_words(whole: Any, *, measured: bool) -> str:
+    """Return in words from which budget on the model's error dominates; "" if it was not measured."""
     from ...results.text import format_number
 
     if not len(whole):
@@ -347,7 +349,7 @@ def _dominance(whole: Any, *, measured: bool) -> str:
     return f"The model's error dominates the lead in a ranking by fid_proxy {where}."
 
 
-def _cells(row: dict[str, Any]) -> dict[str, str]:
+def _error_cells(row: dict[str, Any]) -> dict[str, str]:
     """Return the printed cells of a row of the error decomposition."""
     from ...results.intervals import printed_value
     from ...results.text import format_number

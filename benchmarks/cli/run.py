@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from .common import isolation as isolating
-from .common.console import duration, err, out, print_json, print_rows, say
+from .common.console import duration_in_words, err, out, print_json, print_rows, say
 from .common.options import (
     EXECUTION,
     OUTPUT,
@@ -25,12 +25,12 @@ from .common.options import (
     MemoryLimitOption,
     RayAddressOption,
     SuiteName,
-    checked,
+    check_choice,
     setting,
-    taking,
+    with_options_of,
 )
-from .results import print_ranking, write
-from .suite_options import SuiteOptions, resolve
+from .results import print_ranking, write_report_page
+from .suite_options import SuiteOptions, resolve_suite
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
@@ -42,7 +42,7 @@ _MOST_REASONS = 6
 _MOST_NAMES = 3
 
 
-@taking(SuiteOptions)
+@with_options_of(SuiteOptions)
 def run(
     suite: SuiteName,
     options: SuiteOptions,
@@ -82,7 +82,7 @@ def run(
         isolation,
         jobs,
         options.device,
-        isolating.OnRay(ray_address, gpus_per_worker, accelerator),
+        isolating.RayOptions(ray_address, gpus_per_worker, accelerator),
         time_limit=time_limit,
         memory_limit=memory_limit,
     )
@@ -91,11 +91,11 @@ def run(
             runs_in.start()  # its imports take as long as ours, at the same time
 
         from ..api import run_suite
-        from ..running.setup import default_out
+        from ..running.setup import default_run_folder
 
-        resolved, device = resolve(suite, options)
-        folder = options.out_dir or default_out(resolved)
-        with isolating.stoppable(folder, runs_in):
+        resolved, device = resolve_suite(suite, options)
+        folder = options.out_dir or default_run_folder(resolved)
+        with isolating.graceful_shutdown(folder, runs_in):
             done = run_suite(
                 resolved,
                 folder,
@@ -115,22 +115,22 @@ def run(
         say(done.doubt)
     if done.analyses:
         print_answer(done.analyses)
-    code = say_troubles(done.table, done.cells, folder)
-    write([folder], None, anew=False)
+    code = print_troubles(done.table, done.cells, folder)
+    write_report_page([folder], None, anew=False)
     if code:
         raise typer.Exit(code)
 
 
-@taking(SuiteOptions)
+@with_options_of(SuiteOptions)
 def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None:
     """Show what would run, how many network evaluations it takes, and how long that is here."""
     from ..api import plan_cells
     from ..planning.native import warn_of_drowned
-    from ..running.executors.shard_limits import expected
-    from ..running.forecast import forecast
-    from ..running.setup import default_out
+    from ..running.executors.shard_limits import expected_evaluations
+    from ..running.forecast import forecast_suite
+    from ..running.setup import default_run_folder
 
-    resolved, device = resolve(suite, options)
+    resolved, device = resolve_suite(suite, options)
     models, references, cells = plan_cells(resolved, device)
     warn_of_drowned(cells, models)
     if as_json:
@@ -139,29 +139,35 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
                 "name": c.key,
                 **c.record(resolved.name),
                 "skip": c.skip,
-                "expected": expected(models[c.model], c),
+                "expected": expected_evaluations(models[c.model], c),
             }
             for c in cells
         ]
         return print_json(rows)
-    rows, doubts = forecast(resolved, models, references, cells, device)
+    rows, doubts = forecast_suite(resolved, models, references, cells, device)
     columns = ("model", "cells", "evaluations", "sampling", "references", "scoring")
     table = Table(*columns, title=f"{resolved.name}: {len(cells)} cells", title_justify="left")
     for row in rows:
         note = f" ({row.adaptive} adaptive, guessed)" if row.adaptive else ""
-        times = (duration(seconds) for seconds in (row.seconds, row.references, row.scoring))
+        times = (
+            duration_in_words(seconds) for seconds in (row.seconds, row.references, row.scoring)
+        )
         table.add_row(row.model, f"{row.cells}{note}", f"{row.evaluations:,.0f}", *times)
     out.print(table)
-    if done := _done(options.out_dir or default_out(resolved), {cell.key for cell in cells}):
+    if done := _done_part_in_words(
+        options.out_dir or default_run_folder(resolved), {cell.key for cell in cells}
+    ):
         out.print(done, markup=False)
     sampling = sum(row.seconds for row in rows)
     solving = sum(row.references for row in rows)
     scoring = sum(row.scoring for row in rows)
     timing = resolved.timing
-    pace = f", and timing about {duration(timing.seconds)} a model" if timing.enabled else ""
+    pace = (
+        f", and timing about {duration_in_words(timing.seconds)} a model" if timing.enabled else ""
+    )
     say(
-        f"Sampling takes about {duration(sampling)} here, references {duration(solving)} and "
-        f"scoring {duration(scoring)}{pace}."
+        f"Sampling takes about {duration_in_words(sampling)} here, references {duration_in_words(solving)} and "
+        f"scoring {duration_in_words(scoring)}{pace}."
     )
     if solving > sampling:
         say(
@@ -175,7 +181,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     return None
 
 
-@taking(SuiteOptions)
+@with_options_of(SuiteOptions)
 def samples(
     suite: SuiteName,
     options: SuiteOptions,
@@ -191,8 +197,8 @@ def samples(
     from ..sampling.exporting import check_exportable, export_samples
     from ..sampling.failure import Failure
 
-    resolved, device = resolve(suite, options)
-    rounding = checked(quantise, "--quantise", ("round", "truncate"))
+    resolved, device = resolve_suite(suite, options)
+    rounding = check_choice(quantise, "--quantise", ("round", "truncate"))
     models = load_models(resolved, device)
     for model in models.values():
         check_exportable(model)
@@ -217,7 +223,7 @@ def samples(
         raise typer.Exit(1)
 
 
-def _done(folder: Path, cells: set[str]) -> str:
+def _done_part_in_words(folder: Path, cells: set[str]) -> str:
     """Return how much of a plan its run directory has already; "" if there is no run directory."""
     from ...results.result_table import load
 
@@ -231,7 +237,9 @@ def print_answer(looks: InterimAnalyses) -> None:
     """Print each row with its verdict, and what the verdicts can bear."""
     from ...results.comparison.significance import LEVEL
 
-    rows = [{**row, "interval": _interval(row), "name": row["curve"]} for row in looks.rows]
+    rows = [
+        {**row, "interval": _interval_in_words(row), "name": row["curve"]} for row in looks.rows
+    ]
     columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
     columns |= {} if looks.until.baseline is None else {"interval": "Δ [95 %]"}
     print_rows(rows, columns | {"verdict": "verdict"})
@@ -253,7 +261,7 @@ def print_answer(looks: InterimAnalyses) -> None:
     out.print()
 
 
-def _interval(row: dict[str, Any]) -> str:
+def _interval_in_words(row: dict[str, Any]) -> str:
     """Return ``Δ [low, high]`` with two digits."""
     from ...results.text import format_number
 
@@ -263,7 +271,7 @@ def _interval(row: dict[str, Any]) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:
+def print_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:
     """Print how many of these cells of a run directory have no result, and a line for each reason.
 
     Returns:
@@ -290,13 +298,13 @@ def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> in
         )
     ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
     for reason, names in ordered[:_MOST_REASONS]:
-        say(f"  {len(names)} {reason} ({_few(names)})")
+        say(f"  {len(names)} {reason} ({_first_names(names)})")
     if len(ordered) > _MOST_REASONS:
         say(f"  … and {len(ordered) - _MOST_REASONS} other reasons")
     return int(len(bad) == len(rows))
 
 
-def _few(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     """Return the first of some names, each once."""
     once = list(dict.fromkeys(names))
     return ", ".join(once[:_MOST_NAMES]) + (

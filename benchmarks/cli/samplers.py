@@ -51,7 +51,7 @@ def check(
     from ..conformance.measured import entry_of, label_of, write_measured
 
     load_plugins(plugin, peers_path)
-    subjects = _subjects(sampler or [], everything)
+    subjects = _samplers_to_check(sampler or [], everything)
     if write is not None and not write.absolute().parent.is_dir():
         raise ValueError(f"--write {write}: there is no folder {write.parent}; make it first")
     several = len(subjects) > 1 or everything
@@ -61,7 +61,7 @@ def check(
     for subject in subjects:
         results.append(check_sampler(subject))
         if several and not as_json:
-            say(_line(label_of(results[-1]), entry_of(results[-1])))
+            say(_check_line(label_of(results[-1]), entry_of(results[-1])))
     if write is not None:
         write_measured(write, {label_of(result): entry_of(result) for result in results})
         err.print(f"Wrote {write}", markup=False, soft_wrap=True)
@@ -75,10 +75,10 @@ def check(
         raise typer.Exit(1)
 
 
-def _subjects(named: list[str], everything: bool) -> list[Any]:
+def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
     """Make all samplers to check, before the first is checked."""
     from ... import samplers
-    from ..checking import with_steps
+    from ..checking import sampler_to_check
 
     if everything and named:
         raise ValueError(f"give --all, or name samplers such as {named[0]}, not both")
@@ -86,10 +86,10 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
         raise ValueError(
             "say which samplers to check, such as samplerbench check heun ddim; --all checks every one"
         )
-    return [with_steps(spec) for spec in (samplers.names() if everything else named)]
+    return [sampler_to_check(spec) for spec in (samplers.names() if everything else named)]
 
 
-def _line(label: str, entry: dict[str, Any]) -> str:
+def _check_line(label: str, entry: dict[str, Any]) -> str:
     texts = {key: cell_text(value) for key, value in entry.items()}
     return LINE.format(**{**texts, "name": label, "passed": "pass" if entry["passed"] else "FAIL"})
 
@@ -126,13 +126,13 @@ def list_command(
     Samplers: declared order, measured order, evaluations per step, source.
     """
     load_plugins(plugin, peers_path)
-    rows = _rows(kind, profile, translate)
+    rows = _listed_rows(kind, profile, translate)
     if as_json:
         return print_json(rows)
     if not rows:
         return out.print(f"There are no {kind} here.", markup=False)
     if kind == "samplers" and "order" in rows[0]:
-        return print_rows([_short(row) for row in rows], SAMPLER_COLUMNS)
+        return print_rows([_shortened_row(row) for row in rows], SAMPLER_COLUMNS)
     hidden = HIDDEN - {"source"} | {"needs_model"} if kind == "schedules" else HIDDEN
     visible = [row for row in rows if kind != "models" or row["event"]]
     print_rows(visible, {key: key for key in rows[0] if key not in hidden})
@@ -141,7 +141,7 @@ def list_command(
     return None
 
 
-def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:
+def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:
     from ...samplers.peers import translate as translations
     from .listing import KINDS, list_profiles
 
@@ -160,7 +160,7 @@ def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[st
     return KINDS[kind]() if translate is None else translations(translate)
 
 
-def _short(row: dict[str, Any]) -> dict[str, Any]:
+def _shortened_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return a sampler's row with a source that fits, and a stochastic one's weak order as its order."""
     measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
     source = textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …")

@@ -30,7 +30,7 @@ from .common.options import (
     RayAddressOption,
     StepsOption,
     ThreadsOption,
-    checked,
+    check_choice,
     integers,
     load_plugins,
     option,
@@ -107,7 +107,7 @@ def advise(
         isolation,
         jobs if has_jobs or on_ray else None,
         device,
-        isolating.OnRay(ray_address, gpus_per_worker, accelerator),
+        isolating.RayOptions(ray_address, gpus_per_worker, accelerator),
         memory_limit=memory_limit,
     )
     with closing(runs_in):
@@ -125,7 +125,7 @@ def advise(
         load_plugins(plugin, peers_path)
         folder = out_dir or api.advice_folder(model)
         suffix = " and what was measured is kept"
-        with isolating.stoppable(folder, runs_in, suffix), explain_write_errors(folder):
+        with isolating.graceful_shutdown(folder, runs_in, suffix), explain_write_errors(folder):
             advice = api.advise(
                 model,
                 integers(nfe, "--nfe"),
@@ -136,7 +136,7 @@ def advise(
                 default=default,
                 only=sampler or (),
                 extractor=extractor,
-                device=checked(device, "--device", DEVICES),
+                device=check_choice(device, "--device", DEVICES),
                 seed=seed,
                 executor=runs_in,
                 progress=lambda stage: err.print(stage, markup=False),
@@ -203,9 +203,9 @@ def tune(
             test_latents=test_latents,
             seed=seed,
             objective=objective,
-            what=checked(what, "--what", WHATS),
+            what=check_choice(what, "--what", WHATS),
             holdout_model=holdout_model,
-            device=checked(device, "--device", DEVICES),
+            device=check_choice(device, "--device", DEVICES),
             executor=executor,
             progress=lambda stage: err.print(stage, markup=False),
         )
@@ -217,7 +217,7 @@ def tune(
             [{"name": entry.subject.sampler, **entry.model_dump(mode="json")} for entry in entries]
         )
     elif entries:
-        _say_tuned(entries, objective, test_latents, holdout)
+        _print_tuned(entries, objective, test_latents, holdout)
         words = ["samplerbench", "run", "quick", "--model", model]
         for name, values in (("--sampler", sampler), ("--steps", [steps]), ("--nfe", [nfe])):
             words += [word for value in values if value is not None for word in (name, value)]
@@ -231,11 +231,11 @@ def tune(
         raise typer.Exit(1)
 
 
-def _say_tuned(entries: list[Tuned], objective: str, test_latents: int, other: str) -> None:
+def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other: str) -> None:
     """Print the table of the entries, and how to read it."""
     from ..tuning.problem import RESOLVED
 
-    print_rows([_row(entry) for entry in entries], TUNE_COLUMNS)
+    print_rows([_printed_row(entry) for entry in entries], TUNE_COLUMNS)
     say(
         f"Errors are {objective} distances to converged endpoints, untuned → tuned, on "
         f"{test_latents} latents that nothing was tuned on; "
@@ -253,7 +253,7 @@ def _say_tuned(entries: list[Tuned], objective: str, test_latents: int, other: s
         )
 
 
-def _row(entry: Tuned) -> dict[str, Any]:
+def _printed_row(entry: Tuned) -> dict[str, Any]:
     """Return an entry for people: errors as ``untuned → tuned``."""
 
     def errors(scores: Scores) -> str:

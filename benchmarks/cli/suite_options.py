@@ -23,11 +23,11 @@ from .common.options import (
     StepsOption,
     ThreadsOption,
     TrustOption,
-    checked,
+    check_choice,
     integers,
     load_plugins,
+    parse_share,
     setting,
-    share,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class SuiteOptions:
     )
 
 
-def resolve(name: str, options: SuiteOptions) -> tuple[Suite, str]:
+def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     """Load plugins and set torch's threads; return the suite that a command is to use, and the device.
 
     Raises:
@@ -144,7 +144,7 @@ def resolve(name: str, options: SuiteOptions) -> tuple[Suite, str]:
         )
     import torch
 
-    from ..running.setup import pick_device
+    from ..running.setup import resolve_device
     from ..suites.files import load_suite, refuse_untrusted
 
     load_plugins(options.plugin, options.peers_path)
@@ -157,13 +157,14 @@ def resolve(name: str, options: SuiteOptions) -> tuple[Suite, str]:
         "schedules": options.schedule,
         "steps": integers(options.steps, "--steps"),
         "nfe": integers(options.nfe, "--nfe"),
-        "start": tuple(checked(value, "--start", STARTS) for value in options.start or ()) or None,
-        "noise": None if options.noise is None else checked(options.noise, "--noise", NOISES),
+        "start": tuple(check_choice(value, "--start", STARTS) for value in options.start or ())
+        or None,
+        "noise": None if options.noise is None else check_choice(options.noise, "--noise", NOISES),
         "samples": options.samples,
         "seed": options.seed,
         "batch_size": options.batch_size,
         "dtype": options.dtype,
-        "execution": execution(options.compiled, options.cuda_graph),
+        "execution": execution_axis(options.compiled, options.cuda_graph),
         "extractor": options.extractor,
         "reference": options.reference,
         "reference_samples": options.reference_samples,
@@ -189,10 +190,10 @@ def resolve(name: str, options: SuiteOptions) -> tuple[Suite, str]:
         suite = suite.replaced(timing=suite.timing.model_dump() | timing)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return suite, pick_device(checked(options.device, "--device", DEVICES), suite)
+    return suite, resolve_device(check_choice(options.device, "--device", DEVICES), suite)
 
 
-def execution(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
+def execution_axis(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
     """Return the axis that --compile and --cuda-graph set, one mode for both; None leaves the suite's."""
     modes = ["compile"] * compiled + ["cuda-graph"] * replayed
     return ("+".join(modes),) if modes else None
@@ -217,7 +218,7 @@ def with_sequential_options(
 
     options: dict[str, Any] = {"target_se": target_se, "baseline": baseline, "metric": metric}
     options["max_samples"] = most
-    options["margin"] = None if margin is None else share(margin, "--margin")
+    options["margin"] = None if margin is None else parse_share(margin, "--margin")
     options = {key: value for key, value in options.items() if value is not None}
     previous = {} if suite.until is None else suite.until.model_dump()
     if options and not (decided or target_se is not None or previous):

@@ -33,7 +33,7 @@ def run_app(app: Typer) -> int:
     except (ValueError, OSError) as error:
         if os.environ.get("SAMPLERBENCH_TRACEBACK"):
             raise
-        return _refuse(
+        return _print_refusal(
             f"{error.strerror}: {error.filename}"
             if isinstance(error, OSError) and error.filename
             else str(error)
@@ -45,11 +45,11 @@ def run_app(app: Typer) -> int:
             error, "format_message"
         ):  # typer's own have it, whichever library typer takes them from
             raise
-        return _refuse(_sentence(error))
+        return _print_refusal(_describe_usage_error(error))
     return code if isinstance(code, int) else 0
 
 
-def _refuse(sentence: str) -> int:
+def _print_refusal(sentence: str) -> int:
     words = " ".join(sentence.split())
     if len(words) > LONGEST:  # it quotes the user's input, which may be as long as any file
         words = f"{words[: LONGEST * 3 // 4]} … {words[-LONGEST // 4 :]}"
@@ -57,7 +57,7 @@ def _refuse(sentence: str) -> int:
     return 2
 
 
-def _sentence(error: Any) -> str:
+def _describe_usage_error(error: Any) -> str:
     """Return typer's complaint about the command line, with the command that helps."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "samplerbench"
@@ -67,9 +67,9 @@ def _sentence(error: Any) -> str:
             f"; did you mean {close}?" if close else ";"
         )
     elif hasattr(error, "param_type"):
-        text = f"{_param(error)} is missing;"
+        text = f"{_parameter_name(error)} is missing;"
     elif getattr(error, "param", None) is not None:
-        text = f"{_param(error)}: {_plainly(error.message)};"
+        text = f"{_parameter_name(error)}: {_in_plain_words(error.message)};"
     else:
         message = error.format_message()
         text = (
@@ -88,14 +88,14 @@ _PLAIN = {
 """Patterns of typer's sentences on a value, and the plain sentences in their place."""
 
 
-def _plainly(message: str) -> str:
+def _in_plain_words(message: str) -> str:
     for pattern, words in _PLAIN.items():
         if match := re.fullmatch(pattern, message, re.IGNORECASE):
             return match.expand(words)
     return message[:1].lower() + message[1:].rstrip(".")
 
 
-def _param(error: Any) -> str:
+def _parameter_name(error: Any) -> str:
     """Return the option, or the argument as its usage line writes it."""
     param = error.param
     if param is None:

@@ -19,7 +19,7 @@ from ...results.run_directory.fingerprint import Fingerprint, difference, hash_o
 from ...results.run_directory.layout import CELL, MADE
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
-from ..sampling.shard import whole_shard
+from ..sampling.shard import whole_shard_size
 from ..suites.cell import Cell
 from .model import AT_LEVEL
 
@@ -53,12 +53,14 @@ class Admission:
         writes: bool = True,
     ) -> None:
         self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
-        self._aside = run.keys_set_aside()
-        self._records = {digest: _parsed(record) for digest, record in run.fingerprints().items()}
+        self._aside = run.cells_aside()
+        self._records = {
+            digest: _parse_fingerprint(record) for digest, record in run.made().items()
+        }
         self._digests = {
             name: (
-                self._digest_of(fingerprints.model, fingerprints.folder),
-                self._digest_of(fingerprints.extractor),
+                self._digest_of_record(fingerprints.model, fingerprints.folder),
+                self._digest_of_record(fingerprints.extractor),
             )
             for name, fingerprints in makers.items()
         }
@@ -73,7 +75,7 @@ class Admission:
         exists = self.exists(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
         # the recorded ones, so that their digests stay
-        recorded = self._recorded(stored, sampler) or sampler
+        recorded = self._recorded_fingerprint(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
         made_by = f"{recorded.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"
         self.run.plan(cell.key, record | {"made_by": made_by})
@@ -82,7 +84,7 @@ class Admission:
                 "sampler": recorded.to_json(),
                 "model": model,
                 "extractor": extractor,
-                "shard": whole_shard(cell.batch_size),
+                "shard": whole_shard_size(cell.batch_size),
                 "space": cell.space,
             }
             self.run.write(cell.key, MADE, record_of_makers)
@@ -97,11 +99,13 @@ class Admission:
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
-    def inspect_model(self, key: str, name: str) -> None:
+    def set_aside_if_model_changed(self, key: str, name: str) -> None:
         """Set a cell aside if another model made it, for a row that cannot be planned again."""
         digest = str((self.run.read(key, MADE) or {}).get("model") or "")
         was, now = self._records.get(digest), self.makers[name]
-        if was is not None and (changes := self._changes(was, now.model, digest, now.folder)):
+        if was is not None and (
+            changes := self._describe_changes(was, now.model, digest, now.folder)
+        ):
             why = f"the model is another one: {changes}"
             self.run.set_aside(key, why)
             log.warning("%s is set aside: %s.", key, why)
@@ -109,7 +113,7 @@ class Admission:
     def fault(self, cell: Cell, *, extractor: bool = True) -> str:
         """Return the reason why the present code would not make a cell of the directory, or ""."""
         stored = self.run.read(cell.key, MADE) or {}
-        return self._fault(stored, self.probe(cell), cell.model, extractor=extractor)
+        return self._why_not_reusable(stored, self.probe(cell), cell.model, extractor=extractor)
 
     def digests(self, name: str) -> tuple[str, str]:
         """Return the digests of a model's record and of its extractor's, "" without one."""
@@ -119,19 +123,19 @@ class Admission:
         """Return True if there is a cell; one that was planned and never begun does not count."""
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
-    def restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
+    def find_restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
         """Return folder and ``made.json`` of an equal cell that was set aside, or None."""
         if cell.key not in self._aside:
             return None
         sampler = self.probe(cell)
-        for folder, record in self.run.folders_set_aside(cell.key):
-            if not self._fault(record, sampler, cell.model):
+        for folder, record in self.run.made_aside(cell.key):
+            if not self._why_not_reusable(record, sampler, cell.model):
                 return folder, record
         return None
 
     def _restore(self, cell: Cell) -> dict[str, Any]:
         """Restore a cell that was set aside, and return its ``made.json``, or {}."""
-        match = self.restorable(cell)
+        match = self.find_restorable(cell)
         if match is None:
             return {}
         folder, record = match
@@ -143,11 +147,11 @@ class Admission:
         )
         return record
 
-    def _fault(
+    def _why_not_reusable(
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
     ) -> str:
         """Return the reason why the present code would not make a cell; "" if it would."""
-        before = self._recorded(stored, sampler)
+        before = self._recorded_fingerprint(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
         kinds = ("model", "extractor")[: 1 + extractor]
@@ -162,22 +166,30 @@ class Admission:
             if (
                 was is not None
                 and isinstance(now, Fingerprint)
-                and (changes := self._changes(was, now, stands, folder))
+                and (changes := self._describe_changes(was, now, stands, folder))
             ):
                 return f"the {kind} is another one: {changes}"
         if before is not sampler and (changes := difference(before, sampler)):
             return f"the sampler is another one: {changes}"
         return ""
 
-    def _changes(self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path) -> str:
+    def _describe_changes(
+        self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path
+    ) -> str:
         """Describe changes of a maker on record and of the files that it opened late, or ""."""
-        return _difference(was, now) or change_in_words(folder, self.run.late_file_hashes(digest))
+        return _describe_difference(was, now) or difference_of(folder, self.run.opened(digest))
 
-    def _recorded(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
+    def _recorded_fingerprint(
+        self, stored: Mapping[str, Any], now: Fingerprint
+    ) -> Fingerprint | None:
         """Return the sampler's fingerprint in a ``made.json``; ``now`` itself if it is the same."""
-        return now if stored.get("sampler") == now.to_json() else _parsed(stored.get("sampler"))
+        return (
+            now
+            if stored.get("sampler") == now.to_json()
+            else _parse_fingerprint(stored.get("sampler"))
+        )
 
-    def _digest_of(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
+    def _digest_of_record(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
         """Return the digest of the record that equals a fingerprint, or of a new one."""
         if fingerprint is None:
             return ""
@@ -186,7 +198,7 @@ class Admission:
             if (
                 record is not None
                 and record.kind == fingerprint.kind
-                and not _difference(record, fingerprint)
+                and not _describe_difference(record, fingerprint)
             ):
                 opened = self.run.late_file_hashes(digest)
                 if not change_in_words(folder, opened):
@@ -216,7 +228,7 @@ def without_levels(fingerprint: Fingerprint) -> Fingerprint:
     return replace(fingerprint, values=values)
 
 
-def _difference(before: Fingerprint, now: Fingerprint) -> str:
+def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
     """Describe the difference between two fingerprints, at the levels that both have."""
     if words := difference(without_levels(before), without_levels(now)):
         return words
@@ -227,7 +239,7 @@ def _difference(before: Fingerprint, now: Fingerprint) -> str:
     return ""
 
 
-def _parsed(record: object) -> Fingerprint | None:
+def _parse_fingerprint(record: object) -> Fingerprint | None:
     try:
         return Fingerprint.from_json(record)
     except ValueError:

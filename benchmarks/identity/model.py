@@ -26,7 +26,7 @@ from ...models.networks import parameter_dtype
 from ...models.reference import Extractor, Identity
 from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import SampleNoise
-from .reduced_numbers import of_rows
+from .reduced_numbers import reduce_rows
 
 _BASE = frozenset({__name__.partition(".")[0], "torch", "numpy"})
 """Packages of every run, whose versions are in ``run.json``."""
@@ -62,17 +62,17 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     It holds :data:`LEVELS` evaluations of :data:`ROWS` samples between the ends of its levels, and
     the hashes of its files, also of those that the calls open. It raises what the model raises.
     """
-    ids, precision = torch.arange(ROWS, device=device), precision_of(model)
+    ids, precision = torch.arange(ROWS, device=device), coarsest_dtype(model)
     values: dict[str, Numbers] = {}
     with record_files() as recorder:
         bound = model.bind(ids, SEED)
         z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
-        for sigma in levels_of(model):
-            values[f"output at sigma {sigma:.4g}"] = of_rows(
+        for sigma in levels_to_probe(model):
+            values[f"output at sigma {sigma:.4g}"] = reduce_rows(
                 bound(z * math.sqrt(1 + sigma * sigma), sigma), precision, device
             )
         if model.decoder is not None:
-            values["decoded noise"] = of_rows(model.decode(z.float()), torch.float32, device)
+            values["decoded noise"] = reduce_rows(model.decode(z.float()), torch.float32, device)
     exact: dict[str, Fact] = {
         "identity": without_folders(model.identity),
         "event": str(tuple(model.event)),
@@ -87,9 +87,9 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
         exact["decoded event"] = str(tuple(model.decoder.event))
         exact["decoded limits"] = str(model.decoder.limits)
     if model.read is not None and runs_users_code(model):
-        exact |= installed_code(model.read.paths | recorder.paths)
+        exact |= imported_package_versions(model.read.paths | recorder.paths)
     return Fingerprint(
-        "model", without_folders(model.name), files_of(model.read, recorder.paths) | exact, values
+        "model", without_folders(model.name), file_facts(model.read, recorder.paths) | exact, values
     )
 
 
@@ -113,7 +113,7 @@ def outputs_at(
     have ``dtype``, which need not be the model's own.
     """
     outputs, few = {}, math.prod(model.event) > LARGE
-    precision = max(precision_of(model), dtype, key=lambda each: torch.finfo(each).eps)
+    precision = max(coarsest_dtype(model), dtype, key=lambda each: torch.finfo(each).eps)
     state = "" if dtype == model.dtype else f" in {str(dtype).removeprefix('torch.')}"
     for sigma in levels:
         # decided by the level alone, so that the rows are the same whichever others there are
@@ -121,25 +121,25 @@ def outputs_at(
         ids = torch.arange(first, first + (ROWS if few else MANY_ROWS), device=device)
         z = SampleNoise(SEED, ids, model.event, dtype).initial()
         d = model.bind(ids, SEED)(z * math.sqrt(1 + sigma * sigma), sigma)
-        outputs[f"{AT_LEVEL}{sigma:.12g}{state}"] = of_rows(d[None], precision, device)
+        outputs[f"{AT_LEVEL}{sigma:.12g}{state}"] = reduce_rows(d[None], precision, device)
     return outputs
 
 
-def levels_of(model: Denoiser) -> list[float]:
+def levels_to_probe(model: Denoiser) -> list[float]:
     """Return levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
     ratio = model.sigma_min / model.sigma_max
     inner = [model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)]
     return [model.sigma_max, *inner, model.sigma_min]
 
 
-def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
+def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
     """Return the hashes of a user's files as facts, also of files that were opened later."""
     if read is None:
         return {}
     return {FILE + name: digest for name, digest in (read | later).hashes.items()}
 
 
-def precision_of(model: Denoiser) -> torch.dtype:
+def coarsest_dtype(model: Denoiser) -> torch.dtype:
     """Return the coarsest dtype of a model's state, its networks and its wrappers'."""
     candidates, inner = [model.dtype], model
     while isinstance(inner, Denoiser):
@@ -175,17 +175,17 @@ def extractor_fingerprint(
     if isinstance(extractor, Identity):
         return Fingerprint("extractor", exact["identity"], exact, {})  # pyright: ignore[reportArgumentType] - a text
     read = getattr(extractor, "read", None)
-    with record_files() as recorder, torch.no_grad():
-        features = extractor(probes(event, limits).to(device))
-        values = {"features of fixed noise": of_rows(features, torch.float32, device)}
+    with reading() as recorder, torch.no_grad():
+        features = extractor(probe_noise(event, limits).to(device))
+        values = {"features of fixed noise": reduce_rows(features, torch.float32, device)}
         if read is not None:
-            many = extractor(probes(event, limits, MANY_ROWS, LOUDER).to(device))
-            values["features of many samples"] = of_rows(many[None], torch.float32, device)
-    exact = files_of(read, recorder.paths) | exact
+            many = extractor(probe_noise(event, limits, MANY_ROWS, LOUDER).to(device))
+            values["features of many samples"] = reduce_rows(many[None], torch.float32, device)
+    exact = file_facts(read, recorder.paths) | exact
     return Fingerprint("extractor", without_folders(extractor.identity), exact, values)
 
 
-def probes(
+def probe_noise(
     event: tuple[int, ...],
     limits: tuple[float, float] | None,
     count: int = PROBES,
@@ -203,7 +203,7 @@ def probes(
     return ((low + high) / 2 + (high - low) / 4 * mixed).clamp(low, high).to(torch.float32)
 
 
-def installed_code(files: Iterable[str]) -> dict[str, str]:
+def imported_package_versions(files: Iterable[str]) -> dict[str, str]:
     """Return the versions of the installed packages that source files import.
 
     Digests of the modules that they name follow. Python's own modules, torch and numpy are left
@@ -219,7 +219,7 @@ def installed_code(files: Iterable[str]) -> dict[str, str]:
     for package, names in sorted(modules.items()):
         hashes = (file_hash(module_file(name) or "") for name in names)
         digests = [digest[:12] for digest in hashes if digest]
-        versions[f"installed {package}"] = " ".join([_version(package), *digests])
+        versions[f"installed {package}"] = " ".join([_versions_of_package(package), *digests])
     return versions
 
 
@@ -231,7 +231,7 @@ def _is_installed(name: str) -> bool:
     )
 
 
-def _version(package: str) -> str:
+def _versions_of_package(package: str) -> str:
     """Return the versions of a package's distributions."""
     versions = []
     for name in sorted(set(_distributions().get(package, [package]))):

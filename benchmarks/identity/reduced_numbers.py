@@ -27,22 +27,22 @@ _PLAN, _STATE = (1e-10, 1e-11), (1e-6, 1e-8)
 _SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
 
 
-def of_plan(numbers: list[float]) -> Numbers:
+def reduce_plan(numbers: list[float]) -> Numbers:
     """Reduce coefficients, whose last digits depend on the machine's exp, log and linear solver."""
     if len(numbers) <= LONG_PLAN:
         return Numbers(tuple(numbers), *_PLAN)
     # so that levels of 80 do not hide weights of a hundredth in the sums
     ratios = np.arcsinh(np.array(numbers) / _SMALL)
     blocks = np.array_split(ratios, LONG_PLAN // (ENTRIES + PROJECTIONS))
-    return Numbers(tuple(x for block in blocks for x in reduced(block)), *_PLAN)
+    return Numbers(tuple(x for block in blocks for x in reduce_row(block)), *_PLAN)
 
 
-def of_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "cpu") -> Numbers:
+def reduce_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "cpu") -> Numbers:
     """Reduce rows ``(n, …)``, each by itself, that ``device`` computed in ``dtype``."""
     if isinstance(rows, Tensor):
         rows = rows.detach().to("cpu", torch.float64).numpy()
     flat = np.asarray(rows, np.float64).reshape(len(rows), -1)
-    return Numbers(tuple(x for row in flat for x in reduced(row)), *tolerance_of(dtype, device))
+    return Numbers(tuple(x for row in flat for x in reduce_row(row)), *tolerance_of(dtype, device))
 
 
 def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
@@ -54,7 +54,7 @@ def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]
     return _HALF
 
 
-def reduced(row: NDArray[np.float64]) -> list[float]:
+def reduce_row(row: NDArray[np.float64]) -> list[float]:
     """Return a row, if long :data:`ENTRIES` of its numbers and :data:`PROJECTIONS` weighted sums.
 
     The sums have unit weights in the mean, so that none outgrows the entries: a change of one entry
@@ -63,17 +63,17 @@ def reduced(row: NDArray[np.float64]) -> list[float]:
     if len(row) <= ENTRIES + PROJECTIONS:
         return [float(x) for x in row]
     places = np.linspace(0, len(row) - 1, ENTRIES).round().astype(int)
-    sums = [float(weights @ row) for weights in _weights(len(row))]
+    sums = [float(weights @ row) for weights in _projection_weights(len(row))]
     return [float(x) for x in row[places]] + sums
 
 
 @lru_cache(maxsize=64)
-def _weights(count: int) -> NDArray[np.float64]:
+def _projection_weights(count: int) -> NDArray[np.float64]:
     """Return ``(PROJECTIONS, count)`` fixed weights of mean square sum 1, on every machine."""
     return normal(0, torch.arange(PROJECTIONS), 0, 0, count).numpy() / np.sqrt(count)
 
 
-class Flattened:
+class FlattenedValue:
     """Nested tuples, records and arrays as a list of their floats and a hash of everything else.
 
     Objects that are neither numbers, texts nor containers contribute their class name only.
@@ -100,15 +100,15 @@ class Flattened:
             array = value.detach().cpu() if isinstance(value, Tensor) else value
             self.numbers += np.asarray(array, np.float64).ravel().tolist()
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-            self._all(getattr(value, f.name) for f in dataclasses.fields(value))
+            self._walk_items(getattr(value, f.name) for f in dataclasses.fields(value))
         elif isinstance(value, Mapping):
-            self._all(part for item in value.items() for part in item)
+            self._walk_items(part for item in value.items() for part in item)
         elif isinstance(value, tuple | list):
-            self._all(value)
+            self._walk_items(value)
         else:
             self._layout.append(type(value).__name__)
 
-    def _all(self, parts: Any) -> None:
+    def _walk_items(self, parts: Any) -> None:
         self._layout.append("(")
         for part in parts:
             self._walk(part)

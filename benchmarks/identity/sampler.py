@@ -27,7 +27,7 @@ from ...samplers.loop import cached_plan
 from ...samplers.types import StepNoise
 from ..suites.cell import Cell, Start
 from .model import MANY_ROWS
-from .reduced_numbers import Flattened, of_plan, of_rows
+from .reduced_numbers import FlattenedValue, reduce_plan, reduce_rows
 
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
 """Class attributes that decide the run of a sampler, or columns of its row."""
@@ -48,14 +48,14 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
     setup = SamplerSetup(cell.sampler, cell.grid, cell.noise, cell.sigma_max, cell.sigma_min)
     start = None if cell.start.means is None else cell.start
     if event is None or not samplers.origin(cell.sampler.name):
-        return fingerprint_of(setup, cell.label, start)
+        return fingerprint_of_setup(setup, cell.label, start)
     name = f"result for samples of shape {event} on {len(cell.grid)} steps"
-    with record_files() as recorder:
-        values = {name: _samples(setup, event, getattr(torch, cell.dtype))}
-        fingerprint = fingerprint_of(setup, cell.label, start)
+    with reading() as recorder:
+        values = {name: _solve_samples(setup, event, getattr(torch, cell.dtype))}
+        fingerprint = fingerprint_of_setup(setup, cell.label, start)
     return replace(
         fingerprint,
-        exact={**fingerprint.exact, **_hashes(_module_of(cell.sampler), recorder)},
+        exact={**fingerprint.exact, **_file_hashes(_module_of(cell.sampler), recorder)},
         values={**fingerprint.values, **values},
     )
 
@@ -79,24 +79,24 @@ class SamplerSetup:
         return self.sigma_max, self.sigma_min
 
 
-def fingerprint_of(setup: SamplerSetup, name: str, start: Start | None = None) -> Fingerprint:
+def fingerprint_of_setup(setup: SamplerSetup, name: str, start: Start | None = None) -> Fingerprint:
     """Return the fingerprint of a sampler under a name, with a start that is not noise alone."""
     sampler, grid = setup.sampler, setup.grid
     size = f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
     exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
-    values = {"grid": of_plan(list(grid.sigma))}
+    values = {"grid": reduce_plan(list(grid.sigma))}
     if callable(getattr(sampler, "plan", None)):
-        plan = Flattened(cached_plan(cast(GridSampler, sampler), grid))
+        plan = FlattenedValue(planned(cast(GridSampler, sampler), grid))
         exact[f"layout of the plan {size}"] = plan.layout
-        values[f"plan {size}"] = of_plan(plan.numbers)
-    values[f"result for three points {size}"] = _points(setup)
+        values[f"plan {size}"] = reduce_plan(plan.numbers)
+    values[f"result for three points {size}"] = _solve_points(setup)
     if start is not None:
         values[f"start {start.name}"] = _first_states(start)
     return Fingerprint("sampler", name, exact, values)
 
 
-def _points(setup: SamplerSetup) -> Numbers:
+def _solve_points(setup: SamplerSetup) -> Numbers:
     """Return the sampler's result for three points in the plane."""
     noise = _noise_of(setup.noise, setup.ends)
     denoise = ProbeDenoiser(math.sqrt(setup.sigma_max * setup.sigma_min))
@@ -104,10 +104,10 @@ def _points(setup: SamplerSetup) -> Numbers:
     with torch.no_grad():
         x = setup.sampler.sample(denoise, x, setup.grid, noise)
     # a peer may compute in float32
-    return of_rows(x, torch.float32 if ":" in setup.sampler.name else torch.float64)
+    return reduce_rows(x, torch.float32 if ":" in setup.sampler.name else torch.float64)
 
 
-def _samples(setup: SamplerSetup, event: tuple[int, ...], dtype: torch.dtype) -> Numbers:
+def _solve_samples(setup: SamplerSetup, event: tuple[int, ...], dtype: torch.dtype) -> Numbers:
     """Return the sampler's result for samples of a model's shape."""
     ids = torch.arange(max(2, min(MANY_ROWS, ROOM // math.prod(event))))
     source = SampleNoise(PROBE_SEED, ids, event, dtype)
@@ -118,7 +118,7 @@ def _samples(setup: SamplerSetup, event: tuple[int, ...], dtype: torch.dtype) ->
     with torch.no_grad():
         x = setup.grid.sigma[0] * source.initial()
         x = setup.sampler.sample(denoise, x, setup.grid, noise)
-    return of_rows(x[None], dtype)
+    return reduce_rows(x[None], dtype)
 
 
 def _first_states(start: Start) -> Numbers:
@@ -127,7 +127,7 @@ def _first_states(start: Start) -> Numbers:
     device, ids = start.means.device, torch.arange(2)
     z = SampleNoise(PROBE_SEED, ids, tuple(start.means.shape[1:]), torch.float64).initial()
     labels = (ids % len(start.means)).to(device)
-    return of_rows(start.states((start.sigma_max * z).to(device), labels), torch.float64)
+    return reduce_rows(start.states((start.sigma_max * z).to(device), labels), torch.float64)
 
 
 def origin_of(sampler: Sampler) -> dict[str, Fact]:
@@ -135,7 +135,7 @@ def origin_of(sampler: Sampler) -> dict[str, Fact]:
     origin = samplers.origin(sampler.name)
     if not origin:
         return {}
-    return _hashes(_module_of(sampler)) | {"origin": origin}
+    return _file_hashes(_module_of(sampler)) | {"origin": origin}
 
 
 def files_of_sampler(sampler: Sampler) -> frozenset[str]:
@@ -153,7 +153,7 @@ def _module_of(sampler: Sampler) -> ModuleType | None:
     return None if ":" in sampler.name else sys.modules.get(type(sampler).__module__)
 
 
-def _hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
+def _file_hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
     """Return the hashes of a plugin's files: its code, and all files opened at import and since."""
     if module is None:
         return {}

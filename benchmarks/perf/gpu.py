@@ -179,9 +179,9 @@ def _process(arguments: Sequence[str], output: Path | None, seconds: float) -> i
 
 def _collect(run: Path, out: Path) -> None:
     """Copy the tables, and put all that a later run needs to go on into one archive: no samples."""
-    from samplerbench.benchmarks.timing.machine import describe_host, device_of  # pyright: ignore[reportMissingImports]
+    from samplerbench.benchmarks.timing.machine import describe_device, describe_host  # pyright: ignore[reportMissingImports]
 
-    about = {"machine": describe_host(), "device": device_of("cuda")}
+    about = {"machine": describe_host(), "device": describe_device("cuda")}
     (out / MACHINE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     for name in KEPT:
         if (run / name).is_file():

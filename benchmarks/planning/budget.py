@@ -13,7 +13,7 @@ from torch import Tensor
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, SampleNoise, Sampler
 from ..sampling.batch import without_first_level
-from ..sampling.execution import costs_vary
+from ..sampling.execution import has_varying_cost
 from .schedules import Schedule
 
 
@@ -42,7 +42,7 @@ def evaluations_by_steps(
                 "or, if it ignores the steps, let it declare adaptive = True"
             )
         first = model.passes_at(math.inf) if infinite else 0
-        if rest is None or sampler.own_grid or not costs_vary(model, rest):
+        if rest is None or sampler.own_grid or not has_varying_cost(model, rest):
             return first + model.passes * says
         return first + sum(map(model.passes_at, levels_called(sampler, rest)))
 

@@ -14,8 +14,8 @@ from ...models.reference import Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
 from ...samplers.spec import parse_spec
-from ..sampling.batch import begins_at_infinity, top_level, without_first_level
-from ..sampling.execution import check_executions, refusal
+from ..sampling.batch import is_start_at_infinity, top_level, without_first_level
+from ..sampling.execution import check_executions, why_not_executable
 from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import evaluations_by_steps, most_steps_within
@@ -223,7 +223,7 @@ def _plan_cells(
     if suite.reference is not None:
         space = f"{space} {suite.reference}"
     searched = schedule.needs_model and schedule.name != NATIVE
-    infinite = begins_at_infinity(model, sampler, start.name) and not searched
+    infinite = is_start_at_infinity(model, sampler, start.name) and not searched
     top = top_level(model, schedule.process) if infinite else start.sigma
     sizes: list[tuple[int | None, int | None]]
     if sampler.adaptive:
@@ -286,4 +286,4 @@ def _why_skipped(
         return f"execution {subject.execution} records no step from an infinite level"
     if grid is None:
         return f"one step of {sampler.name} costs more than the budget of {budget}"
-    return refusal(subject.execution, sampler, subject.model, grid)
+    return why_not_executable(subject.execution, sampler, subject.model, grid)

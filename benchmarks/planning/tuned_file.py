@@ -13,8 +13,8 @@ from pydantic import ValidationError, model_validator
 
 from ...results.run_directory.files import LARGEST_JSON, read_regular, write_json
 from ...samplers.families.tabulated import Table, TableRow
-from ...samplers.spec import canonical_json
-from ..suites.suite import Strict
+from ...samplers.spec import canonical
+from ..suites.suite import StrictTable
 
 FORMAT: Literal[2] = 2
 """Version of the meaning of an entry."""
@@ -26,7 +26,7 @@ levels, by least squares.
 WHATS: tuple[What, ...] = get_args(What)
 
 
-class Score(Strict):
+class Score(StrictTable):
     """Distances to the converged endpoints of some latents, per dimension, in data units: the mean that is
     the objective, the root mean square (the table's ``rmse``), and the median.
     """
@@ -36,7 +36,7 @@ class Score(Strict):
     median: float
 
 
-class Scores(Strict):
+class Scores(StrictTable):
     """Errors of the same latents on the best built-in schedule, and on the tuned levels.
 
     ``resolution`` is how far the endpoints moved when the teacher's steps were last doubled (RMS per
@@ -63,7 +63,7 @@ def train_test_gap(train: Scores, test: Scores) -> float:
     return test.ratio / train.ratio - 1
 
 
-class Elsewhere(Strict):
+class Elsewhere(StrictTable):
     """The levels on another model, at the same relative positions in log sigma, with their scores there."""
 
     model: str
@@ -74,7 +74,7 @@ class Elsewhere(Strict):
     scores: Scores
 
 
-class Cost(Strict):
+class Cost(StrictTable):
     """Network evaluations, counted, and seconds."""
 
     evaluations: int
@@ -82,7 +82,7 @@ class Cost(Strict):
     seconds: float
 
 
-class Setting(Strict):
+class Setting(StrictTable):
     """Settings of the tuning: entries with other settings are tuned again."""
 
     format: Literal[2] = FORMAT
@@ -94,7 +94,7 @@ class Setting(Strict):
     elsewhere: str
 
 
-class Subject(Strict):
+class Subject(StrictTable):
     """Key of an entry: model and sampler as on the command line, ``origin`` of a plugin's sampler, "" for a
     built-in one, and steps of the grid.
     """
@@ -108,7 +108,7 @@ class Subject(Strict):
     steps: int
 
 
-class Tuned(Strict):
+class Tuned(StrictTable):
     """Entry: tuned levels of one subject.
 
     Attributes:
@@ -201,7 +201,7 @@ class Tuned(Strict):
         }
 
 
-class _File(Strict):
+class _File(StrictTable):
     """Content of the whole file."""
 
     tuned: tuple[Tuned, ...]

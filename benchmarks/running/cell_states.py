@@ -12,31 +12,33 @@ from ...results.run_directory.sealed import DamagedError
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import plan_cells_of_record
 from ..sampling.trajectories import Trajectories
-from ..scoring.cost import endpoints_asked
+from ..scoring.cost import endpoint_count
 from ..scoring.scorer import Scorer
 from ..suites.cell import Cell
-from ..timing.machine import version
+from ..timing.machine import package_version
 from .progress import Reporter
 from .setup import Setup
 
 
-def missing(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
-    """Return the shards ``(start, stop)`` that a cell lacks; none for one with nothing to run."""
-    return [] if ended(run, cell) else run.missing_shards(cell.key, cell.samples)
+def missing_shards(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
+    """Return the shards ``(start, stop)`` that a cell lacks; [] for a skipped or failed cell."""
+    return [] if is_skipped_or_failed(run, cell) else run.missing(cell.key, cell.samples)
 
 
-def ended(run: RunDir, cell: Cell) -> bool:
-    """Return True if a cell is skipped, or failed as it would with this batch size and version."""
+def is_skipped_or_failed(run: RunDir, cell: Cell) -> bool:
+    """Return True if a cell is skipped, or has failed with this batch size, version and samples."""
     quality = run.read(cell.key, QUALITY)
-    failed = quality and quality["status"] != "ok" and quality.get("attempt") == _attempt(cell)
+    failed = (
+        quality and quality["status"] != "ok" and quality.get("attempt") == _failure_inputs(cell)
+    )
     return bool(cell.skip or failed)
 
 
-def conclude(run: RunDir, cell: Cell, status: str, reason: str) -> None:
-    """Record that a cell has no samples, and the reason."""
+def record_no_samples(run: RunDir, cell: Cell, status: str, reason: str) -> None:
+    """Write the status and the reason of a cell without samples into its directory."""
     quality = {
         "samples": cell.samples,
-        "attempt": _attempt(cell),
+        "attempt": _failure_inputs(cell),
         "status": status,
         "reason": reason,
     }
@@ -61,9 +63,13 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
             run.delete(cell.key, QUALITY)
 
 
-def _attempt(cell: Cell) -> Record:
+def _failure_inputs(cell: Cell) -> Record:
     """Return the inputs of a failure besides the cell's identity."""
-    return {"batch_size": cell.batch_size, "samplerbench": version(), "samples": cell.samples}
+    return {
+        "batch_size": cell.batch_size,
+        "samplerbench": package_version(),
+        "samples": cell.samples,
+    }
 
 
 class OtherCell(NamedTuple):
@@ -108,7 +114,7 @@ told``: the last run into the directory did not request it, and its fingerprints
 """
 
 
-class Standing(NamedTuple):
+class CellState(NamedTuple):
     """State of one cell: its key, columns of its row, and the reason in a clause, or ""."""
 
     cell: str
@@ -119,27 +125,27 @@ class Standing(NamedTuple):
     why: str = ""
 
 
-def standings(setup: Setup) -> list[Standing]:
+def cell_states_of(setup: Setup) -> list[CellState]:
     """Return the states of a run directory's cells: those that a run requests, then others."""
     admission = Admission(setup.directory, setup.makers, setup.probes.fingerprint, writes=False)
 
     def watch(*_: object) -> Any:
         raise AssertionError("nothing is computed here")
 
-    found: dict[str, Standing] = {}
+    found: dict[str, CellState] = {}
     for name in setup.models:
         cells = setup.cells_of(name)
         planned = [cell for cell in cells if not cell.skip]
         report = Reporter(setup.console, 0, 0.0)
-        scorer = scorer_of(setup, name, admission.digests(name), planned, watch, report)
+        scorer = make_scorer(setup, name, admission.digests(name), planned, watch, report)
         for cell in cells:
-            state, why = _state(setup.directory, admission, cell, scorer)
-            standing = Standing(cell.key, cell.model, cell.label, cell.steps, state, why)
+            state, why = _state_and_reason(setup.directory, admission, cell, scorer)
+            standing = CellState(cell.key, cell.model, cell.label, cell.steps, state, why)
             found[cell.key] = standing
     for key, record, _, planned in other_cells(setup):
         model, sampler = (str(record.get(name) or "?") for name in ("model", "sampler"))
         why = "the last run did not ask for it"
-        standing = Standing(key, model, sampler, record.get("steps"), "not told", why)
+        standing = CellState(key, model, sampler, record.get("steps"), "not told", why)
         if planned:
             why = admission.fault(planned[0])
             standing = standing._replace(state="changed" if why else "up to date", why=why)
@@ -147,7 +153,7 @@ def standings(setup: Setup) -> list[Standing]:
     return [*found.values()]
 
 
-def scorer_of(
+def make_scorer(
     setup: Setup,
     name: str,
     digests: tuple[str, str],
@@ -161,26 +167,28 @@ def scorer_of(
         setup.suite,
         setup.models[name],
         setup.references[name],
-        max((endpoints_asked(setup.suite, cell) for cell in cells), default=0),
+        max((endpoint_count(setup.suite, cell) for cell in cells), default=0),
         watch,
         report,
     )
 
 
-def _state(run: RunDir, admission: Admission, cell: Cell, scorer: Scorer) -> tuple[State, str]:
+def _state_and_reason(
+    run: RunDir, admission: Admission, cell: Cell, scorer: Scorer
+) -> tuple[State, str]:
     if cell.skip:
         return "skipped", cell.skip
     if not admission.exists(cell.key):
-        if admission.restorable(cell) is not None:
+        if admission.find_restorable(cell) is not None:
             return "comes back", "it was set aside, and is what the present code makes"
         return "missing", f"0 of {cell.samples:,} samples are there"
     if why := UNPROVEN if run.predates_checksums else admission.fault(cell):
         return "changed", why
     quality = run.read(cell.key, QUALITY) or {}
-    if ended(run, cell):
+    if is_skipped_or_failed(run, cell):
         return "ended", f"{quality.get('status')}: {quality.get('reason')}"
-    if lacking := missing(run, cell):
+    if lacking := missing_shards(run, cell):
         count = cell.samples - sum(stop - start for start, stop in lacking)
         return "missing", f"{count:,} of {cell.samples:,} samples are there"
-    why = scorer.lacks(cell)
+    why = scorer.why_unscored(cell)
     return ("to be scored", why) if why else ("up to date", "")

@@ -18,7 +18,7 @@ from ...models.loaders.user_files import (
 from ...results.run_directory.fingerprint import FILE, Fingerprint
 from ...results.run_directory.run_dir import RunDir
 from ..planning.cache import default_cache
-from .executors.worker_context import hashes_of
+from .executors.worker_context import hashes_of_files
 
 
 class FileWatch:
@@ -45,14 +45,14 @@ class FileWatch:
         It is a ValueError at the end if a file was edited since it was opened; its results are
         recorded with an unknown file.
         """
-        with self.looking() as recorder:
+        with self.recording_opened_files() as recorder:
             try:
                 yield
             finally:
-                self.add(name, hashes_of(recorder.stamps), made=True)
+                self.add(name, hashes_of_files(recorder.stamps), made=True)
 
     @contextmanager
-    def looking(self) -> Iterator[FileRecorder]:
+    def recording_opened_files(self) -> Iterator[FileRecorder]:
         """Watch all files that the block opens."""
         with record_files() as recorder:
             try:
@@ -81,7 +81,7 @@ class FileWatch:
                 late[path] = content if same else ""
         self._record(name)
         if other:
-            raise ValueError(_message_of_change(other))
+            raise ValueError(_changed_file_message(other))
 
     def record(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
         """Register the record of a model, so that its files are written with it.
@@ -102,7 +102,7 @@ class FileWatch:
         """Raise a ValueError if a file was edited since it was opened."""
         for path, stamp in self._stamps.items():
             if stamp_of(path) != stamp:
-                raise ValueError(_message_of_change(path))
+                raise ValueError(_changed_file_message(path))
 
     def _stamp_once(self, path: str, stamp: Stamp | None) -> None:
         if path not in self._stamps and not os.path.realpath(path).startswith(self._inside):
@@ -122,7 +122,7 @@ class FileWatch:
             self._run.write_opened(digest, files)
 
 
-def _message_of_change(path: str) -> str:
+def _changed_file_message(path: str) -> str:
     return (
         f"{os.path.basename(path)} changed while the run was going on; run the same command again, "
         "and what it made before is set aside"

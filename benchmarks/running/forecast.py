@@ -12,14 +12,14 @@ import torch
 
 from ...models.denoiser import Denoiser
 from ...models.reference import Reference
-from ..scoring.context import CellContext, gathered
+from ..scoring.context import CellContext, gather_shards
 from ..scoring.cost import reference_evaluations
-from ..scoring.data import Data, Scale
-from ..scoring.versions import asked_metrics
+from ..scoring.data import ModelData, ScoringReference
+from ..scoring.versions import requested_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
-from ..timing.disturbances import Load, cpu_doubts
-from .executors.shard_limits import evaluations_per_second, expected, seconds_per_image
+from ..timing.disturbances import LoadCounters, cpu_doubts
+from .executors.shard_limits import evaluations_per_second, expected_evaluations, seconds_per_image
 
 TRIED = 256  # number of invented samples in a trial of scoring
 
@@ -48,7 +48,7 @@ class Forecast:
 
 
 @torch.no_grad()
-def forecast(
+def forecast_suite(
     suite: Suite,
     models: Mapping[str, Denoiser],
     references: Mapping[str, Reference | None],
@@ -60,13 +60,13 @@ def forecast(
     Returns:
         One forecast a model, and reasons to distrust their seconds, such as other processes.
     """
-    out, busy = [], Load()
+    out, busy = [], LoadCounters()
     for name, model in models.items():
         own = [cell for cell in cells if cell.model == name and not cell.skip]
-        evaluations = sum(expected(model, cell) * cell.samples for cell in own)
-        before = Load.of_this_moment()
+        evaluations = sum(expected_evaluations(model, cell) * cell.samples for cell in own)
+        before = LoadCounters.of_this_moment()
         rate = evaluations_per_second(model, own[0].batch_size, device) if own else float("inf")
-        busy = busy.and_(Load.of_this_moment().since(before))
+        busy = busy.plus(LoadCounters.of_this_moment().since(before))
         until_scored = reference_evaluations(suite, model, references[name], own)
         adaptive = sum(cell.sampler.adaptive for cell in own)
         scoring = scoring_seconds(model, references[name], own, suite.metrics)
@@ -94,9 +94,11 @@ def scoring_seconds(
     )
     parts = {"features": features, "sizes": np.array([count])}
     parts["endpoint"] = np.empty((0, *model.event))
-    data, scale = Data(model, "cpu"), Scale(reference, converged)
-    context = CellContext(gathered([parts], count), count, data, scale, None, follows_path=False)
-    wanted = [metric for metric in asked_metrics(names) if metric.needs <= {"features"}]
+    data, scale = ModelData(model, "cpu"), ScoringReference(reference, converged)
+    context = CellContext(
+        gather_shards([parts], count), count, data, scale, None, follows_path=False
+    )
+    wanted = [metric for metric in requested_metrics(names) if metric.needs <= {"features"}]
     begin = 0.0
     for _ in range(2):  # what all cells share is made the first time
         begin = time.perf_counter()

@@ -21,7 +21,7 @@ from ...models.guidance import Altered
 from ...models.reference import Identity, Reference
 from ...results.run_directory.reading import log
 from ...samplers import SampleNoise
-from ..identity.model import precision_of
+from ..identity.model import coarsest_dtype
 from ..identity.reduced_numbers import tolerance_of
 
 ROWS, SEED, DATA_SEED = 4, 0, 4_000_000
@@ -71,23 +71,23 @@ def check_model(
     Raises:
         ValueError: with the defect, in one sentence.
     """
-    rtol, atol = tolerance_of(precision_of(model), device)
+    rtol, atol = tolerance_of(coarsest_dtype(model), device)
     ids = torch.arange(ROWS, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
     for sigma in (model.sigma_max, math.sqrt(model.sigma_max * model.sigma_min), model.sigma_min):
         x = z * math.sqrt(1 + sigma * sigma)
-        d = _call(model, x.clone(), sigma, ids)
+        d = _call_checked(model, x.clone(), sigma, ids)
         _check_output(model, d, x, sigma)
         allowed = 10 * max(rtol, atol) * float(d.abs().max())
-        if (off := _distance(_call(model, x.clone(), sigma, ids), d)) > allowed:
+        if (off := _largest_difference(_call_checked(model, x.clone(), sigma, ids), d)) > allowed:
             raise ValueError(
                 f"model {model.name} gives the same input other outputs (by up to "
                 f"{off:.2g} at sigma {sigma:.3g}); "
                 "put its network in eval mode, which turns dropout off, and seed what it draws"
             )
         half = ROWS // 2
-        alone = _call(model, x[:half].clone(), sigma, ids[:half])
-        if (off := _distance(alone, d[:half])) > allowed:
+        alone = _call_checked(model, x[:half].clone(), sigma, ids[:half])
+        if (off := _largest_difference(alone, d[:half])) > allowed:
             raise ValueError(
                 f"model {model.name} gives a sample another output in another batch (by "
                 f"up to {off:.2g} at sigma {sigma:.3g}); a row must "
@@ -115,24 +115,24 @@ def _compare_with_data(
         return "it is a few-step map"
     if is_altered(model):
         return "it is no posterior mean under guidance, clipping and the like"
-    samples = samples_of_truth(model, reference, device) if data is None else data.to(device)
+    samples = data_samples(model, reference, device) if data is None else data.to(device)
     if samples is None or len(samples) < 2:
         return "it has no sample(n, seed), and no --reference has samples of its shape"
-    labels, are_known = labels_of(model, samples)
+    labels, are_known = labels_and_known(model, samples)
     if not are_known:
         return "nothing says which label or condition belongs to a sample"
     _check_denoising(model, samples.to(model.dtype), labels)
     return ""
 
 
-def _call(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
+def _call_checked(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
     before = x.clone()
     try:
         d = model.bind(ids, SEED)(x, sigma)
     except Exception as error:
         raise ValueError(
             f"model {model.name} fails on {len(x)} samples at sigma "
-            f"{sigma:.3g} ({_words(error)}){_remedy(model, error, x, sigma, ids)}"
+            f"{sigma:.3g} ({_error_in_words(error)}){_remedy_for_failed_call(model, error, x, sigma, ids)}"
         ) from error
     if not torch.equal(before, x):
         raise ValueError(
@@ -141,11 +141,13 @@ def _call(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
     return d
 
 
-def _words(error: Exception) -> str:
+def _error_in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def _remedy(model: Denoiser, error: Exception, x: Tensor, sigma: float, ids: Tensor) -> str:
+def _remedy_for_failed_call(
+    model: Denoiser, error: Exception, x: Tensor, sigma: float, ids: Tensor
+) -> str:
     """Return the remedy for a failed call, if it can be detected."""
     if "require grad" in str(error) or "requires grad" in str(error):
         return "; models are called without gradients: put `with torch.enable_grad():` around what needs them"
@@ -181,21 +183,23 @@ def _check_decoder(model: Denoiser, latents: Tensor) -> None:
     except Exception as error:
         raise ValueError(
             f"the decoder of model {model.name} fails on {len(latents)} latents of noise "
-            f"({_words(error)})"
+            f"({_error_in_words(error)})"
         ) from error
     if not images.isfinite().all():
         raise ValueError(
             f"the decoder of model {model.name} gives NaN or infinity for latents of noise; run it "
             "in float32, and compare the scale of its latents"
         )
-    if (off := _distance(images[:1], first)) > 10 * max(rtol, atol) * float(images.abs().max()):
+    if (off := _largest_difference(images[:1], first)) > 10 * max(rtol, atol) * float(
+        images.abs().max()
+    ):
         raise ValueError(
             f"the decoder of model {model.name} gives a latent another image in another batch (by "
             f"up to {off:.2g}); put it in eval mode"
         )
 
 
-def _distance(a: Tensor, b: Tensor) -> float:
+def _largest_difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
 
@@ -209,7 +213,7 @@ def is_altered(model: Denoiser) -> bool:
     return False
 
 
-def samples_of_truth(
+def data_samples(
     model: Denoiser, reference: Reference | None, device: str, count: int | None = None
 ) -> Tensor | None:
     """Return ``count`` samples of the data, of the model or held out; None if there are none."""
@@ -223,7 +227,7 @@ def samples_of_truth(
     return None if x is None else x.to(device)
 
 
-def labels_of(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
+def labels_and_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
     """Return the labels of samples, and True if they are known.
 
     Labels that a model draws for a sample do not follow from the data, except classes.
@@ -235,7 +239,7 @@ def labels_of(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
     return labels, labels is not None
 
 
-class Errors(NamedTuple):
+class DenoisingErrors(NamedTuple):
     """Mean squared errors at one level, for the right, a smaller and a larger level as input."""
 
     sigma: float
@@ -248,8 +252,8 @@ def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None
     """Compare the errors with bounds that every posterior mean obeys."""
     ids = torch.arange(len(x0), device=x0.device)
     variance = float((x0 - x0.mean(0)).double().square().mean())
-    levels = _levels(model, math.sqrt(variance))
-    errors = [_errors(model, x0, ids, labels, sigma) for sigma in levels]
+    levels = _levels_to_check(model, math.sqrt(variance))
+    errors = [_denoising_errors(model, x0, ids, labels, sigma) for sigma in levels]
     _check_range(model, x0, ids, labels, [at.sigma for at in errors[1:-1]])
     for at in errors:
         predicted = NOISE * at.sigma**2
@@ -313,15 +317,15 @@ def _check_range(
         )
 
 
-def _levels(model: Denoiser, std: float) -> list[float]:
+def _levels_to_check(model: Denoiser, std: float) -> list[float]:
     """Return the ends, and levels about the data's standard deviation, in falling order."""
     inner = {level for each in SPREADS if model.sigma_min < (level := std * each) < model.sigma_max}
     return sorted({model.sigma_max, model.sigma_min, *inner}, reverse=True)
 
 
-def _errors(
+def _denoising_errors(
     model: Denoiser, x0: Tensor, ids: Tensor, labels: Tensor | None, sigma: float
-) -> Errors:
+) -> DenoisingErrors:
     bound = model.bind(ids, SEED, labels)
     x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
 
@@ -330,5 +334,5 @@ def _errors(
         return float((d - x0).double().square().mean())
 
     if sigma in (model.sigma_min, model.sigma_max):  # no inputs beyond the ends
-        return Errors(sigma, error(sigma), math.inf, math.inf)
-    return Errors(sigma, error(sigma), error(sigma / WRONG), error(sigma * WRONG))
+        return DenoisingErrors(sigma, error(sigma), math.inf, math.inf)
+    return DenoisingErrors(sigma, error(sigma), error(sigma / WRONG), error(sigma * WRONG))

@@ -83,7 +83,7 @@ class Reporter:
         note = f"{self._done}/{self._cells} cells, {rate:.0f} samples/s"
         self._bar.update(self._task, completed=self._reached, note=note)
 
-    def cell_done(self) -> None:
+    def count_cell(self) -> None:
         """Count one more complete cell."""
         self._done += 1
 
@@ -106,22 +106,22 @@ class CellProgress:
         self._report, self._names = report, names
         self._left = {key: expected.get(key, 0.0) for key in names}
 
-    def begins(self, key: str) -> None:
+    def show_cell(self, key: str) -> None:
         """Show the cell of a shard that is about to be sampled; called in any thread."""
         self._report.stage(self._names[key])
 
     def samples(self, key: str, count: int, evaluations: float) -> None:
         """Add ``count`` samples of a cell, as in :meth:`Reporter.samples`."""
-        self._report.samples(count, self._take(key, evaluations))
+        self._report.samples(count, self._share_within_estimate(key, evaluations))
 
     def done(self, key: str) -> None:
         """Count a cell that is complete or has failed, once."""
         if key in self._left:
-            self._report.evaluations(self._take(key, math.inf))
+            self._report.evaluations(self._share_within_estimate(key, math.inf))
             del self._left[key]
-            self._report.cell_done()
+            self._report.count_cell()
 
-    def _take(self, key: str, evaluations: float) -> float:
+    def _share_within_estimate(self, key: str, evaluations: float) -> float:
         """Return the share of these evaluations that moves the bar."""
         counted = min(evaluations, self._left.get(key, 0.0))
         if key in self._left:

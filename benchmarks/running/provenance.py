@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from ... import samplers
-from ..timing.machine import conditions, describe_host, device_of, version
+from ..timing.machine import describe_device, describe_host, load_averages, package_version
 
 
-def packages() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Return the versions of the installed distributions by name."""
     versions = {}  # from the names of their folders: to read the metadata of all takes 0.1 s
     # Python imports the first of one name
@@ -37,8 +37,8 @@ def provenance(device: str) -> dict[str, Any]:
     """Return a JSON-ready record of versions, machine, settings and command line."""
     cudnn = torch.backends.cudnn
     return {
-        "samplerbench": version(),
-        "git": _git(),
+        "samplerbench": package_version(),
+        "git": _git_state(),
         "command": ["samplerbench", *sys.argv[1:]],
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "noise": NOISE,
@@ -46,7 +46,7 @@ def provenance(device: str) -> dict[str, Any]:
             name: samplers.origin(name) for name in samplers.names() if samplers.origin(name)
         },
         "machine": describe_host(),
-        "conditions": conditions(),
+        "conditions": load_averages(),
         "torch": {
             "version": torch.__version__,
             "threads": torch.get_num_threads(),
@@ -55,14 +55,14 @@ def provenance(device: str) -> dict[str, Any]:
             "cudnn_benchmark": cudnn.benchmark,
             "cudnn_allow_tf32": cudnn.allow_tf32,
         },
-        "device": device_of(device),
-        "packages": packages(),
+        "device": describe_device(device),
+        "packages": installed_versions(),
     }
 
 
 def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:
     """Return ``key``, ``where`` in the paper, ``url`` and ``bibtex`` of each sampler, by name."""
-    entries = bibliography()
+    entries = bibtex_by_key()
     return {
         sampler.name: {
             "key": sampler.source.key,
@@ -74,14 +74,14 @@ def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:
     }
 
 
-def bibliography() -> dict[str, str]:
+def bibtex_by_key() -> dict[str, str]:
     """Return the entries of ``samplers/references.bib`` by key."""
     text = files("samplerbench.samplers").joinpath("references.bib").read_text(encoding="utf-8")
     return {match[1]: match[0] for match in _ENTRY.finditer(text)}
 
 
-def _git() -> dict[str, Any] | None:
-    """Return commit and dirty flag of the running checkout; None for an installed wheel."""
+def _git_state() -> dict[str, Any] | None:
+    """Return ``commit`` and ``dirty`` of the running checkout; None for an installed wheel."""
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None

@@ -1,7 +1,7 @@
 """Run of a suite into a run directory, in six stages: plan, admit, sample, score, time, tabulate.
 
-They are :func:`.setup.set_up`, :func:`admit`, :func:`.shards.sample`, :func:`score`,
-:func:`take_times` and :func:`.rebuild`. A run computes only what the
+They are :func:`.setup.set_up`, :func:`admit_cells`, :func:`.shards.draw_missing_samples`, :func:`score_model`,
+:func:`time_sampled_cells` and :func:`.rebuild`. A run computes only what the
 directory lacks, and a cell that fails becomes a row with the reason.
 """
 
@@ -21,19 +21,26 @@ from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sharing import BusyError, Claims
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..identity.admission import UNPROVEN, Admission
-from ..sampling.failure import out_of_memory
+from ..sampling.failure import is_out_of_memory
 from ..sampling.trajectories import Trajectories
 from ..scoring.cost import reference_evaluations
 from ..suites.cell import Cell
 from ..timing.pending import LocalTimer, time_pending, write_timings
-from .cell_states import conclude, ended, forget_failures, missing, other_cells, scorer_of
+from .cell_states import (
+    forget_failures,
+    is_skipped_or_failed,
+    make_scorer,
+    missing_shards,
+    other_cells,
+    record_no_samples,
+)
 from .executors import Executor
 from .executors.remote_timer import RemoteTimer
-from .executors.shard_limits import expected
+from .executors.shard_limits import expected_evaluations
 from .executors.tasks import TrajectoryTask
 from .progress import Reporter
 from .setup import Setup
-from .shards import follow, sample
+from .shards import draw_for_leader, draw_missing_samples
 
 
 @torch.no_grad()
@@ -57,20 +64,20 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
     with (
         explain_write_errors(directory.path),
         directory.lock(),
-        _rebuilt_on_failure(directory, setup.executor),
+        _rebuild_table_on_failure(directory, setup.executor),
     ):
         forget_failures(directory, setup.cells, every=retry)
-        digests = admit(setup)
+        digests = admit_cells(setup)
         work, reference_work = _expected_work(setup)
         total = sum(work.values()) + sum(reference_work.values())
         table, changes_in_table = None, -1
 
         def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
-            conclude(directory, cell, status, reason)
+            record_no_samples(directory, cell, status, reason)
 
         def redraw(cell: Cell) -> None:
             claims.lead([*work, cell.key])
-            sample(setup, [cell], report, {}, claims, failed)
+            draw_missing_samples(setup, [cell], report, {}, claims, failed)
 
         with (
             Reporter(setup.console, len(work), total) as report,
@@ -82,9 +89,9 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                 before = directory.changes
                 lacking = [cell for cell in setup.cells_of(name) if cell.key in work]
                 with report.part("", sum(work[cell.key] for cell in lacking)):
-                    sample(setup, lacking, report, work, claims, failed)
+                    draw_missing_samples(setup, lacking, report, work, claims, failed)
                 with report.part(f"{name}: scoring", reference_work.get(name, 0.0)):
-                    score(setup, name, digests[name], report, redraw)
+                    score_model(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
                     table, changes_in_table = rebuild(directory), directory.changes
             directory.check()  # this process still holds the lock
@@ -92,7 +99,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             if timing:
                 setup.executor.close()  # its processes would disturb the times
                 with closing(timer) if timer else nullcontext():
-                    take_times(setup, report, timer)
+                    time_sampled_cells(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
         up_to_date = table is not None and changes_in_table == directory.changes
@@ -116,13 +123,13 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
             return run(setup, retry=retry)
         except BusyError:
             with Reporter(setup.console, len(setup.cells), 0.0) as report:
-                leader_is_gone = follow(setup, report)
+                leader_is_gone = draw_for_leader(setup, report)
             if not leader_is_gone:
                 return None
 
 
-def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
-    """Admit all cells to the locked run directory, and set damaged and outdated ones aside.
+def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
+    """Admit all cells to the locked run directory; return digests of model and extractor by model.
 
     Cells that cannot run get a row with the reason.
 
@@ -130,10 +137,10 @@ def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
         By model name, the digests of the records of the model and of its extractor.
     """
     run = setup.directory
-    _describe_run(setup)
+    _write_run_json(setup)
     admission = Admission(run, setup.makers, setup.probes.fingerprint)
-    setup.put_on_record(admission)
-    run.set_aside_damaged_references()
+    setup.register_records(admission)
+    run.mend_references()
     spaces = {cell.model: cell.space for cell in setup.cells}
     for key, record, space, planned in other_cells(setup):
         for cell in planned or ():
@@ -141,7 +148,7 @@ def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
         # [], not None: the cell cannot be planned, for its sampler or searched levels are missing, but its
         # model is loaded and can be compared
         if planned == []:
-            admission.inspect_model(key, str(record["model"]))
+            admission.set_aside_if_model_changed(key, str(record["model"]))
     for cell in setup.cells:
         if not admission.admit(cell, cell.record(setup.suite.name) | cell.facts):
             continue
@@ -151,18 +158,18 @@ def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
             run.set_aside_damaged_shards(cell.key)
     for cell in setup.cells:
         if cell.skip:
-            conclude(run, cell, "skipped", cell.skip)
+            record_no_samples(run, cell, "skipped", cell.skip)
         elif failure := setup.probes.of(cell).failure:
-            conclude(run, cell, failure.status, failure.reason)
+            record_no_samples(run, cell, failure.status, failure.reason)
     return {name: admission.digests(name) for name in setup.makers}
 
 
-def _describe_run(setup: Setup) -> None:
+def _write_run_json(setup: Setup) -> None:
     """Write ``run.json``, where earlier runs into the same directory stay on record."""
     run, about = setup.directory, setup.about
     stored = run.run()
     earlier = list(stored.get("earlier", []))
-    if stored and _essence(stored) != _essence(about):
+    if stored and _settings_that_tell_runs_apart(stored) != _settings_that_tell_runs_apart(about):
         earlier.append({"suite": stored.get("suite"), "provenance": stored.get("provenance")})
     models: Mapping[str, str] = stored.get("models") or {}
     same = {name for name, own in models.items() if about["models"].get(name, own) == own}
@@ -178,7 +185,7 @@ def _describe_run(setup: Setup) -> None:
     run.announce({**about, CURVATURE: curvature_of_same, "earlier": earlier})
 
 
-def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
+def _settings_that_tell_runs_apart(run: Mapping[str, Any]) -> tuple[object, ...]:
     """Return suite, versions, machine and device: a run with other ones is recorded as another run."""
     origin = run.get("provenance") or {}
     return (
@@ -190,9 +197,10 @@ def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
 def _expected_work(setup: Setup) -> tuple[dict[str, float], dict[str, float]]:
     """Return expected evaluations for missing samples by cell, and for references by model."""
     cells = {
-        cell.key: expected(setup.models[cell.model], cell) * sum(b - a for a, b in lacking)
+        cell.key: expected_evaluations(setup.models[cell.model], cell)
+        * sum(b - a for a, b in lacking)
         for cell in setup.cells
-        if (lacking := missing(setup.directory, cell))
+        if (lacking := missing_shards(setup.directory, cell))
     }
     references = {}
     for name in {cell.model for cell in setup.cells if cell.key in cells}:
@@ -203,7 +211,7 @@ def _expected_work(setup: Setup) -> tuple[dict[str, float], dict[str, float]]:
     return cells, references
 
 
-def score(
+def score_model(
     setup: Setup,
     name: str,
     digests: tuple[str, str],
@@ -220,10 +228,10 @@ def score(
     while complete := [
         cell
         for cell in setup.cells_of(name)
-        if not ended(directory, cell) and not missing(directory, cell)
+        if not is_skipped_or_failed(directory, cell) and not missing_shards(directory, cell)
     ]:
         with setup.watch.of(name):
-            damaged = scorer_of(setup, name, digests, complete, trajectories_of, report).score(
+            damaged = make_scorer(setup, name, digests, complete, trajectories_of, report).score(
                 complete
             )
         setup.watch.check()
@@ -233,7 +241,7 @@ def score(
         redraw(damaged)
 
 
-def take_times(setup: Setup, report: Reporter, timer: Executor | None) -> None:
+def time_sampled_cells(setup: Setup, report: Reporter, timer: Executor | None) -> None:
     """Time the cells that have samples, at each batch size, in this process or by ``timer``."""
     options = setup.suite.timing
     if not options.enabled:
@@ -248,7 +256,9 @@ def take_times(setup: Setup, report: Reporter, timer: Executor | None) -> None:
         return None if end is None else max(0.0, end - time.monotonic()) / (parts_left + 1)
 
     for name, model in setup.models.items():
-        cells = [cell for cell in setup.cells_of(name) if not ended(setup.directory, cell)]
+        cells = [
+            cell for cell in setup.cells_of(name) if not is_skipped_or_failed(setup.directory, cell)
+        ]
         place = LocalTimer(model, options, setup.device)
         if timer is not None:
             place = RemoteTimer(timer, setup.world, options)
@@ -271,7 +281,7 @@ def _lead_cells(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iter
 
 
 @contextmanager
-def _rebuilt_on_failure(run: RunDir, executor: Executor) -> Iterator[None]:
+def _rebuild_table_on_failure(run: RunDir, executor: Executor) -> Iterator[None]:
     """Rebuild the table from computed results when the block is stopped or fails."""
     try:
         yield
@@ -280,7 +290,7 @@ def _rebuilt_on_failure(run: RunDir, executor: Executor) -> Iterator[None]:
         with suppress(OSError, ValueError):
             run.check()
             rebuild(run)
-        if isinstance(error, Exception) and out_of_memory(error):
+        if isinstance(error, Exception) and is_out_of_memory(error):
             words = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(
                 f"the process that scores ran out of memory ({words}); free some, or ask for fewer "

@@ -63,14 +63,16 @@ class SamplerProbes:
         """Return the fingerprint of a cell's sampler."""
         return self.of(cell).fingerprint
 
-    def nonconforming(self, cells: Iterable[Cell], table: ResultTable) -> str:
+    def describe_nonconforming(self, cells: Iterable[Cell], table: ResultTable) -> str:
         """Return a sentence with the user's samplers that fail ``samplerbench check``, or "".
 
         Built-in samplers pass it in the tests, and other libraries' samplers are not checked. Nor
         are samplers without a result in the table: their rows give the reason, and they may hang.
         """
         finished = set(table.ok.frame["cell"])
-        own = {cell.label: cell for cell in cells if cell.key in finished and _is_users(cell)}
+        own = {
+            cell.label: cell for cell in cells if cell.key in finished and _is_user_sampler(cell)
+        }
         failed = {
             label: names for label, cell in own.items() if (names := self._failed_checks(cell))
         }
@@ -171,7 +173,7 @@ class ConformanceTask(CellTask):
         return [check.name for check in check_sampler(self.cell.sampler, fast=True).failures]
 
 
-def _is_users(cell: Cell) -> bool:
+def _is_user_sampler(cell: Cell) -> bool:
     """Return True for a plugin, or a class of this session."""
     module = type(cell.sampler).__module__
     return ":" not in cell.sampler.name and not module.startswith(f"{samplers.__name__}.")

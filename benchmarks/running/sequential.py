@@ -96,7 +96,7 @@ class InterimAnalyses:
         """First number of samples of each cell, by key, in the order of the plan."""
         return self.question["first"]
 
-    def to_extend(self) -> set[str]:
+    def cells_to_extend(self) -> set[str]:
         """Return the cells of the next analysis: all, then open ones below their limit.
 
         The baselines of the open ones are among them.
@@ -108,11 +108,12 @@ class InterimAnalyses:
             key
             for key, row in rows.items()
             if row["verdict"] == UNDECIDED
-            and self.samples_at(key, look) <= (self.until.max_samples or GROWTH * self.first[key])
+            and self.samples_at_analysis(key, look)
+            <= (self.until.max_samples or GROWTH * self.first[key])
         }
         return still | {rows[key]["against"] for key in still if "against" in rows[key]}
 
-    def samples_at(self, key: str, look: int) -> int:
+    def samples_at_analysis(self, key: str, look: int) -> int:
         """Return the samples of an open row at an analysis."""
         return self.first[key] * 2 ** (look - 1)
 
@@ -127,14 +128,14 @@ class InterimAnalyses:
         }
 
 
-class Decided(NamedTuple):
+class SequentialResult(NamedTuple):
     """Result of a run with interim analyses."""
 
     table: ResultTable
     looks: InterimAnalyses
 
 
-def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Decided:
+def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> SequentialResult:
     """Extend and analyse until no row is open, then take the times.
 
     The cells of ``setup`` have the samples of the first analysis.
@@ -143,27 +144,30 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Dec
         ValueError: the baseline is not among the samplers, or a row starts with more samples than
             any may have.
     """
-    run, looks = setup.directory, looks_on_record(setup, until)
+    run, looks = setup.directory, stored_analyses(setup, until)
     with run.lock():  # so that all cells are of the present code
-        runner.admit(setup)
+        runner.admit_cells(setup)
         fingerprints = {key: run.made_by(key) for key in looks.first}
     if looks.made != fingerprints:  # analyses of other code are void
         looks = InterimAnalyses(until, looks.question, fingerprints)
-    while extended := looks.to_extend():
+    while extended := looks.cells_to_extend():
         number = looks.number + 1
-        samples = {**looks.samples, **{key: looks.samples_at(key, number) for key in extended}}
+        samples = {
+            **looks.samples,
+            **{key: looks.samples_at_analysis(key, number) for key in extended},
+        }
         runner.run(_with_samples(setup, samples), retry=retry, timing=False)
         retry = False  # once
-        rows = {**looks.found, **look(setup, looks, extended)}
+        rows = {**looks.found, **analyse_open_rows(setup, looks, extended)}
         looks = replace(looks, number=number, samples=samples, found=rows)
         run.write_log(FILE, looks.to_json())
-    return Decided(runner.run(_with_samples(setup, looks.samples), retry=retry), looks)
+    return SequentialResult(runner.run(_with_samples(setup, looks.samples), retry=retry), looks)
 
 
-def looks_on_record(setup: Setup, until: Until) -> InterimAnalyses:
-    """Return the stored analyses of the same question; an empty record if there are none."""
+def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
+    """Return the stored analyses if they are of the same question, else an empty record."""
     cells = [cell for cell in setup.cells if not cell.skip]
-    _check(until, cells)
+    _check_question(until, cells)
     question: dict[str, Any] = {
         **until.model_dump(exclude={"max_samples"}),
         "first": {cell.key: cell.samples for cell in cells},
@@ -180,7 +184,7 @@ def looks_on_record(setup: Setup, until: Until) -> InterimAnalyses:
     return InterimAnalyses(until, question, fingerprints, stored["look"], samples, rows)
 
 
-def _check(until: Until, cells: list[Cell]) -> None:
+def _check_question(until: Until, cells: list[Cell]) -> None:
     """Refuse a question that cannot be decided."""
     samplers = sorted({cell.sampler.name for cell in cells})
     if until.baseline is not None and until.baseline not in samplers:
@@ -203,15 +207,17 @@ def _with_samples(setup: Setup, samples: Mapping[str, int]) -> Setup:
     return replace(setup, cells=cells)
 
 
-def look(setup: Setup, looks: InterimAnalyses, extended: Collection[str]) -> dict[str, Row]:
+def analyse_open_rows(
+    setup: Setup, looks: InterimAnalyses, extended: Collection[str]
+) -> dict[str, Row]:
     """Return the rows that were open and extended, as the next analysis judges them."""
     number, until, first = looks.number + 1, looks.until, looks.first
     compared = [
         cell for cell in setup.cells if cell.key in first and cell.sampler.name != until.baseline
     ]
     source = read_source(setup.directory.path)
-    entries = [entry for entry in source.entries if cell_of(entry) in first]
-    level = level_at(number, max(len(compared), 1))
+    entries = [entry for entry in source.entries if cell_key_of(entry) in first]
+    level = level_of_test(number, max(len(compared), 1))
     rows = failed_rows(source.failed, until) | judged_rows(entries, until, level)
     closed = {key for key, row in looks.found.items() if row["verdict"] != UNDECIDED}
     return {
@@ -221,15 +227,15 @@ def look(setup: Setup, looks: InterimAnalyses, extended: Collection[str]) -> dic
     }
 
 
-def level_at(look: int, rows: int, level: float = LEVEL) -> float:
-    """Return the level of a test of one of ``rows`` rows at analysis 1, 2, ….
+def level_of_test(look: int, rows: int, level: float = LEVEL) -> float:
+    """Return the significance level for one of ``rows`` rows at analysis ``look`` >= 1.
 
     The levels of all rows and analyses sum to ``level``.
     """
     return 6 / math.pi**2 * level / look**2 / rows
 
 
-def decision(evidence: Evidence, level: float) -> Verdict:
+def verdict_of(evidence: Evidence, level: float) -> Verdict:
     """Return the verdict of one row by itself at a level."""
     return verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
 
@@ -239,14 +245,16 @@ def judged_rows(entries: Sequence[Entry], until: Until, level: float) -> dict[st
 
     Rows of the baseline are included only if a precision is requested.
     """
-    pairs = {cell_of(pair.candidate): pair for pair in _pairs(entries, until)}
+    pairs = {cell_key_of(pair.candidate): pair for pair in _pairs_with_baseline(entries, until)}
     rows = {}
     for entry in entries:
-        key = cell_of(entry)
+        key = cell_key_of(entry)
         if is_judged(entry.record, until):
-            rows[key] = _row(entry.record) | _comparison(pairs.get(key), until, level)
+            rows[key] = _identity_columns(entry.record) | _comparison_columns(
+                pairs.get(key), until, level
+            )
             if rows[key]["verdict"] in (UNDECIDED, "futile", "not compared"):
-                rows[key] |= _precise(entry, until)
+                rows[key] |= _precision_columns(entry, until)
     return rows
 
 
@@ -256,7 +264,10 @@ def failed_rows(failed: Sequence[Record], until: Until) -> dict[str, Row]:
     for row in failed:
         if is_judged(row, until):
             reason = ": ".join(filter(None, (text(row, "status"), text(row, "reason"))))
-            rows[text(row, "cell")] = _row(row) | {"verdict": "failed", "reason": reason}
+            rows[text(row, "cell")] = _identity_columns(row) | {
+                "verdict": "failed",
+                "reason": reason,
+            }
     return rows
 
 
@@ -265,12 +276,12 @@ def is_judged(row: Record, until: Until) -> bool:
     return until.target_se is not None or text(row, "sampler") != until.baseline
 
 
-def cell_of(entry: Entry) -> str:
+def cell_key_of(entry: Entry) -> str:
     """Return the name of an entry's cell."""
     return text(entry.record, "cell")
 
 
-def _row(row: Record) -> Row:
+def _identity_columns(row: Record) -> Row:
     budget = number(row, "slot") or number(row, "steps")
     return {
         "model": text(row, "model"),
@@ -280,7 +291,7 @@ def _row(row: Record) -> Row:
     }
 
 
-def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
+def _pairs_with_baseline(entries: Sequence[Entry], until: Until) -> list[Pair]:
     """Return the comparable rows, with their baselines."""
     quantity, baseline = find(until.column), until.baseline
     measured = [entry for entry in entries if entry.estimate(quantity) is not None]
@@ -289,14 +300,14 @@ def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
     return match_with_sampler(measured, baseline).pairs
 
 
-def _comparison(pair: Pair | None, until: Until, level: float) -> Row:
+def _comparison_columns(pair: Pair | None, until: Until, level: float) -> Row:
     judgement = judge(pair, find(until.column), until.margin) if pair else None
     if pair is None or judgement is None:
         baseline = until.baseline
         reason = f"no row of {baseline} to compare with by {until.column}" if baseline else ""
         return {"verdict": "not compared", "reason": reason}
     gap, reason = judgement.gap, judgement.reason
-    verdict = decision(judgement.evidence, level) if judgement.evidence else "inconclusive"
+    verdict = verdict_of(judgement.evidence, level) if judgement.evidence else "inconclusive"
     if verdict == "inconclusive":
         verdict, reason = _undecided_or_futile(judgement)
     low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
@@ -307,7 +318,7 @@ def _comparison(pair: Pair | None, until: Until, level: float) -> Row:
         "high": high,
         "margin": judgement.margin,
     }
-    return {"against": cell_of(pair.baseline), **numbers, "verdict": verdict, "reason": reason}
+    return {"against": cell_key_of(pair.baseline), **numbers, "verdict": verdict, "reason": reason}
 
 
 def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
@@ -330,8 +341,8 @@ def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
     return UNDECIDED, judgement.reason
 
 
-def _precise(entry: Entry, until: Until) -> Row:
-    """Return the verdict "precise" if an unflagged row's standard error is small enough."""
+def _precision_columns(entry: Entry, until: Until) -> Row:
+    """Return "verdict" and "reason" by a row's standard error; {} if not requested or unknown."""
     quantity = find(until.column)
     estimate = entry.estimate(quantity)
     if until.target_se is None or estimate is None or estimate.se is None:

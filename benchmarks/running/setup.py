@@ -33,11 +33,11 @@ from ..scoring.endpoints import CONVERGED_STEPS
 from ..scoring.real_data import held_out_samples
 from ..scoring.references import load_references
 from ..scoring.start_error import start_errors
-from ..scoring.versions import asked_metrics
+from ..scoring.versions import requested_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from .executors import Executor, Failure, InProcess
-from .executors.shard_limits import SHORTEST_COMPILED, Batches, Limits
+from .executors.shard_limits import SHORTEST_COMPILED, FittingBatchSizes, ShardTimeLimits
 from .executors.tasks import ThroughputTask
 from .executors.worker_context import WorkerConfig, WorkerContext
 from .file_watch import FileWatch
@@ -75,14 +75,14 @@ class Setup:
     references: Mapping[str, Reference | None]
     cells: Sequence[Cell]
     world: WorkerContext
-    limits: Limits
+    limits: ShardTimeLimits
     makers: Mapping[str, ModelFingerprints]
     probes: SamplerProbes
     about: Mapping[str, Any]
     watch: FileWatch
-    batches: Batches = field(default_factory=Batches)
+    batches: FittingBatchSizes = field(default_factory=FittingBatchSizes)
 
-    def put_on_record(self, admission: Admission) -> None:
+    def register_records(self, admission: Admission) -> None:
         """Register records, so that files opened late are written with their model."""
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]
@@ -113,7 +113,7 @@ def set_up(
         device: "cpu" or "cuda".
         console: for progress.
         executor: of samplers; None runs them in this process.
-        time_limit: seconds for a shard of samples; None for a forecast (:class:`.Limits`), 0 for
+        time_limit: seconds for a shard of samples; None for a forecast (:class:`.ShardTimeLimits`), 0 for
             none.
         join: True if another process may run in ``out`` (:func:`.runner.run_or_join`).
         write: True if a run follows; without, ``out`` must be a run directory.
@@ -123,15 +123,15 @@ def set_up(
             place for a run.
     """
     # an unknown metric or a used folder is reported first: models can take minutes
-    asked_metrics(suite.metrics)
+    requested_metrics(suite.metrics)
     directory = RunDir.at(out, join=join) if write else RunDir.open(out)
     executor = executor or InProcess()
     models, watch = load_models(suite, device), FileWatch(directory)
     for model in models.values():
         watch.expect(model.read.paths if model.read else ())
-        with suppress(Exception), watch.looking():  # its check will give the reason
+        with suppress(Exception), watch.recording_opened_files():  # its check will give the reason
             first_fingerprint(model, device)
-    with watch.looking():  # which their identities name
+    with watch.recording_opened_files():  # which their identities name
         references = load_references(models, suite.extractors, suite.reference)
     for name, reference in references.items():
         if reference is not None and reference.note:
@@ -171,7 +171,7 @@ def set_up(
         references=references,
         cells=cells,
         world=world,
-        limits=Limits(models, time_limit if executor.keeps_limits else 0, rate),
+        limits=ShardTimeLimits(models, time_limit if executor.keeps_limits else 0, rate),
         makers=makers,
         watch=watch,
         probes=SamplerProbes(directory, world, executor, time_limit),
@@ -226,11 +226,11 @@ def _fingerprints(
     fingerprint = first_fingerprint(model, device)
     if runs_users_code(model):
         dtype = getattr(torch, suite.dtype) if suite.dtype else model.dtype
-        fingerprint = _at_levels(fingerprint, model, cells, dtype, device)
+        fingerprint = _with_outputs_at_levels(fingerprint, model, cells, dtype, device)
     return ModelFingerprints(fingerprint, extractor, folder)
 
 
-def _at_levels(
+def _with_outputs_at_levels(
     fingerprint: Fingerprint,
     model: Denoiser,
     cells: Sequence[Cell],
@@ -254,12 +254,12 @@ def _at_levels(
     return replace(fingerprint, values={**fingerprint.values, **values})
 
 
-def default_out(suite: Suite) -> Path:
+def default_run_folder(suite: Suite) -> Path:
     """Return the default folder of a run."""
     return Path("results") / "runs" / f"{suite.name}-{suite.digest}"
 
 
-def pick_device(device: str, suite: Suite | None = None) -> str:
+def resolve_device(device: str, suite: Suite | None = None) -> str:
     """Return the device: ``auto`` becomes ``cuda`` where there is one.
 
     Raises:

@@ -22,10 +22,10 @@ from ..identity.admission import Admission
 from ..sampling.failure import Failure
 from ..sampling.shard import BATCH
 from ..sampling.trajectories import picture_count
-from ..scoring.cost import endpoints_asked
+from ..scoring.cost import endpoint_count
 from ..suites.cell import Cell
-from .cell_states import missing
-from .executors.shard_limits import expected
+from .cell_states import missing_shards
+from .executors.shard_limits import expected_evaluations
 from .executors.tasks import OPENED, ShardTask
 from .progress import CellProgress, Reporter
 from .setup import Setup
@@ -39,7 +39,7 @@ FRESH = 1.0  # seconds for which a listing of others' claims is valid
 Item = TypeVar("Item")
 
 
-def in_turn(
+def groups_of_like_cost(
     shards: Sequence[Item], cost: Callable[[Item], float], turn: float = 0.0
 ) -> list[list[Item]]:
     """Return the shards of the plan in groups of like cost, to a factor of two, longest first.
@@ -57,8 +57,8 @@ def in_turn(
     ]
 
 
-def pause(seconds: float) -> float:
-    """Return the seconds to wait after a scan of ``seconds`` that found no free shard."""
+def seconds_until_next_scan(seconds: float) -> float:
+    """Return the seconds to sleep before the next scan for free shards, after one of ``seconds``."""
     return min(LONGEST_PAUSE, max(PAUSE, PAUSE_RATIO * seconds))
 
 
@@ -68,7 +68,7 @@ Failed = Callable[[Cell, int, str, str], None]
 _Todo = Sequence[tuple[Cell, int, int]]
 
 
-def sample(
+def draw_missing_samples(
     setup: Setup,
     cells: Sequence[Cell],
     report: Reporter,
@@ -81,7 +81,7 @@ def sample(
 
     A failure is the row of its cell, whose other shards are not begun any more. The first shard
     gives the reason, as in a run of one process. After memory ran out, the cell's shards are drawn
-    in smaller batches instead (:class:`.Batches`).
+    in smaller batches instead (:class:`.FittingBatchSizes`).
 
     Args:
         setup: of the run.
@@ -90,13 +90,15 @@ def sample(
         planned: expected evaluations of each cell, by its key.
         claims: of this process.
         failed: receives failures, also of other processes.
-        turn: see :func:`in_turn`.
+        turn: see :func:`groups_of_like_cost`.
     """
     directory, batches = setup.directory, setup.batches
     by_key = {cell.key: cell for cell in cells}
     names = {key: f"{cell.model}: {cell.label}" for key, cell in by_key.items()}
     bar = CellProgress(report, names, planned)
-    costs = {key: expected(setup.models[cell.model], cell) for key, cell in by_key.items()}
+    costs = {
+        key: expected_evaluations(setup.models[cell.model], cell) for key, cell in by_key.items()
+    }
     first: dict[str, int] = {}
     others_shards: _OthersShards | None = _OthersShards(directory, claims)
 
@@ -112,11 +114,11 @@ def sample(
             (cell, *shard)
             for cell in cells
             if cell.key not in first
-            for shard in missing(directory, cell)
+            for shard in missing_shards(directory, cell)
         ]
         if not lacking:
             break
-        todo = [*chain(*in_turn(lacking, lambda shard: costs[shard[0].key], turn))]
+        todo = [*chain(*groups_of_like_cost(lacking, lambda shard: costs[shard[0].key], turn))]
         shards_left = Counter(cell.key for cell, *_ in todo)
         tried = {cell.key: batches.fitted(cell) for cell, *_ in todo}
 
@@ -139,7 +141,7 @@ def sample(
             if directory.has_now(cell.key, start, stop):  # drawn meanwhile
                 claims.release(cell.key, start, stop)
                 return False
-            bar.begins(cell.key)
+            bar.show_cell(cell.key)
             begun.append(number)
             return True
 
@@ -148,7 +150,7 @@ def sample(
             bar.samples(cell.key, count, count * costs[cell.key])
 
         results = setup.executor.map(
-            [_shard(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
+            [_shard_task(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
             setup.world,
             tell=tell,
             limits=[setup.limits.of(tried[cell.key], stop - start) for cell, start, stop in todo],
@@ -178,7 +180,7 @@ def sample(
         if not begun:
             if claims.is_leader_gone:
                 return
-            time.sleep(pause(time.monotonic() - scan_began))
+            time.sleep(seconds_until_next_scan(time.monotonic() - scan_began))
         # if all remaining shards are claimed, some claims may be of dead processes
         others_shards = _OthersShards(directory, claims) if begun else None
     for key in by_key:
@@ -205,7 +207,7 @@ class _OthersShards:
 
 
 @torch.no_grad()
-def follow(setup: Setup, report: Reporter) -> bool:
+def draw_for_leader(setup: Setup, report: Reporter) -> bool:
     """Draw samples for the process that leads in the directory, until none is missing.
 
     It is a BusyError if that has none for this process to draw.
@@ -225,7 +227,7 @@ def follow(setup: Setup, report: Reporter) -> bool:
                 return True
 
         _await_plans(directory, claims, cells)
-        setup.put_on_record(
+        setup.register_records(
             Admission(directory, setup.makers, setup.probes.fingerprint, writes=False)
         )
 
@@ -234,16 +236,18 @@ def follow(setup: Setup, report: Reporter) -> bool:
 
         for name in setup.models:
             own = [cell for cell in cells if cell.model == name]
-            sample(setup, own, report, {}, claims, failed, random.SystemRandom().random())
-        return claims.planned_cells() is None and _is_free(directory)
+            draw_missing_samples(
+                setup, own, report, {}, claims, failed, random.SystemRandom().random()
+            )
+        return claims.planned() is None and _has_no_leader(directory)
     finally:
         claims.close()
 
 
 def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
     """Wait for the plan of the leading process; None if it is gone."""
-    while (planned := claims.planned_cells()) is None:
-        if _is_free(directory):
+    while (planned := claims.planned()) is None:
+        if _has_no_leader(directory):
             return None
         time.sleep(PAUSE)
     return planned
@@ -258,7 +262,7 @@ def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> No
         time.sleep(PAUSE)
 
 
-def _is_free(directory: RunDir) -> bool:
+def _has_no_leader(directory: RunDir) -> bool:
     try:
         with directory.lock():
             return True
@@ -266,7 +270,7 @@ def _is_free(directory: RunDir) -> bool:
         return False
 
 
-def _shard(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:
+def _shard_task(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:
     """Return the task of a shard."""
     reference = setup.references[cell.model]
     return ShardTask(
@@ -274,6 +278,6 @@ def _shard(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:
         start,
         stop,
         picture_count(setup.models[cell.model], setup.suite.keep),
-        endpoints_asked(setup.suite, cell),
+        endpoint_count(setup.suite, cell),
         reference.clamp if reference else None,
     )

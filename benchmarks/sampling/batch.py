@@ -15,7 +15,7 @@ from ...samplers.brownian import BrownianNoise
 from ...samplers.types import Denoise
 from ..suites.cell import Cell
 from .counting import Meter
-from .execution import costs_vary
+from .execution import has_varying_cost
 from .failure import Failure
 
 HIGHEST = 1e300
@@ -49,14 +49,14 @@ def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
     return cell.sampler.sample(denoise, x, cell.grid, noise)
 
 
-def evaluations(cell: Cell) -> int | None:
+def evaluations_per_sample(cell: Cell) -> int | None:
     """Return a cell's calls of the denoiser per sample; None if only counting can tell."""
     assert cell.grid is not None
     says = cell.sampler.nfe(cell.grid)
     return None if says is None else says + int(cell.infinite)
 
 
-def begins_at_infinity(model: Denoiser, sampler: Sampler, start: str) -> bool:
+def is_start_at_infinity(model: Denoiser, sampler: Sampler, start: str) -> bool:
     """Return True if a run begins at an infinite level of its model."""
     # the sampler must keep to its grid
     moves = sampler.adaptive or sampler.own_grid or getattr(sampler, "needs_look", False)
@@ -89,8 +89,8 @@ def latents(
     return model.sigma_max * noise.initial(), noise
 
 
-def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
-    """Return the first states of a cell, as :func:`solve_cell` takes them, and the sampler's noise."""
+def first_states_and_noise(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
+    """Return the states and the noise of a cell's samples, as :func:`solve_cell` takes them."""
     x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
     if cell.infinite:
         return source.initial(), noise_of(model, cell, ids)
@@ -113,15 +113,15 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     failure if they differ, or the result has the wrong shape or dtype.
     """
     assert cell.grid is not None
-    x, noise = begin(model, cell, ids)
+    x, noise = first_states_and_noise(model, cell, ids)
     meter.reset()
-    vary = costs_vary(model, cell.grid, infinite=cell.infinite)
+    vary = has_varying_cost(model, cell.grid, infinite=cell.infinite)
     counter = _CountedSavings(model, bound) if vary else None
     out = solve_cell(cell, counter or bound, x, noise)
     if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
         got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
         raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")
-    nfe, says = meter.rows / len(ids), evaluations(cell)
+    nfe, says = meter.rows / len(ids), evaluations_per_sample(cell)
     saved = counter.saved[0] / len(ids) if counter else 0.0
     if says is not None and nfe + saved != says * model.passes:
         raise Failure(

@@ -15,9 +15,9 @@ from ...models.denoiser import Bound, Denoiser
 from ...samplers import Denoise, Noise
 from ...samplers.cuda_graphs import Backend, CudaGraph, Recording, TensorLevels, capture
 from ..suites.cell import Cell
-from .batch import Batch, begin, noise_of, sample_batch, solve_cell
+from .batch import Batch, first_states_and_noise, noise_of, sample_batch, solve_cell
 from .counting import Meter
-from .execution import captures, executed
+from .execution import is_captured, model_for_execution
 from .failure import Failure
 
 ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
@@ -34,7 +34,7 @@ class Engine:
     """
 
     def __init__(self, model: Denoiser, cell: Cell, backend: NewBackend = CudaGraph) -> None:
-        self._plain = executed(model, cell.execution)
+        self._plain = model_for_execution(model, cell.execution)
         self._cell, self._backend, self._meter = cell, backend, Meter()
         self._metered = self._meter.attach(self._plain)
         self._counted: Batch | None = None
@@ -46,18 +46,18 @@ class Engine:
 
     def sample(self, bound: Bound, ids: Tensor) -> Batch:
         """Return the samples ``ids``, with their counts, as :func:`sample_batch`."""
-        if not captures(self._cell.execution):
+        if not is_captured(self._cell.execution):
             return sample_batch(self._metered, self._meter, bound, self._cell, ids)
         if self._run is None or self._counted is None:
             self._counted = sample_batch(self._metered, self._meter, bound, self._cell, ids)
-            self._run = _record(self._plain, self._cell, bound, ids, self._backend)
-        x, _ = begin(self._plain, self._cell, ids)
-        return self._counted._replace(x=self._run(x, *_context(bound, ids)))
+            self._run = _record_run(self._plain, self._cell, bound, ids, self._backend)
+        x, _ = first_states_and_noise(self._plain, self._cell, ids)
+        return self._counted._replace(x=self._run(x, *_inputs_of_batch(bound, ids)))
 
 
 def engine_of(model: Denoiser, cell: Cell) -> Engine:
     """Return an engine of the cell; one that records is the same until another cell runs."""
-    return _recording_engine(model, cell) if captures(cell.execution) else Engine(model, cell)
+    return _recording_engine(model, cell) if is_captured(cell.execution) else Engine(model, cell)
 
 
 @lru_cache(maxsize=1)
@@ -65,7 +65,7 @@ def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
     return Engine(model, cell)
 
 
-class Call(NamedTuple):
+class RecordedCall(NamedTuple):
     """Call of a bound denoiser: a copy of its states ``(n, *event)``, and their level or levels."""
 
     denoise: Denoise
@@ -73,7 +73,7 @@ class Call(NamedTuple):
     sigma: float | Tensor
 
 
-class Calls:
+class RecordedCalls:
     """Calls of a run, in order, to be repeated without the sampler.
 
     The cost of an evaluation can depend on the level (guidance at some levels only, experts by
@@ -84,7 +84,7 @@ class Calls:
     """
 
     def __init__(self, room: float) -> None:
-        self.stored: list[Call] = []
+        self.stored: list[RecordedCall] = []
         self.count = 0
         self._room, self._stride = room, 1
 
@@ -92,7 +92,7 @@ class Calls:
         """Add one more call."""
         if self.count % self._stride == 0:
             levels = sigma.clone() if isinstance(sigma, Tensor) else sigma
-            self.stored.append(Call(denoise, x.clone(), levels))
+            self.stored.append(RecordedCall(denoise, x.clone(), levels))
             while len(self.stored) > 1 and self.bytes > self._room:
                 self.stored, self._stride = self.stored[::2], 2 * self._stride
         self.count += 1
@@ -115,21 +115,21 @@ class Calls:
         return last.denoise(last.x, last.sigma)
 
 
-class _Recorded:
+class _RecordingDenoiser:
     """Bound denoiser that stores its calls."""
 
-    def __init__(self, denoise: Denoise, calls: Calls) -> None:
+    def __init__(self, denoise: Denoise, calls: RecordedCalls) -> None:
         self._denoise, self._calls = denoise, calls
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         self._calls.add(self._denoise, x, sigma)
         return self._denoise(x, sigma)
 
-    def take(self, rows: Tensor) -> _Recorded:
-        return _Recorded(self._denoise.take(rows), self._calls)
+    def take(self, rows: Tensor) -> _RecordingDenoiser:
+        return _RecordingDenoiser(self._denoise.take(rows), self._calls)
 
 
-def room_on(device: torch.device) -> float:
+def bytes_for_states_on(device: torch.device) -> float:
     """Return the most bytes of states to store on a device."""
     if device.type != "cuda":
         return ROOM
@@ -137,7 +137,7 @@ def room_on(device: torch.device) -> float:
     return min(ROOM, free / 4)
 
 
-class Works(NamedTuple):
+class TimedWork(NamedTuple):
     """Calls of a timing pass, all data in place.
 
     Attributes:
@@ -159,48 +159,48 @@ class Works(NamedTuple):
     decode: Callable[[], object] | None = None
 
 
-def works(
+def prepare_timed_work(
     model: Denoiser,
     cell: Cell,
     ids: Tensor,
     backend: NewBackend = CudaGraph,
     *,
     room: float = math.inf,
-) -> Works:
+) -> TimedWork:
     """Prepare the calls to be timed, on one batch.
 
     The sampler runs once, recorded if it is to be replayed. Then it runs again, and its calls of
     the model are stored, in ``room`` bytes at most. Call this once a cell.
     """
     assert cell.grid is not None
-    model = executed(model, cell.execution)
+    model = model_for_execution(model, cell.execution)
     bound = model.bind(ids, cell.seed)
-    x, noise = begin(model, cell, ids)
-    calls, started = Calls(room), time.perf_counter()
-    if captures(cell.execution):
-        run = _record(model, cell, bound, ids, backend)
-        sample = partial(run, x, *_context(bound, ids))
+    x, noise = first_states_and_noise(model, cell, ids)
+    calls, started = RecordedCalls(room), time.perf_counter()
+    if is_captured(cell.execution):
+        run = _record_run(model, cell, bound, ids, backend)
+        sample = partial(run, x, *_inputs_of_batch(bound, ids))
         denoise = TensorLevels(bound)
     else:
         sample, denoise = partial(solve_cell, cell, bound, x, noise), bound
     samples = sample()
-    finish(x.device)
+    wait_for_device(x.device)
     first_ms = 1e3 * (time.perf_counter() - started)
-    solve_cell(cell, _Recorded(denoise, calls), x, noise)
+    solve_cell(cell, _RecordingDenoiser(denoise, calls), x, noise)
     network = calls.repeat
-    if captures(cell.execution):
+    if is_captured(cell.execution):
         network = Recording(lambda _: calls.repeat(), (x,), backend(x.device)).replay
     decode = None if model.decoder is None else partial(model.decode, samples)
-    return Works(sample, network, calls.count, calls.share, first_ms, calls.bytes, decode)
+    return TimedWork(sample, network, calls.count, calls.share, first_ms, calls.bytes, decode)
 
 
-def finish(device: torch.device) -> None:
+def wait_for_device(device: torch.device) -> None:
     """Wait until a device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _record(
+def _record_run(
     model: Denoiser, cell: Cell, bound: Bound, ids: Tensor, backend: NewBackend
 ) -> Recording:
     """Record the cell's run on a batch like ``ids``; sample numbers and labels are inputs."""
@@ -209,15 +209,15 @@ def _record(
         return model.bind(ids, cell.seed, *labels), noise_of(model, cell, ids)
 
     assert cell.grid is not None
-    x, _ = begin(model, cell, ids)
+    x, _ = first_states_and_noise(model, cell, ids)
     try:
         return capture(
-            cell.sampler, cell.grid, setting, (x, *_context(bound, ids)), backend(x.device)
+            cell.sampler, cell.grid, setting, (x, *_inputs_of_batch(bound, ids)), backend(x.device)
         )
     except ValueError as error:
         raise Failure("skipped", str(error)) from error
 
 
-def _context(bound: Bound, ids: Tensor) -> tuple[Tensor, ...]:
+def _inputs_of_batch(bound: Bound, ids: Tensor) -> tuple[Tensor, ...]:
     """Return the inputs that differ between batches, besides the latents."""
     return (ids,) if bound.labels is None else (ids, bound.labels)

@@ -21,12 +21,12 @@ from ...samplers.cuda_graphs import why_not_capturable as cannot_record
 from ..suites.suite import ExecutionName
 
 
-def compiles(execution: ExecutionName) -> bool:
+def is_compiled(execution: ExecutionName) -> bool:
     """Return True if the network is compiled."""
     return "compile" in execution.split("+")
 
 
-def captures(execution: ExecutionName) -> bool:
+def is_captured(execution: ExecutionName) -> bool:
     """Return True if whole runs are replayed."""
     return "cuda-graph" in execution.split("+")
 
@@ -37,25 +37,27 @@ def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
     Raises:
         ValueError: replays without CUDA, or a compiler that does not work.
     """
-    if any(map(captures, executions)) and not device.startswith("cuda"):
+    if any(map(is_captured, executions)) and not device.startswith("cuda"):
         raise ValueError(
             "execution cuda-graph (--cuda-graph) needs --device cuda and a GPU, and this "
             f"run is on {device}; leave it out here"
         )
-    if any(map(compiles, executions)) and (fault := _compiler_fault(device)):
+    if any(map(is_compiled, executions)) and (fault := _compiler_error(device)):
         raise ValueError(
             "execution compile (--compile) needs a compiler that torch can "
             f"use, and here it says: {fault}; leave it out here"
         )
 
 
-def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: Grid) -> str:
-    """Return the reason why a sampler or a model cannot be executed so; "" for none."""
+def why_not_executable(
+    execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: Grid
+) -> str:
+    """Return the reason why a sampler on a model does not support an execution mode; "" if it does."""
     if execution == "eager":
         return ""
-    if captures(execution) and not innermost_model(model).capturable:
+    if is_captured(execution) and not innermost(model).capturable:
         return f"model {model.name} says that it cannot be captured (capturable = False)"
-    if costs_vary(model, grid):
+    if has_varying_cost(model, grid):
         return (
             f"execution {execution} needs evaluations of one cost, and model {model.name} is guided at "
             "some levels only"
@@ -65,18 +67,18 @@ def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: G
             f"execution {execution} needs batches of one shape, and sampler "
             f"{sampler.name} chooses the samples that it evaluates"
         )
-    return cannot_record(sampler, grid) if captures(execution) else ""
+    return cannot_record(sampler, grid) if is_captured(execution) else ""
 
 
-def costs_vary(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
-    """Return True if some level of a grid, or an ``infinite`` one, costs not ``model.passes``."""
+def has_varying_cost(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
+    """Return True if an evaluation at some level of a grid does not cost ``model.passes``."""
     levels = (math.inf, *grid.sigma) if infinite else grid.sigma
     return any(model.passes_at(sigma) != model.passes for sigma in levels)
 
 
-def executed(model: Denoiser, execution: ExecutionName) -> Denoiser:
+def model_for_execution(model: Denoiser, execution: ExecutionName) -> Denoiser:
     """Return the model for this execution: compiled once for consecutive cells, or itself."""
-    return _compiled(model) if compiles(execution) else model
+    return _compile_model(model) if is_compiled(execution) else model
 
 
 class Compiled(Wrapper):
@@ -101,7 +103,7 @@ class Compiled(Wrapper):
 
 
 @lru_cache(maxsize=1)
-def _compiled(model: Denoiser) -> Denoiser:
+def _compile_model(model: Denoiser) -> Denoiser:
     # programs of an earlier model count towards torch's limit, beyond which it falls back to eager
     # without a word
     torch.compiler.reset()
@@ -109,16 +111,16 @@ def _compiled(model: Denoiser) -> Denoiser:
 
 
 @cache
-def _compiler_fault(device: str) -> str:
+def _compiler_error(device: str) -> str:
     """Return the first line of the error from compiling a trivial program; "" if it works."""
     try:
         with warnings.catch_warnings(action="ignore"):
-            torch.compile(_trivial)(torch.ones(2, device=device))
+            torch.compile(_trivial_program)(torch.ones(2, device=device))
     except Exception as error:
         lines = (str(error).strip() or type(error).__name__).splitlines()
         return lines[0].strip().rstrip(".")
     return ""
 
 
-def _trivial(x: Tensor) -> Tensor:
+def _trivial_program(x: Tensor) -> Tensor:
     return x + 1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...models.denoiser import Denoiser
 from ...models.extractors.quantised import How, to_grey_levels
 from ..suites.cell import Cell
-from .shard import sample_shard, whole_shard
+from .shard import sample_shard, whole_shard_size
 
 
 def check_exportable(model: Denoiser) -> None:
@@ -50,7 +50,7 @@ def export_samples(
     check_exportable(model)
     assert model.decoded_limits is not None
     channels, height, width = model.decoded_event
-    whole = whole_shard(cell.batch_size)
+    whole = whole_shard_size(cell.batch_size)
     header = {"descr": "|u1", "fortran_order": False}
     unfinished, labels = path.with_suffix(".part"), []
     with zipfile.ZipFile(unfinished, "w") as archive:
@@ -63,7 +63,7 @@ def export_samples(
                 x = model.decode(torch.from_numpy(drawn["endpoint"]))
                 levels = to_grey_levels(x, model.decoded_limits, how).permute(0, 2, 3, 1)
                 file.write(levels.contiguous().numpy().tobytes())
-                labels.append(_labels(model, cell, start, stop))
+                labels.append(_class_labels(model, cell, start, stop))
         if all(part is not None for part in labels):
             with archive.open("arr_1.npy", "w") as file:
                 write_array(file, np.concatenate(labels))
@@ -72,7 +72,7 @@ def export_samples(
     os.replace(unfinished, path)
 
 
-def _labels(model: Denoiser, cell: Cell, start: int, stop: int) -> NDArray[np.int64] | None:
+def _class_labels(model: Denoiser, cell: Cell, start: int, stop: int) -> NDArray[np.int64] | None:
     """Return the classes of samples; None for an unconditional model."""
     if not model.classes:
         return None

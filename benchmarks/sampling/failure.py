@@ -38,7 +38,7 @@ class Failure(Exception):  # noqa: N818 - it becomes the status of a row
         return Failure, (self.status, self.reason, self.shrink)
 
 
-def out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Return True if memory ran out: on a GPU, in Python, or in torch on the CPU."""
     import torch
 
@@ -48,7 +48,7 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_WORDS)
 
 
-def in_batches(ids: Tensor, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
+def draw_in_batches(ids: Tensor, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the rows of ``draw`` for ``ids`` ``(n,)``, n >= 1, in batches of at most ``size``.
 
     After an out-of-memory error, the rest is drawn in batches of half the size, down to one.
@@ -63,7 +63,7 @@ def in_batches(ids: Tensor, size: int, draw: Callable[[Tensor], Tensor]) -> Tens
             parts.append(draw(part))
             done += len(part)
         except (MemoryError, RuntimeError) as error:
-            if len(part) == 1 or not out_of_memory(error):
+            if len(part) == 1 or not is_out_of_memory(error):
                 raise
             size = len(part) // 2
     return torch.cat(parts)

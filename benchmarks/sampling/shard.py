@@ -35,7 +35,7 @@ _FLOAT16_MAX = 6e4
 _LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite
 
 
-class Scored(NamedTuple):
+class FeatureExtraction(NamedTuple):
     """Extractor of features, and the range to clamp values to first, or None."""
 
     extractor: Extractor
@@ -44,7 +44,7 @@ class Scored(NamedTuple):
 
 def sample_shard(
     model: Denoiser,
-    reference: Scored | None,
+    reference: FeatureExtraction | None,
     cell: Cell,
     start: int,
     stop: int,
@@ -76,7 +76,7 @@ def sample_shard(
     """
     engine = engine_of(model, cell)
     features, stored, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], 0
-    for ids, first, last in batches(cell, start, stop):
+    for ids, first, last in batches_of_shard(cell, start, stop):
         ids = ids.to(device)
         bound = engine.bind(ids)
         with unseeded_draws() as draws:
@@ -126,12 +126,12 @@ def sample_shard(
     return arrays
 
 
-def whole_shard(batch: int) -> int:
+def whole_shard_size(batch: int) -> int:
     """Return the number of samples in a whole shard: whole batches of this size."""
     return batch * -(-SHARD // batch)
 
 
-def batches(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
+def batches_of_shard(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
     """Yield the sample numbers of batches that cover a shard, each with the range that counts.
 
     A sampler that couples a batch always runs whole batches of the same members: its samples do not
@@ -156,11 +156,11 @@ def clamp(x: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, float]
     return inside, float((inside != x).double().mean())
 
 
-class Draws:
+class GlobalDraws:
     """Snapshot of the global generators, to be compared with their present states."""
 
     def __init__(self) -> None:
-        self._before = _states()
+        self._before = _generator_states()
 
     @property
     def sources(self) -> list[str]:
@@ -170,7 +170,7 @@ class Draws:
         """
         return [
             name
-            for name, state in _states().items()
+            for name, state in _generator_states().items()
             if name in self._before and state != self._before[name]
         ]
 
@@ -182,7 +182,7 @@ class Draws:
 
 
 @contextmanager
-def unseeded_draws() -> Iterator[Draws]:
+def unseeded_draws() -> Iterator[GlobalDraws]:
     """Detect draws of the block from the global generators of torch, numpy and Python.
 
     They depend on what ran before, and no seed of ours reaches them. Nothing is restored: another
@@ -193,10 +193,10 @@ def unseeded_draws() -> Iterator[Draws]:
     >>> draws.sentence
     "draws from torch's global generator; use the noise that it is handed, noise()"
     """
-    yield Draws()
+    yield GlobalDraws()
 
 
-def _states() -> dict[str, bytes]:
+def _generator_states() -> dict[str, bytes]:
     """Return the state of each generator; reading them waits for no device."""
     states = {
         "torch's global generator": torch.get_rng_state().numpy().tobytes(),

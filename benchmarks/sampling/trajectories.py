@@ -14,7 +14,7 @@ from ...models.denoiser import Denoiser
 from ...models.reference import Reference
 from ...samplers.types import RowByRow
 from ..suites.cell import Cell
-from .batch import begin, solve_cell
+from .batch import first_states_and_noise, solve_cell
 
 POINTS = 512
 PANELS = 8  # number of evaluations shown, spread evenly from the first to the last
@@ -33,7 +33,7 @@ def picture_count(model: Denoiser, images: int) -> int:
     return POINTS if math.prod(model.decoded_event) == 2 and images else 0
 
 
-def pictures(
+def picture_arrays(
     model: Denoiser, reference: Reference | None, x: NDArray, converged: NDArray | None = None
 ) -> dict[str, NDArray]:
     """Return samples ``(k, *event)`` as a report shows them: ``images`` in uint8, or ``points``.
@@ -73,7 +73,7 @@ def display_range(reference: Reference | None) -> tuple[float, float]:
     return center - spread, center + spread
 
 
-def evolution(
+def trajectory_arrays(
     model: Denoiser,
     reference: Reference | None,
     cell: Cell,
@@ -121,7 +121,7 @@ def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories
     assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)
-    x, noise = begin(model, cell, ids)
+    x, noise = first_states_and_noise(model, cell, ids)
     evaluations: list[tuple[NDArray, NDArray, NDArray]] = []
 
     def record(x: Tensor, sigma: float | Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from ...results.record import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
 from ..metrics.metric import Need
 from ..sampling.shard import BATCH, Arrays
-from .data import Data, Scale
+from .data import ModelData, ScoringReference
 from .endpoints import Endpoints
 
 if TYPE_CHECKING:  # a protocol's property accepts no cached_property
@@ -24,7 +24,7 @@ else:
     from functools import cached_property
 
 
-class Gathered(NamedTuple):
+class GatheredShards(NamedTuple):
     """Contents of a cell's shards.
 
     Attributes:
@@ -38,9 +38,9 @@ class Gathered(NamedTuple):
     moments: Moments | None
 
 
-def gathered(
+def gather_shards(
     shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
-) -> Gathered:
+) -> GatheredShards:
     """Gather the contents of a cell's shards, which cover [0, ``samples``), reading each once.
 
     ``again`` yields their features once more, in order, to hold one block in memory; None holds
@@ -49,7 +49,7 @@ def gathered(
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
     for shard in shards:
-        parts.append({key: shard[key] for key in shard if not _is_large(key)})
+        parts.append({key: shard[key] for key in shard if not _is_features_or_moments(key)})
         features = shard.get("features")
         if features is None:
             continue
@@ -58,31 +58,31 @@ def gathered(
         if again is not None and values > VALUES:
             features_in_memory.clear()
         if "moments_n" in shard:
-            moments = _moments(shard)
+            moments = _moments_in_shard(shard)
             merged, covered = merged.merge(moments) if merged else moments, covered + moments.n
     if shape is None:
-        return Gathered(parts, None, None)
+        return GatheredShards(parts, None, None)
     rows = (
         Pieces(shape, again)
         if again is not None and values > VALUES
         else HeldRows(np.concatenate(features_in_memory).astype(np.float64)[:samples])
     )
-    return Gathered(parts, rows, merged if covered == samples else None)
+    return GatheredShards(parts, rows, merged if covered == samples else None)
 
 
-def _is_large(key: str) -> bool:
+def _is_features_or_moments(key: str) -> bool:
     return key == "features" or key.startswith("moments_")
 
 
-def _moments(shard: Arrays) -> Moments:
+def _moments_in_shard(shard: Arrays) -> Moments:
     prefix = "moments_"
     return Moments.from_dict(
         {key.removeprefix(prefix): value for key, value in shard.items() if key.startswith(prefix)}
     )
 
 
-def known_samples(
-    model: Denoiser, reference: Reference | None, contents: Gathered, samples: int
+def available_samples(
+    model: Denoiser, reference: Reference | None, contents: GatheredShards, samples: int
 ) -> Rows:
     """Return the available samples ``(n, *event)``: all if they are the features."""
     features = reference is not None and isinstance(reference.extractor, Identity)
@@ -120,7 +120,7 @@ def count_columns(shards: Sequence[Arrays]) -> Record:
     return columns | ({"batch_used": min(fitted)} if fitted else {})
 
 
-def clamped(shards: Sequence[Arrays]) -> float:
+def clamped_share(shards: Sequence[Arrays]) -> float:
     """Return the share of values outside the data's range, which features clamp."""
     return _mean_over_batches(shards, "clamped")
 
@@ -147,10 +147,10 @@ class CellContext:
         follows_path: True if ``truth`` holds limits of Brownian paths, False for the ODE.
     """
 
-    shards: Gathered
+    shards: GatheredShards
     count: int
-    data: Data
-    scale: Scale | None
+    data: ModelData
+    scale: ScoringReference | None
     truth: Endpoints | None
     follows_path: bool
 
@@ -201,7 +201,7 @@ class CellContext:
     @cached_property
     def known_rows(self) -> Rows:
         reference = self.scale and self.scale.reference
-        return known_samples(self.data.model, reference, self.shards, self.count)
+        return available_samples(self.data.model, reference, self.shards, self.count)
 
     @cached_property
     def whole(self) -> NDArray:
@@ -247,12 +247,12 @@ class CellContext:
         return "path limit" if self.follows_path else "reference solution"
 
     @property
-    def _scale(self) -> Scale:
+    def _scale(self) -> ScoringReference:
         return _require(self.scale, "features")
 
 
 def _require(value: Value | None, need: Need) -> Value:
-    """Return a value that is there if a metric says that it needs it, or say that it must."""
+    """Return a value; raise ValueError for None, as the metric did not declare that need."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

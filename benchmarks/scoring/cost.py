@@ -41,9 +41,9 @@ def reference_evaluations(
     """Return the expected evaluations before a model's cells can be scored, if none is stored."""
     if not cells or model.kind == "map":  # it has no reference solution
         return 0.0
-    total, endpoints = 0.0, max(endpoints_asked(suite, cell) for cell in cells)
+    total, endpoints = 0.0, max(endpoint_count(suite, cell) for cell in cells)
     if any(not cell.sampler.stochastic for cell in cells):
-        total += endpoints * per_endpoint(model, cells[0])
+        total += endpoints * evaluations_per_endpoint(model, cells[0])
         if suite.path_curvature:
             from .path_curvature import MOST, STEPS  # few runs ask for it
 
@@ -55,13 +55,13 @@ def reference_evaluations(
     return total
 
 
-def endpoints_asked(suite: Suite, cell: Cell) -> int:
-    """Return the number of a cell's samples that are compared with their converged endpoints."""
+def endpoint_count(suite: Suite, cell: Cell) -> int:
+    """Return how many samples of a cell are compared with their converged endpoints."""
     entry = next(e for e in suite.models if format_spec(parse_spec(e.name)) == cell.model)
     return min(cell.samples, entry.reference_samples or suite.reference_samples)
 
 
-def per_endpoint(model: Denoiser, cell: Cell) -> float:
+def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
     """Return the expected evaluations for one endpoint, by a trial that ends at the first one."""
     if isinstance(model, ExactModel) and model.closed_form:
         return 0.0

@@ -30,7 +30,7 @@ FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage
 
 
 @dataclass(frozen=True)
-class Scale:
+class ScoringReference:
     """Reference of a model, and features ``(m, d)`` of converged samples; None for a map."""
 
     reference: Reference
@@ -105,7 +105,7 @@ def training_set(model: Denoiser) -> TrainingSet | None:
 
 
 @dataclass(frozen=True)
-class Data:
+class ModelData:
     """Data of one model, computed once."""
 
     model: Denoiser

@@ -25,7 +25,7 @@ from ...results.run_directory.run_dir import RunDir
 from ...samplers import NoNoise, karras, make
 from ...samplers.brownian import DEPTH, BrownianTree
 from ..sampling.batch import latents
-from ..sampling.failure import in_batches
+from ..sampling.failure import draw_in_batches
 from ..sampling.shard import CONVERGED_IDS, clamp
 from ..suites.cell import Cell, file_name
 from .path_limit import SUBDIVISION, path_limit
@@ -57,7 +57,7 @@ class Doubling(NamedTuple):
     gain: float
 
 
-def doubled(
+def endpoints_by_doubling(
     run: RunDir,
     tag: str,
     solve: Callable[[int], Tensor],
@@ -131,10 +131,12 @@ def solve(
         x = latents(model, part, seed, dtype)[0]
         return sampler.sample(model.bind(part, seed), x, grid, NoNoise())
 
-    return in_batches(ids, batch, ends)
+    return draw_in_batches(ids, batch, ends)
 
 
-def endpoints(run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArray]) -> Endpoints:
+def converged_endpoints(
+    run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArray]
+) -> Endpoints:
     """Return converged endpoints of the samples from 0 on, from the run directory if stored.
 
     Args:
@@ -146,7 +148,10 @@ def endpoints(run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArr
             the reference is converged.
     """
     count = max(map(len, measured))
-    tag, ids = tag_of(model, cell.seed, cell.dtype, count), torch.arange(count, device=cell.device)
+    tag, ids = (
+        file_tag(model, cell.seed, cell.dtype, count),
+        torch.arange(count, device=cell.device),
+    )
     dtype = getattr(torch, cell.dtype)
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
@@ -166,17 +171,17 @@ def endpoints(run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArr
     def solution(steps: int) -> torch.Tensor:
         return solve(model, ids, cell.seed, dtype, steps, cell.batch_size)
 
-    found = doubled(run, tag, solution, measured, ODE)
+    found = endpoints_by_doubling(run, tag, solution, measured, ODE)
     return replace(found, modes=_modes(model, found.x, cell.device))
 
 
-def path_endpoints(
+def converged_path_endpoints(
     run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArray]
 ) -> Endpoints:
     """Return states of the reverse SDE at sigma_min along Brownian paths, denoised.
 
     This is the limit at 0 but for terms of fourth order in sigma_min. Arguments as
-    :func:`endpoints`.
+    :func:`converged_endpoints`.
     """
     count, seed = max(map(len, measured)), cell.seed
 
@@ -187,10 +192,10 @@ def path_endpoints(
             x = latents(model, ids, seed, getattr(torch, cell.dtype))[0]
             return bound(path_limit(bound, tree, x, steps.bit_length() - 1), model.sigma_min)
 
-        return in_batches(torch.arange(count, device=cell.device), cell.batch_size, ends)
+        return draw_in_batches(torch.arange(count, device=cell.device), cell.batch_size, ends)
 
-    tag = f"{tag_of(model, seed, cell.dtype, count)}-path"
-    return doubled(run, tag, limit, measured, PATH)
+    tag = f"{file_tag(model, seed, cell.dtype, count)}-path"
+    return endpoints_by_doubling(run, tag, limit, measured, PATH)
 
 
 def converged_features(
@@ -200,7 +205,7 @@ def converged_features(
     if reference.converged is not None:
         return reference.converged
     space = (reference.extractor.identity, run.extractor)
-    name = f"{tag_of(model, cell.seed, cell.dtype, count, *space)}-converged"
+    name = f"{file_tag(model, cell.seed, cell.dtype, count, *space)}-converged"
     stored = run.read_reference(name)
     if stored is None:
         dtype = getattr(torch, cell.dtype)
@@ -218,7 +223,7 @@ def converged_samples(
     return solve(model, ids, seed, dtype, CONVERGED_STEPS, batch)
 
 
-def tag_of(model: Denoiser, *what: object) -> str:
+def file_tag(model: Denoiser, *what: object) -> str:
     """Return the name of a file about a model and ``what`` else its content depends on."""
     text = repr((model.identity, model.sigma_max, model.sigma_min, *what))
     return file_name(model.name, hashlib.sha256(text.encode()).hexdigest()[:10])
@@ -230,10 +235,10 @@ def _modes(model: Denoiser, x: NDArray, device: str) -> NDArray | None:
 
 
 Truth = Callable[..., Endpoints]
-"""One of :func:`.endpoints` and :func:`.path_endpoints`."""
+"""One of :func:`.converged_endpoints` and :func:`.converged_path_endpoints`."""
 
 
-def truth_of(model: Denoiser, cell: Cell) -> Truth | None:
+def endpoint_kind(model: Denoiser, cell: Cell) -> Truth | None:
     """Return the kind of endpoints for a cell's samples; None for samples without a limit.
 
     A pathwise limit takes thousands of evaluations, hence an exact denoiser, and a sampler that
@@ -242,7 +247,7 @@ def truth_of(model: Denoiser, cell: Cell) -> Truth | None:
     if model.kind == "map":
         return None
     if not cell.sampler.stochastic:
-        return endpoints
+        return converged_endpoints
     claims = getattr(cell.sampler, "strong_order", None) is not None
     follows = (
         cell.noise == "brownian"
@@ -250,10 +255,10 @@ def truth_of(model: Denoiser, cell: Cell) -> Truth | None:
         and cell.start.name != "gaussian"
         and isinstance(model, ExactModel)
     )
-    return path_endpoints if follows else None
+    return converged_path_endpoints if follows else None
 
 
-def truths_of(
+def endpoints_by_kind(
     run: RunDir,
     model: Denoiser,
     solved: Denoiser,
@@ -267,11 +272,11 @@ def truths_of(
     that were stored whole. ``solved`` is the model with counted evaluations.
     """
     truths: dict[Truth | None, Endpoints] = {}
-    for truth in (endpoints, path_endpoints):
-        comparable = [cell for cell in cells if truth_of(model, cell) is truth]
+    for truth in (converged_endpoints, converged_path_endpoints):
+        comparable = [cell for cell in cells if endpoint_kind(model, cell) is truth]
         if comparable:
             measured = [whole(cell) for cell in comparable]
-            kind = "endpoints" if truth is endpoints else "paths"
+            kind = "endpoints" if truth is converged_endpoints else "paths"
             count = max(map(len, measured))
             stage(f"{comparable[0].model}: converged {kind} of {count} samples")
             truths[truth] = truth(run, solved, comparable[0], measured)

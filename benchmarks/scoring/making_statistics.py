@@ -41,7 +41,9 @@ def make_statistics(
     if out.suffix != ".npz":
         raise ValueError(f"--out {out}: statistics go into a .npz file, such as {out.stem}.npz")
     event, limits = (
-        _shape(source, spec) if model is None else (model.decoded_event, model.decoded_limits)
+        _image_shape_and_range(source, spec)
+        if model is None
+        else (model.decoded_event, model.decoded_limits)
     )
     own = None if model is None else model.reference()
     space = make_extractor(spec, Samples(event, limits, own))
@@ -52,15 +54,15 @@ def make_statistics(
     return WrittenStatistics(len(features), extractor)
 
 
-def _shape(source: str, spec: str) -> Shape:
+def _image_shape_and_range(source: str, spec: str) -> Shape:
     """Return the shape and range of images in a folder or in bytes."""
     path = Path(source)
     if path.is_dir():
-        return _of_folder(path), BYTES
+        return _first_image_shape(path), BYTES
     if path.suffix in (".npy", ".npz") and path.is_file():
         header = _array_header(path)
         if header is not None and header[1] == np.uint8:
-            return _of_bytes(header[0]), BYTES
+            return _channels_first_shape(header[0]), BYTES
         if header is not None and spec == "pixels":
             return header[0][1:], None
     if not path.exists() and source not in DATA_SETS and not source.startswith(PREFIX):
@@ -71,14 +73,14 @@ def _shape(source: str, spec: str) -> Shape:
     )
 
 
-def _of_bytes(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return (channels, h, w) of grey images, or of ones with the channels last or first."""
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]
 
 
-def _of_folder(path: Path) -> tuple[int, ...]:
+def _first_image_shape(path: Path) -> tuple[int, ...]:
     """Return the shape of the first image: grey or RGB."""
     first = min(
         (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()), default=None

@@ -20,7 +20,7 @@ from ...results.terminal.path_curvature import KEY
 from ...samplers import Grid, NoNoise, karras, make
 from ..sampling.batch import latents
 from ..suites.cell import Cell, moments_of
-from .endpoints import tag_of
+from .endpoints import file_tag
 
 SOLVER = "dpm_solver_3m"
 """Solver of third order, at one evaluation a node."""
@@ -29,7 +29,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class FollowedPaths:
     """Paths of ``n`` samples.
 
     Attributes:
@@ -49,7 +49,9 @@ class Path:
         return self.end.shape[-1]
 
 
-def follow(denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid) -> Path:
+def follow_paths(
+    denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid
+) -> FollowedPaths:
     """Follow paths from ``x`` at the first level of a grid to 0, one evaluation a step."""
     evaluations: list[tuple[Tensor, Tensor]] = []
 
@@ -60,29 +62,29 @@ def follow(denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid) ->
 
     end = make(SOLVER).sample(watched, x, grid, NoNoise())  # pyright: ignore[reportArgumentType]
     states, images = (_flat(torch.stack(part), 2) for part in zip(*evaluations, strict=True))
-    return Path(np.array(grid.sigma[:-1]), states, images, _flat(end, 1))
+    return FollowedPaths(np.array(grid.sigma[:-1]), states, images, _flat(end, 1))
 
 
-def arc_length(path: Path, unit: float, every: int = 1) -> FloatArray:
+def arc_length(path: FollowedPaths, unit: float, every: int = 1) -> FloatArray:
     """Return the arc length of d's polygon at every ``every``-th node and the last, in ``unit``."""
     nodes = np.unique([*range(0, len(path.sigma), every), len(path.sigma) - 1])
     steps = np.linalg.norm(np.diff(path.d[nodes], axis=0), axis=-1)
     return np.concatenate([np.zeros_like(steps[:1]), np.cumsum(steps, 0)]) / (unit * path.dim**0.5)
 
 
-def jump(path: Path, unit: float) -> FloatArray:
+def one_step_error(path: FollowedPaths, unit: float) -> FloatArray:
     """Return the error of one Euler step to 0, ``(n,)``, in ``unit`` per root dimension."""
     return np.linalg.norm(path.end - path.d[0], axis=-1) / (unit * path.dim**0.5)
 
 
-def deviation(path: Path, unit: float) -> FloatArray:
+def largest_deviation(path: FollowedPaths, unit: float) -> FloatArray:
     """Return the largest distance from the chord, ``(n,)``, in ``unit`` per root dimension."""
     chord, away = path.x[0] - path.end, path.x - path.end
     along = (away * chord).sum(-1, keepdims=True) / np.square(chord).sum(-1, keepdims=True)
     return np.linalg.norm(away - along * chord, axis=-1).max(0) / (unit * path.dim**0.5)
 
 
-def straightness(path: Path, unit: float) -> FloatArray:
+def straightness(path: FollowedPaths, unit: float) -> FloatArray:
     """Return the mean square of y' less the chord's slope over time, ``(n,)``; 0 is straight."""
     from scipy.integrate import trapezoid  # here: few runs have a use for it
 
@@ -113,40 +115,47 @@ _NUMBERS = 1 << 24  # of a path that are held at once
 Arrays = dict[str, NDArray]
 
 
-def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> None:
+def store_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> None:
     """Measure the curvature of a model's trajectories, unless stored, for ``run.json``.
 
     A path that is not finite has no summary. At most :data:`MOST` ``ends`` are followed again.
     """
     count = min(len(ends), MOST)
-    name = f"{tag_of(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
+    name = f"{file_tag(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
     arrays = run.read_reference(name)
     if arrays is None:
         ids = torch.arange(count, device=cell.device)
-        arrays = converged(
-            model, ids, cell.seed, getattr(torch, cell.dtype), cell.batch_size, spread(model, ends)
+        arrays = converged_curvature(
+            model,
+            ids,
+            cell.seed,
+            getattr(torch, cell.dtype),
+            cell.batch_size,
+            data_spread(model, ends),
         )
         run.write_reference(name, arrays)
     if all(np.isfinite(values).all() for values in arrays.values()):
         about: dict[str, Any] = run.run()
-        run.write_run({**about, KEY: {**(about.get(KEY) or {}), cell.model: summary(arrays)}})
+        run.write_run(
+            {**about, KEY: {**(about.get(KEY) or {}), cell.model: curvature_summary(arrays)}}
+        )
 
 
 @torch.no_grad()
-def converged(
+def converged_curvature(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float
 ) -> Arrays:
-    """Run :func:`measured` on so many steps that more would change it little."""
+    """Run :func:`curvature_arrays` on so many steps that more would change it little."""
     arrays: Arrays = {}
     for steps in STEPS:
-        arrays = measured(model, ids, seed, dtype, batch, unit, steps)
+        arrays = curvature_arrays(model, ids, seed, dtype, batch, unit, steps)
         # in this form, values that are not finite end the loop
         if not arrays["missing"].mean() > NEGLIGIBLE * arrays["way"][:, -1].mean():
             break
     return arrays
 
 
-def measured(
+def curvature_arrays(
     model: Denoiser,
     ids: torch.Tensor,
     seed: int,
@@ -166,8 +175,8 @@ def measured(
     parts = []
     for part in ids.split(max(1, min(batch, _NUMBERS // (steps * math.prod(model.event))))):
         parts.append(
-            _values(
-                follow(model.bind(part, seed), latents(model, part, seed, dtype)[0], grid),
+            _curvature_values(
+                follow_paths(model.bind(part, seed), latents(model, part, seed, dtype)[0], grid),
                 unit,
                 edges,
             )
@@ -176,7 +185,7 @@ def measured(
     return {"sigma": edges, "steps": np.array(steps), "unit": np.array(unit), **values}
 
 
-def summary(arrays: Arrays) -> dict[str, Any]:
+def curvature_summary(arrays: Arrays) -> dict[str, Any]:
     """Return means over latents with their standard errors (None for a single one), and the levels
     of the curvature.
 
@@ -190,7 +199,7 @@ def summary(arrays: Arrays) -> dict[str, Any]:
     }
     record: dict[str, Any] = {}
     for name, values in whole.items():
-        record |= {name: float(values.mean()), f"{name}_se": _error(values)}
+        record |= {name: float(values.mean()), f"{name}_se": _standard_error(values)}
     lengths, lam = arrays["way"].mean(0), -np.log(arrays["sigma"])
     return record | {
         "resolution": float(arrays["missing"].mean()),
@@ -205,7 +214,7 @@ def summary(arrays: Arrays) -> dict[str, Any]:
     }
 
 
-def spread(model: Denoiser, ends: NDArray) -> float:
+def data_spread(model: Denoiser, ends: NDArray) -> float:
     """Return the RMS standard deviation of the data, or of the ``ends``; 1 for constant data."""
     moments, rows = moments_of(model), ends.reshape(len(ends), -1).astype(np.float64)
     if moments is None:
@@ -223,7 +232,7 @@ def spread(model: Denoiser, ends: NDArray) -> float:
     )
 
 
-def _values(path: Path, unit: float, edges: FloatArray) -> Arrays:
+def _curvature_values(path: FollowedPaths, unit: float, edges: FloatArray) -> Arrays:
     lengths_at_nodes = arc_length(path, unit)
     lam = -np.log(path.sigma)
     lengths = np.stack([np.interp(-np.log(edges), lam, row) for row in lengths_at_nodes.T])
@@ -232,11 +241,11 @@ def _values(path: Path, unit: float, edges: FloatArray) -> Arrays:
     return {
         "way": lengths,
         "missing": missing,
-        "jump": jump(path, unit),
-        "deviation": deviation(path, unit),
+        "jump": one_step_error(path, unit),
+        "deviation": largest_deviation(path, unit),
         "straightness": straightness(path, unit),
     }
 
 
-def _error(values: FloatArray) -> float | None:
+def _standard_error(values: FloatArray) -> float | None:
     return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None

@@ -23,7 +23,7 @@ from ..identity import Fingerprint, difference, extractor_fingerprint
 from ..metrics.estimators.rows import Moments
 from ..sampling.shard import clamp
 from ..suites.files import DATA_SETS
-from .real_files import PREFIX, read_array, read_folder, torchvision_set
+from .real_files import PREFIX, read_array, read_folder, read_torchvision
 from .statistics_files import read_statistics
 
 HELD_OUT = 6
@@ -47,13 +47,13 @@ class RealData(NamedTuple):
     name: str
 
 
-def real_data(model: Denoiser, source: str | None) -> RealData:
+def load_real_data(model: Denoiser, source: str | None) -> RealData:
     """Return real samples for a model: images, for a latent model with a decoder.
 
     ``source`` is a file (:func:`read_array`), a folder of images (:func:`read_folder`),
     ``fashion-mnist``, ``digits`` or ``emoji`` where those are installed
     (:mod:`samplerbench.models.cards.datasets`), or ``torchvision:NAME:FOLDER``
-    (:func:`torchvision_set`); None has the model draw them.
+    (:func:`read_torchvision`); None has the model draw them.
     """
     if source is None:
         try:
@@ -90,11 +90,11 @@ def read_samples(
 ) -> tuple[Tensor, Tensor | None]:
     """Return a source's samples ``(n, *event)`` float32, and its held-out part, if it has one."""
     if source.startswith(PREFIX):
-        return torchvision_set(source, event, limits)
+        return read_torchvision(source, event, limits)
     if source in SETS:
         try:
             train, test = (
-                _fitting(SETS[source](split)[0], event, source, whose)
+                _check_samples(SETS[source](split)[0], event, source, whose)
                 for split in ("train", "test")
             )
         except (FileNotFoundError, ImportError) as error:
@@ -102,7 +102,7 @@ def read_samples(
         return train, test
     path = Path(source)
     read = read_folder if path.is_dir() else read_array
-    return _fitting(read(path, event, limits), event, source, whose), None
+    return _check_samples(read(path, event, limits), event, source, whose), None
 
 
 def held_out_samples(model: Denoiser, source: str) -> Tensor | None:
@@ -110,10 +110,10 @@ def held_out_samples(model: Denoiser, source: str) -> Tensor | None:
     file = read_statistics(source)
     if file is not None and not file.has_images_of(model.decoded_event):
         return None
-    return real_data(model, source).held_out
+    return load_real_data(model, source).held_out
 
 
-def _fitting(samples: Tensor, event: tuple[int, ...], source: str, whose: str) -> Tensor:
+def _check_samples(samples: Tensor, event: tuple[int, ...], source: str, whose: str) -> Tensor:
     if samples.shape[1:] != event:
         raise ValueError(
             f"--reference {source} has samples of shape {tuple(samples.shape[1:])}, but those of "
@@ -132,7 +132,7 @@ OPENED = "opened"
 Limits = tuple[float, float] | None
 
 
-class Measured(NamedTuple):
+class RealFeatures(NamedTuple):
     """Moments of the reference set's features, held-out features, and hash of the samples."""
 
     mean: FloatArray
@@ -141,7 +141,9 @@ class Measured(NamedTuple):
     data: str
 
 
-def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) -> Measured:
+def real_features(
+    extractor: Extractor, real: RealData, limits: Limits, cache: Path
+) -> RealFeatures:
     """Return moments of real samples' features, and held-out features, cached by extractor."""
     data = _name_with_digest(real.name, *real[:2])
 
@@ -151,8 +153,8 @@ def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) 
         return {"mean": moments.mean, "cov": moments.cov, "held_out": held_out}
 
     event = tuple(real.reference.shape[1:])
-    stored = _cache(extractor, event, limits, cache, data, make)
-    return Measured(stored["mean"], stored["cov"], stored["held_out"], data)
+    stored = _cached_arrays(extractor, event, limits, cache, data, make)
+    return RealFeatures(stored["mean"], stored["cov"], stored["held_out"], data)
 
 
 def features_of(
@@ -164,7 +166,7 @@ def features_of(
         return {"features": extractor(clamp(samples, limits)[0])}
 
     event, data = tuple(samples.shape[1:]), _name_with_digest(name, samples)
-    return _cache(extractor, event, limits, cache, data, make)["features"]
+    return _cached_arrays(extractor, event, limits, cache, data, make)["features"]
 
 
 def _name_with_digest(name: str, *parts: Tensor) -> str:
@@ -175,7 +177,7 @@ def _name_with_digest(name: str, *parts: Tensor) -> str:
     return f"{name}-{digest.hexdigest()[:16]}"
 
 
-def _cache(
+def _cached_arrays(
     extractor: Extractor,
     event: tuple[int, ...],
     limits: Limits,

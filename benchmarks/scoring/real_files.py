@@ -42,7 +42,7 @@ def open_arrays(path: Path) -> Any:
 PICKLED = "it holds Python objects, which are not read; save numbers"
 
 
-def reason(error: Exception) -> str:
+def why_unreadable(error: Exception) -> str:
     """Return the reason why a file cannot be read, in words that offer nothing unsafe."""
     if "allow_pickle" in str(error):
         return PICKLED
@@ -76,7 +76,7 @@ def read_array(
         )
     except Exception as error:  # a damaged file can raise anything
         raise ValueError(
-            f"--reference {path.name} is no NumPy file of numbers ({reason(error)})"
+            f"--reference {path.name} is no NumPy file of numbers ({why_unreadable(error)})"
         ) from error
     name = next((name for name in ("x", "arr_0") if name in arrays), None)
     if name is None and len(arrays) != 1:
@@ -144,7 +144,7 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
         raise ValueError(
             f"--reference: {path} cannot be read as an image ({type(error).__name__}: {error})"
         ) from error
-    raise ValueError(_other_size(str(path), size, event))
+    raise ValueError(_size_message(str(path), size, event))
 
 
 def pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
@@ -152,12 +152,12 @@ def pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
     channels, height, width = event
     size = getattr(image, "size", None)
     if size != (width, height):
-        raise ValueError(_other_size(where, size, event))
+        raise ValueError(_size_message(where, size, event))
     converted = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return converted.reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def _other_size(where: str, size: tuple[int, int] | None, event: tuple[int, ...]) -> str:
+def _size_message(where: str, size: tuple[int, int] | None, event: tuple[int, ...]) -> str:
     if not isinstance(size, tuple):
         return f"--reference {where} has no images"
     return (
@@ -169,7 +169,7 @@ def _other_size(where: str, size: tuple[int, int] | None, event: tuple[int, ...]
 PREFIX = "torchvision:"
 
 
-def torchvision_set(
+def read_torchvision(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None
 ) -> tuple[Tensor, Tensor]:
     """Return training and test images ``(n, *event)`` of a local ``torchvision:NAME:FOLDER``.
@@ -187,7 +187,8 @@ def torchvision_set(
             "range; give a .npy file"
         )
     parts = [
-        _images(_load_part(source, name, folder, part), source, event) for part in (True, False)
+        _images_of_data_set(_load_part(source, name, folder, part), source, event)
+        for part in (True, False)
     ]
     low, high = limits
     train, test = (
@@ -224,5 +225,5 @@ def _load_part(source: str, name: str, folder: str, train: bool) -> Any:
         ) from error
 
 
-def _images(data_set: Any, source: str, event: tuple[int, ...]) -> np.ndarray:
+def _images_of_data_set(data_set: Any, source: str, event: tuple[int, ...]) -> np.ndarray:
     return np.stack([pixels_of(image, event, source) for image, *_ in data_set])

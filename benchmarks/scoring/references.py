@@ -20,11 +20,11 @@ from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Reference, St
 from ...results.run_directory.fingerprint import hash_of
 from ..identity import runs_users_code
 from ..identity.model import MANY_ROWS
-from ..identity.reduced_numbers import reduced
+from ..identity.reduced_numbers import reduce_row
 from ..metrics.estimators.rows import FloatArray
 from ..planning.cache import default_cache
 from ..sampling.shard import clamp
-from .real_data import HELD_OUT_SEED, RealData, features_of, measured, real_data
+from .real_data import HELD_OUT_SEED, RealData, features_of, load_real_data, real_features
 from .real_files import read_array
 from .statistics_files import RealStatistics, StatisticsFile, read_statistics
 
@@ -55,7 +55,7 @@ def load_references(
         extractor: feature space, of all models or by name; ``card`` leaves each model its own, or
             the samples themselves where it draws its data and has none; others as for
             :func:`.make_extractor`.
-        source: of real samples in another feature space (:func:`.real_data`), or of their
+        source: of real samples in another feature space (:func:`.load_real_data`), or of their
             statistics (:func:`.read_statistics`).
         cache: folder for features of real samples; None for the default one.
 
@@ -65,18 +65,18 @@ def load_references(
     """
     references = {}
     for name, model in models.items():
-        own = _call(name, model.reference)
+        own = _call_of_model(name, model.reference)
         spec = extractor if isinstance(extractor, str) else extractor[name]
-        space = _space(name, model, own, spec)
+        space = _feature_space(name, model, own, spec)
         chosen = (
             own
             if space == CARD
             else _reference_in_space(model, own, space, source, cache or default_cache())
         )
         # now, not at the end of a run
-        loaded = None if chosen is None else _call(name, chosen.loaded)
+        loaded = None if chosen is None else _call_of_model(name, chosen.loaded)
         if loaded is not None and runs_users_code(model):
-            loaded = _call(name, partial(_pin_numbers, loaded))
+            loaded = _call_of_model(name, partial(_pin_numbers, loaded))
         references[name] = loaded
     return references
 
@@ -84,31 +84,31 @@ def load_references(
 def _pin_numbers(reference: Reference) -> Reference:
     """Put the numbers of a user's reference into its identity, since no file holds them all."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
-    values = np.array([x for part in some for x in reduced(part)])
+    values = np.array([x for part in some for x in reduce_row(part)])
     numbers = np.where(np.isfinite(values), values, 0.0)  # a check refuses what is not finite
     # rounded, since last digits depend on the machine
     steps = np.round(numbers / (np.abs(numbers).max(initial=0.0) or 1.0) / STEP).astype(int)
     return replace(reference, identity=f"{reference.identity} data {hash_of(steps.tolist())}")
 
 
-def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
+def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor | None:
     """Return the extractor of :func:`load_references` for a model, without a reference."""
-    own = _call(name, model.reference)
-    space = _space(name, model, own, spec)
+    own = _call_of_model(name, model.reference)
+    space = _feature_space(name, model, own, spec)
     if space == CARD:
         return own and own.extractor
     space_extractor = make_extractor(space, Samples(model.decoded_event, model.decoded_limits, own))
     return space_extractor.extractor if isinstance(space_extractor, Reference) else space_extractor
 
 
-def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
+def _feature_space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
     """Return the feature space of a model: pixels for small data that it draws, featureless."""
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
-    return spec if _call(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
+    return spec if _call_of_model(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
 
 
-def _call(name: str, make: Callable[[], Made]) -> Made:
+def _call_of_model(name: str, make: Callable[[], Made]) -> Made:
     try:
         return make()
     except Exception as error:  # of a user's model
@@ -142,7 +142,7 @@ def _reference_for(
         exact = (
             own
             if own is not None and isinstance(own.extractor, Identity)
-            else _of_moments(model, own, extractor)
+            else _pixel_reference(model, own, extractor)
         )
         if exact is not None:
             return exact
@@ -158,7 +158,7 @@ def _reference_for(
             )
         else:
             return statistics_reference(file, moments, model, extractor, cache)
-    data = real_data(model, source)
+    data = load_real_data(model, source)
     if source is not None:
         _check_range(data, limits, source)
     return replace(_reference_from_data(extractor, data, limits, cache), note=note)
@@ -186,7 +186,9 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
             )
 
 
-def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:
+def _pixel_reference(
+    model: Denoiser, own: Reference | None, extractor: Identity
+) -> Reference | None:
     """Return a pixel reference from a model's own moments; None without moments.
 
     A model that draws its data has held-out samples too, and no range: its moments belong to values
@@ -223,7 +225,7 @@ def _reference_from_data(
     extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
 ) -> Reference:
     """Return a reference from the moments of real samples' features and held-out features."""
-    features = measured(extractor, real, limits, cache)
+    features = real_features(extractor, real, limits, cache)
     statistics = Statistics(features.mean, features.cov, lambda n: features.held_out[:n])
     return Reference(
         extractor,
@@ -248,7 +250,7 @@ def statistics_reference(
 
     def held_out(n: int) -> FloatArray:
         if features is not None:
-            return features[_spread(len(features), n)].astype(np.float64)
+            return features[_evenly_spread_places(len(features), n)].astype(np.float64)
         if not fits:
             return np.empty((0, extractor.dim))
         some = read_array(path, model.decoded_event, model.decoded_limits, n)
@@ -258,15 +260,15 @@ def statistics_reference(
     return Reference(
         extractor,
         known.n,
-        f"{path.name}-{_hash(path)}-{extractor.identity}",
+        f"{path.name}-{_file_hash(path)}-{extractor.identity}",
         lambda: statistics,
         clamp=model.decoded_limits,
         disjoint=features is None and not fits,
-        note=f"{path.name} {_note(file, known, fits)}",
+        note=f"{path.name} {_unmeasurable_in_words(file, known, fits)}",
     )
 
 
-def _note(file: StatisticsFile, known: RealStatistics, fits: bool) -> str:
+def _unmeasurable_in_words(file: StatisticsFile, known: RealStatistics, fits: bool) -> str:
     """Describe the metrics that cannot be measured, and the reason."""
     if known.features is not None or fits:
         data = "the features" if known.features is not None else "images"
@@ -278,11 +280,11 @@ def _note(file: StatisticsFile, known: RealStatistics, fits: bool) -> str:
     return f"{lacks}; the noise of its moments is in no error{unknown}"
 
 
-def _spread(available: int, n: int) -> NDArray[np.int_]:
+def _evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
     """Return places of ``n`` samples, or of all, evenly: classes may stand together."""
     return np.linspace(0, available - 1, min(n, available)).round().astype(int)
 
 
-def _hash(path: Path) -> str:
+def _file_hash(path: Path) -> str:
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()[:16]

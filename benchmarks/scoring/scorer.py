@@ -19,30 +19,36 @@ from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..metrics.metric import Context, Metric, origin
 from ..sampling.counting import ReportingMeter
 from ..sampling.shard import Arrays
-from ..sampling.trajectories import Trajectories, evolution, pictures
+from ..sampling.trajectories import Trajectories, picture_arrays, trajectory_arrays
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from .context import (
     CellContext,
-    Gathered,
-    clamped,
+    GatheredShards,
+    clamped_share,
     count_columns,
-    gathered,
+    gather_shards,
     read_consecutive_samples,
 )
-from .data import Data, Scale
-from .endpoints import Endpoints, converged_features, endpoints, truth_of, truths_of
+from .data import ModelData, ScoringReference
+from .endpoints import (
+    Endpoints,
+    converged_endpoints,
+    converged_features,
+    endpoint_kind,
+    endpoints_by_kind,
+)
 from .versions import (
     METRICS,
-    asked_metrics,
-    checked,
+    check_results,
     measured_versions,
+    requested_metrics,
     stored_numbers,
     versions_of,
 )
 
 
-def measure(
+def measure_metrics(
     cell: Cell,
     context: CellContext,
     requested: Mapping[str, str],
@@ -55,7 +61,7 @@ def measure(
     ``requested`` and ``stored_versions`` are versions of metrics by name: of the suite, and of the
     numbers in ``done`` and ``arrays``.
     """
-    all_metrics = asked_metrics(None)
+    all_metrics = requested_metrics(None)
     present, versions = versions_of(all_metrics), {}
     record: Record = {METRICS: versions}
     influences: Arrays = {}
@@ -84,7 +90,7 @@ def _run_metric(
         measured = metric(context)
         return dict(measured.columns), dict(measured.influence)
     try:
-        return checked(metric, metric(context))
+        return check_results(metric, metric(context))
     except (Exception, SystemExit) as error:
         words = f"metric {metric.name}: {type(error).__name__}: {' '.join(str(error).split())}"
         log.warning("%s of %s on %s has no value: %s.", metric.name, cell.label, cell.model, words)
@@ -101,7 +107,7 @@ ASKED = "asked"
 """Item of ``quality.json`` with all inputs of a score that are known before scoring."""
 
 
-class _GoneError(Exception):
+class _UnusableShardError(Exception):
     """Shard for scoring that is damaged, missing, or stores too few samples whole."""
 
     def __init__(self, cell: Cell) -> None:
@@ -140,7 +146,7 @@ class Scorer:
     @cached_property
     def versions(self) -> dict[str, str]:
         """Versions of the suite's metrics, by name."""
-        return versions_of(asked_metrics(self.suite.metrics))
+        return versions_of(requested_metrics(self.suite.metrics))
 
     @cached_property
     def solved(self) -> Denoiser:
@@ -155,24 +161,26 @@ class Scorer:
         """
         curvatures = self.run.run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
-        if not curvature_lacks and not any(map(self._pending, cells)):
+        if not curvature_lacks and not any(map(self._needs_score, cells)):
             return None
         try:
             self._score_all(cells)
-        except _GoneError as gone:
+        except _UnusableShardError as gone:
             return gone.cell
         return None
 
     def _score_all(self, cells: Sequence[Cell]) -> None:
-        truths = truths_of(self.run, self.model, self.solved, cells, self._whole, self.report.stage)
-        scale, data = self._scale(cells[0]), Data(self.model, cells[0].device)
+        truths = endpoints_by_kind(
+            self.run, self.model, self.solved, cells, self._whole_samples, self.report.stage
+        )
+        scale, data = self._scale(cells[0]), ModelData(self.model, cells[0].device)
         for place, cell in enumerate(cells, 1):
-            truth = truths.get(truth_of(self.model, cell))
+            truth = truths.get(endpoint_kind(self.model, cell))
             stamp = self._stamp(cell, truth, scale)
             done = self.run.read(cell.key, QUALITY) or {}
             before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
             same = done.get("status") == "ok" and before == stamp
-            if same and not self._pending(cell):
+            if same and not self._needs_score(cell):
                 continue
             self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
@@ -186,16 +194,16 @@ class Scorer:
                 reason = f"scoring: {' '.join(str(error).split())}"
                 failed = {**stamp, "status": "failed", "reason": reason}
                 self.run.write(cell.key, QUALITY, failed)
-        if self.suite.path_curvature and endpoints in truths:
+        if self.suite.path_curvature and converged_endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
-            from .path_curvature import keep_curvature  # few runs ask for it
+            from .path_curvature import store_curvature  # few runs ask for it
 
-            keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
+            store_curvature(self.run, self.model, cells[0], truths[converged_endpoints].x)
 
-    def _pending(self, cell: Cell) -> bool:
-        return bool(self.lacks(cell))
+    def _needs_score(self, cell: Cell) -> bool:
+        return bool(self.why_unscored(cell))
 
-    def lacks(self, cell: Cell) -> str:
+    def why_unscored(self, cell: Cell) -> str:
         """Return the reason why a sampled cell has no present score, in a clause; "" if it has."""
         done = self.run.read(cell.key, QUALITY) or {}
         if not done:
@@ -243,27 +251,28 @@ class Scorer:
         )
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
             stored_versions = {}
-        record, influences = measure(
+        record, influences = measure_metrics(
             cell, context, self.versions, stored_versions, done, arrays or {}
         )
         record |= {**count_columns(shards), KEPT: written}
         if context.scale is not None:
-            record["clamped"] = clamped(shards)
+            record["clamped"] = clamped_share(shards)
         written[INFLUENCE] = bool(influences)
         picture = read_consecutive_samples(shards, "picture")
         if len(picture):
             written[PICTURES] = True
             truth = context.truth
             self.run.write_samples(
-                cell.key, pictures(self.model, self.reference, picture, truth.x if truth else None)
+                cell.key,
+                picture_arrays(self.model, self.reference, picture, truth.x if truth else None),
             )
-            path = evolution(self.model, self.reference, cell, partial(self.watch, cell))
+            path = trajectory_arrays(self.model, self.reference, cell, partial(self.watch, cell))
             if path:
                 written[PATHS] = True
                 self.run.write_evolution(cell.key, path)
         return record, influences
 
-    def _stamp(self, cell: Cell, truth: Endpoints | None, scale: Scale | None) -> Record:
+    def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
         """Return the inputs of a score besides the parts and the metrics."""
         return {
             "samples": cell.samples,
@@ -273,41 +282,41 @@ class Scorer:
             ASKED: self._inputs(cell),
         }
 
-    def _scale(self, first: Cell) -> Scale | None:
+    def _scale(self, first: Cell) -> ScoringReference | None:
         if self.reference is None:
             return None
         count = self.suite.converged_samples
         if self.model.kind == "map":  # a solver would take it for a denoiser
-            return Scale(self.reference, None)
+            return ScoringReference(self.reference, None)
         self.report.stage(f"{first.model}: {count} converged samples")
         converged = converged_features(self.run, self.solved, self.reference, first, count)
-        return Scale(self.reference, converged)
+        return ScoringReference(self.reference, converged)
 
-    def _whole(self, cell: Cell) -> NDArray:
+    def _whole_samples(self, cell: Cell) -> NDArray:
         """Return the samples of a cell that were stored whole, as many as are compared."""
         return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
-    def _gather(self, cell: Cell) -> Gathered:
+    def _gather(self, cell: Cell) -> GatheredShards:
         """Gather the contents of a cell's shards."""
         stored: list[StoredArray] = []
 
         def reread_features() -> Iterator[NDArray]:
-            paths = [self.run.shard(cell.key, *bounds) for bounds in self._ranges(cell)]
+            paths = [self.run.shard(cell.key, *bounds) for bounds in self._shard_ranges(cell)]
             try:
                 stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
                 for array in stored:
                     yield array.read()
-            except DamagedError as fault:
-                raise _GoneError(cell) from fault
+            except Damaged as fault:
+                raise _UnusableShardError(cell) from fault
 
-        return gathered(self._shards(cell), cell.samples, reread_features)
+        return gather_shards(self._shards(cell), cell.samples, reread_features)
 
-    def _ranges(self, cell: Cell) -> list[tuple[int, int]]:
-        return self.run.shard_ranges(cell.key, cell.samples)
+    def _shard_ranges(self, cell: Cell) -> list[tuple[int, int]]:
+        return self.run.ranges(cell.key, cell.samples)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
         """Yield the shards that cover the cell's samples, in order."""
-        for start, stop in self._ranges(cell):
+        for start, stop in self._shard_ranges(cell):
             shard = self.run.read_shard(cell.key, start, stop)
             if (
                 shard is not None
@@ -317,7 +326,7 @@ class Scorer:
                 self.run.drop_shard(cell.key, start, stop)
                 shard = None
             if shard is None:
-                raise _GoneError(cell)
+                raise _UnusableShardError(cell)
             yield shard
 
 

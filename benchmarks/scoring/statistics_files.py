@@ -31,7 +31,7 @@ from torch import Tensor
 from ...models.checkpoints.opening import CheckpointError, open_checkpoint
 from ...models.reference import Extractor, FloatArray
 from ..metrics.estimators.rows import Moments
-from .real_files import open_arrays, reason
+from .real_files import open_arrays, why_unreadable
 
 INCEPTION = "inception-v3-2048"
 """Features of the FID: the original network with the original's resizing."""
@@ -56,7 +56,7 @@ class RealStatistics:
         cov: ``(d, d)`` float64.
         n: number of samples; None if unknown.
         space: of the features, such as :data:`INCEPTION`; "" if unknown.
-        extractor: their exact origin (:func:`origin_of`); "" if unknown.
+        extractor: their exact origin (:func:`features_identity`); "" if unknown.
         features: ``(n, d)`` of the same samples; None for moments alone.
     """
 
@@ -101,7 +101,7 @@ class StatisticsFile:
             ValueError: it has none, as far as the file and the extractor tell.
         """
         name, dims = self.path.name, [len(statistics.mean) for statistics in self.known]
-        exact, space = origin_of(extractor, limits), getattr(extractor, "space", "")
+        exact, space = features_identity(extractor, limits), getattr(extractor, "space", "")
         fitting = [statistics for statistics in self.known if len(statistics.mean) == extractor.dim]
         if not fitting:
             raise ValueError(
@@ -132,7 +132,7 @@ class StatisticsFile:
         return grey or self.images[1:] == (height, width, channels)
 
 
-def origin_of(extractor: Extractor, limits: tuple[float, float] | None) -> str:
+def features_identity(extractor: Extractor, limits: tuple[float, float] | None) -> str:
     """Return the identity of an extractor's features, with the range of values where it matters."""
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
@@ -153,17 +153,17 @@ def read_statistics(source: str) -> StatisticsFile | None:
     if not path.is_file() or path.suffix not in (".npz", *_OTHER):
         return None
     try:
-        return _of_npz(path) if path.suffix == ".npz" else _of_pickle(path)
+        return _read_npz(path) if path.suffix == ".npz" else _read_pickle(path)
     except CheckpointError as error:
         raise ValueError(f"--reference: {error}") from None
     except Exception as error:  # a damaged file can raise anything
-        words = reason(error)
+        words = why_unreadable(error)
         raise ValueError(
             f"--reference {path.name} has no statistics that can be used: {' '.join(words.split())}"
         ) from error
 
 
-def _of_npz(path: Path) -> StatisticsFile | None:
+def _read_npz(path: Path) -> StatisticsFile | None:
     try:
         stored = open_arrays(path)
         keys = set(stored)
@@ -171,45 +171,45 @@ def _of_npz(path: Path) -> StatisticsFile | None:
         return None
     with stored:
         if "mu" in keys and "sigma" in keys:
-            return _of_moments(path, stored, keys)
+            return _read_moments(path, stored, keys)
         name = next((name for name in ("pool_3", "feats") if name in keys), None)
         if name is None:
             return None
-        space = INCEPTION if name == "pool_3" else _clean_fid(_CLEAN_FID.search(path.stem))
-        return StatisticsFile(path, (_of_features(stored[name], space),))
+        space = INCEPTION if name == "pool_3" else _clean_fid_space(_CLEAN_FID.search(path.stem))
+        return StatisticsFile(path, (_statistics_of_features(stored[name], space),))
 
 
-def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> StatisticsFile:
+def _read_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> StatisticsFile:
     """Read ``mu`` and ``sigma``, and further statistics in or next to the file."""
-    images = _shape(path) if "arr_0" in keys else None
+    images = _stored_shape(path) if "arr_0" in keys else None
     spatial = {"mu_s", "sigma_s"} <= keys
     clean = _CLEAN_FID.search(path.stem)
-    space = INCEPTION if images or spatial else _clean_fid(clean)
+    space = INCEPTION if images or spatial else _clean_fid_space(clean)
     kid_file = path.with_name(f"{path.stem}_kid.npz")
     features = open_arrays(kid_file)["feats"] if clean and kid_file.is_file() else None
     first = RealStatistics(
-        *_moments(stored["mu"], stored["sigma"]),
+        *_check_moments(stored["mu"], stored["sigma"]),
         n=int(stored["n"]) if "n" in keys else None,
         space=space,
         extractor=str(stored["extractor"]) if "extractor" in keys else "",
         features=features,
     )
     second = (
-        (RealStatistics(*_moments(stored["mu_s"], stored["sigma_s"]), space=SPATIAL),)
+        (RealStatistics(*_check_moments(stored["mu_s"], stored["sigma_s"]), space=SPATIAL),)
         if spatial
         else ()
     )
     return StatisticsFile(path, (first, *second), images)
 
 
-def _shape(path: Path) -> tuple[int, ...]:
+def _stored_shape(path: Path) -> tuple[int, ...]:
     """Return the shape of ``arr_0`` without reading it: it can take gigabytes."""
     with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as array:
         read_magic(array)
         return read_array_header_1_0(array)[0]
 
 
-def _clean_fid(name: re.Match[str] | None) -> str:
+def _clean_fid_space(name: re.Match[str] | None) -> str:
     """Return the feature space in the file name of clean-fid; "" for others."""
     if name is None:
         return ""
@@ -219,23 +219,23 @@ def _clean_fid(name: re.Match[str] | None) -> str:
     return f"{'clip-vit-b-32' if clip else INCEPTION}-clean-fid-{mode}"
 
 
-def _of_pickle(path: Path) -> StatisticsFile:
+def _read_pickle(path: Path) -> StatisticsFile:
     """Read EDM2's pickle and torch-fidelity's cache as data."""
     value = open_checkpoint(path).value
     match = _TORCH_FIDELITY.search(path.stem)
-    space = "" if match is None else _torch_fidelity(match[1], match[2])
+    space = "" if match is None else _torch_fidelity_space(match[1], match[2])
     if isinstance(value, Tensor):
-        return StatisticsFile(path, (_of_features(value.numpy(), space),))
+        return StatisticsFile(path, (_statistics_of_features(value.numpy(), space),))
     if isinstance(value, Mapping) and {"mu", "sigma"} <= set(value):
         return StatisticsFile(
-            path, (RealStatistics(*_moments(value["mu"], value["sigma"]), space=space),)
+            path, (RealStatistics(*_check_moments(value["mu"], value["sigma"]), space=space),)
         )
     spaces = {"fid": INCEPTION, "fd_dinov2": "dinov2-vit-l-14-edm2"}
     parts = value if isinstance(value, Mapping) else {}
     count = parts.get("num_images")
     spaces_in_file = [
         RealStatistics(
-            *_moments(part["mu"], part["sigma"]),
+            *_check_moments(part["mu"], part["sigma"]),
             n=None if count is None else int(count),
             space=spaces.get(str(name), str(name)),
         )
@@ -249,13 +249,13 @@ def _of_pickle(path: Path) -> StatisticsFile:
     return StatisticsFile(path, tuple(spaces_in_file))
 
 
-def _torch_fidelity(network: str, layer: str) -> str:
+def _torch_fidelity_space(network: str, layer: str) -> str:
     if network == "inception-v3-compat":
         return INCEPTION if layer == "2048" else f"inception-v3-{layer}"
     return f"{network}-torch-fidelity"
 
 
-def _moments(mean: Any, cov: Any) -> tuple[FloatArray, FloatArray]:
+def _check_moments(mean: Any, cov: Any) -> tuple[FloatArray, FloatArray]:
     mean, cov = (
         np.asarray(part.numpy() if isinstance(part, Tensor) else part, np.float64)
         for part in (mean, cov)
@@ -263,7 +263,7 @@ def _moments(mean: Any, cov: Any) -> tuple[FloatArray, FloatArray]:
     return mean, cov
 
 
-def _of_features(features: np.ndarray, space: str) -> RealStatistics:
+def _statistics_of_features(features: np.ndarray, space: str) -> RealStatistics:
     if features.ndim != 2 or features.dtype.kind != "f" or len(features) < 2:
         raise ValueError(
             f"an array {features.shape} of {features.dtype} is no table (samples, features) of numbers"
@@ -287,5 +287,5 @@ def write_statistics(
             mu=moments.mean,
             sigma=moments.cov,
             n=np.array(moments.n),
-            extractor=np.array(origin_of(extractor, limits)),
+            extractor=np.array(features_identity(extractor, limits)),
         )

@@ -28,7 +28,7 @@ _ONE_VERSION = ("quality_version", 8)
 """Key and last value of the former version of all metrics, which is each metric's first version."""
 
 
-def asked_metrics(names: Sequence[str] | None) -> list[Metric]:
+def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
     """Return the metrics of these names; all known ones for None.
 
     Raises:
@@ -93,7 +93,7 @@ def stored_numbers(
     return record, {name: arrays[name] for name in names & arrays.keys()}
 
 
-def checked(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
+def check_results(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
     """Check a plugin's results: columns of their kind, influence values finite numbers."""
     kinds: dict[str, Kind] = {
         column.name: column.kind for q in metric.quantities for column in q.columns

@@ -241,7 +241,7 @@ class Cell:
         }
 
     @property
-    def _implied(self) -> list[str]:
+    def _implied_columns(self) -> list[str]:
         """Columns that say nothing about the samples, because the others or the default do."""
         unless = {
             "sigma_start": self.start.name == "gaussian",
@@ -258,7 +258,7 @@ class Cell:
         unless the sampler couples a batch, the batch size. It does not cover code or files either: the
         folder stays the same when they change, and :mod:`..identity.admission` detects the change.
         """
-        left_out = (*_ANSWERS, *self._implied)
+        left_out = (*_ANSWERS, *self._implied_columns)
         identity = {k: v for k, v in self.record("").items() if k not in left_out}
         identity["version"] = SAMPLING_VERSION
         if self.space != "card":

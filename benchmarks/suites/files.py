@@ -31,7 +31,7 @@ MOST_POINTS = 500
 """
 
 
-def built_in() -> dict[str, Path]:
+def built_in_suites() -> dict[str, Path]:
     """Return the built-in suites: name to TOML file."""
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}
 
@@ -43,7 +43,7 @@ def load_suite(name: str) -> Suite:
         ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message
             names it.
     """
-    suites = built_in()
+    suites = built_in_suites()
     path = suites.get(name, Path(name))
     if not path.is_file():
         close = difflib.get_close_matches(name, suites, n=1)
@@ -54,19 +54,19 @@ def load_suite(name: str) -> Suite:
         )
         raise ValueError(f"unknown suite {name!r}; {hint}")
     try:
-        data = tomllib.loads(_text(path))
+        data = tomllib.loads(_read_toml(path))
     except (
         ValueError,
         RecursionError,
     ) as error:  # also of numbers with thousands of digits, and of thousands of brackets
         raise ValueError(f"{path.name} is not valid TOML: {error}") from error
     return check_suite(
-        {"name": path.stem, **(data if name in suites else with_placed_files(data, path.parent))},
+        {"name": path.stem, **(data if name in suites else with_resolved_paths(data, path.parent))},
         path.name,
     )
 
 
-def _text(path: Path) -> str:
+def _read_toml(path: Path) -> str:
     """Read a TOML file; a ValueError if it is too large, or no UTF-8."""
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(
@@ -78,7 +78,7 @@ def _text(path: Path) -> str:
     return text
 
 
-def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Resolve the paths of models, schedules, extractor and samples against the suite's folder.
 
     In the working directory nothing changes, and no digest.
@@ -121,24 +121,24 @@ def _resolve(value: Any, folder: Path) -> Any:
     return value if match is None else match[1] + str(folder / match[2])
 
 
-def behind_schemes(text: str) -> str:
-    """Return the part after the schemes of ``truncate:inception:weights.pth``: a file, if any."""
+def without_schemes(text: str) -> str:
+    """Return a text without its schemes: ``weights.pth`` of ``truncate:inception:weights.pth``."""
     match = _PREFIX.fullmatch(text)
     return text if match is None else match[2]
 
 
-def _named(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
+def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
     """Yield the texts of models, schedules and extractors, each with the suite's key."""
     for entry in suite.models:
-        yield from (("models", text) for text in _texts(entry.name))
-    yield from (("schedules", text) for spec in schedules for text in _texts(spec))
+        yield from (("models", text) for text in _texts_of_spec(entry.name))
+    yield from (("schedules", text) for spec in schedules for text in _texts_of_spec(spec))
     yield "extractor", suite.extractor
     yield from (("extractor", entry.extractor) for entry in suite.models if entry.extractor)
 
 
 def python_files(suite: Suite) -> Iterator[tuple[str, str]]:
     """Yield the Python files that a suite names: the suite's key, and the text with the file."""
-    return ((key, text) for key, text in _named(suite) if _PYTHON.search(text))
+    return ((key, text) for key, text in _named_specs(suite) if _PYTHON.search(text))
 
 
 def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
@@ -149,29 +149,29 @@ def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
     """
     folder = os.path.abspath(file.parent)
     texts = [
-        *_named(suite, suite.schedules or ()),
+        *_named_specs(suite, suite.schedules or ()),
         *([("reference", suite.reference)] if suite.reference is not None else ()),
     ]
     for key, text in texts:
         for part in re.split(r"[?&=]", text):  # a checkpoint's settings name files, too
-            path = behind_schemes(part)
+            path = without_schemes(part)
             leads = os.path.isabs(path) or path.startswith("~") or ".." in Path(path).parts
             inside = os.path.abspath(path).startswith(folder.rstrip(os.sep) + os.sep)
             if leads and (path.startswith("~") or not inside):
                 yield key, text
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts_of_spec(value: Any) -> Iterator[str]:
     """Yield all texts in a model's spec: its name and the values of its options."""
     if isinstance(value, str):
         spec = parse_spec(value)
-        yield from _texts(spec) if len(spec) > 1 else (spec["name"],)
+        yield from _texts_of_spec(spec) if len(spec) > 1 else (spec["name"],)
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from (item,) if isinstance(item, str) else _texts(item)
+            yield from (item,) if isinstance(item, str) else _texts_of_spec(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _texts({"": item})
+            yield from _texts_of_spec({"": item})
 
 
 def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -> None:
@@ -182,7 +182,7 @@ def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -
         where: the name of a built-in suite, or the file, as the user named it.
         replaced: keys that the command line replaces: the user named these files.
     """
-    outside = () if where in built_in() else outside_files(suite, Path(where))
+    outside = () if where in built_in_suites() else outside_files(suite, Path(where))
     for named, words in (
         (python_files(suite), "the Python file {}, which would run"),
         (outside, "{}, which is outside its folder"),

@@ -44,7 +44,7 @@ _KINDS = {
 """Beginnings of the names of errors about types."""
 
 
-def sentence(error: ValidationError, where: str, keys: Iterable[str]) -> str:
+def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) -> str:
     """Describe the first mistake in a suite: its place, and the remedy.
 
     ``where`` is the name of its file, or :data:`COMMAND_LINE`; ``keys`` are all that there are.
@@ -52,22 +52,22 @@ def sentence(error: ValidationError, where: str, keys: Iterable[str]) -> str:
     errors = error.errors()
     # a typo in a key explains the key that is missing
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    place = _place(first["loc"])
+    place = _place_in_words(first["loc"])
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1)
         return f"{where}: unknown key {place!r}" + (
             f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys"
         )
-    words = _remedy(first["type"], first.get("ctx", {}))
+    words = _remedy_for_mistake(first["type"], first.get("ctx", {}))
     if first["type"] == "value_error":
         return f"{where}: {words}"
     if first["type"] == "missing":
         return f"{where}: {place} {words}; docs/suites.md lists the keys"
-    begin = f"{where}: {place}" if where != COMMAND_LINE else _option(first["loc"])
-    return f"{begin}: {words}, got {short_repr(first['input'])}"
+    begin = f"{where}: {place}" if where != COMMAND_LINE else _option_of_place(first["loc"])
+    return f"{begin}: {words}, got {abbreviate(first['input'])}"
 
 
-def _remedy(kind: str, ctx: Mapping[str, Any]) -> str:
+def _remedy_for_mistake(kind: str, ctx: Mapping[str, Any]) -> str:
     if kind in _WORDS:
         return _WORDS[kind](ctx)
     return next(
@@ -75,14 +75,14 @@ def _remedy(kind: str, ctx: Mapping[str, Any]) -> str:
     )
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
+def _place_in_words(loc: tuple[int | str, ...]) -> str:
     """Return ``models.0.samples``: keys and numbers of entries."""
     return ".".join(
         str(part) for part in loc if isinstance(part, int) or ("[" not in part and part != "str")
     )
 
 
-def _option(loc: tuple[int | str, ...]) -> str:
+def _option_of_place(loc: tuple[int | str, ...]) -> str:
     """Return the option for a place: its last key, as ``--max-samples`` of ``until.max_samples``."""
     name = [
         part

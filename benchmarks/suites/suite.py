@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ...results import quantities
-from ...samplers.spec import LARGEST_NUMBER, canonical_json, format_spec, parse_spec
-from .messages import COMMAND_LINE, sentence
+from ...samplers.spec import LARGEST_NUMBER, canonical, format_spec, parse_spec
+from .messages import COMMAND_LINE, describe_mistake
 
 Spec = str | dict[str, Any]
 LARGEST = 1_000_000
@@ -35,18 +35,18 @@ NoiseName = Literal["white", "brownian"]
 ExecutionName = Literal["eager", "compile", "cuda-graph", "compile+cuda-graph"]
 
 
-class Strict(BaseModel):
+class StrictTable(BaseModel):
     """Table in which an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _several(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     """Wrap one number in a list."""
     return value if isinstance(value, list | tuple) else (value,)
 
 
-class Timing(Strict):
+class Timing(StrictTable):
     """Settings of the timing pass.
 
     Attributes:
@@ -70,7 +70,7 @@ class Timing(Strict):
     enabled: bool = True
     batch_size: Annotated[
         tuple[Annotated[int, Field(ge=0, le=MOST_SAMPLES)], ...],
-        BeforeValidator(_several),
+        BeforeValidator(_as_list),
         Field(min_length=1),
     ] = (0,)
     seconds: float = Field(default=60.0, gt=0)
@@ -84,7 +84,7 @@ class Timing(Strict):
     cudnn_benchmark: bool = False
 
 
-class Until(Strict):
+class Until(StrictTable):
     """Sequential sampling: limits for a row's samples (``benchmarks.running.sequential``).
 
     Attributes:
@@ -104,13 +104,13 @@ class Until(Strict):
     max_samples: Several | None = None
 
     @model_validator(mode="after")
-    def _something_asked(self) -> Self:
+    def _check_something_is_asked(self) -> Self:
         if self.baseline is None and self.target_se is None:
             raise ValueError("until needs a baseline to compare with, or a target_se")
         return self
 
     @model_validator(mode="after")
-    def _judged_by_all_samples(self) -> Self:
+    def _check_metric_grows(self) -> Self:
         grow = [quantity.name for quantity in quantities.judged() if quantity.grows]
         if self.metric is not None and self.metric not in grow:
             raise ValueError(
@@ -125,7 +125,7 @@ class Until(Strict):
         return self.metric or ("fid_proxy" if self.baseline is None else "fd_conv")
 
 
-class ModelEntry(Strict):
+class ModelEntry(StrictTable):
     """Model of a suite, with its deviations from the suite.
 
     ``published`` is the key for ``compare --published``; no number depends on it.
@@ -141,7 +141,7 @@ class ModelEntry(Strict):
     published: str | None = None
 
 
-class Suite(Strict):
+class Suite(StrictTable):
     """Configuration of a run.
 
     Attributes:
@@ -207,7 +207,7 @@ class Suite(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _names_as_entries(cls, data: Any) -> Any:
+    def _convert_names_to_entries(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and isinstance(data.get("models"), list | tuple):
             entries = [_model_entry(place, m) for place, m in enumerate(data["models"])]
             return {**data, "models": entries}
@@ -215,13 +215,13 @@ class Suite(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _reference_by_its_first_name(cls, data: Any) -> Any:
+    def _rename_real_to_reference(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and "real" in data and "reference" not in data:
             return {"reference" if key == "real" else key: value for key, value in data.items()}
         return data
 
     @model_validator(mode="after")
-    def _one_budget(self) -> Self:
+    def _check_one_budget(self) -> Self:
         for scope in (self, *self.models):
             if scope.steps is not None and scope.nfe is not None:
                 raise ValueError("give steps or nfe, not both")
@@ -232,7 +232,7 @@ class Suite(Strict):
         return self
 
     @model_validator(mode="after")
-    def _reference_for_another_extractor(self) -> Self:
+    def _check_reference_has_extractor(self) -> Self:
         if self.reference is not None and re.match(
             r"(?:(?:round|truncate):)?card(?::|$)", self.extractor
         ):
@@ -242,7 +242,7 @@ class Suite(Strict):
         return self
 
     @model_validator(mode="after")
-    def _each_model_once(self) -> Self:
+    def _check_each_model_once(self) -> Self:
         specs = [parse_spec(entry.name) for entry in self.models]
         for i, spec in enumerate(specs):
             if spec in specs[:i]:
@@ -298,7 +298,7 @@ class Suite(Strict):
         if "models" in changes:
             own = {canonical_json(parse_spec(m["name"])): m for m in data["models"]}
             changes["models"] = [
-                own.get(canonical_json(parse_spec(name))) or _in_place_of(data["models"], name)
+                own.get(canonical(parse_spec(name))) or _replacement_entry(data["models"], name)
                 for name in changes["models"]
             ]
         data |= changes
@@ -326,8 +326,8 @@ def _model_entry(place: int, entry: object) -> object:
     )
 
 
-def _in_place_of(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
-    """Return the entry of a model that replaces a suite's, whose one checkpoint keeps its settings."""
+def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
+    """Return the entry for ``name`` in place of the models; checkpoint for checkpoint, settings stay."""
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
     if len(models) > 1 or not stated["name"].startswith(CHECKPOINT) or not _is_path(replaced):
         return {"name": name}
@@ -360,4 +360,4 @@ def check_suite(data: Mapping[str, Any], where: str) -> Suite:
             **Timing.model_fields,
             **Until.model_fields,
         }
-        raise ValueError(sentence(error, where, keys)) from error
+        raise ValueError(describe_mistake(error, where, keys)) from error

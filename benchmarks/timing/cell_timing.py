@@ -11,18 +11,18 @@ import numpy as np
 
 from ...results.comparison.times import FEWEST, is_settled, median_interval
 from ...results.record import Record
-from ..sampling.engine import Works
+from ..sampling.engine import TimedWork
 from ..suites.cell import Cell
 from ..suites.suite import Timing
-from .clock import Reading
-from .disturbances import Block, doubts, observed
+from .clock import CallTimes
+from .disturbances import BlockObservations, doubts_of_blocks, raw_observations
 from .gpu import STEADY
 
 MOST_DISCARDED = 2
 """Most visits of a cell, as a multiple of the requested rounds."""
 
 
-class Visit(NamedTuple):
+class TimedVisit(NamedTuple):
     """Times of one cell in one round.
 
     Attributes:
@@ -37,11 +37,11 @@ class Visit(NamedTuple):
     """
 
     round: int
-    total: Reading
+    total: CallTimes
     network_ms: float
     decoder_ms: float | None
     cold_ms: float | None
-    block: Block
+    block: BlockObservations
     doubts: list[str]
     seconds: float
 
@@ -60,14 +60,14 @@ class CellTiming:
 
     cell: Cell
     batch: int
-    visits: list[Visit] = field(default_factory=list)
-    works: Works | None = None
+    visits: list[TimedVisit] = field(default_factory=list)
+    works: TimedWork | None = None
     facts: Record = field(default_factory=dict)
     warm: bool = False
     joules: float | None = None
 
     @property
-    def undisturbed(self) -> list[Visit]:
+    def undisturbed_visits(self) -> list[TimedVisit]:
         """Visits with trustworthy times: no doubts, and a usual clock of the GPU."""
         fine = [visit for visit in self.visits if not visit.doubts]
         clocks = [v.block.state.sm_clock for v in fine if v.block.state and v.block.state.sm_clock]
@@ -82,26 +82,26 @@ class CellTiming:
         ]
 
     @property
-    def counted(self) -> list[Visit]:
+    def counted_visits(self) -> list[TimedVisit]:
         """Visits that count: the undisturbed ones, or all if these are too few, which is flagged."""
-        fine = self.undisturbed
+        fine = self.undisturbed_visits
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
-    def settled(self, options: Timing) -> bool:
+    def is_interval_narrow(self, options: Timing) -> bool:
         """Return True if the interval of the median is as narrow as requested."""
-        visits = self.counted
-        return is_settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
+        visits = self.counted_visits
+        return settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
-    def enough(self, options: Timing) -> bool:
+    def has_all_rounds(self, options: Timing) -> bool:
         """Return True if there are as many rounds as allowed."""
         return (
-            len(self.undisturbed) >= options.max_rounds
+            len(self.undisturbed_visits) >= options.max_rounds
             or len(self.visits) >= MOST_DISCARDED * options.max_rounds
         )
 
     def columns(self, options: Timing, device: str) -> Record:
         """Return the timing columns, the raw times and the disturbances."""
-        visits, cuda = self.counted, device.startswith("cuda")
+        visits, cuda = self.counted_visits, device.startswith("cuda")
         times, walls = [v.total.ms for v in visits], [v.total.wall_ms for v in visits]
         own = [v.total.ms - v.network_ms for v in visits]
         network, solver = median(v.network_ms for v in visits), median(own)
@@ -130,16 +130,18 @@ class CellTiming:
             "samples_per_second": 1e3 * self.batch / latency if latency else None,
             "peak_memory_mb": max(peaks) / 2**20 if peaks else None,
             "joules_per_sample": None if self.joules is None else self.joules / self.batch,
-            "timing_converged": self.settled(options),
+            "timing_converged": self.is_interval_narrow(options),
             "timing_discarded": len(self.visits) - len(visits),
-            "timing_flag": "; ".join(doubts(blocks, [v.total for v in visits])),
+            "timing_flag": "; ".join(doubts_of_blocks(blocks, [v.total for v in visits])),
             "timing_rounds": len(visits),
             "timing_batch_size": self.batch,
             "timing_device": device,
             "timing_execution": self.cell.execution,
             "timing_warm": self.warm,
-            "timing_observed": observed(blocks),
-            "timing_disturbances": Counter(text for v in self.visits for text in _kinds(v)),
+            "timing_observed": raw_observations(blocks),
+            "timing_disturbances": Counter(
+                text for v in self.visits for text in _doubts_without_numbers(v)
+            ),
             "raw_total_ms": times,
             "raw_rounds": [v.round for v in visits],
             "raw_second": [v.total.second for v in visits],
@@ -152,7 +154,7 @@ class CellTiming:
         }
 
 
-def _kinds(visit: Visit) -> list[str]:
+def _doubts_without_numbers(visit: TimedVisit) -> list[str]:
     """Return the doubts of a visit without their numbers, to be counted."""
     return [
         " ".join(word for word in text.split() if not any(map(str.isdigit, word)))

@@ -26,13 +26,13 @@ import torch
 
 from ...models.denoiser import Denoiser
 from ...results.record import Record
-from ..sampling.engine import room_on, works
-from ..sampling.failure import out_of_memory
+from ..sampling.engine import bytes_for_states_on, prepare_timed_work
+from ..sampling.failure import is_out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
-from .cell_timing import CellTiming, Visit
-from .clock import Clock, Reading, backends_set, sm_clock, warm_up
-from .disturbances import doubts, watched_block
+from .cell_timing import CellTiming, TimedVisit
+from .clock import CallTimes, Clock, make_sm_clock, set_backends, warm_up
+from .disturbances import doubts_of_blocks, observe_block
 from .gpu import Gpu
 
 
@@ -69,18 +69,20 @@ UNKNOWN = 128 * 2**20
 """Bytes of the last cache where the system does not report it."""
 
 
-class Cold:
+class CacheEvictor:
     """Buffer that overwrites twice the bytes of a device's last cache."""
 
     def __init__(self, device: str) -> None:
-        self._buffer = torch.empty(2 * last_cache(device) // 4, dtype=torch.float32, device=device)
+        self._buffer = torch.empty(
+            2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device
+        )
 
     def empty(self) -> None:
         """Evict all other data from the cache."""
         self._buffer.zero_()
 
 
-def last_cache(device: str) -> int:
+def last_cache_bytes(device: str) -> int:
     """Return the bytes of a device's last cache: the L2 of a GPU, the largest of a processor."""
     if device.startswith("cuda"):
         return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or UNKNOWN
@@ -96,7 +98,7 @@ LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch")
 """Prefixes of the CUDA calls that start work on the device; a replayed graph is one."""
 
 
-def launches(work: Callable[[], object]) -> tuple[int, int]:
+def count_launches(work: Callable[[], object]) -> tuple[int, int]:
     """Count, by torch's profiler, one call's CUDA calls that start work, and the kernels that ran,
     copies and fills included.
     """
@@ -121,7 +123,7 @@ ROUND_ROOM = 4
 
 Done = Callable[[str, Record], None]
 Progress = Callable[[float, str], None]
-Stopwatch = Callable[[Callable[[], object]], Reading]
+Stopwatch = Callable[[Callable[[], object]], CallTimes]
 
 
 def time_cells(
@@ -152,11 +154,11 @@ def time_cells(
             never reach ``done``.
     """
     until = None if within is None else time.monotonic() + within
-    gpu = Gpu.of_torch() if device.startswith("cuda") else None
-    own = Clock(device, sm_clock(gpu) if device.startswith("cuda") else None)
+    gpu = Gpu.of_current_device() if device.startswith("cuda") else None
+    own = Clock(device, make_sm_clock(gpu) if device.startswith("cuda") else None)
     waiting = deque(CellTiming(cell, batch_size or cell.batch_size) for cell in cells)
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
-    settings = backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark)
+    settings = set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark)
     with settings as applied:
         about = {f"timing_{name}": value for name, value in applied.items()}
         about["timing_second_clock"] = own.second
@@ -192,7 +194,7 @@ class _Pass:
     watches: list[CellTiming] = field(default_factory=list)
     begun: float = field(default_factory=time.perf_counter)
     rounds: int = 0
-    cold: Cold | None = None
+    cold: CacheEvictor | None = None
 
     def run(self, waiting: deque[CellTiming]) -> None:
         """Time as many cells as memory and time allow, in rounds, and conclude those that are open."""
@@ -210,7 +212,12 @@ class _Pass:
 
     def _begin_cells(self, waiting: deque[CellTiming]) -> None:
         """Visit cells for the first time."""
-        room, bytes_held, a_round, longest = room_on(torch.device(self.device)), 0, 0.0, 0.0
+        room, bytes_held, a_round, longest = (
+            bytes_for_states_on(torch.device(self.device)),
+            0,
+            0.0,
+            0.0,
+        )
         while waiting and bytes_held <= ROUND_ROOM * room:
             if not self._has_time(a_round, longest):
                 waiting.clear()
@@ -258,18 +265,18 @@ class _Pass:
             watch.works = None
             text = " ".join(str(error).split())[:500]
             reason = f"{type(error).__name__}: {text}"
-            if out_of_memory(error):
+            if is_out_of_memory(error):
                 reason += f"; a batch of {watch.batch} does not fit, and no other is timed for it"
             self.done(watch.cell.key, {"timing_reason": reason})
             return
-        if watch.settled(self.options) or watch.enough(self.options):
+        if watch.is_interval_narrow(self.options) or watch.has_all_rounds(self.options):
             self.watches.remove(watch)
             self._conclude(watch)
 
     def _begin(self, watch: CellTiming, room: float) -> None:
         """Make the calls of a cell, and warm them up."""
         ids = torch.arange(watch.batch, device=self.device)
-        watch.works = run = works(self.model, watch.cell, ids, room=room)
+        watch.works = run = prepare_timed_work(self.model, watch.cell, ids, room=room)
         watch.warm = warm_up(run.sample, self.clock, self.warm_up_ms)
         for work in filter(None, (run.network, run.decode)):
             self.clock(work)
@@ -280,10 +287,13 @@ class _Pass:
         }
         if watch.batch == 1:
             if self.cold is None:  # one for all cells: it is twice as large as a cache
-                self.cold = Cold(self.device)
+                self.cold = CacheEvictor(self.device)
             if self.device.startswith("cuda"):
                 steps = watch.cell.steps or run.calls
-                (calls, kernels), (_, bare) = launches(run.sample), launches(run.network)
+                (calls, kernels), (_, bare) = (
+                    count_launches(run.sample),
+                    count_launches(run.network),
+                )
                 watch.facts |= {
                     "launches_per_step": calls / steps,
                     "kernels_per_step": kernels / steps,
@@ -294,7 +304,7 @@ class _Pass:
         """Time the whole sampler, its calls of the model, and the decoder once."""
         assert watch.works is not None
         run, begin = watch.works, time.perf_counter()
-        with watched_block(self.device, self.gpu) as block:
+        with observe_block(self.device, self.gpu) as block:
             total = self.clock(run.sample)
             network = self.clock(run.network)
             decoder = self.clock(run.decode).ms if run.decode is not None else None
@@ -303,8 +313,10 @@ class _Pass:
             self.cold.empty()
             cold = self.clock(run.sample).ms
         seconds = time.perf_counter() - begin
-        why, bare = doubts([block], [total]), network.ms * run.share
-        watch.visits.append(Visit(self.rounds, total, bare, decoder, cold, block, why, seconds))
+        why, bare = doubts_of_blocks([block], [total]), network.ms * run.share
+        watch.visits.append(
+            TimedVisit(self.rounds, total, bare, decoder, cold, block, why, seconds)
+        )
 
     def _conclude(self, watch: CellTiming) -> None:
         """Measure energy, if requested and available, then report the columns."""

@@ -25,7 +25,7 @@ AGREEMENT = 0.02
 MEDIAN_OF, MOST_MEDIANS = 3, 20
 
 
-class Reading(NamedTuple):
+class CallTimes(NamedTuple):
     """Time of one call.
 
     Attributes:
@@ -41,7 +41,7 @@ class Reading(NamedTuple):
     second: float | None = None
 
 
-class Counters:
+class CounterClock:
     """Mean clock of multiprocessor 0 by its counters, from :meth:`start` to :meth:`mhz`.
 
     Args:
@@ -66,7 +66,7 @@ class Counters:
         return 1e3 * cycles / nanoseconds if nanoseconds > 0 else None
 
 
-class ClockOfNvml:
+class NvmlClock:
     """Clock that NVML reports at the end, renewed a few times a second only."""
 
     name = "SM cycles, by NVML's clock"
@@ -75,24 +75,24 @@ class ClockOfNvml:
         self._gpu = gpu
 
     def start(self) -> None:
-        """Do nothing: see :meth:`Counters.start`."""
+        """Do nothing: see :meth:`CounterClock.start`."""
 
     def mhz(self) -> float | None:
-        """See :meth:`Counters.mhz`."""
+        """See :meth:`CounterClock.mhz`."""
         return self._gpu.state().sm_clock
 
 
-SmClock = Counters | ClockOfNvml
+SmClock = CounterClock | NvmlClock
 
 
-def sm_clock(gpu: Gpu | None) -> SmClock | None:
-    """Return the best clock of the machine for the current CUDA device; None for none."""
+def make_sm_clock(gpu: Gpu | None) -> SmClock | None:
+    """Return the best reader of the current CUDA device's clock; None if there is none."""
     with suppress(Exception):  # no Triton, or one that cannot compile here
-        counters = Counters(import_module(f"{__package__}.sm_counters").read_counters)
+        counters = CounterClock(import_module(f"{__package__}.sm_counters").read_counters)
         counters.start()
         if (counters.mhz() or 0.0) > 0:
             return counters
-    return ClockOfNvml(gpu) if gpu is not None and gpu.state().sm_clock else None
+    return NvmlClock(gpu) if gpu is not None and gpu.state().sm_clock else None
 
 
 class Clock:
@@ -106,11 +106,11 @@ class Clock:
         self._cuda, self._sm_clock = device.startswith("cuda"), sm_clock
         self.second = (sm_clock.name if sm_clock else "") if self._cuda else "ms of processor time"
 
-    def time(self, work: Callable[[], object]) -> Reading:
+    def time(self, work: Callable[[], object]) -> CallTimes:
         """Time one call until it is complete on the device."""
-        return self._on_gpu(work) if self._cuda else _on_cpu(work)
+        return self._time_on_gpu(work) if self._cuda else _time_on_cpu(work)
 
-    def _on_gpu(self, work: Callable[[], object]) -> Reading:
+    def _time_on_gpu(self, work: Callable[[], object]) -> CallTimes:
         start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         if self._sm_clock is not None:
             self._sm_clock.start()
@@ -123,18 +123,18 @@ class Clock:
         wall_ms = (time.perf_counter_ns() - begin) / 1e6
         ms = start.elapsed_time(stop)
         mhz = self._sm_clock.mhz() if self._sm_clock is not None else None
-        return Reading(ms, wall_ms, None if mhz is None else 1e3 * mhz * ms)
+        return CallTimes(ms, wall_ms, None if mhz is None else 1e3 * mhz * ms)
 
 
-def _on_cpu(work: Callable[[], object]) -> Reading:
+def _time_on_cpu(work: Callable[[], object]) -> CallTimes:
     begin, used = time.perf_counter_ns(), time.process_time_ns()
     work()
     ms = (time.perf_counter_ns() - begin) / 1e6
-    return Reading(ms, ms, (time.process_time_ns() - used) / 1e6)
+    return CallTimes(ms, ms, (time.process_time_ns() - used) / 1e6)
 
 
 def warm_up(
-    work: Callable[[], object], clock: Callable[[Callable[[], object]], Reading], most_ms: float
+    work: Callable[[], object], clock: Callable[[Callable[[], object]], CallTimes], most_ms: float
 ) -> bool:
     """Repeat a call until two consecutive medians of three agree within 2 %; True if they do.
 
@@ -155,7 +155,7 @@ def warm_up(
 
 
 @contextmanager
-def backends_set(*, tf32: bool, cudnn_benchmark: bool) -> Iterator[Record]:
+def set_backends(*, tf32: bool, cudnn_benchmark: bool) -> Iterator[Record]:
     """Set TF32 for products and convolutions of float32, and cuDNN's search for algorithms, for the
     block; yield the settings, to be stored with the times.
     """

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from .clock import Reading
+from .clock import CallTimes
 from .gpu import Gpu, GpuState, gpu_doubts
 
 TICK = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
@@ -33,7 +33,7 @@ SHORT = 0.2
 """Seconds below which ticks of 10 ms say nothing about the machine."""
 
 
-class Load(NamedTuple):
+class LoadCounters(NamedTuple):
     """Counters at one moment, or their growth over an interval: only differences and their sums
     have a meaning.
 
@@ -54,37 +54,37 @@ class Load(NamedTuple):
     throttled: int = 0
 
     @classmethod
-    def of_this_moment(cls) -> Load:
+    def of_this_moment(cls) -> LoadCounters:
         """Read the counters."""
         busy, stolen = _machine_seconds()
         return cls(
             time.perf_counter(),
             time.process_time(),
-            _wait_for_cores(),
+            _run_queue_seconds(),
             busy,
             stolen,
             _throttle_count(),
         )
 
-    def since(self, earlier: Load) -> Load:
+    def since(self, earlier: LoadCounters) -> LoadCounters:
         """Return the growth since ``earlier``; a counter that fell, as when a thread ended, has not
         grown.
         """
-        return Load(
+        return LoadCounters(
             *(  # type: ignore[arg-type]
                 None if a is None or b is None else max(type(a)(0), a - b)
                 for a, b in zip(self, earlier, strict=True)
             )
         )
 
-    def and_(self, other: Load) -> Load:
+    def plus(self, other: LoadCounters) -> LoadCounters:
         """Return the growth over both of two intervals."""
-        return Load(
+        return LoadCounters(
             *(None if a is None or b is None else a + b for a, b in zip(self, other, strict=True))  # type: ignore[arg-type]
         )
 
 
-def cpu_doubts(load: Load, cores: int, threads: int) -> list[str]:
+def cpu_doubts(load: LoadCounters, cores: int, threads: int) -> list[str]:
     """Return the reasons to distrust times taken while the counters grew by ``load``.
 
     ``cores`` are the machine's, ``threads`` those that the timed work may use.
@@ -107,7 +107,7 @@ def cpu_doubts(load: Load, cores: int, threads: int) -> list[str]:
     return doubts
 
 
-def _wait_for_cores() -> float | None:
+def _run_queue_seconds() -> float | None:
     """Return the run-queue delay of this process's threads in seconds."""
     total, is_known = 0, False
     for path in Path("/proc/self/task").glob("*/schedstat"):
@@ -140,7 +140,7 @@ launching and synchronising cost some.
 
 
 @dataclass
-class Block:
+class BlockObservations:
     """Observations during one block of calls.
 
     Attributes:
@@ -151,27 +151,27 @@ class Block:
             for the device.
     """
 
-    load: Load = field(default_factory=Load)
+    load: LoadCounters = field(default_factory=LoadCounters)
     state: GpuState | None = None
     peak: int | None = None
     grown: int = 0
 
 
 @contextmanager
-def watched_block(device: str, gpu: Gpu | None) -> Iterator[Block]:
+def observe_block(device: str, gpu: Gpu | None) -> Iterator[BlockObservations]:
     """Observe the block inside, without garbage collection; what is yielded is filled in at its
     end.
     """
-    block, cuda, segments = Block(), device.startswith("cuda"), 0
+    block, cuda, segments = BlockObservations(), device.startswith("cuda"), 0
     collects = gc.isenabled()
     gc.disable()
     try:
         if cuda:
             torch.cuda.reset_peak_memory_stats()
             segments = _count_segments()
-        before = Load.of_this_moment()
+        before = LoadCounters.of_this_moment()
         yield block
-        block.load = Load.of_this_moment().since(before)
+        block.load = LoadCounters.of_this_moment().since(before)
         if cuda:
             block.peak = torch.cuda.max_memory_allocated()
             block.grown = _count_segments() - segments
@@ -182,27 +182,29 @@ def watched_block(device: str, gpu: Gpu | None) -> Iterator[Block]:
             gc.enable()
 
 
-def doubts(blocks: Sequence[Block], readings: Sequence[Reading]) -> list[str]:
+def doubts_of_blocks(
+    blocks: Sequence[BlockObservations], readings: Sequence[CallTimes]
+) -> list[str]:
     """Return the reasons to distrust the times of some blocks, each in a few words; empty for none.
 
     A disturbance too small to show in each block may show in all.
     """
     states = [block.state for block in blocks if block.state is not None]
     reasons = cpu_doubts(total_load(blocks), os.cpu_count() or 1, torch.get_num_threads())
-    reasons += gpu_doubts(states) + _clocks_disagree(readings)
+    reasons += gpu_doubts(states) + _doubts_of_clocks(readings)
     grown = sum(block.grown for block in blocks)
     return reasons + ([f"torch asked the driver for memory {grown} times"] if grown else [])
 
 
-def total_load(blocks: Sequence[Block]) -> Load:
+def total_load(blocks: Sequence[BlockObservations]) -> LoadCounters:
     """Return the growth of the counters over all blocks."""
-    total = Load()
+    total = LoadCounters()
     for block in blocks:
-        total = total.and_(block.load)
+        total = total.plus(block.load)
     return total
 
 
-def observed(blocks: Sequence[Block]) -> dict[str, object]:
+def raw_observations(blocks: Sequence[BlockObservations]) -> dict[str, object]:
     """Return the raw record: seconds of the load, and the range of each number of the GPU."""
     ranges: dict[str, object] = {}
     for name in GpuState._fields:
@@ -221,7 +223,7 @@ def _count_segments() -> int:
     return int(torch.cuda.memory_stats().get("segment.all.allocated", 0))
 
 
-def _clocks_disagree(readings: Sequence[Reading]) -> list[str]:
+def _doubts_of_clocks(readings: Sequence[CallTimes]) -> list[str]:
     """Return the reason if CUDA events and the wall clock disagree, by their sums; empty if not."""
     ms, wall = sum(r.ms for r in readings), sum(r.wall_ms for r in readings)
     if abs(wall - ms) <= max(APART * wall, APART_MS * len(readings)):

@@ -20,9 +20,9 @@ import torch
 from ...models.registry import make_model
 from ...results.comparison.times import median_interval
 from .clock import Clock
-from .disturbances import Load, cpu_doubts
+from .disturbances import LoadCounters, cpu_doubts
 from .gpu import Gpu
-from .machine import conditions, describe_host, device_of, version
+from .machine import describe_device, describe_host, load_averages, package_version
 
 SIDE = {"cpu": 384, "cuda": 4096}
 """Side of the square matrices whose product is the work: milliseconds on one core or a GPU."""
@@ -66,19 +66,19 @@ class Steadiness:
         )
 
 
-def steadiness(device: str, seconds: float = 1.5) -> Steadiness:
+def measure_steadiness(device: str, seconds: float = 1.5) -> Steadiness:
     """Time products of two fixed matrices for some seconds, after a fifth of that to warm up."""
     a = torch.linspace(-1, 1, SIDE[device] ** 2, device=device).reshape(SIDE[device], -1)
-    clock, times, before = Clock(device), [], Load()
+    clock, times, before = Clock(device), [], LoadCounters()
     for phase in (seconds / 5, seconds):
-        times, before, begin = [], Load.of_this_moment(), time.perf_counter()
+        times, before, begin = [], LoadCounters.of_this_moment(), time.perf_counter()
         while not times or time.perf_counter() - begin < phase:
             times.append(clock.time(lambda: a @ a).ms)
-    load = Load.of_this_moment().since(before)
-    return _summary(times, cpu_doubts(load, os.cpu_count() or 1, torch.get_num_threads()))
+    load = LoadCounters.of_this_moment().since(before)
+    return _summarise_times(times, cpu_doubts(load, os.cpu_count() or 1, torch.get_num_threads()))
 
 
-def _summary(times: list[float], doubts: Sequence[str]) -> Steadiness:
+def _summarise_times(times: list[float], doubts: Sequence[str]) -> Steadiness:
     median, (low, high) = statistics.median(times), median_interval(times)
     quarter, three = np.percentile(times, [25, 75])
     return Steadiness(
@@ -95,14 +95,14 @@ RAPL = Path("/sys/class/powercap")
 TRIES = 2000
 
 
-def counters() -> dict[str, Any]:
+def available_counters() -> dict[str, Any]:
     """Return the available sources of times, load and energy.
 
     ``perf_counter_ns`` is the smallest step of the clock that was seen, ns; ``run_queue`` and
     ``machine_load`` say whether the kernel reports the wait for a core, and the load of all cores;
     ``rapl`` is "readable", "not readable" or "absent". The others are True where they can be used.
     """
-    load, gpu = Load.of_this_moment(), Gpu.of_torch()
+    load, gpu = LoadCounters.of_this_moment(), Gpu.of_current_device()
     return {
         "perf_counter_ns": resolution_ns(),
         "run_queue": load.waited is not None,
@@ -148,7 +148,7 @@ _REQUIREMENT = re.compile(
 )
 
 
-class Package(NamedTuple):
+class RequiredPackage(NamedTuple):
     """Requirement of samplerbench.
 
     It has the required versions, such as ``>=2.6``, the extra that needs it ("" if everyone does)
@@ -166,10 +166,10 @@ class Package(NamedTuple):
         if self.version is None:
             return False
         least = re.search(r">=\s*([\d.]+)", self.needs)
-        return least is None or _numbers(self.version) >= _numbers(least[1])
+        return least is None or _release_numbers(self.version) >= _release_numbers(least[1])
 
 
-def packages(requirements: list[str] | None = None) -> list[Package]:
+def required_packages(requirements: list[str] | None = None) -> list[RequiredPackage]:
     """Return every requirement (by default of the installed samplerbench), those without an extra
     first.
     """
@@ -178,19 +178,23 @@ def packages(requirements: list[str] | None = None) -> list[Package]:
             requirements = importlib.metadata.requires(NAME) or []
         except importlib.metadata.PackageNotFoundError:
             requirements = []
-    required = [_package(match) for text in requirements if (match := _REQUIREMENT.match(text))]
+    required = [
+        _parse_requirement(match) for text in requirements if (match := _REQUIREMENT.match(text))
+    ]
     return sorted(required, key=lambda package: (package.extra != "", package.extra))
 
 
-def _package(match: re.Match[str]) -> Package:
+def _parse_requirement(match: re.Match[str]) -> RequiredPackage:
     try:
         version = importlib.metadata.version(match["name"])
     except importlib.metadata.PackageNotFoundError:
         version = None
-    return Package(match["name"], match["versions"].strip(" ()"), match["extra"] or "", version)
+    return RequiredPackage(
+        match["name"], match["versions"].strip(" ()"), match["extra"] or "", version
+    )
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _release_numbers(version: str) -> tuple[int, ...]:
     """Return the release of a version: 2.13.0+cpu is (2, 13, 0)."""
     return tuple(int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", version)[0]))  # type: ignore[index]
 
@@ -208,7 +212,7 @@ class Diagnosis:
     device: dict[str, Any]
     counters: dict[str, Any]
     threads: int
-    packages: list[Package]
+    packages: list[RequiredPackage]
     steadiness: dict[str, Steadiness]
     broken: list[str]
 
@@ -243,24 +247,24 @@ class Diagnosis:
         }
 
 
-def examine(seconds: float = 1.5) -> Diagnosis:
+def diagnose_machine(seconds: float = 1.5) -> Diagnosis:
     """Examine this machine; each device's reference work is timed for some seconds."""
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    required = packages()
+    required = required_packages()
     return Diagnosis(
-        version=version(),
+        version=package_version(),
         machine=describe_host(),
-        conditions=conditions(),
-        device=device_of(devices[-1]),
-        counters=counters(),
+        conditions=load_averages(),
+        device=describe_device(devices[-1]),
+        counters=available_counters(),
         threads=torch.get_num_threads(),
         packages=required,
-        steadiness={device: steadiness(device, seconds) for device in devices},
-        broken=[*_missing(required), *_silent_models()],
+        steadiness={device: measure_steadiness(device, seconds) for device in devices},
+        broken=[*_missing_packages(required), *_broken_models()],
     )
 
 
-def _missing(required: list[Package]) -> list[str]:
+def _missing_packages(required: list[RequiredPackage]) -> list[str]:
     """Return the missing packages that everyone needs, a sentence each."""
     if not required:
         return [f"{NAME} is not installed: pip install -e . in its folder"]
@@ -272,7 +276,7 @@ def _missing(required: list[Package]) -> list[str]:
     ]
 
 
-def _silent_models() -> list[str]:
+def _broken_models() -> list[str]:
     """Return the shipped networks that cannot be loaded, or give values that are not finite."""
     broken = []
     for name in SHIPPED:

@@ -52,7 +52,7 @@ class Gpu:
     handle: Any
 
     @classmethod
-    def of_torch(cls) -> Gpu | None:
+    def of_current_device(cls) -> Gpu | None:
         """Return the current device of torch; None without a GPU, nvidia-ml-py, or a driver that
         answers.
         """
@@ -72,24 +72,26 @@ class Gpu:
         """Return the present state of the device."""
         nvml, handle = self.nvml, self.handle
         return GpuState(
-            _query(lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))),
-            _query(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
-            _query(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
-            _query(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
+            _query_nvml(lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))),
+            _query_nvml(
+                lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
+            ),
+            _query_nvml(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
+            _query_nvml(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
             # one of them is this one, in a container by a number of the host
-            _query(lambda: max(0, len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)) - 1)),
+            _query_nvml(lambda: max(0, len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)) - 1)),
         )
 
     def joules(self) -> float | None:
         """Return the energy since the driver was loaded, J."""
-        return _query(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
+        return _query_nvml(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
 
     def about(self) -> dict[str, Any]:
         """Return the driver version and the enforced power limit in W."""
-        driver = _query(self.nvml.nvmlSystemGetDriverVersion)
+        driver = _query_nvml(self.nvml.nvmlSystemGetDriverVersion)
         return {
             "driver": driver.decode() if isinstance(driver, bytes) else driver,
-            "power_limit_w": _query(
+            "power_limit_w": _query_nvml(
                 lambda: self.nvml.nvmlDeviceGetEnforcedPowerLimit(self.handle) / 1e3
             ),
         }
@@ -108,7 +110,7 @@ def gpu_doubts(states: list[GpuState]) -> list[str]:
     return doubts + ([f"{others} other processes on the GPU"] if others else [])
 
 
-def _query(question: Callable[[], T]) -> T | None:
+def _query_nvml(question: Callable[[], T]) -> T | None:
     with suppress(Exception):  # NVML_ERROR_NOT_SUPPORTED and its kin
         return question()
     return None

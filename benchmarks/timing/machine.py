@@ -25,13 +25,13 @@ def describe_host() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "cpu_limit": cpu_limit(),
-        "memory_mb": _memory_mb(),
-        "governor": _text(CPUFREQ / "scaling_governor"),
+        "memory_mb": _memory_in_mb(),
+        "governor": _read_text(CPUFREQ / "scaling_governor"),
         "python": platform.python_version(),
     }
 
 
-def version() -> str:
+def package_version() -> str:
     """Return the version of the installed package."""
     try:
         return importlib.metadata.version("samplerbench")
@@ -39,20 +39,20 @@ def version() -> str:
         return "unknown"
 
 
-def conditions() -> dict[str, Any]:
+def load_averages() -> dict[str, Any]:
     """Return the varying facts: the load averages over 1, 5 and 15 minutes."""
     with suppress(OSError, AttributeError):
         return {"load_average": [round(load, 2) for load in os.getloadavg()]}
     return {"load_average": None}
 
 
-def device_of(device: str) -> dict[str, Any]:
+def describe_device(device: str) -> dict[str, Any]:
     """Return the device of samples: a GPU with its memory in bytes, driver and power limit, or the
     processor.
     """
     if not device.startswith("cuda"):
         return {"type": "cpu", "name": cpu_name()}
-    properties, gpu = torch.cuda.get_device_properties(0), Gpu.of_torch()
+    properties, gpu = torch.cuda.get_device_properties(0), Gpu.of_current_device()
     about = gpu.about() if gpu else {"driver": None, "power_limit_w": None}
     return {
         "type": "cuda",
@@ -65,7 +65,7 @@ def device_of(device: str) -> dict[str, Any]:
 
 def cpu_name() -> str:
     """Return the processor's model name."""
-    for line in (_text(Path("/proc/cpuinfo")) or "").splitlines():
+    for line in (_read_text(Path("/proc/cpuinfo")) or "").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -73,22 +73,22 @@ def cpu_name() -> str:
 
 def cpu_limit() -> float | None:
     """Return the cores' worth of time that the cgroup (v2, then v1) allows; None without a limit."""
-    quota, _, period = (_text(CGROUP / "cpu.max") or "").partition(" ")
+    quota, _, period = (_read_text(CGROUP / "cpu.max") or "").partition(" ")
     if not quota:
-        quota = _text(CGROUP_1 / "cpu.cfs_quota_us") or ""
-        period = _text(CGROUP_1 / "cpu.cfs_period_us") or ""
+        quota = _read_text(CGROUP_1 / "cpu.cfs_quota_us") or ""
+        period = _read_text(CGROUP_1 / "cpu.cfs_period_us") or ""
     with suppress(ValueError):
         return int(quota) / int(period) if int(quota) > 0 else None
     return None
 
 
-def _memory_mb() -> int | None:
+def _memory_in_mb() -> int | None:
     with suppress(ValueError, OSError, AttributeError):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     return None
 
 
-def _text(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     with suppress(OSError):
         return path.read_text(encoding="utf-8").strip()
     return None

@@ -21,8 +21,8 @@ from ...results.text import csv_lines
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cells import Done, Progress, time_cells
-from .machine import device_of, version
-from .sweep import sweep_on
+from .machine import describe_device, package_version
+from .sweep import sweep_record
 
 SWEEP = "sweep.json"
 """Name of the part with a sweep over batch sizes."""
@@ -73,11 +73,11 @@ THROUGHPUT = (
 )
 
 
-class Place(Protocol):
+class Timer(Protocol):
     """Timer of a model's cells, in this process or in another one."""
 
     def machine(self) -> Record:
-        """See :func:`machine_of`."""
+        """See :func:`conditions_for_times`."""
         ...
 
     def time(
@@ -87,7 +87,7 @@ class Place(Protocol):
         ...
 
     def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
-        """Time a cell at many batch sizes; see :func:`.sweep_on`."""
+        """Time a cell at many batch sizes; see :func:`.sweep_record`."""
         ...
 
 
@@ -105,13 +105,13 @@ class LocalTimer:
     device: str
 
     def machine(self) -> Record:
-        """See :class:`Place`."""
-        return machine_of(self.device)
+        """See :class:`Timer`."""
+        return conditions_for_times(self.device)
 
     def time(
         self, cells: Sequence[Cell], size: int, within: float | None, progress: Progress, done: Done
     ) -> None:
-        """See :class:`Place`."""
+        """See :class:`Timer`."""
         time_cells(
             self.model,
             cells,
@@ -124,15 +124,15 @@ class LocalTimer:
         )
 
     def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
-        """See :class:`Place`."""
-        return sweep_on(self.model, cell, self.options, self.device, within, progress)
+        """See :class:`Timer`."""
+        return sweep_record(self.model, cell, self.options, self.device, within, progress)
 
 
-def machine_of(device: str) -> Record:
+def conditions_for_times(device: str) -> Record:
     """Return the conditions for times of this process."""
     return {
         "timing_device": device,
-        "timing_device_name": device_of(device)["name"],
+        "timing_device_name": describe_device(device)["name"],
         "timing_threads": torch.get_num_threads(),
     }
 
@@ -141,7 +141,7 @@ def time_pending(
     run: RunDir,
     cells: Sequence[Cell],
     options: Timing,
-    place: Place,
+    place: Timer,
     stage: Callable[[str], None],
     within: Callable[[], float | None] = lambda: None,
 ) -> None:
@@ -161,10 +161,10 @@ def time_pending(
     for size in options.batch_size:
         file, stamps = timing_file(size, options), {}
         for cell in cells:
-            stamp = machine | _stamp(cell, options, size)
+            stamp = machine | _timing_inputs(cell, options, size)
             if stamp.items() <= (run.read(cell.key, file) or {}).items():
                 continue
-            if reason := _too_large(run, cell, size or cell.batch_size):
+            if reason := why_too_large(run, cell, size or cell.batch_size):
                 run.write(cell.key, file, {**stamp, "timing_reason": reason})
             else:
                 stamps[cell.key] = stamp
@@ -182,7 +182,7 @@ def time_pending(
 
     if options.sweep:
         cell = cells[0]
-        stamp = machine | _stamp(cell, options, 0) | {"sweep": options.sweep}
+        stamp = machine | _timing_inputs(cell, options, 0) | {"sweep": options.sweep}
         if stamp.items() <= (run.read(cell.key, SWEEP) or {}).items():
             return
         title = f"{cell.model}: throughput of {cell.label}"
@@ -191,8 +191,8 @@ def time_pending(
             run.write(cell.key, SWEEP, {**stamp, **result})
 
 
-def _too_large(run: RunDir, cell: Cell, size: int) -> str:
-    """Return the reason not to time a batch, which memory could not hold while sampling; "" for none."""
+def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
+    """Return the reason why a batch exceeds the memory, as sampling found; "" if it does not."""
     used = (run.read(cell.key, QUALITY) or {}).get("batch_used")
     if not isinstance(used, int) or size <= used:
         return ""
@@ -202,10 +202,13 @@ def _too_large(run: RunDir, cell: Cell, size: int) -> str:
     )
 
 
-def _stamp(cell: Cell, options: Timing, size: int) -> Record:
+def _timing_inputs(cell: Cell, options: Timing, size: int) -> Record:
     """Return the inputs of times besides the machine and the cell; a change is another chance."""
     left_out = {"enabled", "batch_size", "minutes", "sweep"}
-    requested = {"samplerbench": version(), **options.model_dump(mode="json", exclude=left_out)}
+    requested = {
+        "samplerbench": package_version(),
+        **options.model_dump(mode="json", exclude=left_out),
+    }
     return {"timing_batch_size": size or cell.batch_size, "timing_asked": requested}
 
 
@@ -220,17 +223,17 @@ def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
     was a sweep; a line per cell, by its key.
     """
     if options.enabled and options.sweep:
-        lines = [line for cell in cells for line in _sweep_lines(run, cell)]
+        lines = [line for cell in cells for line in _lines_of_sweep(run, cell)]
         write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))
     if not options.enabled or len(options.batch_size) == 1:
         return
     columns, files = IDENTITY + TIMES, [timing_file(size, options) for size in options.batch_size]
-    rows = (_row(run, cell, file) for cell in cells for file in files)
+    rows = (_timing_row(run, cell, file) for cell in cells for file in files)
     lines = ([row.get(column) for column in columns] for row in rows if row)
     write_text(run.path / "timing.csv", csv_lines(columns, lines))
 
 
-def _sweep_lines(run: RunDir, cell: str) -> list[list[object]]:
+def _lines_of_sweep(run: RunDir, cell: str) -> list[list[object]]:
     result = run.read(cell, SWEEP)
     if not result:
         return []
@@ -242,6 +245,6 @@ def _sweep_lines(run: RunDir, cell: str) -> list[list[object]]:
     ]
 
 
-def _row(run: RunDir, cell: str, file: str) -> Record:
+def _timing_row(run: RunDir, cell: str, file: str) -> Record:
     times = run.read(cell, file)
     return {**(run.read(cell, CELL) or {}), **times} if times else {}

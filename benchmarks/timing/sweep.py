@@ -16,12 +16,12 @@ import torch
 from ...models.denoiser import Denoiser
 from ...results.comparison.times import is_settled
 from ...results.record import Record
-from ..sampling.engine import works
-from ..sampling.failure import out_of_memory
+from ..sampling.engine import prepare_timed_work
+from ..sampling.failure import is_out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cells import Stopwatch
-from .clock import Clock, backends_set, warm_up
+from .clock import Clock, set_backends, warm_up
 
 GAIN = 1.05
 """Smallest factor that counts as a gain from a doubling; after two without, the sweep ends."""
@@ -32,7 +32,7 @@ FEWEST, MOST = 6, 15
 WARM_UP_MS = 5000.0
 
 
-class Point(NamedTuple):
+class SweepPoint(NamedTuple):
     """Batch size in samples, and the median time of a call in ms."""
 
     batch: int
@@ -47,11 +47,11 @@ class Point(NamedTuple):
 class Sweep(NamedTuple):
     """Points of a sweep, from small to large, and the reason for its end in a few words."""
 
-    points: list[Point]
+    points: list[SweepPoint]
     ended: str
 
 
-def sweep_on(
+def sweep_record(
     model: Denoiser,
     cell: Cell,
     options: Timing,
@@ -60,20 +60,22 @@ def sweep_on(
     progress: Callable[[int], None],
 ) -> Record:
     """Sweep up to the options' largest batch, under their settings; return the stored record."""
-    with backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
+    with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
         clock = Clock(device).time
-        result = sweep(model, cell, clock, options.sweep, progress=progress, within=within)
-    return {"points": result.points, "knee": knee_of(result.points), "ended": result.ended}
+        result = sweep_batch_sizes(
+            model, cell, clock, options.sweep, progress=progress, within=within
+        )
+    return {"points": result.points, "knee": knee_batch_size(result.points), "ended": result.ended}
 
 
-def knee_of(points: Sequence[Point]) -> int:
+def knee_batch_size(points: Sequence[SweepPoint]) -> int:
     """Return the smallest batch with :data:`NEARLY` the largest throughput; 0 without points."""
     most = max((point.samples_per_second for point in points), default=0.0)
     good = (point.batch for point in points if point.samples_per_second >= NEARLY * most)
     return min(good, default=0)
 
 
-def sweep(
+def sweep_batch_sizes(
     model: Denoiser,
     cell: Cell,
     clock: Stopwatch,
@@ -87,16 +89,16 @@ def sweep(
     ``progress`` receives the next batch size; after ``within`` seconds the sweep ends.
     """
     until = None if within is None else time.monotonic() + within
-    points: list[Point] = []
+    points: list[SweepPoint] = []
     batch, small_gains = 1, 0
     while batch <= most:
         if until is not None and time.monotonic() > until:
             return Sweep(points, "the time was spent")
         progress(batch)
         try:
-            points.append(Point(batch, _median_ms(model, cell, clock, batch)))
+            points.append(SweepPoint(batch, _median_ms(model, cell, clock, batch)))
         except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return Sweep(points, f"{batch} samples do not fit into memory")
         if len(points) > 1:
@@ -109,7 +111,7 @@ def sweep(
 
 
 def _median_ms(model: Denoiser, cell: Cell, clock: Stopwatch, batch: int) -> float:
-    run = works(model, cell, torch.arange(batch, device=cell.device), room=0.0)
+    run = prepare_timed_work(model, cell, torch.arange(batch, device=cell.device), room=0.0)
     warm_up(run.sample, clock, WARM_UP_MS)
     times: list[float] = []
     while len(times) < FEWEST or (len(times) < MOST and not is_settled(times, 0.01, FEWEST)):

@@ -15,16 +15,16 @@ from answers import HOSTILE, advice, best, budget, choice, pictures, whole
 from samplerbench.benchmarks.advice.answer import Advice, Value
 from samplerbench.benchmarks.advice.page import (
     LARGEST,
-    curves,
-    gallery,
+    curves_of,
+    gallery_of,
     render,
-    shrunk,
-    unbroken,
+    shrink_pictures,
+    with_unbroken_numbers,
     write_page,
 )
 from samplerbench.benchmarks.advice.text_output import markdown, print_advice
-from samplerbench.benchmarks.advice.wording import table
-from samplerbench.benchmarks.cli.common.console import Safe
+from samplerbench.benchmarks.advice.wording import table_rows
+from samplerbench.benchmarks.cli.common.console import SafeConsole
 from samplerbench.results.text import format_number
 
 VOID = {"meta", "img", "input", "br", "link", "path", "use"}
@@ -161,7 +161,7 @@ def test_what_was_not_decided_is_said():
 @pytest.mark.parametrize("side", [28, 500])
 @pytest.mark.parametrize("colour", [False, True])
 def test_strips_are_pictures_of_a_size_that_can_be_sent(side, colour):
-    found = gallery(whole(), pictures((8,), side, colour))
+    found = gallery_of(whole(), pictures((8,), side, colour))
     strips = [found.converged, *found.pairs[8]]
     assert [one.image for one in found.pairs[5]] == ["", ""]
     files = [base64.b64decode(one.image.split(",")[1]) for one in strips]
@@ -175,8 +175,8 @@ def test_strips_are_pictures_of_a_size_that_can_be_sent(side, colour):
 def test_large_pictures_are_averages():
     some = np.zeros((1, 1, 2 * LARGEST, 2 * LARGEST), np.uint8)
     some[..., ::2] = 100
-    assert (shrunk(some) == 50).all()
-    assert shrunk(some[..., :64, :64]).shape == (1, 1, 64, 64)
+    assert (shrink_pictures(some) == 50).all()
+    assert shrink_pictures(some[..., :64, :64]).shape == (1, 1, 64, 64)
 
 
 def one_budget(**given):
@@ -208,13 +208,13 @@ def test_evaluations_that_are_not_the_budget_are_said():
     mine, now = (
         choice(name, "", made, (0.1, 0.09, 0.11)) for name, made in (("auto", 7), ("heun", 3))
     )
-    (row,) = table(advice(budget(8, best(mine, to_default=(1, 0.9, 1.1)), default=now)))
+    (row,) = table_rows(advice(budget(8, best(mine, to_default=(1, 0.9, 1.1)), default=now)))
     assert row.use == "auto (makes 7)"
     assert row.error == ("0.1 [0.09, 0.11]", "now, with 3: 0.1 [0.09, 0.11]", "open")
 
 
 def test_curves_are_the_errors():
-    found = {one.name: one for one in curves(whole())}
+    found = {one.name: one for one in curves_of(whole())}
     assert [point.x for point in found["for diffusers"].points] == [5, 8, 20]
     assert found["now"].points[0][:4] == (8, 0.5, 0.4, 0.6)  # it fails at 5
     assert [point.y for point in found["best tried"].points] == [0.29, 0.0401]
@@ -228,11 +228,14 @@ def test_json_comes_back():
 
 
 def test_intervals_stay_on_a_line():
-    assert unbroken("3.2 × closer [2.9, 3.6] a b") == "3.2\xa0×\xa0closer [2.9,\xa03.6] a b"
+    assert (
+        with_unbroken_numbers("3.2 × closer [2.9, 3.6] a b")
+        == "3.2\xa0×\xa0closer [2.9,\xa03.6] a b"
+    )
 
 
 def told(answer, width=80):
-    console = Safe(width=width)
+    console = SafeConsole(width=width)
     with console.capture() as shown:
         print_advice(answer, console)
     return shown.get().splitlines()

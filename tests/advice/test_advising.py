@@ -13,7 +13,7 @@ from samplerbench.benchmarks.advice import Advice, advise, request
 from samplerbench.benchmarks.advice import measuring as truth
 from samplerbench.benchmarks.advice.exports.equivalents import steps_of
 from samplerbench.benchmarks.advice.fitting import FittedNumbers, tuned_cell
-from samplerbench.benchmarks.advice.races import errors_of, ordered
+from samplerbench.benchmarks.advice.races import forecast_errors_of_table, order_by_forecast
 from samplerbench.benchmarks.advice.request import load_subject
 from samplerbench.benchmarks.advice.run import OutOfTime
 from samplerbench.benchmarks.advice.tasks import SamplesTask
@@ -217,7 +217,9 @@ def test_a_forecast_is_exact_where_the_denoiser_is_linear():
     pilot = Pilot(asked.model, None)
     rows = torch.from_numpy(pilot.look.rows)
     for entry in asked.entries(8, auto=False)[:6]:
-        told, _ = errors_of(pilot.look, steps_of(entry.cell.sampler, entry.cell.grid))
+        told, _ = forecast_errors_of_table(
+            pilot.look, steps_of(entry.cell.sampler, entry.cell.grid)
+        )
         start = (1 << 30) + rows
         found = sample_shard(
             asked.model,
@@ -238,7 +240,7 @@ def test_what_is_forecast_to_do_well_comes_first():
     asked = load_subject("gmm-64d", "cpu", 0, "card", ())
     look = Pilot(asked.model, None).look
     entries = asked.entries(10, auto=False)[::9]
-    found = ordered(look, entries)
+    found = order_by_forecast(look, entries)
     assert sorted(e.label for e in found) == sorted(e.label for e in entries)
     model, ids = asked.model, torch.arange(8)
     ends = model.endpoint(latents(model, ids, 0, model.dtype)[0], model.bind(ids, 0).labels).numpy()

@@ -14,15 +14,15 @@ from samplerbench.benchmarks.advice.budget_race import RaceResult
 from samplerbench.benchmarks.advice.fitting import (
     FitTask,
     FittedNumbers,
-    _starts,
+    _starting_grids,
     _targets,
-    fittable,
+    can_be_fitted,
     resolve_levels,
     tuned_cell,
 )
-from samplerbench.benchmarks.advice.measuring import Bench, Store
+from samplerbench.benchmarks.advice.measuring import Bench, MeasurementStore
 from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
-from samplerbench.benchmarks.sampling.batch import begin
+from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.tuning.free import FreeParameters
@@ -43,7 +43,7 @@ def cell_of(asked, sampler, schedule="karras", budget=6):
 
 def runs_of(model, cell):
     ids = torch.arange(COUNT)
-    x = begin(model, cell, ids)[0]
+    x = first_states_and_noise(model, cell, ids)[0]
     return Runs(model, ids, cell.seed, x, torch.zeros_like(x), 5)
 
 
@@ -56,7 +56,7 @@ PLAIN = ("dpmpp_2m", "dpmpp_2m(analytic_first=True)", "ipndm(through_zero=True)"
 )
 def test_a_run_that_begins_where_it_departs_is_the_whole_run(asked, name, what):
     cell = cell_of(asked, name)
-    assert fittable(cell, what, asked.model)
+    assert can_be_fitted(cell, what, asked.model)
     sampler, grid = resolve_levels(cell.sampler, cell.grid)
     model = asked.model
     free = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, what)
@@ -67,7 +67,9 @@ def test_a_run_that_begins_where_it_departs_is_the_whole_run(asked, name, what):
         whole = runs_of(model, cell).off(made, levels, part)
         np.testing.assert_array_equal(kept.off(made, levels, part), whole)
         ids = torch.arange(COUNT)[part]
-        direct = made.sample(model.bind(ids, 0), begin(model, cell, ids)[0], levels, NoNoise())
+        direct = made.sample(
+            model.bind(ids, 0), first_states_and_noise(model, cell, ids)[0], levels, NoNoise()
+        )
         np.testing.assert_allclose(whole, direct.flatten(1).numpy(), atol=1e-6)
 
 
@@ -148,7 +150,7 @@ def test_coefficients_go_where_numbers_are_taken(asked):
     ],
 )
 def test_what_has_numbers_to_fit(asked, name, what, can):
-    assert fittable(cell_of(asked, name), what, asked.model) == can
+    assert can_be_fitted(cell_of(asked, name), what, asked.model) == can
 
 
 def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypatch):
@@ -200,7 +202,7 @@ def test_one_sampler_on_two_schedules_is_fitted_once_from_both(asked):
         ("levels", 2, ["comfyui"]),
         ("both", 1, ["python"]),
     ]
-    starts = _starts(run, targets[0])
+    starts = _starting_grids(run, targets[0])
     assert [len(grid) for grid in starts] == [6] * 4
     assert len(set(starts)) == 4
 
@@ -219,7 +221,7 @@ def test_nothing_is_solved_for_what_there_is_no_time_for(asked, tmp_path):
         def solve(self, *_):
             raise AssertionError("solved")
 
-    store = Store(tmp_path, {})
+    store = MeasurementStore(tmp_path, {})
     bench = Bench(asked, store, None, None, Unsolvable(), 1.0)
     entries = [asked.entry(cell_of(asked, name)) for name in ("euler", "ipndm")]
     store.put(f"64 {entries[1].cell.key} 4 6", [0.25, 1.0])

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.advice.answers import of_one_length
+from samplerbench.benchmarks.advice.answers import on_common_latents
 from samplerbench.benchmarks.advice.race import (
     LEVEL,
     Race,
-    error,
+    geometric_mean,
+    is_worse,
+    keep_not_worse,
     log_error,
     log_ratio,
-    not_worse,
-    worse,
 )
 from samplerbench.benchmarks.advice.run import Clock, OutOfTime
 
@@ -73,14 +73,14 @@ def test_race__broken_off_in_its_first_look_has_what_was_measured():
 def test_clock__breaks_a_stage_off_in_the_main_thread():
     clock = Clock(1 / 600)  # a tenth of a second
     began = time.monotonic()
-    with pytest.raises(OutOfTime), clock.breaking_off(0.5):
+    with pytest.raises(OutOfTime), clock.raise_when_over(0.5):
         time.sleep(20)
     assert time.monotonic() - began < 10
-    with clock.breaking_off(100):
+    with clock.raise_when_over(100):
         pass
     time.sleep(0.01)  # no alarm is left
     ran = []
-    thread = threading.Thread(target=lambda: clock.breaking_off(0).__enter__() or ran.append(1))
+    thread = threading.Thread(target=lambda: clock.raise_when_over(0).__enter__() or ran.append(1))
     thread.start()
     thread.join()
     assert ran == [1]
@@ -88,10 +88,10 @@ def test_clock__breaks_a_stage_off_in_the_main_thread():
 
 def test_scores__that_were_broken_off_are_on_the_latents_that_all_have():
     scores = {4: {"a": np.arange(32.0), "b": np.arange(8.0)}, 8: {}}
-    found = of_one_length(scores)
+    found = on_common_latents(scores)
     assert {label: len(of) for label, of in found[4].items()} == {"a": 8, "b": 8}
     assert found[8] == {}
-    assert of_one_length({4: {}}) == {4: {}}
+    assert on_common_latents({4: {}}) == {4: {}}
 
 
 def test_clock__begins_when_the_command_did():
@@ -175,7 +175,7 @@ def test_race__a_rule_says_who_stays():
 def test_a_ratio_is_that_of_the_errors_and_knows_no_units(squares, factor):
     a = np.asarray(squares)
     b = a[::-1].copy()
-    assert math.exp(log_ratio(a, b).value) == pytest.approx(error(a) / error(b))
+    assert math.exp(log_ratio(a, b).value) == pytest.approx(geometric_mean(a) / geometric_mean(b))
     assert log_ratio(factor * a, factor * b).value == pytest.approx(log_ratio(a, b).value, abs=1e-9)
     assert log_error(factor**2 * a).value == pytest.approx(
         log_error(a).value + math.log(factor), abs=1e-9
@@ -196,14 +196,14 @@ def test_one_latent_that_ends_elsewhere_decides_nothing():
     better, other = squares_of([0.1, 0.2], seed=2)
     better[5] = other[5] * 1e4
     assert np.sqrt(better.mean()) > np.sqrt(other.mean())
-    assert worse(other, better, 0.01)
-    assert not worse(better, other, 0.01)
+    assert is_worse(other, better, 0.01)
+    assert not is_worse(better, other, 0.01)
 
 
 def test_infinite_distances_are_worse_than_any():
     good, bad = squares_of([1.0, 1.0])
     bad[3] = np.inf
-    assert worse(bad, good, 1e-6)
-    assert not worse(good, bad, 0.5)
+    assert is_worse(bad, good, 1e-6)
+    assert not is_worse(good, bad, 0.5)
     assert log_ratio(bad, bad).interval().flag
-    assert not_worse([0, 1], {0: good, 1: bad}, 1) == {0}
+    assert keep_not_worse([0, 1], {0: good, 1: bad}, 1) == {0}

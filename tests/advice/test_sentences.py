@@ -7,20 +7,20 @@ import pytest
 from answers import best, budget, choice
 
 from samplerbench.benchmarks.advice.answer import Alternative, Value
-from samplerbench.benchmarks.advice.sentences import leading, sentences
+from samplerbench.benchmarks.advice.sentences import conclusions, headline_budget
 from samplerbench.benchmarks.advice.wording import (
-    beside,
     inverse,
-    measured,
     open_ratio,
-    row,
-    times,
+    ratio_in_words,
+    shown_ratio,
+    table_row,
+    value_in_words,
     verdict,
 )
 
 
 def said(*budgets, library="diffusers", halves=None, span=None, default="plain heun"):
-    return sentences(budgets, default, library, halves or {}, span)
+    return conclusions(budgets, default, library, halves or {}, span)
 
 
 def simple(nfe, ratio, *, to_best=None, tied=(), sampler="unipc_3", **given):
@@ -181,29 +181,29 @@ def test_a_library_that_has_nothing_is_told_what_is_best():
 
 def test_the_leading_budget_is_one_that_shows_something():
     budgets = [simple(5, (0.9, 0.8, 1.1)), simple(8, (0.32, 0.29, 0.36)), simple(12, None)]
-    assert leading(budgets, "diffusers").nfe == 8
-    assert leading(budgets[::2], "diffusers").nfe == 12
+    assert headline_budget(budgets, "diffusers").nfe == 8
+    assert headline_budget(budgets[::2], "diffusers").nfe == 12
 
 
 def test_ratios_in_words():
-    assert beside(Value(0.3125, 0.2778, 0.3448)) == "3.2 × closer [2.9, 3.6]"
-    assert beside(Value(1.3, 1.004, 1.6)) == "1.3 × farther [1.004, 1.6]"
+    assert shown_ratio(Value(0.3125, 0.2778, 0.3448)) == "3.2 × closer [2.9, 3.6]"
+    assert shown_ratio(Value(1.3, 1.004, 1.6)) == "1.3 × farther [1.004, 1.6]"
     assert open_ratio(Value(0.95, 0.9, 1.02)) == "1.05 × as close [0.98, 1.11]"
     assert open_ratio(Value(0.5, 0.4, 0.6, "few")) == (
         "2 × as close [1.7, 2.5], not to be trusted: few"
     )
-    assert beside(Value(0.0, 0.0, 0.5)) == "∞ × closer [2, ∞]"
+    assert shown_ratio(Value(0.0, 0.0, 0.5)) == "∞ × closer [2, ∞]"
     assert verdict(Value(math.nan, math.nan, math.nan)) == "open"
     # what is shown to differ from 1 does not read as 1
-    assert times(Value(0.9996, 0.9993, 0.9999)) == ("0.9996", "[0.999, 0.9999]")
+    assert ratio_in_words(Value(0.9996, 0.9993, 0.9999)) == ("0.9996", "[0.999, 0.9999]")
     assert inverse(Value(0.5, 0.25, 1)) == Value(2, 1, 4)
 
 
 def test_values_in_words():
-    assert measured(Value(0.0512, 0.0481, 0.0543)) == "0.0512 [0.0481, 0.0543]"
-    assert measured(Value(0.5, 0.5, 0.5)) == "0.5"
-    assert measured(Value(0.5, 0.1, 0.9, "few")) == "0.5 [0.1, 0.9]?"
-    assert measured(None) == "–"
+    assert value_in_words(Value(0.0512, 0.0481, 0.0543)) == "0.0512 [0.0481, 0.0543]"
+    assert value_in_words(Value(0.5, 0.5, 0.5)) == "0.5"
+    assert value_in_words(Value(0.5, 0.1, 0.9, "few")) == "0.5 [0.1, 0.9]?"
+    assert value_in_words(None) == "–"
 
 
 def test_search_cost__says_from_how_many_samples_on_it_pays():
@@ -242,9 +242,9 @@ def test_alternatives__are_what_the_headline_compares_with_where_the_default_dra
         "Beside the best of the solvers of diffusers itself it is 2 times closer [1.7, 2.5] with "
         "8 evaluations (UniPCMultistepScheduler at its defaults)."
     )
-    cell = row(one, "diffusers").beside_own_solvers
+    cell = table_row(one, "diffusers").beside_own_solvers
     assert cell.whole == "2 × closer [1.7, 2.5] (UniPCMultistepScheduler at its defaults)"
-    assert row(one, "diffusers").now.whole == "not compared (it draws noise)"
+    assert table_row(one, "diffusers").now.whole == "not compared (it draws noise)"
 
 
 def test_alternatives__are_not_claimed_to_be_farther_than_their_interval_shows():
@@ -257,5 +257,5 @@ def test_coverage__is_said_with_the_best_that_was_tried():
     one = simple(8, (0.5, 0.4, 0.6), left_out=95, hopeless=5)
     assert "Not all configurations were tried: 40 of 140 with 8 evaluations." in said(one)
     best_of_all = budget(8, best(choice("auto", "", 8, (0.01, 0.009, 0.02)), "python"), left_out=95)
-    assert row(best_of_all, "python").best.text == "the best of 40 tried of 135"
-    assert row(replace(best_of_all, left_out=0), "python").best.text == "the best of all 40"
+    assert table_row(best_of_all, "python").best.text == "the best of 40 tried of 135"
+    assert table_row(replace(best_of_all, left_out=0), "python").best.text == "the best of all 40"

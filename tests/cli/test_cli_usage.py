@@ -220,7 +220,7 @@ def test_an_unforeseen_error_is_not_taken_for_the_user_s(samplerbench, monkeypat
     def broken(_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(doctor, "examine", broken)
+    monkeypatch.setattr(doctor, "diagnose_machine", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         samplerbench("doctor")
 
@@ -231,7 +231,7 @@ def test_ctrl_c_is_no_traceback(samplerbench, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "examine", interrupted)
+    monkeypatch.setattr(doctor, "diagnose_machine", interrupted)
     code, _, err = samplerbench("doctor")
     assert code == 130
     assert "Traceback" not in err

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from samplerbench import samplers
 from samplerbench.benchmarks.cli import app, main
-from samplerbench.benchmarks.cli.common.options import share
+from samplerbench.benchmarks.cli.common.options import parse_share
 from samplerbench.benchmarks.cli.listing import list_samplers
 from samplerbench.benchmarks.cli.results import print_errors
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
@@ -128,7 +128,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(runs, monkeypatch, capsys, ar
     ("text", "value"), [("1%", 0.01), ("0.05", 0.05), ("0", 0.0), ("2.5%", 0.025)]
 )
 def test_shares_are_read_as_people_write_them(text, value):
-    assert share(text, "--margin") == pytest.approx(value)
+    assert parse_share(text, "--margin") == pytest.approx(value)
 
 
 @each("usage", USAGES, ids=lambda usage: usage.samplers[0])

@@ -35,8 +35,8 @@ ALL = os.environ.get("SAMPLERBENCH_FUZZ") == "all"
 WORK = (
     "samplerbench.benchmarks.running.setup.set_up",
     "samplerbench.benchmarks.planning.fitting.Pilot._search",
-    "samplerbench.benchmarks.running.forecast.forecast",
-    "samplerbench.benchmarks.running.executors.shard_limits.expected",
+    "samplerbench.benchmarks.running.forecast.forecast_suite",
+    "samplerbench.benchmarks.running.executors.shard_limits.expected_evaluations",
     "samplerbench.benchmarks.tuning.tuner.Tuner.__call__",
     "samplerbench.benchmarks.conformance.check_sampler",
     "samplerbench_studies.calibration.Calibration.__call__",

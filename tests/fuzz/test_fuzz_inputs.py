@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from samplerbench import samplers
-from samplerbench.benchmarks.cli.usage import _refuse
+from samplerbench.benchmarks.cli.usage import _print_refusal
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.scoring.real_data import real_data
-from samplerbench.benchmarks.suites.files import built_in, load_suite, refuse_untrusted
+from samplerbench.benchmarks.scoring.real_data import load_real_data
+from samplerbench.benchmarks.suites.files import built_in_suites, load_suite, refuse_untrusted
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.card import CARDS
@@ -127,7 +127,7 @@ def refused(read, *given):
         told = io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.stderr", told)
-            _refuse(str(error))
+            _print_refusal(str(error))
         a_sentence(told.getvalue())
         return None
 
@@ -211,7 +211,7 @@ def toml(tree):
     return text.encode(errors="surrogatepass")
 
 
-SHIPPED = [tomllib.loads(path.read_text(encoding="utf-8")) for path in built_in().values()]
+SHIPPED = [tomllib.loads(path.read_text(encoding="utf-8")) for path in built_in_suites().values()]
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +298,7 @@ def test_any_folder_of_images_is_read_or_refused_in_a_sentence(arena, digits, fi
         folder.mkdir(exist_ok=True)
         (folder / "loop").symlink_to(folder)
         (folder / "away.png").symlink_to(arena.outside / "precious.txt")
-    found = refused(real_data, digits, str(folder))
+    found = refused(load_real_data, digits, str(folder))
     assert found is None or found.reference.shape[1:] == (1, 8, 8)
     arena.unharmed()
 

@@ -15,7 +15,7 @@ from quiet_runs import quiet_run, quiet_setup
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.cli.common import console
 from samplerbench.benchmarks.running import cell_states as outcomes
-from samplerbench.benchmarks.running.cell_states import Standing, standings
+from samplerbench.benchmarks.running.cell_states import CellState, cell_states_of
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -51,7 +51,7 @@ def copy(setup, tmp_path):
 def told(setup):
     """State and reason of the cell of Euler, then of Heun; nothing is written."""
     before = digest(setup.directory.path)
-    found = {each.sampler: (each.state, each.why) for each in standings(setup)}
+    found = {each.sampler: (each.state, each.why) for each in cell_states_of(setup)}
     assert digest(setup.directory.path) == before
     return found["euler"], found["heun"]
 
@@ -137,7 +137,7 @@ def test_a_cell_that_failed(copy):
         {
             "status": "failed",
             "reason": "because",
-            "attempt": outcomes._attempt(cell),
+            "attempt": outcomes._failure_inputs(cell),
         },
     )
     assert told(copy)[0] == ("ended", "failed: because")
@@ -157,7 +157,7 @@ def test_a_cell_that_the_last_run_did_not_ask_for(copy):
         part(copy.directory, "cell.json"),
         lambda record: record.update(sampler="gone"),
     )
-    found = {each.cell: each.state for each in standings(asked)}
+    found = {each.cell: each.state for each in cell_states_of(asked)}
     assert found[cell_of(copy.directory, "euler")] == "not told"
 
 
@@ -197,10 +197,10 @@ def test_a_run_that_names_python_is_not_looked_at_unasked(copy, monkeypatch, cap
 
 def test_ten_thousand_cells_are_a_screen(copy, monkeypatch, capsys):
     many = [
-        Standing(f"c{n}", "gmm-2d", "heun", n, "changed", f"the sampler is another one, {n % 100}")
+        CellState(f"c{n}", "gmm-2d", "heun", n, "changed", f"the sampler is another one, {n % 100}")
         for n in range(10_000)
     ]
-    place = "samplerbench.benchmarks.running.cell_states.standings"
+    place = "samplerbench.benchmarks.running.cell_states.cell_states_of"
     with mock.patch(place, return_value=many), mock.patch.object(console.out, "_width", 80):
         _, told = said(["status", copy.directory.path, "--changes"], monkeypatch, capsys)
     lines = told.out.splitlines()

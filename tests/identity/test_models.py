@@ -14,7 +14,7 @@ import torch
 from looping import each
 
 from samplerbench.benchmarks.identity import Fingerprint, difference, model_fingerprint
-from samplerbench.benchmarks.scoring.endpoints import tag_of
+from samplerbench.benchmarks.scoring.endpoints import file_tag
 from samplerbench.models import model_names
 from samplerbench.models.registry import make_model
 
@@ -129,7 +129,7 @@ def test_equal_files_with_other_weights_beside_them_are_other_models(write, tmp_
         weights(tmp_path / folder, float(value))
     a, b = map(make_model, specs)
     assert a.name == b.name
-    assert tag_of(a, 0, "float32", 8) != tag_of(b, 0, "float32", 8)
+    assert file_tag(a, 0, "float32", 8) != file_tag(b, 0, "float32", 8)
 
 
 def test_the_same_files_in_another_folder_are_the_same_model(write, tmp_path):

@@ -14,7 +14,7 @@ from looping import each
 
 from samplerbench import samplers
 from samplerbench.benchmarks.identity import Fingerprint, difference, sampler_fingerprint
-from samplerbench.benchmarks.identity.sampler import SamplerSetup, fingerprint_of
+from samplerbench.benchmarks.identity.sampler import SamplerSetup, fingerprint_of_setup
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.suites.files import load_suite
@@ -28,7 +28,7 @@ ENDS = 80.0, 0.002
 def fingerprint(name, steps=5, noise="white", grid=None):
     sampler = samplers.make(name)
     grid = grid or karras(2 if sampler.adaptive else steps, ENDS[1], ENDS[0])
-    return fingerprint_of(
+    return fingerprint_of_setup(
         SamplerSetup(sampler, grid, noise if sampler.stochastic else None, *ENDS), str(name)
     )
 

@@ -13,7 +13,7 @@ from samplerbench.benchmarks.planning.budget import evaluations_by_steps, levels
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.sampling.counting import Meter
-from samplerbench.benchmarks.sampling.execution import refusal
+from samplerbench.benchmarks.sampling.execution import why_not_executable
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import make_model
@@ -163,8 +163,8 @@ def test_rows_are_counted_and_a_budget_buys_what_they_leave(name):
 def test_programs_of_one_cost_are_refused_where_the_cost_varies():
     grid, sampler = karras(5, 0.002, 80.0), make("euler")
     part = ClassifierFree(MODEL, 2.0, interval=(LOW, HIGH))
-    assert "guided at some levels only" in refusal("compile", sampler, part, grid)
-    assert refusal("compile", sampler, ClassifierFree(MODEL, 2.0), grid) == ""
+    assert "guided at some levels only" in why_not_executable("compile", sampler, part, grid)
+    assert why_not_executable("compile", sampler, ClassifierFree(MODEL, 2.0), grid) == ""
 
 
 def test_options_of_every_model():

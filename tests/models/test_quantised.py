@@ -8,7 +8,7 @@ import torch
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.benchmarks.suites.files import with_placed_files
+from samplerbench.benchmarks.suites.files import with_resolved_paths
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor
@@ -100,7 +100,7 @@ def test_what_cannot_be_quantised_is_one_sentence(spec, samples, message):
 
 
 def test_a_file_behind_two_schemes_is_beside_the_suite(tmp_path):
-    found = with_placed_files({"extractor": "truncate:inception:w.pth"}, tmp_path)
+    found = with_resolved_paths({"extractor": "truncate:inception:w.pth"}, tmp_path)
     assert found["extractor"] == f"truncate:inception:{tmp_path / 'w.pth'}"
     with pytest.raises(ValueError, match="a reference is for another feature space"):
         check_suite({"name": "x", "models": ["digits"], "samplers": ["heun"], "nfe": [5],

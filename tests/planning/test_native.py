@@ -15,8 +15,8 @@ from samplerbench.benchmarks.planning.native import (
     warning_if_drowned,
 )
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.planning.schedules import levels_of_schedule, make_schedule
-from samplerbench.benchmarks.sampling.batch import begin
+from samplerbench.benchmarks.planning.schedules import levels_of, make_schedule
+from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import make_model
@@ -100,7 +100,8 @@ def test_plan__begins_where_the_scheduler_of_the_model_begins():
     ids = torch.arange(3)
     (above,) = cells(model, schedules=("karras",))
     torch.testing.assert_close(
-        begin(model, cell, ids)[0], begin(model, above, ids)[0] * 40 / model.sigma_max
+        first_states_and_noise(model, cell, ids)[0],
+        first_states_and_noise(model, above, ids)[0] * 40 / model.sigma_max,
     )
     (mean,) = cells(model, start=("gaussian",))
     assert "take another, such as --schedule karras" in mean.skip

@@ -13,12 +13,8 @@ from rich.console import Console
 from synthetic import synthetic_run
 
 from samplerbench.benchmarks.cli import main
-from samplerbench.benchmarks.cli.common.console import Safe, print_rows
-from samplerbench.results.escaping import (
-    escape_markdown,
-    strip_control_characters,
-    unquote_csv_text,
-)
+from samplerbench.benchmarks.cli.common.console import SafeConsole, print_rows
+from samplerbench.results.escaping import csv_text, escape_markdown, printable
 from samplerbench.results.report.build import write_report
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.terminal.ranking import print_table
@@ -98,7 +94,7 @@ def test_a_console_of_ones_own_is_safe_too(hostile):
 
 def test_markup_of_our_own_still_works():
     out = io.StringIO()
-    console = Safe(file=out, force_terminal=True, color_system="standard")
+    console = SafeConsole(file=out, force_terminal=True, color_system="standard")
     console.print("[bold]strong[/]" + EVIL)
     assert out.getvalue().startswith("\x1b[1mstrong\x1b[0m")
     assert "\x1b]" not in out.getvalue()

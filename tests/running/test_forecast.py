@@ -11,12 +11,16 @@ from rich.console import Console
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running import forecast as forecasting
 from samplerbench.benchmarks.running import progress
-from samplerbench.benchmarks.running.forecast import forecast
+from samplerbench.benchmarks.running.forecast import forecast_suite
 from samplerbench.benchmarks.running.progress import Reporter
-from samplerbench.benchmarks.scoring.cost import EXACT_FLOW, per_endpoint, reference_evaluations
+from samplerbench.benchmarks.scoring.cost import (
+    EXACT_FLOW,
+    evaluations_per_endpoint,
+    reference_evaluations,
+)
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.benchmarks.timing.disturbances import Load
+from samplerbench.benchmarks.timing.disturbances import LoadCounters
 
 SUITE = {
     "name": "t",
@@ -57,17 +61,19 @@ def test_references_are_counted_as_the_suite_asks_for_them():
 
 def test_a_network_doubles_its_steps():
     _, models, _, cells = planned(models=["random-unet-32"], samplers=["euler"])
-    assert per_endpoint(models["random-unet-32"], cells[0]) == 64 + 128 + 256
+    assert evaluations_per_endpoint(models["random-unet-32"], cells[0]) == 64 + 128 + 256
 
 
 def test_a_forecast_has_all_that_a_run_does_and_notices_a_busy_machine(monkeypatch):
-    (row,), _ = forecast(*planned(), "cpu")
+    (row,), _ = forecast_suite(*planned(), "cpu")
     assert (row.cells, row.evaluations) == (1, 5 * 64)
     assert row.references / row.seconds == pytest.approx(evaluations() / (5 * 64))
     assert row.scoring > 0
-    moments = itertools.cycle([Load(), Load(wall=1.0, cpu=0.3, waited=0.7, busy=2.0)])
-    monkeypatch.setattr(forecasting.Load, "of_this_moment", lambda: next(moments))
-    rows, doubts = forecast(*planned(models=["gmm-2d", "gaussian"]), "cpu")
+    moments = itertools.cycle(
+        [LoadCounters(), LoadCounters(wall=1.0, cpu=0.3, waited=0.7, busy=2.0)]
+    )
+    monkeypatch.setattr(forecasting.LoadCounters, "of_this_moment", lambda: next(moments))
+    rows, doubts = forecast_suite(*planned(models=["gmm-2d", "gaussian"]), "cpu")
     assert len(rows) == 2
     assert [doubt for doubt in doubts if "core" in doubt.split(" of ")[0]] == [
         "waited for a core 70% of the time"

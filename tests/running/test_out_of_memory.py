@@ -21,7 +21,7 @@ from samplerbench import samplers
 from samplerbench.benchmarks.running import cell_states
 from samplerbench.benchmarks.running.executors import Failure, InProcess, Worker, worker
 from samplerbench.benchmarks.sampling.failure import Failure as Plain
-from samplerbench.benchmarks.sampling.failure import in_batches, out_of_memory
+from samplerbench.benchmarks.sampling.failure import draw_in_batches, is_out_of_memory
 from samplerbench.benchmarks.suites.suite import check_suite
 
 HUNGRY = Path(__file__).with_name("hungry.py")
@@ -206,13 +206,13 @@ def test_references_are_drawn_in_batches_that_fit():
         return ids.double().square()
 
     ids = torch.arange(50)
-    assert torch.equal(in_batches(ids, 30, draw), ids.double().square())
+    assert torch.equal(draw_in_batches(ids, 30, draw), ids.double().square())
     assert sizes[:4] == [30, 15, 7, 3]
     assert set(sizes[4:]) == {3, 2}
     with pytest.raises(torch.OutOfMemoryError):
-        in_batches(ids, 30, lambda _: draw(torch.arange(6)))
+        draw_in_batches(ids, 30, lambda _: draw(torch.arange(6)))
     with pytest.raises(RuntimeError, match="shapes"):
-        in_batches(ids, 30, _mistaken)
+        draw_in_batches(ids, 30, _mistaken)
 
 
 def _mistaken(_):
@@ -225,15 +225,15 @@ def test_what_says_that_memory_ran_out():
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "std::bad_alloc",
     ]
-    assert all(out_of_memory(RuntimeError(text)) for text in said)
+    assert all(is_out_of_memory(RuntimeError(text)) for text in said)
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**50)
-    assert out_of_memory(raised.value)
+    assert is_out_of_memory(raised.value)
     with pytest.raises(MemoryError) as raised:
         np.empty(2**55)
-    assert out_of_memory(raised.value)
-    assert not out_of_memory(RuntimeError("memory format"))
-    assert not out_of_memory(ValueError("out of memory"))
+    assert is_out_of_memory(raised.value)
+    assert not is_out_of_memory(RuntimeError("memory format"))
+    assert not is_out_of_memory(ValueError("out of memory"))
 
 
 def test_where_the_process_that_scores_has_too_little_it_says_so(tmp_path, monkeypatch):

@@ -13,11 +13,11 @@ from samplerbench.benchmarks.cli.suite_options import with_sequential_options
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.sequential import (
     FILE,
+    analyse_open_rows,
     judged_rows,
-    level_at,
-    look,
-    looks_on_record,
+    level_of_test,
     run_until_decided,
+    stored_analyses,
 )
 from samplerbench.benchmarks.suites.suite import Until, check_suite
 from samplerbench.results.comparison.pairing import Entry
@@ -40,7 +40,7 @@ def setup(out, **suite):
 
 
 def on_record(out, until=UNTIL, **suite):
-    return looks_on_record(setup(out, **suite), until)
+    return stored_analyses(setup(out, **suite), until)
 
 
 def decided(out, until=UNTIL, **suite):
@@ -82,7 +82,9 @@ def test_a_finished_run_has_nothing_left_to_do(finished):
     assert again.looks == looks
     still = {row["curve"] for row in looks.rows if row["verdict"] == "undecided"}
     # a decision is never made again
-    assert {row["curve"] for row in look(setup(out), looks, set(looks.first)).values()} == still
+    assert {
+        row["curve"] for row in analyse_open_rows(setup(out), looks, set(looks.first)).values()
+    } == still
     assert before == {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}
 
 
@@ -165,7 +167,7 @@ def test_a_row_is_open_where_looks_spend_its_level():
     until = UNTIL.model_copy(update={"baseline": "a"})
     rows = [
         judged_rows([entry("a", z), entry("b", shifted)], until, level)["b"]
-        for level in (0.05, level_at(1, 2), level_at(5, 100))
+        for level in (0.05, level_of_test(1, 2), level_of_test(5, 100))
     ]
     assert [row["verdict"] for row in rows] == ["worse", "worse", "undecided"]
 

@@ -40,7 +40,7 @@ def test_a_row_that_diverges_at_a_look_is_closed_as_failed(
     setup = quiet_setup(check_suite(SUITE, "t"), tmp_path)
     # no look decides
     monkeypatch.setattr(
-        "samplerbench.benchmarks.running.sequential.level_at", lambda look, rows: 0.0
+        "samplerbench.benchmarks.running.sequential.level_of_test", lambda look, rows: 0.0
     )
     looks = run_until_decided(setup, until).looks
     look = 1 if first_sample == 0 else 2

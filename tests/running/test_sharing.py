@@ -23,7 +23,13 @@ from rich.console import Console
 from samplerbench import samplers
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.progress import Reporter
-from samplerbench.benchmarks.running.shards import LONGEST_PAUSE, PAUSE, follow, in_turn, pause
+from samplerbench.benchmarks.running.shards import (
+    LONGEST_PAUSE,
+    PAUSE,
+    draw_for_leader,
+    groups_of_like_cost,
+    seconds_until_next_scan,
+)
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import sharing as leases
@@ -148,7 +154,7 @@ def test_one_that_joins_draws_what_the_leader_has_not(tmp_path):
         timer = threading.Timer(0.7, leader_ends)
         timer.start()
         with Reporter(Console(quiet=True), 2, 1.0) as report:
-            assert not follow(helper, report), "the leader is there still"
+            assert not draw_for_leader(helper, report), "the leader is there still"
         timer.join()
         claims.end()
     assert len(shards(out)) == 6
@@ -276,7 +282,7 @@ def test_signals_give_claims_back(tmp_path):
 @given(costs=st.lists(st.integers(0, 300), max_size=40), turn=st.floats(0, 1, exclude_max=True))
 def test_each_shard_has_its_turn_once_and_the_long_ones_first(costs, turn):
     shards = list(enumerate(costs))
-    groups = in_turn(shards, lambda shard: float(shard[1]), turn)
+    groups = groups_of_like_cost(shards, lambda shard: float(shard[1]), turn)
     assert sorted(shard for group in groups for shard in group) == shards
     for longer, shorter in pairwise(groups):
         assert min(cost for _, cost in longer) > max(cost for _, cost in shorter)
@@ -288,9 +294,9 @@ def test_each_shard_has_its_turn_once_and_the_long_ones_first(costs, turn):
 
 
 def test_who_waits_looks_the_more_seldom_the_longer_it_takes():
-    assert pause(0.0) == pause(0.01) == PAUSE
-    assert pause(0.5) == 4.5
-    assert pause(100.0) == LONGEST_PAUSE
+    assert seconds_until_next_scan(0.0) == seconds_until_next_scan(0.01) == PAUSE
+    assert seconds_until_next_scan(0.5) == 4.5
+    assert seconds_until_next_scan(100.0) == LONGEST_PAUSE
 
 
 def test_what_is_listed_is_not_claimed_and_a_dead_claim_is_taken_in_the_end(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from samplerbench.benchmarks.running.sequential import decision, level_at
+from samplerbench.benchmarks.running.sequential import level_of_test, verdict_of
 from samplerbench.results.comparison.significance import LEVEL, Evidence
 
 LOOKS, ROWS, RUNS = 8, 4, 3000
@@ -36,7 +36,7 @@ def rate(d, margin, false, level):
     still = np.ones((RUNS, ROWS), bool)
     for look in range(LOOKS):
         for run, row in np.argwhere(still):
-            found = decision(
+            found = verdict_of(
                 Evidence(float(values[run, look, row]), float(errors[look]), margin),
                 level(look + 1),
             )
@@ -47,7 +47,7 @@ def rate(d, margin, false, level):
 
 
 def corrected(look):
-    return level_at(look, ROWS)
+    return level_of_test(look, ROWS)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_any_false_decision_over_all_looks_and_rows_has_a_chance_of_at_most_5_pe
 
 
 def test_the_levels_of_all_looks_sum_to_the_level():
-    assert sum(level_at(look, 7) * 7 for look in range(1, 200_000)) == pytest.approx(
+    assert sum(level_of_test(look, 7) * 7 for look in range(1, 200_000)) == pytest.approx(
         LEVEL, rel=1e-4
     )
-    assert level_at(1, 7) > level_at(2, 7)
+    assert level_of_test(1, 7) > level_of_test(2, 7)
 
 
 @pytest.mark.parametrize("t", [1e-5, 1e-3, 0.03, 0.05])
@@ -91,12 +91,12 @@ def test_a_row_decided_at_a_level_is_wrong_with_no_more_than_that_chance(t):
                 else "worse"
             )
             ours = "equivalent" if abs(estimate) < m - z else different
-            assert decision(Evidence(estimate, 1.0, m), t) == ours
+            assert verdict_of(Evidence(estimate, 1.0, m), t) == ours
 
 
 def test_decisions_say_what_is_shown():
-    assert decision(Evidence(-1.0, 0.1, 0.2), 0.01) == "better"
-    assert decision(Evidence(1.0, 0.1, 0.2), 0.01) == "worse"
-    assert decision(Evidence(0.1, 0.01, 0.2), 0.01) == "equivalent"
-    assert decision(Evidence(0.1, 0.1, 0.2), 0.01) == "inconclusive"
-    assert decision(Evidence(0.0, 0.0, 0.0), 0.01) == "equivalent"
+    assert verdict_of(Evidence(-1.0, 0.1, 0.2), 0.01) == "better"
+    assert verdict_of(Evidence(1.0, 0.1, 0.2), 0.01) == "worse"
+    assert verdict_of(Evidence(0.1, 0.01, 0.2), 0.01) == "equivalent"
+    assert verdict_of(Evidence(0.1, 0.1, 0.2), 0.01) == "inconclusive"
+    assert verdict_of(Evidence(0.0, 0.0, 0.0), 0.01) == "equivalent"

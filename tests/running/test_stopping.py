@@ -135,14 +135,14 @@ def test_a_plain_interrupt_that_a_library_made_of_the_signal_says_how_to_go_on_t
             raise KeyboardInterrupt from None
 
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(typer.Exit) as stop, isolation.stoppable(tmp_path, InProcess()):
+    with pytest.raises(typer.Exit) as stop, isolation.graceful_shutdown(tmp_path, InProcess()):
         waits()
     assert stop.value.exit_code == 128 + signal.SIGTERM
     assert capfd.readouterr().err == (
         "stopped by SIGTERM before anything was sampled; go on with: samplerbench run quick\n"
     )
     assert signal.getsignal(signal.SIGTERM) == before
-    with pytest.raises(KeyboardInterrupt), isolation.stoppable(tmp_path, InProcess()):
+    with pytest.raises(KeyboardInterrupt), isolation.graceful_shutdown(tmp_path, InProcess()):
         raise KeyboardInterrupt
 
 

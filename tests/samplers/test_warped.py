@@ -284,7 +284,7 @@ def test_what_was_found_is_neither_an_option_nor_part_of_the_label():
     fitted = make("auto").fitted(FOUND)
     sent = SentSampler.of(fitted)
     assert sent.spec == {"name": "auto"}
-    assert sent.restored() == fitted
+    assert sent.restore_sampler() == fitted
     assert fitted.facts == {"pilot_evaluations": 1000, "rule": FOUND.rule.text}
     assert make("auto").facts == {}
 

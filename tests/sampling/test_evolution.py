@@ -4,8 +4,8 @@ import torch
 
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.running.provenance import bibliography, citations
-from samplerbench.benchmarks.sampling.trajectories import CLOUD, evolution, pictures
+from samplerbench.benchmarks.running.provenance import bibtex_by_key, citations
+from samplerbench.benchmarks.sampling.trajectories import CLOUD, picture_arrays, trajectory_arrays
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import Suite
 
@@ -23,7 +23,7 @@ def cell_of(sampler, model="gmm-2d", steps=12):
 @pytest.fixture(scope="module")
 def found():
     model, reference, cell = cell_of("euler")
-    return model, cell, evolution(model, reference, cell)
+    return model, cell, trajectory_arrays(model, reference, cell)
 
 
 def test_the_first_and_the_last_evaluation_are_among_eight(found):
@@ -47,10 +47,10 @@ def test_predictions_are_the_denoiser_s_at_the_states_shown(found):
 
 def test_the_end_is_what_the_sampler_gives_and_nothing_is_disturbed(found):
     model, cell, arrays = found
-    from samplerbench.benchmarks.sampling.batch import begin
+    from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 
     ids = torch.arange(CLOUD)
-    x, noise = begin(model, cell, ids)
+    x, noise = first_states_and_noise(model, cell, ids)
     end = cell.sampler.sample(model.bind(ids, cell.seed), x, cell.grid, noise)
     np.testing.assert_allclose(arrays["end"], end.numpy().astype(np.float32))
 
@@ -58,7 +58,10 @@ def test_the_end_is_what_the_sampler_gives_and_nothing_is_disturbed(found):
 def test_there_is_nothing_where_a_sample_depends_on_its_batch_or_the_run_fails(found):
     model, reference, cell = cell_of("euler")
     coupled = type("Coupled", (), {"batch_coupled": True})()
-    assert evolution(model, reference, type("Cell", (), {**vars(cell), "sampler": coupled})()) == {}
+    assert (
+        trajectory_arrays(model, reference, type("Cell", (), {**vars(cell), "sampler": coupled})())
+        == {}
+    )
 
     def fail(*_):
         raise RuntimeError("no")
@@ -66,17 +69,20 @@ def test_there_is_nothing_where_a_sample_depends_on_its_batch_or_the_run_fails(f
     broken = type(
         "Broken", (), {"batch_coupled": False, "sample": staticmethod(fail), "stochastic": False}
     )()
-    assert evolution(model, reference, type("Cell", (), {**vars(cell), "sampler": broken})()) == {}
+    assert (
+        trajectory_arrays(model, reference, type("Cell", (), {**vars(cell), "sampler": broken})())
+        == {}
+    )
 
 
 def test_converged_samples_stand_beside_the_samples(found):
     model, _, _ = found
     x, limit = np.zeros((5, 2)), np.ones((3, 2))
-    assert set(pictures(model, None, x)) == {"points"}
-    arrays = pictures(model, None, x, limit)
+    assert set(picture_arrays(model, None, x)) == {"points"}
+    arrays = picture_arrays(model, None, x, limit)
     assert arrays["converged"].shape == (3, 2)
     assert arrays["converged"].dtype == np.float32
-    assert pictures(model, None, x, np.ones((9, 2)))["converged"].shape == (5, 2)
+    assert picture_arrays(model, None, x, np.ones((9, 2)))["converged"].shape == (5, 2)
 
 
 def test_every_sampler_has_a_bibtex_entry_that_is_whole():
@@ -86,4 +92,4 @@ def test_every_sampler_has_a_bibtex_entry_that_is_whole():
         assert entry["bibtex"].startswith("@")
         assert entry["key"] in entry["bibtex"]
         assert entry["bibtex"].count("{") == entry["bibtex"].count("}")
-    assert len(bibliography()) >= len({entry["key"] for entry in found.values()})
+    assert len(bibtex_by_key()) >= len({entry["key"] for entry in found.values()})

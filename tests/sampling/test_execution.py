@@ -12,12 +12,17 @@ from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli import suite_options
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.sampling import execution
-from samplerbench.benchmarks.sampling.batch import begin
+from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.sampling.counting import Meter
-from samplerbench.benchmarks.sampling.engine import Engine, engine_of, works
-from samplerbench.benchmarks.sampling.execution import Compiled, check_executions, executed, refusal
+from samplerbench.benchmarks.sampling.engine import Engine, engine_of, prepare_timed_work
+from samplerbench.benchmarks.sampling.execution import (
+    Compiled,
+    check_executions,
+    model_for_execution,
+    why_not_executable,
+)
 from samplerbench.benchmarks.sampling.failure import Failure
-from samplerbench.benchmarks.sampling.shard import batches, sample_shard
+from samplerbench.benchmarks.sampling.shard import batches_of_shard, sample_shard
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
@@ -90,7 +95,7 @@ def a_cell(mode="cuda-graph", model="gmm-2d", **data):
 
 
 def test_the_axis_gives_a_row_a_mode_and_the_default_is_in_no_key(monkeypatch):
-    monkeypatch.setattr(execution, "_compiler_fault", lambda device: "")
+    monkeypatch.setattr(execution, "_compiler_error", lambda device: "")
     (plain,), (eager, compiled) = cells_of(), cells_of(execution=["eager", "compile"])
     assert [cell.record("")["execution"] for cell in (plain, eager, compiled)] == [
         "eager",
@@ -98,8 +103,8 @@ def test_the_axis_gives_a_row_a_mode_and_the_default_is_in_no_key(monkeypatch):
         "compile",
     ]
     assert plain.key == eager.key != compiled.key
-    assert "execution" in plain._implied, "in no key: it would change those of older runs"
-    assert "execution" not in compiled._implied
+    assert "execution" in plain._implied_columns, "in no key: it would change those of older runs"
+    assert "execution" not in compiled._implied_columns
 
 
 def test_a_wrong_mode_is_a_sentence():
@@ -113,7 +118,7 @@ def test_a_wrong_mode_is_a_sentence():
 
 def test_the_options_combine_to_one_mode():
     given = [(False, False), (True, False), (False, True), (True, True)]
-    assert [suite_options.execution(*pair) for pair in given] == [
+    assert [suite_options.execution_axis(*pair) for pair in given] == [
         None,
         ("compile",),
         ("cuda-graph",),
@@ -153,7 +158,7 @@ def test_a_compiler_that_does_not_work_is_a_sentence(monkeypatch):
         raise RuntimeError("\n  no C++ compiler.\nmore")
 
     monkeypatch.setattr(torch, "compile", broken)
-    execution._compiler_fault.cache_clear()
+    execution._compiler_error.cache_clear()
     try:
         with pytest.raises(
             ValueError,
@@ -163,11 +168,11 @@ def test_a_compiler_that_does_not_work_is_a_sentence(monkeypatch):
             check_executions(["compile"], "cpu")
         check_executions(["eager"], "cpu")
     finally:
-        execution._compiler_fault.cache_clear()
+        execution._compiler_error.cache_clear()
 
 
 def test_what_cannot_be_executed_so_is_skipped_with_a_reason(monkeypatch):
-    monkeypatch.setattr(execution, "_compiler_fault", lambda device: "")
+    monkeypatch.setattr(execution, "_compiler_error", lambda device: "")
     rows = cells_of(
         samplers=["heun", "rk45", "paradigms", "auto"],
         tolerances=[0.1],
@@ -183,13 +188,13 @@ def test_a_model_may_say_that_it_cannot_be_captured():
     model.capturable = False
     guided, grid = ClassifierFree(model, 2.0), karras(4, 0.002, 80.0)
     reason = "model labelled(guidance=2) says that it cannot be captured (capturable = False)"
-    assert refusal("cuda-graph", make("euler"), guided, grid) == reason
+    assert why_not_executable("cuda-graph", make("euler"), guided, grid) == reason
     assert (
-        refusal("eager", make("euler"), guided, grid)
-        == refusal("compile", make("euler"), guided, grid)
+        why_not_executable("eager", make("euler"), guided, grid)
+        == why_not_executable("compile", make("euler"), guided, grid)
         == ""
     )
-    assert refusal("cuda-graph", make("euler"), Labelled(), grid) == ""
+    assert why_not_executable("cuda-graph", make("euler"), Labelled(), grid) == ""
 
 
 @pytest.mark.parametrize("sampler", ["heun", "ddpm", "auto"])
@@ -257,7 +262,7 @@ def test_one_recording_serves_all_parts_of_a_cell():
     ("mode", "sizes"), [("eager", [4, 4, 2]), ("cuda-graph", [4, 4, 4]), ("compile", [4, 4, 4])]
 )
 def test_every_batch_has_one_shape_unless_it_is_eager(mode, sizes):
-    parts = list(batches(a_cell(mode), 0, 10))
+    parts = list(batches_of_shard(a_cell(mode), 0, 10))
     assert [len(ids) for ids, _, _ in parts] == sizes
     assert [(first, last) for _, first, last in parts] == [(0, 4), (4, 8), (8, 10)]
 
@@ -265,12 +270,12 @@ def test_every_batch_has_one_shape_unless_it_is_eager(mode, sizes):
 def test_what_is_timed_is_the_run_and_its_calls_of_the_model_on_what_it_showed_it():
     cell, ids = a_cell("eager"), torch.arange(4)
     plain, recorded = (
-        works(MODEL, cell, ids),
-        works(MODEL, replace(cell, execution="cuda-graph"), ids, Again),
+        prepare_timed_work(MODEL, cell, ids),
+        prepare_timed_work(MODEL, replace(cell, execution="cuda-graph"), ids, Again),
     )
     torch.testing.assert_close(recorded.sample(), plain.sample(), rtol=1e-12, atol=1e-12)
     shown = []
-    x, noise = begin(MODEL, cell, ids)
+    x, noise = first_states_and_noise(MODEL, cell, ids)
     bound = MODEL.bind(ids, cell.seed)
     cell.sampler.sample(lambda x, s: shown.append(bound(x, s)) or shown[-1], x, cell.grid, noise)
     assert torch.equal(plain.network(), shown[-1])
@@ -285,7 +290,7 @@ def test_where_there_is_no_room_for_all_states_those_that_are_kept_are_spread_ov
     room, kept
 ):
     cell, ids = a_cell("eager"), torch.arange(4)
-    run = works(MODEL, cell, ids, room=room)
+    run = prepare_timed_work(MODEL, cell, ids, room=room)
     assert run.calls == 7
     assert run.calls / run.share == kept
     assert run.held <= max(room, run.held / kept)
@@ -302,9 +307,9 @@ def programs(monkeypatch):
         return lambda *args: made[-1].append(args) or function(*args)
 
     monkeypatch.setattr(torch, "compile", compiled)
-    execution._compiled.cache_clear()
+    execution._compile_model.cache_clear()
     yield made
-    execution._compiled.cache_clear()
+    execution._compile_model.cache_clear()
 
 
 def test_the_network_is_compiled_once_below_guidance_and_counted(programs):
@@ -323,7 +328,7 @@ def test_the_network_is_compiled_once_below_guidance_and_counted(programs):
 
 def test_a_program_is_given_tensors_only(programs):
     """A float would be a constant of the program: each noise level another compilation."""
-    model = executed(Labelled(), "compile")
+    model = model_for_execution(Labelled(), "compile")
     for sigma in (2.0, torch.full((3,), 2.0, dtype=torch.float64)):
         model.denoise(torch.ones(3, 3), sigma, torch.arange(3))
     assert all(isinstance(argument, torch.Tensor) for call in programs[0] for argument in call)
@@ -331,7 +336,7 @@ def test_a_program_is_given_tensors_only(programs):
     assert isinstance(Meter().attach(model).inner, Compiled), (
         "the counter is outside of the program"
     )
-    assert executed(model, "eager") is executed(model, "cuda-graph") is model
+    assert model_for_execution(model, "eager") is model_for_execution(model, "cuda-graph") is model
 
 
 @pytest.mark.slow
@@ -370,7 +375,7 @@ def test_cuda_a_replay_of_one_sample_costs_no_more_than_its_evaluations(name):
     cell = replace(
         a_cell(samplers=[name], models=["fashion"], steps=[18]), device="cuda", batch_size=1
     )
-    run = works(model, cell, torch.arange(1, device="cuda"))
+    run = prepare_timed_work(model, cell, torch.arange(1, device="cuda"))
     run.sample(), run.network()
     assert milliseconds(run.sample) <= 1.05 * milliseconds(run.network)
 

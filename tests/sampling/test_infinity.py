@@ -13,7 +13,12 @@ import torch
 
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.sampling.batch import begin, evaluations, sample_batch, solve_cell
+from samplerbench.benchmarks.sampling.batch import (
+    evaluations_per_sample,
+    first_states_and_noise,
+    sample_batch,
+    solve_cell,
+)
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models.adapters import NativeDenoiser, NetworkTime
@@ -74,7 +79,7 @@ def test_euler_from_t_1_is_that_of_the_flow_itself(steps, nu):
     """Euler's steps are the same in the flow's own coordinates and in ours."""
     model = flow(nu=nu)
     (cell,) = cells(model, samplers=["euler"], steps=[steps], schedules=[NATIVE], end=["sigma_min"])
-    z, _ = begin(model, cell, torch.arange(8))
+    z, _ = first_states_and_noise(model, cell, torch.arange(8))
     assert 0.5 < float(z.std()) < 2
     last = 1e-3 / (1 + 1e-3)
     times = 1 + np.arange(steps + 1) / steps * (last - 1)
@@ -86,7 +91,7 @@ def test_euler_from_t_1_is_that_of_the_flow_itself(steps, nu):
         x_t = x_t + (nxt - cur) * velocity(x_t, cur, nu)
     batch = sampled(model, cell)
     torch.testing.assert_close(batch.x, x_t / (1 - times[-1]), rtol=1e-12, atol=1e-12)
-    assert batch.nfe == steps == evaluations(cell)
+    assert batch.nfe == steps == evaluations_per_sample(cell)
 
 
 def test_how_far_the_finite_level_is():
@@ -208,14 +213,14 @@ def test_every_sampler_begins_so_and_its_evaluations_are_counted():
             first.append((sigma, x, d))
             return d
 
-        z, noise = begin(model, cell, ids)
+        z, noise = first_states_and_noise(model, cell, ids)
         out = solve_cell(cell, looking_on, z, noise)
         assert torch.isfinite(out).all(), cell.label
         sigma, x, d = first[0]
         assert math.isinf(sigma)
         assert torch.equal(x, z)
         seen.append(d + cell.grid.sigma[0] * z)
-        assert sampled(model, cell, ids).nfe == evaluations(cell)
+        assert sampled(model, cell, ids).nfe == evaluations_per_sample(cell)
     assert len(seen) > 50
     assert all(torch.equal(state, seen[0]) for state in seen)
 
@@ -231,7 +236,9 @@ def test_schedules_of_other_times_come_down_from_the_highest_finite_level():
 
 def test_a_budget_pays_for_the_first_step():
     found = cells(flow(), samplers=["euler", "heun"], nfe=[1, 5, 6], end=["sigma_min"])
-    told = {(c.label, c.budget): (c.steps, c.grid and evaluations(c), c.skip) for c in found}
+    told = {
+        (c.label, c.budget): (c.steps, c.grid and evaluations_per_sample(c), c.skip) for c in found
+    }
     assert told["euler", 5] == (5, 5, "")
     assert told["heun", 5] == (3, 5, "")
     assert told["heun", 6] == (3, 5, "")

@@ -11,17 +11,17 @@ import torch
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.scoring.path_curvature import (
-    Path,
+    FollowedPaths,
     arc_length,
-    converged,
-    deviation,
-    follow,
-    jump,
-    keep_curvature,
-    measured,
-    spread,
+    converged_curvature,
+    curvature_arrays,
+    curvature_summary,
+    data_spread,
+    follow_paths,
+    largest_deviation,
+    one_step_error,
+    store_curvature,
     straightness,
-    summary,
 )
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
@@ -32,7 +32,12 @@ from samplerbench.results.terminal.path_curvature import curvature_lines, curvat
 from samplerbench.samplers import karras
 from samplerbench.samplers.noise import SampleNoise
 
-MEASURES = (lambda path, unit: arc_length(path, unit)[-1], jump, deviation, straightness)
+MEASURES = (
+    lambda path, unit: arc_length(path, unit)[-1],
+    one_step_error,
+    largest_deviation,
+    straightness,
+)
 
 
 def latents(n, dim, top):
@@ -50,12 +55,12 @@ def isotropic(dim, variance):
 
 def of_model(model, x, steps=64, scale=1.0):
     grid = karras(steps, 0.002 * scale, 80.0 * scale)
-    return follow(lambda x, sigma: model.denoise(x, sigma, None), x, grid)
+    return follow_paths(lambda x, sigma: model.denoise(x, sigma, None), x, grid)
 
 
 def test_paths_to_a_point_are_straight():
     point = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
-    path = follow(
+    path = follow_paths(
         lambda x, _sigma: point.expand_as(x).clone(), latents(4, 3, 80.0), karras(16, 0.002, 80.0)
     )
     for measure in MEASURES:
@@ -74,8 +79,8 @@ def test_paths_of_an_isotropic_gaussian_have_a_closed_form():
     gone = size * (1 - s / math.sqrt(c + top**2))
     assert path.end == pytest.approx(end, rel=1e-4)
     assert arc_length(path, s)[-1] == pytest.approx(gone, rel=1e-4)
-    assert jump(path, s) == pytest.approx(gone, rel=1e-4)
-    assert np.abs(deviation(path, s)).max() < 1e-9
+    assert one_step_error(path, s) == pytest.approx(gone, rel=1e-4)
+    assert np.abs(largest_deviation(path, s)).max() < 1e-9
     last = top / (s + top)
     w, chord = 2 * last - 1, (math.sqrt(last**2 + (1 - last) ** 2) - 1) / last
     squares = (w - math.atan(w) + 1 - math.pi / 4) / last - chord**2
@@ -84,9 +89,9 @@ def test_paths_of_an_isotropic_gaussian_have_a_closed_form():
 
 def test_the_curvature_is_at_least_the_error_of_a_jump_and_its_profile_adds_up():
     model = make_model("gmm-64d")
-    found = measured(model, torch.arange(8), 0, torch.float64, 8, 0.5, 64)
+    found = curvature_arrays(model, torch.arange(8), 0, torch.float64, 8, 0.5, 64)
     assert (found["way"][:, -1] >= found["jump"]).all()
-    record = summary(found)
+    record = curvature_summary(found)
     widths = np.diff(-np.log(record["edges"]))
     assert np.dot(record["profile"], widths) == pytest.approx(record["curvature"])
     assert record["edges"][0] > record["half"][0] > record["half"][1] > record["edges"][-1]
@@ -97,7 +102,7 @@ def test_they_turn_and_grow_with_the_data():
     turn, size = torch.from_numpy(np.linalg.qr(rng.normal(size=(2, 2)))[0]), 3.0
     path = of_model(model, x)
     grid = karras(64, 0.002 * size, 80.0 * size)
-    other = follow(
+    other = follow_paths(
         lambda x, sigma: size * model.denoise(x @ turn.T / size, sigma / size, None) @ turn,
         size * x @ turn,
         grid,
@@ -110,32 +115,33 @@ def test_what_is_straight_in_sigma_is_straight_in_the_time_of_a_rectified_flow()
     sigma = np.array([10.0, 3.0, 1.0, 0.1])
     end, slope = np.ones((2, 3)), np.arange(6.0).reshape(2, 3)
     x = end + sigma[:, None, None] * slope
-    path = Path(sigma, x, np.broadcast_to(end, x.shape), end)
+    path = FollowedPaths(sigma, x, np.broadcast_to(end, x.shape), end)
     assert np.abs(straightness(path, 0.5)).max() < 1e-20
 
 
 def test_more_steps_change_it_as_little_as_it_says():
     model, ids = make_model("gmm-2d"), torch.arange(8)
     coarse, fine = (
-        summary(measured(model, ids, 0, torch.float64, 8, 1.0, steps)) for steps in (64, 512)
+        curvature_summary(curvature_arrays(model, ids, 0, torch.float64, 8, 1.0, steps))
+        for steps in (64, 512)
     )
     assert 0 < fine["curvature"] - coarse["curvature"] < 2 * coarse["resolution"]
-    found = converged(model, ids, 0, torch.float64, 3, 1.0)
-    assert summary(found)["resolution"] <= 0.005 * summary(found)["curvature"]
+    found = converged_curvature(model, ids, 0, torch.float64, 3, 1.0)
+    assert curvature_summary(found)["resolution"] <= 0.005 * curvature_summary(found)["curvature"]
     assert found["jump"] == pytest.approx(
-        measured(model, ids, 0, torch.float64, 8, 1.0, int(found["steps"]))["jump"]
+        curvature_arrays(model, ids, 0, torch.float64, 8, 1.0, int(found["steps"]))["jump"]
     )
 
 
 def test_the_unit_is_the_spread_of_the_data():
     mean, cov = make_model("gmm-64d").moments()
-    assert spread(make_model("gmm-64d"), np.zeros((2, 64))) == pytest.approx(
+    assert data_spread(make_model("gmm-64d"), np.zeros((2, 64))) == pytest.approx(
         np.sqrt(np.trace(cov) / len(mean))
     )
     model = make_model("random-unet-32")
     ends = np.random.default_rng(0).normal(size=(4, *model.event))
-    assert spread(model, ends) == pytest.approx(np.sqrt(ends.reshape(4, -1).var(0).mean()))
-    assert spread(model, np.zeros((4, *model.event))) == 1.0
+    assert data_spread(model, ends) == pytest.approx(np.sqrt(ends.reshape(4, -1).var(0).mean()))
+    assert data_spread(model, np.zeros((4, *model.event))) == 1.0
 
 
 def run(out, **changes):
@@ -201,17 +207,21 @@ def test_paths_that_are_not_finite_have_no_summary(tmp_path):
     model = make_model("gmm-2d")
     model.denoise = lambda x, _sigma, _labels: x * math.nan
     cell = SimpleNamespace(seed=0, dtype="float64", device="cpu", batch_size=4, model="m")
-    keep_curvature(RunDir.create(tmp_path / "r"), model, cell, np.zeros((4, 2)))  # pyright: ignore[reportArgumentType]
+    store_curvature(RunDir.create(tmp_path / "r"), model, cell, np.zeros((4, 2)))  # pyright: ignore[reportArgumentType]
     assert RunDir.open(tmp_path / "r").run() == {}
 
 
 def test_what_is_said_of_it():
     model = make_model("gmm-2d")
-    lines = curvature_lines(summary(measured(model, torch.arange(4), 0, torch.float64, 4, 1.0, 64)))
+    lines = curvature_lines(
+        curvature_summary(curvature_arrays(model, torch.arange(4), 0, torch.float64, 4, 1.0, 64))
+    )
     assert len(lines) == 3
     assert all(len(line) <= 80 for line in lines)
     assert curvature_lines(None) == ()
-    alone = summary(measured(model, torch.arange(1), 0, torch.float64, 4, 1.0, 64))
+    alone = curvature_summary(
+        curvature_arrays(model, torch.arange(1), 0, torch.float64, 4, 1.0, 64)
+    )
     assert alone["curvature_se"] is None
     assert "±" not in curvature_lines(alone)[0]
     assert curvature_lines({**alone, "profile": [0.0] * 16}) == ("paths: straight",)

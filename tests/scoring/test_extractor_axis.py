@@ -13,9 +13,14 @@ import torch
 from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.cli import main
-from samplerbench.benchmarks.running.sequential import looks_on_record, run_until_decided
+from samplerbench.benchmarks.running.sequential import run_until_decided, stored_analyses
 from samplerbench.benchmarks.sampling.trajectories import display_range
-from samplerbench.benchmarks.scoring.real_data import HELD_OUT_SEED, MODEL_SAMPLES, SEED, real_data
+from samplerbench.benchmarks.scoring.real_data import (
+    HELD_OUT_SEED,
+    MODEL_SAMPLES,
+    SEED,
+    load_real_data,
+)
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Until, check_suite
@@ -84,7 +89,7 @@ def test_features_that_another_extractor_made_under_the_same_identity_are_taken_
     assert first is not None
     assert other is not None
     assert first.identity == other.identity
-    x = real_data(models["gmm-2d"], None).reference
+    x = load_real_data(models["gmm-2d"], None).reference
     np.testing.assert_allclose(other.mean, other.extractor(x).mean(0), rtol=1e-5, atol=1e-5)
     assert np.abs(other.mean - first.mean).max() > 1e-3
 
@@ -282,8 +287,8 @@ def test_a_question_about_other_real_samples_is_another_question(tmp_path):
         return quiet_setup(chosen, tmp_path / "run")
 
     first = run_until_decided(asked("a"), until).looks
-    assert looks_on_record(asked("a"), until).rows == first.rows != []
-    assert looks_on_record(asked("b"), until).rows == []
+    assert stored_analyses(asked("a"), until).rows == first.rows != []
+    assert stored_analyses(asked("b"), until).rows == []
 
 
 def test_pictures_do_not_take_their_greys_from_features():

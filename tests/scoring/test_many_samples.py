@@ -15,8 +15,8 @@ from sealed_archives import write_npz
 from samplerbench.benchmarks.metrics.estimators import rows
 from samplerbench.benchmarks.metrics.metric import metrics
 from samplerbench.benchmarks.scoring import context as shards
-from samplerbench.benchmarks.scoring.context import CellContext, gathered
-from samplerbench.benchmarks.scoring.data import Data, Scale
+from samplerbench.benchmarks.scoring.context import CellContext, gather_shards
+from samplerbench.benchmarks.scoring.data import ModelData, ScoringReference
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.results.run_directory.sealed import DamagedError, StoredArray
@@ -83,11 +83,11 @@ def peak_of_scoring(n: int) -> int:
     parts = ({"features": x, "endpoint": np.empty((0, 64)), "sizes": [500]} for x in features())
     reference = model.reference()
     assert reference is not None
-    scale = Scale(reference, np.random.default_rng(1).standard_normal((200, 64)))
+    scale = ScoringReference(reference, np.random.default_rng(1).standard_normal((200, 64)))
     tracemalloc.start()
     try:
-        found = gathered(parts, n, features)
-        context = CellContext(found, n, Data(model, "cpu"), scale, None, follows_path=False)
+        found = gather_shards(parts, n, features)
+        context = CellContext(found, n, ModelData(model, "cpu"), scale, None, follows_path=False)
         metrics()["frechet"](context)
         return tracemalloc.get_traced_memory()[1]
     finally:

@@ -14,8 +14,8 @@ from samplerbench.benchmarks.metrics import (
     metrics,
     population_estimate,
 )
-from samplerbench.benchmarks.scoring.context import CellContext, gathered
-from samplerbench.benchmarks.scoring.data import Data, Scale, training_set
+from samplerbench.benchmarks.scoring.context import CellContext, gather_shards
+from samplerbench.benchmarks.scoring.data import ModelData, ScoringReference, training_set
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics
@@ -143,12 +143,12 @@ def asked(model, names, *, whole, features=None, held_out=None):
             "t",
             lambda: Statistics(np.zeros(d), np.eye(d), lambda n: held_out[:n]),
         )
-        scale = Scale(reference, held_out)
+        scale = ScoringReference(reference, held_out)
     shard = {"endpoint": whole, "sizes": np.array([max(len(whole), 1)])}
     shard |= {} if features is None else {"features": features}
     n = len(whole) or len(features)
     context = CellContext(
-        gathered([shard], n), n, Data(model, "cpu"), scale, None, follows_path=False
+        gather_shards([shard], n), n, ModelData(model, "cpu"), scale, None, follows_path=False
     )
     found = [metrics()[name](context) for name in names if metrics()[name].needs <= context.met]
     return {k: v for one in found for k, v in one.columns.items()}, {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samplerbench.benchmarks.scoring.real_data import HELD_OUT, real_data
+from samplerbench.benchmarks.scoring.real_data import HELD_OUT, load_real_data
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import make_model
 
@@ -14,7 +14,7 @@ def test_real_samples_come_from_a_file(tmp_path):
     np.savez(tmp_path / "x.npz", other=x[:3], x=x)
     np.savez(tmp_path / "one.npz", anything=x)
     for name in ("x.npy", "x.npz", "one.npz"):
-        real = real_data(model, str(tmp_path / name))
+        real = load_real_data(model, str(tmp_path / name))
         assert (len(real.reference), len(real.held_out)) == (25, 30 // HELD_OUT)
         np.testing.assert_allclose(real.held_out.numpy(), x[HELD_OUT - 1 :: HELD_OUT], rtol=1e-6)
 
@@ -32,7 +32,7 @@ def test_real_samples_come_from_a_file(tmp_path):
 def test_a_file_that_does_not_fit_is_one_sentence(tmp_path, arrays, message):
     np.savez(tmp_path / "real.npz", **arrays)
     with pytest.raises(ValueError, match=message):
-        real_data(make_model("gmm-2d"), str(tmp_path / "real.npz"))
+        load_real_data(make_model("gmm-2d"), str(tmp_path / "real.npz"))
 
 
 def test_images_of_another_range_are_refused(tmp_path):
@@ -46,8 +46,8 @@ def test_images_of_another_range_are_refused(tmp_path):
 def test_missing_data_are_one_sentence(tmp_path):
     (tmp_path / "junk.npy").write_bytes(b"junk")
     with pytest.raises(ValueError, match="is no NumPy file"):
-        real_data(make_model("gmm-2d"), str(tmp_path / "junk.npy"))
+        load_real_data(make_model("gmm-2d"), str(tmp_path / "junk.npy"))
     with pytest.raises(ValueError, match="no such file"):
-        real_data(make_model("gmm-2d"), str(tmp_path / "none.npy"))
+        load_real_data(make_model("gmm-2d"), str(tmp_path / "none.npy"))
     with pytest.raises(ValueError, match=r"--reference FILE\.npy"):
-        real_data(make_model("digits"), None)
+        load_real_data(make_model("digits"), None)

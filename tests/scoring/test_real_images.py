@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samplerbench.benchmarks.scoring.real_data import HELD_OUT, real_data
+from samplerbench.benchmarks.scoring.real_data import HELD_OUT, load_real_data
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import make_model
 
@@ -33,7 +33,7 @@ def write(folder, pixels, mode="L", suffix="png"):
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_images_come_in_the_model_s_shape_and_range(model, tmp_path, pixels, mode):
-    found = real_data(model, write(tmp_path / "images", pixels, mode))
+    found = load_real_data(model, write(tmp_path / "images", pixels, mode))
     assert found.reference.shape == (N - N // HELD_OUT, 1, 8, 8)
     assert found.name == "images"
     order = [*range(0, N, 2), *range(1, N, 2)]  # by path
@@ -61,14 +61,14 @@ def test_a_folder_that_does_not_fit_is_one_sentence(model, tmp_path, pixels):
         ),
     ):
         with pytest.raises(ValueError) as error:  # noqa: PT011 - the sentence is compared below
-            real_data(model, source)
+            load_real_data(model, source)
         assert message in str(error.value)
     source = write(tmp_path / "broken", pixels)
     (tmp_path / "broken" / "000.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"000\.png cannot be read as an image"):
-        real_data(model, source)
+        load_real_data(model, source)
     with pytest.raises(ValueError, match=r"are no grey or RGB images; give a \.npy file"):
-        real_data(make_model("gmm-2d"), source)
+        load_real_data(make_model("gmm-2d"), source)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 0), (0.1, 0.9)])

@@ -14,7 +14,7 @@ from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, frechet_distance
 from samplerbench.benchmarks.metrics.estimators.rows import Moments
-from samplerbench.benchmarks.scoring.real_data import real_data
+from samplerbench.benchmarks.scoring.real_data import load_real_data
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.scoring.statistics_files import (
     INCEPTION,
@@ -227,7 +227,7 @@ def test_a_data_set_of_torchvision(tmp_path):
         images[prefix] = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
         idx(raw / f"{prefix}-images-idx3-ubyte", images[prefix])
         idx(raw / f"{prefix}-labels-idx1-ubyte", np.zeros(n, np.uint8))
-    found = real_data(model, f"torchvision:MNIST:{tmp_path}")
+    found = load_real_data(model, f"torchvision:MNIST:{tmp_path}")
     for part, prefix in ((found.reference, "train"), (found.held_out, "t10k")):
         np.testing.assert_allclose(part[:, 0], images[prefix] / 127.5 - 1, atol=1e-6)
     for source, message in {
@@ -236,6 +236,6 @@ def test_a_data_set_of_torchvision(tmp_path):
         "torchvision:MNIST": "write torchvision:NAME:FOLDER",
     }.items():
         with pytest.raises(ValueError, match=message):
-            real_data(model, source)
+            load_real_data(model, source)
     with pytest.raises(ValueError, match="28 x 28 pixels, but the model's images have 8 x 8"):
-        real_data(make_model("digits"), f"torchvision:MNIST:{tmp_path}")
+        load_real_data(make_model("digits"), f"torchvision:MNIST:{tmp_path}")

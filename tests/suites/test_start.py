@@ -199,7 +199,7 @@ def test_keys_tell_starts_levels_and_noise_apart_only_where_samples_differ():
     assert [c.key for c in cells_of(sigma_start=3.0)] == [c.key for c in plain], (
         "the level is that of another start"
     )
-    assert {"sigma_start", "noise"} <= set(plain[0]._implied), (
+    assert {"sigma_start", "noise"} <= set(plain[0]._implied_columns), (
         "in no key: they would change those of older runs"
     )
     starts = cells_of(start=["noise", "mean", "gaussian"])

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from samplerbench.benchmarks.sampling import engine
 from samplerbench.benchmarks.timing import cells, clock
 from samplerbench.benchmarks.timing import cells as energy
-from samplerbench.benchmarks.timing.disturbances import Load
+from samplerbench.benchmarks.timing.disturbances import LoadCounters
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 GIB = 2**30
@@ -168,10 +168,10 @@ def stand_in(*, counters: bool = True, call_ms: float = 0.01) -> Iterator[OnCuda
     patches = [
         mock.patch.multiple(torch.cuda, **cuda),
         mock.patch("torch.profiler.profile", _Profile),
-        mock.patch.object(Load, "of_this_moment", Load),
+        mock.patch.object(LoadCounters, "of_this_moment", LoadCounters),
         mock.patch.object(clock, "time", virtual),
         mock.patch.object(cells, "time", virtual),
-        mock.patch.object(engine.works, "__defaults__", (Rerun,)),
+        mock.patch.object(engine.prepare_timed_work, "__defaults__", (Rerun,)),
         mock.patch.object(engine.Engine.__init__, "__defaults__", (Rerun,)),
         mock.patch.object(energy.joules_per_call, "__defaults__", (virtual.perf_counter,)),
     ]

@@ -15,24 +15,26 @@ from samplerbench.benchmarks.cli.common import console
 from samplerbench.benchmarks.timing import doctor as counters
 from samplerbench.benchmarks.timing import machine
 from samplerbench.benchmarks.timing.doctor import (
-    Package,
+    RequiredPackage,
     Steadiness,
-    _summary,
-    examine,
-    packages,
-    steadiness,
+    _summarise_times,
+    diagnose_machine,
+    measure_steadiness,
+    required_packages,
 )
 
 
 @pytest.fixture(scope="module")
 def found():
-    return examine(seconds=0.1)
+    return diagnose_machine(seconds=0.1)
 
 
 @pytest.fixture
 def doctor(monkeypatch, capsys, found):
     """Run the command on what was found: (exit code, stdout)."""
-    monkeypatch.setattr("samplerbench.benchmarks.timing.doctor", lambda seconds: found)
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.timing.doctor.diagnose_machine", lambda seconds: found
+    )
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["samplerbench", "doctor", *args])
@@ -84,7 +86,7 @@ def test_text_fits_80_columns_but_for_the_verdict(doctor, monkeypatch):
 
 def test_exit_code_1_where_something_needed_is_broken(doctor, found, monkeypatch):
     monkeypatch.setattr(
-        "samplerbench.benchmarks.timing.doctor",
+        "samplerbench.benchmarks.timing.doctor.diagnose_machine",
         lambda seconds: replace(found, broken=["torch is missing"]),
     )
     code, out = doctor()
@@ -118,14 +120,14 @@ def test_the_verdict_is_one_sentence_that_follows_from_the_times(found, says):
 
 
 def test_the_summary_of_known_times():
-    found = _summary([float(i) for i in range(1, 102)], ())
+    found = _summarise_times([float(i) for i in range(1, 102)], ())
     assert (found.ms, found.runs) == (51.0, 101)
     assert found.spread == pytest.approx(50 / 51)
     assert found.slowest == pytest.approx(101 / 51)
 
 
 def test_the_reference_work_is_timed_for_as_long_as_asked():
-    found = steadiness("cpu", seconds=0.05)
+    found = measure_steadiness("cpu", seconds=0.05)
     assert found.runs * found.ms < 1000
     assert found.ms > 0
     assert np.isfinite(found.spread)
@@ -173,7 +175,7 @@ def test_rapl_is_found_where_the_kernel_puts_it(tmp_path, monkeypatch, there):
     if there:
         (tmp_path / "intel-rapl:0").mkdir()
         (tmp_path / "intel-rapl:0" / "energy_uj").write_text("1")
-    assert counters.counters()["rapl"] == ("readable" if there else "absent")
+    assert counters.available_counters()["rapl"] == ("readable" if there else "absent")
 
 
 # -- packages
@@ -181,7 +183,7 @@ def test_rapl_is_found_where_the_kernel_puts_it(tmp_path, monkeypatch, there):
 
 
 def test_requirements_as_metadata_writes_them():
-    found = packages(
+    found = required_packages(
         [
             "pyright[nodejs]>=1.1 ; extra == 'dev'",
             "torch>=2.6",
@@ -212,4 +214,4 @@ def test_requirements_as_metadata_writes_them():
     ],
 )
 def test_versions_are_compared_as_numbers(version, needs, fits):
-    assert Package("x", needs, "", version).fits is fits
+    assert RequiredPackage("x", needs, "", version).fits is fits

@@ -6,7 +6,7 @@ from quiet_runs import quiet_run
 from timing_rig import Machine, Network, Working, cell_of
 
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.benchmarks.timing.sweep import Point, knee_of, sweep
+from samplerbench.benchmarks.timing.sweep import SweepPoint, knee_batch_size, sweep_batch_sizes
 from samplerbench.results.run_directory.files import read_json
 
 
@@ -27,13 +27,13 @@ def swept(most=4096, holds=1 << 30):
     model = Saturating(machine, 0.0)
     model.most = holds
     cell = cell_of(Working(machine=machine), model, 5)
-    return sweep(model, cell, machine, most, progress=seen.append), seen
+    return sweep_batch_sizes(model, cell, machine, most, progress=seen.append), seen
 
 
 def test_the_sweep_ends_two_doublings_after_throughput_has_stopped_to_grow():
     found, seen = swept()
     assert seen == [1, 2, 4, 8, 16, 32, 64]
-    assert knee_of(found.points) == 16
+    assert knee_batch_size(found.points) == 16
     assert found.ended == "larger batches bring nothing more"
     assert found.points[4].samples_per_second == pytest.approx(16 / (5 * 2e-3))
 
@@ -42,12 +42,20 @@ def test_the_sweep_ends_where_memory_does_and_at_the_most_that_was_asked_for():
     found, _ = swept(holds=8)
     assert (len(found.points), found.ended) == (4, "16 samples do not fit into memory")
     found, _ = swept(most=4)
-    assert (knee_of(found.points), found.ended) == (4, "4 samples are the most that were asked for")
+    assert (knee_batch_size(found.points), found.ended) == (
+        4,
+        "4 samples are the most that were asked for",
+    )
 
 
 def test_the_knee_is_the_smallest_batch_with_nine_tenths_of_the_largest_throughput():
-    assert knee_of([Point(1, 1.0), Point(2, 1.0), Point(4, 1.12 * 2), Point(8, 4.0)]) == 2
-    assert knee_of([]) == 0
+    assert (
+        knee_batch_size(
+            [SweepPoint(1, 1.0), SweepPoint(2, 1.0), SweepPoint(4, 1.12 * 2), SweepPoint(8, 4.0)]
+        )
+        == 2
+    )
+    assert knee_batch_size([]) == 0
 
 
 def test_a_run_keeps_its_sweep_and_makes_no_second_one(tmp_path):

@@ -11,14 +11,9 @@ from timing_rig import Machine, Network, Working, timed
 from samplerbench.benchmarks.suites.suite import Timing, check_suite
 from samplerbench.benchmarks.timing import disturbances
 from samplerbench.benchmarks.timing.cells import joules_per_call
-from samplerbench.benchmarks.timing.clock import Reading, warm_up
-from samplerbench.benchmarks.timing.disturbances import Load
-from samplerbench.results.comparison.times import (
-    FEWEST,
-    is_settled,
-    median_interval,
-    order_statistics_outside,
-)
+from samplerbench.benchmarks.timing.clock import CallTimes, warm_up
+from samplerbench.benchmarks.timing.disturbances import LoadCounters
+from samplerbench.results.comparison.times import FEWEST, left_out, median_interval, settled
 
 STEPS, BATCH = 5, 4
 
@@ -26,7 +21,7 @@ STEPS, BATCH = 5, 4
 @pytest.fixture(autouse=True)
 def calm(monkeypatch):
     """What else runs on the machine of the tests disturbs no round of the virtual one."""
-    monkeypatch.setattr(disturbances.Load, "of_this_moment", Load)
+    monkeypatch.setattr(disturbances.LoadCounters, "of_this_moment", LoadCounters)
 
 
 def test_the_interval_of_the_median_covers_95_percent_and_no_narrower_one_does():
@@ -82,7 +77,7 @@ def test_a_cell_is_settled_by_the_width_and_by_the_number_of_its_times():
 
 def clock_of(times):
     times = iter(times)
-    return lambda work: Reading(work() or 0.0, next(times))
+    return lambda work: CallTimes(work() or 0.0, next(times))
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,19 @@ from timing_rig import Network, Working, timed
 
 from samplerbench import samplers
 from samplerbench.benchmarks.timing import disturbances as load
-from samplerbench.benchmarks.timing.clock import Clock, Reading
+from samplerbench.benchmarks.timing.clock import CallTimes, Clock
 from samplerbench.benchmarks.timing.disturbances import (
-    Block,
-    Load,
+    BlockObservations,
+    LoadCounters,
     cpu_doubts,
-    doubts,
-    observed,
-    watched_block,
+    doubts_of_blocks,
+    observe_block,
+    raw_observations,
 )
 from samplerbench.benchmarks.timing.gpu import Gpu, GpuState, gpu_doubts
 from samplerbench.models import make_model
 
-CALM = Load(wall=10.0, cpu=9.9, waited=0.05, busy=10.2, stolen=0.01, throttled=0)
+CALM = LoadCounters(wall=10.0, cpu=9.9, waited=0.05, busy=10.2, stolen=0.01, throttled=0)
 
 
 def test_a_calm_interval_leaves_no_doubt():
@@ -59,22 +59,24 @@ def test_what_is_no_reason_for_doubt(change):
 
 
 def test_ticks_say_nothing_about_an_interval_that_is_as_short_as_they_are():
-    assert cpu_doubts(Load(wall=0.1, cpu=0.1, waited=0.0, busy=0.3), cores=2, threads=1) == []
+    assert (
+        cpu_doubts(LoadCounters(wall=0.1, cpu=0.1, waited=0.0, busy=0.3), cores=2, threads=1) == []
+    )
 
 
 def test_loads_are_added_over_intervals_and_unknown_stays_unknown():
-    early, late = Load(1, 1, None, 5, 1, 2), Load(4, 3, 1.0, 4, 1, 3)
+    early, late = LoadCounters(1, 1, None, 5, 1, 2), LoadCounters(4, 3, 1.0, 4, 1, 3)
     grown = late.since(early)
-    assert grown == Load(3, 2, None, 0, 0, 1)  # busy cannot fall
-    assert grown.and_(grown) == Load(6, 4, None, 0, 0, 2)
+    assert grown == LoadCounters(3, 2, None, 0, 0, 1)  # busy cannot fall
+    assert grown.plus(grown) == LoadCounters(6, 4, None, 0, 0, 2)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counters of Linux")
 def test_the_counters_of_this_machine_see_a_busy_thread():
-    before = Load.of_this_moment()
+    before = LoadCounters.of_this_moment()
     while time.process_time() - before.cpu < 0.05:
         pass
-    grown = Load.of_this_moment().since(before)
+    grown = LoadCounters.of_this_moment().since(before)
     assert 0.05 <= grown.cpu < 0.1
     assert grown.wall + 1e-3 >= grown.cpu
     assert grown.busy is not None
@@ -84,9 +86,9 @@ def test_the_cgroup_file_of_either_version_is_read(tmp_path, monkeypatch):
     file = tmp_path / "cpu.stat"
     file.write_text("nr_periods 10\nnr_throttled 7\nthrottled_usec 12\n")
     monkeypatch.setattr(load, "CGROUP_STAT", (str(tmp_path / "none"), str(file)))
-    assert Load.of_this_moment().throttled == 7
+    assert LoadCounters.of_this_moment().throttled == 7
     monkeypatch.setattr(load, "CGROUP_STAT", ())
-    assert Load.of_this_moment().throttled == 0
+    assert LoadCounters.of_this_moment().throttled == 0
 
 
 # -- GPU: a driver that says what the test wants
@@ -157,7 +159,7 @@ def test_the_state_of_a_gpu_in_units_that_people_use(pids, others):
 
 def test_there_are_no_counters_without_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert Gpu.of_torch() is None
+    assert Gpu.of_current_device() is None
 
 
 class FakeCuda:
@@ -238,17 +240,17 @@ def test_a_block_knows_its_peak_of_memory_the_state_of_the_gpu_and_what_the_driv
 ):
     cuda, blocks, collects = FakeCuda(monkeypatch), [], []
     for _ in range(3):
-        with watched_block("cuda", Gpu(Driver(), None)) as block:
+        with observe_block("cuda", Gpu(Driver(), None)) as block:
             collects.append(gc.isenabled())
         blocks.append(block)
     assert collects == [False] * 3
     assert gc.isenabled()
     assert [block.peak for block in blocks] == [2**20, 3 * 2**20, 2 * 2**20]
     assert cuda.peaks == 3
-    assert observed(blocks)["gpu_sm_clock"] == [1980.0, 1980.0]
-    assert "clocks lowered: power cap" in doubts(blocks, [])
+    assert raw_observations(blocks)["gpu_sm_clock"] == [1980.0, 1980.0]
+    assert "clocks lowered: power cap" in doubts_of_blocks(blocks, [])
     assert [block.grown for block in blocks] == [0, 2, 0]
-    assert "torch asked the driver for memory 2 times" in doubts([blocks[1]], [])
+    assert "torch asked the driver for memory 2 times" in doubts_of_blocks([blocks[1]], [])
 
 
 @pytest.mark.parametrize("uuid", ["1234-ab", "GPU-1234-ab"])
@@ -263,19 +265,19 @@ def test_nvml_is_asked_for_the_device_that_torch_uses(monkeypatch, uuid):
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=uuid)
     )
-    assert Gpu.of_torch() == Gpu(nvml, "handle")
+    assert Gpu.of_current_device() == Gpu(nvml, "handle")
     assert asked == ["GPU-1234-ab"]
     nvml.nvmlInit = lambda: 1 / 0
-    assert Gpu.of_torch() is None
+    assert Gpu.of_current_device() is None
 
 
 def test_events_and_wall_clock_that_differ_are_told():
     for reading, told in (
-        (Reading(100.0, 103.0), []),
-        (Reading(100.0, 150.0), ["wall clock +50% against CUDA events"]),
-        (Reading(0.10, 0.15), []),  # what it costs to launch and to synchronise
+        (CallTimes(100.0, 103.0), []),
+        (CallTimes(100.0, 150.0), ["wall clock +50% against CUDA events"]),
+        (CallTimes(0.10, 0.15), []),  # what it costs to launch and to synchronise
     ):
-        assert doubts([Block()] * 3, [reading] * 3) == told
+        assert doubts_of_blocks([BlockObservations()] * 3, [reading] * 3) == told
 
 
 # -- a real machine
@@ -294,7 +296,7 @@ class ProcessorTime:
         begin = time.process_time_ns()
         call()
         ms = (time.process_time_ns() - begin) / 1e6
-        return Reading(ms, ms)
+        return CallTimes(ms, ms)
 
 
 def test_a_millisecond_of_real_work_per_step_is_found_to_5_percent():
@@ -373,7 +375,7 @@ def cpu_flag_of_a_run():
 
 
 def _others_are_at_work() -> bool:
-    before = Load.of_this_moment()
+    before = LoadCounters.of_this_moment()
     time.sleep(1.0)
-    grown = Load.of_this_moment().since(before)
+    grown = LoadCounters.of_this_moment().since(before)
     return (grown.busy or 0.0) - grown.cpu > load.OTHERS / 2 * (os.cpu_count() or 1) * grown.wall

@@ -8,7 +8,7 @@ from quiet_runs import quiet_run
 from samplerbench import samplers
 from samplerbench.benchmarks.planning import planner
 from samplerbench.benchmarks.running import setup
-from samplerbench.benchmarks.running.setup import pick_device
+from samplerbench.benchmarks.running.setup import resolve_device
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.benchmarks.timing import pending
@@ -104,11 +104,11 @@ def test_what_could_not_be_timed_is_tried_again_by_another_version_only(tmp_path
         raise RuntimeError("no such device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("samplerbench.benchmarks.timing.cells.works", broken)
+        patch.setattr("samplerbench.benchmarks.timing.cells.prepare_timed_work", broken)
         (file, *_) = run(tmp_path).glob("parts/*/timing.json")
     assert read_json(file)["timing_reason"] == "RuntimeError: no such device"
     assert read_json(run(tmp_path) / "parts" / file.parent.name / file.name)["timing_reason"]
-    monkeypatch.setattr(pending, "version", lambda: "another")
+    monkeypatch.setattr(pending, "package_version", lambda: "another")
     run(tmp_path)
     assert "timing_reason" not in read_json(file)
     assert read_json(file)["ms_per_sample"] > 0
@@ -145,9 +145,9 @@ def test_the_gpu_suite_asks_for_a_gpu_in_one_sentence(monkeypatch):
     with pytest.raises(
         ValueError, match=r"^suite gpu is made for a CUDA GPU, .* --device " r"cpu, such as .*$"
     ):
-        pick_device("auto", suite)
-    assert pick_device("cpu", suite) == "cpu"
-    assert pick_device("auto", load_suite("smoke")) == "cpu"
+        resolve_device("auto", suite)
+    assert resolve_device("cpu", suite) == "cpu"
+    assert resolve_device("auto", load_suite("smoke")) == "cpu"
 
 
 def test_the_gpu_suite_times_batches_of_1_64_and_512_on_three_networks():

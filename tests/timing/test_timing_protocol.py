@@ -15,9 +15,9 @@ from samplerbench.benchmarks.suites.suite import Timing
 from samplerbench.benchmarks.timing import cells as pass_module
 from samplerbench.benchmarks.timing import disturbances as disturbances_module
 from samplerbench.benchmarks.timing.cells import time_cells
-from samplerbench.benchmarks.timing.clock import Reading
-from samplerbench.benchmarks.timing.disturbances import Load
-from samplerbench.results.comparison.times import speed_verdict
+from samplerbench.benchmarks.timing.clock import CallTimes
+from samplerbench.benchmarks.timing.disturbances import LoadCounters
+from samplerbench.results.comparison.times import speed
 
 STEPS, BATCH = 5, 4
 
@@ -37,7 +37,7 @@ class Demanding(Network):
 @pytest.fixture(autouse=True)
 def calm(monkeypatch):
     """What else runs on the machine of the tests disturbs no round of the virtual one."""
-    monkeypatch.setattr(disturbances_module.Load, "of_this_moment", Load)
+    monkeypatch.setattr(disturbances_module.LoadCounters, "of_this_moment", LoadCounters)
 
 
 def test_the_network_of_a_run_is_timed_on_what_the_run_shows_it():
@@ -69,21 +69,23 @@ class Disturbed(Machine):
     hit: bool = False
     hits: int = 0
 
-    def load(self) -> Load:
+    def load(self) -> LoadCounters:
         """Asked at both ends of a block."""
         self.hit = self.blocks.random() < self.share
         self.hits += self.hit
-        now = Load(wall=self.now / 1e3, cpu=self.now / 1e3, waited=self.waited, busy=self.now / 1e3)
+        now = LoadCounters(
+            wall=self.now / 1e3, cpu=self.now / 1e3, waited=self.waited, busy=self.now / 1e3
+        )
         if self.hit:
             self.waited += 0.4 * 1e-2
         return now
 
-    def __call__(self, call: Any) -> Reading:
+    def __call__(self, call: Any) -> CallTimes:
         begin = self.now
         call()
         used = (self.now - begin) * self.rng.lognormvariate(0.0, self.blur)
         ms = used * (1.5 if self.hit else 1.0)
-        return Reading(ms, ms, used * self.rng.lognormvariate(0.0, self.blur / 4))
+        return CallTimes(ms, ms, used * self.rng.lognormvariate(0.0, self.blur / 4))
 
 
 @pytest.fixture
@@ -92,7 +94,9 @@ def disturbed(monkeypatch):
 
     def made(**options):
         machine = Disturbed(**options)
-        monkeypatch.setattr(disturbances_module.Load, "of_this_moment", lambda: machine.load())
+        monkeypatch.setattr(
+            disturbances_module.LoadCounters, "of_this_moment", lambda: machine.load()
+        )
         return machine
 
     return made
@@ -241,7 +245,7 @@ def test_caches_are_emptied_by_one_tensor_for_all_cells_of_a_pass(monkeypatch):
         def empty(self):
             emptied.append(1)
 
-    monkeypatch.setattr(pass_module, "Cold", Counted)
+    monkeypatch.setattr(pass_module, "CacheEvictor", Counted)
     records = timed(Network(machine, 2.0), [Working(machine=machine)] * 3, machine, batch_size=1)
     assert made == ["cpu"]
     assert len(emptied) == sum(record["timing_rounds"] for record in records)

@@ -12,7 +12,7 @@ from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.suites.cell import Cell, make_start
 from samplerbench.benchmarks.suites.suite import Timing
 from samplerbench.benchmarks.timing.cells import time_cells
-from samplerbench.benchmarks.timing.clock import Reading
+from samplerbench.benchmarks.timing.clock import CallTimes
 from samplerbench.models.denoiser import Denoiser
 from samplerbench.samplers import Source
 from samplerbench.samplers.base import Declared
@@ -33,7 +33,7 @@ class Machine:
     def work(self, ms: float) -> None:
         self.now += ms
 
-    def __call__(self, call: Any) -> Reading:
+    def __call__(self, call: Any) -> CallTimes:
         begin = self.now
         call()
         ms = (
@@ -41,7 +41,7 @@ class Machine:
             * self.rng.lognormvariate(0.0, self.blur)
             * (1 + self.drift * self.now)
         )
-        return Reading(ms, ms)
+        return CallTimes(ms, ms)
 
 
 class Network(Denoiser):

@@ -70,7 +70,7 @@ def test_it_goes_by_the_name_of_its_sampler_with_options_and_is_sent_whole(gmm):
     made = make("ipndm(through_zero=True)")
     found = replaced("ipndm(through_zero=True)", karras(4, gmm.sigma_min, gmm.sigma_max))
     assert label_of(found) == label_of(made)
-    assert pickle.loads(pickle.dumps(SentSampler.of(found))).restored() == found != made
+    assert pickle.loads(pickle.dumps(SentSampler.of(found))).restore_sampler() == found != made
     with pytest.raises(ValueError, match="are for 4 steps, not for 3"):
         found.plan(karras(3, gmm.sigma_min, gmm.sigma_max))
 

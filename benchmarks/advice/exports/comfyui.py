@@ -29,7 +29,7 @@ from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import RectifiedFlow
 from ....samplers import Grid, Sampler, karras, uniform_lambda
 from ....samplers.spec import format_spec, label_of
-from .equivalents import configured
+from .equivalents import name_and_options
 
 TITLE, LANGUAGE, SOLVERS = "ComfyUI", "text", ("euler", "dpmpp_2m")
 NAMES: dict[str, str] = {
@@ -61,7 +61,7 @@ DIGITS = 9
 
 def name_of(sampler: Sampler, model: Denoiser) -> str:
     """Return the sampler's name in ComfyUI; "" where there is none."""
-    canonical = configured(sampler)
+    canonical = name_and_options(sampler)
     if canonical is None or canonical.ends:
         return ""
     names = OF_FLOWS if _is_flow(model) else NAMES
@@ -97,10 +97,10 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
         levels = [s / (1 + s) if flow else s for s in grid.sigma]
         second = "ManualSigmas: the text of the next lines\n" + sigmas_text(levels)
     last = "SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas"
-    return "\n".join([first, second, last]), _remark(sampler, grid, model)
+    return "\n".join([first, second, last]), _remark_on_nodes(sampler, grid, model)
 
 
-def _remark(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
+def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
     remarks = [_OWN] if sampler.stochastic else []
     if sampler.name == "deis_tab_3":
         remarks.append("its coefficients are sums in float32, off by about 1e-4")

@@ -22,10 +22,10 @@ from .diffusers_schedulers import (
     draws_like_ours,
     orders_of,
     own_scheduler,
-    unknown,
+    why_no_coordinates,
 )
-from .equivalents import Row, configured, steps_of, untabled
-from .literals import OWN_DRAWS, called, indented, listed, row
+from .equivalents import Row, name_and_options, steps_of, why_no_table
+from .literals import OWN_DRAWS, call_code, indent_lines, list_code, step_code
 
 TITLE, LANGUAGE, SOLVERS = "diffusers", "python", ()
 ARGUMENTS = "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None"
@@ -47,13 +47,13 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
     """Return why no scheduler can take a sampler's steps on a model; "" if one can."""
     if getattr(sampler, "of_checkpoint", False):
         return ""
-    if reason := unknown(model):
+    if reason := why_no_coordinates(model):
         return reason
     if sampler.stochastic:
         if coordinates_of(model).kind != "edm" and draws_like_ours(sampler):
             return ""
         return f"diffusers has no scheduler that draws noise as {sampler.name} does"
-    reason = untabled(sampler)
+    reason = why_no_table(sampler)
     return reason and f"no scheduler of diffusers is {sampler.name}: {reason}"
 
 
@@ -120,13 +120,13 @@ def _own_code(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -
     cls, end = scheduler.name, of.scale(grid.sigma[-1])
     # some pipelines hand a generator to any scheduler
     stepped = end != 1 or not scheduler.generator
-    times = listed("TIMESTEPS", map(of.time, grid.sigma[:-1]))
+    times = list_code("TIMESTEPS", map(of.time, grid.sigma[:-1]))
     parts = [
         "import torch",
         f"from diffusers import {cls}",
         *([_IMPORT_OUTPUT] if stepped else []),
         "",
-        listed("SIGMAS", map(of.level, grid.sigma)),
+        list_code("SIGMAS", map(of.level, grid.sigma)),
         times + "  # what the network is told",
         "",
         "",
@@ -139,16 +139,16 @@ def _own_code(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -
         "        self.timesteps = torch.tensor(TIMESTEPS, device=device)",
         f"        self.init_noise_sigma = {start!r}",
         "        self.set_begin_index(0)",
-        *([indented(_step(scheduler.generator, 1 / end))] if stepped else []),
+        *([indent_lines(_step_method_code(scheduler.generator, 1 / end))] if stepped else []),
         "",
         "",
-        called(_FROM_CONFIG, _config(scheduler, of), "pipe.scheduler.config"),
+        call_code(_FROM_CONFIG, _from_config_settings(scheduler, of), "pipe.scheduler.config"),
         _call_line(len(grid)),
     ]
     return "\n".join(parts)
 
 
-def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
+def _from_config_settings(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
     """Return the settings that ``from_config`` gets in addition to the pipeline's scheduler's."""
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
@@ -161,7 +161,7 @@ def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
     )
 
 
-def _step(generator: bool, end: float) -> str:
+def _step_method_code(generator: bool, end: float) -> str:
     """Return a method ``step`` that takes a generator and ends in the units of the data."""
     keyword = "generator=generator, " if generator else ""
     lines = [
@@ -177,7 +177,7 @@ def _step(generator: bool, end: float) -> str:
     return "\n".join([*lines, f"    {_RETURN}"])
 
 
-class Scaled(NamedTuple):
+class ScaledScheduler(NamedTuple):
     """A scheduler on levels.
 
     Attributes:
@@ -194,28 +194,28 @@ class Scaled(NamedTuple):
     orders: tuple[int, ...] = ()
 
 
-def scaled_scheduler(sampler: Sampler, grid: Grid, of: Coordinates) -> Scaled | None:
+def scaled_scheduler(sampler: Sampler, grid: Grid, of: Coordinates) -> ScaledScheduler | None:
     """Return the scheduler that takes a sampler's steps on a grid; None where none does."""
-    canonical, levels = configured(sampler), grid.sigma
+    canonical, levels = name_and_options(sampler), grid.sigma
     if canonical is None or canonical.options or of.kind != "table":
         return None
     name = canonical.name
     if name in _LMS and not {"analytic_first", "startup"} & set(canonical.ends):
         orders = tuple(orders_of(sampler, grid))
-        return Scaled("LMSDiscreteScheduler", levels, levels[:-1], orders=orders)
+        return ScaledScheduler("LMSDiscreteScheduler", levels, levels[:-1], orders=orders)
     if name not in _TWICE or not grid.to_zero or of.model.prediction == "x0":
         return None
     twice = tuple(level for level in levels[1:-1] for _ in range(2))
     if name == "heun":
         evaluated = (levels[0], *twice)
-        return Scaled(_TWICE[name], (*evaluated, 0.0), evaluated)
+        return ScaledScheduler(_TWICE[name], (*evaluated, 0.0), evaluated)
     middles = [math.sqrt(cur * nxt) for cur, nxt in grid.intervals()]
     pairs = tuple(level for pair in zip(levels, middles, strict=False) for level in pair)
     between = (levels[0], *(level for level in middles for _ in range(2)), 0.0)
-    return Scaled(_TWICE[name], (levels[0], *twice, 0.0, 0.0, 0.0), pairs[:-1], between)
+    return ScaledScheduler(_TWICE[name], (levels[0], *twice, 0.0, 0.0, 0.0), pairs[:-1], between)
 
 
-def _scaled_code(scheduler: Scaled, steps: int, of: Coordinates, start: float) -> str:
+def _scaled_code(scheduler: ScaledScheduler, steps: int, of: Coordinates, start: float) -> str:
     """Return a scheduler of x0 + sigma z on our levels; ``start`` is the standard deviation of its noise."""
     lists: dict[str, tuple[Any, ...]] = {
         "SIGMAS": scheduler.sigmas,
@@ -230,7 +230,7 @@ def _scaled_code(scheduler: Scaled, steps: int, of: Coordinates, start: float) -
         f"from diffusers import {scheduler.name}",
         _IMPORT_OUTPUT,
         "",
-        *(listed(name, values) for name, values in lists.items() if values),
+        *(list_code(name, values) for name, values in lists.items() if values),
         "",
         "",
         f"class OnLevels({scheduler.name}):",
@@ -258,7 +258,7 @@ def _scaled_code(scheduler: Scaled, steps: int, of: Coordinates, start: float) -
         f"        {_RETURN}",
         "",
         "",
-        called(_FROM_CONFIG, settings, "pipe.scheduler.config"),
+        call_code(_FROM_CONFIG, settings, "pipe.scheduler.config"),
         _call_line(steps),
     ]
     return "\n".join(parts)
@@ -268,7 +268,7 @@ def _table_code(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
     """Return a scheduler whose steps are numbers, in the pipeline's coordinates."""
     scales = [*(of.scale(step.sigma) for step in rows), 1.0]
     written = [
-        row((then * w for w in step.b), repr(of.time(step.sigma)), repr(step.a * then / now))
+        step_code((then * w for w in step.b), repr(of.time(step.sigma)), repr(step.a * then / now))
         for step, now, then in zip(rows, scales, scales[1:], strict=False)
     ]
     parts = [
@@ -279,7 +279,7 @@ def _table_code(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
         "# what the network is told; the next state, as weights of the state and of the outputs, "
         "newest first",
         "ROWS = [",
-        indented("\n".join(written)),
+        indent_lines("\n".join(written)),
         "]",
         "",
         "",

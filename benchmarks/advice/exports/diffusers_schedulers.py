@@ -21,7 +21,7 @@ from ....models.checkpoints.diffusers.preset import DPM, SHORT
 from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import EDM, Discrete, RectifiedFlow
 from ....samplers import Grid, Sampler
-from .equivalents import configured
+from .equivalents import name_and_options
 
 Kind = Literal["table", "flow", "edm"]
 
@@ -91,7 +91,7 @@ _WORDS = {"eps": "epsilon", "v": "v_prediction", "x0": "sample", "flow": "flow_p
 _NONE = "diffusers has no scheduler for"
 
 
-def unknown(model: Denoiser) -> str:
+def why_no_coordinates(model: Denoiser) -> str:
     """Return why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
     network = innermost_model(model)
     if not isinstance(network, NativeDenoiser):
@@ -112,7 +112,7 @@ def unknown(model: Denoiser) -> str:
 
 def coordinates_of(model: Denoiser) -> Coordinates:
     """Return the coordinates of a model; raise ValueError if diffusers has none for it."""
-    if reason := unknown(model):
+    if reason := why_no_coordinates(model):
         raise ValueError(reason)
     network = innermost_model(model)
     assert isinstance(network, NativeDenoiser)
@@ -144,7 +144,7 @@ class Scheduler(NamedTuple):
 
 def draws_like_ours(sampler: Sampler) -> bool:
     """Return True if a stochastic sampler is one of the library's own multistep SDE solvers."""
-    key = _key(sampler)
+    key = _multistep_key(sampler)
     return key is not None and key[0].startswith("sde")
 
 
@@ -152,17 +152,17 @@ def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
     """Return the scheduler that takes a sampler's steps on a grid; None where the library has none."""
     if kind == "edm":
         return None
-    key, canonical = _key(sampler), configured(sampler)
+    key, canonical = _multistep_key(sampler), name_and_options(sampler)
     if key is not None:
-        return _of_dpm(key, sampler, grid, kind)
+        return _dpm_scheduler(key, sampler, grid, kind)
     if canonical is None or canonical.name not in _BY_UNIPC or "analytic_first" in canonical.ends:
         return None
-    return _of_unipc(_BY_UNIPC[canonical.name], canonical.options, sampler, grid, kind)
+    return _unipc_scheduler(_BY_UNIPC[canonical.name], canonical.options, sampler, grid, kind)
 
 
-def _key(sampler: Sampler) -> Any:
+def _multistep_key(sampler: Sampler) -> Any:
     """Return algorithm, order and solver of the multistep scheduler that a sampler is; None if it is not."""
-    canonical = configured(sampler)
+    canonical = name_and_options(sampler)
     if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None
     if set(canonical.options) - {"solver_type"}:
@@ -172,7 +172,7 @@ def _key(sampler: Sampler) -> Any:
     return _BY_DPM.get(f"{canonical.name}{options}")
 
 
-def _of_dpm(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
+def _dpm_scheduler(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
     algorithm, order, *solver = key
     if order == 1 and kind == "flow" and algorithm == "dpmsolver++":
         return Scheduler(_FLOW, {"shift": 1.0, "use_dynamic_shifting": False})
@@ -204,7 +204,7 @@ def _dpm_orders(grid: Grid, order: int, lowered: bool, euler: bool) -> list[int]
     return orders
 
 
-def _of_unipc(
+def _unipc_scheduler(
     order: int, options: dict[str, Any], sampler: Sampler, grid: Grid, kind: Kind
 ) -> Scheduler | None:
     data, variant = options.get("prediction", "data") == "data", options.get("variant", "bh2")

@@ -32,7 +32,7 @@ class Configured(NamedTuple):
     ends: dict[str, Any]
 
 
-def configured(sampler: Sampler) -> Configured | None:
+def name_and_options(sampler: Sampler) -> Configured | None:
     """Return the name and options of a sampler; None where coefficients or a rule were found for a model."""
     if isinstance(sampler, Tabulated) or any(f.metadata.get("found") for f in fields(sampler)):
         return None
@@ -68,7 +68,7 @@ Weights = Callable[[float], tuple[float, float]]
 """Weights p and q, by level, of the clean image d = p x + q output."""
 
 
-def itself(sigma: float) -> tuple[float, float]:  # noqa: ARG001
+def clean_image_weights(sigma: float) -> tuple[float, float]:  # noqa: ARG001
     """Return the weights of a network that gives the clean image."""
     return 0.0, 1.0
 
@@ -90,7 +90,7 @@ class Steps(NamedTuple):
     rows: tuple[Row, ...]
 
 
-def untabled(sampler: Sampler) -> str:
+def why_no_table(sampler: Sampler) -> str:
     """Return why a sampler is no table of numbers; "" if it is one."""
     if sampler.for_maps:
         return "it is for few-step maps"
@@ -105,16 +105,16 @@ def untabled(sampler: Sampler) -> str:
     return ""
 
 
-def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
+def steps_of(sampler: Sampler, grid: Grid, weights: Weights = clean_image_weights) -> Steps:
     """Return the steps of a deterministic sampler of fixed steps on a grid as numbers.
 
     ``weights`` say how a network's output becomes the clean image. Sums of what a network gives itself
     lose fewer digits at high levels than sums of clean images.
 
     Raises:
-        ValueError: it is not linear in its evaluations (:func:`untabled`), or as the sampler has it.
+        ValueError: it is not linear in its evaluations (:func:`why_no_table`), or as the sampler has it.
     """
-    if reason := untabled(sampler):
+    if reason := why_no_table(sampler):
         raise ValueError(f"{sampler.name} is no table of numbers: {reason}")
     probe = _Probe((sampler.nfe(grid) or len(grid)) + SPARE, weights)
     first = torch.zeros(1, probe.room + 1, dtype=torch.float64)

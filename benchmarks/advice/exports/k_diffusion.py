@@ -8,8 +8,8 @@ from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.peers.pairs import NEAR, PAIRS
 from ....samplers.spec import parse_spec
-from .equivalents import Configured, Steps, configured, steps_of, untabled
-from .literals import OWN_DRAWS, called, indented, listed, row
+from .equivalents import Configured, Steps, name_and_options, steps_of, why_no_table
+from .literals import OWN_DRAWS, call_code, indent_lines, list_code, step_code
 
 TITLE, LANGUAGE, SOLVERS = "k-diffusion", "python", ("euler", "heun", "dpmpp_2m")
 FUNCTIONS: dict[str, str] = {
@@ -40,7 +40,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
         return ""
     if sampler.stochastic:
         return f"k-diffusion has no function that draws noise as {sampler.name} does"
-    reason = untabled(sampler)
+    reason = why_no_table(sampler)
     return reason and f"no function of k-diffusion is {sampler.name}: {reason}"
 
 
@@ -50,7 +50,7 @@ def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
     A linear multistep method through the last step of a grid is one on grids that end at 0 only
     (:func:`lines`).
     """
-    canonical = configured(sampler)
+    canonical = name_and_options(sampler)
     if canonical is None:
         return None
     order = _LMS.get(canonical.name)
@@ -76,22 +76,22 @@ _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
     """Return the lines, and a remark; raise ValueError if the library cannot do it on this grid."""
     call = function_of(sampler)
-    if call is not None and (why := _not_on(call[0], sampler, grid)):
+    if call is not None and (why := _why_not_on_grid(call[0], sampler, grid)):
         if sampler.stochastic:
             raise ValueError(f"k-diffusion's {call[0]} {why}; take more steps")
         call = None
     if call is not None:
-        return _call(*call, grid), OWN_DRAWS if sampler.stochastic else ""
-    return _loop(steps_of(sampler, grid), grid), _NUMBERS
+        return _call_code(*call, grid), OWN_DRAWS if sampler.stochastic else ""
+    return _loop_code(steps_of(sampler, grid), grid), _NUMBERS
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
     """Return True if no function takes these steps."""
     call = function_of(sampler)
-    return call is None or bool(_not_on(call[0], sampler, grid))
+    return call is None or bool(_why_not_on_grid(call[0], sampler, grid))
 
 
-def _not_on(function: str, sampler: Any, grid: Grid) -> str:
+def _why_not_on_grid(function: str, sampler: Any, grid: Grid) -> str:
     """Return why a function is not the sampler on this grid; "" if it is."""
     if len(grid) < FEWEST.get(function, 1):
         return "fails on one step"
@@ -100,23 +100,23 @@ def _not_on(function: str, sampler: Any, grid: Grid) -> str:
     return ""
 
 
-def _call(function: str, arguments: dict[str, Any], grid: Grid) -> str:
+def _call_code(function: str, arguments: dict[str, Any], grid: Grid) -> str:
     return "\n".join(
         [
             "import torch",
             "from k_diffusion import sampling",
             "",
             _NOISE,
-            listed("levels", grid.sigma),
+            list_code("levels", grid.sigma),
             "sigmas = torch.tensor(levels, device=noise.device)",
-            called(
+            call_code(
                 f"samples = sampling.{function}", arguments, "model", "sigmas[0] * noise", "sigmas"
             ),
         ]
     )
 
 
-def _loop(steps: Steps, grid: Grid) -> str:
+def _loop_code(steps: Steps, grid: Grid) -> str:
     first = steps.start * grid.sigma[0]
     return "\n".join(
         [
@@ -125,7 +125,7 @@ def _loop(steps: Steps, grid: Grid) -> str:
             _NOISE,
             "# level of the evaluation; the next state, as weights of the state and of the clean images",
             "ROWS = [",
-            indented("\n".join(row(r.b, repr(r.sigma), repr(r.a)) for r in steps.rows)),
+            indent_lines("\n".join(step_code(r.b, repr(r.sigma), repr(r.a)) for r in steps.rows)),
             "]",
             "",
             "",

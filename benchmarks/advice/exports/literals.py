@@ -12,13 +12,13 @@ WIDTH = 100
 OWN_DRAWS = "the draws are the library's own, so images differ one by one, and not as a whole"
 
 
-def listed(name: str, values: Iterable[float]) -> str:
+def list_code(name: str, values: Iterable[float]) -> str:
     """Return an assignment of a list of numbers, every one with all its digits.
 
     >>> listed("SIGMAS", [14.6, 0.0])
     'SIGMAS = [14.6, 0.0]'
     """
-    return wrapped(f"{name} = [", [repr(value) for value in values], "]")
+    return wrap_in_brackets(f"{name} = [", [repr(value) for value in values], "]")
 
 
 def literal(value: object) -> str:
@@ -30,17 +30,17 @@ def literal(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def called(function: str, arguments: Mapping[str, Any], *first: str) -> str:
+def call_code(function: str, arguments: Mapping[str, Any], *first: str) -> str:
     """Return a call with keywords, after arguments that are text already.
 
     >>> called("sample", {"eta": 0.0}, "model", "x")
     'sample(model, x, eta=0.0)'
     """
     words = [*first, *(f"{key}={literal(value)}" for key, value in arguments.items())]
-    return wrapped(f"{function}(", words, ")")
+    return wrap_in_brackets(f"{function}(", words, ")")
 
 
-def wrapped(begin: str, words: list[str], end: str) -> str:
+def wrap_in_brackets(begin: str, words: list[str], end: str) -> str:
     """Return words between commas, on one line if they fit and else on lines of their own.
 
     >>> wrapped("x = (", ["1", "2"], ")")
@@ -56,11 +56,11 @@ def wrapped(begin: str, words: list[str], end: str) -> str:
     return f"{begin}\n{filled}\n{end}"
 
 
-def row(weights: Iterable[float], *numbers: str) -> str:
+def step_code(weights: Iterable[float], *numbers: str) -> str:
     """Return a step as a tuple of numbers and the tuple of its weights, with a comma at the end."""
-    return wrapped("(", [*numbers, repr(tuple(weights))], "),")
+    return wrap_in_brackets("(", [*numbers, repr(tuple(weights))], "),")
 
 
-def indented(lines: str, by: int = 4) -> str:
+def indent_lines(lines: str, by: int = 4) -> str:
     """Return lines moved to the right; empty ones stay empty."""
     return textwrap.indent(lines, " " * by)

@@ -11,7 +11,7 @@ from ....samplers import Grid, Sampler, non_default, plugin_file
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.registry import origin
 from ....samplers.spec import parse_spec
-from .literals import WIDTH, called, indented, literal, wrapped
+from .literals import WIDTH, call_code, indent_lines, literal, wrap_in_brackets
 
 TITLE, LANGUAGE, SOLVERS = "samplerbench (Python)", "python", ()
 
@@ -33,7 +33,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
             "give it fitted"
         )
     options = parse_spec(spec)
-    made = called(
+    made = call_code(
         "model = make_model",
         {k: v for k, v in options.items() if k != "name"},
         literal(options["name"]),
@@ -50,12 +50,12 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
             "import torch",
             "from samplerbench.models import make_model",
             f"from samplerbench.samplers import {', '.join(['Grid', 'SampleNoise', *loaders, 'make'])}",
-            *_imports(sampler),
+            *_import_lines(sampler),
             "",
             *loading,
             made,
-            f"sampler = {_expression(sampler)}",
-            wrapped("grid = Grid((", [repr(level) for level in grid.sigma], "))"),
+            f"sampler = {_sampler_code(sampler)}",
+            wrap_in_brackets("grid = Grid((", [repr(level) for level in grid.sigma], "))"),
             "",
             "ids, seed = torch.arange(16), 0  # the numbers of the samples, and the root of all noise",
             "noise = SampleNoise(seed, ids, model.event, model.dtype)",
@@ -66,60 +66,65 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     ), ""
 
 
-def _expression(sampler: Any) -> str:
+def _sampler_code(sampler: Any) -> str:
     """Return Python that makes a sampler."""
     if isinstance(sampler, Tabulated):
-        return _code_of(sampler)
-    call = called("make", dict(non_default(sampler)), literal(sampler.name))
+        return _value_code(sampler)
+    call = call_code("make", dict(non_default(sampler)), literal(sampler.name))
     values = [getattr(sampler, f.name) for f in fields(sampler) if f.metadata.get("found")]
     fitted = [value for value in values if value is not None]
-    return f"{call}.fitted({_code_of(fitted[0])})" if fitted else call
+    return f"{call}.fitted({_value_code(fitted[0])})" if fitted else call
 
 
-def _imports(sampler: Any) -> Iterator[str]:
+def _import_lines(sampler: Any) -> Iterator[str]:
     """Yield imports of the classes of values that were found for a model."""
     own = isinstance(sampler, Tabulated)
     values = [sampler] if own else [getattr(sampler, f.name) for f in fields(sampler)]
     modules: dict[str, dict[str, None]] = {}
-    for cls in (cls for value in values for cls in _classes(value)):
+    for cls in (cls for value in values for cls in _classes_in(value)):
         module = cls.__module__.partition("samplerbench.")[2] or cls.__module__
         modules.setdefault(f"samplerbench.{module}", {})[cls.__name__] = None
     for module, names in modules.items():
         yield f"from {module} import {', '.join(names)}"
 
 
-def _classes(value: Any) -> Iterator[type]:
+def _classes_in(value: Any) -> Iterator[type]:
     """Yield the classes of named tuples and samplers within a value, outermost first."""
     if isinstance(value, Tabulated):
         yield type(value)
-        yield from _classes(value.table)
+        yield from _classes_in(value.table)
     elif isinstance(value, tuple):
         if hasattr(value, "_fields"):
             yield type(value)
         for inner in value:
-            yield from _classes(inner)
+            yield from _classes_in(inner)
 
 
-def _code_of(value: Any) -> str:
+def _value_code(value: Any) -> str:
     """Return Python of a value: named tuples by their fields, tables of coefficients, plain values."""
     if isinstance(value, Tabulated):
-        arguments = {"stands_for": _expression(value.stands_for), "table": _code_of(value.table)}
-        return _spread(type(value).__name__, arguments)
+        arguments = {
+            "stands_for": _sampler_code(value.stands_for),
+            "table": _value_code(value.table),
+        }
+        return _call_on_lines(type(value).__name__, arguments)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        arguments = {name: _code_of(part) for name, part in zip(value._fields, value, strict=True)}  # type: ignore[attr-defined]
-        return _spread(type(value).__name__, arguments)
+        arguments = {
+            name: _value_code(part) for name, part in zip(value._fields, value, strict=True)
+        }  # type: ignore[attr-defined]
+        return _call_on_lines(type(value).__name__, arguments)
     if isinstance(value, tuple):
-        words = [_code_of(part) for part in value]
-        flat = wrapped("(", words, ",)" if len(words) == 1 else ")")
+        words = [_value_code(part) for part in value]
+        flat = wrap_in_brackets("(", words, ",)" if len(words) == 1 else ")")
         plain = all("\n" not in word and len(word) < WIDTH for word in words)
-        return flat if plain else "(\n" + indented(",\n".join(words)) + ",\n)"
+        return flat if plain else "(\n" + indent_lines(",\n".join(words)) + ",\n)"
     return literal(value)
 
 
-def _spread(name: str, arguments: dict[str, str]) -> str:
+def _call_on_lines(name: str, arguments: dict[str, str]) -> str:
     """Return a call with keywords, on one line if it fits and else one keyword a line."""
     words = [f"{key}={value}" for key, value in arguments.items()]
     line = f"{name}({', '.join(words)})"
     if len(line) <= WIDTH and "\n" not in line:
         return line
-    return f"{name}(\n" + indented(",\n".join(words)) + ",\n)"
+    return f"{name}(\n" + indent_lines(",\n".join(words)) + ",\n)"

@@ -25,7 +25,7 @@ _PROSE, _WRAPPED = 34, 24
 """A column with texts longer than this may be wrapped, to no less than the second number."""
 
 
-class Safe(Console):
+class SafeConsole(Console):
     """Console that prints control characters as text: names and reasons come from files, and may
     hold anything. There is no emoji for ``:factory:``, and no colour by default.
     """
@@ -47,7 +47,7 @@ class Safe(Console):
             )
 
 
-out, err = Safe(), Safe(stderr=True)
+out, err = SafeConsole(), SafeConsole(stderr=True)
 error_console = err
 """Public name of ``err``."""
 
@@ -131,7 +131,7 @@ def cell_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def duration(seconds: float) -> str:
+def duration_in_words(seconds: float) -> str:
     """Return seconds as ``12 s``, ``5 min`` or ``1.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"

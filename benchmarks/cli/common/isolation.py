@@ -50,9 +50,9 @@ def executor(
             f"{option} is short for --executor {short}, and --executor {name} was given too; "
             "leave one of them out"
         )
-    name = name or short or ("in-process" if _off() else "worker")
+    name = name or short or ("in-process" if _is_isolation_off() else "worker")
     if memory_limit is not None and name == "worker":
-        return Worker(_bytes(memory_limit))
+        return Worker(_memory_limit_in_bytes(memory_limit))
     result = make_executor(name)
     limits = {
         "--time-limit": (time_limit, result.keeps_limits),
@@ -72,7 +72,7 @@ def pick_executor(
     isolation: bool | None,
     jobs: str | None,
     device: str,
-    ray: OnRay,
+    ray: RayOptions,
     *,
     time_limit: float | None = None,
     memory_limit: float | None = None,
@@ -87,10 +87,10 @@ def pick_executor(
         return on_ray
     if jobs is None:
         return executor(name, isolation, time_limit, memory_limit)
-    return several(jobs, device, name, isolation, memory_limit)
+    return worker_pool(jobs, device, name, isolation, memory_limit)
 
 
-def several(
+def worker_pool(
     jobs: str, device: str, executor: str | None, isolation: bool | None, memory_limit: float | None
 ) -> Executor:
     """Return as many worker processes as ``--jobs`` asks for, each with one of the GPUs in turn.
@@ -103,13 +103,13 @@ def several(
         raise ValueError(
             f"--jobs is of worker processes, and {other} has none; leave one of them out"
         )
-    gpus = [] if device == "cpu" else _gpus()
-    count = _number(jobs) or len(gpus) or cores()
-    return Pool(count, _bytes(memory_limit), gpus)
+    gpus = [] if device == "cpu" else _visible_gpus()
+    count = _number_of_jobs(jobs) or len(gpus) or cores()
+    return Pool(count, _memory_limit_in_bytes(memory_limit), gpus)
 
 
 @dataclass(frozen=True)
-class OnRay:
+class RayOptions:
     """Options for a Ray cluster: its address, the GPUs of each worker, and their type."""
 
     address: str | None = None
@@ -156,16 +156,16 @@ class OnRay:
             return make_executor(name)  # which says what is wrong with it
         result = Ray(
             rest or self.address or "",
-            jobs=_number(jobs) if jobs is not None else None,
+            jobs=_number_of_jobs(jobs) if jobs is not None else None,
             gpus=self.gpus,
-            memory=_bytes(memory_limit),
+            memory=_memory_limit_in_bytes(memory_limit),
             accelerator=self.accelerator or "",
         )
         result.check()
         return result
 
 
-def _number(jobs: str) -> int | None:
+def _number_of_jobs(jobs: str) -> int | None:
     """Return the value of ``--jobs``; None for ``auto``."""
     if jobs == "auto":
         return None
@@ -176,7 +176,7 @@ def _number(jobs: str) -> int | None:
     return int(jobs)
 
 
-def _bytes(memory_limit: float | None) -> int | None:
+def _memory_limit_in_bytes(memory_limit: float | None) -> int | None:
     return None if memory_limit is None else int(memory_limit * 2**30)
 
 
@@ -187,7 +187,7 @@ LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
 def take_gpu_of_rank() -> None:
     """Restrict a process of a launcher to one GPU of its machine, in turn; call it before CUDA is used."""
     local = next((os.environ[name] for name in LOCAL if name in os.environ), "")
-    if local.isascii() and local.isdecimal() and (gpus := _gpus()):
+    if local.isascii() and local.isdecimal() and (gpus := _visible_gpus()):
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(local) % len(gpus)]
 
 
@@ -196,7 +196,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _gpus() -> list[str]:
+def _visible_gpus() -> list[str]:
     """Return the GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them."""
     import torch
 
@@ -207,10 +207,10 @@ def _gpus() -> list[str]:
 
 def workers(jobs: int) -> Executor:
     """Return the executor of studies: some processes, or this one where :data:`OFF` says so."""
-    return InProcess() if _off() else Pool(jobs)
+    return InProcess() if _is_isolation_off() else Pool(jobs)
 
 
-def _off() -> bool:
+def _is_isolation_off() -> bool:
     return os.environ.get("SAMPLERBENCH_ISOLATION", "").lower() in OFF
 
 
@@ -222,7 +222,7 @@ def looks_new(suite: str, folder: Path | None) -> bool:
 
 
 @contextmanager
-def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterator[None]:
+def graceful_shutdown(folder: Path, where: Executor, kept: str | None = None) -> Iterator[None]:
     """Stop cleanly on SIGINT and SIGTERM, and print how to resume; a second signal ends the run at once.
 
     Args:
@@ -259,7 +259,7 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
         # of the exception itself a library that waits in C may have made a plain interrupt
         command = shlex.join(["samplerbench", *sys.argv[1:]])
         err.print(
-            f"stopped by {signal.Signals(by[0]).name}{_done(folder) if kept is None else kept}; go on with: {command}",
+            f"stopped by {signal.Signals(by[0]).name}{_progress_in_words(folder) if kept is None else kept}; go on with: {command}",
             markup=False,
             soft_wrap=True,
         )
@@ -270,7 +270,7 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
             signal.signal(signum, handler)
 
 
-def _done(folder: Path) -> str:
+def _progress_in_words(folder: Path) -> str:
     """Return in words how far a run came."""
     from ....results.result_table import load
 

@@ -127,7 +127,7 @@ def setting(
     return typer.Option(default, *names.split(), help=text, rich_help_panel=panel, **limits)
 
 
-def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_options_of(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command every field of a dataclass as an option, in place of its parameter ``options``.
 
     A field is annotated as an option is and has a default, or is a :func:`setting`.
@@ -184,7 +184,7 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
     return numbers
 
 
-def checked(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice:
+def check_choice(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice:
     """Return ``value`` if it is one of ``allowed``.
 
     Raises:
@@ -195,7 +195,7 @@ def checked(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice:
     return allowed[allowed.index(value)]
 
 
-def share(text: str, option: str) -> float:
+def parse_share(text: str, option: str) -> float:
     """Return a share >= 0 given as ``1%`` or ``0.01``.
 
     Raises:

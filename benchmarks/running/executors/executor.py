@@ -27,11 +27,11 @@ Wanted = Callable[[int], bool]  # predicate on a task's number: True if the task
 LONGEST = 500  # longest part of an exception's message in a reason, in letters
 
 
-def silent(*_news: object) -> None:
+def ignore_progress(*_news: object) -> None:
     """Ignore progress."""
 
 
-def always(_number: int) -> bool:
+def want_every_task(_number: int) -> bool:
     """Return True."""
     return True
 
@@ -87,9 +87,9 @@ class Executor(ABC):
         tasks: Sequence[Task],
         world: WorkerContext,
         *,
-        tell: TellOf = silent,
+        tell: TellOf = ignore_progress,
         limits: Sequence[float | None] = (),
-        wanted: Wanted = always,
+        wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
         """Yield the number of each task and its result, as they finish, in any order.
 
@@ -112,7 +112,12 @@ class Executor(ABC):
         """
 
     def run(
-        self, task: Task, world: WorkerContext, *, tell: Tell = silent, limit: float | None = None
+        self,
+        task: Task,
+        world: WorkerContext,
+        *,
+        tell: Tell = ignore_progress,
+        limit: float | None = None,
     ) -> Any:
         """Return the result of one task, or raise its :class:`Failure`; else as :meth:`map`."""
         ((_, result),) = self.map([task], world, tell=lambda _, news: tell(news), limits=[limit])
@@ -141,25 +146,32 @@ class Serial(Executor):
         tasks: Sequence[Task],
         world: WorkerContext,
         *,
-        tell: TellOf = silent,
+        tell: TellOf = ignore_progress,
         limits: Sequence[float | None] = (),
-        wanted: Wanted = always,
+        wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
         """See :meth:`Executor.map`."""
-        for number, (task, limit) in enumerate(zip(tasks, each(limits, tasks), strict=True)):
+        for number, (task, limit) in enumerate(
+            zip(tasks, one_limit_per_task(limits, tasks), strict=True)
+        ):
             if not wanted(number):
                 continue
             run = partial(self.run, task, world, tell=partial(tell, number), limit=limit)
-            yield number, result_of(run)
+            yield number, result_or_failure(run)
 
     @abstractmethod
     def run(
-        self, task: Task, world: WorkerContext, *, tell: Tell = silent, limit: float | None = None
+        self,
+        task: Task,
+        world: WorkerContext,
+        *,
+        tell: Tell = ignore_progress,
+        limit: float | None = None,
     ) -> Any:
         """See :meth:`Executor.run`."""
 
 
-def result_of(run: Callable[[], Any]) -> Any:
+def result_or_failure(run: Callable[[], Any]) -> Any:
     """Return the result of a call, or the failure that it raises."""
     try:
         return run()
@@ -167,8 +179,10 @@ def result_of(run: Callable[[], Any]) -> Any:
         return failure
 
 
-def each(limits: Sequence[float | None], tasks: Sequence[Task]) -> Sequence[float | None]:
-    """Return one limit a task, None for each if there are none."""
+def one_limit_per_task(
+    limits: Sequence[float | None], tasks: Sequence[Task]
+) -> Sequence[float | None]:
+    """Return a time limit for each task: ``limits``, or None for each if these are empty."""
     return limits or [None] * len(tasks)
 
 
@@ -180,20 +194,20 @@ class InProcess(Serial):
         task: Task,
         world: WorkerContext,
         *,
-        tell: Tell = silent,
+        tell: Tell = ignore_progress,
         limit: float | None = None,  # noqa: ARG002
     ) -> Any:
         """See :meth:`Executor.run`."""
         task.prepare(world)
-        return attempted(task, world, tell)
+        return run_prepared(task, world, tell)
 
 
 def run_in_process(task: Task, number: int, world: WorkerContext, tell: TellOf) -> Any:
     """Return the result of a task of a map in this process, or its failure."""
-    return result_of(partial(InProcess().run, task, world, tell=partial(tell, number)))
+    return result_or_failure(partial(InProcess().run, task, world, tell=partial(tell, number)))
 
 
-def attempted(task: Task, world: WorkerContext, tell: Tell) -> Any:
+def run_prepared(task: Task, world: WorkerContext, tell: Tell) -> Any:
     """Return the result of a prepared task; any error becomes a :class:`Failure`."""
     try:
         return task(world, tell)
@@ -205,10 +219,10 @@ def attempted(task: Task, world: WorkerContext, tell: Tell) -> Any:
     except (KeyboardInterrupt, GeneratorExit):  # of the caller
         raise
     except BaseException as error:
-        raise Failure("failed", what_was_raised(error)) from error
+        raise Failure("failed", error_in_words(error)) from error
 
 
-def what_was_raised(error: BaseException) -> str:
+def error_in_words(error: BaseException) -> str:
     """Return the kind of an exception and its message, on one line."""
     text = " ".join(str(error).split())[:LONGEST]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -15,14 +15,14 @@ from .executor import (
     Task,
     TellOf,
     Wanted,
-    always,
-    each,
-    result_of,
+    ignore_progress,
+    one_limit_per_task,
+    result_or_failure,
     run_in_process,
-    silent,
+    want_every_task,
 )
 from .transport import packed
-from .worker import Worker, memory_limit
+from .worker import Worker, default_memory_limit
 
 if TYPE_CHECKING:
     from .worker_context import WorkerContext
@@ -45,7 +45,7 @@ class Pool(Executor):
 
     def __init__(self, size: int, memory: int | None = None, gpus: Sequence[str] = ()) -> None:
         self._size, self._given_up, self._gpus = size, Event(), gpus
-        self._memory = memory_limit() // size if memory is None else memory
+        self._memory = default_memory_limit() // size if memory is None else memory
         self._workers: list[Worker] = []
         self._threads: list[Thread] = []
 
@@ -59,12 +59,12 @@ class Pool(Executor):
         tasks: Sequence[Task],
         world: WorkerContext,
         *,
-        tell: TellOf = silent,
+        tell: TellOf = ignore_progress,
         limits: Sequence[float | None] = (),
-        wanted: Wanted = always,
+        wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
         """See :meth:`.Executor.map`."""
-        todo = deque(enumerate(zip(tasks, each(limits, tasks), strict=True)))
+        todo = deque(enumerate(zip(tasks, one_limit_per_task(limits, tasks), strict=True)))
         setting = replace(world.setting, threads=max(1, world.setting.threads // self._size))
         messages: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
 
@@ -85,7 +85,7 @@ class Pool(Executor):
                     else:
                         news = partial(tell_number, number)
                         run = partial(worker.run_packed, sent, news, limit)
-                        outcome = "done", number, result_of(run)
+                        outcome = "done", number, result_or_failure(run)
                 except BaseException as error:  # such as a full disk, where claims are files
                     messages.put(("error", number, error))
                     return

@@ -21,8 +21,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
-from .executor import result_of
-from .worker import Worker, memory_limit
+from .executor import result_or_failure
+from .worker import Worker, default_memory_limit
 
 PERIOD = 0.5  # seconds between reports of progress
 
@@ -36,7 +36,7 @@ UNLUCKY = 100  # consecutive actors whose machines are lost before they start, u
 QUERY = 2.0  # seconds between queries of the cluster's resources
 
 
-def versions() -> dict[str, str]:
+def shared_versions() -> dict[str, str]:
     """Return the versions that all machines must share, besides Ray's and Python's; or ""."""
     found = {}
     for package in ("samplerbench", "torch"):
@@ -103,7 +103,7 @@ class Share(NamedTuple):
         room = resources.get("CPU", 0.0) / self.cpus
         return int(min(room, resources.get("GPU", 0.0) / self.gpus) if self.gpus else room)
 
-    def room_here(self) -> int:
+    def actors_here(self) -> int:
         """Return :meth:`room` of the machine on which an actor runs."""
         import ray  # pyright: ignore[reportMissingImports]
 
@@ -132,14 +132,14 @@ class Host:
     ) -> None:
         self._lacks = environment.apply()
         if memory is None:
-            room = share.room_here()
-            memory = memory_limit() // max(1, room if most is None else min(room, most))
+            room = share.actors_here()
+            memory = default_memory_limit() // max(1, room if most is None else min(room, most))
         self._worker = Worker(memory)
         self._worker.start()
 
     def about(self) -> HostInfo:
         """Describe this machine."""
-        return HostInfo(platform.node(), versions(), self._lacks)
+        return HostInfo(platform.node(), shared_versions(), self._lacks)
 
     def run(
         self, sent: tuple[bytes, bytes], limit: float | None
@@ -152,7 +152,7 @@ class Host:
 
         def work() -> None:
             try:
-                result = result_of(partial(self._worker.run_packed, sent, tell, limit))
+                result = result_or_failure(partial(self._worker.run_packed, sent, tell, limit))
                 messages.put(("done", pickle.dumps(result, pickle.HIGHEST_PROTOCOL)))
             except BaseException as error:
                 words = str(error) if isinstance(error, ValueError) else repr(error)
@@ -219,7 +219,9 @@ class WorkerGroup:
     def room(self) -> int:
         """Return the number of actors that fit into the empty cluster."""
         if time.monotonic() - self._queried > QUERY:
-            self._room = sum(self.share.room(resources) for resources in machines(self._ray))
+            self._room = sum(
+                self.share.room(resources) for resources in machine_resources(self._ray)
+            )
             self._queried = time.monotonic()
         return self._room
 
@@ -232,7 +234,7 @@ class WorkerGroup:
         if most is None:
             most = max(1, self.room()) * (2 if self._grows else 1)
         for _ in range(min(wanted, most) - len(self.members)):
-            self._hire()
+            self._start_actor()
 
     def idle(self) -> list[Member]:
         """Return the actors that wait for a task."""
@@ -273,7 +275,7 @@ class WorkerGroup:
             with suppress(Exception):  # the cluster may be gone
                 self._ray.kill(member.actor)
 
-    def _hire(self) -> None:
+    def _start_actor(self) -> None:
         options = {
             "num_cpus": self.share.cpus,
             "num_gpus": self.share.gpus,
@@ -296,7 +298,7 @@ class WorkerGroup:
         except (self._ray.exceptions.RayError, StopIteration) as error:
             self.dismiss([member])
             if started:
-                return Message(member, [], "lost", in_words(error))
+                return Message(member, [], "lost", loss_in_words(error))
             # of a machine that is gone it takes Ray a while to know
             exceptions = self._ray.exceptions
             is_lost = isinstance(error, exceptions.RayActorError | exceptions.NodeDiedError)
@@ -306,7 +308,7 @@ class WorkerGroup:
             if self._stillborn < STILLBORN and self._unlucky < UNLUCKY:
                 return None
             raise ValueError(
-                f"no Ray actor starts ({in_words(error)}); samplerbench[cluster] must be "
+                f"no Ray actor starts ({loss_in_words(error)}); samplerbench[cluster] must be "
                 "installed on every machine of the cluster, where `ray start` is called"
             ) from error
         if message.kind:
@@ -319,7 +321,7 @@ class WorkerGroup:
         member.node, member.lacks = info.node, info.lacks
         differences = " and ".join(
             f"{name} {info.versions[name] or 'none'} where this process has {mine or 'none'}"
-            for name, mine in versions().items()
+            for name, mine in shared_versions().items()
             if mine != info.versions[name]
         )
         if differences:
@@ -329,12 +331,12 @@ class WorkerGroup:
             )
 
 
-def machines(ray: Any) -> list[dict[str, float]]:
+def machine_resources(ray: Any) -> list[dict[str, float]]:
     """Return the resources of each machine of the cluster."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def in_words(error: BaseException) -> str:
+def loss_in_words(error: BaseException) -> str:
     """Return Ray's reason for a loss, in a line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reasons = [line for line in lines if "because" in line or "Error: " in line]

@@ -70,7 +70,7 @@ class Connection:
             _check_address(self.address)
             import_ray()
         else:
-            bound_ray()
+            ray_on_this_machine()
 
     def open(self, cpus: int, gpus: int) -> Any:
         """Connect, if not connected, and return the module ``ray``.
@@ -78,7 +78,7 @@ class Connection:
         A cluster of this machine alone has these numbers of cores and GPUs. It is a ValueError if
         Ray is missing, no cluster answers at the address, or it has another version.
         """
-        ray = bound_ray() if not self.address else import_ray()
+        ray = ray_on_this_machine() if not self.address else import_ray()
         if ray.is_initialized():
             return ray
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -86,7 +86,7 @@ class Connection:
             _check_address(self.address)
             options["address"] = self.address
         else:
-            self._folder = _folder()
+            self._folder = _make_socket_folder()
             options |= {
                 "address": "local",
                 "include_dashboard": False,
@@ -95,12 +95,12 @@ class Connection:
                 "object_store_memory": OBJECTS,
                 "_temp_dir": self._folder,
             }
-        with _signals_restored():
+        with _restore_signal_handlers():
             try:
                 ray.init(**options)
             except Exception as error:
                 self.close()
-                raise ValueError(self._fault(error)) from error
+                raise ValueError(self._describe_error(error)) from error
         self._ours = True
         return ray
 
@@ -109,12 +109,12 @@ class Connection:
         ours, self._ours = self._ours, False
         folder, self._folder = self._folder, ""
         if ours:
-            with _signals_restored():
+            with _restore_signal_handlers():
                 import_ray().shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _fault(self, error: Exception) -> str:
+    def _describe_error(self, error: Exception) -> str:
         """Describe an error in a sentence."""
         words = " ".join(str(error).split())
         if not self.address:
@@ -131,7 +131,7 @@ class Connection:
         )
 
 
-def bound_ray() -> Any:
+def ray_on_this_machine() -> Any:
     """Return :func:`import_ray` restricted to this machine and a token, for its several users.
 
     Ray binds its ports to all interfaces on Linux, and to localhost where it makes no clusters of
@@ -170,14 +170,14 @@ def _check_address(address: str) -> None:
         ) from error
 
 
-def _folder() -> str:
+def _make_socket_folder() -> str:
     """Make a new folder for Ray's sockets and logs."""
     usual = tempfile.gettempdir()
     return tempfile.mkdtemp(prefix="sb-ray-", dir=usual if len(usual) < LONGEST_FOLDER else "/tmp")
 
 
 @contextmanager
-def _signals_restored() -> Iterator[None]:
+def _restore_signal_handlers() -> Iterator[None]:
     """Restore the signal handlers after the block, in which Ray may set its own."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -18,12 +18,12 @@ from .executor import (
     Task,
     TellOf,
     Wanted,
-    always,
-    each,
+    ignore_progress,
+    one_limit_per_task,
     run_in_process,
-    silent,
+    want_every_task,
 )
-from .ray_actors import TYPE, Message, Share, WorkerGroup, machines
+from .ray_actors import TYPE, Message, Share, WorkerGroup, machine_resources
 from .ray_connection import Connection
 from .transport import packed
 
@@ -79,16 +79,16 @@ class Ray(Executor):
         tasks: Sequence[Task],
         world: WorkerContext,
         *,
-        tell: TellOf = silent,
+        tell: TellOf = ignore_progress,
         limits: Sequence[float | None] = (),
-        wanted: Wanted = always,
+        wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
         """See :meth:`.Executor.map`."""
         if not tasks:
             return
-        group = self._group_for(world.setting)
+        group = self._group_of_setting(world.setting)
         setting = replace(world.setting, threads=group.share.cpus)
-        todo, within = deque(range(len(tasks))), each(limits, tasks)
+        todo, within = deque(range(len(tasks))), one_limit_per_task(limits, tasks)
         runs, begun, idle_since = dict[Any, int](), Counter[int](), time.monotonic()
         try:
             while todo or runs:
@@ -113,7 +113,7 @@ class Ray(Executor):
                     if message.kind == "lost" and begun[number] < TRIES:
                         todo.appendleft(number)
                     elif message.kind:
-                        yield number, _result(message)
+                        yield number, _result_or_raise(message)
                 idle_since = _waiting_since(group, idle_since)
         finally:
             group.dismiss(group.busy())
@@ -136,7 +136,7 @@ class Ray(Executor):
             )
         if not self._accelerator and not device.startswith("cuda"):
             return None
-        names = chain(*machines(self._connected_ray(self._gpus or 1.0, 1)))
+        names = chain(*machine_resources(self._connected_ray(self._gpus or 1.0, 1)))
         types = {name.removeprefix(TYPE) for name in names if name.startswith(TYPE)}
         if not self._accelerator and len(types) > 1:
             raise ValueError(
@@ -160,7 +160,7 @@ class Ray(Executor):
             group.dismiss(list(group.members))
         self._connection.close()
 
-    def _group_for(self, setting: WorkerConfig) -> WorkerGroup:
+    def _group_of_setting(self, setting: WorkerConfig) -> WorkerGroup:
         """Return the group for tasks of a setting, a new one if it needs another share."""
         needs = (setting.device, setting.threads)
         if self._group is not None and self._needs != needs:
@@ -174,7 +174,11 @@ class Ray(Executor):
     def _make_group(self, device: str, threads: int) -> WorkerGroup:
         gpus = float(device.startswith("cuda")) if self._gpus is None else self._gpus
         ray = self._connected_ray(gpus, threads)
-        share = Share(_part(machines(ray), gpus, self._jobs, threads), gpus, self._required)
+        share = Share(
+            _threads_per_actor(machine_resources(ray), gpus, self._jobs, threads),
+            gpus,
+            self._required,
+        )
         grows = not self._connection.local
         group = WorkerGroup(ray, share, self._jobs, self._memory, grows=grows)
         if not grows and not group.room():
@@ -194,7 +198,7 @@ class Ray(Executor):
         return self._connection.open(max(cores, self._jobs or 1, threads), gpus)
 
 
-def _result(message: Message) -> Any:
+def _result_or_raise(message: Message) -> Any:
     """Return the outcome of a task that is not tried again, or raise why it was not prepared."""
     if message.kind == "done":
         return pickle.loads(message.value)
@@ -225,7 +229,9 @@ def _waiting_since(group: WorkerGroup, since: float) -> float:
     return since
 
 
-def _part(nodes: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int) -> int:
+def _threads_per_actor(
+    nodes: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int
+) -> int:
     """Return the threads of each actor: its part of all, at most its part of a machine's cores."""
     alone = Share(1, gpus)
     count = jobs or sum(map(alone.room, nodes))

@@ -31,7 +31,9 @@ def make_executor(spec: str) -> Executor:
     """
     name, colon, rest = spec.partition(":")
     points = [point for point in _entry_points() if point.name == name]
-    origins = ["samplerbench itself"] * (name in BUILT_IN) + [_origin(point) for point in points]
+    origins = ["samplerbench itself"] * (name in BUILT_IN) + [
+        _package_in_words(point) for point in points
+    ]
     if len(origins) > 1:
         both = " and ".join(origins)
         raise ValueError(f"two executors are called {name!r}: {both}; uninstall one")
@@ -49,12 +51,12 @@ def make_executor(spec: str) -> Executor:
         make = BUILT_IN[name] if name in BUILT_IN else points[0].load()
     except (Exception, SystemExit) as error:
         raise ValueError(
-            f"executor {name!r} of {origin} failed to load: {_words(error)}"
+            f"executor {name!r} of {origin} failed to load: {_error_in_words(error)}"
         ) from error
     try:
         executor = make(rest) if colon else make()
     except (Exception, SystemExit) as error:
-        raise ValueError(f"executor {spec} of {origin} failed: {_words(error)}") from error
+        raise ValueError(f"executor {spec} of {origin} failed: {_error_in_words(error)}") from error
     if not isinstance(executor, Executor):
         base = f"{Executor.__module__}.{Executor.__qualname__}"
         raise ValueError(
@@ -63,7 +65,7 @@ def make_executor(spec: str) -> Executor:
     return executor
 
 
-def _words(error: BaseException) -> str:
+def _error_in_words(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
@@ -71,6 +73,6 @@ def _entry_points() -> list[EntryPoint]:
     return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
 
 
-def _origin(point: EntryPoint) -> str:
+def _package_in_words(point: EntryPoint) -> str:
     where = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
     return f"{where} ({point.value})"

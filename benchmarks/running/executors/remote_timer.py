@@ -10,15 +10,15 @@ from ....results.record import Record
 from ...suites.cell import Cell
 from ...suites.suite import Timing
 from ...timing.cells import Done, Progress, time_cells
-from ...timing.pending import machine_of
-from ...timing.sweep import sweep_on
+from ...timing.pending import conditions_for_times
+from ...timing.sweep import sweep_record
 from .executor import Call, Executor, Failure, Tell
 from .tasks import CellTask
 from .worker_context import WorkerContext
 
 
 @dataclass(frozen=True)
-class Times:
+class TimesTask:
     """Task: times of cells of one model, by the key of the cell.
 
     ``size`` is the samples per timed batch, 0 for each cell's own; ``within`` the seconds for all.
@@ -52,8 +52,8 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Throughput(CellTask):
-    """Task: sweep over batch sizes, as :func:`.sweep_on`."""
+class SweepTask(CellTask):
+    """Task: sweep over batch sizes, as :func:`.sweep_record`."""
 
     options: Timing
     within: float | None
@@ -61,21 +61,23 @@ class Throughput(CellTask):
     def __call__(self, world: WorkerContext, tell: Tell) -> Record:
         """Return the record; news is the next batch size."""
         model = world.subject(self.cell.model).model
-        return sweep_on(model, self.cell, self.options, world.setting.device, self.within, tell)
+        return sweep_record(model, self.cell, self.options, world.setting.device, self.within, tell)
 
 
 @dataclass(frozen=True)
 class RemoteTimer:
-    """Timer (:class:`.Place`) on a device of its own: the result of :meth:`.Executor.alone`."""
+    """Timer (:class:`.Timer`) on a device of its own: the result of :meth:`.Executor.alone`."""
 
     executor: Executor
     world: WorkerContext
     options: Timing
 
     def machine(self) -> Record:
-        """See :class:`.Place`; it is a ValueError if the device cannot be reached."""
+        """See :class:`.Timer`; it is a ValueError if the device cannot be reached."""
         try:
-            return self.executor.run(Call(machine_of, (self.world.setting.device,)), self.world)
+            return self.executor.run(
+                Call(conditions_for_times, (self.world.setting.device,)), self.world
+            )
         except Failure as failure:
             raise ValueError(
                 f"no times can be taken where they were to be: {failure.reason}; --no-timing "
@@ -90,12 +92,12 @@ class RemoteTimer:
         progress: Progress,
         done: Done,
     ) -> None:
-        """See :class:`.Place`. If a cell ends the process of the times, no cell has any."""
+        """See :class:`.Timer`. If a cell ends the process of the times, no cell has any."""
 
         def tell(news: Any) -> None:
             progress(*news)
 
-        task = Times(tuple(map(CellTask, cells)), self.options, size, within)
+        task = TimesTask(tuple(map(CellTask, cells)), self.options, size, within)
         try:
             records: dict[str, Record] = self.executor.run(task, self.world, tell=tell)
         except Failure as failure:
@@ -104,8 +106,8 @@ class RemoteTimer:
             done(key, record)
 
     def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
-        """See :class:`.Place`; the record is empty if the process of the times ends."""
-        task = Throughput(cell, self.options, within)
+        """See :class:`.Timer`; the record is empty if the process of the times ends."""
+        task = SweepTask(cell, self.options, within)
         try:
             return self.executor.run(task, self.world, tell=progress)
         except Failure:

@@ -10,8 +10,8 @@ import torch
 
 from ....models.denoiser import Denoiser
 from ....results.run_directory.reading import log
-from ...sampling.batch import evaluations
-from ...sampling.execution import compiles
+from ...sampling.batch import evaluations_per_sample
+from ...sampling.execution import is_compiled
 from ...sampling.failure import Failure
 from ...suites.cell import Cell
 
@@ -22,11 +22,11 @@ SHORTEST, SHORTEST_COMPILED = 60.0, 900.0
 """Shortest time limit of a shard, in seconds; a compiler takes minutes."""
 
 
-def expected(model: Denoiser, cell: Cell) -> float:
+def expected_evaluations(model: Denoiser, cell: Cell) -> float:
     """Return the expected evaluations per sample of a cell; a guess for adaptive samplers."""
     if cell.grid is None:
         return 0.0
-    says = evaluations(cell)
+    says = evaluations_per_sample(cell)
     return float(says * model.passes if says is not None else ADAPTIVE_GUESS)
 
 
@@ -57,7 +57,7 @@ def seconds_per_image(model: Denoiser) -> float:
     return (time.perf_counter() - begin) / len(latents)
 
 
-class Limits:
+class ShardTimeLimits:
     """Time limits of shards, in seconds.
 
     The user's limit ``asked`` is 0 for none, and None for a forecast from the evaluations per
@@ -81,15 +81,15 @@ class Limits:
         if cell.model not in self._decoding:
             self._decoding[cell.model] = seconds_per_image(self._models[cell.model])
         longest = ADAPTIVE_MOST if cell.sampler.adaptive else 1
-        evaluations = expected(self._models[cell.model], cell) * count * longest
+        evaluations = expected_evaluations(self._models[cell.model], cell) * count * longest
         # samplers may run whole batches
         whole = max(1, -(-count // cell.batch_size)) * cell.batch_size / count if count else 1.0
-        shortest = SHORTEST_COMPILED if compiles(cell.execution) else SHORTEST
+        shortest = SHORTEST_COMPILED if is_compiled(cell.execution) else SHORTEST
         seconds = evaluations * whole / self._rates[at] + count * self._decoding[cell.model]
         return max(shortest, GENEROUS * seconds)
 
 
-class Batches:
+class FittingBatchSizes:
     """Batch sizes that fit into memory, by cell, for its later shards.
 
     Samples do not depend on their batches, but for the rounding of float32. A cell whose sampler

@@ -14,11 +14,11 @@ from .... import samplers
 from ....samplers import Sampler
 from ....samplers.families.tabulated import Table, Tabulated
 from ...identity import Fingerprint, sampler_fingerprint
-from ...sampling.failure import Failure, out_of_memory
-from ...sampling.shard import Arrays, Scored, sample_shard
+from ...sampling.failure import Failure, is_out_of_memory
+from ...sampling.shard import Arrays, FeatureExtraction, sample_shard
 from ...sampling.trajectories import Trajectories, record_trajectories
 from ...suites.cell import Cell
-from .executor import Tell, what_was_raised
+from .executor import Tell, error_in_words
 from .shard_limits import evaluations_per_second
 from .worker_context import WorkerContext
 
@@ -55,7 +55,7 @@ class SentSampler(NamedTuple):
         spec = {"name": name, **samplers.non_default(sampler)}
         return cls(spec, origin, samplers.found_for_model(sampler))
 
-    def restored(self) -> Sampler:
+    def restore_sampler(self) -> Sampler:
         """Make the sampler in this process; it is a ValueError if it is not the same."""
         sampler = samplers.make(self.spec)
         if samplers.origin(sampler.name) != self.origin:
@@ -88,11 +88,13 @@ class CellTask:
         """Pickle the sampler by its name, and the schedule without its search results."""
         cell, *others = vars(self).values()
         bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
-        return _unpickled, (type(self), bare, SentSampler.of(cell.sampler), *others)
+        return _unpickle_task, (type(self), bare, SentSampler.of(cell.sampler), *others)
 
 
-def _unpickled(kind: type[CellTask], cell: Cell, sampler: SentSampler, *others: Any) -> CellTask:
-    return kind(replace(cell, sampler=sampler.restored()), *others)
+def _unpickle_task(
+    kind: type[CellTask], cell: Cell, sampler: SentSampler, *others: Any
+) -> CellTask:
+    return kind(replace(cell, sampler=sampler.restore_sampler()), *others)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class ShardTask(CellTask):
     def __call__(self, world: WorkerContext, tell: Tell) -> Arrays:
         """Return the arrays of the shard; after memory ran out, half the batch is worth a try."""
         cell, (model, extractor) = self.cell, world.subject(self.cell.model)
-        scored = None if extractor is None else Scored(extractor, self.clamp)
+        scored = None if extractor is None else FeatureExtraction(extractor, self.clamp)
         numbers = self.start, self.stop, cell.device, self.keep, self.endpoints
         try:
             foreign = bool(samplers.origin(cell.sampler.name))
@@ -118,9 +120,9 @@ class ShardTask(CellTask):
                 arrays[OPENED] = np.array(json.dumps(opened))
             return arrays
         except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            reason = what_was_raised(error)
+            reason = error_in_words(error)
         # outside the handler, where the exception and its frames are freed
         raise Failure("failed", reason, shrink=2)
 

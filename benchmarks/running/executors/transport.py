@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .executor import Failure, Task, Tell, attempted, result_of, silent
+from .executor import Failure, Task, Tell, ignore_progress, result_or_failure, run_prepared
 
 if TYPE_CHECKING:
     from .worker_context import WorkerConfig, WorkerContext
@@ -33,7 +33,7 @@ def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
     It is None for a task of a class that only this process knows, such as one of a notebook.
     """
     try:
-        return _bytes(setting), _bytes(task)
+        return _pickled(setting), _pickled(task)
     except Exception:
         return None
 
@@ -60,25 +60,25 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
     return loaded, world
 
 
-def packed_result(task: Task, world: WorkerContext, tell: Tell = silent) -> bytes:
+def packed_result(task: Task, world: WorkerContext, tell: Tell = ignore_progress) -> bytes:
     """Return the pickled result of a prepared task, or the :class:`Failure` in its place."""
     try:
-        result = result_of(partial(attempted, task, world, tell))
+        result = result_or_failure(partial(run_prepared, task, world, tell))
     except BaseException as error:  # one that is meant to pass all nets
         words = " ".join(f"{type(error).__name__}: {error}".split())
         result = Failure("failed", words.removesuffix(":"))
     try:
-        return _bytes(result)
+        return _pickled(result)
     except Exception as error:
         reason = f"its result cannot be sent to another process ({error})"
-        return _bytes(Failure("failed", reason))
+        return _pickled(Failure("failed", reason))
 
 
-def _bytes(value: Any) -> bytes:
+def _pickled(value: Any) -> bytes:
     return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def serve(tasks: int, lifeline: int, traces: int) -> None:
+def serve_tasks(tasks: int, lifeline: int, traces: int) -> None:
     """Run tasks in a worker process until the pipe is closed, and end with the parent.
 
     A request is the result of :func:`packed`. Answers are ``("begun", None)`` when all is loaded

@@ -24,7 +24,7 @@ from threading import Event
 from time import monotonic, sleep
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from .executor import Failure, InProcess, Serial, Task, Tell, silent
+from .executor import Failure, InProcess, Serial, Task, Tell, ignore_progress
 from .transport import TRACE_SIGNAL, packed
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Worker(Serial):
         given_up: Event | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._memory = memory_limit() if memory is None else memory
+        self._memory = default_memory_limit() if memory is None else memory
         self._given_up, self._environment = given_up, dict(environment or {})
         self._worker: _Process | None = None
         self._kills: int | None = None  # the kernel's, for memory, before the task
@@ -134,7 +134,12 @@ class Worker(Serial):
         self._worker = _Process(process, ours, lifeline, traces)
 
     def run(
-        self, task: Task, world: WorkerContext, *, tell: Tell = silent, limit: float | None = None
+        self,
+        task: Task,
+        world: WorkerContext,
+        *,
+        tell: Tell = ignore_progress,
+        limit: float | None = None,
     ) -> Any:
         """See :meth:`.Executor.run`."""
         sent = packed(task, world.setting)
@@ -184,7 +189,7 @@ class Worker(Serial):
     def _run(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:
         self.start()
         assert self._worker is not None
-        self._kills = _kernel_kills()
+        self._kills = _count_kernel_kills()
         with suppress(OSError):  # it ended: the wait says how
             self._worker.pipe.send(sent)
         return self._wait(self._worker, tell, limit)
@@ -199,7 +204,7 @@ class Worker(Serial):
                     kind, value = worker.pipe.recv()
                     result = pickle.loads(value) if kind == "done" else None
                 except (EOFError, OSError):
-                    raise self._ending(worker, begun=begun is not None) from None
+                    raise self._describe_end(worker, begun=begun is not None) from None
                 except Exception:
                     ending = "wrote into the connection to its parent, and was ended"
                     raise _WorkerEnd(f"its process {ending}", begun=begun is not None) from None
@@ -214,7 +219,7 @@ class Worker(Serial):
                 else:
                     return result
             elif worker.process.poll() is not None:
-                raise self._ending(worker, begun=begun is not None)
+                raise self._describe_end(worker, begun=begun is not None)
             if self._given_up is not None and self._given_up.is_set():
                 raise KeyboardInterrupt
             now, since = monotonic(), before
@@ -249,11 +254,11 @@ class Worker(Serial):
         while monotonic() < until and (grown := os.fstat(worker.traces.fileno()).st_size) != size:
             size = grown if grown else -1
             sleep(TICK)
-        place = place_in_code(_read(worker.traces))
+        place = place_in_code(_read_traces(worker.traces))
         self.close()
         raise Failure(status, reason.format(place=place), shrink)
 
-    def _ending(self, worker: _Process, *, begun: bool) -> _WorkerEnd:
+    def _describe_end(self, worker: _Process, *, begun: bool) -> _WorkerEnd:
         try:
             code = worker.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:  # it closed the pipe and lives on
@@ -261,22 +266,22 @@ class Worker(Serial):
             return _WorkerEnd(f"its process {ending}", begun=begun)
         memory = False
         if code == -signal.SIGKILL:
-            before, now = self._kills, _kernel_kills()
+            before, now = self._kills, _count_kernel_kills()
             memory = None if before is None or now is None else now > before
         return _WorkerEnd(
-            f"its process {describe_exit(code, memory)}{place_in_code(_read(worker.traces))}",
+            f"its process {describe_exit(code, memory)}{place_in_code(_read_traces(worker.traces))}",
             begun=begun,
             killed=-code in FROM_OUTSIDE,
             memory=memory,
         )
 
 
-def _read(traces: IO[bytes]) -> str:
+def _read_traces(traces: IO[bytes]) -> str:
     traces.seek(0)
     return traces.read().decode(errors="replace")
 
 
-def memory_limit() -> int:
+def default_memory_limit() -> int:
     """Return the default limit of a worker in bytes."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in _CGROUP_LIMITS:
@@ -301,7 +306,7 @@ def _is_stopped(pid: int) -> bool:
     return False
 
 
-def _kernel_kills() -> int | None:
+def _count_kernel_kills() -> int | None:
     """Return the processes that the kernel killed for memory since boot; None if unknown."""
     with suppress(OSError, ValueError, StopIteration):
         lines = _COUNTERS.read_text(encoding="ascii").splitlines()

@@ -17,7 +17,7 @@ from ....models.reference import Extractor, Reference
 from ....models.registry import make_model
 from ....samplers.peers import peers_path, set_peers_path
 from ....samplers.spec import parse_spec
-from ...scoring.references import CARD, extractor_of
+from ...scoring.references import CARD, make_scoring_extractor
 
 Made = TypeVar("Made")
 
@@ -121,8 +121,8 @@ class WorkerContext:
         return loaded.model.read is None and getattr(loaded.extractor, "read", None) is None
 
     def opened(self, name: str) -> dict[str, str]:
-        """Return :func:`hashes_of` the files opened for a model."""
-        return hashes_of(self._opened.get(name, {}))
+        """Return :func:`hashes_of_files` the files opened for a model."""
+        return hashes_of_files(self._opened.get(name, {}))
 
     def subject(self, name: str) -> LoadedModel:
         """Return a model by its spec; it is a ValueError if it cannot be made."""
@@ -134,11 +134,11 @@ class WorkerContext:
             model = make_model(options.pop("name"), **options)
             model = model.to(self.setting.device) if self.setting.device != "cpu" else model
             space = dict(self.setting.extractors).get(name, CARD)
-            self._latest = name, LoadedModel(model, extractor_of(name, model, space))
+            self._latest = name, LoadedModel(model, make_scoring_extractor(name, model, space))
         return self._latest[1]
 
 
-def hashes_of(stamps: Mapping[str, Stamp | None]) -> dict[str, str]:
+def hashes_of_files(stamps: Mapping[str, Stamp | None]) -> dict[str, str]:
     """Return the SHA-256 of files by absolute path; "" for one that changed since its stamp."""
     return {
         path: (file_hash(path) or "") if stamp_of(path) == stamp else ""

@@ -15,11 +15,15 @@ import pytest
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executors import Call, Failure, InProcess, Worker
-from samplerbench.benchmarks.running.executors.shard_limits import GENEROUS, SHORTEST, Limits
+from samplerbench.benchmarks.running.executors.shard_limits import (
+    GENEROUS,
+    SHORTEST,
+    ShardTimeLimits,
+)
 from samplerbench.benchmarks.running.executors.tasks import ShardTask
 from samplerbench.benchmarks.running.executors.worker import (
+    default_memory_limit,
     describe_exit,
-    memory_limit,
     memory_of,
     place_in_code,
 )
@@ -146,20 +150,22 @@ def test_limits_are_generous_and_follow_what_is_asked():
         measured.append(cell)
         return 1.0
 
-    limits = Limits(models, None, measure)
+    limits = ShardTimeLimits(models, None, measure)
     assert limits.of(cell, 16) == GENEROUS * 5 * 16
     assert limits.of(cell, 17) == GENEROUS * 5 * 32, "a sampler may run whole batches"
     assert limits.of(adaptive, 16) > 100 * limits.of(cell, 16)
     assert len(measured) == 1
-    assert Limits(models, None, lambda cell: 1e9).of(cell, 16) == SHORTEST
-    assert Limits(models, 3.0, measure).of(cell, 16) == 3.0
-    assert Limits(models, 0, measure).of(cell, 16) is None
+    assert ShardTimeLimits(models, None, lambda cell: 1e9).of(cell, 16) == SHORTEST
+    assert ShardTimeLimits(models, 3.0, measure).of(cell, 16) == 3.0
+    assert ShardTimeLimits(models, 0, measure).of(cell, 16) is None
 
 
 def test_what_the_system_says_of_a_process():
     assert 2**24 < memory_of(os.getpid()) < 2**40
     assert memory_of(2**30) == 0
-    assert 2**26 < memory_limit() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert (
+        2**26 < default_memory_limit() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    )
     assert describe_exit(-6) == "ended with signal 6 (it aborted)"
     assert describe_exit(-9) == (
         "was killed (signal 9), perhaps because the machine ran out of memory"

@@ -14,7 +14,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.cli.common.isolation import OnRay
+from samplerbench.benchmarks.cli.common.isolation import RayOptions
 from samplerbench.benchmarks.running.executors import (
     Call,
     Failure,
@@ -22,13 +22,13 @@ from samplerbench.benchmarks.running.executors import (
     ray_actors,
     ray_connection,
 )
-from samplerbench.benchmarks.running.executors.ray_executor import TRIES, Ray, _part
+from samplerbench.benchmarks.running.executors.ray_executor import TRIES, Ray, _threads_per_actor
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.suites.suite import check_suite
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is not installed (make cluster)", allow_module_level=True)
-ray = ray_connection.bound_ray()
+ray = ray_connection.ray_on_this_machine()
 pytestmark = [
     pytest.mark.cluster,
     # Ray's own, of processes and sockets that it ends without waiting for them
@@ -230,7 +230,7 @@ def test_what_differs_or_lacks_on_another_machine_is_a_sentence(cluster, monkeyp
     try:
         with monkeypatch.context() as patched:
             other = {"samplerbench": "0.0.1", "torch": "1.2"}
-            patched.setattr(ray_actors, "versions", lambda: other)
+            patched.setattr(ray_actors, "shared_versions", lambda: other)
             with pytest.raises(
                 ValueError, match=r"has samplerbench .* where this process has 0.0.1"
             ):
@@ -261,7 +261,7 @@ def test_what_differs_or_lacks_on_another_machine_is_a_sentence(cluster, monkeyp
 def test_a_mistake_is_a_sentence(given, sentence):
     name, isolation, jobs = given
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared
-        OnRay("127.0.0.1:1").executor(name, isolation, jobs, None)
+        RayOptions("127.0.0.1:1").executor(name, isolation, jobs, None)
     assert str(caught.value).startswith(sentence)
 
 
@@ -283,7 +283,7 @@ def test_a_cluster_of_other_versions_is_a_sentence():
     with pytest.raises(
         ValueError, match=r"is of other versions \(The cluster .* Python: 3.9\); in"
     ):
-        raise ValueError(ray_connection.Connection("a:1")._fault(RuntimeError(words)))
+        raise ValueError(ray_connection.Connection("a:1")._describe_error(RuntimeError(words)))
 
 
 def test_the_cluster_of_the_guide_is_as_rays_launcher_wants_it():
@@ -302,12 +302,12 @@ def test_the_cluster_of_the_guide_is_as_rays_launcher_wants_it():
 
 def test_a_share_of_threads_and_of_machines():
     machines = [{"CPU": 16.0, "GPU": 4.0}, {"CPU": 8.0}]
-    assert _part(machines, 1.0, None, 64) == 4
-    assert _part(machines, 1.0, 2, 64) == 4
-    assert _part(machines, 0.0, None, 64) == 2
-    assert _part(machines, 0.0, None, 8) == 1
-    assert _part([], 1.0, None, 8) == 1
+    assert _threads_per_actor(machines, 1.0, None, 64) == 4
+    assert _threads_per_actor(machines, 1.0, 2, 64) == 4
+    assert _threads_per_actor(machines, 0.0, None, 64) == 2
+    assert _threads_per_actor(machines, 0.0, None, 8) == 1
+    assert _threads_per_actor([], 1.0, None, 8) == 1
     assert sum(map(ray_actors.Share(1, 0.5).room, machines)) == 8
-    assert ray_actors.in_words(
+    assert ray_actors.loss_in_words(
         RuntimeError("The actor died.\n It is dead because its node has died.")
     ) == ("It is dead because its node has died")

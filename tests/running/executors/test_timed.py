@@ -7,7 +7,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.running.executors import Failure, InProcess, Serial, Worker
-from samplerbench.benchmarks.running.executors.remote_timer import Times
+from samplerbench.benchmarks.running.executors.remote_timer import TimesTask
 from samplerbench.benchmarks.suites.suite import check_suite
 
 SUITE = {
@@ -44,7 +44,7 @@ class Timer(Serial):
         self.worker = Worker()
 
     def run(self, task, world, *, tell=lambda _: None, limit=None):
-        if isinstance(task, Times):
+        if isinstance(task, TimesTask):
             self.sizes.append(task.size)
             self.others_closed.append(self.host().closed)
             if self.failing is not None:
