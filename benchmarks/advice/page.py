@@ -118,9 +118,9 @@ def draw_plots(advice: Advice) -> tuple[str, str] | None:
     return _draw_plot(series, "double"), _draw_plot(series, "single")
 
 
-@styled
+@with_typography
 def _draw_plot(series: Sequence[Series], width: Width) -> str:
-    figure, (axes,) = sheet(width, HEIGHTS[width])
+    figure, (axes,) = sheet_with_panels(width, HEIGHTS[width])
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     points = [point for curve in series for point in curve.points]

@@ -39,7 +39,7 @@ def print_advice(advice: Advice, console: Console) -> None:
     if advice.undecided:
         console.print()
         for item in advice.undecided:
-            console.print(Text(printable(f"Not decided: {item}")))
+            console.print(Text(strip_control_characters(f"Not decided: {item}")))
     budget = headline_budget(advice.budgets, advice.library)
     best = budget.best.get(library)
     if best is not None:
@@ -56,7 +56,7 @@ def _printed_width(rows: Iterable[TableRow]) -> int:
 def _print_row(row: TableRow, rows: list[TableRow], console: Console) -> None:
     """Print the recommendation, its comparison next to it or below, and the rest in whole pieces."""
     width = _printed_width(rows)
-    label, now = printable(row.use), printable(row.now.text)
+    label, now = strip_control_characters(row.use), strip_control_characters(row.now.text)
     first = Text(f"{row.nfe:>{width}}  ").append(label, style="bold")
     comparison = Text(now, style=TONES[row.now.tone])
     names = max(cell_len(strip_control_characters(item.use)) for item in rows)
@@ -77,7 +77,7 @@ def _print_row(row: TableRow, rows: list[TableRow], console: Console) -> None:
         (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
         (row.nearer.text, f"nearer in distribution: {row.nearer.whole}"),
     ]
-    pieces = [Text(printable(text), style="dim") for exists, text in rest if exists]
+    pieces = [Text(strip_control_characters(text), style="dim") for exists, text in rest if exists]
     _print_pieces(pieces if fits or not now else [comparison, *pieces], width + 2, console)
 
 

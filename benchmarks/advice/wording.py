@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ...results.text import format_number, interval
+from ...results.text import format_number, interval_text
 from .answer import Advice, Alternative, Best, Budget, Choice, Value, describe_configuration
 from .exports import title
 

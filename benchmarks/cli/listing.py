@@ -17,8 +17,8 @@ from ...samplers.peers import available
 from ...samplers.schedules import SCHEDULES
 from ..conformance.measured import nfe_per_step, shipped_entries
 from ..metrics import metrics
-from ..planning.authors import usage_of
-from ..planning.schedules import options_of
+from ..planning.authors import authors_schedules_of
+from ..planning.schedules import schedule_options
 from ..suites.files import built_in_suites, load_suite
 
 Row = dict[str, Any]

@@ -324,7 +324,7 @@ def print_errors(
 
 
 def _model_error_in_words(row: dict[str, Any]) -> str:
-    from ...results.intervals import with_bounds
+    from ...results.intervals import value_with_bounds
 
     if row["fid_proxy_converged"] is None:
         return ""

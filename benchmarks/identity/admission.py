@@ -177,7 +177,7 @@ class Admission:
         self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path
     ) -> str:
         """Describe changes of a maker on record and of the files that it opened late, or ""."""
-        return _describe_difference(was, now) or difference_of(folder, self.run.opened(digest))
+        return _describe_difference(was, now) or change_in_words(folder, self.run.opened(digest))
 
     def _recorded_fingerprint(
         self, stored: Mapping[str, Any], now: Fingerprint

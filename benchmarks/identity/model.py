@@ -175,7 +175,7 @@ def extractor_fingerprint(
     if isinstance(extractor, Identity):
         return Fingerprint("extractor", exact["identity"], exact, {})  # pyright: ignore[reportArgumentType] - a text
     read = getattr(extractor, "read", None)
-    with reading() as recorder, torch.no_grad():
+    with record_files() as recorder, torch.no_grad():
         features = extractor(probe_noise(event, limits).to(device))
         values = {"features of fixed noise": reduce_rows(features, torch.float32, device)}
         if read is not None:

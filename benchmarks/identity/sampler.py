@@ -50,7 +50,7 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
     if event is None or not samplers.origin(cell.sampler.name):
         return fingerprint_of_setup(setup, cell.label, start)
     name = f"result for samples of shape {event} on {len(cell.grid)} steps"
-    with reading() as recorder:
+    with record_files() as recorder:
         values = {name: _solve_samples(setup, event, getattr(torch, cell.dtype))}
         fingerprint = fingerprint_of_setup(setup, cell.label, start)
     return replace(
@@ -87,7 +87,7 @@ def fingerprint_of_setup(setup: SamplerSetup, name: str, start: Start | None = N
     exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
     values = {"grid": reduce_plan(list(grid.sigma))}
     if callable(getattr(sampler, "plan", None)):
-        plan = FlattenedValue(planned(cast(GridSampler, sampler), grid))
+        plan = FlattenedValue(cached_plan(cast(GridSampler, sampler), grid))
         exact[f"layout of the plan {size}"] = plan.layout
         values[f"plan {size}"] = reduce_plan(plan.numbers)
     values[f"result for three points {size}"] = _solve_points(setup)

@@ -13,7 +13,7 @@ from pydantic import ValidationError, model_validator
 
 from ...results.run_directory.files import LARGEST_JSON, read_regular, write_json
 from ...samplers.families.tabulated import Table, TableRow
-from ...samplers.spec import canonical
+from ...samplers.spec import canonical_json
 from ..suites.suite import StrictTable
 
 FORMAT: Literal[2] = 2

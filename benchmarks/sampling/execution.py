@@ -55,7 +55,7 @@ def why_not_executable(
     """Return the reason why a sampler on a model does not support an execution mode; "" if it does."""
     if execution == "eager":
         return ""
-    if is_captured(execution) and not innermost(model).capturable:
+    if is_captured(execution) and not innermost_model(model).capturable:
         return f"model {model.name} says that it cannot be captured (capturable = False)"
     if has_varying_cost(model, grid):
         return (

@@ -306,7 +306,7 @@ class Scorer:
                 stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
                 for array in stored:
                     yield array.read()
-            except Damaged as fault:
+            except DamagedError as fault:
                 raise _UnusableShardError(cell) from fault
 
         return gather_shards(self._shards(cell), cell.samples, reread_features)

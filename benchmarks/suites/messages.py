@@ -64,7 +64,7 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
     if first["type"] == "missing":
         return f"{where}: {place} {words}; docs/suites.md lists the keys"
     begin = f"{where}: {place}" if where != COMMAND_LINE else _option_of_place(first["loc"])
-    return f"{begin}: {words}, got {abbreviate(first['input'])}"
+    return f"{begin}: {words}, got {short_repr(first['input'])}"
 
 
 def _remedy_for_mistake(kind: str, ctx: Mapping[str, Any]) -> str:

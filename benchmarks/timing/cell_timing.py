@@ -90,7 +90,7 @@ class CellTiming:
     def is_interval_narrow(self, options: Timing) -> bool:
         """Return True if the interval of the median is as narrow as requested."""
         visits = self.counted_visits
-        return settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
+        return is_settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
     def has_all_rounds(self, options: Timing) -> bool:
         """Return True if there are as many rounds as allowed."""

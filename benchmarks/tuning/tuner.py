@@ -50,8 +50,8 @@ class TuneTask:
 
 def _unpickle_task(
     sampler: SentSampler, steps: int, models: tuple[str, str], options: tuple[Any, ...]
-) -> Tune:
-    return Tune(Target(sampler.restore_sampler(), steps), models, options)
+) -> TuneTask:
+    return TuneTask(Target(sampler.restore_sampler(), steps), models, options)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from samplerbench.benchmarks.planning.native import (
     warning_if_drowned,
 )
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.planning.schedules import levels_of, make_schedule
+from samplerbench.benchmarks.planning.schedules import levels_of_schedule, make_schedule
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Suite

@@ -14,7 +14,11 @@ from synthetic import synthetic_run
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.cli.common.console import SafeConsole, print_rows
-from samplerbench.results.escaping import csv_text, escape_markdown, printable
+from samplerbench.results.escaping import (
+    escape_markdown,
+    strip_control_characters,
+    unquote_csv_text,
+)
 from samplerbench.results.report.build import write_report
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.terminal.ranking import print_table

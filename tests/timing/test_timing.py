@@ -13,7 +13,12 @@ from samplerbench.benchmarks.timing import disturbances
 from samplerbench.benchmarks.timing.cells import joules_per_call
 from samplerbench.benchmarks.timing.clock import CallTimes, warm_up
 from samplerbench.benchmarks.timing.disturbances import LoadCounters
-from samplerbench.results.comparison.times import FEWEST, left_out, median_interval, settled
+from samplerbench.results.comparison.times import (
+    FEWEST,
+    is_settled,
+    median_interval,
+    order_statistics_outside,
+)
 
 STEPS, BATCH = 5, 4
 
