@@ -31,7 +31,7 @@ BRIEF = """
 from samplerbench.results.run_directory import sharing
 sharing.BEAT, sharing.LATE, sharing.STALE = 0.2, 0.5, 2.0
 """
-ELSEWHERE = BRIEF + "sharing._host = lambda: 'elsewhere'\n"
+ELSEWHERE = BRIEF + "sharing._host_id = lambda: 'elsewhere'\n"
 """As on another machine, where nobody sees which processes live."""
 
 MOST = 4
