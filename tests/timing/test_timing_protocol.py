@@ -17,7 +17,6 @@ from samplerbench.benchmarks.timing import disturbances as disturbances_module
 from samplerbench.benchmarks.timing.cells import time_cells
 from samplerbench.benchmarks.timing.clock import CallTimes
 from samplerbench.benchmarks.timing.disturbances import LoadCounters
-from samplerbench.results.comparison import times
 from samplerbench.results.comparison.times import speed_verdict
 
 STEPS, BATCH = 5, 4
