@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar, cast
 
 import numpy as np
@@ -339,6 +340,14 @@ class Trigonometric(Process):
         return np.arctan(level) * (2 / math.pi)
 
 
+@lru_cache(maxsize=16)
+def _finite_logs(levels: tuple[float, ...]) -> tuple[FloatArray, FloatArray]:
+    """Return the times of the finite levels, and the logarithms of these levels."""
+    table = np.asarray(levels)
+    logs = np.log(table[np.isfinite(table)])
+    return np.arange(float(len(logs))), logs
+
+
 @dataclass(frozen=True, kw_only=True)
 class Discrete(Process):
     """Variance preserving at the times 0, 1, … of a table, with the levels between them on straight
@@ -377,11 +386,6 @@ class Discrete(Process):
         with np.errstate(divide="ignore"):
             return cls(levels=tuple(np.sqrt(np.maximum(1 / signal_power - 1, 0)).tolist()))
 
-    @property
-    def _finite_levels(self) -> FloatArray:
-        levels = np.asarray(self.levels)
-        return levels[np.isfinite(levels)]
-
     def _alpha(self, t: FloatArray) -> FloatArray:
         return 1 / np.hypot(1, self._level_at(t))
 
@@ -391,12 +395,12 @@ class Discrete(Process):
             return np.where(np.isinf(level), 1.0, level / np.hypot(1, level))
 
     def _level_at(self, t: FloatArray) -> FloatArray:
-        logs = np.log(self._finite_levels)
-        level = np.exp(np.interp(t, np.arange(len(logs)), logs))
-        return np.where(t > len(logs) - 1, np.inf, level)
+        places, logs = _finite_logs(self.levels)
+        level = np.exp(np.interp(t, places, logs))
+        return np.where(t > places[-1], np.inf, level)
 
     def _t_of(self, level: FloatArray) -> FloatArray:
-        logs = np.log(self._finite_levels)
+        places, logs = _finite_logs(self.levels)
         with np.errstate(divide="ignore"):
-            time = np.interp(np.log(level), logs, np.arange(float(len(logs))))
+            time = np.interp(np.log(level), logs, places)
         return np.where(np.isinf(level), float(len(self.levels) - 1), time)

@@ -53,9 +53,9 @@ class Admission:
         writes: bool = True,
     ) -> None:
         self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
-        self._aside = run.cells_aside()
+        self._aside = run.keys_set_aside()
         self._records = {
-            digest: _parse_fingerprint(record) for digest, record in run.made().items()
+            digest: _parse_fingerprint(record) for digest, record in run.fingerprints().items()
         }
         self._digests = {
             name: (
@@ -128,7 +128,7 @@ class Admission:
         if cell.key not in self._aside:
             return None
         sampler = self.probe(cell)
-        for folder, record in self.run.made_aside(cell.key):
+        for folder, record in self.run.folders_set_aside(cell.key):
             if not self._why_not_reusable(record, sampler, cell.model):
                 return folder, record
         return None
@@ -177,7 +177,7 @@ class Admission:
         self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path
     ) -> str:
         """Describe changes of a maker on record and of the files that it opened late, or ""."""
-        return _describe_difference(was, now) or change_in_words(folder, self.run.opened(digest))
+        return _describe_difference(was, now) or change_in_words(folder, self.run.late_file_hashes(digest))
 
     def _recorded_fingerprint(
         self, stored: Mapping[str, Any], now: Fingerprint

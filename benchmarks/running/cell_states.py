@@ -22,7 +22,7 @@ from .setup import Setup
 
 def missing_shards(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
     """Return the shards ``(start, stop)`` that a cell lacks; [] for a skipped or failed cell."""
-    return [] if is_skipped_or_failed(run, cell) else run.missing(cell.key, cell.samples)
+    return [] if is_skipped_or_failed(run, cell) else run.missing_shards(cell.key, cell.samples)
 
 
 def is_skipped_or_failed(run: RunDir, cell: Cell) -> bool:

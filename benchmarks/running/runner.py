@@ -102,8 +102,9 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                     time_sampled_cells(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
-        up_to_date = table is not None and changes_in_table == directory.changes
-        return table if up_to_date else rebuild(directory)
+        if table is None or changes_in_table != directory.changes:
+            table = rebuild(directory)
+        return table
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
@@ -140,7 +141,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
     _write_run_json(setup)
     admission = Admission(run, setup.makers, setup.probes.fingerprint)
     setup.register_records(admission)
-    run.mend_references()
+    run.set_aside_damaged_references()
     spaces = {cell.model: cell.space for cell in setup.cells}
     for key, record, space, planned in other_cells(setup):
         for cell in planned or ():

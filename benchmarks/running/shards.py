@@ -239,14 +239,14 @@ def draw_for_leader(setup: Setup, report: Reporter) -> bool:
             draw_missing_samples(
                 setup, own, report, {}, claims, failed, random.SystemRandom().random()
             )
-        return claims.planned() is None and _has_no_leader(directory)
+        return claims.planned_cells() is None and _has_no_leader(directory)
     finally:
         claims.close()
 
 
 def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
     """Wait for the plan of the leading process; None if it is gone."""
-    while (planned := claims.planned()) is None:
+    while (planned := claims.planned_cells()) is None:
         if _has_no_leader(directory):
             return None
         time.sleep(PAUSE)

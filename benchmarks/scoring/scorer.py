@@ -312,7 +312,7 @@ class Scorer:
         return gather_shards(self._shards(cell), cell.samples, reread_features)
 
     def _shard_ranges(self, cell: Cell) -> list[tuple[int, int]]:
-        return self.run.ranges(cell.key, cell.samples)
+        return self.run.shard_ranges(cell.key, cell.samples)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
         """Yield the shards that cover the cell's samples, in order."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ...results import quantities
-from ...samplers.spec import LARGEST_NUMBER, canonical, canonical_json, format_spec, parse_spec
+from ...samplers.spec import LARGEST_NUMBER, canonical_json, format_spec, parse_spec
 from .messages import COMMAND_LINE, describe_mistake
 
 Spec = str | dict[str, Any]

@@ -109,9 +109,8 @@ def _value_code(value: Any) -> str:
         }
         return _call_on_lines(type(value).__name__, arguments)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        arguments = {
-            name: _value_code(part) for name, part in zip(value._fields, value, strict=True)
-        }  # type: ignore[attr-defined]
+        fields = zip(value._fields, value, strict=True)  # type: ignore[attr-defined]
+        arguments = {name: _value_code(part) for name, part in fields}
         return _call_on_lines(type(value).__name__, arguments)
     if isinstance(value, tuple):
         words = [_value_code(part) for part in value]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -44,6 +45,8 @@ def verdict_of(checks: Iterable[Check]) -> Verdict:
 
 SEED = 5_000_000
 BATCH = 64
+SMALL = 1 << 16
+"""Numbers of a batch up to which its noise is cached."""
 LEVELS = 9
 NARROWEST, WIDEST = 0.05, 20.0
 """Levels of interest, in standard deviations of the data: below and above, all maps look alike."""
@@ -108,8 +111,19 @@ def levels_for_check(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
 
 def noise_of(model: Denoiser, clean: Tensor, start: int = 0) -> Tensor:
     """Return the noise of clean samples ``(n, *event)``, the first of which has number ``start``."""
-    ids = torch.arange(start, start + len(clean), device=clean.device)
-    return SampleNoise(SEED, ids, model.event, clean.dtype).initial()
+    what = start, len(clean), model.event, clean.dtype, clean.device
+    return _small_noise(*what) if clean.numel() <= SMALL else _noise(*what)
+
+
+def _noise(
+    start: int, count: int, event: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    ids = torch.arange(start, start + count, device=device)
+    return SampleNoise(SEED, ids, event, dtype).initial()
+
+
+_small_noise = lru_cache(maxsize=16)(_noise)
+"""Every reading of a network is tried with the same noise, which nobody modifies."""
 
 
 @torch.no_grad()

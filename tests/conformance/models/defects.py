@@ -81,16 +81,17 @@ class Exact:
         d = self.data.posterior_mean(x, level, labels if self.spec.classes else None)
         level = level[:, None, None, None]
         z, std = (x - d) / level, getattr(self.process, "sigma_data", 1.0)
-        output = {
-            "x0": d,
-            "eps": z,
-            "v": alpha * (z - level * d),
-            "flow": getattr(self.process, "noise_scale", 1.0) * z - d,
-            "score": -z / (alpha * level),
-            "edm": (d - std**2 / (level**2 + std**2) * x)
-            * (level**2 + std**2).sqrt()
-            / (level * std),
-        }[self.spec.prediction] / self.spec.factor
+        outputs: dict[str, Callable[[], Tensor]] = {
+            "x0": lambda: d,
+            "eps": lambda: z,
+            "v": lambda: alpha * (z - level * d),
+            "flow": lambda: getattr(self.process, "noise_scale", 1.0) * z - d,
+            "score": lambda: -z / (alpha * level),
+            "edm": lambda: (
+                (d - std**2 / (level**2 + std**2) * x) * (level**2 + std**2).sqrt() / (level * std)
+            ),
+        }
+        output = outputs[self.spec.prediction]() / self.spec.factor
         if self.spec.half:
             parts = [output, torch.full_like(output, 0.3)]
             output = torch.cat(parts if self.spec.half == "first" else parts[::-1], 1)

@@ -88,7 +88,7 @@ def test_the_right_map_passes(name: str) -> None:
 @pytest.mark.parametrize("name", RIGHT)
 def test_each_usual_mistake_fails(name: str) -> None:
     """The network is what it is; its user says something else of it."""
-    truth, network, images = RIGHT[name], exact(RIGHT[name]), data(96)
+    truth, network, images = RIGHT[name], exact(RIGHT[name]), data(64)
     wrong = list(alternative_specifications(truth))
     assert len(wrong) >= 1
     for settings, stated in wrong:
