@@ -177,7 +177,9 @@ class Admission:
         self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path
     ) -> str:
         """Describe changes of a maker on record and of the files that it opened late, or ""."""
-        return _describe_difference(was, now) or change_in_words(folder, self.run.late_file_hashes(digest))
+        return _describe_difference(was, now) or change_in_words(
+            folder, self.run.late_file_hashes(digest)
+        )
 
     def _recorded_fingerprint(
         self, stored: Mapping[str, Any], now: Fingerprint
