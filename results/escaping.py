@@ -26,7 +26,7 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 def strip_control_characters(words: str) -> str:
     r"""Return ``words`` without control characters and invisible ones.
 
-    >>> printable("a\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link")
+    >>> strip_control_characters("a\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link")
     'ared link'
     """
     return CONTROLS.sub("", ESCAPES.sub("", words))
@@ -44,7 +44,7 @@ def escape_markdown(words: str) -> str:
 def unquote_csv_text(words: str) -> str:
     """Return a field that :func:`.text.csv_field` wrote without its apostrophe against formulas.
 
-    >>> csv_text("'=1+1"), csv_text("''=1+1"), csv_text("'tis")
+    >>> unquote_csv_text("'=1+1"), unquote_csv_text("''=1+1"), unquote_csv_text("'tis")
     ('=1+1', "'=1+1", "'tis")
     """
     return words[1:] if words.startswith("'") and FORMULA.match(words) else words

@@ -28,7 +28,7 @@ def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
 def printed_value(name: str, value: float | None) -> float | None:
     """Return a value of column ``name`` as it is printed: a distance below 0 as 0.
 
-    >>> printed("fid_proxy", -0.0027), printed("fid_proxy", 0.5), printed("ms_per_sample", None)
+    >>> printed_value("fid_proxy", -0.0027), printed_value("fid_proxy", 0.5), printed_value("ms_per_sample", None)
     (0.0, 0.5, None)
     """
     return 0.0 if value is not None and value < 0 and name in distances() else value

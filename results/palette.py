@@ -135,7 +135,7 @@ def style_of_sampler(sampler: str, origin: str = "") -> Style:
         origin: where a sampler that is not built in comes from, as in the table. Where it is not
             known, a name of no family is taken for a plugin's.
 
-    >>> style("dpmpp_3m")
+    >>> style_of_sampler("dpmpp_3m")
     Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)
     """
     kin, place = _family_and_position(sampler, origin)

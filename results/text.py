@@ -42,7 +42,7 @@ def interval_ends(value: float, se: float) -> tuple[float, float]:
 def interval_text(value: float | None, low: float | None, high: float | None) -> str:
     """Return ``value [low, high]``; the value alone where its interval is not known.
 
-    >>> interval(2, 1.5, 4), interval(2, None, None), interval(None, None, None)
+    >>> interval_text(2, 1.5, 4), interval_text(2, None, None), interval_text(None, None, None)
     ('2 [1.5, 4]', '2', '–')
     """
     return format_number(value) + (

@@ -127,7 +127,7 @@ def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
 def short_repr(value: object, most: int = 80) -> str:
     """Return the ``repr`` of a value, shortened to fit a sentence.
 
-    >>> abbreviate("a" * 100, 12)
+    >>> short_repr("a" * 100, 12)
     "'aaaaaa … a'"
     """
     words = repr(value)

@@ -77,11 +77,11 @@ TUNED_LEVELS = "tuned levels"
 def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
     """Return a configuration in words.
 
-    >>> configuration("ipndm", "karras", coefficients=False), configuration("auto", "", coefficients=True)
+    >>> describe_configuration("ipndm", "karras", coefficients=False), describe_configuration("auto", "", coefficients=True)
     ('ipndm on karras', 'auto with tuned coefficients')
-    >>> configuration("ipndm", TUNED_LEVELS, coefficients=True)
+    >>> describe_configuration("ipndm", TUNED_LEVELS, coefficients=True)
     'ipndm with tuned levels and coefficients'
-    >>> configuration("pipeline(scheduler='DDIMScheduler')", "", coefficients=False)
+    >>> describe_configuration("pipeline(scheduler='DDIMScheduler')", "", coefficients=False)
     'DDIMScheduler at its defaults'
 
     Args:

@@ -46,7 +46,7 @@ def ratio_in_words(ratio: Value) -> tuple[str, str]:
     """Return a ratio and its interval, each to as many digits as it takes not to read as 1 where it is
     not 1; five at most.
 
-    >>> times(Value(3.219, 2.9, 3.6)), times(Value(1.04, 1.004, 1.08))
+    >>> ratio_in_words(Value(3.219, 2.9, 3.6)), ratio_in_words(Value(1.04, 1.004, 1.08))
     (('3.2', '[2.9, 3.6]'), ('1.04', '[1.004, 1.08]'))
     """
     texts = [_not_rounded_to_one(value) for value in (ratio.value, ratio.low, ratio.high)]
@@ -115,7 +115,7 @@ def is_same_configuration(first: Choice, other: Choice) -> bool:
 def list_in_words(items: Iterable[object]) -> str:
     """Return items as a list in a sentence.
 
-    >>> listed([5]), listed([5, 8]), listed([5, 8, 12])
+    >>> list_in_words([5]), list_in_words([5, 8]), list_in_words([5, 8, 12])
     ('5', '5 and 8', '5, 8 and 12')
     """
     texts = list(map(str, items))

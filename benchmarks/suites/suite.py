@@ -298,7 +298,8 @@ class Suite(StrictTable):
         if "models" in changes:
             own = {canonical_json(parse_spec(m["name"])): m for m in data["models"]}
             changes["models"] = [
-                own.get(canonical_json(parse_spec(name))) or _replacement_entry(data["models"], name)
+                own.get(canonical_json(parse_spec(name)))
+                or _replacement_entry(data["models"], name)
                 for name in changes["models"]
             ]
         data |= changes

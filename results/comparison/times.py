@@ -47,7 +47,7 @@ def median_interval(times: Sequence[float]) -> tuple[float, float]:
 def order_statistics_outside(n: int) -> int:
     """Return the largest k with 2 P(B <= k) <= 5 %, B ~ Bin(n, 1/2); -1 if there is none.
 
-    >>> [left_out(n) for n in (5, 6, 8, 9, 30)]
+    >>> [order_statistics_outside(n) for n in (5, 6, 8, 9, 30)]
     [-1, 0, 0, 1, 9]
     """
     k, below = -1, 1

@@ -113,7 +113,7 @@ def check_model_name(name: str) -> str:
 def published_model_of(spec: str) -> str | None:
     """Return the published model named by a spec or by the file in it; None if there is none.
 
-    >>> model_in("edm:/data/edm-ffhq-64x64-uncond-vp.pkl"), model_in("gmm-2d")
+    >>> published_model_of("edm:/data/edm-ffhq-64x64-uncond-vp.pkl"), published_model_of("gmm-2d")
     ('edm-ffhq-64x64-uncond-vp', None)
     """
     parts = [spec, *re.split(r"[/\\:?]", spec)]

@@ -33,7 +33,7 @@ def draw_mosaic(images: NDArray[np.uint8], *, most: int = 9) -> NDArray[np.uint8
 def rectangle_for(count: int) -> tuple[int, int]:
     """Return lines and columns of the fullest rectangle of up to ``count``, at most twice as wide.
 
-    >>> [rectangle(count) for count in (1, 3, 4, 7, 8, 9)]
+    >>> [rectangle_for(count) for count in (1, 3, 4, 7, 8, 9)]
     [(1, 1), (1, 3), (2, 2), (2, 3), (2, 4), (3, 3)]
     """
     shapes = (

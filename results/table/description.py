@@ -69,7 +69,7 @@ def why_no_data(rows: pd.DataFrame) -> str:
 def brief_model_name(model: str) -> str:
     """Return a model's name without the folders before its file.
 
-    >>> brief("/home/me/nets/mine.py:factory"), brief("gmm-2d")
+    >>> brief_model_name("/home/me/nets/mine.py:factory"), brief_model_name("gmm-2d")
     ('mine.py:factory', 'gmm-2d')
     """
     looks_like_a_path = re.fullmatch(r"[^<>|\s]*[/\\][^<>|\s]*", model)
@@ -84,7 +84,7 @@ def number_in_words(number: int) -> str:
 def names_in_words(names: Sequence[str]) -> str:
     """Return names as a sentence has them.
 
-    >>> listed(["a"]), listed(["a", "b", "c"])
+    >>> names_in_words(["a"]), names_in_words(["a", "b", "c"])
     ('a', 'a, b and c')
     """
     *head, last = names

@@ -40,7 +40,7 @@ SPECIAL = str.maketrans(
 def escape_latex(words: str) -> str:
     r"""Return ``words`` as LaTeX prints them, on one line: no name can be a command.
 
-    >>> escape("50 % of dpmpp_2m")
+    >>> escape_latex("50 % of dpmpp_2m")
     '50 \\% of dpmpp\\_2m'
     """
     return " ".join(words.split()).translate(SPECIAL)
@@ -137,7 +137,7 @@ def rounded_to_error(value: float, se: float | None) -> tuple[str, str]:
 
     "" where there is none.
 
-    >>> rounded(13.4217, 0.5612), rounded(172.36, 12.9), rounded(0.5, None)
+    >>> rounded_to_error(13.4217, 0.5612), rounded_to_error(172.36, 12.9), rounded_to_error(0.5, None)
     (('13.42', '0.56'), ('172', '13'), ('0.5', ''))
     """
     if se is None or not 0 < se < math.inf:

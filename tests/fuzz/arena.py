@@ -34,7 +34,7 @@ ALL = os.environ.get("SAMPLERBENCH_FUZZ") == "all"
 
 WORK = (
     "samplerbench.benchmarks.running.setup.set_up",
-    "samplerbench.benchmarks.planning.fitting.Pilot._search",
+    "samplerbench.benchmarks.planning.fitting.Pilot._search_rule",
     "samplerbench.benchmarks.running.forecast.forecast_suite",
     "samplerbench.benchmarks.running.executors.shard_limits.expected_evaluations",
     "samplerbench.benchmarks.tuning.tuner.Tuner.__call__",
@@ -42,7 +42,7 @@ WORK = (
     "samplerbench_studies.calibration.Calibration.__call__",
     "samplerbench_studies.calibration.endpoints.calibrate_endpoints",
     "samplerbench_studies.why_steps.run.explain",
-    "samplerbench.benchmarks.timing.doctor",
+    "samplerbench.benchmarks.timing.doctor.diagnose_machine",
     "samplerbench_studies.frontier.Frontier.__call__",
     "samplerbench.benchmarks.advice.advising._advice_of",
     "samplerbench_studies.validity.study.Validity.__call__",

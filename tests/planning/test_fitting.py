@@ -54,10 +54,10 @@ def test_what_is_found_is_kept_and_its_evaluations_are_those_that_were_made(tmp_
 
 def test_pilot__finalists_are_tried_on_latents_of_neither_look_nor_samples(monkeypatch):
     drawn = []
-    latents = Pilot._latents
+    latents = Pilot._denoiser_and_latents
     monkeypatch.setattr(
         Pilot,
-        "_latents",
+        "_denoiser_and_latents",
         lambda self, meter, rows: drawn.append(rows) or latents(self, meter, rows),
     )
     pilot = Pilot(make_model("gmm-2d"), None)

@@ -86,8 +86,8 @@ def test_one_of_many_leads(folder):
 KILLED = """
 import fcntl, os, sys, pathlib
 if sys.argv[2] == "none": fcntl.flock = lambda *_: (_ for _ in ()).throw(OSError(38, "no"))
-from samplerbench.results.run_directory.sharing import leading
-with leading(pathlib.Path(sys.argv[1])):
+from samplerbench.results.run_directory.sharing import hold_lead
+with hold_lead(pathlib.Path(sys.argv[1])):
     print("leads", flush=True)
     sys.stdin.read()
 """

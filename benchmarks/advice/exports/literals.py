@@ -15,7 +15,7 @@ OWN_DRAWS = "the draws are the library's own, so images differ one by one, and n
 def list_code(name: str, values: Iterable[float]) -> str:
     """Return an assignment of a list of numbers, every one with all its digits.
 
-    >>> listed("SIGMAS", [14.6, 0.0])
+    >>> list_code("SIGMAS", [14.6, 0.0])
     'SIGMAS = [14.6, 0.0]'
     """
     return wrap_in_brackets(f"{name} = [", [repr(value) for value in values], "]")
@@ -33,7 +33,7 @@ def literal(value: object) -> str:
 def call_code(function: str, arguments: Mapping[str, Any], *first: str) -> str:
     """Return a call with keywords, after arguments that are text already.
 
-    >>> called("sample", {"eta": 0.0}, "model", "x")
+    >>> call_code("sample", {"eta": 0.0}, "model", "x")
     'sample(model, x, eta=0.0)'
     """
     words = [*first, *(f"{key}={literal(value)}" for key, value in arguments.items())]
@@ -43,7 +43,7 @@ def call_code(function: str, arguments: Mapping[str, Any], *first: str) -> str:
 def wrap_in_brackets(begin: str, words: list[str], end: str) -> str:
     """Return words between commas, on one line if they fit and else on lines of their own.
 
-    >>> wrapped("x = (", ["1", "2"], ")")
+    >>> wrap_in_brackets("x = (", ["1", "2"], ")")
     'x = (1, 2)'
     """
     line = f"{begin}{', '.join(words)}{end}"

@@ -118,7 +118,7 @@ class Worker(Serial):
         handed = (theirs.fileno(), death, traces.fileno())
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.transport import "
-            f"serve; serve{handed}"
+            f"serve_tasks; serve_tasks{handed}"
         )
         try:
             process = subprocess.Popen(
@@ -344,7 +344,7 @@ def place_in_code(traces: str) -> str:
     innermost of all.
     """
     threads = re.split(r"^(?=(?:Current thread|Thread) 0x)", traces, flags=re.MULTILINE)
-    last = next((thread for thread in reversed(threads) if " in serve\n" in thread), "")
+    last = next((thread for thread in reversed(threads) if " in serve_tasks\n" in thread), "")
     frames = [match.groupdict() for match in _FRAME.finditer(last)]
     if not frames:
         return ""

@@ -47,7 +47,7 @@ def trained_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields ``process``, ``prediction``, ``factor``, ``time``, ``snap`` and ``limits`` of a
     specification.
 
-    >>> trained({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
+    >>> trained_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
     -1.0
 
     Args:
