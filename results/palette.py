@@ -127,7 +127,7 @@ All others are ``longdashdot``.
 VARIANT = re.compile(r"_published$")
 
 
-def style_of_sampler(sampler: str, origin: str = "") -> Style:
+def style(sampler: str, origin: str = "") -> Style:
     """Return the style of a sampler, the same in every figure.
 
     Args:
@@ -135,7 +135,7 @@ def style_of_sampler(sampler: str, origin: str = "") -> Style:
         origin: where a sampler that is not built in comes from, as in the table. Where it is not
             known, a name of no family is taken for a plugin's.
 
-    >>> style_of_sampler("dpmpp_3m")
+    >>> style("dpmpp_3m")
     Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)
     """
     kin, place = _family_and_position(sampler, origin)
@@ -150,7 +150,7 @@ def style_of_sampler(sampler: str, origin: str = "") -> Style:
 
 
 def family_of_sampler(sampler: str, origin: str = "") -> str:
-    """Return the name of a sampler's family; arguments as :func:`style_of_sampler`."""
+    """Return the name of a sampler's family; arguments as :func:`style`."""
     return _family_and_position(sampler, origin)[0].name
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..intervals import interval_bounds
-from ..palette import Style, style_of_sampler
+from ..palette import Style, style
 from ..record import Record
 from ..values import number, rows_as_dicts, text
 
@@ -107,7 +107,7 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
 
 def style_of(row: Record) -> Style:
     """Return the style of a row's curve."""
-    return style_of_sampler(text(row, "sampler"), text(row, "origin"))
+    return style(text(row, "sampler"), text(row, "origin"))
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..intervals import interval_bounds, interval_flag
-from ..palette import FAMILIES, style_of_sampler
+from ..palette import FAMILIES, style
 from ..quantities import Quantity, panels
 from ..record import Record
 from ..values import number, rows_as_dicts, text
@@ -143,7 +143,7 @@ def curve_styles(
     result: dict[str, CurveStyle] = {}
     counts: Counter[str] = Counter()
     for curve, sampler in sorted(set(curves)):
-        usual = style_of_sampler(sampler, (origins or {}).get(sampler, ""))
+        usual = style(sampler, (origins or {}).get(sampler, ""))
         symbol = usual.symbol
         if counts[sampler]:
             symbol = symbol.removesuffix("-open") + VARIANTS[counts[sampler] % len(VARIANTS)]

@@ -227,9 +227,9 @@ def load_peer_module(name: str, *siblings: str) -> ModuleType:
     """
     library = name.partition(":")[0]
     if library == "diffusers":
-        return _adapter_module(library).library(name)
+        return _adapter_module(library).load_library(name)
     if library == "k-diffusion":
-        return _adapter_module(library).module(name)
+        return _adapter_module(library).load_sampling(name)
     return load_script(clone_file(name), *siblings)
 
 
@@ -260,7 +260,7 @@ def _path_of_code(library: str, target: str) -> str:
     if library in SOURCES:
         return str(clone_file(f"{library}:{target}"))
     return (
-        str(_adapter_module(library).folder(f"{library}:{target}"))
+        str(_adapter_module(library).package_folder(f"{library}:{target}"))
         if library == "k-diffusion"
         else ""
     )

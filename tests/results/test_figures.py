@@ -12,7 +12,7 @@ from samplerbench.results.figures.axes import floor_of, spread_labels
 from samplerbench.results.figures.export import file_name_of
 from samplerbench.results.figures.samples import side_by_side
 from samplerbench.results.figures.series import Point, curves_to_name, point_of, series_of
-from samplerbench.results.palette import style_of_sampler
+from samplerbench.results.palette import style
 from samplerbench.results.result_table import ResultTable, load
 
 
@@ -63,7 +63,7 @@ def test_series_have_all_drawable_rows_in_the_order_of_cost(fashion):
     series = series_of(rows, "rmse", "nfe")
     assert sum(len(one.points) for one in series) == len(fashion.ok)
     assert all([p.x for p in one.points] == sorted(p.x for p in one.points) for one in series)
-    assert next(one for one in series if one.name == "heun").style == style_of_sampler("heun")
+    assert next(one for one in series if one.name == "heun").style == style("heun")
     few = curves_to_name(series, 3)
     assert len(few) == 3
     assert series[0] in few  # the best at the end
@@ -154,7 +154,7 @@ def test_curves_have_their_colours_and_measured_points(fashion):
     heun = [
         line
         for line in axes.lines
-        if line.get_color() == style_of_sampler("heun").colour
+        if line.get_color() == style("heun").colour
         and line.get_linestyle() == "-"
         and len(line.get_xdata()) > 2
     ]
@@ -198,7 +198,7 @@ def test_a_plugin_is_thick_on_top_and_named_among_many(fashion):
     ]
     table = ResultTable.of([*others, *own])
     assert not table.frame["origin"].isna().all()
-    look = style_of_sampler("euler_of_mine", "mine.py sha256:01")
+    look = style("euler_of_mine", "mine.py sha256:01")
     for kind in ("work-precision", "pareto"):
         figure = draw(table, "rmse", "nfe", kind=kind)
         assert "euler_of_mine" in texts(figure)

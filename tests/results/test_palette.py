@@ -5,7 +5,7 @@ import pytest
 from looping import each
 
 from samplerbench import samplers
-from samplerbench.results.palette import FAMILIES, OWN, family_of_sampler, style_of_sampler
+from samplerbench.results.palette import FAMILIES, OWN, family_of_sampler, style
 
 # Machado, Oliveira & Fernandes (2009), severity 1.0, on linear RGB.
 SIGHT = {
@@ -66,7 +66,7 @@ def test_every_colour_stands_out_from_its_page():
 
 def test_nearly_every_sampler_of_the_registry_has_a_look_of_its_own_and_a_family():
     names = samplers.names()
-    assert len({style_of_sampler(name) for name in names}) >= 0.95 * len(names)
+    assert len({style(name) for name in names}) >= 0.95 * len(names)
     assert all(family_of_sampler(name) != FAMILIES[-1].name for name in names)
 
 
@@ -90,29 +90,22 @@ def test_palette__families_go_by_whole_words_and_the_longest_beginning(sampler, 
 
 
 def test_the_dash_is_the_order_and_the_symbol_the_method():
-    assert [style_of_sampler(f"dpmpp_{order}m").dash for order in (1, 2, 3)] == [
+    assert [style(f"dpmpp_{order}m").dash for order in (1, 2, 3)] == [
         "dot",
         "solid",
         "dash",
     ]
-    assert (
-        style_of_sampler("dpmpp_2m").symbol
-        == style_of_sampler("dpmpp_3m").symbol
-        != style_of_sampler("dpmpp_2s").symbol
-    )
-    assert (
-        style_of_sampler("dpmpp_3m_published").symbol
-        == style_of_sampler("dpmpp_3m").symbol + "-open"
-    )
+    assert style("dpmpp_2m").symbol == style("dpmpp_3m").symbol != style("dpmpp_2s").symbol
+    assert style("dpmpp_3m_published").symbol == style("dpmpp_3m").symbol + "-open"
 
 
 def test_a_sampler_of_the_readers_own_stands_out_whatever_its_name():
     for name in ("my_solver", "heun_of_mine", "euler"):
-        look = style_of_sampler(name, origin="my_solver.py sha256:0123")
+        look = style(name, origin="my_solver.py sha256:0123")
         assert look.own
         assert look.family == OWN.name
-    assert not style_of_sampler("euler").own
-    assert not style_of_sampler("diffusers:DDIMScheduler", origin="0.35").own
+    assert not style("euler").own
+    assert not style("diffusers:DDIMScheduler", origin="0.35").own
 
 
 @pytest.mark.parametrize("page", ["colour", "dark"])

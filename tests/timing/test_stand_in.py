@@ -137,5 +137,5 @@ def test_nine_in_ten_lines_that_only_cuda_reaches_are_executed(dry_run, capsys):
             )
     with capsys.disabled():
         print("", *told, f"only CUDA reaches {all_of_them} lines, {executed} ran", sep="\n")
-    assert all_of_them > 60
+    assert all_of_them > 50
     assert executed >= 0.9 * all_of_them
