@@ -7,7 +7,6 @@ import os
 import pickle
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import new_processes
 import numpy as np
@@ -174,10 +173,10 @@ def test_what_the_system_says_of_a_process():
 
 
 def test_where_it_was_is_the_innermost_line_of_the_users_own():
-    from samplerbench.benchmarks.running import executors
+    from samplerbench.benchmarks.running.executors import transport
 
-    inside = Path(executors.__file__).with_name("child.py")
-    frames = [(os.__file__, 3, "walk"), ("/home/me/mine.py", 12, "step"), (inside, 9, "serve")]
+    served = (transport.__file__, 9, transport.serve_tasks.__name__)
+    frames = [(os.__file__, 3, "walk"), ("/home/me/mine.py", 12, "step"), served]
     lines = "".join(f'  File "{file}", line {line} in {name}\n' for file, line, name in frames)
     other = 'Thread 0x01 (most recent call first):\n  File "/lost/x.py", line 1 in wait\n'
     dump = f"{other}\nCurrent thread 0x02 (most recent call first):\n{lines}"
