@@ -53,7 +53,7 @@ class Denoise(Protocol):
         Args:
             x: ``(batch, *event)``.
             sigma: noise level > 0, one for all rows or ``(batch,)``; a :class:`TimedLevel` is a
-            float.
+                float.
 
         Returns:
             A new tensor like ``x``.
