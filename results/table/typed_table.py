@@ -24,23 +24,17 @@ DTYPES: dict[Kind, str] = {
 """The pandas dtype of each kind of column."""
 
 
-def typed_column(values: Iterable[object], kind: Kind | None = None, name: str = "") -> pd.Series:
-    """Return ``values`` (numbers, flags, texts, or texts of these) as a column of a ``kind`` or
-    their own.
-
-    None, NaN and the empty string are empty.
-
-    Raises:
-        ValueError: a value is not of the kind, or an integer that has no room in 64 bits.
-    """
-    return pd.Series(_typed_array(_cells(values), kind, name))
-
-
 def _cells(values: Iterable[object]) -> list[object]:
+    """Return values with None for what is empty: None, NaN and the empty string."""
     return [None if is_empty(value) or value == "" else value for value in values]
 
 
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
+    """Return cells (numbers, flags, texts, or texts of these) as a column of a kind, or of their own.
+
+    Raises:
+        ValueError: a value is not of the kind, or an integer that has no room in 64 bits.
+    """
     kind = _kind_of_values(cells) if kind is None else kind
     data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.array(data, dtype=DTYPES[kind])  # pyright: ignore[reportArgumentType, reportCallIssue]
