@@ -88,7 +88,7 @@ def run(
     )
     with closing(runs_in):
         if isolating.looks_new(suite, options.out_dir):
-            runs_in.start()  # its imports take as long as ours, at the same time
+            isolating.start_early(runs_in)
 
         from ..api import run_suite
         from ..running.setup import default_run_folder

@@ -111,7 +111,7 @@ def advise(
         memory_limit=memory_limit,
     )
     with closing(runs_in):
-        runs_in.start()
+        isolating.start_early(runs_in)
         if threads is not None:
             import torch
 

@@ -214,6 +214,14 @@ def _is_isolation_off() -> bool:
     return os.environ.get("SAMPLERBENCH_ISOLATION", "").lower() in OFF
 
 
+def start_early(where: Executor) -> None:
+    """Start an executor while this process has computed nothing yet: its workers may be forks of it."""
+    if isinstance(where, Pool | Worker):
+        where.start(fork=True)
+    else:
+        where.start()
+
+
 def looks_new(suite: str, folder: Path | None) -> bool:
     """Return True if a run probably has cells to sample: its folder, or one of its name, holds none."""
     if folder is not None:

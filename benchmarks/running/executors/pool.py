@@ -116,10 +116,10 @@ class Pool(Executor):
         finally:
             self._stop()
 
-    def start(self) -> None:
-        """Start all processes, whose imports take a while."""
+    def start(self, *, fork: bool = False) -> None:
+        """Start all processes, whose imports take a while; ``fork`` as in :meth:`.Worker.start`."""
         for worker in self._first_workers(self._size):
-            worker.start()
+            worker.start(fork=fork)
 
     def _first_workers(self, count: int) -> list[Worker]:
         while len(self._workers) < count:

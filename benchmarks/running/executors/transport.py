@@ -87,7 +87,8 @@ def serve_tasks(tasks: int, lifeline: int, traces: int) -> None:
     the pipe, of one that ends when the parent does, of the file for :data:`TRACE_SIGNAL`.
     """
     threading.Thread(target=_end_with_the_parent, args=(lifeline,), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # else an exception, as if the task raised it
+    for signum in (signal.SIGINT, signal.SIGTERM):  # else an exception, as if the task raised it
+        signal.signal(signum, signal.SIG_DFL)
     faulthandler.enable(traces)
     faulthandler.register(TRACE_SIGNAL, traces)
     with suppress(OSError):  # when memory runs out, the kernel ends this process, not its parent

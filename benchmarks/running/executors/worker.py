@@ -1,8 +1,8 @@
 """Executor that survives its tasks: a worker process, which may crash, hang, or exhaust memory.
 
-The process is a fresh interpreter rather than a fork, because OpenMP and CUDA do not outlive a
-fork. It has a process group of its own: an interrupt from the terminal reaches the parent alone,
-and children of a sampler end with it.
+The process is a fork of a parent that has computed nothing yet, which spares it the import of
+torch, or a fresh interpreter: OpenMP and CUDA do not outlive a fork. It has a process group of its
+own: an interrupt from the terminal reaches the parent alone, and children of a sampler end with it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -22,10 +24,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event
 from time import monotonic, sleep
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .executor import Failure, InProcess, Serial, Task, Tell, ignore_progress
-from .transport import TRACE_SIGNAL, packed
+from .transport import TRACE_SIGNAL, packed, serve_tasks
 
 if TYPE_CHECKING:
     from .worker_context import WorkerContext
@@ -67,10 +69,40 @@ _PACKAGES = [
 class _Process(NamedTuple):
     """Running worker: the process, the pipe to it, its lifeline, and the file of its traces."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | _Fork
     pipe: Connection
     lifeline: int
     traces: IO[bytes]
+
+
+class _Fork:
+    """Forked child with the methods of :class:`subprocess.Popen` that a worker needs."""
+
+    returncode: int | None = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """Return the exit code, or minus the signal that ended it; None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float = float("inf")) -> int:
+        """Wait for the exit code; raises :class:`subprocess.TimeoutExpired` after ``timeout`` s."""
+        until = monotonic() + timeout
+        while (code := self.poll()) is None:
+            if monotonic() > until:
+                raise subprocess.TimeoutExpired("worker", timeout)
+            sleep(0.001)
+        return code
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, signum)
 
 
 class _WorkerEnd(Exception):  # noqa: N818
@@ -107,8 +139,11 @@ class Worker(Serial):
         self._worker: _Process | None = None
         self._kills: int | None = None  # the kernel's, for memory, before the task
 
-    def start(self) -> None:
-        """Start the process, unless it runs: its imports take a while."""
+    def start(self, *, fork: bool = False) -> None:
+        """Start the process, unless it runs: its imports take a while.
+
+        ``fork``: this process has computed nothing yet, and may be forked where that is safe.
+        """
         if self._worker is not None and self._worker.process.poll() is None:
             return
         self.close()
@@ -116,22 +151,51 @@ class Worker(Serial):
         death, lifeline = os.pipe()
         traces = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         handed = (theirs.fileno(), death, traces.fileno())
-        code = (
-            f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.transport import "
-            f"serve_tasks; serve_tasks{handed}"
-        )
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.DEVNULL,
-                pass_fds=handed,
-                env={**os.environ, **self._environment},
-                process_group=0,
-            )
+            if fork and can_fork():
+                process = _Fork(os.fork())
+                if process.pid == 0:
+                    ours.close()
+                    os.close(lifeline)
+                    self._serve_as_fork(*handed)
+                with suppress(OSError):  # the child sets it too: neither may be late
+                    os.setpgid(process.pid, process.pid)
+            else:
+                process = self._start_interpreter(handed)
         finally:
             theirs.close()
             os.close(death)
         self._worker = _Process(process, ours, lifeline, traces)
+
+    def _start_interpreter(self, handed: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.transport import "
+            f"serve_tasks; serve_tasks{handed}"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            pass_fds=handed,
+            env={**os.environ, **self._environment},
+            process_group=0,
+        )
+
+    def _serve_as_fork(self, *handed: int) -> NoReturn:
+        """Serve in the child of a fork, which must never return to its parent's code."""
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.environ.update(self._environment)
+            serve_tasks(*handed)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            with suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
 
     def run(
         self,
@@ -276,6 +340,19 @@ class Worker(Serial):
         )
 
 
+def can_fork() -> bool:
+    """Import what workers need, and return True if forks of this process can compute."""
+    import torch
+
+    from . import tasks  # noqa: F401 - torch: forks have it
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # else forks write it again
+    return (
+        sys.platform == "linux" and threading.active_count() == 1 and not torch.cuda.is_available()
+    )
+
+
 def _read_traces(traces: IO[bytes]) -> str:
     traces.seek(0)
     return traces.read().decode(errors="replace")
@@ -345,7 +422,8 @@ def place_in_code(traces: str) -> str:
     """
     threads = re.split(r"^(?=(?:Current thread|Thread) 0x)", traces, flags=re.MULTILINE)
     last = next((thread for thread in reversed(threads) if " in serve_tasks\n" in thread), "")
-    frames = [match.groupdict() for match in _FRAME.finditer(last)]
+    inner = last.partition(" in serve_tasks\n")[0]  # a fork has frames of its parent outside
+    frames = [match.groupdict() for match in _FRAME.finditer(inner)]
     if not frames:
         return ""
     frame = next((frame for frame in frames if not _is_installed(frame["file"])), frames[0])
