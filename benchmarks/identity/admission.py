@@ -38,10 +38,9 @@ class ModelFingerprints(NamedTuple):
 
 
 class Admission:
-    """Admission of cells to a locked run directory.
+    """Admission of cells to a locked run directory, which without ``writes`` is only read.
 
-    ``makers`` are fingerprints by the name of the model, and ``probe`` returns the sampler's. Without
-    ``writes`` the directory is only read, and need not be locked.
+    ``makers`` are fingerprints by the name of the model, and ``probe`` returns the sampler's.
     """
 
     def __init__(

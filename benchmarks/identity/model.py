@@ -163,8 +163,7 @@ def extractor_fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
-    A user's extractor is also tried on :data:`MANY_ROWS` louder samples. The samples ``(n, *event)``
-    are clamped to ``limits``, the range of the data. It raises what the extractor raises.
+    A user's extractor is also tried on :data:`MANY_ROWS` louder samples. It raises what the extractor raises.
     """
     exact: dict[str, Fact] = {
         "identity": without_folders(extractor.identity),
@@ -204,11 +203,7 @@ def probe_noise(
 
 
 def imported_package_versions(files: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the installed packages that source files import.
-
-    Digests of the modules that they name follow. Python's own modules, torch and numpy are left
-    out.
-    """
+    """Return the versions of the installed packages that files import, and digests of the modules they name."""
     imported = {name for file in files for name in imported_names(file, "")}
     modules: dict[str, list[str]] = {}
     for name in sorted(imported):
