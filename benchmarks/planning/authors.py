@@ -12,32 +12,13 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Samplers, the registered schedules of their authors, and the source: a key of
-    ``references.bib`` and a place.
-    """
+    """Samplers, their authors' schedules, and the source: a key of ``references.bib`` and a place."""
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]
     key: str
     where: str
 
-
-_README = (
-    "authors' code, README.md: uniform in logSNR for low resolutions, uniform in time for high ones"
-)
-_SNR = (
-    "authors' code, example/score_sde_pytorch/sample.sh (uniform in logSNR) and "
-    "example/stable-diffusion, uni_pc/sampler.py (in time)"
-)
-_STEPS = "authors' code, th_deis/sampler.py, get_sampler_ipndm: uniform in time"
-_SDE = (
-    "authors' code, sampling.py: uniform in t, of which log(sigma) is a linear "
-    "function in sde_lib.VESDE"
-)
-_STORK = (
-    "authors' code, STORKScheduler.py: uniform in time for noise prediction, "
-    "shifted for flow matching"
-)
 
 _TABLE = (
     ("euler euler_churn heun edm_stochastic", "karras", "karras2022edm", "eq. (5)"),
@@ -52,13 +33,14 @@ _TABLE = (
         "dpmpp_3m_published dpmpp_3s",
         "uniform_lambda uniform_time",
         "lu2022dpmpp",
-        _README,
+        "authors' code, README.md: uniform in logSNR for low resolutions, uniform in time for high ones",
     ),
     (
         "unipc_1 unipc_2 unipc_2_published unipc_3 unipc_3_published",
         "uniform_lambda uniform_time",
         "zhao2023unipc",
-        _SNR,
+        "authors' code, example/score_sde_pytorch/sample.sh (uniform in logSNR) and "
+        "example/stable-diffusion, uni_pc/sampler.py (in time)",
     ),
     (
         "ddim",
@@ -79,12 +61,17 @@ _TABLE = (
         "zhang2023deis",
         "authors' code, README.md: phase t, order 2",
     ),
-    ("ipndm ipndm_1 ipndm_2 ipndm_3", "uniform_time", "zhang2023deis", _STEPS),
+    (
+        "ipndm ipndm_1 ipndm_2 ipndm_3",
+        "uniform_time",
+        "zhang2023deis",
+        "authors' code, th_deis/sampler.py, get_sampler_ipndm: uniform in time",
+    ),
     (
         "euler_maruyama reverse_diffusion predictor_corrector",
         "uniform_time uniform_lambda",
         "song2021sde",
-        _SDE,
+        "authors' code, sampling.py: uniform in t, of which log(sigma) is a linear function in sde_lib.VESDE",
     ),
     ("lms", "karras", "crowson2022kdiffusion", "sample.py"),
     ("dpmpp_2m_sde", "karras", "crowson2022kdiffusion", "train.py, with eta = 0"),
@@ -108,7 +95,12 @@ _TABLE = (
         "xue2023sasolver",
         "authors' code, sa_solver.py: skip_type time by default",
     ),
-    ("stork_2 stork_4", "uniform_time flow_shift", "tan2025stork", _STORK),
+    (
+        "stork_2 stork_4",
+        "uniform_time flow_shift",
+        "tan2025stork",
+        "authors' code, STORKScheduler.py: uniform in time for noise prediction, shifted for flow matching",
+    ),
     (
         "vab_1 vab_2 vab_3 vab_4 reab_1 reab_2 reab_3 reab_4",
         "uniform_time",

@@ -26,9 +26,7 @@ def evaluations_by_steps(
     *,
     infinite: bool = False,
 ) -> Callable[[int], int]:
-    """Return the evaluations per sample from ``sigma_start`` (or sigma_max) as a cached function of the steps;
-    an infinite level adds one. It raises ValueError if the sampler's ``nfe()`` is None.
-    """
+    """Return the evaluations per sample by steps, cached; it raises ValueError if the sampler cannot say."""
 
     @cache
     def cost(n: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -53,9 +54,7 @@ def forget_searches(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return the digest of a model's behaviour: of the cached record that equals its fingerprint,
-    or of a new one. It is "" without a cache, or for a model that fails.
-    """
+    """Return the digest of a model's behaviour; "" without a cache, or for a model that fails."""
     digests = _found.setdefault(model, {})
     if cache is None or str(cache) in digests:
         return digests.get(str(cache), "")
@@ -64,8 +63,9 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
     except Exception:  # of a user's model, whose rows will say so
         return ""
     name = hashlib.sha256(model.identity.encode()).hexdigest()[:12]
-    folder, number = Path() if model.read is None else model.read.folder, 0
-    while True:
+    folder = Path() if model.read is None else model.read.folder
+    digest = ""
+    for number in count():
         digest = hash_of([now.to_json(), number])
         path = cache / f"model-{name}-{number}.json"
         stored = _checked_content(read_json(path))
@@ -79,7 +79,6 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
         if same and not change_in_words(folder, _files_opened(cache, str(stored[BEHAVIOUR]))):
             digest = str(stored[BEHAVIOUR])
             break
-        number += 1
     digests[str(cache)] = digest
     return digest
 

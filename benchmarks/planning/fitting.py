@@ -33,7 +33,7 @@ from ...samplers.auto.probe import MOST
 from ...samplers.auto.search import CONFIRMED, FINALISTS, LATENTS_PER_AXIS
 from ...samplers.spec import canonical_json
 from ..sampling.counting import Meter
-from .cache import BEHAVIOUR, behaviour_of, cached_result, read_arrays, write_arrays
+from .cache import cached_result, read_arrays, search_key, write_arrays
 from .gits import SEARCH_IDS
 
 _VERSION = 3
@@ -83,8 +83,7 @@ class Pilot:
     def fitted(self, sampler: Sampler, grid: Grid) -> Sampler:
         """Return the sampler with the rule for a grid on this model.
 
-        It stays unchanged if it needs no probe, if the grid has one step, or if the model fails or
-        has no finite trajectories, which its rows will say.
+        It stays unchanged if it needs no probe, if the grid has one step, or if the model cannot be probed.
         """
         if not getattr(sampler, "needs_look", False) or len(grid) == 1:
             return sampler
@@ -144,8 +143,7 @@ class Pilot:
         return {"rule": list(rules[0]), "evaluations": spent + meter.rows}
 
     def _reference_ends(self, *, to_zero: bool) -> dict[str, NDArray[Any]]:
-        """Return ``ends`` of the fresh latents ``rows``, the rule's mean ``error``, and the
-        ``evaluations``, cached.
+        """Return ``ends`` of the fresh latents ``rows``, the rule's ``error``, and the ``evaluations``, cached.
 
         The usual rule for the data's spread, on many steps, gives the ends. Its error is the
         geometric mean on the probe's latents, whose trajectories are known.
@@ -228,18 +226,8 @@ class Pilot:
     @property
     def _cache_key(self) -> dict[str, Any]:
         """Cache key of a probe."""
-        model = self.model
-        return {
-            "model": model.name,
-            "identity": model.identity,
-            "sigma_min": model.sigma_min,
-            "sigma_max": model.sigma_max,
-            "dtype": str(model.dtype),
-            "seed": self.seed,
-            "version": _VERSION,
-            "code": _code_digest(),
-            BEHAVIOUR: behaviour_of(self.folder, model, self.device),
-        }
+        key = search_key(self.model, self.folder, self.device, self.seed, _VERSION)
+        return key | {"code": _code_digest()}
 
 
 @cache

@@ -85,13 +85,11 @@ class Schedule:
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
     ) -> Schedule:
-        """Return this schedule on a model on ``device``: itself, unless it needs one. Without a cache folder
-        it is searched again each time.
-        """
+        """Return this schedule on a model, searched or from the cache; itself, unless it needs a model."""
         if not self.needs_model:
             return self
         search = SCHEDULES[self.name].make(**dict(self.options))
-        return replace(self, searched=search.on(model, cache, device))
+        return replace(self, searched=search(model, cache, device))
 
     def bare(self) -> Schedule:
         """Return this schedule without its search results."""
@@ -103,9 +101,7 @@ class Schedule:
         return SCHEDULES[self.name].needs_sampler
 
     def for_sampler(self, sampler: Sampler) -> Schedule:
-        """Return this schedule, on a model, for a sampler: itself, unless it needs one; raise ValueError if it has
-        nothing for the sampler.
-        """
+        """Return this schedule, on a model, for a sampler; raise ValueError if it has nothing for it."""
         if not self.needs_sampler or self.searched is None:
             return self
         return replace(self, searched=self.searched.of(sampler))
@@ -136,9 +132,7 @@ def schedule_options(name: str) -> dict[str, Any]:
 
 
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
-    """Make a schedule from its name and options; raise ValueError for unknown ones, and for options that give no
-    grid.
-    """
+    """Make a schedule; raise ValueError for unknown names and options, and for options without a grid."""
     options = parse_spec(spec)
     name = options.pop("name")
     if name not in SCHEDULES:
@@ -185,12 +179,6 @@ def _has_type_of(value: Any, default: Any) -> bool:
     return type(value) is type(default)
 
 
-FORM = (
-    "write levels that fall, such as 80,5,0.5,0, or "
-    "SCHEDULE:STEPS:SIGMA_MIN:SIGMA_MAX, such as 'karras(rho=7):10:0.002:80'"
-)
-
-
 def read_levels(text: str) -> tuple[float, ...]:
     """Read levels from a list, or from a schedule with its range.
 
@@ -210,7 +198,10 @@ def read_levels(text: str) -> tuple[float, ...]:
         ):
             raise ValueError("a schedule needs a whole number of steps and two levels")
     except ValueError as error:
-        raise ValueError(f"cannot read the levels {short_repr(text)}; {FORM}") from error
+        raise ValueError(
+            f"cannot read the levels {short_repr(text)}; write levels that fall, such as 80,5,0.5,0, or "
+            "SCHEDULE:STEPS:SIGMA_MIN:SIGMA_MAX, such as 'karras(rho=7):10:0.002:80'"
+        ) from error
     if schedule is None:
         return Grid(numbers).sigma
     steps, low, high = numbers

@@ -1,11 +1,10 @@
-"""Schedule ``tuned``: grids that ``samplerbench tune`` wrote, for each model, sampler and number of steps; and
-the free numbers of a grid.
-"""
+"""Schedule ``tuned``: grids that ``samplerbench tune`` wrote; and the free numbers of a grid."""
 
 from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +59,7 @@ class Spacing:
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
     def numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """Return ``(steps,)`` numbers of a grid to 0, or of the nearest grid without gaps below twice
-        :data:`LEAST`; raise ValueError for another number of steps or other ends.
-        """
+        """Return ``(steps,)`` numbers of the nearest grid to 0 without gaps below twice :data:`LEAST`."""
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
             raise ValueError(
                 f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here"
@@ -98,13 +95,17 @@ FILE = "tuned.json"
     needs_model=True,
     needs_sampler=True,
 )
-def tuned(*, file: str = FILE) -> TunedFile:
+def tuned(*, file: str = FILE) -> Callable[[Denoiser, Path | None, str], TunedOnModel]:
     """The levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
 
     Args:
         file: its output.
     """
-    return TunedFile(file)
+
+    def read(model: Denoiser, _cache: Path | None, _device: str) -> TunedOnModel:
+        return TunedOnModel(file, model.name, model.identity, _read_entries(file))
+
+    return read
 
 
 class UntunedError(ValueError):
@@ -113,17 +114,6 @@ class UntunedError(ValueError):
     def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
         super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
         self.what, self.file, self.entries = what, file, entries
-
-
-@dataclass(frozen=True)
-class TunedFile:
-    """File of tuned grids (see :func:`tuned`)."""
-
-    file: str
-
-    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
-        """Return its entries for a model; raise ValueError if there is no such file, or it holds something else."""
-        return TunedOnModel(self.file, model.name, model.identity, _read_entries(self.file))
 
 
 @dataclass(frozen=True)
@@ -142,12 +132,11 @@ class TunedOnModel:
             raise ValueError(
                 f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule"
             )
-        grids = {
-            s.steps: entry
-            for entry in self.entries
-            for s in [entry.subject]
-            if (s.identity, s.sampler, s.origin) == (self.identity, label, origin)
-        }
+        grids = {}
+        for entry in self.entries:
+            own = entry.subject
+            if (own.identity, own.sampler, own.origin) == (self.identity, label, origin):
+                grids[own.steps] = entry
         return TunedGrids(self, sampler, label, grids)
 
 
