@@ -7,8 +7,6 @@ A suite is the name of a built-in one, the path of a TOML file, a dictionary wit
 file, or a :class:`~samplerbench.benchmarks.Suite`; keywords replace what it says. A model is a spec as
 ``--model`` takes it or an object, as :func:`~samplerbench.models.from_function` and
 :func:`~samplerbench.models.from_network` make it; a sampler is a spec, an object or a class.
-
-Objects cannot be sent to worker processes, so everything runs in this one.
 """
 
 from __future__ import annotations
@@ -96,23 +94,18 @@ def plan(
     [('euler', 5, 5), ('euler', 10, 10), ('heun', 5, 3), ('heun', 10, 5)]
     """
     full_suite = suite_of(suite, models, samplers, replaced)
-    return plan_cells(full_suite, resolve_device_argument(device, full_suite)).cells
+    *_, cells = plan_cells(full_suite, resolve_device_argument(device, full_suite))
+    return cells
 
 
-class Plan(NamedTuple):
-    """Models and references of a suite by model name, and the cells."""
-
-    models: Mapping[str, Denoiser]
-    references: Mapping[str, Reference | None]
-    cells: list[Cell]
-
-
-def plan_cells(suite: Suite, device: str) -> Plan:
-    """Load the models of a suite, and plan its cells."""
+def plan_cells(
+    suite: Suite, device: str
+) -> tuple[dict[str, Denoiser], dict[str, Reference | None], list[Cell]]:
+    """Return the models and references of a suite by model name, and its cells."""
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     models = load_models(suite, device)
     references = load_references(models, suite.extractors, suite.reference)
-    return Plan(models, references, plan_suite(suite, models, references, device))
+    return models, references, plan_suite(suite, models, references, device)
 
 
 def run(
@@ -179,13 +172,12 @@ def run(
 
 
 class RunResult(NamedTuple):
-    """Result of a run.
+    """Result of a run, with the keys of its cells.
 
     Attributes:
         table: None if another process leads the run, and will write it.
-        analyses: interim analyses of a suite with ``until``; None without.
+        analyses: of a suite with ``until``; None without.
         doubt: sentence on the user's samplers that fail ``samplerbench check``; "" if none does.
-        cells: keys of the cells.
     """
 
     table: ResultTable | None
@@ -206,10 +198,10 @@ def run_suite(
     fresh: bool = False,
     join: bool = False,
 ) -> RunResult:
-    """Run what the folder lacks of a suite. ``suite`` is complete: no keyword replaces anything in it.
+    """Run what the folder lacks of a suite, until it is decided if it has ``until``.
 
     Args:
-        suite: sampled until it is decided, if it has ``until``.
+        suite: what to run, complete.
         folder: run directory.
         device: "cpu" or "cuda".
         console: for progress.
@@ -234,11 +226,11 @@ def run_suite(
             time_limit=time_limit,
             join=join and suite.until is None,
         )
+        analyses = None
         if suite.until:
             table, analyses = run_until_decided(setup, suite.until, retry=retry)
         else:
             table = (runner.run_or_join if join else runner.run)(setup, retry=retry)
-            analyses = None
         doubt = "" if table is None else setup.probes.describe_nonconforming(setup.cells, table)
     return RunResult(table, analyses, doubt, {cell.key for cell in setup.cells})
 
@@ -344,7 +336,8 @@ def tune(
     Raises:
         ValueError: something does not exist or cannot be tuned.
     """
-    from .tuning.tuner import Tuner
+    from .tuning.tuner import tune_targets
+    from .tuning.tuning import Tuning as ModelTuning
     from .tuning.tuning import targets_of
 
     where = resolve_device_argument(device)
@@ -356,20 +349,11 @@ def tune(
     if holdout_model is None:
         holdout_model = next(name for name in HOLDOUTS if name != subject.name)
     other = load_denoiser(model_spec(holdout_model), where)
-    tuner = Tuner(
-        Path(out),
-        subject,
-        other,
-        latents,
-        test_latents,
-        seed,
-        objective,
-        where,
-        executor or InProcess(),
-        progress or (lambda _stage: None),
-        what,
+    how = ModelTuning(subject, other, latents, test_latents, seed, objective, what, where)
+    entries, failures = tune_targets(
+        Path(out), how, targets, executor or InProcess(), progress or (lambda _stage: None)
     )
-    return Tuning(tuner(targets), tuner.failures, other.name)
+    return Tuning(entries, failures, other.name)
 
 
 def export(
@@ -408,8 +392,7 @@ def export(
     from .planning.fitting import Pilot
     from .planning.schedules import levels_of_schedule, read_levels
 
-    # levels are given as sigmas, or come from a schedule of steps on a model; with sigmas, a model is
-    # given only for a sampler
+    # with sigmas, a model is given only for a sampler
     by_model = steps is not None and model is not None
     alone = sampler is None or model is None
     if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):

@@ -1,6 +1,4 @@
-"""Fair comparisons of the samplers of a run: each at its best of the same schedules, at its
-author's, or at one tuned for it.
-"""
+"""Fair comparisons of a run's samplers: each at the best common, its author's, or a tuned schedule."""
 
 from __future__ import annotations
 
@@ -61,10 +59,9 @@ def compare_fairly(
         metrics: at most one of :data:`HALVED` for ``best``, else as in
             :func:`samplerbench.results.comparison.compare.compare`.
         margin: share of the baseline's value that does not matter.
-        fair: "best": each sampler at its best of the schedules that all have, chosen on one half of
-            the samples and measured on the other; "author": each at the schedule of its author,
-            where :data:`.authors.AUTHORS` knows one; "tuned": each at levels that were tuned for
-            it, on other latents than these.
+        fair: "best": each at its best of the common schedules, chosen on one half of the samples and
+            measured on the other; "author": where :data:`.authors.AUTHORS` knows one; "tuned": at
+            levels that were tuned for it, on other latents.
 
     Raises:
         ValueError: the run has no choice of schedules, or no tuned ones; a metric cannot be halved;
@@ -173,9 +170,7 @@ def _stored_features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references_by_model(source: Source) -> dict[str, FrechetReference]:
-    """Return the reference that each model of the run is scored against, and refuse a model that is another by
-    now.
-    """
+    """Return the reference of each model; raise ValueError for a model that is another by now."""
     scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
     models = {name: _model(name) for name in sorted({text(e.record, "model") for e in scored})}
     identities = source.run.get("models") or {}

@@ -103,9 +103,7 @@ class FreeParameters:
         return levels_from_numbers(self._spacing, torch.from_numpy(self._z) + free[-len(self._z) :])
 
     def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return levels ``(n,)`` and the table ``(n,)``, ``(n, n)`` with column j for the image of step j, with
-        slopes by the numbers; only where coefficients are free.
-        """
+        """Return levels ``(n,)`` and the table ``(n,)``, ``(n, n)`` by step, with slopes by the numbers."""
         levels = self.levels(free)
         return levels, *self._coefficients(free, levels)
 

@@ -41,9 +41,7 @@ Steps = Sequence[tuple[float, TableRow]]
 
 
 class _Trajectory(NamedTuple):
-    """A run by a table: levels and coefficients, the state at the beginning of each step, the image of each step that
-    makes an evaluation, and the samples.
-    """
+    """Run by a table: the state before each step, the image of each evaluation, and the samples."""
 
     steps: Steps
     states: Sequence[Tensor]
@@ -129,9 +127,7 @@ ROOM = 2**26
 
 @dataclass(frozen=True)
 class Fit:
-    """Result of a fit: the sampler, with coefficients in place of its own where these were free, and its grid; the
-    mean of the distances of the latents that no equation had; and whether it ended before it was made to stop.
-    """
+    """Fitted sampler and grid, errors of latents without equations, and whether it came to its end."""
 
     sampler: Sampler
     grid: Grid
@@ -147,14 +143,10 @@ class _TimeUpError(Exception):
 def fit(
     free: FreeParameters, off: Off, equations: int, power: int = 0, late: Callable[[], bool] = bool
 ) -> Fit:
-    """Fit the free numbers of a sampler.
+    """Fit the free numbers of a sampler to its runs ``off``, by a mean of ``power`` <= 2, 0 for the geometric one.
 
-    Args:
-        free: the numbers.
-        off: runs of it.
-        equations: latents that are fitted, from the first on. The others that ``off`` has choose the step.
-        power: of the mean, 2 at most; 0 for the geometric one.
-        late: asked before each run whether to stop, with what was found so far.
+    The first ``equations`` latents are fitted, and the others choose the step. ``late`` is asked before each run
+    whether to stop, with what was found so far.
     """
     z, ended = np.zeros(free.size), True
     choosing = slice(equations, None)
@@ -200,9 +192,7 @@ def power_mean_of_rows(differences: Floats, power: int) -> float:
 
 @dataclass(frozen=True)
 class _LinearModel:
-    """Squared distances of n latents as functions of p numbers: ``(n,)`` where these are 0, ``(n, p)`` half their
-    slopes there, and ``(n, p, p)`` half their curvatures.
-    """
+    """Squared distances by p numbers: ``(n,)``, half slopes ``(n, p)``, half curvatures ``(n, p, p)``."""
 
     squares: Floats
     pulls: Floats
