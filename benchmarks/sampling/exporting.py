@@ -43,9 +43,8 @@ def export_samples(
     """Write all samples of a cell that a run scores.
 
     The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, where the samples have
-    classes, ``arr_1`` ``(n,)`` int64; a ``.json`` file next to it describes them. Writing follows
-    sampling: memory holds one shard. Errors are as of :func:`check_exportable` and
-    :func:`.sample_shard`; progress receives the number of samples after each batch.
+    classes, ``arr_1`` ``(n,)`` int64; a ``.json`` file next to it describes them. Memory holds one shard.
+    Errors are as of :func:`check_exportable` and :func:`.sample_shard`.
     """
     check_exportable(model)
     assert model.decoded_limits is not None
