@@ -155,21 +155,14 @@ class Cell:
     """One future row of the table: a model, a sampler on a grid, and a number of samples.
 
     Attributes:
-        model: the model's spec.
-        sampler: the configured sampler.
-        schedule: source of the grid.
-        start: makes the first state from a latent.
         end: "zero" or "sigma_min".
         noise: "white" or "brownian"; None for a deterministic sampler.
         grid: the noise levels; None if the budget buys no step, with the reason in ``skip``.
         steps: intervals; None for an adaptive sampler.
         budget: allowed evaluations per sample; None for a suite with steps.
-        samples, seed, batch_size, dtype: as in the suite.
-        sigma_min, sigma_max: the model's range.
         identity: identities of the model and of the extractor.
         device: "cpu" or "cuda".
         skip: why there is nothing to run; "" if there is.
-        execution: how runs reach the device.
         space: the feature space as the suite names it.
         infinite: whether a first step from an infinite level comes before the grid, which has one
             step less than ``steps``.
@@ -209,7 +202,7 @@ class Cell:
 
     @cached_property
     def facts(self) -> Record:
-        """Further columns on the schedule (:meth:`GridMaker.facts`) and on the fitted sampler."""
+        """Further columns on the schedule, and on the fitted sampler."""
         facts = dict(getattr(self.sampler, "facts", {}))
         if self.steps is None or self.grid is None:
             return facts

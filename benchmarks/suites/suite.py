@@ -207,17 +207,14 @@ class Suite(StrictTable):
 
     @model_validator(mode="before")
     @classmethod
-    def _convert_names_to_entries(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and isinstance(data.get("models"), list | tuple):
-            entries = [_model_entry(place, m) for place, m in enumerate(data["models"])]
-            return {**data, "models": entries}
-        return data
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rename_real_to_reference(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and "real" in data and "reference" not in data:
-            return {"reference" if key == "real" else key: value for key, value in data.items()}
+    def _read_short_and_old_forms(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        data = dict(data)
+        if "real" in data and "reference" not in data:
+            data["reference"] = data.pop("real")
+        if isinstance(data.get("models"), list | tuple):
+            data["models"] = [_model_entry(place, m) for place, m in enumerate(data["models"])]
         return data
 
     @model_validator(mode="after")
@@ -273,14 +270,10 @@ class Suite(StrictTable):
             value, default = data["timing"].pop(name), Timing.model_fields[name].default
             if name != "minutes" and value != default:
                 data["timing"][name] = value
-        data["models"] = [
-            {
-                k: v
-                for k, v in entry.items()
-                if k != "published" and (k != "extractor" or v is not None)
-            }
-            for entry in data["models"]
-        ]
+        for entry in data["models"]:
+            del entry["published"]
+            if entry["extractor"] is None:
+                del entry["extractor"]
         return hashlib.sha256(canonical_json(data).encode()).hexdigest()[:8]
 
     @property
@@ -303,20 +296,18 @@ class Suite(StrictTable):
                 for name in changes["models"]
             ]
         data |= changes
+        cleared = {"samples", "batch_size", "reference_samples", "extractor"} & set(changes)
         if {"steps", "nfe"} & set(changes):
             data |= {key: changes.get(key) for key in ("steps", "nfe")}
+            cleared |= {"steps", "nfe"}
         if "batch_size" in changes and len(self.timing.batch_size) > 1:
             data["timing"]["batch_size"] = (0,)
-        cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(changes) else set()
-        cleared |= {"samples", "batch_size", "reference_samples", "extractor"} & set(changes)
         data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
         return check_suite(data, COMMAND_LINE)
 
 
 def _model_entry(place: int, entry: object) -> object:
-    """Return a model that is given by its name alone as a table; a ValueError for an object, which
-    no other process can make again.
-    """
+    """Return a model that is given by its name alone as a table; raise ValueError for an object."""
     if isinstance(entry, str):
         return {"name": entry}
     if isinstance(entry, Mapping | ModelEntry):
@@ -355,10 +346,6 @@ def check_suite(data: Mapping[str, Any], where: str) -> Suite:
     try:
         return Suite.model_validate(data)
     except ValidationError as error:
-        keys = {
-            **Suite.model_fields,
-            **ModelEntry.model_fields,
-            **Timing.model_fields,
-            **Until.model_fields,
-        }
+        tables = (Suite, ModelEntry, Timing, Until)
+        keys = [key for table in tables for key in table.model_fields]
         raise ValueError(describe_mistake(error, where, keys)) from error
