@@ -64,10 +64,12 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     """
     ids, precision = torch.arange(ROWS, device=device), coarsest_dtype(model)
     values: dict[str, Numbers] = {}
+    ratio = model.sigma_min / model.sigma_max
+    inner = [model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)]
     with record_files() as recorder:
         bound = model.bind(ids, SEED)
         z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
-        for sigma in levels_to_probe(model):
+        for sigma in (model.sigma_max, *inner, model.sigma_min):
             values[f"output at sigma {sigma:.4g}"] = reduce_rows(
                 bound(z * math.sqrt(1 + sigma * sigma), sigma), precision, device
             )
@@ -123,13 +125,6 @@ def outputs_at(
         d = model.bind(ids, SEED)(z * math.sqrt(1 + sigma * sigma), sigma)
         outputs[f"{AT_LEVEL}{sigma:.12g}{state}"] = reduce_rows(d[None], precision, device)
     return outputs
-
-
-def levels_to_probe(model: Denoiser) -> list[float]:
-    """Return levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
-    ratio = model.sigma_min / model.sigma_max
-    inner = [model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)]
-    return [model.sigma_max, *inner, model.sigma_min]
 
 
 def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:

@@ -102,13 +102,9 @@ def search_key(
 def cached_result(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the result of ``measure``, from ``cache`` if it is stored under this key.
+    """Return the JSON values of ``measure``, from the folder ``cache`` if they are stored under this key.
 
-    Args:
-        cache: folder of the files; None measures every time and stores nothing.
-        name: prefix of the files' names.
-        key: everything that the result depends on, as JSON values.
-        measure: gives JSON values under other names than ``key``.
+    ``key`` has everything that the result depends on, as JSON values. Without a cache it measures every time.
     """
     digest = hashlib.sha256(canonical_json(dict(key)).encode()).hexdigest()[:16]
     path = cache and cache / f"{name}-{digest}.json"

@@ -65,14 +65,7 @@ class _ProbeError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Pilot:
-    """Probe of one model, made once, and search for its rules.
-
-    Attributes:
-        model: on ``device``.
-        folder: cache of probe and rules; None for no cache.
-        device: "cpu" or "cuda".
-        seed: of the latents.
-    """
+    """Probe of one model on ``device``, made once, and search for its rules; ``folder`` is the cache of both."""
 
     model: Denoiser
     folder: Path | None
@@ -103,11 +96,7 @@ class Pilot:
 
     @property
     def look(self) -> ProbeData:
-        """Probe of the model, cached.
-
-        Raises:
-            ValueError: it fails, or has no finite trajectories.
-        """
+        """Probe of the model, cached; it raises ValueError if it fails, or has no finite trajectories."""
         try:
             return self._probe_and_evaluations[0]
         except _ProbeError as unseen:

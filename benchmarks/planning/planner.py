@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from ... import samplers
 from ...models.denoiser import Denoiser
+from ...models.process import RectifiedFlow
 from ...models.reference import Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
 from ...samplers.spec import parse_spec
-from ..sampling.batch import is_start_at_infinity, top_level, without_first_level
+from ..sampling.batch import HIGHEST, is_start_at_infinity, without_first_level
 from ..sampling.execution import check_executions, why_not_executable
 from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
@@ -55,9 +56,7 @@ def plan(
     that is searched for a model is searched now, unless it is in the cache. If some schedules have
     levels for certain samplers only, the other samplers run on the others.
 
-    Raises:
-        ValueError: unknown sampler, schedule or option, a schedule that is searched for a few-step
-            map, or an execution that this machine does not have.
+    It raises ValueError for an unknown sampler, schedule or option, and for what cannot run here.
     """
     check_executions(suite.execution, device)
     configured = [
@@ -219,7 +218,8 @@ def _plan_cells(
         space = f"{space} {suite.reference}"
     searched = schedule.needs_model and schedule.name != NATIVE
     infinite = is_start_at_infinity(model, sampler, start.name) and not searched
-    top = top_level(model, schedule.process) if infinite else start.sigma
+    flow = infinite and isinstance(schedule.process, RectifiedFlow)
+    top = HIGHEST if flow else start.sigma
     of_checkpoint = getattr(sampler, "of_checkpoint", False)
     sizes: list[tuple[int | None, int | None]] = [(count, None) for count in counts or ()]
     if sampler.adaptive:  # it needs the ends only: (sigma_max, sigma_min, 0)

@@ -43,9 +43,7 @@ class Schedule:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps.
 
-        Raises:
-            ValueError: the levels do not make a grid, the options take them out of the range of floats, or the
-                model or the sampler is missing.
+        It raises ValueError for levels that make no grid, or without the model or sampler that it depends on.
         """
         if self.needs_model and self.searched is None:
             raise ValueError(
@@ -145,10 +143,10 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
             raise ValueError(
                 f"schedule {name!r} has no option {key!r}; its options: {', '.join(defaults) or 'none'}"
             )
-        if not _has_type_of(value, defaults[key]):
+        wanted = type(defaults[key])
+        if type(value) is not wanted and (wanted, type(value)) != (float, int):
             raise ValueError(
-                f"schedule {name!r}: option {key!r} must be a "
-                f"{type(defaults[key]).__name__}, got {value!r}"
+                f"schedule {name!r}: option {key!r} must be a {wanted.__name__}, got {value!r}"
             )
     schedule = Schedule(name, tuple(sorted((k, v) for k, v in options.items() if v != defaults[k])))
     if schedule.needs_model:
@@ -170,13 +168,6 @@ def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[st
             )
         resolved["process"] = PROCESSES[process]()
     return resolved
-
-
-def _has_type_of(value: Any, default: Any) -> bool:
-    """Return True if an option's value has its default's type; an integer may stand for a float."""
-    if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(default)
 
 
 def read_levels(text: str) -> tuple[float, ...]:
@@ -219,12 +210,9 @@ def _steps(number: float) -> int:
 def levels_of_schedule(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
 ) -> tuple[float, ...]:
-    """Return the levels of a schedule on the range of a model on the CPU, to 0.
+    """Return the levels of a schedule, or of the default one, on the range of a model on the CPU, to 0.
 
-    None is the default schedule of the model and the sampler, or of the model where there is none.
-
-    Raises:
-        ValueError: unknown schedule, or a number of steps below 1 or beyond any list.
+    It raises ValueError for an unknown schedule, and for steps below 1 or beyond any list.
     """
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
     chosen = make_schedule(spec).for_model(model)

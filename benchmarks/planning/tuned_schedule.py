@@ -103,7 +103,12 @@ def tuned(*, file: str = FILE) -> Callable[[Denoiser, Path | None, str], TunedOn
     """
 
     def read(model: Denoiser, _cache: Path | None, _device: str) -> TunedOnModel:
-        return TunedOnModel(file, model.name, model.identity, _read_entries(file))
+        try:
+            entries = read_tuned(Path(file))
+        except OSError as error:
+            what = f"schedule tuned: cannot read {file} ({error.strerror})"
+            raise UntunedError(what, file) from error
+        return TunedOnModel(file, model.name, model.identity, entries)
 
     return read
 
@@ -152,8 +157,7 @@ class TunedGrids:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps; for n = 1 the jump, which has nothing to tune.
 
-        Raises:
-            ValueError: the file has none, or it was tuned on another range or to another end.
+        It raises ValueError if the file has none, or one of another range or to another end.
         """
         if not to_zero:
             raise ValueError(
@@ -199,11 +203,3 @@ def why_untunable(sampler: Sampler) -> str:
         "has levels of its own": sampler.own_grid,
     }
     return next((words for words, true in reasons.items() if true), "")
-
-
-def _read_entries(file: str) -> tuple[Tuned, ...]:
-    try:
-        return read_tuned(Path(file))
-    except OSError as error:
-        what = f"schedule tuned: cannot read {file} ({error.strerror})"
-        raise UntunedError(what, file) from error

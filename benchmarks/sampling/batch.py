@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ...models.denoiser import Bound, Denoiser
-from ...models.process import RectifiedFlow
 from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
 from ...samplers.types import Denoise
@@ -60,11 +59,6 @@ def is_start_at_infinity(model: Denoiser, sampler: Sampler, start: str) -> bool:
 def without_first_level(grid: Grid) -> Grid | None:
     """Return the grid without its first, infinite level; None if a single level is left."""
     return Grid(grid.sigma[1:]) if len(grid) > 1 else None
-
-
-def top_level(model: Denoiser, process: object) -> float:
-    """Return the top level of a schedule: for a flow's time the stand-in for t = 1."""
-    return HIGHEST if isinstance(process, RectifiedFlow) else model.sigma_max
 
 
 class Batch(NamedTuple):

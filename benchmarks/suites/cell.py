@@ -98,13 +98,8 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
         return Start(name, top, top)
     moments = moments_of(model)
     if moments is None:
-        return Start(
-            name,
-            top,
-            top,
-            skip=f"start {name} needs the data's mean and covariance, which model {model.name} "
-            "does not know",
-        )
+        reason = f"start {name} needs the data's mean and covariance, which model {model.name} does not know"
+        return Start(name, top, top, skip=reason)
     means, cov = torch.from_numpy(moments[0]).reshape(-1, *model.event), moments[1]
     if name == "mean":
         return Start(name, top, top, means)

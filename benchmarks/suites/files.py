@@ -37,9 +37,7 @@ def built_in_suites() -> dict[str, Path]:
 def load_suite(name: str) -> Suite:
     """Load a built-in suite by name, or the suite of a TOML file.
 
-    Raises:
-        ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message
-            names it.
+    It raises ValueError for no such suite or file, bad TOML, or a wrong key or value, which it names.
     """
     suites = built_in_suites()
     path = suites.get(name, Path(name))
@@ -165,10 +163,8 @@ def _texts_of_spec(value: Any) -> Iterator[str]:
 def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -> None:
     """Raise a ValueError for a suite that would run Python files, or reads files elsewhere.
 
-    Args:
-        suite: content of its file.
-        where: the name of a built-in suite, or the file, as the user named it.
-        replaced: keys that the command line replaces: the user named these files.
+    ``where`` is a built-in suite, or the file, as the user named it. ``replaced`` are keys that the command line
+    replaces: the user named these files.
     """
     outside = () if where in built_in_suites() else outside_files(suite, Path(where))
     for named, words in (

@@ -52,27 +52,23 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
     errors = error.errors()
     # a typo in a key explains the key that is missing
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    place = _place_in_words(first["loc"])
-    if first["type"] == "extra_forbidden":
+    place, kind = _place_in_words(first["loc"]), first["type"]
+    if kind == "extra_forbidden":
         close = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1)
         return f"{where}: unknown key {place!r}" + (
             f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys"
         )
-    words = _remedy_for_mistake(first["type"], first.get("ctx", {}))
-    if first["type"] == "value_error":
+    words = next(
+        (words for begin, words in _KINDS.items() if kind.startswith(begin)), "give another value"
+    )
+    if kind in _WORDS:
+        words = _WORDS[kind](first.get("ctx", {}))
+    if kind == "value_error":
         return f"{where}: {words}"
-    if first["type"] == "missing":
+    if kind == "missing":
         return f"{where}: {place} {words}; docs/suites.md lists the keys"
     begin = f"{where}: {place}" if where != COMMAND_LINE else _option_of_place(first["loc"])
     return f"{begin}: {words}, got {short_repr(first['input'])}"
-
-
-def _remedy_for_mistake(kind: str, ctx: Mapping[str, Any]) -> str:
-    if kind in _WORDS:
-        return _WORDS[kind](ctx)
-    return next(
-        (words for begin, words in _KINDS.items() if kind.startswith(begin)), "give another value"
-    )
 
 
 def _place_in_words(loc: tuple[int | str, ...]) -> str:

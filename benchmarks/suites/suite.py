@@ -54,16 +54,12 @@ class Timing(StrictTable):
             takes the suite's. The first is in the result table; all of them are in ``timing.csv``.
         seconds: most wall time to spend on it, per model and batch size.
         min_rounds, max_rounds: how often each cell is timed.
-        half_width: a cell is settled when the 95 % interval of its median is within this of the
-            median, relative to it.
-        energy_seconds: length of the window in which a cell's energy is measured, on a GPU with
-            NVML; 0 for no such measurement.
-        minutes: most wall time over all models and batch sizes; the next run times the other cells.
-            0 for no such limit.
+        half_width: a cell is settled when the 95 % interval of its median is within this share of it.
+        energy_seconds: window in which a cell's energy is measured, on a GPU with NVML; 0 for none.
+        minutes: most wall time over all models and batch sizes; the next run times the others. 0 for no limit.
         sweep: largest batch of a sweep over batch sizes 1, 2, 4, … of each model's first cell,
             which ends when throughput stops growing; 0 for no sweep.
-        tf32: whether a GPU may compute products and convolutions of float32 in TF32 while it is
-            timed.
+        tf32: whether a GPU may compute float32 in TF32 while it is timed.
         cudnn_benchmark: whether cuDNN tries its algorithms before it chooses one.
     """
 
@@ -90,8 +86,7 @@ class Until(StrictTable):
     Attributes:
         baseline: registry name of the sampler that each row is compared with, at the same model,
             budget, start, end and schedule; None asks for no comparison.
-        metric: column of the comparison and of the standard error; None for fd_conv where there is
-            a baseline, else fid_proxy.
+        metric: column of the comparison; None for fd_conv where there is a baseline, else fid_proxy.
         margin: equivalence margin, as a share of the baseline's value.
         target_se: standard error at which a row is precise enough, decided or not; None for none.
         max_samples: most samples of a row; None for 16 times its first number.
@@ -153,26 +148,21 @@ class Suite(StrictTable):
             largest grid that fits is taken).
         tolerances: rtol = atol of adaptive samplers that do not set their own, one row each.
         start: how runs begin (``benchmarks.suites.cell.make_start``).
-        sigma_start: the level down to which start "gaussian" goes without an evaluation; None
-            leaves it to the data's spread.
-        noise: of stochastic samplers: independent numbers, or the increments of one Brownian path
-            per sample.
+        sigma_start: the level at which start "gaussian" ends; None leaves it to the data's spread.
+        noise: of stochastic samplers: independent numbers, or increments of one Brownian path per sample.
         execution: how runs reach the device (``benchmarks.sampling.execution``).
         device: "cuda" for a suite that needs a GPU: it runs elsewhere only on request.
         dtype: dtype of the state; None leaves it to the model.
         reference_samples: how many samples are compared with their converged endpoints.
-        keep: number of images stored as pictures; of a model in two dimensions, 512 points unless
-            it is 0.
+        keep: number of images stored as pictures; in two dimensions, 512 points unless it is 0.
         converged_samples: number of converged samples for fd_conv, where the model's card has none.
         extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own,
             ``card:32`` for 32 axes of it, or one of
             :func:`samplerbench.models.extractors.make_extractor`.
         reference: source of real samples, or of their statistics, in another feature space
             (``benchmarks.scoring.real_data``); None has the model draw them. Its old name is ``real``.
-        metrics: names of the metrics that are measured (``samplerbench list metrics``); None for
-            all.
-        path_curvature: True to measure the curvature of each model's paths
-            (``benchmarks.scoring.path_curvature``).
+        metrics: names of the metrics (``samplerbench list metrics``); None for all.
+        path_curvature: True to measure the curvature of each model's paths.
         until: when to stop extending rows; None leaves each at ``samples``.
     """
 
@@ -321,15 +311,11 @@ def _model_entry(place: int, entry: object) -> object:
 def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
     """Return the entry for ``name`` in place of the models; checkpoint for checkpoint, settings stay."""
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
-    if len(models) > 1 or not stated["name"].startswith(CHECKPOINT) or not _is_path(replaced):
+    path = str(replaced["name"]).partition("?")[0]
+    is_checkpoint = path.startswith(CHECKPOINT) or Path(path).exists()
+    if len(models) > 1 or not stated["name"].startswith(CHECKPOINT) or not is_checkpoint:
         return {"name": name}
     return {**models[0], "name": {**stated, **replaced}}
-
-
-def _is_path(spec: Mapping[str, Any]) -> bool:
-    """Return True for a model that is a checkpoint by its path, with or without its family."""
-    path = str(spec["name"]).partition("?")[0]
-    return path.startswith(CHECKPOINT) or Path(path).exists()
 
 
 def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:

@@ -86,10 +86,8 @@ LOST = 1e6
 class TuningProblem:
     """Latents of a model, and how far from their converged endpoints a sampler takes them.
 
-    Attributes:
-        meter: of the model's evaluations but for the teacher's.
-        ids, seed: of the latents, ``(n,)`` on the model's device.
-        steps: of the teacher's solution that counts; says nothing where the endpoints are exact.
+    ``meter`` counts the model's evaluations but for the teacher's. ``ids`` are ``(n,)`` on the model's device, and
+    ``steps`` the teacher's that count, where endpoints are not exact.
     """
 
     model: Denoiser

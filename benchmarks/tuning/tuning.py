@@ -91,24 +91,21 @@ def targets_of(
 ) -> list[Target]:
     """Return each sampler once a number of steps, or budget; raise ValueError for what is no target."""
     karras = make_schedule("karras")
-    targets: dict[Target, None] = {}
+    targets = []
     for sampler in samplers:
         for size in steps or budgets or ():
-            # an adaptive sampler is refused below, with the reason
-            fits = sampler.adaptive or steps is not None
-            count = (
-                size
-                if fits
-                else most_steps_within(size, evaluations_by_steps(model, sampler, karras, "zero"))
-            )
+            count: int | None = size
+            if steps is None and not sampler.adaptive:  # which is refused below, with the reason
+                cost = evaluations_by_steps(model, sampler, karras, "zero")
+                count = most_steps_within(size, cost)
             if count is None:
                 raise ValueError(
                     f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
                 )
             target = Target(sampler, count)
             check_target(target, what)
-            targets[target] = None
-    return list(targets)
+            targets.append(target)
+    return list(dict.fromkeys(targets))
 
 
 EQUATIONS = 2 / 3
@@ -244,9 +241,8 @@ class Tuning:
         if (named.name, first) not in self._posed:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
-            self._posed[named.name, first] = tuning_problem(
-                named.model, first, count, self.seed, self.device
-            )
+            problem = tuning_problem(named.model, first, count, self.seed, self.device)
+            self._posed[named.name, first] = problem
         return replace(self._posed[named.name, first])
 
     def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
