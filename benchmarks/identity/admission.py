@@ -1,9 +1,8 @@
 """Admission of a run directory's cells: those that the present code would not make are set aside.
 
-A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its
-model and its extractor, whose fingerprints lie in ``made/``. A digest names a record. The records
-are compared (:func:`.fingerprint.difference`): a directory of another machine stays valid although
-the last digits of its numbers differ.
+A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests that name the
+records of its model and its extractor in ``made/``. Records are compared (:func:`.fingerprint.difference`): a
+directory of another machine stays valid although the last digits of its numbers differ.
 """
 
 from __future__ import annotations

@@ -49,13 +49,12 @@ class Start:
     them.
 
     Attributes:
-        name: "noise", "mean" or "gaussian".
         sigma_max: where the latents lie.
         sigma: where the states lie, and grids begin; for "noise" and "mean" sigma_max, or the first
             level of the model's own scheduler.
         means: ``(1, *event)``, or ``(classes, *event)`` for a class-conditional model; for "mean"
             and "gaussian".
-        gaussian: with the first mean and the data's covariance, for start "gaussian".
+        gaussian: with the first mean and the data's covariance.
         skip: why the model has no such start (then ``sigma`` is sigma_max); "" if it has.
     """
 

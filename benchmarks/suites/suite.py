@@ -99,13 +99,9 @@ class Until(StrictTable):
     max_samples: Several | None = None
 
     @model_validator(mode="after")
-    def _check_something_is_asked(self) -> Self:
+    def _check_question(self) -> Self:
         if self.baseline is None and self.target_se is None:
             raise ValueError("until needs a baseline to compare with, or a target_se")
-        return self
-
-    @model_validator(mode="after")
-    def _check_metric_grows(self) -> Self:
         grow = [quantity.name for quantity in quantities.judged() if quantity.grows]
         if self.metric is not None and self.metric not in grow:
             raise ValueError(
