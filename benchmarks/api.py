@@ -3,10 +3,8 @@
     import samplerbench
     samplerbench.run("smoke", samplers=["heun", MySampler()], models={"mine": my_model}, nfe=[5, 10])
 
-A suite is the name of a built-in one, the path of a TOML file, a dictionary with the keys of such a
-file, or a :class:`~samplerbench.benchmarks.Suite`; keywords replace what it says. A model is a spec as
-``--model`` takes it or an object, as :func:`~samplerbench.models.from_function` and
-:func:`~samplerbench.models.from_network` make it; a sampler is a spec, an object or a class.
+Keywords replace what a suite says (:func:`run`). A model is a spec as ``--model`` takes it or an object,
+as :func:`~samplerbench.models.from_function` and :func:`~samplerbench.models.from_network` make it.
 """
 
 from __future__ import annotations
@@ -56,11 +54,6 @@ if TYPE_CHECKING:
     from .planning.tuned_file import Tuned, What
     from .tuning.tuning import Target
 
-OBJECTS = (
-    "Models and samplers that are objects run in this process, because no other could load them: a "
-    "sampler that crashes or hangs stops the whole run, and limits of time and memory are not enforced."
-)
-
 HOLDOUTS = ("fashion-mppca", "gmm-64d")
 """Default hold-out models of :func:`tune`: the first that is not the model being tuned on is taken."""
 
@@ -94,8 +87,7 @@ def plan(
     [('euler', 5, 5), ('euler', 10, 10), ('heun', 5, 3), ('heun', 10, 5)]
     """
     full_suite = suite_of(suite, models, samplers, replaced)
-    *_, cells = plan_cells(full_suite, resolve_device_argument(device, full_suite))
-    return cells
+    return plan_cells(full_suite, resolve_device_argument(device, full_suite))[2]
 
 
 def plan_cells(
@@ -157,12 +149,14 @@ def run(
     full_suite = suite_of(suite, models, samplers, replaced)
     where = resolve_device_argument(device, full_suite)
     console = Console(stderr=True)
-    if progress is None:
-        progress = console.is_terminal or console.is_jupyter
-    console.quiet = not progress
+    is_watched = console.is_terminal or console.is_jupyter
+    console.quiet = not (is_watched if progress is None else progress)
     asked = [*(models.values() if isinstance(models, Mapping) else ()), *(samplers or ())]
     if not all(isinstance(item, str | Mapping) for item in asked):
-        console.print(OBJECTS)
+        console.print(
+            "Models and samplers that are objects run in this process, because no other could load them: a "
+            "sampler that crashes or hangs stops the whole run, and limits of time and memory are not enforced."
+        )
     folder = default_run_folder(full_suite) if out is None else Path(out)
     done = run_suite(full_suite, folder, where, console=console, retry=retry)
     if done.doubt:
@@ -172,12 +166,9 @@ def run(
 
 
 class RunResult(NamedTuple):
-    """Result of a run, with the keys of its cells.
+    """Table, None if another process writes it; analyses of a suite with ``until``; and the cells' keys.
 
-    Attributes:
-        table: None if another process leads the run, and will write it.
-        analyses: of a suite with ``until``; None without.
-        doubt: sentence on the user's samplers that fail ``samplerbench check``; "" if none does.
+    ``doubt`` is a sentence on the user's samplers that fail ``samplerbench check``; "" if none does.
     """
 
     table: ResultTable | None
@@ -216,7 +207,13 @@ def run_suite(
         executor.alone(device)  # likewise early: raises if no single device can be timed
     with explain_write_errors(folder):
         if fresh:
-            _start_afresh(folder)
+            directory = RunDir.at(folder)
+            if (folder / "run.json").exists():
+                with directory.lock():
+                    directory.set_all_aside(
+                        "it was made before --fresh was asked for", returns=False
+                    )
+            forget_searches(default_cache())
         setup = set_up(
             suite,
             folder,
@@ -233,14 +230,6 @@ def run_suite(
             table = (runner.run_or_join if join else runner.run)(setup, retry=retry)
         doubt = "" if table is None else setup.probes.describe_nonconforming(setup.cells, table)
     return RunResult(table, analyses, doubt, {cell.key for cell in setup.cells})
-
-
-def _start_afresh(folder: Path) -> None:
-    directory = RunDir.at(folder)
-    if (folder / "run.json").exists():
-        with directory.lock():
-            directory.set_all_aside("it was made before --fresh was asked for", returns=False)
-    forget_searches(default_cache())
 
 
 def advise(
@@ -392,9 +381,8 @@ def export(
     from .planning.fitting import Pilot
     from .planning.schedules import levels_of_schedule, read_levels
 
-    # with sigmas, a model is given only for a sampler
     by_model = steps is not None and model is not None
-    alone = sampler is None or model is None
+    alone = sampler is None or model is None  # with levels, a model is given only for a sampler
     if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):
         raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
     if sampler is not None and model is None:

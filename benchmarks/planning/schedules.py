@@ -49,7 +49,7 @@ class Schedule:
             raise ValueError(
                 f"schedule {self.label!r} depends on the model; call its for_model(model) first"
             )
-        if self.needs_sampler and hasattr(self.searched, "of"):
+        if self.needs_sampler and self.searched.sampler is None:
             raise ValueError(
                 f"schedule {self.label!r} depends on the sampler; call its for_sampler(sampler) first"
             )
