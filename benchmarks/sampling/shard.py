@@ -166,8 +166,8 @@ class GlobalDraws:
     @property
     def sentence(self) -> str:
         """Sentence with the generators that were drawn from, and the remedy; "" for none."""
-        remedy = "use the noise that it is handed, noise()"
-        return f"draws from {' and '.join(sources)}; {remedy}" if (sources := self.sources) else ""
+        sources = " and ".join(self.sources)
+        return f"draws from {sources}; use the noise that it is handed, noise()" if sources else ""
 
 
 @contextmanager

@@ -41,11 +41,6 @@ class StrictTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _as_list(value: Any) -> Any:
-    """Wrap one number in a list."""
-    return value if isinstance(value, list | tuple) else (value,)
-
-
 class Timing(StrictTable):
     """Settings of the timing pass.
 
@@ -66,7 +61,7 @@ class Timing(StrictTable):
     enabled: bool = True
     batch_size: Annotated[
         tuple[Annotated[int, Field(ge=0, le=MOST_SAMPLES)], ...],
-        BeforeValidator(_as_list),
+        BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
         Field(min_length=1),
     ] = (0,)
     seconds: float = Field(default=60.0, gt=0)
@@ -204,7 +199,7 @@ class Suite(StrictTable):
         return data
 
     @model_validator(mode="after")
-    def _check_one_budget(self) -> Self:
+    def _check_whole(self) -> Self:
         for scope in (self, *self.models):
             if scope.steps is not None and scope.nfe is not None:
                 raise ValueError("give steps or nfe, not both")
@@ -212,20 +207,12 @@ class Suite(StrictTable):
                 raise ValueError("steps and nfe need at least one number")
         if self.steps is None and self.nfe is None:
             raise ValueError("give steps (numbers of steps) or nfe (evaluations per sample)")
-        return self
-
-    @model_validator(mode="after")
-    def _check_reference_has_extractor(self) -> Self:
         if self.reference is not None and re.match(
             r"(?:(?:round|truncate):)?card(?::|$)", self.extractor
         ):
             raise ValueError(
                 "a reference is for another feature space: give an extractor too, such as pixels"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_each_model_once(self) -> Self:
         specs = [parse_spec(entry.name) for entry in self.models]
         for i, spec in enumerate(specs):
             if spec in specs[:i]:

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.reference import Reference
 from ...models.registry import make_model
 from ...results.comparison.compare import Comparison, choose_quantities, compare_matches
 from ...results.comparison.distances import carried_by_few, summed
@@ -180,17 +179,13 @@ def _references_by_model(source: Source) -> dict[str, FrechetReference]:
     references = {name: reference for name, reference in loaded.items() if reference is not None}
     for entry in scored:
         reference = references.get(text(entry.record, "model"))
-        if reference is not None:
-            _check_reference(entry, reference)
+        if reference is None:
+            continue
+        scored_on = text(entry.record, "estimator").split("; ")
+        for part in (reference.extractor.identity, f"reference {reference.identity}"):
+            if part not in scored_on:
+                raise ValueError(
+                    f"{text(entry.record, 'curve')} was scored in another feature space, or against other data, than "
+                    f"{part} here; run the suite again in a folder of its own"
+                )
     return {name: FrechetReference(r.mean, r.cov, r.n) for name, r in references.items()}
-
-
-def _check_reference(entry: Entry, reference: Reference) -> None:
-    """Refuse to score stored features against a reference of another feature space or data."""
-    parts = text(entry.record, "estimator").split("; ")
-    for part in (reference.extractor.identity, f"reference {reference.identity}"):
-        if part not in parts:
-            raise ValueError(
-                f"{text(entry.record, 'curve')} was scored in another feature space, or against other data, than "
-                f"{part} here; run the suite again in a folder of its own"
-            )

@@ -170,7 +170,7 @@ def fit(
     try:
         for _ in range(ITERATIONS):
             linear = _linearise(run, z, parts)
-            tried = [z + linear.step(damping, p) for p in {0, power} for damping in DAMPINGS]
+            tried = [z + _step(*linear, damping, p) for p in {0, power} for damping in DAMPINGS]
             errors = [error_of(numbers) for numbers in tried]
             error = min(errors)
             gained = error < (1 - ENOUGH) * least
@@ -190,36 +190,31 @@ def power_mean_of_rows(differences: Floats, power: int) -> float:
         return power_mean(distances, power) if np.isfinite(distances).all() else np.inf
 
 
-@dataclass(frozen=True)
-class _LinearModel:
-    """Squared distances by p numbers: ``(n,)``, half slopes ``(n, p)``, half curvatures ``(n, p, p)``."""
-
-    squares: Floats
-    pulls: Floats
-    grams: Floats
-
-    def step(self, damping: float, power: int) -> Floats:
-        """Return the step ``(p,)`` that makes the power mean smallest, shortened by ``damping``."""
-        if not len(self.squares):
-            return np.full(self.pulls.shape[1], np.nan)
-        least = max(NEAREST**2 * float(np.median(self.squares)), np.finfo(float).tiny)
-        squares, dz = self.squares, np.zeros(self.pulls.shape[1])
-        scale: Floats | None = None
-        for _ in range(RENEWED):
-            weights = np.maximum(squares, least) ** (power / 2 - 1)
-            curvature = np.einsum("s,sij->ij", weights, self.grams)
-            if scale is None:
-                own = np.diag(curvature)
-                scale = np.maximum(own, 1e-12 * own.max(initial=1e-300))
-            dz = -np.linalg.solve(curvature + damping * np.diag(scale), weights @ self.pulls)
-            squares = self.squares + 2 * self.pulls @ dz + (self.grams @ dz) @ dz
-        return dz
+def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: int) -> Floats:
+    """Return the step ``(p,)`` of a linear model with the smallest power mean, shortened by ``damping``."""
+    if not len(squares):
+        return np.full(pulls.shape[1], np.nan)
+    least = max(NEAREST**2 * float(np.median(squares)), np.finfo(float).tiny)
+    moved, dz = squares, np.zeros(pulls.shape[1])
+    scale: Floats | None = None
+    for _ in range(RENEWED):
+        weights = np.maximum(moved, least) ** (power / 2 - 1)
+        curvature = np.einsum("s,sij->ij", weights, grams)
+        if scale is None:
+            own = np.diag(curvature)
+            scale = np.maximum(own, 1e-12 * own.max(initial=1e-300))
+        dz = -np.linalg.solve(curvature + damping * np.diag(scale), weights @ pulls)
+        moved = squares + 2 * pulls @ dz + (grams @ dz) @ dz
+    return dz
 
 
 def _linearise(
     run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]
-) -> _LinearModel:
-    """Return the linear model at ``z`` of some latents, without the ones whose samples are not finite."""
+) -> tuple[Floats, Floats, Floats]:
+    """Return the linear model at ``z`` of the n latents whose samples are finite, by p numbers.
+
+    It is the squared distances ``(n,)``, half their slopes ``(n, p)``, half their curvatures ``(n, p, p)``.
+    """
     parts_of_model = []
     for part in parts:
         differences = run(z, part)
@@ -232,4 +227,5 @@ def _linearise(
         pulls = np.einsum("sid,sd->si", by_latent, differences)
         grams = by_latent @ by_latent.transpose(0, 2, 1)
         parts_of_model.append((np.square(differences).sum(1), pulls, grams))
-    return _LinearModel(*(np.concatenate(arrays) for arrays in zip(*parts_of_model, strict=True)))
+    squares, pulls, grams = (np.concatenate(part) for part in zip(*parts_of_model, strict=True))
+    return squares, pulls, grams
