@@ -18,18 +18,8 @@ from numpy.typing import NDArray
 
 from ...models.checkpoints.specification import cache_folder
 from ...models.denoiser import Denoiser
-from ...models.loaders.user_files import (
-    change_in_words,
-    file_hash,
-    record_files,
-)
-from ...results.run_directory.files import (
-    read_json,
-    read_npz,
-    to_jsonable,
-    write_json,
-    write_npz,
-)
+from ...models.loaders.user_files import change_in_words, file_hash, record_files
+from ...results.run_directory.files import read_json, read_npz, to_jsonable, write_json, write_npz
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...samplers.spec import canonical_json
 from ..identity import first_fingerprint

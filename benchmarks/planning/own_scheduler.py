@@ -16,8 +16,6 @@ from .native import NATIVE
 from .schedules import Schedule
 
 log = logging.getLogger("samplerbench")
-SAMPLER = "consistency"
-"""Sampler that messages suggest for maps."""
 
 
 def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
@@ -27,7 +25,7 @@ def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
     if model.kind == "map" and not sampler.for_maps:
         return (
             f"sampler {sampler.name} needs a denoiser E[x0 | x], and model {model.name} is a few-step "
-            f"map to the end of the path; take --sampler {SAMPLER}"
+            f"map to the end of the path; take --sampler consistency"
         )
     if model.kind != "map" and sampler.for_maps:
         return (
