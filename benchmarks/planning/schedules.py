@@ -11,7 +11,7 @@ from typing import Any
 
 from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
-from ...samplers import Grid, Sampler, karras, make
+from ...samplers import Grid, Sampler, make
 from ...samplers.schedules import SCHEDULES
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
@@ -111,11 +111,6 @@ class Schedule:
     def suits(self, sampler: Sampler) -> bool:
         """Return True if this schedule can have levels for a sampler: tuned schedules need a tunable sampler."""
         return not self.needs_sampler or not tuned.why_untunable(sampler)
-
-    def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """Return a grid of ``n`` steps to count evaluations on: its own, or karras for tuned schedules."""
-        grid = karras if self.needs_sampler else self
-        return grid(n, sigma_min, sigma_max, to_zero=to_zero)
 
     def facts(self, n: int) -> dict[str, Any]:
         """Return the table's columns about its grid of ``n`` steps; none for a formula."""
