@@ -3,12 +3,8 @@
     import samplerbench
     samplerbench.run("smoke", samplers=["heun", MySampler()], models={"mine": my_model}, nfe=[5, 10])
 
-A suite is the name of a built-in one, the path of a TOML file, a dictionary with the keys of such a
-file, or a :class:`~samplerbench.benchmarks.Suite`; keywords replace what it says. A model is a spec as
-``--model`` takes it or an object, as :func:`~samplerbench.models.from_function` and
-:func:`~samplerbench.models.from_network` make it; a sampler is a spec, an object or a class.
-
-Objects cannot be sent to worker processes, so everything runs in this one.
+Keywords replace what a suite says (:func:`run`). A model is a spec as ``--model`` takes it or an object,
+as :func:`~samplerbench.models.from_function` and :func:`~samplerbench.models.from_network` make it.
 """
 
 from __future__ import annotations
@@ -58,11 +54,6 @@ if TYPE_CHECKING:
     from .planning.tuned_file import Tuned, What
     from .tuning.tuning import Target
 
-OBJECTS = (
-    "Models and samplers that are objects run in this process, because no other could load them: a "
-    "sampler that crashes or hangs stops the whole run, and limits of time and memory are not enforced."
-)
-
 HOLDOUTS = ("fashion-mppca", "gmm-64d")
 """Default hold-out models of :func:`tune`: the first that is not the model being tuned on is taken."""
 
@@ -96,23 +87,17 @@ def plan(
     [('euler', 5, 5), ('euler', 10, 10), ('heun', 5, 3), ('heun', 10, 5)]
     """
     full_suite = suite_of(suite, models, samplers, replaced)
-    return plan_cells(full_suite, resolve_device_argument(device, full_suite)).cells
+    return plan_cells(full_suite, resolve_device_argument(device, full_suite))[2]
 
 
-class Plan(NamedTuple):
-    """Models and references of a suite by model name, and the cells."""
-
-    models: Mapping[str, Denoiser]
-    references: Mapping[str, Reference | None]
-    cells: list[Cell]
-
-
-def plan_cells(suite: Suite, device: str) -> Plan:
-    """Load the models of a suite, and plan its cells."""
+def plan_cells(
+    suite: Suite, device: str
+) -> tuple[dict[str, Denoiser], dict[str, Reference | None], list[Cell]]:
+    """Return the models and references of a suite by model name, and its cells."""
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     models = load_models(suite, device)
     references = load_references(models, suite.extractors, suite.reference)
-    return Plan(models, references, plan_suite(suite, models, references, device))
+    return models, references, plan_suite(suite, models, references, device)
 
 
 def run(
@@ -164,12 +149,14 @@ def run(
     full_suite = suite_of(suite, models, samplers, replaced)
     where = resolve_device_argument(device, full_suite)
     console = Console(stderr=True)
-    if progress is None:
-        progress = console.is_terminal or console.is_jupyter
-    console.quiet = not progress
+    is_watched = console.is_terminal or console.is_jupyter
+    console.quiet = not (is_watched if progress is None else progress)
     asked = [*(models.values() if isinstance(models, Mapping) else ()), *(samplers or ())]
     if not all(isinstance(item, str | Mapping) for item in asked):
-        console.print(OBJECTS)
+        console.print(
+            "Models and samplers that are objects run in this process, because no other could load them: a "
+            "sampler that crashes or hangs stops the whole run, and limits of time and memory are not enforced."
+        )
     folder = default_run_folder(full_suite) if out is None else Path(out)
     done = run_suite(full_suite, folder, where, console=console, retry=retry)
     if done.doubt:
@@ -179,13 +166,9 @@ def run(
 
 
 class RunResult(NamedTuple):
-    """Result of a run.
+    """Table, None if another process writes it; analyses of a suite with ``until``; and the cells' keys.
 
-    Attributes:
-        table: None if another process leads the run, and will write it.
-        analyses: interim analyses of a suite with ``until``; None without.
-        doubt: sentence on the user's samplers that fail ``samplerbench check``; "" if none does.
-        cells: keys of the cells.
+    ``doubt`` is a sentence on the user's samplers that fail ``samplerbench check``; "" if none does.
     """
 
     table: ResultTable | None
@@ -206,10 +189,10 @@ def run_suite(
     fresh: bool = False,
     join: bool = False,
 ) -> RunResult:
-    """Run what the folder lacks of a suite. ``suite`` is complete: no keyword replaces anything in it.
+    """Run what the folder lacks of a suite, until it is decided if it has ``until``.
 
     Args:
-        suite: sampled until it is decided, if it has ``until``.
+        suite: what to run, complete.
         folder: run directory.
         device: "cpu" or "cuda".
         console: for progress.
@@ -224,7 +207,13 @@ def run_suite(
         executor.alone(device)  # likewise early: raises if no single device can be timed
     with explain_write_errors(folder):
         if fresh:
-            _start_afresh(folder)
+            directory = RunDir.at(folder)
+            if (folder / "run.json").exists():
+                with directory.lock():
+                    directory.set_all_aside(
+                        "it was made before --fresh was asked for", returns=False
+                    )
+            forget_searches(default_cache())
         setup = set_up(
             suite,
             folder,
@@ -234,21 +223,13 @@ def run_suite(
             time_limit=time_limit,
             join=join and suite.until is None,
         )
+        analyses = None
         if suite.until:
             table, analyses = run_until_decided(setup, suite.until, retry=retry)
         else:
             table = (runner.run_or_join if join else runner.run)(setup, retry=retry)
-            analyses = None
         doubt = "" if table is None else setup.probes.describe_nonconforming(setup.cells, table)
     return RunResult(table, analyses, doubt, {cell.key for cell in setup.cells})
-
-
-def _start_afresh(folder: Path) -> None:
-    directory = RunDir.at(folder)
-    if (folder / "run.json").exists():
-        with directory.lock():
-            directory.set_all_aside("it was made before --fresh was asked for", returns=False)
-    forget_searches(default_cache())
 
 
 def advise(
@@ -344,7 +325,8 @@ def tune(
     Raises:
         ValueError: something does not exist or cannot be tuned.
     """
-    from .tuning.tuner import Tuner
+    from .tuning.tuner import tune_targets
+    from .tuning.tuning import Tuning as ModelTuning
     from .tuning.tuning import targets_of
 
     where = resolve_device_argument(device)
@@ -356,20 +338,11 @@ def tune(
     if holdout_model is None:
         holdout_model = next(name for name in HOLDOUTS if name != subject.name)
     other = load_denoiser(model_spec(holdout_model), where)
-    tuner = Tuner(
-        Path(out),
-        subject,
-        other,
-        latents,
-        test_latents,
-        seed,
-        objective,
-        where,
-        executor or InProcess(),
-        progress or (lambda _stage: None),
-        what,
+    how = ModelTuning(subject, other, latents, test_latents, seed, objective, what, where)
+    entries, failures = tune_targets(
+        Path(out), how, targets, executor or InProcess(), progress or (lambda _stage: None)
     )
-    return Tuning(tuner(targets), tuner.failures, other.name)
+    return Tuning(entries, failures, other.name)
 
 
 def export(
@@ -408,10 +381,8 @@ def export(
     from .planning.fitting import Pilot
     from .planning.schedules import levels_of_schedule, read_levels
 
-    # levels are given as sigmas, or come from a schedule of steps on a model; with sigmas, a model is
-    # given only for a sampler
     by_model = steps is not None and model is not None
-    alone = sampler is None or model is None
+    alone = sampler is None or model is None  # with levels, a model is given only for a sampler
     if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):
         raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
     if sampler is not None and model is None:

@@ -46,10 +46,8 @@ def suite_of(
         keys["models"] = _model_specs(models)
     if samplers is not None:
         keys["samplers"] = [sampler_spec(sampler) for sampler in samplers]
-    if suite is None:
-        return check_suite({"name": "suite", **keys}, "the suite")
-    if isinstance(suite, Mapping):
-        return check_suite({"name": "suite", **suite, **keys}, "the suite")
+    if suite is None or isinstance(suite, Mapping):
+        return check_suite({"name": "suite", **(suite or {}), **keys}, "the suite")
     full_suite = suite if isinstance(suite, Suite) else _load_suite_argument(suite)
     return full_suite.replaced(**keys) if keys else full_suite
 

@@ -147,7 +147,7 @@ def _check_checkpoint(
         clean,
         labels,
         built=lambda of: builds(of, opened),
-        teacher=None if teacher is None else _load_teacher(teacher, kinds, events, device),
+        teacher=_load_teacher(teacher, kinds, events, device),
         samples=samples,
         device=device,
     )
@@ -185,9 +185,7 @@ def _check_other(
         model,
         clean,
         labels,
-        teacher=None
-        if teacher is None
-        else _load_teacher(teacher, {model.kind}, {model.event}, device),
+        teacher=_load_teacher(teacher, {model.kind}, {model.event}, device),
         samples=samples,
         device=device,
     )
@@ -206,13 +204,15 @@ def _with_range_check(
 
 
 def _load_teacher(
-    name: str, kinds: set[str], events: set[tuple[int, ...]], device: str
-) -> Denoiser:
-    """Load the denoiser that a map was distilled from.
+    name: str | None, kinds: set[str], events: set[tuple[int, ...]], device: str
+) -> Denoiser | None:
+    """Load the denoiser that a map was distilled from, if any.
 
     Raises:
         ValueError: the model is no map, or the teacher is one, or of other samples.
     """
+    if name is None:
+        return None
     if "map" not in kinds:
         raise ValueError("--teacher is for few-step maps, and the model is a denoiser")
     denoiser = load_model(name, device).model
@@ -228,9 +228,7 @@ def _load_teacher(
 def _read_images(
     images: str, spec: Specification, opened: Opened, most: int
 ) -> tuple[Tensor | None, Tensor | None, str]:
-    """Read the images with their classes and a sentence on changes to them, in the first shape that
-    fits; those of a model of latents are encoded by its autoencoder, if it has one.
-    """
+    """Return the images, their classes and a sentence on changes to them, in the first shape that fits."""
     *events, last = dict.fromkeys(candidate.event for _, candidate in spec.candidates())
     limits, note = spec.limits, ""
     if len(last) == 3 and last[0] in (1, 3) and limits is None and not spec.decoder:

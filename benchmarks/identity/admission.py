@@ -1,9 +1,8 @@
 """Admission of a run directory's cells: those that the present code would not make are set aside.
 
-A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its
-model and its extractor, whose fingerprints lie in ``made/``. A digest names a record. The records
-are compared (:func:`.fingerprint.difference`): a directory of another machine stays valid although
-the last digits of its numbers differ.
+A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests that name the
+records of its model and its extractor in ``made/``. Records are compared (:func:`.fingerprint.difference`): a
+directory of another machine stays valid although the last digits of its numbers differ.
 """
 
 from __future__ import annotations
@@ -38,10 +37,9 @@ class ModelFingerprints(NamedTuple):
 
 
 class Admission:
-    """Admission of cells to a locked run directory.
+    """Admission of cells to a locked run directory, which without ``writes`` is only read.
 
-    ``makers`` are fingerprints by the name of the model, and ``probe`` returns the sampler's. Without
-    ``writes`` the directory is only read, and need not be locked.
+    ``makers`` are fingerprints by the name of the model, and ``probe`` returns the sampler's.
     """
 
     def __init__(
@@ -75,7 +73,7 @@ class Admission:
         exists = self.exists(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
         # the recorded ones, so that their digests stay
-        recorded = self._recorded_fingerprint(stored, sampler) or sampler
+        recorded = _recorded_fingerprint(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
         made_by = f"{recorded.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"
         self.run.plan(cell.key, record | {"made_by": made_by})
@@ -151,7 +149,7 @@ class Admission:
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
     ) -> str:
         """Return the reason why the present code would not make a cell; "" if it would."""
-        before = self._recorded_fingerprint(stored, sampler)
+        before = _recorded_fingerprint(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
         kinds = ("model", "extractor")[: 1 + extractor]
@@ -179,16 +177,6 @@ class Admission:
         """Describe changes of a maker on record and of the files that it opened late, or ""."""
         return _describe_difference(was, now) or change_in_words(
             folder, self.run.late_file_hashes(digest)
-        )
-
-    def _recorded_fingerprint(
-        self, stored: Mapping[str, Any], now: Fingerprint
-    ) -> Fingerprint | None:
-        """Return the sampler's fingerprint in a ``made.json``; ``now`` itself if it is the same."""
-        return (
-            now
-            if stored.get("sampler") == now.to_json()
-            else _parse_fingerprint(stored.get("sampler"))
         )
 
     def _digest_of_record(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
@@ -239,6 +227,12 @@ def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
             sigma = float(key.removeprefix(AT_LEVEL).split()[0])
             return f"its output at sigma {sigma:.4g} differs"
     return ""
+
+
+def _recorded_fingerprint(stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
+    """Return the sampler's fingerprint in a ``made.json``; ``now`` itself if it is the same."""
+    record = stored.get("sampler")
+    return now if record == now.to_json() else _parse_fingerprint(record)
 
 
 def _parse_fingerprint(record: object) -> Fingerprint | None:

@@ -64,10 +64,12 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     """
     ids, precision = torch.arange(ROWS, device=device), coarsest_dtype(model)
     values: dict[str, Numbers] = {}
+    ratio = model.sigma_min / model.sigma_max
+    inner = [model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)]
     with record_files() as recorder:
         bound = model.bind(ids, SEED)
         z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
-        for sigma in levels_to_probe(model):
+        for sigma in (model.sigma_max, *inner, model.sigma_min):
             values[f"output at sigma {sigma:.4g}"] = reduce_rows(
                 bound(z * math.sqrt(1 + sigma * sigma), sigma), precision, device
             )
@@ -125,13 +127,6 @@ def outputs_at(
     return outputs
 
 
-def levels_to_probe(model: Denoiser) -> list[float]:
-    """Return levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
-    ratio = model.sigma_min / model.sigma_max
-    inner = [model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)]
-    return [model.sigma_max, *inner, model.sigma_min]
-
-
 def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
     """Return the hashes of a user's files as facts, also of files that were opened later."""
     if read is None:
@@ -163,8 +158,7 @@ def extractor_fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
-    A user's extractor is also tried on :data:`MANY_ROWS` louder samples. The samples ``(n, *event)``
-    are clamped to ``limits``, the range of the data. It raises what the extractor raises.
+    A user's extractor is also tried on :data:`MANY_ROWS` louder samples. It raises what the extractor raises.
     """
     exact: dict[str, Fact] = {
         "identity": without_folders(extractor.identity),
@@ -204,11 +198,7 @@ def probe_noise(
 
 
 def imported_package_versions(files: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the installed packages that source files import.
-
-    Digests of the modules that they name follow. Python's own modules, torch and numpy are left
-    out.
-    """
+    """Return the versions of the installed packages that files import, and digests of the modules they name."""
     imported = {name for file in files for name in imported_names(file, "")}
     modules: dict[str, list[str]] = {}
     for name in sorted(imported):

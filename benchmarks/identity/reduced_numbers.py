@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -73,43 +73,34 @@ def _projection_weights(count: int) -> NDArray[np.float64]:
     return normal(0, torch.arange(PROJECTIONS), 0, 0, count).numpy() / np.sqrt(count)
 
 
-class FlattenedValue:
-    """Nested tuples, records and arrays as a list of their floats and a hash of everything else.
+def flatten_value(value: Any) -> tuple[list[float], str]:
+    """Return the floats of nested tuples, records and arrays, and a hash of everything else.
 
-    Objects that are neither numbers, texts nor containers contribute their class name only.
+    The hash is of the places of the floats, and of the counts, flags and texts between them. Objects that
+    are neither numbers, texts nor containers contribute their class name only.
     """
+    parts = list(_parts_of_value(value))
+    return [x for _, floats in parts for x in floats], hash_of([layout for layout, _ in parts])
 
-    def __init__(self, value: Any) -> None:
-        self.numbers: list[float] = []
-        self._layout: list[str] = []
-        self._walk(value)
 
-    @property
-    def layout(self) -> str:
-        """Hash of the places of the floats, and of the counts, flags and texts between them."""
-        return hash_of(self._layout)
-
-    def _walk(self, value: Any) -> None:
-        if isinstance(value, float | np.floating):
-            self.numbers.append(float(value))
-            self._layout.append("f")
-        elif value is None or isinstance(value, bool | int | str | np.integer | np.bool_):
-            self._layout.append(repr(value.item() if isinstance(value, np.generic) else value))
-        elif isinstance(value, Tensor | np.ndarray):
-            self._layout.append(f"array {tuple(value.shape)}")
-            array = value.detach().cpu() if isinstance(value, Tensor) else value
-            self.numbers += np.asarray(array, np.float64).ravel().tolist()
-        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-            self._walk_items(getattr(value, f.name) for f in dataclasses.fields(value))
-        elif isinstance(value, Mapping):
-            self._walk_items(part for item in value.items() for part in item)
-        elif isinstance(value, tuple | list):
-            self._walk_items(value)
-        else:
-            self._layout.append(type(value).__name__)
-
-    def _walk_items(self, parts: Any) -> None:
-        self._layout.append("(")
-        for part in parts:
-            self._walk(part)
-        self._layout.append(")")
+def _parts_of_value(value: Any) -> Iterator[tuple[str, list[float]]]:
+    """Yield the layout of each part of a value, with the floats in it."""
+    if isinstance(value, float | np.floating):
+        yield "f", [float(value)]
+    elif value is None or isinstance(value, bool | int | str | np.integer | np.bool_):
+        yield repr(value.item() if isinstance(value, np.generic) else value), []
+    elif isinstance(value, Tensor | np.ndarray):
+        array = value.detach().cpu() if isinstance(value, Tensor) else value
+        floats = np.asarray(array, np.float64).ravel().tolist()
+        yield f"array {tuple(value.shape)}", floats
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from _parts_of_value([getattr(value, f.name) for f in dataclasses.fields(value)])
+    elif isinstance(value, Mapping):
+        yield from _parts_of_value([part for item in value.items() for part in item])
+    elif isinstance(value, tuple | list):
+        yield "(", []
+        for part in value:
+            yield from _parts_of_value(part)
+        yield ")", []
+    else:
+        yield type(value).__name__, []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...models.denoiser import Denoiser
-from ...samplers import Grid, SampleNoise, Sampler
+from ...samplers import Grid, SampleNoise, Sampler, karras
 from ..sampling.batch import without_first_level
 from ..sampling.execution import has_varying_cost
 from .schedules import Schedule
@@ -26,14 +26,13 @@ def evaluations_by_steps(
     *,
     infinite: bool = False,
 ) -> Callable[[int], int]:
-    """Return the evaluations per sample from ``sigma_start`` (or sigma_max) as a cached function of the steps;
-    an infinite level adds one. It raises ValueError if the sampler's ``nfe()`` is None.
-    """
+    """Return the evaluations per sample by steps, cached; it raises ValueError if the sampler cannot say."""
+    levels = karras if schedule.needs_sampler else schedule  # tuned ones may be missing
 
     @cache
     def cost(n: int) -> int:
         top = sigma_start or model.sigma_max
-        grid = schedule.sketch(n, model.sigma_min, top, to_zero=end == "zero")
+        grid = levels(n, model.sigma_min, top, to_zero=end == "zero")
         rest = without_first_level(grid) if infinite else grid
         says = 0 if rest is None else sampler.nfe(rest)
         if says is None:

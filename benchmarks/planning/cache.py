@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,18 +18,8 @@ from numpy.typing import NDArray
 
 from ...models.checkpoints.specification import cache_folder
 from ...models.denoiser import Denoiser
-from ...models.loaders.user_files import (
-    change_in_words,
-    file_hash,
-    record_files,
-)
-from ...results.run_directory.files import (
-    read_json,
-    read_npz,
-    to_jsonable,
-    write_json,
-    write_npz,
-)
+from ...models.loaders.user_files import change_in_words, file_hash, record_files
+from ...results.run_directory.files import read_json, read_npz, to_jsonable, write_json, write_npz
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...samplers.spec import canonical_json
 from ..identity import first_fingerprint
@@ -53,9 +44,7 @@ def forget_searches(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return the digest of a model's behaviour: of the cached record that equals its fingerprint,
-    or of a new one. It is "" without a cache, or for a model that fails.
-    """
+    """Return the digest of a model's behaviour; "" without a cache, or for a model that fails."""
     digests = _found.setdefault(model, {})
     if cache is None or str(cache) in digests:
         return digests.get(str(cache), "")
@@ -64,8 +53,9 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
     except Exception:  # of a user's model, whose rows will say so
         return ""
     name = hashlib.sha256(model.identity.encode()).hexdigest()[:12]
-    folder, number = Path() if model.read is None else model.read.folder, 0
-    while True:
+    folder = Path() if model.read is None else model.read.folder
+    digest = ""
+    for number in count():
         digest = hash_of([now.to_json(), number])
         path = cache / f"model-{name}-{number}.json"
         stored = _checked_content(read_json(path))
@@ -79,7 +69,6 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
         if same and not change_in_words(folder, _files_opened(cache, str(stored[BEHAVIOUR]))):
             digest = str(stored[BEHAVIOUR])
             break
-        number += 1
     digests[str(cache)] = digest
     return digest
 
@@ -103,13 +92,9 @@ def search_key(
 def cached_result(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the result of ``measure``, from ``cache`` if it is stored under this key.
+    """Return the JSON values of ``measure``, from the folder ``cache`` if they are stored under this key.
 
-    Args:
-        cache: folder of the files; None measures every time and stores nothing.
-        name: prefix of the files' names.
-        key: everything that the result depends on, as JSON values.
-        measure: gives JSON values under other names than ``key``.
+    ``key`` has everything that the result depends on, as JSON values. Without a cache it measures every time.
     """
     digest = hashlib.sha256(canonical_json(dict(key)).encode()).hexdigest()[:16]
     path = cache and cache / f"{name}-{digest}.json"

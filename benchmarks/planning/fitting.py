@@ -33,7 +33,7 @@ from ...samplers.auto.probe import MOST
 from ...samplers.auto.search import CONFIRMED, FINALISTS, LATENTS_PER_AXIS
 from ...samplers.spec import canonical_json
 from ..sampling.counting import Meter
-from .cache import BEHAVIOUR, behaviour_of, cached_result, read_arrays, write_arrays
+from .cache import cached_result, read_arrays, search_key, write_arrays
 from .gits import SEARCH_IDS
 
 _VERSION = 3
@@ -65,14 +65,7 @@ class _ProbeError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Pilot:
-    """Probe of one model, made once, and search for its rules.
-
-    Attributes:
-        model: on ``device``.
-        folder: cache of probe and rules; None for no cache.
-        device: "cpu" or "cuda".
-        seed: of the latents.
-    """
+    """Probe of one model on ``device``, made once, and search for its rules; ``folder`` is the cache of both."""
 
     model: Denoiser
     folder: Path | None
@@ -83,8 +76,7 @@ class Pilot:
     def fitted(self, sampler: Sampler, grid: Grid) -> Sampler:
         """Return the sampler with the rule for a grid on this model.
 
-        It stays unchanged if it needs no probe, if the grid has one step, or if the model fails or
-        has no finite trajectories, which its rows will say.
+        It stays unchanged if it needs no probe, if the grid has one step, or if the model cannot be probed.
         """
         if not getattr(sampler, "needs_look", False) or len(grid) == 1:
             return sampler
@@ -104,11 +96,7 @@ class Pilot:
 
     @property
     def look(self) -> ProbeData:
-        """Probe of the model, cached.
-
-        Raises:
-            ValueError: it fails, or has no finite trajectories.
-        """
+        """Probe of the model, cached; it raises ValueError if it fails, or has no finite trajectories."""
         try:
             return self._probe_and_evaluations[0]
         except _ProbeError as unseen:
@@ -144,8 +132,7 @@ class Pilot:
         return {"rule": list(rules[0]), "evaluations": spent + meter.rows}
 
     def _reference_ends(self, *, to_zero: bool) -> dict[str, NDArray[Any]]:
-        """Return ``ends`` of the fresh latents ``rows``, the rule's mean ``error``, and the
-        ``evaluations``, cached.
+        """Return ``ends`` of the fresh latents ``rows``, the rule's ``error``, and the ``evaluations``, cached.
 
         The usual rule for the data's spread, on many steps, gives the ends. Its error is the
         geometric mean on the probe's latents, whose trajectories are known.
@@ -228,18 +215,8 @@ class Pilot:
     @property
     def _cache_key(self) -> dict[str, Any]:
         """Cache key of a probe."""
-        model = self.model
-        return {
-            "model": model.name,
-            "identity": model.identity,
-            "sigma_min": model.sigma_min,
-            "sigma_max": model.sigma_max,
-            "dtype": str(model.dtype),
-            "seed": self.seed,
-            "version": _VERSION,
-            "code": _code_digest(),
-            BEHAVIOUR: behaviour_of(self.folder, model, self.device),
-        }
+        key = search_key(self.model, self.folder, self.device, self.seed, _VERSION)
+        return key | {"code": _code_digest()}
 
 
 @cache

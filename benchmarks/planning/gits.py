@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ SEARCH_IDS = 2**30
 _SEED = 0
 _VERSION = 1  # raised when the same options would give other costs
 
+Search = Callable[[Denoiser, Path | None, str], Searched]
+"""Search on a model, on a device ("cpu" or "cuda"), with a cache folder or without."""
+
 
 @schedule(
     Source(
@@ -42,7 +45,7 @@ _VERSION = 1  # raised when the same options would give other costs
 )
 def gits(
     *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, weight: float = 1.15
-) -> GitsSearch:
+) -> Search:
     """The levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
 
     Args:
@@ -54,71 +57,7 @@ def gits(
     Raises:
         ValueError: an option out of range, or another kind of teacher.
     """
-    return GitsSearch(teacher=teacher, teacher_steps=teacher_steps, latents=latents, weight=weight)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GitsSearch:
-    """Options of a search (see :func:`gits`); its schedule's name is for messages."""
-
-    teacher: str
-    teacher_steps: int
-    latents: int
-    weight: float
-    name: str = "gits"
-
-    def __post_init__(self) -> None:
-        if self.teacher_steps < 2 or self.latents < 1 or not self.weight > 0:
-            raise ValueError(
-                f"{self.name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got {self.teacher_steps}, "
-                f"{self.latents} and {self.weight}"
-            )
-        solver = make(self.teacher)
-        if not isinstance(solver, GridSampler) or solver.stochastic:
-            raise ValueError(
-                f"{self.name}: teacher {self.teacher!r} must be a deterministic "
-                "sampler on a fixed grid, such as ipndm"
-            )
-
-    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
-        """Return the costs of a model on ``device``, from the cache folder if they are there; raise ValueError if the
-        teacher's trajectories are not finite.
-        """
-        # the costs do not depend on it
-        key = {k: v for k, v in asdict(self).items() if k not in ("weight", "name")}
-        key |= search_key(model, cache, device, _SEED, _VERSION)
-        stored = cached_result(cache, "gits", key, lambda: self._measure(model, device))
-        return Searched(
-            tuple(stored["levels"]), np.array(stored["cost"]), self.weight, stored["evaluations"]
-        )
-
-    @torch.no_grad()
-    def _measure(self, model: Denoiser, device: str) -> dict[str, Any]:
-        """Measure the fine grid, the cost of every jump on it, and all evaluations."""
-        grid = karras(self.teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
-        ids = torch.arange(SEARCH_IDS, SEARCH_IDS + self.latents, device=device)
-        meter = Meter()
-        bound = meter.attach(model).bind(ids, _SEED)
-        x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
-        states: list[Tensor] = [x]
-        teacher = make(self.teacher)
-        assert isinstance(teacher, GridSampler)  # as __post_init__ has seen to
-
-        def keep(_i: int, _level: float, state: Tensor) -> None:
-            states.append(state)
-
-        integrate(teacher, bound, x, grid, NoNoise(), on_step=keep)
-        slopes = [
-            (state - bound(state, level)) / level
-            for state, level in zip(states[:-1], grid.sigma, strict=False)
-        ]
-        cost = euler_costs(states, slopes, grid.sigma)
-        if not np.isfinite(cost).all():
-            raise ValueError(
-                f"{self.name}: the trajectories of {self.teacher} on model "
-                f"{model.name} are not finite; choose another teacher"
-            )
-        return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}
+    return _searcher(Searched, "gits", teacher, teacher_steps, latents, weight)
 
 
 @schedule(
@@ -135,9 +74,7 @@ class GitsSearch:
     ),
     needs_model=True,
 )
-def equal_error(
-    *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64
-) -> EqualErrorSearch:
+def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64) -> Search:
     """The levels of a fine karras grid between which Euler steps, each from the model's own trajectory, err as
     equally as can be.
 
@@ -146,15 +83,62 @@ def equal_error(
     Raises:
         ValueError: as :func:`gits`.
     """
-    options = {"teacher_steps": teacher_steps, "latents": latents}
-    return EqualErrorSearch(teacher=teacher, **options, weight=1.0, name="equal_error")
+    return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class EqualErrorSearch(GitsSearch):
-    """Options of a search (see :func:`equal_error`), with the costs of ``gits``, which both share in the cache."""
+def _searcher(
+    schedule: type[Searched], name: str, teacher: str, steps: int, latents: int, weight: float
+) -> Search:
+    """Return the search with these options; all schedules share its costs in the cache."""
+    if steps < 2 or latents < 1 or not weight > 0:
+        raise ValueError(
+            f"{name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got {steps}, "
+            f"{latents} and {weight}"
+        )
+    solver = make(teacher)
+    if not isinstance(solver, GridSampler) or solver.stochastic:
+        raise ValueError(
+            f"{name}: teacher {teacher!r} must be a deterministic "
+            "sampler on a fixed grid, such as ipndm"
+        )
 
-    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Equalised:
-        """Return the search on a model, as :meth:`GitsSearch.on`."""
-        search = super().on(model, cache, device)
-        return Equalised(search.levels, search.cost, search.weight, search.evaluations, self.name)
+    def measure(model: Denoiser, device: str) -> dict[str, Any]:
+        costs = _measure_costs(model, solver, steps, latents, device)
+        if not np.isfinite(costs["cost"]).all():
+            raise ValueError(
+                f"{name}: the trajectories of {teacher} on model "
+                f"{model.name} are not finite; choose another teacher"
+            )
+        return costs
+
+    def search(model: Denoiser, cache: Path | None, device: str) -> Searched:
+        key = {"teacher": teacher, "teacher_steps": steps, "latents": latents}
+        key |= search_key(model, cache, device, _SEED, _VERSION)
+        found = cached_result(cache, "gits", key, lambda: measure(model, device))
+        levels, cost = tuple(found["levels"]), np.array(found["cost"])
+        return schedule(levels, cost, weight, found["evaluations"], name)
+
+    return search
+
+
+@torch.no_grad()
+def _measure_costs(
+    model: Denoiser, teacher: GridSampler, steps: int, latents: int, device: str
+) -> dict[str, Any]:
+    """Measure the fine grid, the cost of every jump on it, and all evaluations."""
+    grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
+    ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
+    bound = meter.attach(model).bind(ids, _SEED)
+    x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
+    states: list[Tensor] = [x]
+
+    def keep(_i: int, _level: float, state: Tensor) -> None:
+        states.append(state)
+
+    integrate(teacher, bound, x, grid, NoNoise(), on_step=keep)
+    slopes = [
+        (state - bound(state, level)) / level
+        for state, level in zip(states[:-1], grid.sigma, strict=False)
+    ]
+    cost = euler_costs(states, slopes, grid.sigma)
+    return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}

@@ -20,9 +20,7 @@ class NamedModel(NamedTuple):
 
 
 def load_model(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a model onto a device, and log its choice among several sets of weights; raise ValueError if it is
-    unknown.
-    """
+    """Load a model onto a device, and log its set of weights; raise ValueError for an unknown one."""
     options = parse_spec(spec)
     name = format_spec(options)
     model = make_model(options.pop("name"), **options)

@@ -16,20 +16,16 @@ from .native import NATIVE
 from .schedules import Schedule
 
 log = logging.getLogger("samplerbench")
-SAMPLER = "consistency"
-"""Sampler that messages suggest for maps."""
 
 
 def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
-    """Return the reason why a sampler does not run on a model of this kind; "" if it does, or if it is the model's
-    own scheduler's, which is checked once it is known.
-    """
+    """Return the reason why a sampler does not run on a model of this kind; "" if it does."""
     if getattr(sampler, "of_checkpoint", False):
         return ""
     if model.kind == "map" and not sampler.for_maps:
         return (
             f"sampler {sampler.name} needs a denoiser E[x0 | x], and model {model.name} is a few-step "
-            f"map to the end of the path; take --sampler {SAMPLER}"
+            f"map to the end of the path; take --sampler consistency"
         )
     if model.kind != "map" and sampler.for_maps:
         return (
@@ -40,9 +36,7 @@ def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
 
 
 def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
-    """Raise ValueError if a schedule is searched along the probability flow for a model that is a map: it has the end
-    of the path alone.
-    """
+    """Raise ValueError for a schedule that is searched along the flow, if the model is a few-step map."""
     for schedule in schedules:
         if model.kind == "map" and schedule.needs_model and schedule.name != NATIVE:
             raise ValueError(
@@ -54,13 +48,9 @@ def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
 def configure_pipeline(
     sampler: Any, model: Denoiser, grid: Grid, start: Start
 ) -> tuple[Sampler, str]:
-    """Configure ``pipeline`` like the model's own scheduler, with as many steps as a grid has.
+    """Return ``pipeline`` configured like the model's own scheduler on a grid, and a reason to skip it, or "".
 
     Remaining differences are logged, once a model.
-
-    Returns:
-        The sampler, and the reason to skip it: no scheduler came with the model, or none of our
-            samplers equals it; "" for none.
     """
     if start.name != "noise":
         return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"

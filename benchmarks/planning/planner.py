@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from ... import samplers
 from ...models.denoiser import Denoiser
+from ...models.process import RectifiedFlow
 from ...models.reference import Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
 from ...samplers.spec import parse_spec
-from ..sampling.batch import is_start_at_infinity, top_level, without_first_level
+from ..sampling.batch import HIGHEST, is_start_at_infinity, without_first_level
 from ..sampling.execution import check_executions, why_not_executable
 from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
@@ -37,8 +38,6 @@ FIXED_GRID = "fixed-grid"
 """Placeholder for every sampler on a fixed grid, in a suite or after ``--sampler``."""
 _GRID = Grid((80.0, 1.0, 0.0))
 
-ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma_min, 0)
-
 
 def load_models(suite: Suite, device: str = "cpu") -> dict[str, Denoiser]:
     """Load the models of a suite by spec, in order, on a device; raise ValueError for an unknown model or option."""
@@ -57,9 +56,7 @@ def plan(
     that is searched for a model is searched now, unless it is in the cache. If some schedules have
     levels for certain samplers only, the other samplers run on the others.
 
-    Raises:
-        ValueError: unknown sampler, schedule or option, a schedule that is searched for a few-step
-            map, or an execution that this machine does not have.
+    It raises ValueError for an unknown sampler, schedule or option, and for what cannot run here.
     """
     check_executions(suite.execution, device)
     configured = [
@@ -107,8 +104,7 @@ def plan_cells_of_record(
     references: Mapping[str, Reference | None],
     device: str,
 ) -> list[Cell]:
-    """Plan the cells that a suite would need to request a row again, from its identity columns and its feature
-    space (:attr:`.Cell.space`; None for the present run's).
+    """Plan the cells that a row needs, from its identity columns and its feature space, None for the present run's.
 
     The present run has the models, and a suite for all that a row does not hold. The list is empty if they
     cannot be planned.
@@ -147,9 +143,7 @@ def _steps_and_budgets(
 
 
 def expand_fixed_grid(specs: Sequence[Spec]) -> list[Spec]:
-    """Return the specs with :data:`FIXED_GRID` replaced by the registered samplers on a fixed grid, sorted,
-    without second names (``same_as``) and samplers for few-step maps.
-    """
+    """Return the specs with :data:`FIXED_GRID` replaced by the samplers on a fixed grid, sorted."""
     fixed = [
         name
         for name in sorted(samplers.names() if FIXED_GRID in specs else ())
@@ -224,19 +218,19 @@ def _plan_cells(
         space = f"{space} {suite.reference}"
     searched = schedule.needs_model and schedule.name != NATIVE
     infinite = is_start_at_infinity(model, sampler, start.name) and not searched
-    top = top_level(model, schedule.process) if infinite else start.sigma
-    sizes: list[tuple[int | None, int | None]]
-    if sampler.adaptive:
-        sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
+    flow = infinite and isinstance(schedule.process, RectifiedFlow)
+    top = HIGHEST if flow else start.sigma
+    of_checkpoint = getattr(sampler, "of_checkpoint", False)
+    sizes: list[tuple[int | None, int | None]] = [(count, None) for count in counts or ()]
+    if sampler.adaptive:  # it needs the ends only: (sigma_max, sigma_min, 0)
+        sizes = [(2 if end == "zero" else 1, None)]
     elif budgets is not None:
         cost = (
             pipeline_evaluations_by_steps(sampler, model)
-            if getattr(sampler, "of_checkpoint", False)
+            if of_checkpoint
             else evaluations_by_steps(model, sampler, schedule, end, start.sigma, infinite=infinite)
         )
         sizes = [(most_steps_within(budget, cost), budget) for budget in budgets]
-    else:
-        sizes = [(count, None) for count in counts or ()]
     for n, budget in sizes:
         grid, begun = None, start
         if n and not start.skip:
@@ -247,7 +241,7 @@ def _plan_cells(
         tuned = schedule.sampler_at(sampler, n) if grid and n else sampler
         fitted, reason = subject.fitted(tuned, grid)
         reached = end
-        if not reason and getattr(sampler, "of_checkpoint", False) and grid is not None:
+        if not reason and of_checkpoint and grid is not None:
             reached = "zero" if fitted.levels(grid).to_zero else "sigma_min"
         yield Cell(
             model=subject.name,

@@ -23,8 +23,7 @@ def tuning_command(
     counts: Sequence[int] | None,
     budgets: Sequence[int] | None,
 ) -> str:
-    """Return the remedy: tune all levels of a model and samplers that are requested, by numbers of steps or
-    by budgets of evaluations, with the settings of the file.
+    """Return the remedy: tune all levels that are requested, with the settings of the file.
 
     Existing entries are not tuned again. If a budget gives some samplers levels to tune and others
     none, each such group has its own command.

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
-from ...samplers import Grid, Sampler, karras, make
+from ...samplers import Grid, Sampler, make
 from ...samplers.schedules import SCHEDULES
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
@@ -43,15 +43,13 @@ class Schedule:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps.
 
-        Raises:
-            ValueError: the levels do not make a grid, the options take them out of the range of floats, or the
-                model or the sampler is missing.
+        It raises ValueError for levels that make no grid, or without the model or sampler that it depends on.
         """
         if self.needs_model and self.searched is None:
             raise ValueError(
                 f"schedule {self.label!r} depends on the model; call its for_model(model) first"
             )
-        if self.needs_sampler and hasattr(self.searched, "of"):
+        if self.needs_sampler and self.searched.sampler is None:
             raise ValueError(
                 f"schedule {self.label!r} depends on the sampler; call its for_sampler(sampler) first"
             )
@@ -85,13 +83,11 @@ class Schedule:
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
     ) -> Schedule:
-        """Return this schedule on a model on ``device``: itself, unless it needs one. Without a cache folder
-        it is searched again each time.
-        """
+        """Return this schedule on a model, searched or from the cache; itself, unless it needs a model."""
         if not self.needs_model:
             return self
         search = SCHEDULES[self.name].make(**dict(self.options))
-        return replace(self, searched=search.on(model, cache, device))
+        return replace(self, searched=search(model, cache, device))
 
     def bare(self) -> Schedule:
         """Return this schedule without its search results."""
@@ -103,9 +99,7 @@ class Schedule:
         return SCHEDULES[self.name].needs_sampler
 
     def for_sampler(self, sampler: Sampler) -> Schedule:
-        """Return this schedule, on a model, for a sampler: itself, unless it needs one; raise ValueError if it has
-        nothing for the sampler.
-        """
+        """Return this schedule, on a model, for a sampler; raise ValueError if it has nothing for it."""
         if not self.needs_sampler or self.searched is None:
             return self
         return replace(self, searched=self.searched.of(sampler))
@@ -117,11 +111,6 @@ class Schedule:
     def suits(self, sampler: Sampler) -> bool:
         """Return True if this schedule can have levels for a sampler: tuned schedules need a tunable sampler."""
         return not self.needs_sampler or not tuned.why_untunable(sampler)
-
-    def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """Return a grid of ``n`` steps to count evaluations on: its own, or karras for tuned schedules."""
-        grid = karras if self.needs_sampler else self
-        return grid(n, sigma_min, sigma_max, to_zero=to_zero)
 
     def facts(self, n: int) -> dict[str, Any]:
         """Return the table's columns about its grid of ``n`` steps; none for a formula."""
@@ -136,9 +125,7 @@ def schedule_options(name: str) -> dict[str, Any]:
 
 
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
-    """Make a schedule from its name and options; raise ValueError for unknown ones, and for options that give no
-    grid.
-    """
+    """Make a schedule; raise ValueError for unknown names and options, and for options without a grid."""
     options = parse_spec(spec)
     name = options.pop("name")
     if name not in SCHEDULES:
@@ -151,10 +138,10 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
             raise ValueError(
                 f"schedule {name!r} has no option {key!r}; its options: {', '.join(defaults) or 'none'}"
             )
-        if not _has_type_of(value, defaults[key]):
+        wanted = type(defaults[key])
+        if type(value) is not wanted and (wanted, type(value)) != (float, int):
             raise ValueError(
-                f"schedule {name!r}: option {key!r} must be a "
-                f"{type(defaults[key]).__name__}, got {value!r}"
+                f"schedule {name!r}: option {key!r} must be a {wanted.__name__}, got {value!r}"
             )
     schedule = Schedule(name, tuple(sorted((k, v) for k, v in options.items() if v != defaults[k])))
     if schedule.needs_model:
@@ -178,19 +165,6 @@ def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[st
     return resolved
 
 
-def _has_type_of(value: Any, default: Any) -> bool:
-    """Return True if an option's value has its default's type; an integer may stand for a float."""
-    if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(default)
-
-
-FORM = (
-    "write levels that fall, such as 80,5,0.5,0, or "
-    "SCHEDULE:STEPS:SIGMA_MIN:SIGMA_MAX, such as 'karras(rho=7):10:0.002:80'"
-)
-
-
 def read_levels(text: str) -> tuple[float, ...]:
     """Read levels from a list, or from a schedule with its range.
 
@@ -210,7 +184,10 @@ def read_levels(text: str) -> tuple[float, ...]:
         ):
             raise ValueError("a schedule needs a whole number of steps and two levels")
     except ValueError as error:
-        raise ValueError(f"cannot read the levels {short_repr(text)}; {FORM}") from error
+        raise ValueError(
+            f"cannot read the levels {short_repr(text)}; write levels that fall, such as 80,5,0.5,0, or "
+            "SCHEDULE:STEPS:SIGMA_MIN:SIGMA_MAX, such as 'karras(rho=7):10:0.002:80'"
+        ) from error
     if schedule is None:
         return Grid(numbers).sigma
     steps, low, high = numbers
@@ -228,12 +205,9 @@ def _steps(number: float) -> int:
 def levels_of_schedule(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
 ) -> tuple[float, ...]:
-    """Return the levels of a schedule on the range of a model on the CPU, to 0.
+    """Return the levels of a schedule, or of the default one, on the range of a model on the CPU, to 0.
 
-    None is the default schedule of the model and the sampler, or of the model where there is none.
-
-    Raises:
-        ValueError: unknown schedule, or a number of steps below 1 or beyond any list.
+    It raises ValueError for an unknown schedule, and for steps below 1 or beyond any list.
     """
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
     chosen = make_schedule(spec).for_model(model)

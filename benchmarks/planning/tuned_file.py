@@ -27,9 +27,7 @@ WHATS: tuple[What, ...] = get_args(What)
 
 
 class Score(StrictTable):
-    """Distances to the converged endpoints of some latents, per dimension, in data units: the mean that is
-    the objective, the root mean square (the table's ``rmse``), and the median.
-    """
+    """Distances per dimension, data units: the mean that is the objective, the ``rmse``, the median."""
 
     error: float
     rms: float
@@ -39,8 +37,7 @@ class Score(StrictTable):
 class Scores(StrictTable):
     """Errors of the same latents on the best built-in schedule, and on the tuned levels.
 
-    ``resolution`` is how far the endpoints moved when the teacher's steps were last doubled (RMS per
-    dimension, data units); 0 where they are exact.
+    ``resolution`` is the RMS distance per dimension that the teacher's last doubling moved the endpoints, 0 if exact.
     """
 
     untuned: Score
@@ -56,11 +53,6 @@ class Scores(StrictTable):
     def ratio(self) -> float:
         """Ratio of the tuned error to the untuned one."""
         return self.tuned.error / self.untuned.error
-
-
-def train_test_gap(train: Scores, test: Scores) -> float:
-    """Return the train-test gap: how much larger the error ratio is on other latents, as a share."""
-    return test.ratio / train.ratio - 1
 
 
 class Elsewhere(StrictTable):
@@ -95,9 +87,7 @@ class Setting(StrictTable):
 
 
 class Subject(StrictTable):
-    """Key of an entry: model and sampler as on the command line, ``origin`` of a plugin's sampler, "" for a
-    built-in one, and steps of the grid.
-    """
+    """Key of an entry: model and sampler as on the command line, a plugin's ``origin``, and steps."""
 
     model: str
     identity: str
@@ -117,7 +107,8 @@ class Tuned(StrictTable):
             first (:class:`.TableRow`); None where they are the sampler's own.
         nfe: evaluations per sample on them, counted.
         schedule: the best built-in schedule on the training latents, called "untuned".
-        train, test, gap: scores on the training latents, on others, and the gap between (:func:`train_test_gap`).
+        train, test: scores on the training latents, and on others.
+        gap: how much larger the error ratio is on the others, as a share.
         teacher: all endpoints of the training latents so far, coarser solutions included; entries
             of one command share them. 0 evaluations for a closed form.
         search: everything else that was evaluated on the training latents.
@@ -137,7 +128,7 @@ class Tuned(StrictTable):
     elsewhere: Elsewhere
 
     @model_validator(mode="after")
-    def _check_levels(self) -> Self:
+    def _check_numbers(self) -> Self:
         falling = all(cur > nxt for cur, nxt in pairwise(self.levels))
         top, steps = self.subject.sigma_max, self.subject.steps
         ends = (len(self.levels), self.levels[0], self.levels[-1]) if self.levels else ()
@@ -145,10 +136,6 @@ class Tuned(StrictTable):
             raise ValueError(
                 f"levels of {self.subject.sampler} must fall from {top:g} to 0 in {steps} steps"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _coefficients_fit(self) -> Self:
         if (self.coefficients is None) != (self.setting.what == "grid"):
             raise ValueError(
                 f"{self.subject.sampler} has coefficients where {self.setting.what} was tuned, or none"
@@ -168,7 +155,7 @@ class Tuned(StrictTable):
         """Coefficients; None where they are the sampler's own."""
         if self.coefficients is None:
             return None
-        return tuple(TableRow(a, b) for a, *b in self.coefficients for b in [tuple(b)])
+        return tuple(TableRow(a, tuple(b)) for a, *b in self.coefficients)
 
     @property
     def unresolved(self) -> float:

@@ -1,12 +1,11 @@
-"""Schedule ``tuned``: grids that ``samplerbench tune`` wrote, for each model, sampler and number of steps; and
-the free numbers of a grid.
-"""
+"""Schedule ``tuned``: grids that ``samplerbench tune`` wrote; and the free numbers of a grid."""
 
 from __future__ import annotations
 
 import math
 import shlex
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +59,7 @@ class Spacing:
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
     def numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """Return ``(steps,)`` numbers of a grid to 0, or of the nearest grid without gaps below twice
-        :data:`LEAST`; raise ValueError for another number of steps or other ends.
-        """
+        """Return ``(steps,)`` numbers of the nearest grid to 0 without gaps below twice :data:`LEAST`."""
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
             raise ValueError(
                 f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here"
@@ -98,13 +95,22 @@ FILE = "tuned.json"
     needs_model=True,
     needs_sampler=True,
 )
-def tuned(*, file: str = FILE) -> TunedFile:
+def tuned(*, file: str = FILE) -> Callable[[Denoiser, Path | None, str], TunedGrids]:
     """The levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
 
     Args:
         file: its output.
     """
-    return TunedFile(file)
+
+    def read(model: Denoiser, _cache: Path | None, _device: str) -> TunedGrids:
+        try:
+            entries = read_tuned(Path(file))
+        except OSError as error:
+            what = f"schedule tuned: cannot read {file} ({error.strerror})"
+            raise UntunedError(what, file) from error
+        return TunedGrids(file, model.name, model.identity, entries)
+
+    return read
 
 
 class UntunedError(ValueError):
@@ -116,59 +122,32 @@ class UntunedError(ValueError):
 
 
 @dataclass(frozen=True)
-class TunedFile:
-    """File of tuned grids (see :func:`tuned`)."""
-
-    file: str
-
-    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
-        """Return its entries for a model; raise ValueError if there is no such file, or it holds something else."""
-        return TunedOnModel(self.file, model.name, model.identity, _read_entries(self.file))
-
-
-@dataclass(frozen=True)
-class TunedOnModel:
-    """Entries of a file, and the model that needs them."""
+class TunedGrids:
+    """Grids of a file for one model, and for the sampler of :meth:`of`, by number of steps."""
 
     file: str
     model: str
     identity: str
     entries: tuple[Tuned, ...]
+    sampler: Any = None
 
     def of(self, sampler: Sampler) -> TunedGrids:
         """Return the grids for a sampler; raise ValueError if no sampler of this kind can be tuned."""
-        label, origin = label_of(sampler), samplers.origin(sampler.name)
         if reason := why_untunable(sampler):
             raise ValueError(
-                f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule"
+                f"schedule tuned has nothing for {label_of(sampler)}, which {reason}; "
+                "leave it out, or run it on another schedule"
             )
-        grids = {
-            s.steps: entry
-            for entry in self.entries
-            for s in [entry.subject]
-            if (s.identity, s.sampler, s.origin) == (self.identity, label, origin)
-        }
-        return TunedGrids(self, sampler, label, grids)
-
-
-@dataclass(frozen=True)
-class TunedGrids:
-    """Grids for one sampler on one model, by number of steps."""
-
-    source: TunedOnModel
-    made: Sampler
-    sampler: str
-    entries: dict[int, Tuned]
+        return replace(self, sampler=sampler)
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps; for n = 1 the jump, which has nothing to tune.
 
-        Raises:
-            ValueError: the file has none, or it was tuned on another range or to another end.
+        It raises ValueError if the file has none, or one of another range or to another end.
         """
         if not to_zero:
             raise ValueError(
-                f"the grids of {self.source.file} were tuned to end at 0; run them with end zero"
+                f"the grids of {self.file} were tuned to end at 0; run them with end zero"
             )
         if n == 1:
             return Grid((sigma_max, 0.0))
@@ -176,7 +155,7 @@ class TunedGrids:
         subject = entry.subject
         if (subject.sigma_min, subject.sigma_max) != (sigma_min, sigma_max):
             raise ValueError(
-                f"{self.source.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; "
+                f"{self.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; "
                 "run it without that start"
             )
         return Grid(entry.levels)
@@ -184,22 +163,29 @@ class TunedGrids:
     def sampler_at(self, n: int) -> Sampler:
         """Return the sampler on the grid of ``n`` steps, with tuned coefficients if any."""
         table = self._entry(n).table if n > 1 else None
-        return self.made if table is None else Tabulated(stands_for=self.made, table=table)
+        return self.sampler if table is None else Tabulated(stands_for=self.sampler, table=table)
 
     def facts(self, n: int) -> dict[str, Any]:
         """Return the columns of a row at the grid of ``n`` steps."""
         return self._entry(n).facts if n > 1 else {}
 
     def _entry(self, n: int) -> Tuned:
+        label, origin = label_of(self.sampler), samplers.origin(self.sampler.name)
         if n > MOST_STEPS:
             raise ValueError(
-                f"{n} steps of {self.sampler} are too many to tune; give at most {MOST_STEPS}, or another schedule"
+                f"{n} steps of {label} are too many to tune; give at most {MOST_STEPS}, or another schedule"
             )
-        if n not in self.entries:
-            file = self.source.file
-            what = f"{file} has no grid of {n} steps for {self.sampler} on {self.source.model} as it is here"
-            raise UntunedError(what, file, self.source.entries)
-        return self.entries[n]
+        for entry in reversed(self.entries):
+            own = entry.subject
+            if (own.identity, own.sampler, own.origin, own.steps) == (
+                self.identity,
+                label,
+                origin,
+                n,
+            ):
+                return entry
+        what = f"{self.file} has no grid of {n} steps for {label} on {self.model} as it is here"
+        raise UntunedError(what, self.file, self.entries)
 
 
 def why_untunable(sampler: Sampler) -> str:
@@ -210,11 +196,3 @@ def why_untunable(sampler: Sampler) -> str:
         "has levels of its own": sampler.own_grid,
     }
     return next((words for words, true in reasons.items() if true), "")
-
-
-def _read_entries(file: str) -> tuple[Tuned, ...]:
-    try:
-        return read_tuned(Path(file))
-    except OSError as error:
-        what = f"schedule tuned: cannot read {file} ({error.strerror})"
-        raise UntunedError(what, file) from error

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ...models.denoiser import Bound, Denoiser
-from ...models.process import RectifiedFlow
 from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
 from ...samplers.types import Denoise
@@ -25,9 +24,10 @@ HIGHEST = 1e300
 def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
     """Return the samples of a cell with a grid.
 
-    Where nothing is left of the data, as at t = 1 of a flow, the state in canonical coordinates is
-    infinite, but the network's input is noise z alone, and it has an output d. The flow from there
-    to a level s is, with d held,
+    ``x`` ``(batch, *event)`` are states at the first level, or noise of standard deviation 1 if the cell begins at
+    an infinite one. There nothing is left of the data, as at t = 1 of a flow: the state in canonical coordinates is
+    infinite, but the network's input is noise z alone, and it has an output d. The flow from there to a level s is,
+    with d held,
 
         x(s) = d + s z,
 
@@ -35,13 +35,6 @@ def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
     All samplers begin so, at one evaluation, and treat the second level as their first. A step of
     higher order would need the slope at the infinite level, and histories in sigma or log sigma
     would give it no weight.
-
-    Args:
-        cell: what to run.
-        denoise: bound denoiser.
-        x: ``(batch, *event)``, states at the grid's first level, or noise of standard deviation 1
-            if the cell begins at an infinite one.
-        noise: of the sampler.
     """
     assert cell.grid is not None
     if cell.infinite:
@@ -66,11 +59,6 @@ def is_start_at_infinity(model: Denoiser, sampler: Sampler, start: str) -> bool:
 def without_first_level(grid: Grid) -> Grid | None:
     """Return the grid without its first, infinite level; None if a single level is left."""
     return Grid(grid.sigma[1:]) if len(grid) > 1 else None
-
-
-def top_level(model: Denoiser, process: object) -> float:
-    """Return the top level of a schedule: for a flow's time the stand-in for t = 1."""
-    return HIGHEST if isinstance(process, RectifiedFlow) else model.sigma_max
 
 
 class Batch(NamedTuple):

@@ -13,12 +13,7 @@ from ...models.exact.base import ExactModel
 
 @dataclass
 class Meter:
-    """Counts of one batch.
-
-    Attributes:
-        rows: evaluations: network passes times samples.
-        calls: sequential calls of the network, for any batch size.
-    """
+    """Counts of one batch: network passes times samples, and sequential calls for any batch size."""
 
     rows: int = 0
     calls: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ...models.denoiser import Bound, Denoiser
 from ...samplers import Denoise, Noise
-from ...samplers.cuda_graphs import Backend, CudaGraph, Recording, TensorLevels, capture
+from ...samplers.cuda_graphs import CudaGraph, Recording, TensorLevels, capture
 from ..suites.cell import Cell
 from .batch import Batch, first_states_and_noise, noise_of, sample_batch, solve_cell
 from .counting import Meter
@@ -22,20 +21,18 @@ from .failure import Failure
 
 ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 
-NewBackend = Callable[[torch.device], Backend]
-
 
 class Engine:
     """Counted runs of a cell's batches.
 
     No Python runs in a replay, so nothing can be counted there. A replayed cell makes one eager
     pass over its first batch, counted and checked. Its counts hold for every batch, since the
-    recording makes the same evaluations every time. ``backend`` makes the recorder of a run.
+    recording makes the same evaluations every time.
     """
 
-    def __init__(self, model: Denoiser, cell: Cell, backend: NewBackend = CudaGraph) -> None:
+    def __init__(self, model: Denoiser, cell: Cell) -> None:
         self._plain = model_for_execution(model, cell.execution)
-        self._cell, self._backend, self._meter = cell, backend, Meter()
+        self._cell, self._meter = cell, Meter()
         self._metered = self._meter.attach(self._plain)
         self._counted: Batch | None = None
         self._run: Recording | None = None
@@ -50,7 +47,7 @@ class Engine:
             return sample_batch(self._metered, self._meter, bound, self._cell, ids)
         if self._run is None or self._counted is None:
             self._counted = sample_batch(self._metered, self._meter, bound, self._cell, ids)
-            self._run = _record_run(self._plain, self._cell, bound, ids, self._backend)
+            self._run = _record_run(self._plain, self._cell, bound, ids)
         x, _ = first_states_and_noise(self._plain, self._cell, ids)
         return self._counted._replace(x=self._run(x, *_inputs_of_batch(bound, ids)))
 
@@ -76,11 +73,9 @@ class RecordedCall(NamedTuple):
 class RecordedCalls:
     """Calls of a run, in order, to be repeated without the sampler.
 
-    The cost of an evaluation can depend on the level (guidance at some levels only, experts by
-    level), on the rows, and on a GPU on the numbers themselves, since their power moves the clocks.
-    So a run's network is timed on all of the run's own states, and not on one call times their
-    number. When the states outgrow the room in bytes, every second stored call is dropped. The
-    others stay evenly spread over the run, and stand for all.
+    The cost of an evaluation can depend on the level, on the rows, and on a GPU on the numbers themselves, since
+    their power moves the clocks. So a run's network is timed on all of the run's own states. When these
+    outgrow the room in bytes, every second stored call is dropped: the others stay evenly spread over the run.
     """
 
     def __init__(self, room: float) -> None:
@@ -138,11 +133,9 @@ def bytes_for_states_on(device: torch.device) -> float:
 
 
 class TimedWork(NamedTuple):
-    """Calls of a timing pass, all data in place.
+    """Calls of a timing pass, all data in place: the sampler, and its calls of the model on the same states.
 
     Attributes:
-        sample: sampler on a batch.
-        network: the sampler's calls of the model, guidance and all, on the same states and levels.
         calls: of the model, in one run of the sampler.
         share: factor for the time of ``network``, > 1 if not all calls could be stored.
         first_ms: milliseconds of the first batch, with compilation and other one-time work.
@@ -159,14 +152,7 @@ class TimedWork(NamedTuple):
     decode: Callable[[], object] | None = None
 
 
-def prepare_timed_work(
-    model: Denoiser,
-    cell: Cell,
-    ids: Tensor,
-    backend: NewBackend = CudaGraph,
-    *,
-    room: float = math.inf,
-) -> TimedWork:
+def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float) -> TimedWork:
     """Prepare the calls to be timed, on one batch.
 
     The sampler runs once, recorded if it is to be replayed. Then it runs again, and its calls of
@@ -178,7 +164,7 @@ def prepare_timed_work(
     x, noise = first_states_and_noise(model, cell, ids)
     calls, started = RecordedCalls(room), time.perf_counter()
     if is_captured(cell.execution):
-        run = _record_run(model, cell, bound, ids, backend)
+        run = _record_run(model, cell, bound, ids)
         sample = partial(run, x, *_inputs_of_batch(bound, ids))
         denoise = TensorLevels(bound)
     else:
@@ -189,7 +175,7 @@ def prepare_timed_work(
     solve_cell(cell, _RecordingDenoiser(denoise, calls), x, noise)
     network = calls.repeat
     if is_captured(cell.execution):
-        network = Recording(lambda _: calls.repeat(), (x,), backend(x.device)).replay
+        network = Recording(lambda _: calls.repeat(), (x,), CudaGraph(x.device)).replay
     decode = None if model.decoder is None else partial(model.decode, samples)
     return TimedWork(sample, network, calls.count, calls.share, first_ms, calls.bytes, decode)
 
@@ -200,9 +186,7 @@ def wait_for_device(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _record_run(
-    model: Denoiser, cell: Cell, bound: Bound, ids: Tensor, backend: NewBackend
-) -> Recording:
+def _record_run(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor) -> Recording:
     """Record the cell's run on a batch like ``ids``; sample numbers and labels are inputs."""
 
     def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
@@ -211,9 +195,8 @@ def _record_run(
     assert cell.grid is not None
     x, _ = first_states_and_noise(model, cell, ids)
     try:
-        return capture(
-            cell.sampler, cell.grid, setting, (x, *_inputs_of_batch(bound, ids)), backend(x.device)
-        )
+        inputs = (x, *_inputs_of_batch(bound, ids))
+        return capture(cell.sampler, cell.grid, setting, inputs, CudaGraph(x.device))
     except ValueError as error:
         raise Failure("skipped", str(error)) from error
 

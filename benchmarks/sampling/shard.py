@@ -53,18 +53,11 @@ def sample_shard(
     endpoints: int,
     progress: Callable[[int], None],
 ) -> Arrays:
-    """Draw samples ``start`` … ``stop - 1`` of a cell.
+    """Draw samples ``start`` … ``stop - 1`` of a cell, with a model on ``device``.
 
-    Args:
-        model: on ``device``.
-        reference: gives the features of decoded samples; None for a model without features.
-        cell: what to run.
-        start: first sample number.
-        stop: one past the last.
-        device: where the state lives.
-        keep: samples below this number are stored as pictures.
-        endpoints: samples below this number are stored whole, for ``rmse``.
-        progress: receives the number of samples after each batch.
+    Samples below ``keep`` are stored as pictures, samples below ``endpoints`` whole, for ``rmse``. ``reference``
+    gives the features of decoded samples; None for a model without features. ``progress`` receives the number of
+    samples after each batch.
 
     Returns:
         ``features`` (n, d), their exact ``moments_*`` in float64 where d <= :data:`SHARD`,
@@ -138,14 +131,10 @@ def batches_of_shard(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor
     depend on the number of samples, or on interruptions. Programs and recordings have one shape, so
     they run whole batches too.
     """
-    size = cell.batch_size
-    if cell.sampler.batch_coupled or cell.execution != "eager":
-        for first in range(start // size * size, stop, size):
-            yield torch.arange(first, first + size), max(first, start), min(first + size, stop)
-    else:
-        for first in range(start, stop, size):
-            last = min(first + size, stop)
-            yield torch.arange(first, last), first, last
+    size, whole = cell.batch_size, cell.sampler.batch_coupled or cell.execution != "eager"
+    for first in range(start // size * size if whole else start, stop, size):
+        last = min(first + size, stop)
+        yield torch.arange(first, first + size if whole else last), max(first, start), last
 
 
 def clamp(x: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, float]:
@@ -177,8 +166,8 @@ class GlobalDraws:
     @property
     def sentence(self) -> str:
         """Sentence with the generators that were drawn from, and the remedy; "" for none."""
-        remedy = "use the noise that it is handed, noise()"
-        return f"draws from {' and '.join(sources)}; {remedy}" if (sources := self.sources) else ""
+        sources = " and ".join(self.sources)
+        return f"draws from {sources}; use the noise that it is handed, noise()" if sources else ""
 
 
 @contextmanager

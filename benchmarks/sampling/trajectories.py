@@ -61,11 +61,9 @@ def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
     """Return the values for black and white: of the card, or about the mean, or -1 and 1."""
-    if reference is None:
-        return -1.0, 1.0
-    if reference.clamp is not None:
+    if reference is not None and reference.clamp is not None:
         return reference.clamp
-    if reference.moments is None:  # moments of features say nothing about values
+    if reference is None or reference.moments is None:  # of features they say nothing about values
         return -1.0, 1.0
     mean, cov = reference.moments
     center = float(mean.mean())
@@ -77,19 +75,12 @@ def trajectory_arrays(
     model: Denoiser,
     reference: Reference | None,
     cell: Cell,
-    watch: Callable[[int], Trajectories] | None = None,
+    watch: Callable[[int], Trajectories],
 ) -> Arrays:
-    """Return the trajectory of a cell's first samples.
+    """Return the trajectory of a cell's first samples, which ``watch`` runs, perhaps in another process.
 
     States are shown as x s / sqrt(s² + sigma²), with s the root mean square of the end: noise as
     large as the data, at every level.
-
-    Args:
-        model: on the cell's device.
-        reference: gives the range of values.
-        cell: what to run.
-        watch: runs that many samples (:func:`record_trajectories`), perhaps in another process; None runs them
-            in this one.
 
     Returns:
         ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n,
@@ -100,7 +91,7 @@ def trajectory_arrays(
     if not count or cell.grid is None or cell.sampler.batch_coupled:
         return {}
     try:
-        evaluations, end = watch(count) if watch else record_trajectories(model, cell, count)
+        evaluations, end = watch(count)
     except Exception:
         return {}
     if not evaluations or not np.isfinite(end).all():

@@ -49,13 +49,12 @@ class Start:
     them.
 
     Attributes:
-        name: "noise", "mean" or "gaussian".
         sigma_max: where the latents lie.
         sigma: where the states lie, and grids begin; for "noise" and "mean" sigma_max, or the first
             level of the model's own scheduler.
         means: ``(1, *event)``, or ``(classes, *event)`` for a class-conditional model; for "mean"
             and "gaussian".
-        gaussian: with the first mean and the data's covariance, for start "gaussian".
+        gaussian: with the first mean and the data's covariance.
         skip: why the model has no such start (then ``sigma`` is sigma_max); "" if it has.
     """
 
@@ -98,13 +97,8 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
         return Start(name, top, top)
     moments = moments_of(model)
     if moments is None:
-        return Start(
-            name,
-            top,
-            top,
-            skip=f"start {name} needs the data's mean and covariance, which model {model.name} "
-            "does not know",
-        )
+        reason = f"start {name} needs the data's mean and covariance, which model {model.name} does not know"
+        return Start(name, top, top, skip=reason)
     means, cov = torch.from_numpy(moments[0]).reshape(-1, *model.event), moments[1]
     if name == "mean":
         return Start(name, top, top, means)
@@ -155,21 +149,14 @@ class Cell:
     """One future row of the table: a model, a sampler on a grid, and a number of samples.
 
     Attributes:
-        model: the model's spec.
-        sampler: the configured sampler.
-        schedule: source of the grid.
-        start: makes the first state from a latent.
         end: "zero" or "sigma_min".
         noise: "white" or "brownian"; None for a deterministic sampler.
         grid: the noise levels; None if the budget buys no step, with the reason in ``skip``.
         steps: intervals; None for an adaptive sampler.
         budget: allowed evaluations per sample; None for a suite with steps.
-        samples, seed, batch_size, dtype: as in the suite.
-        sigma_min, sigma_max: the model's range.
         identity: identities of the model and of the extractor.
         device: "cpu" or "cuda".
         skip: why there is nothing to run; "" if there is.
-        execution: how runs reach the device.
         space: the feature space as the suite names it.
         infinite: whether a first step from an infinite level comes before the grid, which has one
             step less than ``steps``.
@@ -209,7 +196,7 @@ class Cell:
 
     @cached_property
     def facts(self) -> Record:
-        """Further columns on the schedule (:meth:`GridMaker.facts`) and on the fitted sampler."""
+        """Further columns on the schedule, and on the fitted sampler."""
         facts = dict(getattr(self.sampler, "facts", {}))
         if self.steps is None or self.grid is None:
             return facts

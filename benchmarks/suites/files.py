@@ -1,6 +1,4 @@
-"""Files of suites: the built-in suites, paths relative to a suite's own file, and files that need a
-trusted suite: Python files, which run as code, and files outside the suite's folder.
-"""
+"""Files of suites: built-in ones, paths relative to a file, and files that need a trusted suite."""
 
 from __future__ import annotations
 
@@ -39,31 +37,24 @@ def built_in_suites() -> dict[str, Path]:
 def load_suite(name: str) -> Suite:
     """Load a built-in suite by name, or the suite of a TOML file.
 
-    Raises:
-        ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message
-            names it.
+    It raises ValueError for no such suite or file, bad TOML, or a wrong key or value, which it names.
     """
     suites = built_in_suites()
     path = suites.get(name, Path(name))
     if not path.is_file():
         close = difflib.get_close_matches(name, suites, n=1)
-        hint = (
-            f"did you mean {close[0]}?"
-            if close
-            else (f"built-in suites: {', '.join(suites)}; or give the path of a TOML file")
-        )
+        hint = f"built-in suites: {', '.join(suites)}; or give the path of a TOML file"
+        if close:
+            hint = f"did you mean {close[0]}?"
         raise ValueError(f"unknown suite {name!r}; {hint}")
     try:
         data = tomllib.loads(_read_toml(path))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # also of numbers with thousands of digits, and of thousands of brackets
+    # also of numbers with thousands of digits, and of thousands of brackets
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} is not valid TOML: {error}") from error
-    return check_suite(
-        {"name": path.stem, **(data if name in suites else with_resolved_paths(data, path.parent))},
-        path.name,
-    )
+    if name not in suites:
+        data = with_resolved_paths(data, path.parent)
+    return check_suite({"name": path.stem, **data}, path.name)
 
 
 def _read_toml(path: Path) -> str:
@@ -90,12 +81,12 @@ def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]
         if isinstance(placed.get(axis), list):
             placed[axis] = [_resolve_entry(entry, folder) for entry in placed[axis]]
     for key in ("extractor", "reference", "real"):
-        if isinstance(placed.get(key), str):
-            placed[key] = _resolve(placed[key], folder)
-    for key in ("reference", "real"):  # a folder of images
         source = placed.get(key)
-        if isinstance(source, str) and source not in DATA_SETS and (folder / source).is_dir():
-            placed[key] = str(folder / source)
+        if isinstance(source, str):
+            placed[key] = _resolve(source, folder)
+            is_images = key != "extractor" and source not in DATA_SETS
+            if is_images and (folder / source).is_dir():
+                placed[key] = str(folder / source)
     return placed
 
 
@@ -119,12 +110,6 @@ def _resolve(value: Any, folder: Path) -> Any:
         return value
     match = _PREFIX.fullmatch(value)
     return value if match is None else match[1] + str(folder / match[2])
-
-
-def without_schemes(text: str) -> str:
-    """Return a text without its schemes: ``weights.pth`` of ``truncate:inception:weights.pth``."""
-    match = _PREFIX.fullmatch(text)
-    return text if match is None else match[2]
 
 
 def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
@@ -154,7 +139,8 @@ def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
     ]
     for key, text in texts:
         for part in re.split(r"[?&=]", text):  # a checkpoint's settings name files, too
-            path = without_schemes(part)
+            match = _PREFIX.fullmatch(part)
+            path = part if match is None else match[2]
             leads = os.path.isabs(path) or path.startswith("~") or ".." in Path(path).parts
             inside = os.path.abspath(path).startswith(folder.rstrip(os.sep) + os.sep)
             if leads and (path.startswith("~") or not inside):
@@ -177,10 +163,8 @@ def _texts_of_spec(value: Any) -> Iterator[str]:
 def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -> None:
     """Raise a ValueError for a suite that would run Python files, or reads files elsewhere.
 
-    Args:
-        suite: content of its file.
-        where: the name of a built-in suite, or the file, as the user named it.
-        replaced: keys that the command line replaces: the user named these files.
+    ``where`` is a built-in suite, or the file, as the user named it. ``replaced`` are keys that the command line
+    replaces: the user named these files.
     """
     outside = () if where in built_in_suites() else outside_files(suite, Path(where))
     for named, words in (

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from pydantic import ValidationError
 
@@ -15,23 +14,19 @@ COMMAND_LINE = "the command line"
 
 _OPTIONS = {"models": "model", "samplers": "sampler", "schedules": "schedule"}
 
-_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "missing": lambda _: "is missing",
-    "greater_than_equal": lambda ctx: f"give a number >= {ctx['ge']}",
-    "greater_than": lambda ctx: f"give a number > {ctx['gt']:g}",
-    "less_than_equal": lambda ctx: f"give a number <= {ctx['le']:,}",
-    "less_than": lambda ctx: f"give a number < {ctx['lt']:,}",
-    "finite_number": lambda _: "give a finite number",
-    "too_short": lambda ctx: (
-        "give at least one" if ctx["min_length"] == 1 else f"give at least {ctx['min_length']}"
-    ),
-    "too_long": lambda ctx: f"give at most {ctx['max_length']:,}",
-    "literal_error": lambda ctx: f"choose {ctx['expected']}",
-    "string_pattern_mismatch": lambda _: (
-        "use letters, digits, '.', '_' and '-', and begin with a letter or digit"
-    ),
-    "value_error": lambda ctx: str(ctx["error"]),
+_WORDS = {
+    "missing": "is missing",
+    "greater_than_equal": "give a number >= {ge}",
+    "greater_than": "give a number > {gt:g}",
+    "less_than_equal": "give a number <= {le:,}",
+    "less_than": "give a number < {lt:,}",
+    "finite_number": "give a finite number",
+    "too_short": "give at least one",
+    "literal_error": "choose {expected}",
+    "string_pattern_mismatch": "use letters, digits, '.', '_' and '-', and begin with a letter or digit",
+    "value_error": "{error}",
 }
+"""Remedies by the names of errors, with their context."""
 _KINDS = {
     "int_": "give a whole number",
     "float_": "give a number",
@@ -52,27 +47,23 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
     errors = error.errors()
     # a typo in a key explains the key that is missing
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    place = _place_in_words(first["loc"])
-    if first["type"] == "extra_forbidden":
+    place, kind = _place_in_words(first["loc"]), first["type"]
+    if kind == "extra_forbidden":
         close = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1)
         return f"{where}: unknown key {place!r}" + (
             f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys"
         )
-    words = _remedy_for_mistake(first["type"], first.get("ctx", {}))
-    if first["type"] == "value_error":
+    words = next(
+        (words for begin, words in _KINDS.items() if kind.startswith(begin)), "give another value"
+    )
+    if kind in _WORDS:
+        words = _WORDS[kind].format(**first.get("ctx", {}))
+    if kind == "value_error":
         return f"{where}: {words}"
-    if first["type"] == "missing":
+    if kind == "missing":
         return f"{where}: {place} {words}; docs/suites.md lists the keys"
     begin = f"{where}: {place}" if where != COMMAND_LINE else _option_of_place(first["loc"])
     return f"{begin}: {words}, got {short_repr(first['input'])}"
-
-
-def _remedy_for_mistake(kind: str, ctx: Mapping[str, Any]) -> str:
-    if kind in _WORDS:
-        return _WORDS[kind](ctx)
-    return next(
-        (words for begin, words in _KINDS.items() if kind.startswith(begin)), "give another value"
-    )
 
 
 def _place_in_words(loc: tuple[int | str, ...]) -> str:

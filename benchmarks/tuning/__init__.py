@@ -5,17 +5,10 @@ They are tuned for each sampler and number of steps by themselves, on latents th
 distance to converged endpoints alone: no feature extractor takes part.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from ...lazy import lazy
-
-if TYPE_CHECKING:
-    from .free import FreeKind, FreeParameters, arrays_of
-    from .least_squares import Runs, fit
-    from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
-    from .search import OBJECTIVES, candidate_grids, power_mean
+from .free import FreeKind, FreeParameters, arrays_of
+from .least_squares import Runs, fit
+from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
+from .search import OBJECTIVES, candidate_grids, power_mean
 
 __all__ = [
     "OBJECTIVES",
@@ -31,20 +24,3 @@ __all__ = [
     "power_mean",
     "tuning_problem",
 ]
-
-_HOMES = {
-    "FreeKind": "free",
-    "FreeParameters": "free",
-    "OBJECTIVES": "search",
-    "Runs": "least_squares",
-    "TEST_IDS": "problem",
-    "TRAIN_IDS": "problem",
-    "TuningProblem": "problem",
-    "arrays_of": "free",
-    "candidate_grids": "search",
-    "fit": "least_squares",
-    "power_mean": "search",
-    "tuning_problem": "problem",
-}
-
-__getattr__, __dir__ = lazy(__name__, _HOMES)

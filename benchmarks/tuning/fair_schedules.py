@@ -1,6 +1,4 @@
-"""Fair comparisons of the samplers of a run: each at its best of the same schedules, at its
-author's, or at one tuned for it.
-"""
+"""Fair comparisons of a run's samplers: each at the best common, its author's, or a tuned schedule."""
 
 from __future__ import annotations
 
@@ -12,8 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.denoiser import Denoiser
-from ...models.reference import Reference
 from ...models.registry import make_model
 from ...results.comparison.compare import Comparison, choose_quantities, compare_matches
 from ...results.comparison.distances import carried_by_few, summed
@@ -55,16 +51,10 @@ def compare_fairly(
 ) -> Comparison:
     """Compare the samplers of a run over several schedules with one of them, across schedules.
 
-    Args:
-        run: run directory.
-        baseline: registry name of a sampler.
-        metrics: at most one of :data:`HALVED` for ``best``, else as in
-            :func:`samplerbench.results.comparison.compare.compare`.
-        margin: share of the baseline's value that does not matter.
-        fair: "best": each sampler at its best of the schedules that all have, chosen on one half of
-            the samples and measured on the other; "author": each at the schedule of its author,
-            where :data:`.authors.AUTHORS` knows one; "tuned": each at levels that were tuned for
-            it, on other latents than these.
+    With ``fair`` "best" each is at its best of the common schedules, chosen on one half of the samples by at most
+    one metric of :data:`HALVED` and measured on the other; with "author" where :data:`.authors.AUTHORS` knows
+    a schedule; with "tuned" at levels that were tuned for it, on other latents. ``margin`` is the share of the
+    baseline's value that does not matter.
 
     Raises:
         ValueError: the run has no choice of schedules, or no tuned ones; a metric cannot be halved;
@@ -73,9 +63,12 @@ def compare_fairly(
     source = read_source(run)
     if fair == "best":
         quantity, schedules = _metric_for_choice(source, metrics), common_schedules_by_model(source)
-        entries = entries_at_best_schedules(
-            source, schedules, quantity, _measure_of_halves(run, source, quantity)
-        )
+        if quantity.apart:
+            halves: Halves = partial(distance_halves, quantity=quantity)
+        else:
+            references = _references_by_model(source)
+            halves = partial(frechet_halves, run=RunDir.open(run), references=references)
+        entries = entries_at_best_schedules(source, schedules, quantity, halves)
         metrics = (quantity.name,)
     elif fair == "tuned":
         entries = entries_at_tuned_levels(source)
@@ -103,13 +96,6 @@ def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
         options = " or ".join(f"--metric {quantity.name}" for quantity in chosen)
         raise ValueError(f"schedules are chosen by one metric: give {options}")
     return chosen[0]
-
-
-def _measure_of_halves(run: Path, source: Source, quantity: Quantity) -> Halves:
-    """Return the function that measures the two halves of a cell of ``run``."""
-    if quantity.apart:
-        return partial(distance_halves, quantity=quantity)
-    return partial(frechet_halves, run=RunDir.open(run), references=_references_by_model(source))
 
 
 def frechet_halves(
@@ -173,11 +159,12 @@ def _stored_features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references_by_model(source: Source) -> dict[str, FrechetReference]:
-    """Return the reference that each model of the run is scored against, and refuse a model that is another by
-    now.
-    """
+    """Return the reference of each model; raise ValueError for a model that is another by now."""
     scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
-    models = {name: _model(name) for name in sorted({text(e.record, "model") for e in scored})}
+    models = {}
+    for name in sorted({text(e.record, "model") for e in scored}):
+        spec = parse_spec(name)
+        models[name] = make_model(spec.pop("name"), **spec)
     identities = source.run.get("models") or {}
     for name, model in models.items():
         if identities.get(name, model.identity) != model.identity:
@@ -192,22 +179,13 @@ def _references_by_model(source: Source) -> dict[str, FrechetReference]:
     references = {name: reference for name, reference in loaded.items() if reference is not None}
     for entry in scored:
         reference = references.get(text(entry.record, "model"))
-        if reference is not None:
-            _check_reference(entry, reference)
+        if reference is None:
+            continue
+        scored_on = text(entry.record, "estimator").split("; ")
+        for part in (reference.extractor.identity, f"reference {reference.identity}"):
+            if part not in scored_on:
+                raise ValueError(
+                    f"{text(entry.record, 'curve')} was scored in another feature space, or against other data, than "
+                    f"{part} here; run the suite again in a folder of its own"
+                )
     return {name: FrechetReference(r.mean, r.cov, r.n) for name, r in references.items()}
-
-
-def _check_reference(entry: Entry, reference: Reference) -> None:
-    """Refuse to score stored features against a reference of another feature space or data."""
-    parts = text(entry.record, "estimator").split("; ")
-    for part in (reference.extractor.identity, f"reference {reference.identity}"):
-        if part not in parts:
-            raise ValueError(
-                f"{text(entry.record, 'curve')} was scored in another feature space, or against other data, than "
-                f"{part} here; run the suite again in a folder of its own"
-            )
-
-
-def _model(name: str) -> Denoiser:
-    spec = parse_spec(name)
-    return make_model(spec.pop("name"), **spec)

@@ -103,13 +103,8 @@ class FreeParameters:
         return levels_from_numbers(self._spacing, torch.from_numpy(self._z) + free[-len(self._z) :])
 
     def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return levels ``(n,)`` and the table ``(n,)``, ``(n, n)`` with column j for the image of step j, with
-        slopes by the numbers; only where coefficients are free.
-        """
+        """Return levels ``(n,)`` and the table ``(n,)``, ``(n, n)`` by step, with slopes by the numbers."""
         levels = self.levels(free)
-        return levels, *self._coefficients(free, levels)
-
-    def _coefficients(self, free: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
         n, (rows, columns) = len(self._a), self._lower
         a = self._a * (1 + _GAIN * free[:n])
         if self.skipped:
@@ -122,7 +117,7 @@ class FreeParameters:
         older = (self._w + moved).tril(-1)
         newest = self._a + self._w.sum(1) - a - older.sum(1)
         evaluated = torch.arange(n) >= self.skipped
-        return a, older + torch.diag(newest * evaluated)
+        return levels, a, older + torch.diag(newest * evaluated)
 
 
 def project_grid(grid: Grid, sigma_min: float, sigma_max: float) -> Grid:

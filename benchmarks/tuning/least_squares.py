@@ -41,9 +41,7 @@ Steps = Sequence[tuple[float, TableRow]]
 
 
 class _Trajectory(NamedTuple):
-    """A run by a table: levels and coefficients, the state at the beginning of each step, the image of each step that
-    makes an evaluation, and the samples.
-    """
+    """Run by a table: the state before each step, the image of each evaluation, and the samples."""
 
     steps: Steps
     states: Sequence[Tensor]
@@ -129,9 +127,7 @@ ROOM = 2**26
 
 @dataclass(frozen=True)
 class Fit:
-    """Result of a fit: the sampler, with coefficients in place of its own where these were free, and its grid; the
-    mean of the distances of the latents that no equation had; and whether it ended before it was made to stop.
-    """
+    """Fitted sampler and grid, errors of latents without equations, and whether it came to its end."""
 
     sampler: Sampler
     grid: Grid
@@ -147,14 +143,10 @@ class _TimeUpError(Exception):
 def fit(
     free: FreeParameters, off: Off, equations: int, power: int = 0, late: Callable[[], bool] = bool
 ) -> Fit:
-    """Fit the free numbers of a sampler.
+    """Fit the free numbers of a sampler to its runs ``off``, by a mean of ``power`` <= 2, 0 for the geometric one.
 
-    Args:
-        free: the numbers.
-        off: runs of it.
-        equations: latents that are fitted, from the first on. The others that ``off`` has choose the step.
-        power: of the mean, 2 at most; 0 for the geometric one.
-        late: asked before each run whether to stop, with what was found so far.
+    The first ``equations`` latents are fitted, and the others choose the step. ``late`` is asked before each run
+    whether to stop, with what was found so far.
     """
     z, ended = np.zeros(free.size), True
     choosing = slice(equations, None)
@@ -178,7 +170,7 @@ def fit(
     try:
         for _ in range(ITERATIONS):
             linear = _linearise(run, z, parts)
-            tried = [z + linear.step(damping, p) for p in {0, power} for damping in DAMPINGS]
+            tried = [z + _step(*linear, damping, p) for p in {0, power} for damping in DAMPINGS]
             errors = [error_of(numbers) for numbers in tried]
             error = min(errors)
             gained = error < (1 - ENOUGH) * least
@@ -198,38 +190,31 @@ def power_mean_of_rows(differences: Floats, power: int) -> float:
         return power_mean(distances, power) if np.isfinite(distances).all() else np.inf
 
 
-@dataclass(frozen=True)
-class _LinearModel:
-    """Squared distances of n latents as functions of p numbers: ``(n,)`` where these are 0, ``(n, p)`` half their
-    slopes there, and ``(n, p, p)`` half their curvatures.
-    """
-
-    squares: Floats
-    pulls: Floats
-    grams: Floats
-
-    def step(self, damping: float, power: int) -> Floats:
-        """Return the step ``(p,)`` that makes the power mean smallest, shortened by ``damping``."""
-        if not len(self.squares):
-            return np.full(self.pulls.shape[1], np.nan)
-        least = max(NEAREST**2 * float(np.median(self.squares)), np.finfo(float).tiny)
-        squares, dz = self.squares, np.zeros(self.pulls.shape[1])
-        scale: Floats | None = None
-        for _ in range(RENEWED):
-            weights = np.maximum(squares, least) ** (power / 2 - 1)
-            curvature = np.einsum("s,sij->ij", weights, self.grams)
-            if scale is None:
-                own = np.diag(curvature)
-                scale = np.maximum(own, 1e-12 * own.max(initial=1e-300))
-            dz = -np.linalg.solve(curvature + damping * np.diag(scale), weights @ self.pulls)
-            squares = self.squares + 2 * self.pulls @ dz + (self.grams @ dz) @ dz
-        return dz
+def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: int) -> Floats:
+    """Return the step ``(p,)`` of a linear model with the smallest power mean, shortened by ``damping``."""
+    if not len(squares):
+        return np.full(pulls.shape[1], np.nan)
+    least = max(NEAREST**2 * float(np.median(squares)), np.finfo(float).tiny)
+    moved, dz = squares, np.zeros(pulls.shape[1])
+    scale: Floats | None = None
+    for _ in range(RENEWED):
+        weights = np.maximum(moved, least) ** (power / 2 - 1)
+        curvature = np.einsum("s,sij->ij", weights, grams)
+        if scale is None:
+            own = np.diag(curvature)
+            scale = np.maximum(own, 1e-12 * own.max(initial=1e-300))
+        dz = -np.linalg.solve(curvature + damping * np.diag(scale), weights @ pulls)
+        moved = squares + 2 * pulls @ dz + (grams @ dz) @ dz
+    return dz
 
 
 def _linearise(
     run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]
-) -> _LinearModel:
-    """Return the linear model at ``z`` of some latents, without the ones whose samples are not finite."""
+) -> tuple[Floats, Floats, Floats]:
+    """Return the linear model at ``z`` of the n latents whose samples are finite, by p numbers.
+
+    It is the squared distances ``(n,)``, half their slopes ``(n, p)``, half their curvatures ``(n, p, p)``.
+    """
     parts_of_model = []
     for part in parts:
         differences = run(z, part)
@@ -242,4 +227,5 @@ def _linearise(
         pulls = np.einsum("sid,sd->si", by_latent, differences)
         grams = by_latent @ by_latent.transpose(0, 2, 1)
         parts_of_model.append((np.square(differences).sum(1), pulls, grams))
-    return _LinearModel(*(np.concatenate(arrays) for arrays in zip(*parts_of_model, strict=True)))
+    squares, pulls, grams = (np.concatenate(part) for part in zip(*parts_of_model, strict=True))
+    return squares, pulls, grams

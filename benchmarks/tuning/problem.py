@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
 
@@ -21,31 +21,21 @@ from ..scoring.endpoints import ODE, solve
 BATCH = 96
 
 
-@dataclass(eq=False)
 class Teacher:
-    """Endpoints of some latents: exact ones where the model knows them, else the reference solver's, which keeps
-    every solution.
+    """Endpoints of latents: exact ones ``(n, *event)``, or, where ``exact`` is None, the reference solver's.
 
-    Attributes:
-        seconds: that all endpoints took so far.
-        exact: ``(n, *event)``, or None where only a solver finds them.
+    Every solution is kept; ``seconds`` is what all endpoints took so far.
     """
 
-    model: Denoiser
-    ids: Tensor
-    seed: int
-    seconds: float = field(default=0.0, init=False)
-    exact: Tensor | None = field(init=False)
-    _meter: Meter = field(default_factory=Meter, init=False, repr=False)
-    _solved: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
-
     @torch.no_grad()
-    def __post_init__(self) -> None:
+    def __init__(self, model: Denoiser, ids: Tensor, seed: int) -> None:
         started = perf_counter()
-        self.model = self._meter.attach(self.model)
-        x = latents(self.model, self.ids, self.seed, self.model.dtype)[0]
-        self.exact = self.model.endpoint(x, self.model.draw_labels(self.ids, self.seed))
-        self.seconds += perf_counter() - started
+        self._meter = Meter()
+        self._solved: dict[int, Tensor] = {}
+        self.model, self.ids, self.seed = self._meter.attach(model), ids, seed
+        x = latents(self.model, ids, seed, self.model.dtype)[0]
+        self.exact = self.model.endpoint(x, self.model.draw_labels(ids, seed))
+        self.seconds = perf_counter() - started
 
     @property
     def evaluations(self) -> int:
@@ -58,9 +48,7 @@ class Teacher:
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:
-        """Return ``(n, *event)``: the exact ones, or the reference solver's on so many steps; raise ValueError if
-        they are not finite.
-        """
+        """Return ``(n, *event)``: exact, or solved in so many steps; raise ValueError if not finite."""
         if self.exact is not None:
             return self.exact
         if steps not in self._solved:
@@ -74,13 +62,6 @@ class Teacher:
             self._solved[steps] = x
             self.seconds += perf_counter() - started
         return self._solved[steps]
-
-    def distance_from_coarser(self, steps: int) -> float:
-        """Return the RMS distance per dimension of the endpoints from the ones on half as many steps; 0 for
-        exact ones.
-        """
-        difference = self.endpoints(steps) - self.endpoints(steps // 2)
-        return float(difference.double().square().mean().sqrt())
 
 
 MOST = 2**28
@@ -105,11 +86,8 @@ LOST = 1e6
 class TuningProblem:
     """Latents of a model, and how far from their converged endpoints a sampler takes them.
 
-    Attributes:
-        model, meter: the model, and the counter of its evaluations but for the teacher's, from here on.
-        ids, seed: of the latents, ``(n,)`` on the model's device.
-        teacher: knows the endpoints.
-        steps: of the teacher's solution that counts; says nothing where the endpoints are exact.
+    ``meter`` counts the model's evaluations but for the teacher's. ``ids`` are ``(n,)`` on the model's device, and
+    ``steps`` the teacher's that count, where endpoints are not exact.
     """
 
     model: Denoiser
@@ -126,16 +104,14 @@ class TuningProblem:
 
     @property
     def resolution(self) -> float:
-        """RMS distance per dimension that the last doubling of the teacher's steps moved the endpoints; 0 for
-        exact ones.
-        """
-        return self.teacher.distance_from_coarser(self.steps)
+        """RMS distance per dimension that the last doubling of steps moved the endpoints; 0 if exact."""
+        difference = self.endpoints - self.teacher.endpoints(self.steps // 2)
+        return float(difference.double().square().mean().sqrt())
 
     def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
-        """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the smallest RMS distance
-        of samplers on their grids; return True if they changed.
+        """Refine the endpoints until doubling moves them by :data:`RESOLVED` of the smallest RMS distance of the runs.
 
-        Where rounding or the most steps of the reference solver come first, ``resolution`` has the distance then.
+        Return True if they changed. Rounding, or the most steps of the reference solver, may come first.
         """
         if self.resolution <= self.teacher.rounding:
             return False

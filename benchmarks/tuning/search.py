@@ -36,9 +36,7 @@ _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarit
 
 
 class SearchResult(NamedTuple):
-    """Result of a search: the best levels; the built-in schedule that was best on the same latents, and its grid;
-    and the best coefficients, None where the sampler's own stay.
-    """
+    """Best levels, the best built-in schedule and its grid, and coefficients if any were tuned."""
 
     grid: Grid
     schedule: str
@@ -68,8 +66,7 @@ def search_levels(
     objective: str = "mean",
     begun: Grid | None = None,
 ) -> SearchResult:
-    """Return the levels that bring a deterministic sampler on a fixed grid nearest to the endpoints of a problem,
-    by an objective of :data:`OBJECTIVES`.
+    """Return the levels that bring a deterministic sampler nearest to the endpoints of a problem.
 
     They are never worse than the best built-in schedule. Built-in schedules spend their last evaluation at
     sigma_min, mostly in vain. So the descents start from the best of these grids and of the same with one step more

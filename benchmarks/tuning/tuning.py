@@ -20,6 +20,7 @@ from ..planning.budget import evaluations_by_steps, most_steps_within
 from ..planning.models import NamedModel
 from ..planning.schedules import make_schedule
 from ..planning.tuned_file import (
+    WHATS,
     Cost,
     Elsewhere,
     Score,
@@ -28,13 +29,12 @@ from ..planning.tuned_file import (
     Subject,
     Tuned,
     What,
-    train_test_gap,
 )
 from ..planning.tuned_schedule import MOST_STEPS, why_untunable
 from ..running.executors import Tell
 from .free import FreeParameters, project_grid
 from .least_squares import Runs, fit
-from .problem import BATCH, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
+from .problem import BATCH, MOST, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search_levels
 
 
@@ -55,10 +55,7 @@ MOST_TABULATED = 30
 
 
 def check_target(target: Target, what: What = "grid") -> None:
-    """Raise ValueError for a target that has no levels to tune, or no coefficients: the sampler is stochastic,
-    adaptive, or has levels of its own, or is no linear method of one evaluation a step; or the steps are too
-    few or too many.
-    """
+    """Raise ValueError for a target that has no levels to tune, or no coefficients."""
     if reason := why_untunable(target.sampler):
         raise ValueError(
             f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
@@ -92,28 +89,23 @@ def targets_of(
     budgets: Sequence[int] | None,
     what: What = "grid",
 ) -> list[Target]:
-    """Return each sampler once for each number of steps, or for the most steps that each budget buys; raise
-    ValueError for what is no target (:func:`check_target`), or a budget that buys no step.
-    """
+    """Return each sampler once a number of steps, or budget; raise ValueError for what is no target."""
     karras = make_schedule("karras")
-    targets: dict[Target, None] = {}
+    targets = []
     for sampler in samplers:
         for size in steps or budgets or ():
-            # an adaptive sampler is refused below, with the reason
-            fits = sampler.adaptive or steps is not None
-            count = (
-                size
-                if fits
-                else most_steps_within(size, evaluations_by_steps(model, sampler, karras, "zero"))
-            )
+            count: int | None = size
+            if steps is None and not sampler.adaptive:  # which is refused below, with the reason
+                cost = evaluations_by_steps(model, sampler, karras, "zero")
+                count = most_steps_within(size, cost)
             if count is None:
                 raise ValueError(
                     f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
                 )
             target = Target(sampler, count)
             check_target(target, what)
-            targets[target] = None
-    return list(targets)
+            targets.append(target)
+    return list(dict.fromkeys(targets))
 
 
 EQUATIONS = 2 / 3
@@ -128,11 +120,9 @@ def fit_coefficients(
     what: Literal["coefficients", "both"] = "both",
     begun: SearchResult | None = None,
 ) -> SearchResult:
-    """Return the coefficients, and with ``both`` the levels too, that bring a linear method of one evaluation a
-    step nearest to the endpoints of a problem of two latents or more.
+    """Return the coefficients, with ``both`` the levels too, that bring a sampler nearest to two or more endpoints.
 
-    Never worse than the sampler on the best built-in schedule, which has the levels that are not free, or than
-    ``begun``, the result of a search with coarser endpoints that this one goes on from.
+    Never worse than the sampler on the best built-in schedule, or than ``begun``, a result with coarser endpoints.
     """
     model, power = problem.model, OBJECTIVES[objective]
 
@@ -160,8 +150,9 @@ def fit_coefficients(
 
 @dataclass
 class Tuning:
-    """Tuning of samplers on a model, scored on another one too, one after the other, with the same endpoints (see
-    :class:`.Tuner`).
+    """Tuning of samplers on a model, one after the other, with the same endpoints, scored on another one too.
+
+    ``latents`` are tuned on, ``test_latents`` measure the gap; there are 2 or more of each.
     """
 
     subject: NamedModel
@@ -170,9 +161,24 @@ class Tuning:
     test_latents: int
     seed: int
     objective: str
-    what: What = "grid"
-    device: str = "cpu"
+    what: What
+    device: str
     _posed: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for option, count in (("--latents", self.latents), ("--test-latents", self.test_latents)):
+            if not 2 <= count <= MOST:
+                raise ValueError(f"{option} {count}: give between 2 and {MOST} latents")
+        if self.objective not in OBJECTIVES:
+            raise ValueError(
+                f"--objective {self.objective!r}: choose one of {', '.join(OBJECTIVES)}"
+            )
+        if self.what not in WHATS:
+            raise ValueError(f"--what {self.what!r}: choose one of {', '.join(WHATS)}")
+        if self.other.model.identity == self.subject.model.identity:
+            raise ValueError(
+                f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
+            )
 
     def __call__(self, target: Target, tell: Tell) -> Tuned:
         """Return the entry of a target; report progress in words."""
@@ -187,7 +193,7 @@ class Tuning:
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
-        scores = [self._scores(problem, target, result) for problem in (train, test)]
+        on_train, on_test = (self._scores(problem, target, result) for problem in (train, test))
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
@@ -195,9 +201,9 @@ class Tuning:
             coefficients=_plain_coefficients(result.table),
             nfe=test.nfe(result.sampler(target.sampler), result.grid),
             schedule=result.schedule,
-            train=scores[0],
-            test=scores[1],
-            gap=train_test_gap(*scores),
+            train=on_train,
+            test=on_test,
+            gap=on_test.ratio / on_train.ratio - 1,
             teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
             search=search_cost,
             elsewhere=self._elsewhere(target, result, tell),
@@ -231,15 +237,12 @@ class Tuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return latents of a model with their teacher, made once; each entry begins with the coarsest
-        endpoints.
-        """
+        """Return latents of a model with their teacher, made once, and the coarsest endpoints."""
         if (named.name, first) not in self._posed:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
-            self._posed[named.name, first] = tuning_problem(
-                named.model, first, count, self.seed, self.device
-            )
+            problem = tuning_problem(named.model, first, count, self.seed, self.device)
+            self._posed[named.name, first] = problem
         return replace(self._posed[named.name, first])
 
     def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
@@ -294,9 +297,7 @@ def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | 
 
 
 def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
-    """Return coefficients on other levels: the weight of the state follows the levels' ratio, and the
-    newest weight makes up for it.
-    """
+    """Return coefficients on other levels: the state's weight follows their ratio, the newest makes up."""
     if table is None:
         return None
     rows = []
