@@ -30,11 +30,7 @@ def _cells(values: Iterable[object]) -> list[object]:
 
 
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
-    """Return cells (numbers, flags, texts, or texts of these) as a column of a kind, or of their own.
-
-    Raises:
-        ValueError: a value is not of the kind, or an integer that has no room in 64 bits.
-    """
+    """Return cells (numbers, flags, texts, or texts of these) as a column of a kind, or of their own."""
     kind = _kind_of_values(cells) if kind is None else kind
     data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.array(data, dtype=DTYPES[kind])  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -51,9 +47,7 @@ def why_misfit(value: object, kind: Kind, name: str) -> str:
             raise TypeError(value)
         str(_typed_value(value, kind, name)).encode()
     except (ValueError, TypeError):
-        return (
-            f"column {name} holds {repr(value)[:60]}, which is no {kind} that a table has room for"
-        )
+        return _misfit_in_words(value, kind, name)
     return ""
 
 
@@ -61,9 +55,11 @@ def _typed_value(cell: object, kind: Kind, name: str) -> object:
     try:
         return _READ[kind](cell)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(
-            f"column {name} holds {repr(cell)[:60]}, which is no {kind} that a table has room for"
-        ) from error
+        raise ValueError(_misfit_in_words(cell, kind, name)) from error
+
+
+def _misfit_in_words(value: object, kind: Kind, name: str) -> str:
+    return f"column {name} holds {repr(value)[:60]}, which is no {kind} that a table has room for"
 
 
 def _to_int64(value: object) -> int:
