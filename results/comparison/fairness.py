@@ -80,12 +80,8 @@ def entries_at_schedules(
     entries: Sequence[Entry], names: Mapping[str, Collection[str]]
 ) -> list[Entry]:
     """Return the entries whose schedule is among those that ``names`` lists for their sampler."""
-
-    def at_one_of_its_own(row: Record) -> bool:
-        own = names.get(text(row, "sampler"), ())
-        return text(row, "schedule").partition("(")[0] in own
-
-    return [entry for entry in entries if at_one_of_its_own(entry.record)]
+    rows = [(entry, text(entry.record, "schedule").partition("(")[0]) for entry in entries]
+    return [entry for entry, name in rows if name in names.get(text(entry.record, "sampler"), ())]
 
 
 def entries_at_tuned_levels(source: Source) -> list[Entry]:

@@ -178,7 +178,7 @@ def _default_panel(entries: Mapping[int, Entry]) -> Panel | None:
         return None
     measured = {index: entry for index, entry in entries.items() if entry.estimate(quantity)}
     has_budget = any(number(entry.record, "slot") is not None for entry in measured.values())
-    return Panel(measured, quantity, 0, 0) if has_budget else None
+    return Panel(measured, quantity) if has_budget else None
 
 
 def _findings_of_problem(panel: Panel, lines: Lines, baseline: str) -> Findings:

@@ -102,7 +102,7 @@ def lowest_places(
         }
         entries = {n: entry_of(row, homes or {}) for n, row in enumerate(places.values())}
         quantity = by_name.get(column, Quantity(name=column, meaning=""))
-        panels[title] = Panel(entries, quantity, 0, 0)
+        panels[title] = Panel(entries, quantity)
     corrected = panels_corrected_together(panels.values(), unseen)
     return {
         title: _places_tied_with_lowest(panel)
