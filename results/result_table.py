@@ -89,8 +89,9 @@ class ResultTable(TypedTable):
         )
 
     def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
-        """Return for each model and budget the finished row with the smallest ``metric``: all
-        columns, and ``curve`` and ``slot``.
+        """Return for each model and budget the finished row with the smallest ``metric``.
+
+        Columns are those of the table, and ``curve`` and ``slot``.
 
         Raises:
             ValueError: there is no such column.
@@ -131,8 +132,7 @@ class ResultTable(TypedTable):
         return markdown_table(chosen, self.frame[chosen].itertuples(index=False))
 
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
-        """Return LaTeX with booktabs: a table for each model, samplers by budgets, values with
-        standard errors; see :mod:`.table.latex`.
+        """Return LaTeX with booktabs: a table for each model, samplers by budgets.
 
         Bold values are not shown to be above the lowest, by the rows of this table alone; in a
         run's ``table.tex`` also by its samples.
@@ -222,9 +222,7 @@ def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
 
 
 def rebuild(source: RunDir | Path | str) -> ResultTable:
-    """Write ``table.csv`` and ``table.parquet`` of a run directory from its parts; return the
-    table.
-    """
+    """Write ``table.csv`` and ``table.parquet`` of a run directory; return the table."""
     run = source if isinstance(source, RunDir) else RunDir.open(source)
     table = ResultTable.of(rows_of_run(run))
     table.to_csv(run.path / "table.csv")

@@ -51,11 +51,10 @@ def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
 def entries_at_best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
-    """Return the best of the common schedules per model, solver and budget, with the value of the
-    half that did not choose.
+    """Return the best of the common schedules per model, solver and budget.
 
-    Samplers with levels of their own, and adaptive ones, have nothing to choose, and are measured
-    on the same half.
+    Its value is that of the half that did not choose. Samplers with levels of their own, and
+    adaptive ones, have nothing to choose, and are measured on the same half.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in source.entries:

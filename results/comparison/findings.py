@@ -93,9 +93,7 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Findings of one problem; ``dominated``: by ``fd_conv``, since the model's own error
-    dominates.
-    """
+    """Findings of one problem; ``dominated``: by ``fd_conv``, as the model's own error dominates."""
 
     panel: Panel
     best: tuple[BestRow, ...]

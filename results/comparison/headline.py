@@ -53,8 +53,7 @@ class Crossing(NamedTuple):
 
 
 def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
-    """Return one row per model and curve: ``nfe_to_floor`` with its 95 % interval, in evaluations
-    per sample.
+    """Return one row per model and curve: evaluations per sample to the floor, and 95 % interval.
 
     Rows without results, ``fd_conv`` or a floor are left out.
 

@@ -50,9 +50,7 @@ class Entry:
 
     @cached_property
     def timing(self) -> dict[str, Any]:
-        """Contents of ``timing.json`` with the conditions of its times; empty if the row was not
-        timed.
-        """
+        """Contents of ``timing.json`` and the conditions of its times; empty without times."""
         timing = (
             self.folder and _run_dir_of_cell(self.folder).read(self.folder.name, TIMING)
         ) or {}
@@ -196,8 +194,7 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 def match_with_sampler(
     entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False
 ) -> Matches:
-    """Return each row paired with the row of ``sampler`` in the same setting: budget, start, end,
-    estimator, schedule.
+    """Return each row paired with the row of ``sampler`` in the same setting (:data:`SETTING`).
 
     Args:
         entries: rows of one run.

@@ -50,11 +50,11 @@ class FrontPosition(NamedTuple):
 
 
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """Return the rows that have both columns, by problem and cost, with ``on_front`` (flag) and
-    ``front`` (text).
+    """Return the rows that have both columns, by problem and cost, with their place on the front.
 
-    A frame has no influence values, so that only disjoint intervals separate rows. ``cost`` is
-    "nfe", exact, or "ms_per_sample", a median time.
+    That is in ``on_front`` (flag) and ``front`` (text). A frame has no influence values, so that
+    only disjoint intervals separate rows. ``cost`` is "nfe", exact, or "ms_per_sample", a median
+    time.
 
     Raises:
         ValueError: there is no such column.

@@ -90,8 +90,7 @@ def upper_tail_probability(excess: float, se: float) -> float:
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p values: reject those at most the level, which bounds the family-wise
-    error.
+    """Return Holm's adjusted p values; those at most the level are to be rejected.
 
     The k-th smallest of m becomes the running maximum of (m - k + 1) p, at most 1. NaN counts as 1.
     """
@@ -106,8 +105,7 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
 def judge_table(
     evidence: Sequence[Evidence | None], level: float = LEVEL, *, unseen: int = 0
 ) -> list[Verdict]:
-    """Return the verdict of each line of a table; one without evidence gets "no verdict" and is no
-    test.
+    """Return the verdict of each line of a table; one without evidence is no test.
 
     ``unseen`` lines that belong to the table count as tests whose p values are larger. A difference
     that is real but shown to be within the margin is "equivalent".

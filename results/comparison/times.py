@@ -31,8 +31,7 @@ FEWEST = 6
 
 
 def median_interval(times: Sequence[float]) -> tuple[float, float]:
-    """Return the narrowest symmetric pair of order statistics that covers the median with
-    probability >= 95 %.
+    """Return the narrowest symmetric pair of order statistics that covers the median at >= 95 %.
 
     Independent times lie below their median like tosses of a coin, so [t_(k+1), t_(n-k)] misses it
     with probability 2 P(B <= k), B being binomial (n, 1/2) (David and Nagaraja, Order Statistics,
@@ -134,9 +133,7 @@ def median_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio
 
 
 def log_median(times: Sequence[float]) -> tuple[float, float]:
-    """Return the log of the median of positive numbers, at least :data:`FEWEST`, and its standard
-    error.
-    """
+    """Return the log of the median of :data:`FEWEST` or more positive numbers, and its error."""
     n, ordered = len(times), sorted(times)
     c = max(1, round((n + 1) / 2 - math.sqrt(n)))
     outside = sum(math.comb(n, k) for k in range(c)) / 2**n

@@ -31,9 +31,7 @@ _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def table_columns() -> list[str]:
-    """Return the columns of the table: each listed quantity is followed by what perfect samples would get,
-    where that is known.
-    """
+    """Return the columns of the table; after a listed quantity what perfect samples would get."""
     measured = []
     for quantity in quantities():
         if quantity.listed:

@@ -25,7 +25,7 @@ from ..run_directory.reading import read_run_record
 from ..table.description import why_no_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
-from ..values import number, text
+from ..values import number, rows_as_dicts, text
 from .pictures import SampleGrid, TrajectoryStrips
 from .plots import CurveStyle, plot_data_of
 from .sentences import Answer, answer_in_words, lead_sentences
@@ -157,21 +157,17 @@ def model_section(
     homes: Homes,
 ) -> ModelSection:
     """Return the section of one problem."""
-    remarks, sentences = answer_in_words(found, rows), ()
-    if found and remarks:
-        sentences = lead_sentences(
-            found, remarks, headline_table(rows.drop(columns=["curve", "slot"]))
-        )
-    bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
-    undrawn = [
-        f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE "
-        f"({row['status']})"
-        for row in bad
-    ]
+    lead: tuple[str, ...] = ()
+    if found:
+        lead = lead_sentences(found, headline_table(rows.drop(columns=["curve", "slot"])))
+    undrawn = tuple(
+        f"{text(row, 'curve')} at {text(row, 'slot') or '?'} NFE ({row['status']})"
+        for row in rows_as_dicts(rows.loc[~rows["status"].isin(["ok", "missing"])])
+    )
     return ModelSection(
         title=title,
-        answer=remarks,
-        lead=sentences,
+        answer=answer_in_words(found, rows),
+        lead=lead,
         fronts=fronts_of(found) if found else (),
         plot=plot_data_of(title, rows, styles),
         grid=grid,
@@ -180,7 +176,7 @@ def model_section(
             homes.values(), text(rows.iloc[0].to_dict(), "model")
         ),
         timing=timing_of(rows, homes, found),
-        undrawn=tuple(undrawn),
+        undrawn=undrawn,
         missing=len(rows.loc[rows["status"] == "missing"]),
         without_data=why_no_data(rows) or statistical_limits(rows, homes.values()),
     )

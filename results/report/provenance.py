@@ -133,11 +133,6 @@ class Provenance:
     sections: tuple[Section, ...]
 
 
-def provenance_of(name: str, run: Mapping[str, Any]) -> Provenance:
-    """Return the provenance of a run, from its ``run.json``."""
-    return Provenance(name, command_of(run), tuple(sections_of(run)))
-
-
 def command_of(run: Mapping[str, object]) -> str:
     """Return the command line in ``run.json``, a text or a list of arguments; "" if it has none."""
     provenance = run.get("provenance")

@@ -210,8 +210,7 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_archive(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an open archive as :func:`write_arrays` stores them, all read and
-    checksummed.
+    """Return the arrays of an open archive of :func:`write_arrays`, all read and checksummed.
 
     One of :data:`UNREADABLE` is raised if it is none, holds a pickle, or would be larger in memory
     than it is.

@@ -191,9 +191,7 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
-        """Return the SHA-256, by name, of the files that a model opened only while sampling or
-        scoring.
-        """
+        """Return the SHA-256, by name, of files that a model opened only at sampling or scoring."""
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
             read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}

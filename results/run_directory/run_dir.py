@@ -96,8 +96,7 @@ class RunDir(RunReader):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the lock on this folder, made if need be; first delete what killed processes left
-        half-written.
+        """Hold the lock on this folder, made if need be and cleared of half-written files.
 
         Raises:
             BusyError: another process holds the lock.

@@ -167,8 +167,7 @@ def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]
 
 
 def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> SealedFile:
-    """Return named arrays with their seal as bytes to be written, uncompressed; arguments as
-    :func:`sealed_json`.
+    """Return named arrays with their seal as bytes to be written, uncompressed.
 
     Raises:
         TypeError: an array holds Python objects.

@@ -31,9 +31,7 @@ OF_CODE, OF_FILES = "Give it sample(n, seed), or a Denoiser data(n, seed), or ru
 
 
 def heading_of(frame: pd.DataFrame) -> str:
-    """Return the samplers and models of a table, as in "Nine samplers on fashion, gmm-2d and
-    gmm-64d".
-    """
+    """Return the samplers and models of a table, as in "Nine samplers on fashion and gmm-2d"."""
     samplers, models = distinct_texts(frame["sampler"]), distinct_texts(frame["model"])
     if not samplers or not models:
         return ", ".join(distinct_texts(frame["suite"])) or "Results"

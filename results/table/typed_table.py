@@ -168,8 +168,7 @@ class TypedTable:
         return self._with_rows(self._rows_equal_to("status", "ok"))
 
     def where(self, **equal: object) -> Self:
-        """Return the rows with given values in given columns, such as ``where(model="fashion",
-        sampler=["heun", "euler"])``.
+        """Return the rows with given values in given columns, as in ``where(sampler="heun")``.
 
         Args:
             equal: column to value, or to several in a list, tuple or set; None is a value that is

@@ -254,9 +254,7 @@ def rendered(table, page):
         words = answer_in_words(findings, rows)
         if findings is None or words is None:
             continue
-        first = lead_sentences(
-            findings, words, headline_table(rows.drop(columns=["curve", "slot"]))
-        )
+        first = lead_sentences(findings, headline_table(rows.drop(columns=["curve", "slot"])))
         fronts = fronts_of(findings)
         problem = {
             "title": title,
