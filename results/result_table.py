@@ -56,14 +56,11 @@ class ResultTable(TypedTable):
         return cls(read_parquet(path).frame)
 
     def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
-        """Return one line per model and curve, one column per budget, ``nfe`` or ``steps``.
-
-        Finished rows only.
+        """Return finished rows: a line per model and curve, a column per budget, nfe or steps.
 
         ``budget`` is the evaluation budget that a row fits in
         (:func:`.table.curves.with_curves`), so adaptive methods and suites with step counts have a
-        place too. Where a curve has several
-        rows in one place, the one with the most evaluations counts.
+        place too. Of a curve's rows in one place the one with the most evaluations counts.
 
         Raises:
             ValueError: there is no such column.

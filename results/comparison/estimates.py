@@ -36,7 +36,7 @@ from ..intervals import interval_bounds
 from ..quantities import Quantity, Summary, judged
 from ..record import Record
 from ..text import Z95
-from ..values import number, text
+from ..values import number
 from .distances import IMAGINARY_FLIPS, largest_flip_square, typical_error
 from .shares import count_changes, share_error
 
@@ -74,8 +74,7 @@ class Difference:
     """``b - a`` of two estimates; its error is None if not known.
 
     ``paired`` counts the samples from the same latents that it rests on; 0 for independent runs.
-    ``changed``: of two shares, how many samples have the property in ``b`` alone, and in ``a``
-    alone.
+    ``changed``: of two shares, the samples with the property in ``b`` alone, and in ``a`` alone.
     """
 
     value: float
@@ -106,7 +105,7 @@ def default_quantity(
 
 def is_dominated(row: Record) -> bool:
     """Return True if the model's own error dominates a row's distance to the data."""
-    return row.get("dominated") is True or text(row, "dominated").lower() in ("true", "yes", "1")
+    return row.get("dominated") is True
 
 
 def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) -> Estimate | None:
@@ -139,13 +138,9 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
 def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Difference:
     """Return ``b - a`` with its standard error.
 
-    Args:
-        a: an estimate.
-        b: another one.
-        same_latents: whether sample i of both starts from the same latent: if so, the error is
-            paired where both kept what each sample contributes. False for independent runs. None
-            where it is not known: then, as without influence values, the error is the largest
-            possible.
+    With ``same_latents`` sample i of both starts from the same latent: the error is paired where
+    both kept what each sample contributes. False is for independent runs. None is for what is not
+    known: then, as without influence values, the error is the largest possible.
     """
     value = b.value - a.value
     if same_latents and a.influence is not None and b.influence is not None:

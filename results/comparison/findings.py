@@ -15,7 +15,7 @@ import pandas as pd
 from ..quantities import Quantity
 from ..record import Record
 from ..table.curves import comparable_parts
-from ..values import number, rows_as_dicts, text
+from ..values import number, rows_by_index, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
 from .pairing import Entry, entry_of, match_with_sampler
@@ -127,8 +127,7 @@ def findings_of(
         frame: of a :class:`..table.typed_table.TypedTable`.
         homes: path of each run by its name in the column ``run``, or of the only one as "".
         baseline: sampler or curve that rows are held against.
-        unseen: rows of the table that are not in the frame, which claims are corrected for all the
-            same.
+        unseen: rows of the table that are not in the frame; claims are corrected for them too.
     """
     parts = {title: _entries_by_index(rows, homes or {}) for title, rows in comparable_parts(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
@@ -162,11 +161,8 @@ def lines_against_baseline(
 
 
 def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
-    finished = rows.loc[rows["status"] == "ok"]
-    return {
-        int(index): entry_of(row, homes)
-        for index, row in zip(finished.index, rows_as_dicts(finished), strict=True)
-    }
+    finished = rows_by_index(rows.loc[rows["status"] == "ok"])
+    return {index: entry_of(row, homes) for index, row in finished.items()}
 
 
 def _default_panel(entries: Mapping[int, Entry]) -> Panel | None:

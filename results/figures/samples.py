@@ -34,13 +34,8 @@ def samples(
 ) -> list[tuple[str, Sheet]]:
     """Draw a figure for each model of a run directory that kept pictures.
 
-    Args:
-        run: run directory.
-        rows: rows of its table to draw; all finished ones by default.
-        width: of the figures, in columns of a page.
-
-    Returns:
-        Titles of the models and their figures.
+    ``rows`` are those of its table to draw, all finished ones by default. Titles of the models are
+    returned with their figures.
 
     Raises:
         ValueError: ``run`` is not a run directory.

@@ -123,17 +123,12 @@ class Reproduction:
     """Row of a run, compared with one published number.
 
     Attributes:
-        row: the row.
-        model: its model by the published name.
+        model: the row's model by the published name.
         paper: the number; None where nothing is published.
-        outcome: the verdict.
-        reason: why there is none; "" if there is one.
-        differences: in what the protocols differ, or are not known.
-        fid: the run's plug-in value at the source's number of samples; without Inception it is the
-            Fréchet distance in the run's features.
-        low, high: ends of its 95 % interval.
+        reason: why there is no verdict; "" if there is one.
+        fid: the run's plug-in value at the source's number of samples, with its 95 % interval;
+            without Inception it is the Fréchet distance in the run's features.
         difference: ``fid`` less the published one; None where the two cannot be compared.
-        difference_low, difference_high: ends of its 95 % interval.
     """
 
     row: Record
@@ -242,8 +237,7 @@ def _published_names_by_model(
                 "give each in its suite (published = NAME)"
             )
         return {models[0]: check_model_name(model_name)}
-    suite = source.run.get("suite")
-    entries = (suite.get("models") or []) if isinstance(suite, dict) else []
+    entries = (source.run.get("suite") or {}).get("models") or []
     published = {
         _bare_spec(str(entry.get("name"))): str(entry["published"])
         for entry in entries

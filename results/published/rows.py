@@ -132,7 +132,6 @@ class Solver:
     """A sampler of ours under a name of the papers.
 
     Attributes:
-        sampler: registry name.
         name: column ``solver`` of the published table.
         options: non-default options with which it is the papers' method.
         exact: whether it is another method with other options, and not to be compared then.

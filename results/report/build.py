@@ -40,7 +40,7 @@ from ..table.description import (
 from ..table.latex import latex_tables
 from ..table.reading import run_names
 from ..text import format_number, interval_text, name_hint
-from ..values import is_empty, number, rows_as_dicts, text
+from ..values import is_empty, number, rows_as_dicts, rows_by_index, text
 from . import TEMPLATES
 from .listing import MARKS, listing_of
 from .model_section import Homes, model_section
@@ -58,14 +58,8 @@ from .provenance import (
 from .sentences import markdown_summary
 from .timing import throughput_of, times_by_batch_size
 
-
-@dataclass(frozen=True)
-class RunFacts:
-    """Facts on how one run was made, a phrase each; an only run has no name."""
-
-    name: str
-    facts: tuple[str, ...]
-    command: str
+RunFacts = tuple[str, tuple[str, ...], str]
+"""Name of a run (an only one has none), facts on how it was made, and its command."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +76,17 @@ def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]])
     suites = names_in_words(distinct_texts(frame["suite"]) or [""])
     facts = (*extent_in_words(frame), *((f"suite {suites}",) if suites else ()))
     if len(runs) == 1:
-        run = _run_facts("", frame, runs[0][1])
-        return Title(heading_of(frame), (*facts, *run.facts), (RunFacts("", (), run.command),))
+        _, made, command = _run_facts("", frame, runs[0][1])
+        return Title(heading_of(frame), (*facts, *made), (("", (), command),))
     names = frame.get("run", pd.Series(dtype="string"))
     parts = tuple(_run_facts(name, frame.loc[names == name], record) for name, record in runs)
     return Title(f"{number_in_words(len(runs))} runs: {heading_of(frame)}", facts, parts)
 
 
 def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> RunFacts:
-    provenance = _mapping_or_empty(record.get("provenance"))
+    provenance = record.get("provenance") or {}
     facts = (_device_in_words(provenance, frame), _day_in_words(provenance.get("started")))
-    return RunFacts(name, tuple(filter(None, facts)), strip_control_characters(command_of(record)))
+    return name, tuple(filter(None, facts)), strip_control_characters(command_of(record))
 
 
 def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
@@ -321,7 +315,7 @@ def _part_folders(
     rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]
 ) -> dict[int, Path]:
     return {
-        int(index): place(RunDir(homes[text(row, "run")]), text(row, "cell"))
-        for index, row in zip(rows.index, rows_as_dicts(rows), strict=True)
+        index: place(RunDir(homes[text(row, "run")]), text(row, "cell"))
+        for index, row in rows_by_index(rows).items()
         if row.get("cell")
     }

@@ -186,10 +186,9 @@ def statistical_limits(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
     """Return the limits of the statistics that rows are compared with."""
     first = rows.iloc[0].to_dict()
     for home in homes:
-        references = read_run_record(home).get("references")
-        about = references.get(text(first, "model")) if isinstance(references, dict) else None
-        if not isinstance(about, dict) or not about.get("note"):
-            continue
-        if f"reference {about.get('identity')};" in f"{text(first, 'estimator')};":
+        references = read_run_record(home).get("references") or {}
+        about = references.get(text(first, "model")) or {}
+        named = f"reference {about.get('identity')};" in f"{text(first, 'estimator')};"
+        if named and about.get("note"):
             return f"Of what samples are compared with: {about['note']}."
     return ""

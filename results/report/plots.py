@@ -18,7 +18,7 @@ from ..intervals import bar_on_log_axis, interval_flag
 from ..palette import FAMILIES, style
 from ..quantities import Quantity, panels
 from ..record import Record
-from ..values import number, rows_as_dicts, text
+from ..values import number, rows_by_index, text
 
 VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Endings of Plotly's markers."""
@@ -45,7 +45,7 @@ def plot_data_of(
             "flagged"}``: lists with one entry a row and None without a value. ``limit``: y is the
             upper end of the interval of a value that is not positive.
     """
-    indexed = zip(rows.index, rows_as_dicts(rows), strict=True)
+    indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
 
     def has(name: str, *, above: float = -math.inf) -> bool:

@@ -191,9 +191,7 @@ def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> 
     """Return the citations of ``samplers`` in the runs' ``run.json``."""
     table: dict[str, Mapping[str, Any]] = {}
     for run in runs:
-        cited_by_run = run.get("citations")
-        entries = cited_by_run.items() if isinstance(cited_by_run, Mapping) else ()
-        table |= {str(name): entry for name, entry in entries if isinstance(entry, Mapping)}
+        table |= run.get("citations") or {}
     names = sorted(set(samplers))
     cited = [name for name in names if name in table]
     sources = [(name, *(str(table[name].get(part) or "") for part in PARTS)) for name in cited]

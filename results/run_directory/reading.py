@@ -44,7 +44,6 @@ class RunReader:
     Make one with :meth:`open`; it reads no more than it is asked for.
 
     Attributes:
-        path: the folder.
         model: digest of the model of reference data (:meth:`of_model`); "" where only one is known.
         extractor: digest of the extractor of their features.
     """

@@ -136,18 +136,7 @@ NAME = "tuned"
 
 @dataclass(frozen=True)
 class Tuning:
-    """Tuning of a row, as shown next to its value.
-
-    Attributes:
-        teacher: network evaluations of the converged endpoints, all training latents together.
-        search: network evaluations of the search.
-        latents: training latents, which no row scores.
-        seconds: that both took.
-        gap: train-test gap: (tuned / untuned error on other latents) / (the same on its own) - 1.
-        other: a model that the levels were not tuned on.
-        other_error, other_untuned: the errors there, of the levels and of the best built-in
-            schedule.
-    """
+    """Tuning of a row: its columns ``tuning_…`` (:mod:`..record`), as shown next to its value."""
 
     teacher: int
     search: int
