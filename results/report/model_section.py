@@ -28,7 +28,7 @@ from ..text import format_number
 from ..values import number, rows_as_dicts, text
 from .pictures import SampleGrid, TrajectoryStrips
 from .plots import CurveStyle, plot_data_of
-from .sentences import Answer, answer_in_words, lead_sentences
+from .sentences import answer_in_words, lead_sentences
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
@@ -134,8 +134,9 @@ class ModelSection:
     """Section on one model; a part is None where nothing is known of it."""
 
     title: str
-    answer: Answer | None
+    found: Findings | None
     lead: tuple[str, ...]
+    sentences: tuple[str, ...]
     fronts: tuple[Front, ...]
     plot: dict[str, Any] | None
     grid: SampleGrid | None
@@ -157,17 +158,19 @@ def model_section(
     homes: Homes,
 ) -> ModelSection:
     """Return the section of one problem."""
-    lead: tuple[str, ...] = ()
+    lead, sentences = (), ()
     if found:
         lead = lead_sentences(found, headline_table(rows.drop(columns=["curve", "slot"])))
+        sentences = answer_in_words(found, rows)
     undrawn = tuple(
         f"{text(row, 'curve')} at {text(row, 'slot') or '?'} NFE ({row['status']})"
         for row in rows_as_dicts(rows.loc[~rows["status"].isin(["ok", "missing"])])
     )
     return ModelSection(
         title=title,
-        answer=answer_in_words(found, rows),
+        found=found,
         lead=lead,
+        sentences=sentences,
         fronts=fronts_of(found) if found else (),
         plot=plot_data_of(title, rows, styles),
         grid=grid,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import groupby
 
 import pandas as pd
@@ -37,30 +36,16 @@ AGAINST: dict[Standing, str] = {
 NOTHING = "Nothing was measured."
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The findings on one problem: sentences, and the table that they are read from."""
-
-    quantity: Quantity
-    sentences: tuple[str, ...]
-    best: tuple[BestRow, ...]
-
-
-def answer_in_words(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
-    """Return the findings in words; None if nothing was measured that can be judged."""
-    if found is None:
-        return None
-    quantity, best = found.quantity, found.best
-    jump = _sentence_on_one_step(rows_as_dicts(rows.loc[rows["status"] == "ok"]))
-    dominated = DOMINATED if found.dominated else ""
+def answer_in_words(found: Findings, rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return the findings on one problem as sentences."""
     sentences = (
-        _sentence_on_lowest(best, quantity),
-        _sentence_against_baseline(best),
-        dominated,
-        jump,
-        _sentence_of_caveat(best),
+        _sentence_on_lowest(found.best, found.quantity),
+        _sentence_against_baseline(found.best),
+        DOMINATED if found.dominated else "",
+        _sentence_on_one_step(rows_as_dicts(rows.loc[rows["status"] == "ok"])),
+        _sentence_of_caveat(found.best),
     )
-    return Answer(quantity, tuple(filter(None, sentences)), best)
+    return tuple(filter(None, sentences))
 
 
 def _sentence_on_lowest(best: tuple[BestRow, ...], quantity: Quantity) -> str:
@@ -211,9 +196,9 @@ def markdown_summary(table: ResultTable, page: TableFindings) -> str:
     parts = ["# Sampler benchmark", ""]
     summarised = [quantity for quantity in quantities() if quantity.short]
     for title, rows in comparable_parts(table.frame):
-        found = answer_in_words(page.by_title[title], rows)
+        found = page.by_title[title]
         parts += [f"## {escape_markdown(title)}", ""]
-        sentences = found.sentences if found else (NOTHING,)
+        sentences = answer_in_words(found, rows) if found else (NOTHING,)
         parts += [f"- {escape_markdown(sentence)}" for sentence in sentences]
         lines = [
             (
