@@ -38,9 +38,7 @@ def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") 
 
 def why_misfit(value: object, kind: Kind, name: str) -> str:
     """Return why a value from a file does not fit its column, as a clause; "" if it fits."""
-    if value is None or (
-        type(value) in _PLAIN[kind] and not (isinstance(value, str) and not value.isascii())
-    ):
+    if value is None:
         return ""
     try:
         if isinstance(value, list | dict):
@@ -102,15 +100,6 @@ _READ: dict[Kind, Callable] = {
     "flag": lambda value: value == "True" if isinstance(value, str) else bool(value),
 }
 
-_PLAIN: dict[Kind, tuple[type, ...]] = {
-    "text": (str,),
-    "number": (float,),
-    "integer": (),
-    "flag": (bool,),
-}
-"""The types of nearly all values, which need no further look."""
-
-
 ORDER = (
     *("suite", "model", "schedule", "start", "end", "sampler", "params"),
     *("budget", "steps", "nfe", "samples", "seed", "device", "dtype", "batch_size"),
@@ -140,14 +129,9 @@ class TypedTable:
             frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
         kinds = column_kinds()
         extra = [name for name in frame.columns if name not in kinds]
-        # most columns of most tables are empty: one array of each kind, which the frame copies
         none: list[object] = [None] * len(frame)
-        nothing = {kind: _typed_array(none, kind) for kind in DTYPES}
-        cells = {name: _cells(frame[name]) for name in kinds if name in frame}
         arrays = {
-            name: nothing[kind]
-            if cells.get(name, none) == none
-            else _typed_array(cells[name], kind, name)
+            name: _typed_array(_cells(frame[name]) if name in frame else none, kind, name)
             for name, kind in kinds.items()
         }
         arrays |= {name: _typed_array(_cells(frame[name]), name=str(name)) for name in extra}
