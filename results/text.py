@@ -43,11 +43,9 @@ def interval_text(value: float | None, low: float | None, high: float | None) ->
     >>> interval_text(2, 1.5, 4), interval_text(2, None, None), interval_text(None, None, None)
     ('2 [1.5, 4]', '2', '–')
     """
-    return format_number(value) + (
-        f" [{format_number(low)}, {format_number(high)}]"
-        if low is not None and high is not None
-        else ""
-    )
+    if low is None or high is None:
+        return format_number(value)
+    return f"{format_number(value)} [{format_number(low)}, {format_number(high)}]"
 
 
 def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:

@@ -144,9 +144,8 @@ def _front_membership(
         return "uncertain"
     others = (other for other in points if other != index)
     threats = (other for other in others if not is_surely_cheaper(point, points[other]))
-    return (
-        "on" if all(_is_harmless(other, index, points, panel) for other in threats) else "uncertain"
-    )
+    is_on = all(_is_harmless(other, index, points, panel) for other in threats)
+    return "on" if is_on else "uncertain"
 
 
 def _is_no_dearer(a: Point, b: Point) -> bool:

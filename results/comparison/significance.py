@@ -61,11 +61,9 @@ class Evidence:
         """P value of a difference as large as the margin: the larger of two one-sided ones."""
         if self.identical:
             return 0.0
-        return (
-            upper_tail_probability(self.margin - abs(self.difference), self.se)
-            if self.margin > 0
-            else 1.0
-        )
+        if not self.margin > 0:
+            return 1.0
+        return upper_tail_probability(self.margin - abs(self.difference), self.se)
 
     @property
     def p_beyond(self) -> float:
@@ -75,11 +73,9 @@ class Evidence:
     @property
     def p_within(self) -> float:
         """P value of being worse by the margin or more."""
-        return (
-            0.0
-            if self.identical
-            else upper_tail_probability(self.margin - self.difference, self.se)
-        )
+        if self.identical:
+            return 0.0
+        return upper_tail_probability(self.margin - self.difference, self.se)
 
 
 def upper_tail_probability(excess: float, se: float) -> float:
@@ -131,11 +127,9 @@ def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
     if evidence is None:
         return "no verdict"
     verdict = verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
-    return (
-        "inconclusive"
-        if verdict in ("better", "worse") and abs(evidence.difference) <= evidence.margin
-        else verdict
-    )
+    if verdict in ("better", "worse") and abs(evidence.difference) <= evidence.margin:
+        return "inconclusive"
+    return verdict
 
 
 def verdict_at(

@@ -243,13 +243,11 @@ def _published_names_by_model(
         for entry in entries
         if isinstance(entry, dict) and entry.get("published")
     }
-    names_of = {
-        name: check_model_name(published[_bare_spec(name)])
-        if _bare_spec(name) in published
-        else published_model_of(name)
-        for name in models
-    }
-    names = {name: published_name for name, published_name in names_of.items() if published_name}
+    names: dict[str, str] = {}
+    for name in models:
+        given = published.get(_bare_spec(name))
+        if known := check_model_name(given) if given else published_model_of(name):
+            names[name] = known
     return names or {models[0]: check_model_name(models[0])}
 
 
@@ -273,12 +271,11 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
     yield from sorted(judged, key=lambda one: (len(one.other_method), len(one.differences)))
     if not judged:
         budgets = sorted({int(paper.nfe) for paper in published_rows if paper.nfe})
-        reason = (
-            f"{' or '.join(by_name)} of this model is published at "
-            f"{', '.join(map(str, budgets))} evaluations only"
-            if budgets
-            else f"no number of {' or '.join(by_name)} for this model and its evaluations"
-        )
+        names = " or ".join(by_name)
+        reason = f"no number of {names} for this model and its evaluations"
+        if budgets:
+            at = ", ".join(map(str, budgets))
+            reason = f"{names} of this model is published at {at} evaluations only"
         yield Reproduction(row, model, None, "nothing published", reason)
 
 

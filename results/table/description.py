@@ -35,11 +35,9 @@ def heading_of(frame: pd.DataFrame) -> str:
     samplers, models = distinct_texts(frame["sampler"]), distinct_texts(frame["model"])
     if not samplers or not models:
         return ", ".join(distinct_texts(frame["suite"])) or "Results"
-    who = (
-        names_in_words(samplers)
-        if len(samplers) <= NAMED
-        else f"{number_in_words(len(samplers))} samplers"
-    )
+    who = names_in_words(samplers)
+    if len(samplers) > NAMED:
+        who = f"{number_in_words(len(samplers))} samplers"
     if len(models) > MOST_MODELS:
         return f"{who} on {number_in_words(len(models)).lower()} models"
     return f"{who} on {names_in_words([brief_model_name(name) for name in models])}"

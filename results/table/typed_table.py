@@ -199,8 +199,7 @@ def _hint_of_names(word: str, names: Iterable[str]) -> str:
     ordered = sorted(names)
     if close := difflib.get_close_matches(word, ordered, n=3):
         return f"; did you mean {' or '.join(close)}?"
-    return (
-        f"; there {'is' if len(ordered) == 1 else 'are'} {', '.join(ordered[:12])}{', …' if len(ordered) > 12 else ''}"
-        if ordered
-        else ""
-    )
+    if not ordered:
+        return ""
+    more = ", …" if len(ordered) > 12 else ""
+    return f"; there {'is' if len(ordered) == 1 else 'are'} {', '.join(ordered[:12])}{more}"
