@@ -167,21 +167,19 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:
-    """Return the difference of two values over the difference of their underlying means."""
+    """Return the difference of two summaries of distances over that of their underlying means."""
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":
         return 1 / (low + high) if high > 0 else 0.0
-    if a.summary == "typical":
-        ratio = math.log(high / low) if low > 0 else 0.0
-        return (high - low) / ratio if ratio > 1e-6 else high
-    return 1.0
+    ratio = math.log(high / low) if low > 0 else 0.0
+    return (high - low) / ratio if ratio > 1e-6 else high
 
 
 def _derivative_of_value(a: Estimate) -> float:
-    """Return the derivative of a value by the mean that it is computed from."""
+    """Return the derivative of a summary of distances by the mean that it is computed from."""
     if a.summary == "root mean square":
         return 1 / (2 * a.value) if a.value > 0 else 0.0
-    return a.value if a.summary == "typical" else 1.0
+    return a.value
 
 
 def _variance_of_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
