@@ -54,9 +54,10 @@ class Export:
 
     Attributes:
         library: one of :data:`LIBRARIES`.
-        code: complete lines to paste, imports included, without a newline at the end.
-        remark: what the library does otherwise all the same, in one sentence; "" where images are the
-            same to rounding.
+        code: complete lines to paste, imports included, without a newline at the end; "" in an answer
+            where there are none.
+        remark: what the library does otherwise all the same, or why there are no lines; "" where images
+            are the same to rounding.
     """
 
     library: str

@@ -21,6 +21,7 @@ Read in its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at
 from __future__ import annotations
 
 import math
+import textwrap
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +31,7 @@ from ....models.process import RectifiedFlow
 from ....samplers import Grid, Sampler, karras, uniform_lambda
 from ....samplers.spec import format_spec, label_of
 from .equivalents import name_and_options
+from .literals import WIDTH
 
 TITLE, LANGUAGE, SOLVERS = "ComfyUI", "text", ("euler", "dpmpp_2m")
 NAMES: dict[str, str] = {
@@ -136,17 +138,11 @@ def sigmas_text(levels: list[float]) -> str:
         np.format_float_positional(level, precision=DIGITS, fractional=False, trim="0")
         for level in levels
     ]
-    rows: list[str] = []
-    for word in words:
-        if rows and len(rows[-1]) + len(word) + 2 < 100:
-            rows[-1] += f", {word}"
-        else:
-            rows.append(word)
-    return ",\n".join(rows)
+    return textwrap.fill(f"{', '.join(words)},", WIDTH).removesuffix(",")
 
 
 def _scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """Return the name of ComfyUI's scheduler that has these levels on this model; "" for none.
+    """Return the name of ComfyUI's scheduler that has these levels; "" for none.
 
     Its karras (rho 7) and exponential go from the model's highest level to its lowest, and then to 0.
     """

@@ -65,9 +65,8 @@ def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
     ours = "euler_ancestral" if canonical.name == "ddpm" else canonical.name
     if ours not in FUNCTIONS or set(canonical.options) - set(OPTIONS):
         return None
-    own = sampler if sampler.name == ours else None
-    arguments = {} if own is None else {k: getattr(own, k) for k in OPTIONS if hasattr(own, k)}
-    return FUNCTIONS[ours], {OPTIONS[key]: value for key, value in arguments.items()}
+    given = [key for key in OPTIONS if sampler.name == ours and hasattr(sampler, key)]
+    return FUNCTIONS[ours], {OPTIONS[key]: getattr(sampler, key) for key in given}
 
 
 _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
