@@ -48,7 +48,6 @@ from .races import (
     share_at_end_of_races,
 )
 from .request import (
-    BATCH,
     AdviceRequest,
     describe_model,
     load_subject,
@@ -57,6 +56,7 @@ from .request import (
 )
 from .run import Clock, OutOfTime, Progress, Run
 from .sentences import conclusions
+from .tasks import BATCH
 
 PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 

@@ -28,10 +28,10 @@ from .budget_race import RaceResult
 from .exports import LIBRARIES, export
 from .fitting import FittedNumbers, TunedGrid
 from .measuring import FIRST, SCORED, Bench
-from .race import Squares, log_error, log_ratio, root_mean_square
+from .race import Squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry
 from .run import Run, has_steps
-from .tasks import DecodeTask, TimingTask
+from .tasks import TimingTask, decode_states
 
 COUNTS = (FIRST, 32, 64, 128, 256)
 """Latents that are scored, after each round."""
@@ -101,7 +101,7 @@ def choice_of(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
         levels=() if grid is None else tuple(grid.sigma),
         coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),
         error=None if squares is None else log_error(squares).interval(),
-        rms=None if squares is None else root_mean_square(squares),
+        rms=None if squares is None else float(np.sqrt(squares.mean())),
         median=None if squares is None else float(np.median(np.sqrt(squares))),
         fd_conv=fd_conv,
         failed=cell.skip or bench.failures.get(entry.label, ""),
@@ -286,7 +286,7 @@ def draw_pictures(
     run.progress("pictures")
 
     def pictured(x: Any) -> Pictures8 | None:
-        task = DecodeTask(*run.request.task_arguments, x)
+        task = run.request.task(decode_states, x)
         return as_8_bit_images(run.executor.run(task, bench.world), model.decoded_limits)
 
     converged = pictured(bench.truth.ends(SCORED, SCORED + COUNT).astype("float32"))

@@ -22,8 +22,8 @@ from ..running.executors.worker_context import WorkerContext
 from ..sampling.shard import CONVERGED_IDS
 from ..scoring.endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
 from .race import Squares
-from .request import BATCH, AdviceRequest, Entry
-from .tasks import SamplesTask, SolutionTask
+from .request import AdviceRequest, Entry
+from .tasks import ModelTask, SamplesTask, solve_latents
 
 LOG, QUESTION = "measured.jsonl", "question.json"
 
@@ -215,10 +215,8 @@ class ConvergedEndpoints:
                 raise outcome
             yield pieces[which], outcome
 
-    def _task(self, start: int, stop: int, steps: int, space: str = "") -> SolutionTask:
-        return SolutionTask(
-            *self.request.task_arguments, self.request.seed, start, stop, steps, BATCH, space
-        )
+    def _task(self, start: int, stop: int, steps: int, space: str = "") -> ModelTask:
+        return self.request.task(solve_latents, self.request.seed, start, stop, steps, space)
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:

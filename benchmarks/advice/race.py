@@ -30,7 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,11 +73,6 @@ def log_distances(squares: Squares) -> NDArray[np.float64]:
 def geometric_mean(squares: Squares) -> float:
     """Return the geometric mean of the distances, the error of a configuration."""
     return float(np.exp(log_distances(squares).mean()))
-
-
-def root_mean_square(squares: Squares) -> float:
-    """Return the root mean square of the distances."""
-    return float(np.sqrt(squares.mean()))
 
 
 def log_error(squares: Squares) -> LogEstimate:
@@ -130,18 +125,15 @@ come, None where it fails. Those that there is no time for are left out.
 """
 
 
-class Keep(Protocol):
-    """Rule for the survivors of one field in a round, from its configurations ranked best first."""
-
-    def __call__(self, ranked: Sequence[int], values: Mapping[int, Any], look: int) -> set[int]:
-        """Return the survivors."""
-        ...
+Keep = Callable[[Sequence[int], Mapping[int, Any], int], set[int]]
+"""Rule for the survivors of one field: of its configurations ranked best first, their measurements, and the
+number of the round.
+"""
 
 
 def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], look: int) -> set[int]:
     """Return the leader, and the configurations that are not shown to be worse."""
-    level = level_of_test(look, 1, LEVEL)
-    leader = values[ranked[0]]
+    level, leader = level_of_test(look, 1, LEVEL), values[ranked[0]]
     return {number for number in ranked if not is_worse(values[number], leader, level)}
 
 
@@ -165,7 +157,7 @@ class Race(Generic[Standing]):
     Attributes:
         fields: configurations by number, by the name of the field, in the order in which they are tried.
         rungs: numbers of latents, rising.
-        measure, keep: see :data:`Measure` and :class:`Keep`.
+        measure, keep: see :data:`Measure` and :data:`Keep`.
         score: of the measurements, the less the better.
         join: puts further measurements to earlier ones.
         late: whether the time is up, asked after each round.
@@ -199,15 +191,15 @@ class Race(Generic[Standing]):
             if look == 1:
                 self._merge(order)
             reached = {n for n in order if len(self.measurements.get(n, ())) == stop}
+            self.drop_unmeasured()
             for name, mine in self._alive.items():
-                mine &= set(self.measurements)
-                present = self.ranked(mine & reached)
+                present = sorted(mine & reached, key=self._rank)
                 if present:
                     # where the time was up before one was measured as far, it is not shown to be worse
                     self._alive[name] = self.keep(present, self.measurements, look) | (
                         mine - reached
                     )
-            order = self.ranked(set().union(*self._alive.values()))
+            order = sorted(set().union(*self._alive.values()), key=self._rank)
             over = self.late() and stop >= self.least
             is_decided = all(len(mine) <= 1 for mine in self._alive.values())
             if not reached or over or (is_decided and not self.to_the_end):
@@ -215,21 +207,16 @@ class Race(Generic[Standing]):
             start = stop
 
     def drop_unmeasured(self) -> None:
-        """Leave what was not measured before the race was broken off out of all fields."""
+        """Leave what was not measured out of all fields."""
         for mine in self._alive.values():
             mine &= set(self.measurements)
 
     def survivors(self, name: str) -> list[int]:
         """Return the survivors of a field, the ones on most latents first, and best first among these."""
-        return sorted(
-            self._alive[name],
-            key=lambda n: (-len(self.measurements[n]), self.score(self.measurements[n]), n),
-        )
+        return sorted(self._alive[name], key=lambda n: (-len(self.measurements[n]), *self._rank(n)))
 
-    def ranked(self, some: Iterable[int]) -> list[int]:
-        """Return the configurations of ``some`` that have samples, best first."""
-        known = (n for n in some if n in self.measurements)
-        return sorted(known, key=lambda n: (self.score(self.measurements[n]), n))
+    def _rank(self, number: int) -> tuple[float, int]:
+        return self.score(self.measurements[number]), number
 
     def _measure(self, order: Sequence[int], start: int, stop: int) -> None:
         for number, measurement in self.measure(order, start, stop):

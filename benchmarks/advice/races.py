@@ -18,7 +18,7 @@ from .fitting import SHARE, seconds_for_fits
 from .measuring import FIRST, RULE, Bench
 from .request import Entry
 from .run import Run, has_steps
-from .tasks import ProbeTask, RuleTask, SpeedTask
+from .tasks import measure_speeds, probe_model, search_rule
 
 LEAST = 20
 """Configurations that the least race tries."""
@@ -30,7 +30,7 @@ COMPARED = 0.93
 
 def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
     """Return evaluations a second of all workers together, and of one worker at a batch of one."""
-    task = SpeedTask(*run.request.task_arguments, (1, BATCH), 0.3)
+    task = run.request.task(measure_speeds, (1, BATCH), 0.3)
     rates = []
     for _, outcome in run.executor.map([task] * run.executor.size, world):
         if isinstance(outcome, Failure):
@@ -187,7 +187,7 @@ def _budgets_with_auto_rule(
     request, late = run.request, run.clock.until(bench.of_rest(until))
     if request.only:
         return set()
-    tasks = [RuleTask(*request.task_arguments, n // request.model.passes) for n in budgets]
+    tasks = [request.task(search_rule, n // request.model.passes) for n in budgets]
     fitted = set()
     for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         if isinstance(outcome, Failure):
@@ -233,7 +233,7 @@ def _probe_model(run: Run, bench: Bench) -> ProbeData | None:
     if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
         return None
     try:
-        return run.executor.run(ProbeTask(*run.request.task_arguments), bench.world)
+        return run.executor.run(run.request.task(probe_model), bench.world)
     except Failure:
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -34,8 +34,8 @@ from .exports import (
     missing,
     solvers,
 )
+from .tasks import BATCH, ModelTask
 
-BATCH = 64
 OWN_FIELDS = {name: f"{name}, a solver of its own" for name in BY_NUMBERS}
 """Fields of the configurations that a library has a solver for, where it takes others as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
@@ -86,10 +86,9 @@ class AdviceRequest:
         """Feature extractor of its samples; None where it has none of its own."""
         return make_scoring_extractor(self.spec, self.model, self.extractor)
 
-    @property
-    def task_arguments(self) -> tuple[str, str, str]:
-        """First arguments of a task about the model: its spec, its identity, and the device."""
-        return self.spec, self.model.identity, self.device
+    def task(self, function: Callable[..., Any], *arguments: Any) -> ModelTask:
+        """Return the task that calls a function of :mod:`.tasks` with the model and these arguments."""
+        return ModelTask(self.spec, self.model.identity, self.device, function, arguments)
 
     @property
     def process(self) -> Process | None:
