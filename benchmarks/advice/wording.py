@@ -61,20 +61,24 @@ def _not_rounded_to_one(value: float) -> str:
     return next((text for text in texts if text != "1" or value == 1), texts[-1])
 
 
-def shown_ratio(ratio: Value) -> str:
+def times_in_words(ratio: Value, words: str, times: str = "times") -> str:
+    """Return a ratio in a sentence: ``3.2 times farther [2.9, 3.6]``."""
+    number, ends = ratio_in_words(ratio)
+    return f"{number} {times} {words} {ends}"
+
+
+def shown_ratio(ratio: Value, times: str = "×") -> str:
     """Return a ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
     outcome = verdict(ratio)
-    number, ends = ratio_in_words(ratio if outcome == "farther" else inverse(ratio))
-    return f"{number} × {outcome} {ends}"
+    return times_in_words(ratio if outcome == "farther" else inverse(ratio), outcome, times)
 
 
 def open_ratio(ratio: Value) -> str:
     """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
     interval is not to be trusted.
     """
-    number, ends = ratio_in_words(inverse(ratio))
     why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
-    return f"{number} × as close {ends}{why}"
+    return times_in_words(inverse(ratio), "as close", "×") + why
 
 
 def value_in_words(value: Value | None) -> str:
@@ -88,6 +92,11 @@ def value_in_words(value: Value | None) -> str:
     return interval_text(value.value, value.low, value.high) + ("?" if value.flag else "")
 
 
+def distances_in_words(mine: Value | None, other: Value | None) -> str:
+    """Return a distance in distribution, and another one to compare it with if there is one."""
+    return value_in_words(mine) + (f" against {value_in_words(other)}" if other else "")
+
+
 def name_in_sentence(choice: Choice) -> str:
     """Return a configuration in a sentence: the sampler, and the schedule that it is on."""
     return describe_configuration(
@@ -99,12 +108,11 @@ def own_solver(best: Best) -> str:
     """Return the cost of the library's best own solver if the recommendation is written out as numbers, or ""."""
     if best.own is None:
         return ""
-    cost = ""
-    if best.own_ratio is not None:
-        number, ends = ratio_in_words(best.own_ratio)
-        shown = "" if verdict(best.own_ratio) == "farther" else ", no difference shown"
-        cost = f": {number} times the error {ends}{shown}"
-    return f"The nearest that {best.library} has as a solver of its own is {name_in_sentence(best.own)}{cost}."
+    text = f"The nearest that {best.library} has as a solver of its own is {name_in_sentence(best.own)}"
+    if best.own_ratio is None:
+        return f"{text}."
+    shown = "" if verdict(best.own_ratio) == "farther" else ", no difference shown"
+    return f"{text}: {times_in_words(best.own_ratio, 'the error')}{shown}."
 
 
 def is_same_configuration(first: Choice, other: Choice) -> bool:
@@ -248,7 +256,7 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
         return TableCell("not compared", "it draws noise")
-    numbers = f"fd_conv {value_in_words(mine)} against {value_in_words(theirs)}"
+    numbers = f"fd_conv {distances_in_words(mine, theirs)}"
     outcome = compare_intervals(mine, theirs)
     if outcome == "open":
         return TableCell("no difference shown in distribution", numbers)
@@ -261,10 +269,7 @@ def beside_own_solvers(budget: Budget) -> TableCell:
     nearest = nearest_alternative(budget)
     if nearest is None or nearest.ratio is None:
         return NOTHING
-    cell = _compare(nearest.ratio)
-    return cell._replace(
-        detail=": ".join(filter(None, (name_in_sentence(nearest.choice), cell.detail)))
-    )
+    return _compare(nearest.ratio, name_in_sentence(nearest.choice))
 
 
 def nearest_alternative(budget: Budget) -> Alternative | None:
@@ -285,16 +290,16 @@ def beside_best(best: Best, budget: Budget) -> TableCell:
         return TableCell(f"the best of {of}")
     if best.to_best is None:
         return TableCell("not compared", leader.choice.label)
-    cell = _compare(best.to_best)
-    return cell._replace(detail=": ".join(filter(None, (leader.choice.label, cell.detail))))
+    return _compare(best.to_best, leader.choice.label)
 
 
-def _compare(ratio: Value) -> TableCell:
-    """Return a ratio of errors as closer, farther, or the interval of a difference that was not shown."""
+def _compare(ratio: Value, name: str = "") -> TableCell:
+    """Return the ratio of errors to those of a name: closer, farther, or of a difference that was not shown."""
     outcome = verdict(ratio)
     if outcome == "open":
-        return TableCell("no difference shown", open_ratio(ratio))
-    return TableCell(shown_ratio(ratio), "", outcome)
+        detail = f"{name}: {open_ratio(ratio)}" if name else open_ratio(ratio)
+        return TableCell("no difference shown", detail)
+    return TableCell(shown_ratio(ratio), name, outcome)
 
 
 def nearer_in_distribution(budget: Budget) -> TableCell:
@@ -302,6 +307,6 @@ def nearer_in_distribution(budget: Budget) -> TableCell:
     other, leader = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING
-    mine = None if leader is None else leader.choice.fd_conv
-    against = f" against {value_in_words(mine)}" if mine else ""
-    return TableCell(other.label, f"{value_in_words(other.fd_conv)}{against}")
+    return TableCell(
+        other.label, distances_in_words(other.fd_conv, leader and leader.choice.fd_conv)
+    )
