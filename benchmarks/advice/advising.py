@@ -18,6 +18,7 @@ from ...results.run_directory.files import write_json
 from ...results.run_directory.sharing import hold_lead
 from .. import metrics, planning, sampling, scoring, tuning
 from ..running.executors import Executor, Failure, InProcess
+from ..running.executors.executor import ignore_progress
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
 from .answer import PICTURES, Advice
@@ -25,7 +26,6 @@ from .answers import (
     Distances,
     Scores,
     answer_of_budget,
-    describe_default,
     draw_pictures,
     on_common_latents,
     ratios_at_half_the_budget,
@@ -105,10 +105,6 @@ COARSE = "There was no time to find out more exactly where latents lead: errors 
 ANSWER = "advice.json"
 
 
-def silent(_stage: str) -> None:
-    """Ignore a progress message."""
-
-
 def advise(
     model: str,
     nfe: Sequence[int] = BUDGETS,
@@ -123,7 +119,7 @@ def advise(
     device: str = "cpu",
     seed: int = 0,
     executor: Executor | None = None,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
     begun: float | None = None,
 ) -> Advice:
     """Find the sampler and the noise levels of a model at each number of evaluations.
@@ -238,7 +234,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     with suppress(OutOfTime), clock.raise_when_over(SHOWN):
         answers, batch = with_times(run, bench, answers, chosen)
         pictured = draw_pictures(run, bench, answers, chosen)
-    default, made_by = describe_default(run), provenance(request.device)
+    default, made_by = run.now.words, provenance(request.device)
     ratios = ratios_at_half_the_budget(run, races, chosen, scores)
     advice = Advice(
         model=request.spec,

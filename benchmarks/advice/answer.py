@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...results.run_directory.files import read_npz, write_npz
+from .exports import Export
 
 PICTURES = "pictures.npz"
 COUNT = 6
@@ -46,22 +47,15 @@ def read_pictures(folder: Path) -> Pictures | None:
     if arrays is None:
         return None
 
-    def by_nfe(kind: str) -> dict[int, Pictures8]:
-        return {
-            int(name.removeprefix(f"{kind}_")): value
-            for name, value in arrays.items()
-            if name.startswith(f"{kind}_")
-        }
+    def by_nfe(prefix: str) -> dict[int, Pictures8]:
+        some = {name: images for name, images in arrays.items() if name.startswith(prefix)}
+        return {int(name.removeprefix(prefix)): images for name, images in some.items()}
 
-    return Pictures(arrays["converged"], by_nfe("default"), by_nfe("best"))
+    return Pictures(arrays["converged"], by_nfe("default_"), by_nfe("best_"))
 
 
-def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8 | None:
-    """Return images ``(n, c, height, width)`` as 8 bits, clamped to ``limits`` or else their range.
-    None unless they have 1 or 3 channels of at least 8 x 8 pixels.
-    """
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[2:]) < 8:
-        return None
+def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:
+    """Return images ``(n, 1 or 3, height, width)`` as 8 bits, clamped to ``limits`` or else their range."""
     low, high = limits or (float(images.min()), float(images.max()))
     scaled = (images - low) / max(high - low, 1e-12)
     whole = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
@@ -107,17 +101,6 @@ class Value:
     low: float
     high: float
     flag: str = ""
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Lines to paste into a library, "" where they cannot be given; and what the library does otherwise all the same,
-    or why there are no lines.
-    """
-
-    library: str
-    code: str
-    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,10 +160,10 @@ class Best:
     to_default: Value | None
     to_best: Value | None
     tied: tuple[str, ...]
-    lines: Lines
+    lines: Export
     own: Choice | None = None
     own_ratio: Value | None = None
-    own_lines: Lines | None = None
+    own_lines: Export | None = None
     untuned: Choice | None = None
     untuned_ratio: Value | None = None
 

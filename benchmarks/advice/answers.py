@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..running.executors import Failure
-from ..running.executors.executor import want_every_task
 from ..running.executors.shard_limits import expected_evaluations
 from .answer import (
     COUNT,
@@ -18,14 +18,13 @@ from .answer import (
     Best,
     Budget,
     Choice,
-    Lines,
     Pictures,
     Pictures8,
     Value,
     as_8_bit_images,
 )
 from .budget_race import RaceResult
-from .exports import LIBRARIES, export
+from .exports import LIBRARIES
 from .fitting import FittedNumbers, TunedGrid
 from .measuring import FIRST, SCORED, Bench
 from .race import Squares, log_error, log_ratio
@@ -55,7 +54,6 @@ def score_on_fresh_latents(
         chosen: configurations by budget.
         seconds: that there are.
     """
-    scores |= {budget: {} for budget in chosen}
     cost = sum(bench.forecast(entry, 1) for entries in chosen.values() for entry in entries)
     cost += max(bench.truth.steps or 0, 1) / bench.rate
     start = 0
@@ -156,11 +154,11 @@ def answer_of_budget(
             ratio(leader, default),
             ratio(leader, leader_of_all),
             tuple(entry.label for entry in tied),
-            _lines_to_paste(run, library, leader),
+            run.request.lines(library, leader.cell),
         )
         own = next(iter(race.survivors.get(OWN_FIELDS.get(library, ""), ())), None)
         if own is not None and own.label != leader.label:
-            lines = _lines_to_paste(run, library, own)
+            lines = run.request.lines(library, own.cell)
             best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
         plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None
         if plain is not None:
@@ -204,16 +202,6 @@ def _open_question_of_race(run: Run, race: RaceResult) -> str:
     return f"At {race.budget} evaluations {', and '.join(sentences)}." if sentences else ""
 
 
-def _lines_to_paste(run: Run, library: str, entry: Entry) -> Lines:
-    cell = entry.cell
-    assert cell.grid is not None
-    try:
-        exported = export(library, cell.sampler, cell.grid, run.request.model, run.request.spec)
-    except ValueError as error:
-        return Lines(library, "", str(error))
-    return Lines(library, exported.code, exported.remark)
-
-
 def ratios_at_half_the_budget(
     run: Run, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]], scores: Scores
 ) -> dict[tuple[int, int], Value]:
@@ -226,14 +214,6 @@ def ratios_at_half_the_budget(
             if value is not None:
                 ratios[few.budget, many] = value
     return ratios
-
-
-def describe_default(run: Run) -> str:
-    """Return the present sampler in words."""
-    now = run.now
-    if now.sampler == "pipeline":
-        return now.source
-    return f"{now.sampler} on {now.schedule} ({now.source})"
 
 
 def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
@@ -258,9 +238,8 @@ def with_times(
                 continue
             run.progress(f"{answer.nfe} evaluations: timing")
             task = TimingTask(entry.cell, TIMED_REPEATS)
-            outcome = next(iter(run.executor.map([task], bench.world, wanted=want_every_task)))[1]
-            if not isinstance(outcome, Failure):
-                times[answer.nfe, entry.label] = outcome
+            with suppress(Failure):
+                times[answer.nfe, entry.label] = run.executor.run(task, bench.world)
 
     def with_time(answer: Budget, choice: Choice) -> Choice:
         return replace(choice, ms=times.get((answer.nfe, choice.label)))
@@ -285,13 +264,11 @@ def draw_pictures(
         return False
     run.progress("pictures")
 
-    def pictured(x: Any) -> Pictures8 | None:
+    def pictured(x: NDArray) -> Pictures8:
         task = run.request.task(decode_states, x)
         return as_8_bit_images(run.executor.run(task, bench.world), model.decoded_limits)
 
     converged = pictured(bench.truth.ends(SCORED, SCORED + COUNT).astype("float32"))
-    if converged is None:
-        return False
     images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
     for answer in answers:
         shown = _entries_to_picture(run, answer, chosen[answer.nfe])
@@ -299,8 +276,6 @@ def draw_pictures(
         some = [shown[kind] for kind in kinds]
         for which, outcome in list(bench.samples(some, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):
-                image = pictured(outcome["endpoint"])
-                if image is not None:
-                    images[kinds[which]][answer.nfe] = image
+                images[kinds[which]][answer.nfe] = pictured(outcome["endpoint"])
     Pictures(converged, images["default"], images["best"]).write(run.out)
     return True

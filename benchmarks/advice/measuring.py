@@ -73,7 +73,7 @@ class MeasurementStore:
 
     def put_arrays(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write arrays."""
-        write_npz(self._file(key), {name: np.asarray(value) for name, value in arrays.items()})
+        write_npz(self._file(key), arrays)
 
     def _file(self, key: str) -> Path:
         return self._place / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.npz"

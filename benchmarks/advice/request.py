@@ -12,7 +12,7 @@ from ... import samplers
 from ...models.denoiser import Denoiser, innermost_model
 from ...models.process import EDM, Process, RectifiedFlow
 from ...models.reference import Extractor
-from ...samplers import Grid, Sampler
+from ...samplers import Sampler
 from ...samplers.families.tabulated import Tabulated
 from ...samplers.spec import label_of, parse_spec
 from ..planning.models import load_denoiser
@@ -29,6 +29,7 @@ from .exports import (
     BY_NUMBERS,
     LIBRARIES,
     SCHEDULERS,
+    Export,
     export,
     is_written_as_numbers,
     missing,
@@ -59,6 +60,13 @@ class CurrentConfiguration(NamedTuple):
     sampler: str
     schedule: str
     source: str
+
+    @property
+    def words(self) -> str:
+        """Description of the sampler, with where it is known from."""
+        if self.sampler == "pipeline":
+            return self.source
+        return f"{self.sampler} on {self.schedule} ({self.source})"
 
 
 @dataclass(frozen=True)
@@ -193,7 +201,7 @@ class AdviceRequest:
         fields = {name for name in LIBRARIES if not missing(name, sampler, self.model)}
         if grid is not None:
             if exported:
-                fields = {name for name in fields if self._exports(name, sampler, grid)}
+                fields = {name for name in fields if self.lines(name, cell).code}
             fields |= {
                 OWN_FIELDS[name]
                 for name in fields & set(OWN_FIELDS)
@@ -201,12 +209,13 @@ class AdviceRequest:
             }
         return Entry(label, cell, frozenset(fields))
 
-    def _exports(self, library: str, sampler: Sampler, grid: Grid) -> bool:
+    def lines(self, library: str, cell: Cell) -> Export:
+        """Return the lines for a library that take a cell's steps, or none and why."""
+        assert cell.grid is not None
         try:
-            export(library, sampler, grid, self.model, self.spec)
-        except ValueError:
-            return False
-        return True
+            return export(library, cell.sampler, cell.grid, self.model, self.spec)
+        except ValueError as error:
+            return Export(library, "", str(error))
 
     def now(self, text: str | None) -> CurrentConfiguration:
         """Return the present sampler: the user's, the checkpoint's scheduler, or the usual for such models.
