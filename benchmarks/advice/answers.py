@@ -29,7 +29,7 @@ from .fitting import FittedNumbers, TunedGrid
 from .measuring import FIRST, SCORED, Bench
 from .race import Squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry
-from .run import Run, has_steps
+from .run import Run
 from .tasks import TimingTask, decode_states
 
 COUNTS = (FIRST, 32, 64, 128, 256)
@@ -234,7 +234,7 @@ def with_times(
         shown = _entries_to_picture(run, answer, chosen[answer.nfe]).values()
         for entry in {entry.label: entry for entry in shown}.values():
             seconds = 2 * (TIMED_REPEATS + 1) * answer.nfe * run.executor.size / bench.rate
-            if run.clock.left < seconds or not has_steps(entry):
+            if run.clock.left < seconds or not entry.has_steps:
                 continue
             run.progress(f"{answer.nfe} evaluations: timing")
             task = TimingTask(entry.cell, TIMED_REPEATS)
@@ -272,7 +272,7 @@ def draw_pictures(
     images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
     for answer in answers:
         shown = _entries_to_picture(run, answer, chosen[answer.nfe])
-        kinds = [kind for kind, entry in shown.items() if has_steps(entry)]
+        kinds = [kind for kind, entry in shown.items() if entry.has_steps]
         some = [shown[kind] for kind in kinds]
         for which, outcome in list(bench.samples(some, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):

@@ -25,7 +25,7 @@ from .measuring import Bench, Late
 from .race import LEVEL
 from .races import COMPARED
 from .request import AdviceRequest, Entry
-from .run import Run, has_steps
+from .run import Run
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
@@ -156,7 +156,7 @@ def distances_by_budget(
         return dict(results), ["There was no time to compare distributions (fd_conv)."]
     run.progress("distances in distribution")
     space, begin = space_of(bench, count), run.clock.spent
-    first = {r.budget: [e for e in chosen[r.budget] if has_steps(e)] for r in races}
+    first = {r.budget: [e for e in chosen[r.budget] if e.has_steps] for r in races}
     known: dict[int, dict[int, NDArray]] = {r.budget: {} for r in races}
     # what is recommended is measured at all budgets before any stochastic sampler is tried
     for budget, share in _shares_of_time(

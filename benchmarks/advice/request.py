@@ -51,11 +51,14 @@ class Entry(NamedTuple):
     cell: Cell
     libraries: frozenset[str]
 
+    @property
+    def has_steps(self) -> bool:
+        """True if there is a grid to step along, and no reason to skip it."""
+        return self.cell.grid is not None and not self.cell.skip
+
 
 class CurrentConfiguration(NamedTuple):
-    """Present sampler and schedule of the user, as the command line writes them, and in words where these
-    are known from.
-    """
+    """Present sampler and schedule, as the command line writes them, and where they are known from."""
 
     sampler: str
     schedule: str
@@ -110,6 +113,8 @@ class AdviceRequest:
 
     def cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
         """Return the cells of samplers on schedules at a budget, as a suite plans them."""
+        if not specs:
+            return []
         suite = check_suite(
             {
                 "name": "advise",
@@ -132,10 +137,7 @@ class AdviceRequest:
         return self.entry(self.cells([now.sampler], [now.schedule], budget)[0])
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
-        """Return the library's own solvers at their defaults, without the present sampler.
-
-        For a pipeline's folder these are its schedulers, for users of Python too.
-        """
+        """Return the library's own solvers, or a pipeline's schedulers, at their defaults, but not what is used now."""
         specs: Sequence[Any] = solvers(library)
         if not specs and _has_scheduler(self.model):
             specs = [
@@ -143,16 +145,12 @@ class AdviceRequest:
                 for name in SCHEDULERS
                 if not now.source.startswith(f"{OWN_SCHEDULER}{name}")
             ]
-        if not specs:
-            return []
         used = self.default(now, budget).label
         entries = self._runnable_entries(self.cells(specs, ["karras"], budget))
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """Return the deterministic configurations at a budget, the usual ones first; with ``auto`` the one of
-        that name too, whose rule is searched for if it is not in the cache.
-        """
+        """Return the deterministic configurations at a budget, the usual ones first; with ``auto``, it is the first."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         specs = self.only or [
             spec
@@ -172,32 +170,22 @@ class AdviceRequest:
     def stochastic(self, budget: int) -> list[Entry]:
         """Return the stochastic samplers on a fixed grid, on the usual schedules."""
         every = self.only or samplers.names()
-        specs = [
-            spec
-            for spec in every
-            if candidates.is_stochastic(spec) and candidates.has_fixed_cost(spec)
-        ]
+        specs = filter(candidates.has_fixed_cost, filter(candidates.is_stochastic, every))
         schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
-        return self._runnable_entries(self.cells(specs, schedules, budget) if specs else [])
+        return self._runnable_entries(self.cells(list(specs), schedules, budget))
 
     def _runnable_entries(self, cells: Iterable[Cell]) -> list[Entry]:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
 
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
-        """Return a cell as a configuration, with the libraries that take its steps, and the field of each
-        that has a solver for them.
-
-        Args:
-            cell: what to run.
-            exported: whether to leave out libraries that cannot take these very levels, which means
-                making the lines.
+        """Return a cell as a configuration of the fields that take its steps; if ``exported``, of those alone
+        that take these very levels, which means making the lines.
         """
         sampler, grid = cell.sampler, cell.grid
         own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
         schedule = "" if own else cell.schedule.label
-        label = describe_configuration(
-            cell.label, schedule, coefficients=isinstance(sampler, Tabulated)
-        )
+        tabulated = isinstance(sampler, Tabulated)
+        label = describe_configuration(cell.label, schedule, coefficients=tabulated)
         fields = {name for name in LIBRARIES if not missing(name, sampler, self.model)}
         if grid is not None:
             if exported:
@@ -246,10 +234,8 @@ class AdviceRequest:
 
 
 def sampler_of(text: str) -> tuple[Sampler, str]:
-    """Return the sampler of ``SAMPLER`` or ``SAMPLER on SCHEDULE``, and its schedule, "" for none.
-
-    Raises:
-        ValueError: there is no such sampler or schedule.
+    """Return the sampler of ``SAMPLER`` or ``SAMPLER on SCHEDULE``, and its schedule, "" for none; raise
+    ValueError if there is no such sampler or schedule.
     """
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
@@ -274,8 +260,7 @@ def load_subject(
     """Load the model of a spec for a race. Checks that need no evaluation come first.
 
     Raises:
-        ValueError: it cannot be loaded, it cannot be what its user means, it is a few-step map, of which there is
-            nothing to choose, or the library has nothing for it.
+        ValueError: it cannot be loaded or raced, or the library has nothing for it.
     """
     chosen = [samplers.make(parse_spec(text)) for text in only]
     for text, sampler in zip(only, chosen, strict=True):

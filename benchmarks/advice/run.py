@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..running.executors import Executor
-from .request import AdviceRequest, CurrentConfiguration, Entry
+from .request import AdviceRequest, CurrentConfiguration
 
 
 class OutOfTime(KeyboardInterrupt):
@@ -91,8 +91,3 @@ class Run:
     library: str
     ms: float | None
     progress: Progress
-
-
-def has_steps(entry: Entry) -> bool:
-    """Return True if an entry has a grid to step along and is not skipped."""
-    return entry.cell.grid is not None and not entry.cell.skip
