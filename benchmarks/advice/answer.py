@@ -27,7 +27,7 @@ Pictures8 = NDArray[np.uint8]
 
 class Pictures(NamedTuple):
     """Pictures of the same latents, ``(n, height, width)`` or ``(n, height, width, 3)``: where they lead, and by
-    budget what the default and the recommendation made; a budget at which one failed is absent.
+    budget what the default and the recommendation made.
     """
 
     converged: Pictures8
@@ -77,11 +77,6 @@ def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -
     'ipndm with tuned levels and coefficients'
     >>> describe_configuration("pipeline(scheduler='DDIMScheduler')", "", coefficients=False)
     'DDIMScheduler at its defaults'
-
-    Args:
-        sampler: as the command line writes it.
-        schedule: likewise, or :data:`TUNED_LEVELS`; "" where the sampler has levels of its own.
-        coefficients: whether the sampler has some that were fitted to the model.
     """
     if match := re.fullmatch(r"pipeline\(scheduler='(\w+)'\)", sampler):
         return f"{match[1]} at its defaults"
@@ -93,9 +88,7 @@ def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -
 
 @dataclass(frozen=True)
 class Value:
-    """A number with its 95 % interval, whose ends are equal to it where there is no error to estimate; and why the
-    interval is not to be trusted, "" if it is.
-    """
+    """A number with its 95 % interval, of length 0 without an error to estimate; and why not to trust it, or ""."""
 
     value: float
     low: float
@@ -170,9 +163,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Alternative:
-    """A solver of the library's own, at its defaults, that its users would try next; and the ratio of the error of
-    the requested library's recommendation to its error.
-    """
+    """A solver of the library's own at its defaults; and the ratio of the recommendation's error to its error."""
 
     choice: Choice
     ratio: Value | None

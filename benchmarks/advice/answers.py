@@ -45,14 +45,8 @@ Distances = Mapping[str, tuple[Choice, bool]]
 def score_on_fresh_latents(
     scores: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
 ) -> None:
-    """Take errors of configurations on as many latents as there is time for, the same for all. Only the end
-    of the stage prevents the first two counts.
-
-    Args:
-        scores: where they go; what is there when the stage is broken off can be used.
-        bench: where they are measured.
-        chosen: configurations by budget.
-        seconds: that there are.
+    """Add errors of configurations to ``scores`` on as many latents as there is time for, the same for all. Only
+    the end of the stage prevents the first two counts.
     """
     cost = sum(bench.forecast(entry, 1) for entries in chosen.values() for entry in entries)
     cost += max(bench.truth.steps or 0, 1) / bench.rate
@@ -122,17 +116,10 @@ def answer_of_budget(
     scores: Mapping[str, Squares],
     distances: Distances,
 ) -> Budget:
-    """Return the answer of one budget.
+    """Return the answer of one budget, with scores and distances by label.
 
-    Args:
-        run: the run.
-        bench: where all was measured.
-        race: of the budget.
-        untuned: what led each field before anything was fitted to the model.
-        chosen: what was scored, the default first.
-        alternatives: the library's own solvers at their defaults, which were scored too.
-        scores: on latents that chose nothing, by label.
-        distances: in distribution, by label.
+    ``untuned`` led each field before anything was fitted to the model. ``chosen`` begins with the default, and
+    ``alternatives`` are the library's own solvers.
     """
 
     def scored(entry: Entry) -> Choice:

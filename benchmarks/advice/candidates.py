@@ -1,6 +1,4 @@
-"""The configurations that are compared: every fixed-grid sampler with its options on the same schedules,
-and the order in which they are tried.
-"""
+"""Configurations that are compared: fixed-grid samplers with their options, and the order of their trial."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 """Options whose values are tried, wherever a sampler has them."""
 
 EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
-"""Adapters of other libraries, what equals another sampler to a tolerance, and the default, which has a side
-of its own.
-"""
+"""Adapters of other libraries, what equals another sampler to a tolerance, and the default."""
 
 FIRST = (
     "dpmpp_2m", "unipc_2", "ipndm", "deis_tab_3", "unipc_3", "dpmpp_3m_published", "euler", "heun",
@@ -51,9 +47,7 @@ TRIAL_GRID = Grid((80.0, 1.0, 0.0))
 
 
 def is_candidate(name: str) -> bool:
-    """Return True if a registered sampler is one of this library's own methods for the probability-flow ODE,
-    under its first name.
-    """
+    """Return True if a sampler is one of this library's own methods for the probability-flow ODE, by its first name."""
     sampler = samplers.make(name)
     own = not samplers.origin(name) and not name.startswith(EXCLUDED)
     return own and not (

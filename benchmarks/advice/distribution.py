@@ -1,6 +1,4 @@
-"""Distances in distribution: the Fréchet distance of a configuration's samples to converged samples, in the
-model's feature space, for stochastic samplers too, which no reference solution belongs to.
-"""
+"""Fréchet distances of samples to converged samples in the model's feature space, for stochastic samplers too."""
 
 from __future__ import annotations
 
@@ -42,12 +40,11 @@ MOST = 32
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """The features in which distributions of a model's samples are compared: what a task takes them with, the
-    axes on which they are projected, and the projected features ``(m, k)`` of converged samples.
+    """Features in which samples are compared: their name, the axes on which they are projected, and the
+    projected features ``(m, k)`` of converged samples.
 
-    A Fréchet distance in d features needs many times d samples, which a race has not: of many features the
-    leading principal axes are taken. The axes come from half of the converged samples, and the distance is
-    to the other half, so that nothing is fitted to what it is measured on.
+    A Fréchet distance in d features needs many times d samples: the leading principal axes are taken. They
+    come from one half of the converged samples, and distances are to the other half.
     """
 
     name: str
@@ -79,9 +76,7 @@ def converged_count(bench: Bench, seconds: float) -> int:
 
 
 def space_of(bench: Bench, count: int) -> FeatureSpace:
-    """Return the feature space of a model: its own, or its images, with its card's converged samples where there are
-    any, else ``count`` of its own.
-    """
+    """Return the feature space of a model on its card's converged samples, or else on ``count`` of its own."""
     name = "model" if bench.request.features is not None else POOLED
     own = _converged_of_card(bench.request)
     features = bench.truth.converged_features(count, name) if own is None else own
@@ -132,9 +127,7 @@ def estimate_distances(
 
 
 def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Return True if ``a`` is shown to be farther from the converged samples than ``b``, on the same latents: a
-    one-sided test at ``level``.
-    """
+    """Return True if a one-sided test at ``level`` shows ``a`` to be farther than ``b``, on the same latents."""
     if a.n != b.n:
         return False
     difference, se = paired_difference(a, b)
@@ -144,9 +137,7 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 def distances_by_budget(
     run: Run, bench: Bench, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[dict[int, Distances], list[str]]:
-    """Return distances in distribution by budget, and a sentence on stochastic samplers that were not
-    compared.
-    """
+    """Return distances in distribution by budget, and a sentence on stochastic samplers that were not compared."""
     results: dict[int, dict[str, tuple[Choice, bool]]] = {race.budget: {} for race in races}
     total = 60 * run.clock.minutes
     seconds = total * COMPARED - run.clock.spent
@@ -192,7 +183,4 @@ def distances_by_budget(
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
     """Return the share of the time that is over when each is done, in order."""
     total = sum(weights.values())
-    return {
-        key: at / total if total else 1.0
-        for key, at in zip(weights, accumulate(weights.values()), strict=True)
-    }
+    return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

@@ -40,9 +40,7 @@ WHOLE, OLDER = 12, 4
 
 
 class FittedNumbers(NamedTuple):
-    """Fitted numbers of a sampler: the levels of its grid, from sigma_max to 0, and the coefficients in place
-    of its own, None where these stay.
-    """
+    """Levels of a grid, from sigma_max to 0, and the coefficients in place of a sampler's; None where these stay."""
 
     levels: tuple[float, ...]
     table: Table | None
@@ -68,8 +66,7 @@ class FittedNumbers(NamedTuple):
 class TunedGrid:
     """Stand-in for the schedule of fitted levels, with a digest of them and the coefficients.
 
-    The label is :data:`~samplerbench.benchmarks.advice.answer.TUNED_LEVELS`, or the schedule where its levels
-    stay; "" for the sampler's own.
+    The label is :data:`.TUNED_LEVELS`, or the schedule where its levels stay; "" for the sampler's own.
     """
 
     label: str
@@ -367,9 +364,7 @@ def _read_fit(stored: Sequence[Any]) -> FittedNumbers | None:
 
 
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
-    """Return the configurations' grids, and their schedules' with one step more and without the model's
-    lowest level, at which most schedules waste an evaluation.
-    """
+    """Return the configurations' grids, and those of one step more without the lowest level, often a waste."""
     if target.what == "coefficients":
         return ()
     starts: list[Grid] = []

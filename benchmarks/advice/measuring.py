@@ -1,6 +1,4 @@
-"""Measurements of configurations on latents: stored results first, then what an executor makes; and where
-the latents lead, exactly if the model knows, else by the reference solver on as many steps as the errors need.
-"""
+"""Stored measurements of configurations on latents, and the converged endpoints of these."""
 
 from __future__ import annotations
 
@@ -87,9 +85,7 @@ SCORED = 1 << 16
 EXACT = 1e-6
 """Distances below this share of the data's size count as exact."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
-"""Rule of doubling, as for a suite's reference solutions
-(:mod:`samplerbench.benchmarks.scoring.endpoints`).
-"""
+"""Rule of doubling, as for a suite's reference solutions."""
 SOLVED = 72
 """Latents that are solved regardless of the time, about: the first, the leaders', and the scores'."""
 SHARE = 0.4
@@ -246,9 +242,7 @@ class Bench:
     def squares(
         self, entries: Sequence[Entry], start: int, stop: int, late: Late
     ) -> Iterator[tuple[int, Squares | None]]:
-        """Yield the number of each configuration and its squares on latents ``start`` … ``stop - 1``, None
-        if it fails; configurations without time are left out.
-        """
+        """Yield numbers of configurations that there is time for, and squares on these latents, None for a failure."""
         keys = [f"{self.truth.steps} {e.cell.key} {start} {stop}" for e in entries]
         todo = []
         for number, key in enumerate(keys):

@@ -1,6 +1,4 @@
-"""An answer as one self-contained HTML file, with its curves of error against evaluations: it needs no other
-file, and forbids itself the network.
-"""
+"""Answer as an HTML file that needs no other file and no network, with curves of error against evaluations."""
 
 from __future__ import annotations
 
@@ -223,9 +221,7 @@ def with_unbroken_numbers(words: str) -> str:
 
 
 class Strip(NamedTuple):
-    """Pictures side by side: a data URI, "" if there are none; which they are, in a word; what made them; and
-    what they show, or why there are none.
-    """
+    """Pictures side by side: a data URI or "", their name, what made them, and what they show or why there are none."""
 
     image: str
     name: str
@@ -234,9 +230,7 @@ class Strip(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Strips of what is used now and of the recommendation, by budget, and of where the latents lead; and
-    whether their pixels are to be seen.
-    """
+    """Strips of the default and the recommendation, by budget, and of where the latents lead, with pixels or smooth."""
 
     pairs: dict[int, tuple[Strip, Strip]]
     converged: Strip
@@ -281,9 +275,7 @@ def _data_uri(images: Pictures8) -> str:
 
 
 def shrink_pictures(images: Pictures8) -> Pictures8:
-    """Return pictures ``(n, c, height, width)`` of :data:`LARGEST` pixels a side at most: averages over
-    squares; what does not fill a square at the edge is left out.
-    """
+    """Return averages over squares of pictures ``(n, c, height, width)``, of :data:`LARGEST` pixels a side at most."""
     factor = -(-max(images.shape[2:]) // LARGEST)
     count, channels, *sides = images.shape
     down, across = (side // factor for side in sides)
@@ -308,9 +300,7 @@ def _facts_of_answer(advice: Advice) -> list[tuple[str, str]]:
 
 
 def _flat_facts(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Return a mapping of anything as names and texts; mappings in it one after the other, and long ones,
-    as the versions of all packages, as one text.
-    """
+    """Return a mapping of anything as names and texts; long mappings in it, as all packages, are one text."""
     pairs: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{before} {key}".strip()

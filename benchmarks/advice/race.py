@@ -20,9 +20,8 @@ to be alike make a standard deviation that is far too small, so where a configur
 (:func:`is_worse`) the variance is moderated (Smyth 2004, doi:10.2202/1544-6115.1027, section 4): by
 :data:`PRIOR_FREEDOM` degrees of freedom of :data:`PRIOR`, what good configurations differ by on networks.
 
-Why not the root mean square: one latent in a hundred lies so near a boundary of the flow that it ends elsewhere
-with every sampler of few steps. Its square is most of the mean then, the same for all, and which sampler is
-best is decided by it (docs/advise.md has the numbers). It is reported too.
+A root mean square would be decided by the latent in a hundred that lies so near a boundary of the flow that it
+ends elsewhere with every sampler of few steps (docs/advise.md).
 """
 
 from __future__ import annotations
@@ -120,8 +119,8 @@ Standing = TypeVar("Standing", bound=Sized)
 """Measurements of a configuration, on as many latents as it is long."""
 
 Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Standing | None]]]
-"""Measures configurations, by number, on latents ``start`` … ``stop - 1``: what is known of each of them as they
-come, None where it fails. Those that there is no time for are left out.
+"""Measures configurations, by number, on latents ``start`` … ``stop - 1``, as far as there is time; None is a
+failure.
 """
 
 
@@ -138,9 +137,7 @@ def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], look: i
 
 
 def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
-    """Return True if a configuration is worth a try at a larger budget: of the last two smaller budgets, its error
-    was near the least one at one or the other.
-    """
+    """Return True if the error of a configuration was near the least one at one of the last two budgets."""
     last = list(zip(errors, best, strict=True))[-2:]
     return len(last) < 2 or any(error <= HOPELESS * least for error, least in last)
 

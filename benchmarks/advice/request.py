@@ -74,15 +74,8 @@ class CurrentConfiguration(NamedTuple):
 
 @dataclass(frozen=True)
 class AdviceRequest:
-    """A model and how it is run.
-
-    Attributes:
-        spec: of the model, as ``--model`` takes it.
-        model: on the device.
-        device: "cpu" or "cuda".
-        seed: of the latents.
-        extractor: feature space, as ``--extractor`` takes it.
-        only: samplers to race, in place of all.
+    """A model by its spec, its device, the seed of latents, the feature space as ``--extractor`` takes it, and the
+    samplers to race in place of all.
     """
 
     spec: str
@@ -206,13 +199,8 @@ class AdviceRequest:
             return Export(library, "", str(error))
 
     def now(self, text: str | None) -> CurrentConfiguration:
-        """Return the present sampler: the user's, the checkpoint's scheduler, or the usual for such models.
-
-        Args:
-            text: SAMPLER, or SAMPLER on SCHEDULE; None if the user named none.
-
-        Raises:
-            ValueError: there is no such sampler or schedule.
+        """Return the present sampler: of a ``text`` as :func:`sampler_of` takes it, or else the checkpoint's scheduler
+        or the usual for such models.
         """
         if text is not None:
             sampler, schedule = sampler_of(text)

@@ -72,16 +72,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """State of a run of ``advise``.
-
-    Attributes:
-        request: the model, and how it is run.
-        out: folder of the answer.
-        now: what is used now.
-        library: whose users ask.
-        ms: milliseconds that a sample may take, in place of budgets; None for budgets.
-        progress: called with each stage, in words.
-    """
+    """State of a run of ``advise``, with arguments of :func:`.advise`; ``now`` is what is used now."""
 
     request: AdviceRequest
     out: Path

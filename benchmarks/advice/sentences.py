@@ -76,10 +76,8 @@ def conclusions(
 
 
 def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
-    """Return the budget that the headline is about: the middle one of those where a recommendation is
-    decidedly closer than the default, the lower of two; else the last.
-
-    The largest ratio would be where the default makes no sense, and the smallest says least.
+    """Return the budget of the headline: the middle, or lower middle, of those where a recommendation is decidedly
+    closer than the default; else the last.
     """
     library = shown_library(budgets, library)
     pairs = [(budget, budget.best[library]) for budget in budgets if library in budget.best]

@@ -1,6 +1,4 @@
-"""Tasks of a race for the processes that hold the model: samples of a configuration, their features,
-reference solutions, rules of ``auto``, and the time of a sample.
-"""
+"""Tasks of a race for the processes that hold the model."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ POOLED = "pooled pixels"
 
 
 class PooledPixels:
-    """Images of a shape averaged over squares until no side is longer than :data:`SIDE`, flattened; samples that are
-    no images as they are.
-    """
+    """Images of a shape, averaged over squares to sides of at most :data:`SIDE`, and flattened; other samples too."""
 
     def __init__(self, event: tuple[int, ...]) -> None:
         self.by = max(1, math.ceil(max(event[1:]) / SIDE)) if len(event) == 3 else 1
@@ -87,9 +83,7 @@ class SamplesTask(CellTask):
 
 @dataclass(frozen=True)
 class ModelTask:
-    """Task about a model: a function of the model, its feature extractor and the device, and of more
-    arguments.
-    """
+    """Task about a model: a function of the model with its feature extractor, of the device and of arguments."""
 
     model: str
     identity: str
@@ -113,9 +107,8 @@ class ModelTask:
 def solve_latents(
     subject: LoadedModel, device: str, seed: int, start: int, stop: int, steps: int, space: str
 ) -> NDArray | None:
-    """Return endpoints ``(n, *event)`` of latents ``start`` … ``stop - 1`` by the reference solver on some steps, or
-    for 0 steps exact, None where the model knows none. With a ``space``, as in :class:`SamplesTask`, return their
-    features ``(n, d)``.
+    """Return endpoints ``(n, *event)`` of latents by the reference solver, or exact for 0 steps, None where the model
+    knows none; with a ``space``, as in :class:`SamplesTask`, their features ``(n, d)``.
     """
     model, own = subject
     ids = torch.arange(start, stop, device=device)

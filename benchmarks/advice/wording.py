@@ -1,6 +1,4 @@
-"""Words of an answer: values and ratios that claim no more than their intervals show, and the table with a row
-for each budget, as the page, the terminal and Markdown show it.
-"""
+"""Words of an answer that claim no more than intervals show, and its table with a row for each budget."""
 
 from __future__ import annotations
 
@@ -74,17 +72,13 @@ def shown_ratio(ratio: Value, times: str = "×") -> str:
 
 
 def open_ratio(ratio: Value) -> str:
-    """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
-    interval is not to be trusted.
-    """
+    """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why not to trust it."""
     why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
     return times_in_words(inverse(ratio), "as close", "×") + why
 
 
 def value_in_words(value: Value | None) -> str:
-    """Return ``value [low, high]``, the value alone where there is nothing to estimate, with ``?`` after an
-    interval that is not to be trusted; "–" if there is none.
-    """
+    """Return ``value [low, high]``, with ``?`` if flagged, or a value without an interval; "–" if there is none."""
     if value is None:
         return "–"
     if value.low == value.high and not value.flag:
@@ -144,9 +138,7 @@ SAME = "what you use now"
 
 
 class TableCell(NamedTuple):
-    """A cell of the table: what it says, "" for nothing; what stands below it, or in brackets; and what an
-    interval shows, where it compares errors.
-    """
+    """A cell of the table: its text, the detail below it or in brackets, and the verdict where it compares errors."""
 
     text: str
     detail: str = ""
@@ -189,9 +181,7 @@ class TableRow:
 
 
 def shown_library(budgets: Iterable[Budget], library: str) -> str:
-    """Return the library that recommendations are shown for: the requested one, or this project's where
-    nothing was found for that at any budget.
-    """
+    """Return the requested library, or "python" where nothing was found for that at any budget."""
     return library if any(library in budget.best for budget in budgets) else "python"
 
 

@@ -76,19 +76,13 @@ def language(library: str) -> str:
 
 
 def solvers(library: str) -> tuple[str, ...]:
-    """Return a library's own solvers that its users would try next, by our names; none for pipelines,
-    which have :data:`SCHEDULERS`.
-    """
+    """Return a library's own solvers by our names; none for pipelines, which have :data:`SCHEDULERS`."""
     return _target(library).SOLVERS
 
 
 def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
-    """Return why a library cannot take a sampler's steps on a model, in a short sentence; "" if it can.
-
-    Nothing is evaluated, and the library is not imported.
-
-    Raises:
-        ValueError: unknown library.
+    """Return why a library cannot take a sampler's steps on a model, "" if it can; raise ValueError for none of
+    :data:`LIBRARIES`. Nothing is evaluated, and the library is not imported.
     """
     return _target(library).missing(sampler, model)
 
