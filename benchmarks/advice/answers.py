@@ -131,9 +131,7 @@ def answer_of_budget(
 
     default, leader_of_all = chosen[0], race.survivors[LIBRARIES[0]][0]
     answers = {}
-    for library in LIBRARIES:
-        if not race.survivors.get(library):
-            continue
+    for library in filter(race.survivors.get, LIBRARIES):
         leader, *tied = race.survivors[library]
         best = Best(
             library,
@@ -152,16 +150,12 @@ def answer_of_budget(
             best = replace(best, untuned=scored(plain), untuned_ratio=ratio(plain, leader))
         answers[library] = best
     mine = next(iter(race.survivors.get(run.library, ())), None)
-    nearer = [
-        (other.fd_conv.value, other)
-        for other, is_nearer in distances.values()
-        if is_nearer and other.fd_conv
-    ]
+    nearer = [choice for choice, is_nearer in distances.values() if is_nearer]
     return Budget(
         nfe=race.budget,
         default=scored(default),
         best=answers,
-        in_distribution=min(nearer, key=lambda pair: pair[0])[1] if nearer else None,
+        in_distribution=min(nearer, key=lambda c: c.fd_conv.value, default=None),  # type: ignore[union-attr]
         tried=race.tried,
         left_out=race.left_out,
         latents=race.latents,

@@ -85,9 +85,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the nodes, and a remark; raise ValueError for levels that are the same in float32, or one step of a
-    sampler that needs two.
-    """
+    """Return the nodes, and a remark; raise ValueError if the library cannot do it on this grid."""
     if sampler.name.startswith("unipc") and len(grid) == 1:
         raise ValueError("ComfyUI's uni_pc has no order for one step; take more")
     flow = _is_flow(model)
@@ -121,13 +119,10 @@ def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
 
 
 def sigmas_text(levels: list[float]) -> str:
-    """Return levels as ``ManualSigmas`` reads them: numbers without exponents, and commas.
+    """Return levels as ``ManualSigmas`` reads them; raise ValueError if two are the same in float32.
 
     >>> sigmas_text([14.614642, 0.00001, 0.0])
     '14.614642, 0.00001, 0.0'
-
-    Raises:
-        ValueError: two levels are the same in float32.
     """
     rounded = [float(np.float32(level)) for level in levels]
     if any(nxt >= cur for cur, nxt in pairwise(rounded)):
@@ -142,10 +137,7 @@ def sigmas_text(levels: list[float]) -> str:
 
 
 def _scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """Return the name of ComfyUI's scheduler that has these levels; "" for none.
-
-    Its karras (rho 7) and exponential go from the model's highest level to its lowest, and then to 0.
-    """
+    """Return the name of ComfyUI's scheduler that has these levels, over the model's range and to 0; "" for none."""
     if not grid.to_zero or len(grid) < 2:
         return ""
     ends = (model.sigma_min, model.sigma_max)

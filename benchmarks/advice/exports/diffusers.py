@@ -60,11 +60,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines, and a remark.
-
-    Raises:
-        ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
-    """
+    """Return the lines, and a remark; raise ValueError if the library cannot do it on this grid."""
     if getattr(sampler, "of_checkpoint", False):
         return _pipeline_code(sampler.scheduler, len(grid)), ""  # type: ignore[attr-defined]
     of = coordinates_of(model)

@@ -46,9 +46,7 @@ class Coordinates:
         return sigma / (1 + sigma) if self.kind == "flow" else sigma
 
     def time(self, sigma: float) -> float:
-        """Return the network's time in the scheduler's units: the nearest time of a table, t times the
-        number of training steps, or ln(sigma) / 4.
-        """
+        """Return the network's time in the scheduler's units: of a table, t times its steps, or ln(sigma) / 4."""
         if self.kind == "edm":
             return math.log(sigma) / 4
         if self.kind == "flow":

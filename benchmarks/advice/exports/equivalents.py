@@ -23,9 +23,7 @@ ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 
 
 class Configured(NamedTuple):
-    """Canonical name of a sampler, or of one that it equals; its options that are not at their defaults; and of these
-    the ones of :data:`ENDS` apart.
-    """
+    """Canonical name of a sampler, its options that are not at their defaults, and those of :data:`ENDS` apart."""
 
     name: str
     options: dict[str, Any]
@@ -82,8 +80,8 @@ class Row(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Numbers of a sampler on a grid: the state of the first evaluation as a multiple of the first state, at the
-    grid's first level; and a row for each evaluation, of which the last one's next state is the result.
+    """Numbers of a sampler on a grid: the state of the first evaluation as a multiple of the first state; and a row
+    for each evaluation, of which the last one's next state is the result.
     """
 
     start: float
@@ -106,10 +104,8 @@ def why_no_table(sampler: Sampler) -> str:
 
 
 def steps_of(sampler: Sampler, grid: Grid, weights: Weights = clean_image_weights) -> Steps:
-    """Return the steps of a deterministic sampler of fixed steps on a grid as numbers.
-
-    ``weights`` say how a network's output becomes the clean image. Sums of what a network gives itself
-    lose fewer digits at high levels than sums of clean images.
+    """Return the steps of a deterministic sampler of fixed steps on a grid as numbers, of outputs that become the
+    clean image by ``weights``. These lose fewer digits at high levels than sums of clean images.
 
     Raises:
         ValueError: it is not linear in its evaluations (:func:`why_no_table`), or as the sampler has it.

@@ -45,11 +45,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
-    """Return the function that equals a sampler, and its arguments; None where there is none.
-
-    A linear multistep method through the last step of a grid is one on grids that end at 0 only
-    (:func:`lines`).
-    """
+    """Return the function that equals a sampler, on some grids at least, and its arguments; None for none."""
     canonical = name_and_options(sampler)
     if canonical is None:
         return None
