@@ -74,11 +74,11 @@ def is_stochastic(spec: Any) -> bool:
     return bool(samplers.make(parse_spec(spec)).stochastic)
 
 
-def has_fixed_cost(spec: Any) -> bool:
-    """Return True if a grid decides what a sampler costs, and it is no other sampler's second name."""
+def is_stochastic_candidate(spec: Any) -> bool:
+    """Return True if a sampler draws noise at a cost that a grid decides, and goes by its first name."""
     s = samplers.make(parse_spec(spec))
     free = s.adaptive or s.same_as or s.for_maps or s.batch_coupled
-    return s.nfe(TRIAL_GRID) is not None and not free
+    return bool(s.stochastic) and s.nfe(TRIAL_GRID) is not None and not free
 
 
 def usual_first_key(cell: Cell) -> tuple[int, int, int]:

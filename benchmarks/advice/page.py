@@ -66,14 +66,6 @@ COLOURS = {
 """Colours of the drawing and the variables of the page that replace them."""
 
 
-def curve_css() -> str:
-    """Return the CSS variables of the curves, for a light page and a dark one."""
-    return " ".join(
-        f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"
-        for style in (NOW, OURS, KNOWN)
-    )
-
-
 def curves_of(advice: Advice) -> list[Series]:
     """Return the curves that have points: errors that are positive, by evaluations that are made.
 
@@ -163,6 +155,10 @@ def write_page(advice: Advice, pictures: Pictures | None, path: Path) -> Path:
 def render(advice: Advice, pictures: Pictures | None) -> str:
     """Return the page as text; a pure function of the answer."""
     rows, series = table_rows(advice), curves_of(advice)
+    colours = [
+        f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"
+        for style in (NOW, OURS, KNOWN)
+    ]
     # a single point is better said by the table
     drawn = any(len(curve.points) > 1 for curve in series)
     return (
@@ -186,7 +182,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             open=_open_questions(advice),
             facts=_facts_of_answer(advice),
             provenance=_flat_facts(advice.provenance),
-            colours=Markup(curve_css()),
+            colours=Markup(" ".join(colours)),
             resolution=format_number(advice.resolution, 2),
             most_latents=max(budget.latents for budget in advice.budgets),
             tried=sum(budget.tried for budget in advice.budgets),

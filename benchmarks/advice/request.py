@@ -162,8 +162,7 @@ class AdviceRequest:
 
     def stochastic(self, budget: int) -> list[Entry]:
         """Return the stochastic samplers on a fixed grid, on the usual schedules."""
-        every = self.only or samplers.names()
-        specs = filter(candidates.has_fixed_cost, filter(candidates.is_stochastic, every))
+        specs = filter(candidates.is_stochastic_candidate, self.only or samplers.names())
         schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
         return self._runnable_entries(self.cells(list(specs), schedules, budget))
 

@@ -88,14 +88,9 @@ def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
 
 
 def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> Export:
-    """Return the lines with which a library takes a sampler's steps.
+    """Return the lines with which a library takes a sampler's steps on levels of x = x0 + sigma z.
 
-    Args:
-        library: one of :data:`LIBRARIES`.
-        sampler: configured, and fitted where it is one that is found for a model.
-        grid: levels of x = x0 + sigma z.
-        model: the model.
-        spec: the model as ``--model`` takes it.
+    The sampler is fitted where it is one that is found for a model, and ``spec`` is as ``--model`` takes it.
 
     Raises:
         ValueError: unknown library; :func:`missing` has a reason; or the library cannot be given this grid.

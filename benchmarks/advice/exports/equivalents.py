@@ -175,7 +175,3 @@ class _Probe:
         answer = p * x
         answer[0, len(self.sigmas) - 1] += q
         return answer
-
-    def take(self, rows: Tensor) -> _Probe:  # noqa: ARG002
-        """Return the probe itself: there is one row."""
-        return self
