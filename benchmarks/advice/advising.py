@@ -35,7 +35,7 @@ from .answers import (
 from .budget_race import RaceResult
 from .distribution import distances_by_budget
 from .exports import LIBRARIES
-from .fitting import FittedRaces, fit_leaders
+from .fitting import Untuned, fit_leaders
 from .measuring import RULE, Bench, ConvergedEndpoints, MeasurementStore, check_folder, most_steps
 from .races import (
     COMPARED,
@@ -49,7 +49,6 @@ from .races import (
 )
 from .request import (
     AdviceRequest,
-    describe_model,
     load_subject,
     sampler_of,
     width_of_data_range,
@@ -166,11 +165,11 @@ def advise(
 
 
 def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
-    request, clock = run.request, run.clock
+    request, model, clock = run.request, run.request.model, run.clock
     store = MeasurementStore(run.out, _question_of(request))
     world = WorkerContext(
         WorkerConfig.here({request.spec: request.extractor}, request.device),
-        {request.spec: request.model},
+        {request.spec: model},
         extractors={request.spec: request.features},
     )
     run.progress(f"{request.spec}: how fast it is")
@@ -192,10 +191,10 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
             f"--minutes {clock.minutes:g} was too little: no race had samples when {over:.0%} of it was over; "
             "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
         )
-    fits = FittedRaces(races, {}, (f"{FITS}, {BROKEN_OFF}.",))
+    untuned, not_fitted = Untuned(), [f"{FITS}, {BROKEN_OFF}."]
     with suppress(OutOfTime), clock.raise_when_over(over):
-        fits = fit_leaders(run, bench, races, share_at_end_of_races(run, bench, budgets))
-    races, untuned = fits.races, fits.untuned
+        until = share_at_end_of_races(run, bench, budgets)
+        races, untuned, not_fitted = fit_leaders(run, bench, races, until)
     chosen = {r.budget: entries_to_score(run, r, untuned.get(r.budget, {}).values()) for r in races}
     run.progress("scoring on latents that chose nothing")
     seconds = 60 * clock.minutes * COMPARED - clock.spent
@@ -238,17 +237,22 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     ratios = ratios_at_half_the_budget(run, races, chosen, scores)
     advice = Advice(
         model=request.spec,
-        about=describe_model(request.model),
+        about={
+            "event": list(model.event),
+            "sigma_min": model.sigma_min,
+            "sigma_max": model.sigma_max,
+            "passes": model.passes,
+            "identity": model.identity,
+            "latent": model.decoder is not None,
+        },
         default=default,
         library=run.library,
         budgets=tuple(answers),
-        sentences=conclusions(
-            answers, default, run.library, ratios, width_of_data_range(request.model)
-        ),
+        sentences=conclusions(answers, default, run.library, ratios, width_of_data_range(model)),
         undecided=(
             *unfinished,
             *(a.undecided for a in answers if a.undecided),
-            *fits.undecided,
+            *not_fitted,
             *missing,
         ),
         scored_on=max((len(s) for of in scores.values() for s in of.values()), default=0),

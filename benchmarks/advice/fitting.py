@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -184,6 +184,9 @@ GENEROUS = 1.5
 OF_EACH = 2
 """Configurations of each field whose levels are fitted."""
 
+Untuned = dict[int, dict[str, Entry]]
+"""Leaders of each field before anything was fitted, of the budgets where something was."""
+
 
 class FitTarget(NamedTuple):
     """Sampler to fit at a budget: its configurations among the leaders, the best first; what is free; and the
@@ -240,18 +243,12 @@ def _evaluations_of_endpoints(bench: Bench) -> float:
     return (EQUATIONS + CHOOSING) * steps * bench.request.model.passes
 
 
-class FittedRaces(NamedTuple):
-    """Races with what was fitted in place; the leaders of each field before, of the budgets where something
-    was fitted; and what there was no time for, in words.
+def fit_leaders(
+    run: Run, bench: Bench, races: Sequence[RaceResult], until: float
+) -> tuple[list[RaceResult], Untuned, list[str]]:
+    """Return races in which fits of the leaders take part, done by the share ``until`` of the time; the leaders
+    before; and what there was no time for, in words.
     """
-
-    races: list[RaceResult]
-    untuned: Mapping[int, Mapping[str, Entry]]
-    undecided: tuple[str, ...]
-
-
-def fit_leaders(run: Run, bench: Bench, races: Sequence[RaceResult], until: float) -> FittedRaces:
-    """Return races in which fits of the leaders take part, done by the share ``until`` of the time."""
     seconds = 60 * run.clock.minutes * until - run.clock.spent
     seconds -= _evaluations_of_endpoints(bench) / bench.rate
     wanted = [target for race in races for target in _targets(run, race)]
@@ -266,7 +263,7 @@ def fit_leaders(run: Run, bench: Bench, races: Sequence[RaceResult], until: floa
                 # a configuration with what was found for it, for those libraries that have lines for it
                 cell = tuned_cell(target.entry.cell, numbers)
                 entries[target.budget].append(run.request.entry(cell, exported=True))
-    results, untuned, truth = [], {}, bench.truth
+    results, untuned, truth = [], Untuned(), bench.truth
     finest = (truth.steps or 0, truth.resolution)
     for race in races:
         own = entries[race.budget]
@@ -276,7 +273,7 @@ def fit_leaders(run: Run, bench: Bench, races: Sequence[RaceResult], until: floa
         results.append(race_again(bench, race, own, run.clock.until(until)) if own else race)
         finest = max(finest, (truth.steps or 0, truth.resolution))
     truth.steps, truth.resolution = finest
-    return FittedRaces(results, untuned, tuple(_open_questions(bench, wanted, done)))
+    return results, untuned, list(_open_questions(bench, wanted, done))
 
 
 def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -> Iterator[str]:

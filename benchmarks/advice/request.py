@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -270,18 +270,6 @@ def load_subject(
         )
     check_model(model, None, denoising=model.read is not None, device=device)
     return AdviceRequest(name, model, device, seed, extractor, tuple(only))
-
-
-def describe_model(model: Denoiser) -> Mapping[str, Any]:
-    """Return an answer's facts about the model."""
-    return {
-        "event": list(model.event),
-        "sigma_min": model.sigma_min,
-        "sigma_max": model.sigma_max,
-        "passes": model.passes,
-        "identity": model.identity,
-        "latent": model.decoder is not None,
-    }
 
 
 def width_of_data_range(model: Denoiser) -> float | None:

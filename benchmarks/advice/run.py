@@ -20,21 +20,16 @@ class OutOfTime(KeyboardInterrupt):
 
 
 class Clock:
-    """Clock of a run in minutes; it began when it is made, or before by ``now``, in seconds that never go back."""
+    """Clock of a run in minutes, which began when it is made, or before, by ``time.monotonic()``."""
 
-    def __init__(
-        self,
-        minutes: float,
-        now: Callable[[], float] = time.monotonic,
-        begun: float | None = None,
-    ) -> None:
-        self.minutes, self.now = minutes, now
-        self._begin = now() if begun is None else begun
+    def __init__(self, minutes: float, begun: float | None = None) -> None:
+        self.minutes = minutes
+        self._begin = time.monotonic() if begun is None else begun
 
     @property
     def spent(self) -> float:
         """Seconds since the beginning."""
-        return self.now() - self._begin
+        return time.monotonic() - self._begin
 
     @property
     def left(self) -> float:

@@ -99,13 +99,11 @@ def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
 
 
 def _headline_pair(pairs: Pairs) -> tuple[Budget, Best]:
-    """Return the pair of the headline."""
     budget = headline_budget([entry for entry, _ in pairs], pairs[0][1].library)
     return next(pair for pair in pairs if pair[0] is budget)
 
 
 def _headline(pairs: Pairs, default: str) -> str:
-    """Return the recommendation and how much closer it is, or why that cannot be said."""
     budget, best = _headline_pair(pairs)
     now, at = f"what you use now, {default}", evaluations_in_words(budget.nfe)
     if best.to_default and _shows_verdict(best, budget, "closer"):
@@ -227,19 +225,16 @@ def _other_budgets(pairs: Pairs) -> str:
             ),
         )
 
-    equal = _budgets_where(
-        pairs, lambda budget, best: is_same_configuration(best.choice, budget.default)
-    )
-    all_equal = all(is_same_configuration(best.choice, budget.default) for budget, best in pairs)
-    shown_at_first = any(_shows_verdict(best, budget, "closer") for budget, best in pairs)
+    equal = [pair for pair in pairs if is_same_configuration(pair[1].choice, pair[0].default)]
     parts = {
-        "also closer" if shown_at_first else "closer": elsewhere("closer"),
+        "also closer": elsewhere("closer"),
         "farther than what you use now": elsewhere("farther"),
         "not told apart from what you use now": elsewhere("open"),
-        "the same as what you use now": "" if all_equal else equal,
+        "the same as what you use now": _budgets_where(equal, lambda *_: len(equal) < len(pairs)),
     }
     texts = [f"{words} with {at}" for words, at in parts.items() if at]
-    if not (shown_at_first or equal) and len(texts) == 1 and texts[0].startswith("not told"):
+    shown_at_first = any(_shows_verdict(best, budget, "closer") for budget, best in pairs)
+    if not shown_at_first and len(texts) == 1 and texts[0].startswith("not told"):
         return ""  # the headline has said it
     return f"The recommendation is {'; '.join(texts)}." if texts else ""
 

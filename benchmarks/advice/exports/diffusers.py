@@ -11,6 +11,7 @@ network sees.
 from __future__ import annotations
 
 import math
+from textwrap import indent
 from typing import Any, NamedTuple
 
 from ....models.denoiser import Denoiser
@@ -25,7 +26,7 @@ from .diffusers_schedulers import (
     why_no_coordinates,
 )
 from .equivalents import Row, name_and_options, steps_of, why_no_table
-from .literals import OWN_DRAWS, call_code, indent_lines, list_code, step_code
+from .literals import OWN_DRAWS, call_code, list_code, step_code
 
 TITLE, LANGUAGE, SOLVERS = "diffusers", "python", ()
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
@@ -134,7 +135,7 @@ def _class_code(
         f"class {name}({base}):",
         f'    """{words}"""',
         "",
-        indent_lines("\n".join(body)),
+        indent("\n".join(body), "    "),
         "",
         "",
         call_code(f"pipe.scheduler = {name}.from_config", settings, "pipe.scheduler.config"),
@@ -271,7 +272,7 @@ def _table_code(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
         "# what the network is told; the next state, as weights of the state and of the outputs, "
         "newest first",
         "ROWS = [",
-        indent_lines("\n".join(written)),
+        indent("\n".join(written), "    "),
         "]",
     ]
     body = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from textwrap import indent
 from typing import Any
 
 from ....models.denoiser import Denoiser
@@ -11,7 +12,7 @@ from ....samplers import Grid, Sampler, non_default, plugin_file
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.registry import origin
 from ....samplers.spec import parse_spec
-from .literals import WIDTH, call_code, indent_lines, literal, wrap_in_brackets
+from .literals import WIDTH, call_code, literal, wrap_in_brackets
 
 TITLE, LANGUAGE, SOLVERS = "samplerbench (Python)", "python", ()
 
@@ -101,11 +102,11 @@ def _value_code(value: Any) -> str:
         words = [_value_code(part) for part in value]
         flat = wrap_in_brackets("(", words, ",)" if len(words) == 1 else ")")
         plain = all("\n" not in word and len(word) < WIDTH for word in words)
-        return flat if plain else "(\n" + indent_lines(",\n".join(words)) + ",\n)"
+        return flat if plain else "(\n" + indent(",\n".join(words), "    ") + ",\n)"
     else:
         return literal(value)
     words = [f"{key}={code}" for key, code in arguments.items()]
     line = f"{type(value).__name__}({', '.join(words)})"
     if len(line) <= WIDTH and "\n" not in line:
         return line
-    return f"{type(value).__name__}(\n" + indent_lines(",\n".join(words)) + ",\n)"
+    return f"{type(value).__name__}(\n" + indent(",\n".join(words), "    ") + ",\n)"
