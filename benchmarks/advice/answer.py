@@ -183,7 +183,6 @@ class Budget:
             larger errors at two smaller budgets, and so not tried.
         latents: that the race used, at most.
         undecided: what the race could not decide, in a sentence; "" if it decided.
-        alternatives: the library's own solvers at their defaults.
     """
 
     nfe: int
@@ -209,19 +208,15 @@ class Advice:
 
     Attributes:
         model: its spec, as ``--model`` takes it.
-        about: of the model, for people.
         default: what "now" is, in words: the sampler, and where that is known from.
         library: that the user asked for; its recommendation comes first.
         budgets: by number of evaluations, rising.
-        sentences, undecided: what follows, most important first, and what could not be decided, for people.
+        sentences, undecided: what follows, most important first, and what could not be decided.
         scored_on: latents that errors are taken on.
         resolution: how far off the converged endpoints may be (root mean square); 0 where they are exact.
         minutes: wall time that it took, and its limit.
-        device: where it ran, in words.
         timed_batch: samples in a batch of the times; 0 where nothing was timed.
-        command: that makes it again.
         pictures: name of the file of pictures next to ``advice.json``; "" for none.
-        provenance: versions and the machine.
     """
 
     model: str

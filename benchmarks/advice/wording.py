@@ -134,9 +134,6 @@ def evaluations_in_words(*nfe: int) -> str:
     return f"{list_in_words(nfe)} {'evaluation' if nfe == (1,) else 'evaluations'}"
 
 
-SAME = "what you use now"
-
-
 class TableCell(NamedTuple):
     """A cell of the table: its text, the detail below it or in brackets, and the verdict where it compares errors."""
 
@@ -158,7 +155,6 @@ class TableRow:
     """Recommendation at one budget.
 
     Attributes:
-        nfe: evaluations that are allowed.
         use: label of the recommendation, and how many evaluations it makes if these are others.
         now, best, beside_own_solvers: how it compares with the default at this budget, or why it does not; with
             the best that was tried; and with the best of the library's own solvers at their defaults.
@@ -231,7 +227,7 @@ def beside_default(best: Best, budget: Budget) -> TableCell:
     """Return how a recommendation compares with the default, or why that is not known."""
     default = budget.default
     if is_same_configuration(best.choice, default):
-        return TableCell(SAME)
+        return TableCell("what you use now")
     if default.failed:
         return TableCell("what you use now fails", default.failed)
     if best.choice.failed:

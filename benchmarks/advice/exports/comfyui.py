@@ -56,7 +56,6 @@ NAMES: dict[str, str] = {
 """Our samplers in their defaults, and the names in ``KSamplerSelect``."""
 OF_FLOWS = {"euler": "euler", "vab_4": "lms"}
 """Our samplers that are the same on a flow, and their names in ``KSamplerSelect``."""
-_OWN = "the draws are its own, so images differ one by one, and not as a whole"
 DIGITS = 9
 """Significant digits of a level, as many as float32 has, which the node keeps."""
 
@@ -101,7 +100,8 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
-    remarks = [_OWN] if sampler.stochastic else []
+    own = "the draws are its own, so images differ one by one, and not as a whole"
+    remarks = [own] if sampler.stochastic else []
     if sampler.name == "deis_tab_3":
         remarks.append("its coefficients are sums in float32, off by about 1e-4")
     more = math.hypot(1, 1 / grid.sigma[0]) - 1

@@ -36,7 +36,6 @@ CLOSE = 1e-5
 _TWICE = {"heun": "HeunDiscreteScheduler", "dpm_2": "KDPM2DiscreteScheduler"}
 _LMS = ("lms", "zab_1", "zab_2", "zab_3", "zab_4")
 _NUMBERS = "no scheduler of diffusers takes these steps, so they are written out as numbers"
-_IMPORT_OUTPUT = "from diffusers.schedulers.scheduling_utils import SchedulerOutput"
 # pipelines check which of these arguments exist
 _SET_TIMESTEPS = (
     "def set_timesteps("
@@ -90,13 +89,15 @@ def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
 
 def _remark(sampler: Sampler, of: Coordinates, start: float, first: str = "") -> str:
     remarks = [first] if first else []
-    if getattr(getattr(of.model, "spec", None), "family", "") != "diffusers":
+    spec = getattr(of.model, "spec", None)
+    if getattr(spec, "family", "") != "diffusers":
         remarks.append(
             "the model is no pipeline of diffusers, so pipe has to be one of the same network"
         )
     if sampler.stochastic:
         remarks.append(OWN_DRAWS)
-    if abs(start - 1) > CLOSE and (of.kind == "flow" or of.pipeline in NOT_SCALED):
+    pipeline = spec.preset.get("pipeline") if spec else None
+    if abs(start - 1) > CLOSE and (of.kind == "flow" or pipeline in NOT_SCALED):
         remarks.append(
             f"the pipeline begins with standard normal noise, and this sampler with {start:.6g} times that: "
             "scale the latents where it takes them"
@@ -124,10 +125,11 @@ def _class_code(
     steps: int,
 ) -> str:
     """Return a subclass of a scheduler after its constants, and the lines that give it to a pipeline."""
+    output = "from diffusers.schedulers.scheduling_utils import SchedulerOutput"
     parts = [
         "import torch",
         f"from diffusers import {base}",
-        *([_IMPORT_OUTPUT] if _RETURN in body else []),
+        *([output] if _RETURN in body else []),
         "",
         *constants,
         "",
