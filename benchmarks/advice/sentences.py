@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from ...results.table.description import names_in_words
 from .answer import Best, Budget, Value
 from .exports import title
 from .wording import (
@@ -18,7 +19,6 @@ from .wording import (
     evaluations_in_words,
     inverse,
     is_same_configuration,
-    list_in_words,
     name_in_sentence,
     nearest_alternative,
     number_with_noun,
@@ -277,7 +277,7 @@ def _what_library_lacks(pairs: Pairs, library: str) -> str:
     if not losses:
         names = dict.fromkeys(name_in_sentence(leader.choice) for *_, leader in costs)
         return (
-            f"The best that was tried, {list_in_words(names)}, is not in {title(library)}; what {title(library)} "
+            f"The best that was tried, {names_in_words([*names])}, is not in {title(library)}; what {title(library)} "
             "has was not shown to be farther."
         )
     _, nfe, ratio, leader = max(losses, key=lambda item: item[:2])
@@ -347,7 +347,7 @@ def _in_distribution(pairs: Pairs) -> str:
             at = evaluations_in_words(budget.nfe)
             parts.append(f"{name_in_sentence(other)} with {at} (fd_conv {numbers})")
     return (
-        f"Nearer in distribution than the best that was tried: {list_in_words(parts)}."
+        f"Nearer in distribution than the best that was tried: {names_in_words(parts)}."
         if parts
         else ""
     )

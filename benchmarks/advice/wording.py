@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from ...results.table.description import names_in_words
 from ...results.text import format_number, interval_text
 from .answer import Advice, Alternative, Best, Budget, Choice, Value, describe_configuration
 from .exports import title
@@ -114,16 +115,6 @@ def is_same_configuration(first: Choice, other: Choice) -> bool:
     return name_in_sentence(first) == name_in_sentence(other)
 
 
-def list_in_words(items: Iterable[object]) -> str:
-    """Return items as a list in a sentence.
-
-    >>> list_in_words([5]), list_in_words([5, 8]), list_in_words([5, 8, 12])
-    ('5', '5 and 8', '5, 8 and 12')
-    """
-    texts = list(map(str, items))
-    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-
-
 def number_with_noun(number: int, noun: str, many: str = "") -> str:
     """Return a number with its noun: ``1 latent``, ``1,024 latents``."""
     return f"{number:,} {noun if number == 1 else many or noun + 's'}"
@@ -131,7 +122,7 @@ def number_with_noun(number: int, noun: str, many: str = "") -> str:
 
 def evaluations_in_words(*nfe: int) -> str:
     """Return budgets as a list in a sentence: ``1 evaluation``, ``5 and 8 evaluations``."""
-    return f"{list_in_words(nfe)} {'evaluation' if nfe == (1,) else 'evaluations'}"
+    return f"{names_in_words([*map(str, nfe)])} {'evaluation' if nfe == (1,) else 'evaluations'}"
 
 
 class TableCell(NamedTuple):
