@@ -101,12 +101,8 @@ def is_worse(a: Squares, b: Squares, level: float) -> bool:
 
 def _log_estimate_of(terms: NDArray[np.float64]) -> LogEstimate:
     n = len(terms)
-    if not np.isfinite(terms).all():
-        signs = terms[~np.isfinite(terms)]
-        ends = [math.inf, -math.inf]
-        value = next((end for end in ends if bool((signs == end).all())), math.nan)
-        return LogEstimate(value, math.inf, n)
-    se = float(terms.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
+    has_spread = n > 1 and bool(np.isfinite(terms).all())
+    se = float(terms.std(ddof=1) / math.sqrt(n)) if has_spread else math.inf
     return LogEstimate(float(terms.mean()), se, n)
 
 
