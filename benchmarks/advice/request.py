@@ -23,24 +23,14 @@ from ..running.model_check import check_model
 from ..scoring.references import CARD, make_scoring_extractor
 from ..suites.cell import Cell
 from ..suites.suite import check_suite
-from . import candidates
+from . import candidates, exports
 from .answer import describe_configuration
-from .exports import (
-    BY_NUMBERS,
-    LIBRARIES,
-    SCHEDULERS,
-    Export,
-    export,
-    is_written_as_numbers,
-    missing,
-    solvers,
-)
 from .tasks import BATCH, ModelTask
 
-OWN_FIELDS = {name: f"{name}, a solver of its own" for name in BY_NUMBERS}
+OWN_FIELDS = {name: f"{name}, a solver of its own" for name in exports.BY_NUMBERS}
 """Fields of the configurations that a library has a solver for, where it takes others as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
-FIELDS = (*LIBRARIES, *OWN_FIELDS.values())
+FIELDS = (*exports.LIBRARIES, *OWN_FIELDS.values())
 """Fields of a race: groups of configurations whose best is sought."""
 
 
@@ -131,11 +121,11 @@ class AdviceRequest:
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
         """Return the library's own solvers, or a pipeline's schedulers, at their defaults, but not what is used now."""
-        specs: Sequence[Any] = solvers(library)
+        specs: Sequence[Any] = exports.solvers(library)
         if not specs and _has_scheduler(self.model):
             specs = [
                 {"name": "pipeline", "scheduler": name}
-                for name in SCHEDULERS
+                for name in exports.SCHEDULERS
                 if not now.source.startswith(f"{OWN_SCHEDULER}{name}")
             ]
         used = self.default(now, budget).label
@@ -178,24 +168,26 @@ class AdviceRequest:
         schedule = "" if own else cell.schedule.label
         tabulated = isinstance(sampler, Tabulated)
         label = describe_configuration(cell.label, schedule, coefficients=tabulated)
-        fields = {name for name in LIBRARIES if not missing(name, sampler, self.model)}
+        fields = {
+            name for name in exports.LIBRARIES if not exports.missing(name, sampler, self.model)
+        }
         if grid is not None:
             if exported:
                 fields = {name for name in fields if self.lines(name, cell).code}
             fields |= {
                 OWN_FIELDS[name]
                 for name in fields & set(OWN_FIELDS)
-                if not is_written_as_numbers(name, sampler, grid, self.model)
+                if not exports.is_written_as_numbers(name, sampler, grid, self.model)
             }
         return Entry(label, cell, frozenset(fields))
 
-    def lines(self, library: str, cell: Cell) -> Export:
+    def lines(self, library: str, cell: Cell) -> exports.Export:
         """Return the lines for a library that take a cell's steps, or none and why."""
         assert cell.grid is not None
         try:
-            return export(library, cell.sampler, cell.grid, self.model, self.spec)
+            return exports.export(library, cell.sampler, cell.grid, self.model, self.spec)
         except ValueError as error:
-            return Export(library, "", str(error))
+            return exports.Export(library, "", str(error))
 
     def now(self, text: str | None) -> CurrentConfiguration:
         """Return the present sampler: of a ``text`` as :func:`sampler_of` takes it, or else the checkpoint's scheduler
@@ -242,7 +234,7 @@ def load_subject(
     seed: int,
     extractor: str,
     only: Sequence[str],
-    library: str = LIBRARIES[0],
+    library: str = exports.LIBRARIES[0],
 ) -> AdviceRequest:
     """Load the model of a spec for a race. Checks that need no evaluation come first.
 
@@ -263,7 +255,7 @@ def load_subject(
         )
     name, model = load_denoiser(spec, device)
     racers = [sampler for sampler in chosen if not sampler.stochastic] or [samplers.make("euler")]
-    reasons = [missing(library, racer, model) for racer in racers]
+    reasons = [exports.missing(library, racer, model) for racer in racers]
     if all(reasons):
         raise ValueError(
             f"--for {library}: it cannot run model {name} ({reasons[0]}); leave out --for for lines of Python"

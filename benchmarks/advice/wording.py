@@ -261,9 +261,8 @@ def beside_best(best: Best, budget: Budget) -> TableCell:
     if leader is None:
         return NOTHING
     if is_same_configuration(best.choice, leader.choice):
-        tried = f"{budget.tried:,}"
-        whole = budget.tried >= budget.field
-        of = f"all {tried}" if whole else f"{tried} tried of {budget.field:,}"
+        is_whole = budget.tried >= budget.field
+        of = f"all {budget.tried:,}" if is_whole else f"{budget.tried:,} tried of {budget.field:,}"
         return TableCell(f"the best of {of}")
     if best.to_best is None:
         return TableCell("not compared", leader.choice.label)
