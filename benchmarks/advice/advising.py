@@ -99,9 +99,8 @@ SHARE_OF_SCORES = 0.4
 """Share that scores may take of the time from the races to the end of the distances in distribution."""
 DISTRIBUTED, SHOWN = 0.96, 1.0
 """Shares of the time at which distances in distribution, and then times and pictures, are broken off."""
-FITS, BROKEN_OFF = "Fits of levels and coefficients", "which the time that was given broke off"
+BROKEN_OFF = "which the time that was given broke off"
 COARSE = "There was no time to find out more exactly where latents lead: errors near that limit say nothing."
-ANSWER = "advice.json"
 
 
 def advise(
@@ -191,7 +190,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
             f"--minutes {clock.minutes:g} was too little: no race had samples when {over:.0%} of it was over; "
             "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
         )
-    untuned, not_fitted = Untuned(), [f"{FITS}, {BROKEN_OFF}."]
+    untuned, not_fitted = Untuned(), [f"Fits of levels and coefficients, {BROKEN_OFF}."]
     with suppress(OutOfTime), clock.raise_when_over(over):
         until = share_at_end_of_races(run, bench, budgets)
         races, untuned, not_fitted = fit_leaders(run, bench, races, until)
@@ -264,5 +263,5 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
         pictures=PICTURES if pictured else "",
         provenance=made_by,
     )
-    write_json(run.out / ANSWER, advice.to_json())
+    write_json(run.out / "advice.json", advice.to_json())
     return advice

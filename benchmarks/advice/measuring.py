@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +22,6 @@ from ..scoring.endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
 from .race import Squares
 from .request import AdviceRequest, Entry
 from .tasks import SamplesTask, solve_latents
-
-LOG, QUESTION = "measured.jsonl", "question.json"
 
 
 def check_folder(folder: Path) -> None:
@@ -44,15 +43,14 @@ class MeasurementStore:
         text = json.dumps(question, indent=1, sort_keys=True)
         self._place = folder / "measured" / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._place.mkdir(parents=True, exist_ok=True)
-        write_text(self._place / QUESTION, text)
+        write_text(self._place / "question.json", text)
         self._values: dict[str, Any] = {}
-        log = self._place / LOG
-        for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
-            try:
+        self._log = self._place / "measured.jsonl"
+        lines = self._log.read_text(encoding="utf-8") if self._log.is_file() else ""
+        for line in lines.splitlines():
+            with suppress(ValueError, TypeError):  # cut short by a kill: measured again
                 key, value = json.loads(line)
-            except (ValueError, TypeError):  # cut short by a kill: measured again
-                continue
-            self._values[key] = value
+                self._values[key] = value
 
     def get(self, key: str) -> Any:
         """Return the JSON value under a key; None if there is none."""
@@ -61,7 +59,7 @@ class MeasurementStore:
     def put(self, key: str, value: Any) -> None:
         """Write a JSON value."""
         self._values[key] = value
-        with (self._place / LOG).open("a", encoding="utf-8") as log:
+        with self._log.open("a", encoding="utf-8") as log:
             log.write(json.dumps([key, value]) + "\n")
 
     def arrays(self, key: str) -> dict[str, NDArray[Any]] | None:

@@ -251,5 +251,4 @@ def entries_to_score(run: Run, race: RaceResult, untuned: Iterable[Entry]) -> li
     """Return the entries to score: the default, each field's leader, and the leaders before any fit."""
     leaders = [entries[0] for entries in race.survivors.values()]
     default = run.request.default(run.now, race.budget)
-    by_label = {entry.label: entry for entry in [default, *leaders, *untuned]}
-    return list(by_label.values())
+    return list({entry.label: entry for entry in (default, *leaders, *untuned)}.values())

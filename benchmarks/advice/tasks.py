@@ -63,7 +63,7 @@ class SamplesTask(CellTask):
     whole: bool = True
 
     def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, NDArray]:
-        """Return ``endpoint`` ``(n, *event)`` and ``nfe``; with a space, ``features`` ``(n, d)``.
+        """Return ``endpoint`` ``(n, *event)`` and, with a space, ``features`` ``(n, d)``.
 
         Raises:
             Failure: as :func:`.sample_shard`.
@@ -77,8 +77,7 @@ class SamplesTask(CellTask):
         samples = sample_shard(
             model, scored, self.cell, self.start, self.stop, self.cell.device, 0, keep, tell
         )
-        wanted = ("endpoint", "nfe", "features")
-        return {name: samples[name] for name in wanted if name in samples}
+        return {name: samples[name] for name in ("endpoint", "features") if name in samples}
 
 
 @dataclass(frozen=True)
