@@ -1,14 +1,14 @@
-"""What an executor costs a shard, and how much faster two workers sample than one.
+"""Benchmarks of executors: their cost per shard, and the speed-up of two workers over one.
 
 ::
 
     python -m samplerbench.benchmarks.perf.executors
     python -m samplerbench.benchmarks.perf.executors --model fashion --samples 2048
 
-The first table has empty tasks: what packing, pipes and waiting take, of a worker that is there already.
-The second has shards of a model, sampled by one worker and by two with a thread each, from the first
-shard to the last: loading the model, references, scores and files are not in it. Shards of two workers
-end together only where there are many, so that the last one waits for nobody.
+The first table has the time of an empty task in a worker that runs already: packing, pipes and waiting.
+The second has the samples per second of one worker and of two, with a thread each. It leaves out the
+loading of models, references, scores and files. It needs many shards, so that both workers end at
+about the same time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from ..scoring.references import load_references
 from ..suites.suite import check_suite
 
-EMPTY = 500
-"""Tasks of the first table."""
+EMPTY = 500  # number of tasks for the first table
 
 
 def seconds(
     executor: Executor, tasks: Sequence[Task], warm: Sequence[Task], world: WorkerContext
 ) -> float:
-    """Return what tasks take together, once others have run; a failure of one is raised."""
+    """Return the seconds that tasks take together after the tasks ``warm``; raises a failed task's error."""
     begin = 0.0
     for group in (warm, tasks):
         begin = time.perf_counter()
@@ -45,7 +44,7 @@ def seconds(
 
 
 def empty_tasks() -> dict[str, float]:
-    """Return the milliseconds of an empty task, by executor."""
+    """Return the milliseconds per empty task, by executor."""
     executors = {"in-process": InProcess(), "worker": Worker(), "--jobs 2": Pool(2)}
     world, times = WorkerContext(WorkerConfig.here({}, "cpu")), {}
     tasks = [Call(abs, (1,))] * EMPTY
@@ -56,7 +55,7 @@ def empty_tasks() -> dict[str, float]:
 
 
 def rates(model: str, samples: int, size: int) -> dict[int, float]:
-    """Return samples a second, by the number of workers, in shards of ``size`` samples."""
+    """Return the samples per second in shards of ``size`` samples, by the number of workers."""
     data = {"name": "executors", "models": [model], "samplers": ["euler"], "nfe": [10]}
     suite = check_suite({**data, "samples": samples, "batch_size": 64}, "executors")
     models = load_models(suite)

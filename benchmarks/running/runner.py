@@ -146,8 +146,8 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
     for key, record, space, planned in other_cells(setup):
         for cell in planned or ():
             admission.inspect(cell, extractor=space in (None, spaces.get(cell.model)))
-        # [], not None: its sampler or searched levels are missing, so that it cannot be planned, but its
-        # model is loaded and can be compared
+        # [], not None: the cell cannot be planned, since its sampler or searched levels are missing, but
+        # its model is loaded and can be compared
         if planned == []:
             admission.set_aside_if_model_changed(key, str(record["model"]))
     for cell in setup.cells:
@@ -219,7 +219,7 @@ def score_model(
     report: Reporter,
     redraw: Callable[[Cell], object],
 ) -> None:
-    """Score the completely sampled cells of a model; ``redraw`` draws damaged shards of a cell again."""
+    """Score the fully sampled cells of a model; ``redraw`` draws a cell's damaged shards again."""
     directory = setup.directory
 
     def trajectories_of(cell: Cell, count: int) -> Trajectories:
@@ -243,7 +243,7 @@ def score_model(
 
 
 def time_sampled_cells(setup: Setup, report: Reporter, timer: Executor | None) -> None:
-    """Time the cells that have samples at each batch size, on ``timer`` or, if None, in this process."""
+    """Time the cells that have samples at each batch size, on ``timer``; None is this process."""
     options = setup.suite.timing
     if not options.enabled:
         return

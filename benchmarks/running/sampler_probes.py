@@ -84,9 +84,9 @@ class SamplerProbes:
         return f"These samplers fail samplerbench check: {failures}; {command} says why."
 
     def _probe(self, cell: Cell) -> SamplerProbe:
-        """Fingerprint a cell's sampler on three random points.
+        """Fingerprint a cell's sampler by its result for three points in the plane.
 
-        A sampler that raises there may still work on its model. So it runs, with a fingerprint of its
+        A sampler that raises on these may still work on its model. So it runs, with a fingerprint of its
         files alone. A sampler that crashes or hangs does not run again.
         """
         origin = samplers.origin(cell.sampler.name)

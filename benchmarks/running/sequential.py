@@ -1,9 +1,9 @@
 r"""Sequential sampling: analyses at N, 2 N, 4 N, … samples of the open rows, until all are closed.
 
-A row is closed when its difference to the baseline is significant or within the margin, when its
-standard error is as small as requested, or when it fails. A row that may not be extended further is
-*undecided*. ``looks.json`` in the run directory stores the analyses. So a killed run can continue,
-and a run that ``max_samples`` stopped can get more samples.
+A row is closed when its difference to the baseline is significant or within the margin. It is also
+closed when its standard error is as small as requested, or when its cell fails. A row that may not be
+extended further is *undecided*. ``looks.json`` in the run directory stores the analyses. So a killed
+run can continue, and a run that ``max_samples`` stopped can get more samples.
 
 Analysis k of a table of m rows may spend
 
@@ -60,9 +60,9 @@ Row = dict[str, Any]
 """Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look``, and the
 numbers of the verdict.
 
-``verdict`` is the result of a comparison, "precise" (its standard error is as small as requested),
-"futile" (more samples would not decide it), "not compared", "failed" (its samples are gone, with
-the numbers of earlier analyses) or "undecided".
+``verdict`` is that of a comparison, "not compared", "undecided", or one of three others. "precise": the
+standard error is as small as requested. "futile": more samples would not decide the row. "failed":
+the cell failed, so that the row lacks the numbers of earlier analyses.
 """
 
 

@@ -208,7 +208,7 @@ def _fingerprints(
     cells: Sequence[Cell],
     device: str,
 ) -> ModelFingerprints:
-    """Check a model and its extractor, and return their fingerprints; raises a ValueError if bad."""
+    """Check a model and its extractor, and return their fingerprints; a defect raises a ValueError."""
     is_users = model.read is not None
     real = suite.reference if is_users and model.decoder is None else None  # images are no latents
     data = held_out_samples(model, real) if real is not None else None
