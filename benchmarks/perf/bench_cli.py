@@ -27,7 +27,7 @@ converged_samples = 200
 CELLS = 308
 
 
-def cpu_of(args: list[str]) -> float:
+def measure_cpu_seconds(args: list[str]) -> float:
     """Run a command line, and return the CPU seconds of its process and of its children."""
     before = os.times()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -42,7 +42,7 @@ def check(benchmark: BenchmarkFixture, args: list[str], most: float) -> None:
     """Run a command a few times, and check that the least CPU seconds are below ``most``."""
     benchmark.group = "command line"
     spent: list[float] = []
-    benchmark.pedantic(lambda: spent.append(cpu_of(args)), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(lambda: spent.append(measure_cpu_seconds(args)), rounds=5, warmup_rounds=1)
     benchmark.extra_info["cpu_seconds"] = min(spent)
     assert min(spent) < most
 
@@ -54,7 +54,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     suite, run = folder / "many.toml", folder / "run"
     suite.write_text(SUITE, encoding="utf-8")
     rerun = ["run", str(suite), "--out", str(run), "--no-timing"]
-    cpu_of(rerun)
+    measure_cpu_seconds(rerun)
     assert len(list((run / "parts").iterdir())) == CELLS
     return {"rerun": rerun, "show": ["show", str(run)]}
 

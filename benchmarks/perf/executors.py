@@ -30,7 +30,7 @@ from ..suites.suite import check_suite
 EMPTY = 500  # number of tasks for the first table
 
 
-def seconds(
+def time_tasks(
     executor: Executor, tasks: Sequence[Task], warm: Sequence[Task], world: WorkerContext
 ) -> float:
     """Return the seconds that tasks take together after the tasks ``warm``; raises a failed task's error."""
@@ -43,18 +43,18 @@ def seconds(
     return time.perf_counter() - begin
 
 
-def empty_tasks() -> dict[str, float]:
+def time_empty_tasks() -> dict[str, float]:
     """Return the milliseconds per empty task, by executor."""
     executors = {"in-process": InProcess(), "worker": Worker(), "--jobs 2": Pool(2)}
     world, times = WorkerContext(WorkerConfig.here({}, "cpu")), {}
     tasks = [Call(abs, (1,))] * EMPTY
     for name, executor in executors.items():
-        times[name] = 1e3 * seconds(executor, tasks, tasks[:8], world) / EMPTY
+        times[name] = 1e3 * time_tasks(executor, tasks, tasks[:8], world) / EMPTY
         executor.close()
     return times
 
 
-def rates(model: str, samples: int, size: int) -> dict[int, float]:
+def measure_throughput(model: str, samples: int, size: int) -> dict[int, float]:
     """Return the samples per second in shards of ``size`` samples, by the number of workers."""
     data = {"name": "executors", "models": [model], "samplers": ["euler"], "nfe": [10]}
     suite = check_suite({**data, "samples": samples, "batch_size": 64}, "executors")
@@ -69,7 +69,7 @@ def rates(model: str, samples: int, size: int) -> dict[int, float]:
         torch.set_num_threads(workers)  # one each
         pool, world = Pool(workers), WorkerContext(WorkerConfig.here({}, "cpu"), models, references)
         warm = [ShardTask(cell, 0, min(size, 64), 0, 0, clamp)] * 4 * workers  # all load the model
-        result[workers] = samples / seconds(pool, tasks, warm, world)
+        result[workers] = samples / time_tasks(pool, tasks, warm, world)
         pool.close()
     return result
 
@@ -81,9 +81,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2048)
     parser.add_argument("--shard", type=int, default=128)
     options = parser.parse_args()
-    for name, took in empty_tasks().items():
+    for name, took in time_empty_tasks().items():
         print(f"an empty shard, {name:<12} {took:8.2f} ms")
-    by_workers = rates(options.model, options.samples, options.shard)
+    by_workers = measure_throughput(options.model, options.samples, options.shard)
     for workers, rate in by_workers.items():
         print(f"{options.model}, {workers} workers   {rate:8.1f} samples/s")
     print(f"speed-up  {by_workers[2] / by_workers[1]:.2f}")

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None, call: Call | None = None) -> in
     parser.add_argument("--out", type=Path, help="default: results/reference/gpu-CARD")
     asked = parser.parse_args(arguments)
     end = time.monotonic() + 60 * asked.minutes
-    if fault := _prepared():
+    if fault := _make_importable():
         print(f"error: {fault}", file=sys.stderr)
         return 2
     import torch
@@ -85,20 +85,20 @@ def main(arguments: Sequence[str] | None = None, call: Call | None = None) -> in
     out.mkdir(parents=True, exist_ok=True)
     run = WORK / f"run-{_slug(card)}"
     _unpack(out / ARCHIVE, run)
-    call = call or _process
+    call = call or _call_python
     print(f"{card}: {asked.minutes:g} minutes, into {out}", flush=True)
-    _test(out, TESTS_SHARE * (end - time.monotonic()), call)
+    _run_cuda_tests(out, TESTS_SHARE * (end - time.monotonic()), call)
     for samplers in TURNS:
         left = end - time.monotonic()
         if left < 30:
             break
-        _time(run, samplers, left, call)
+        _run_suite(run, samplers, left, call)
     _collect(run, out)
     print(f"written: {', '.join(sorted(path.name for path in out.iterdir()))}")
     return 0
 
 
-def _prepared() -> str:
+def _make_importable() -> str:
     """Make the package and the wheels importable here and in child processes.
 
     Returns "", or a sentence on why that fails.
@@ -134,7 +134,7 @@ def _missing() -> str:
     return ", ".join(name for name in NEEDS if find_spec(name) is None)
 
 
-def _test(out: Path, seconds: float, call: Call) -> None:
+def _run_cuda_tests(out: Path, seconds: float, call: Call) -> None:
     """Run the tests that need a card, for at most ``seconds``, and keep their output in ``out``."""
     if find_spec("pytest") is None or find_spec("hypothesis") is None:
         (out / TESTS).write_text(
@@ -147,7 +147,7 @@ def _test(out: Path, seconds: float, call: Call) -> None:
     print(f"tests that need a card: exit code {code}, in {out / TESTS}", flush=True)
 
 
-def _time(run: Path, samplers: Sequence[str], seconds: float, call: Call) -> None:
+def _run_suite(run: Path, samplers: Sequence[str], seconds: float, call: Call) -> None:
     """Run the suite ``gpu`` with these samplers (none: all), for at most ``seconds``."""
     chosen = [word for name in samplers for word in ("--sampler", name)]
     minutes = str(round(TIMING_SHARE * seconds / 60, 2))
@@ -155,7 +155,7 @@ def _time(run: Path, samplers: Sequence[str], seconds: float, call: Call) -> Non
     call([*command, "--timing-minutes", minutes, *chosen], None, seconds)
 
 
-def _process(arguments: Sequence[str], output: Path | None, seconds: float) -> int:
+def _call_python(arguments: Sequence[str], output: Path | None, seconds: float) -> int:
     """Do :data:`Call` in a process, which is interrupted when its time is spent."""
     sink = output.open("w", encoding="utf-8") if output else None
     try:

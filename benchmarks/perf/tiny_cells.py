@@ -33,7 +33,7 @@ class Cost(NamedTuple):
     processor: float
 
 
-def suite(cells: int) -> str:
+def suite_toml(cells: int) -> str:
     """Return the TOML text of a suite of tiny cells: cheap samplers, few samples, no pictures or times.
 
     ``cells`` is the number of cells, rounded down to a multiple of 100, but 100 at least.
@@ -59,7 +59,7 @@ timing = {{ enabled = false }}
 """
 
 
-def cost_of(command: Sequence[str]) -> Cost:
+def measure_cost(command: Sequence[str]) -> Cost:
     """Run ``samplerbench`` and return its cost; raises a RuntimeError if the command fails."""
     before, begin = os.times(), time.perf_counter()
     call = [sys.executable, "-m", "samplerbench.benchmarks", *command]
@@ -80,12 +80,12 @@ def main() -> None:
     options = parser.parse_args(words[:end])
     options.folder.mkdir(parents=True)
     file, out = options.folder / "tiny.toml", options.folder / "run"
-    file.write_text(suite(options.cells), encoding="utf-8")
+    file.write_text(suite_toml(options.cells), encoding="utf-8")
     command = ["run", str(file), "--out", str(out), *words[end + 1 : -1]]
     costs = {
-        "run": cost_of(command),
-        "run again": cost_of(command),
-        "report": cost_of(["report", str(out)]),
+        "run": measure_cost(command),
+        "run again": measure_cost(command),
+        "report": measure_cost(["report", str(out)]),
     }
     print(f"{options.cells} cells{' ' * 8}wall      processor")
     for name, cost in costs.items():

@@ -33,13 +33,13 @@ class FileWatch:
         self._late: dict[str, dict[str, str]] = {}
         self._models: dict[str, tuple[str, Path, frozenset[object]]] = {}
 
-    def expect(self, paths: Iterable[str]) -> None:
+    def watch_files(self, paths: Iterable[str]) -> None:
         """Watch files from now on; their names are in fingerprints or identities already."""
         for path in paths:
             self._stamp_once(path, stamp_of(path))
 
     @contextmanager
-    def of(self, name: str) -> Iterator[None]:
+    def recording_files_of(self, name: str) -> Iterator[None]:
         """Record the files that the block opens as files of the model ``name``.
 
         Raises:
@@ -49,7 +49,7 @@ class FileWatch:
             try:
                 yield
             finally:
-                self.add(name, hashes_of_files(recorder.stamps), made=True)
+                self.add_files(name, hashes_of_files(recorder.stamps), made=True)
 
     @contextmanager
     def recording_opened_files(self) -> Iterator[FileRecorder]:
@@ -61,7 +61,7 @@ class FileWatch:
                 for path, stamp in recorder.stamps.items():
                     self._stamp_once(path, stamp)
 
-    def add(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
+    def add_files(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
         """Record files that were opened for the model ``name``.
 
         ``opened`` has the SHA-256 by absolute path, "" for a file that changed since its opening. If
@@ -86,7 +86,7 @@ class FileWatch:
         if other:
             raise ValueError(_changed_file_message(other))
 
-    def record(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
+    def add_model(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
         """Register a model's record in the run directory, and write the model's files to it.
 
         ``digest`` names the record. Files are named relative to ``folder``. A file whose hash is in

@@ -160,7 +160,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
     for cell in setup.cells:
         if cell.skip:
             record_no_samples(run, cell, "skipped", cell.skip)
-        elif failure := setup.probes.of(cell).failure:
+        elif failure := setup.probes.probe_once(cell).failure:
             record_no_samples(run, cell, failure.status, failure.reason)
     return {name: admission.digests(name) for name in setup.makers}
 
@@ -223,7 +223,7 @@ def score_model(
     directory = setup.directory
 
     def trajectories_of(cell: Cell, count: int) -> Trajectories:
-        limit = setup.limits.of(cell, count)
+        limit = setup.limits.limit_of(cell, count)
         return setup.executor.run(TrajectoryTask(cell, count), setup.world, limit=limit)
 
     while complete := [
@@ -231,7 +231,7 @@ def score_model(
         for cell in setup.cells_of(name)
         if not is_skipped_or_failed(directory, cell) and not missing_shards(directory, cell)
     ]:
-        with setup.watch.of(name):
+        with setup.watch.recording_files_of(name):
             damaged = make_scorer(setup, name, digests, complete, trajectories_of, report).score(
                 complete
             )

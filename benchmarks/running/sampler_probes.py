@@ -52,7 +52,7 @@ class SamplerProbes:
         self._probes: dict[str, SamplerProbe] = {}
         self._alike: dict[tuple[object, ...], SamplerProbe] = {}
 
-    def of(self, cell: Cell) -> SamplerProbe:
+    def probe_once(self, cell: Cell) -> SamplerProbe:
         """Return the probe of a cell's sampler on the cell's grid, made at the first call."""
         if cell.key not in self._probes:
             self._probes[cell.key] = self._recorded_failure(cell) or self._probe(cell)
@@ -60,7 +60,7 @@ class SamplerProbes:
 
     def fingerprint(self, cell: Cell) -> Fingerprint:
         """Return the fingerprint of a cell's sampler."""
-        return self.of(cell).fingerprint
+        return self.probe_once(cell).fingerprint
 
     def describe_nonconforming(self, cells: Iterable[Cell], table: ResultTable) -> str:
         """Return a sentence that names the user's samplers that fail ``samplerbench check``, or "".
@@ -72,9 +72,8 @@ class SamplerProbes:
         own = {
             cell.label: cell for cell in cells if cell.key in finished and _is_user_sampler(cell)
         }
-        failed = {
-            label: names for label, cell in own.items() if (names := self._failed_checks(cell))
-        }
+        checked = {label: self._run_conformance_checks(cell) for label, cell in own.items()}
+        failed = {label: names for label, names in checked.items() if names}
         if not failed:
             return ""
         failures = "; ".join(f"{label} ({', '.join(names)})" for label, names in failed.items())
@@ -139,11 +138,11 @@ class SamplerProbes:
         is_same = same and fingerprint.exact.get(FAULT, "") == fault
         return SamplerProbe(fingerprint) if is_same else None
 
-    def _failed_checks(self, cell: Cell) -> list[str]:
+    def _run_conformance_checks(self, cell: Cell) -> list[str]:
         """Return the names of the checks that a sampler fails; [] if the checks crash or hang."""
         from .. import conformance
 
-        probe = self.of(cell)
+        probe = self.probe_once(cell)
         if probe.failure:
             return []
         # the checks take about a second, so the result is cached until the sampler or a check changes

@@ -87,7 +87,7 @@ class Setup:
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
-            self.watch.record(name, admission.digests(name)[0], folder, prints)
+            self.watch.add_model(name, admission.digests(name)[0], folder, prints)
 
     def cells_of(self, model: str) -> list[Cell]:
         """Return the cells of one model, in the order of the plan."""
@@ -128,7 +128,7 @@ def set_up(
     executor = executor or InProcess()
     models, watch = load_models(suite, device), FileWatch(directory)
     for model in models.values():
-        watch.expect(model.read.paths if model.read else ())
+        watch.watch_files(model.read.paths if model.read else ())
         with suppress(Exception), watch.recording_opened_files():  # the check will give the reason
             first_fingerprint(model, device)
     with watch.recording_opened_files():  # the references' identities name these files
@@ -139,22 +139,22 @@ def set_up(
     with ExitStack() as opened:
         for name, model in models.items():
             if model.read is not None:
-                opened.enter_context(watch.of(name))
+                opened.enter_context(watch.recording_files_of(name))
         cells = plan(suite, models, references, device)
     warn_of_drowned(cells, models)
     for sampler in {cell.sampler.name: cell.sampler for cell in cells}.values():
-        watch.expect(files_of_sampler(sampler))
+        watch.watch_files(files_of_sampler(sampler))
     for reference in references.values():
         read = getattr(reference and reference.extractor, "read", None)
-        watch.expect(read.paths if read else ())
+        watch.watch_files(read.paths if read else ())
     world = WorkerContext(WorkerConfig.here(suite.extractors, device), models, references)
     makers = {}
     for name, model in models.items():
-        with watch.of(name):
+        with watch.recording_files_of(name):
             own = [cell for cell in cells if cell.model == name]
-            makers[name] = _fingerprints(suite, name, model, references[name], own, device)
+            makers[name] = _check_and_fingerprint(suite, name, model, references[name], own, device)
 
-    def rate(cell: Cell) -> float:
+    def measure_rate(cell: Cell) -> float:
         """Return the evaluations per second of a cell's model; infinity if it fails."""
         try:
             return executor.run(ThroughputTask(cell, 0.1), world, limit=SHORTEST_COMPILED)
@@ -171,7 +171,7 @@ def set_up(
         references=references,
         cells=cells,
         world=world,
-        limits=ShardTimeLimits(models, time_limit if executor.keeps_limits else 0, rate),
+        limits=ShardTimeLimits(models, time_limit if executor.keeps_limits else 0, measure_rate),
         makers=makers,
         watch=watch,
         probes=SamplerProbes(directory, world, executor, time_limit),
@@ -200,7 +200,7 @@ def set_up(
 
 
 @torch.no_grad()
-def _fingerprints(
+def _check_and_fingerprint(
     suite: Suite,
     name: str,
     model: Denoiser,

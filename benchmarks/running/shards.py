@@ -120,7 +120,7 @@ def draw_missing_samples(
             break
         todo = [*chain(*groups_of_like_cost(lacking, lambda shard: costs[shard[0].key], turn))]
         shards_left = Counter(cell.key for cell, *_ in todo)
-        tried = {cell.key: batches.fitted(cell) for cell, *_ in todo}
+        tried = {cell.key: batches.resize(cell) for cell, *_ in todo}
 
         def wanted(
             number: int,
@@ -134,7 +134,7 @@ def draw_missing_samples(
                 others_shards and others_shards.is_taken(cell.key, start, stop)
             ):
                 return False
-            if batches.fitted(cell) != tried[cell.key]:  # the next round takes the smaller batch
+            if batches.resize(cell) != tried[cell.key]:  # the next round takes the smaller batch
                 return False
             if not claims.take(cell.key, start, stop):
                 return False
@@ -153,7 +153,9 @@ def draw_missing_samples(
             [_shard_task(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
             setup.world,
             tell=tell,
-            limits=[setup.limits.of(tried[cell.key], stop - start) for cell, start, stop in todo],
+            limits=[
+                setup.limits.limit_of(tried[cell.key], stop - start) for cell, start, stop in todo
+            ],
             wanted=wanted,
         )
         with closing(results):
@@ -161,11 +163,12 @@ def draw_missing_samples(
                 cell, start, stop = todo[number]
                 used = tried[cell.key]
                 opened = None if isinstance(result, Failure) else result.pop(OPENED, None)
-                setup.watch.add(cell.model, json.loads(str(opened)) if opened is not None else {})
+                hashes = {} if opened is None else json.loads(str(opened))
+                setup.watch.add_files(cell.model, hashes)
                 setup.watch.check()
                 if isinstance(result, Failure):
                     if not batches.shrink(used, stop - start, result):
-                        fails(cell, start, result.status, batches.reason(cell, used, result))
+                        fails(cell, start, result.status, batches.explain(cell, used, result))
                 else:
                     if used.batch_size < cell.batch_size:
                         result[BATCH] = np.array(used.batch_size)

@@ -31,7 +31,7 @@ class StoppedError(KeyboardInterrupt):
     """Interrupt of a command by SIGINT or SIGTERM."""
 
 
-def executor(
+def make_named_executor(
     name: str | None,
     isolation: bool | None,
     time_limit: float | None,
@@ -81,11 +81,11 @@ def pick_executor(
     Raises:
         ValueError: the options contradict each other, or a value is invalid.
     """
-    on_ray = ray.executor(name, isolation, jobs, memory_limit)
+    on_ray = ray.make_ray_executor(name, isolation, jobs, memory_limit)
     if on_ray is not None:
         return on_ray
     if jobs is None:
-        return executor(name, isolation, time_limit, memory_limit)
+        return make_named_executor(name, isolation, time_limit, memory_limit)
     return worker_pool(jobs, device, name, isolation, memory_limit)
 
 
@@ -115,7 +115,7 @@ class RayOptions:
     gpus: float | None = None
     accelerator: str | None = None
 
-    def executor(
+    def make_ray_executor(
         self,
         name: str | None,
         isolation: bool | None,

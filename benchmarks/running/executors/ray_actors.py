@@ -90,12 +90,12 @@ class Share(NamedTuple):
     gpus: float = 0.0
     accelerator: str = ""
 
-    def room(self, resources: Mapping[str, float]) -> int:
+    def count_actors(self, resources: Mapping[str, float]) -> int:
         """Return the number of actors that fit into an empty machine with these Ray resources.
 
-        >>> Share(2, 0.5).room({"CPU": 16.0, "GPU": 2.0})
+        >>> Share(2, 0.5).count_actors({"CPU": 16.0, "GPU": 2.0})
         4
-        >>> Share(1, 1, "H100").room({"CPU": 16.0, "GPU": 2.0, "accelerator_type:A100": 1.0})
+        >>> Share(1, 1, "H100").count_actors({"CPU": 16.0, "GPU": 2.0, "accelerator_type:A100": 1.0})
         0
         """
         if self.accelerator and f"{TYPE}{self.accelerator}" not in resources:
@@ -103,12 +103,13 @@ class Share(NamedTuple):
         room = resources.get("CPU", 0.0) / self.cpus
         return int(min(room, resources.get("GPU", 0.0) / self.gpus) if self.gpus else room)
 
-    def actors_here(self) -> int:
+    def count_here(self) -> int:
         """Return the number of actors that fit into the machine of the calling actor."""
         import ray  # pyright: ignore[reportMissingImports]
 
         here = ray.get_runtime_context().get_node_id()
-        return next(self.room(node["Resources"]) for node in ray.nodes() if node["NodeID"] == here)
+        machine = next(node for node in ray.nodes() if node["NodeID"] == here)
+        return self.count_actors(machine["Resources"])
 
     def __str__(self) -> str:
         """Format as ``1 CPU and 0.5 GPU of type H100``."""
@@ -132,12 +133,12 @@ class Host:
     ) -> None:
         self._lacks = environment.apply()
         if memory is None:
-            room = share.actors_here()
+            room = share.count_here()
             memory = default_memory_limit() // max(1, room if most is None else min(room, most))
         self._worker = Worker(memory)
         self._worker.start()
 
-    def about(self) -> HostInfo:
+    def describe_machine(self) -> HostInfo:
         """Return this machine's name, its versions, and a clause on a missing folder."""
         return HostInfo(platform.node(), shared_versions(), self._lacks)
 
@@ -217,23 +218,21 @@ class WorkerGroup:
         self._stillborn, self._unlucky, self._environment = 0, 0, Environment.here()
         self._queried, self._room = float("-inf"), 0
 
-    def room(self) -> int:
+    def count_actors(self) -> int:
         """Return the number of actors that fit into the empty cluster."""
         if time.monotonic() - self._queried > QUERY:
-            self._room = sum(
-                self.share.room(resources) for resources in machine_resources(self._ray)
-            )
+            self._room = sum(map(self.share.count_actors, machine_resources(self._ray)))
             self._queried = time.monotonic()
         return self._room
 
-    def fit(self, wanted: int) -> None:
+    def start_actors(self, wanted: int) -> None:
         """Start actors up to the wanted number, at most ``jobs`` or as many as fit.
 
         A growing cluster gets twice as many requests: its autoscaler adds machines for those that wait.
         """
         most = self._jobs
         if most is None:
-            most = max(1, self.room()) * (2 if self._grows else 1)
+            most = max(1, self.count_actors()) * (2 if self._grows else 1)
         for _ in range(min(wanted, most) - len(self.members)):
             self._start_actor()
 
@@ -249,7 +248,7 @@ class WorkerGroup:
         """Return the actors that have not started yet."""
         return [m for m in self.members if m.starting is not None]
 
-    def give(self, member: Member, sent: tuple[bytes, bytes], limit: float | None) -> None:
+    def start_task(self, member: Member, sent: tuple[bytes, bytes], limit: float | None) -> None:
         """Start a :func:`.packed` task on an idle actor; ``limit`` in seconds, None for none."""
         member.stream = member.actor.run.options(num_returns="streaming").remote(sent, limit)
 
@@ -287,7 +286,7 @@ class WorkerGroup:
         }
         host = self._ray.remote(Host).options(**options)
         actor = host.remote(self._environment, self._memory, self.share, self._jobs)
-        self.members.append(Member(actor, actor.about.remote()))
+        self.members.append(Member(actor, actor.describe_machine.remote()))
 
     def _read_message(self, member: Member) -> Message | None:
         """Read the next message of an actor; return None unless it is about a task."""

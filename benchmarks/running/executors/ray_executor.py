@@ -72,7 +72,7 @@ class Ray(Executor):
     @property
     def size(self) -> int:
         """Number of requested actors; without a request, the number that fits into the cluster."""
-        return self._jobs or (self._group.room() if self._group else 1)
+        return self._jobs or (self._group.count_actors() if self._group else 1)
 
     def map(
         self,
@@ -92,7 +92,7 @@ class Ray(Executor):
         runs, begun, idle_since = dict[Any, int](), Counter[int](), time.monotonic()
         try:
             while todo or runs:
-                group.fit(len(todo) + len(runs))
+                group.start_actors(len(todo) + len(runs))
                 for member in group.idle():
                     while todo and member.stream is None:
                         number = todo.popleft()
@@ -103,7 +103,7 @@ class Ray(Executor):
                             continue
                         begun[number] += 1
                         runs[member] = number
-                        group.give(member, sent, within[number])
+                        group.start_task(member, sent, within[number])
                 for message in group.messages(TICK):
                     number = runs[message.member]
                     for news in message.news:
@@ -184,7 +184,7 @@ class Ray(Executor):
         )
         grows = not self._connection.local
         group = WorkerGroup(ray, share, self._jobs, self._memory, grows=grows)
-        if not grows and not group.room():
+        if not grows and not group.count_actors():
             raise ValueError(f"this machine has no {share} for a worker; --device cpu needs no GPU")
         return group
 
@@ -237,10 +237,10 @@ def _threads_per_actor(
 ) -> int:
     """Return the threads of each actor: an equal part, at most its part of a machine's cores."""
     alone = Share(1, gpus)
-    count = jobs or sum(map(alone.room, nodes))
+    count = jobs or sum(map(alone.count_actors, nodes))
     most = (
-        int(machine.get("CPU", 0.0) // max(1, alone.room(machine) if gpus else 1))
+        int(machine.get("CPU", 0.0) // max(1, alone.count_actors(machine) if gpus else 1))
         for machine in nodes
-        if alone.room(machine)
+        if alone.count_actors(machine)
     )
     return max(1, min(threads // max(1, count), max(most, default=1)))

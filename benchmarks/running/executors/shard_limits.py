@@ -70,7 +70,7 @@ class ShardTimeLimits:
         self._rates: dict[tuple[str, int], float] = {}
         self._decoding: dict[str, float] = {}
 
-    def of(self, cell: Cell, count: int) -> float | None:
+    def limit_of(self, cell: Cell, count: int) -> float | None:
         """Return the seconds that ``count`` samples of a cell may take; None for no limit."""
         if self._asked is not None:
             return self._asked or None
@@ -98,7 +98,7 @@ class FittingBatchSizes:
     def __init__(self) -> None:
         self._sizes: dict[str, int] = {}
 
-    def fitted(self, cell: Cell) -> Cell:
+    def resize(self, cell: Cell) -> Cell:
         """Return the cell with its reduced batch size, or unchanged if memory never ran out."""
         size = self._sizes.get(cell.key, cell.batch_size)
         return cell if size >= cell.batch_size else replace(cell, batch_size=size)
@@ -106,12 +106,12 @@ class FittingBatchSizes:
     def shrink(self, tried: Cell, count: int, failure: Failure) -> bool:
         """Reduce the batch size of a cell after a failure; return True if another try may succeed.
 
-        ``tried`` is the cell that failed, as of :meth:`fitted`, and ``count`` its number of samples.
+        ``tried`` is the cell that failed, as of :meth:`resize`, and ``count`` its number of samples.
         """
         size = min(tried.batch_size, count) if tried.execution == "eager" else tried.batch_size
         if not failure.shrink or size == 1 or tried.sampler.batch_coupled:
             return False
-        if self.fitted(tried) != tried:  # another shard has reduced it already
+        if self.resize(tried) != tried:  # another shard has reduced it already
             return True
         smaller = self._sizes[tried.key] = max(1, size // failure.shrink)
         what = tried.label, tried.model, size, smaller, failure.reason
@@ -122,7 +122,7 @@ class FittingBatchSizes:
         )
         return True
 
-    def reason(self, cell: Cell, tried: Cell, failure: Failure) -> str:
+    def explain(self, cell: Cell, tried: Cell, failure: Failure) -> str:
         """Return the reason of a last failure; after memory ran out, with why no batch fits."""
         if not failure.shrink:
             return failure.reason

@@ -73,7 +73,7 @@ class CellTask:
 
     def prepare(self, world: WorkerContext) -> None:
         """Load the model; raises a ValueError if its files changed since the plan."""
-        with world.recording(self.cell.model):
+        with world.recording_files_of(self.cell.model):
             model, extractor = world.subject(self.cell.model)
         identity = (model.identity, extractor.identity if extractor else "")
         if identity != self.cell.identity:
@@ -112,9 +112,9 @@ class ShardTask(CellTask):
         numbers = self.start, self.stop, cell.device, self.keep, self.endpoints
         try:
             foreign = bool(samplers.origin(cell.sampler.name))
-            with world.recording(cell.model, foreign=foreign):
+            with world.recording_files_of(cell.model, foreign=foreign):
                 arrays = sample_shard(model, scored, cell, *numbers, tell)
-            if opened := world.opened(cell.model):
+            if opened := world.opened_file_hashes(cell.model):
                 arrays[OPENED] = np.array(json.dumps(opened))
             return arrays
         except (MemoryError, RuntimeError) as error:
@@ -138,7 +138,7 @@ class FingerprintTask(CellTask):
         """Return the fingerprint."""
         # a module imported now is not opened again when samples are drawn
         foreign = bool(samplers.origin(self.cell.sampler.name))
-        with world.recording(self.cell.model, foreign=foreign):
+        with world.recording_files_of(self.cell.model, foreign=foreign):
             return sampler_fingerprint(self.cell, self.event)
 
 

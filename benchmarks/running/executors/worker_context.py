@@ -100,7 +100,7 @@ class WorkerContext:
         return self._results[key]
 
     @contextmanager
-    def recording(self, name: str, *, foreign: bool = False) -> Iterator[None]:
+    def recording_files_of(self, name: str, *, foreign: bool = False) -> Iterator[None]:
         """Record the user's files that the block opens as files of the model ``name``.
 
         A loaded built-in model has none, unless the cell's sampler is ``foreign``: of a plugin.
@@ -124,7 +124,7 @@ class WorkerContext:
             return False
         return loaded.model.read is None and getattr(loaded.extractor, "read", None) is None
 
-    def opened(self, name: str) -> dict[str, str]:
+    def opened_file_hashes(self, name: str) -> dict[str, str]:
         """Return the :func:`hashes_of_files` recorded for a model."""
         return hashes_of_files(self._opened.get(name, {}))
 
