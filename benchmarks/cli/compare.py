@@ -1,4 +1,4 @@
-"""Commands ``compare`` and ``gate``: differences of runs, of a run's samplers, or to papers."""
+"""Commands ``compare`` and ``gate``: differences between runs, samplers, or a run and papers."""
 
 from __future__ import annotations
 

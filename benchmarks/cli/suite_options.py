@@ -212,8 +212,7 @@ def with_sequential_options(
     """Return the suite with the command line's options of sequential sampling.
 
     Raises:
-        ValueError: neither ``--until-decided`` nor ``--target-se`` goes with the options, or a
-            value is invalid.
+        ValueError: options without ``--until-decided`` or ``--target-se``, or an invalid value.
     """
     from ...samplers.spec import parse_spec
 

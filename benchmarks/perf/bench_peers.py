@@ -1,4 +1,4 @@
-"""Benchmarks of our samplers and peers': whole calls of 50 steps with a denoiser that costs nothing.
+"""Benchmarks of this library's samplers and peers': calls of 50 steps with a free denoiser.
 
 Every group has ``axpy2``, which makes two fused passes over the state in place, 50 times.
 ``samplerbench.benchmarks.perf.table`` prints all other times as multiples of it. Peers run without

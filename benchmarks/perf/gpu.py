@@ -45,10 +45,7 @@ NEEDS += ("markupsafe", "pydantic", "pyarrow", "matplotlib", "plotly")
 FIRST = ("euler", "heun", "ddim", "dpmpp_2m", "dpmpp_3m", "unipc_2", "dpm_solver_3m", "ddpm")
 TURNS = (FIRST, ())  # samplers of the first and of the second run; none means all
 
-TESTS_SHARE, TIMING_SHARE = (
-    0.25,
-    0.7,
-)  # largest share of the time for tests, and of a run for timing
+TESTS_SHARE, TIMING_SHARE = 0.25, 0.7  # most of all time for tests, of a run's time for timing
 MOST_BYTES = 16 * 2**20  # largest size of the archive
 KEPT = ("run.json", "table.csv", "timing.csv", "throughput.csv")
 ARCHIVE, TESTS, MACHINE = "run.tar.gz", "cuda-tests.txt", "machine.json"

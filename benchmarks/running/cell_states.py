@@ -158,7 +158,7 @@ def make_scorer(
     watch: Callable[[Cell, int], Trajectories],
     report: Reporter,
 ) -> Scorer:
-    """Return the scorer of a model's cells; ``digests``, ``watch`` and ``report`` go to it."""
+    """Return the scorer of a model's cells; ``digests`` name its records of model and extractor."""
     return Scorer(
         setup.directory.of_model(*digests),
         setup.suite,

@@ -238,7 +238,7 @@ def labels_and_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
 
 
 class DenoisingErrors(NamedTuple):
-    """Mean squared errors at the level ``sigma``, with it, a smaller or a larger level as input."""
+    """Mean squared errors at noise level ``sigma``, if the model gets it, a smaller or a larger one."""
 
     sigma: float
     right: float

@@ -65,7 +65,7 @@ class Reporter:
         self._bar.update(self._task, completed=self._reached)
 
     def stage(self, text: str) -> None:
-        """Name the present stage."""
+        """Show the name of the present stage."""
         self._text = text
         self._bar.update(self._task, description=text)
 

@@ -121,7 +121,7 @@ class SamplerProbes:
         return probe
 
     def _recorded_failure(self, cell: Cell) -> SamplerProbe | None:
-        """Return the fingerprint of a recorded probe that crashed or hung, without repeating it.
+        """Return the recorded probe of a sampler that crashed or hung, in place of a new probe.
 
         It is None if there is no such record, or if the sampler's files changed since.
         """
@@ -139,7 +139,7 @@ class SamplerProbes:
         return SamplerProbe(fingerprint) if is_same else None
 
     def _run_conformance_checks(self, cell: Cell) -> list[str]:
-        """Return the names of the checks that a sampler fails; [] if the checks crash or hang."""
+        """Return the names of the checks that a sampler fails; [] if it crashes or hangs in them."""
         from .. import conformance
 
         probe = self.probe_once(cell)
@@ -165,7 +165,7 @@ class ConformanceTask(CellTask):
     """Task that runs the quick conformance checks on a cell's sampler."""
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load nothing."""
+        """Load nothing, since the checks bring their own models."""
 
     def __call__(self, world: WorkerContext, tell: Any) -> list[str]:  # noqa: ARG002
         """Return the names of the failed checks."""

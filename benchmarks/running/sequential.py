@@ -54,7 +54,7 @@ GROWTH = 16  # default limit of a row's samples, as a multiple of its first numb
 UNDECIDED = "undecided"
 
 FUTILE = 0.8
-"""Share of the variance from the reference's own samples above which more samples do not help."""
+"""Share of a difference's variance from the reference's samples above which a row is futile."""
 
 Row = dict[str, Any]
 """Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look``, and the

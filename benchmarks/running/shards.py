@@ -58,7 +58,7 @@ def groups_of_like_cost(
 
 
 def seconds_until_next_scan(seconds: float) -> float:
-    """Return the seconds to sleep before the next scan for free shards, after one of ``seconds``."""
+    """Return the seconds to wait for the next scan for free shards, after one that took ``seconds``."""
     return min(LONGEST_PAUSE, max(PAUSE, PAUSE_RATIO * seconds))
 
 
@@ -258,7 +258,7 @@ def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
 
 
 def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
-    """Wait until files of the leader show the shards of each cell; without, none seems missing."""
+    """Wait until the part ``MADE`` of each cell exists, without which no shard counts as missing."""
     until = time.monotonic() + STALE  # a network file system can take half a minute
     while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
         if claims.is_leader_gone or time.monotonic() > until:

@@ -47,9 +47,8 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
 
     Args:
         kind: "solver" or "metric".
-        name: of the sampler or metric and of the package: a lower-case Python identifier that is
-            not taken.
-        folder: where the package's folder goes; made if it does not exist.
+        name: name of the sampler or metric and of the package: an unused lower-case identifier.
+        folder: parent of the package's folder, created if it does not exist.
 
     Returns:
         The package's folder.

@@ -59,7 +59,7 @@ class Call:
     args: tuple[Any, ...] = ()
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load nothing."""
+        """Load nothing, since a function needs no model."""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
         """Return the function's result."""

@@ -132,7 +132,7 @@ class FingerprintTask(CellTask):
     event: tuple[int, ...]
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load nothing."""
+        """Load nothing, since the fingerprint does not depend on the model."""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Fingerprint:  # noqa: ARG002
         """Return the fingerprint."""
