@@ -224,7 +224,7 @@ def test_the_time_that_a_shard_may_take_has_room_for_the_decoder(file, monkeypat
     monkeypatch.setattr(model, "decode", slow)
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: clock[0])
     limits = throughput.ShardTimeLimits(models, None, lambda _: 1e9)
-    assert limits.of(cell, 640) == pytest.approx(throughput.GENEROUS * 10, rel=1e-3)
+    assert limits.limit_of(cell, 640) == pytest.approx(throughput.GENEROUS * 10, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -186,13 +186,13 @@ def test_limits_are_generous_and_follow_what_is_asked():
         return 1.0
 
     limits = ShardTimeLimits(models, None, measure)
-    assert limits.of(cell, 16) == GENEROUS * 5 * 16
-    assert limits.of(cell, 17) == GENEROUS * 5 * 32, "a sampler may run whole batches"
-    assert limits.of(adaptive, 16) > 100 * limits.of(cell, 16)
+    assert limits.limit_of(cell, 16) == GENEROUS * 5 * 16
+    assert limits.limit_of(cell, 17) == GENEROUS * 5 * 32, "a sampler may run whole batches"
+    assert limits.limit_of(adaptive, 16) > 100 * limits.limit_of(cell, 16)
     assert len(measured) == 1
-    assert ShardTimeLimits(models, None, lambda cell: 1e9).of(cell, 16) == SHORTEST
-    assert ShardTimeLimits(models, 3.0, measure).of(cell, 16) == 3.0
-    assert ShardTimeLimits(models, 0, measure).of(cell, 16) is None
+    assert ShardTimeLimits(models, None, lambda cell: 1e9).limit_of(cell, 16) == SHORTEST
+    assert ShardTimeLimits(models, 3.0, measure).limit_of(cell, 16) == 3.0
+    assert ShardTimeLimits(models, 0, measure).limit_of(cell, 16) is None
 
 
 def test_what_the_system_says_of_a_process():
