@@ -13,7 +13,7 @@ import copy
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ time and of all vector widths, to avoid remainder loops.
 
 FloatArray = NDArray[np.float64]
 Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Holder = TypeVar("Holder")
 
 
 class _ContinuingGenerator(np.random.Generator):
@@ -98,11 +99,7 @@ class ExactModel(Denoiser):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """See :meth:`Denoiser.denoise`; computed in float64, returned in ``x``'s dtype."""
-        return (
-            self.evaluate_in_chunks(self.denoise_rows, x, sigma, labels)
-            .reshape(x.shape)
-            .to(x.dtype)
-        )
+        return self.map_states(self.denoise_rows, x, sigma, labels)
 
     def log_density(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the log-density p_sigma(x) of x0 + sigma z, in nats: ``(batch,)`` float64.
@@ -157,11 +154,8 @@ class ExactModel(Denoiser):
                 rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]
             ).reshape(rows.shape)
 
-        return (
-            flow_rows(denoise, rows, sigma_from, sigma_to, self.scale, self.tolerance)
-            .reshape(x.shape)
-            .to(x.dtype)
-        )
+        ends = flow_rows(denoise, rows, sigma_from, sigma_to, self.scale, self.tolerance)
+        return ends.reshape(x.shape).to(x.dtype)
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return the end of the flow from a small ``sigma`` to 0.
@@ -208,11 +202,13 @@ class ExactModel(Denoiser):
 
     def to(self, device: torch.device | str) -> Self:
         """Return a copy of this model with its tensors on ``device``."""
-        twin = copy.copy(self)
-        for key, value in vars(self).items():
-            if isinstance(value, Tensor):
-                setattr(twin, key, value.to(device))
-        return twin
+        return copy_on_device(self, device)
+
+    def map_states(
+        self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
+    ) -> Tensor:
+        """Return :meth:`evaluate_in_chunks` of a map of states, like ``x``."""
+        return self.evaluate_in_chunks(rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
 
     def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
@@ -256,6 +252,15 @@ class ExactModel(Denoiser):
             if parts
             else rows(flat.new_zeros(CHUNK, self.dim), flat.new_ones(CHUNK), None)[:0]
         )
+
+
+def copy_on_device(holder: Holder, device: torch.device | str) -> Holder:
+    """Return a copy of an object with the tensors among its attributes on ``device``."""
+    twin = copy.copy(holder)
+    for key, value in vars(holder).items():
+        if isinstance(value, Tensor):
+            setattr(twin, key, value.to(device))
+    return twin
 
 
 def pad_to_chunk(rows: Tensor) -> Tensor:
