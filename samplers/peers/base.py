@@ -92,7 +92,6 @@ class PeerBatch:
         return fresh if at == len(path) - 1 else (value - path[at][1]) / math.sqrt(start - end)
 
     def _next_draw(self, step: int, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """Return the next draw of a step."""
         count = self._drawn[step] = self._drawn.get(step, -1) + 1
         noise = self._noise.at(step, *self.grid.sigma[step : step + 2])
         return noise(count, cur=cur, nxt=nxt)
@@ -192,10 +191,7 @@ class Peer(Declared, ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name and options: another process makes the class again."""
-        return _unpickle_peer, (
-            type(self).name,
-            {f.name: getattr(self, f.name) for f in fields(self)},
-        )
+        return _unpickle_peer, (self.name, {f.name: getattr(self, f.name) for f in fields(self)})
 
 
 def define_peer(

@@ -175,15 +175,15 @@ PAIRS: tuple[Pair, ...] = (
     Pair("euler", "azula:EulerSampler"),
     Pair("heun", "azula:HeunSampler"),
     *(
-        Pair(f"zab_{k}(through_zero=True)", f"azula:zABSampler(max_order={k})")
+        Pair(f"{ours}_{k}(through_zero=True)", f"azula:{ours[0]}ABSampler(max_order={k})")
+        for ours in ("zab", "vab")
         for k in (1, 2, 3, 4)
     ),
     *(
-        Pair(f"vab_{k}(through_zero=True)", f"azula:vABSampler(max_order={k})")
+        Pair(f"{ours}_{k}", f"azula:{ours[0]}EABSampler(max_order={k})")
+        for ours in ("zeab", "xeab")
         for k in (1, 2, 3, 4)
     ),
-    *(Pair(f"zeab_{k}", f"azula:zEABSampler(max_order={k})") for k in (1, 2, 3, 4)),
-    *(Pair(f"xeab_{k}", f"azula:xEABSampler(max_order={k})") for k in (1, 2, 3, 4)),
     *(
         _relative(f"reab_{k}", f"azula:REABSampler(max_order={k})", note="theirs is of order 1")
         for k in (1, 2, 3, 4)
@@ -281,18 +281,17 @@ def translate(library: str) -> list[dict[str, Any]]:
     """
     if library not in LIBRARIES:
         raise ValueError(f"cannot translate {library!r}; choose {', '.join(LIBRARIES)}")
-    return [
-        _row_of_pair(pair) for pair in PAIRS if pair.theirs.partition(":")[0] in LIBRARIES[library]
-    ]
-
-
-def _row_of_pair(pair: Pair) -> dict[str, Any]:
-    """Return a pair as a row of :func:`translate`."""
-    steps = "" if pair.most > 10**6 else f"up to {pair.most}"
-    if pair.fewest > 1:
-        steps = f"from {pair.fewest}" if not steps else f"{pair.fewest} to {pair.most}"
-    rest = {"end": pair.end, "within": pair.within, "note": pair.note}
-    return {"label": pair.label, "theirs": pair.theirs, "ours": pair.ours, "steps": steps, **rest}
+    rows = []
+    for pair in PAIRS:
+        if pair.theirs.partition(":")[0] not in LIBRARIES[library]:
+            continue
+        steps = "" if pair.most > 10**6 else f"up to {pair.most}"
+        if pair.fewest > 1:
+            steps = f"from {pair.fewest}" if not steps else f"{pair.fewest} to {pair.most}"
+        names = {"label": pair.label, "theirs": pair.theirs, "ours": pair.ours}
+        rest = {"end": pair.end, "within": pair.within, "note": pair.note}
+        rows.append({**names, "steps": steps, **rest})
+    return rows
 
 
 def export_sigmas(library: str, sigmas: Sequence[float]) -> dict[str, Any]:
