@@ -252,7 +252,6 @@ def why_not_capturable(sampler: Sampler, grid: Grid) -> str:
 
 
 def _describe_tensors(tensors: Sequence[Tensor]) -> str:
-    """Return shapes and dtypes of tensors in words, for messages."""
     return ", ".join(
         f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for tensor in tensors
     )

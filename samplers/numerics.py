@@ -99,11 +99,8 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
 
 def level_tensor(levels: list[float], x: Tensor) -> Tensor:
     """Return levels ``(rows,)`` for a denoiser: float64 for any state, where the device has it."""
-    return torch.tensor(
-        levels,
-        dtype=torch.float32 if x.device.type == "mps" else torch.float64,
-        device=x.device,
-    )
+    dtype = torch.float32 if x.device.type == "mps" else torch.float64
+    return torch.tensor(levels, dtype=dtype, device=x.device)
 
 
 def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:

@@ -292,10 +292,8 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
         )
     for cls in classes:
         register(cls)
-        _ORIGIN[cls.name], _PLUGIN_FILE[cls.name] = (
-            f"{path.name} sha256:{_hash_of_file(path)}",
-            path,
-        )
+        _ORIGIN[cls.name] = f"{path.name} sha256:{_hash_of_file(path)}"
+        _PLUGIN_FILE[cls.name] = path
     return [cls.name for cls in classes]
 
 

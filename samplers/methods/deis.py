@@ -127,7 +127,6 @@ class SigmaRungeKutta(LinearStages):
 
 
 def _weighted_sum(weights: tuple[float, ...], slopes: list[Any]) -> Any:
-    """Return the sum of slopes times weights."""
     first, *others = (w * k for w, k in zip(weights, slopes, strict=True))
     return sum(others, first)
 

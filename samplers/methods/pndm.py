@@ -51,11 +51,8 @@ class IPNDM(Multistep):
     through_zero: bool = False
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        cur = levels[0]
-        b = tuple(
-            (nxt - cur) * w / level
-            for w, level in zip(EQUAL_STEPS[len(levels) - 1], levels, strict=True)
-        )
+        cur, weights = levels[0], EQUAL_STEPS[len(levels) - 1]
+        b = tuple((nxt - cur) * w / level for w, level in zip(weights, levels, strict=True))
         return LinearRow(cur, a=1.0, b=b, p=1.0, q=-1.0)
 
 

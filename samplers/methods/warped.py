@@ -47,12 +47,10 @@ def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
     x1 = ratio * x0 + (1 - ratio) * d
     m0, m1 = first.p * x0 + first.q * d, second.p * x1 + second.q * d
     shifts = [x1 - provided, *[0j] * len(rows)]  # only the second row starts at the provided state
+    later = enumerate(zip(rows[1:], shifts, strict=False), 1)
     return [
         first,
-        *(
-            _substitute_memos(row, i, m1, m0, row.a * shift)
-            for i, (row, shift) in enumerate(zip(rows[1:], shifts, strict=False), 1)
-        ),
+        *(_substitute_memos(row, i, m1, m0, row.a * shift) for i, (row, shift) in later),
     ]
 
 
@@ -271,9 +269,8 @@ class Auto(Declared):
         """Return the levels that are used in place of ``grid``'s."""
         if len(grid) == 1:
             return grid
-        return self._rule_for(grid).grid(
-            len(grid), grid.sigma[0], grid.positive[-1], to_zero=grid.to_zero
-        )
+        ends = grid.sigma[0], grid.positive[-1]
+        return self._rule_for(grid).grid(len(grid), *ends, to_zero=grid.to_zero)
 
     def profile(self, grid: Grid) -> list[int]:
         """Return orders of the steps on :meth:`levels`, a deferred first one included."""
