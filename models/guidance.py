@@ -1,6 +1,4 @@
-"""Guidance, as a Denoiser around a Denoiser that counts every network pass: classifier-free, by a
-worse model, and by a classifier.
-"""
+"""Guidance around a Denoiser: classifier-free, by a worse model, and by a classifier."""
 
 from __future__ import annotations
 

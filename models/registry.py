@@ -1,6 +1,4 @@
-"""Models by name: ``make_model("fashion")``, ``make_model("fashion", guidance=2)``,
-``make_model("file.py:factory")``.
-"""
+"""Models by name, such as ``fashion``, with their options, and by ``file.py:factory``."""
 
 from __future__ import annotations
 

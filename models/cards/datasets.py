@@ -1,6 +1,4 @@
-"""Data sets of the shipped models, Fashion-MNIST, scikit-learn's digits and the emoji of a font, in
-[-1, 1].
-"""
+"""Data sets of the shipped models in [-1, 1]: Fashion-MNIST, scikit-learn's digits, and emoji."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..denoiser import Denoiser, level_per_row
 from ..reference import Identity, Reference, Statistics
-from .flow import flow_rows
+from .flow import flow_states
 
 CHUNK = 96
 """Rows of every evaluation: a multiple of the 4, 6, 8, 12, 16 or 24 that matrix kernels take at a
@@ -147,15 +147,8 @@ class ExactModel(Denoiser):
         if sigma_to == 0:
             near = 1e-3 * self.scale
             return self.flow_to_zero(self.flow(x, sigma_from, near, labels), near, labels)
-        rows = x.reshape(len(x), self.dim).double()
-
-        def denoise(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
-            return self._denoise_in_flow(
-                rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]
-            ).reshape(rows.shape)
-
-        ends = flow_rows(denoise, rows, sigma_from, sigma_to, self.scale, self.tolerance)
-        return ends.reshape(x.shape).to(x.dtype)
+        levels = sigma_from, sigma_to
+        return flow_states(self._denoise_in_flow, x, labels, *levels, self.scale, self.tolerance)
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return the end of the flow from a small ``sigma`` to 0.
@@ -240,18 +233,11 @@ class ExactModel(Denoiser):
         parts = []
         for start in range(0, n, CHUNK):
             part = slice(start, start + CHUNK)
-            parts.append(
-                rows(
-                    pad_to_chunk(flat[part]),
-                    pad_to_chunk(level[part]),
-                    None if labels is None else pad_to_chunk(labels[part]),
-                )
-            )
-        return (
-            torch.cat(parts)[:n]
-            if parts
-            else rows(flat.new_zeros(CHUNK, self.dim), flat.new_ones(CHUNK), None)[:0]
-        )
+            which = None if labels is None else pad_to_chunk(labels[part])
+            parts.append(rows(pad_to_chunk(flat[part]), pad_to_chunk(level[part]), which))
+        if not parts:
+            return rows(flat.new_zeros(CHUNK, self.dim), flat.new_ones(CHUNK), None)[:0]
+        return torch.cat(parts)[:n]
 
 
 def copy_on_device(holder: Holder, device: torch.device | str) -> Holder:

@@ -89,6 +89,26 @@ def flow_rows(
     return out * math.hypot(sigma_to, scale)
 
 
+def flow_states(
+    denoise: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    x: Tensor,
+    labels: Tensor | None,
+    sigma_from: float,
+    sigma_to: float,
+    scale: float,
+    tolerance: float,
+) -> Tensor:
+    """Carry states ``(batch, *event)`` with labels, like :func:`flow_rows`, in their dtype."""
+
+    def denoise_rows(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
+        states = rows.reshape(-1, *x.shape[1:])
+        return denoise(states, sigma, labels if labels is None else labels[which]).flatten(1)
+
+    rows = x.flatten(1).double()
+    ends = flow_rows(denoise_rows, rows, sigma_from, sigma_to, scale, tolerance)
+    return ends.reshape(x.shape).to(x.dtype)
+
+
 def weighted_sum(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
     """Return the sum of ``weights[j] * stages[j]``, in order, with one rounding per operation."""
     total = torch.zeros_like(stages[0])

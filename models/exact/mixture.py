@@ -1,6 +1,4 @@
-"""Mixtures of Gaussians whose covariances are low rank plus isotropic, at a cost of O(K d r) an
-evaluation.
-"""
+"""Mixtures of Gaussians of low-rank plus isotropic covariances, at O(K d r) an evaluation."""
 
 from __future__ import annotations
 

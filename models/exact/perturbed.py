@@ -17,7 +17,7 @@ from torch import Tensor
 from ..denoiser import Denoiser, level_per_row
 from ..guidance import Altered
 from .base import CHUNK, ExactModel, copy_on_device, pad_to_chunk, row_stable_matmul
-from .flow import flow_rows
+from .flow import flow_states
 
 FEATURES = 64
 
@@ -107,22 +107,10 @@ class Perturbed(Altered):
         """Return the end of this model's flow to about 1e-10; None if ``inner`` is not exact."""
         if not isinstance(self.inner, ExactModel):
             return None
-
-        def denoise(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
-            return self.denoise(
-                rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]
-            ).reshape(rows.shape)
-
         scale = self.inner.scale
-        rows = flow_rows(
-            denoise,
-            x.flatten(1).double(),
-            self.sigma_max,
-            NEAR * scale,
-            scale,
-            self.inner.tolerance,
-        )
-        return self.denoise(rows.reshape(x.shape), NEAR * scale, labels).to(x.dtype)
+        levels = self.sigma_max, NEAR * scale
+        near = flow_states(self.denoise, x.double(), labels, *levels, scale, self.inner.tolerance)
+        return self.denoise(near, NEAR * scale, labels).to(x.dtype)
 
     def to(self, device: torch.device | str) -> Self:
         """Return a copy of this model, with the inner one and the field on ``device``."""

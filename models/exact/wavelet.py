@@ -1,6 +1,4 @@
-"""Images of any size whose probability flow has a closed form: independent mixtures, one a Haar
-coefficient.
-"""
+"""Images whose probability flow has a closed form: independent mixtures of Haar coefficients."""
 
 from __future__ import annotations
 

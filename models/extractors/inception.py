@@ -1,6 +1,4 @@
-"""``inception:WEIGHTS``, the 2048 features of the FID: torch-fidelity's Inception-v3 with the user's file of
-weights.
-"""
+"""``inception:WEIGHTS``, the 2048 features of the FID by torch-fidelity's Inception-v3."""
 
 from __future__ import annotations
 
