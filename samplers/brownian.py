@@ -33,9 +33,7 @@ Two levels in one leaf, a 16384th of it, share a number; each is distributed as 
 """
 SIZE = 1 << DEPTH
 SNAP = 1e-6
-"""A place this close to a node, in leaves, is the node: levels are computed, and rounded, in
-many ways.
-"""
+"""A place this close to a node, in leaves, is the node: levels are rounded in many ways."""
 _TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps have the lower ones
 
 

@@ -22,9 +22,7 @@ from .grid import Grid
 from .types import Denoise, Noise
 
 WARM_UPS = 3
-"""Runs before a capture: libraries make their handles and workspaces, and choose their kernels,
-in the first ones.
-"""
+"""Runs before a capture, in which libraries make their handles and choose their kernels."""
 
 
 class CudaGraph:

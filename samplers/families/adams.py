@@ -51,14 +51,20 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
     The scale of a memo moves into its weight, so that the memo is x - c d or d.
     """
     cur = levels[0]
-    origin = form.variable(cur)
-    nodes = [form.variable(level) - origin for level in levels]
-    weights = monomial_weights(nodes, form.moments(cur, nxt, len(levels)))
+    weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
     memos = [form.remembered(level) for level in levels]
     if memos[0] is None:
         return LinearRow(cur, form.decay(cur, nxt), tuple(weights))
     scaled = tuple(w * memo[1] for w, memo in zip(weights, memos, strict=True) if memo)
     return LinearRow(cur, form.decay(cur, nxt), scaled, p=1.0, q=-memos[0][0])
+
+
+def memo_weights(
+    form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
+) -> list[float]:
+    """Return weights of memos at ``levels`` for a functional with these moments about u(cur)."""
+    origin = form.variable(cur)
+    return monomial_weights([form.variable(level) - origin for level in levels], moments)
 
 
 def eps_memo(form: object, sigma: float) -> tuple[float, float]:  # noqa: ARG001 - a method

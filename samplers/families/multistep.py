@@ -1,6 +1,4 @@
-"""Multistep methods: how many earlier evaluations each step uses, and the options at both ends
-of the grid.
-"""
+"""Multistep methods: how many earlier evaluations a step uses, and options at both ends."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The base class of peers, other libraries' samplers: options as fields, our grid, noise and
-denoiser in the forms that they ask for, evaluations counted by a dry run.
-"""
+"""Base class of peers: options as fields; our grid, noise and denoiser in their forms."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ from ..types import Denoise, Noise, RowByRow, StepNoise
 from .locate import resolve
 
 ROUNDING = 3e-6
-"""Relative distance within which a peer's level is the grid's: some compute levels in float32,
-through logarithms.
-"""
+"""Relative distance within which a peer's level is the grid's: some compute in float32."""
 
 
 class PeerBatch:

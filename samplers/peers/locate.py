@@ -1,6 +1,4 @@
-"""Samplers of other libraries by name, ``LIBRARY:NAME``, and the place of their code: an installed
-package, or a clone in the user's folder.
-"""
+"""Other libraries' samplers, ``LIBRARY:NAME``, in an installed package or the user's clones."""
 
 from __future__ import annotations
 

@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 from ..grid import Grid
 
 DOUBLE, SINGLE, NEAR = 1e-10, 5e-6, math.inf
-"""Relative difference allowed to a peer that computes in float64, to one that rounds its state
-to float32, and to a mere relative.
-"""
+"""Relative difference allowed in float64, to states rounded to float32, and to mere relatives."""
 
 
 class Pair(NamedTuple):
