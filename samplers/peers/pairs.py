@@ -42,6 +42,8 @@ _DF = "diffusers:"
 _JUMP = "the last step is of order 4, not x <- d"
 _rounded = partial(Pair, within=SINGLE, note="rounds the state to float32 in every step")
 _relative = partial(Pair, within=NEAR)
+_to_zero = partial(Pair, end="zero")
+_second_order = partial(Pair, label="DPM++ 3M", note="of order 2")
 
 PAIRS: tuple[Pair, ...] = (
     # k-diffusion
@@ -89,18 +91,14 @@ PAIRS: tuple[Pair, ...] = (
     _rounded("euler", f"{_DF}EulerDiscreteScheduler", "Euler"),
     _rounded("euler", f"{_DF}EDMEulerScheduler", "Euler"),
     _rounded("euler_ancestral", f"{_DF}EulerAncestralDiscreteScheduler", "Euler a"),
-    Pair("heun", f"{_DF}HeunDiscreteScheduler", "Heun", end="zero"),
-    Pair("dpm_2", f"{_DF}KDPM2DiscreteScheduler", "DPM2", end="zero"),
-    Pair("dpm_2_ancestral", f"{_DF}KDPM2AncestralDiscreteScheduler", "DPM2 a", end="zero"),
+    _to_zero("heun", f"{_DF}HeunDiscreteScheduler", "Heun"),
+    _to_zero("dpm_2", f"{_DF}KDPM2DiscreteScheduler", "DPM2"),
+    _to_zero("dpm_2_ancestral", f"{_DF}KDPM2AncestralDiscreteScheduler", "DPM2 a"),
     Pair("lms(through_zero=True)", f"{_DF}LMSDiscreteScheduler", "LMS", note=_JUMP),
     Pair("ddim", f"{_DF}DDIMScheduler", "DDIM"),
     Pair("ddim(eta=0.5)", f"{_DF}DDIMScheduler(eta=0.5)", "DDIM, eta 0.5"),
-    Pair(
-        "ddpm",
-        f"{_DF}DDPMScheduler",
-        "DDPM",
-        end="zero",
-        note="no noise in the last step, wherever it ends",
+    _to_zero(
+        "ddpm", f"{_DF}DDPMScheduler", "DDPM", note="no noise in the last step, wherever it ends"
     ),
     Pair(
         "plms",
@@ -114,18 +112,12 @@ PAIRS: tuple[Pair, ...] = (
     _rounded("dpmpp_2m", _DF_2M, "DPM++ 2M", end="zero"),
     _rounded("dpmpp_2m(last=(1,))", _DF_2M, "DPM++ 2M", end="sigma_min", most=14),
     _rounded("dpmpp_2m", _DF_2M, "DPM++ 2M", end="sigma_min", fewest=15),
-    Pair(
-        "dpmpp_3m_published(last=(2, 1))",
-        f"{_DF_2M}(solver_order=3)",
-        "DPM++ 3M",
-        most=14,
-        within=SINGLE,
-        note="of order 2",
+    _second_order(
+        "dpmpp_3m_published(last=(2, 1))", f"{_DF_2M}(solver_order=3)", most=14, within=SINGLE
     ),
-    Pair(
+    _second_order(
         "dpmpp_3m_published",
         f"{_DF_2M}(solver_order=3)",
-        "DPM++ 3M",
         fewest=15,
         within=SINGLE,
         note="of order 2; dpmpp_3m is corrected",
@@ -133,28 +125,22 @@ PAIRS: tuple[Pair, ...] = (
     _rounded(
         "dpmpp_2m_sde", f"{_DF_2M}(algorithm_type='sde-dpmsolver++')", "DPM++ 2M SDE", end="zero"
     ),
-    Pair("dpmpp_2m", f"{_DF}EDMDPMSolverMultistepScheduler", "DPM++ 2M", end="zero"),
-    Pair("dpmpp_sde", f"{_DF}DPMSolverSDEScheduler", "DPM++ SDE", end="zero"),
-    Pair("zeab_2(last=(1, 1))", f"{_DF}DEISMultistepScheduler", "DEIS", most=15, end="zero"),
-    Pair(
-        "zeab_3(last=(2, 1, 1))",
-        f"{_DF}DEISMultistepScheduler(solver_order=3)",
-        "DEIS",
-        most=15,
-        end="zero",
+    _to_zero("dpmpp_2m", f"{_DF}EDMDPMSolverMultistepScheduler", "DPM++ 2M"),
+    _to_zero("dpmpp_sde", f"{_DF}DPMSolverSDEScheduler", "DPM++ SDE"),
+    _to_zero("zeab_2(last=(1, 1))", f"{_DF}DEISMultistepScheduler", "DEIS", most=15),
+    _to_zero(
+        "zeab_3(last=(2, 1, 1))", f"{_DF}DEISMultistepScheduler(solver_order=3)", "DEIS", most=15
     ),
-    Pair("zeab_2", f"{_DF}DEISMultistepScheduler", "DEIS", fewest=16, end="zero"),
+    _to_zero("zeab_2", f"{_DF}DEISMultistepScheduler", "DEIS", fewest=16),
     Pair("unipc_2_published", f"{_DF}UniPCMultistepScheduler", "UniPC"),
     Pair("unipc_3_published", f"{_DF}UniPCMultistepScheduler(solver_order=3)", "UniPC"),
-    # official repositories
     Pair(
         "unipc_2_published(variant='bh1')",
-        "diffusers:UniPCMultistepScheduler(solver_type='bh1')",
+        f"{_DF}UniPCMultistepScheduler(solver_type='bh1')",
         "UniPC",
         end="sigma_min",
         note="NaN in the step to 0",
     ),
-    # diffusers
     _relative(
         "dpmpp_2s",
         f"{_DF}DPMSolverSinglestepScheduler",
@@ -194,23 +180,15 @@ PAIRS: tuple[Pair, ...] = (
     # torchsde
     Pair("euler_maruyama", "torchsde:euler"),
     # official repositories
-    Pair("dpmpp_2m(last=(1, 1))", "dpm-solver:multistep", "DPM++ 2M", most=10, end="zero"),
+    _to_zero("dpmpp_2m(last=(1, 1))", "dpm-solver:multistep", "DPM++ 2M", most=10),
     Pair("dpmpp_2m", "dpm-solver:multistep", "DPM++ 2M", fewest=11),
-    Pair(
+    _second_order(
         "dpmpp_3m_published(last=(2, 1, 1))",
         "dpm-solver:multistep(max_order=3)",
-        "DPM++ 3M",
         most=10,
         end="zero",
-        note="of order 2",
     ),
-    Pair(
-        "dpmpp_3m_published",
-        "dpm-solver:multistep(max_order=3)",
-        "DPM++ 3M",
-        fewest=11,
-        note="of order 2",
-    ),
+    _second_order("dpmpp_3m_published", "dpm-solver:multistep(max_order=3)", fewest=11),
     Pair("dpm_solver_2m", "dpm-solver:multistep(algorithm_type='dpmsolver')", "", fewest=11),
     Pair(
         "dpm_solver_3m_published",
@@ -223,11 +201,9 @@ PAIRS: tuple[Pair, ...] = (
     Pair("dpmpp_3s", "dpm-solver:singlestep_fixed(max_order=3)"),
     Pair("dpm_solver_2", "dpm-solver:singlestep_fixed(algorithm_type='dpmsolver')"),
     Pair("dpm_solver_3", "dpm-solver:singlestep_fixed(algorithm_type='dpmsolver', max_order=3)"),
-    Pair("unipc_3(last=(2, 1, 1), variant='bh1')", "UniPC:multistep", "UniPC", end="zero"),
-    Pair("unipc_3(last=(2, 1, 1))", "UniPC:multistep(variant='bh2')", "UniPC", end="zero"),
-    Pair(
-        "unipc_2(last=(1, 1))", "UniPC:multistep(variant='bh2', max_order=2)", "UniPC", end="zero"
-    ),
+    _to_zero("unipc_3(last=(2, 1, 1), variant='bh1')", "UniPC:multistep", "UniPC"),
+    _to_zero("unipc_3(last=(2, 1, 1))", "UniPC:multistep(variant='bh2')", "UniPC"),
+    _to_zero("unipc_2(last=(1, 1))", "UniPC:multistep(variant='bh2', max_order=2)", "UniPC"),
     Pair("unipc_3_published(variant='bh1')", "UniPC:multistep", "UniPC", end="sigma_min"),
     Pair("unipc_3_published", "UniPC:multistep(variant='bh2')", "UniPC", end="sigma_min"),
     Pair(
@@ -247,12 +223,11 @@ PAIRS: tuple[Pair, ...] = (
         )
         for k in (2, 3, 4)
     ),
-    Pair("heun", "edm:edm_sampler", "EDM", end="zero"),
-    Pair(
+    _to_zero("heun", "edm:edm_sampler", "EDM"),
+    _to_zero(
         "edm_stochastic",
         "edm:edm_sampler(S_churn=40, S_min=0.05, S_max=50.0, S_noise=1.003)",
         "EDM, churn",
-        end="zero",
     ),
 )
 
