@@ -64,12 +64,15 @@ class ExactModel(Denoiser):
         tolerance: error of a step of :meth:`flow`, relative to ``|x| + sqrt(sigma^2 +
             scale^2)``.
         closed_form: True if :meth:`flow` evaluates a formula, and integrates nothing.
+        make_reference: makes the reference in another feature space than that of the samples; it
+            may give None.
     """
 
     dtype = torch.float64
     scale: float
     tolerance: float = 1e-12
     closed_form: bool = False
+    make_reference: Callable[[], Reference | None] | None = None
     _seen: Callable[[int], object] | None = None
 
     @property
@@ -180,7 +183,9 @@ class ExactModel(Denoiser):
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:
-        """Return the reference in data space: exact moments and :meth:`held_out` samples."""
+        """Return ``make_reference()``, else exact moments of the data and :meth:`held_out` samples."""
+        if self.make_reference and (made := self.make_reference()):
+            return made
         features = Identity(self.event)
         return Reference(
             features,

@@ -169,20 +169,12 @@ class KernelDensity(ExactModel):
     Args:
         cloud: the points; the model has the ``tolerance`` of its flow.
         width: standard deviation of the kernel, in the units of the data, > 0.
-        reference: makes the reference in a feature space; without it, or if it gives None, the
-            samples themselves are compared.
 
     Raises:
         ValueError: the width is not positive and finite.
     """
 
-    def __init__(
-        self,
-        cloud: PointCloud,
-        width: float,
-        *,
-        reference: Callable[[], Reference | None] = lambda: None,
-    ) -> None:
+    def __init__(self, cloud: PointCloud, width: float) -> None:
         if not (isinstance(width, int | float) and 0 < width < math.inf):
             raise ValueError(
                 f"model {cloud.name}: width must be a positive number, got "
@@ -192,7 +184,6 @@ class KernelDensity(ExactModel):
         self.width, self.scale, self.tolerance = float(width), float(width), cloud.tolerance
         self.identity = f"{cloud.identity}(width={self.width:.15g})"
         self._cloud = cloud
-        self._reference = reference
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return E[x0 | x] of rows by the formula of the class."""
@@ -248,10 +239,6 @@ class KernelDensity(ExactModel):
             x, math.hypot(sigma_from, self.width), math.hypot(sigma_to, self.width), labels
         )
 
-    def reference(self) -> Reference | None:
-        """Return the given reference, or exact moments of the samples themselves."""
-        return self._reference() or super().reference()
-
     def mode_of(self, x: Tensor) -> Tensor:
         """Return the class of the nearest point (or its number, without classes), ``(batch,)`` int64."""
         nearest = self._cloud.mode_of(x)
@@ -288,8 +275,8 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
         return None if real is None else real.of_another_model()
 
     card = load_card("fashion-kde")
-    model = KernelDensity(image_cloud_of_card(card), width, reference=reference)
-    model.limits = value_range(card)
+    model = KernelDensity(image_cloud_of_card(card), width)
+    model.limits, model.make_reference = value_range(card), reference
     return model
 
 

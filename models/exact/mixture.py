@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -223,20 +223,11 @@ class MPPCA(GaussianMixture):
 
     ``tensors`` are those that ``samplerbench_studies.training.fit_mppca`` stores: ``weights``,
     ``means``, ``factors``, ``noise`` and ``component_class`` of a :class:`GaussianMixture`.
-    ``reference`` gives the reference in the features of the model's card; without it, or if it
-    gives None, the samples themselves are compared.
     """
 
     tolerance = 1e-9
 
-    def __init__(
-        self,
-        name: str,
-        event: tuple[int, ...],
-        tensors: Mapping[str, Tensor],
-        *,
-        reference: Callable[[], Reference | None] = lambda: None,
-    ) -> None:
+    def __init__(self, name: str, event: tuple[int, ...], tensors: Mapping[str, Tensor]) -> None:
         parts = ("weights", "means", "factors", "noise", "component_class")
         if missing := set(parts) - set(tensors):
             raise ValueError(
@@ -244,11 +235,6 @@ class MPPCA(GaussianMixture):
                 "fit it again with samplerbench_studies.training.fit_mppca"
             )
         super().__init__(name, event, *(tensors[part] for part in parts))
-        self._reference = reference
-
-    def reference(self) -> Reference | None:
-        """Return the given reference, or exact moments of the samples themselves."""
-        return self._reference() or super().reference()
 
 
 def fashion_mppca() -> MPPCA:
@@ -262,6 +248,6 @@ def fashion_mppca() -> MPPCA:
     def reference() -> Reference | None:
         return card_reference(card, model.held_out)
 
-    model = MPPCA(card.name, card.event, card.tensors(), reference=reference)
-    model.limits = value_range(card)
+    model = MPPCA(card.name, card.event, card.tensors())
+    model.limits, model.make_reference = value_range(card), reference
     return model

@@ -22,27 +22,27 @@ from .multistep import Multistep, Startup
 
 
 class Form(Protocol):
-    """The probability-flow ODE in one family's variables.
+    """The probability-flow ODE in one family's variables: write :meth:`variable` and :meth:`moments`.
 
-    The memo is the denoised image d, or scale (x - c d) with c and scale functions of the level
-    (eps: c = 1, scale = 1 / sigma).
+    The memo is the denoised image d, or scale (x - c d) with c and scale functions of the level.
+    Unless the other two are overridden, it is eps and nothing is solved exactly: dx/dsigma = eps.
     """
 
     def remembered(self, sigma: float) -> tuple[float, float] | None:
         """Return (c, scale) of the memo scale (x - c d) at ``sigma``; None for the memo d."""
-        ...
+        return 1.0, 1 / sigma
 
-    def decay(self, cur: float, nxt: float) -> float:
+    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
         """Return the factor of the state over the step in the exact solution of the linear part."""
-        ...
+        return 1.0
 
+    @abstractmethod
     def variable(self, sigma: float) -> float:
         """Return the u in which the memo is a polynomial."""
-        ...
 
+    @abstractmethod
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         """Return integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
-        ...
 
 
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -67,41 +67,11 @@ def memo_weights(
     return monomial_weights([form.variable(level) - origin for level in levels], moments)
 
 
-def eps_memo(form: object, sigma: float) -> tuple[float, float]:  # noqa: ARG001 - a method
-    """Return c and scale of the memo eps = (x - d) / sigma."""
-    return 1.0, 1 / sigma
-
-
-def no_decay(form: object, cur: float, nxt: float) -> float:  # noqa: ARG001 - a method
-    """Return 1: nothing is solved exactly."""
-    return 1.0
-
-
 @dataclass(frozen=True, kw_only=True)
-class AdamsBashforth(Multistep):
-    """Base class of Adams-Bashforth samplers: write :meth:`variable` and :meth:`moments`.
-
-    Unless the other two are overridden, eps is remembered and nothing is solved exactly: dx/dsigma
-    = eps.
-    """
+class AdamsBashforth(Multistep, Form):
+    """Base class of Adams-Bashforth samplers: write :meth:`variable` and :meth:`moments`."""
 
     startup: Startup = "ramp"
-
-    def remembered(self, sigma: float) -> tuple[float, float] | None:
-        """Return c and scale of the memo eps = (x - d) / sigma."""
-        return 1.0, 1 / sigma
-
-    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """Return 1: there is no linear part."""
-        return 1.0
-
-    @abstractmethod
-    def variable(self, sigma: float) -> float:
-        """Return the u in which the memo is a polynomial."""
-
-    @abstractmethod
-    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """Return the row that integrates the polynomial through the memos over the step."""
