@@ -29,13 +29,6 @@ class StartRow(NamedTuple):
     q: float = 1.0
 
 
-def start_step(x: Tensor, row: StartRow, denoise: Denoise) -> tuple[Tensor, Tensor]:
-    """Apply the row to ``x`` in place; return the next state and the memo."""
-    before = x.clone() if row.p else x
-    x, images = run_stages(x, row.stages, denoise)
-    return x, memo_of(before, images[0], row.p, row.q)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SingleStep(LinearStages):
     """The single-step method in a multistep one's weights.
@@ -178,7 +171,9 @@ class Multistep(GridSampler):
     ) -> tuple[Tensor, Tensor | None]:
         """Take a step: a :class:`StartRow` by the single-step method, else the multistep method."""
         if isinstance(row, StartRow):
-            return start_step(x, row, denoise)
+            before = x.clone() if row.p else x
+            x, images = run_stages(x, row.stages, denoise)
+            return x, memo_of(before, images[0], row.p, row.q)
         x, memo = linear_step(x, row, past, denoise, noise)
         return x, memo if self.history else None
 

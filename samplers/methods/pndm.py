@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ..families.linear import LinearRow
-from ..families.multistep import Multistep, StartRow, start_step
+from ..families.multistep import Multistep, StartRow
 from ..families.stages import Evaluate, LinearStages
 from ..grid import Grid
 from ..loop import GridSampler
@@ -124,8 +124,6 @@ class PseudoNumerical(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        if isinstance(row, StartRow):
-            return start_step(x, row, denoise)
         return get("ipndm")().step(x, row, past, denoise, noise)
 
 
