@@ -124,24 +124,36 @@ def flow_rows(
         stages.append(slope_of(t_new, y_new))
         error = step_error(stages, h, tolerance * (1 + torch.maximum(y.abs(), y_new.abs())))
         good = error < 1
-        y, slope, t = (
-            torch.where(good[:, None], y_new, y),
-            torch.where(good[:, None], stages[-1], slope),
-            torch.where(good, t_new, t),
-        )
+        y = torch.where(good[:, None], y_new, y)
+        slope = torch.where(good[:, None], stages[-1], slope)
+        t = torch.where(good, t_new, t)
         out[which] = y
         h = h * map_each(step_factor, error)
         unfinished = ~(good & last)
-        which, y, slope, t, h = (
-            which[unfinished],
-            y[unfinished],
-            slope[unfinished],
-            t[unfinished],
-            h[unfinished],
-        )
+        which, y, slope, t, h = (v[unfinished] for v in (which, y, slope, t, h))
         if bool((h.abs() < SMALLEST_STEP).any()):
             raise ArithmeticError("the probability flow did not converge; are the states finite?")
     return out * math.hypot(sigma_to, scale)
+
+
+def flow_states(
+    denoise: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    x: Tensor,
+    labels: Tensor | None,
+    sigma_from: float,
+    sigma_to: float,
+    scale: float,
+    tolerance: float,
+) -> Tensor:
+    """Carry states ``(batch, *event)`` with labels, like :func:`flow_rows`, in their dtype."""
+
+    def denoise_rows(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
+        states = rows.reshape(-1, *x.shape[1:])
+        return denoise(states, sigma, labels if labels is None else labels[which]).flatten(1)
+
+    rows = x.flatten(1).double()
+    ends = flow_rows(denoise_rows, rows, sigma_from, sigma_to, scale, tolerance)
+    return ends.reshape(x.shape).to(x.dtype)
 
 
 def weighted_sum(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
