@@ -100,7 +100,7 @@ def _plot_points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
 @with_typography
 def _draw_plot(series: Sequence[Series], width: Width) -> Markup:
     """Return the drawing as an element of a page."""
-    figure, (axes,) = sheet_with_panels(width, HEIGHTS[width])
+    figure, (axes,) = sheet_with_panels(width, HEIGHTS[width], 1)
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     points = [point for curve in series for point in curve.points]
