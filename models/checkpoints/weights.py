@@ -282,6 +282,11 @@ class _SizeLimit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
+    """Return the weights whose names begin with a prefix, by the rest of their names."""
+    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+
+
 def fill_network(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
     """Load these weights into the network, freeze it in evaluation mode, and return it.
 
@@ -320,7 +325,7 @@ def load_network(
     spec: Specification,
     opened: Opened,
     sets: Mapping[str, dict[str, Tensor]],
-    without: tuple[str, ...] = (),
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
 ) -> M:
     """Return a specification's network with its weights, in float32.
 
@@ -329,12 +334,11 @@ def load_network(
         spec: ``network["arguments"]`` go to the class; ``weights["entry"]`` is one of ``sets``.
         opened: the checkpoint.
         sets: sets of weights by entry.
-        without: prefixes of names to leave out: tensors that are not this network's.
+        rename: weights by their names in the class, from those by the file's.
 
     Raises:
         CheckpointError: the class does not take the arguments, or the weights do not fit it.
     """
     raw = build_network(kind, spec.network["arguments"], opened.path)
     tensors = entry_by_name(sets, spec.weights["entry"], opened)
-    own = {k: v for k, v in tensors.items() if not k.startswith(without)}
-    return fill_network(raw, own, opened.path)
+    return fill_network(raw, rename(tensors), opened.path)

@@ -23,9 +23,10 @@ from ..specification import Specification
 from .folder import DIT, FLUX, SANA, SD3, UNET, UNET_TEXT
 
 Config = Mapping[str, Any]
-Conditions = Mapping[str, Tensor]
+Conditions = Mapping[str, Any]
 Scalars = Mapping[str, Any]
 PROMPT, POOLED, MASK = "prompt_embeds", "pooled_prompt_embeds", "prompt_attention_mask"
+LABELS = "class_labels"
 
 NOISE = "randn_tensor"
 """Name of the library's function that draws initial noise."""
@@ -36,6 +37,16 @@ USUAL = {
     "guidance_scale": 1.0,
 }
 """Defaults for pipelines that have such arguments: no guidance."""
+
+
+def _call_with_labels(
+    net: nn.Module,
+    x: Tensor,
+    t: Tensor,
+    rows: Conditions,
+    scalars: Scalars,  # noqa: ARG001
+) -> Tensor:
+    return net(x, timestep=t, class_labels=rows[LABELS], return_dict=False)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +66,7 @@ class Convention:
 
     channels: int
     size: int | None
-    call: Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor] | None = None
+    call: Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor] = _call_with_labels
     needs: Callable[[Config], tuple[str, ...]] = lambda _: ()
     scalars: Callable[[Config], dict[str, Any]] = lambda _: {}
     packed: int = 1
@@ -200,29 +211,13 @@ def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
     return {**spec.scalars, "time_ids": [height, width, 0, 0, height, width]}
 
 
-class LabelledNetwork(nn.Module):
-    """Network ``UNet2DModel`` or ``DiTTransformer2DModel``, called as pipelines call it.
+class CalledNetwork(nn.Module):
+    """Network of the library, called as pipelines call it.
 
     Args:
         network: of the library.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return its output for states ``(batch, *event)``, times ``(batch,)`` and class numbers."""
-        return self.network(x_t, timestep=t, class_labels=labels, return_dict=False)[0]
-
-
-class PromptedNetwork(nn.Module):
-    """Network that takes embeddings of prompts, called as pipelines call it.
-
-    Args:
-        network: of the library.
-        convention: with a ``call``.
-        tables: embeddings by name, with a row for each condition.
+        convention: of its calls.
+        tables: embeddings by name, with a row for each condition; empty for a network of class numbers.
         scalars: its further inputs.
     """
 
@@ -237,10 +232,14 @@ class PromptedNetwork(nn.Module):
         self.network, self.lookup = network, Lookup(tables)
         self.convention, self.scalars = convention, dict(scalars)
 
-    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        """Return its output for states ``(batch, *event)``, times and rows of embeddings, both ``(batch,)``."""
-        assert self.convention.call is not None
-        return self.convention.call(self.network, x_t, t, self.lookup(labels), self.scalars)
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """Return its output for states ``(batch, *event)``, times and rows of embeddings or class numbers, both
+        ``(batch,)``.
+        """
+        rows: Conditions = {LABELS: labels}
+        if self.lookup.names and labels is not None:
+            rows = self.lookup(labels)
+        return self.convention.call(self.network, x_t, t, rows, self.scalars)
 
 
 class _CapturedSignal(Exception):  # noqa: N818 - ends the pipeline, and is no error

@@ -18,7 +18,7 @@ from ...networks import copy_to_device
 from ..conditions import read_tables
 from ..opening import CheckpointError, Opened, open_checkpoint
 from ..specification import DECODER_PARTS, USER, Specification
-from .calls import CONVENTIONS, CapturedNetwork, LabelledNetwork, PromptedNetwork, scalars_of
+from .calls import CONVENTIONS, CalledNetwork, CapturedNetwork, scalars_of
 from .folder import (
     CONFIG,
     DECODERS_READ,
@@ -35,24 +35,22 @@ BATCH = 8
 FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
-def network(
-    spec: Specification, opened: Opened
-) -> LabelledNetwork | PromptedNetwork | CapturedNetwork:
+def network(spec: Specification, opened: Opened) -> CalledNetwork | CapturedNetwork:
     """Make the network with its weights, in float32 on the CPU.
 
     Raises:
         CheckpointError: the library is missing, the weights are damaged or do not fit, or the network
             takes embeddings and none are given.
     """
-    if spec.network.get("call") == PIPELINE:
+    of, weights = spec.network, spec.weights
+    if of.get("call") == PIPELINE:
         return make_captured_network(spec, opened)
-    if not spec.embeddings:
-        return LabelledNetwork(_load_network(spec, opened))
     tables = read_tables(spec.embeddings, opened.path)
-    scalars = scalars_of(spec, int(spec.network.get("pixels", 1)))
-    return PromptedNetwork(
-        _load_network(spec, opened), CONVENTIONS[spec.network["class"]], tables, scalars
+    scalars = scalars_of(spec, int(of.get("pixels", 1)))
+    loaded = load_pretrained(
+        of["class"], opened.path, of["folder"], weights["file"], weights["variant"]
     )
+    return CalledNetwork(loaded, CONVENTIONS[of["class"]], tables, scalars)
 
 
 def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwork:
@@ -91,13 +89,6 @@ def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwor
     names = {"guidance": "guidance_scale"}
     scalars = {names.get(k, k): v for k, v in spec.scalars.items() if k != "time_ids"}
     return CapturedNetwork(pipeline, spec.event, tables, scalars)
-
-
-def _load_network(spec: Specification, opened: Opened) -> nn.Module:
-    of, weights = spec.network, spec.weights
-    return load_pretrained(
-        of["class"], opened.path, of["folder"], weights["file"], weights["variant"]
-    )
 
 
 def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:

@@ -18,16 +18,7 @@ from ...nets.linear_attention_unet import LinearAttentionUNet
 from ..opening import CheckpointError, Opened
 from ..processes import range_of_betas
 from ..specification import FILE, Specification, size_answers
-from ..weights import (
-    WRAP,
-    Sets,
-    Tensors,
-    build_network,
-    choice_in_words,
-    entries_of,
-    entry_by_name,
-    fill_network,
-)
+from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network, without_prefix
 from .openai import OTHER_SIDES
 
 WITHIN = "model."
@@ -56,7 +47,7 @@ def recognise(opened: Opened) -> Specification | None:
             f"{opened.path} is denoising-diffusion-pytorch's, but a network with {more[0]}, and only "
             f"its Unet in a GaussianDiffusion is read: {WRAP}"
         )
-    layout = _read_unet_arguments(opened, _unet_weights(tensors))
+    layout = _read_unet_arguments(opened, _within(tensors))
     channels, doubled = layout["in_channels"], layout["out_channels"] == 2 * layout["in_channels"]
     betas = tensors["betas"].double().tolist()
     objective = _find_objective(tensors)
@@ -85,13 +76,11 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the U-Net."""
-    raw = build_network(LinearAttentionUNet, spec.network["arguments"], opened.path)
-    tensors = entry_by_name(entries_of(opened, KEYS), spec.weights["entry"], opened)
-    return fill_network(raw, _unet_weights(tensors), opened.path)
+    return load_network(LinearAttentionUNet, spec, opened, entries_of(opened, KEYS), _within)
 
 
-def _unet_weights(tensors: Tensors) -> dict[str, Tensor]:
-    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
+def _within(tensors: Tensors) -> dict[str, Tensor]:
+    return without_prefix(tensors, WITHIN)
 
 
 def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:

@@ -141,7 +141,11 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the transformer."""
-    return load_network(DiT, spec, opened, entries_of(opened, KEYS), (PROJECTORS,))
+
+    def own(tensors: Tensors) -> dict[str, Tensor]:
+        return {k: t for k, t in tensors.items() if not k.startswith(PROJECTORS)}
+
+    return load_network(DiT, spec, opened, entries_of(opened, KEYS), own)
 
 
 def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:

@@ -12,21 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ...adapters import Network
 from ...nets.adm_unet import ADMUNet, Heads
 from ..opening import CheckpointError, Opened
 from ..processes import betas_of, range_of_betas
 from ..specification import FILE, Answers, Specification, size_answers
-from ..weights import (
-    WRAP,
-    Sets,
-    Tensors,
-    build_network,
-    choice_in_words,
-    entries_of,
-    entry_by_name,
-    fill_network,
-)
+from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
 WITHIN_LATENT = "model.diffusion_model."
@@ -178,14 +171,15 @@ def make_unet(spec: Specification, opened: Opened, sets: Sets) -> Network:
     Raises:
         CheckpointError: they do not fit it.
     """
-    raw = build_network(ADMUNet, spec.network["arguments"], opened.path)
-    tensors = {
-        name: t.reshape(*t.shape[:2], 1)
-        if name.endswith((".qkv.weight", ".proj_out.weight"))
-        else t
-        for name, t in entry_by_name(sets, spec.weights["entry"], opened).items()
-    }
-    return fill_network(raw, tensors, opened.path)
+
+    def in_one_dimension(tensors: Tensors) -> dict[str, Tensor]:
+        attention = (".qkv.weight", ".proj_out.weight")
+        return {
+            name: t.reshape(*t.shape[:2], 1) if name.endswith(attention) else t
+            for name, t in tensors.items()
+        }
+
+    return load_network(ADMUNet, spec, opened, sets, in_one_dimension)
 
 
 def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
