@@ -150,11 +150,7 @@ def program_specification(
 ) -> Specification:
     """Return the specification of a program, with open questions for what its file leaves out.
 
-    Args:
-        family: of the program.
-        opened: the program.
-        signature: its inputs.
-        metadata: of the file; names that begin with :data:`PREFIX` are read as settings.
+    Metadata of the file whose names begin with :data:`PREFIX` are read as settings.
 
     Raises:
         CheckpointError: the channels may be any, or the output's are neither as many nor twice.
@@ -208,7 +204,7 @@ class ProgramNetwork:
 
     Args:
         run: function of the program's inputs in their order that returns its first output.
-        signature: its inputs.
+        signature: of the program.
         spec: with the number of its classes.
 
     Raises:

@@ -328,13 +328,14 @@ def _typed_values(changes: Mapping[str, Value]) -> dict[str, Value]:
     return typed
 
 
-def _is_number(value: Value) -> bool:
+def is_number(value: Value) -> bool:
+    """Return True for a number that is no flag."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_range(value: Value) -> bool:
     pair = list(value) if isinstance(value, tuple) else []
-    return len(pair) == 2 and all(map(_is_number, pair)) and pair[0] < pair[1]
+    return len(pair) == 2 and all(map(is_number, pair)) and pair[0] < pair[1]
 
 
 _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
@@ -374,8 +375,8 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
         "time": ("scale", "offset"),
         "process": numeric_arguments_of_process(spec.process["name"]),
     }
-    is_number = isinstance(getattr(spec, name, None), float) or part in numbers.get(top, ())
-    if is_number and not _is_number(value):
+    numeric = isinstance(getattr(spec, name, None), float) or part in numbers.get(top, ())
+    if numeric and not is_number(value):
         raise ValueError(f"{name}={text}: it must be a number")
     if name == "time.of" and value not in TIMES:
         raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")

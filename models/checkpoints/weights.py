@@ -53,7 +53,7 @@ def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
-    for name, value in _tables_in_file(opened):
+    for name, value in _walk_tables(opened.value, "", DEPTH, set()):
         if isinstance(value, list):
             averages[name] = value
             continue
@@ -120,36 +120,30 @@ def training_arguments(opened: Opened) -> Mapping[str, Any]:
 
 def tensor_names_by_entry(opened: Opened) -> dict[str, list[str]]:
     """List the names of the tensors of each table in a file, by the name of its entry."""
-    sets = _tables_in_file(opened)
-    return {name: list(value) for name, value in sets if isinstance(value, dict)}
-
-
-def _tables_in_file(opened: Opened) -> Iterator[tuple[str, Any]]:
-    is_searchable = isinstance(opened.value, Mapping | list | tuple | Record)
-    return _walk_tables(opened.value, "", DEPTH, set()) if is_searchable else iter(())
+    tables = _walk_tables(opened.value, "", DEPTH, set())
+    return {name: list(value) for name, value in tables if isinstance(value, dict)}
 
 
 def _walk_tables(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
     """Yield each table of tensors, and each list of tensors whose name says that it is an average, once."""
-    if id(value) in visited:
+    if id(value) in visited or not isinstance(value, Mapping | list | tuple | Record):
         return
     visited.add(id(value))
     if isinstance(value, Record):
         if tensors := tensors_of(value):
             yield name, tensors
         return
-    if isinstance(value, list | tuple) and value and all(isinstance(v, Tensor) for v in value):
+    is_list = isinstance(value, list | tuple)
+    if is_list and value and all(isinstance(v, Tensor) for v in value):
         if AVERAGE.search(name.lower()):
             yield name.removesuffix(f".{SHADOW}"), list(value)
         return
     if isinstance(value, Mapping) and (tensors := state_dict(value)):
         yield name, tensors
-    inside = value.items() if isinstance(value, Mapping) else enumerate(value)
+    inside = enumerate(value) if is_list else value.items()
     for part, inner in inside if depth else ():
-        if isinstance(inner, Mapping | list | tuple | Record):
-            yield from _walk_tables(
-                inner, f"{name}.{part}" if name else str(part), depth - 1, visited
-            )
+        at = f"{name}.{part}" if name else str(part)
+        yield from _walk_tables(inner, at, depth - 1, visited)
 
 
 def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
@@ -257,9 +251,6 @@ class _SizeLimit(TorchFunctionMode):
     """Context that refuses to build a network with more numbers than its file has bytes.
 
     Without it, a damaged or hostile file of a kilobyte could allocate any amount of memory.
-
-    Args:
-        path: of the file or folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -288,12 +279,7 @@ def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
 
 
 def fill_network(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
-    """Load these weights into the network, freeze it in evaluation mode, and return it.
-
-    Args:
-        network: changed in place.
-        tensors: by their names in its state dict, all of them and no others.
-        path: of the checkpoint, for the message.
+    """Load all weights of the network into it, freeze it in evaluation mode, and return it.
 
     Raises:
         CheckpointError: names or shapes of the weights differ from the network's.
@@ -327,14 +313,9 @@ def load_network(
     sets: Mapping[str, dict[str, Tensor]],
     rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
 ) -> M:
-    """Return a specification's network with its weights, in float32.
+    """Return a specification's network of this class with its weights of ``sets``, in float32.
 
-    Args:
-        kind: the network's class.
-        spec: ``network["arguments"]`` go to the class; ``weights["entry"]`` is one of ``sets``.
-        opened: the checkpoint.
-        sets: sets of weights by entry.
-        rename: weights by their names in the class, from those by the file's.
+    The weights are renamed from the file's names to the class's by ``rename``.
 
     Raises:
         CheckpointError: the class does not take the arguments, or the weights do not fit it.

@@ -46,9 +46,6 @@ from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, 
 from . import loader
 from .source_file import LoadedValue, options_text, source_function
 
-AT_ONCE = 64
-"""Latents at a time."""
-
 Call = Callable[[Tensor, float | Tensor], Tensor]
 LARGEST_DECODED = 4096
 """Most values of an image for a default reference: more have a covariance of gigabytes."""
@@ -62,17 +59,10 @@ _WHAT = {
 
 
 class FileDecoder:
-    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) from a user's ``decode``.
-
-    Args:
-        decode: the function.
-        event: shape of an image.
-        limits: range of the values of images.
-        device: of its networks.
-    """
+    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) from a user's ``decode``."""
 
     identity = ""  # the model's has the hash of its file
-    batch = AT_ONCE
+    batch = 64
 
     def __init__(
         self,
@@ -170,11 +160,6 @@ class FileModel(Denoiser):
 
     It has no classes (``classes`` is 0) even where it has ``bind``: the labels are then rows of
     (id, seed), which no mode equals.
-
-    Args:
-        model: the callable.
-        name: its name in tables.
-        identity: with the hash of its file.
 
     Raises:
         ValueError: it is not callable with x and sigma, or lacks or has a wrong attribute.

@@ -9,9 +9,7 @@ are taken and do nothing.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +18,7 @@ from torch.nn import functional as F
 from .edm_layers import Block, Conv, FourierNoise, GroupNorm, Resample, SinusoidalNoise
 
 
-class _UNet(nn.Module, ABC):
+class _UNet(nn.Module):
     """Encoder and decoder over halving resolutions; each block of the encoder has a skip connection to the
     decoder, which has one block more at each.
 
@@ -33,9 +31,7 @@ class _UNet(nn.Module, ABC):
         attention: sides at which the encoder has attention.
         attention_above: sides at which every block of the decoder has it; at other sides of
             ``attention`` the last alone.
-        c_emb: channels of the embedding.
-        channels_per_head: of the attention; 0 for a single head.
-        block: other arguments of every :class:`.Block`.
+        make_block: block of channels in and out, with attention and with a change of resolution, or not.
     """
 
     def __init__(
@@ -48,9 +44,7 @@ class _UNet(nn.Module, ABC):
         num_blocks: int,
         attention: Sequence[int],
         attention_above: Sequence[int],
-        c_emb: int,
-        channels_per_head: int,
-        block: dict[str, Any],
+        make_block: Callable[[int, int, bool, Resample], Block],
     ) -> None:
         super().__init__()
         self.blocks = num_blocks
@@ -58,22 +52,16 @@ class _UNet(nn.Module, ABC):
         self.widths = [model_channels * factor for factor in channel_mult]
         self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
 
-        def make_block(
-            c_in: int, c_out: int, attends: bool = False, resample: Resample = ""
-        ) -> Block:
-            heads = (c_out // channels_per_head if channels_per_head else 1) if attends else 0
-            return Block(c_in, c_out, c_emb, resample=resample, heads=heads, **block)
-
         c, skip_channels = model_channels, [model_channels]
         for level, (side, width) in enumerate(zip(self.sides, self.widths, strict=True)):
             at = f"{side}x{side}"
             if level == 0:
                 self.enc[f"{at}_conv"] = Conv(in_channels, c, 3)
             else:
-                self.enc[f"{at}_down"] = make_block(c, c, resample="down")
+                self.enc[f"{at}_down"] = make_block(c, c, False, "down")
                 skip_channels.append(c)
             for n in range(num_blocks):
-                self.enc[f"{at}_block{n}"] = make_block(c, width, side in attention)
+                self.enc[f"{at}_block{n}"] = make_block(c, width, side in attention, "")
                 c = width
                 skip_channels.append(c)
         for level, (side, width) in reversed(
@@ -81,15 +69,14 @@ class _UNet(nn.Module, ABC):
         ):
             at = f"{side}x{side}"
             if level == len(self.sides) - 1:
-                self.dec[f"{at}_in0"] = make_block(c, c, True)
-                self.dec[f"{at}_in1"] = make_block(c, c)
+                self.dec[f"{at}_in0"] = make_block(c, c, True, "")
+                self.dec[f"{at}_in1"] = make_block(c, c, False, "")
             else:
-                self.dec[f"{at}_up"] = make_block(c, c, resample="up")
+                self.dec[f"{at}_up"] = make_block(c, c, False, "up")
             for n in range(num_blocks + 1):
-                last = n == num_blocks and side in attention
-                self.dec[f"{at}_block{n}"] = make_block(
-                    c + skip_channels.pop(), width, last or side in attention_above
-                )
+                attends = side in attention_above or (n == num_blocks and side in attention)
+                c_in = c + skip_channels.pop()
+                self.dec[f"{at}_block{n}"] = make_block(c_in, width, attends, "")
                 c = width
 
     def _encoded(self, x: Tensor, emb: Tensor) -> list[Tensor]:
@@ -107,26 +94,26 @@ class _UNet(nn.Module, ABC):
                 states.append(x)
         return states
 
-    def _decoded(self, states: list[Tensor], emb: Tensor) -> Tensor:
-        """Return the image, from the states of the encoder, which are consumed."""
-        x, image = states[-1], None
+    def _decoded(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name and state of each resolution, from the states of the encoder, which are consumed."""
+        x = states[-1]
         for side in reversed(self.sides):
             at = f"{side}x{side}"
             for name in ("in0", "in1") if side == self.sides[-1] else ("up",):
                 x = self.dec[f"{at}_{name}"](x, emb)
             for n in range(self.blocks + 1):
                 x = self.dec[f"{at}_block{n}"](torch.cat([x, states.pop()], dim=1), emb)
-            image = self._read(at, x, image)
-        assert image is not None
-        return image
+            yield at, x
 
-    def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        """Add the image to the state at a lower resolution; return both for the next."""
+    def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the image to the state at a lower resolution, if there are layers for it; return both for the next."""
+        if f"{at}_aux_skip" in self.enc:
+            image = self.enc[f"{at}_aux_down"](image)
+            return x + self.enc[f"{at}_aux_skip"](image), image
+        if f"{at}_aux_residual" in self.enc:
+            x = math.sqrt(0.5) * (x + self.enc[f"{at}_aux_residual"](image))
+            return x, x
         return x, image
-
-    @abstractmethod
-    def _read(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
-        """Return the image so far, after the blocks of one resolution of the decoder."""
 
 
 class SongUNet(_UNet):
@@ -177,14 +164,17 @@ class SongUNet(_UNet):
         _check_choice("encoder_type", encoder_type, "standard", "skip", "residual")
         _check_choice("decoder_type", decoder_type, "standard", "skip")
         c_noise, c_emb = model_channels * channel_mult_noise, model_channels * channel_mult_emb
+
+        def make_block(c_in: int, c_out: int, attends: bool, resample: Resample) -> Block:
+            return Block(
+                c_in, c_out, c_emb, resample=resample, taps=resample_filter, heads=int(attends),
+                eps=1e-6, adaptive=False, projected=True, weight=math.sqrt(0.5),
+            )  # fmt: skip
+
         super().__init__(
             img_resolution, in_channels, model_channels=model_channels, channel_mult=channel_mult,
-            num_blocks=num_blocks, attention=attn_resolutions, attention_above=(), c_emb=c_emb,
-            channels_per_head=0,
-            block={
-                "taps": resample_filter, "eps": 1e-6, "adaptive": False, "projected": True,
-                "weight": math.sqrt(0.5),
-            },
+            num_blocks=num_blocks, attention=attn_resolutions, attention_above=(),
+            make_block=make_block,
         )  # fmt: skip
         self.map_noise = (
             SinusoidalNoise(c_noise, reaches_end=True)
@@ -234,18 +224,14 @@ class SongUNet(_UNet):
             assert labels is not None
             emb = emb + self.map_label(labels * math.sqrt(self.map_label.in_features))
         emb = F.silu(self.map_layer1(F.silu(self.map_layer0(emb))))
-        return self._decoded(self._encoded(x, emb), emb)
-
-    def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        if f"{at}_aux_skip" in self.enc:
-            image = self.enc[f"{at}_aux_down"](image)
-            return x + self.enc[f"{at}_aux_skip"](image), image
-        if f"{at}_aux_residual" in self.enc:
-            x = math.sqrt(0.5) * (x + self.enc[f"{at}_aux_residual"](image))
-            return x, x
-        return x, image
+        image: Tensor | None = None
+        for at, state in self._decoded(self._encoded(x, emb), emb):
+            image = self._read(at, state, image)
+        assert image is not None
+        return image
 
     def _read(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
+        """Return the image so far, after the blocks of one resolution of the decoder."""
         if image is not None:
             image = self.dec[f"{at}_aux_up"](image)
         if f"{at}_aux_conv" not in self.dec:
@@ -282,11 +268,17 @@ class DhariwalUNet(_UNet):
         label_dropout: float = 0,  # noqa: ARG002
     ) -> None:
         c_emb = model_channels * channel_mult_emb
+
+        def make_block(c_in: int, c_out: int, attends: bool, resample: Resample) -> Block:
+            return Block(
+                c_in, c_out, c_emb, resample=resample, taps=(1, 1),
+                heads=c_out // 64 if attends else 0, eps=1e-5, adaptive=True, projected=False, weight=1.0,
+            )  # fmt: skip
+
         super().__init__(
             img_resolution, in_channels, model_channels=model_channels, channel_mult=channel_mult,
             num_blocks=num_blocks, attention=attn_resolutions, attention_above=attn_resolutions,
-            c_emb=c_emb, channels_per_head=64,
-            block={"taps": (1, 1), "eps": 1e-5, "adaptive": True, "projected": False, "weight": 1.0},
+            make_block=make_block,
         )  # fmt: skip
         self.map_noise = SinusoidalNoise(model_channels, reaches_end=False)
         self.map_augment = (
@@ -305,11 +297,8 @@ class DhariwalUNet(_UNet):
             assert labels is not None
             emb = emb + self.map_label(labels)
         emb = F.silu(emb)
-        return self._decoded(self._encoded(x, emb), emb)
-
-    def _read(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:  # noqa: ARG002
-        if at != f"{self.sides[0]}x{self.sides[0]}":
-            return None
+        for _, state in self._decoded(self._encoded(x, emb), emb):
+            x = state
         return self.out_conv(F.silu(self.out_norm(x)))
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...networks import copy_to_device
 from ..conditions import read_tables
 from ..opening import CheckpointError, Opened, open_checkpoint
-from ..specification import DECODER_PARTS, USER, Specification
+from ..specification import DECODER_PARTS, USER, Specification, is_number
 from .calls import CONVENTIONS, CalledNetwork, CapturedNetwork, scalars_of
 from .folder import (
     CONFIG,
@@ -94,12 +94,7 @@ def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwor
 def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:
     """Load a network of the library with its weights, in float32 on the CPU.
 
-    Args:
-        cls: name of its class.
-        path: of the checkpoint.
-        part: folder of the network inside, "" for the checkpoint itself.
-        file: of its weights, from ``path``.
-        variant: of the weights; "" for none.
+    It is in the folder ``part`` of the checkpoint; ``file`` is the path of its weights from the checkpoint.
 
     Raises:
         CheckpointError: the library is missing, or the weights are damaged or do not fit.
@@ -287,8 +282,8 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
         raise ValueError(f"a decoder has no {unknown[0]!r}; there are: {', '.join(DECODER_PARTS)}")
     for part in ("scale", "shift"):
         values = parts[part] if isinstance(parts[part], list) else [parts[part]]
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-        if not numbers or len(values) not in (1, event[0]) or (part == "scale" and 0 in values):
+        wrong = not all(map(is_number, values)) or len(values) not in (1, event[0])
+        if wrong or (part == "scale" and 0 in values):
             raise ValueError(
                 f"decoder.{part}={parts[part]}: it must be a number{' other than 0' * (part == 'scale')},"
                 f" or a list of {event[0]}, one for each channel"

@@ -44,14 +44,10 @@ CAP = 1e4
 
 
 def trained_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields ``process``, ``prediction``, ``factor``, ``time``, ``snap`` and ``limits`` of a
-    specification.
+    """Return the fields of a specification that a scheduler's settings, or the library's defaults, give.
 
     >>> trained_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
     -1.0
-
-    Args:
-        scheduler: settings; a setting that is missing has the library's default.
 
     Raises:
         CheckpointError: an unknown scheduler, schedule or prediction.

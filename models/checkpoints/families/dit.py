@@ -167,10 +167,7 @@ def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
 def read_transformer_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
     """Return the arguments of a transformer with DiT's names, without its heads.
 
-    Args:
-        tensors: its weights.
-        stem: the convolution that the image goes through first.
-        opened: for messages.
+    The image goes through the convolution ``stem`` first.
 
     Raises:
         CheckpointError: its tokens are no square, or its output is no prediction.

@@ -100,7 +100,12 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
                 config = names.get(f"data/{kind}/{model}_{kind}_config.json")
                 entries = json.loads(file.read(config))["config"] if config else {}
                 for name, entry in entries.items():
-                    _refuse_objects(path, name, entry)
+                    # torch.export.load would unpickle them
+                    if entry.get("use_pickle") or entry.get("tensor_meta") is None:
+                        raise CheckpointError(
+                            f"{path}: {name} is a pickled object, and unpickling it would execute what it "
+                            "says; export a network of plain tensors"
+                        )
                     stored = file.read(names[f"data/{kind}/{entry['path_name']}"])
                     tensors[name] = _make_tensor(stored, entry["tensor_meta"])
             signature = program["graph_module"]["signature"]
@@ -111,15 +116,6 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
                 raise
             what = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
             raise CheckpointError(f"{path} is damaged ({what}); {AGAIN}") from None
-
-
-def _refuse_objects(path: Path, name: str, entry: Json) -> None:
-    """Refuse objects that ``torch.export.load`` would unpickle."""
-    if entry.get("use_pickle") or entry.get("tensor_meta") is None:
-        raise CheckpointError(
-            f"{path}: {name} is a pickled object, and unpickling it would execute what it says; "
-            "export a network of plain tensors"
-        )
 
 
 def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
@@ -168,10 +164,7 @@ def _read_program(opened: Opened) -> tuple[Program, Signature]:
 
 
 class Program(nn.Module):
-    """Network of an exported program's inputs.
-
-    Args:
-        path: of the file.
+    """Network of the inputs of an exported program in a file.
 
     Raises:
         CheckpointError: the file is of another format or version, holds pickled objects or is damaged, or the
