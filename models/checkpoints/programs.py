@@ -13,16 +13,14 @@ from torch import Tensor
 
 from .mapping import one_hot
 from .opening import CheckpointError, Opened
-from .processes import REVERSED, VP_ENDS, betas_of, range_of_betas
-from .specification import FILE, Answers, Specification
+from .processes import REVERSED, VP_ENDS, betas_of, edm_fields, range_of_betas
+from .specification import FILE, SIDES, Answers, Specification
 
 SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
 """Schedules of 1000 betas, with their ends."""
 VP_SCORE: dict[str, Any] = {"process": {"name": "vp_linear"}, "prediction": "score", **VP_ENDS}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
 
-SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
-"""Sides of images to try if the program takes any."""
 WHOLE = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
 """Trainings with fractional times."""
 PREFIX = "samplerbench."
@@ -40,11 +38,7 @@ def training_answers() -> Answers:
     """
     return {
         **{f"{s}-{p}": _discrete_training(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},
-        "edm": {
-            "process": {"name": "edm", "sigma_data": 0.5},
-            "prediction": "edm",
-            "time": {"of": "log_level", "scale": 0.25},
-        },
+        "edm": edm_fields(0.5),
         "denoiser": {"process": {"name": "ve"}, "prediction": "x0", "time": {"of": "level"}},
         "flow": FLOW,
         "flow-1000": {**FLOW, "time": {"of": "t", "scale": 1000.0}},

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .conditions import read_conditions
-from .processes import arguments_of_process, numeric_arguments_of_process
+from .processes import arguments_of_process
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
 """Sources of a value: the file; its family; the user; or a check of the possible answers (``check-model``)."""
@@ -47,6 +47,10 @@ _CHOICES = {
     "labels": ("none", "random", "balanced"),
     "kind": ("denoiser", "map"),
 }
+
+
+SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
+"""Sides of images to try if the file takes any."""
 
 
 def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
@@ -371,12 +375,10 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
             f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
             + (", with as many channels" if spec.event else "")
         )
-    numbers = {
-        "time": ("scale", "offset"),
-        "process": numeric_arguments_of_process(spec.process["name"]),
-    }
-    numeric = isinstance(getattr(spec, name, None), float) or part in numbers.get(top, ())
-    if numeric and not is_number(value):
+    types = arguments_of_process(spec.process["name"])
+    numeric = name in ("time.scale", "time.offset")
+    numeric = numeric or (top == "process" and types.get(part) in ("float", "int"))
+    if (numeric or isinstance(getattr(spec, name, None), float)) and not is_number(value):
         raise ValueError(f"{name}={text}: it must be a number")
     if name == "time.of" and value not in TIMES:
         raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")

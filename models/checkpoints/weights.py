@@ -78,9 +78,8 @@ def entry_by_name(
         CheckpointError: there is none.
     """
     wanted = str(name)
-    for entry, tensors in sets.items():
-        if entry == wanted:
-            return tensors
+    if wanted in sets:
+        return sets[wanted]
     for entry, tensors in sets.items():
         if entry.startswith(f"{wanted}.") or entry.endswith(f".{wanted}"):
             return tensors

@@ -18,7 +18,7 @@ import safetensors.torch
 from torch import nn
 
 from ..checkpoints.diffusers.library import decoder_of
-from ..checkpoints.families import families, family, family_names
+from ..checkpoints.families import family, family_names
 from ..checkpoints.families.converted import CARD, WEIGHTS, card_of
 from ..checkpoints.mapping import Checkpoint
 from ..checkpoints.opening import AGAIN, SUFFIXES, CheckpointError, Opened, open_checkpoint
@@ -181,7 +181,7 @@ def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification
             )
         return spec
     by_all = _read_or_refuse(
-        opened, lambda: [candidate.recognise(opened) for candidate in families()]
+        opened, lambda: [family(each).recognise(opened) for each in family_names()]
     )
     specifications = [spec for spec in by_all if spec is not None]
     if len(specifications) > 1:

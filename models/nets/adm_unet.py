@@ -228,12 +228,10 @@ class ADMUNet(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the raw output.
+        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels
+        less one.
 
-        Args:
-            x: ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels less one.
-            t: ``(batch,)``.
-            labels: ``(batch,)`` int64 in [0, classes), or None without classes.
+        Times ``t`` and labels, int64 in [0, classes), are ``(batch,)``; None without classes.
         """
         emb = self.time_embed(self.embed(t))
         if self.classes:

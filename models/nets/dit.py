@@ -86,19 +86,12 @@ class Attention(nn.Module):
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
-class Perceptron(nn.Module):
-    """Perceptron of two layers with a GELU between, in its exact form or as ``tanh``."""
-
-    def __init__(
-        self, width: int, hidden: int, approximate: Literal["none", "tanh"] = "tanh"
-    ) -> None:
-        super().__init__()
-        self.approximate = approximate
-        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, tokens, width)`` to the same shape."""
-        return self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))
+def perceptron(
+    width: int, hidden: int, approximate: Literal["none", "tanh"] = "tanh"
+) -> nn.Sequential:
+    """Make a perceptron of two layers with a GELU between, in its exact form or as ``tanh``."""
+    fc1, fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+    return nn.Sequential(OrderedDict(fc1=fc1, act=nn.GELU(approximate), fc2=fc2))
 
 
 class SwiGLU(nn.Module):
@@ -147,7 +140,7 @@ class Block(nn.Module):
         self.shift = shift
         self.norm1, self.norm2 = _make_norm(width, rms=rms), _make_norm(width, rms=rms)
         self.attn = Attention(width, heads, normed=normed, rms=rms)
-        self.mlp = SwiGLU(width, hidden) if swiglu else Perceptron(width, hidden)
+        self.mlp = SwiGLU(width, hidden) if swiglu else perceptron(width, hidden)
         numbers = (6 if shift else 4) * width
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, numbers))
 
@@ -199,17 +192,11 @@ def images_of_patches(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
     return squares.permute(0, 5, 1, 3, 2, 4).reshape(n, -1, height, width)
 
 
-class TimeEmbedding(nn.Module):
-    """Embedding of a number: sinusoids and two layers."""
-
-    def __init__(self, width: int, frequencies: int) -> None:
-        super().__init__()
-        self.embed = SinusoidalNoise(frequencies, reaches_end=False)
-        self.mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
-
-    def forward(self, t: Tensor) -> Tensor:
-        """Map ``(batch,)`` to ``(batch, width)``."""
-        return self.mlp(self.embed(t))
+def time_embedding(width: int, frequencies: int) -> nn.Sequential:
+    """Make the embedding of numbers ``(batch,)`` as ``(batch, width)``: sinusoids and two layers."""
+    mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
+    embed = SinusoidalNoise(frequencies, reaches_end=False)
+    return nn.Sequential(OrderedDict(embed=embed, mlp=mlp))
 
 
 class DiT(nn.Module):
@@ -230,7 +217,7 @@ class DiT(nn.Module):
             ``whole`` for r = 0, ``none`` for r = t, which is the velocity at t; "" for networks that
             take t alone.
         rms: True if normalisations divide by the root mean square and have weights.
-        swiglu: True for :class:`SwiGLU`, False for :class:`Perceptron`.
+        swiglu: True for :class:`SwiGLU`, False for :func:`perceptron`.
         rotary: True if attention rotates queries and keys by their places.
         shift: True if the embedding shifts and scales blocks, False to scale alone.
         narrow: channels between image and tokens (JiT); 0 for none.
@@ -272,9 +259,9 @@ class DiT(nn.Module):
         self.patch, self.interval = patch, interval
         self.label_tokens, self.join_before = told, told_from
         self.x_embedder = patch_embedding(in_channels, width, patch, narrow)
-        self.t_embedder = TimeEmbedding(width, frequencies)
+        self.t_embedder = time_embedding(width, frequencies)
         if interval:
-            self.r_embedder = TimeEmbedding(width, frequencies)
+            self.r_embedder = time_embedding(width, frequencies)
         self.y_embedder = nn.ModuleDict({"embedding_table": nn.Embedding(labels, width)})
         self.pos_embed = nn.Parameter(torch.zeros(1, (side // patch) ** 2, width))
         self.feat_rope = self.turned = None
@@ -292,12 +279,9 @@ class DiT(nn.Module):
         self.final_layer = FinalLayer(width, patch**2 * out_channels, rms=rms)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the raw output ``(batch, out_channels, side, side)``.
+        """Return the raw output ``(batch, out_channels, side, side)`` for ``x`` ``(batch, in_channels, side, side)``.
 
-        Args:
-            x: ``(batch, in_channels, side, side)``.
-            t: ``(batch,)``.
-            labels: ``(batch,)`` int64; the last row of the table is "no label".
+        Times ``t`` and labels, int64, are ``(batch,)``; the last row of the table is "no label".
         """
         assert labels is not None
         label = self.y_embedder["embedding_table"](labels)

@@ -237,13 +237,10 @@ class EDM2UNet(nn.Module):
         self.out_conv = Layer(c, img_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output.
+        """Return the raw output for ``x`` ``(batch, img_channels, side, side)``, of unit variance, and ``noise`` ``(batch,)``,
+        ln(sigma) / 4.
 
-        Args:
-            x: ``(batch, img_channels, side, side)``, of unit variance.
-            noise: ``(batch,)``, ln(sigma) / 4.
-            labels: ``(batch, label_dim)``, rows of an identity matrix, or of zeros for no label; None
-                without classes.
+        Labels ``(batch, label_dim)`` are rows of an identity matrix, or of zeros for no label; None without classes.
         """
         emb = self.emb_noise(self.emb_fourier(noise))
         if self.emb_label is not None:

@@ -210,13 +210,10 @@ class SongUNet(_UNet):
                 self.dec[f"{at}_aux_conv"] = Conv(width, c_out, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output.
+        """Return the raw output for ``x`` ``(batch, in_channels, side, side)``, and ``noise`` ``(batch,)``,
+        the network's input for the noise level.
 
-        Args:
-            x: ``(batch, in_channels, side, side)``.
-            noise: ``(batch,)``, the network's input for the noise level.
-            labels: ``(batch, label_dim)``, rows of an identity matrix, or of zeros for no label; None
-                without classes.
+        Labels ``(batch, label_dim)`` are rows of an identity matrix, or of zeros for no label; None without classes.
         """
         cos, sin = self.map_noise(noise).chunk(2, dim=1)
         emb = torch.cat([sin, cos], dim=1)  # the published weights expect sines first

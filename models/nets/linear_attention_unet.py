@@ -161,12 +161,8 @@ class LinearAttentionUNet(nn.Module):
         self.final_conv = nn.Conv2d(stem, out_channels, 1)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Return the raw output.
-
-        Args:
-            x: ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels less one.
-            t: ``(batch,)``.
-            labels: None.
+        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels
+        less one, times ``(batch,)``, and no labels.
         """
         cosines, sines = self.embed(t).chunk(2, dim=1)
         emb = self.time_mlp(torch.cat([sines, cosines], dim=1))

@@ -17,9 +17,8 @@ from ...adapters import Network
 from ...nets.linear_attention_unet import LinearAttentionUNet
 from ..opening import CheckpointError, Opened
 from ..processes import range_of_betas
-from ..specification import FILE, Specification, size_answers
+from ..specification import FILE, SIDES, Specification, size_answers
 from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network, without_prefix
-from .openai import OTHER_SIDES
 
 WITHIN = "model."
 """Prefix of the U-Net's weights in ``GaussianDiffusion``."""
@@ -68,7 +67,7 @@ def recognise(opened: Opened) -> Specification | None:
         ),
         open={
             "objective": {of: {"prediction": PREDICTIONS[of]} for of in possible},
-            "size": size_answers(channels, OTHER_SIDES, len(layout["widths"])),
+            "size": size_answers(channels, SIDES, len(layout["widths"])),
         },
     )
     return (spec.answered("objective", objective, FILE) if objective else spec).settled()

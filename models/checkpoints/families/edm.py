@@ -23,7 +23,7 @@ from ...process import VPLinear
 from ..mapping import OneHot
 from ..opening import AGAIN, CheckpointError, Opened
 from ..pickles import PersistentObject, Record, tensors_of
-from ..processes import betas_of
+from ..processes import betas_of, edm_fields
 from ..specification import FILE, Specification
 from ..weights import WRAP, build_network, fill_network
 
@@ -139,9 +139,7 @@ def _plain_value(value: Any) -> Any:
 def _edm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of EDM, Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
     return {
-        "process": {"name": "edm", "sigma_data": precond_arguments.get("sigma_data", 0.5)},
-        "prediction": "edm",
-        "time": {"of": "log_level", "scale": 0.25},
+        **edm_fields(precond_arguments.get("sigma_data", 0.5)),
         "sigma_min": max(0.002, precond_arguments.get("sigma_min", 0.0)),
         "sigma_max": min(80.0, precond_arguments.get("sigma_max", math.inf)),
     }

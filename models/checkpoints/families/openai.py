@@ -18,7 +18,7 @@ from ...adapters import Network
 from ...nets.adm_unet import ADMUNet, Heads
 from ..opening import CheckpointError, Opened
 from ..processes import betas_of, range_of_betas
-from ..specification import FILE, Answers, Specification, size_answers
+from ..specification import FILE, SIDES, Answers, Specification, size_answers
 from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
@@ -35,10 +35,14 @@ RESCALED = (
 """Advice for networks without blocks that change the resolution, as in improved-diffusion. As answers, two
 maps so close could not be distinguished.
 """
-SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256}
-SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
+PUBLISHED_SIDES = {
+    (1, 2, 2, 2): 32,
+    (1, 2, 3, 4): 64,
+    (1, 1, 2, 3, 4): 128,
+    (1, 1, 2, 2, 4, 4): 256,
+}
+PUBLISHED_SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
 """Side of the images by the multipliers of the channels, as in the libraries."""
-OTHER_SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
 ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
 """Divisions of the channels in published networks."""
 TEACHER: dict[str, Any] = {
@@ -197,7 +201,8 @@ def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str,
 def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible sides of the images: the libraries' for these channels, or all."""
     multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
-    sides = (SIDES[multipliers],) if multipliers in SIDES else OTHER_SIDES
+    published = PUBLISHED_SIDES.get(multipliers)
+    sides = (published,) if published else SIDES
     return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["widths"]))
 
 
