@@ -9,114 +9,16 @@ are taken and do nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .edm_layers import Block, Conv, FourierNoise, GroupNorm, Resample, SinusoidalNoise
+from .edm_layers import Block, Conv, FourierNoise, GroupNorm, LevelUNet, Resample, SinusoidalNoise
 
 
-class _UNet(nn.Module):
-    """Encoder and decoder over halving resolutions; each block of the encoder has a skip connection to the
-    decoder, which has one block more at each.
-
-    Args:
-        img_resolution: side of the images.
-        in_channels: of the images.
-        model_channels: width, which ``channel_mult`` multiplies at each resolution.
-        channel_mult: one factor a resolution, the finest first.
-        num_blocks: blocks of the encoder at each resolution.
-        attention: sides at which the encoder has attention.
-        attention_above: sides at which every block of the decoder has it; at other sides of
-            ``attention`` the last alone.
-        make_block: block of channels in and out, with attention and with a change of resolution, or not.
-    """
-
-    def __init__(
-        self,
-        img_resolution: int,
-        in_channels: int,
-        *,
-        model_channels: int,
-        channel_mult: Sequence[int],
-        num_blocks: int,
-        attention: Sequence[int],
-        attention_above: Sequence[int],
-        make_block: Callable[[int, int, bool, Resample], Block],
-    ) -> None:
-        super().__init__()
-        self.blocks = num_blocks
-        self.sides = [img_resolution >> level for level in range(len(channel_mult))]
-        self.widths = [model_channels * factor for factor in channel_mult]
-        self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
-
-        c, skip_channels = model_channels, [model_channels]
-        for level, (side, width) in enumerate(zip(self.sides, self.widths, strict=True)):
-            at = f"{side}x{side}"
-            if level == 0:
-                self.enc[f"{at}_conv"] = Conv(in_channels, c, 3)
-            else:
-                self.enc[f"{at}_down"] = make_block(c, c, False, "down")
-                skip_channels.append(c)
-            for n in range(num_blocks):
-                self.enc[f"{at}_block{n}"] = make_block(c, width, side in attention, "")
-                c = width
-                skip_channels.append(c)
-        for level, (side, width) in reversed(
-            [*enumerate(zip(self.sides, self.widths, strict=True))]
-        ):
-            at = f"{side}x{side}"
-            if level == len(self.sides) - 1:
-                self.dec[f"{at}_in0"] = make_block(c, c, True, "")
-                self.dec[f"{at}_in1"] = make_block(c, c, False, "")
-            else:
-                self.dec[f"{at}_up"] = make_block(c, c, False, "up")
-            for n in range(num_blocks + 1):
-                attends = side in attention_above or (n == num_blocks and side in attention)
-                c_in = c + skip_channels.pop()
-                self.dec[f"{at}_block{n}"] = make_block(c_in, width, attends, "")
-                c = width
-
-    def _encoded(self, x: Tensor, emb: Tensor) -> list[Tensor]:
-        """Return the states after every layer of the encoder."""
-        states, image = [], x
-        for level, side in enumerate(self.sides):
-            at = f"{side}x{side}"
-            if level == 0:
-                x = self.enc[f"{at}_conv"](x)
-            else:
-                x, image = self._inject_image(at, self.enc[f"{at}_down"](x, emb), image)
-            states.append(x)
-            for n in range(self.blocks):
-                x = self.enc[f"{at}_block{n}"](x, emb)
-                states.append(x)
-        return states
-
-    def _decoded(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield the name and state of each resolution, from the states of the encoder, which are consumed."""
-        x = states[-1]
-        for side in reversed(self.sides):
-            at = f"{side}x{side}"
-            for name in ("in0", "in1") if side == self.sides[-1] else ("up",):
-                x = self.dec[f"{at}_{name}"](x, emb)
-            for n in range(self.blocks + 1):
-                x = self.dec[f"{at}_block{n}"](torch.cat([x, states.pop()], dim=1), emb)
-            yield at, x
-
-    def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the image to the state at a lower resolution, if there are layers for it; return both for the next."""
-        if f"{at}_aux_skip" in self.enc:
-            image = self.enc[f"{at}_aux_down"](image)
-            return x + self.enc[f"{at}_aux_skip"](image), image
-        if f"{at}_aux_residual" in self.enc:
-            x = math.sqrt(0.5) * (x + self.enc[f"{at}_aux_residual"](image))
-            return x, x
-        return x, image
-
-
-class SongUNet(_UNet):
+class SongUNet(LevelUNet):
     """U-Net of DDPM++ and NCSN++.
 
     Args:
@@ -124,7 +26,8 @@ class SongUNet(_UNet):
         in_channels, out_channels: of the images.
         label_dim: classes; 0 for none.
         augment_dim: input numbers of the training's augmentation; 0 for none.
-        model_channels, channel_mult, num_blocks: see :class:`_UNet`.
+        model_channels, channel_mult, num_blocks: width, its factor at each
+            resolution, the finest first, and blocks of the encoder at each.
         channel_mult_emb: width of the embedding, in ``model_channels``.
         attn_resolutions: sides with attention.
         embedding_type: ``positional`` (DDPM++) or ``fourier`` (NCSN++).
@@ -165,16 +68,20 @@ class SongUNet(_UNet):
         _check_choice("decoder_type", decoder_type, "standard", "skip")
         c_noise, c_emb = model_channels * channel_mult_noise, model_channels * channel_mult_emb
 
-        def make_block(c_in: int, c_out: int, attends: bool, resample: Resample) -> Block:
+        def make_block(c_in: int, c_out: int, _: bool, attends: bool, resample: Resample) -> Block:
             return Block(
                 c_in, c_out, c_emb, resample=resample, taps=resample_filter, heads=int(attends),
                 eps=1e-6, adaptive=False, projected=True, weight=math.sqrt(0.5),
             )  # fmt: skip
 
-        super().__init__(
-            img_resolution, in_channels, model_channels=model_channels, channel_mult=channel_mult,
-            num_blocks=num_blocks, attention=attn_resolutions, attention_above=(),
-            make_block=make_block,
+        super().__init__()
+        self.widths, stem = (
+            [model_channels * of for of in channel_mult],
+            Conv(in_channels, model_channels, 3),
+        )
+        self._add_levels(
+            img_resolution, self.widths, num_blocks, stem, model_channels, attn_resolutions,
+            make_block, everywhere=False,
         )  # fmt: skip
         self.map_noise = (
             SinusoidalNoise(c_noise, reaches_end=True)
@@ -237,7 +144,7 @@ class SongUNet(_UNet):
         return contribution if image is None else image + contribution
 
 
-class DhariwalUNet(_UNet):
+class DhariwalUNet(LevelUNet):
     """U-Net of ADM.
 
     Args:
@@ -266,17 +173,20 @@ class DhariwalUNet(_UNet):
     ) -> None:
         c_emb = model_channels * channel_mult_emb
 
-        def make_block(c_in: int, c_out: int, attends: bool, resample: Resample) -> Block:
+        def make_block(c_in: int, c_out: int, _: bool, attends: bool, resample: Resample) -> Block:
             return Block(
                 c_in, c_out, c_emb, resample=resample, taps=(1, 1),
                 heads=c_out // 64 if attends else 0, eps=1e-5, adaptive=True, projected=False, weight=1.0,
             )  # fmt: skip
 
-        super().__init__(
-            img_resolution, in_channels, model_channels=model_channels, channel_mult=channel_mult,
-            num_blocks=num_blocks, attention=attn_resolutions, attention_above=attn_resolutions,
-            make_block=make_block,
-        )  # fmt: skip
+        super().__init__()
+        widths, stem = (
+            [model_channels * of for of in channel_mult],
+            Conv(in_channels, model_channels, 3),
+        )
+        self._add_levels(
+            img_resolution, widths, num_blocks, stem, model_channels, attn_resolutions, make_block
+        )
         self.map_noise = SinusoidalNoise(model_channels, reaches_end=False)
         self.map_augment = (
             nn.Linear(augment_dim, model_channels, bias=False) if augment_dim else None
@@ -284,8 +194,8 @@ class DhariwalUNet(_UNet):
         self.map_layer0 = nn.Linear(model_channels, c_emb)
         self.map_layer1 = nn.Linear(c_emb, c_emb)
         self.map_label = nn.Linear(label_dim, c_emb, bias=False) if label_dim else None
-        self.out_norm = GroupNorm(self.widths[0])
-        self.out_conv = Conv(self.widths[0], out_channels, 3)
+        self.out_norm = GroupNorm(widths[0])
+        self.out_conv = Conv(widths[0], out_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the raw output; see :meth:`SongUNet.forward`."""
