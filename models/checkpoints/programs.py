@@ -62,13 +62,7 @@ def _discrete_training(schedule: str, prediction: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Port:
-    """Input or output of a program.
-
-    Attributes:
-        name: in the program.
-        shape: sizes; None for any size.
-        dtype: of its numbers.
-    """
+    """Input or output of a program; a size of its shape is None for any."""
 
     name: str
     shape: tuple[int | None, ...]

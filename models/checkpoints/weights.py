@@ -102,9 +102,7 @@ def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def chosen_set_in_words(spec: Specification) -> str:
-    """Return the part of the evidence that says which of several sets was taken; "" if there was only one, or
-    the user chose.
-    """
+    """Return the evidence of the choice among several sets; "" for a single set, and for the user's choice."""
     sentences = [sentence for sentence in spec.evidence if FIT in sentence]
     is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
     return sentences[0].partition(";")[0] if sentences and is_choice else ""

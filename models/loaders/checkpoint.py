@@ -251,8 +251,7 @@ def load_spec(rest: str) -> Denoiser:
     """Load the model of a checkpoint, under guidance if a setting asks for it, as in
     ``checkpoint:ema.pt?guidance=2``.
 
-    Args:
-        rest: path, settings after ``?``, and the family before a colon, if the file does not determine it.
+    The family stands before a colon, if the file does not determine it.
 
     Raises:
         ValueError: as :func:`load`.

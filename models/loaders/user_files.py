@@ -164,12 +164,7 @@ def module_file(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class FilesRead:
-    """Files that an object was made of, and the folder that names are relative to.
-
-    Attributes:
-        folder: start of the names.
-        paths: absolute paths.
-    """
+    """Absolute paths of files that an object was made of, and the folder that their names are relative to."""
 
     folder: Path
     paths: frozenset[str] = frozenset()

@@ -228,8 +228,7 @@ class ADMUNet(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels
-        less one.
+        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, whose sides 2^(levels - 1) divides.
 
         Times ``t`` and labels, int64 in [0, classes), are ``(batch,)``; None without classes.
         """

@@ -161,8 +161,9 @@ class LinearAttentionUNet(nn.Module):
         self.final_conv = nn.Conv2d(stem, out_channels, 1)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels
-        less one, times ``(batch,)``, and no labels.
+        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, whose sides 2^(levels - 1) divides.
+
+        Times ``t`` are ``(batch,)``; there are no labels.
         """
         cosines, sines = self.embed(t).chunk(2, dim=1)
         emb = self.time_mlp(torch.cat([sines, cosines], dim=1))

@@ -45,9 +45,7 @@ class FourierFeatures(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block of two 3 × 3 convolutions; the embedding scales and shifts the second normalisation. It
-    starts as the identity.
-    """
+    """Residual block that starts as the identity; the embedding scales and shifts the second normalisation."""
 
     def __init__(
         self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False, group: int = 16
@@ -140,12 +138,9 @@ class UNet(nn.Module):
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """Return the raw network output F(x, c_noise, label).
+        """Return the raw network output F(x, c_noise, label) for ``x`` ``(batch, C, side, side)`` of unit variance.
 
-        Args:
-            x: ``(batch, C, side, side)``, scaled to unit variance.
-            c_noise: ``(batch,)``, ln(sigma) / 4.
-            labels: ``(batch,)`` int64 in [0, labels]; ``labels`` is the null label.
+        ``c_noise`` is ln(sigma) / 4, and labels are int64 in [0, labels], the last the null label; both ``(batch,)``.
         """
         emb = F.silu(self.embed_in(self.embed_noise(c_noise))) + self.embed_label(labels)
         emb = F.silu(self.embed_out(emb))

@@ -75,9 +75,7 @@ class Convention:
 
 
 def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
-    """Call Stable Diffusion 1 and 2 and DeepFloyd IF; XL with a pooled embedding and six sizes; LCMs with the
-    guidance scale.
-    """
+    """Call Stable Diffusion or DeepFloyd IF; XL with a pooled embedding and six sizes, LCMs with the guidance scale."""
     added = None
     if POOLED in rows:
         time_ids = torch.tensor(scalars["time_ids"], dtype=x.dtype, device=x.device)
@@ -89,9 +87,7 @@ def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: 
 
 
 def _guidance_embedding(scale: float, net: nn.Module, x: Tensor) -> Tensor:
-    """Return the guidance input of distilled networks: scale less one, in thousandths, as sines and cosines
-    of frequencies from 1 to 1e-4.
-    """
+    """Return the guidance input of distilled networks: scale less one, in thousandths, as sines and cosines."""
     width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
     half = width // 2
     places = torch.arange(half, dtype=x.dtype, device=x.device)
@@ -233,9 +229,7 @@ class CalledNetwork(nn.Module):
         self.convention, self.scalars = convention, dict(scalars)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return its output for states ``(batch, *event)``, times and rows of embeddings or class numbers, both
-        ``(batch,)``.
-        """
+        """Return its output for states ``(batch, *event)``, times ``(batch,)``, and class numbers or rows."""
         rows: Conditions = {LABELS: labels}
         if self.lookup.names and labels is not None:
             rows = self.lookup(labels)
@@ -249,9 +243,7 @@ class _CapturedSignal(Exception):  # noqa: N818 - ends the pipeline, and is no e
 class OneStepScheduler:
     """Scheduler of one time, which stores the network's output for it and ends the pipeline.
 
-    Args:
-        scheduler: the original, whose settings pipelines read.
-        time: in its units.
+    Pipelines read the settings of the original.
     """
 
     order, init_noise_sigma, begin_index = 1, 1.0, 0
@@ -266,9 +258,9 @@ class OneStepScheduler:
         self,
         num_inference_steps: Any = None,  # noqa: ARG002 - pipelines look which there are
         device: Any = None,
-        timesteps: Any = None,  # noqa: ARG002 - pipelines look which of them there are
-        sigmas: Any = None,  # noqa: ARG002 - pipelines look which of them there are
-        mu: Any = None,  # noqa: ARG002 - pipelines look which of them there are
+        timesteps: Any = None,  # noqa: ARG002
+        sigmas: Any = None,  # noqa: ARG002
+        mu: Any = None,  # noqa: ARG002
         original_inference_steps: Any = None,  # noqa: ARG002 - of a latent consistency model
     ) -> None:
         """Move the time to ``device``; it does not change."""
@@ -283,11 +275,7 @@ class OneStepScheduler:
         return sample
 
     def step(self, model_output: Tensor, *_: Any, **__: Any) -> None:
-        """Store the output.
-
-        Raises:
-            _Captured: always.
-        """
+        """Store the output and end the pipeline."""
         self.output = model_output
         raise _CapturedSignal
 
@@ -332,8 +320,7 @@ class CapturedNetwork(nn.Module):
         pipeline.set_progress_bar_config(disable=True)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return its output for states ``(batch, *event)``, times and rows of embeddings or class numbers,
-        ``(batch,)``.
+        """Return its output for states ``(batch, *event)``, times ``(batch,)``, and class numbers or rows.
 
         The pipeline runs once for each distinct time of the batch.
         """

@@ -104,9 +104,7 @@ def _algorithm_and_solver(scheduler: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
-    """Return the sampler of a preset with the orders of ``count`` steps, the last ``dropped`` if it goes
-    nowhere.
-    """
+    """Return the sampler of a preset with the orders of ``count`` steps; a last one to nowhere is ``dropped``."""
     settings, sampler = preset["settings"], str(preset["sampler"])
     order = int(settings.get("solver_order", 2))
     if kind == "PNDM":

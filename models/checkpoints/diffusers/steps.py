@@ -240,8 +240,7 @@ def _levels_and_times_of_flow_table(
 
 
 def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
-    """Return shifted times from 1 down. Without a pipeline's times or a shift by size, the library shifts the
-    last twice.
+    """Return the levels of shifted times from 1 down; the library may shift the last twice.
 
     No signal at all, at 1, is the level ``sigma_max``.
     """
@@ -256,9 +255,7 @@ def _flow_levels(spec: Specification, process: Process, count: int) -> list[floa
 
 
 def _shift_of_size(spec: Specification) -> float:
-    """Return a shift that grows with the number of tokens (Esser et al. 2024, arXiv:2403.03206, section
-    5.3.2, in the pipelines' exponential form).
-    """
+    """Return a shift that grows with the tokens, in the pipelines' form of arXiv:2403.03206, section 5.3.2."""
     settings = spec.preset["settings"]
     few = float(settings.get("base_image_seq_len", 256))
     many = float(settings.get("max_image_seq_len", 4096))
