@@ -181,9 +181,9 @@ class Specification:
                 f"choose one of {', '.join(answers)}"
             )
         remaining = {name: options for name, options in self.open.items() if name != question}
-        changes = dict(answers[answer])
+        changes = _typed_values(answers[answer])
         sources = {**self.sources, **dict.fromkeys(changes, source)}
-        return replace(self, **_typed_values(changes), sources=sources, open=remaining)
+        return replace(self, **changes, sources=sources, open=remaining)
 
     def settled(self) -> Specification:
         """Return this specification with every question answered that has only one possible answer."""
@@ -202,16 +202,11 @@ class Specification:
             yield by_question, chosen
 
     def overridden(self, settings: Mapping[str, str], source: str = USER) -> Specification:
-        """Return this with a user's settings: answers to open questions, and fields by name.
+        """Return this with a user's settings as written after ``?``: answers to open questions, and fields by name.
 
-        ``process``, ``time``, ``network``, ``weights``, ``boundary``, ``scalars`` and ``decoder`` are
-        set part by part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
+        Tables are set part by part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
         ``embeddings`` is the path of a file, which is read; ``event`` another size of the same number
         of channels. ``decoder.folder`` implies ``decode``, unless ``decode=0`` is given.
-
-        Args:
-            settings: name to text, as written after ``?``.
-            source: of the settings.
 
         Raises:
             ValueError: there is no such name, or the text is no value of it.
@@ -287,9 +282,8 @@ def _with_field(spec: Specification, name: str, text: str, source: str) -> Speci
         _check_value(spec, name, value, text)
         value = {**getattr(spec, top), part: value}
     if name == "process.name" and text != spec.process["name"]:
-        shared = {
-            part: of for part, of in spec.process.items() if part in arguments_of_process(text)
-        }
+        takes = arguments_of_process(text)
+        shared = {part: of for part, of in spec.process.items() if part in takes}
         spec, value = replace(spec, snap=""), {**shared, "name": text}
     changes = _typed_values({top: value})
     if not dot:
@@ -301,12 +295,12 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
     """Add a file of embeddings: samples take its rows in turn, unless the user sets ``labels``."""
     if not spec.embeddings:
         raise ValueError(f"embeddings={path}: this network ({spec.family}) takes no embeddings")
-    description = read_conditions(Path(path), spec.embeddings["needs"]).described()
-    drawn = spec.labels if spec.source("labels") == USER else "balanced"
+    needs = spec.embeddings["needs"]
+    description = read_conditions(Path(path), needs).described()
     return replace(
         spec,
-        embeddings={"needs": spec.embeddings["needs"], **description},
-        labels=drawn,
+        embeddings={"needs": needs, **description},
+        labels=spec.labels if spec.source("labels") == USER else "balanced",
         null_label=description["null"],
         sources={**spec.sources, "embeddings": USER},
     )

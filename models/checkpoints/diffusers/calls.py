@@ -39,14 +39,20 @@ USUAL = {
 """Defaults for pipelines that have such arguments: no guidance."""
 
 
-def _call_with_labels(
-    net: nn.Module,
-    x: Tensor,
-    t: Tensor,
-    rows: Conditions,
-    scalars: Scalars,  # noqa: ARG001
-) -> Tensor:
-    return net(x, timestep=t, class_labels=rows[LABELS], return_dict=False)[0]
+Call = Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor]
+
+
+def _call_with(**inputs: str) -> Call:
+    """Make the call of a network with these inputs of its own, each by the name of embeddings or labels."""
+
+    def call(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, _: Scalars) -> Tensor:
+        named = {own: rows[name] for own, name in inputs.items()}
+        return net(x, timestep=t, **named, return_dict=False)[0]
+
+    return call
+
+
+WITH_LABELS = _call_with(class_labels=LABELS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +72,7 @@ class Convention:
 
     channels: int
     size: int | None
-    call: Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor] = _call_with_labels
+    call: Call = WITH_LABELS
     needs: Callable[[Config], tuple[str, ...]] = lambda _: ()
     scalars: Callable[[Config], dict[str, Any]] = lambda _: {}
     packed: int = 1
@@ -119,16 +125,6 @@ def _unet_scalars(config: Config) -> dict[str, Any]:
     return {**sizes, **guided}
 
 
-def _call_sd3(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
-    return net(
-        hidden_states=x,
-        timestep=t,
-        encoder_hidden_states=rows[PROMPT],
-        pooled_projections=rows[POOLED],
-        return_dict=False,
-    )[0]
-
-
 def _call_flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
     """Call FLUX with squares of 2 x 2 latents as tokens, each with its place; places of words are 0."""
     batch, channels, height, width = x.shape
@@ -154,16 +150,6 @@ def _call_flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: 
     return squares.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
 
 
-def _call_sana(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
-    return net(
-        x,
-        encoder_hidden_states=rows[PROMPT],
-        encoder_attention_mask=rows[MASK],
-        timestep=t,
-        return_dict=False,
-    )[0]
-
-
 CONVENTIONS = {
     UNET: Convention(channels=3, size=None),
     DIT: Convention(channels=4, size=32),
@@ -175,7 +161,12 @@ CONVENTIONS = {
         scalars=_unet_scalars,
         refused=_why_unet_refused,
     ),
-    SD3: Convention(channels=16, size=128, call=_call_sd3, needs=lambda _: (PROMPT, POOLED)),
+    SD3: Convention(
+        channels=16,
+        size=128,
+        call=_call_with(encoder_hidden_states=PROMPT, pooled_projections=POOLED),
+        needs=lambda _: (PROMPT, POOLED),
+    ),
     FLUX: Convention(
         channels=64,
         size=128,
@@ -188,7 +179,7 @@ CONVENTIONS = {
     SANA: Convention(
         channels=32,
         size=32,
-        call=_call_sana,
+        call=_call_with(encoder_hidden_states=PROMPT, encoder_attention_mask=MASK),
         needs=lambda _: (PROMPT, MASK),
         time_factor=lambda config: float(config.get("timestep_scale") or 1.0),
         refused=lambda config: (

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...adapters import Network
 from ...nets.adm_unet import ADMUNet, Heads
 from ..opening import CheckpointError, Opened
-from ..processes import betas_of, range_of_betas
+from ..processes import betas_of, edm_fields, range_of_betas
 from ..specification import FILE, SIDES, Answers, Specification, size_answers
 from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network
 
@@ -46,8 +46,7 @@ PUBLISHED_SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
 ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
 """Divisions of the channels in published networks."""
 TEACHER: dict[str, Any] = {
-    "process": {"name": "edm", "sigma_data": 0.5},
-    "prediction": "edm",
+    **edm_fields(0.5),
     "time": {"of": "log_level", "scale": 250.0},
     "sigma_min": 0.002,
     "sigma_max": 80.0,
