@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ...adapters import Network
 from ..opening import CheckpointError, Opened, state_dict
-from ..programs import Port, ProgramNetwork, Signature, program_specification, signature_of
+from ..programs import Port, ProgramNetwork, program_specification, signature_of
 from ..specification import Specification
 
 DTYPES = {
@@ -93,10 +93,8 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
                 )
             tensors: dict[str, Tensor] = {}
             for kind in STORED:
-                single_file = names.get(f"data/{kind}/{model}.pt")
-                tensors |= (
-                    _read_saved_tensors(path, kind, file.read(single_file)) if single_file else {}
-                )
+                if single_file := names.get(f"data/{kind}/{model}.pt"):
+                    tensors |= _read_saved_tensors(path, kind, file.read(single_file))
                 config = names.get(f"data/{kind}/{model}_{kind}_config.json")
                 entries = json.loads(file.read(config))["config"] if config else {}
                 for name, entry in entries.items():
@@ -149,18 +147,13 @@ def recognise(opened: Opened) -> Specification | None:
     """Recognise a program whose inputs are a noisy image, a time and perhaps labels."""
     if opened.container != "exported":
         return None
-    return program_specification("exported", opened, _read_program(opened)[1], {})
+    return program_specification("exported", opened, Program(opened.path).signature, {})
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the network of the program."""
-    program, signature = _read_program(opened)
-    return ProgramNetwork(program, signature, spec)
-
-
-def _read_program(opened: Opened) -> tuple[Program, Signature]:
     program = Program(opened.path)
-    return program, signature_of(opened.path, program.ports, [program.output])
+    return ProgramNetwork(program, program.signature, spec)
 
 
 class Program(nn.Module):
@@ -183,8 +176,9 @@ class Program(nn.Module):
         if more or kind != "user_output" or "as_tensor" not in spec["arg"]:
             raise self._refusal("gives more than one tensor, or changes its buffers")
         self._result: str = spec["arg"]["as_tensor"]["name"]
-        self.output = self._port(graph, self._result)
+        output = self._port(graph, self._result)
         self._steps = list(self._read(graph["nodes"]))
+        self.signature = signature_of(path, self.ports, [output])
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return the output for the inputs, in the order of :attr:`ports`."""
