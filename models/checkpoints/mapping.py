@@ -76,8 +76,6 @@ class Checkpoint(NativeDenoiser):
             labels and is to be sampled without.
     """
 
-    spec: Specification
-
     def __init__(
         self,
         spec: Specification,

@@ -33,6 +33,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
 
@@ -58,29 +59,26 @@ _WHAT = {
 }
 
 
+@dataclass(eq=False)
 class FileDecoder:
     """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) from a user's ``decode``."""
 
     identity = ""  # the model's has the hash of its file
     batch = 64
 
-    def __init__(
-        self,
-        decode: Callable[[Tensor], Tensor],
-        event: tuple[int, ...],
-        limits: tuple[float, float] | None,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self._decode, self.event, self.limits, self.device = decode, event, limits, device
+    decode: Callable[[Tensor], Tensor]
+    event: tuple[int, ...]
+    limits: tuple[float, float] | None
+    device: torch.device | str = "cpu"
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Return the user's images, in the dtype of the latents."""
-        images = self._decode(latents)
+        images = self.decode(latents)
         return images.to(latents.dtype) if isinstance(images, Tensor) else images
 
     def to(self, device: torch.device | str) -> FileDecoder:
         """Return a copy with its networks on ``device``."""
-        return FileDecoder(copy_to_device(self._decode, device), self.event, self.limits, device)
+        return replace(self, decode=copy_to_device(self.decode, device), device=device)
 
 
 def file_decoder(
