@@ -169,17 +169,10 @@ class EDMPrecond(nn.Module):
         self.sigma_data = sigma_data
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Denoise ``x``.
+        """Return the estimate of E[x0 | x] for ``x`` ``(batch, C, h, w)`` = x0 + sigma z, in its shape and dtype.
 
-        Args:
-            x: ``(batch, C, h, w)`` = x0 + sigma z.
-            sigma: ``(batch,)``, > 0.
-            labels: ``(batch,)`` int64.
-
-        Returns:
-            The estimate of E[x0 | x], shape and dtype of ``x``. F runs in the dtype of its weights
-            (and under autocast), the rest in ``x``'s, so that the error of F is scaled down with
-            c_out at small sigma.
+        ``sigma``, > 0, and labels, int64, are ``(batch,)``. F runs in the dtype of its weights (and under autocast),
+        the rest in ``x``'s, so that the error of F is scaled down with c_out at small sigma.
         """
         s = sigma[:, None, None, None]
         total = (s**2 + self.sigma_data**2).sqrt()
@@ -221,8 +214,7 @@ class MapPrecond(nn.Module):
     :class:`EDMPrecond`, so a map can begin with the weights of a denoiser.
 
     Args:
-        net: the raw network F(x, c_noise, labels).
-        sigma_data: standard deviation of the data, in the data's own units.
+        net, sigma_data: as of :class:`EDMPrecond`.
         sigma_min: the level at which the map is the identity, > 0.
     """
 

@@ -255,16 +255,13 @@ def _unsupported_flows(
 
 
 def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1) -> dict[str, Any]:
-    """Return the preset of a scheduler.
+    """Return the preset of a scheduler's settings.
 
     >>> preset_of({"_class_name": "DDIMScheduler", "clip_sample": False})["sampler"]
     'ddim'
 
-    Args:
-        scheduler: its settings.
-        pipeline: class of the pipeline, which may ask for times of its own.
-        tokens: side of the state's squares that are one token, for shifts that depend on the size of
-            the state; 0 if unknown.
+    The class of the pipeline may ask for times of its own. ``tokens`` is the side of the state's squares that are
+    one token, for shifts that depend on the size of the state; 0 if unknown.
 
     Returns:
         ``scheduler``, its class; ``sampler``, the equivalent one on its levels, "" for none;
