@@ -220,10 +220,9 @@ class FileModel(Denoiser):
             ValueError: the user's callable returns no tensor like ``x``.
         """
         cast_x, level = x, sigma
-        if self.network_dtype is not None and self.network_dtype != x.dtype:
+        if self.network_dtype is not None:
             cast_x = x.to(self.network_dtype)
-        if self.network_dtype is not None and isinstance(sigma, Tensor):
-            level = sigma.to(self.network_dtype)
+            level = sigma.to(self.network_dtype) if isinstance(sigma, Tensor) else sigma
         d = self._bound(labels)(cast_x, level)
         check_tensor(f"{self.name}: the model", d)
         if d.shape != x.shape:
