@@ -26,9 +26,9 @@ from ..results.run_directory.run_dir import RunDir
 from ..samplers import Grid
 from ..samplers.spec import format_spec
 from .arguments import (
-    Asked,
     Device,
     Models,
+    SuiteArgument,
     load_installed,
     make_sampler,
     model_spec,
@@ -36,7 +36,7 @@ from .arguments import (
     sampler_spec,
     suite_of,
 )
-from .planning.cache import default_cache, forget_searches
+from .planning.cache import default_cache, set_measurements_aside
 from .planning.models import load_denoiser, load_model
 from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
@@ -59,7 +59,7 @@ HOLDOUTS = ("fashion-mppca", "gmm-64d")
 
 
 def plan(
-    suite: Asked | None = None,
+    suite: SuiteArgument | None = None,
     *,
     models: Models | None = None,
     samplers: Sequence[Any] | None = None,
@@ -101,7 +101,7 @@ def plan_cells(
 
 
 def run(
-    suite: Asked | None = None,
+    suite: SuiteArgument | None = None,
     out: Path | str | None = None,
     *,
     models: Models | None = None,
@@ -213,7 +213,7 @@ def run_suite(
                     directory.set_all_aside(
                         "it was made before --fresh was asked for", returns=False
                     )
-            forget_searches(default_cache())
+            set_measurements_aside(default_cache())
         setup = set_up(
             suite,
             folder,
@@ -326,8 +326,7 @@ def tune(
         ValueError: something does not exist or cannot be tuned.
     """
     from .tuning.tuner import tune_targets
-    from .tuning.tuning import Tuning as ModelTuning
-    from .tuning.tuning import targets_of
+    from .tuning.tuning import ModelTuning, targets_of
 
     where = resolve_device_argument(device)
     subject = load_denoiser(model_spec(model), where)

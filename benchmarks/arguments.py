@@ -15,7 +15,7 @@ from .running.setup import resolve_device
 from .suites.files import load_suite, refuse_untrusted
 from .suites.suite import Suite, check_suite
 
-Asked = Suite | Mapping[str, Any] | Path | str
+SuiteArgument = Suite | Mapping[str, Any] | Path | str
 """A suite, or how one is asked for."""
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -27,7 +27,7 @@ Models = Mapping[str, Any] | Sequence[Any]
 
 
 def suite_of(
-    suite: Asked | None,
+    suite: SuiteArgument | None,
     models: Models | None,
     samplers: Sequence[Any] | None,
     replaced: dict[str, Any],

@@ -114,7 +114,7 @@ def check_model(
     mentor = None if teacher is None else model_spec(teacher)
     if options or not is_checkpoint(name):
         subject = make_model(name, **options)
-        return _check_other(subject, found, mentor, samples, where, described)
+        return _check_loaded_model(subject, found, mentor, samples, where, described)
     say = progress or (lambda _sentence: None)
     return _check_checkpoint(name, found, mentor, samples, where, described, say)
 
@@ -158,7 +158,7 @@ def _check_checkpoint(
     return result
 
 
-def _check_other(
+def _check_loaded_model(
     model: Denoiser,
     images: str | None,
     teacher: str | None,

@@ -79,7 +79,7 @@ class TunedGrid:
         """Return the facts that distinguish it in a cell's key."""
         return {"tuning_digest": self.digest}
 
-    def bare(self) -> TunedGrid:
+    def without_search_results(self) -> TunedGrid:
         """Return itself."""
         return self
 
@@ -167,7 +167,7 @@ class FitTask(CellTask):
         )
 
         def error(grid: Grid, part: slice) -> float:
-            return power_mean_of_rows(runs.off(sampler, grid, part), 0)
+            return power_mean_of_rows(runs.differences_from_ends(sampler, grid, part), 0)
 
         def late() -> bool:
             return time.perf_counter() - started > seconds
@@ -179,7 +179,7 @@ class FitTask(CellTask):
         first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
         older = None if len(first) <= WHOLE else OLDER
         free = FreeParameters(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
-        result = fit(free, runs.off, EQUATIONS, late=late)
+        result = fit(free, runs.differences_from_ends, EQUATIONS, late=late)
         better = result.after < error(own, choosing)
         return (FittedNumbers.of(result.sampler, result.grid) if better else None), result.ended
 

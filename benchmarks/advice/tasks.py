@@ -165,7 +165,7 @@ class ProbeTask(ModelTask):
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> ProbeData:  # noqa: ARG002
         """Return the probe; raise ValueError if the model cannot be probed."""
-        return Pilot(world.subject(self.model).model, default_cache(), self.device).look
+        return Pilot(world.subject(self.model).model, default_cache(), self.device).probe
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Admission:
 
         An outdated cell is set aside, and a restorable one comes back.
         """
-        self.inspect(cell)
+        self.set_aside_if_outdated(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
         exists = self.exists(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
@@ -88,12 +88,12 @@ class Admission:
             self.run.write(cell.key, MADE, record_of_makers)
         return bool(stored) or exists
 
-    def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
+    def set_aside_if_outdated(self, cell: Cell, *, extractor: bool = True) -> None:
         """Set a cell of the directory aside if other code made it, and log it.
 
         Extractors are compared if the present one has the cell's feature space.
         """
-        if self.exists(cell.key) and (why := self.fault(cell, extractor=extractor)):
+        if self.exists(cell.key) and (why := self.why_outdated(cell, extractor=extractor)):
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
@@ -108,12 +108,12 @@ class Admission:
             self.run.set_aside(key, why)
             log.warning("%s is set aside: %s.", key, why)
 
-    def fault(self, cell: Cell, *, extractor: bool = True) -> str:
+    def why_outdated(self, cell: Cell, *, extractor: bool = True) -> str:
         """Return the reason why the present code would not make a cell of the directory, or ""."""
         stored = self.run.read(cell.key, MADE) or {}
         return self._why_not_reusable(stored, self.probe(cell), cell.model, extractor=extractor)
 
-    def digests(self, name: str) -> tuple[str, str]:
+    def digests_of_makers(self, name: str) -> tuple[str, str]:
         """Return the digests of a model's record and of its extractor's, "" without one."""
         return self._digests[name]
 

@@ -44,12 +44,12 @@ _ABSOLUTE = re.compile(
 )
 
 
-_first: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary()
+_first_fingerprints: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary()
 
 
 def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     """Return the fingerprint of a model, made by the first call: models may cache files."""
-    by_device = _first.setdefault(model, {})
+    by_device = _first_fingerprints.setdefault(model, {})
     if device not in by_device:
         by_device[device] = model_fingerprint(model, device)
     return by_device[device]

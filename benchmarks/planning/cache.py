@@ -27,7 +27,7 @@ from ..identity import first_fingerprint
 BEHAVIOUR, DIGEST = "behaviour", "digest"
 """Item of a key, and of a file, with the digest of a model's behaviour, and of all other items."""
 
-_found: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
+_behaviour_digests: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
 
 def default_cache() -> Path:
@@ -35,7 +35,7 @@ def default_cache() -> Path:
     return cache_folder()
 
 
-def forget_searches(cache: Path) -> None:
+def set_measurements_aside(cache: Path) -> None:
     """Move search results for models into a subfolder of the cache."""
     kinds = ("auto", "gits", "mmse", "features", "model", "opened")
     for path in [path for kind in kinds for path in cache.glob(f"{kind}-*")]:
@@ -45,7 +45,7 @@ def forget_searches(cache: Path) -> None:
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
     """Return the digest of a model's behaviour; "" without a cache, or for a model that fails."""
-    digests = _found.setdefault(model, {})
+    digests = _behaviour_digests.setdefault(model, {})
     if cache is None or str(cache) in digests:
         return digests.get(str(cache), "")
     try:

@@ -95,7 +95,7 @@ class Pilot:
         return cast(Any, sampler).fitted(Fitted(rule, int(entry["evaluations"])))
 
     @property
-    def look(self) -> ProbeData:
+    def probe(self) -> ProbeData:
         """Probe of the model, cached; it raises ValueError if it fails, or has no finite trajectories."""
         try:
             return self._probe_and_evaluations[0]

@@ -132,10 +132,10 @@ def _measure_costs(
     x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
     states: list[Tensor] = [x]
 
-    def keep(_i: int, _level: float, state: Tensor) -> None:
+    def record_state(_i: int, _level: float, state: Tensor) -> None:
         states.append(state)
 
-    integrate(teacher, bound, x, grid, NoNoise(), on_step=keep)
+    integrate(teacher, bound, x, grid, NoNoise(), on_step=record_state)
     slopes = [
         (state - bound(state, level)) / level
         for state, level in zip(states[:-1], grid.sigma, strict=False)

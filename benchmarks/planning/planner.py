@@ -191,7 +191,7 @@ class ModelRun(NamedTuple):
     execution: ExecutionName
     pilot: Pilot
 
-    def fitted(self, sampler: Sampler, grid: Grid | None) -> tuple[Any, str]:
+    def fit_sampler(self, sampler: Sampler, grid: Grid | None) -> tuple[Any, str]:
         """Return the sampler fitted to the model and the grid, and the reason to skip it, "" for none."""
         unfit = why_sampler_cannot_run(self.model, sampler)
         if grid is None or unfit:
@@ -239,7 +239,7 @@ def _plan_cells(
             begun = replace(start, sigma=grid.sigma[0])
         grid = without_first_level(grid) if grid and infinite else grid
         tuned = schedule.sampler_at(sampler, n) if grid and n else sampler
-        fitted, reason = subject.fitted(tuned, grid)
+        fitted, reason = subject.fit_sampler(tuned, grid)
         reached = end
         if not reason and of_checkpoint and grid is not None:
             reached = "zero" if fitted.levels(grid).to_zero else "sigma_min"

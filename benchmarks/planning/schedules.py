@@ -89,7 +89,7 @@ class Schedule:
         search = SCHEDULES[self.name].make(**dict(self.options))
         return replace(self, searched=search(model, cache, device))
 
-    def bare(self) -> Schedule:
+    def without_search_results(self) -> Schedule:
         """Return this schedule without its search results."""
         return replace(self, searched=None)
 
@@ -102,7 +102,7 @@ class Schedule:
         """Return this schedule, on a model, for a sampler; raise ValueError if it has nothing for it."""
         if not self.needs_sampler or self.searched is None:
             return self
-        return replace(self, searched=self.searched.of(sampler))
+        return replace(self, searched=self.searched.for_sampler(sampler))
 
     def sampler_at(self, sampler: Sampler, n: int) -> Sampler:
         """Return the sampler on its grid of ``n`` steps, with tuned coefficients if any."""
@@ -191,10 +191,10 @@ def read_levels(text: str) -> tuple[float, ...]:
     if schedule is None:
         return Grid(numbers).sigma
     steps, low, high = numbers
-    return make_schedule(schedule)(_steps(steps), low, high).sigma
+    return make_schedule(schedule)(_check_step_count(steps), low, high).sigma
 
 
-def _steps(number: float) -> int:
+def _check_step_count(number: float) -> int:
     if number > LARGEST:
         raise ValueError(
             f"{number:.12g} steps are too many for a list of levels; give at most {LARGEST:,}"
@@ -211,7 +211,7 @@ def levels_of_schedule(
     """
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
     chosen = make_schedule(spec).for_model(model)
-    grid = chosen(_steps(steps), model.sigma_min, model.sigma_max)
+    grid = chosen(_check_step_count(steps), model.sigma_min, model.sigma_max)
     warning = "" if sampler and sampler.own_grid else warning_if_drowned(grid, model, chosen.label)
     if warning:
         log.warning("%s", warning)

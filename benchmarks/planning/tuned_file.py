@@ -55,7 +55,7 @@ class Scores(StrictTable):
         return self.tuned.error / self.untuned.error
 
 
-class Elsewhere(StrictTable):
+class HoldOutResult(StrictTable):
     """The levels on another model, at the same relative positions in log sigma, with their scores there."""
 
     model: str
@@ -125,7 +125,7 @@ class Tuned(StrictTable):
     gap: float
     teacher: Cost
     search: Cost
-    elsewhere: Elsewhere
+    elsewhere: HoldOutResult
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:

@@ -58,7 +58,7 @@ class Spacing:
         falls = np.exp(-self.width * np.cumsum(gaps)[:-1])
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
-    def numbers(self, grid: Grid) -> NDArray[np.float64]:
+    def free_numbers(self, grid: Grid) -> NDArray[np.float64]:
         """Return ``(steps,)`` numbers of the nearest grid to 0 without gaps below twice :data:`LEAST`."""
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
             raise ValueError(
@@ -123,7 +123,7 @@ class UntunedError(ValueError):
 
 @dataclass(frozen=True)
 class TunedGrids:
-    """Grids of a file for one model, and for the sampler of :meth:`of`, by number of steps."""
+    """Grids of a file for one model, and for the sampler of :meth:`for_sampler`, by number of steps."""
 
     file: str
     model: str
@@ -131,7 +131,7 @@ class TunedGrids:
     entries: tuple[Tuned, ...]
     sampler: Any = None
 
-    def of(self, sampler: Sampler) -> TunedGrids:
+    def for_sampler(self, sampler: Sampler) -> TunedGrids:
         """Return the grids for a sampler; raise ValueError if no sampler of this kind can be tuned."""
         if reason := why_untunable(sampler):
             raise ValueError(

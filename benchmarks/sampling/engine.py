@@ -98,7 +98,7 @@ class RecordedCalls:
         return sum(call.x.numel() * call.x.element_size() for call in self.stored)
 
     @property
-    def share(self) -> float:
+    def calls_per_stored_call(self) -> float:
         """Ratio of calls to stored calls, the factor for the time of the latter."""
         return self.count / len(self.stored) if self.stored else 0.0
 
@@ -137,18 +137,18 @@ class TimedWork(NamedTuple):
 
     Attributes:
         calls: of the model, in one run of the sampler.
-        share: factor for the time of ``network``, > 1 if not all calls could be stored.
+        calls_per_stored_call: factor for the time of ``network``, > 1 if not all calls could be stored.
         first_ms: milliseconds of the first batch, with compilation and other one-time work.
-        held: bytes of the states stored for ``network``.
+        stored_bytes: bytes of the states stored for ``network``.
         decode: the decoder, eager, on the samples; None for a model without one.
     """
 
     sample: Callable[[], object]
     network: Callable[[], object]
     calls: int
-    share: float
+    calls_per_stored_call: float
     first_ms: float
-    held: int
+    stored_bytes: int
     decode: Callable[[], object] | None = None
 
 
@@ -177,7 +177,9 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
     if is_captured(cell.execution):
         network = Recording(lambda _: calls.repeat(), (x,), CudaGraph(x.device)).replay
     decode = None if model.decoder is None else partial(model.decode, samples)
-    return TimedWork(sample, network, calls.count, calls.share, first_ms, calls.bytes, decode)
+    return TimedWork(
+        sample, network, calls.count, calls.calls_per_stored_call, first_ms, calls.bytes, decode
+    )
 
 
 def wait_for_device(device: torch.device) -> None:

@@ -123,7 +123,7 @@ def moments_of(model: Denoiser) -> Moments | None:
 SAMPLING_VERSION = 4
 """Version of the noise and of the content of shards, which pin neither a sampler nor a model."""
 
-_ANSWERS = ("suite", "samples", "batch_size", "origin")
+_COLUMNS_OUTSIDE_KEY = ("suite", "samples", "batch_size", "origin")
 """Columns excluded from the cell's key: suite name, sample count, batch size, origin."""
 
 
@@ -139,7 +139,7 @@ class GridMaker(Protocol):
         """Return the table's columns about its grid of ``n`` steps."""
         ...
 
-    def bare(self) -> GridMaker:
+    def without_search_results(self) -> GridMaker:
         """Return the schedule without its search results."""
         ...
 
@@ -245,7 +245,7 @@ class Cell:
         unless the sampler couples a batch, the batch size. It does not cover code or files either: the
         folder stays the same when they change, and :mod:`..identity.admission` detects the change.
         """
-        left_out = (*_ANSWERS, *self._implied_columns)
+        left_out = (*_COLUMNS_OUTSIDE_KEY, *self._implied_columns)
         identity = {k: v for k, v in self.record("").items() if k not in left_out}
         identity["version"] = SAMPLING_VERSION
         if self.space != "card":

@@ -14,7 +14,7 @@ COMMAND_LINE = "the command line"
 
 _OPTIONS = {"models": "model", "samplers": "sampler", "schedules": "schedule"}
 
-_WORDS = {
+_REMEDIES = {
     "missing": "is missing",
     "greater_than_equal": "give a number >= {ge}",
     "greater_than": "give a number > {gt:g}",
@@ -27,7 +27,7 @@ _WORDS = {
     "value_error": "{error}",
 }
 """Remedies by the names of errors, with their context."""
-_KINDS = {
+_REMEDIES_BY_TYPE = {
     "int_": "give a whole number",
     "float_": "give a number",
     "bool_": "give true or false",
@@ -47,17 +47,18 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
     errors = error.errors()
     # a typo in a key explains the key that is missing
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    place, kind = _place_in_words(first["loc"]), first["type"]
+    place, kind = _dotted_path(first["loc"]), first["type"]
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1)
         return f"{where}: unknown key {place!r}" + (
             f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys"
         )
     words = next(
-        (words for begin, words in _KINDS.items() if kind.startswith(begin)), "give another value"
+        (words for begin, words in _REMEDIES_BY_TYPE.items() if kind.startswith(begin)),
+        "give another value",
     )
-    if kind in _WORDS:
-        words = _WORDS[kind].format(**first.get("ctx", {}))
+    if kind in _REMEDIES:
+        words = _REMEDIES[kind].format(**first.get("ctx", {}))
     if kind == "value_error":
         return f"{where}: {words}"
     if kind == "missing":
@@ -66,7 +67,7 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
     return f"{begin}: {words}, got {short_repr(first['input'])}"
 
 
-def _place_in_words(loc: tuple[int | str, ...]) -> str:
+def _dotted_path(loc: tuple[int | str, ...]) -> str:
     """Return ``models.0.samples``: keys and numbers of entries."""
     return ".".join(
         str(part) for part in loc if isinstance(part, int) or ("[" not in part and part != "str")

@@ -59,7 +59,7 @@ class FreeParameters:
         self._lower = (rows[free], columns[free])
         # a single step is the jump: it has no levels
         self._spacing = Spacing(n, self.sigma_min, self.sigma_max) if self.has_free_levels else None
-        self._z = self._spacing.numbers(self.start) if self._spacing else np.zeros(0)
+        self._z = self._spacing.free_numbers(self.start) if self._spacing else np.zeros(0)
 
     @property
     def has_free_levels(self) -> bool:
@@ -123,7 +123,7 @@ class FreeParameters:
 def project_grid(grid: Grid, sigma_min: float, sigma_max: float) -> Grid:
     """Return the nearest grid of free levels: the last positive one above sigma_min, no two too close."""
     spacing = Spacing(len(grid), sigma_min, sigma_max)
-    return spacing.grid(spacing.numbers(grid))
+    return spacing.grid(spacing.free_numbers(grid))
 
 
 def levels_from_numbers(spacing: Spacing, z: Tensor) -> Tensor:

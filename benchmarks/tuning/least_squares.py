@@ -65,7 +65,9 @@ class Runs:
     _trajectories: dict[tuple[int, int], _Trajectory] = field(default_factory=dict, repr=False)
 
     @torch.no_grad()
-    def off(self, sampler: Sampler, grid: Grid, part: slice) -> NDArray[np.float64]:
+    def differences_from_ends(
+        self, sampler: Sampler, grid: Grid, part: slice
+    ) -> NDArray[np.float64]:
         """Return samples of some of the latents less their endpoints, ``(n, d)`` in data units."""
         ids, x = self.ids[part].split(self.batch), self.x[part].split(self.batch)
         samples = [self._samples(sampler, grid, *pair) for pair in zip(ids, x, strict=True)]
@@ -108,7 +110,7 @@ def _run_table(
 
 
 Floats = NDArray[np.float64]
-Off = Callable[[Sampler, Grid, slice], Floats]
+DifferencesOf = Callable[[Sampler, Grid, slice], Floats]
 """Samples of a sampler less the endpoints of their latents: ``(n, d)`` for a slice of the latents."""
 
 DIFFERENCE = 1e-2
@@ -141,7 +143,11 @@ class _TimeUpError(Exception):
 
 
 def fit(
-    free: FreeParameters, off: Off, equations: int, power: int = 0, late: Callable[[], bool] = bool
+    free: FreeParameters,
+    differences_of: DifferencesOf,
+    equations: int,
+    power: int = 0,
+    late: Callable[[], bool] = bool,
 ) -> Fit:
     """Fit the free numbers of a sampler to its runs ``off``, by a mean of ``power`` <= 2, 0 for the geometric one.
 
@@ -154,7 +160,7 @@ def fit(
     def run(numbers: Floats, part: slice) -> Floats:
         if late():
             raise _TimeUpError
-        return off(free.sampler_at(numbers), free.grid(numbers), part)
+        return differences_of(free.sampler_at(numbers), free.grid(numbers), part)
 
     def error_of(numbers: Floats) -> float:
         return (
@@ -163,7 +169,7 @@ def fit(
             else np.inf
         )
 
-    first = off(free.sampler_at(z), free.grid(z), choosing)
+    first = differences_of(free.sampler_at(z), free.grid(z), choosing)
     least = before = power_mean_of_rows(first, power)
     size = max(1, ROOM // (len(z) * first.shape[1]))
     parts = [slice(k, min(k + size, equations)) for k in range(0, equations, size)]

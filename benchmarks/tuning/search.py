@@ -43,7 +43,7 @@ class SearchResult(NamedTuple):
     untuned: Grid
     table: Table | None = None
 
-    def sampler(self, base: Sampler) -> Sampler:
+    def apply_coefficients(self, base: Sampler) -> Sampler:
         """Return a sampler with the coefficients that were found for it."""
         return base if self.table is None else Tabulated(stands_for=base, table=self.table)
 
@@ -83,7 +83,7 @@ def search_levels(
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *starts])}
     for start in starts or sorted(errors, key=errors.__getitem__)[:STARTS]:
         lowest = spacing.grid(
-            _descend(lambda z: float(np.log(error(spacing.grid(z)))), spacing.numbers(start))
+            _descend(lambda z: float(np.log(error(spacing.grid(z)))), spacing.free_numbers(start))
         )
         errors[lowest] = error(lowest)
     best = min(untuned, key=errors.__getitem__)

@@ -22,7 +22,7 @@ from ..planning.schedules import make_schedule
 from ..planning.tuned_file import (
     WHATS,
     Cost,
-    Elsewhere,
+    HoldOutResult,
     Score,
     Scores,
     Setting,
@@ -134,7 +134,7 @@ def fit_coefficients(
     best = min(untuned, key=errors.__getitem__)
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
     first = SearchResult(start, untuned[best], best) if begun is None else begun
-    initial = first.sampler(sampler)
+    initial = first.apply_coefficients(sampler)
     own = first if first.table else first._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
     runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
@@ -142,14 +142,14 @@ def fit_coefficients(
     if what == "both":
         start = project_grid(start, model.sigma_min, model.sigma_max)
     free = FreeParameters(initial, start, model.sigma_min, model.sigma_max, what)
-    result = fit(free, runs.off, equations, power)
+    result = fit(free, runs.differences_from_ends, equations, power)
     if error(result.sampler, result.grid) >= error(initial, own.grid):
         return own
     return own._replace(grid=result.grid, table=result.sampler.table)  # type: ignore[attr-defined]
 
 
 @dataclass
-class Tuning:
+class ModelTuning:
     """Tuning of samplers on a model, one after the other, with the same endpoints, scored on another one too.
 
     ``latents`` are tuned on, ``test_latents`` measure the gap; there are 2 or more of each.
@@ -163,7 +163,7 @@ class Tuning:
     objective: str
     what: What
     device: str
-    _posed: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
+    _problems: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for option, count in (("--latents", self.latents), ("--test-latents", self.test_latents)):
@@ -199,7 +199,7 @@ class Tuning:
             setting=self.setting,
             levels=result.grid.sigma,
             coefficients=_plain_coefficients(result.table),
-            nfe=test.nfe(result.sampler(target.sampler), result.grid),
+            nfe=test.nfe(result.apply_coefficients(target.sampler), result.grid),
             schedule=result.schedule,
             train=on_train,
             test=on_test,
@@ -219,7 +219,7 @@ class Tuning:
             train, target.sampler, target.steps, self.objective, self.what, previous
         )
 
-    def _elsewhere(self, target: Target, result: SearchResult, tell: Tell) -> Elsewhere:
+    def _elsewhere(self, target: Target, result: SearchResult, tell: Tell) -> HoldOutResult:
         """Return the score on the other model, on latents that were not tuned on there either."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
@@ -227,7 +227,7 @@ class Tuning:
         grid = carry_grid(result.grid, self.subject.model, other)
         table = move_coefficients(result.table, result.grid, grid)
         carried_over = result._replace(grid=grid, untuned=untuned, table=table)
-        return Elsewhere(
+        return HoldOutResult(
             model=self.other.name,
             identity=other.identity,
             levels=grid.sigma,
@@ -238,12 +238,12 @@ class Tuning:
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
         """Return latents of a model with their teacher, made once, and the coarsest endpoints."""
-        if (named.name, first) not in self._posed:
+        if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
             problem = tuning_problem(named.model, first, count, self.seed, self.device)
-            self._posed[named.name, first] = problem
-        return replace(self._posed[named.name, first])
+            self._problems[named.name, first] = problem
+        return replace(self._problems[named.name, first])
 
     def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
         """Score untuned and tuned on a problem's latents, with endpoints fine enough for the better one."""
@@ -289,7 +289,7 @@ class Tuning:
 def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampler, Grid]]:
     """Return the sampler on the best built-in grid, and the tuned sampler on its grid."""
     sampler = target.sampler
-    return [(sampler, result.untuned), (result.sampler(sampler), result.grid)]
+    return [(sampler, result.untuned), (result.apply_coefficients(sampler), result.grid)]
 
 
 def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
