@@ -1,8 +1,8 @@
 """Admission of cells to a run directory: cells that the present code would not reproduce are set aside.
 
-A cell's ``made.json`` contains the fingerprint of its sampler on its own grid, and two digests. They name the records
-of its model and its extractor in ``made/``. Fingerprints are compared within tolerances (:func:`.fingerprint.difference`).
-So a directory of another machine stays valid although the last digits of its numbers differ.
+A cell's ``made.json`` contains the fingerprint of its sampler on its own grid, and two digests. They name the
+records of its model and its extractor in ``made/``. Fingerprints are compared within tolerances
+(:func:`.fingerprint.difference`). So a directory of another machine stays valid although last digits differ.
 """
 
 from __future__ import annotations

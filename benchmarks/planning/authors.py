@@ -11,10 +11,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Samplers and their authors' schedules, by name.
-
-    The source is ``key``, a key of ``references.bib``; ``where`` is the place in that source.
-    """
+    """Samplers and their authors' schedules, by name; ``key`` of the source in ``references.bib``, and place in it."""
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]

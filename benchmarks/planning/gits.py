@@ -77,8 +77,7 @@ def gits(
 def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64) -> Search:
     """Levels of a fine karras grid between which Euler steps have errors as equal as possible.
 
-    Each Euler step starts on the model's own trajectory. Options and errors are those of :func:`gits`, but there is
-    no ``weight``.
+    Each Euler step starts on the model's own trajectory. Options and errors are those of :func:`gits`, without weight.
     """
     return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0)
 

@@ -96,10 +96,7 @@ def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
 
 
 def data_spread_of(model: Denoiser) -> float:
-    """Return the spread of a model's data: sigma_data, or half the range of images, or 1 for latents.
-
-    It is infinite if the model has neither a range nor a noise process.
-    """
+    """Return the spread of a model's data: sigma_data, or half the range of images; 1 for latents; infinite if unknown."""
     process = getattr(innermost_model(model), "process", None)
     data = getattr(process, "sigma_data", None)
     if data is not None:

@@ -40,10 +40,7 @@ _GRID = Grid((80.0, 1.0, 0.0))
 
 
 def load_models(suite: Suite, device: str = "cpu") -> dict[str, Denoiser]:
-    """Load the models of a suite onto a device, by spec and in order.
-
-    Raises a ValueError for an unknown model or option.
-    """
+    """Load the models of a suite onto a device, by spec. Raises a ValueError for an unknown model or option."""
     return dict(load_model(entry.name, device) for entry in suite.models)
 
 

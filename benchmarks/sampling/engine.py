@@ -97,7 +97,7 @@ class RecordedCalls:
         return sum(call.x.numel() * call.x.element_size() for call in self.stored)
 
     @property
-    def calls_per_stored_call(self) -> float:
+    def time_factor(self) -> float:
         """Ratio of all calls to stored calls, a factor for the time of the latter; 0 without calls."""
         return self.count / len(self.stored) if self.stored else 0.0
 
@@ -136,7 +136,7 @@ class TimedWork(NamedTuple):
 
     Attributes:
         calls: number of calls of the model in one run of the sampler.
-        calls_per_stored_call: factor for the time of ``network``, > 1 if not all calls could be stored.
+        time_factor: factor for the time of ``network``, > 1 if not all calls could be stored.
         first_ms: milliseconds of the first run, with compilation and other one-time work.
         stored_bytes: bytes of the states stored for ``network``.
         decode: decoding of the samples, eager; None for a model without a decoder.
@@ -145,7 +145,7 @@ class TimedWork(NamedTuple):
     sample: Callable[[], object]
     network: Callable[[], object]
     calls: int
-    calls_per_stored_call: float
+    time_factor: float
     first_ms: float
     stored_bytes: int
     decode: Callable[[], object] | None = None
@@ -176,9 +176,7 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
     if is_captured(cell.execution):
         network = Recording(lambda _: calls.repeat(), (x,), CudaGraph(x.device)).replay
     decode = None if model.decoder is None else partial(model.decode, samples)
-    return TimedWork(
-        sample, network, calls.count, calls.calls_per_stored_call, first_ms, calls.bytes, decode
-    )
+    return TimedWork(sample, network, calls.count, calls.time_factor, first_ms, calls.bytes, decode)
 
 
 def wait_for_device(device: torch.device) -> None:

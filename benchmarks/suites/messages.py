@@ -1,4 +1,4 @@
-"""Errors in a suite, found by pydantic, in one plain sentence."""
+"""One plain sentence for an error in a suite that pydantic found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ...samplers.spec import short_repr
 
 COMMAND_LINE = "the command line"
-"""Source of values from options; messages name these places as options."""
+"""Source of values that come from options; messages name the options instead of keys."""
 
 _OPTIONS = {"models": "model", "samplers": "sampler", "schedules": "schedule"}
 
@@ -26,7 +26,7 @@ _REMEDIES = {
     "string_pattern_mismatch": "use letters, digits, '.', '_' and '-', and begin with a letter or digit",
     "value_error": "{error}",
 }
-"""Remedies by the names of errors, with their context."""
+"""Remedies by pydantic's names of errors, to be formatted with an error's context."""
 _REMEDIES_BY_TYPE = {
     "int_": "give a whole number",
     "float_": "give a number",
@@ -36,13 +36,13 @@ _REMEDIES_BY_TYPE = {
     "model_": "give a table",
     "dict_": "give a text or a table with a name",
 }
-"""Beginnings of the names of errors about types."""
+"""Remedies for values of a wrong type, by the beginnings of pydantic's names of errors."""
 
 
 def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) -> str:
-    """Describe the first mistake in a suite: its place, and the remedy.
+    """Return one sentence on the first mistake in a suite: its place, and the remedy.
 
-    ``where`` is the name of its file, or :data:`COMMAND_LINE`; ``keys`` are all that there are.
+    ``where`` is the name of the suite's file, or :data:`COMMAND_LINE`; ``keys`` are all keys of suites.
     """
     errors = error.errors()
     # a typo in a key explains the key that is missing
@@ -68,14 +68,14 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
 
 
 def _dotted_path(loc: tuple[int | str, ...]) -> str:
-    """Return ``models.0.samples``: keys and numbers of entries."""
+    """Return the place of an error as keys and numbers of entries, such as ``models.0.samples``."""
     return ".".join(
         str(part) for part in loc if isinstance(part, int) or ("[" not in part and part != "str")
     )
 
 
 def _option_of_place(loc: tuple[int | str, ...]) -> str:
-    """Return the option for a place: its last key, as ``--max-samples`` of ``until.max_samples``."""
+    """Return the option for the place of an error, such as ``--max-samples`` for ``until.max_samples``."""
     name = [
         part
         for part in loc

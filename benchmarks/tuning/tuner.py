@@ -59,9 +59,8 @@ def tune_targets(
 ) -> tuple[list[Tuned], dict[Target, Failure]]:
     """Return the entries of targets, from a file or tuned now, and the failures of the others.
 
-    Searches run one after the other, each as one task: an evaluation depends on the ones before, and all
-    searches share the converged endpoints, which cost most. Each entry is written as soon as it is found, and
-    replaces one of another setting. ``progress`` is called with each stage, in words.
+    Searches run one after the other, each as one task: they share the converged endpoints, which cost most. Each entry
+    is written as soon as it is found, and replaces an entry with other settings. ``progress`` gets each stage, in words.
 
     Raises:
         ValueError: the file is something else, or cannot be written.

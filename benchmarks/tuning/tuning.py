@@ -1,4 +1,4 @@
-"""One tuning: the numbers of a target are searched, and scored on latents that chose nothing."""
+"""One tuning: a target's levels and coefficients are searched, then scored on latents that chose nothing."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class Target(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Sampler as the command line writes it."""
+        """Sampler and options as on the command line."""
         return label_of(self.sampler)
 
 
 MOST_TABULATED = 30
-"""Steps of a table: as many denoised images are kept, and its numbers grow with their square."""
+"""Most steps of a table, which keeps as many denoised images; its numbers grow with their square."""
 
 
 def check_target(target: Target, what: What = "grid") -> None:
-    """Raise ValueError for a target that has no levels to tune, or no coefficients."""
+    """Raise a ValueError for a target that has no levels to tune, or no coefficients."""
     if reason := why_untunable(target.sampler):
         raise ValueError(
             f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
@@ -89,13 +89,13 @@ def targets_of(
     budgets: Sequence[int] | None,
     what: What = "grid",
 ) -> list[Target]:
-    """Return each sampler once a number of steps, or budget; raise ValueError for what is no target."""
+    """Return a target for each sampler and number of steps or budget. Raises a ValueError for what is no target."""
     karras = make_schedule("karras")
     targets = []
     for sampler in samplers:
         for size in steps or budgets or ():
             count: int | None = size
-            if steps is None and not sampler.adaptive:  # which is refused below, with the reason
+            if steps is None and not sampler.adaptive:  # check_target refuses adaptive ones
                 cost = evaluations_by_steps(model, sampler, karras, "zero")
                 count = most_steps_within(size, cost)
             if count is None:
@@ -109,7 +109,7 @@ def targets_of(
 
 
 EQUATIONS = 2 / 3
-"""Share of the latents that coefficients are fitted to; the others choose how far."""
+"""Share of the latents that coefficients are fitted to; the others choose the size of the step."""
 
 
 def fit_coefficients(
@@ -120,9 +120,9 @@ def fit_coefficients(
     what: Literal["coefficients", "both"] = "both",
     begun: SearchResult | None = None,
 ) -> SearchResult:
-    """Return the coefficients, with ``both`` the levels too, that bring a sampler nearest to two or more endpoints.
+    """Fit the coefficients, with "both" the levels too, that bring a sampler nearest to two or more endpoints.
 
-    Never worse than the sampler on the best built-in schedule, or than ``begun``, a result with coarser endpoints.
+    The result is never worse than the best built-in schedule, or than ``begun``, a result with coarser endpoints.
     """
     model, power = problem.model, OBJECTIVES[objective]
 
@@ -150,9 +150,9 @@ def fit_coefficients(
 
 @dataclass
 class ModelTuning:
-    """Tuning of samplers on a model, one after the other, with the same endpoints, scored on another one too.
+    """Tuning of samplers on a model, one after the other with the same endpoints, and scoring on another model.
 
-    ``latents`` are tuned on, ``test_latents`` measure the gap; there are 2 or more of each.
+    ``latents`` are tuned on, and ``test_latents`` measure the gap, 2 or more of each.
     """
 
     subject: NamedModel
@@ -181,7 +181,7 @@ class ModelTuning:
             )
 
     def __call__(self, target: Target, tell: Tell) -> Tuned:
-        """Return the entry of a target; report progress in words."""
+        """Return the entry of a target; report each stage to ``tell``, in words."""
         where = f"{self.subject.name}: {target.label}, {target.steps} steps"
         train, test = (self._problem(self.subject, first, tell) for first in (TRAIN_IDS, TEST_IDS))
         tell(f"{where}: searching")
@@ -220,7 +220,7 @@ class ModelTuning:
         )
 
     def _elsewhere(self, target: Target, result: SearchResult, tell: Tell) -> HoldOutResult:
-        """Return the score on the other model, on latents that were not tuned on there either."""
+        """Return the result on the hold-out model, whose latents were not tuned on either."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(result.schedule)(target.steps, other.sigma_min, other.sigma_max)
@@ -237,7 +237,7 @@ class ModelTuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return latents of a model with their teacher, made once, and the coarsest endpoints."""
+        """Return the problem of a model's latents with the coarsest endpoints; its teacher is made once."""
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
@@ -246,7 +246,7 @@ class ModelTuning:
         return replace(self._problems[named.name, first])
 
     def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
-        """Score untuned and tuned on a problem's latents, with endpoints fine enough for the better one."""
+        """Score the untuned and the tuned sampler on a problem, with endpoints fine enough for the better one."""
         runs = _untuned_and_tuned(target, result)
         problem.converge_endpoints(*runs)
         scores = []
@@ -261,7 +261,7 @@ class ModelTuning:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
 
     def subject_of(self, target: Target) -> Subject:
-        """Return the subject that names the entry of a target."""
+        """Return the key of a target's entry."""
         model = self.subject.model
         return Subject(
             model=self.subject.name,
@@ -275,7 +275,7 @@ class ModelTuning:
 
     @property
     def setting(self) -> Setting:
-        """Setting of the tuning: other dependencies of the entries."""
+        """Settings of the tuning, on which entries depend too."""
         return Setting(
             seed=self.seed,
             latents=self.latents,
@@ -297,7 +297,7 @@ def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | 
 
 
 def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
-    """Return coefficients on other levels: the state's weight follows their ratio, the newest makes up."""
+    """Return coefficients for other levels: the state's weight follows their ratio, the newest weight makes up."""
     if table is None:
         return None
     rows = []
