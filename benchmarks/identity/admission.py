@@ -26,7 +26,7 @@ UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class ModelFingerprints(NamedTuple):
-    """Fingerprints of a model and of its feature extractor; None if nothing is scored by features.
+    """Fingerprints of a model and of its feature extractor, None if nothing is scored by features.
 
     Names of files that the model opens late are relative to ``folder``.
     """
@@ -37,9 +37,9 @@ class ModelFingerprints(NamedTuple):
 
 
 class Admission:
-    """Admission of cells to a locked run directory, which is only read without ``writes``.
+    """Admission of cells to a locked run directory. If ``writes`` is False, the directory is only read.
 
-    ``makers`` contains the fingerprints of models by name, and ``probe`` returns the fingerprint of a cell's sampler.
+    ``makers`` contains the fingerprints of models by name. ``probe`` returns the fingerprint of a cell's sampler.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Admission:
     def set_aside_if_outdated(self, cell: Cell, *, extractor: bool = True) -> None:
         """Set a cell of the directory aside, and log it, if the present code would not reproduce it.
 
-        With ``extractor``, extractors are compared too: only for cells in the present one's feature space.
+        ``extractor`` compares extractors too, which makes sense for cells in the present extractor's feature space.
         """
         if self.exists(cell.key) and (why := self.why_outdated(cell, extractor=extractor)):
             self.run.set_aside(cell.key, why)

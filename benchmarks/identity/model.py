@@ -48,7 +48,7 @@ _first_fingerprints: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakK
 
 
 def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """Return the fingerprint of a model, made once a device: a second one could differ by files that the model caches."""
+    """Return the fingerprint of a model, made once a device: files that the model caches may change a second one."""
     by_device = _first_fingerprints.setdefault(model, {})
     if device not in by_device:
         by_device[device] = model_fingerprint(model, device)
@@ -111,7 +111,7 @@ def outputs_at(
 ) -> dict[str, Numbers]:
     """Return the reduced outputs of a model for :data:`MANY_ROWS` samples of noise at each level.
 
-    Of samples above :data:`LARGE`, each level has only :data:`ROWS`, which depend on the level. The states have
+    Of samples with more than :data:`LARGE` numbers, each level has only :data:`ROWS`, chosen by the level. The states have
     ``dtype``, which need not be the model's own.
     """
     outputs, few = {}, math.prod(model.event) > LARGE

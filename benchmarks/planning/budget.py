@@ -26,9 +26,9 @@ def evaluations_by_steps(
     *,
     infinite: bool = False,
 ) -> Callable[[int], int]:
-    """Return a cached function from a number of steps to the evaluations per sample.
+    """Return a function that gives a sampler's evaluations per sample for a number of steps, cached.
 
-    With ``infinite``, the first level is infinite. The function raises a ValueError if the sampler's ``nfe`` returns None.
+    With ``infinite``, runs begin at an infinite level. The function raises a ValueError if the sampler's ``nfe`` is None.
     """
     levels = karras if schedule.needs_sampler else schedule  # tuned levels may be missing
 
@@ -65,6 +65,6 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 
 
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """Return the most steps that cost at most ``budget`` evaluations per sample; None if one step costs more."""
+    """Return the most steps whose ``cost`` (:func:`evaluations_by_steps`) fits in ``budget``; None if no number does."""
     # up to budget + 1 steps: an analytic first step costs nothing
     return bisect_right(range(1, budget + 2), budget, key=cost) or None

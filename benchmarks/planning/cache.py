@@ -36,7 +36,7 @@ def default_cache() -> Path:
 
 
 def set_measurements_aside(cache: Path) -> None:
-    """Move searches, features and records of models into the subfolder ``past``, so that they are measured again."""
+    """Move the cache's files on models into its subfolder ``past``, so that models are measured again."""
     kinds = ("auto", "gits", "mmse", "features", "model", "opened")
     for path in [path for kind in kinds for path in cache.glob(f"{kind}-*")]:
         (cache / "past").mkdir(exist_ok=True)
@@ -44,7 +44,7 @@ def set_measurements_aside(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return a digest of a model's fingerprint and of the files that it opens; "" without a cache, or if it fails."""
+    """Return a digest of a model's outputs and opened files; "" without a cache, or if the model fails."""
     digests = _behaviour_digests.setdefault(model, {})
     if cache is None or str(cache) in digests:
         return digests.get(str(cache), "")
@@ -92,7 +92,7 @@ def search_key(
 def cached_result(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the JSON values of ``measure``, read from the folder ``cache`` if they are stored under ``key``.
+    """Return the values of ``measure`` and the ``key``, read from the folder ``cache`` if they are stored there.
 
     ``key`` has JSON values for everything that the result depends on. Without a cache, ``measure`` runs every time.
     """

@@ -54,6 +54,9 @@ def gits(
         latents: number of trajectories, >= 1.
         weight: how many times more each jump counts than the one before, > 0. The default is the authors'.
 
+    Returns:
+        The search, a function of a model, a cache folder or None, and a device.
+
     Raises:
         ValueError: an option is out of range, or the teacher is stochastic or has no fixed grid.
     """
@@ -77,7 +80,7 @@ def gits(
 def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64) -> Search:
     """Levels of a fine karras grid between which Euler steps have errors as equal as possible.
 
-    Each Euler step starts on the model's own trajectory. Options and errors are those of :func:`gits`, without weight.
+    Each Euler step starts on the model's own trajectory. Options, result and errors are as of :func:`gits`.
     """
     return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0)
 
@@ -85,7 +88,7 @@ def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int
 def _searcher(
     schedule: type[Searched], name: str, teacher: str, steps: int, latents: int, weight: float
 ) -> Search:
-    """Return the search of a schedule with these options. Searches share their costs in the cache.
+    """Return the search of a schedule with these options. All schedules share measured costs in the cache.
 
     Raises a ValueError for an option or a teacher that :func:`gits` does not allow.
     """

@@ -13,14 +13,14 @@ log = logging.getLogger("samplerbench")
 
 
 class NamedModel(NamedTuple):
-    """Model, and its spec as a text for its name."""
+    """Model and its name, the text of its spec."""
 
     name: str
     model: Denoiser
 
 
 def load_model(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a model onto a device, and log its set of weights. Raises a ValueError for an unknown model."""
+    """Load a model onto a device, and log which set of its weights is used. Raises a ValueError for an unknown model."""
     options = parse_spec(spec)
     name = format_spec(options)
     model = make_model(options.pop("name"), **options)

@@ -69,7 +69,7 @@ def _native_grid(
 
 
 def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> None:
-    """Log one warning for each model and schedule with mostly drowned levels (:data:`DROWNED`)."""
+    """Log one warning for each model and schedule if most levels drown the data (:data:`DROWNED`)."""
     warned = set()
     for cell in cells:
         key = (cell.model, cell.schedule.label)
@@ -96,7 +96,7 @@ def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
 
 
 def data_spread_of(model: Denoiser) -> float:
-    """Return the spread of a model's data: sigma_data, or half the range of images; 1 for latents; infinite if unknown."""
+    """Return the spread of a model's data: sigma_data, else half the range of images, else 1; infinite without a process."""
     process = getattr(innermost_model(model), "process", None)
     data = getattr(process, "sigma_data", None)
     if data is not None:

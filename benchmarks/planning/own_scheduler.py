@@ -72,13 +72,13 @@ def configure_pipeline(
 
 
 def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
-    """Return how the model's scheduler, or the one that ``pipeline`` names, samples; None if there is none."""
+    """Return the sampling of the model's scheduler, or of the one that ``pipeline`` names; None if there is none."""
     other = sampler.scheduler
     return model.own_sampling(steps, other) if other else model.own_sampling(steps)
 
 
 def pipeline_evaluations_by_steps(sampler: Any, model: Denoiser) -> Callable[[int], int]:
-    """Return a function from the steps of ``pipeline`` to its evaluations per sample, idle ones included."""
+    """Return a function that gives ``pipeline``'s evaluations per sample for a number of steps, idle ones included."""
 
     @cache
     def cost(n: int) -> int:

@@ -53,10 +53,11 @@ def plan(
     """Plan all cells of a suite, models outermost and budgets innermost, each once.
 
     A sampler that uses only the ends of a grid is planned for one schedule. A schedule that needs a model is searched
-    now, unless the search is in the cache. If a schedule has levels for certain samplers only, the others leave it out.
+    now, unless its search is cached. Samplers for which a schedule can have no levels run on the other schedules.
 
     Raises:
-        ValueError: a sampler, schedule or option is unknown, or something cannot run here.
+        ValueError: a sampler, schedule or option is unknown, or tuned levels are missing, or something cannot run on
+            ``device``.
     """
     check_executions(suite.execution, device)
     configured = [

@@ -29,7 +29,7 @@ _TRIAL_STEPS = 8
 
 @dataclass(frozen=True)
 class Schedule:
-    """Schedule with its options that are no defaults, to be called for a grid.
+    """Schedule with its non-default options; a call returns a grid.
 
     ``searched`` is the result of :meth:`for_model` for a schedule that needs a model, or of :meth:`for_sampler`
     for one that needs a sampler too. It is None for a formula.
@@ -211,7 +211,7 @@ def _check_step_count(number: float) -> int:
 def levels_of_schedule(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
 ) -> tuple[float, ...]:
-    """Return the levels of a schedule, or of the default one for None, on a model's range and down to 0.
+    """Return the levels of a schedule on a model's range, and down to 0; None takes the default schedule.
 
     Searches run on the CPU. Raises a ValueError for an unknown schedule, and for steps below 1 or too many for a list.
     """

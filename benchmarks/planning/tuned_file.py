@@ -33,7 +33,7 @@ class Score(StrictTable):
 
 
 class Scores(StrictTable):
-    """Scores on the same latents: ``untuned`` on the best built-in schedule, and ``tuned``.
+    """Scores on the same latents: ``untuned`` of the best built-in schedule, ``tuned`` of the tuned levels.
 
     ``resolution`` is the RMS distance per dimension by which the teacher's last doubling of steps moved the
     endpoints; 0 if they are exact.
@@ -55,7 +55,7 @@ class Scores(StrictTable):
 
 
 class HoldOutResult(StrictTable):
-    """Tuned levels on another model, at the same relative positions in log sigma, with their scores there."""
+    """Tuned levels carried over to another model, at the same relative positions in log sigma, and their scores."""
 
     model: str
     identity: str
@@ -66,7 +66,7 @@ class HoldOutResult(StrictTable):
 
 
 class Cost(StrictTable):
-    """Network evaluations, counted, in total and per latent, and seconds."""
+    """Counted network evaluations, in total and per latent, and seconds."""
 
     evaluations: int
     per_latent: float

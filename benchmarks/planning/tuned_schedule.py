@@ -114,7 +114,7 @@ def tuned(*, file: str = FILE) -> Callable[[Denoiser, Path | None, str], TunedGr
 
 
 class UntunedError(ValueError):
-    """Error for levels that a file lacks: ``what`` is missing, the ``file``, and the ``entries`` that it has."""
+    """Error for missing levels: ``what`` is missing, from which ``file``, and the ``entries`` that this file has."""
 
     def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
         super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
@@ -143,7 +143,7 @@ class TunedGrids:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps; for n = 1 the jump to 0, which has nothing to tune.
 
-        Raises a ValueError if the file has no such grid, or has one of another range; or unless ``to_zero``.
+        Raises a ValueError if the file has no such grid or one of another range, or if ``to_zero`` is False.
         """
         if not to_zero:
             raise ValueError(

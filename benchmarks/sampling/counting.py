@@ -13,7 +13,7 @@ from ...models.exact.base import ExactModel
 
 @dataclass
 class Meter:
-    """Counts of one batch: ``rows``, passes of the network times samples, and ``calls``, one after the other."""
+    """Counts of one batch: ``rows``, passes of the network times samples; ``calls``, sequential calls of any size."""
 
     rows: int = 0
     calls: int = 0

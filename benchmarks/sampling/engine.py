@@ -124,7 +124,7 @@ class _RecordingDenoiser:
 
 
 def bytes_for_states_on(device: torch.device) -> float:
-    """Return the most bytes of states to store on a device."""
+    """Return how many bytes of states may be stored on a device."""
     if device.type != "cuda":
         return ROOM
     free, _ = torch.cuda.mem_get_info(device)
@@ -132,14 +132,14 @@ def bytes_for_states_on(device: torch.device) -> float:
 
 
 class TimedWork(NamedTuple):
-    """Calls to be timed, with all data in place: ``sample`` runs the sampler, ``network`` its calls of the model.
+    """Functions to be timed, with all data in place: ``sample`` runs the sampler, ``network`` its calls of the model.
 
     Attributes:
         calls: number of calls of the model in one run of the sampler.
         time_factor: factor for the time of ``network``, > 1 if not all calls could be stored.
         first_ms: milliseconds of the first run, with compilation and other one-time work.
         stored_bytes: bytes of the states stored for ``network``.
-        decode: decoding of the samples, eager; None for a model without a decoder.
+        decode: function that decodes the samples, eager; None for a model without a decoder.
     """
 
     sample: Callable[[], object]
@@ -152,7 +152,7 @@ class TimedWork(NamedTuple):
 
 
 def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float) -> TimedWork:
-    """Prepare the calls to be timed, on one batch; call this once a cell.
+    """Return the functions to be timed, on one batch; call this once a cell.
 
     The sampler runs once, recorded if it is to be replayed. Then it runs again, and its calls of
     the model are stored, in ``room`` bytes at most.
@@ -186,7 +186,7 @@ def wait_for_device(device: torch.device) -> None:
 
 
 def _record_run(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor) -> Recording:
-    """Record a cell's run on a batch like ``ids``. Raises a Failure if the run cannot be captured."""
+    """Return a recording of a cell's run on a batch like ``ids``. Raises a Failure if the run cannot be captured."""
 
     def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
         return model.bind(ids, cell.seed, *labels), noise_of(model, cell, ids)

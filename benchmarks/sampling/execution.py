@@ -98,7 +98,7 @@ class Compiled(Wrapper):
         return Compiled(inner)
 
     def instrumented(self, wrap: Any) -> Denoiser:
-        """Wrap the program as a whole."""
+        """Wrap the compiled program as a whole, so that its calls are counted."""
         return wrap(self)
 
 

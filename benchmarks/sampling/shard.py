@@ -124,7 +124,7 @@ def whole_shard_size(batch: int) -> int:
 
 
 def batches_of_shard(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
-    """Yield the sample numbers of each batch of a shard, then the first one that counts and the end of those.
+    """Yield the sample numbers of each batch of a shard, and the first and the end of those that count.
 
     A sampler that couples a batch always runs whole batches of the same members. So its samples do not depend on the
     number of samples, or on interruptions. Compiled programs and recordings have one shape, so they do the same.
@@ -151,7 +151,7 @@ class GlobalDraws:
 
     @property
     def sources(self) -> list[str]:
-        """Names of the generators that moved since the snapshot, but for devices that came into use later."""
+        """Names of the generators that moved since the snapshot; devices that came into use later are left out."""
         return [
             name
             for name, state in _generator_states().items()

@@ -107,7 +107,7 @@ def trajectory_arrays(
 
 @torch.no_grad()
 def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories:
-    """Run the first ``count`` samples of a cell; return evaluations of all at one level, and the final samples."""
+    """Run the first ``count`` samples of a cell; return their evaluations at single levels, and the final samples."""
     assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)

@@ -37,7 +37,7 @@ LARGEST = 4096
 class Start:
     """Map from latents to the first states of a run.
 
-    "noise" is noise alone, and "mean" is noise about the data's mean. "gaussian" is the probability flow of a Gaussian,
+    "noise" keeps the latents, "mean" adds the data's mean, and "gaussian" follows the probability flow of a Gaussian,
     which costs no evaluation. Far above the spread of the data, a denoiser sees little of them but mean and
     covariance. For x0 ~ N(mean, sum_k c_k u_k u_k^T) the flow from level S to level s has a closed form,
 
@@ -111,7 +111,7 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
 
 
 def moments_of(model: Denoiser) -> Moments | None:
-    """Return mean(s) and covariance of a model's data; None if unknown, or too large."""
+    """Return the means and the covariance of a model's data; None if unknown, or above :data:`LARGEST` dimensions."""
     return model.moments() if math.prod(model.event) <= LARGEST else None
 
 
@@ -123,7 +123,7 @@ _COLUMNS_OUTSIDE_KEY = ("suite", "samples", "batch_size", "origin")
 
 
 class GridMaker(Protocol):
-    """Schedule of a cell's grid."""
+    """Schedule of a cell's grid, as far as the cell uses it."""
 
     @property
     def label(self) -> str:
@@ -198,7 +198,7 @@ class Cell:
         return facts | dict(self.schedule.facts(self.steps))
 
     def record(self, suite: str) -> Record:
-        """Return the identity columns of the row."""
+        """Return the identity columns of the row, for a suite of this name."""
         return {
             "suite": suite,
             "model": self.model,

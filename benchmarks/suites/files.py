@@ -36,7 +36,8 @@ def load_suite(name: str) -> Suite:
     """Return a built-in suite by name, or the suite of a TOML file.
 
     Raises:
-        ValueError: there is no such suite or file, the TOML is bad, or a key or value is wrong; it is named.
+        ValueError: there is no such suite or file, the TOML is not valid, or a key or value is wrong. The
+            message names the mistake.
     """
     suites = built_in_suites()
     path = suites.get(name, Path(name))
@@ -69,7 +70,7 @@ def _read_toml(path: Path) -> str:
 
 
 def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a suite's data with the paths of models, schedules, extractor and samples relative to ``folder`` resolved.
+    """Return a suite's data with relative paths of models, schedules, extractor and samples put into ``folder``.
 
     If ``folder`` is the working directory, the paths and so the suite's digest do not change.
     """

@@ -76,7 +76,7 @@ class Timing(StrictTable):
 
 
 class Until(StrictTable):
-    """Sequential sampling: when a row has enough samples (``benchmarks.running.sequential``).
+    """Rule of sequential sampling for when a row has enough samples (``benchmarks.running.sequential``).
 
     Attributes:
         baseline: name of the sampler that each row is compared with, at the same model, budget, start, end
@@ -107,7 +107,7 @@ class Until(StrictTable):
 
     @property
     def column(self) -> str:
-        """Column to compare, or to measure to ``target_se``."""
+        """Column of the metric to compare, or to measure to ``target_se``."""
         return self.metric or ("fid_proxy" if self.baseline is None else "fd_conv")
 
 
@@ -256,7 +256,7 @@ class Suite(StrictTable):
     def replaced(self, **axes: Any) -> Suite:
         """Return this suite with other values of some keys; None leaves a key as it is.
 
-        Deviations of single models, or a list of timed batch sizes, are replaced with them.
+        A new value also replaces the values of single models, and a new batch size the list of timed ones.
         """
         changes = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
@@ -291,7 +291,7 @@ def _model_entry(place: int, entry: object) -> object:
 
 
 def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
-    """Return the entry for ``name`` in place of the models; a checkpoint keeps the settings of the only checkpoint."""
+    """Return the entry of a model that replaces ``models``. A checkpoint keeps the settings of a single checkpoint."""
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
     path = str(replaced["name"]).partition("?")[0]
     is_checkpoint = path.startswith(CHECKPOINT) or Path(path).exists()
@@ -313,7 +313,7 @@ def check_suite(data: Mapping[str, Any], where: str) -> Suite:
     """Return the suite of these data; messages name their source ``where``.
 
     Raises:
-        ValueError: the data have a mistake; one sentence says the first.
+        ValueError: the data have a mistake; the message describes the first one.
     """
     try:
         return Suite.model_validate(data)

@@ -101,7 +101,7 @@ class FreeParameters:
         return levels_from_numbers(self._spacing, torch.from_numpy(self._z) + free[-len(self._z) :])
 
     def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return levels ``(n,)``, weights of the state ``(n,)`` and of the images ``(n, n)`` by step, differentiable."""
+        """Return levels ``(n,)``, weights of the state ``(n,)`` and of images ``(n, n)`` by step, differentiable."""
         levels = self.levels(free)
         n, (rows, columns) = len(self._a), self._lower
         a = self._a * (1 + _GAIN * free[:n])

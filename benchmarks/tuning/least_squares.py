@@ -218,7 +218,7 @@ def _linearise(
 ) -> tuple[Floats, Floats, Floats]:
     """Return the linear model at ``z`` ``(p,)`` of the n latents with finite samples.
 
-    It is squared distances ``(n,)``, half their slopes ``(n, p)``, and half their curvatures ``(n, p, p)``.
+    The model is squared distances ``(n,)``, half their slopes ``(n, p)``, and half their curvatures ``(n, p, p)``.
     """
     parts_of_model = []
     for part in parts:

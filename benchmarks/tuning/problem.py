@@ -48,7 +48,7 @@ class Teacher:
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:
-        """Return endpoints ``(n, *event)``: exact, or solved in ``steps``. Raises a ValueError if one is not finite."""
+        """Return endpoints ``(n, *event)``, exact or solved in ``steps``. Raises a ValueError if one is not finite."""
         if self.exact is not None:
             return self.exact
         if steps not in self._solved:
@@ -84,8 +84,8 @@ LOST = 1e6
 class TuningProblem:
     """Latents of a model, and the distance at which samplers end from their converged endpoints.
 
-    ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the model's device. ``steps``
-    are the teacher's steps for the present endpoints, unless these are exact.
+    ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the model's device.
+    ``steps`` are the teacher's steps for the present endpoints, unless these are exact.
     """
 
     model: Denoiser

@@ -68,9 +68,9 @@ def search_levels(
 ) -> SearchResult:
     """Search the levels that bring a deterministic sampler nearest to the endpoints of a problem.
 
-    The result is never worse than the best built-in schedule. Built-in schedules spend their last evaluation at sigma_min,
-    mostly in vain. So descents start from the best of these grids, and of those with one step more and without
-    sigma_min. With ``begun``, the result of a search with coarser endpoints, they start there alone.
+    The result is never worse than the best built-in schedule. Built-in schedules spend their last evaluation at
+    sigma_min, mostly in vain. So descents start from the best of these grids, and of those with one step more and
+    without sigma_min. With ``begun``, the result of a search with coarser endpoints, they start there alone.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)

@@ -89,7 +89,7 @@ def targets_of(
     budgets: Sequence[int] | None,
     what: What = "grid",
 ) -> list[Target]:
-    """Return a target for each sampler and number of steps or budget. Raises a ValueError for what is no target."""
+    """Return a target for each sampler and number of steps or budget. Raises a ValueError if one cannot be tuned."""
     karras = make_schedule("karras")
     targets = []
     for sampler in samplers:
@@ -275,7 +275,7 @@ class ModelTuning:
 
     @property
     def setting(self) -> Setting:
-        """Settings of the tuning, on which entries depend too."""
+        """Settings of the tuning, part of its entries."""
         return Setting(
             seed=self.seed,
             latents=self.latents,
