@@ -76,7 +76,7 @@ class TunedGrid:
         """Return the facts of a cell's key."""
         return {"tuning_digest": self.digest}
 
-    def bare(self) -> TunedGrid:
+    def without_search_results(self) -> TunedGrid:
         """Return itself."""
         return self
 
@@ -158,7 +158,7 @@ class FitTask(CellTask):
         runs = Runs(model, ids, cell.seed, first_states, ends, cell.batch_size)
 
         def error(grid: Grid, part: slice) -> float:
-            return power_mean_of_rows(runs.off(sampler, grid, part), 0)
+            return power_mean_of_rows(runs.differences_from_ends(sampler, grid, part), 0)
 
         def late() -> bool:
             return time.perf_counter() - started > seconds
@@ -170,7 +170,7 @@ class FitTask(CellTask):
         first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
         older = None if len(first) <= WHOLE else OLDER
         free = FreeParameters(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
-        result = fit(free, runs.off, EQUATIONS, late=late)
+        result = fit(free, runs.differences_from_ends, EQUATIONS, late=late)
         better = result.after < error(own, choosing)
         return (FittedNumbers.of(result.sampler, result.grid) if better else None), result.ended
 

@@ -139,7 +139,7 @@ def measure_speeds(
 
 def probe_model(subject: LoadedModel, device: str) -> ProbeData:
     """Return the probe of a model for ``auto``, kept in the cache; raise ValueError if it cannot be probed."""
-    return Pilot(subject.model, default_cache(), device).look
+    return Pilot(subject.model, default_cache(), device).probe
 
 
 def search_rule(subject: LoadedModel, device: str, steps: int) -> None:

@@ -1,6 +1,6 @@
-"""Fingerprint of a configured sampler: its grid, its coefficients, its result for three points.
+"""Fingerprint of a configured sampler: its grid, its coefficients, and its results for three points.
 
-The points lie in the plane; the denoiser is that of a mixture of two Gaussians; the noise is fixed.
+The points lie in the plane. The denoiser is that of a mixture of two Gaussians, and the noise is fixed.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ from .model import MANY_ROWS
 from .reduced_numbers import flatten_value, reduce_plan, reduce_rows
 
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
-"""Class attributes that decide the run of a sampler, or columns of its row."""
+"""Class attributes that decide how a sampler runs, or that are columns of its row."""
 
-ROOM = 2**17  # most numbers in the samples for a plugin's trial; there are two samples at least
+ROOM = 2**17  # most numbers in the samples that a plugin is tried on, two at least
 
 
 def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
     """Return the fingerprint of a cell's sampler, grid, noise and start.
 
-    The results of a built-in sampler alone pin it: a new version of this package without changed
-    results leaves its numbers valid. A user's sampler, or another library's, is also pinned by its
-    files or version, and a plugin is tried on samples of the shape ``event``. It raises what the
-    sampler raises, and a ValueError for a cell without a grid.
+    A built-in sampler is identified by its results alone: new code with equal results leaves its rows valid. A user's
+    sampler, or another library's, is also identified by its files or version. A plugin also runs on samples of the shape
+    ``event``, unless that is None. Exceptions of the sampler pass through.
+
+    Raises a ValueError if the cell has no grid.
     """
     if cell.grid is None:
         raise ValueError(f"{cell.label} has no grid, so there is nothing to show what it does")
@@ -60,7 +61,7 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
 
 
 def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
-    """Return the fingerprint from three points in the plane."""
+    """Return the fingerprint of a cell's sampler from three points in the plane."""
     sampler, size = cell.sampler, f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
     exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
@@ -81,7 +82,7 @@ def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
 
 
 def _solve_samples(cell: Cell, grid: Grid, event: tuple[int, ...]) -> Numbers:
-    """Return the sampler's result for samples of a model's shape."""
+    """Return the sampler's reduced result for samples of a model's shape."""
     ids = torch.arange(max(2, min(MANY_ROWS, ROOM // math.prod(event))))
     dtype = getattr(torch, cell.dtype)
     source = SampleNoise(PROBE_SEED, ids, event, dtype)
@@ -95,7 +96,7 @@ def _solve_samples(cell: Cell, grid: Grid, event: tuple[int, ...]) -> Numbers:
 
 
 def _first_states(start: Start, means: Tensor) -> Numbers:
-    """Return the first states of two latents."""
+    """Return the reduced states that a start makes of two latents."""
     ids = torch.arange(2)
     z = SampleNoise(PROBE_SEED, ids, tuple(means.shape[1:]), torch.float64).initial()
     labels = (ids % len(means)).to(means.device)
@@ -103,7 +104,7 @@ def _first_states(start: Start, means: Tensor) -> Numbers:
 
 
 def origin_of(sampler: Sampler) -> dict[str, Fact]:
-    """Return version and files of a sampler that is not built in."""
+    """Return ``origin`` and file hashes of a sampler that is not built in; {} for a built-in one."""
     origin = samplers.origin(sampler.name)
     if not origin:
         return {}
@@ -111,7 +112,7 @@ def origin_of(sampler: Sampler) -> dict[str, Fact]:
 
 
 def files_of_sampler(sampler: Sampler) -> frozenset[str]:
-    """Return the files of a plugin's code, and the files that were opened when it was imported."""
+    """Return the files of a plugin's code and those opened at its import; none for other samplers."""
     module = _module_of(sampler) if samplers.origin(sampler.name) else None
     if module is None:
         return frozenset()
@@ -142,18 +143,17 @@ def _files_opened(module: ModuleType, *seen: FileRecorder) -> frozenset[str]:
 
 
 ROWS, EVENT, PROBE_SEED = 3, (2,), 0
-_MOST = 20_000  # tensors of noise, of six numbers each
+_MOST = 20_000  # most cached tensors of noise, of six numbers each
 
 
 class ProbeDenoiser:
-    """Exact float64 denoiser of two Gaussians of one covariance, unlike weights, off the origin.
+    """Exact float64 denoiser of two Gaussians of equal covariance, unequal weights, and means off the origin.
 
-    With the standard deviations a of the coordinates, the centre c, the means c ± m and v = a² +
-    sigma²,
+    The coordinates have standard deviations a, and the means are c ± m. With v = a² + sigma²,
 
         d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
 
-    The ``scale`` of the data is in the middle of the noise levels: most steps see both Gaussians.
+    The ``scale`` of the data is in the middle of the noise levels, so that most steps see both Gaussians.
     The coordinates of ``event`` repeat the two of the plane.
     """
 
@@ -169,7 +169,7 @@ class ProbeDenoiser:
         )
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return E[x0 | x] of ``x`` ``(n, *event)`` at ``sigma``, one level or ``(n,)``."""
+        """Return E[x0 | x] for ``x`` ``(n, *event)`` at ``sigma``, a number or ``(n,)``."""
         level = (
             sigma.to(torch.float64).reshape(-1, 1) if isinstance(sigma, Tensor) else float(sigma)
         )
@@ -181,7 +181,7 @@ class ProbeDenoiser:
         return d.to(x.dtype).reshape(x.shape)
 
     def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row has anything of its own
-        """Return itself for other rows."""
+        """Return this denoiser, which is the same for all rows."""
         return self
 
 
@@ -190,7 +190,7 @@ def _denoiser_of(cell: Cell, event: tuple[int, ...] = EVENT) -> ProbeDenoiser:
 
 
 class CachedNoise:
-    """Noise source whose tensors are drawn once a process: all cells share white noise."""
+    """Noise source that keeps the tensors it has drawn: all cells share white noise."""
 
     def __init__(self, source: SampleNoise | BrownianNoise) -> None:
         self._source = source
@@ -201,7 +201,7 @@ class CachedNoise:
         return self._cached(("initial",), self._source.initial)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """See :class:`~samplerbench.samplers.types.Noise`."""
+        """Return the noise of a step, as :class:`~samplerbench.samplers.types.Noise` says."""
         source = self._source.at(step, cur, nxt)
         where = (step, cur, nxt) if isinstance(self._source, BrownianNoise) else (step,)
 
@@ -228,7 +228,7 @@ _WHITE = CachedNoise(SampleNoise(PROBE_SEED, _IDS, EVENT, torch.float64))
 
 @cache
 def _noise_of(kind: str | None, sigma_max: float, sigma_min: float) -> Noise:
-    """Return the noise of a sampler: "white", "brownian" between these levels, or none."""
+    """Return the noise of a kind: "white", "brownian" between these levels, or none for None."""
     if kind is None:
         return NoNoise()
     if kind != "brownian":

@@ -1,4 +1,4 @@
-"""Plan of a suite's cells: steps within a budget, and schedules by formula, by search, or tuned."""
+"""Planning of a suite's cells: steps within a budget, and schedules by formula, by search or by tuning."""
 
 from __future__ import annotations
 

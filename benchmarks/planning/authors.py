@@ -1,8 +1,7 @@
-"""Schedules that authors used with their own samplers, as far as a paper or its code states them in
-general.
+"""Schedules that authors used with their own samplers, if a paper or its code states them in general.
 
-If a text has two, for continuous and trained times, for coarse and fine images, or for two
-processes, both are listed. A comparison at authors' schedules leaves unlisted samplers out.
+Some sources state two: for continuous and trained times, for coarse and fine images, or for two
+processes. Both are listed. Comparisons at authors' schedules leave out samplers that are not listed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Samplers, their authors' schedules, and the source: a key of ``references.bib`` and a place."""
+    """Samplers and their authors' schedules, by name. The source is a ``key`` of ``references.bib``, and a place in it."""
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]
@@ -116,9 +115,9 @@ USAGES = (
 AUTHORS: Mapping[str, tuple[str, ...]] = {
     sampler: usage.schedules for usage in USAGES for sampler in usage.samplers
 }
-"""Sampler to names of schedules."""
+"""Names of the authors' schedules, by the name of the sampler."""
 
 
 def authors_schedules_of(sampler: str) -> Usage | None:
-    """Return the authors' schedules of a sampler; None if unknown."""
+    """Return the authors' schedules of a sampler and their source; None for a sampler that is not listed."""
     return next((usage for usage in USAGES if sampler in usage.samplers), None)

@@ -1,4 +1,4 @@
-"""Number of steps within a budget of evaluations."""
+"""Number of steps that fit in a budget of evaluations."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ def evaluations_by_steps(
     *,
     infinite: bool = False,
 ) -> Callable[[int], int]:
-    """Return the evaluations per sample by steps, cached; it raises ValueError if the sampler cannot say."""
-    levels = karras if schedule.needs_sampler else schedule  # tuned ones may be missing
+    """Return a function that gives a sampler's evaluations per sample for a number of steps, cached.
+
+    With ``infinite``, runs begin at an infinite level. The function raises a ValueError if the sampler's ``nfe`` is None.
+    """
+    levels = karras if schedule.needs_sampler else schedule  # tuned levels may be missing
 
     @cache
     def cost(n: int) -> int:
@@ -49,7 +52,7 @@ def evaluations_by_steps(
 
 
 def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
-    """Return the level of each evaluation of a sampler on a grid, in turn."""
+    """Return the noise level of each evaluation that a sampler makes on a grid, in order."""
     called: list[float] = []
 
     def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -62,6 +65,6 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 
 
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """Return the most steps whose evaluations (:func:`evaluations_by_steps`) fit in a budget; None if not one fits."""
-    # an analytic first step costs nothing
+    """Return the most steps whose ``cost`` (:func:`evaluations_by_steps`) fits in ``budget``; None if no number does."""
+    # up to budget + 1 steps: an analytic first step costs nothing
     return bisect_right(range(1, budget + 2), budget, key=cost) or None

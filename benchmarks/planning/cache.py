@@ -1,7 +1,7 @@
-"""Cache of measurements on models between runs: one file per key.
+"""Cache of measurements on models, shared by runs: one file per key.
 
-A key holds the digest of the model's behaviour (:func:`behaviour_of`), since an identity does not
-cover what a model takes from its environment. Each file has a digest of its content.
+A key contains the digest of the model's behaviour (:func:`behaviour_of`). An identity is not enough: it
+does not cover what a model takes from its environment. Each file contains a digest of its content.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from ...samplers.spec import canonical_json
 from ..identity import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
-"""Item of a key, and of a file, with the digest of a model's behaviour, and of all other items."""
+"""Item of a key with the digest of a model's behaviour, and item of a file with the digest of its other items."""
 
-_found: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
+_behaviour_digests: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
 
 def default_cache() -> Path:
-    """Return the folder of the cache: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
+    """Return the cache folder: ``$SAMPLERBENCH_CACHE``, or else ``~/.cache/samplerbench``."""
     return cache_folder()
 
 
-def forget_searches(cache: Path) -> None:
-    """Move search results for models into a subfolder of the cache."""
+def set_measurements_aside(cache: Path) -> None:
+    """Move the cache's files on models into its subfolder ``past``, so that models are measured again."""
     kinds = ("auto", "gits", "mmse", "features", "model", "opened")
     for path in [path for kind in kinds for path in cache.glob(f"{kind}-*")]:
         (cache / "past").mkdir(exist_ok=True)
@@ -44,13 +44,13 @@ def forget_searches(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return the digest of a model's behaviour; "" without a cache, or for a model that fails."""
-    digests = _found.setdefault(model, {})
+    """Return a digest of a model's outputs and opened files; "" without a cache, or if the model fails."""
+    digests = _behaviour_digests.setdefault(model, {})
     if cache is None or str(cache) in digests:
         return digests.get(str(cache), "")
     try:
         now = first_fingerprint(model, device)
-    except Exception:  # of a user's model, whose rows will say so
+    except Exception:  # raised by a user's model; its rows will give the reason
         return ""
     name = hashlib.sha256(model.identity.encode()).hexdigest()[:12]
     folder = Path() if model.read is None else model.read.folder
@@ -76,7 +76,7 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
 def search_key(
     model: Denoiser, cache: Path | None, device: str, seed: int, version: int
 ) -> dict[str, Any]:
-    """Return the cache key of a search on a model, without the search's options."""
+    """Return the cache key of a search on a model; callers add the search's options."""
     return {
         "model": model.name,
         "identity": model.identity,
@@ -92,9 +92,9 @@ def search_key(
 def cached_result(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the JSON values of ``measure``, from the folder ``cache`` if they are stored under this key.
+    """Return the values of ``measure`` and the ``key``, read from the folder ``cache`` if they are stored there.
 
-    ``key`` has everything that the result depends on, as JSON values. Without a cache it measures every time.
+    ``key`` has JSON values for everything that the result depends on. Without a cache, ``measure`` runs every time.
     """
     digest = hashlib.sha256(canonical_json(dict(key)).encode()).hexdigest()[:16]
     path = cache and cache / f"{name}-{digest}.json"
@@ -109,14 +109,14 @@ def cached_result(
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Return the arrays that :func:`write_arrays` wrote; None if they are missing or damaged."""
+    """Return the arrays that :func:`write_arrays` wrote to a file; None if the file is missing or damaged."""
     stored = read_npz(path)
     digest = None if stored is None else stored.pop(DIGEST, None)
     return stored if stored is not None and str(digest) == _digest_of(stored) else None
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays with a digest of all of them."""
+    """Write named arrays to an ``.npz`` file, with a digest of all of them."""
     write_npz(path, {**arrays, DIGEST: np.array(_digest_of(arrays))})
 
 
@@ -133,7 +133,7 @@ def _write_with_digest(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the content of a file whose digest is right; None for others."""
+    """Return the items of a file without its digest; None if the file is missing or its digest is wrong."""
     if stored is None:
         return None
     digest = stored.pop(DIGEST, None)
@@ -141,7 +141,7 @@ def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
-    """Record the files that a model opened in a measurement: if they change, so does the model."""
+    """Record the files that a model opened in a measurement: changes in them count as changes of the model."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:

@@ -1,4 +1,4 @@
-"""Schedules searched on a model's own trajectories, once per model: GITS, and equal errors of all Euler steps."""
+"""Schedules ``gits`` and ``equal_error``, searched once per model on the model's own trajectories."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..sampling.counting import Meter
 from .cache import cached_result, search_key
 
 SEARCH_IDS = 2**30
-"""First sample number of schedule searches: no scored or converged sample has one."""
+"""First sample number of the latents for searches; no scored or converged sample uses these."""
 
 _SEED = 0
 _VERSION = 1  # raised when the same options would give other costs
 
 Search = Callable[[Denoiser, Path | None, str], Searched]
-"""Search on a model, on a device ("cpu" or "cuda"), with a cache folder or without."""
+"""Search for levels on a model, given a cache folder or None, and a device, "cpu" or "cuda"."""
 
 
 @schedule(
@@ -46,16 +46,19 @@ Search = Callable[[Denoiser, Path | None, str], Searched]
 def gits(
     *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, weight: float = 1.15
 ) -> Search:
-    """The levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
+    """Levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
 
     Args:
-        teacher: the deterministic sampler on a fixed grid that gives the trajectories.
-        teacher_steps: its steps from sigma_max to sigma_min, >= 2; the search can use at most as many.
-        latents: how many trajectories, >= 1.
-        weight: > 0; a jump counts ``weight`` times more than the one before. The authors' coefficient.
+        teacher: spec of the sampler that draws the trajectories, deterministic and on a fixed grid.
+        teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2; a searched grid has at most as many.
+        latents: number of trajectories, >= 1.
+        weight: how many times more each jump counts than the one before, > 0. The default is the authors'.
+
+    Returns:
+        The search, a function of a model, a cache folder or None, and a device.
 
     Raises:
-        ValueError: an option out of range, or another kind of teacher.
+        ValueError: an option is out of range, or the teacher is stochastic or has no fixed grid.
     """
     return _searcher(Searched, "gits", teacher, teacher_steps, latents, weight)
 
@@ -75,13 +78,9 @@ def gits(
     needs_model=True,
 )
 def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64) -> Search:
-    """The levels of a fine karras grid between which Euler steps, each from the model's own trajectory, err as
-    equally as can be.
+    """Levels of a fine karras grid between which Euler steps have errors as equal as possible.
 
-    The options are those of :func:`gits`, but for the weight.
-
-    Raises:
-        ValueError: as :func:`gits`.
+    Each Euler step starts on the model's own trajectory. Options, result and errors are as of :func:`gits`.
     """
     return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0)
 
@@ -89,7 +88,10 @@ def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int
 def _searcher(
     schedule: type[Searched], name: str, teacher: str, steps: int, latents: int, weight: float
 ) -> Search:
-    """Return the search with these options; all schedules share its costs in the cache."""
+    """Return the search of a schedule with these options. All schedules share measured costs in the cache.
+
+    Raises a ValueError for an option or a teacher that :func:`gits` does not allow.
+    """
     if steps < 2 or latents < 1 or not weight > 0:
         raise ValueError(
             f"{name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got {steps}, "
@@ -125,17 +127,17 @@ def _searcher(
 def _measure_costs(
     model: Denoiser, teacher: GridSampler, steps: int, latents: int, device: str
 ) -> dict[str, Any]:
-    """Measure the fine grid, the cost of every jump on it, and all evaluations."""
+    """Measure the ``levels`` of the fine grid, the ``cost`` of each jump on it, and count the ``evaluations``."""
     grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
     bound = meter.attach(model).bind(ids, _SEED)
     x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
     states: list[Tensor] = [x]
 
-    def keep(_i: int, _level: float, state: Tensor) -> None:
+    def record_state(_i: int, _level: float, state: Tensor) -> None:
         states.append(state)
 
-    integrate(teacher, bound, x, grid, NoNoise(), on_step=keep)
+    integrate(teacher, bound, x, grid, NoNoise(), on_step=record_state)
     slopes = [
         (state - bound(state, level)) / level
         for state, level in zip(states[:-1], grid.sigma, strict=False)

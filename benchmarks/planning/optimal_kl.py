@@ -1,4 +1,4 @@
-"""Schedule with the smallest path divergence of ancestral sampling, searched once per model."""
+"""Schedule ``optimal_kl``: the smallest path divergence of ancestral sampling, searched once per model."""
 
 from __future__ import annotations
 
@@ -41,16 +41,17 @@ _VERSION = 1  # raised when the same options would give other levels
     needs_model=True,
 )
 def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -> Search:
-    """The levels that minimise the path divergence of ddpm, 1/2 sum int [mmse(gamma_i) - mmse(gamma)] dgamma, by
-    dynamic programming.
+    """Levels that minimise the path divergence of ddpm, by dynamic programming.
+
+    The divergence is 1/2 sum int [mmse(gamma_i) - mmse(gamma)] dgamma, with gamma = 1 / sigma².
 
     Args:
-        fine_steps: geometric steps from sigma_max to the end, between which it chooses, >= 2.
-        samples: over which the MMSE curve is averaged, >= 2.
-        end: lowest level that counts; below it there is one step, to sigma_min. 0, the default, counts all.
+        fine_steps: number of geometric steps from sigma_max to ``end``, >= 2; the levels are chosen among their ends.
+        samples: number of samples over which the MMSE curve is averaged, >= 2.
+        end: lowest level that counts, as a sigma; one step leads from there to sigma_min. 0 counts all levels.
 
     Raises:
-        ValueError: an option out of range.
+        ValueError: an option is out of range.
     """
     if fine_steps < 2 or samples < 2 or not end >= 0:
         raise ValueError(
@@ -78,7 +79,7 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
 def _step_costs(
     curve: MMSECurve, fine_steps: int, end: float, sigma_min: float, sigma_max: float
 ) -> tuple[tuple[float, ...], np.ndarray]:
-    """Return the fine grid, and the cost of every step between two of its levels."""
+    """Return the levels of the fine grid, and the cost of a step between any two of them."""
     stop = max(end, sigma_min)
     below = (sigma_min,) if stop > sigma_min else ()
     gamma = gammas(stop, sigma_max, fine_steps + 1 - len(below))
@@ -87,7 +88,7 @@ def _step_costs(
     levels = (sigma_max, *(gamma[1:-1] ** -0.5).tolist(), stop)
     cost = staircase_costs(levels, mmse, integral)
     if below:
-        # One step leads from the end to sigma_min, at no cost, and no other step does.
+        # only the step from the end leads to sigma_min, and it costs nothing
         cost = np.pad(cost, ((0, 1), (0, 1)), constant_values=np.inf)
         cost[-2, -1] = 0.0
     return (*levels, *below), cost
@@ -95,7 +96,7 @@ def _step_costs(
 
 @torch.no_grad()
 def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """Measure the MMSE curve at ``_NODES`` levels, and the evaluations for all samples."""
+    """Measure the MMSE curve ``mmse`` at ``_NODES`` values of ``gamma``, and count the ``evaluations``."""
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):
         curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES
@@ -112,7 +113,7 @@ def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str,
 def _loss_on_own_samples(
     model: Denoiser, gamma: np.ndarray, samples: int, device: str
 ) -> tuple[MMSECurve, int]:
-    """Measure the denoising loss on the model's own samples: the curve of the model's distribution."""
+    """Return the denoising loss on samples that a teacher draws from the model, and the evaluations."""
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + samples, device=device), Meter()
     metered = meter.attach(model)
     bound = metered.bind(ids, _SEED)

@@ -1,4 +1,4 @@
-"""What runs on a model: on few-step maps, and with ``--sampler pipeline``, the scheduler that came with it."""
+"""Samplers that a kind of model can run, and ``pipeline``, which follows the scheduler that came with a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger("samplerbench")
 
 
 def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
-    """Return the reason why a sampler does not run on a model of this kind; "" if it does."""
+    """Return why a sampler cannot run on a model of this kind, denoiser or few-step map; "" if it can."""
     if getattr(sampler, "of_checkpoint", False):
         return ""
     if model.kind == "map" and not sampler.for_maps:
@@ -36,7 +36,7 @@ def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
 
 
 def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
-    """Raise ValueError for a schedule that is searched along the flow, if the model is a few-step map."""
+    """Raise a ValueError if the model is a few-step map and a schedule needs a search with a denoiser."""
     for schedule in schedules:
         if model.kind == "map" and schedule.needs_model and schedule.name != NATIVE:
             raise ValueError(
@@ -48,9 +48,10 @@ def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
 def configure_pipeline(
     sampler: Any, model: Denoiser, grid: Grid, start: Start
 ) -> tuple[Sampler, str]:
-    """Return ``pipeline`` configured like the model's own scheduler on a grid, and a reason to skip it, or "".
+    """Return ``pipeline`` configured like the model's own scheduler on a grid, and "".
 
-    Remaining differences are logged, once a model.
+    If that is impossible, return the sampler as it is, and the reason to skip it. Differences from the scheduler
+    are logged once a model.
     """
     if start.name != "noise":
         return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
@@ -71,13 +72,13 @@ def configure_pipeline(
 
 
 def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
-    """Return the behaviour of a model's scheduler, or of the scheduler that ``pipeline`` names."""
+    """Return the sampling of the model's scheduler, or of the one that ``pipeline`` names; None if there is none."""
     other = sampler.scheduler
     return model.own_sampling(steps, other) if other else model.own_sampling(steps)
 
 
 def pipeline_evaluations_by_steps(sampler: Any, model: Denoiser) -> Callable[[int], int]:
-    """Return the evaluations per sample of ``pipeline`` as a function of its steps, idle ones included."""
+    """Return a function that gives ``pipeline``'s evaluations per sample for a number of steps, idle ones included."""
 
     @cache
     def cost(n: int) -> int:

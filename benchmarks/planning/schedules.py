@@ -1,4 +1,4 @@
-"""Schedules by name, maps from N, sigma_min and sigma_max to a grid; and levels on the command line."""
+"""Schedules by name, which map N, sigma_min and sigma_max to a grid; and levels on the command line."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ from . import tuned_schedule as tuned
 from .native import default_schedule, log, warning_if_drowned
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
-"""Values of an option ``process``; the first is the default."""
+"""Processes by their names, the values of an option ``process``; the first is the default."""
 
-# Ranges on which a schedule is tried when it is made, with enough steps for levels between the
-# ends.
+# Ranges (sigma_min, sigma_max) and number of steps on which a new schedule is tried for errors.
 _TRIALS = ((0.01, 1.0), (0.002, 80.0))
 _TRIAL_STEPS = 8
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Schedule with its options, but for defaults: call it with (n, sigma_min, sigma_max, to_zero=…).
+    """Schedule with its non-default options; a call returns a grid.
 
-    ``searched`` is the result of :meth:`for_model`, for a schedule that needs a model; of
-    :meth:`for_sampler`, if it needs a sampler too.
+    ``searched`` is the result of :meth:`for_model` for a schedule that needs a model, or of :meth:`for_sampler`
+    for one that needs a sampler too. It is None for a formula.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Schedule:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps.
 
-        It raises ValueError for levels that make no grid, or without the model or sampler that it depends on.
+        Raises a ValueError if the levels make no grid, or if a model or sampler is missing that they depend on.
         """
         if self.needs_model and self.searched is None:
             raise ValueError(
@@ -72,7 +71,7 @@ class Schedule:
 
     @property
     def process(self) -> Process | None:
-        """Process whose native time the levels are in; None for most."""
+        """Process in whose time the levels are spaced; None for most schedules."""
         return _resolve_options(self.name, self.options).get("process")
 
     @property
@@ -83,13 +82,13 @@ class Schedule:
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
     ) -> Schedule:
-        """Return this schedule on a model, searched or from the cache; itself, unless it needs a model."""
+        """Return this schedule with levels for a model, searched or from the cache; unchanged if it needs no model."""
         if not self.needs_model:
             return self
         search = SCHEDULES[self.name].make(**dict(self.options))
         return replace(self, searched=search(model, cache, device))
 
-    def bare(self) -> Schedule:
+    def without_search_results(self) -> Schedule:
         """Return this schedule without its search results."""
         return replace(self, searched=None)
 
@@ -99,33 +98,40 @@ class Schedule:
         return SCHEDULES[self.name].needs_sampler
 
     def for_sampler(self, sampler: Sampler) -> Schedule:
-        """Return this schedule, on a model, for a sampler; raise ValueError if it has nothing for it."""
+        """Return this schedule with levels for a sampler; unchanged if they depend on no sampler.
+
+        Raises a ValueError if the schedule can have no levels for the sampler.
+        """
         if not self.needs_sampler or self.searched is None:
             return self
-        return replace(self, searched=self.searched.of(sampler))
+        return replace(self, searched=self.searched.for_sampler(sampler))
 
     def sampler_at(self, sampler: Sampler, n: int) -> Sampler:
-        """Return the sampler on its grid of ``n`` steps, with tuned coefficients if any."""
+        """Return the sampler for the grid of ``n`` steps, with tuned coefficients if there are any."""
         return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
 
     def suits(self, sampler: Sampler) -> bool:
-        """Return True if this schedule can have levels for a sampler: tuned schedules need a tunable sampler."""
+        """Return True if this schedule can have levels for a sampler; ``tuned`` has them for tunable samplers."""
         return not self.needs_sampler or not tuned.why_untunable(sampler)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return the table's columns about its grid of ``n`` steps; none for a formula."""
+        """Return columns of the table about the grid of ``n`` steps; {} for a formula."""
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 
 def schedule_options(name: str) -> dict[str, Any]:
-    """Return the options of a schedule and their defaults; a process by its name."""
+    """Return the options of a schedule with their defaults; a process is given by its name."""
     parameters = inspect.signature(SCHEDULES[name].make).parameters.values()
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "to_zero"]
     return {p.name: next(iter(PROCESSES)) if p.name == "process" else p.default for p in options}
 
 
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
-    """Make a schedule; raise ValueError for unknown names and options, and for options without a grid."""
+    """Return the schedule of a spec, such as "karras(rho=7)".
+
+    Raises:
+        ValueError: the name or an option is unknown, or the options give no grid.
+    """
     options = parse_spec(spec)
     name = options.pop("name")
     if name not in SCHEDULES:
@@ -153,7 +159,7 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
 
 
 def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """Return all options of a schedule, with the process itself in place of its name."""
+    """Return all options of a schedule, with a process in place of its name."""
     resolved = schedule_options(name) | dict(options)
     if "process" in resolved:
         process = resolved["process"]
@@ -166,7 +172,7 @@ def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[st
 
 
 def read_levels(text: str) -> tuple[float, ...]:
-    """Read levels from a list, or from a schedule with its range.
+    """Return the levels of a text: a list, or a schedule with its number of steps and its range.
 
     >>> read_levels("80,1,0")
     (80.0, 1.0, 0.0)
@@ -174,7 +180,7 @@ def read_levels(text: str) -> tuple[float, ...]:
     (100.0, 1.0, 0.0)
 
     Raises:
-        ValueError: neither, or levels that do not fall.
+        ValueError: the text is neither, or its levels do not fall.
     """
     schedule, *fields = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
     try:
@@ -191,10 +197,10 @@ def read_levels(text: str) -> tuple[float, ...]:
     if schedule is None:
         return Grid(numbers).sigma
     steps, low, high = numbers
-    return make_schedule(schedule)(_steps(steps), low, high).sigma
+    return make_schedule(schedule)(_check_step_count(steps), low, high).sigma
 
 
-def _steps(number: float) -> int:
+def _check_step_count(number: float) -> int:
     if number > LARGEST:
         raise ValueError(
             f"{number:.12g} steps are too many for a list of levels; give at most {LARGEST:,}"
@@ -205,13 +211,13 @@ def _steps(number: float) -> int:
 def levels_of_schedule(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
 ) -> tuple[float, ...]:
-    """Return the levels of a schedule, or of the default one, on the range of a model on the CPU, to 0.
+    """Return the levels of a schedule on a model's range, and down to 0; None takes the default schedule.
 
-    It raises ValueError for an unknown schedule, and for steps below 1 or beyond any list.
+    Searches run on the CPU. Raises a ValueError for an unknown schedule, and for steps below 1 or too many for a list.
     """
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
     chosen = make_schedule(spec).for_model(model)
-    grid = chosen(_steps(steps), model.sigma_min, model.sigma_max)
+    grid = chosen(_check_step_count(steps), model.sigma_min, model.sigma_max)
     warning = "" if sampler and sampler.own_grid else warning_if_drowned(grid, model, chosen.label)
     if warning:
         log.warning("%s", warning)

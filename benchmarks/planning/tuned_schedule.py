@@ -1,4 +1,4 @@
-"""Schedule ``tuned``: grids that ``samplerbench tune`` wrote; and the free numbers of a grid."""
+"""Schedule ``tuned``, the grids that ``samplerbench tune`` wrote; and the free numbers of a grid."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ LEAST = 1e-3
 """Smallest gap between two levels, as a share of the range in log sigma: 1 % from 80 to 0.002."""
 
 MOST_STEPS = round(0.5 / LEAST)
-"""Most steps of a tuned grid, at which smallest gaps fill half of the range."""
+"""Most steps of a tuned grid: with so many, the smallest gaps fill half of the range."""
 
 
 @dataclass(frozen=True)
 class Spacing:
-    """Grids of ``steps`` steps (2 … :data:`MOST_STEPS`) from sigma_max to 0, with the other levels anywhere above
-    sigma_min.
+    """Grids of ``steps`` steps from sigma_max to 0, as functions of N = ``steps`` free numbers z.
 
-    N numbers give N gaps in lam = -log sigma by a softmax, which fill the range from sigma_max to
-    sigma_min; the last one lies below the last positive level. (A common constant changes nothing,
-    so N - 1 of them are free, as many as there are levels.)
+    ``steps`` is 2 … :data:`MOST_STEPS`. A softmax of z gives N gaps in lam = -log sigma:
 
-        gap_i = LEAST + (1 - N LEAST) exp(z_i) / sum_j exp(z_j),     lam_i = lam_0 + (lam_end - lam_0) (gap_1 +
-        ... + gap_i)
+        gap_i = LEAST + (1 - N LEAST) exp(z_i) / sum_j exp(z_j),
+        lam_i = lam_0 + (lam_end - lam_0) (gap_1 + ... + gap_i)
+
+    The gaps fill the range from sigma_max to sigma_min, and the last one lies below the last positive level.
+    A constant added to z changes nothing, so z has N - 1 degrees of freedom, one for each inner level.
     """
 
     steps: int
@@ -51,15 +51,15 @@ class Spacing:
             )
 
     def grid(self, z: ArrayLike) -> Grid:
-        """Return the grid of ``z`` ``(steps,)``."""
-        from scipy.special import softmax  # here: few runs have a use for it
+        """Return the grid at the free numbers ``z`` ``(steps,)``."""
+        from scipy.special import softmax  # here, since few runs need it
 
         gaps = LEAST + (1 - self.steps * LEAST) * softmax(np.asarray(z, float))
         falls = np.exp(-self.width * np.cumsum(gaps)[:-1])
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
-    def numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """Return ``(steps,)`` numbers of the nearest grid to 0 without gaps below twice :data:`LEAST`."""
+    def free_numbers(self, grid: Grid) -> NDArray[np.float64]:
+        """Return the free numbers ``(steps,)`` of a grid to 0, whose gaps below twice :data:`LEAST` are widened."""
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
             raise ValueError(
                 f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here"
@@ -70,7 +70,7 @@ class Spacing:
 
     @property
     def width(self) -> float:
-        """Range in log sigma."""
+        """Width of the range in log sigma."""
         return math.log(self.sigma_max / self.sigma_min)
 
 
@@ -96,10 +96,10 @@ FILE = "tuned.json"
     needs_sampler=True,
 )
 def tuned(*, file: str = FILE) -> Callable[[Denoiser, Path | None, str], TunedGrids]:
-    """The levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
+    """Levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
 
     Args:
-        file: its output.
+        file: JSON file that ``samplerbench tune`` wrote.
     """
 
     def read(model: Denoiser, _cache: Path | None, _device: str) -> TunedGrids:
@@ -114,7 +114,7 @@ def tuned(*, file: str = FILE) -> Callable[[Denoiser, Path | None, str], TunedGr
 
 
 class UntunedError(ValueError):
-    """Levels that a file does not hold: a description, the file, and its entries."""
+    """Error for missing levels: ``what`` is missing, from which ``file``, and the ``entries`` that this file has."""
 
     def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
         super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
@@ -123,7 +123,7 @@ class UntunedError(ValueError):
 
 @dataclass(frozen=True)
 class TunedGrids:
-    """Grids of a file for one model, and for the sampler of :meth:`of`, by number of steps."""
+    """Grids of a file by number of steps, for one model and for the sampler of :meth:`for_sampler`."""
 
     file: str
     model: str
@@ -131,8 +131,8 @@ class TunedGrids:
     entries: tuple[Tuned, ...]
     sampler: Any = None
 
-    def of(self, sampler: Sampler) -> TunedGrids:
-        """Return the grids for a sampler; raise ValueError if no sampler of this kind can be tuned."""
+    def for_sampler(self, sampler: Sampler) -> TunedGrids:
+        """Return the grids for a sampler. Raises a ValueError if samplers of this kind cannot be tuned."""
         if reason := why_untunable(sampler):
             raise ValueError(
                 f"schedule tuned has nothing for {label_of(sampler)}, which {reason}; "
@@ -141,9 +141,9 @@ class TunedGrids:
         return replace(self, sampler=sampler)
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """Return the grid of ``n`` steps; for n = 1 the jump, which has nothing to tune.
+        """Return the grid of ``n`` steps; for n = 1 the jump to 0, which has nothing to tune.
 
-        It raises ValueError if the file has none, or one of another range or to another end.
+        Raises a ValueError if the file has no such grid or one of another range, or if ``to_zero`` is False.
         """
         if not to_zero:
             raise ValueError(
@@ -161,12 +161,12 @@ class TunedGrids:
         return Grid(entry.levels)
 
     def sampler_at(self, n: int) -> Sampler:
-        """Return the sampler on the grid of ``n`` steps, with tuned coefficients if any."""
+        """Return the sampler for the grid of ``n`` steps, with tuned coefficients if there are any."""
         table = self._entry(n).table if n > 1 else None
         return self.sampler if table is None else Tabulated(stands_for=self.sampler, table=table)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return the columns of a row at the grid of ``n`` steps."""
+        """Return columns of the table about the grid of ``n`` steps."""
         return self._entry(n).facts if n > 1 else {}
 
     def _entry(self, n: int) -> Tuned:
@@ -189,7 +189,7 @@ class TunedGrids:
 
 
 def why_untunable(sampler: Sampler) -> str:
-    """Return the reason why a sampler has no levels to tune; "" if it has."""
+    """Return why a sampler has no levels to tune; "" if it has some."""
     reasons = {
         "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,
         "makes its own steps": sampler.adaptive or sampler.batch_coupled,

@@ -134,7 +134,7 @@ def cell_states_of(setup: Setup) -> list[CellState]:
         cells = setup.cells_of(name)
         planned = [cell for cell in cells if not cell.skip]
         report = Reporter(setup.console, 0, 0.0)
-        scorer = make_scorer(setup, name, admission.digests(name), planned, watch, report)
+        scorer = make_scorer(setup, name, admission.digests_of_makers(name), planned, watch, report)
         for cell in cells:
             state, why = _state_and_reason(setup.directory, admission, cell, scorer)
             standing = CellState(cell.key, cell.model, cell.label, cell.steps, state, why)
@@ -144,7 +144,7 @@ def cell_states_of(setup: Setup) -> list[CellState]:
         why = "the last run did not ask for it"
         standing = CellState(key, model, sampler, record.get("steps"), "not told", why)
         if planned:
-            why = admission.fault(planned[0])
+            why = admission.why_outdated(planned[0])
             standing = standing._replace(state="changed" if why else "up to date", why=why)
         found[key] = standing
     return [*found.values()]
@@ -179,7 +179,7 @@ def _state_and_reason(
         if admission.find_restorable(cell) is not None:
             return "comes back", "it was set aside, and is what the present code makes"
         return "missing", f"0 of {cell.samples:,} samples are there"
-    if why := UNPROVEN if run.predates_checksums else admission.fault(cell):
+    if why := UNPROVEN if run.predates_checksums else admission.why_outdated(cell):
         return "changed", why
     quality = run.read(cell.key, QUALITY) or {}
     if is_skipped_or_failed(run, cell):

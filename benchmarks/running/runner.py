@@ -145,7 +145,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
     spaces = {cell.model: cell.space for cell in setup.cells}
     for key, record, space, planned in other_cells(setup):
         for cell in planned or ():
-            admission.inspect(cell, extractor=space in (None, spaces.get(cell.model)))
+            admission.set_aside_if_outdated(cell, extractor=space in (None, spaces.get(cell.model)))
         # [], not None: the cell cannot be planned, since its sampler or searched levels are missing, but
         # its model is loaded and can be compared
         if planned == []:
@@ -162,7 +162,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
             record_no_samples(run, cell, "skipped", cell.skip)
         elif failure := setup.probes.probe_once(cell).failure:
             record_no_samples(run, cell, failure.status, failure.reason)
-    return {name: admission.digests(name) for name in setup.makers}
+    return {name: admission.digests_of_makers(name) for name in setup.makers}
 
 
 def _write_run_json(setup: Setup) -> None:

@@ -87,7 +87,7 @@ class Setup:
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
-            self.watch.add_model(name, admission.digests(name)[0], folder, prints)
+            self.watch.add_model(name, admission.digests_of_makers(name)[0], folder, prints)
 
     def cells_of(self, model: str) -> list[Cell]:
         """Return the cells of one model, in the order of the plan."""

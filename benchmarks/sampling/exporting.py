@@ -18,7 +18,7 @@ from .shard import sample_shard, whole_shard_size
 
 
 def check_exportable(model: Denoiser) -> None:
-    """Raise a ValueError for samples that are no images, or whose range of values is not known."""
+    """Raise a ValueError if samples are no images, or if the range of their values is not known."""
     if len(model.decoded_event) != 3 or model.decoded_event[0] not in (1, 3):
         raise ValueError(
             f"samples of {model.name} have shape {model.decoded_event} and are no grey or RGB images; "
@@ -32,11 +32,11 @@ def check_exportable(model: Denoiser) -> None:
 
 
 def export_samples(model: Denoiser, cell: Cell, path: Path, how: How) -> None:
-    """Write all samples of a cell that a run scores.
+    """Write all samples of a cell into the file ``path``, and their description into a ``.json`` file next to it.
 
-    The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, where the samples have
-    classes, ``arr_1`` ``(n,)`` int64; a ``.json`` file next to it describes them. Memory holds one shard.
-    Errors are as of :func:`check_exportable` and :func:`.sample_shard`.
+    The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, if samples have classes, ``arr_1`` ``(n,)`` int64.
+    ``how`` names the rounding to 8 bits. Memory holds one shard at a time. Raises the errors of :func:`check_exportable`
+    and :func:`.sample_shard`.
     """
     check_exportable(model)
     assert model.decoded_limits is not None

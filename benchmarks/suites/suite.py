@@ -1,6 +1,6 @@
 """Suite: models, samplers, schedules and budgets of a run, and its settings.
 
-TOML on disk, checked when it is read.
+A suite is TOML on disk, and is checked when it is read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHECKPOINT = "checkpoint:"
 """Prefix of the name of a model from a user's file."""
 
 MOST_SAMPLES = 1_000_000_000
-"""Most samples of a cell or a batch; larger numbers are slips."""
+"""Most samples of a cell or a batch; larger numbers are typing errors."""
 
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 Several = Annotated[int, Field(ge=2, le=MOST_SAMPLES)]
@@ -45,15 +45,15 @@ class Timing(StrictTable):
     """Settings of the timing pass.
 
     Attributes:
-        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0
-            takes the suite's. The first is in the result table; all of them are in ``timing.csv``.
-        seconds: most wall time to spend on it, per model and batch size.
-        min_rounds, max_rounds: how often each cell is timed.
+        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the suite's.
+            The result table has the times of the first size, ``timing.csv`` those of all.
+        seconds: most wall time per model and batch size.
+        min_rounds, max_rounds: fewest and most times that each cell is timed.
         half_width: a cell is settled when the 95 % interval of its median is within this share of it.
-        energy_seconds: window in which a cell's energy is measured, on a GPU with NVML; 0 for none.
+        energy_seconds: seconds in which a cell's energy is measured, on a GPU with NVML; 0 for none.
         minutes: most wall time over all models and batch sizes; the next run times the others. 0 for no limit.
-        sweep: largest batch of a sweep over batch sizes 1, 2, 4, … of each model's first cell,
-            which ends when throughput stops growing; 0 for no sweep.
+        sweep: largest batch of a sweep over batch sizes 1, 2, 4, …; 0 for no sweep. A sweep times each
+            model's first cell, and ends when throughput stops growing.
         tf32: whether a GPU may compute float32 in TF32 while it is timed.
         cudnn_benchmark: whether cuDNN tries its algorithms before it chooses one.
     """
@@ -76,13 +76,13 @@ class Timing(StrictTable):
 
 
 class Until(StrictTable):
-    """Sequential sampling: limits for a row's samples (``benchmarks.running.sequential``).
+    """Rule of sequential sampling for when a row has enough samples (``benchmarks.running.sequential``).
 
     Attributes:
-        baseline: registry name of the sampler that each row is compared with, at the same model,
-            budget, start, end and schedule; None asks for no comparison.
-        metric: column of the comparison; None for fd_conv where there is a baseline, else fid_proxy.
-        margin: equivalence margin, as a share of the baseline's value.
+        baseline: name of the sampler that each row is compared with, at the same model, budget, start, end
+            and schedule; None for no comparison.
+        metric: column to compare; None for fd_conv if there is a baseline, else fid_proxy.
+        margin: difference that does not matter, as a share of the baseline's value.
         target_se: standard error at which a row is precise enough, decided or not; None for none.
         max_samples: most samples of a row; None for 16 times its first number.
     """
@@ -107,7 +107,7 @@ class Until(StrictTable):
 
     @property
     def column(self) -> str:
-        """Column of the comparison."""
+        """Column of the metric to compare, or to measure to ``target_se``."""
         return self.metric or ("fid_proxy" if self.baseline is None else "fd_conv")
 
 
@@ -132,24 +132,23 @@ class Suite(StrictTable):
 
     Attributes:
         name: part of the default run directory.
-        version: results of different versions are not compared.
-        models, samplers, schedules: the axes, as specs; without schedules each model has its
-            default (:mod:`samplerbench.benchmarks.planning.native`).
-        steps, nfe: budgets, exactly one of them: numbers of steps, or evaluations per sample (the
-            largest grid that fits is taken).
-        tolerances: rtol = atol of adaptive samplers that do not set their own, one row each.
-        start: how runs begin (``benchmarks.suites.cell.make_start``).
-        sigma_start: the level at which start "gaussian" ends; None leaves it to the data's spread.
-        noise: of stochastic samplers: independent numbers, or increments of one Brownian path per sample.
-        execution: how runs reach the device (``benchmarks.sampling.execution``).
+        version: number of this suite's version; results of different versions are not compared.
+        models, samplers, schedules: lists of specs; without schedules each model has its default
+            (:mod:`samplerbench.benchmarks.planning.native`).
+        steps, nfe: numbers of steps, or budgets of evaluations per sample; exactly one of the two. A budget
+            takes the largest grid that fits.
+        tolerances: rtol = atol of adaptive samplers that set none themselves, one row each.
+        start: how runs begin (:class:`samplerbench.benchmarks.suites.cell.Start`).
+        sigma_start: level at which start "gaussian" ends; None takes it from the data's spread.
+        noise: kind for stochastic samplers: independent numbers, or increments of one Brownian path per sample.
+        execution: execution modes (:mod:`samplerbench.benchmarks.sampling.execution`).
         device: "cuda" for a suite that needs a GPU: it runs elsewhere only on request.
-        dtype: dtype of the state; None leaves it to the model.
-        reference_samples: how many samples are compared with their converged endpoints.
+        dtype: dtype of the states; None takes the model's.
+        reference_samples: number of samples that are compared with their converged endpoints.
         keep: number of images stored as pictures; in two dimensions, 512 points unless it is 0.
         converged_samples: number of converged samples for fd_conv, where the model's card has none.
-        extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own,
-            ``card:32`` for 32 axes of it, or one of
-            :func:`samplerbench.models.extractors.make_extractor`.
+        extractor: feature space of the Fréchet distance and similar metrics: ``card`` for the model's own, ``card:32``
+            for 32 axes of it, or one of :func:`samplerbench.models.extractors.make_extractor`.
         reference: source of real samples, or of their statistics, in another feature space
             (``benchmarks.scoring.real_data``); None has the model draw them. Its old name is ``real``.
         metrics: names of the metrics (``samplerbench list metrics``); None for all.
@@ -224,10 +223,10 @@ class Suite(StrictTable):
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that pin the samples.
+        """Eight hexadecimal digits that identify the settings of the samples.
 
-        ``until`` is excluded: a run can be continued to a decision, or to more times. Younger keys
-        do not count at their defaults: older runs keep their folders.
+        ``until`` and ``timing.minutes`` do not count, since a run can be continued. Younger keys do not count at
+        their defaults, so that older runs keep their folders.
         """
         young = {
             name
@@ -235,7 +234,7 @@ class Suite(StrictTable):
             if getattr(self, name) == type(self).model_fields[name].default
         }
         data = self.model_dump(mode="json", exclude={"until", *young})
-        if data["schedules"] is None:  # as it was written when karras was the default of all models
+        if data["schedules"] is None:  # as in older runs: karras was every model's default
             data["schedules"] = ["karras"]
         if "reference" in data:
             data["real"] = data.pop("reference")
@@ -255,9 +254,9 @@ class Suite(StrictTable):
         return extractors_of(self.model_dump())
 
     def replaced(self, **axes: Any) -> Suite:
-        """Return this suite with some axes replaced.
+        """Return this suite with other values of some keys; None leaves a key as it is.
 
-        Deviations of single models, or a list of timed batch sizes, are replaced with them.
+        A new value also replaces the values of single models, and a new batch size the list of timed ones.
         """
         changes = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
@@ -280,7 +279,7 @@ class Suite(StrictTable):
 
 
 def _model_entry(place: int, entry: object) -> object:
-    """Return a model that is given by its name alone as a table; raise ValueError for an object."""
+    """Return the table of a model that may be given by its name alone. Raises a ValueError for another object."""
     if isinstance(entry, str):
         return {"name": entry}
     if isinstance(entry, Mapping | ModelEntry):
@@ -292,7 +291,7 @@ def _model_entry(place: int, entry: object) -> object:
 
 
 def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
-    """Return the entry for ``name`` in place of the models; checkpoint for checkpoint, settings stay."""
+    """Return the entry of a model that replaces ``models``. A checkpoint keeps the settings of a single checkpoint."""
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
     path = str(replaced["name"]).partition("?")[0]
     is_checkpoint = path.startswith(CHECKPOINT) or Path(path).exists()
@@ -311,7 +310,11 @@ def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_suite(data: Mapping[str, Any], where: str) -> Suite:
-    """Validate a suite; the first mistake becomes one sentence."""
+    """Return the suite of these data; messages name their source ``where``.
+
+    Raises:
+        ValueError: the data have a mistake; the message describes the first one.
+    """
     try:
         return Suite.model_validate(data)
     except ValidationError as error:

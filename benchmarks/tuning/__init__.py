@@ -1,8 +1,7 @@
-"""Grids and coefficients that are tuned for a sampler on a model: its samples end where the
-probability flow ends (docs/tuning.md).
+"""Tuning of a sampler's grid and coefficients on a model, so that samples end where the probability flow ends.
 
-They are tuned for each sampler and number of steps by themselves, on latents that no run scores and by the
-distance to converged endpoints alone: no feature extractor takes part.
+Each sampler and number of steps is tuned by itself (docs/tuning.md). Tuning uses latents that no run scores, and
+only their distance to converged endpoints: no feature extractor takes part.
 """
 
 from .free import FreeKind, FreeParameters, arrays_of

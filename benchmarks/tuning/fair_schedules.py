@@ -1,4 +1,4 @@
-"""Fair comparisons of a run's samplers: each at the best common, its author's, or a tuned schedule."""
+"""Fair comparison of a run's samplers: each at the best common schedule, its authors', or a tuned one."""
 
 from __future__ import annotations
 
@@ -49,12 +49,11 @@ Fair = Literal["best", "author", "tuned"]
 def compare_fairly(
     run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair
 ) -> Comparison:
-    """Compare the samplers of a run over several schedules with one of them, across schedules.
+    """Compare the samplers of a run with ``baseline``, each at a schedule of its own.
 
-    With ``fair`` "best" each is at its best of the common schedules, chosen on one half of the samples by at most
-    one metric of :data:`HALVED` and measured on the other; with "author" where :data:`.authors.AUTHORS` knows
-    a schedule; with "tuned" at levels that were tuned for it, on other latents. ``margin`` is the share of the
-    baseline's value that does not matter.
+    With ``fair`` "best", one half of the samples chooses among the common schedules by one metric of :data:`HALVED`, and
+    the other half is measured. "author" takes the schedules of :data:`.authors.AUTHORS`, "tuned" levels that were tuned
+    for the sampler on other latents. ``margin`` is the share of the baseline's value that does not matter.
 
     Raises:
         ValueError: the run has no choice of schedules, or no tuned ones; a metric cannot be halved;
@@ -89,7 +88,7 @@ def compare_fairly(
 
 
 def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
-    """Return the one metric to choose schedules by."""
+    """Return the metric to choose schedules by. Raises a ValueError if there are several."""
     halved = [quantity for quantity in judged() if quantity.name in HALVED]
     chosen = choose_quantities(metrics, quantities_in_all([source], halved))
     if len(chosen) > 1:
@@ -111,7 +110,7 @@ def frechet_halves(
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Return summaries of the distances of the two halves of a cell's samples, and the second's flag."""
+    """Return a metric of single distances on the two halves of a cell's samples, and the flag of the second."""
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
         raise ValueError(
@@ -140,14 +139,14 @@ def _estimate_of_half(distances: NDArray[np.float64], row: Record, quantity: Qua
 
 
 def _split_in_halves(samples: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the first and the second half of samples."""
+    """Return the first and the second half of samples. Raises a ValueError for fewer than four."""
     if len(samples) < 4:
         raise ValueError(f"{len(samples)} samples cannot be halved; run at least four")
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
 def _stored_features(entry: Entry, run: RunDir) -> NDArray:
-    """Return the stored features of a cell, in the order of its samples."""
+    """Return the stored features of a cell, in the order of its samples. Raises a ValueError if there are none."""
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
     shards = [run.read_shard(cell, *span) or {} for span in run.shard_ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
@@ -159,7 +158,7 @@ def _stored_features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references_by_model(source: Source) -> dict[str, FrechetReference]:
-    """Return the reference of each model; raise ValueError for a model that is another by now."""
+    """Return the reference of each model. Raises a ValueError if the model, its features or its data have changed."""
     scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
     models = {}
     for name in sorted({text(e.record, "model") for e in scored}):
@@ -173,7 +172,7 @@ def _references_by_model(source: Source) -> dict[str, FrechetReference]:
                 "this model"
             )
     suite = source.run.get("suite") or {}
-    default = str(suite.get("extractor", CARD))  # of models that an earlier run into the folder had
+    default = str(suite.get("extractor", CARD))  # for models of an earlier run into the folder
     extractors = dict.fromkeys(models, default) | extractors_of(suite)
     loaded = load_references(models, extractors, suite.get("reference", suite.get("real")))
     references = {name: reference for name, reference in loaded.items() if reference is not None}

@@ -1,22 +1,21 @@
-r"""Levels and coefficients that bring a sampler nearest to known endpoints, by least squares: without a
-backward pass, so for any model, and in a few dozen runs.
+r"""Levels and coefficients that bring a sampler nearest to known endpoints, by least squares.
 
-What is made small is a power mean over latents of the distance e_s = |r_s(z)| between sample and endpoint, the
-geometric mean for power 0, as a function of the free numbers z (:class:`.free.FreeParameters`). Samples are nearly
-linear in them:
+The fit needs no backward pass, so it works for any model, and takes a few dozen runs. The free numbers z
+(:class:`.free.FreeParameters`) minimise a power mean over latents of the distance e_s = |r_s(z)| between sample and
+endpoint; power 0 is the geometric mean. Samples are nearly linear in z:
 
     r_s(z + dz) = r_s(z) + J_s dz,        J_s from one run a number, by differences.
 
-With G_s = J_s' J_s and p_s = J_s' r_s the squares of a linear model are e_s² + 2 p_s · dz + dz' G_s dz, and
-the mean of e_s^p is made small by weights that are renewed: as u^(p/2) (for power 0, log u) is concave in the
-square u for p <= 2 and lies below its tangents, the minimum of the sum of squares with weights w_s = e_s^(p-2)
-has no larger mean. Each damping of
+With G_s = J_s' J_s and p_s = J_s' r_s, the squares of this linear model are e_s² + 2 p_s · dz + dz' G_s dz.
+Sums of squares with renewed weights w_s = e_s^(p-2) minimise the mean of e_s^p. The reason: for p <= 2, u^(p/2) (for
+power 0, log u) is concave in the square u, and lies below its tangents. So the minimum has no larger mean. Each
+damping of
 
     (sum_s w_s G_s + damping diag(...)) dz = - sum_s w_s p_s
 
-gives a step, which is run. The step that is best on latents that no equation had is taken. These latents
-also limit the iterations and the fit of chance. Steps for power 0 are tried as well as for p: a few latents
-that are near a boundary of the flow, where nothing is linear, have little to say in them.
+gives a step, which is run. The best step on latents without equations is taken. These latents also
+limit the iterations, and overfitting. Steps for power 0 are tried besides those for p: they give little
+weight to the few latents near a boundary of the flow, where nothing is linear.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ from .free import FreeParameters
 from .search import power_mean
 
 Steps = Sequence[tuple[float, TableRow]]
-"""Levels and coefficients."""
+"""Level and coefficients of each step."""
 
 
 class _Trajectory(NamedTuple):
-    """Run by a table: the state before each step, the image of each evaluation, and the samples."""
+    """Run of a table: the state before each step, the image of each evaluation, and the samples."""
 
     steps: Steps
     states: Sequence[Tensor]
@@ -51,9 +50,9 @@ class _Trajectory(NamedTuple):
 
 @dataclass(eq=False)
 class Runs:
-    """Runs of deterministic samplers from the same latents ``x`` ``(n, *event)`` at the first level of the grids,
-    which lead to ``ends``. A table that differs in one step from the last other one begins at that step, from
-    the cached states and images.
+    """Runs of deterministic samplers from latents ``x`` ``(n, *event)``, at the grids' first level, to ``ends``.
+
+    Tables that differ in one step from the cached run start at that step, with the cached states and images.
     """
 
     model: Denoiser
@@ -65,8 +64,10 @@ class Runs:
     _trajectories: dict[tuple[int, int], _Trajectory] = field(default_factory=dict, repr=False)
 
     @torch.no_grad()
-    def off(self, sampler: Sampler, grid: Grid, part: slice) -> NDArray[np.float64]:
-        """Return samples of some of the latents less their endpoints, ``(n, d)`` in data units."""
+    def differences_from_ends(
+        self, sampler: Sampler, grid: Grid, part: slice
+    ) -> NDArray[np.float64]:
+        """Return samples of some latents minus their endpoints, ``(n, d)`` in data units."""
         ids, x = self.ids[part].split(self.batch), self.x[part].split(self.batch)
         samples = [self._samples(sampler, grid, *pair) for pair in zip(ids, x, strict=True)]
         differences = torch.cat(samples).double() - self.ends[part].double()
@@ -86,7 +87,7 @@ class Runs:
         if not others:
             return cached.end
         first = others[0]
-        # the image at this step's own level is among those that are known, unless the level is another
+        # the image of this step itself is known, unless its level has changed
         count = max(len(steps[first][1].b) - (cached.steps[first][0] != steps[first][0]), 0)
         return _run_table(bound, steps, cached.states[: first + 1], cached.images[:count]).end
 
@@ -108,8 +109,8 @@ def _run_table(
 
 
 Floats = NDArray[np.float64]
-Off = Callable[[Sampler, Grid, slice], Floats]
-"""Samples of a sampler less the endpoints of their latents: ``(n, d)`` for a slice of the latents."""
+DifferencesOf = Callable[[Sampler, Grid, slice], Floats]
+"""Samples of a sampler on a grid minus their endpoints, ``(n, d)``, for a slice of the latents."""
 
 DIFFERENCE = 1e-2
 """Difference of a free number for a slope: far above rounding in float32."""
@@ -122,12 +123,12 @@ RENEWED = 20
 NEAREST = 0.1
 """Share of the median distance: smaller distances have no larger weight."""
 ROOM = 2**26
-"""Numbers of the slopes of some latents that are in memory at a time."""
+"""Most numbers in memory for slopes at a time."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Fitted sampler and grid, errors of latents without equations, and whether it came to its end."""
+    """Fitted sampler and grid, error before and after on latents without equations; ``ended`` unless time was up."""
 
     sampler: Sampler
     grid: Grid
@@ -141,12 +142,16 @@ class _TimeUpError(Exception):
 
 
 def fit(
-    free: FreeParameters, off: Off, equations: int, power: int = 0, late: Callable[[], bool] = bool
+    free: FreeParameters,
+    differences_of: DifferencesOf,
+    equations: int,
+    power: int = 0,
+    late: Callable[[], bool] = bool,
 ) -> Fit:
-    """Fit the free numbers of a sampler to its runs ``off``, by a mean of ``power`` <= 2, 0 for the geometric one.
+    """Fit the free numbers of a sampler by a mean of ``power`` <= 2 of its distances, 0 for the geometric mean.
 
-    The first ``equations`` latents are fitted, and the others choose the step. ``late`` is asked before each run
-    whether to stop, with what was found so far.
+    The first ``equations`` latents are fitted, and the others choose the step. ``late`` is asked before each run whether
+    to stop; the fit then returns what it has found.
     """
     z, ended = np.zeros(free.size), True
     choosing = slice(equations, None)
@@ -154,7 +159,7 @@ def fit(
     def run(numbers: Floats, part: slice) -> Floats:
         if late():
             raise _TimeUpError
-        return off(free.sampler_at(numbers), free.grid(numbers), part)
+        return differences_of(free.sampler_at(numbers), free.grid(numbers), part)
 
     def error_of(numbers: Floats) -> float:
         return (
@@ -163,7 +168,7 @@ def fit(
             else np.inf
         )
 
-    first = off(free.sampler_at(z), free.grid(z), choosing)
+    first = differences_of(free.sampler_at(z), free.grid(z), choosing)
     least = before = power_mean_of_rows(first, power)
     size = max(1, ROOM // (len(z) * first.shape[1]))
     parts = [slice(k, min(k + size, equations)) for k in range(0, equations, size)]
@@ -184,7 +189,7 @@ def fit(
 
 
 def power_mean_of_rows(differences: Floats, power: int) -> float:
-    """Return the power mean of the root mean squares of rows ``(n, d)``; infinite where one is not finite."""
+    """Return the power mean of the root mean squares of rows ``(n, d)``; infinite if one is not finite."""
     with np.errstate(all="ignore"):
         distances = np.sqrt(np.square(differences).mean(1))
         return power_mean(distances, power) if np.isfinite(distances).all() else np.inf
@@ -211,9 +216,9 @@ def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: 
 def _linearise(
     run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]
 ) -> tuple[Floats, Floats, Floats]:
-    """Return the linear model at ``z`` of the n latents whose samples are finite, by p numbers.
+    """Return the linear model at ``z`` ``(p,)`` of the n latents with finite samples.
 
-    It is the squared distances ``(n,)``, half their slopes ``(n, p)``, half their curvatures ``(n, p, p)``.
+    The model is squared distances ``(n,)``, half their slopes ``(n, p)``, and half their curvatures ``(n, p, p)``.
     """
     parts_of_model = []
     for part in parts:

@@ -1,4 +1,4 @@
-"""Latents that no run scores, their converged endpoints by a teacher, and how far from these a sampler ends."""
+"""Latents that no run scores, their converged endpoints by a teacher, and a sampler's distance from these."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ BATCH = 96
 
 
 class Teacher:
-    """Endpoints of latents: exact ones ``(n, *event)``, or, where ``exact`` is None, the reference solver's.
+    """Endpoints of latents: exact ones ``(n, *event)`` or, if ``exact`` is None, the reference solver's.
 
-    Every solution is kept; ``seconds`` is what all endpoints took so far.
+    Every solution is kept. ``seconds`` is the time that all endpoints took so far.
     """
 
     @torch.no_grad()
@@ -48,7 +48,7 @@ class Teacher:
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:
-        """Return ``(n, *event)``: exact, or solved in so many steps; raise ValueError if not finite."""
+        """Return endpoints ``(n, *event)``, exact or solved in ``steps``. Raises a ValueError if one is not finite."""
         if self.exact is not None:
             return self.exact
         if steps not in self._solved:
@@ -65,7 +65,7 @@ class Teacher:
 
 
 MOST = 2**28
-"""Latents of a set, at most."""
+"""Most latents of a set."""
 
 TRAIN_IDS = SEARCH_IDS + MOST
 """First sample number to tune on: between the numbers of schedule searches and of converged samples."""
@@ -74,20 +74,18 @@ TEST_IDS = TRAIN_IDS + MOST
 """First sample number that measures the gap between latents that were tuned on and others."""
 
 RESOLVED = 0.01
-"""Endpoints are converged when doubling the teacher's steps moves them by this share of the
-error that is measured, or less.
-"""
+"""Endpoints are converged if doubling the teacher's steps moves them by at most this share of the error."""
 
 LOST = 1e6
-"""The distance of a sample that is not finite, or further away."""
+"""Distance of a sample that is not finite, or further away."""
 
 
 @dataclass(eq=False)
 class TuningProblem:
-    """Latents of a model, and how far from their converged endpoints a sampler takes them.
+    """Latents of a model, and the distance at which samplers end from their converged endpoints.
 
-    ``meter`` counts the model's evaluations but for the teacher's. ``ids`` are ``(n,)`` on the model's device, and
-    ``steps`` the teacher's that count, where endpoints are not exact.
+    ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the model's device.
+    ``steps`` are the teacher's steps for the present endpoints, unless these are exact.
     """
 
     model: Denoiser
@@ -111,7 +109,7 @@ class TuningProblem:
     def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
         """Refine the endpoints until doubling moves them by :data:`RESOLVED` of the smallest RMS distance of the runs.
 
-        Return True if they changed. Rounding, or the most steps of the reference solver, may come first.
+        Rounding, or the most steps of the reference solver, may stop it earlier. Return True if the endpoints changed.
         """
         if self.resolution <= self.teacher.rounding:
             return False
@@ -124,24 +122,24 @@ class TuningProblem:
         return self.steps != before
 
     def distances(self, sampler: Sampler, grid: Grid) -> NDArray[np.float64]:
-        """Return ``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), data units, up to :data:`LOST`."""
+        """Return ``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d) in data units, at most :data:`LOST`."""
         return self._distances(self.sample(sampler, grid))
 
     @torch.no_grad()
     def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
-        """Return the sampler's samples from these latents."""
+        """Return the sampler's samples ``(n, *event)`` from these latents."""
         bound = ((self.model.bind(ids, self.seed), x) for ids, x in self.batches)
         return torch.cat([sampler.sample(model, x, grid, NoNoise()) for model, x in bound])
 
     def nfe(self, sampler: Sampler, grid: Grid) -> int:
-        """Return counted evaluations per sample."""
+        """Run the sampler, and return its counted evaluations per sample."""
         before = self.meter.rows
         self.sample(sampler, grid)
         return round((self.meter.rows - before) / len(self.ids))
 
     @cached_property
     def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """Numbers of each batch and its latents, which no sampler modifies."""
+        """Sample numbers and latents of each batch; no sampler modifies the latents."""
         return [
             (ids, latents(self.model, ids, self.seed, self.model.dtype)[0])
             for ids in self.ids.split(BATCH)

@@ -12,7 +12,7 @@ from ..planning.tuned_file import Tuned, check_writable, read_tuned, write_tuned
 from ..running.executors import Executor, Failure, Tell
 from ..running.executors.tasks import SentSampler
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
-from .tuning import Target, Tuning
+from .tuning import ModelTuning, Target
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class TuneTask:
         sampler, steps = self.target
         return _unpickle_task, (SentSampler.of(sampler), steps, self.models, self.options)
 
-    def _tuning(self, world: WorkerContext) -> Tuning:
-        def make_tuning() -> Tuning:
+    def _tuning(self, world: WorkerContext) -> ModelTuning:
+        def make_tuning() -> ModelTuning:
             subject, other = (NamedModel(name, world.subject(name).model) for name in self.models)
-            return Tuning(subject, other, *self.options, device=world.setting.device)
+            return ModelTuning(subject, other, *self.options, device=world.setting.device)
 
         return world.once((self.models, self.options), make_tuning)
 
@@ -52,16 +52,15 @@ def _unpickle_task(
 
 def tune_targets(
     file: Path,
-    tuning: Tuning,
+    tuning: ModelTuning,
     targets: Sequence[Target],
     executor: Executor,
     progress: Callable[[str], None],
 ) -> tuple[list[Tuned], dict[Target, Failure]]:
     """Return the entries of targets, from a file or tuned now, and the failures of the others.
 
-    Searches run one after the other, each as one task: an evaluation depends on the ones before, and all
-    searches share the converged endpoints, which cost most. Each entry is written as soon as it is found, and
-    replaces one of another setting. ``progress`` is called with each stage, in words.
+    Searches run one after the other, each as one task: they share the converged endpoints, which cost most. Each entry
+    is written as soon as it is found, and replaces an entry with other settings. ``progress`` gets each stage, in words.
 
     Raises:
         ValueError: the file is something else, or cannot be written.

@@ -1,4 +1,4 @@
-"""One tuning: the numbers of a target are searched, and scored on latents that chose nothing."""
+"""One tuning: a target's levels and coefficients are searched, then scored on latents that chose nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..planning.schedules import make_schedule
 from ..planning.tuned_file import (
     WHATS,
     Cost,
-    Elsewhere,
+    HoldOutResult,
     Score,
     Scores,
     Setting,
@@ -46,16 +46,16 @@ class Target(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Sampler as the command line writes it."""
+        """Sampler and options as on the command line."""
         return label_of(self.sampler)
 
 
 MOST_TABULATED = 30
-"""Steps of a table: as many denoised images are kept, and its numbers grow with their square."""
+"""Most steps of a table, which keeps as many denoised images; its numbers grow with their square."""
 
 
 def check_target(target: Target, what: What = "grid") -> None:
-    """Raise ValueError for a target that has no levels to tune, or no coefficients."""
+    """Raise a ValueError for a target that has no levels to tune, or no coefficients."""
     if reason := why_untunable(target.sampler):
         raise ValueError(
             f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
@@ -89,13 +89,13 @@ def targets_of(
     budgets: Sequence[int] | None,
     what: What = "grid",
 ) -> list[Target]:
-    """Return each sampler once a number of steps, or budget; raise ValueError for what is no target."""
+    """Return a target for each sampler and number of steps or budget. Raises a ValueError if one cannot be tuned."""
     karras = make_schedule("karras")
     targets = []
     for sampler in samplers:
         for size in steps or budgets or ():
             count: int | None = size
-            if steps is None and not sampler.adaptive:  # which is refused below, with the reason
+            if steps is None and not sampler.adaptive:  # check_target refuses adaptive ones
                 cost = evaluations_by_steps(model, sampler, karras, "zero")
                 count = most_steps_within(size, cost)
             if count is None:
@@ -109,7 +109,7 @@ def targets_of(
 
 
 EQUATIONS = 2 / 3
-"""Share of the latents that coefficients are fitted to; the others choose how far."""
+"""Share of the latents that coefficients are fitted to; the others choose the size of the step."""
 
 
 def fit_coefficients(
@@ -120,9 +120,9 @@ def fit_coefficients(
     what: Literal["coefficients", "both"] = "both",
     begun: SearchResult | None = None,
 ) -> SearchResult:
-    """Return the coefficients, with ``both`` the levels too, that bring a sampler nearest to two or more endpoints.
+    """Fit the coefficients, with "both" the levels too, that bring a sampler nearest to two or more endpoints.
 
-    Never worse than the sampler on the best built-in schedule, or than ``begun``, a result with coarser endpoints.
+    The result is never worse than the best built-in schedule, or than ``begun``, a result with coarser endpoints.
     """
     model, power = problem.model, OBJECTIVES[objective]
 
@@ -134,7 +134,7 @@ def fit_coefficients(
     best = min(untuned, key=errors.__getitem__)
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
     first = SearchResult(start, untuned[best], best) if begun is None else begun
-    initial = first.sampler(sampler)
+    initial = first.apply_coefficients(sampler)
     own = first if first.table else first._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
     runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
@@ -142,17 +142,17 @@ def fit_coefficients(
     if what == "both":
         start = project_grid(start, model.sigma_min, model.sigma_max)
     free = FreeParameters(initial, start, model.sigma_min, model.sigma_max, what)
-    result = fit(free, runs.off, equations, power)
+    result = fit(free, runs.differences_from_ends, equations, power)
     if error(result.sampler, result.grid) >= error(initial, own.grid):
         return own
     return own._replace(grid=result.grid, table=result.sampler.table)  # type: ignore[attr-defined]
 
 
 @dataclass
-class Tuning:
-    """Tuning of samplers on a model, one after the other, with the same endpoints, scored on another one too.
+class ModelTuning:
+    """Tuning of samplers on a model, one after the other with the same endpoints, and scoring on another model.
 
-    ``latents`` are tuned on, ``test_latents`` measure the gap; there are 2 or more of each.
+    ``latents`` are tuned on, and ``test_latents`` measure the gap, 2 or more of each.
     """
 
     subject: NamedModel
@@ -163,7 +163,7 @@ class Tuning:
     objective: str
     what: What
     device: str
-    _posed: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
+    _problems: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for option, count in (("--latents", self.latents), ("--test-latents", self.test_latents)):
@@ -181,7 +181,7 @@ class Tuning:
             )
 
     def __call__(self, target: Target, tell: Tell) -> Tuned:
-        """Return the entry of a target; report progress in words."""
+        """Return the entry of a target; report each stage to ``tell``, in words."""
         where = f"{self.subject.name}: {target.label}, {target.steps} steps"
         train, test = (self._problem(self.subject, first, tell) for first in (TRAIN_IDS, TEST_IDS))
         tell(f"{where}: searching")
@@ -199,7 +199,7 @@ class Tuning:
             setting=self.setting,
             levels=result.grid.sigma,
             coefficients=_plain_coefficients(result.table),
-            nfe=test.nfe(result.sampler(target.sampler), result.grid),
+            nfe=test.nfe(result.apply_coefficients(target.sampler), result.grid),
             schedule=result.schedule,
             train=on_train,
             test=on_test,
@@ -219,15 +219,15 @@ class Tuning:
             train, target.sampler, target.steps, self.objective, self.what, previous
         )
 
-    def _elsewhere(self, target: Target, result: SearchResult, tell: Tell) -> Elsewhere:
-        """Return the score on the other model, on latents that were not tuned on there either."""
+    def _elsewhere(self, target: Target, result: SearchResult, tell: Tell) -> HoldOutResult:
+        """Return the result on the hold-out model, whose latents were not tuned on either."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(result.schedule)(target.steps, other.sigma_min, other.sigma_max)
         grid = carry_grid(result.grid, self.subject.model, other)
         table = move_coefficients(result.table, result.grid, grid)
         carried_over = result._replace(grid=grid, untuned=untuned, table=table)
-        return Elsewhere(
+        return HoldOutResult(
             model=self.other.name,
             identity=other.identity,
             levels=grid.sigma,
@@ -237,16 +237,16 @@ class Tuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return latents of a model with their teacher, made once, and the coarsest endpoints."""
-        if (named.name, first) not in self._posed:
+        """Return the problem of a model's latents with the coarsest endpoints; its teacher is made once."""
+        if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
             problem = tuning_problem(named.model, first, count, self.seed, self.device)
-            self._posed[named.name, first] = problem
-        return replace(self._posed[named.name, first])
+            self._problems[named.name, first] = problem
+        return replace(self._problems[named.name, first])
 
     def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
-        """Score untuned and tuned on a problem's latents, with endpoints fine enough for the better one."""
+        """Score the untuned and the tuned sampler on a problem, with endpoints fine enough for the better one."""
         runs = _untuned_and_tuned(target, result)
         problem.converge_endpoints(*runs)
         scores = []
@@ -261,7 +261,7 @@ class Tuning:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
 
     def subject_of(self, target: Target) -> Subject:
-        """Return the subject that names the entry of a target."""
+        """Return the key of a target's entry."""
         model = self.subject.model
         return Subject(
             model=self.subject.name,
@@ -275,7 +275,7 @@ class Tuning:
 
     @property
     def setting(self) -> Setting:
-        """Setting of the tuning: other dependencies of the entries."""
+        """Settings of the tuning, part of its entries."""
         return Setting(
             seed=self.seed,
             latents=self.latents,
@@ -289,7 +289,7 @@ class Tuning:
 def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampler, Grid]]:
     """Return the sampler on the best built-in grid, and the tuned sampler on its grid."""
     sampler = target.sampler
-    return [(sampler, result.untuned), (result.sampler(sampler), result.grid)]
+    return [(sampler, result.untuned), (result.apply_coefficients(sampler), result.grid)]
 
 
 def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
@@ -297,7 +297,7 @@ def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | 
 
 
 def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
-    """Return coefficients on other levels: the state's weight follows their ratio, the newest makes up."""
+    """Return coefficients for other levels: the state's weight follows their ratio, the newest weight makes up."""
     if table is None:
         return None
     rows = []

@@ -289,8 +289,8 @@ def test_what_is_timed_is_the_run_and_its_calls_of_the_model_on_what_it_showed_i
     cell.sampler.sample(lambda x, s: shown.append(bound(x, s)) or shown[-1], x, cell.grid, noise)
     assert torch.equal(plain.network(), shown[-1])
     assert plain.calls == recorded.calls == len(shown) == 7
-    assert plain.share == 1.0
-    assert plain.held == 7 * x.numel() * x.element_size()
+    assert plain.time_factor == 1.0
+    assert plain.stored_bytes == 7 * x.numel() * x.element_size()
     assert recorded.network() is None
 
 
@@ -301,8 +301,8 @@ def test_where_there_is_no_room_for_all_states_those_that_are_kept_are_spread_ov
     cell, ids = a_cell("eager"), torch.arange(4)
     run = prepare_timed_work(MODEL, cell, ids, room=room)
     assert run.calls == 7
-    assert run.calls / run.share == kept
-    assert run.held <= max(room, run.held / kept)
+    assert run.calls / run.time_factor == kept
+    assert run.stored_bytes <= max(room, run.stored_bytes / kept)
 
 
 @pytest.fixture

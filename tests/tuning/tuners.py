@@ -3,7 +3,7 @@
 from samplerbench.benchmarks.planning.models import NamedModel
 from samplerbench.benchmarks.running.executors import InProcess
 from samplerbench.benchmarks.tuning.tuner import tune_targets
-from samplerbench.benchmarks.tuning.tuning import Tuning
+from samplerbench.benchmarks.tuning.tuning import ModelTuning
 from samplerbench.models import make_model
 
 
@@ -18,7 +18,7 @@ def tuner(file, gmm, **changes):
         "what": "grid",
         "device": "cpu",
     }
-    tuning = Tuning(**options | changes)
+    tuning = ModelTuning(**options | changes)
 
     def tune(targets):
         entries, failures = tune_targets(file, tuning, targets, InProcess(), lambda _: None)

@@ -85,7 +85,7 @@ class CellTask:
     def __reduce__(self) -> tuple[Callable[..., CellTask], tuple[Any, ...]]:
         """Pickle the sampler by its name, and the schedule without its search results."""
         cell, *others = vars(self).values()
-        bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
+        bare = replace(cell, sampler=None, schedule=cell.schedule.without_search_results())
         return _unpickle_task, (type(self), bare, SentSampler.of(cell.sampler), *others)
 
 
