@@ -56,10 +56,7 @@ def read_pictures(folder: Path) -> Pictures | None:
 
 
 def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:
-    """Return images ``(n, 1 or 3, height, width)`` as 8-bit pictures ``(n, height, width[, 3])``.
-
-    Black and white are ``limits``, or the smallest and largest value if ``limits`` is None.
-    """
+    """Return images ``(n, 1 or 3, height, width)`` as 8 bits ``(n, height, width[, 3])``, clamped to ``limits`` or their range."""
     low, high = limits or (float(images.min()), float(images.max()))
     scaled = (images - low) / max(high - low, 1e-12)
     whole = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)

@@ -154,7 +154,7 @@ def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Lat
 def _squares_of_some(
     bench: Bench, some: Sequence[Entry], part: Sequence[int], start: int, stop: int, late: Late
 ) -> Iterator[tuple[int, Squares | None]]:
-    """Yield the indices ``part`` into ``some``, each with the squared distances of its entry."""
+    """Yield the indices in ``part``, each with the squared distances of its entry of ``some``, or None for a failure."""
     for which, squares in bench.measure_squares([some[n] for n in part], start, stop, late):
         yield part[which], squares
 

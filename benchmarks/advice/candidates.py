@@ -32,7 +32,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 """Values to try of options, by name, for every sampler with such an option."""
 
 EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
-"""Prefixes of samplers that are no candidates: adapters of other libraries, equals of another to a tolerance, and ``auto``."""
+"""Prefixes of samplers that are not tried: adapters of other libraries, near copies of a sampler, and ``auto``."""
 
 FIRST = (
     "dpmpp_2m", "unipc_2", "ipndm", "deis_tab_3", "unipc_3", "dpmpp_3m_published", "euler", "heun",
@@ -47,7 +47,7 @@ TRIAL_GRID = Grid((80.0, 1.0, 0.0))
 
 
 def is_candidate(name: str) -> bool:
-    """Return True if a sampler is a deterministic method of this library, with fixed steps and no coupling in a batch, and no alias."""
+    """Return True if a sampler is this library's own, deterministic, of fixed steps, not coupled in a batch, and no alias."""
     sampler = samplers.make(name)
     own = not samplers.origin(name) and not name.startswith(EXCLUDED)
     return own and not (

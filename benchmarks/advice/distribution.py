@@ -93,7 +93,10 @@ def estimate_distances(
     keep: int,
     late: Late,
 ) -> dict[int, FrechetEstimate]:
-    """Return distances by index while there is time, and add features to ``known``. The first ``keep`` entries stay."""
+    """Return the distances by index, as far as time allows, and add the features to ``known``.
+
+    After each round, entries that are shown to be farther than the best are dropped, except for the first ``keep``.
+    """
     alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
     for round_number, stop in enumerate(COUNTS, 1):
         some = [entries[n] for n in alive]
@@ -176,6 +179,6 @@ def distances_by_budget(
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return cumulative shares of the time by key, in order, for parts of these weights."""
+    """Return the share of the time that is over once each part is done, for consecutive parts of these weights."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

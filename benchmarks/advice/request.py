@@ -28,7 +28,7 @@ from .answer import describe_configuration
 from .tasks import BATCH, ModelTask
 
 OWN_FIELDS = {name: f"{name}, a solver of its own" for name in exports.BY_NUMBERS}
-"""Field of the library's own solvers, for each library that takes other samplers' steps as numbers."""
+"""Name of the field of a library's own solvers, by library that takes other samplers' steps as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
 FIELDS = (*exports.LIBRARIES, *OWN_FIELDS.values())
 """Fields of a race: groups of configurations. The race seeks the best configuration of each."""
@@ -139,7 +139,7 @@ class AdviceRequest:
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """Return the deterministic configurations, the usual ones first. ``auto`` puts the sampler of that name before them."""
+        """Return the deterministic configurations, the usual ones first. If ``auto``, the sampler ``auto`` leads them."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         specs = self.only or [
             spec
@@ -218,7 +218,7 @@ class AdviceRequest:
 
 
 def parse_current_sampler(text: str) -> tuple[Sampler, str]:
-    """Return the sampler and schedule of ``SAMPLER on SCHEDULE``, or "" for no schedule. Raises a ValueError for others."""
+    """Return the sampler and schedule ("" for none) of ``SAMPLER on SCHEDULE``. Raises a ValueError if one is unknown."""
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 

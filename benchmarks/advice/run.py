@@ -16,7 +16,7 @@ from .request import AdviceRequest, CurrentConfiguration
 
 
 class OutOfTime(KeyboardInterrupt):
-    """Interrupt of a stage whose time is over."""
+    """Exception that breaks off a stage whose time is over."""
 
 
 class Clock:

@@ -53,7 +53,7 @@ def of_k_diffusion(spec: str) -> str:
 
 def of_comfyui(spec: str, kind: str) -> str:
     """The name there."""
-    name = comfyui.name_of(make(spec), MODELS[kind])
+    name = comfyui.ksampler_name(make(spec), MODELS[kind])
     return f"`{name}`" if name else NONE
 
 
