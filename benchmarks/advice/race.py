@@ -79,7 +79,7 @@ def log_error(squares: Squares) -> LogEstimate:
 def log_ratio(a: Squares, b: Squares) -> LogEstimate:
     """Return the logarithm of the ratio of two errors, paired over the latents that both have."""
     n = min(len(a), len(b))
-    with np.errstate(invalid="ignore"):  # infinite less infinite
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         return _log_estimate_of(log_distances(a[:n]) - log_distances(b[:n]))
 
 

@@ -94,7 +94,7 @@ def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
         return hopeless
     try:
         steps = tabulate_steps(entry.cell.sampler, grid)
-    except ValueError:  # it is no table of numbers
+    except ValueError:  # the sampler is no table of numbers
         return hopeless
     share = grid.sigma[0] / float(look.levels[0])
     with np.errstate(all="ignore"):

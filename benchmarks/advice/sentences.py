@@ -233,7 +233,7 @@ def _other_budgets(pairs: Pairs) -> str:
     texts = [f"{words} with {at}" for words, at in parts.items() if at]
     shown_at_first = any(_shows_verdict(best, budget, "closer") for budget, best in pairs)
     if not shown_at_first and len(texts) == 1 and texts[0].startswith("not told"):
-        return ""  # the headline has said it
+        return ""  # the headline says so
     return f"The recommendation is {'; '.join(texts)}." if texts else ""
 
 

@@ -171,7 +171,7 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: Coordinates, start: floa
     ]
     if end != 1:
         body += ["", _STEP, step, *scaled, _RETURN]
-    elif not scheduler.generator:  # some pipelines hand one to any scheduler
+    elif not scheduler.generator:  # some pipelines pass a generator to any scheduler
         body += ["", _STEP, step, _RETURN]
     words = "The scheduler on the levels above, whatever a pipeline asks for."
     settings = _from_config_settings(scheduler, coords)

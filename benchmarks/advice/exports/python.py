@@ -32,7 +32,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     options = dict(parse_spec(spec))
     made = call_code("model = make_model", options, literal(options.pop("name")))
     file = plugin_file(sampler.name)
-    # of an installed plugin, the origin is its distribution
+    # the origin of an installed plugin is its distribution
     installed = bool(origin(sampler.name)) and ":" not in sampler.name
     loading = [f"load_file({literal(str(file))})"] if file else ["load_plugins()"] * installed
     names = ["Grid", "SampleNoise", *(call.partition("(")[0] for call in loading), "make"]
