@@ -1,4 +1,4 @@
-"""Run of ``advise``: the question, the race of each budget, the scores and the answer."""
+"""Run of ``advise``: from the request, over races, fits and scores, to the stored answer."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .answer import PICTURES, Advice
 from .answers import (
     Distances,
     Scores,
+    add_times,
     answer_of_budget,
     draw_pictures,
-    on_common_latents,
+    keep_common_latents,
     ratios_at_half_the_budget,
     score_on_fresh_latents,
-    with_times,
 )
 from .budget_race import RaceResult
 from .distribution import distances_by_budget
@@ -50,7 +50,7 @@ from .races import (
 from .request import (
     AdviceRequest,
     load_subject,
-    sampler_of,
+    parse_current_sampler,
     width_of_data_range,
 )
 from .run import Clock, OutOfTime, Progress, Run
@@ -61,7 +61,7 @@ PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
 def _question_of(request: AdviceRequest) -> dict[str, Any]:
-    """Return all that the measurements depend on, as JSON values."""
+    """Return everything that the measurements depend on, as JSON values."""
     model = request.model
     return {
         "model": request.spec,
@@ -83,7 +83,7 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
 
 @cache
 def _digest_of_code_files() -> str:
-    """Return a digest of the files that make samples and distances."""
+    """Return a digest of the Python files that samples and distances depend on."""
     digest = hashlib.sha256()
     folders = [Path(str(package.__file__)).parent for package in PACKAGES]
     for folder in (*folders, Path(__file__).parent):
@@ -96,9 +96,9 @@ def _digest_of_code_files() -> str:
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
 SHARE_OF_SCORES = 0.4
-"""Share that scores may take of the time from the races to the end of the distances in distribution."""
+"""Largest share for scores, of the time between the fits and the end of the distances in distribution."""
 DISTRIBUTED, SHOWN = 0.96, 1.0
-"""Shares of the time at which distances in distribution, and then times and pictures, are broken off."""
+"""Shares of the time at which distances in distribution, and times and pictures, are broken off."""
 BROKEN_OFF = "which the time that was given broke off"
 COARSE = "There was no time to find out more exactly where latents lead: errors near that limit say nothing."
 
@@ -120,28 +120,27 @@ def advise(
     progress: Progress = ignore_progress,
     begun: float | None = None,
 ) -> Advice:
-    """Find the sampler and the noise levels of a model at each number of evaluations.
+    """Find the best sampler and noise levels for a model at each number of evaluations, and return the answer.
 
     Args:
-        model: its spec, as ``--model`` takes it.
-        nfe: evaluations per sample.
-        out: folder of the answer; what it has measured before of the same question is used.
-        minutes: wall time to spend; in the main thread, what still runs at the limit is broken off.
+        model: spec of the model, as ``--model`` takes it.
+        nfe: evaluations per sample, one race for each.
+        out: folder of the answer. Measurements in it of the same question are used again.
+        minutes: wall time to spend. In the main thread, a stage that still runs at its limit is broken off.
         ms: milliseconds that a sample may take, in place of ``nfe``.
-        library: whose users ask, of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
-        default: what is used now, ``SAMPLER`` or ``SAMPLER on SCHEDULE``; None for the scheduler that came
-            with the checkpoint, or what is usual for its kind.
-        only: samplers to race in place of all.
+        library: library to recommend for, of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
+        default: present sampler, as ``SAMPLER`` or ``SAMPLER on SCHEDULE``; None for the checkpoint's scheduler,
+            or else the usual sampler for such models.
+        only: samplers to race; all if there are none.
         extractor: feature space of distances in distribution.
         device: "cpu" or "cuda".
-        seed: of the latents.
-        executor: where samplers run; None for this process.
-        progress: called with each stage, in words.
-        begun: when the time began, by ``time.monotonic()``; None for now.
+        seed: seed of the latents.
+        executor: executor that runs the tasks; None for this process.
+        progress: function that is called with the name of each stage.
+        begun: start of the time by ``time.monotonic()``; None for now.
 
     Raises:
-        ValueError: something is asked for that does not exist or makes no sense, or there is too little
-            time; the sentence names it.
+        ValueError: an argument is not valid, the model fails, or there is too little time. The message names the cause.
     """
     clock = Clock(minutes, begun=begun)
     if library not in LIBRARIES:
@@ -149,9 +148,9 @@ def advise(
     folder = Path(out)
     check_folder(folder)
     if default is not None:
-        sampler_of(default)  # before a model is loaded, which may take minutes
+        parse_current_sampler(default)  # before a model is loaded, which may take minutes
     request = load_subject(model, device, seed, extractor, only, library)
-    now, runs_in = request.now(default), executor or InProcess()
+    now, runs_in = request.current_configuration(default), executor or InProcess()
     run = Run(request, folder, clock, runs_in, now, library, ms, progress)
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lead(folder):
@@ -174,11 +173,11 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     run.progress(f"{request.spec}: how fast it is")
     rate, unit_rate = measure_rates(run, world)
     budgets = budgets_of(run, nfe, unit_rate)
-    truth = ConvergedEndpoints(
+    endpoints = ConvergedEndpoints(
         request, store, run.executor, world, most=most_steps(rate, clock.left)
     )
     started = min(clock.spent / 60 / clock.minutes, 1.0)
-    bench = Bench(request, store, run.executor, world, truth, rate, started=started)
+    bench = Bench(request, store, run.executor, world, endpoints, rate, started=started)
     check_time(run, bench, budgets)
     races: list[RaceResult] = []
     over = share_at_break_off(run, bench, budgets)
@@ -203,13 +202,13 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     unfinished = []
     if late := ", ".join(map(str, budgets[len(races) :])):
         unfinished.append(f"At {late} evaluations nothing was raced before the time was up.")
-    if truth.most < RULE.last and (truth.steps or 0) >= truth.most:
+    if endpoints.most < RULE.last and (endpoints.steps or 0) >= endpoints.most:
         unfinished.append(COARSE)
     try:
         with clock.raise_when_over(COMPARED):
             score_on_fresh_latents(scores, bench, entries, SHARE_OF_SCORES * seconds)
     except OutOfTime:
-        scores = on_common_latents(scores)
+        scores = keep_common_latents(scores)
         unfinished.append(f"Scores, {BROKEN_OFF}: they are on the latents that were reached.")
     distances: dict[int, Distances] = {n: {} for n in chosen}
     missing = [f"Distances in distribution (fd_conv), {BROKEN_OFF}."]
@@ -230,7 +229,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     ]
     batch, pictured = 0, False
     with suppress(OutOfTime), clock.raise_when_over(SHOWN):
-        answers, batch = with_times(run, bench, answers, chosen)
+        answers, batch = add_times(run, bench, answers, chosen)
         pictured = draw_pictures(run, bench, answers, chosen)
     default, made_by = run.now.words, provenance(request.device)
     ratios = ratios_at_half_the_budget(run, races, chosen, scores)
@@ -255,7 +254,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
             *missing,
         ),
         scored_on=max((len(s) for of in scores.values() for s in of.values()), default=0),
-        resolution=truth.resolution,
+        resolution=endpoints.resolution,
         minutes=(clock.spent / 60, clock.minutes),
         device=str(made_by["device"].get("name", request.device)),
         timed_batch=batch,

@@ -1,7 +1,7 @@
-"""Answer of ``advise``: the sampler of each budget, its gain over the default, and open questions.
+"""Answer of ``advise``: the recommended sampler at each budget, its gain over the default, and open questions.
 
-Errors are geometric means over latents of the distance between a sample and the converged endpoint of its
-latent (root mean square over the dimensions, in the units of the data), on latents that chose nothing.
+A distance is that of a sample from the converged endpoint of its latent: the root mean square over the dimensions,
+in units of the data. An error is the geometric mean of distances, over latents that had no part in any choice.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from .exports import Export
 
 PICTURES = "pictures.npz"
 COUNT = 6
-"""Latents that are shown."""
+"""Number of latents that have pictures."""
 Pictures8 = NDArray[np.uint8]
 
 
 class Pictures(NamedTuple):
-    """Pictures of the same latents, ``(n, height, width)`` or ``(n, height, width, 3)``: where they lead, and by
-    budget what the default and the recommendation made.
+    """Pictures of the same latents, ``(n, height, width)`` or ``(n, height, width, 3)`` each.
+
+    They show converged samples and, by budget, samples of the default and of the recommendation.
     """
 
     converged: Pictures8
@@ -35,7 +36,7 @@ class Pictures(NamedTuple):
     best: Mapping[int, Pictures8]
 
     def write(self, folder: Path) -> None:
-        """Write the pictures into :data:`PICTURES` of a folder."""
+        """Write the pictures into the file :data:`PICTURES` of a folder."""
         named = {f"default_{nfe}": images for nfe, images in self.default.items()}
         named |= {f"best_{nfe}": images for nfe, images in self.best.items()}
         write_npz(folder / PICTURES, {"converged": self.converged, **named})
@@ -55,7 +56,7 @@ def read_pictures(folder: Path) -> Pictures | None:
 
 
 def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:
-    """Return images ``(n, 1 or 3, height, width)`` as 8 bits, clamped to ``limits`` or else their range."""
+    """Return images ``(n, 1 or 3, height, width)`` as 8 bits ``(n, height, width[, 3])``, clamped to ``limits`` or their range."""
     low, high = limits or (float(images.min()), float(images.max()))
     scaled = (images - low) / max(high - low, 1e-12)
     whole = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
@@ -63,9 +64,9 @@ def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pict
 
 
 SCHEMA = 1
-"""Version of ``advice.json``; raised when a field changes its meaning."""
+"""Version of the format of ``advice.json``. It is raised when a field changes its meaning."""
 TUNED_LEVELS = "tuned levels"
-"""Name in place of a schedule's, for levels that were fitted to the model."""
+"""Name that replaces a schedule's if the levels were fitted to the model."""
 
 
 def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
@@ -88,7 +89,7 @@ def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -
 
 @dataclass(frozen=True)
 class Value:
-    """A number with its 95 % interval, of length 0 without an error to estimate; and why not to trust it, or ""."""
+    """Number with its 95 % interval, of length 0 for an exact number. ``flag`` says why not to trust it, or is ""."""
 
     value: float
     low: float
@@ -98,23 +99,22 @@ class Value:
 
 @dataclass(frozen=True)
 class Choice:
-    """One configuration at one budget, scored.
+    """Configuration at one budget, with its scores.
 
     Attributes:
-        label, sampler, schedule: as the command line writes them; the schedule is "" where the sampler has levels of
-            its own, "tuned levels" where they were fitted to the model.
-        nfe, steps: evaluations per sample that it makes; steps of its grid, None where it has none.
-        levels: noise levels of its grid, falling.
-        error: geometric mean of the distances to the converged endpoints; None if it has none, as
-            a stochastic sampler, or if it failed.
-        rms, median: of the distances; the root mean square (``rmse`` of a result table) is of a few samples that
-            ended elsewhere, mostly.
+        label, sampler: the configuration and its sampler, as the command line writes them.
+        schedule: its schedule; "" for a sampler with levels of its own, "tuned levels" for fitted levels.
+        nfe, steps: evaluations per sample; steps of the grid, or None without a grid.
+        levels: noise levels of the grid, falling.
+        error: geometric mean of the distances; None for stochastic and failed configurations.
+        rms, median: root mean square and median of the distances; None where ``error`` is. A few samples that ended
+            elsewhere decide the root mean square (``rmse`` of a result table).
         fd_conv: Fréchet distance to converged samples in the model's feature space; None if not measured.
         ms: milliseconds that a sample takes in a batch of ``Advice.timed_batch``; None if not timed.
-        failed: why it has no samples; "" if it has.
-        coefficients: where they were fitted to the model, a row a step: the weight of the state, then the
-            weights of the denoised images, newest first.
-        search_evaluations: of the model, all latents together, that the rule of ``auto`` was searched with.
+        failed: reason why there are no samples; "" if there are.
+        coefficients: coefficients fitted to the model, a row a step: the weight of the state, then the weights of
+            the denoised images, newest first. Empty if none were fitted.
+        search_evaluations: evaluations of the model, on all latents, that the search of ``auto``'s rule took.
     """
 
     label: str
@@ -138,14 +138,13 @@ class Best:
     """Recommendation at a budget for users of one library (:data:`samplerbench.benchmarks.advice.exports.LIBRARIES`).
 
     Attributes:
-        to_default: ratio of its error to the default's at the same budget, paired over latents; None
-            where either has no error.
+        to_default: ratio of its error to the default's at this budget, paired over latents; None if one has no error.
         to_best: ratio of its error to the error of the best that was tried, of any library.
-        tied: labels of the configurations that the race could not separate from it, best first.
-        own, own_ratio, own_lines: where the lines write the steps of ``choice`` out as numbers, the best of the
-            library's own solvers, the ratio of its error to that of ``choice``, and its lines.
-        untuned, untuned_ratio: where levels or coefficients of ``choice`` were fitted to the model, the best of
-            what was not, and the ratio of its error to that of ``choice``.
+        tied: labels of the configurations that the race could not tell apart from it, best first.
+        own, own_ratio, own_lines: best of the library's own solvers, the ratio of its error to that of ``choice``,
+            and its lines; None unless the lines of ``choice`` write its steps out as numbers.
+        untuned, untuned_ratio: best configuration without fits, and the ratio of its error to that of ``choice``;
+            None unless ``choice`` was fitted.
     """
 
     library: str
@@ -163,7 +162,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Alternative:
-    """A solver of the library's own at its defaults; and the ratio of the recommendation's error to its error."""
+    """One of the library's own solvers at its defaults, and the ratio of the recommendation's error to its error."""
 
     choice: Choice
     ratio: Value | None
@@ -171,18 +170,19 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Budget:
-    """The answer at one number of evaluations.
+    """Answer at one number of evaluations.
 
     Attributes:
         nfe: evaluations per sample that are allowed.
-        default: what is used now, at this budget.
-        best: by library; under "python", which has every sampler, the best that was tried.
-        in_distribution: configuration with a decidedly smaller ``fd_conv`` than the best that was tried;
-            None if none has, or none was measured.
-        tried, left_out, hopeless: configurations that were raced; that there was no time to try; and with far
-            larger errors at two smaller budgets, and so not tried.
-        latents: that the race used, at most.
-        undecided: what the race could not decide, in a sentence; "" if it decided.
+        default: present sampler at this budget.
+        best: recommendations by library. That of "python", which has every sampler, is the best that was tried.
+        in_distribution: configuration with a significantly smaller ``fd_conv`` than the best that was tried;
+            None if there is none.
+        tried, left_out: number of configurations that were raced, and of those that there was no time for.
+        hopeless: number of configurations left out for far larger errors at two smaller budgets.
+        latents: largest number of latents that the race used.
+        undecided: sentence on what the race could not decide; "" if it decided.
+        alternatives: solvers of the requested library that its users would try next.
     """
 
     nfe: int
@@ -198,7 +198,7 @@ class Budget:
 
     @property
     def field(self) -> int:
-        """Number of configurations, tried or not."""
+        """Number of all configurations, tried or not."""
         return self.tried + self.left_out + self.hopeless
 
 
@@ -207,15 +207,15 @@ class Advice:
     """Answer at all budgets.
 
     Attributes:
-        model: its spec, as ``--model`` takes it.
-        default: what "now" is, in words: the sampler, and where that is known from.
-        library: that the user asked for; its recommendation comes first.
-        budgets: by number of evaluations, rising.
-        sentences, undecided: what follows, most important first, and what could not be decided.
-        scored_on: latents that errors are taken on.
-        resolution: how far off the converged endpoints may be (root mean square); 0 where they are exact.
-        minutes: wall time that it took, and its limit.
-        timed_batch: samples in a batch of the times; 0 where nothing was timed.
+        model: spec of the model, as ``--model`` takes it.
+        default: description of the present sampler, and how it is known.
+        library: library that the user asked for.
+        budgets: answers by number of evaluations, rising.
+        sentences, undecided: conclusions, most important first, and what could not be decided.
+        scored_on: largest number of latents that an error is taken on.
+        resolution: root mean square error of the converged endpoints; 0 if they are exact.
+        minutes: wall time that was used, and its limit.
+        timed_batch: batch size of the timings; 0 if nothing was timed.
         pictures: name of the file of pictures next to ``advice.json``; "" for none.
     """
 
@@ -241,10 +241,10 @@ class Advice:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Advice:
-        """Read what :meth:`to_json` wrote.
+        """Return the answer that :meth:`to_json` wrote.
 
         Raises:
-            ValueError: another schema, or no advice.
+            ValueError: ``data`` has another schema or other fields.
         """
         if data.get("schema") != SCHEMA:
             raise ValueError(f"advice.json is of schema {data.get('schema')!r}, and not {SCHEMA}")
@@ -256,7 +256,7 @@ class Advice:
 
 
 def _value_from_json(kind: Any, value: Any) -> Any:
-    """Read a value of a type from JSON values."""
+    """Return JSON values as a value of the type ``kind``."""
     origin, inner = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         hints: Any = get_type_hints(kind)

@@ -1,4 +1,4 @@
-"""Answer of each budget: scores on latents that chose nothing, ratios to the default, times, and pictures."""
+"""Answer of each budget: scores on latents that had no part in any choice, ratios to the default, times, pictures."""
 
 from __future__ import annotations
 
@@ -33,31 +33,34 @@ from .run import Run
 from .tasks import TimingTask, decode_states
 
 COUNTS = (FIRST, 32, 64, 128, 256)
-"""Latents that are scored, after each round."""
+"""Number of latents that are scored after each round."""
 TIMED_REPEATS = 5
 
 Scores = dict[int, dict[str, Squares]]
-"""Squares by budget and label."""
+"""Squared distances ``(n,)`` by budget and label."""
 Distances = Mapping[str, tuple[Choice, bool]]
-"""By label, a choice with its distance in distribution, and whether that is decidedly below the best one's."""
+"""By label, a choice with its ``fd_conv``, and whether that is significantly below the race's best."""
 
 
 def score_on_fresh_latents(
     scores: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
 ) -> None:
-    """Add errors of configurations to ``scores`` on as many latents as there is time for, the same for all. Only
-    the end of the stage prevents the first two counts.
+    """Add the squared distances of the chosen configurations to ``scores``, on the same latents for all.
+
+    Rounds of :data:`COUNTS` end once the next would exceed ``seconds``, but not before the second.
     """
-    cost = sum(bench.forecast(entry, 1) for entries in chosen.values() for entry in entries)
-    cost += max(bench.truth.steps or 0, 1) / bench.rate
+    cost = sum(bench.forecast_seconds(entry, 1) for entries in chosen.values() for entry in entries)
+    cost += max(bench.endpoints.steps or 0, 1) / bench.rate
     start = 0
     for stop in COUNTS:
         if start > COUNTS[0] and cost * stop > seconds:
             break
-        bench.truth.solve(SCORED + start, SCORED + stop)
+        bench.endpoints.solve(SCORED + start, SCORED + stop)
         for budget, entries in chosen.items():
             with_one = [e for e in entries if not e.cell.sampler.stochastic]
-            for which, squares in bench.squares(with_one, SCORED + start, SCORED + stop, bool):
+            for which, squares in bench.measure_squares(
+                with_one, SCORED + start, SCORED + stop, bool
+            ):
                 label = with_one[which].label
                 if squares is None:
                     scores[budget].pop(label, None)
@@ -67,8 +70,8 @@ def score_on_fresh_latents(
         start = stop
 
 
-def on_common_latents(scores: Scores) -> Scores:
-    """Return scores on the latents that all of them have, so that they compare latent by latent."""
+def keep_common_latents(scores: Scores) -> Scores:
+    """Return the scores cut to the latents that all of them have, for comparisons latent by latent."""
     lengths = [len(squares) for by_label in scores.values() for squares in by_label.values()]
     least = min(lengths, default=0)
     return {
@@ -76,8 +79,8 @@ def on_common_latents(scores: Scores) -> Scores:
     }
 
 
-def choice_of(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
-    """Return a configuration as an answer has it."""
+def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
+    """Return a configuration with its scores. ``squares`` are its squared distances, None for no error."""
     cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
     own = bool(sampler.own_grid)
     if own and grid is not None and hasattr(sampler, "levels"):
@@ -102,7 +105,7 @@ def choice_of(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
 
 
 def _ratio_of_errors(a: Squares | None, b: Squares | None) -> Value | None:
-    """Return the ratio of the errors of ``a`` and ``b``; None where one has none."""
+    """Return the ratio of the errors of ``a`` and ``b``; None if one of them has none."""
     return None if a is None or b is None else log_ratio(a, b).interval()
 
 
@@ -116,15 +119,15 @@ def answer_of_budget(
     scores: Mapping[str, Squares],
     distances: Distances,
 ) -> Budget:
-    """Return the answer of one budget, with scores and distances by label.
+    """Return the answer of one budget. ``scores`` and ``distances`` are by label.
 
-    ``untuned`` led each field before anything was fitted to the model. ``chosen`` begins with the default, and
+    ``untuned`` has the leader of each field before the fits. ``chosen`` begins with the default, and
     ``alternatives`` are the library's own solvers.
     """
 
     def scored(entry: Entry) -> Choice:
         distance = distances.get(entry.label)
-        return choice_of(bench, entry, scores.get(entry.label), distance and distance[0].fd_conv)
+        return to_choice(bench, entry, scores.get(entry.label), distance and distance[0].fd_conv)
 
     def ratio(entry: Entry, other: Entry) -> Value | None:
         return _ratio_of_errors(scores.get(entry.label), scores.get(other.label))
@@ -139,11 +142,11 @@ def answer_of_budget(
             ratio(leader, default),
             ratio(leader, leader_of_all),
             tuple(entry.label for entry in tied),
-            run.request.lines(library, leader.cell),
+            run.request.export_lines(library, leader.cell),
         )
         own = next(iter(race.survivors.get(OWN_FIELDS.get(library, ""), ())), None)
         if own is not None and own.label != leader.label:
-            lines = run.request.lines(library, own.cell)
+            lines = run.request.export_lines(library, own.cell)
             best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
         plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None
         if plain is not None:
@@ -186,7 +189,7 @@ def _open_question_of_race(run: Run, race: RaceResult) -> str:
 def ratios_at_half_the_budget(
     run: Run, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]], scores: Scores
 ) -> dict[tuple[int, int], Value]:
-    """Return ratios of the recommendation's error at M to the default's at N, for M <= N / 2."""
+    """Return ratios of the recommendation's error at M to the default's at N, by (M, N) with M <= N / 2."""
     ratios = {}
     for few in (race for race in races if run.library in race.survivors):
         mine = scores[few.budget].get(few.survivors[run.library][0].label)
@@ -198,7 +201,7 @@ def ratios_at_half_the_budget(
 
 
 def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
-    """Return the entries of a budget that are timed and pictured: the default, and the recommendation."""
+    """Return the entries that are timed and pictured, under "default" and, if there is a recommendation, "best"."""
     entries = {entry.label: entry for entry in chosen}
     shown = {"default": entries[answer.default.label]}
     if run.library in answer.best:
@@ -206,10 +209,10 @@ def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> di
     return shown
 
 
-def with_times(
+def add_times(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[list[Budget], int]:
-    """Return the answers with milliseconds in batches of one, where there is time, and the batch size."""
+    """Return the answers with milliseconds a sample, as far as there is time, and the batch size: 1, or 0 for no times."""
     times: dict[tuple[int, str], float] = {}
     for answer in answers:
         shown = _entries_to_picture(run, answer, chosen[answer.nfe]).values()
@@ -238,7 +241,7 @@ def with_times(
 def draw_pictures(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> bool:
-    """Write pictures of the first scored latents; return True if there are any."""
+    """Write pictures of the first scored latents. Return False if samples are no images of 8 x 8 pixels or more."""
     model = run.request.model
     event = model.decoded_event
     if len(event) != 3 or event[0] not in (1, 3) or min(event[1:]) < 8:
@@ -249,13 +252,13 @@ def draw_pictures(
         task = run.request.task(decode_states, x)
         return as_8_bit_images(run.executor.run(task, bench.world), model.decoded_limits)
 
-    converged = pictured(bench.truth.ends(SCORED, SCORED + COUNT).astype("float32"))
+    converged = pictured(bench.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32"))
     images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
     for answer in answers:
         shown = _entries_to_picture(run, answer, chosen[answer.nfe])
         kinds = [kind for kind, entry in shown.items() if entry.has_steps]
         some = [shown[kind] for kind in kinds]
-        for which, outcome in list(bench.samples(some, SCORED, SCORED + COUNT)):
+        for which, outcome in list(bench.draw_samples(some, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):
                 images[kinds[which]][answer.nfe] = pictured(outcome["endpoint"])
     Pictures(converged, images["default"], images["best"]).write(run.out)

@@ -1,4 +1,4 @@
-"""Race of one budget: the configurations that are tried, and its result."""
+"""Race of one budget, and its result."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from .request import FIELDS, Entry
 from .run import OutOfTime
 
 ROUNDS = (4, 8, 16, 32, 64, 128, 256)
-"""Latents after each round."""
+"""Number of latents after each round."""
 LEAST = 16
-"""Minimum number of latents for ranking the leaders, regardless of the time: fewer choose by chance."""
+"""Smallest number of latents on which leaders are ranked, regardless of the time."""
 USUAL = 6
-"""Configurations that say how exact the reference solution must be, and are measured regardless of the time."""
+"""Number of usual configurations, measured regardless of the time. Reference solutions are made exact enough for these."""
 OF_EACH = 3
-"""Configurations of each field that are tried regardless of the time."""
+"""Number of configurations of each field that are tried regardless of the time."""
 SURE = 64
-"""Latents on which fitted configurations are measured regardless of the time, if others were."""
+"""Number of latents on which fitted configurations are measured regardless of the time, if the race used as many."""
 SMALL = 64
-"""Configurations of a field that is tried whole before any larger one is."""
+"""Largest number of configurations in a field that is tried whole before the rest of larger fields."""
 
 
 @dataclass(frozen=True)
 class RaceResult:
-    """Result of a race.
+    """Result of the race of one budget.
 
     Attributes:
         budget: evaluations per sample.
-        survivors: the configurations of each field (:data:`.FIELDS`) that were not dropped, the best first.
-        errors: of every configuration that was tried, on the first latents, by label.
-        best: the least of these of each field.
-        tried, left_out: configurations that were tried, and that there was no time for.
-        latents: that were used, at most.
+        survivors: configurations of each field (:data:`.FIELDS`) that were not dropped, the best first.
+        errors: error of every configuration that was tried, on the first round's latents, by label.
+        best: smallest of ``errors`` in each field.
+        tried, left_out: number of configurations that were tried, and of those that there was no time for.
+        latents: largest number of latents that were used.
         timely: whether the race ended before its time was up.
-        hopeless: configurations with far larger errors at two smaller budgets, and so not tried.
+        hopeless: number of configurations left out for far larger errors at two smaller budgets.
     """
 
     budget: int
@@ -61,13 +61,14 @@ def race_budget(
     late: Late,
     screened: Late,
 ) -> RaceResult:
-    """Race configurations in the order in which they are tried, after the races of smaller budgets.
+    """Race configurations at a budget, and return the result.
 
-    ``late`` and ``screened`` say whether the time of this race, and of its first round, is up.
+    ``before`` are the results at smaller budgets. ``late`` and ``screened`` say whether the time of the race, and that
+    of its first round, is up.
 
     Raises:
-        Failure: none of them has samples, or there is no reference solution.
-        OutOfTime: the race was broken off before any of them had samples.
+        Failure: no configuration has samples, or there is no reference solution.
+        OutOfTime: the race was broken off before any configuration had samples.
     """
     some = _order_of_trial([entry for entry in entries if _is_hopeful(entry, before)])
     least = sum(min(OF_EACH, sum(f in e.libraries for e in some)) for f in FIELDS) + USUAL
@@ -77,7 +78,7 @@ def race_budget(
     }
 
     def measure(numbers: Sequence[int], start: int, stop: int):
-        # leaders come first, so that there is one even when the time is up
+        # the first ones, which lead, are measured even when the time is up
         sure = least if start == 0 else USUAL
         first, rest = list(numbers[:sure]), list(numbers[sure:])
         over = screened if start == 0 else late
@@ -114,9 +115,7 @@ def race_budget(
 
 
 def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Late) -> RaceResult:
-    """Race fitted configurations against the survivors, whose measurements are used again unless the endpoints
-    have to be finer. Those and the leaders are measured on :data:`SURE` latents regardless of the time.
-    """
+    """Return the result of a second race, of the survivors and leaders of ``race`` with the fitted configurations ``tuned``."""
     leaders = [ranked[0] for ranked in race.survivors.values()]
     before = [entry for ranked in race.survivors.values() for entry in ranked]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
@@ -155,51 +154,51 @@ def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Lat
 def _squares_of_some(
     bench: Bench, some: Sequence[Entry], part: Sequence[int], start: int, stop: int, late: Late
 ) -> Iterator[tuple[int, Squares | None]]:
-    """Yield the squares of the entries of these numbers, with their numbers."""
-    for which, squares in bench.squares([some[n] for n in part], start, stop, late):
+    """Yield the indices in ``part``, each with the squared distances of its entry of ``some``, or None for a failure."""
+    for which, squares in bench.measure_squares([some[n] for n in part], start, stop, late):
         yield part[which], squares
 
 
 def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Return the survivors of each field that has any, the best first."""
+    """Return the survivors of each field by name, the best first. Fields without survivors are left out."""
     return {name: [some[n] for n in left] for name in FIELDS if (left := race.survivors(name))}
 
 
 def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Make the reference solutions exact enough for the errors of these configurations."""
+    """Choose the steps of the reference solver so that the errors of these configurations are resolved."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = bench.store.get(key)
     if stored is None:
-        samples = [x for _, x in bench.samples(entries, 0, FIRST)]
-        bench.truth.find_steps(
+        samples = [x for _, x in bench.draw_samples(entries, 0, FIRST)]
+        bench.endpoints.find_steps(
             [sample["endpoint"] for sample in samples if not isinstance(sample, Failure)]
         )
-        bench.store.put(key, [bench.truth.steps, bench.truth.resolution])
+        bench.store.put(key, [bench.endpoints.steps, bench.endpoints.resolution])
     else:
-        bench.truth.steps, bench.truth.resolution = stored
+        bench.endpoints.steps, bench.endpoints.resolution = stored
 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries, the usual ones first, then the first of each field, then small fields whole."""
+    """Return the entries: first the usual ones, then the first of each field, then small fields, then the rest."""
     first = list(entries[:USUAL])
     fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
     for members in fields:
         first += members[:OF_EACH]
-    for members in fields:  # users of a library that has little are owed the best of it
+    for members in fields:  # for users of libraries that have few samplers
         first += members if len(members) <= SMALL else []
     unique = {entry.label: entry for entry in first}
     return [*unique.values(), *(entry for entry in entries if entry.label not in unique)]
 
 
 def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
-    """Return the error of every configuration that was tried, on the first round's latents, by label."""
+    """Return the errors of all configurations that were tried, on the first round's latents, by label."""
     errors = {n: geometric_mean(squares[: ROUNDS[0]]) for n, squares in race.measurements.items()}
     errors |= {n: errors[other] for n, other in race.same.items() if other in errors}
     return {entries[n].label: value for n, value in errors.items()}
 
 
 def _is_hopeful(entry: Entry, before: Sequence[RaceResult]) -> bool:
-    """Return False if an entry's errors were far larger than the best in all its fields at the last two budgets."""
+    """Return False if an entry's errors at the last two budgets were far above the best in each of its fields."""
     return not entry.libraries or any(
         is_hopeful(
             [race.errors.get(entry.label, 0.0) for race in before],

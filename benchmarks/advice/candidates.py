@@ -1,4 +1,4 @@
-"""Configurations that are compared: fixed-grid samplers with their options, and the order of their trial."""
+"""Configurations to compare: samplers with fixed steps, their options and schedules, and the order of trial."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "prediction": ("data", "noise"),
     "variant": ("bh1", "bh2"),
 }
-"""Options whose values are tried, wherever a sampler has them."""
+"""Values to try of options, by name, for every sampler with such an option."""
 
 EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
-"""Adapters of other libraries, what equals another sampler to a tolerance, and the default."""
+"""Prefixes of samplers that are not tried: adapters of other libraries, near copies of a sampler, and ``auto``."""
 
 FIRST = (
     "dpmpp_2m", "unipc_2", "ipndm", "deis_tab_3", "unipc_3", "dpmpp_3m_published", "euler", "heun",
     "dpm_solver_2m", "zab_3", "zeab_2", "ipndm_3", "deis_tab_2", "xeab_2", "reab_2", "warped_ab_2",
     "dpm_2", "dpm_solver_2", "zab_4", "unipc_3_published",
 )  # fmt: skip
-"""Samplers to try first where there is no time for all: other libraries' own, and the leaders on other
-problems (docs/auto.md, results/reference/frontier).
+"""Samplers to try first: other libraries' own, and the best on other problems (docs/auto.md,
+results/reference/frontier).
 """
 FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
 TRIAL_GRID = Grid((80.0, 1.0, 0.0))
 
 
 def is_candidate(name: str) -> bool:
-    """Return True if a sampler is one of this library's own methods for the probability-flow ODE, by its first name."""
+    """Return True if a sampler is this library's own, deterministic, of fixed steps, not coupled in a batch, and no alias."""
     sampler = samplers.make(name)
     own = not samplers.origin(name) and not name.startswith(EXCLUDED)
     return own and not (
@@ -56,26 +56,26 @@ def is_candidate(name: str) -> bool:
 
 
 def variants(name: str) -> list[dict[str, Any]]:
-    """Return the sampler's options that are tried, in all combinations that it takes."""
+    """Return the specs of a sampler with all valid combinations of :data:`OPTIONS`."""
     keys = sorted({f.name for f in fields(samplers.get(name))} & set(OPTIONS))
     specs = []
     for values in product(*(OPTIONS[key] for key in keys)):
         spec = {"name": name, **dict(zip(keys, values, strict=True))}
         try:
             samplers.make(spec)
-        except ValueError:  # it does not take these options together
+        except ValueError:  # not a valid combination
             continue
         specs.append(spec)
     return specs
 
 
 def is_stochastic(spec: Any) -> bool:
-    """Return True if a sampler draws noise."""
+    """Return True if the sampler of a spec draws noise."""
     return bool(samplers.make(parse_spec(spec)).stochastic)
 
 
 def is_stochastic_candidate(spec: Any) -> bool:
-    """Return True if a sampler draws noise at a cost that a grid decides, and goes by its first name."""
+    """Return True if a sampler draws noise, has a cost that the grid fixes, and is no alias of another."""
     s = samplers.make(parse_spec(spec))
     free = s.adaptive or s.same_as or s.for_maps or s.batch_coupled
     return bool(s.stochastic) and s.nfe(TRIAL_GRID) is not None and not free

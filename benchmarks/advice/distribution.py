@@ -1,4 +1,4 @@
-"""Fréchet distances of samples to converged samples in the model's feature space, for stochastic samplers too."""
+"""Fréchet distances between samples and converged samples in the model's feature space."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..running.sequential import level_of_test
 from ..scoring.endpoints import CONVERGED_STEPS
 from ..scoring.references import CARD
 from .answer import Choice, Value
-from .answers import Distances, choice_of
+from .answers import Distances, to_choice
 from .budget_race import RaceResult
 from .exports import LIBRARIES
 from .measuring import Bench, Late
@@ -27,24 +27,21 @@ from .run import Run
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
-"""Samples after each round."""
+"""Number of samples after each round."""
 CONVERGED = (1024, 512, 256)
-"""Converged samples, half of which give the axes: as many of these as there is time for."""
+"""Numbers of converged samples. The largest that there is time for is used."""
 START = 1 << 20
-"""First sample number: latents that no race uses."""
-
-
+"""Number of the first latent. Races use smaller numbers."""
 MOST = 32
-"""Features that a distance is taken in: 480 samples are enough for intervals that hold."""
+"""Largest number of features of a distance. For 32, intervals hold from 480 samples on."""
 
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Features in which samples are compared: their name, the axes on which they are projected, and the
-    projected features ``(m, k)`` of converged samples.
+    """Feature space of distances: the leading principal axes of the features of converged samples.
 
-    A Fréchet distance in d features needs many times d samples: the leading principal axes are taken. They
-    come from one half of the converged samples, and distances are to the other half.
+    Few axes are kept because a Fréchet distance in d features needs many times d samples. One half of the converged
+    samples gives ``mean`` ``(d,)`` and ``axes`` ``(d, k)``. ``converged`` ``(m, k)`` is the other half, projected.
     """
 
     name: str
@@ -54,7 +51,7 @@ class FeatureSpace:
 
     @classmethod
     def of(cls, name: str, features: NDArray) -> FeatureSpace:
-        """Return the space of converged samples' features ``(n, d)``, of which one half gives the axes."""
+        """Return the space whose axes come from the first half of converged samples' features ``(n, d)``."""
         half = len(features) // 2
         mean = features[:half].mean(0)
         _, values, rows = np.linalg.svd(features[:half] - mean, full_matrices=False)
@@ -63,23 +60,23 @@ class FeatureSpace:
         return cls(name, mean, axes, (features[half:] - mean) @ axes)
 
     def project(self, features: NDArray) -> NDArray[np.float64]:
-        """Return the coordinates ``(n, k)`` of features ``(n, d)``."""
+        """Return the coordinates ``(n, k)`` of features ``(n, d)`` on the axes."""
         return (features - self.mean) @ self.axes
 
 
 def converged_count(bench: Bench, seconds: float) -> int:
-    """Return the number of converged samples that half the time allows, or 0; a card's are free."""
+    """Return the number of converged samples that half of ``seconds`` allow, or 0. Those of a card take no time."""
     if _converged_of_card(bench.request) is not None:
         return CONVERGED[0] if seconds > 0 else 0
     counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
     return counts[0] if counts else 0
 
 
-def space_of(bench: Bench, count: int) -> FeatureSpace:
-    """Return the feature space of a model on its card's converged samples, or else on ``count`` of its own."""
+def make_feature_space(bench: Bench, count: int) -> FeatureSpace:
+    """Return the feature space of the card's converged samples, or else of ``count`` that are solved now."""
     name = "model" if bench.request.features is not None else POOLED
     own = _converged_of_card(bench.request)
-    features = bench.truth.converged_features(count, name) if own is None else own
+    features = bench.endpoints.converged_features(count, name) if own is None else own
     return FeatureSpace.of(name, features)
 
 
@@ -96,13 +93,14 @@ def estimate_distances(
     keep: int,
     late: Late,
 ) -> dict[int, FrechetEstimate]:
-    """Return the distance of each configuration that there was time for, by its number. The first ``keep`` are
-    never dropped; projected features by number are added to ``known``.
+    """Return the distances by index, as far as time allows, and add the features to ``known``.
+
+    After each round, entries that are shown to be farther than the best are dropped, except for the first ``keep``.
     """
     alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
     for round_number, stop in enumerate(COUNTS, 1):
         some = [entries[n] for n in alive]
-        outcomes = bench.features(some, START + start, START + stop, space.name, late)
+        outcomes = bench.measure_features(some, START + start, START + stop, space.name, late)
         for which, features in outcomes:
             before = known.get(alive[which], np.empty((0, space.axes.shape[1])))
             if features is None:
@@ -127,7 +125,7 @@ def estimate_distances(
 
 
 def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Return True if a one-sided test at ``level`` shows ``a`` to be farther than ``b``, on the same latents."""
+    """Return True if a one-sided paired test at ``level`` shows ``a`` to be farther; False for different latents."""
     if a.n != b.n:
         return False
     difference, se = paired_difference(a, b)
@@ -137,7 +135,7 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 def distances_by_budget(
     run: Run, bench: Bench, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[dict[int, Distances], list[str]]:
-    """Return distances in distribution by budget, and a sentence on stochastic samplers that were not compared."""
+    """Return the distances in distribution by budget, and sentences on the samplers that there was no time for."""
     results: dict[int, dict[str, tuple[Choice, bool]]] = {race.budget: {} for race in races}
     total = 60 * run.clock.minutes
     seconds = total * COMPARED - run.clock.spent
@@ -146,22 +144,22 @@ def distances_by_budget(
     if not count:
         return dict(results), ["There was no time to compare distributions (fd_conv)."]
     run.progress("distances in distribution")
-    space, begin = space_of(bench, count), run.clock.spent
+    space, begin = make_feature_space(bench, count), run.clock.spent
     first = {r.budget: [e for e in chosen[r.budget] if e.has_steps] for r in races}
     known: dict[int, dict[int, NDArray]] = {r.budget: {} for r in races}
-    # what is recommended is measured at all budgets before any stochastic sampler is tried
+    # recommendations of all budgets come before any stochastic sampler
     for budget, share in _shares_of_time(
         {n: n * len(entries) for n, entries in first.items()}
     ).items():
-        late = run.clock.until((begin + 0.5 * share * (total * COMPARED - begin)) / total)
+        late = run.clock.late_after((begin + 0.5 * share * (total * COMPARED - begin)) / total)
         estimate_distances(bench, space, known[budget], first[budget], len(first[budget]), late)
     begin, late_budgets = run.clock.spent, []
     shares = _shares_of_time({race.budget: race.budget for race in races})
     for race in races:
         budget = race.budget
-        late = run.clock.until((begin + shares[budget] * (total * COMPARED - begin)) / total)
+        late = run.clock.late_after((begin + shares[budget] * (total * COMPARED - begin)) / total)
         labels = {entry.label for entry in first[budget]}
-        others = [e for e in run.request.stochastic(budget) if e.label not in labels]
+        others = [e for e in run.request.stochastic_entries(budget) if e.label not in labels]
         entries = [*first[budget], *others]
         estimates = estimate_distances(
             bench, space, known[budget], entries, len(first[budget]), late
@@ -173,7 +171,7 @@ def distances_by_budget(
         for n, estimate in estimates.items():
             value = Value(estimate.value, estimate.low, estimate.high, estimate.flag)
             nearer = own is not None and is_farther(own, estimate, LEVEL / max(len(estimates), 1))
-            results[budget][entries[n].label] = choice_of(bench, entries[n], None, value), nearer
+            results[budget][entries[n].label] = to_choice(bench, entries[n], None, value), nearer
     late_at = ", ".join(map(str, late_budgets))
     return dict(results), [
         f"At {late_at} evaluations there was no time to compare all stochastic samplers in distribution (fd_conv)."
@@ -181,6 +179,6 @@ def distances_by_budget(
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return the share of the time that is over when each is done, in order."""
+    """Return the share of the time that is over once each part is done, for consecutive parts of these weights."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

@@ -1,4 +1,4 @@
-"""Fits of a race's leaders to the model, on latents that nothing else uses, and the race with them."""
+"""Fits of a race's leaders to the model, on latents that nothing else uses, and the race that they join."""
 
 from __future__ import annotations
 
@@ -32,48 +32,48 @@ from .request import OWN_FIELDS, Entry
 from .run import Run
 
 START = 1 << 17
-"""First latent: neither a race nor a score uses so many."""
+"""Number of the first latent of the fits. Races and scores use smaller numbers."""
 EQUATIONS, CHOOSING = 64, 32
-"""Latents that numbers are fitted to, and that choose how far."""
+"""Number of latents that parameters are fitted to, and of those that choose the damping."""
 WHOLE, OLDER = 12, 4
-"""Of more steps than this, so many older weights of each are free, and not all."""
+"""With more steps than ``WHOLE``, a step has ``OLDER`` free weights of older images, in place of all."""
 
 
 class FittedNumbers(NamedTuple):
-    """Levels of a grid, from sigma_max to 0, and the coefficients in place of a sampler's; None where these stay."""
+    """Noise levels, from sigma_max to 0, and a table of coefficients, or None for the sampler's own."""
 
     levels: tuple[float, ...]
     table: Table | None
 
     @classmethod
     def of(cls, sampler: Sampler, grid: Grid) -> FittedNumbers:
-        """Return the numbers of a sampler on its grid."""
+        """Return the levels of a grid, and the coefficients of the sampler if it is :class:`.Tabulated`."""
         return cls(grid.sigma, sampler.table if isinstance(sampler, Tabulated) else None)
 
     @classmethod
     def read(cls, levels: Sequence[float], rows: Sequence[Sequence[float]]) -> FittedNumbers:
-        """Read numbers from JSON values; no rows stand for the sampler's own."""
+        """Read levels and ``rows`` from JSON values. No rows stand for the sampler's own coefficients."""
         table = tuple(TableRow(a, tuple(b)) for a, *b in rows)
         return cls(tuple(levels), table or None)
 
     @property
     def rows(self) -> list[list[float]]:
-        """Table as JSON values: a row's weight of the state, then its weights of the images."""
+        """Table as JSON values, a row a step: the weight of the state, then the weights of the images."""
         return [[row.a, *row.b] for row in self.table or ()]
 
 
 @dataclass(frozen=True)
 class TunedGrid:
-    """Stand-in for the schedule of fitted levels, with a digest of them and the coefficients.
+    """Stand-in for the schedule of a fitted cell, with a digest of the levels and coefficients.
 
-    The label is :data:`.TUNED_LEVELS`, or the schedule where its levels stay; "" for the sampler's own.
+    The label is :data:`.TUNED_LEVELS`; if levels stay, the schedule's, or "" for a sampler with levels of its own.
     """
 
     label: str
     digest: str
 
     def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
-        """Return the facts of a cell's key."""
+        """Return the digest as a fact for the key of a cell."""
         return {"tuning_digest": self.digest}
 
     def without_search_results(self) -> TunedGrid:
@@ -82,7 +82,7 @@ class TunedGrid:
 
 
 def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
-    """Return the cell with fitted numbers in place of its levels and coefficients."""
+    """Return a cell with fitted levels and coefficients in place of its own."""
     digest = hashlib.sha256(canonical_json([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
     sampler, grid = resolve_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
     if numbers.table is not None:
@@ -94,7 +94,7 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
 
 
 def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
-    """Return a sampler and the grid that it steps along; its own levels become a table of coefficients."""
+    """Return a sampler and the grid that it steps along. One with its own levels is tabulated on them, if possible."""
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid
     levels, method = sampler.levels(grid), sampler.method(grid)  # type: ignore[attr-defined]
@@ -106,47 +106,46 @@ def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
 
 
 def _without_search_results(sampler: Sampler) -> Sampler:
-    """Return the sampler without what was found for the model, which a table stands for."""
+    """Return the sampler without the search results for the model, which its table contains."""
     return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]
 
 
-def can_be_fitted(cell: Cell, what: FreeKind, model: Denoiser) -> bool:
-    """Return True if a configuration can be fitted: two steps or more, to 0 from a finite level, without
-    noise. Where levels are to move, an evaluation must cost the same at every level.
-    """
+def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
+    """Return True if a cell's levels, coefficients or both can be fitted. It must be deterministic, and end at 0."""
     if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
         return False
     sampler, grid = resolve_levels(cell.sampler, cell.grid)
     own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
     if own or sampler.stochastic or sampler.adaptive or sampler.batch_coupled or len(grid) < 2:
         return False
-    if what != "coefficients":
+    if kind != "coefficients":
         levels = np.geomspace(cell.sigma_min, cell.sigma_max, 64)
         costs = {model.passes_at(sigma) for sigma in levels}
         if isinstance(sampler, Tabulated) or grid.sigma[0] != cell.sigma_max or len(costs) > 1:
             return False
-    return what == "levels" or not why_not_tabulable(sampler, grid)
+    return kind == "levels" or not why_not_tabulable(sampler, grid)
 
 
 @dataclass(frozen=True)
 class FitTask(CellTask):
-    """Fit of the numbers of a configuration to where latents from :data:`START` on lead.
+    """Fit of a configuration's levels or coefficients to the converged endpoints of latents from :data:`START` on.
 
     Attributes:
-        starts: grids to begin on, of which the best is taken; the cell's if there are none.
-        what: is fitted.
-        ends: where the latents lead, ``(n, *event)``.
-        seconds, deadline: that it may take, about; and when it ends at the latest, by the clock of the wall.
+        starts: grids of which the best is the start of the fit; the cell's grid if there are none.
+        kind: "levels", "coefficients" or "both".
+        ends: converged endpoints of the latents, ``(n, *event)``.
+        seconds: approximate time that the fit may take.
+        deadline: time by which the fit stops, as ``time.time()`` gives it.
     """
 
     starts: tuple[Grid, ...]
-    what: FreeKind
+    kind: FreeKind
     ends: NDArray
     seconds: float
     deadline: float
 
     def __call__(self, world: WorkerContext, tell: Tell) -> tuple[FittedNumbers | None, bool]:  # noqa: ARG002
-        """Return the numbers, None where none are better, and whether the search came to its end."""
+        """Return the fitted numbers, or None if they are no better than the cell's, and whether the fit was finished."""
         started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
@@ -164,70 +163,68 @@ class FitTask(CellTask):
             return time.perf_counter() - started > seconds
 
         starts = self.starts or (own,)
-        if self.what != "coefficients":
+        if self.kind != "coefficients":
             starts = [project_grid(grid, model.sigma_min, model.sigma_max) for grid in starts]
         fitted, choosing = slice(EQUATIONS), slice(EQUATIONS, None)
         first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
         older = None if len(first) <= WHOLE else OLDER
-        free = FreeParameters(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
+        free = FreeParameters(sampler, first, model.sigma_min, model.sigma_max, self.kind, older)
         result = fit(free, runs.differences_from_ends, EQUATIONS, late=late)
         better = result.after < error(own, choosing)
         return (FittedNumbers.of(result.sampler, result.grid) if better else None), result.ended
 
 
 SHARE = 0.5
-"""Share that the fits may take of the time of races and fits together."""
+"""Largest share of the time of races and fits that the fits may take."""
 ITERATIONS = 3
-"""Iterations of a fit that there is to be time for."""
+"""Iterations for which a fit is given time."""
 GENEROUS = 1.5
-"""Multiple of its share of the time that a fit may take."""
+"""Multiple of its proportional share of the time that a fit may take."""
 OF_EACH = 2
-"""Configurations of each field whose levels are fitted."""
+"""Number of configurations of each field whose levels are fitted."""
 
 Untuned = dict[int, dict[str, Entry]]
-"""Leaders of each field before anything was fitted, of the budgets where something was."""
+"""Leader of each field before the fits, by budget and field, for budgets where a fit was better."""
 
 
 class FitTarget(NamedTuple):
-    """Sampler to fit at a budget: its configurations among the leaders, the best first; what is free; and the
-    fields that it is fitted for.
-    """
+    """Sampler to fit at a budget: its leading configurations, the best first, what is fitted, and for which fields."""
 
     budget: int
     entries: list[Entry]
-    what: FreeKind
-    leads: list[str]
+    kind: FreeKind
+    fields: list[str]
 
     @property
     def entry(self) -> Entry:
-        """The best of its configurations."""
+        """Best configuration of the sampler, whose cell is fitted."""
         return self.entries[0]
 
     @property
     def cost(self) -> float:
-        """Evaluations that a fit takes, about."""
+        """Approximate number of evaluations that the fit takes."""
         assert self.entry.cell.grid is not None
-        return _evaluations_of_fit(self.budget, len(self.entry.cell.grid), self.what)
+        return _evaluations_of_fit(self.budget, len(self.entry.cell.grid), self.kind)
 
     @property
     def name(self) -> str:
-        """Name of a failing fit among the failures."""
-        return f"{self.entry.cell.label} at {self.budget}, {self.what} fitted"
+        """Key of the fit in ``Bench.failures``."""
+        return f"{self.entry.cell.label} at {self.budget}, {self.kind} fitted"
 
 
-def _evaluations_of_fit(budget: int, steps: int, what: FreeKind) -> float:
-    """Return about how many evaluations a fit of a sampler takes, whose steps make a budget's evaluations."""
+def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
+    """Return the approximate number of evaluations of a fit, of a sampler with this budget and number of steps."""
     whole = (EQUATIONS + len(DAMPINGS) * CHOOSING) * steps
     levels = steps * steps
-    # a run by another coefficient begins at the step that has it
+    # to vary a coefficient, a run starts at the step of this coefficient
     older = steps if steps <= WHOLE else OLDER
     coefficients = sum((1 + min(i, older)) * (steps - 1 - i) for i in range(steps))
-    costs = {"levels": levels, "coefficients": coefficients, "both": coefficients + levels}[what]
+    costs = {"levels": levels, "coefficients": coefficients, "both": coefficients + levels}[kind]
     return ITERATIONS * (whole + EQUATIONS * costs) * budget / steps
 
 
 def seconds_for_fits(bench: Bench, budgets: Sequence[int]) -> float:
-    """Return the seconds that the usual number of fits takes on all workers, endpoints included."""
+    """Return the approximate seconds that fits at these budgets take on all workers, endpoints included."""
     passes, others = bench.request.model.passes, len(LIBRARIES) - 1
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
@@ -238,16 +235,17 @@ def seconds_for_fits(bench: Bench, budgets: Sequence[int]) -> float:
 
 
 def _evaluations_of_endpoints(bench: Bench) -> float:
-    """Return about how many evaluations the endpoints of all fits' latents take."""
-    steps = 4 * RULE.first if bench.truth.steps is None else bench.truth.steps
+    """Return the approximate number of evaluations that the endpoints of the fits' latents take."""
+    steps = 4 * RULE.first if bench.endpoints.steps is None else bench.endpoints.steps
     return (EQUATIONS + CHOOSING) * steps * bench.request.model.passes
 
 
 def fit_leaders(
     run: Run, bench: Bench, races: Sequence[RaceResult], until: float
 ) -> tuple[list[RaceResult], Untuned, list[str]]:
-    """Return races in which fits of the leaders take part, done by the share ``until`` of the time; the leaders
-    before; and what there was no time for, in words.
+    """Fit the leaders and race them again, until the share ``until`` of the time.
+
+    Returns the new races, the leaders before the fits, and sentences on fits that failed or had no time.
     """
     seconds = 60 * run.clock.minutes * until - run.clock.spent
     seconds -= _evaluations_of_endpoints(bench) / bench.rate
@@ -260,24 +258,24 @@ def fit_leaders(
         for target, numbers in _fit_targets(run, bench, targets, until):
             done.add(target.budget)
             if numbers is not None:
-                # a configuration with what was found for it, for those libraries that have lines for it
+                # exported: for the libraries alone that can take these levels
                 cell = tuned_cell(target.entry.cell, numbers)
                 entries[target.budget].append(run.request.entry(cell, exported=True))
-    results, untuned, truth = [], Untuned(), bench.truth
-    finest = (truth.steps or 0, truth.resolution)
+    results, untuned, endpoints = [], Untuned(), bench.endpoints
+    finest = (endpoints.steps or 0, endpoints.resolution)
     for race in races:
         own = entries[race.budget]
         if own:
             run.progress(f"{race.budget} evaluations: racing what was fitted")
             untuned[race.budget] = {name: ranked[0] for name, ranked in race.survivors.items()}
-        results.append(race_again(bench, race, own, run.clock.until(until)) if own else race)
-        finest = max(finest, (truth.steps or 0, truth.resolution))
-    truth.steps, truth.resolution = finest
+        results.append(race_again(bench, race, own, run.clock.late_after(until)) if own else race)
+        finest = max(finest, (endpoints.steps or 0, endpoints.resolution))
+    endpoints.steps, endpoints.resolution = finest
     return results, untuned, list(_open_questions(bench, wanted, done))
 
 
 def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -> Iterator[str]:
-    """Yield sentences on fits that were wanted and not made, and why."""
+    """Yield sentences on the budgets where no fit was made, and why."""
     failed = {t.budget: bench.failures[t.name] for t in wanted if t.name in bench.failures}
     none = sorted({t.budget for t in wanted} - done)
     if late := ", ".join(str(n) for n in none if n not in failed):
@@ -288,7 +286,7 @@ def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -
 
 
 def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
-    """Yield what to fit: coefficients of the leader where a library takes numbers, and levels of its own solvers."""
+    """Yield the fits to make: levels alone for libraries' own solvers, and coefficients too for the other fields."""
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():
@@ -301,17 +299,17 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
             target = targets.setdefault((entry.cell.label, kind), new)
             if entry not in target.entries:
                 target.entries.append(entry)
-            if name not in target.leads:
-                target.leads.append(name)
+            if name not in target.fields:
+                target.fields.append(name)
     yield from targets.values()
 
 
 def _affordable_targets(
     run: Run, bench: Bench, targets: Sequence[FitTarget], seconds: float
 ) -> Iterator[FitTarget]:
-    """Yield the targets that there is time for: the requested library's first, and the cheapest first."""
+    """Yield the targets that fit into ``seconds``: those of the requested library first, then the cheapest."""
     own = {run.library, OWN_FIELDS.get(run.library, "")}
-    for target in sorted(targets, key=lambda t: (own.isdisjoint(t.leads), t.cost)):
+    for target in sorted(targets, key=lambda t: (own.isdisjoint(t.fields), t.cost)):
         if target.cost / bench.rate <= seconds:
             seconds -= target.cost / bench.rate
             yield target
@@ -320,12 +318,10 @@ def _affordable_targets(
 def _fit_targets(
     run: Run, bench: Bench, targets: Sequence[FitTarget], until: float
 ) -> Iterator[tuple[FitTarget, FittedNumbers | None]]:
-    """Yield each target's numbers, None where no fit was better. Stored ones are searched again only with
-    more time than before.
-    """
-    ends = bench.truth.ends(START, START + EQUATIONS + CHOOSING)
-    keys = [f"fitted {bench.truth.steps} {t.entry.cell.key} {t.what}" for t in targets]
-    late, whole = run.clock.until(until), sum(target.cost for target in targets)
+    """Yield each target with its fitted numbers, or None. Stored unfinished fits are made again if there is more time."""
+    ends = bench.endpoints.fetch(START, START + EQUATIONS + CHOOSING)
+    keys = [f"fitted {bench.endpoints.steps} {t.entry.cell.key} {t.kind}" for t in targets]
+    late, whole = run.clock.late_after(until), sum(target.cost for target in targets)
     seconds = max(60 * run.clock.minutes * until - run.clock.spent, 1.0)
     deadline = time.time() + seconds
     stored = {n: bench.store.get(key) for n, key in enumerate(keys)}
@@ -338,7 +334,7 @@ def _fit_targets(
         else:
             todo.append(number)
             cell, starts = target.entry.cell, _starting_grids(run, target)
-            tasks.append(FitTask(cell, starts, target.what, ends, share, deadline))
+            tasks.append(FitTask(cell, starts, target.kind, ends, share, deadline))
     for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         number = todo[which]
         if isinstance(outcome, Failure):
@@ -351,7 +347,7 @@ def _fit_targets(
         stored.pop(number)
         yield targets[number], numbers
     for number in todo:
-        if stored.get(number) is not None:  # there was no time, and it is better than nothing
+        if stored.get(number) is not None:  # no time for a better fit
             yield targets[number], _read_fit(stored[number])
 
 
@@ -361,8 +357,8 @@ def _read_fit(stored: Sequence[Any]) -> FittedNumbers | None:
 
 
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
-    """Return the configurations' grids, and those of one step more without the lowest level, often a waste."""
-    if target.what == "coefficients":
+    """Return the configurations' grids, and grids of one more step without their lowest positive level."""
+    if target.kind == "coefficients":
         return ()
     starts: list[Grid] = []
     for entry in target.entries:
@@ -370,7 +366,7 @@ def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
         assert cell.grid is not None
         size = len(cell.grid) + 1
         budget = math.ceil(target.budget * size / (size - 1))
-        more = run.request.cells([cell.label], [cell.schedule.label], budget)
+        more = run.request.plan_cells([cell.label], [cell.schedule.label], budget)
         longer = [other.grid for other in more if other.grid and len(other.grid) == size]
         starts += [cell.grid, *(Grid((*grid.sigma[:-2], 0.0)) for grid in longer)]
     return tuple(starts)

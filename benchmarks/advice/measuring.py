@@ -1,4 +1,4 @@
-"""Stored measurements of configurations on latents, and the converged endpoints of these."""
+"""Measurements of configurations on latents, the latents' converged endpoints, and the store of both."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .tasks import SamplesTask, solve_latents
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ValueError if a folder holds something that no race wrote."""
+    """Raise a ValueError if a folder holds files, but no measurements of ``advise``."""
     visible = [path for path in folder.glob("*") if not path.name.startswith(".")]
     if visible and not (folder / "measured").is_dir():
         raise ValueError(
@@ -34,9 +34,9 @@ def check_folder(folder: Path) -> None:
 
 
 class MeasurementStore:
-    """Measurements in a folder, all of one question: another question, or other code, starts over.
+    """Store of the measurements for one question, in a subfolder named by the question's digest.
 
-    Lines of JSON are appended, so that a kill costs at most the last line; arrays have a file each.
+    JSON values are appended to a log line by line, so a kill costs at most the last line. Arrays have a file each.
     """
 
     def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
@@ -53,21 +53,21 @@ class MeasurementStore:
                 self._values[key] = value
 
     def get(self, key: str) -> Any:
-        """Return the JSON value under a key; None if there is none."""
+        """Return the JSON value that is stored under a key; None if there is none."""
         return self._values.get(key)
 
     def put(self, key: str, value: Any) -> None:
-        """Write a JSON value."""
+        """Store a JSON value under a key."""
         self._values[key] = value
         with self._log.open("a", encoding="utf-8") as log:
             log.write(json.dumps([key, value]) + "\n")
 
-    def arrays(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """Return the arrays under a key; None if there are none."""
+    def get_arrays(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays that are stored under a key, by name; None if there are none."""
         return read_npz(self._file(key))
 
     def put_arrays(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write arrays."""
+        """Store arrays, by name, under a key."""
         write_npz(self._file(key), arrays)
 
     def _file(self, key: str) -> Path:
@@ -75,23 +75,23 @@ class MeasurementStore:
 
 
 FIRST = 8
-"""Latents that decide how many steps are needed."""
+"""Number of latents on which the steps of the reference solver are chosen."""
 PIECE = 32
-"""Latents of a task."""
+"""Number of latents that one task solves, at most."""
 SCORED = 1 << 16
-"""First latent that scores are taken on: no race uses so many."""
+"""Number of the first latent that scores are taken on. Races use smaller numbers."""
 EXACT = 1e-6
-"""Distances below this share of the data's size count as exact."""
+"""Smallest distance that counts, as a share of the endpoints' root mean square."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
-"""Rule of doubling, as for a suite's reference solutions."""
+"""Rule by which the steps of the reference solver are doubled."""
 SOLVED = 72
-"""Latents that are solved regardless of the time, about: the first, the leaders', and the scores'."""
+"""Approximate number of latents that are solved regardless of the time."""
 SHARE = 0.4
-"""Share of the time that reference solutions may take."""
+"""Largest share of the time for reference solutions."""
 
 
 def most_steps(rate: float, seconds: float) -> int:
-    """Return the steps of the finest reference solution that there is time for at a rate of evaluations a second."""
+    """Return the largest number of reference steps that ``seconds`` allow at ``rate`` evaluations a second."""
     steps = 2 * RULE.first
     while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:
         steps *= 2
@@ -100,12 +100,13 @@ def most_steps(rate: float, seconds: float) -> int:
 
 @dataclass
 class ConvergedEndpoints:
-    """Converged endpoints of latents 0, 1, … of a seed, stored as they are solved.
+    """Converged endpoints of the latents of one seed. Each endpoint is stored once it is solved.
 
     Attributes:
-        steps: of the reference solver; 0 where the model knows; None before :meth:`find_steps`.
-        resolution: how far off the endpoints may be, root mean square; 0 where they are exact.
-        most: steps of the reference solver, as far as there is time for it.
+        steps: number of steps of the reference solver; 0 for a model that knows its endpoints exactly; None before
+            :meth:`find_steps`.
+        resolution: root mean square error of the endpoints, in units of the data; 0 if they are exact.
+        most: largest number of steps of the reference solver that there is time for.
     """
 
     request: AdviceRequest
@@ -118,10 +119,12 @@ class ConvergedEndpoints:
     _endpoints: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
 
     def find_steps(self, measured: Sequence[NDArray]) -> None:
-        """Find how many steps the errors need of samples of the first latents, ``(FIRST, *event)`` each.
+        """Set ``steps`` and ``resolution`` so that the errors of measured samples are resolved.
+
+        ``measured`` are samples ``(FIRST, *event)`` of the first latents, one array for each configuration.
 
         Raises:
-            Failure: the model fails, or has no finite solution.
+            Failure: the model fails, or an endpoint is not finite.
         """
         if self.steps is None:
             self.solve(0, FIRST, 0)
@@ -129,7 +132,7 @@ class ConvergedEndpoints:
         if self.steps == 0:
             return
         solution = solve_by_doubling(
-            lambda steps: self.ends(0, FIRST, steps),
+            lambda steps: self.fetch(0, FIRST, steps),
             measured,
             RULE._replace(last=self.most),
             max(RULE.first, (self.steps or 0) // 2),
@@ -138,18 +141,21 @@ class ConvergedEndpoints:
             raise Failure("failed", "the reference solver finds no finite endpoints")
         self.steps, self.resolution = solution.steps, solution.resolution
 
-    def squares(self, x: NDArray, start: int) -> Squares:
-        """Return squared distances per dimension of samples ``start`` and following ``(n, *event)``."""
-        difference = (np.asarray(x, float) - self.ends(start, start + len(x))).reshape(len(x), -1)
+    def squared_distances(self, x: NDArray, start: int) -> Squares:
+        """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to their endpoints.
+
+        ``start`` is the number of the first sample's latent. A sample that is not finite has an infinite distance.
+        """
+        difference = (np.asarray(x, float) - self.fetch(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):
             means = np.square(difference).mean(1)
-        # nothing smaller is resolved: a sample that hits exactly would outweigh all others in a logarithm
-        scale = float(np.sqrt(np.square(self.ends(0, FIRST)).mean()))
+        # smaller distances are not resolved: the logarithm of one near 0 would outweigh all others
+        scale = float(np.sqrt(np.square(self.fetch(0, FIRST)).mean()))
         least = max(self.resolution, EXACT * scale) ** 2
         return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
-    def ends(self, start: int, stop: int, steps: int | None = None) -> NDArray:
-        """Return the float64 endpoints of latents ``start`` … ``stop - 1``, by default of the steps that were found."""
+    def fetch(self, start: int, stop: int, steps: int | None = None) -> NDArray:
+        """Return the float64 endpoints of latents ``start`` … ``stop - 1``, stored or solved now, by default with ``self.steps``."""
         steps = (self.steps or 0) if steps is None else steps
         pieces = list(_pieces(start, stop))
         self.solve(start, stop, steps)
@@ -157,28 +163,32 @@ class ConvergedEndpoints:
         return whole[start - pieces[0][0] : stop - pieces[0][0]]
 
     def solve(self, start: int, stop: int, steps: int | None = None) -> None:
-        """Solve for the endpoints of these latents, unless they are stored; raise Failure if the model fails."""
+        """Solve for the endpoints of latents ``start`` … ``stop - 1`` that are not stored yet.
+
+        Raises:
+            Failure: the model fails.
+        """
         steps = (self.steps or 0) if steps is None else steps
         todo = []
         for first, last in _pieces(start, stop):
             if (steps, first) in self._endpoints:
                 continue
-            stored = self.store.arrays(f"ends {steps} {first}")
+            stored = self.store.get_arrays(f"ends {steps} {first}")
             if stored is not None:
                 self._endpoints[steps, first] = stored["x"]
             else:
                 todo.append((first, last))
         if not todo:
-            return  # it is called while the executor runs other tasks, which has one map at a time
+            return  # the executor, which has one map at a time, may be running other tasks
         for first, x in self._solutions(todo, steps):
-            if x is not None:  # else the model does not know
+            if x is not None:  # None: the model does not know its endpoints
                 self._endpoints[steps, first] = np.asarray(x, float)
                 self.store.put_arrays(f"ends {steps} {first}", {"x": x})
 
     def converged_features(self, count: int, space: str) -> NDArray:
-        """Return features ``(count, d)`` of converged samples whose latents no race uses."""
+        """Return features ``(count, d)`` of converged samples, whose latents no race uses."""
         starts = range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)
-        parts = {first: self.store.arrays(f"converged {space} {first}") for first in starts}
+        parts = {first: self.store.get_arrays(f"converged {space} {first}") for first in starts}
         todo = [(first, first + PIECE) for first in starts if parts[first] is None]
         for first, features in self._solutions(todo, CONVERGED_STEPS, space):
             parts[first] = {"f": features}
@@ -188,7 +198,7 @@ class ConvergedEndpoints:
     def _solutions(
         self, pieces: Sequence[tuple[int, int]], steps: int, space: str = ""
     ) -> Iterator[tuple[int, Any]]:
-        """Yield the first latent of each piece, and its endpoints or their features."""
+        """Yield the first latent of each piece, and the piece's endpoints, or their features if ``space`` is given."""
         request = self.request
         tasks = [
             request.task(solve_latents, request.seed, start, stop, steps, space)
@@ -201,7 +211,7 @@ class ConvergedEndpoints:
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the parts of the latents that are solved together, the same for every request."""
+    """Yield the bounds of all pieces that overlap ``start`` … ``stop - 1``. Pieces do not depend on the request."""
     bounds = sorted({0, FIRST, SCORED + FIRST, *range(PIECE, stop + PIECE, PIECE)})
     for first, last in pairwise(bounds):
         if last > start and first < stop:
@@ -209,7 +219,7 @@ def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 
 GENEROUS, SHORTEST = 20.0, 60.0
-"""Multiple of its forecast that a task may take, and seconds that every task may."""
+"""Time limit of a task: this multiple of its forecast, and at least this many seconds."""
 
 Late = Callable[[], bool]
 
@@ -220,28 +230,28 @@ class Bench:
 
     Attributes:
         rate: evaluations a second of all workers together.
-        failures: why configurations have no samples, by label.
-        started: share of all the time that was over before anything was measured.
+        failures: reasons why configurations have no samples, by label.
+        started: share of all the time that was over before the first measurement.
     """
 
     request: AdviceRequest
     store: MeasurementStore
     executor: Executor
     world: WorkerContext
-    truth: ConvergedEndpoints
+    endpoints: ConvergedEndpoints
     rate: float
     failures: dict[str, str] = field(default_factory=dict)
     started: float = 0.0
 
-    def of_rest(self, share: float) -> float:
-        """Return the share of all the time at which a share of what was left at the start is over."""
+    def share_of_total(self, share: float) -> float:
+        """Return, as a share of all the time, when ``share`` of the time left after the start is over."""
         return self.started + (1 - self.started) * share
 
-    def squares(
+    def measure_squares(
         self, entries: Sequence[Entry], start: int, stop: int, late: Late
     ) -> Iterator[tuple[int, Squares | None]]:
-        """Yield numbers of configurations that there is time for, and squares on these latents, None for a failure."""
-        keys = [f"{self.truth.steps} {e.cell.key} {start} {stop}" for e in entries]
+        """Yield each index and squared distances, or None for a failure. Once ``late()`` is true, no task starts."""
+        keys = [f"{self.endpoints.steps} {e.cell.key} {start} {stop}" for e in entries]
         todo = []
         for number, key in enumerate(keys):
             stored = self.store.get(key)
@@ -251,31 +261,31 @@ class Bench:
                 yield number, self._read_squares(entries[number], stored)
         if not todo or late():
             return
-        self.truth.solve(start, stop)
-        for which, outcome in self.samples([entries[n] for n in todo], start, stop, late):
+        self.endpoints.solve(start, stop)
+        for which, outcome in self.draw_samples([entries[n] for n in todo], start, stop, late):
             number = todo[which]
             value = (
                 [outcome.status, outcome.reason]
                 if isinstance(outcome, Failure)
-                else self.truth.squares(outcome["endpoint"], start).tolist()
+                else self.endpoints.squared_distances(outcome["endpoint"], start).tolist()
             )
             self.store.put(keys[number], value)
             yield number, self._read_squares(entries[number], value)
 
-    def features(
+    def measure_features(
         self, entries: Sequence[Entry], start: int, stop: int, space: str, late: Late
     ) -> Iterator[tuple[int, NDArray | None]]:
-        """Yield the features ``(stop - start, d)`` of the samples, as :meth:`squares` does."""
+        """Yield each entry's index and features ``(stop - start, d)``, as :meth:`measure_squares` does."""
         keys = [f"{space} {e.cell.key} {start} {stop}" for e in entries]
         todo = []
         for number, key in enumerate(keys):
-            stored = self.store.arrays(key)
+            stored = self.store.get_arrays(key)
             if stored is None:
                 todo.append(number)
             else:
                 yield number, stored["f"]
         some = [entries[n] for n in todo]
-        for which, outcome in self.samples(some, start, stop, late, space, whole=False):
+        for which, outcome in self.draw_samples(some, start, stop, late, space, whole=False):
             if isinstance(outcome, Failure):
                 self.failures[some[which].label] = outcome.reason
                 yield todo[which], None
@@ -283,7 +293,7 @@ class Bench:
                 self.store.put_arrays(keys[todo[which]], {"f": outcome["features"]})
                 yield todo[which], np.asarray(outcome["features"], float)
 
-    def samples(
+    def draw_samples(
         self,
         entries: Sequence[Entry],
         start: int,
@@ -293,17 +303,19 @@ class Bench:
         *,
         whole: bool = True,
     ) -> Iterator[tuple[int, dict[str, NDArray] | Failure]]:
-        """Yield the result of :class:`.SamplesTask` for each entry as it comes; wait for running tasks."""
+        """Yield each entry's index and the result of its :class:`.SamplesTask`, in order of completion."""
         tasks = [
             SamplesTask(replace(entry.cell, samples=stop), start, stop, space, whole)
             for entry in entries
         ]
-        seconds = [self.forecast(entry, stop - start) * self.executor.size for entry in entries]
+        seconds = [
+            self.forecast_seconds(entry, stop - start) * self.executor.size for entry in entries
+        ]
         limits = [max(SHORTEST, GENEROUS * duration) for duration in seconds]
         yield from self.executor.map(tasks, self.world, limits=limits, wanted=lambda _: not late())
 
-    def forecast(self, entry: Entry, samples: int) -> float:
-        """Return the seconds that samples of a configuration take on all workers, at most."""
+    def forecast_seconds(self, entry: Entry, samples: int) -> float:
+        """Return the seconds that all workers together need for samples of a configuration, at most."""
         return float(entry.cell.budget or 1) * samples / self.rate
 
     def _read_squares(self, entry: Entry, value: list[float] | list[str]) -> Squares | None:

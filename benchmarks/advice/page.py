@@ -1,4 +1,4 @@
-"""Answer as an HTML file that needs no other file and no network, with curves of error against evaluations."""
+"""Page of an answer: one HTML file that needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ from .wording import (
 )
 
 HEIGHTS: dict[Width, float] = {"single": 2.6, "double": 3.3}
-"""Inches, by how many columns of a page the drawing is wide."""
+"""Height of the plot in inches, by its width in columns of a page."""
 SCALE = 125
-"""CSS pixels of an inch, at most."""
+"""CSS pixels for an inch of the plot, at most."""
 NOW, OURS, KNOWN = (
     Style("", "#b04a00", "#ff8a4c", "square", "dash"),
     Style("", "#00598f", "#78bdf2", "circle", "solid"),
@@ -63,13 +63,13 @@ COLOURS = {
     "#ffffff": "paper",
     **{one.colour: name for one, name in ((NOW, "now"), (OURS, "ours"), (KNOWN, "known"))},
 }
-"""Colours of the drawing and the variables of the page that replace them."""
+"""CSS variables of the page that replace the colours of the plot, by colour."""
 
 
 def curves_of(advice: Advice) -> list[Series]:
-    """Return the curves that have points: errors that are positive, by evaluations that are made.
+    """Return the curves of error against evaluations: the default's, the recommendation's, and the best tried.
 
-    The best that was tried is one only where it is not the recommendation at every budget.
+    The last is left out if it is the recommendation at every budget. So are curves without a positive error.
     """
     library = shown_library(advice.budgets, advice.library)
     mine, best_tried = (
@@ -99,7 +99,7 @@ def _plot_points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
 
 @with_typography
 def _draw_plot(series: Sequence[Series], width: Width) -> Markup:
-    """Return the drawing as an element of a page."""
+    """Return the plot of the curves as an SVG element for the page."""
     figure, (axes,) = sheet_with_panels(width, HEIGHTS[width], 1)
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
@@ -109,14 +109,14 @@ def _draw_plot(series: Sequence[Series], width: Width) -> Markup:
     for place, curve in enumerate(series):
         _draw_curve(axes, curve, place)
     axes.set(xlabel="Network evaluations per sample", ylabel="Error (geometric mean)")
-    figure.draw_without_rendering()  # the layout, which says how far apart names must be
+    figure.draw_without_rendering()  # fixes the layout, on which the distances between names depend
     write_curve_names(axes, series)
     svg = inline_svg(figure_bytes(figure, "svg").decode(), COLOURS)
     return Markup(svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1))
 
 
 def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
-    """Draw a curve with its intervals; later ones lie below earlier ones."""
+    """Draw a curve with its intervals, below all curves with a smaller ``place``."""
     above, style = 3 - place / 10, {**line_keywords(curve.style), **marker_keywords(curve.style)}
     xs, ys = [point.x for point in curve.points], [point.y for point in curve.points]
     axes.plot(xs, ys, **style, zorder=above)
@@ -127,7 +127,7 @@ def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
 
 
 def _describe_plot(series: Sequence[Series]) -> str:
-    """Describe the drawing for readers who do not see it; the table has the numbers."""
+    """Return a description of the plot for readers who cannot see it."""
     parts = [
         f"{curve.name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
         for curve in series
@@ -137,29 +137,29 @@ def _describe_plot(series: Sequence[Series]) -> str:
 
 
 LARGEST = 192
-"""Pixels of a side that a picture on the page has at most; larger ones are averaged over squares."""
+"""Largest side of a picture on the page, in pixels. Larger pictures are averaged over squares."""
 PIXELATED = 96
-"""Sides below this are shown with their pixels, and not smoothed."""
+"""Pictures with sides below this many pixels are shown without smoothing."""
 LONG = 12
-"""Entries of a mapping that has a line for each, at most."""
+"""Largest number of entries of a mapping that is shown as a line for each entry."""
 TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")
-"""This page's own, and the stylesheets that it shares with reports."""
+"""Folders of the templates: this page's own, and the one that it shares with reports."""
 
 
 def write_page(advice: Advice, pictures: Pictures | None, path: Path) -> Path:
-    """Write the page, atomically, and return its path; ``pictures`` are None where there are none."""
+    """Write the page atomically, with pictures unless they are None, and return its path."""
     write_text(path, render(advice, pictures))
     return path
 
 
 def render(advice: Advice, pictures: Pictures | None) -> str:
-    """Return the page as text; a pure function of the answer."""
+    """Return the page as HTML text. The same answer and pictures always give the same text."""
     rows, series = table_rows(advice), curves_of(advice)
     colours = [
         f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"
         for style in (NOW, OURS, KNOWN)
     ]
-    # a single point is better said by the table
+    # for curves of a single point, the table is enough
     drawn = any(len(curve.points) > 1 for curve in series)
     return (
         _template_environment()
@@ -206,18 +206,18 @@ def _template_environment() -> Environment:
 
 
 def _make_printable(value: Any) -> Any:
-    """Return a text without control characters and invisible letters; markup stays."""
+    """Return a text without control characters and invisible letters, and any other value as it is."""
     return strip_control_characters(value) if type(value) is str else value
 
 
 def with_unbroken_numbers(words: str) -> str:
-    """Return text in which neither an interval nor what belongs to a number goes to another line."""
+    """Return the text with no-break spaces inside intervals, and between numbers and the signs × and %."""
     text = re.sub(r"\[[^\[\]]*\]", lambda match: match[0].replace(" ", "\u00a0"), words)
     return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda match: f"\u00a0{match[1] or ''}", text)
 
 
 class Strip(NamedTuple):
-    """Pictures side by side: a data URI or "", their name, what made them, and what they show or why there are none."""
+    """Pictures side by side: a data URI or "", a name, the configuration, and a description or why there are none."""
 
     image: str
     name: str
@@ -226,7 +226,7 @@ class Strip(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Strips of the default and the recommendation, by budget, and of where the latents lead, with pixels or smooth."""
+    """Strips of the default and the recommendation by budget, and of converged samples. If ``pixels``, they are unsmoothed."""
 
     pairs: dict[int, tuple[Strip, Strip]]
     converged: Strip
@@ -234,7 +234,7 @@ class Gallery(NamedTuple):
 
 
 def gallery_of(advice: Advice, pictures: Pictures | None) -> Gallery | None:
-    """Return the strips of an answer; None where there are no pictures."""
+    """Return the strips of an answer; None if ``pictures`` is None."""
     if pictures is None:
         return None
     number, side = len(pictures.converged), max(pictures.converged.shape[1:3])
@@ -271,7 +271,7 @@ def _data_uri(images: Pictures8) -> str:
 
 
 def shrink_pictures(images: Pictures8) -> Pictures8:
-    """Return averages over squares of pictures ``(n, c, height, width)``, of :data:`LARGEST` pixels a side at most."""
+    """Return pictures ``(n, c, height, width)``, averaged over squares to sides of at most :data:`LARGEST` pixels."""
     factor = -(-max(images.shape[2:]) // LARGEST)
     count, channels, *sides = images.shape
     down, across = (side // factor for side in sides)
@@ -282,7 +282,7 @@ def shrink_pictures(images: Pictures8) -> Pictures8:
 
 
 def _facts_of_answer(advice: Advice) -> list[tuple[str, str]]:
-    """Return facts on how the answer came about, as terms and values."""
+    """Return facts about the model, the machine and the time of the answer, as pairs of a term and a text."""
     took, limit = map(format_number, advice.minutes)
     batches = f"per sample, in batches of {advice.timed_batch}"
     return [
@@ -296,7 +296,7 @@ def _facts_of_answer(advice: Advice) -> list[tuple[str, str]]:
 
 
 def _flat_facts(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Return a mapping of anything as names and texts; long mappings in it, as all packages, are one text."""
+    """Return a nested mapping as pairs of a name and a text. A mapping in it of over :data:`LONG` entries is one pair."""
     pairs: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{before} {key}".strip()
@@ -321,7 +321,7 @@ def _value_in_words(value: Any) -> str:
 
 
 def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
-    """Return each library's name, title and recommendations with their rows, the table's library first."""
+    """Return name, title and recommendations with rows of each library that has any, the table's library first."""
     first = shown_library(advice.budgets, advice.library)
     pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:
@@ -331,7 +331,7 @@ def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow
 
 
 def _open_questions(advice: Advice) -> list[str]:
-    """Return the open questions of the whole answer, then budget by budget."""
+    """Return the open questions of the whole answer, then those of single budgets that it does not contain."""
     return [*advice.undecided] + [
         f"With {number_with_noun(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets

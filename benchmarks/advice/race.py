@@ -1,27 +1,24 @@
-r"""Race: configurations are tried on more and more latents, and those that are shown to be worse than the
-leader are dropped.
+r"""Race of configurations on more and more latents, in which those shown to be worse than the leader are dropped.
 
-All run on latents 0 … n_1 - 1, the survivors on the next ones up to n_2 = 2 n_1, and so on. After
-round k a configuration is dropped if a one-sided paired test says that it is worse than the leader, at the
-level
+All configurations run on latents 0 … n_1 - 1, the survivors on the next ones up to n_2 = 2 n_1, and so on. A
+one-sided paired test after round k drops a configuration that is worse than the leader, at the level
 
-    alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha,
+    alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha.
 
-so that one that is as good as the leaders is dropped, in any round, with a chance of alpha at most
-(:func:`samplerbench.benchmarks.running.sequential.level_of_test`). A configuration can belong to several fields,
-such as the samplers of a library: it stays as long as it may be the best of one of them.
+A configuration as good as the leader is thus dropped, in any round, with probability alpha at most
+(:func:`samplerbench.benchmarks.running.sequential.level_of_test`). A configuration can race in several fields,
+such as the samplers of a library. It stays in the race while it may be the best of one of them.
 
 With e_i the distance of sample i to the converged endpoint of its latent, the error is the geometric mean
-exp(mean log e_i), and two configurations a and b differ by the mean of log(a_i / b_i), whose standard error
-is a mean's. What a latent does to both alike cancels. Quantiles are Student's with n - 1 degrees of freedom.
+exp(mean log e_i). Two configurations a and b differ by the mean of log(a_i / b_i), with the standard error of a
+mean. An effect of a latent on both alike cancels. Quantiles are Student's with n - 1 degrees of freedom.
 
-A race begins with four latents, and compares each of hundreds with the luckiest. A few differences that happen
-to be alike make a standard deviation that is far too small, so where a configuration is to be dropped
-(:func:`is_worse`) the variance is moderated (Smyth 2004, doi:10.2202/1544-6115.1027, section 4): by
-:data:`PRIOR_FREEDOM` degrees of freedom of :data:`PRIOR`, what good configurations differ by on networks.
+The first round has four latents, and compares hundreds of configurations with the luckiest. Few differences can
+have a standard deviation that is far too small by chance. So the test (:func:`is_worse`) moderates the variance
+(Smyth 2004, doi:10.2202/1544-6115.1027, section 4) with :data:`PRIOR`, at :data:`PRIOR_FREEDOM` degrees of freedom.
 
-A root mean square would be decided by the latent in a hundred that lies so near a boundary of the flow that it
-ends elsewhere with every sampler of few steps (docs/advise.md).
+The root mean square is no measure here: one latent in a hundred would decide it. Such a latent lies near a
+boundary of the flow, and ends elsewhere with every sampler of few steps (docs/advise.md).
 """
 
 from __future__ import annotations
@@ -39,23 +36,23 @@ from ..running.sequential import level_of_test
 from .answer import Value
 
 Squares = NDArray[np.float64]
-"""``(n,)`` squared distances per dimension, of latents 0 … n - 1; infinite where a sample is."""
+"""Mean squared distances over the dimensions ``(n,)``, of latents 0 … n - 1; infinite for samples that are not finite."""
 
 EXACT = 1e-24
-"""Squares below this count as this."""
+"""Smallest squared distance that counts. Smaller ones are raised to it."""
 PRIOR, PRIOR_FREEDOM = 0.3, 4
-"""Standard deviation of the logarithm of two configurations' distances; 0.2 to 0.5 was seen."""
+"""Prior standard deviation of log(a_i / b_i), and its degrees of freedom. On networks, 0.2 to 0.5 was measured."""
 
 
 class LogEstimate(NamedTuple):
-    """Mean of logarithms with its standard error and its number of samples."""
+    """Mean of ``n`` logarithms with its standard error."""
 
     value: float
     se: float
     n: int
 
     def interval(self) -> Value:
-        """Return the exponential of the mean with its 95 % interval; flagged where there is no error."""
+        """Return the exponential of the mean with its 95 % interval, flagged if there is no standard error."""
         if self.n < 2 or not math.isfinite(self.value):
             value = math.exp(self.value) if math.isfinite(self.value) else math.inf
             return Value(value, 0.0, math.inf, "too few samples, or some are not finite")
@@ -65,29 +62,29 @@ class LogEstimate(NamedTuple):
 
 
 def log_distances(squares: Squares) -> NDArray[np.float64]:
-    """Return the logarithms ``(n,)`` of the distances."""
+    """Return the logarithms ``(n,)`` of the distances, which are the roots of ``squares``."""
     return 0.5 * np.log(np.maximum(squares, EXACT))
 
 
 def geometric_mean(squares: Squares) -> float:
-    """Return the geometric mean of the distances, the error of a configuration."""
+    """Return the error of a configuration: the geometric mean of its distances."""
     return float(np.exp(log_distances(squares).mean()))
 
 
 def log_error(squares: Squares) -> LogEstimate:
-    """Return the logarithm of the error."""
+    """Return the logarithm of a configuration's error, with its standard error."""
     return _log_estimate_of(log_distances(squares))
 
 
 def log_ratio(a: Squares, b: Squares) -> LogEstimate:
-    """Return the logarithm of the ratio of the errors of ``a`` and ``b``, on the latents that both have."""
+    """Return the logarithm of the ratio of two errors, paired over the latents that both have."""
     n = min(len(a), len(b))
-    with np.errstate(invalid="ignore"):  # infinite less infinite
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         return _log_estimate_of(log_distances(a[:n]) - log_distances(b[:n]))
 
 
 def is_worse(a: Squares, b: Squares, level: float) -> bool:
-    """Return True if the error of ``a`` is shown to be larger than ``b``'s: a one-sided test at ``level``."""
+    """Return True if a one-sided test at ``level`` shows that the error of ``a`` is larger than that of ``b``."""
     ratio = log_ratio(a, b)
     if ratio.value == math.inf:
         return True
@@ -107,89 +104,86 @@ def _log_estimate_of(terms: NDArray[np.float64]) -> LogEstimate:
 
 
 LEVEL = 0.05
-"""alpha: the chance that one as good as the leaders is dropped."""
+"""alpha: largest probability that a configuration as good as the leader is dropped."""
 HOPELESS = 4.0
-"""Multiple of the best error that, exceeded at two budgets in a row, excludes from larger ones."""
+"""Multiple of the best error. A configuration above it at two budgets in a row is left out of larger ones."""
 
-Standing = TypeVar("Standing", bound=Sized)
-"""Measurements of a configuration, on as many latents as it is long."""
+Measurements = TypeVar("Measurements", bound=Sized)
+"""Measurements of one configuration. Their length is the number of latents."""
 
-Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Standing | None]]]
-"""Measures configurations, by number, on latents ``start`` … ``stop - 1``, as far as there is time; None is a
-failure.
-"""
-
+Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Measurements | None]]]
+"""Function that yields configurations with their measurements on latents ``start`` … ``stop - 1``, None for a failure."""
 
 Keep = Callable[[Sequence[int], Mapping[int, Any], int], set[int]]
-"""Rule for the survivors of one field: of its configurations ranked best first, their measurements, and the
-number of the round.
+"""Function that returns the survivors of a field, from its configurations (best first), their measurements by
+number, and the number of the round.
 """
 
 
-def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], look: int) -> set[int]:
-    """Return the leader, and the configurations that are not shown to be worse."""
-    level, leader = level_of_test(look, 1, LEVEL), values[ranked[0]]
+def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], turn: int) -> set[int]:
+    """Return the leader and the configurations that are not shown to be worse after round ``turn``."""
+    level, leader = level_of_test(turn, 1, LEVEL), values[ranked[0]]
     return {number for number in ranked if not is_worse(values[number], leader, level)}
 
 
 def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
-    """Return True if the error of a configuration was near the least one at one of the last two budgets."""
+    """Return True unless the errors at the last two budgets both exceed :data:`HOPELESS` times the best ones."""
     last = list(zip(errors, best, strict=True))[-2:]
     return len(last) < 2 or any(error <= HOPELESS * least for error, least in last)
 
 
 def append_squares(before: Squares | None, more: Squares) -> Squares:
-    """Append the squares of further latents to the known ones."""
+    """Return the known squares, None for none, followed by those of further latents."""
     return more if before is None else np.concatenate([before, more])
 
 
 @dataclass
-class Race(Generic[Standing]):
-    """One race.
+class Race(Generic[Measurements]):
+    """Race of configurations, which are named by numbers. A call runs it.
 
     Attributes:
-        fields: configurations by number, by the name of the field, in the order in which they are tried.
-        rungs: numbers of latents, rising.
+        fields: configurations of each field by name, in order of trial.
+        rungs: numbers of latents after each round, rising.
         measure, keep: see :data:`Measure` and :data:`Keep`.
-        score: of the measurements, the less the better.
-        join: puts further measurements to earlier ones.
-        late: whether the time is up, asked after each round.
-        to_the_end: whether a race goes on that is decided.
-        least: latents that are looked at before the time that is up ends it.
-        measurements: by configuration; those that were dropped keep theirs.
+        score: function from measurements to a score; the smallest score is best.
+        join: function that joins the earlier measurements, None for none, with further ones.
+        late: function that says whether the time is up; asked after each round.
+        to_the_end: whether to go on when every field has one survivor.
+        least: number of latents that are measured even if the time is up.
+        measurements: measurements by configuration, dropped ones included.
         failed: configurations that have no samples.
-        same: those that make exactly the samples of another one, which is run in their place.
+        same: configurations with exactly the samples of another one, which runs in their place.
     """
 
     fields: Mapping[str, Sequence[int]]
     rungs: Sequence[int]
-    measure: Measure[Standing]
+    measure: Measure[Measurements]
     keep: Keep = keep_not_worse
     score: Callable[[Any], float] = geometric_mean
     join: Callable[[Any, Any], Any] = append_squares
     late: Callable[[], bool] = bool
     to_the_end: bool = False
     least: int = 0
-    measurements: dict[int, Standing] = field(default_factory=dict)
+    measurements: dict[int, Measurements] = field(default_factory=dict)
     failed: set[int] = field(default_factory=set)
     same: dict[int, int] = field(default_factory=dict)
     _alive: dict[str, set[int]] = field(default_factory=dict, repr=False)
 
     def __call__(self) -> None:
-        """Run it to its end: each field is decided, the latents are used up, or the time."""
+        """Run the race until each field is decided, the latents are used up, or the time is up."""
         self._alive = {name: set(ids) for name, ids in self.fields.items()}
         order, start = list(dict.fromkeys(n for ids in self.fields.values() for n in ids)), 0
-        for look, stop in enumerate(self.rungs, 1):
+        for turn, stop in enumerate(self.rungs, 1):
             self._measure(order, start, stop)
-            if look == 1:
+            if turn == 1:
                 self._merge(order)
             reached = {n for n in order if len(self.measurements.get(n, ())) == stop}
             self.drop_unmeasured()
             for name, mine in self._alive.items():
                 present = sorted(mine & reached, key=self._rank)
                 if present:
-                    # where the time was up before one was measured as far, it is not shown to be worse
-                    self._alive[name] = self.keep(present, self.measurements, look) | (
+                    # a configuration that time did not allow to measure as far is not shown to be worse
+                    self._alive[name] = self.keep(present, self.measurements, turn) | (
                         mine - reached
                     )
             order = sorted(set().union(*self._alive.values()), key=self._rank)
@@ -200,12 +194,12 @@ class Race(Generic[Standing]):
             start = stop
 
     def drop_unmeasured(self) -> None:
-        """Leave what was not measured out of all fields."""
+        """Remove configurations without measurements from all fields."""
         for mine in self._alive.values():
             mine &= set(self.measurements)
 
     def survivors(self, name: str) -> list[int]:
-        """Return the survivors of a field, the ones on most latents first, and best first among these."""
+        """Return the survivors of a field, those on most latents first, and among these the best first."""
         return sorted(self._alive[name], key=lambda n: (-len(self.measurements[n]), *self._rank(n)))
 
     def _rank(self, number: int) -> tuple[float, int]:
@@ -220,7 +214,7 @@ class Race(Generic[Standing]):
                 self.measurements[number] = self.join(self.measurements.get(number), measurement)
 
     def _merge(self, order: Sequence[int]) -> None:
-        """Run what makes exactly the same samples once: the first of them, for each set of fields."""
+        """Keep only the first of the configurations that make the same samples and race in the same fields."""
         first: dict[tuple[bytes, frozenset[str]], int] = {}
         for number in [n for n in order if n in self.measurements]:
             standing = self.measurements[number]

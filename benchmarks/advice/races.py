@@ -1,4 +1,4 @@
-"""Race of each budget: the speed of the model, the time of every stage, and the order of trial."""
+"""Races of all budgets: the speed of the model, the time of each stage, and the order of trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..running.executors import Failure
 from ..running.executors.worker_context import WorkerContext
 from ..scoring.references import CARD
 from .budget_race import RaceResult, race_budget
-from .exports.equivalents import Steps, steps_of
+from .exports.equivalents import Steps, tabulate_steps
 from .fitting import SHARE, seconds_for_fits
 from .measuring import FIRST, RULE, Bench
 from .request import Entry
@@ -21,15 +21,15 @@ from .run import Run
 from .tasks import measure_speeds, probe_model, search_rule
 
 LEAST = 20
-"""Configurations that the least race tries."""
+"""Number of configurations in the smallest race that is worth its time."""
 BATCH = 8
-"""Samples at a time at which the rate is measured, about as many as in a race's first rounds."""
+"""Batch size at which the rate is measured, about that of a race's first rounds."""
 COMPARED = 0.93
-"""Share of the time at which all is measured but times and pictures."""
+"""Share of the time after which only times and pictures remain."""
 
 
 def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
-    """Return evaluations a second of all workers together, and of one worker at a batch of one."""
+    """Return evaluations a second, of all workers together and of one at batch size 1. Raises the Failure of a worker."""
     task = run.request.task(measure_speeds, (1, BATCH), 0.3)
     rates = []
     for _, outcome in run.executor.map([task] * run.executor.size, world):
@@ -40,7 +40,7 @@ def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
 
 
 def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int]:
-    """Return the evaluations per sample that are requested; raise ValueError for fewer than a step costs."""
+    """Return the requested budgets, rising, or the one that ``--ms`` allows. Raises a ValueError for less than a step."""
     passes = run.request.model.passes
     if run.ms is None:
         least = min(asked_for)
@@ -60,11 +60,11 @@ def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int
 
 
 def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
-    """Raise ValueError if not even the least race has time."""
+    """Raise a ValueError if there is no time for the smallest race."""
     exact = run.request.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
     needed = (solved + sum(budgets) * (LEAST * FIRST + 3 * 32)) / bench.rate
-    spent = run.clock.spent  # to load the model, on a busy machine
+    spent = run.clock.spent  # by loading the model, on a busy machine
     if needed > 60 * run.clock.minutes * COMPARED - spent:
         raise ValueError(
             f"--minutes {run.clock.minutes:g} is too little: model {run.request.spec} makes "
@@ -75,13 +75,11 @@ def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
 
 
 DOUBTS = (0.03, 1.0)
-"""Weights of what first order leaves out. None is right everywhere: at few steps it is far too large, and
-on sets of points all there is. So each ranks, and the best of the ranks counts.
-"""
+"""Weights of a forecast's second-order term. Neither suits all models, so the best of a configuration's ranks counts."""
 
 
 def order_by_forecast(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
-    """Return configurations with the best forecasts by any measure first, and without a forecast last."""
+    """Return the configurations by the best of their ranks among the forecasts, and last those without a forecast."""
     costs = np.array([_forecast_errors(look, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
     ranks[~np.isfinite(costs).any(1)] = len(entries)
@@ -89,14 +87,14 @@ def order_by_forecast(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
-    """Return the means of an entry's forecast errors over trajectories; inf without a forecast."""
+    """Return an entry's forecast errors, one for each of :data:`DOUBTS` and a geometric mean; inf for no forecast."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
     if grid is None or entry.cell.infinite or not grid.to_zero:
         return hopeless
     try:
-        steps = steps_of(entry.cell.sampler, grid)
-    except ValueError:  # it is no table of numbers
+        steps = tabulate_steps(entry.cell.sampler, grid)
+    except ValueError:  # the sampler is no table of numbers
         return hopeless
     share = grid.sigma[0] / float(look.levels[0])
     with np.errstate(all="ignore"):
@@ -109,9 +107,10 @@ def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
 def forecast_errors_of_table(
     look: ProbeData, steps: Steps, share: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a table's errors ``(K,)`` of the denoised image at sigma_min on K trajectories, and their second order.
+    """Return a forecast of the errors ``(K,)`` of ``steps`` on the probe's K trajectories, and a second-order term ``(K,)``.
 
-    Errors are root mean squares over the dimensions. The grid begins at a share of the probe's first level.
+    An error is that of the denoised image at sigma_min, root mean square over the dimensions. ``share`` is the first
+    level of the grid, as a share of the probe's first level.
     """
     low = float(look.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])
@@ -136,23 +135,21 @@ def _root_mean_squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 FITTED, FITTED_LATE = 0.3, 0.5
-"""Shares of the time, without the start, after which no search of ``auto`` begins: of all budgets on all cores,
-and of each budget in turn.
-"""
+"""Shares of the time after the start until which searches of ``auto`` begin: for all budgets at once, and for single ones."""
 RACED = (0.5, 0.85)
-"""Bounds of the share at which the races are to be done; the first leaves the start out."""
+"""Bounds of the share of the time at which the races are to be done. The first is of the time after the start."""
 OVER = 0.3
-"""Share of the time from the planned end of the races to ``COMPARED`` by which they may overrun."""
+"""Share of the time between the planned end of the races and ``COMPARED`` by which they may overrun."""
 SCREENED = 0.6
-"""Share of a race's time that its first round may take."""
+"""Largest share of a race's time for its first round."""
 SCORED = 7
-"""Configurations of a budget that are scored, about."""
+"""Approximate number of configurations that are scored at a budget."""
 LOOK = 3000
-"""Evaluations of a probe of an image model, about."""
+"""Approximate number of evaluations that a probe of an image model takes."""
 
 
 def run_races(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceResult]:
-    """Yield the race of each budget as it ends, each with its part of the time."""
+    """Race the configurations of each budget in its part of the time, and yield each result."""
     run.progress("looking at the model")
     look = _probe_model(run, bench)
     run.progress("auto: searching its rules")
@@ -163,24 +160,24 @@ def run_races(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceRe
         run.progress(f"{budget} evaluations: racing")
         if budget not in fitted:
             fitted |= _budgets_with_auto_rule(run, bench, [budget], FITTED_LATE)
-        # what the budgets before left is shared by those to come
+        # the budgets to come share the time that is left
         at = run.clock.spent / 60 / run.clock.minutes
         share = budget**0.5 / sum(n**0.5 for n in budgets[k:])
         end = at + max(share_at_end_of_races(run, bench, budgets) - reserved - at, 0.0) * share
         entries = _entries_in_order_of_trial(run, budget, look, auto=budget in fitted)
-        late = run.clock.until(end)
-        screened = run.clock.until(at + (end - at) * SCREENED)
+        late = run.clock.late_after(end)
+        screened = run.clock.late_after(at + (end - at) * SCREENED)
         races.append(race_budget(bench, entries, budget, races, late, screened))
         yield races[-1]
-        if run.clock.until(share_at_break_off(run, bench, budgets))():
+        if run.clock.late_after(share_at_break_off(run, bench, budgets))():
             return
 
 
 def _budgets_with_auto_rule(
     run: Run, bench: Bench, budgets: Sequence[int], until: float
 ) -> set[int]:
-    """Search the rules of ``auto``; return the budgets that get one before the time is up."""
-    request, late = run.request, run.clock.until(bench.of_rest(until))
+    """Search the rule of ``auto`` for each budget, and return the budgets whose search succeeded in time."""
+    request, late = run.request, run.clock.late_after(bench.share_of_total(until))
     if request.only:
         return set()
     tasks = [request.task(search_rule, n // request.model.passes) for n in budgets]
@@ -194,7 +191,7 @@ def _budgets_with_auto_rule(
 
 
 def _share_of_time_for_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """Return the share of the time to keep for fits (:mod:`.tuning`); 0 if too little for the cheapest."""
+    """Return the share of the time to keep for fits; 0 if it is too little for the cheapest budget."""
     total = 60 * run.clock.minutes
     left = share_at_end_of_races(run, bench, budgets) - run.clock.spent / total
     available = SHARE * max(left, 0.0)
@@ -205,14 +202,14 @@ def _share_of_time_for_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> f
 
 
 def share_at_end_of_races(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """Return the share of the time at which the races and the fits are to be done."""
+    """Return the share of the time by which races and fits are to be done."""
     total = 60 * run.clock.minutes * bench.rate  # evaluations
     own = bench.request.extractor == CARD and bench.request.features is not None
     scores = 64 * (256 + SCORED * sum(budgets)) / total
     least = ((0 if own else 128 * 64) + 128 * SCORED * sum(budgets)) / total
     whole = ((0 if own else 512 * 64) + sum(budgets) * (SCORED * 512 + 20 * 128)) / total
-    # where there is no time for distances in distribution, they are not waited for
-    least_raced = bench.of_rest(RACED[0])
+    # keeps no time for distances in distribution if it is too short for them
+    least_raced = bench.share_of_total(RACED[0])
     after = scores + (whole if scores + least <= COMPARED - least_raced else 0.0)
     return min(max(COMPARED - after, least_raced), RACED[1])
 
@@ -224,7 +221,7 @@ def share_at_break_off(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
 
 
 def _probe_model(run: Run, bench: Bench) -> ProbeData | None:
-    """Probe the model; return None where that fails, or would take too much of the time."""
+    """Return the probe of the model; None if it fails or would take too much of the time."""
     if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
         return None
     try:
@@ -236,11 +233,11 @@ def _probe_model(run: Run, bench: Bench) -> ProbeData | None:
 def _entries_in_order_of_trial(
     run: Run, budget: int, look: ProbeData | None, *, auto: bool
 ) -> list[Entry]:
-    """Return configurations in the order of trial: the default, ``auto``, then the others by forecast."""
+    """Return the configurations in order of trial: the default, ``auto``, then the others by forecast error."""
     first, others = [], []
     for entry in run.request.entries(budget, auto=auto):
         (first if entry.cell.sampler.name == "auto" else others).append(entry)
-    default = run.request.default(run.now, budget)
+    default = run.request.default_entry(run.now, budget)
     if default.has_steps and not default.cell.sampler.stochastic:
         first = [default, *first]
         others = [entry for entry in others if entry.label != default.label]
@@ -248,7 +245,7 @@ def _entries_in_order_of_trial(
 
 
 def entries_to_score(run: Run, race: RaceResult, untuned: Iterable[Entry]) -> list[Entry]:
-    """Return the entries to score: the default, each field's leader, and the leaders before any fit."""
+    """Return the entries to score: the default, each field's leader, and the leaders before the fits."""
     leaders = [entries[0] for entries in race.survivors.values()]
-    default = run.request.default(run.now, race.budget)
+    default = run.request.default_entry(run.now, race.budget)
     return list({entry.label: entry for entry in (default, *leaders, *untuned)}.values())

@@ -1,4 +1,4 @@
-"""Model of a question: its description, its present sampler, and its configurations as cells."""
+"""Request for advice: the model, its present sampler, and the configurations to compare as cells."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from .answer import describe_configuration
 from .tasks import BATCH, ModelTask
 
 OWN_FIELDS = {name: f"{name}, a solver of its own" for name in exports.BY_NUMBERS}
-"""Fields of the configurations that a library has a solver for, where it takes others as numbers."""
+"""Name of the field of a library's own solvers, by library that takes other samplers' steps as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
 FIELDS = (*exports.LIBRARIES, *OWN_FIELDS.values())
-"""Fields of a race: groups of configurations whose best is sought."""
+"""Fields of a race: groups of configurations. The race seeks the best configuration of each."""
 
 
 class Entry(NamedTuple):
-    """A configuration at one budget: sampler and schedule, what to run, and its fields (:data:`FIELDS`)."""
+    """Configuration at one budget: its description, its cell, and the fields (:data:`FIELDS`) that it races in."""
 
     label: str
     cell: Cell
@@ -43,12 +43,12 @@ class Entry(NamedTuple):
 
     @property
     def has_steps(self) -> bool:
-        """True if there is a grid to step along, and no reason to skip it."""
+        """True if the cell has a grid and no reason to be skipped."""
         return self.cell.grid is not None and not self.cell.skip
 
 
 class CurrentConfiguration(NamedTuple):
-    """Present sampler and schedule, as the command line writes them, and where they are known from."""
+    """Sampler and schedule that are used now, as the command line writes them, and how they are known."""
 
     sampler: str
     schedule: str
@@ -56,7 +56,7 @@ class CurrentConfiguration(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Description of the sampler, with where it is known from."""
+        """Description of the sampler and of how it is known."""
         if self.sampler == "pipeline":
             return self.source
         return f"{self.sampler} on {self.schedule} ({self.source})"
@@ -64,8 +64,14 @@ class CurrentConfiguration(NamedTuple):
 
 @dataclass(frozen=True)
 class AdviceRequest:
-    """A model by its spec, its device, the seed of latents, the feature space as ``--extractor`` takes it, and the
-    samplers to race in place of all.
+    """Request for advice on a model.
+
+    Attributes:
+        spec: the model, as ``--model`` takes it.
+        device: "cpu" or "cuda".
+        seed: seed of the latents.
+        extractor: feature space, as ``--extractor`` takes it.
+        only: samplers to race; all if there are none.
     """
 
     spec: str
@@ -77,25 +83,25 @@ class AdviceRequest:
 
     @cached_property
     def features(self) -> Extractor | None:
-        """Feature extractor of its samples; None where it has none of its own."""
+        """Feature extractor for the model's samples; None if the model has none."""
         return make_scoring_extractor(self.spec, self.model, self.extractor)
 
     def task(self, function: Callable[..., Any], *arguments: Any) -> ModelTask:
-        """Return the task that calls a function of :mod:`.tasks` with the model and these arguments."""
+        """Return the task that calls a function of :mod:`.tasks` with the model, its device and these arguments."""
         return ModelTask(self.spec, self.model.identity, self.device, function, arguments)
 
     @property
     def process(self) -> Process | None:
-        """Noising process that the model was trained on; None where it is unknown."""
+        """Noising process that the model was trained on; None if it is unknown."""
         return getattr(innermost_model(self.model), "process", None)
 
     @property
     def _native(self) -> list[str]:
-        """Schedule of the levels that the model brings, if it brings any."""
+        """Name of the schedule of the model's own levels, in a list that is empty if it has none."""
         return [] if self.model.native_levels(1) is None else [NATIVE]
 
-    def cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
-        """Return the cells of samplers on schedules at a budget, as a suite plans them."""
+    def plan_cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
+        """Return the cells of every sampler on every schedule at a budget, as a suite plans them."""
         if not specs:
             return []
         suite = check_suite(
@@ -115,12 +121,12 @@ class AdviceRequest:
         cells = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
         return [replace(cell, identity=identity) for cell in cells]
 
-    def default(self, now: CurrentConfiguration, budget: int) -> Entry:
-        """Return the present sampler at a budget."""
-        return self.entry(self.cells([now.sampler], [now.schedule], budget)[0])
+    def default_entry(self, now: CurrentConfiguration, budget: int) -> Entry:
+        """Return the entry of the present sampler at a budget."""
+        return self.entry(self.plan_cells([now.sampler], [now.schedule], budget)[0])
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
-        """Return the library's own solvers, or a pipeline's schedulers, at their defaults, but not what is used now."""
+        """Return the library's own solvers, or a pipeline's schedulers, at their defaults, without the present sampler."""
         specs: Sequence[Any] = exports.solvers(library)
         if not specs and _has_scheduler(self.model):
             specs = [
@@ -128,40 +134,41 @@ class AdviceRequest:
                 for name in exports.SCHEDULERS
                 if not now.source.startswith(f"{OWN_SCHEDULER}{name}")
             ]
-        used = self.default(now, budget).label
-        entries = self._runnable_entries(self.cells(specs, ["karras"], budget))
+        used = self.default_entry(now, budget).label
+        entries = self._runnable_entries(self.plan_cells(specs, ["karras"], budget))
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """Return the deterministic configurations at a budget, the usual ones first; with ``auto``, it is the first."""
+        """Return the deterministic configurations, the usual ones first. If ``auto``, the sampler ``auto`` leads them."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         specs = self.only or [
             spec
             for name in filter(candidates.is_candidate, samplers.names())
             for spec in candidates.variants(name)
         ]
-        cells = self.cells(
+        cells = self.plan_cells(
             [spec for spec in specs if not candidates.is_stochastic(spec)],
             [*self._native, *candidates.SCHEDULES, *flow],
             budget,
         )
         cells.sort(key=candidates.usual_first_key)
         if auto and not self.only:
-            cells = [*self.cells(["auto"], candidates.SCHEDULES[:1], budget), *cells]
+            cells = [*self.plan_cells(["auto"], candidates.SCHEDULES[:1], budget), *cells]
         return self._runnable_entries(cells)
 
-    def stochastic(self, budget: int) -> list[Entry]:
-        """Return the stochastic samplers on a fixed grid, on the usual schedules."""
+    def stochastic_entries(self, budget: int) -> list[Entry]:
+        """Return the configurations of stochastic samplers with fixed steps, on the usual schedules."""
         specs = filter(candidates.is_stochastic_candidate, self.only or samplers.names())
         schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
-        return self._runnable_entries(self.cells(list(specs), schedules, budget))
+        return self._runnable_entries(self.plan_cells(list(specs), schedules, budget))
 
     def _runnable_entries(self, cells: Iterable[Cell]) -> list[Entry]:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
 
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
-        """Return a cell as a configuration of the fields that take its steps; if ``exported``, of those alone
-        that take these very levels, which means making the lines.
+        """Return the entry of a cell, with the fields of the libraries that can take its steps.
+
+        If ``exported`` is true, the lines are made, to leave out libraries that cannot take these levels.
         """
         sampler, grid = cell.sampler, cell.grid
         own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
@@ -173,7 +180,7 @@ class AdviceRequest:
         }
         if grid is not None:
             if exported:
-                fields = {name for name in fields if self.lines(name, cell).code}
+                fields = {name for name in fields if self.export_lines(name, cell).code}
             fields |= {
                 OWN_FIELDS[name]
                 for name in fields & set(OWN_FIELDS)
@@ -181,20 +188,18 @@ class AdviceRequest:
             }
         return Entry(label, cell, frozenset(fields))
 
-    def lines(self, library: str, cell: Cell) -> exports.Export:
-        """Return the lines for a library that take a cell's steps, or none and why."""
+    def export_lines(self, library: str, cell: Cell) -> exports.Export:
+        """Return the lines with which a library takes a cell's steps, or ``code`` "" and the reason as remark."""
         assert cell.grid is not None
         try:
             return exports.export(library, cell.sampler, cell.grid, self.model, self.spec)
         except ValueError as error:
             return exports.Export(library, "", str(error))
 
-    def now(self, text: str | None) -> CurrentConfiguration:
-        """Return the present sampler: of a ``text`` as :func:`sampler_of` takes it, or else the checkpoint's scheduler
-        or the usual for such models.
-        """
+    def current_configuration(self, text: str | None) -> CurrentConfiguration:
+        """Return the present sampler: that of ``text``, or else the checkpoint's scheduler, or the usual one for such models."""
         if text is not None:
-            sampler, schedule = sampler_of(text)
+            sampler, schedule = parse_current_sampler(text)
             levels = schedule or default_schedule(self.model, sampler)
             return CurrentConfiguration(label_of(sampler), levels, "as you say")
         try:
@@ -212,16 +217,14 @@ class AdviceRequest:
         return CurrentConfiguration("euler", own, "DDIM on evenly spaced times")
 
 
-def sampler_of(text: str) -> tuple[Sampler, str]:
-    """Return the sampler of ``SAMPLER`` or ``SAMPLER on SCHEDULE``, and its schedule, "" for none; raise
-    ValueError if there is no such sampler or schedule.
-    """
+def parse_current_sampler(text: str) -> tuple[Sampler, str]:
+    """Return the sampler and schedule ("" for none) of ``SAMPLER on SCHEDULE``. Raises a ValueError if one is unknown."""
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 
 
 def _has_scheduler(model: Denoiser) -> bool:
-    """Return True if a scheduler came with the model, whether or not it is one of ours."""
+    """Return True if a scheduler came with the model, even if this library does not know it."""
     try:
         return model.own_sampling(10) is not None
     except ValueError:
@@ -236,10 +239,10 @@ def load_subject(
     only: Sequence[str],
     library: str = exports.LIBRARIES[0],
 ) -> AdviceRequest:
-    """Load the model of a spec for a race. Checks that need no evaluation come first.
+    """Load the model of a spec, check it, and return the request for advice on it.
 
     Raises:
-        ValueError: it cannot be loaded or raced, or the library has nothing for it.
+        ValueError: the model cannot be loaded, a sampler of ``only`` cannot be raced, or ``library`` cannot run the model.
     """
     chosen = [samplers.make(parse_spec(text)) for text in only]
     for text, sampler in zip(only, chosen, strict=True):
@@ -265,7 +268,7 @@ def load_subject(
 
 
 def width_of_data_range(model: Denoiser) -> float | None:
-    """Return the width of the data's range; None for latents, and where there is no range."""
+    """Return the width of the data's range; None for latent models, and if the range is unknown or infinite."""
     if model.decoder is not None or model.limits is None:
         return None
     low, high = model.limits

@@ -1,4 +1,4 @@
-"""State that the stages of a run of ``advise`` share, with its clock."""
+"""State that the stages of a run of ``advise`` share, and its clock."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .request import AdviceRequest, CurrentConfiguration
 
 
 class OutOfTime(KeyboardInterrupt):
-    """The time of a stage is over, and what runs is broken off."""
+    """Exception that breaks off a stage whose time is over."""
 
 
 class Clock:
-    """Clock of a run in minutes, which began when it is made, or before, by ``time.monotonic()``."""
+    """Clock of a run of so many minutes. ``begun`` is its start by ``time.monotonic()``, None for now."""
 
     def __init__(self, minutes: float, begun: float | None = None) -> None:
         self.minutes = minutes
@@ -28,23 +28,23 @@ class Clock:
 
     @property
     def spent(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the start."""
         return time.monotonic() - self._begin
 
     @property
     def left(self) -> float:
-        """Seconds that are left, >= 0."""
+        """Seconds that are left, at least 0."""
         return max(60 * self.minutes - self.spent, 0.0)
 
-    def until(self, share: float) -> Callable[[], bool]:
-        """Return a function that returns True once a share of all the time is over."""
+    def late_after(self, share: float) -> Callable[[], bool]:
+        """Return a function that says whether a share of all the time is over."""
         return lambda: self.spent >= 60 * self.minutes * share
 
     @contextmanager
     def raise_when_over(self, share: float) -> Iterator[None]:
-        """Raise :class:`OutOfTime` within the block once a share of all the time is over.
+        """Interrupt the block with :class:`OutOfTime` once a share of all the time is over.
 
-        Only the main thread can be interrupted so; in others the block takes the time that it takes.
+        Only the main thread can be interrupted. In other threads the block runs to its end.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -67,7 +67,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """State of a run of ``advise``, with arguments of :func:`.advise`; ``now`` is what is used now."""
+    """State of a run of ``advise``: the arguments of :func:`.advise`, and the present sampler as ``now``."""
 
     request: AdviceRequest
     out: Path

@@ -1,7 +1,7 @@
-"""Sentences that follow from the numbers of an answer.
+"""Sentences that state what the numbers of an answer show.
 
-Each is computed, and none says what an interval does not show: a ratio whose interval includes 1,
-or is flagged, is a difference that was not shown. Intervals have a level of 95 %, each for itself.
+No sentence claims more than a 95 % interval shows. If the interval of a ratio includes 1 or is flagged, the
+sentence says that no difference was shown. Intervals are not corrected for multiple comparisons.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from .wording import (
 )
 
 LEVELS = 255
-"""Steps of an 8-bit image over the range of the data."""
+"""Number of steps between the darkest and the brightest value of an 8-bit image."""
 
 Pairs = Sequence[tuple[Budget, Best]]
-"""Budgets with what is recommended there, rising."""
-Halves = Mapping[tuple[int, int], Value]
-"""For budgets M <= N / 2, the ratio of the recommendation's error at M to the default's at N."""
+"""Each budget with its recommendation, by number of evaluations, rising."""
+SavingRatios = Mapping[tuple[int, int], Value]
+"""Ratio of the recommendation's error at budget M to the default's error at budget N, by (M, N) with M <= N / 2."""
 
 
 def conclusions(
-    budgets: Sequence[Budget], default: str, library: str, halves: Halves, span: float | None
+    budgets: Sequence[Budget], default: str, library: str, halves: SavingRatios, span: float | None
 ) -> tuple[str, ...]:
-    """Return the conclusions, most important first; the first is the headline.
+    """Return the conclusions as sentences, most important first. The first is the headline.
 
     Args:
         budgets: answers by number of evaluations, rising; at least one.
-        default: what is used now, in words.
-        library: that recommendations are for.
-        halves: see :data:`Halves`; paired over latents.
-        span: range of the data, highest value less lowest; None where it is not known.
+        default: description of the present sampler.
+        library: library that recommendations are for.
+        halves: see :data:`SavingRatios`; paired over latents.
+        span: highest value of the data less the lowest; None where the range is unknown.
     """
     reader = shown_library(budgets, library)
     pairs = [(budget, budget.best[reader]) for budget in budgets if reader in budget.best]
@@ -76,9 +76,7 @@ def conclusions(
 
 
 def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
-    """Return the budget of the headline: the middle, or lower middle, of those where a recommendation is decidedly
-    closer than the default; else the last.
-    """
+    """Return the lower median of the budgets where the recommendation is shown to be closer, or else the last budget."""
     library = shown_library(budgets, library)
     pairs = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
     closer = [budget for budget, best in pairs if _shows_verdict(best, budget, "closer")]
@@ -86,14 +84,14 @@ def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
 
 
 def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
-    """Return True if a recommendation's ratio to the default has this verdict."""
+    """Return True if the verdict on a recommendation's error relative to the default's is ``kind``."""
     return (
         not is_same_configuration(best.choice, budget.default) and verdict(best.to_default) == kind
     )
 
 
 def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
-    """Return the budgets where something holds, in words; "" for none."""
+    """Return in words the budgets for which ``holds(budget, best)`` is true, or "" if there are none."""
     budgets = [budget.nfe for budget, best in pairs if holds(budget, best)]
     return evaluations_in_words(*budgets) if budgets else ""
 
@@ -158,8 +156,8 @@ def _coverage(budgets: Sequence[Budget]) -> str:
     return f"Not all configurations were tried: {'; '.join(parts)}." if parts else ""
 
 
-def _largest_saving(halves: Halves) -> tuple[int, int] | None:
-    """Return the budgets that save most, of those where the recommendation is closer with the fewer."""
+def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
+    """Return the budgets (M, N) with the largest N / M where the recommendation at M beats the default at N, or None."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
@@ -168,7 +166,7 @@ def _largest_saving(halves: Halves) -> tuple[int, int] | None:
     return min(savings)[2:] if savings else None
 
 
-def _same_error_with_fewer_evaluations(halves: Halves) -> str:
+def _same_error_with_fewer_evaluations(halves: SavingRatios) -> str:
     pair = _largest_saving(halves)
     if pair is None:
         return ""
@@ -179,8 +177,8 @@ def _same_error_with_fewer_evaluations(halves: Halves) -> str:
     )
 
 
-def _search_cost(pairs: Pairs, halves: Halves) -> str:
-    """Return what the search of ``auto`` cost, and from how many samples on it pays."""
+def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
+    """Return a sentence on the cost of searching the rule of ``auto``, or "" if no rule was searched."""
     searched = {b.nfe: n for b, best in pairs if (n := best.choice.search_evaluations)}
     if not searched:
         return ""
@@ -196,7 +194,7 @@ def _search_cost(pairs: Pairs, halves: Halves) -> str:
 
 
 def _gain_of_fits(pairs: Pairs) -> str:
-    """Return where levels or coefficients were fitted to the model, and the error without that."""
+    """Return a sentence on budgets with fitted levels or coefficients, and the error without fits, or ""."""
     some = [(budget, best) for budget, best in pairs if best.untuned]
     if not some:
         return ""
@@ -214,7 +212,7 @@ def _gain_of_fits(pairs: Pairs) -> str:
 
 
 def _other_budgets(pairs: Pairs) -> str:
-    """Return at which other budgets it is closer, at which farther, and where nothing was shown."""
+    """Return a sentence on the budgets where the recommendation is closer, farther, not told apart or the same, or ""."""
     first, _ = _headline_pair(pairs)
 
     def elsewhere(kind: Verdict) -> str:
@@ -235,7 +233,7 @@ def _other_budgets(pairs: Pairs) -> str:
     texts = [f"{words} with {at}" for words, at in parts.items() if at]
     shown_at_first = any(_shows_verdict(best, budget, "closer") for budget, best in pairs)
     if not shown_at_first and len(texts) == 1 and texts[0].startswith("not told"):
-        return ""  # the headline has said it
+        return ""  # the headline says so
     return f"The recommendation is {'; '.join(texts)}." if texts else ""
 
 
@@ -250,7 +248,7 @@ def _draws_noise(pairs: Pairs) -> str:
 
 
 def _by_mean_square(pairs: Pairs) -> str:
-    """Return where the recommendation has a larger root mean square than the default."""
+    """Return a sentence on budgets where the recommendation has a larger root mean square error, or ""."""
 
     def is_larger(budget: Budget, best: Best) -> bool:
         mine, now = best.choice.rms, budget.default.rms
@@ -263,7 +261,7 @@ def _by_mean_square(pairs: Pairs) -> str:
 
 
 def _what_library_lacks(pairs: Pairs, library: str) -> str:
-    """Return what a library lacks of the best that was tried, and the largest cost of that."""
+    """Return a sentence on the best sampler that the library lacks, and how much error that costs, or ""."""
     costs = [
         (best.to_best.low, budget.nfe, best.to_best, budget.best["python"])
         for budget, best in pairs
@@ -288,14 +286,14 @@ def _what_library_lacks(pairs: Pairs, library: str) -> str:
 
 
 def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str:
-    """Return from which budgets on more evaluations bought nothing that a measure shows."""
+    """Return sentences on the budgets from which more evaluations brought no measurable gain, or ""."""
 
     def holds_zero(best: Best) -> bool:
         value = best.choice.fd_conv
         return value is not None and not value.flag and value.low <= 0 <= value.high
 
     def is_invisible(best: Best) -> bool:
-        """Return True if all of the error's interval is below half a level of 8 bits over the range."""
+        """Return True if the whole interval of the error is below half a level of an 8-bit image."""
         error = best.choice.error
         return bool(span and error and not error.flag and error.high < span / LEVELS / 2)
 
@@ -312,7 +310,7 @@ def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str
 
 
 def _from_which_budget_on(pairs: Pairs, holds: Callable[[Best], bool]) -> str:
-    """Return from which budget on something holds, in words; "" if not at the last."""
+    """Return "From N evaluations on" for the first N from which ``holds`` is true at all budgets, or ""."""
     flags = [holds(best) for _, best in pairs]
     place = next((n for n in range(len(flags)) if all(flags[n:])), None)
     if place is None:
@@ -338,7 +336,7 @@ def _ties(pairs: Pairs) -> str:
 
 
 def _in_distribution(pairs: Pairs) -> str:
-    """Return what is decidedly nearer to converged samples in distribution than the best that was tried."""
+    """Return a sentence on samplers shown to be nearer in distribution than the best that was tried, or ""."""
     parts = []
     for budget, _ in pairs:
         other, leader = budget.in_distribution, budget.best.get("python")

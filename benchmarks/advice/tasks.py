@@ -1,4 +1,4 @@
-"""Tasks of a race for the processes that hold the model."""
+"""Tasks that ``advise`` gives to the processes that hold the model."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ from ..scoring.endpoints import solve
 
 BATCH = 64
 SIDE = 32
-"""Pixels a side to which images are pooled, at most."""
+"""Largest side of a pooled image, in pixels."""
 POOLED = "pooled pixels"
 
 
 class PooledPixels:
-    """Images of a shape, averaged over squares to sides of at most :data:`SIDE`, and flattened; other samples too."""
+    """Extractor that averages images to sides of at most :data:`SIDE`, and flattens them. Other samples are only flattened."""
 
     def __init__(self, event: tuple[int, ...]) -> None:
-        self.by = max(1, math.ceil(max(event[1:]) / SIDE)) if len(event) == 3 else 1
-        size = [event[0], *(math.ceil(side / self.by) for side in event[1:])]
+        self.factor = max(1, math.ceil(max(event[1:]) / SIDE)) if len(event) == 3 else 1
+        size = [event[0], *(math.ceil(side / self.factor) for side in event[1:])]
         self.dim = math.prod(size if len(event) == 3 else event)
-        self.identity = f"{POOLED} by {self.by}"
+        self.identity = f"{POOLED} by {self.factor}"
 
     def __call__(self, x: Tensor) -> NDArray[np.float64]:
         """Return features ``(n, d)`` of samples ``(n, *event)``."""
-        pooled = functional.avg_pool2d(x, self.by, ceil_mode=True) if self.by > 1 else x
+        pooled = functional.avg_pool2d(x, self.factor, ceil_mode=True) if self.factor > 1 else x
         return pooled.flatten(1).to("cpu", torch.float64).numpy()
 
 
 @dataclass(frozen=True)
 class SamplesTask(CellTask):
-    """Samples ``start`` … ``stop - 1`` of a configuration.
+    """Task that makes samples ``start`` … ``stop - 1`` of a configuration.
 
-    Features are taken with ``space``: "" for none, "model" for the run's extractor of the model, or :data:`POOLED`.
-    The samples themselves are returned if ``whole``.
+    ``space`` names the features: "" for none, "model" for the run's extractor of the model, or :data:`POOLED`.
+    If ``whole`` is true, the samples themselves are returned too.
     """
 
     start: int
@@ -63,7 +63,7 @@ class SamplesTask(CellTask):
     whole: bool = True
 
     def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, NDArray]:
-        """Return ``endpoint`` ``(n, *event)`` and, with a space, ``features`` ``(n, d)``.
+        """Return ``endpoint`` ``(n, *event)`` if ``whole``, and ``features`` ``(n, d)`` if there is a space.
 
         Raises:
             Failure: as :func:`.sample_shard`.
@@ -82,7 +82,7 @@ class SamplesTask(CellTask):
 
 @dataclass(frozen=True)
 class ModelTask:
-    """Task about a model: a function of the model with its feature extractor, of the device and of arguments."""
+    """Task that calls a function of the loaded model, the device and further arguments."""
 
     model: str
     identity: str
@@ -91,7 +91,7 @@ class ModelTask:
     arguments: tuple[Any, ...]
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load the model, and refuse one whose files changed since."""
+        """Load the model. Raises a ValueError if its files have changed meanwhile."""
         if world.subject(self.model).model.identity != self.identity:
             raise ValueError(
                 f"the files of model {self.model} changed meanwhile; run the same command again"
@@ -99,15 +99,16 @@ class ModelTask:
 
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
-        """Return the result of the function."""
+        """Return what the function returns."""
         return self.function(world.subject(self.model), self.device, *self.arguments)
 
 
 def solve_latents(
     subject: LoadedModel, device: str, seed: int, start: int, stop: int, steps: int, space: str
 ) -> NDArray | None:
-    """Return endpoints ``(n, *event)`` of latents by the reference solver, or exact for 0 steps, None where the model
-    knows none; with a ``space``, as in :class:`SamplesTask`, their features ``(n, d)``.
+    """Return the endpoints ``(n, *event)`` of latents ``start`` … ``stop - 1``, or their features ``(n, d)``.
+
+    ``space`` is as in :class:`SamplesTask`. For 0 steps the endpoints are exact, and None if the model has none.
     """
     model, own = subject
     ids = torch.arange(start, stop, device=device)
@@ -131,19 +132,19 @@ def decode_states(subject: LoadedModel, device: str, x: NDArray) -> NDArray:
 def measure_speeds(
     subject: LoadedModel, device: str, batches: Sequence[int], seconds: float
 ) -> list[float]:
-    """Return evaluations per second, all passes counted, at several batch sizes, each for about ``seconds``."""
+    """Return evaluations per second, all passes counted, at each batch size, measured for about ``seconds`` each."""
     return [
         evaluations_per_second(subject.model, batch, device, seconds=seconds) for batch in batches
     ]
 
 
 def probe_model(subject: LoadedModel, device: str) -> ProbeData:
-    """Return the probe of a model for ``auto``, kept in the cache; raise ValueError if it cannot be probed."""
+    """Return the probe of a model for ``auto``, cached or new. Raises a ValueError if the model cannot be probed."""
     return Pilot(subject.model, default_cache(), device).probe
 
 
 def search_rule(subject: LoadedModel, device: str, steps: int) -> None:
-    """Leave the rule of ``auto`` for a number of steps in the cache."""
+    """Search the rule of ``auto`` for a number of steps, and store it in the cache."""
     model = subject.model
     grid = karras(steps, model.sigma_min, model.sigma_max)
     Pilot(model, default_cache(), device).fitted(make("auto"), grid)
@@ -151,13 +152,13 @@ def search_rule(subject: LoadedModel, device: str, steps: int) -> None:
 
 @dataclass(frozen=True)
 class TimingTask(CellTask):
-    """Milliseconds that a sample of a configuration takes in a batch of one, network, sampler and decoder."""
+    """Task that times a configuration with its decoder, at batch size 1."""
 
     repeats: int
 
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
-        """Return the median over repeats."""
+        """Return the median over the repeats, in milliseconds."""
         model, cell = world.subject(self.cell.model).model, self.cell
         ids = torch.arange(1, device=cell.device)
         bound = model.bind(ids, cell.seed)

@@ -1,4 +1,4 @@
-"""Print of an answer in a terminal, readable at 80 columns and without colour, and as Markdown."""
+"""Text of an answer: for a terminal, readable at 80 columns and without colour, and as Markdown."""
 
 from __future__ import annotations
 
@@ -18,23 +18,20 @@ from .sentences import headline_budget
 from .wording import TableRow, number_with_noun, own_solver, shown_library, table_rows
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
-"""Styles of the verdicts."""
+"""Style of each verdict."""
 
 
 def print_advice(advice: Advice, console: Console) -> None:
-    """Print the answer: sentences, the table, and the lines to paste at the budget of the headline.
-
-    Nothing is cut, and no name or number is broken.
-    """
+    """Print the sentences, the table, and the lines to paste for the headline's budget, without cutting any text."""
     for place, sentence in enumerate(advice.sentences):
-        console.print(_text(sentence, "" if place else "bold"))
+        console.print(_safe_text(sentence, "" if place else "bold"))
     console.print()
     library = shown_library(advice.budgets, advice.library)
     _print_table(table_rows(advice), library, console)
     if advice.undecided:
         console.print()
         for item in advice.undecided:
-            console.print(_text(f"Not decided: {item}"))
+            console.print(_safe_text(f"Not decided: {item}"))
     budget = headline_budget(advice.budgets, advice.library)
     if best := budget.best.get(library):
         console.print()
@@ -44,25 +41,26 @@ def print_advice(advice: Advice, console: Console) -> None:
             code = textwrap.indent(_printable_code(best.lines.code), "    ", lambda _: True)
             console.print(Text(f"\n{code}\n"), soft_wrap=True)
         for remark in filter(None, (best.lines.remark, own_solver(best))):
-            console.print(_text(remark, "dim"))
+            console.print(_safe_text(remark, "dim"))
     console.print()
     console.print(Text(_describe_measurement(advice), style="dim"))
 
 
-def _text(words: str, style: str = "") -> Text:
+def _safe_text(words: str, style: str = "") -> Text:
     return Text(strip_control_characters(words), style=style)
 
 
 def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
-    """Print each recommendation, its comparison next to it or below, and the rest in whole pieces."""
+    """Print each row: the recommendation, its comparison with the default beside or below it, and the other cells."""
     width = max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
-    names = max(_text(row.use).cell_len for row in rows)
-    texts = max(_text(row.now.text).cell_len for row in rows)
+    names = max(_safe_text(row.use).cell_len for row in rows)
+    texts = max(_safe_text(row.now.text).cell_len for row in rows)
     fits = width + 2 + names + 2 + texts <= console.width
     heading = f"{'evaluations':>{width}}  in {title(library)}, and beside what you use now"
     console.print(Text(heading, style="dim"), soft_wrap=True)
     for row in rows:
-        label, comparison = _text(row.use, "bold"), _text(row.now.text, TONES[row.now.tone])
+        label = _safe_text(row.use, "bold")
+        comparison = _safe_text(row.now.text, TONES[row.now.tone])
         first = Text(f"{row.nfe:>{width}}  ") + label
         if fits:
             first = first + Text(" " * (names + 2 - label.cell_len)) + comparison
@@ -79,14 +77,14 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
             (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
             (row.nearer.text, f"nearer in distribution: {row.nearer.whole}"),
         ]
-        pieces = [_text(words, "dim") for exists, words in rest if exists]
+        pieces = [_safe_text(words, "dim") for exists, words in rest if exists]
         if comparison and not fits:
             pieces.insert(0, comparison)
         _print_pieces(pieces, Text(" " * (width + 2)), console)
 
 
 def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
-    """Print pieces, as many in a line as fit whole; one longer than a line is wrapped at its spaces."""
+    """Print pieces, as many on a line as fit whole. A piece longer than a line is wrapped at spaces."""
     lines: list[Text] = []
     for place, piece in enumerate(pieces):
         part = piece if place == len(pieces) - 1 else piece + Text(";", style=piece.style)
@@ -102,7 +100,7 @@ def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
 
 
 def _wrap(words: str, width: int) -> list[str]:
-    """Return lines of whole words, an interval being one; a word longer than a line has its own."""
+    """Return the words in lines of at most ``width``. An interval counts as one word, and a longer word has its own line."""
     lines = [""]
     for word in re.findall(r"\[[^\[\]]*\]\S*|\S+", words):
         joined = f"{lines[-1]} {word}".strip()
@@ -132,7 +130,7 @@ def _describe_measurement(advice: Advice) -> str:
 
 
 def markdown(advice: Advice) -> str:
-    """Return the answer as Markdown: the same sentences and table, and the library's lines to paste."""
+    """Return the answer as Markdown: the sentences, the table, and the library's lines to paste for all budgets."""
     rows, library = table_rows(advice), shown_library(advice.budgets, advice.library)
     columns = {
         "evaluations": [row.nfe for row in rows],
@@ -172,7 +170,7 @@ def _markdown_to_paste(advice: Advice) -> Iterator[str]:
 
 
 def _fence(code: str, language: str) -> str:
-    """Return a block of code, fenced by more backticks than it has."""
+    """Return a fenced block of code, with more backticks in the fence than the code has in a row."""
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code}\n{fence}"

@@ -1,4 +1,4 @@
-"""Words of an answer that claim no more than intervals show, and its table with a row for each budget."""
+"""Texts for the numbers of an answer, which claim no more than intervals show, and the rows of its table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .answer import Advice, Alternative, Best, Budget, Choice, Value, describe_c
 from .exports import title
 
 Verdict = Literal["closer", "farther", "open"]
-"""Verdict of the interval of a ratio of two errors: the first is smaller, larger, or neither."""
+"""Verdict on two errors: the first is shown to be smaller ("closer"), larger ("farther"), or neither ("open")."""
 
 
 def verdict(ratio: Value | None) -> Verdict:
-    """Return what a ratio of errors shows; nothing if its interval includes 1 or is not to be trusted."""
+    """Return the verdict on a ratio of errors; "open" if its interval includes 1, is flagged, or there is none."""
     if ratio is None or ratio.flag or not math.isfinite(ratio.value):
         return "open"
     if ratio.high < 1:
@@ -26,14 +26,14 @@ def verdict(ratio: Value | None) -> Verdict:
 
 
 def compare_intervals(first: Value, other: Value) -> Verdict:
-    """Return what the intervals of two values show of the first; nothing if they meet or one is flagged."""
+    """Return the verdict on two distances; "open" if their intervals overlap or one is flagged."""
     if first.flag or other.flag or (first.low <= other.high and other.low <= first.high):
         return "open"
     return "closer" if first.value < other.value else "farther"
 
 
 def inverse(ratio: Value) -> Value:
-    """Return the reciprocal of a ratio of errors with its interval; infinite for a ratio of 0."""
+    """Return the reciprocal of a ratio and its interval, with infinity in place of 1 / 0."""
 
     def over(value: float) -> float:
         return 1 / value if value else math.inf
@@ -42,8 +42,7 @@ def inverse(ratio: Value) -> Value:
 
 
 def ratio_in_words(ratio: Value) -> tuple[str, str]:
-    """Return a ratio and its interval, each to as many digits as it takes not to read as 1 where it is
-    not 1; five at most.
+    """Return a ratio and its interval as texts, with 2 to 5 digits: enough that none but 1 reads as "1".
 
     >>> ratio_in_words(Value(3.219, 2.9, 3.6)), ratio_in_words(Value(1.04, 1.004, 1.08))
     (('3.2', '[2.9, 3.6]'), ('1.04', '[1.004, 1.08]'))
@@ -61,25 +60,25 @@ def _not_rounded_to_one(value: float) -> str:
 
 
 def times_in_words(ratio: Value, words: str, times: str = "times") -> str:
-    """Return a ratio in a sentence: ``3.2 times farther [2.9, 3.6]``."""
+    """Return a ratio as part of a sentence, such as ``3.2 times farther [2.9, 3.6]``."""
     number, ends = ratio_in_words(ratio)
     return f"{number} {times} {words} {ends}"
 
 
 def shown_ratio(ratio: Value, times: str = "×") -> str:
-    """Return a ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
+    """Return a ratio with the verdict "closer" or "farther" as text, such as ``3.2 × closer [2.9, 3.6]``."""
     outcome = verdict(ratio)
     return times_in_words(ratio if outcome == "farther" else inverse(ratio), outcome, times)
 
 
 def open_ratio(ratio: Value) -> str:
-    """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why not to trust it."""
+    """Return a ratio with the verdict "open" as text, such as ``1.05 × as close [0.98, 1.11]``, with its flag."""
     why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
     return times_in_words(inverse(ratio), "as close", "×") + why
 
 
 def value_in_words(value: Value | None) -> str:
-    """Return ``value [low, high]``, with ``?`` if flagged, or a value without an interval; "–" if there is none."""
+    """Return ``value [low, high]``, or ``value`` for an interval of length 0, or "–" for None; "?" marks a flag."""
     if value is None:
         return "–"
     if value.low == value.high and not value.flag:
@@ -88,19 +87,19 @@ def value_in_words(value: Value | None) -> str:
 
 
 def distances_in_words(mine: Value | None, other: Value | None) -> str:
-    """Return a distance in distribution, and another one to compare it with if there is one."""
+    """Return a distance in distribution as text, followed by "against" and the other one if there is one."""
     return value_in_words(mine) + (f" against {value_in_words(other)}" if other else "")
 
 
 def name_in_sentence(choice: Choice) -> str:
-    """Return a configuration in a sentence: the sampler, and the schedule that it is on."""
+    """Return the sampler and the schedule of a configuration as part of a sentence."""
     return describe_configuration(
         choice.sampler, choice.schedule, coefficients=bool(choice.coefficients)
     )
 
 
 def own_solver(best: Best) -> str:
-    """Return the cost of the library's best own solver if the recommendation is written out as numbers, or ""."""
+    """Return a sentence on the error of the library's best own solver, or "" if ``best.own`` is None."""
     if best.own is None:
         return ""
     text = f"The nearest that {best.library} has as a solver of its own is {name_in_sentence(best.own)}"
@@ -111,22 +110,22 @@ def own_solver(best: Best) -> str:
 
 
 def is_same_configuration(first: Choice, other: Choice) -> bool:
-    """Return True if two choices are the same configuration under any name."""
+    """Return True if two choices have the same description, whatever their labels."""
     return name_in_sentence(first) == name_in_sentence(other)
 
 
 def number_with_noun(number: int, noun: str, many: str = "") -> str:
-    """Return a number with its noun: ``1 latent``, ``1,024 latents``."""
+    """Return a number with its noun, such as ``1 latent`` or ``1,024 latents``."""
     return f"{number:,} {noun if number == 1 else many or noun + 's'}"
 
 
 def evaluations_in_words(*nfe: int) -> str:
-    """Return budgets as a list in a sentence: ``1 evaluation``, ``5 and 8 evaluations``."""
+    """Return budgets as part of a sentence, such as ``1 evaluation`` or ``5 and 8 evaluations``."""
     return f"{names_in_words([*map(str, nfe)])} {'evaluation' if nfe == (1,) else 'evaluations'}"
 
 
 class TableCell(NamedTuple):
-    """A cell of the table: its text, the detail below it or in brackets, and the verdict where it compares errors."""
+    """Cell of the table: a text, a detail below it or in brackets, and the verdict of a comparison as ``tone``."""
 
     text: str
     detail: str = ""
@@ -143,16 +142,18 @@ NOTHING = TableCell("")
 
 @dataclass(frozen=True)
 class TableRow:
-    """Recommendation at one budget.
+    """Row of the table: the recommendation at one budget.
 
     Attributes:
-        use: label of the recommendation, and how many evaluations it makes if these are others.
-        now, best, beside_own_solvers: how it compares with the default at this budget, or why it does not; with
-            the best that was tried; and with the best of the library's own solvers at their defaults.
-        error, ms: of it and of the default; milliseconds are for a sample.
-        is_best: whether it is the best that was tried, of any library.
-        tied: labels of the configurations that the race could not separate.
-        nearer: what is nearer in distribution, and both distances.
+        nfe: evaluations per sample that are allowed.
+        use: label of the recommendation, with its number of evaluations if that is not ``nfe``.
+        now: comparison with the default at this budget, or why there is none.
+        best: comparison with the best configuration that was tried.
+        beside_own_solvers: comparison with the best of the library's own solvers at their defaults.
+        error, ms: error and milliseconds a sample, of the recommendation and of the default.
+        is_best: whether the recommendation is the best that was tried, of any library.
+        tied: labels of the configurations that the race could not tell apart from the recommendation.
+        nearer: sampler that is nearer in distribution, and both distances.
     """
 
     nfe: int
@@ -168,18 +169,18 @@ class TableRow:
 
 
 def shown_library(budgets: Iterable[Budget], library: str) -> str:
-    """Return the requested library, or "python" where nothing was found for that at any budget."""
+    """Return the requested library, or "python" if no budget has a recommendation for it."""
     return library if any(library in budget.best for budget in budgets) else "python"
 
 
 def table_rows(advice: Advice) -> list[TableRow]:
-    """Return the rows, by number of evaluations, rising."""
+    """Return the rows of the table, by number of evaluations, rising."""
     library = shown_library(advice.budgets, advice.library)
     return [table_row(budget, library) for budget in advice.budgets]
 
 
 def table_row(budget: Budget, library: str) -> TableRow:
-    """Return the row of one budget."""
+    """Return the row of one budget for users of a library."""
     best, default = budget.best.get(library), budget.default
     if best is None:
         return TableRow(budget.nfe, f"nothing found for {title(library)}")
@@ -206,7 +207,7 @@ def table_row(budget: Budget, library: str) -> TableRow:
 
 
 def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
-    """Return in words how many evaluations a configuration makes; "" where that is the budget."""
+    """Return ``words`` with a configuration's number of evaluations, or "" if that is the budget or 0."""
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
@@ -215,7 +216,7 @@ def _with_now(mine: str, now: str, suffix: str = "") -> TableCell:
 
 
 def beside_default(best: Best, budget: Budget) -> TableCell:
-    """Return how a recommendation compares with the default, or why that is not known."""
+    """Return the cell that compares a recommendation with the default, or says why there is no comparison."""
     default = budget.default
     if is_same_configuration(best.choice, default):
         return TableCell("what you use now")
@@ -229,7 +230,7 @@ def beside_default(best: Best, budget: Budget) -> TableCell:
 
 
 def _in_distribution(best: Best, default: Choice) -> TableCell:
-    """Return how the two compare where the default draws noise and has no converged samples of its own."""
+    """Return the cell that compares a recommendation with a default that draws noise, by ``fd_conv``."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
         return TableCell("not compared", "it draws noise")
@@ -242,7 +243,7 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
 
 
 def beside_own_solvers(budget: Budget) -> TableCell:
-    """Return how the recommendation compares with the best of the library's own solvers at their defaults."""
+    """Return the cell that compares the recommendation with the best of the library's own solvers at defaults."""
     nearest = nearest_alternative(budget)
     if nearest is None or nearest.ratio is None:
         return NOTHING
@@ -250,13 +251,13 @@ def beside_own_solvers(budget: Budget) -> TableCell:
 
 
 def nearest_alternative(budget: Budget) -> Alternative | None:
-    """Return the solver with the smallest error of those that users would try next."""
+    """Return the alternative with the smallest error; None if none has an error."""
     some = [(a.choice.error.value, a) for a in budget.alternatives if a.choice.error]
     return min(some, key=lambda pair: pair[0])[1] if some else None
 
 
 def beside_best(best: Best, budget: Budget) -> TableCell:
-    """Return how a recommendation compares with the best that was tried, of any library, and its name."""
+    """Return the cell that compares a recommendation with the best that was tried, of any library."""
     leader = budget.best.get("python")
     if leader is None:
         return NOTHING
@@ -270,7 +271,7 @@ def beside_best(best: Best, budget: Budget) -> TableCell:
 
 
 def _compare(ratio: Value, name: str = "") -> TableCell:
-    """Return the ratio of errors to those of a name: closer, farther, or of a difference that was not shown."""
+    """Return the cell for a ratio of a recommendation's error to the error of a configuration of this name."""
     outcome = verdict(ratio)
     if outcome == "open":
         detail = f"{name}: {open_ratio(ratio)}" if name else open_ratio(ratio)
@@ -279,7 +280,7 @@ def _compare(ratio: Value, name: str = "") -> TableCell:
 
 
 def nearer_in_distribution(budget: Budget) -> TableCell:
-    """Return the cell for a sampler nearer in distribution than the best of the race, with distances."""
+    """Return the cell for a sampler that is nearer in distribution than the best that was tried."""
     other, leader = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING

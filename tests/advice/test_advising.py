@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.advice import Advice, advise, request
 from samplerbench.benchmarks.advice import measuring as truth
-from samplerbench.benchmarks.advice.exports.equivalents import steps_of
+from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.benchmarks.advice.fitting import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.advice.races import forecast_errors_of_table, order_by_forecast
 from samplerbench.benchmarks.advice.request import load_subject
@@ -218,7 +218,7 @@ def test_a_forecast_is_exact_where_the_denoiser_is_linear():
     rows = torch.from_numpy(pilot.probe.rows)
     for entry in asked.entries(8, auto=False)[:6]:
         told, _ = forecast_errors_of_table(
-            pilot.probe, steps_of(entry.cell.sampler, entry.cell.grid)
+            pilot.probe, tabulate_steps(entry.cell.sampler, entry.cell.grid)
         )
         start = (1 << 30) + rows
         found = sample_shard(

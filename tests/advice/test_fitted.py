@@ -38,7 +38,7 @@ def asked():
 
 
 def cell_of(asked, sampler, schedule="karras", budget=6):
-    return asked.cells([sampler], [schedule], budget)[0]
+    return asked.plan_cells([sampler], [schedule], budget)[0]
 
 
 def runs_of(model, cell):
@@ -177,9 +177,9 @@ def test_what_was_found_is_not_looked_for_again_and_what_was_cut_short_is(tmp_pa
     whole = FitTask.__call__
 
     def watched(self, world, tell):
-        seen.append(self.what)
+        seen.append(self.kind)
         numbers, _ = whole(self, world, tell)
-        return numbers, "coefficients" not in self.what and self.what != "both"
+        return numbers, "coefficients" not in self.kind and self.kind != "both"
 
     monkeypatch.setattr(FitTask, "__call__", watched)
 
@@ -200,7 +200,7 @@ def test_one_sampler_on_two_schedules_is_fitted_once_from_both(asked):
     race = RaceResult(6, {"comfyui": entries, "python": entries[:1]}, {}, {}, 2, 0, 8, True)
     run = SimpleNamespace(request=asked)
     targets = list(_targets(run, race))
-    assert [(t.what, len(t.entries), t.leads) for t in targets] == [
+    assert [(t.kind, len(t.entries), t.fields) for t in targets] == [
         ("levels", 2, ["comfyui"]),
         ("both", 1, ["python"]),
     ]
@@ -227,5 +227,5 @@ def test_nothing_is_solved_for_what_there_is_no_time_for(asked, tmp_path):
     bench = Bench(asked, store, None, None, Unsolvable(), 1.0)
     entries = [asked.entry(cell_of(asked, name)) for name in ("euler", "ipndm")]
     store.put(f"64 {entries[1].cell.key} 4 6", [0.25, 1.0])
-    known = list(bench.squares(entries, 4, 6, lambda: True))
+    known = list(bench.measure_squares(entries, 4, 6, lambda: True))
     assert [(n, squares.tolist()) for n, squares in known] == [(1, [0.25, 1.0])]

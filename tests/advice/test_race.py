@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.advice.answers import on_common_latents
+from samplerbench.benchmarks.advice.answers import keep_common_latents
 from samplerbench.benchmarks.advice.race import (
     LEVEL,
     Race,
@@ -88,10 +88,10 @@ def test_clock__breaks_a_stage_off_in_the_main_thread():
 
 def test_scores__that_were_broken_off_are_on_the_latents_that_all_have():
     scores = {4: {"a": np.arange(32.0), "b": np.arange(8.0)}, 8: {}}
-    found = on_common_latents(scores)
+    found = keep_common_latents(scores)
     assert {label: len(of) for label, of in found[4].items()} == {"a": 8, "b": 8}
     assert found[8] == {}
-    assert on_common_latents({4: {}}) == {4: {}}
+    assert keep_common_latents({4: {}}) == {4: {}}
 
 
 def test_clock__begins_when_the_command_did(monkeypatch):

@@ -13,7 +13,7 @@ from samplerbench.benchmarks.advice.exports.diffusers_schedulers import (
     coordinates_of,
     own_scheduler,
 )
-from samplerbench.benchmarks.advice.exports.k_diffusion import function_of
+from samplerbench.benchmarks.advice.exports.k_diffusion import find_function_call
 from samplerbench.samplers import karras, make, names
 
 PAGE = Path(__file__).parents[2] / "docs" / "lines-to-paste.md"
@@ -44,7 +44,7 @@ def of_diffusers(spec: str, kind: str) -> str:
 
 def of_k_diffusion(spec: str) -> str:
     """The function that is a sampler."""
-    found = function_of(make(spec))
+    found = find_function_call(make(spec))
     if found is None:
         return NONE if missing("k-diffusion", make(spec), MODELS["table"]) else NUMBERS
     only = " (not to 0)" if found[0] == "sample_lms" else ""
@@ -53,7 +53,7 @@ def of_k_diffusion(spec: str) -> str:
 
 def of_comfyui(spec: str, kind: str) -> str:
     """The name there."""
-    name = comfyui.name_of(make(spec), MODELS[kind])
+    name = comfyui.ksampler_name(make(spec), MODELS[kind])
     return f"`{name}`" if name else NONE
 
 

@@ -14,7 +14,7 @@ from networks import SCHEDULE, network
 from torch import Tensor
 
 from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing
-from samplerbench.benchmarks.advice.exports.equivalents import steps_of
+from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
 from samplerbench.samplers.auto import Fitted, Rule
@@ -135,11 +135,11 @@ def test_export__steps_of_numbers_in_the_loop_of_a_pipeline(kind, name, grid):
 
 
 def test_a_table_is_the_sampler_and_says_what_is_none():
-    steps = steps_of(make("heun"), GRID)
+    steps = tabulate_steps(make("heun"), GRID)
     assert [row.sigma for row in steps.rows[:3]] == [14.6, GRID.sigma[1], GRID.sigma[1]]
     assert steps.start == 1
     with pytest.raises(ValueError, match="ddpm is no table of numbers: it draws noise"):
-        steps_of(make("ddpm"), GRID)
+        tabulate_steps(make("ddpm"), GRID)
 
 
 @dataclass(frozen=True, kw_only=True)

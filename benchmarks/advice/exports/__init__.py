@@ -1,4 +1,4 @@
-"""Lines to paste into other libraries, and into Python with this one: a sampler on given noise levels.
+"""Lines to paste into other libraries or Python, which run a sampler on given noise levels.
 
 >>> from samplerbench.models import make_model
 >>> from samplerbench.samplers import karras, make
@@ -9,9 +9,9 @@ ManualSigmas: the text of the next lines
 14.6, 3.18124205, 0.452392385, 0.03, 0.0
 SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 
-A library is a module with ``TITLE`` (its name for readers), ``LANGUAGE`` (of its lines), ``SOLVERS`` (of its own
-that its users would try next, by our names, on karras), ``missing(sampler, model)`` and
-``lines(sampler, grid, model, spec)``; if it takes steps as numbers, with ``written_out(sampler, grid, model)`` too.
+Each library has a module here, with ``TITLE`` (its name for readers), ``LANGUAGE`` (of its lines), ``SOLVERS`` (its
+own solvers that its users would try next, by our names, on karras), ``missing(sampler, model)`` and
+``lines(sampler, grid, model, spec)``. If it takes steps as numbers, ``written_out(sampler, grid, model)`` is there too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _TARGETS: dict[str, Any] = {
 }
 LIBRARIES: tuple[str, ...] = tuple(_TARGETS)
 BY_NUMBERS = tuple(name for name, target in _TARGETS.items() if hasattr(target, "written_out"))
-"""Libraries that take the steps of a sampler that they do not have as numbers."""
+"""Libraries that can run a sampler they do not have, because they take its steps as numbers."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,8 @@ class Export:
 
     Attributes:
         library: one of :data:`LIBRARIES`.
-        code: complete lines to paste, imports included, without a newline at the end; "" in an answer
-            where there are none.
-        remark: what the library does otherwise all the same, or why there are no lines; "" where images
-            are the same to rounding.
+        code: complete lines to paste, imports included, without a newline at the end; "" if there are none.
+        remark: what the library does differently, or why there are no lines; "" if images equal ours to rounding.
     """
 
     library: str
@@ -66,23 +64,24 @@ class Export:
 
 
 def title(library: str) -> str:
-    """Return a library's name for readers."""
+    """Return a library's name for readers, or the argument itself if there is no such library."""
     return _TARGETS[library].TITLE if library in _TARGETS else library
 
 
 def language(library: str) -> str:
-    """Return the language of a library's lines, for a Markdown fence."""
+    """Return the language of a library's lines, for a Markdown fence; raise ValueError if there is no such library."""
     return _target(library).LANGUAGE
 
 
 def solvers(library: str) -> tuple[str, ...]:
-    """Return a library's own solvers by our names; none for pipelines, which have :data:`SCHEDULERS`."""
+    """Return the names here of a library's own solvers; none for "python" and "diffusers" (see :data:`SCHEDULERS`)."""
     return _target(library).SOLVERS
 
 
 def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
-    """Return why a library cannot take a sampler's steps on a model, "" if it can; raise ValueError for none of
-    :data:`LIBRARIES`. Nothing is evaluated, and the library is not imported.
+    """Return why a library cannot take a sampler's steps on a model, or "" if it can.
+
+    The model is not evaluated, and the library is not imported. Raises a ValueError if there is no such library.
     """
     return _target(library).missing(sampler, model)
 
@@ -90,10 +89,10 @@ def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
 def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> Export:
     """Return the lines with which a library takes a sampler's steps on levels of x = x0 + sigma z.
 
-    The sampler is fitted where it is one that is found for a model, and ``spec`` is as ``--model`` takes it.
+    A sampler that is searched for a model must be fitted. ``spec`` is the model, as ``--model`` takes it.
 
     Raises:
-        ValueError: unknown library; :func:`missing` has a reason; or the library cannot be given this grid.
+        ValueError: there is no such library, :func:`missing` gives a reason, or the library cannot use this grid.
     """
     if reason := missing(library, sampler, model):
         raise ValueError(f"cannot export {sampler.name} to {library}: {reason}")
@@ -101,7 +100,7 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
 
 
 def is_written_as_numbers(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
-    """Return True if a library has no solver for these steps, so that the lines write them out as numbers."""
+    """Return True if the lines for a library write these steps out as numbers, as it has no solver for them."""
     target = _target(library)
     return library in BY_NUMBERS and target.written_out(sampler, grid, model)
 

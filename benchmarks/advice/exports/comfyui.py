@@ -4,18 +4,17 @@ Read in its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at
 ``comfy_extras/nodes_custom_sampler.py`` at 065c1df; ``comfy/samplers.py``, ``comfy/model_sampling.py`` and
 ``comfy/extra_samplers/uni_pc.py`` of February 2025):
 
-* ``KSamplerSelect`` takes a name of ``SAMPLER_NAMES`` and no options, so a sampler is exported in its
-  defaults only.
-* ``ManualSigmas`` takes every number that it finds in a text, with a pattern that knows no exponents: 1e-05
-  is read as the two numbers 1 and -05. Numbers are therefore written out.
-* Levels fall and end at 0. Of models that predict noise or v they are sigma of x0 + sigma z, as in
-  k-diffusion; of flows they are t of (1 - t) x0 + t z, in [0, 1] (``CONST``).
-* From the model's highest level on (``max_denoise``), models of noise or v begin with
-  sqrt(1 + sigma²) z; a lower first level with sigma z.
-* ``lms`` and ``ipndm`` take the step to 0 as x <- d; versions of early 2025 took it like any other.
-* ``uni_pc`` steps to 0.001 in place of 0, and has no order for one step.
-* Its samplers are forks of k-diffusion's that step in x and sigma of the model at hand: on a flow most are
-  methods in t, and of those Euler's is the same as ours, and ``lms``, which is ``vab_4``.
+* ``KSamplerSelect`` takes a name of ``SAMPLER_NAMES`` and no options. So samplers are exported with defaults only.
+* ``ManualSigmas`` takes every number that it finds in a text, but does not know exponents. It reads 1e-05 as the
+  two numbers 1 and -05, so numbers are written without exponents.
+* Levels fall and end at 0. For models that predict noise or v they are sigma of x0 + sigma z, as in k-diffusion.
+  For flows they are t of (1 - t) x0 + t z, in [0, 1] (``CONST``).
+* Models of noise or v begin with sqrt(1 + sigma²) z at the model's highest level (``max_denoise``), and with
+  sigma z at a lower one.
+* ``lms`` and ``ipndm`` take the step to 0 as x <- d. Versions of early 2025 took it like any other.
+* ``uni_pc`` steps to 0.001 in place of 0, and fails with one step.
+* ComfyUI's samplers are forks of k-diffusion's that step in the model's own x and sigma. On a flow most are
+  methods in t. Of those, Euler's equals ours, and ``lms`` equals ``vab_4``.
 """
 
 from __future__ import annotations
@@ -53,15 +52,15 @@ NAMES: dict[str, str] = {
     "unipc_3_published(variant='bh1')": "uni_pc",
     "xeab_2": "res_multistep",
 }
-"""Our samplers in their defaults, and the names in ``KSamplerSelect``."""
+"""Names in ``KSamplerSelect`` of the samplers that equal ours, by our specs."""
 OF_FLOWS = {"euler": "euler", "vab_4": "lms"}
-"""Our samplers that are the same on a flow, and their names in ``KSamplerSelect``."""
+"""Names in ``KSamplerSelect`` of the samplers that equal ours on a flow."""
 DIGITS = 9
-"""Significant digits of a level, as many as float32 has, which the node keeps."""
+"""Significant digits of a level: enough for float32, in which the node keeps levels."""
 
 
-def name_of(sampler: Sampler, model: Denoiser) -> str:
-    """Return the sampler's name in ComfyUI; "" where there is none."""
+def ksampler_name(sampler: Sampler, model: Denoiser) -> str:
+    """Return the name in ``KSamplerSelect`` of the sampler that equals this one; "" if there is none."""
     canonical = name_and_options(sampler)
     if canonical is None or canonical.ends:
         return ""
@@ -75,8 +74,8 @@ def _is_flow(model: Denoiser) -> bool:
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:
-    """Return why ComfyUI has no such sampler; "" if it has."""
-    if name_of(sampler, model):
+    """Return why ComfyUI cannot take a sampler's steps; "" if it can."""
+    if ksampler_name(sampler, model):
         return ""
     if _is_flow(model):
         return f"on a flow no sampler of ComfyUI is {label_of(sampler)}: they step in t there"
@@ -84,11 +83,11 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the nodes, and a remark; raise ValueError if the library cannot do it on this grid."""
+    """Return the nodes and a remark; raise ValueError if ComfyUI cannot run the sampler on this grid."""
     if sampler.name.startswith("unipc") and len(grid) == 1:
         raise ValueError("ComfyUI's uni_pc has no order for one step; take more")
     flow = _is_flow(model)
-    first = f"KSamplerSelect: sampler_name = {name_of(sampler, model)}"
+    first = f"KSamplerSelect: sampler_name = {ksampler_name(sampler, model)}"
     named = "" if flow else _scheduler_of(grid, model)
     if named:
         second = f"BasicScheduler: scheduler = {named}, steps = {len(grid)}, denoise = 1.00"
@@ -119,7 +118,7 @@ def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
 
 
 def sigmas_text(levels: list[float]) -> str:
-    """Return levels as ``ManualSigmas`` reads them; raise ValueError if two are the same in float32.
+    """Return levels as text for ``ManualSigmas``; raise ValueError if two are the same in float32.
 
     >>> sigmas_text([14.614642, 0.00001, 0.0])
     '14.614642, 0.00001, 0.0'
@@ -137,7 +136,7 @@ def sigmas_text(levels: list[float]) -> str:
 
 
 def _scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """Return the name of ComfyUI's scheduler that has these levels, over the model's range and to 0; "" for none."""
+    """Return the name of the ComfyUI scheduler that gives these levels for the model; "" if there is none."""
     if not grid.to_zero or len(grid) < 2:
         return ""
     ends = (model.sigma_min, model.sigma_max)

@@ -1,11 +1,10 @@
 """Lines for diffusers: a scheduler on given levels, in place of a pipeline's own.
 
-Few of the library's schedulers take a list of levels. They round it, or give the network times that it does
-not know (docs/lines-to-paste.md). So the lines make a subclass that sets levels and times after
-the library has set its own: any pipeline then runs it, those too that have no argument for levels.
+Few schedulers of diffusers take a list of levels. Those that do round it, or give the network times that it does
+not know (docs/lines-to-paste.md). So the lines define a subclass that replaces levels and times after the scheduler
+has set its own. Any pipeline can run it, even one without an argument for levels.
 
-States are in the coordinates of the process, which every pipeline understands: some do not scale what the
-network sees.
+States are in the coordinates of the process, because some pipelines do not scale the network's input.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ from .diffusers_schedulers import (
     own_scheduler,
     why_no_coordinates,
 )
-from .equivalents import Row, name_and_options, steps_of, why_no_table
+from .equivalents import Row, name_and_options, tabulate_steps, why_no_table
 from .literals import OWN_DRAWS, call_code, list_code, step_code
 
 TITLE, LANGUAGE, SOLVERS = "diffusers", "python", ()
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
-"""Pipelines, in addition to a flow's, that ignore the scheduler's scale of the initial noise: it is 1."""
+"""Pipelines that begin with noise of scale 1, whatever the scheduler says. Those of flows do too."""
 CLOSE = 1e-5
-"""Difference between two starts below which it does not matter."""
+"""Largest difference between two scales of initial noise that does not matter."""
 _TWICE = {"heun": "HeunDiscreteScheduler", "dpm_2": "KDPM2DiscreteScheduler"}
 _LMS = ("lms", "zab_1", "zab_2", "zab_3", "zab_4")
 _NUMBERS = "no scheduler of diffusers takes these steps, so they are written out as numbers"
-# pipelines check which of these arguments exist
+# pipelines test whether set_timesteps has these arguments
 _SET_TIMESTEPS = (
     "def set_timesteps("
     "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None):"
@@ -60,36 +59,38 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines, and a remark; raise ValueError if the library cannot do it on this grid."""
+    """Return the lines and a remark; raise ValueError if no scheduler takes a stochastic sampler's steps on this grid."""
     if getattr(sampler, "of_checkpoint", False):
         return _pipeline_code(sampler.scheduler, len(grid)), ""  # type: ignore[attr-defined]
-    of = coordinates_of(model)
-    start = grid.sigma[0] * of.scale(grid.sigma[0])
-    if scheduler := own_scheduler(sampler, grid, of.kind):
-        return _own_code(scheduler, grid, of, start), _remark(sampler, of, start)
-    if scaled := scaled_scheduler(sampler, grid, of):
-        return _scaled_code(scaled, len(grid), of, start), _remark(sampler, of, start)
+    coords = coordinates_of(model)
+    start = grid.sigma[0] * coords.scale(grid.sigma[0])
+    if scheduler := own_scheduler(sampler, grid, coords.kind):
+        return _own_code(scheduler, grid, coords, start), _remark(sampler, coords, start)
+    if scaled := scaled_scheduler(sampler, grid, coords):
+        return _scaled_code(scaled, len(grid), coords, start), _remark(sampler, coords, start)
     if sampler.stochastic:
         raise ValueError(
             f"diffusers has no {sampler.name} with these orders of the last steps on {len(grid)} steps; "
             "leave out the option last"
         )
-    steps = steps_of(sampler, grid, of.denoised)
-    start = steps.start * grid.sigma[0] * of.scale(steps.rows[0].sigma)
-    return _table_code(steps.rows, of, start), _remark(sampler, of, start, _NUMBERS)
+    steps = tabulate_steps(sampler, grid, coords.denoising_weights)
+    start = steps.start * grid.sigma[0] * coords.scale(steps.rows[0].sigma)
+    return _table_code(steps.rows, coords, start), _remark(sampler, coords, start, _NUMBERS)
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
-    """Return True if no scheduler takes these steps."""
+    """Return True if no scheduler of diffusers takes these steps."""
     if getattr(sampler, "of_checkpoint", False):
         return False
-    of = coordinates_of(model)
-    return not (own_scheduler(sampler, grid, of.kind) or scaled_scheduler(sampler, grid, of))
+    coords = coordinates_of(model)
+    return not (
+        own_scheduler(sampler, grid, coords.kind) or scaled_scheduler(sampler, grid, coords)
+    )
 
 
-def _remark(sampler: Sampler, of: Coordinates, start: float, first: str = "") -> str:
+def _remark(sampler: Sampler, coords: Coordinates, start: float, first: str = "") -> str:
     remarks = [first] if first else []
-    spec = getattr(of.model, "spec", None)
+    spec = getattr(coords.model, "spec", None)
     if getattr(spec, "family", "") != "diffusers":
         remarks.append(
             "the model is no pipeline of diffusers, so pipe has to be one of the same network"
@@ -97,7 +98,7 @@ def _remark(sampler: Sampler, of: Coordinates, start: float, first: str = "") ->
     if sampler.stochastic:
         remarks.append(OWN_DRAWS)
     pipeline = spec.preset.get("pipeline") if spec else None
-    if abs(start - 1) > CLOSE and (of.kind == "flow" or pipeline in NOT_SCALED):
+    if abs(start - 1) > CLOSE and (coords.kind == "flow" or pipeline in NOT_SCALED):
         remarks.append(
             f"the pipeline begins with standard normal noise, and this sampler with {start:.6g} times that: "
             "scale the latents where it takes them"
@@ -124,7 +125,7 @@ def _class_code(
     settings: dict[str, object],
     steps: int,
 ) -> str:
-    """Return a subclass of a scheduler after its constants, and the lines that give it to a pipeline."""
+    """Return the code of constants, of a subclass of a scheduler, and of its use in a pipeline."""
     output = "from diffusers.schedulers.scheduling_utils import SchedulerOutput"
     parts = [
         "import torch",
@@ -146,12 +147,12 @@ def _class_code(
     return "\n".join(parts)
 
 
-def _own_code(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> str:
-    """Return one of the library's schedulers on our levels."""
-    end = of.scale(grid.sigma[-1])
-    times = list_code("TIMESTEPS", map(of.time, grid.sigma[:-1]))
+def _own_code(scheduler: Scheduler, grid: Grid, coords: Coordinates, start: float) -> str:
+    """Return the code of a scheduler of diffusers on our levels."""
+    end = coords.scale(grid.sigma[-1])
+    times = list_code("TIMESTEPS", map(coords.time, grid.sigma[:-1]))
     constants = [
-        list_code("SIGMAS", map(of.level, grid.sigma)),
+        list_code("SIGMAS", map(coords.level, grid.sigma)),
         f"{times}  # what the network is told",
     ]
     body = [
@@ -170,32 +171,34 @@ def _own_code(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -
     ]
     if end != 1:
         body += ["", _STEP, step, *scaled, _RETURN]
-    elif not scheduler.generator:  # some pipelines hand one to any scheduler
+    elif not scheduler.generator:  # some pipelines pass a generator to any scheduler
         body += ["", _STEP, step, _RETURN]
     words = "The scheduler on the levels above, whatever a pipeline asks for."
-    settings = _from_config_settings(scheduler, of)
+    settings = _from_config_settings(scheduler, coords)
     return _class_code(scheduler.name, "OnLevels", words, constants, body, settings, len(grid))
 
 
-def _from_config_settings(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
-    """Return the settings that ``from_config`` gets in addition to the pipeline's scheduler's."""
+def _from_config_settings(scheduler: Scheduler, coords: Coordinates) -> dict[str, object]:
+    """Return the arguments of ``from_config`` besides the configuration of the pipeline's scheduler."""
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
-    flow = of.kind == "flow"
-    settings = {**scheduler.settings, "prediction_type": of.words, "thresholding": False}
-    if of.model.half:
+    flow = coords.kind == "flow"
+    words = {"prediction_type": coords.prediction_type, "thresholding": False}
+    settings: dict[str, object] = scheduler.settings | words
+    if coords.model.half:
         settings["variance_type"] = None
     settings |= {"use_karras_sigmas": False, "use_flow_sigmas": flow}
     return settings | ({"flow_shift": 1.0, "use_dynamic_shifting": False} if flow else {})
 
 
 class ScaledScheduler(NamedTuple):
-    """A scheduler on levels.
+    """Scheduler with states x0 + sigma z, on our levels.
 
     Attributes:
-        name, sigmas: its class, and its list of levels.
+        name, sigmas: class of the scheduler, and its list of levels.
         evaluated: levels at which the network is called.
-        between, orders: KDPM2's second list, and of LMS's steps; empty for the others.
+        between: second list of levels of KDPM2; empty for the others.
+        orders: orders of the steps of LMS; empty for the others.
     """
 
     name: str
@@ -205,16 +208,16 @@ class ScaledScheduler(NamedTuple):
     orders: tuple[int, ...] = ()
 
 
-def scaled_scheduler(sampler: Sampler, grid: Grid, of: Coordinates) -> ScaledScheduler | None:
-    """Return the scheduler that takes a sampler's steps on a grid; None where none does."""
+def scaled_scheduler(sampler: Sampler, grid: Grid, coords: Coordinates) -> ScaledScheduler | None:
+    """Return the scheduler of x0 + sigma z that takes a sampler's steps on a grid; None if none does."""
     canonical, levels = name_and_options(sampler), grid.sigma
-    if canonical is None or canonical.options or of.kind != "table":
+    if canonical is None or canonical.options or coords.kind != "table":
         return None
     name = canonical.name
     if name in _LMS and not {"analytic_first", "startup"} & set(canonical.ends):
         orders = tuple(orders_of(sampler, grid))
         return ScaledScheduler("LMSDiscreteScheduler", levels, levels[:-1], orders=orders)
-    if name not in _TWICE or not grid.to_zero or of.model.prediction == "x0":
+    if name not in _TWICE or not grid.to_zero or coords.model.prediction == "x0":
         return None
     twice = tuple(level for level in levels[1:-1] for _ in range(2))
     if name == "heun":
@@ -226,13 +229,13 @@ def scaled_scheduler(sampler: Sampler, grid: Grid, of: Coordinates) -> ScaledSch
     return ScaledScheduler(_TWICE[name], (levels[0], *twice, 0.0, 0.0, 0.0), pairs[:-1], between)
 
 
-def _scaled_code(scheduler: ScaledScheduler, steps: int, of: Coordinates, start: float) -> str:
-    """Return a scheduler of x0 + sigma z on our levels; ``start`` is the standard deviation of its noise."""
+def _scaled_code(scheduler: ScaledScheduler, steps: int, coords: Coordinates, start: float) -> str:
+    """Return the code of a scheduler of x0 + sigma z on our levels. ``start`` is the scale of the initial noise."""
     lists: dict[str, tuple[Any, ...]] = {
         "SIGMAS": scheduler.sigmas,
         "BETWEEN": scheduler.between,
         "ORDERS": scheduler.orders,
-        "TIMESTEPS": tuple(of.time(level) for level in scheduler.evaluated),
+        "TIMESTEPS": tuple(coords.time(level) for level in scheduler.evaluated),
     }
     order = "order=ORDERS[self.step_index], " if scheduler.orders else ""
     body = [
@@ -259,15 +262,17 @@ def _scaled_code(scheduler: ScaledScheduler, steps: int, of: Coordinates, start:
     ]
     constants = [list_code(name, values) for name, values in lists.items() if values]
     words = "The scheduler on the levels above, with states in the network's units."
-    settings = {"prediction_type": of.words, "use_karras_sigmas": False}
+    settings = {"prediction_type": coords.prediction_type, "use_karras_sigmas": False}
     return _class_code(scheduler.name, "OnLevels", words, constants, body, settings, steps)
 
 
-def _table_code(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
-    """Return a scheduler whose steps are numbers, in the pipeline's coordinates."""
-    scales = [*(of.scale(step.sigma) for step in rows), 1.0]
+def _table_code(rows: tuple[Row, ...], coords: Coordinates, start: float) -> str:
+    """Return the code of a scheduler whose steps are numbers, in the pipeline's coordinates."""
+    scales = [*(coords.scale(step.sigma) for step in rows), 1.0]
     written = [
-        step_code((then * w for w in step.b), repr(of.time(step.sigma)), repr(step.a * then / now))
+        step_code(
+            (then * w for w in step.b), repr(coords.time(step.sigma)), repr(step.a * then / now)
+        )
         for step, now, then in zip(rows, scales, scales[1:], strict=False)
     ]
     constants = [

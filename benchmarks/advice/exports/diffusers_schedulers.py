@@ -1,10 +1,10 @@
-"""Schedulers of diffusers that take the very steps of a sampler, and the coordinates of a pipeline.
+"""Schedulers of diffusers that take exactly the steps of a sampler, and the coordinates of a pipeline.
 
-Our states are x = x0 + sigma z. A pipeline's state is ``scale`` times that, which is what the network takes:
-alpha x of a variance preserving process, (1 - t) x of a flow, x / sqrt(sigma² + sigma_data²) of EDM.
+Our states are x = x0 + sigma z. A pipeline's state, which its network takes, is ``scale`` times x: alpha x for a
+variance preserving process, (1 - t) x for a flow, x / sqrt(sigma² + sigma_data²) for EDM.
 
-The library lowers orders at the end of a run by flags, some of which depend on the number of steps. So a
-sampler's orders on a grid are compared with the orders that each combination of flags gives.
+Flags of diffusers lower the orders of the last steps, some depending on the number of steps. So a sampler's orders
+on a grid are compared with those that each combination of flags gives.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Kind = Literal["table", "flow", "edm"]
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Coordinates of a network trained at a ``table`` of times, a ``flow``, or ``edm``."""
+    """Coordinates of the pipeline of a network, by its kind: a "table" of times, a "flow", or "edm"."""
 
     kind: Kind
     model: NativeDenoiser
 
     def scale(self, sigma: float) -> float:
-        """Return the factor that takes a state x0 + sigma z to the pipeline's."""
+        """Return the factor from a state x0 + sigma z to the pipeline's state."""
         if self.kind == "table":
             return 1 / math.hypot(1, sigma)
         if self.kind == "flow":
@@ -43,11 +43,11 @@ class Coordinates:
         return 1 / math.hypot(sigma, self._process.sigma_data)
 
     def level(self, sigma: float) -> float:
-        """Return the level in the schedulers' terms: t of a flow, sigma of all others."""
+        """Return the level as schedulers have it: t for a flow, sigma for all others."""
         return sigma / (1 + sigma) if self.kind == "flow" else sigma
 
     def time(self, sigma: float) -> float:
-        """Return the network's time in the scheduler's units: of a table, t times its steps, or ln(sigma) / 4."""
+        """Return the time that the scheduler gives to the network; for EDM it is ln(sigma) / 4."""
         if self.kind == "edm":
             return math.log(sigma) / 4
         if self.kind == "flow":
@@ -56,7 +56,7 @@ class Coordinates:
         times = self.model.times
         return time if times is None else float(times[np.abs(times - time).argmin()])
 
-    def denoised(self, sigma: float) -> tuple[float, float]:
+    def denoising_weights(self, sigma: float) -> tuple[float, float]:
         """Return the weights p and q of the clean image d = p x + q output at x = x0 + sigma z."""
         alpha, prediction = self.scale(sigma), self.model.prediction
         if self.kind == "edm":
@@ -69,8 +69,8 @@ class Coordinates:
         return (alpha, -sigma * alpha) if prediction == "flow" else (0.0, 1.0)
 
     @property
-    def words(self) -> str:
-        """Library's word for the network's prediction."""
+    def prediction_type(self) -> str:
+        """Name in diffusers of what the network predicts."""
         if self.kind == "edm":
             return "epsilon" if self.model.factor > 0 else "v_prediction"
         return _WORDS[self.model.prediction]
@@ -85,7 +85,7 @@ _NONE = "diffusers has no scheduler for"
 
 
 def why_no_coordinates(model: Denoiser) -> str:
-    """Return why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
+    """Return why diffusers has no coordinates for a model; "" if it has."""
     network = innermost_model(model)
     if not isinstance(network, NativeDenoiser):
         return f"{model.name} is no network of diffusers"
@@ -114,16 +114,15 @@ def coordinates_of(model: Denoiser) -> Coordinates:
 
 
 SCHEDULERS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler")
-"""Schedulers that users of a pipeline would try next, at the defaults that ``from_config`` gives them."""
-
+"""Schedulers that users of a pipeline would try next, at the defaults of ``from_config``."""
 
 _BY_DPM = {name: key for key, name in reversed(DPM.items())}
-"""Our samplers to algorithm, order and, where it matters, solver of its multistep scheduler."""
+"""Algorithm, order and, where it matters, solver type of DPMSolverMultistepScheduler, by our samplers."""
 _BY_UNIPC = {f"unipc_{p}{end}": p for p in (1, 2, 3) for end in ("", "_published")}
 
 
 class Scheduler(NamedTuple):
-    """Class of a scheduler, what ``from_config`` gets, and whether its steps take a generator of noise."""
+    """Class of a scheduler, its arguments of ``from_config``, and whether its ``step`` takes a generator of noise."""
 
     name: str
     settings: dict[str, Any]
@@ -131,13 +130,13 @@ class Scheduler(NamedTuple):
 
 
 def draws_like_ours(sampler: Sampler) -> bool:
-    """Return True if a stochastic sampler is one of the library's own multistep SDE solvers."""
+    """Return True if a stochastic sampler is one of the multistep SDE solvers of diffusers."""
     key = _multistep_key(sampler)
     return key is not None and key[0].startswith("sde")
 
 
 def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
-    """Return the scheduler that takes a sampler's steps on a grid; None where the library has none."""
+    """Return the scheduler that takes a sampler's steps on a grid; None if diffusers has none."""
     if kind == "edm":
         return None
     key, canonical = _multistep_key(sampler), name_and_options(sampler)
@@ -149,7 +148,7 @@ def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
 
 
 def _multistep_key(sampler: Sampler) -> Any:
-    """Return algorithm, order and solver of the multistep scheduler that a sampler is; None if it is not."""
+    """Return algorithm, order and solver type of the multistep scheduler that equals a sampler; None if none does."""
     canonical = name_and_options(sampler)
     if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None
@@ -162,7 +161,7 @@ def _dpm_scheduler(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Schedu
         settings = {"shift": 1.0, "use_dynamic_shifting": False}
         return Scheduler("FlowMatchEulerDiscreteScheduler", settings)
     if algorithm == "dpmsolver" and (grid.to_zero or kind == "flow"):
-        return None  # not a number in the step to 0, and no flow
+        return None  # its step to 0 gives NaN, and it does not support flows
     for lowered, euler in product((False, True), repeat=2):
         if orders_of(sampler, grid) == _dpm_orders(grid, order, lowered, euler):
             settings = {
@@ -178,7 +177,7 @@ def _dpm_scheduler(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Schedu
 
 
 def _dpm_orders(grid: Grid, order: int, lowered: bool, euler: bool) -> list[int]:
-    """Return the orders of the multistep scheduler's steps."""
+    """Return the orders of the steps of DPMSolverMultistepScheduler with these flags."""
     n = len(grid)
     orders = [min(i + 1, order) for i in range(n)]
     short = lowered and n < SHORT
@@ -194,7 +193,7 @@ def _unipc_scheduler(
 ) -> Scheduler | None:
     data, variant = options.get("prediction", "data") == "data", options.get("variant", "bh2")
     if grid.to_zero and not (data and variant == "bh2"):
-        return None  # not a number in the step to 0
+        return None  # its step to 0 gives NaN
     if kind == "flow" and not data:
         return None
     n = len(grid)
@@ -214,5 +213,5 @@ def _unipc_scheduler(
 
 
 def orders_of(sampler: Any, grid: Grid) -> list[int]:
-    """Return the orders of a sampler's steps; 1 where it has no history."""
+    """Return the orders of a sampler's steps on a grid; 1 for a sampler without history."""
     return list(sampler.profile(grid)) if hasattr(sampler, "profile") else [1] * len(grid)

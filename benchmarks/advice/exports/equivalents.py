@@ -1,9 +1,9 @@
 """Samplers in terms that other libraries have: a canonical name, or a table of numbers.
 
-A fixed-grid method without noise is linear in its first state and in what the network gives: the state of
-every evaluation, and the result, are sums of both whose weights depend on the grid alone. They are found by
-running the sampler once on a state that is a unit vector, with a network that answers every call by
-another one. They include correctors, stages and deferred first steps between two evaluations.
+A deterministic method on a fixed grid is linear in its first state and in the network's outputs. Each state at
+which it evaluates, and the result, are sums of these, with weights that depend on the grid alone. One run finds the
+weights: the first state is a unit vector, and the network answers each call with another unit vector. So the
+weights include correctors, stages and deferred first steps.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ....samplers import Grid, NoNoise, Sampler, non_default
 from ....samplers.families.tabulated import ROUNDING, Tabulated
 
 ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
-"""Options of multistep methods that say what they do at the ends of a grid."""
+"""Options of multistep methods that change their first or last steps."""
 
 
 class Configured(NamedTuple):
-    """Canonical name of a sampler, its options that are not at their defaults, and those of :data:`ENDS` apart."""
+    """Canonical name of a sampler, with its options that differ from the defaults; those in :data:`ENDS` are apart."""
 
     name: str
     options: dict[str, Any]
@@ -31,7 +31,7 @@ class Configured(NamedTuple):
 
 
 def name_and_options(sampler: Sampler) -> Configured | None:
-    """Return the name and options of a sampler; None where coefficients or a rule were found for a model."""
+    """Return the canonical name and options of a sampler; None for one whose coefficients or rule a model decides."""
     if isinstance(sampler, Tabulated) or any(f.metadata.get("found") for f in fields(sampler)):
         return None
     changed = non_default(sampler)
@@ -51,28 +51,26 @@ _TWINS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("dpmpp_2m_sde", {"eta": 0.0, "solver_type": "heun"}, "xeab_2"),
     ("dpmpp_2m_sde", {"eta": 0.0}, "dpmpp_2m"),
 )
-"""Samplers that equal another with certain options."""
-
+"""Samplers that equal another one with these options: name, options, and name of the other."""
 
 SMALLEST = 1e-15
-"""Weights below this are rounding."""
+"""Smallest weight that counts. Smaller ones are rounding errors."""
 CLOSE = 1e-6
-"""Relative difference that rounding in float64 can make."""
+"""Largest relative difference that rounding in float64 can cause."""
 SPARE = 8
-"""Evaluations beyond a sampler's own count, for which there is room."""
-
+"""Number of evaluations beyond a sampler's own count that are allowed."""
 
 Weights = Callable[[float], tuple[float, float]]
-"""Weights p and q, by level, of the clean image d = p x + q output."""
+"""Function from a level to the weights p and q of the clean image d = p x + q output."""
 
 
 def clean_image_weights(sigma: float) -> tuple[float, float]:  # noqa: ARG001
-    """Return the weights of a network that gives the clean image."""
+    """Return the weights p and q for a network whose output is the clean image."""
     return 0.0, 1.0
 
 
 class Row(NamedTuple):
-    """One evaluation at a state x_i, and the next state: x <- a x + sum_j b_j output_{i-j}; weights newest first."""
+    """Evaluation at level ``sigma``, and the next state x <- a x + sum_j b_j output_{i-j}, newest output first."""
 
     sigma: float
     a: float
@@ -80,16 +78,14 @@ class Row(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Numbers of a sampler on a grid: the state of the first evaluation as a multiple of the first state; and a row
-    for each evaluation, of which the last one's next state is the result.
-    """
+    """Table of steps, a row for each evaluation. ``start`` is the factor from the first state to the first row's state."""
 
     start: float
     rows: tuple[Row, ...]
 
 
 def why_no_table(sampler: Sampler) -> str:
-    """Return why a sampler is no table of numbers; "" if it is one."""
+    """Return why a sampler cannot be written as a table of numbers; "" if nothing is known against it."""
     if sampler.for_maps:
         return "it is for few-step maps"
     if getattr(sampler, "of_checkpoint", False):
@@ -103,12 +99,14 @@ def why_no_table(sampler: Sampler) -> str:
     return ""
 
 
-def steps_of(sampler: Sampler, grid: Grid, weights: Weights = clean_image_weights) -> Steps:
-    """Return the steps of a deterministic sampler of fixed steps on a grid as numbers, of outputs that become the
-    clean image by ``weights``. These lose fewer digits at high levels than sums of clean images.
+def tabulate_steps(sampler: Sampler, grid: Grid, weights: Weights = clean_image_weights) -> Steps:
+    """Return the steps of a deterministic sampler on a grid as numbers.
+
+    The network's outputs become clean images by ``weights``. At high levels, sums of outputs lose fewer digits than
+    sums of clean images.
 
     Raises:
-        ValueError: it is not linear in its evaluations (:func:`why_no_table`), or as the sampler has it.
+        ValueError: the sampler is not linear in its evaluations (:func:`why_no_table`), or cannot use the grid.
     """
     if reason := why_no_table(sampler):
         raise ValueError(f"{sampler.name} is no table of numbers: {reason}")
@@ -117,7 +115,7 @@ def steps_of(sampler: Sampler, grid: Grid, weights: Weights = clean_image_weight
     sigmas: list[float] = []
 
     def unit_vectors(x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Denoise with a network whose k-th output is the k-th unit vector."""
+        """Return the clean image for a network whose k-th output is the k-th unit vector."""
         if len(x) != 1 or len(sigmas) == room:
             raise ValueError("the sampler evaluates several states at once, or more than it says")
         states.append(x[0].clone())
@@ -153,7 +151,7 @@ def steps_of(sampler: Sampler, grid: Grid, weights: Weights = clean_image_weight
 
 
 def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
-    """Return True if steps are a sampler's on some states with a network that is not linear."""
+    """Return True if the steps give the sampler's result on test states with a nonlinear network."""
 
     def output(x: Tensor, sigma: float) -> Tensor:
         return torch.sin(3 * x / (1 + sigma)) + 0.5

@@ -1,4 +1,4 @@
-"""Lines for k-diffusion, whose coordinates are ours: x = x0 + sigma z, and model(x, sigma) the clean image."""
+"""Lines for k-diffusion. Its coordinates are ours: x = x0 + sigma z, and model(x, sigma) is the clean image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.peers.pairs import NEAR, PAIRS
 from ....samplers.spec import parse_spec
-from .equivalents import Configured, Steps, name_and_options, steps_of, why_no_table
+from .equivalents import Configured, Steps, name_and_options, tabulate_steps, why_no_table
 from .literals import OWN_DRAWS, call_code, list_code, step_code
 
 TITLE, LANGUAGE, SOLVERS = "k-diffusion", "python", ("euler", "heun", "dpmpp_2m")
@@ -18,19 +18,19 @@ FUNCTIONS: dict[str, str] = {
     for pair in PAIRS
     if pair.theirs.startswith("k-diffusion:") and pair.within < NEAR
 } | {"dpmpp_2s": "sample_dpmpp_2s_ancestral"}
-"""Our samplers, and the functions that are the same."""
+"""Functions of k-diffusion that equal our samplers, by our names."""
 OPTIONS = ("churn", "s_min", "s_max", "s_noise", "eta", "r", "solver_type")
 RENAMED = {"churn": "s_churn", "s_min": "s_tmin", "s_max": "s_tmax"}
-"""Our options, and those that the library has by another name."""
+"""Names of options in k-diffusion, for those of :data:`OPTIONS` that it names otherwise."""
 FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
-"""Steps below which a function raises."""
+"""Smallest number of steps of functions that fail with fewer."""
 _NUMBERS = "no function of k-diffusion takes these steps, so they are written out as numbers"
 _NOISE = "# noise: standard normal, of the samples' shape; model(x, sigma): the clean image (k_diffusion.external)"
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
     """Return why k-diffusion cannot take a sampler's steps; "" if it can."""
-    if function_of(sampler) is not None:
+    if find_function_call(sampler) is not None:
         return ""
     if sampler.stochastic:
         return f"k-diffusion has no function that draws noise as {sampler.name} does"
@@ -38,8 +38,8 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
     return reason and f"no function of k-diffusion is {sampler.name}: {reason}"
 
 
-def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
-    """Return the function that equals a sampler, on some grids at least, and its arguments; None for none."""
+def find_function_call(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
+    """Return the function that equals a sampler, on some grids at least, and its keyword arguments; None if there is none."""
     canonical = name_and_options(sampler)
     if canonical is None:
         return None
@@ -63,25 +63,25 @@ _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines, and a remark; raise ValueError if the library cannot do it on this grid."""
-    call = function_of(sampler)
+    """Return the lines and a remark; raise ValueError if k-diffusion has no function for the sampler on this grid."""
+    call = find_function_call(sampler)
     if call is not None and (why := _why_not_on_grid(call[0], sampler, grid)):
         if sampler.stochastic:
             raise ValueError(f"k-diffusion's {call[0]} {why}; take more steps")
         call = None
     if call is not None:
         return _call_code(*call, grid), OWN_DRAWS if sampler.stochastic else ""
-    return _loop_code(steps_of(sampler, grid), grid), _NUMBERS
+    return _loop_code(tabulate_steps(sampler, grid), grid), _NUMBERS
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
-    """Return True if no function takes these steps."""
-    call = function_of(sampler)
+    """Return True if no function of k-diffusion takes these steps."""
+    call = find_function_call(sampler)
     return call is None or bool(_why_not_on_grid(call[0], sampler, grid))
 
 
 def _why_not_on_grid(function: str, sampler: Any, grid: Grid) -> str:
-    """Return why a function is not the sampler on this grid; "" if it is."""
+    """Return how a function differs from the sampler on this grid; "" if they are equal."""
     if len(grid) < FEWEST.get(function, 1):
         return "fails on one step"
     if function == "sample_lms" and grid.to_zero and not getattr(sampler, "through_zero", False):

@@ -1,4 +1,4 @@
-"""Python literals and calls as lines to paste."""
+"""Code of Python literals and calls."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 WIDTH = 100
-"""Characters of a line, where its words allow it."""
+"""Number of characters in a line, unless a word is longer."""
 OWN_DRAWS = "the draws are the library's own, so images differ one by one, and not as a whole"
 
 
 def list_code(name: str, values: Iterable[float]) -> str:
-    """Return an assignment of a list of numbers, every one with all its digits.
+    """Return the code that assigns a list of numbers, each with all its digits.
 
     >>> list_code("SIGMAS", [14.6, 0.0])
     'SIGMAS = [14.6, 0.0]'
@@ -22,7 +22,7 @@ def list_code(name: str, values: Iterable[float]) -> str:
 
 
 def literal(value: object) -> str:
-    """Return Python of a plain value, texts in double quotes.
+    """Return the code of a plain value, with texts in double quotes.
 
     >>> literal("heun"), literal(0.5)
     ('"heun"', '0.5')
@@ -31,7 +31,7 @@ def literal(value: object) -> str:
 
 
 def call_code(function: str, arguments: Mapping[str, Any], *first: str) -> str:
-    """Return a call with keywords, after arguments that are text already.
+    """Return the code of a call. ``first`` are the code of positional arguments, ``arguments`` values of keywords.
 
     >>> call_code("sample", {"eta": 0.0}, "model", "x")
     'sample(model, x, eta=0.0)'
@@ -41,7 +41,7 @@ def call_code(function: str, arguments: Mapping[str, Any], *first: str) -> str:
 
 
 def wrap_in_brackets(begin: str, words: list[str], end: str) -> str:
-    """Return words between commas, on one line if they fit and else on lines of their own.
+    """Return words with commas between ``begin`` and ``end``, on one line if they fit, or else over several.
 
     >>> wrap_in_brackets("x = (", ["1", "2"], ")")
     'x = (1, 2)'
@@ -57,5 +57,5 @@ def wrap_in_brackets(begin: str, words: list[str], end: str) -> str:
 
 
 def step_code(weights: Iterable[float], *numbers: str) -> str:
-    """Return a step as a tuple of numbers and the tuple of its weights, with a comma at the end."""
+    """Return the code of a step, with a comma: the tuple of ``numbers``, which are code, and the tuple of weights."""
     return wrap_in_brackets("(", [*numbers, repr(tuple(weights))], "),")

@@ -1,4 +1,4 @@
-"""Lines for Python with this library: the model, the sampler with all that was found for it, and the levels."""
+"""Lines for Python with this library: the model, the sampler with its search results, and the levels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines, and no remark; raise ValueError if a checkpoint's scheduler was not looked up."""
+    """Return the lines and an empty remark; raise ValueError for a checkpoint's scheduler that was not looked up."""
     if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
         raise ValueError(
             f"{sampler.name} stands for the scheduler of a checkpoint, which is looked up for a model: "
@@ -32,7 +32,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     options = dict(parse_spec(spec))
     made = call_code("model = make_model", options, literal(options.pop("name")))
     file = plugin_file(sampler.name)
-    # of an installed plugin, the origin is its distribution
+    # the origin of an installed plugin is its distribution
     installed = bool(origin(sampler.name)) and ":" not in sampler.name
     loading = [f"load_file({literal(str(file))})"] if file else ["load_plugins()"] * installed
     names = ["Grid", "SampleNoise", *(call.partition("(")[0] for call in loading), "make"]
@@ -58,7 +58,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def _sampler_code(sampler: Any) -> str:
-    """Return Python that makes a sampler."""
+    """Return the code that makes a sampler."""
     if isinstance(sampler, Tabulated):
         return _value_code(sampler)
     call = call_code("make", dict(non_default(sampler)), literal(sampler.name))
@@ -68,7 +68,7 @@ def _sampler_code(sampler: Any) -> str:
 
 
 def _import_lines(sampler: Any) -> Iterator[str]:
-    """Yield imports of the classes of values that were found for a model."""
+    """Yield the lines that import the classes in a sampler's fields, such as those of search results."""
     own = isinstance(sampler, Tabulated)
     values = [sampler] if own else [getattr(sampler, f.name) for f in fields(sampler)]
     modules: dict[str, dict[str, None]] = {}
@@ -92,7 +92,7 @@ def _classes_in(value: Any) -> Iterator[type]:
 
 
 def _value_code(value: Any) -> str:
-    """Return Python of a value: named tuples by their fields, tables of coefficients, plain values."""
+    """Return the code of a value: a named tuple, a tuple, a tabulated sampler or a plain value."""
     if isinstance(value, Tabulated):
         table = _value_code(value.table)
         arguments = {"stands_for": _sampler_code(value.stands_for), "table": table}

@@ -1,6 +1,6 @@
-// The page is whole without this: pickers are radio buttons that style sheets read, and code can be selected.
+// The page works without this script: style sheets read its radio buttons, and code can be selected.
 
-// Both pickers of a number of evaluations, and the table, show the same one.
+// Both pickers of a number of evaluations and the row of the table are kept on the same number.
 const picks = [...document.querySelectorAll(".linked input")], rows = [...document.querySelectorAll("[data-row]")];
 function pick(value) {
   for (const one of picks) if (one.value === value) one.checked = true;
