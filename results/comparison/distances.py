@@ -72,7 +72,7 @@ class DistanceSummary(NamedTuple):
     high: float
 
 
-def summed(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
+def summarise_distances(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
     """Return the typical or root-mean-square distance, as ``summary`` says, of distances ``(n,)`` >= 0.
 
     ``apart`` is the distance of two endpoints. Standard error and interval are NaN for one sample.
@@ -100,7 +100,7 @@ def summed(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
     return DistanceSummary(value, se, math.sqrt(max(low, 0.0)), math.sqrt(high))
 
 
-def carried_by_few(distances: Array) -> str:
+def why_carried_by_few(distances: Array) -> str:
     """Return why a mean of squares is not to be trusted (few samples carry half); else ""."""
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()

@@ -20,7 +20,7 @@ from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
 from .pairing import Entry, entry_of, match_with_sampler
 from .significance import Verdict
-from .verdicts import Judgement, Line, Panel, judge, judge_lines, panels_corrected_together
+from .verdicts import ComparedRows, Judgement, Line, correct_together, judge, judge_lines
 
 BASELINE = "euler"
 """Default baseline: every user has it."""
@@ -95,7 +95,7 @@ class Plateau:
 class Findings:
     """Findings of one problem; ``dominated``: by ``fd_conv``, as the model's own error dominates."""
 
-    panel: Panel
+    group: ComparedRows
     best: tuple[BestRow, ...]
     plateau: Plateau | None
     dominated: bool
@@ -103,7 +103,7 @@ class Findings:
     @property
     def quantity(self) -> Quantity:
         """Quantity that the rows are judged by."""
-        return self.panel.quantity
+        return self.group.quantity
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +133,9 @@ def findings_of(
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
     lines = lines_against_baseline(entries, baseline, unseen)
     findings: dict[str, Findings | None] = dict.fromkeys(parts)
-    panels = {title: panel for title, part in parts.items() if (panel := _default_panel(part))}
-    for title, panel in zip(
-        panels, panels_corrected_together(panels.values(), unseen), strict=True
-    ):
-        findings[title] = _findings_of_problem(panel, lines, baseline)
+    groups = {title: group for title, part in parts.items() if (group := _default_group(part))}
+    for title, group in zip(groups, correct_together(groups.values(), unseen), strict=True):
+        findings[title] = _findings_of_problem(group, lines, baseline)
     return TableFindings(findings, {index: line for index, (_, line) in lines.items()})
 
 
@@ -165,78 +163,78 @@ def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int
     return {index: entry_of(row, homes) for index, row in finished.items()}
 
 
-def _default_panel(entries: Mapping[int, Entry]) -> Panel | None:
+def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
     """Return the rows with a value of their default quantity; None without any value or budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
     measured = {index: entry for index, entry in entries.items() if entry.estimate(quantity)}
     has_budget = any(number(entry.record, "slot") is not None for entry in measured.values())
-    return Panel(measured, quantity) if has_budget else None
+    return ComparedRows(measured, quantity) if has_budget else None
 
 
-def _findings_of_problem(panel: Panel, lines: Lines, baseline: str) -> Findings:
+def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Findings:
     def rank(index: int) -> tuple[float, bool]:
         """Return the value, and the baseline before what equals it."""
-        entry = panel.entries[index]
-        return number(entry.record, panel.quantity.name) or 0.0, not entry.is_of(baseline)
+        entry = group.entries[index]
+        return number(entry.record, group.quantity.name) or 0.0, not entry.is_of(baseline)
 
     slots: dict[int, list[int]] = {}
-    for index, entry in panel.entries.items():
+    for index, entry in group.entries.items():
         if (slot := number(entry.record, "slot")) is not None:
             slots.setdefault(int(slot), []).append(index)
     leaders = {slot: min(slots[slot], key=rank) for slot in sorted(slots)}
     best = (
-        _best_row_at_budget(panel, slot, first, slots[slot], lines.get(first), baseline)
+        _best_row_at_budget(group, slot, first, slots[slot], lines.get(first), baseline)
         for slot, first in leaders.items()
     )
-    has_dominated = any(is_dominated(entry.record) for entry in panel.entries.values())
-    by_model = panel.quantity.name == "fd_conv" and has_dominated
-    return Findings(panel, tuple(best), _find_plateau(panel, leaders), by_model)
+    has_dominated = any(is_dominated(entry.record) for entry in group.entries.values())
+    by_model = group.quantity.name == "fd_conv" and has_dominated
+    return Findings(group, tuple(best), _find_plateau(group, leaders), by_model)
 
 
 def _best_row_at_budget(
-    panel: Panel,
+    group: ComparedRows,
     slot: int,
     first: int,
     indices: Iterable[int],
     judged: tuple[Judgement, Line] | None,
     baseline: str,
 ) -> BestRow:
-    row, quantity = panel.entries[first].record, panel.quantity
-    others = [index for index in indices if panel.entries[index].record["curve"] != row["curve"]]
+    row, quantity = group.entries[first].record, group.quantity
+    others = [index for index in indices if group.entries[index].record["curve"] != row["curve"]]
     rivals, reasons = [], []
     against = judged and judged[0].pair.baseline
     for index in others:
-        entry = panel.entries[index]
+        entry = group.entries[index]
         beaten = judged is not None and entry is against and judged[1].verdict == "better"
-        if not beaten and panel.verdict(index, first) != "worse":
+        if not beaten and group.verdict(index, first) != "worse":
             rivals.append(text(entry.record, "curve"))
-        reasons.append(judgement.reason if (judgement := panel.judgement(index, first)) else "")
-    record = row if panel.entries[first].is_of(baseline) else against and against.record
+        reasons.append(judgement.reason if (judgement := group.judgement(index, first)) else "")
+    record = row if group.entries[first].is_of(baseline) else against and against.record
     sides = [side for side in (row, record) if side is not None]
     return BestRow(
         budget=slot,
         row=row,
         against=baseline_title(baseline),
         baseline=record,
-        standing=_standing_of_row(panel, first, others, judged, baseline),
+        standing=_standing_of_row(group, first, others, judged, baseline),
         rivals=tuple(dict.fromkeys(rivals)),
-        others=len({panel.entries[index].record["curve"] for index in others}),
+        others=len({group.entries[index].record["curve"] for index in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
         flagged=any(quantity.flag and text(side, quantity.flag) for side in sides),
     )
 
 
 def _standing_of_row(
-    panel: Panel,
+    group: ComparedRows,
     first: int,
     others: Iterable[int],
     judged: tuple[Judgement, Line] | None,
     baseline: str,
 ) -> Standing:
-    if panel.entries[first].is_of(baseline):
-        twins = (panel.judgement(index, first) for index in others)
+    if group.entries[first].is_of(baseline):
+        twins = (group.judgement(index, first) for index in others)
         return "the same" if any(twin and twin.has_equal_values for twin in twins) else "itself"
     if judged is None:
         return "alone"
@@ -244,11 +242,11 @@ def _standing_of_row(
     return "the same" if judgement.has_equal_values else line.verdict
 
 
-def _find_plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:
+def _find_plateau(group: ComparedRows, leaders: Mapping[int, int]) -> Plateau | None:
     """Return the plateau: no lowest row at a larger budget is shown to be lower; None if undecided."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
-        later = {panel.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}
+        later = {group.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}
         if "no verdict" in later:
             return None
         if "better" not in later:

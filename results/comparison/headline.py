@@ -100,12 +100,12 @@ def _interpolated_crossing(
 def crossing_in_words(found: Crossing, smallest: float, largest: float) -> str:
     """Return a crossing as ``12 [10, 15]``, with ``≤`` or ``>`` for ends outside the measurements."""
 
-    def in_range(value: float) -> str:
+    def format_bounded(value: float) -> str:
         if value == math.inf:
             return f"> {format_number(largest)}"
         return f"≤ {format_number(smallest)}" if value <= smallest else format_number(value)
 
-    value, low, high = map(in_range, found)
+    value, low, high = map(format_bounded, found)
     return f"{value} [{low}, {high}]" if found.low != found.high else value
 
 

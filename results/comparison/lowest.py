@@ -1,6 +1,6 @@
 """Lowest rows at each budget, and the order and choice of curves on a page.
 
-Verdicts are corrected over all pairs of rows at one budget (:class:`.verdicts.Panel`). Without a
+Verdicts are corrected over all pairs of rows at one budget (:class:`.verdicts.ComparedRows`). Without a
 verdict, disjoint 95 % intervals separate two rows.
 """
 
@@ -18,7 +18,7 @@ from ..table.curves import comparable_parts
 from ..values import number, rows_as_dicts, text
 from .estimates import default_quantity
 from .pairing import entry_of
-from .verdicts import COINCIDE, Panel, panels_corrected_together
+from .verdicts import COINCIDE, ComparedRows, correct_together
 
 MOST = 2000
 """Rows of a page, about: all of a smaller table."""
@@ -89,7 +89,7 @@ def lowest_places(
 
     Of several rows in one place the one with the most evaluations counts.
     """
-    panels: dict[str, Panel] = {}
+    groups: dict[str, ComparedRows] = {}
     for title, rows in comparable_parts(frame):
         finished = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
         default = default_quantity(rows_as_dicts(finished)) if metric is None else None
@@ -100,32 +100,32 @@ def lowest_places(
             if number(row, column) is not None
         }
         entries = {n: entry_of(row, homes or {}) for n, row in enumerate(places.values())}
-        panels[title] = Panel(entries, find(column))
-    corrected = panels_corrected_together(panels.values(), unseen)
+        groups[title] = ComparedRows(entries, find(column))
+    corrected = correct_together(groups.values(), unseen)
     return {
-        title: _places_tied_with_lowest(panel)
-        for title, panel in zip(panels, corrected, strict=True)
+        title: _places_tied_with_lowest(group)
+        for title, group in zip(groups, corrected, strict=True)
     }
 
 
-def _places_tied_with_lowest(panel: Panel) -> frozenset[Place]:
+def _places_tied_with_lowest(group: ComparedRows) -> frozenset[Place]:
     first: dict[int, int] = {}
-    slots = {n: int(number(entry.record, "slot") or 0) for n, entry in panel.entries.items()}
-    name = panel.quantity.name
-    for n in sorted(slots, key=lambda n: number(panel.entries[n].record, name) or 0.0):
+    slots = {n: int(number(entry.record, "slot") or 0) for n, entry in group.entries.items()}
+    name = group.quantity.name
+    for n in sorted(slots, key=lambda n: number(group.entries[n].record, name) or 0.0):
         first.setdefault(slots[n], n)
     return frozenset(
         (text(entry.record, "curve"), slots[n])
-        for n, entry in panel.entries.items()
-        if n == first[slots[n]] or not _is_shown_above(panel, n, first[slots[n]])
+        for n, entry in group.entries.items()
+        if n == first[slots[n]] or not _is_shown_above(group, n, first[slots[n]])
     )
 
 
-def _is_shown_above(panel: Panel, other: int, lowest_one: int) -> bool:
-    verdict = panel.verdict(other, lowest_one) if panel.quantity.influence else "no verdict"
+def _is_shown_above(group: ComparedRows, other: int, lowest_one: int) -> bool:
+    verdict = group.verdict(other, lowest_one) if group.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"
-    name, rows = panel.quantity.name, [panel.entries[n].record for n in (lowest_one, other)]
+    name, rows = group.quantity.name, [group.entries[n].record for n in (lowest_one, other)]
     values = [number(row, name) or 0.0 for row in rows]  # alone where an error is not known
     high = (interval_bounds(rows[0], name) or values[:1])[-1]
     least = (interval_bounds(rows[1], name) or values[1:])[0]

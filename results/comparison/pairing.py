@@ -139,13 +139,13 @@ def quantities_in_all(sources: Sequence[Source], quantities: Sequence[Quantity])
     return [q for q in quantities if all(has(source, q.name) for source in sources)]
 
 
-WHAT = (
+CELL_COLUMNS = (
     *("model", "sampler", "params", "schedule", "start", "end", "sigma_max", "sigma_min"),
     *("steps", "budget", "dtype", "tuning_digest"),
 )
 """Columns that identify a row, apart from the noise and the level that it starts at."""
 
-HOW = ("seed", "device", "execution")
+CONDITION_COLUMNS = ("seed", "device", "execution")
 """Columns of a run's conditions: rows that agree in them are matched first."""
 
 SETTING = ("model", "estimator", "slot", "start", "end", "sigma_max", "dtype")
@@ -231,15 +231,18 @@ def cell_identity(row: Record) -> tuple[str, ...]:
     """Return the identity of a row's cell, without columns that do not affect its samples."""
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
-    return *_column_texts(row, WHAT), sigma_start, noise
+    return *_column_texts(row, CELL_COLUMNS), sigma_start, noise
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
     """Add the pairs and the unmatched rows of one cell to ``matches``."""
     left, right = list(ours), list(theirs)
     for item in ours:
-        setup = _column_texts(item.record, HOW)
-        twin = next((entry for entry in right if _column_texts(entry.record, HOW) == setup), None)
+        setup = _column_texts(item.record, CONDITION_COLUMNS)
+        twin = next(
+            (entry for entry in right if _column_texts(entry.record, CONDITION_COLUMNS) == setup),
+            None,
+        )
         if twin is not None:
             matches.pairs.append(Pair(item, twin))
             left.remove(item)
@@ -266,7 +269,7 @@ def _mismatch_key(baseline: Record, row: Record) -> tuple[bool, ...]:
     """Return a sort key: same run, shared latents, run alike, default parameters, same schedule."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
-        _column_texts(baseline, HOW) == _column_texts(row, HOW),
+        _column_texts(baseline, CONDITION_COLUMNS) == _column_texts(row, CONDITION_COLUMNS),
         text(baseline, "params") in ("", "{}"),
         text(baseline, "schedule") == text(row, "schedule"),
     ]

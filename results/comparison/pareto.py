@@ -1,7 +1,7 @@
 r"""The Pareto front of quality against cost: rows that no other row beats in both.
 
 Quality is measured with an error, and so is time. A verdict decides whether a value is lower
-(:class:`.verdicts.Panel`); of two times one is *surely* lower if their 95 % intervals do not
+(:class:`.verdicts.ComparedRows`); of two times one is *surely* lower if their 95 % intervals do not
 overlap, of two counts if it is lower. A row is
 
     off         if some row on the front is shown to have the lower value at no more cost (counts: lower or equal; times: surely lower);
@@ -25,7 +25,7 @@ from ..table.curves import comparable_parts
 from ..text import interval_ends
 from ..values import number, rows_as_dicts
 from .pairing import Entry
-from .verdicts import Panel, panels_corrected_together
+from .verdicts import ComparedRows, correct_together
 
 FrontMembership = Literal["on", "off", "uncertain"]
 
@@ -70,26 +70,26 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
         for _, rows in comparable_parts(frame)
     ]
     quantity = find(metric)
-    panels = panels_corrected_together(
-        Panel(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity) for rows in parts
+    groups = correct_together(
+        ComparedRows(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity) for rows in parts
     )
     frames = [
-        _with_front_columns(rows, panel, cost) for rows, panel in zip(parts, panels, strict=True)
+        _with_front_columns(rows, group, cost) for rows, group in zip(parts, groups, strict=True)
     ]
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
     return pd.concat(frames, ignore_index=True) if frames else empty
 
 
-def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
-    """Return the front position of each row of a panel that has a cost, by its index."""
+def front_positions(group: ComparedRows, cost: str) -> dict[int, FrontPosition]:
+    """Return the front position of each row of a group that has a cost, by its index."""
     points = {
         index: point
-        for index, entry in panel.entries.items()
-        if (point := cost_point_of(entry.record, panel.quantity.name, cost))
+        for index, entry in group.entries.items()
+        if (point := cost_point_of(entry.record, group.quantity.name, cost))
     }
     leads = dict.fromkeys(_undominated_points(points))
     return {
-        index: FrontPosition(index in leads, _front_membership(index, leads, points, panel))
+        index: FrontPosition(index in leads, _front_membership(index, leads, points, group))
         for index in points
     }
 
@@ -131,20 +131,20 @@ def _time_interval(row: Record, median: float) -> tuple[float, float]:
 
 
 def _front_membership(
-    index: int, leads: Collection[int], points: dict[int, Point], panel: Panel
+    index: int, leads: Collection[int], points: dict[int, Point], group: ComparedRows
 ) -> FrontMembership:
     point = points[index]
     no_dearer = [lead for lead in leads if lead != index and _is_no_dearer(points[lead], point)]
     lower = (lead for lead in no_dearer if points[lead].value < point.value)
-    if not panel.is_refused(index) and any(
-        panel.verdict(lead, index) == "better" for lead in lower
+    if not group.is_refused(index) and any(
+        group.verdict(lead, index) == "better" for lead in lower
     ):
         return "off"
     if index not in leads:
         return "uncertain"
     others = (other for other in points if other != index)
     threats = (other for other in others if not is_surely_cheaper(point, points[other]))
-    is_on = all(_is_harmless(other, index, points, panel) for other in threats)
+    is_on = all(_is_harmless(other, index, points, group) for other in threats)
     return "on" if is_on else "uncertain"
 
 
@@ -153,19 +153,19 @@ def _is_no_dearer(a: Point, b: Point) -> bool:
     return a.cost <= b.cost if a.low == a.high and b.low == b.high else is_surely_cheaper(a, b)
 
 
-def _is_harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
+def _is_harmless(other: int, index: int, points: dict[int, Point], group: ComparedRows) -> bool:
     """Return True if another row has a surely higher value, or an equal value at equal cost."""
-    decided = not (panel.is_refused(other) or panel.is_refused(index))
-    if decided and panel.verdict(other, index) == "worse":
+    decided = not (group.is_refused(other) or group.is_refused(index))
+    if decided and group.verdict(other, index) == "worse":
         return True
     if points[other].cost != points[index].cost:
         return False
-    judgement = panel.judgement(other, index)
+    judgement = group.judgement(other, index)
     return judgement is not None and judgement.has_equal_values
 
 
-def _with_front_columns(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:
-    positions = list(front_positions(panel, cost).values())
+def _with_front_columns(rows: pd.DataFrame, group: ComparedRows, cost: str) -> pd.DataFrame:
+    positions = list(front_positions(group, cost).values())
     return rows.assign(
         on_front=[place.on_front for place in positions],
         front=pd.array([str(place.front) for place in positions], dtype="string"),

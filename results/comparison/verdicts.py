@@ -3,7 +3,7 @@
 Every claim that one row is better than another comes from here, in two corrections:
 
 * :func:`judge_lines`: the lines of a table, each row against its baseline (Holm);
-* :class:`Panel`: any rows of a page against any others, so that the lowest may be compared with all
+* :class:`ComparedRows`: any rows of a page against any others, so that the lowest may be compared with all
 (Bonferroni over all pairs). Where it calls a row better, the table of :func:`judge_lines` does too.
 """
 
@@ -100,10 +100,10 @@ def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bo
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class ComparedRows:
     """Rows, by their place in a table, that may all be compared by one quantity.
 
-    Verdicts are corrected for a number of pairs (:func:`panels_corrected_together`).
+    Verdicts are corrected for a number of pairs (:func:`correct_together`).
     """
 
     entries: dict[int, Entry]
@@ -130,16 +130,16 @@ class Panel:
         return claim(judgement and judgement.evidence, LEVEL / max(tests, 1))
 
 
-def panels_corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
-    """Return the panels of one page with verdicts corrected over all their pairs."""
-    panels = list(panels)
-    rows = unseen + sum(len(panel.entries) for panel in panels)
+def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[ComparedRows]:
+    """Return the groups of one page with verdicts corrected over all their pairs."""
+    groups = list(groups)
+    rows = unseen + sum(len(group.entries) for group in groups)
     within = across = math.comb(rows, 2) if unseen else 0  # each might be at one budget
-    for panel in panels if not unseen else ():
-        slots = [number(entry.record, "slot") for entry in panel.entries.values()]
+    for group in groups if not unseen else ():
+        slots = [number(entry.record, "slot") for entry in group.entries.values()]
         same = sum(math.comb(slots.count(slot), 2) for slot in set(slots))
         within, across = within + same, across + math.comb(len(slots), 2) - same
-    return [replace(panel, within_budget=within, across_budgets=across) for panel in panels]
+    return [replace(group, within_budget=within, across_budgets=across) for group in groups]
 
 
 @dataclass(frozen=True)

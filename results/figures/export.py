@@ -86,7 +86,7 @@ def write_figures(
     ]
 
 
-def file_name_of(words: str) -> str:
+def slug_of(words: str) -> str:
     """Return words as the name of a file."""
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "model"
 
@@ -97,11 +97,11 @@ def _figures_of_kind(
     if kind == "samples":
         if (Path(source) / "parts").is_dir():
             for title, figure in samples(source, table.ok.frame, width=width):
-                yield f"{file_name_of(title)}-samples", figure
+                yield f"{slug_of(title)}-samples", figure
         return
     for title, rows in comparable_parts(table.ok.frame):
         part = TypedTable(rows.drop(columns=["curve", "slot"]))
-        name = f"{file_name_of(title)}-{kind}"
+        name = f"{slug_of(title)}-{kind}"
         if kind == "timing" and len(rows.dropna(subset=TIMED)):
             yield name, timing(part, width=width)
         elif kind == "ranking" and (right := _distance_column_for_ranking(rows)):

@@ -54,7 +54,7 @@ def _found_pictures(run: RunDir, rows: pd.DataFrame) -> Found:
     found = {}
     for row in rows_as_dicts(rows):
         slot = number(row, "slot")
-        arrays = None if slot is None else run.read_samples(text(row, "cell"))
+        arrays = None if slot is None else run.read_pictures(text(row, "cell"))
         if slot is not None and arrays and ("images" in arrays or "points" in arrays):
             found[text(row, "curve"), int(slot)] = row, arrays
     return found

@@ -212,10 +212,13 @@ def render_page(
     )
     parts = comparable_parts(frame)
     grids = grids_of(
-        [(title, rows, _part_folders(rows, homes, RunDir.samples)) for title, rows in parts]
+        [(title, rows, _part_folders(rows, homes, RunDir.pictures_path)) for title, rows in parts]
     )
     strips = trajectory_strips_of(
-        [(title, rows, _part_folders(rows, homes, RunDir.evolution)) for title, rows in parts]
+        [
+            (title, rows, _part_folders(rows, homes, RunDir.trajectories_path))
+            for title, rows in parts
+        ]
     )
     sections = [
         model_section(title, rows, page.by_title[title], styles, grid, strip, homes)

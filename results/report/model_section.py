@@ -19,7 +19,7 @@ from ..comparison.pareto import (
     front_positions,
     is_surely_cheaper,
 )
-from ..comparison.verdicts import Panel
+from ..comparison.verdicts import ComparedRows
 from ..record import Record
 from ..run_directory.reading import read_run_record
 from ..table.description import why_no_data
@@ -79,14 +79,16 @@ class Front:
 
 def fronts_of(found: Findings) -> tuple[Front, ...]:
     """Return the fronts of one problem: by evaluations, and by time where it was measured."""
-    fronts = [(unit, cost, front_positions(found.panel, cost)) for cost, unit in COSTS]
+    fronts = [(unit, cost, front_positions(found.group, cost)) for cost, unit in COSTS]
     return tuple(
-        _front_by_cost(found.panel, unit, cost, place) for unit, cost, place in fronts if place
+        _front_by_cost(found.group, unit, cost, place) for unit, cost, place in fronts if place
     )
 
 
-def _front_by_cost(panel: Panel, unit: str, cost: str, places: dict[int, FrontPosition]) -> Front:
-    rows, name = {index: panel.entries[index].record for index in places}, panel.quantity.name
+def _front_by_cost(
+    group: ComparedRows, unit: str, cost: str, places: dict[int, FrontPosition]
+) -> Front:
+    rows, name = {index: group.entries[index].record for index in places}, group.quantity.name
     points = {index: point for index in places if (point := cost_point_of(rows[index], name, cost))}
     on = [index for index in places if places[index].on_front]
     cheapest: dict[float, int] = {}
@@ -96,9 +98,9 @@ def _front_by_cost(panel: Panel, unit: str, cost: str, places: dict[int, FrontPo
     costs = [format_number(points[index].cost) for index in distinct]
     ranges = [f"{low} to {high}" for low, high in pairwise(costs)]
     ranges += [f"{cost} or more" for cost in costs[-1:]]
-    alone = len({entry.record["curve"] for entry in panel.entries.values()}) == 1
+    alone = len({entry.record["curve"] for entry in group.entries.values()}) == 1
     choices = [
-        FrontRow(words, rows[n], places[n].front == "on", _count_coinciding(panel, n, cost), alone)
+        FrontRow(words, rows[n], places[n].front == "on", _count_coinciding(group, n, cost), alone)
         for words, n in zip(ranges, distinct, strict=True)
     ]
     uncertain = sum(place.front == "uncertain" and not place.on_front for place in places.values())
@@ -114,12 +116,12 @@ def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> lis
     return distinct[::-1]
 
 
-def _count_coinciding(panel: Panel, index: int, cost: str) -> int:
+def _count_coinciding(group: ComparedRows, index: int, cost: str) -> int:
     """Return the number of rows of equal cost and value as a row, the row itself included."""
-    own_cost = number(panel.entries[index].record, cost)
+    own_cost = number(group.entries[index].record, cost)
     judgements = (
-        panel.judgement(other, index)
-        for other, entry in panel.entries.items()
+        group.judgement(other, index)
+        for other, entry in group.entries.items()
         if other != index and number(entry.record, cost) == own_cost
     )
     return 1 + sum(item is not None and item.has_equal_values for item in judgements)

@@ -61,7 +61,11 @@ def grids_of(
 ) -> list[SampleGrid | None]:
     """Return the sample grids of problems, in as much detail as ``room`` bytes allow."""
     problems = [KeptSamples.read(*part) for part in parts]
-    fitting = (detail for detail in DETAIL if sum(item.size(*detail) for item in problems) <= room)
+    fitting = (
+        detail
+        for detail in DETAIL
+        if sum(item.estimate_bytes(*detail) for item in problems) <= room
+    )
     most, width = next(fitting, DETAIL[-1])
     return [_sample_grid(item, most, width) for item in problems]
 
@@ -158,7 +162,7 @@ class KeptSamples:
         ends = {index: self.arrays[index].get("converged", np.empty(0)) for index in needed}
         return {index: end for index, end in ends.items() if len(end) >= max(1, needed[index])}
 
-    def size(self, most: int, width: int) -> float:
+    def estimate_bytes(self, most: int, width: int) -> float:
         """Return an estimate of the bytes that the pictures take, from a dozen of them."""
         stacks = list(self.stacks.values())
         some = stacks[:: max(1, len(stacks) // 12)]
@@ -214,7 +218,7 @@ class TrajectoryStrips:
     points: bool
 
     @property
-    def size(self) -> int:
+    def image_bytes(self) -> int:
         """Size of the pictures in the page, in bytes."""
         return sum(len(strip.image) for strip in self.strips)
 
@@ -235,7 +239,7 @@ def trajectory_strips_of(
     strips: list[TrajectoryStrips | None] = []
     for width in WIDTHS:
         strips = [paths and _trajectory_strips(paths, width) for paths in read]
-        if sum(strip.size for strip in strips if strip) <= room:
+        if sum(strip.image_bytes for strip in strips if strip) <= room:
             return strips
     share = room / sum(strip is not None for strip in strips)
     return [strip and _cut_to_size(strip, share) for strip in strips]

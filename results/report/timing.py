@@ -106,9 +106,9 @@ def timing_of(
 
 
 def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
-    if findings is None or not {candidate, baseline} <= findings.panel.entries.keys():
+    if findings is None or not {candidate, baseline} <= findings.group.entries.keys():
         return False
-    return findings.panel.verdict(candidate, baseline) == "worse"
+    return findings.group.verdict(candidate, baseline) == "worse"
 
 
 def times_by_batch_size(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

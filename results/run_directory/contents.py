@@ -101,7 +101,7 @@ class Contents:
         for name in [name for name in self._cache if name == place or name.startswith(f"{place}/")]:
             self.forget(name)
 
-    def defer(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    def defer_run(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
         """Defer a ``run.json`` that is new only in time, command and conditions; return True if so."""
         same = self.lead is not None and _without_time(run) == _without_time(before)
         self.pending_run = dict(run) if same else None

@@ -81,11 +81,11 @@ class RunReader:
         """Return path of the shard with samples ``start`` … ``stop - 1``."""
         return self.path / shard_place(cell, start, stop)
 
-    def samples(self, cell: str) -> Path:
+    def pictures_path(self, cell: str) -> Path:
         """Return path of a cell's pictures."""
         return self.path / pictures_place(cell)
 
-    def evolution(self, cell: str) -> Path:
+    def trajectories_path(self, cell: str) -> Path:
         """Return path of a cell's trajectories."""
         return self.path / trajectories_place(cell)
 
@@ -132,7 +132,7 @@ class RunReader:
         record = (
             self._contents.pending_run or self._read_or_none("run.json", self._contents.json) or {}
         )
-        return {key: value for key, value in record.items() if _is_of_a_run(key, value)}
+        return {key: value for key, value in record.items() if _has_expected_type(key, value)}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """Return a JSON part of a cell; None if it is missing or damaged."""
@@ -165,7 +165,7 @@ class RunReader:
             shard_place(cell, start, stop), self._contents.npz, self.made_by(cell)
         )
 
-    def read_samples(self, cell: str) -> Arrays | None:
+    def read_pictures(self, cell: str) -> Arrays | None:
         """Return a cell's pictures; None if they are missing or damaged."""
         return self._read_or_none(pictures_place(cell), self._contents.npz, self.made_by(cell))
 
@@ -251,7 +251,7 @@ _TABLES = ("suite", "provenance", "models")
 _BY_MODEL = ("references", "fingerprints", "citations", "start_errors", "path_curvature")
 
 
-def _is_of_a_run(key: str, value: Any) -> bool:
+def _has_expected_type(key: str, value: Any) -> bool:
     """Return True if an item of ``run.json`` has the type that readers expect."""
     if key in _BY_MODEL:
         return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())

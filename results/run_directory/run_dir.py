@@ -138,9 +138,9 @@ class RunDir(RunReader):
         self._contents.pending_run = None
         self._write("run.json", run)
 
-    def announce(self, run: Mapping[str, Any]) -> None:
+    def write_or_defer_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``; defer it to the next file if only time and command changed."""
-        if not self._contents.defer(run, self.run()):
+        if not self._contents.defer_run(run, self.run()):
             self.write_run(run)
 
     def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
@@ -159,7 +159,7 @@ class RunDir(RunReader):
         """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
         self._write_npz(shard_place(cell, start, stop), arrays, self.made_by(cell))
 
-    def has_now(self, cell: str, start: int, stop: int) -> bool:
+    def has_shard_now(self, cell: str, start: int, stop: int) -> bool:
         """Return True if a shard exists now, bypassing the file system's cache.
 
         A network file system remembers for half a minute that a file was not there. It asks again
@@ -173,11 +173,11 @@ class RunDir(RunReader):
                 look.unlink()
         return shard.is_file()
 
-    def write_samples(self, cell: str, arrays: Arrays) -> None:
+    def write_pictures(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's pictures."""
         self._write_npz(pictures_place(cell), arrays, self.made_by(cell))
 
-    def write_evolution(self, cell: str, arrays: Arrays) -> None:
+    def write_trajectories(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's trajectories."""
         self._write_npz(trajectories_place(cell), arrays, self.made_by(cell))
 
@@ -246,7 +246,7 @@ class RunDir(RunReader):
 
     def set_aside(self, cell: str, why: str) -> None:
         """Move all files of a cell to ``set-aside/``, with the reason."""
-        for path in (self.samples(cell), self.evolution(cell)):
+        for path in (self.pictures_path(cell), self.trajectories_path(cell)):
             if path.exists():
                 self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
         write_json(self.part(cell, WHY), {"why": why})
@@ -277,7 +277,7 @@ class RunDir(RunReader):
         self._contents.forget_folder(home.relative_to(self.path).as_posix())
         shutil.move(self.path / ASIDE / folder, home)
         (home / WHY).unlink(missing_ok=True)
-        for path in (self.samples(cell), self.evolution(cell)):
+        for path in (self.pictures_path(cell), self.trajectories_path(cell)):
             saved = home / f"kept-{path.name}"
             if saved.exists():
                 self._prepare_change(path.relative_to(self.path).as_posix())

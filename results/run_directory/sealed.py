@@ -292,7 +292,7 @@ class StoredArray:
     stamp: tuple[int, int]
 
     @classmethod
-    def of(cls, path: Path, name: str) -> StoredArray:
+    def from_file(cls, path: Path, name: str) -> StoredArray:
         """Return an array of an ``.npz`` file; raise :class:`DamagedError` if it does not exist."""
         try:
             array = cls(path, name, _size_and_time(path))

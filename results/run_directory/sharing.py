@@ -52,7 +52,7 @@ class Leases:
 
     def __init__(self, clock: Path) -> None:
         self._clock = clock
-        self._mine: dict[Path, float] = {}
+        self._renewed_at: dict[Path, float] = {}
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._beats = False
         self.owner = {
@@ -82,14 +82,14 @@ class Leases:
                 with suppress(OSError):
                     path.unlink()
                 raise
-            self.keep(path)
+            self.renew_periodically(path)
             return True
         return False
 
-    def keep(self, path: Path) -> None:
+    def renew_periodically(self, path: Path) -> None:
         """Renew a file with :attr:`owner` as its content periodically from now on."""
         with self._lock:
-            self._mine[path] = _uptime_seconds()
+            self._renewed_at[path] = _uptime_seconds()
             if not self._beats and not self._stopped.is_set():
                 self._beats = True
                 threading.Thread(target=self._touch, daemon=True).start()
@@ -97,7 +97,7 @@ class Leases:
     def holds(self, path: Path) -> bool:
         """Return True if this object still holds a lease, as it does after renewing it in time."""
         with self._lock:
-            touched = self._mine.get(path)
+            touched = self._renewed_at.get(path)
         if touched is None:
             return False
         return _uptime_seconds() - touched < LATE or self._is_mine(path)
@@ -105,7 +105,7 @@ class Leases:
     def release(self, path: Path) -> None:
         """Release a lease if it is still this object's."""
         with self._lock:
-            is_known = self._mine.pop(path, None) is not None
+            is_known = self._renewed_at.pop(path, None) is not None
         if is_known and self._is_mine(path):
             with suppress(OSError):
                 path.unlink()
@@ -114,7 +114,7 @@ class Leases:
         """Release all leases."""
         self._stopped.set()
         with self._lock:
-            paths = [*self._mine]
+            paths = [*self._renewed_at]
         for path in paths:
             self.release(path)
         with suppress(OSError):
@@ -143,7 +143,7 @@ class Leases:
     def _touch(self) -> None:
         while not self._stopped.wait(BEAT):
             with self._lock:
-                paths = [*self._mine]
+                paths = [*self._renewed_at]
             for path in paths:
                 try:
                     is_ours = self._is_mine(path)
@@ -152,10 +152,10 @@ class Leases:
                 except OSError:
                     continue
                 with self._lock:
-                    if is_ours and path in self._mine:
-                        self._mine[path] = _uptime_seconds()
+                    if is_ours and path in self._renewed_at:
+                        self._renewed_at[path] = _uptime_seconds()
                     elif not is_ours:
-                        self._mine.pop(path, None)
+                        self._renewed_at.pop(path, None)
 
     def _clear_stale(self, path: Path) -> bool:
         """Remove a stale lease; return True if this process removed it."""
@@ -296,7 +296,7 @@ class Claims:
         self._leases = Leases(self._folder / f"clock.{uuid4().hex[:12]}")
         self._leads = False
 
-    def lead(self, cells: Sequence[str]) -> None:
+    def publish_plan(self, cells: Sequence[str]) -> None:
         """Publish, as the leader, the cells to be sampled; earlier followers may still run."""
         if not self._leads:
             self._folder.mkdir(exist_ok=True)
@@ -304,7 +304,7 @@ class Claims:
                 note.unlink(missing_ok=True)
         self._leads = True
         write_json(self._plan, {**self._leases.owner, "cells": list(cells)})
-        self._leases.keep(self._plan)
+        self._leases.renew_periodically(self._plan)
 
     def planned_cells(self) -> set[str] | None:
         """Return the cells that a living leader samples; None if there is none."""
@@ -336,7 +336,7 @@ class Claims:
         """Release the claim if this process holds it."""
         self._leases.release(self._claim(cell, start, stop))
 
-    def fail(self, cell: str, start: int, status: str, reason: str) -> None:
+    def note_failure(self, cell: str, start: int, status: str, reason: str) -> None:
         """Write a note for the leader that a shard failed."""
         note = {"cell": cell, "start": start, "status": status, "reason": reason}
         path = self._folder / f"{check_file_name(cell)}.{start:08d}.failed"

@@ -130,7 +130,7 @@ def _slot_of_row(row: Record, ladder: list[int]) -> int | None:
     return None if work is None else next((budget for budget in ladder if work <= budget), None)
 
 
-NAME = "tuned"
+TUNED_SCHEDULE = "tuned"
 """Registry name of the schedule."""
 
 
@@ -150,7 +150,7 @@ class Tuning:
 
 def is_tuned(row: Record) -> bool:
     """Return True if a row's levels were tuned."""
-    return text(row, "schedule").partition("(")[0] == NAME
+    return text(row, "schedule").partition("(")[0] == TUNED_SCHEDULE
 
 
 def tuning_of(row: Record) -> Tuning | None:

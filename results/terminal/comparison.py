@@ -16,7 +16,7 @@ from ..comparison.verdicts import Line
 from ..escaping import strip_control_characters
 from ..intervals import printed_value
 from ..published.reproduction import CLOSE, Reproduction
-from ..table.curves import NAME, Tuning
+from ..table.curves import TUNED_SCHEDULE, Tuning
 from ..text import format_number, interval_text
 from ..values import number, text
 
@@ -174,7 +174,9 @@ def print_tuning(lines: Iterable[Line], console: Console) -> None:
         ):
             tuning, at = rows[model, sampler, budget], "–" if budget is None else str(budget)
             # the schedule is the same for all here
-            parts = (part for part in sampler.split(" · ") if part.partition("(")[0] != NAME)
+            parts = (
+                part for part in sampler.split(" · ") if part.partition("(")[0] != TUNED_SCHEDULE
+            )
             table.add_row(" · ".join(parts), at, *_tuning_cells(tuning))
         console.print(table)
         console.print()
