@@ -1,4 +1,4 @@
-"""Single values of a table: whether they are empty, and rows as plain dictionaries."""
+"""Values of a table: tests for emptiness, conversions, and rows as plain dictionaries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_empty(value: object) -> bool:
 
 
 def rows_as_dicts(frame: pd.DataFrame) -> list[Record]:
-    """Return the rows as dictionaries of plain Python values, with None for what is empty."""
+    """Return a dictionary of plain Python values for each row, with None for empty values."""
     names = [str(name) for name in frame.columns]
     # at once: column by column takes several times as long
     values = frame.to_numpy(dtype=object, na_value=None).tolist()
@@ -25,17 +25,17 @@ def rows_as_dicts(frame: pd.DataFrame) -> list[Record]:
 
 
 def rows_by_index(frame: pd.DataFrame) -> dict[int, Record]:
-    """Return the rows of :func:`rows_as_dicts` by their index in the frame."""
+    """Return the dictionaries of :func:`rows_as_dicts` by the index of their row."""
     return dict(zip(map(int, frame.index), rows_as_dicts(frame), strict=True))
 
 
 def number(row: Record, name: str) -> float | None:
-    """Return a row's value as a float; None if it is empty or there is no such column."""
+    """Return a row's value in column ``name`` as a float; None if it is empty or the column is absent."""
     value = row.get(name)
     return None if value is None else float(value)  # pyright: ignore[reportArgumentType]
 
 
 def text(row: Record, name: str) -> str:
-    """Return a row's value as text; "" if it is empty or there is no such column."""
+    """Return a row's value in column ``name`` as text; "" if it is empty or the column is absent."""
     value = row.get(name)
     return "" if value is None else str(value)
