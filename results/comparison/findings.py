@@ -1,6 +1,6 @@
 """Findings of a table: the lowest row at each budget with its verdict, and the plateau.
 
-The report, its Markdown and the terminal only put verdicts (:mod:`.verdicts`) into words.
+Reports and their Markdown put these findings into words. They make no claims of their own.
 """
 
 from __future__ import annotations
@@ -23,24 +23,30 @@ from .significance import Verdict
 from .verdicts import ComparedRows, Judgement, Line, correct_together, judge, judge_lines
 
 BASELINE = "euler"
-"""Default baseline: every user has it."""
+"""Default baseline sampler."""
 
 
 def baseline_title(baseline: str) -> str:
-    """Return the name of a baseline as sentences write it."""
+    """Return the name of a baseline for sentences."""
     return "Euler" if baseline == BASELINE else baseline
 
 
 Standing = Verdict | Literal["the same", "itself", "alone"]
-"""A verdict against the baseline, that the two coincide, or that there is nothing to compare."""
+"""Standing of a row against the baseline: a verdict, equal values, itself, or no row to compare."""
 
 
 @dataclass(frozen=True)
 class BestRow:
-    """The row with the lowest value at one budget, which need not be better than any other.
+    """Row with the lowest value at one budget. It need not be shown to be better than the others.
 
-    ``baseline`` is the row it is compared with, ``rivals`` are other curves it is not shown to
-    beat, ``refusal`` says why nothing can be said, ``flagged`` that an interval is unreliable.
+    Attributes:
+        against: name of the baseline for sentences.
+        baseline: row of the baseline that the row is compared with; None if there is none.
+        standing: standing of the row against the baseline.
+        rivals: other curves that the row is not shown to beat.
+        others: number of other curves at the budget.
+        refusal: reason why no pair has a verdict; "" otherwise.
+        flagged: True if the interval of the row or the baseline is flagged.
     """
 
     budget: int
@@ -60,7 +66,7 @@ class BestRow:
 
     @property
     def is_shown_best(self) -> bool:
-        """Return True if the row is shown to be better than every other row of the budget, at least one."""
+        """Return True if there are other curves, and the row is shown to be better than all of them."""
         return self.others > 0 and not self.rivals
 
     @property
@@ -81,10 +87,10 @@ class BestRow:
 
 @dataclass(frozen=True)
 class Plateau:
-    """The budget beyond which more work is not shown to help.
+    """Smallest budget beyond which no lowest row is shown to be lower.
 
-    "none": no lowest row beyond is lower, shown within the margin; "open": none is shown to be
-    lower, nor that none is; "falling": the lowest falls up to the most evaluations that were tried.
+    ``kind`` is "none" if all later ones are shown to be equivalent or worse, "open" if some verdict
+    is inconclusive, and "falling" if the lowest still falls at the largest budget.
     """
 
     budget: int
@@ -93,7 +99,7 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Findings of one problem; ``dominated``: by ``fd_conv``, as the model's own error dominates."""
+    """Findings of one problem; ``dominated`` if ``fd_conv`` replaces distances that the model's error dominates."""
 
     group: ComparedRows
     best: tuple[BestRow, ...]
@@ -102,13 +108,13 @@ class Findings:
 
     @property
     def quantity(self) -> Quantity:
-        """Quantity that the rows are judged by."""
+        """Quantity of all findings."""
         return self.group.quantity
 
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """Findings by the titles of the problems, None where nothing was measured, and each row's line."""
+    """Findings by problem title (None without values), and lines against the baseline by row index."""
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
@@ -121,13 +127,13 @@ def findings_of(
     *,
     unseen: int = 0,
 ) -> TableFindings:
-    """Return the findings of a table; all claims hold together.
+    """Return the findings of a table, corrected for all comparisons together.
 
     Args:
-        frame: of a :class:`..table.typed_table.TypedTable`.
+        frame: data frame of a :class:`..table.typed_table.TypedTable`.
         homes: path of each run by its name in the column ``run``, or of the only one as "".
-        baseline: sampler or curve that rows are held against.
-        unseen: rows of the table that are not in the frame; claims are corrected for them too.
+        baseline: sampler or curve that rows are compared with.
+        unseen: number of rows that were left out of ``frame``; the correction counts them.
     """
     parts = {title: _entries_by_index(rows, homes or {}) for title, rows in comparable_parts(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
@@ -145,7 +151,7 @@ Lines = Mapping[int, tuple[Judgement, Line]]
 def lines_against_baseline(
     entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0
 ) -> Lines:
-    """Return judgement and line of each row that can be compared with the baseline, by its index."""
+    """Return judgement and line of each row with a comparable baseline row, by the row's index."""
     index = {id(entry): place for place, entry in entries.items()}
     if not any(entry.is_of(baseline) for entry in entries.values()):
         return {}
@@ -164,7 +170,7 @@ def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
-    """Return the rows with a value of their default quantity; None without any value or budget."""
+    """Return the rows with a value of the default quantity; None if no row has a value and a budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
@@ -175,7 +181,7 @@ def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
 
 def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Findings:
     def rank(index: int) -> tuple[float, bool]:
-        """Return the value, and the baseline before what equals it."""
+        """Return a sort key: the value, then the baseline before equal values."""
         entry = group.entries[index]
         return number(entry.record, group.quantity.name) or 0.0, not entry.is_of(baseline)
 
@@ -243,7 +249,7 @@ def _standing_of_row(
 
 
 def _find_plateau(group: ComparedRows, leaders: Mapping[int, int]) -> Plateau | None:
-    """Return the plateau: no lowest row at a larger budget is shown to be lower; None if undecided."""
+    """Return the plateau over the lowest rows by budget; None without verdicts or with one budget."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {group.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

@@ -65,7 +65,7 @@ class Fingerprint:
     Attributes:
         kind: "sampler", "model" or "extractor".
         name: name in result tables.
-        exact: facts by name, compared exactly. A file's hash has the name "file " and the file's.
+        exact: facts by name, compared exactly. A file's hash is named "file NAME" (:data:`FILE`).
         values: floating-point results by name, compared within tolerances. A name is a noun phrase,
             such as "output at sigma 80".
     """
