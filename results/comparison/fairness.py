@@ -26,11 +26,7 @@ Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
 
 
 def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
-    """Return each model's untuned schedules that were planned for all samplers that take schedules.
-
-    Raises:
-        ValueError: a model has fewer than two, so that there is no choice.
-    """
+    """Return each model's untuned schedules common to its samplers. Raises a ValueError below two."""
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
         if _takes_schedule(row) and not is_tuned(row):
@@ -92,7 +88,7 @@ def entries_at_tuned_levels(source: Source) -> list[Entry]:
 
     Raises:
         ValueError: there is none, a solver has several tuned schedules, or the samplers of a model
-            were tuned for different objectives, or with other numbers of latents or seeds.
+            were tuned in different ways.
     """
     entries = [entry for entry in source.entries if is_tuned(entry.record)]
     if not entries:

@@ -89,8 +89,8 @@ class BestRow:
 class Plateau:
     """Smallest budget beyond which no lowest row is shown to be lower.
 
-    ``kind`` is "none" if all later ones are shown to be equivalent or worse, "open" if some verdict
-    is inconclusive, and "falling" if the lowest still falls at the largest budget.
+    ``kind`` is "none" if all later ones are shown to be equivalent or worse. It is "open" if some
+    verdict is inconclusive, and "falling" if the lowest still falls at the largest budget.
     """
 
     budget: int

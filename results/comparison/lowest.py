@@ -27,8 +27,8 @@ MOST = 2000
 def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
     """Return the rows of a table that a page shows: all, or about ``most`` of a larger table.
 
-    Of a larger table these are whole curves of each problem, the best first by their best rank at any
-    budget, the baseline's best curve included. Rows without results are shown too.
+    Of a larger table these are whole curves of each problem, by their best rank at any budget, and
+    the baseline's best curve. Rows without results are shown too.
     """
     if len(frame) <= most:
         return frame

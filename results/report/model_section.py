@@ -1,4 +1,4 @@
-"""Section of the report on one model, with its parts."""
+"""Section of the report on one problem: a model measured by one estimator."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from .sentences import answer_in_words, lead_sentences
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
-"""Columns that work is counted by, and their units."""
+"""Cost columns of fronts, and their units."""
 
 
 @dataclass(frozen=True)
 class FrontRow:
-    """Row of the front: the lowest for every budget from its cost up to the next one's.
+    """Row of the front, for the range ``budget`` from its cost to that of the next row.
 
-    ``certain``: on the front within the errors; ``alike``: rows of its cost with its value;
-    ``alone``: no other sampler was run.
+    ``certain`` is True if the row is on the front given errors. ``alike`` counts rows of equal cost
+    and value. ``alone`` is True if no other sampler was run.
     """
 
     budget: str
@@ -51,25 +51,25 @@ class FrontRow:
 
     @property
     def curve(self) -> str:
-        """Name of the row's curve, or a phrase that the choice does not matter."""
+        """Name of the row's curve, or a phrase if several rows coincide."""
         return text(self.row, "curve") if self.alike == 1 else f"any of {self.alike} that coincide"
 
     @property
     def verdict(self) -> str:
-        """Recommendation in words."""
+        """Recommendation: "use it", "any of them", "open" or "the only one"."""
         if self.alone:
             return "the only one"
         return ("use it" if self.alike == 1 else "any of them") if self.certain else "open"
 
     @property
     def recommended(self) -> bool:
-        """Return True if the recommendation is to use the row."""
+        """Return True if the recommendation is "use it"."""
         return self.verdict == "use it"
 
 
 @dataclass(frozen=True)
 class Front:
-    """The front in one unit of work, cheapest first; ``rest`` may be on it, ``merged`` are tied."""
+    """Front in one unit of cost, cheapest first; ``rest`` counts uncertain rows, ``merged`` tied costs."""
 
     unit: str
     choices: tuple[FrontRow, ...]
@@ -78,7 +78,7 @@ class Front:
 
 
 def fronts_of(found: Findings) -> tuple[Front, ...]:
-    """Return the fronts of one problem: by evaluations, and by time where it was measured."""
+    """Return the fronts of one problem: by evaluations, and by time if measured."""
     fronts = [(unit, cost, front_positions(found.group, cost)) for cost, unit in COSTS]
     return tuple(
         _front_by_cost(found.group, unit, cost, place) for unit, cost, place in fronts if place
@@ -108,7 +108,7 @@ def _front_by_cost(
 
 
 def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
-    """Return rows with distinguishable costs; of indistinguishable ones the most expensive."""
+    """Return indices of rows with distinguishable costs; of others, only the most expensive."""
     distinct: list[int] = []
     for index in reversed(front):
         if not distinct or is_surely_cheaper(points[index], points[distinct[-1]]):
@@ -117,7 +117,7 @@ def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> lis
 
 
 def _count_coinciding(group: ComparedRows, index: int, cost: str) -> int:
-    """Return the number of rows of equal cost and value as a row, the row itself included."""
+    """Count the rows with the cost and the value of a row, the row itself included."""
     own_cost = number(group.entries[index].record, cost)
     judgements = (
         group.judgement(other, index)
@@ -128,12 +128,12 @@ def _count_coinciding(group: ComparedRows, index: int, cost: str) -> int:
 
 
 Homes = Mapping[str, Path]
-"""Path of each run by its name in the column ``run``; of the only one as ""."""
+"""Path of each run by its name in the column ``run``, or of the only run as ""."""
 
 
 @dataclass(frozen=True)
 class ModelSection:
-    """Section on one model; a part is None where nothing is known of it."""
+    """Section of one problem; None and empty fields are left out of the page."""
 
     title: str
     found: Findings | None
@@ -159,7 +159,7 @@ def model_section(
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> ModelSection:
-    """Return the section of one problem."""
+    """Return the section of one problem from its rows, findings, styles and pictures."""
     lead, sentences = (), ()
     if found:
         lead = lead_sentences(found, headline_table(rows.drop(columns=["curve", "slot"])))
@@ -188,7 +188,7 @@ def model_section(
 
 
 def statistical_limits(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
-    """Return the limits of the statistics that rows are compared with."""
+    """Return a sentence on the limits of the reference statistics of a model; "" if none is recorded."""
     first = rows.iloc[0].to_dict()
     for home in homes:
         references = read_run_record(home).get("references") or {}
