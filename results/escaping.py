@@ -9,8 +9,8 @@ import re
 
 ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours and the cursor
-    # titles, links and other strings, up to their end
-    # or the next beginning of one, so that a thousand beginnings are not searched a thousand times
+    # titles, links and other strings, up to their end or the beginning of the next string, so that
+    # the search takes linear time
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
 )

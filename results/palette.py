@@ -100,7 +100,7 @@ FAMILIES = (
     Family("Auto", "#d939a6", "#ff90cd", ("auto", "warped_ab")),
     OTHERS,
 )
-"""Families in the order of legends."""
+"""Families, in the order of legends."""
 
 SYMBOLS = (
     "circle",
@@ -150,7 +150,7 @@ def style(sampler: str, origin: str = "") -> Style:
 
 def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
     """Return the family with the longest matching prefix, and the prefix's index; else a hash as index."""
-    # dpmpp_2m_sde is dpmpp_m_sde: the method without its order
+    # the method without its order: dpmpp_m_sde for dpmpp_2m_sde
     stem = re.sub(r"_+", "_", re.sub(r"\d", "", sampler.removesuffix(VARIANT))).strip("_")
     matches = [
         (len(method), kin, place)

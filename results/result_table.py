@@ -106,7 +106,7 @@ class ResultTable(TypedTable):
         The place is in ``on_front`` (flag) and ``front``: "on", "off" or "uncertain"
         (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample". Lower ``metric`` is better.
         """
-        from .comparison.pareto import pareto  # which a run does without
+        from .comparison.pareto import pareto  # a run does without this module
 
         return pareto(self.ok.frame, metric, cost)
 
@@ -135,7 +135,7 @@ class ResultTable(TypedTable):
         Values that are not shown to be above the lowest are bold. Only this table's rows decide
         that; for a run's ``table.tex``, its samples do too.
         """
-        from .comparison.lowest import lowest_places  # which a run does without
+        from .comparison.lowest import lowest_places  # a run does without this module
 
         bold = lowest_places(self.frame, metric) if metric in self.frame else {}
         return latex_tables(self.frame, metric, budgets, bold)
@@ -162,7 +162,7 @@ class ResultTable(TypedTable):
         Raises:
             ValueError: no row has values of both columns, or ``kind`` is unknown.
         """
-        from .figures import draw  # matplotlib takes its time
+        from .figures import draw  # importing matplotlib is slow
 
         return draw(self, metric, cost, kind=kind, width=width)
 

@@ -59,7 +59,7 @@ def csv_field(value: object) -> str:
     An apostrophe before a text keeps spreadsheets from reading it as a formula
     (:func:`.escaping.unquote_csv_text` removes it). Unlike pandas, a lone ``\r`` is quoted.
     """
-    if isinstance(value, float | int):  # quickly: most values are numbers
+    if isinstance(value, float | int):  # first, for speed: most values are numbers
         return str(value) if value == value else ""
     words = "" if is_empty(value) else str(value)
     if isinstance(value, str) and FORMULA.match(value):

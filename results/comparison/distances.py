@@ -82,7 +82,7 @@ def summarise_distances(distances: Array, apart: float, summary: Summary) -> Dis
         if n < 2:
             return DistanceSummary(stats.value, math.nan, math.nan, math.nan)
         spread = float(stats.influence.std(ddof=1)) / math.sqrt(n)
-        # Student's quantile over the normal one, to first order in 1 / df
+        # in parentheses: Student's quantile over the normal one, to first order in 1 / df
         factor = math.exp(Z95 * spread * (1 + (Z95**2 + 1) / (4 * max(stats.df, 1))))
         return DistanceSummary(
             stats.value, stats.value * spread, stats.value / factor, stats.value * factor

@@ -80,7 +80,7 @@ def gate(
     if not matches.pairs:
         if all(check.outcome != "regression" for check in without):
             raise no_shared_cell_error(a, b)
-        # before metrics are chosen: a candidate that finished nothing has none
+        # a candidate that finished nothing has no metrics to choose
         return GateReport(tuple(without))
     times = []
     if time_margin is not None:

@@ -138,7 +138,7 @@ def _headline_rows(rows: pd.DataFrame) -> list[tuple[object, ...]]:
             (text(fewest, "model"), str(curve), *cross, *scale, flag, text(fewest, "estimator"))
         )
     first, *others = sorted(lines, key=lambda line: line[2:5])
-    level = LEVEL / max(math.comb(len(lines), 2), 1)  # of all pairs
+    level = LEVEL / max(math.comb(len(lines), 2), 1)  # Bonferroni over all pairs
     return [
         (*first, ""),
         *((*line, claim(_evidence_from_intervals(first, line), level)) for line in others),

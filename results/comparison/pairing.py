@@ -92,7 +92,7 @@ class Source:
     failed: tuple[Record, ...]
 
     def __str__(self) -> str:
-        """Return the name."""
+        """Return the name of the run or table."""
         return self.name
 
 
@@ -166,7 +166,7 @@ class Pair(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str]:
-        """Model and estimator, which both rows share."""
+        """Model and estimator of the candidate, which both rows share."""
         return text(self.candidate.record, "model"), text(self.candidate.record, "estimator")
 
 

@@ -16,7 +16,7 @@ _HALVINGS = 50
 
 def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Return Clopper and Pearson's interval (1934) of the share ``count / n``, with coverage 1 - ``level``."""
-    from scipy.special import betaincinv  # here: tables are read without it
+    from scipy.special import betaincinv  # imported here: reading tables needs no scipy
 
     low = betaincinv(count, n - count + 1, level / 2) if count else 0.0
     high = betaincinv(count + 1, n - count, 1 - level / 2) if count < n else 1.0
@@ -34,7 +34,7 @@ def count_changes(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, 
 
 
 def share_error(gained: int, lost: int, n: int) -> float:
-    """Return the standard error of a paired difference of shares (Agresti and Min 2005)."""
+    """Return the standard error of a paired difference of two shares over n samples (Agresti and Min 2005)."""
     size = n + 2
     return math.sqrt(max(gained + lost + 1 - (gained - lost) ** 2 / size, 0.0)) / size
 
@@ -91,7 +91,7 @@ class PairedShares(Evidence):
 
 
 def _tail_probability(count: int, n: int) -> float:
-    """Return P(X >= count) for the heads of n fair coins; 1 for n = 0."""
+    """Return P(X >= count) for the number of heads X of n fair coins; 1 for n = 0."""
     from scipy.special import betainc
 
     return float(betainc(count, n - count + 1, 0.5)) if count else 1.0

@@ -52,7 +52,7 @@ def order_statistics_outside(n: int) -> int:
     [-1, 0, 0, 1, 9]
     """
     k, below = -1, 1
-    while 40 * below <= 2**n:  # integers: 2 below / 2^n <= 1 / 20
+    while 40 * below <= 2**n:  # 2 below / 2^n <= 1 / 20 in integers
         k += 1
         below += math.comb(n, k + 1)
     return k
@@ -183,7 +183,7 @@ def _ratio_by_clock(
     if not all(times) or any(time is None or time <= 0 for side in times for time in side):
         return NoRatio("a time that is missing or not positive")
     passes = {timing.get("timing_pass") for timing in (baseline, candidate)}
-    if len(passes) == 1 and passes.pop() and "raw_rounds" in baseline:  # taken side by side
+    if len(passes) == 1 and passes.pop() and "raw_rounds" in baseline:  # measured side by side
         rounds = (timing["raw_rounds"] for timing in (baseline, candidate))
         a, b = (dict(zip(at, of, strict=True)) for at, of in zip(rounds, times, strict=True))
         logs = [math.log(b[number] / a[number]) for number in a.keys() & b.keys()]

@@ -91,7 +91,7 @@ def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bo
     """Return True if rows with equal estimates are one row: by their samples, else by all quantities."""
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
-    # two samplers without a flip are not one sampler
+    # equal shares do not show equal samples, as of two samplers without flips
     if has_samples and quantity.summary != "share":
         return True
     panelled = [name for other in quantities() if other.note for name in (other.name, other.se)]
@@ -120,7 +120,7 @@ class ComparedRows:
         """Return the judgement on two rows, by index; None if one of them has no value."""
         item = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
         back = item and _margin_of_value(item.pair, self.quantity, item.candidate, MARGIN)
-        # the margin is symmetric: the larger of both rows
+        # symmetric: the larger of the margins of both rows
         return item and replace(item, margin=max(item.margin, back or 0.0))
 
     def verdict(self, candidate: int, baseline: int) -> Verdict:

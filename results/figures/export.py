@@ -71,7 +71,7 @@ def write_figures(
     _check_metrics(metrics, table)
     table = _select_rows(_select_rows(table, "model", models), "sampler", samplers)
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
-    drawn_metrics = metrics or measured or ["rmse"]  # an older table may have no other
+    drawn_metrics = metrics or measured or ["rmse"]  # older tables may have only this one
     figures = [
         drawn
         for kind in KINDS

@@ -58,7 +58,7 @@ RC: Any = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "text.color": INK,
-    "text.parse_math": False,  # names come from users, and a lone dollar is no formula
+    "text.parse_math": False,  # users' names may have a dollar sign
     **{f"{axis}tick.color": SOFT for axis in "xy"},
     **{f"{axis}tick.labelsize": 6.5 for axis in "xy"},
     **{f"{axis}tick.major.width": 0.6 for axis in "xy"},
@@ -68,7 +68,7 @@ RC: Any = {
     "lines.linewidth": 1.1,
     "lines.markersize": 3.6,
     "figure.facecolor": "white",
-    "pdf.fonttype": 42,  # TrueType: what journals accept
+    "pdf.fonttype": 42,  # TrueType, which journals accept
     "svg.fonttype": "path",
     "svg.hashsalt": "samplerbench",
 }

@@ -53,8 +53,8 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
     """Register the quantities of a metric in place of its earlier ones.
 
     Raises:
-        ValueError: a name has other letters than a-z, 0-9 and _, a column or an array is already
-            another's, or a quantity refers to a column that does not exist.
+        ValueError: a name is not made of a-z, 0-9 and _, belongs to another metric's column or
+            array, or is no column although a quantity refers to it.
     """
     built_in = [
         q for q in BUILT_IN if q not in measured and not any(q in own for own in _OWNED.values())
@@ -75,7 +75,7 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
                     f"metric {metric} wants the column or array {name!r}, which {owners[name]} has"
                 )
                 raise ValueError(f"{clash}; give it another name")
-        # quantities of one metric may sum up the same array
+        # arrays stay out: quantities of one metric may share an array
         own = {column.name for column in quantity.columns}
         owners |= dict.fromkeys(own, f"another quantity of metric {metric}")
     for quantity in measured:

@@ -120,7 +120,7 @@ class Quantity:
 
     @property
     def to_data(self) -> bool:
-        """Return True if the quantity is a distance to the data, which includes the model's own error."""
+        """Return True if the quantity is a distance to the data (and so includes the model's own error)."""
         return self.to == "data"
 
     @property

@@ -164,7 +164,7 @@ def write_report(
 
     Raises:
         ValueError: a path in ``dirs`` is neither a run directory nor a table, ``out`` cannot be
-            written, or no row is of ``baseline`` (the default one may be missing).
+            written, or no row is of ``baseline``, unless this is the default.
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
@@ -186,7 +186,7 @@ def write_report(
                 bold = lowest_places(part.frame, metric, _path_by_run_name(sources), unseen=unseen)
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
-        # of the files as they were read, so that what changed meanwhile is noticed
+        # is_current compares this digest with that of the files at that time
         made_of = digest_of_ingredients(sources[0], baseline) if is_own else ""
         write_text(page, html + (digest_comment(html, made_of, page.parent) if is_own else ""))
     except OSError as error:
@@ -240,7 +240,7 @@ def render_page(
         problems=sections,
         plots=[problem.plot for problem in sections],
         families=[family.name for family in FAMILIES],
-        family_css=Markup(family_css()),  # colours of this package
+        family_css=Markup(family_css()),  # needs no escaping: constants of this package
         comparisons=comparisons_of(sources) if len(sources) > 1 else [],
         listing=listing_of(frame, page.lines),
         marks=MARKS,

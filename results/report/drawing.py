@@ -104,7 +104,7 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
     """Return the PNG file of ``pixels`` ``(height, width, channels)`` uint8, with 1 to 4 channels."""
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[channels], 0, 0, 0)
-    # each line begins with its filter: 0, none
+    # each line begins with its filter type: 0 for none
     unfiltered = np.zeros((height, 1 + width * channels), np.uint8)
     unfiltered[:, 1:] = pixels.reshape(height, -1)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(unfiltered.tobytes())), (b"IEND", b""))

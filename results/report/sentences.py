@@ -151,7 +151,7 @@ def _factor_over_baseline(best: BestRow, quantity: Quantity) -> str:
         return words.get(best.standing, "")
     low, high = (number(row, quantity.name) or 0.0 for row in (best.row, best.baseline))
     se = number(best.row, quantity.se) or 0.0
-    if not (low > 2 * se and low > 0):  # else a ratio makes no sense
+    if not (low > 2 * se and low > 0):  # a ratio to a value near 0 makes no sense
         return f", where {best.against} has {format_number(printed_value(quantity.name, high))}"
     return f", {format_number(high / low, 2)} times better than {best.against}"
 

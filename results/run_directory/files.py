@@ -43,9 +43,9 @@ UNREADABLE = (
     MemoryError,
     zipfile.BadZipFile,
     zlib.error,
-    RuntimeError,  # the archive says that it is encrypted, or compressed in an unknown way
+    RuntimeError,  # for encrypted archives, and unknown compression
     SyntaxError,
-    tokenize.TokenError,  # headers are parsed as Python text
+    tokenize.TokenError,  # numpy parses headers as Python text
 )
 """Exceptions that reading a damaged archive can raise."""
 
@@ -133,7 +133,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
 def _half_of_memory_bytes() -> int:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (AttributeError, ValueError, OSError):  # a system that does not say
+    except (AttributeError, ValueError, OSError):  # the system does not tell its memory
         return 1 << 34
 
 

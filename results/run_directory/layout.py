@@ -43,7 +43,7 @@ ASIDE = "set-aside"
 LAYOUT = frozenset(
     {
         *("run.json", "parts", "made", "reference", "samples", "looks.json", "claims", ASIDE),
-        "unchanged.json",  # of runs up to November 2026; nothing reads it
+        "unchanged.json",  # written by runs up to November 2026, read by nothing
         *("table.csv", "table.parquet", "table.md", "table.tex", "timing.csv", "throughput.csv"),
         *("report.html", "figures", LOCK, LEASE),
     }

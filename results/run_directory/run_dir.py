@@ -99,7 +99,7 @@ class RunDir(RunReader):
         """
         self._make()
         with hold_lead(self.path) as lead:
-            if not (self.path / CLAIMS).is_dir():  # others write while they sample
+            if not (self.path / CLAIMS).is_dir():  # with it, other processes may be writing
                 self.clear_strays()
             with self._contents.exclusive(lead):
                 yield
@@ -129,7 +129,7 @@ class RunDir(RunReader):
         return self._contents.lead is not None and self._contents.lead.is_held
 
     def write_run(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json``."""
+        """Write ``run.json`` now, in place of a deferred one."""
         self._contents.pending_run = None
         self._write("run.json", run)
 
@@ -240,7 +240,7 @@ class RunDir(RunReader):
             self._set_aside_if_damaged(f"reference/{path.name}", self._contents.check)
 
     def set_aside(self, cell: str, why: str) -> None:
-        """Move all files of a cell to ``set-aside/``, with the reason."""
+        """Move all files of a cell to ``set-aside/``, with the reason ``why``."""
         for path in (self.pictures_path(cell), self.trajectories_path(cell)):
             if path.exists():
                 self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
@@ -280,7 +280,7 @@ class RunDir(RunReader):
                 saved.replace(path)
 
     def cells_set_aside(self) -> list[CellSetAside]:
-        """Return the cells that were set aside, sorted by name."""
+        """Return the cells that were set aside, sorted by folder name."""
         cells = []
         for path in sorted((self.path / ASIDE).glob(f"*/{WHY}")):
             cell, record = path.parent.name.rpartition(".")[0], read_json(path.parent / CELL) or {}

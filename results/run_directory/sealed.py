@@ -45,8 +45,8 @@ version. Files of older versions stay valid.
 KEY = "seal"
 _EMPTY = "0" * 64
 _MARK = b"samplerbench seal "
-_ARCHIVE = b"PK"  # how a zip archive begins
-_LARGEST_COMMENT = 65535  # of a zip archive
+_ARCHIVE = b"PK"  # first bytes of a zip archive
+_LARGEST_COMMENT = 65535  # bytes; limit of the zip format
 
 
 class DamagedError(Exception):
@@ -171,7 +171,7 @@ def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -
     buffer = io.BytesIO()
     write_arrays(buffer, arrays)
     comment = _MARK + json.dumps(Seal(of, made_by).as_dict()).encode()
-    # an archive ends with its comment's length, here 0
+    # the last two bytes are the length of the comment, here 0
     data = buffer.getvalue()[:-2] + len(comment).to_bytes(2, "little") + comment
     digest = hashlib.sha256(data).hexdigest()
     start = len(data) - len(comment)

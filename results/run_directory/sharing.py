@@ -77,7 +77,7 @@ class Leases:
             try:
                 with os.fdopen(number, "w", encoding="utf-8") as file:
                     json.dump(self.owner, file)
-            except OSError:  # a full disk: an empty lease would count as taken
+            except OSError:  # such as a full disk: the empty file would count as a lease
                 with suppress(OSError):
                     path.unlink()
                 raise
@@ -163,7 +163,7 @@ class Leases:
             path.rename(aside)
         except FileNotFoundError:
             return False
-        if not self.is_stale(aside):  # another process was faster, and this is its lease
+        if not self.is_stale(aside):  # another process took over first: put its lease back
             with suppress(FileExistsError):
                 os.link(aside, path)
             aside.unlink(missing_ok=True)
@@ -179,7 +179,7 @@ def _uptime_seconds() -> float:
 
 def _host_id() -> str:
     """Return a text that identifies host, boot and PID namespace: there, process numbers are unique."""
-    parts = [socket.gethostname()]  # which several machines can have
+    parts = [socket.gethostname()]  # several machines can have one name
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
     with suppress(OSError):
@@ -322,7 +322,7 @@ class Claims:
         """Return the file names of all claims (:func:`claim_name`), those of dead processes included."""
         try:
             return frozenset(os.listdir(self._folder))
-        except FileNotFoundError:  # the leader is done
+        except FileNotFoundError:  # the leader is done, and removed the folder
             return frozenset()
 
     def take(self, cell: str, start: int, stop: int) -> bool:
@@ -339,7 +339,7 @@ class Claims:
         """Write a note for the leader on a failed shard, unless the leader is gone."""
         note = {"cell": cell, "start": start, "status": status, "reason": reason}
         path = self._folder / f"{check_file_name(cell)}.{start:08d}.failed"
-        if self._folder.is_dir():  # else the leader is gone
+        if self._folder.is_dir():  # without the folder, the leader is gone
             sealed.write_json(path, note, f"{FOLDER}/{path.name}")
 
     def failures(self) -> Mapping[str, FailureNote]:

@@ -147,7 +147,7 @@ class Tuning:
 
 
 def is_tuned(row: Record) -> bool:
-    """Return True if a row's levels were tuned."""
+    """Return True if a row's schedule was tuned."""
     return text(row, "schedule").partition("(")[0] == TUNED_SCHEDULE
 
 

@@ -3,9 +3,9 @@ r"""The error decomposition: columns for errors of start, discretisation, end, d
 * **start**: samples begin at sigma_max z instead of x0 + sigma_max z. ``benchmarks.scoring.start_error``
   has the error in closed form for Gaussian data.
 * **discretisation**: typical error and root mean square of the distances to the converged endpoints,
-  share of flips, and order p = log(r_1 / r_2) / log(n_2 / n_1) of the typical error r between two
-  successive budgets n_1 < n_2 of a curve. The delta method gives the standard error of p,
-  hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1), for independent values. Shared latents make it smaller.
+  share of flips, and order. Let r_1 and r_2 be the typical errors at two successive budgets n_1 < n_2
+  of a curve. The order is p = log(r_1 / r_2) / log(n_2 / n_1). For independent values, its standard
+  error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1). Shared latents make it smaller.
 * **end**: a grid that ends at sigma_min misses the last stretch of the ODE. There |dx/dsigma| is at
   most 1 per dimension, as a root mean square. So the miss is at most sigma_min (``end_bound``). It is
   part of ``rmse``.
@@ -137,7 +137,7 @@ def measured_order(
 def _order_between(before: Record, row: Record) -> Record:
     """Return ``order`` and its interval between two rows of a curve; {} if an error is unresolved."""
     (n0, r0, s0), (n1, r1, s1) = (_resolved_error(point) for point in (before, row))
-    if not (0 < n0 < n1 and r0 > 0 and r1 > 0):  # false for NaN too
+    if not (0 < n0 < n1 and r0 > 0 and r1 > 0):  # NaN fails this too
         return {}
     value, se = measured_order((n0, n1), (r0, r1), (s0, s1))
     low, high = interval_ends(value, se)

@@ -76,7 +76,7 @@ def read_csv(path: Path | str) -> TypedTable:
 
 
 def read_parquet(path: Path | str) -> TypedTable:
-    """Return the table in a ``table.parquet``."""
+    """Return the table in a ``table.parquet`` of at most :data:`MOST_ROWS` rows."""
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
@@ -92,7 +92,7 @@ def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) ->
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
     except FileNotFoundError:
         raise
-    except Exception as error:  # any content may be in the file, and any error be raised
+    except Exception as error:  # parsers can raise anything for an arbitrary file
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise ValueError(
             f"{path} cannot be read as a table ({why}); give a table.csv or table.parquet of a run"

@@ -21,7 +21,7 @@ DTYPES: dict[Kind, str] = {
     "number": "Float64",
     "flag": "boolean",
 }
-"""The pandas dtype of each kind of column."""
+"""Pandas dtype of each kind of column."""
 
 
 def _cells(values: Iterable[object]) -> list[object]:

@@ -149,7 +149,7 @@ def _comparison_cells(line: Line) -> tuple[str, ...]:
     gap, low, high = (format_number(x, 2) for x in (line.difference, line.low, line.high))
     if line.low is not None and line.high is not None:
         gap += f" [{low}, {high}]"
-    gap += "" if line.paired else "*"  # unpaired
+    gap += "" if line.paired else "*"  # the note below the table explains the star
     return at, format_number(printed_value(line.metric, line.value)), gap, line.verdict, time
 
 
@@ -173,7 +173,7 @@ def print_tuning(lines: Iterable[Line], console: Console) -> None:
             (key for key in rows if key[0] == model), key=lambda key: (key[2] or 0, key[1])
         ):
             tuning, at = rows[model, sampler, budget], "–" if budget is None else str(budget)
-            # the schedule is the same for all here
+            # names without their schedule: all rows have tuned schedules
             parts = (
                 part for part in sampler.split(" · ") if part.partition("(")[0] != TUNED_SCHEDULE
             )

@@ -68,7 +68,7 @@ def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...
         about = read_run_record(home)
         try:
             lines = curvature_lines((about.get(KEY) or {}).get(model))
-        except (KeyError, TypeError, ValueError):  # an edited file can hold anything
+        except (KeyError, TypeError, ValueError):  # an edited run.json can have any values
             lines = ()
         if lines:
             return lines
