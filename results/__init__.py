@@ -1,4 +1,4 @@
-"""Results of runs: run directories, tables, comparisons, figures, reports. Never imports torch.
+"""Run directories, tables, comparisons, figures and reports of runs. Nothing here imports torch.
 
 >>> import samplerbench.results as results
 >>> table = results.load("results/runs/quick")  # doctest: +SKIP

@@ -1,8 +1,6 @@
-"""Texts that come from files, made harmless where they are shown: in a terminal, in Markdown and in
-a spreadsheet.
+"""Escaping of texts from files, so that terminals, Markdown and spreadsheets show them safely.
 
-It needs nothing but the standard library, so that the command line can use it before anything slow
-is imported.
+This module imports only the standard library, so that the command line starts quickly.
 """
 
 from __future__ import annotations
@@ -11,20 +9,20 @@ import re
 
 ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours and the cursor
-    # titles, links and other strings, up to their end
-    # or the next beginning of one, so that a thousand beginnings are not searched a thousand times
+    # titles, links and other strings, up to their end or the beginning of the next string, so that
+    # the search takes linear time
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
 )
 """Escape sequences that a terminal obeys (ECMA-48)."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Other invisible characters: controls except tabs and line ends, and marks of writing direction."""
+"""Control characters except tab and newline, and marks of writing direction."""
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""Beginning of a text that a spreadsheet would calculate, after any protecting apostrophes."""
+"""Beginning of a text that a spreadsheet would take for a formula, after any apostrophes."""
 
 
 def strip_control_characters(words: str) -> str:
-    r"""Return ``words`` without control characters and invisible ones.
+    r"""Return ``words`` without escape sequences and :data:`CONTROLS`.
 
     >>> strip_control_characters("a\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link")
     'ared link'
@@ -33,7 +31,7 @@ def strip_control_characters(words: str) -> str:
 
 
 def escape_markdown(words: str) -> str:
-    """Return ``words`` on one line, escaped for any Markdown that has backslash escapes."""
+    """Return ``words`` on one line, with Markdown's special characters escaped by backslashes."""
     return re.sub(
         r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))",
         r"\\\1",
@@ -42,7 +40,7 @@ def escape_markdown(words: str) -> str:
 
 
 def unquote_csv_text(words: str) -> str:
-    """Return a field that :func:`.text.csv_field` wrote without its apostrophe against formulas.
+    """Return a CSV field without the apostrophe that :func:`.text.csv_field` put before formulas.
 
     >>> unquote_csv_text("'=1+1"), unquote_csv_text("''=1+1"), unquote_csv_text("'tis")
     ('=1+1', "'=1+1", "'tis")

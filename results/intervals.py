@@ -1,8 +1,6 @@
-"""The 95 % interval of a value in a row, from columns of its own or the standard error, and
-whether it is to be trusted.
+"""The 95 % interval of a value in a row, as numbers and text, and the reason against trusting it.
 
-Estimates of distances without bias may fall below 0, where no distance is. They are printed as 0;
-tables in files keep them.
+An unbiased estimate of a distance may be below 0. Texts print it as 0; tables in files keep it.
 """
 
 from __future__ import annotations
@@ -14,9 +12,9 @@ from .values import number, text
 
 
 def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
-    """Return the ends of the interval of column ``name``; None where the row has no interval.
+    """Return the ends of the 95 % interval of column ``name``; None if the row has no interval.
 
-    ``NAME_low`` and ``NAME_high`` where the row has both, else the value ± 1.96 ``NAME_se``.
+    The ends are ``NAME_low`` and ``NAME_high`` if the row has both, else value ± 1.96 ``NAME_se``.
     """
     low, high = number(row, f"{name}_low"), number(row, f"{name}_high")
     if low is not None and high is not None:
@@ -26,7 +24,7 @@ def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
 
 
 def printed_value(name: str, value: float | None) -> float | None:
-    """Return a value of column ``name`` as it is printed: a distance below 0 as 0.
+    """Return the value to print for column ``name``: 0 for a distance below 0, else ``value``.
 
     >>> printed_value("fid_proxy", -0.0027), printed_value("fid_proxy", 0.5), printed_value("ms_per_sample", None)
     (0.0, 0.5, None)
@@ -35,7 +33,7 @@ def printed_value(name: str, value: float | None) -> float | None:
 
 
 def value_with_bounds(row: Record, name: str) -> str:
-    """Return ``value [low, high]``, with the value inside; the value alone without an interval."""
+    """Return ``value [low, high]`` as text, widened to hold the value; without an interval the value."""
     value, ends = printed_value(name, number(row, name)), interval_bounds(row, name)
     if value is None or ends is None:
         return format_number(value)
@@ -44,7 +42,7 @@ def value_with_bounds(row: Record, name: str) -> str:
 
 
 def value_plus_minus(row: Record, name: str) -> str:
-    """Return ``value ± half of the interval``, or :func:`value_with_bounds` if not symmetric."""
+    """Return ``value ± half-width`` as text; :func:`value_with_bounds` if the interval is asymmetric."""
     value, se = number(row, name), number(row, f"{name}_se")
     asymmetric = (
         value is None or se is None or interval_bounds(row, name) != interval_ends(value, se)
@@ -57,9 +55,10 @@ def value_plus_minus(row: Record, name: str) -> str:
 def bar_on_log_axis(
     row: Record, name: str
 ) -> tuple[float | None, float | None, float | None, bool]:
-    """Return ``(y, low, high, limit)`` of column ``name`` on a logarithmic axis; y None for no place.
+    """Return the error bar ``(y, low, high, limit)`` of column ``name`` on a logarithmic axis.
 
-    With ``limit`` y is the upper end of the interval of a value that is not positive.
+    For a value <= 0, y is the upper end of its interval, low and high are None, and ``limit`` is
+    True. y is None if neither is positive.
     """
     value = number(row, name)
     low, high = interval_bounds(row, name) or (None, None)
@@ -70,6 +69,6 @@ def bar_on_log_axis(
 
 
 def interval_flag(row: Record, name: str) -> str:
-    """Return the reason against trusting the interval of column ``name``; "" if there is none."""
+    """Return the reason against trusting the interval of column ``name``; "" if it can be trusted."""
     flag = flags().get(name)
     return text(row, flag) if flag else ""

@@ -1,11 +1,10 @@
 """Styles of samplers in all figures: a colour for the family, a symbol for the method, a dash for
 the order.
 
-A pure function of the sampler's name and origin, so that a sampler looks the same in every plot of
-every report. A sampler of the reader's own, a plugin, is what the figure was made for: it has the
-most vivid colour, and is drawn thicker and on top of the others. The colours stay apart for readers
-with protanopia, deuteranopia and tritanopia (at least 0.07 in OKLab) and from the page (contrast at
-least 3 on white, 4.5 on the dark page). Symbols and dashes carry what colour alone must not.
+A style depends only on the sampler's name and origin, so that a sampler looks the same everywhere.
+The reader's own samplers (plugins) have the most vivid colour, and are drawn thicker and on top.
+Colours differ by at least 0.07 in OKLab for readers with protanopia, deuteranopia and tritanopia.
+Their contrast to the page is at least 3 on white and 4.5 on the dark page.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from zlib import crc32
 
 
 class Family(NamedTuple):
-    """Methods that share a colour, hexadecimal on a white page and on a dark one.
+    """Family of methods that share a colour: hexadecimal, for a white page and for a dark one.
 
-    ``methods`` are beginnings of names, without their digits; each has a symbol of its own.
+    ``methods`` are prefixes of sampler names without digits. Each has its own symbol.
     """
 
     name: str
@@ -31,10 +30,9 @@ class Style(NamedTuple):
     """Style of a sampler in figures.
 
     Attributes:
-        symbol: Plotly's name of the marker; ``-open`` for a variant of a method.
-        dash: Plotly's name of the line: solid for order 2 and where the name gives none, dotted for
-            order 1.
-        own: True for the reader's own, to be drawn thicker and on top.
+        symbol: Plotly's name of the marker; ``-open`` at its end for a variant of a method.
+        dash: Plotly's name of the line (:data:`DASHES`).
+        own: True for the reader's own sampler, to be drawn thicker and on top.
     """
 
     family: str
@@ -46,7 +44,7 @@ class Style(NamedTuple):
 
 
 OWN = Family("Your own (plugins)", "#c300ff", "#ff00c3")
-"""Samplers that are neither built in nor another library's."""
+"""Family of samplers that are neither built in nor from another library."""
 
 OTHERS = Family("Other libraries", "#8f8978", "#9f9884")
 
@@ -102,7 +100,7 @@ FAMILIES = (
     Family("Auto", "#d939a6", "#ff90cd", ("auto", "warped_ab")),
     OTHERS,
 )
-"""Families in the order of legends."""
+"""Families, in the order of legends."""
 
 SYMBOLS = (
     "circle",
@@ -116,16 +114,16 @@ SYMBOLS = (
     "hexagon",
     "triangle-down",
 )
-"""Plotly's names of symbols, by a method's place in its family."""
+"""Plotly's names of symbols, by the index of a method in its family."""
 
 DASHES = {"": "solid", "1": "dot", "2": "solid", "3": "dash", "4": "dashdot", "5": "longdash"}
-"""The first digit of a name, mostly its order, and Plotly's name of the line.
+"""Plotly's name of the line by the first digit of a sampler's name, which is mostly its order.
 
-All others are ``longdashdot``.
+Other digits get ``longdashdot``.
 """
 
 VARIANT = "_published"
-"""End of the name of a variant of a method."""
+"""Suffix of the names of variants that follow the published code of a method."""
 
 
 def style(sampler: str, origin: str = "") -> Style:
@@ -133,8 +131,8 @@ def style(sampler: str, origin: str = "") -> Style:
 
     Args:
         sampler: registry name, or another library's (``diffusers:UniPCMultistepScheduler``).
-        origin: where a sampler that is not built in comes from, as in the table. Where it is not
-            known, a name of no family is taken for a plugin's.
+        origin: column ``origin`` of the table; "" for a built-in sampler. Without it, a name of no
+            family counts as a plugin.
 
     >>> style("dpmpp_3m")
     Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)
@@ -151,8 +149,8 @@ def style(sampler: str, origin: str = "") -> Style:
 
 
 def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
-    """Return the family with the longest matching prefix, and its index there; else by a hash."""
-    # dpmpp_2m_sde is dpmpp_m_sde: the method without its order
+    """Return the family with the longest matching prefix, and the prefix's index; else a hash as index."""
+    # the method without its order: dpmpp_m_sde for dpmpp_2m_sde
     stem = re.sub(r"_+", "_", re.sub(r"\d", "", sampler.removesuffix(VARIANT))).strip("_")
     matches = [
         (len(method), kin, place)

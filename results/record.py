@@ -1,6 +1,6 @@
-"""Row of the result table: the columns of its identity and of its conditions.
+"""Columns of the result table that every row has: its identity and its conditions.
 
-Between the two stand the measured ones; :func:`.quantities.columns` puts them together.
+The measured columns stand between the two (:func:`.quantities.columns`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ Kind = Literal["text", "integer", "number", "flag"]
 
 
 class Column(NamedTuple):
-    """A column of the table."""
+    """Column of the table: its name, the kind of its values, and their meaning in words."""
 
     name: str
     kind: Kind
@@ -50,7 +50,7 @@ ROW: tuple[Column, ...] = (
     Column("samples", "integer", "number of samples"),
     Column("seed", "integer", "root seed of latents, labels and step noise"),
 )
-"""Columns of a row's identity: requested, or counted."""
+"""Columns that identify a row: what was requested, and counts of evaluations."""
 
 AROUND: tuple[Column, ...] = (
     Column(
@@ -226,8 +226,7 @@ AROUND: tuple[Column, ...] = (
     ),
     Column("reason", "text", "why, if not ok"),
 )
-
-"""Columns of a row's conditions: clamping, times, settings of both, and its status."""
+"""Columns after the measured ones: clamping, times, settings, origin of rules and schedules, status."""
 
 Record = dict[str, object]
-"""A row: column name to value; None or absent means empty."""
+"""Row: values by column name. An empty value is None or absent."""

@@ -1,4 +1,4 @@
-"""The result table that commands and notebooks work with: read, rearranged, drawn and written."""
+"""The result table of commands and notebooks: reading, rearranging, drawing and writing it."""
 
 from __future__ import annotations
 
@@ -29,41 +29,43 @@ Axis = Literal["budget", "nfe", "steps"]
 
 
 MOST_RANKED = 12
-"""Samplers of a model that a notebook shows."""
+"""Largest number of samplers that a notebook shows for a model."""
 
 
 class ResultTable(TypedTable):
-    """Rows of runs, one per cell, with their views, figures and files."""
+    """Rows of runs, one per cell, with methods that rearrange, draw and write them."""
 
     @classmethod
     def from_csv(cls, path: Path | str) -> Self:
-        """Return the table that :meth:`to_csv` wrote, exactly.
+        """Return the table that :meth:`to_csv` wrote, with equal values and types.
 
-        Columns that :mod:`.quantities` does not know are typed by what they look like.
+        Unknown columns get the type that their texts look like.
 
         Raises:
-            ValueError: the file holds no such table.
+            FileNotFoundError: there is no such file.
+            ValueError: the file holds no table of results.
         """
         return cls(read_csv(path).frame)
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> Self:
-        """Return the table that :meth:`to_parquet` wrote, exactly.
+        """Return the table that :meth:`to_parquet` wrote, with equal values and types.
 
         Raises:
-            ValueError: the file holds no such table.
+            FileNotFoundError: there is no such file.
+            ValueError: the file holds no table of results.
         """
         return cls(read_parquet(path).frame)
 
     def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
-        """Return finished rows: a line per model and curve, a column per budget, nfe or steps.
+        """Return the values of ``metric`` in finished rows: model and curve by budget, nfe or steps.
 
-        ``budget`` is the evaluation budget that a row fits in
-        (:func:`.table.curves.with_curves`), so adaptive methods and suites with step counts have a
-        place too. Of a curve's rows in one place the one with the most evaluations counts.
+        "budget" is the evaluation budget that a row fits in (:func:`.table.curves.with_curves`). So
+        adaptive methods have a column too. Of several rows in one place, the one with the most
+        evaluations counts.
 
         Raises:
-            ValueError: there is no such column.
+            ValueError: the table has no column ``metric``.
         """
         self._check_columns(metric)
         frame = with_curves(self.ok.frame).rename(columns={"budget": "asked", "slot": "budget"})
@@ -75,10 +77,10 @@ class ResultTable(TypedTable):
     def pivot(self, index: str | Sequence[str], columns: str, values: str) -> pd.DataFrame:
         """Return the finished rows rearranged, as by ``DataFrame.pivot``.
 
-        Where several rows meet, the first counts.
+        Of several rows in one place, the first counts.
 
         Raises:
-            ValueError: there is no such column.
+            ValueError: the table lacks a given column.
         """
         self._check_columns(*([index] if isinstance(index, str) else index), columns, values)
         return self.ok.frame.pivot_table(
@@ -88,10 +90,10 @@ class ResultTable(TypedTable):
     def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
         """Return for each model and budget the finished row with the smallest ``metric``.
 
-        Columns are those of the table, and ``curve`` and ``slot``.
+        The columns are the table's, ``curve`` and ``slot`` (the budget).
 
         Raises:
-            ValueError: there is no such column.
+            ValueError: the table has no column ``metric``.
         """
         self._check_columns(metric)
         frame = with_curves(self.ok.frame).dropna(subset=["slot", metric])
@@ -99,26 +101,25 @@ class ResultTable(TypedTable):
         return best.sort_values(["model", "slot"], ignore_index=True)
 
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
-        """Return for each model and estimator the finished rows by cost, with ``on_front`` and
-        ``front``: "on", "off" or "uncertain".
+        """Return the finished rows by model, estimator and cost, with their place on the Pareto front.
 
-        See :mod:`.comparison.pareto`. ``cost`` is "nfe" or "ms_per_sample"; lower is better in
-        both columns.
+        The place is in ``on_front`` (flag) and ``front``: "on", "off" or "uncertain"
+        (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample". Lower ``metric`` is better.
         """
-        from .comparison.pareto import pareto  # which a run does without
+        from .comparison.pareto import pareto  # a run does without this module
 
         return pareto(self.ok.frame, metric, cost)
 
     def to_csv(self, path: Path | str) -> None:
-        """Write CSV, atomically. Floats keep all their digits, so equal tables give equal bytes."""
+        """Write the table as CSV, atomically. Equal tables give equal bytes: floats keep all digits."""
         write_text(Path(path), self.csv())
 
     def csv(self) -> str:
-        """Return the text of :meth:`to_csv`."""
+        """Return the table as CSV text, as :meth:`to_csv` writes it."""
         return csv_lines(self.frame.columns, self.frame.itertuples(index=False, name=None))
 
     def to_parquet(self, path: Path | str) -> None:
-        """Write Parquet, atomically."""
+        """Write the table as Parquet, atomically."""
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)
         write_bytes(Path(path), buffer.getvalue())
@@ -131,10 +132,10 @@ class ResultTable(TypedTable):
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
         """Return LaTeX with booktabs: a table for each model, samplers by budgets.
 
-        Bold values are not shown to be above the lowest, by the rows of this table alone; in a
-        run's ``table.tex`` also by its samples.
+        Values that are not shown to be above the lowest are bold. Only this table's rows decide
+        that; for a run's ``table.tex``, its samples do too.
         """
-        from .comparison.lowest import lowest_places  # which a run does without
+        from .comparison.lowest import lowest_places  # a run does without this module
 
         bold = lowest_places(self.frame, metric) if metric in self.frame else {}
         return latex_tables(self.frame, metric, budgets, bold)
@@ -147,26 +148,26 @@ class ResultTable(TypedTable):
         kind: Kind = "work-precision",
         width: Width = "single",
     ) -> Sheet:
-        """Return a figure of finished rows, one panel for each model: see :mod:`.figures`.
+        """Return a figure of the finished rows, with a panel for each model (:mod:`.figures`).
 
         Args:
             metric: column of the quality, lower is better.
             cost: "nfe", "ms_per_sample", "joules_per_sample" or "steps".
             kind: "work-precision" (a curve for each sampler) or "pareto" (the front).
-            width: "single" or "double", in columns of a page.
+            width: "single" or "double": one or two columns of a page.
 
         Returns:
-            A matplotlib figure, which notebooks show by themselves.
+            A matplotlib figure, which notebooks display.
 
         Raises:
-            ValueError: no row has both columns, or no such kind.
+            ValueError: no row has values of both columns, or ``kind`` is unknown.
         """
-        from .figures import draw  # matplotlib takes its time
+        from .figures import draw  # importing matplotlib is slow
 
         return draw(self, metric, cost, kind=kind, width=width)
 
     def _check_columns(self, *names: str) -> None:
-        """Raise a ValueError for a column that the table does not have."""
+        """Raise a ValueError if the table lacks a column of these names."""
         for name in names:
             if name not in self.frame:
                 hints = self.filled or map(str, self.frame.columns)
@@ -180,14 +181,14 @@ class ResultTable(TypedTable):
         ]
 
     def _repr_html_(self) -> str:
-        """Return the ranking on each model, best first, and below it the columns that are not empty, folded."""
+        """Return HTML: a ranking for each model, best first, then all non-empty columns, folded."""
         rows = self.frame[self.filled].to_html(
             max_rows=20, max_cols=24, show_dimensions=True, na_rep=""
         )
         return f"{''.join(self._rankings())}<details><summary>All rows</summary>{rows}</details>"
 
     def _rankings(self) -> Iterator[str]:
-        """Yield a table for each model: samplers by budgets, by what rows of the model are judged by."""
+        """Yield an HTML table for each model: its default quantity, samplers by budgets, best first."""
         for model in dict.fromkeys(self.ok.frame["model"]):
             rows = self.ok.where(model=model)
             quantity = default_quantity(rows_as_dicts(rows.frame))
@@ -207,10 +208,12 @@ def _printed_cell(name: str, value: float) -> str:
 def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
     """Return the table of one run or of several.
 
+    The column ``cell`` names the folder of a row's parts. With several paths, the column ``run``
+    names the run of a row.
+
     Args:
-        paths: run directories, finished or not, folders with a ``table.csv``, or ``table.csv`` and
-            ``table.parquet`` files. With several, a column ``run`` says where a row came from. The
-            column ``cell`` names the folder of a row's parts.
+        paths: run directories (finished or not), folders with a ``table.csv``, or CSV and Parquet
+            files.
 
     Raises:
         ValueError: a path is none of these.
@@ -219,7 +222,7 @@ def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
 
 
 def rebuild(source: RunDir | Path | str) -> ResultTable:
-    """Write ``table.csv`` and ``table.parquet`` of a run directory; return the table."""
+    """Write ``table.csv`` and ``table.parquet`` of a run directory anew, and return the table."""
     run = source if isinstance(source, RunDir) else RunDir.open(source)
     table = ResultTable.of(rows_of_run(run))
     table.to_csv(run.path / "table.csv")

@@ -1,4 +1,4 @@
-"""Numbers as people read them, CSV and Markdown."""
+"""Numbers, intervals, CSV and Markdown tables as text, and hints for unknown names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Z95 = 1.959963984540054
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """Return a number to ``digits`` significant digits, without needless zeros; "–" if empty.
+    """Return a number as text with ``digits`` significant digits; "–" for an empty value.
 
     >>> [format_number(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
     ['0.0123', '1.5', '12346', '2e-7', '–']
@@ -38,7 +38,7 @@ def interval_ends(value: float, se: float) -> tuple[float, float]:
 
 
 def interval_text(value: float | None, low: float | None, high: float | None) -> str:
-    """Return ``value [low, high]``; the value alone where its interval is not known.
+    """Return ``value [low, high]`` as text; the value alone if an end is None.
 
     >>> interval_text(2, 1.5, 4), interval_text(2, None, None), interval_text(None, None, None)
     ('2 [1.5, 4]', '2', '–')
@@ -49,17 +49,17 @@ def interval_text(value: float | None, low: float | None, high: float | None) ->
 
 
 def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """Return a table as CSV text; see :func:`csv_field`."""
+    """Return a header and rows as CSV text, each value by :func:`csv_field`."""
     return "".join(",".join(map(csv_field, line)) + "\n" for line in (header, *rows))
 
 
 def csv_field(value: object) -> str:
-    r"""Return a value as a CSV field (RFC 4180): all digits of a number, nothing if empty.
+    r"""Return a value as a CSV field (RFC 4180), numbers with all digits; "" for an empty value.
 
-    Unlike pandas' writer it quotes a lone ``\r`` too. A text that a spreadsheet would take for a
-    formula has an apostrophe before it; :func:`.escaping.unquote_csv_text` takes that away.
+    An apostrophe before a text keeps spreadsheets from reading it as a formula
+    (:func:`.escaping.unquote_csv_text` removes it). Unlike pandas, a lone ``\r`` is quoted.
     """
-    if isinstance(value, float | int):  # quickly: most values are numbers
+    if isinstance(value, float | int):  # first, for speed: most values are numbers
         return str(value) if value == value else ""
     words = "" if is_empty(value) else str(value)
     if isinstance(value, str) and FORMULA.match(value):
@@ -68,7 +68,7 @@ def csv_field(value: object) -> str:
 
 
 def name_hint(name: str, options: Iterable[str], *, most: int = 12) -> str:
-    """Return a hint for an unknown name: similar names, and the first of all known ones."""
+    """Return a hint for an unknown name: up to 3 similar options, then the first ``most`` options."""
     names = list(options)
     close = difflib.get_close_matches(name, names, n=3)
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -77,9 +77,9 @@ def name_hint(name: str, options: Iterable[str], *, most: int = 12) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a GitHub-style Markdown table.
+    """Return a GitHub-style Markdown table, with escaped cells.
 
-    Cells are escaped: a name cannot add a column, a row, markup or HTML.
+    So a name in a cell cannot add a column, a row, markup or HTML.
     """
     cells = [
         [escape_markdown("" if is_empty(cell) else str(cell)) for cell in row]
@@ -92,7 +92,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
 def without_empty_columns(
     header: Sequence[str], rows: Sequence[Sequence[object]]
 ) -> tuple[list[str], list[list[object]]]:
-    """Return a table without the columns that are empty in every row."""
+    """Return header and rows without the columns that are empty or "–" in every row."""
     columns = [
         place
         for place in range(len(header))

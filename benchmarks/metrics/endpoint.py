@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...results.comparison.distances import carried_by_few, summed
+from ...results.comparison.distances import summarise_distances, why_carried_by_few
 from ...results.comparison.shares import share_interval
 from ...results.quantities import Quantity
 from ...results.quantities.built_in import ENDPOINTS, STRONG
@@ -154,11 +154,11 @@ def distance_columns(
     columns: dict[str, object] = {}
     for quantity in quantities:
         if quantity.apart:
-            value = summed(distances, apart, quantity.summary)
+            value = summarise_distances(distances, apart, quantity.summary)
             names = (quantity.name, quantity.se, f"{quantity.name}_low", f"{quantity.name}_high")
             columns |= {**dict(zip(names, value, strict=True)), quantity.apart: apart}
         if quantity.flag:
-            columns[quantity.flag] = carried_by_few(distances)
+            columns[quantity.flag] = why_carried_by_few(distances)
     return columns
 
 

@@ -76,7 +76,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             record_no_samples(directory, cell, status, reason)
 
         def redraw(cell: Cell) -> None:
-            claims.lead([*work, cell.key])
+            claims.publish_plan([*work, cell.key])
             draw_missing_samples(setup, [cell], report, {}, claims, failed)
 
         with (
@@ -183,7 +183,7 @@ def _write_run_json(setup: Setup) -> None:
             run.path,
         )
     curvature_of_same = {name: own for name, own in curvature.items() if name in same}
-    run.announce({**about, CURVATURE: curvature_of_same, "earlier": earlier})
+    run.write_or_defer_run({**about, CURVATURE: curvature_of_same, "earlier": earlier})
 
 
 def _settings_that_tell_runs_apart(run: Mapping[str, Any]) -> tuple[object, ...]:
@@ -271,7 +271,7 @@ def _lead_cells(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iter
     """Let other processes draw samples of these cells during the block."""
     try:
         if cells:
-            claims.lead(cells)
+            claims.publish_plan(cells)
         yield
     finally:
         if directory.leads:

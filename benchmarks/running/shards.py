@@ -138,7 +138,7 @@ def draw_missing_samples(
                 return False
             if not claims.take(cell.key, start, stop):
                 return False
-            if directory.has_now(cell.key, start, stop):  # drawn meanwhile
+            if directory.has_shard_now(cell.key, start, stop):  # drawn meanwhile
                 claims.release(cell.key, start, stop)
                 return False
             bar.show_cell(cell.key)
@@ -236,7 +236,7 @@ def draw_for_leader(setup: Setup, report: Reporter) -> bool:
         )
 
         def failed(cell: Cell, start: int, status: str, reason: str) -> None:
-            claims.fail(cell.key, start, status, reason)
+            claims.note_failure(cell.key, start, status, reason)
 
         for name in setup.models:
             own = [cell for cell in cells if cell.model == name]

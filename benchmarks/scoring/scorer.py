@@ -223,8 +223,8 @@ class Scorer:
             )
         written = done.get(KEPT) or {}
         files = {
-            PICTURES: self.run.samples(cell.key),
-            PATHS: self.run.evolution(cell.key),
+            PICTURES: self.run.pictures_path(cell.key),
+            PATHS: self.run.trajectories_path(cell.key),
             INFLUENCE: self.run.part(cell.key, INFLUENCE),
         }
         missing_files = [
@@ -262,14 +262,14 @@ class Scorer:
         if len(picture):
             written[PICTURES] = True
             truth = context.truth
-            self.run.write_samples(
+            self.run.write_pictures(
                 cell.key,
                 picture_arrays(self.model, self.reference, picture, truth.x if truth else None),
             )
             path = trajectory_arrays(self.model, self.reference, cell, partial(self.watch, cell))
             if path:
                 written[PATHS] = True
-                self.run.write_evolution(cell.key, path)
+                self.run.write_trajectories(cell.key, path)
         return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
@@ -303,7 +303,9 @@ class Scorer:
         def reread_features() -> Iterator[NDArray]:
             paths = [self.run.shard(cell.key, *bounds) for bounds in self._shard_ranges(cell)]
             try:
-                stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
+                stored.extend(
+                    StoredArray.from_file(path, "features") for path in paths[len(stored) :]
+                )
                 for array in stored:
                     yield array.read()
             except DamagedError as fault:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...models.registry import make_model
 from ...results.comparison.compare import Comparison, choose_quantities, compare_matches
-from ...results.comparison.distances import carried_by_few, summed
+from ...results.comparison.distances import summarise_distances, why_carried_by_few
 from ...results.comparison.estimates import Estimate, estimate_of
 from ...results.comparison.fairness import (
     Halves,
@@ -118,14 +118,14 @@ def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimat
             "it scored"
         )
     first, second = (half.astype(np.float64) for half in _split_in_halves(distances))
-    flag = carried_by_few(second) if quantity.flag else ""
+    flag = why_carried_by_few(second) if quantity.flag else ""
     halves = [_estimate_of_half(half, entry.record, quantity) for half in (first, second)]
     return halves[0], halves[1], flag
 
 
 def _estimate_of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) -> Estimate:
     distance = number(row, quantity.apart) or 0.0
-    estimate = summed(distances, distance, quantity.summary)
+    estimate = summarise_distances(distances, distance, quantity.summary)
     half: Record = {
         quantity.name: estimate.value,
         quantity.se: estimate.se,

@@ -1,4 +1,4 @@
-"""Comparisons of rows: pairs, differences with errors, verdicts, and what is built on them."""
+"""Comparisons of rows: pairs, differences with errors, verdicts, findings, Pareto front and gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparisons of two runs cell by cell, or of the samplers of a run with one of them."""
+"""Comparisons of two runs cell by cell, or of a run's samplers with one baseline sampler."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from .significance import LEVEL
 from .verdicts import MARGIN, SIDES, Line, judge_lines
 
 SHOWN_UNMATCHED = 5
-"""Largest number of unmatched rows that a note names; it counts the rest."""
+"""Largest number of unmatched rows that a note names. The note counts the others."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison: a line per pair and metric, the rows without a partner, and metrics not compared."""
+    """Comparison: a line per pair and metric, unmatched rows in words, and ``others``: metrics left out."""
 
     baseline: str
     candidate: str
@@ -45,7 +45,7 @@ class Comparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The lines as a table; what is known of tuned rows in columns of their own."""
+        """Lines as a data frame. Tuned rows add columns ``tuning_…`` and ``baseline_tuning_…``."""
         names = [field.name for field in fields(Line) if field.name not in SIDES]
         rows = [line.flat for line in self.lines]
         columns = dict.fromkeys([*names, *(name for row in rows for name in row)])
@@ -69,7 +69,8 @@ def compare(
         margin: share of the baseline's value, >= 0, that does not matter.
 
     Raises:
-        ValueError: the two were not measured alike, share no cell, or lack a metric.
+        ValueError: the runs were not measured alike, share no cell, or lack a metric, or ``margin``
+            is negative.
     """
     a, b = read_source(baseline), read_source(candidate)
     matches = match_finished_cells(a, b)
@@ -85,14 +86,14 @@ def compare_with(
     metrics: Sequence[str] = (),
     margin: float = MARGIN,
 ) -> Comparison:
-    """Compare the rows of a run with one of its samplers in the same setting.
+    """Compare the rows of a run with one of its samplers, the baseline, in the same setting.
 
-    A setting is a model, budget, start, end and schedule. Rows of a table in memory are compared as
-    independent. ``sampler``, the baseline, is a registry name, or a curve's name in the report.
+    A setting is a model, budget, start, end and schedule. Rows of a table in memory have no arrays,
+    so they are not compared sample by sample. ``sampler`` is a registry name or a curve's name.
     ``metrics`` and ``margin`` are as in :func:`compare`.
 
     Raises:
-        ValueError: no row is that sampler's, or the run lacks a metric.
+        ValueError: no row is of ``sampler``, the run lacks a metric, or ``margin`` is negative.
     """
     source = read_source(run)
     matches = match_with_sampler(source.entries, sampler)
@@ -100,7 +101,7 @@ def compare_with(
 
 
 def match_finished_cells(a: Source, b: Source) -> Matches:
-    """Return the finished cells of two runs in pairs, possibly none, after a check of both runs."""
+    """Match the finished cells of two runs. Raises a ValueError if they were not measured alike."""
     check_sources(a, b)
     matches = match_cells(a.entries, b.entries)
     for pair in matches.pairs:
@@ -109,7 +110,7 @@ def match_finished_cells(a: Source, b: Source) -> Matches:
 
 
 def no_shared_cell_error(a: Source, b: Source) -> ValueError:
-    """Return the error for two runs without a cell in common."""
+    """Return the error for two runs that share no finished cell."""
     return ValueError(
         f"{a} and {b} share no finished cell; compare runs of one suite, or "
         "the samplers of a run with --baseline SAMPLER"
@@ -125,7 +126,7 @@ def compare_matches(
     *,
     baseline: str = "",
 ) -> Comparison:
-    """Return the comparison of matched rows; refuse unknown metrics and a margin below 0."""
+    """Return the comparison of matched rows. Raises a ValueError for unknown metrics and margins < 0."""
     if not margin >= 0:
         raise ValueError(
             f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
@@ -144,7 +145,7 @@ def compare_matches(
 def pairs_with_default_quantity(
     pairs: Sequence[Pair], quantities: Sequence[Quantity] | None = None
 ) -> list[tuple[Pair, Quantity]]:
-    """Return each pair with the quantity that judges the rows of its model by default."""
+    """Return each pair with its model's default quantity. Pairs of models without one are left out."""
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:
         rows[pair.key] += [entry.record for entry in pair]
@@ -153,7 +154,7 @@ def pairs_with_default_quantity(
 
 
 def choose_quantities(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
-    """Return the quantities that ``metrics`` names, or raise a ValueError for one without values."""
+    """Return the quantities named in ``metrics``. Raises a ValueError for one without values."""
     names = [q.name for q in pool]
     if not pool:
         raise ValueError("there is nothing to compare: no metric has values on both sides")
@@ -166,13 +167,13 @@ def choose_quantities(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[
 
 
 def row_in_words(row: Record) -> str:
-    """Return a row in words: model, curve and budget."""
+    """Return model, curve and budget (or steps) of a row as text."""
     budget = text(row, "slot") or text(row, "steps")
     return f"{text(row, 'model')}: {text(row, 'curve')}" + (f" at {budget}" if budget else "")
 
 
 def comparison_notes(comparison: Comparison) -> list[str]:
-    """Return remarks on a comparison, a sentence each: what was not compared, and what limits it."""
+    """Return sentences on a comparison: verdict counts, reasons against verdicts, rows left out."""
     lines, count = comparison.lines, len(comparison.unmatched)
     counts = Counter(line.verdict for line in lines).most_common()
     listed = ", ".join(f"{n} {verdict}" for verdict, n in counts)

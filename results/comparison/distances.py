@@ -1,17 +1,16 @@
-r"""Distances of samples to their converged endpoints: the typical one, and their mean square.
+r"""Summaries of the distances of samples to their converged endpoints.
 
-A few samples may end in another mode ("flips"). Each is then as far off as the data are wide: a
-flip rate of 0.1 % can be most of a mean square. N samples need not hold a single one. Three numbers
-keep this apart:
+A few samples may end in another mode ("flips"), at a distance e as large as the data's width. A flip
+rate of 0.1 % can dominate a mean square, and N samples need not contain a flip. Three summaries
+separate flips from the rest:
 
-* **Typical error**: the geometric mean of the distances without the smallest and the largest fifth.
-  Flips below a rate of 20 % do not move it. With l = log e, winsorised at both cuts to w, the
-  influence of a sample is (w_i - mean w) / (1 - 2 TRIM) (Tukey and McLaughlin 1963; of pairs: Yuen
-  and Dixon 1973).
+* **Typical error**: the geometric mean of e without the smallest and the largest fifth. Flip rates
+  below 20 % barely change it. Let w be the logarithms of e, winsorised at both cuts. The influence
+  of a sample is (w_i - mean w) / (1 - 2 TRIM) (Tukey and McLaughlin 1963; Yuen and Dixon 1973 for
+  pairs).
 * **Root mean square**: its interval follows from the mean of squares q = e². The upper end allows
-  for flips that the samples do not show: as if :data:`IMAGINARY_FLIPS` of them had been seen. For N
-  samples without a flip, Clopper and Pearson's upper bound on the rate is 3.7 / N; 1.96 times 2.5
-  is 4.9, which holds for small counts of flips too.
+  for :data:`IMAGINARY_FLIPS` unseen flips. For N samples without a flip, Clopper and Pearson's upper
+  bound on the rate is 3.7 / N; here it is 1.96 * 2.5 / N = 4.9 / N, which covers small counts too.
 * **Flips**, which :mod:`.shares` counts.
 """
 
@@ -29,17 +28,17 @@ from ..text import Z95
 Array = NDArray[np.float64]
 
 TRIM = 0.2
-"""Share of the distances that is left out at either end of a typical error."""
+"""Share of the distances that a typical error leaves out at either end."""
 IMAGINARY_FLIPS = 2.5
-"""Unseen flips that the upper end of the interval of a mean allows for."""
+"""Number of unseen flips that the upper end of the interval of a mean square allows for."""
 FEWEST_CARRIERS, SHARE_OF_CARRIERS = 20, 0.25
-"""Half of a mean of squares is to be carried by this many samples, or by this share of few."""
+"""Least number, or least share, of samples that must carry half of a trusted mean square."""
 EXACT = 1e-12
-"""Distances are counted as no smaller than this share of the distance between two endpoints."""
+"""Share of the distance between two endpoints that smaller distances are raised to."""
 
 
 class TypicalError(NamedTuple):
-    """Typical error: its value, ``(n,)`` influence on its logarithm, n times what a flip adds, df."""
+    """Typical error: value, ``(n,)`` influence on its logarithm, n times what a flip adds to that, df."""
 
     value: float
     influence: Array
@@ -48,7 +47,7 @@ class TypicalError(NamedTuple):
 
 
 def typical_error(distances: Array, apart: float) -> TypicalError:
-    """Return the typical error of distances ``(n,)`` >= 0, two endpoints being ``apart``."""
+    """Return the typical error of distances ``(n,)`` >= 0. ``apart`` is the distance of two endpoints."""
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
     cut, ordered = int(TRIM * n), np.sort(logs)
@@ -59,12 +58,12 @@ def typical_error(distances: Array, apart: float) -> TypicalError:
 
 
 def largest_flip_square(distances: Array, apart: float) -> float:
-    """Return the most that a flip adds to the sum of squares: ``apart``² or the largest square."""
+    """Return the most that a flip adds to the sum of squares: ``apart`` or the largest distance, squared."""
     return max(float(np.square(distances).max()), apart**2)
 
 
 class DistanceSummary(NamedTuple):
-    """Summary of distances with its standard error and the ends of its 95 % interval."""
+    """Summary of distances, with its standard error and the ends of its 95 % interval."""
 
     value: float
     se: float
@@ -72,8 +71,8 @@ class DistanceSummary(NamedTuple):
     high: float
 
 
-def summed(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
-    """Return the typical or root-mean-square distance, as ``summary`` says, of distances ``(n,)`` >= 0.
+def summarise_distances(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
+    """Return the "typical" or, for any other ``summary``, root mean square of distances ``(n,)`` >= 0.
 
     ``apart`` is the distance of two endpoints. Standard error and interval are NaN for one sample.
     """
@@ -83,7 +82,7 @@ def summed(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
         if n < 2:
             return DistanceSummary(stats.value, math.nan, math.nan, math.nan)
         spread = float(stats.influence.std(ddof=1)) / math.sqrt(n)
-        # Student's quantile over the normal one, to first order in 1 / df
+        # in parentheses: Student's quantile over the normal one, to first order in 1 / df
         factor = math.exp(Z95 * spread * (1 + (Z95**2 + 1) / (4 * max(stats.df, 1))))
         return DistanceSummary(
             stats.value, stats.value * spread, stats.value / factor, stats.value * factor
@@ -100,8 +99,8 @@ def summed(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
     return DistanceSummary(value, se, math.sqrt(max(low, 0.0)), math.sqrt(high))
 
 
-def carried_by_few(distances: Array) -> str:
-    """Return why a mean of squares is not to be trusted (few samples carry half); else ""."""
+def why_carried_by_few(distances: Array) -> str:
+    """Return a clause if few samples carry half of the mean square, so that it is unreliable; else ""."""
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()
     carriers = int(np.searchsorted(sums, sums[-1] / 2)) + 1

@@ -1,26 +1,23 @@
 r"""Measured values with their influence per sample, and differences of two values from shared
 latents.
 
-To first order every quality metric is a mean over samples: value = truth + mean IF(x_i). Fréchet
-distances and KID come with their influence values. So one formula serves them all: with N_a and N_b
-samples, of which the first n come from the same latents,
+To first order every quality metric is a mean over samples: value = truth + mean IF(x_i), where IF
+is the influence function. Let N_a and N_b samples be given, the first n of them from the same
+latents. Then
 
     Var(value_b - value_a) = Var_a / N_a + Var_b / N_b - 2 n Cov_ab / (N_a N_b),
 
-where the covariance is over the n shared samples. With N_a = N_b = n it is Var(IF_b - IF_a) / n;
-with n = 0, two independent runs.
+where the covariance is over the n shared samples. For N_a = N_b = n this is Var(IF_b - IF_a) / n.
+For n = 0 the runs are independent.
 
-Summaries of distances are means on a scale of their own: a root mean square r of the squares, a
-typical error g of trimmed logarithms (:mod:`.distances`). Their differences are taken there, where
-the law is tame, and brought back by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and
-g_b - g_a = (log g_b - log g_a) times the logarithmic mean of the two. Flips that the samples do not
-show are allowed for in either. A slope does not see that both values may be off by one factor, so
-the error is the delta method's where that is larger.
+Summaries of distances are means on another scale: the root mean square r has the mean square q, and
+the typical error g has a mean of trimmed logarithms (:mod:`.distances`). Differences are taken on
+that scale, and multiplied by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a =
+(log g_b - log g_a) times the logarithmic mean of g_a and g_b. Both allow for unseen flips. The error
+is the delta method's if that is larger, since a slope ignores a common factor of both values.
 
-Where latents are shared but influence values are missing, as in a table alone, the covariance may
-have either sign. Samplers whose samples spread too little and too much have opposite influences.
-Then the error is at most se_a + se_b, each at least as long as the longer half
-of its interval: the rule of intervals that do not overlap.
+If influence values are missing, the covariance may have either sign. Then the error is se_a + se_b,
+the largest possible one. Each se is at least the longer half of its interval, in units of 1.96.
 """
 
 from __future__ import annotations
@@ -43,15 +40,17 @@ from .shares import count_changes, share_error
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A measured value, with its standard error if that is known.
+    """Measured value with its errors and its influence per sample.
 
     Attributes:
+        value: the value, in the units of the quantity.
+        se: standard error, >= 0; None if unknown.
         influence: ``(n,)`` contribution of each sample, in the order of the samples, on the scale
             on which the value is a mean; None if it was not kept.
-        reference: ``(m,)`` contribution of each reference sample, if the reference is a sample too.
-        reach: the longer half of its 95 % interval in units of 1.96, if not symmetric.
-        summary: how the value sums up its samples, which says on what scale it is a mean.
-        jump: what a sample that ends in another mode may add to the sum over samples, on the scale.
+        reference: ``(m,)`` contribution of each reference sample; None if there is none.
+        reach: longer half of the 95 % interval over 1.96; 0 without an interval.
+        summary: statistic over the samples, which determines that scale.
+        jump: most that one flipped sample adds to the sum over samples, on that scale.
     """
 
     value: float
@@ -63,7 +62,7 @@ class Estimate:
     jump: float = 0.0
 
     def same(self, other: Estimate) -> bool:
-        """Return True if two estimates are equal bit by bit, influence values of both included."""
+        """Return True if value, error and the arrays that both have are equal, bit by bit."""
         sides = ((self.influence, other.influence), (self.reference, other.reference))
         arrays_agree = all(a is None or b is None or np.array_equal(a, b) for a, b in sides)
         return arrays_agree and (self.value, self.se) == (other.value, other.se)
@@ -71,10 +70,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """``b - a`` of two estimates; its error is None if not known.
+    """Difference ``b - a`` of two estimates; ``se`` is None if unknown.
 
-    ``paired`` counts the samples from the same latents that it rests on; 0 for independent runs.
-    ``changed``: of two shares, the samples with the property in ``b`` alone, and in ``a`` alone.
+    ``paired`` counts the samples from shared latents; 0 if the estimates were not paired.
+    ``changed``, for two shares, counts samples with the property in ``b`` alone, and in ``a`` alone.
     """
 
     value: float
@@ -88,9 +87,9 @@ def default_quantity(
 ) -> Quantity | None:
     """Return the default quantity of the rows of one model; None if none has a value.
 
-    It is the first quantity of ``among`` (None: all judged ones) that some row has a value of. One
-    exception: if that quantity is a distance to the data, the model's own error dominates some row, and
-    ``fd_conv`` is in ``among`` and measured, it is ``fd_conv``.
+    This is the first quantity of ``among`` (None: all judged ones) with a value in some row. One
+    exception: it is ``fd_conv``, if measured, where the first is a distance to the data and the
+    model's own error dominates some row.
     """
     rows = list(rows)
     among = judged() if among is None else among
@@ -109,7 +108,7 @@ def is_dominated(row: Record) -> bool:
 
 
 def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) -> Estimate | None:
-    """Return the estimate of a quantity from a row and its ``influence.npz``; None without a value."""
+    """Return the estimate of a quantity from a row and its ``influence.npz``; None if it has no value."""
     value = number(row, quantity.name)
     if value is None:
         return None
@@ -117,7 +116,7 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
         None if key not in arrays else np.asarray(arrays[key], np.float64)
         for key in (quantity.influence, quantity.reference_influence)
     )
-    # one side alone would understate the error
+    # influence of the samples alone would understate the error
     if quantity.reference_influence and reference is None:
         influence = None
     reach = max(
@@ -125,7 +124,7 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
     )
     se, jump = number(row, quantity.se), 0.0
     if quantity.summary != "mean" and se is not None:
-        se = max(se, reach)  # unpaired, flips that were not seen count too
+        se = max(se, reach)  # the longer half of the interval allows for unseen flips
     if influence is not None and quantity.apart:
         scale = number(row, quantity.apart) or 0.0
         if quantity.summary == "typical":
@@ -138,9 +137,9 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
 def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Difference:
     """Return ``b - a`` with its standard error.
 
-    With ``same_latents`` sample i of both starts from the same latent: the error is paired where
-    both kept what each sample contributes. False is for independent runs. None is for what is not
-    known: then, as without influence values, the error is the largest possible.
+    ``same_latents`` is True if sample i of both starts from the same latent, False for independent
+    runs, None if unknown. The error is paired if it is True and both have influence values. The
+    error is the largest possible if it is None, or if influence values are missing.
     """
     value = b.value - a.value
     if same_latents and a.influence is not None and b.influence is not None:
@@ -167,7 +166,7 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:
-    """Return the difference of two summaries of distances over that of their underlying means."""
+    """Return (b - a) / (difference of the means that a and b are computed from), for distances."""
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":
         return 1 / (low + high) if high > 0 else 0.0
@@ -176,14 +175,14 @@ def _secant_slope(a: Estimate, b: Estimate) -> float:
 
 
 def _derivative_of_value(a: Estimate) -> float:
-    """Return the derivative of a summary of distances by the mean that it is computed from."""
+    """Return the derivative of a summary of distances by the mean that it is computed from, >= 0."""
     if a.summary == "root mean square":
         return 1 / (2 * a.value) if a.value > 0 else 0.0
     return a.value
 
 
 def _variance_of_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Return the variance of mean b - mean a, the first min(len) entries paired; NaN for under 2."""
+    """Return the variance of mean(b) - mean(a). Entries of one index are paired. NaN for under 2 pairs."""
     n = min(len(a), len(b))
     if n < 2:
         return math.nan

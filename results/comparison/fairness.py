@@ -1,7 +1,7 @@
-"""Fair schedules: each sampler at its best of the same ones, at its author's, or at a tuned one.
+"""Fair schedules: samplers at the best of common schedules, at their authors', or at tuned ones.
 
-The best of K schedules is chosen on one half of the samples and measured on the other: the smallest
-of K noisy numbers is too small (the winner's curse), its re-measurement is not.
+One half of the samples chooses the best of K schedules, and the other half measures it. The smallest
+of K noisy values would be too small (the winner's curse); a new measurement is not.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .estimates import Estimate
 from .pairing import Entry, Source
 
 SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "execution", "slot")
-"""Columns that are equal where only the schedule differs, on one model."""
+"""Columns in which rows of one model agree if only their schedules differ."""
 
 Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
-"""Estimates on the half to choose by and on the half to report, and a reason against the second."""
+"""Function of an entry: estimate on the choosing half, on the reported half, and the latter's flag."""
 
 
 def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
-    """Return for each model the untuned schedules planned for all samplers that take a schedule."""
+    """Return each model's untuned schedules common to its samplers. Raises a ValueError below two."""
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
         if _takes_schedule(row) and not is_tuned(row):
@@ -51,10 +51,10 @@ def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
 def entries_at_best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
-    """Return the best of the common schedules per model, solver and budget.
+    """Return, for each model, solver and budget, the entry at the best of the common schedules.
 
-    Its value is that of the half that did not choose. Samplers with levels of their own, and
-    adaptive ones, have nothing to choose, and are measured on the same half.
+    Its value is from the half of the samples that did not choose. Entries of adaptive samplers, and
+    of samplers with levels of their own, are measured on the same half.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in source.entries:
@@ -78,17 +78,17 @@ def entries_at_best_schedules(
 def entries_at_schedules(
     entries: Sequence[Entry], names: Mapping[str, Collection[str]]
 ) -> list[Entry]:
-    """Return the entries whose schedule is among those that ``names`` lists for their sampler."""
+    """Return the entries whose schedule's name is in ``names[sampler]``."""
     rows = [(entry, text(entry.record, "schedule").partition("(")[0]) for entry in entries]
     return [entry for entry, name in rows if name in names.get(text(entry.record, "sampler"), ())]
 
 
 def entries_at_tuned_levels(source: Source) -> list[Entry]:
-    """Return the entries at tuned levels.
+    """Return the entries at tuned schedules.
 
     Raises:
-        ValueError: there is none, or a table of them would not be fair: a sampler has several, or
-            they were tuned with another objective, number of latents or seed.
+        ValueError: there is none, a solver has several tuned schedules, or the samplers of a model
+            were tuned in different ways.
     """
     entries = [entry for entry in source.entries if is_tuned(entry.record)]
     if not entries:

@@ -1,6 +1,6 @@
 """Findings of a table: the lowest row at each budget with its verdict, and the plateau.
 
-The report, its Markdown and the terminal only put verdicts (:mod:`.verdicts`) into words.
+Reports and their Markdown put these findings into words. They make no claims of their own.
 """
 
 from __future__ import annotations
@@ -20,27 +20,33 @@ from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
 from .pairing import Entry, entry_of, match_with_sampler
 from .significance import Verdict
-from .verdicts import Judgement, Line, Panel, judge, judge_lines, panels_corrected_together
+from .verdicts import ComparedRows, Judgement, Line, correct_together, judge, judge_lines
 
 BASELINE = "euler"
-"""Default baseline: every user has it."""
+"""Default baseline sampler."""
 
 
 def baseline_title(baseline: str) -> str:
-    """Return the name of a baseline as sentences write it."""
+    """Return the name of a baseline for sentences."""
     return "Euler" if baseline == BASELINE else baseline
 
 
 Standing = Verdict | Literal["the same", "itself", "alone"]
-"""A verdict against the baseline, that the two coincide, or that there is nothing to compare."""
+"""Standing of a row against the baseline: a verdict, equal values, itself, or no row to compare."""
 
 
 @dataclass(frozen=True)
 class BestRow:
-    """The row with the lowest value at one budget, which need not be better than any other.
+    """Row with the lowest value at one budget. It need not be shown to be better than the others.
 
-    ``baseline`` is the row it is compared with, ``rivals`` are other curves it is not shown to
-    beat, ``refusal`` says why nothing can be said, ``flagged`` that an interval is unreliable.
+    Attributes:
+        against: name of the baseline for sentences.
+        baseline: row of the baseline that the row is compared with; None if there is none.
+        standing: standing of the row against the baseline.
+        rivals: other curves that the row is not shown to beat.
+        others: number of other curves at the budget.
+        refusal: reason why no pair has a verdict; "" otherwise.
+        flagged: True if the interval of the row or the baseline is flagged.
     """
 
     budget: int
@@ -60,7 +66,7 @@ class BestRow:
 
     @property
     def is_shown_best(self) -> bool:
-        """Return True if the row is shown to be better than every other row of the budget, at least one."""
+        """Return True if there are other curves, and the row is shown to be better than all of them."""
         return self.others > 0 and not self.rivals
 
     @property
@@ -81,10 +87,10 @@ class BestRow:
 
 @dataclass(frozen=True)
 class Plateau:
-    """The budget beyond which more work is not shown to help.
+    """Smallest budget beyond which no lowest row is shown to be lower.
 
-    "none": no lowest row beyond is lower, shown within the margin; "open": none is shown to be
-    lower, nor that none is; "falling": the lowest falls up to the most evaluations that were tried.
+    ``kind`` is "none" if all later ones are shown to be equivalent or worse. It is "open" if some
+    verdict is inconclusive, and "falling" if the lowest still falls at the largest budget.
     """
 
     budget: int
@@ -93,22 +99,22 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Findings of one problem; ``dominated``: by ``fd_conv``, as the model's own error dominates."""
+    """Findings of one problem; ``dominated`` if ``fd_conv`` replaces distances that the model's error dominates."""
 
-    panel: Panel
+    group: ComparedRows
     best: tuple[BestRow, ...]
     plateau: Plateau | None
     dominated: bool
 
     @property
     def quantity(self) -> Quantity:
-        """Quantity that the rows are judged by."""
-        return self.panel.quantity
+        """Quantity of all findings."""
+        return self.group.quantity
 
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """Findings by the titles of the problems, None where nothing was measured, and each row's line."""
+    """Findings by problem title (None without values), and lines against the baseline by row index."""
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
@@ -121,23 +127,21 @@ def findings_of(
     *,
     unseen: int = 0,
 ) -> TableFindings:
-    """Return the findings of a table; all claims hold together.
+    """Return the findings of a table, corrected for all comparisons together.
 
     Args:
-        frame: of a :class:`..table.typed_table.TypedTable`.
+        frame: data frame of a :class:`..table.typed_table.TypedTable`.
         homes: path of each run by its name in the column ``run``, or of the only one as "".
-        baseline: sampler or curve that rows are held against.
-        unseen: rows of the table that are not in the frame; claims are corrected for them too.
+        baseline: sampler or curve that rows are compared with.
+        unseen: number of rows that were left out of ``frame``; the correction counts them.
     """
     parts = {title: _entries_by_index(rows, homes or {}) for title, rows in comparable_parts(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
     lines = lines_against_baseline(entries, baseline, unseen)
     findings: dict[str, Findings | None] = dict.fromkeys(parts)
-    panels = {title: panel for title, part in parts.items() if (panel := _default_panel(part))}
-    for title, panel in zip(
-        panels, panels_corrected_together(panels.values(), unseen), strict=True
-    ):
-        findings[title] = _findings_of_problem(panel, lines, baseline)
+    groups = {title: group for title, part in parts.items() if (group := _default_group(part))}
+    for title, group in zip(groups, correct_together(groups.values(), unseen), strict=True):
+        findings[title] = _findings_of_problem(group, lines, baseline)
     return TableFindings(findings, {index: line for index, (_, line) in lines.items()})
 
 
@@ -147,7 +151,7 @@ Lines = Mapping[int, tuple[Judgement, Line]]
 def lines_against_baseline(
     entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0
 ) -> Lines:
-    """Return judgement and line of each row that can be compared with the baseline, by its index."""
+    """Return judgement and line of each row with a comparable baseline row, by the row's index."""
     index = {id(entry): place for place, entry in entries.items()}
     if not any(entry.is_of(baseline) for entry in entries.values()):
         return {}
@@ -165,78 +169,78 @@ def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int
     return {index: entry_of(row, homes) for index, row in finished.items()}
 
 
-def _default_panel(entries: Mapping[int, Entry]) -> Panel | None:
-    """Return the rows with a value of their default quantity; None without any value or budget."""
+def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
+    """Return the rows with a value of the default quantity; None if no row has a value and a budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
     measured = {index: entry for index, entry in entries.items() if entry.estimate(quantity)}
     has_budget = any(number(entry.record, "slot") is not None for entry in measured.values())
-    return Panel(measured, quantity) if has_budget else None
+    return ComparedRows(measured, quantity) if has_budget else None
 
 
-def _findings_of_problem(panel: Panel, lines: Lines, baseline: str) -> Findings:
+def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Findings:
     def rank(index: int) -> tuple[float, bool]:
-        """Return the value, and the baseline before what equals it."""
-        entry = panel.entries[index]
-        return number(entry.record, panel.quantity.name) or 0.0, not entry.is_of(baseline)
+        """Return a sort key: the value, then the baseline before equal values."""
+        entry = group.entries[index]
+        return number(entry.record, group.quantity.name) or 0.0, not entry.is_of(baseline)
 
     slots: dict[int, list[int]] = {}
-    for index, entry in panel.entries.items():
+    for index, entry in group.entries.items():
         if (slot := number(entry.record, "slot")) is not None:
             slots.setdefault(int(slot), []).append(index)
     leaders = {slot: min(slots[slot], key=rank) for slot in sorted(slots)}
     best = (
-        _best_row_at_budget(panel, slot, first, slots[slot], lines.get(first), baseline)
+        _best_row_at_budget(group, slot, first, slots[slot], lines.get(first), baseline)
         for slot, first in leaders.items()
     )
-    has_dominated = any(is_dominated(entry.record) for entry in panel.entries.values())
-    by_model = panel.quantity.name == "fd_conv" and has_dominated
-    return Findings(panel, tuple(best), _find_plateau(panel, leaders), by_model)
+    has_dominated = any(is_dominated(entry.record) for entry in group.entries.values())
+    by_model = group.quantity.name == "fd_conv" and has_dominated
+    return Findings(group, tuple(best), _find_plateau(group, leaders), by_model)
 
 
 def _best_row_at_budget(
-    panel: Panel,
+    group: ComparedRows,
     slot: int,
     first: int,
     indices: Iterable[int],
     judged: tuple[Judgement, Line] | None,
     baseline: str,
 ) -> BestRow:
-    row, quantity = panel.entries[first].record, panel.quantity
-    others = [index for index in indices if panel.entries[index].record["curve"] != row["curve"]]
+    row, quantity = group.entries[first].record, group.quantity
+    others = [index for index in indices if group.entries[index].record["curve"] != row["curve"]]
     rivals, reasons = [], []
     against = judged and judged[0].pair.baseline
     for index in others:
-        entry = panel.entries[index]
+        entry = group.entries[index]
         beaten = judged is not None and entry is against and judged[1].verdict == "better"
-        if not beaten and panel.verdict(index, first) != "worse":
+        if not beaten and group.verdict(index, first) != "worse":
             rivals.append(text(entry.record, "curve"))
-        reasons.append(judgement.reason if (judgement := panel.judgement(index, first)) else "")
-    record = row if panel.entries[first].is_of(baseline) else against and against.record
+        reasons.append(judgement.reason if (judgement := group.judgement(index, first)) else "")
+    record = row if group.entries[first].is_of(baseline) else against and against.record
     sides = [side for side in (row, record) if side is not None]
     return BestRow(
         budget=slot,
         row=row,
         against=baseline_title(baseline),
         baseline=record,
-        standing=_standing_of_row(panel, first, others, judged, baseline),
+        standing=_standing_of_row(group, first, others, judged, baseline),
         rivals=tuple(dict.fromkeys(rivals)),
-        others=len({panel.entries[index].record["curve"] for index in others}),
+        others=len({group.entries[index].record["curve"] for index in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
         flagged=any(quantity.flag and text(side, quantity.flag) for side in sides),
     )
 
 
 def _standing_of_row(
-    panel: Panel,
+    group: ComparedRows,
     first: int,
     others: Iterable[int],
     judged: tuple[Judgement, Line] | None,
     baseline: str,
 ) -> Standing:
-    if panel.entries[first].is_of(baseline):
-        twins = (panel.judgement(index, first) for index in others)
+    if group.entries[first].is_of(baseline):
+        twins = (group.judgement(index, first) for index in others)
         return "the same" if any(twin and twin.has_equal_values for twin in twins) else "itself"
     if judged is None:
         return "alone"
@@ -244,11 +248,11 @@ def _standing_of_row(
     return "the same" if judgement.has_equal_values else line.verdict
 
 
-def _find_plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:
-    """Return the plateau: no lowest row at a larger budget is shown to be lower; None if undecided."""
+def _find_plateau(group: ComparedRows, leaders: Mapping[int, int]) -> Plateau | None:
+    """Return the plateau over the lowest rows by budget; None without verdicts or with one budget."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
-        later = {panel.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}
+        later = {group.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}
         if "no verdict" in later:
             return None
         if "better" not in later:

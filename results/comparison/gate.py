@@ -1,9 +1,9 @@
 """Gate for continuous integration: tests whether a candidate is worse than a baseline by a margin.
 
-Quality and time are tested one-sided against "worse by the margin at most", corrected by Holm over
-all lines. A change without effect is stopped in one run out of twenty at most. A line passes if
-"worse by the margin or more" can be rejected instead; else it is inconclusive, which stops nothing
-and is counted.
+Each check is a pair of one-sided tests, corrected by Holm over all checks. Rejecting "worse by the
+margin at most" is a regression. Rejecting "worse by the margin or more" is a pass. Otherwise the
+check is inconclusive, which does not fail the gate. A change without effect fails at most one gate
+in twenty.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Outcome = Literal["passed", "regression", "inconclusive"]
 
 @dataclass(frozen=True)
 class Check:
-    """Line of a gate: cell, metric, "time" or "status", outcome, and numbers or a reason."""
+    """Check of a cell: ``what`` is a metric, "time" or "status"; ``detail`` has values or a reason."""
 
     row: str
     what: str
@@ -39,17 +39,17 @@ class Check:
 
 @dataclass(frozen=True)
 class GateReport:
-    """Report of a gate: all its checks."""
+    """Report of a gate, with all its checks."""
 
     checks: tuple[Check, ...]
 
     @property
     def passed(self) -> bool:
-        """Return True if nothing became worse by more than its margin."""
+        """Return True if no check is a regression."""
         return not self.checks_with_outcome("regression")
 
     def checks_with_outcome(self, outcome: Outcome) -> list[Check]:
-        """Return the checks with one outcome."""
+        """Return the checks with this outcome."""
         return [check for check in self.checks if check.outcome == outcome]
 
 
@@ -61,19 +61,18 @@ def gate(
     time_margin: float | None = 0.05,
     metrics: Sequence[str] = ("all",),
 ) -> GateReport:
-    """Check that a run is no worse than a baseline run.
+    """Check that a run is no worse than a baseline run, cell by cell.
 
     Args:
         baseline: run directory or table.
         candidate: likewise.
-        quality_margin: share of the baseline's value, >= 0, by which a metric may rise.
-        time_margin: share by which the median time may rise, >= 0; None leaves times alone.
-        metrics: columns to check; ("all",) for those that both runs have, which may be none where
-            times are checked.
+        quality_margin: share of the baseline's value by which a metric may rise, >= 0.
+        time_margin: share by which the median time may rise, >= 0; None skips times.
+        metrics: columns to check; ("all",) for those that both runs have.
 
     Raises:
-        ValueError: the runs were not measured alike, share no cell, have nothing to compare, or
-            times from different machines or settings.
+        ValueError: the runs were not measured alike, share no cell, have neither metrics nor times
+            to compare, or have times from different machines or settings.
     """
     a, b = read_source(baseline), read_source(candidate)
     matches = match_finished_cells(a, b)
@@ -81,7 +80,7 @@ def gate(
     if not matches.pairs:
         if all(check.outcome != "regression" for check in without):
             raise no_shared_cell_error(a, b)
-        # before metrics are chosen: a candidate that finished nothing has none
+        # a candidate that finished nothing has no metrics to choose
         return GateReport(tuple(without))
     times = []
     if time_margin is not None:
@@ -94,7 +93,7 @@ def gate(
 
 
 Draft = tuple[Check, Evidence | None]
-"""A check before the correction over all of them, still inconclusive, and its evidence."""
+"""Check before the correction, marked inconclusive, and its evidence (None: stays inconclusive)."""
 
 
 def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None:
@@ -110,12 +109,12 @@ def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None
 
 
 def _time_check(pair: Pair, share: float) -> Draft | None:
-    """Return the check of a pair's times; None where one of the two rows was not timed."""
+    """Return the check of a pair's times; None if one of the rows was not timed."""
     first, second = pair.baseline.timing, pair.candidate.timing
     if not (first and second):
         return None
     name, margin = row_in_words(pair.candidate.record), math.log1p(share)
-    # a run against itself: the same times, not times that are as long
+    # a run against itself: identical measurements, not equal medians
     if first == second:
         detail, evidence = "the same times", Evidence(0.0, 0.0, margin)
     elif isinstance(ratio := time_ratio(first, second), NoRatio):
@@ -146,7 +145,7 @@ def _correct_checks(drafts: Sequence[Draft]) -> list[Check]:
 
 
 def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
-    """Return a check for each cell that only the baseline finished, inconclusive without a row."""
+    """Return a check for each cell that only the baseline finished: a regression if it failed."""
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failed_check(pair) for pair in without.pairs]
     return failures + [

@@ -1,23 +1,21 @@
 r"""Headline of a sampler on a model: the evaluations until its distance to converged samples
 reaches the floor.
 
-The curve is ``fd_conv`` against the counted ``nfe``: the sampler's own error, without the model's.
-The tolerance is the model's ``fid_proxy_floor``, the plug-in distance of as many perfect samples.
-Below it the sampler changes a distance less than the finite number of samples does. It is a scale
-here, not a null hypothesis: ``fd_conv`` has no bias, and "not distinguishable from 0" would depend
-on the number of samples rather than the sampler. All curves of a model get one tolerance, from its
-row with the fewest samples.
+The curve is ``fd_conv``, the sampler's own error without the model's, against the counted ``nfe``.
+The tolerance t is the model's ``fid_proxy_floor``, the plug-in distance of as many perfect samples.
+An error below it matters less than the finite number of samples. The tolerance is a scale, not a
+null hypothesis: "not distinguishable from 0" would depend on the number of samples. All curves of a
+model have one tolerance, from the row with the fewest samples.
 
-With budgets n_1 < n_2 < … and values f_1, f_2, …, let n_k be the smallest budget from which on all
-values are within the tolerance t. The crossing between n_{k-1} and n_k is interpolated on
-logarithms, where a method of fixed order is a straight line:
+Given budgets n_1 < n_2 < … and values f_1, f_2, …, let n_k be the smallest budget from which on all
+values are at most t. The crossing between n_{k-1} and n_k is interpolated on logarithms, where a
+method of fixed order is a straight line:
 
     log n = log n_{k-1} + (log n_k - log n_{k-1}) (log f_{k-1} - log t) / (log f_{k-1} - log f_k).
 
-A crossing T(f) rises with every f_i. Its interval lies between the crossings of the lower and of
-the upper ends of the values' own intervals. A parametric bootstrap gives the same if all errors of
-a curve move together, as shared latents and shared converged samples nearly make them. To first
-order it is at least as wide as for any other dependence, by the triangle inequality.
+The crossing rises with every f_i. Its interval reaches from the crossing of the lower ends of the
+values' intervals to that of the upper ends. This is exact if all errors of a curve move together, as
+shared latents nearly make them. To first order, no other dependence gives a wider interval.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ from ..values import number, rows_as_dicts, text
 from .significance import LEVEL, Evidence, claim
 
 NEGLIGIBLE = 0.1
-"""Values below this share of the tolerance count as it in logarithms: they may be negative."""
+"""Share of the tolerance that smaller values are raised to before taking logarithms."""
 
 COLUMNS = (
     *("model", "curve", "nfe_to_floor", "low", "high", "shown", "tolerance", "samples"),
@@ -45,7 +43,7 @@ COLUMNS = (
 
 
 class Crossing(NamedTuple):
-    """Evaluations until a curve is within a tolerance, with its 95 % interval; inf where it is not."""
+    """Evaluations until a curve stays within a tolerance, with a 95 % interval; inf if it does not."""
 
     value: float
     low: float
@@ -55,13 +53,14 @@ class Crossing(NamedTuple):
 def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
     """Return one row per model and curve: evaluations per sample to the floor, and 95 % interval.
 
-    Rows without results, ``fd_conv`` or a floor are left out.
+    Rows without results, ``fd_conv`` or a floor are left out. Curves with the fewest evaluations come
+    first within a model.
 
     Returns:
-        :data:`COLUMNS`: ``nfe_to_floor`` is inf for more than ``largest``, and ``smallest`` for
-            that or fewer; ``shown`` has it in words; ``flag`` says why the interval is not to be
-            trusted; ``verdict`` whether the curve needs more evaluations than the first of its
-            model ("worse"; "" for the first itself). The fewest come first within a model.
+        :data:`COLUMNS`. ``nfe_to_floor`` is inf if even the ``largest`` tried budget is too small,
+        and ``smallest`` if that or fewer suffice. ``shown`` is the crossing as text, and ``flag`` a
+        reason against its interval. ``verdict`` is "worse" if the curve is shown to need more than
+        the first of its model, whose own is "".
     """
     frame = table.frame if isinstance(table, TypedTable) else table
     lines = [line for _, rows in comparable_parts(frame) for line in _headline_rows(rows)]
@@ -74,7 +73,7 @@ def find_crossing(
     ends: Sequence[tuple[float, float]],
     tolerance: float,
 ) -> Crossing:
-    """Return the first crossing after which a curve stays within a tolerance > 0."""
+    """Return the crossing after which a curve stays within a tolerance > 0, from values and their ends."""
     low, high = zip(*ends, strict=True)
     return Crossing(
         *(_interpolated_crossing(nfe, curve, tolerance) for curve in (values, low, high))
@@ -98,14 +97,14 @@ def _interpolated_crossing(
 
 
 def crossing_in_words(found: Crossing, smallest: float, largest: float) -> str:
-    """Return a crossing as ``12 [10, 15]``, with ``≤`` or ``>`` for ends outside the measurements."""
+    """Return a crossing as text, ``12 [10, 15]``. Ends outside the measured budgets have ``≤`` or ``>``."""
 
-    def in_range(value: float) -> str:
+    def format_bounded(value: float) -> str:
         if value == math.inf:
             return f"> {format_number(largest)}"
         return f"≤ {format_number(smallest)}" if value <= smallest else format_number(value)
 
-    value, low, high = map(in_range, found)
+    value, low, high = map(format_bounded, found)
     return f"{value} [{low}, {high}]" if found.low != found.high else value
 
 
@@ -139,7 +138,7 @@ def _headline_rows(rows: pd.DataFrame) -> list[tuple[object, ...]]:
             (text(fewest, "model"), str(curve), *cross, *scale, flag, text(fewest, "estimator"))
         )
     first, *others = sorted(lines, key=lambda line: line[2:5])
-    level = LEVEL / max(math.comb(len(lines), 2), 1)  # of all pairs
+    level = LEVEL / max(math.comb(len(lines), 2), 1)  # Bonferroni over all pairs
     return [
         (*first, ""),
         *((*line, claim(_evidence_from_intervals(first, line), level)) for line in others),
@@ -147,7 +146,7 @@ def _headline_rows(rows: pd.DataFrame) -> list[tuple[object, ...]]:
 
 
 def _evidence_from_intervals(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:
-    """Return the difference of the logarithms of two crossings, from their intervals alone."""
+    """Return evidence on the difference of two crossings' logarithms; None if flagged or unbounded."""
     value, high, other_value, other_low = first[2], first[4], other[2], other[3]
     if first[10] or other[10] or high == math.inf or value == math.inf:
         return None

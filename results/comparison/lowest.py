@@ -1,7 +1,7 @@
 """Lowest rows at each budget, and the order and choice of curves on a page.
 
-Verdicts are corrected over all pairs of rows at one budget (:class:`.verdicts.Panel`). Without a
-verdict, disjoint 95 % intervals separate two rows.
+Verdicts are corrected over all pairs of rows at one budget (:class:`.verdicts.ComparedRows`). Rows
+without a verdict are separated by disjoint 95 % intervals.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ..table.curves import comparable_parts
 from ..values import number, rows_as_dicts, text
 from .estimates import default_quantity
 from .pairing import entry_of
-from .verdicts import COINCIDE, Panel, panels_corrected_together
+from .verdicts import COINCIDE, ComparedRows, correct_together
 
 MOST = 2000
-"""Rows of a page, about: all of a smaller table."""
+"""Number of rows from which on a page shows only some of them."""
 
 
 def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
-    """Return the rows of a table that a page shows: all of at most ``most``.
+    """Return the rows of a table that a page shows: all, or about ``most`` of a larger table.
 
-    Of a large one these are the best curves of each problem, whole, the baseline's best among them,
-    and the rows without results. A curve counts by its best rank at any budget.
+    Of a larger table these are whole curves of each problem, by their best rank at any budget, and
+    the baseline's best curve. Rows without results are shown too.
     """
     if len(frame) <= most:
         return frame
@@ -59,7 +59,7 @@ def _visible_row_indices(rows: pd.DataFrame, baseline: str, most: int) -> list[i
 
 
 def ranked_curves(rows: pd.DataFrame) -> list[str]:
-    """Return the curves of a problem by their mean rank over the budgets; without results last."""
+    """Return a problem's curves by mean rank over the budgets. Curves without results come last."""
     quantity = default_quantity(rows_as_dicts(rows))
     finished = rows.loc[rows["status"] == "ok"]
     first = _curves_by_rank(finished, quantity.name, ["mean", "best"]) if quantity else []
@@ -67,7 +67,7 @@ def ranked_curves(rows: pd.DataFrame) -> list[str]:
 
 
 def _curves_by_rank(finished: pd.DataFrame, column: str, by: list[str]) -> list[str]:
-    """Return the finished curves ordered by the best and the mean of their ranks at each budget."""
+    """Return curves sorted by ``by``: the "best" and "mean" of their ranks in ``column`` at each budget."""
     rank = finished.groupby("slot", dropna=False)[column].rank(method="min")
     by_curve = rank.astype("Float64").groupby(finished["curve"])
     order = pd.DataFrame({"best": by_curve.min(), "mean": by_curve.mean()}).fillna(math.inf)
@@ -75,7 +75,7 @@ def _curves_by_rank(finished: pd.DataFrame, column: str, by: list[str]) -> list[
 
 
 Place = tuple[str, int]
-"""A curve and a budget."""
+"""Place in a ranking: a curve and a budget."""
 
 
 def lowest_places(
@@ -85,11 +85,12 @@ def lowest_places(
     *,
     unseen: int = 0,
 ) -> dict[str, frozenset[Place]]:
-    """Return for each problem the places whose rows are not shown to be above the lowest row.
+    """Return each problem's places that are not shown to be above the lowest row of their budget.
 
-    Of several rows in one place the one with the most evaluations counts.
+    ``metric`` None stands for each problem's default quantity. Of several rows in one place, the one
+    with the most evaluations counts. ``unseen`` further rows count in the correction.
     """
-    panels: dict[str, Panel] = {}
+    groups: dict[str, ComparedRows] = {}
     for title, rows in comparable_parts(frame):
         finished = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
         default = default_quantity(rows_as_dicts(finished)) if metric is None else None
@@ -100,33 +101,33 @@ def lowest_places(
             if number(row, column) is not None
         }
         entries = {n: entry_of(row, homes or {}) for n, row in enumerate(places.values())}
-        panels[title] = Panel(entries, find(column))
-    corrected = panels_corrected_together(panels.values(), unseen)
+        groups[title] = ComparedRows(entries, find(column))
+    corrected = correct_together(groups.values(), unseen)
     return {
-        title: _places_tied_with_lowest(panel)
-        for title, panel in zip(panels, corrected, strict=True)
+        title: _places_tied_with_lowest(group)
+        for title, group in zip(groups, corrected, strict=True)
     }
 
 
-def _places_tied_with_lowest(panel: Panel) -> frozenset[Place]:
+def _places_tied_with_lowest(group: ComparedRows) -> frozenset[Place]:
     first: dict[int, int] = {}
-    slots = {n: int(number(entry.record, "slot") or 0) for n, entry in panel.entries.items()}
-    name = panel.quantity.name
-    for n in sorted(slots, key=lambda n: number(panel.entries[n].record, name) or 0.0):
+    slots = {n: int(number(entry.record, "slot") or 0) for n, entry in group.entries.items()}
+    name = group.quantity.name
+    for n in sorted(slots, key=lambda n: number(group.entries[n].record, name) or 0.0):
         first.setdefault(slots[n], n)
     return frozenset(
         (text(entry.record, "curve"), slots[n])
-        for n, entry in panel.entries.items()
-        if n == first[slots[n]] or not _is_shown_above(panel, n, first[slots[n]])
+        for n, entry in group.entries.items()
+        if n == first[slots[n]] or not _is_shown_above(group, n, first[slots[n]])
     )
 
 
-def _is_shown_above(panel: Panel, other: int, lowest_one: int) -> bool:
-    verdict = panel.verdict(other, lowest_one) if panel.quantity.influence else "no verdict"
+def _is_shown_above(group: ComparedRows, other: int, lowest_one: int) -> bool:
+    verdict = group.verdict(other, lowest_one) if group.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"
-    name, rows = panel.quantity.name, [panel.entries[n].record for n in (lowest_one, other)]
-    values = [number(row, name) or 0.0 for row in rows]  # alone where an error is not known
+    name, rows = group.quantity.name, [group.entries[n].record for n in (lowest_one, other)]
+    values = [number(row, name) or 0.0 for row in rows]  # used as the interval where there is none
     high = (interval_bounds(rows[0], name) or values[:1])[-1]
     least = (interval_bounds(rows[1], name) or values[1:])[0]
     return least > high and not math.isclose(least, high, rel_tol=COINCIDE)

@@ -1,4 +1,4 @@
-"""Rows with their arrays and times, and pairs of rows that were measured alike."""
+"""Rows with their arrays and times, and the matching of comparable rows in pairs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .estimates import Estimate, estimate_of
 class Entry:
     """Row of a table with its saved arrays and times.
 
-    ``record`` has ``curve`` and ``slot`` (:mod:`..table.curves`). ``folder`` holds its parts; None
-    for a row of a table alone. ``conditions`` are what its run adds to those of its times.
-    ``estimates`` by quantity stand in for the row's own values.
+    ``record`` is the row, with ``curve`` and ``slot`` (:mod:`..table.curves`). ``folder`` is the
+    cell's folder in a run directory, or None. ``conditions`` of the run complete those in
+    ``timing.json``. ``estimates`` by quantity replace the row's own values.
     """
 
     record: Record
@@ -40,17 +40,17 @@ class Entry:
     estimates: Mapping[str, Estimate] | None = None
 
     def is_of(self, sampler: str) -> bool:
-        """Return True if the row is of a sampler, named by its registry name or its curve."""
+        """Return True if ``sampler`` is the registry name of the row's sampler, or its curve."""
         return sampler in (text(self.record, "sampler"), text(self.record, "curve"))
 
     @cached_property
     def arrays(self) -> dict[str, NDArray]:
-        """Arrays of ``influence.npz``; empty if they were not kept."""
+        """Arrays of ``influence.npz`` by name; {} if there are none."""
         return (self.folder and _run_dir_of_cell(self.folder).influence(self.folder.name)) or {}
 
     @cached_property
     def timing(self) -> dict[str, Any]:
-        """Contents of ``timing.json`` and the conditions of its times; empty without times."""
+        """Items of ``timing.json`` and the conditions of the times; {} if the row was not timed."""
         timing = (
             self.folder and _run_dir_of_cell(self.folder).read(self.folder.name, TIMING)
         ) or {}
@@ -58,10 +58,10 @@ class Entry:
         return {**self.conditions, "timing_execution": execution, **timing} if timing else {}
 
     def estimate(self, quantity: Quantity) -> Estimate | None:
-        """Return the estimate of a quantity; None without a value."""
+        """Return the estimate of a quantity; None if the row has no value of it."""
         if self.estimates is not None:
             return self.estimates.get(quantity.name)
-        if quantity.name not in self._estimates:  # a row may be in many pairs
+        if quantity.name not in self._estimates:  # cached: a row may be in many pairs
             self._estimates[quantity.name] = estimate_of(self.record, self.arrays, quantity)
         return self._estimates[quantity.name]
 
@@ -71,7 +71,7 @@ class Entry:
 
 
 def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:
-    """Return a row of several runs together as an entry, from the path of each ``run``."""
+    """Return the entry of a row, whose column ``run`` names the run's path in ``homes``."""
     home = homes.get(text(row, "run"))
     if home is None or row.get("cell") is None or not (home / "parts").is_dir():
         return Entry(row)
@@ -84,7 +84,7 @@ def _cell_folder(run: RunDir, row: Record) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Run, or a table alone: its name, ``run.json``, the rows with results, and the rows without."""
+    """Run or table: its name, ``run.json`` or {}, entries with results, and rows without (``failed``)."""
 
     name: str
     run: Mapping[str, Any]
@@ -92,14 +92,14 @@ class Source:
     failed: tuple[Record, ...]
 
     def __str__(self) -> str:
-        """Return the name."""
+        """Return the name of the run or table."""
         return self.name
 
 
 def read_source(path: Path | str | TypedTable) -> Source:
-    """Return the source at a run directory, a folder with a ``table.csv``, or a table.
+    """Return the source in a run directory, a folder with a ``table.csv``, a table file or a table.
 
-    A ``run.json`` next to a table is read too. Rows of a table in memory are taken for independent.
+    A ``run.json`` next to a table file is read too. A table in memory has no arrays and times.
 
     Raises:
         ValueError: ``path`` is none of these.
@@ -131,7 +131,7 @@ def _run_dir_of_cell(folder: Path) -> RunDir:
 
 
 def quantities_in_all(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
-    """Return the quantities that have a value in every source."""
+    """Return the quantities of which every source has at least one value."""
 
     def has(source: Source, name: str) -> bool:
         return any(entry.record.get(name) is not None for entry in source.entries)
@@ -139,39 +139,39 @@ def quantities_in_all(sources: Sequence[Source], quantities: Sequence[Quantity])
     return [q for q in quantities if all(has(source, q.name) for source in sources)]
 
 
-WHAT = (
+CELL_COLUMNS = (
     *("model", "sampler", "params", "schedule", "start", "end", "sigma_max", "sigma_min"),
     *("steps", "budget", "dtype", "tuning_digest"),
 )
-"""Columns that identify a row, apart from the noise and the level that it starts at."""
+"""Columns that identify a cell, besides ``noise`` and ``sigma_start`` (:func:`cell_identity`)."""
 
-HOW = ("seed", "device", "execution")
-"""Columns of a run's conditions: rows that agree in them are matched first."""
+CONDITION_COLUMNS = ("seed", "device", "execution")
+"""Columns of a run's conditions. Rows of a cell that agree in them are matched first."""
 
 SETTING = ("model", "estimator", "slot", "start", "end", "sigma_max", "dtype")
-"""Columns in which a row and its baseline sampler agree."""
+"""Columns in which a row and its baseline row must agree."""
 
 
 class Pair(NamedTuple):
-    """Two rows to compare."""
+    """Two entries to compare."""
 
     baseline: Entry
     candidate: Entry
 
     @property
     def same_latents(self) -> bool | None:
-        """Return True if sample i of both rows starts from the same latent; None if a seed is missing."""
+        """Whether sample i of both rows starts from the same latent; None if a seed is missing."""
         seeds = [entry.record.get("seed") for entry in self]
         return None if None in seeds else seeds[0] == seeds[1]
 
     @property
     def key(self) -> tuple[str, str]:
-        """Model and estimator, which both rows share."""
+        """Model and estimator of the candidate, which both rows share."""
         return text(self.candidate.record, "model"), text(self.candidate.record, "estimator")
 
 
 class Matches(NamedTuple):
-    """Matched rows: the pairs, and the rows of either side that have no partner."""
+    """Pairs of matched rows, and the rows of either side without a partner."""
 
     pairs: list[Pair]
     only_baseline: list[Entry]
@@ -179,7 +179,7 @@ class Matches(NamedTuple):
 
 
 def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matches:
-    """Return the pairs of rows of two runs that are the same cell, in the order of the baseline."""
+    """Match the rows of two runs that are of one cell (:func:`cell_identity`), in the baseline's order."""
     groups: dict[tuple[str, ...], tuple[list[Entry], list[Entry]]] = defaultdict(lambda: ([], []))
     for side, entries in enumerate((baseline, candidate)):
         for entry in entries:
@@ -193,13 +193,13 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 def match_with_sampler(
     entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False
 ) -> Matches:
-    """Return each row paired with the row of ``sampler`` in the same setting (:data:`SETTING`).
+    """Match each other row with the nearest row of ``sampler`` in the same setting (:data:`SETTING`).
 
-    ``sampler`` is a registry name or a curve's name. With ``any_schedule`` the schedules may differ;
-    that of a sampler with levels of its own always may.
+    ``sampler`` is a registry name or a curve's name. Schedules must be equal, except with
+    ``any_schedule`` or where a sampler has levels of its own.
 
     Raises:
-        ValueError: no row is that sampler's.
+        ValueError: no row is of ``sampler``.
     """
     is_baseline = [entry.is_of(sampler) for entry in entries]
     if not any(is_baseline):
@@ -228,18 +228,21 @@ def match_with_sampler(
 
 
 def cell_identity(row: Record) -> tuple[str, ...]:
-    """Return the identity of a row's cell, without columns that do not affect its samples."""
+    """Return the texts of the columns that identify a row's cell across runs."""
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
-    return *_column_texts(row, WHAT), sigma_start, noise
+    return *_column_texts(row, CELL_COLUMNS), sigma_start, noise
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
-    """Add the pairs and the unmatched rows of one cell to ``matches``."""
+    """Match the rows of one cell, and add pairs and unmatched rows to ``matches``."""
     left, right = list(ours), list(theirs)
     for item in ours:
-        setup = _column_texts(item.record, HOW)
-        twin = next((entry for entry in right if _column_texts(entry.record, HOW) == setup), None)
+        setup = _column_texts(item.record, CONDITION_COLUMNS)
+        twin = next(
+            (entry for entry in right if _column_texts(entry.record, CONDITION_COLUMNS) == setup),
+            None,
+        )
         if twin is not None:
             matches.pairs.append(Pair(item, twin))
             left.remove(item)
@@ -263,10 +266,10 @@ def _is_comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
 
 
 def _mismatch_key(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Return a sort key: same run, shared latents, run alike, default parameters, same schedule."""
+    """Return a sort key, lowest for the nearest baseline: same run, seed, conditions, defaults, schedule."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
-        _column_texts(baseline, HOW) == _column_texts(row, HOW),
+        _column_texts(baseline, CONDITION_COLUMNS) == _column_texts(row, CONDITION_COLUMNS),
         text(baseline, "params") in ("", "{}"),
         text(baseline, "schedule") == text(row, "schedule"),
     ]
@@ -274,7 +277,7 @@ def _mismatch_key(baseline: Record, row: Record) -> tuple[bool, ...]:
 
 
 def check_sources(a: Source, b: Source) -> None:
-    """Refuse two runs of different versions of a suite, or of different models under one name."""
+    """Raise a ValueError for runs of two versions of a suite, or of two models under one name."""
     suites = [source.run.get("suite") or {} for source in (a, b)]
     names, versions = ([suite.get(key) for suite in suites] for key in ("name", "version"))
     if names[0] == names[1] and versions[0] != versions[1]:
@@ -293,7 +296,7 @@ def check_sources(a: Source, b: Source) -> None:
 
 
 def _model_difference(first: Any, second: Any, fingerprints: Sequence[Any]) -> str:
-    """Return how two models of one name differ, as the end of a sentence; "" for equal models."""
+    """Return the difference of two models as the end of a sentence; "" for equal models."""
     try:
         change = difference(*(Fingerprint.from_json(known) for known in fingerprints))
     except (KeyError, TypeError, ValueError):
@@ -302,7 +305,7 @@ def _model_difference(first: Any, second: Any, fingerprints: Sequence[Any]) -> s
 
 
 def check_estimators(a: Entry, b: Entry) -> None:
-    """Refuse two rows whose numbers were measured differently."""
+    """Raise a ValueError if two rows were measured by different estimators."""
     first, second = (text(entry.record, "estimator") for entry in (a, b))
     if first != second:
         raise ValueError(

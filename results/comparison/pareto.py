@@ -1,14 +1,14 @@
 r"""The Pareto front of quality against cost: rows that no other row beats in both.
 
-Quality is measured with an error, and so is time. A verdict decides whether a value is lower
-(:class:`.verdicts.Panel`); of two times one is *surely* lower if their 95 % intervals do not
-overlap, of two counts if it is lower. A row is
+Values and times have errors. A verdict decides which of two values is lower
+(:class:`.verdicts.ComparedRows`). A time is *surely* lower than another if their 95 % intervals do
+not overlap, a count if it is lower. ``front`` is
 
-    off         if some row on the front is shown to have the lower value at no more cost (counts: lower or equal; times: surely lower);
-    on          if no other row can be excluded from it: each is surely dearer, or shown to be worse;
-    uncertain   otherwise, and without a verdict.
+    off         if a row on the front is shown to have a lower value at no more cost (counts: lower or equal; times: surely lower);
+    on          if every other row is surely dearer, or shown to be worse;
+    uncertain   otherwise.
 
-``on_front`` is what the point values alone say.
+``on_front`` is the membership by the point values alone.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ..table.curves import comparable_parts
 from ..text import interval_ends
 from ..values import number, rows_as_dicts
 from .pairing import Entry
-from .verdicts import Panel, panels_corrected_together
+from .verdicts import ComparedRows, correct_together
 
 FrontMembership = Literal["on", "off", "uncertain"]
 
 _MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
-"""Standard error of a normal sample's median times sqrt(n), in interquartile ranges."""
+"""Standard error of the median of n normal values, times sqrt(n), per interquartile range."""
 
 
 class Point(NamedTuple):
-    """Place of a row: value and cost, and the ends of the cost's 95 % interval."""
+    """Point of a row: its value, its cost, and the ends of the cost's 95 % interval."""
 
     value: float
     cost: float
@@ -43,21 +43,20 @@ class Point(NamedTuple):
 
 
 class FrontPosition(NamedTuple):
-    """Membership of a row in the front, by its point values and given their errors."""
+    """Membership of a row in the front: by point values (``on_front``), and given errors (``front``)."""
 
     on_front: bool
     front: FrontMembership
 
 
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """Return the rows that have both columns, by problem and cost, with their place on the front.
+    """Return the rows that have both columns, by problem and cost, with ``on_front`` and ``front``.
 
-    That is in ``on_front`` (flag) and ``front`` (text). A frame has no influence values, so that
-    only disjoint intervals separate rows. ``cost`` is "nfe", exact, or "ms_per_sample", a median
-    time.
+    Only disjoint intervals separate rows, since a frame has no influence values. ``cost`` is "nfe"
+    or "ms_per_sample".
 
     Raises:
-        ValueError: there is no such column.
+        ValueError: the frame lacks one of the columns.
     """
     for name in (metric, cost):
         if name not in frame:
@@ -70,32 +69,32 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
         for _, rows in comparable_parts(frame)
     ]
     quantity = find(metric)
-    panels = panels_corrected_together(
-        Panel(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity) for rows in parts
+    groups = correct_together(
+        ComparedRows(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity) for rows in parts
     )
     frames = [
-        _with_front_columns(rows, panel, cost) for rows, panel in zip(parts, panels, strict=True)
+        _with_front_columns(rows, group, cost) for rows, group in zip(parts, groups, strict=True)
     ]
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
     return pd.concat(frames, ignore_index=True) if frames else empty
 
 
-def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
-    """Return the front position of each row of a panel that has a cost, by its index."""
+def front_positions(group: ComparedRows, cost: str) -> dict[int, FrontPosition]:
+    """Return the front position of each row with a value and a cost, by the row's index."""
     points = {
         index: point
-        for index, entry in panel.entries.items()
-        if (point := cost_point_of(entry.record, panel.quantity.name, cost))
+        for index, entry in group.entries.items()
+        if (point := cost_point_of(entry.record, group.quantity.name, cost))
     }
     leads = dict.fromkeys(_undominated_points(points))
     return {
-        index: FrontPosition(index in leads, _front_membership(index, leads, points, panel))
+        index: FrontPosition(index in leads, _front_membership(index, leads, points, group))
         for index in points
     }
 
 
 def _undominated_points(points: Mapping[int, Point]) -> list[int]:
-    """Return the points that no other point dominates, in their order."""
+    """Return the indices of the points that no other point dominates, in their order."""
     front: dict[int, Point] = {}
     last: Point | None = None
     for index, point in sorted(points.items(), key=lambda item: (item[1].cost, item[1].value)):
@@ -114,12 +113,12 @@ def cost_point_of(row: Record, metric: str, cost: str) -> Point | None:
 
 
 def is_surely_cheaper(a: Point, b: Point) -> bool:
-    """Return True if ``a`` costs less than ``b`` even at the ends of their intervals."""
+    """Return True if the interval of ``a``'s cost lies below that of ``b``'s."""
     return a.high < b.low
 
 
 def _time_interval(row: Record, median: float) -> tuple[float, float]:
-    """Return the interval of a median time: the row's own, else from the scatter of the rounds."""
+    """Return the 95 % interval of a median time: the row's, else from the scatter of rounds, else infinite."""
     low, high = number(row, "ms_low"), number(row, "ms_high")
     iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
     if not row.get("timing_flag"):
@@ -131,41 +130,41 @@ def _time_interval(row: Record, median: float) -> tuple[float, float]:
 
 
 def _front_membership(
-    index: int, leads: Collection[int], points: dict[int, Point], panel: Panel
+    index: int, leads: Collection[int], points: dict[int, Point], group: ComparedRows
 ) -> FrontMembership:
     point = points[index]
     no_dearer = [lead for lead in leads if lead != index and _is_no_dearer(points[lead], point)]
     lower = (lead for lead in no_dearer if points[lead].value < point.value)
-    if not panel.is_refused(index) and any(
-        panel.verdict(lead, index) == "better" for lead in lower
+    if not group.is_refused(index) and any(
+        group.verdict(lead, index) == "better" for lead in lower
     ):
         return "off"
     if index not in leads:
         return "uncertain"
     others = (other for other in points if other != index)
     threats = (other for other in others if not is_surely_cheaper(point, points[other]))
-    is_on = all(_is_harmless(other, index, points, panel) for other in threats)
+    is_on = all(_is_harmless(other, index, points, group) for other in threats)
     return "on" if is_on else "uncertain"
 
 
 def _is_no_dearer(a: Point, b: Point) -> bool:
-    """Return True if ``a`` surely costs no more: by count, or by times with disjoint intervals."""
+    """Return True if ``a`` surely costs no more than ``b``: by counts, or by disjoint intervals of times."""
     return a.cost <= b.cost if a.low == a.high and b.low == b.high else is_surely_cheaper(a, b)
 
 
-def _is_harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
-    """Return True if another row has a surely higher value, or an equal value at equal cost."""
-    decided = not (panel.is_refused(other) or panel.is_refused(index))
-    if decided and panel.verdict(other, index) == "worse":
+def _is_harmless(other: int, index: int, points: dict[int, Point], group: ComparedRows) -> bool:
+    """Return True if row ``other`` is shown to be worse, or has an equal value at equal cost."""
+    decided = not (group.is_refused(other) or group.is_refused(index))
+    if decided and group.verdict(other, index) == "worse":
         return True
     if points[other].cost != points[index].cost:
         return False
-    judgement = panel.judgement(other, index)
+    judgement = group.judgement(other, index)
     return judgement is not None and judgement.has_equal_values
 
 
-def _with_front_columns(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:
-    positions = list(front_positions(panel, cost).values())
+def _with_front_columns(rows: pd.DataFrame, group: ComparedRows, cost: str) -> pd.DataFrame:
+    positions = list(front_positions(group, cost).values())
     return rows.assign(
         on_front=[place.on_front for place in positions],
         front=pd.array([str(place.front) for place in positions], dtype="string"),

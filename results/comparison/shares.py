@@ -1,4 +1,4 @@
-"""Shares of samples, such as flips: exact intervals, and exact tests of two on the same latents."""
+"""Shares of samples, such as flips: exact intervals, and exact tests of two paired shares."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _HALVINGS = 50
 
 
 def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return Clopper and Pearson's interval (1934) of ``count`` in n >= 1."""
-    from scipy.special import betaincinv  # here: tables are read without it
+    """Return Clopper and Pearson's interval (1934) of the share ``count / n``, with coverage 1 - ``level``."""
+    from scipy.special import betaincinv  # imported here: reading tables needs no scipy
 
     low = betaincinv(count, n - count + 1, level / 2) if count else 0.0
     high = betaincinv(count + 1, n - count, 1 - level / 2) if count < n else 1.0
@@ -24,24 +24,27 @@ def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, flo
 
 
 def count_changes(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, int]:
-    """Count the samples that have a property in ``b`` alone, and in ``a`` alone; ``(n,)`` of 0, 1."""
+    """Count the samples with a property in ``b`` alone, and in ``a`` alone.
+
+    Both arrays are ``(n,)`` of 0 and 1. Samples beyond the common length do not count.
+    """
     n = min(len(a), len(b))
     change = b[:n] - a[:n]
     return int(np.sum(change > 0)), int(np.sum(change < 0))
 
 
 def share_error(gained: int, lost: int, n: int) -> float:
-    """Return the standard error of a paired difference of shares (Agresti and Min 2005)."""
+    """Return the standard error of a paired difference of two shares over n samples (Agresti and Min 2005)."""
     size = n + 2
     return math.sqrt(max(gained + lost + 1 - (gained - lost) ** 2 / size, 0.0)) / size
 
 
 @dataclass(frozen=True)
 class PairedShares(Evidence):
-    """Evidence from two shares on the same n samples.
+    """Evidence from two shares over the same n samples.
 
-    Only samples that differ say anything: ``gained`` have the property with the candidate alone,
-    ``lost`` with the baseline alone. Without a difference each is as likely (McNemar 1947, exact).
+    ``gained`` samples have the property with the candidate alone, ``lost`` with the baseline alone.
+    Under no difference both kinds are equally likely (McNemar 1947, exact).
     """
 
     gained: int
@@ -50,17 +53,17 @@ class PairedShares(Evidence):
 
     @property
     def p_difference(self) -> float:
-        """Two-sided p value of no difference."""
+        """Two-sided p value of the hypothesis of no difference."""
         return min(1.0, 2 * _tail_probability(max(self.gained, self.lost), self.gained + self.lost))
 
     @property
     def p_equivalence(self) -> float:
-        """P value of a difference as large as the margin, in either direction."""
+        """P value of the hypothesis of a difference by the margin or more, in either direction."""
         return max(self.p_within, self._smallest_level(self.lost, self.gained))
 
     @property
     def p_beyond(self) -> float:
-        """P value of having gained no more than the margin."""
+        """P value of the hypothesis that the candidate's share is larger by the margin at most."""
         if self.margin == 0:
             return _tail_probability(self.gained, self.gained + self.lost)
 
@@ -74,11 +77,11 @@ class PairedShares(Evidence):
 
     @property
     def p_within(self) -> float:
-        """P value of having gained the margin or more."""
+        """P value of the hypothesis that the candidate's share is larger by the margin or more."""
         return self._smallest_level(self.gained, self.lost)
 
     def _smallest_level(self, more: int, less: int) -> float:
-        """Return the smallest level at which ``more`` surely exceeds ``less`` by under the margin."""
+        """Return the smallest level at which (``more`` - ``less``) / n is shown to be below the margin."""
 
         def is_within(level: float) -> bool:
             (_, high), (low, _) = (share_interval(k, self.n, level) for k in (more, less))
@@ -88,14 +91,14 @@ class PairedShares(Evidence):
 
 
 def _tail_probability(count: int, n: int) -> float:
-    """Return P(X >= count) for the heads of n fair coins; 1 for n = 0."""
+    """Return P(X >= count) for the number of heads X of n fair coins; 1 for n = 0."""
     from scipy.special import betainc
 
     return float(betainc(count, n - count + 1, 0.5)) if count else 1.0
 
 
 def _bisect_smallest_level(holds: Callable[[float], bool]) -> float:
-    """Return the smallest level in (0, 1] at which ``holds`` is True, as at all larger ones."""
+    """Return the smallest level in (0, 1] at which the monotonic ``holds`` is True; 1 if never."""
     low, high = 0.0, 1.0
     if not holds(high):
         return 1.0

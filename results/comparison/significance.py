@@ -1,13 +1,13 @@
 r"""Verdicts from differences and their standard errors, corrected for the number of comparisons.
 
-Two tests a line, each on the normal distribution of d / se, where d > 0 is worse:
+Each line of a table has two tests on the normal distribution of d / se, where d > 0 is worse:
 
     difference     H0: d = 0             p = 2 Phi(-|d| / se)
     equivalence    H0: |d| >= margin     p = Phi(-(margin - |d|) / se)          (two one-sided tests: Schuirmann 1987)
 
-and each family corrected over the table by Holm's step-down method (Holm 1979), which keeps the
-chance of any false claim of its kind at the level, under any dependence: of any false "better" or
-"worse", and of any false "equivalent". The chance of either is at most twice that.
+Holm's step-down method (Holm 1979) corrects each kind of test over the table. Under any dependence,
+the chance of any false "better" or "worse" is at most the level, and so is that of any false
+"equivalent". The chance of either is at most twice the level.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 LEVEL = 0.05
-"""Chance of any false claim of one kind in a table."""
+"""Largest chance of any false claim of one kind in a table."""
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "no verdict"]
 
@@ -29,7 +29,7 @@ SIGNS: dict[Verdict, str] = {
     "inconclusive": "?",
     "no verdict": "–",
 }
-"""The sign of each verdict, on a page and in a terminal alike."""
+"""Sign of each verdict, in reports and terminals."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Evidence:
 
     Attributes:
         difference: candidate less baseline; positive is worse.
-        se: its standard error, >= 0.
-        margin: largest difference that does not matter, >= 0; 0 leaves nothing to be equivalent.
+        se: standard error of the difference, >= 0.
+        margin: largest difference that does not matter, >= 0. With 0, only identical numbers are
+            equivalent.
     """
 
     difference: float
@@ -48,17 +49,17 @@ class Evidence:
 
     @property
     def identical(self) -> bool:
-        """Return True if the two are the same numbers, sample by sample: equivalent at any margin."""
+        """Return True if difference and error are 0, as of identical samples."""
         return self.difference == 0 and self.se == 0
 
     @property
     def p_difference(self) -> float:
-        """Two-sided p value of no difference."""
+        """Two-sided p value of the hypothesis of no difference."""
         return min(1.0, 2 * upper_tail_probability(abs(self.difference), self.se))
 
     @property
     def p_equivalence(self) -> float:
-        """P value of a difference as large as the margin: the larger of two one-sided ones."""
+        """P value of the hypothesis that the size of the difference is the margin or more."""
         if self.identical:
             return 0.0
         if not self.margin > 0:
@@ -67,28 +68,29 @@ class Evidence:
 
     @property
     def p_beyond(self) -> float:
-        """P value of being worse by the margin at most: small where the candidate is worse by more."""
+        """P value of the hypothesis that the candidate is worse by the margin at most."""
         return upper_tail_probability(self.difference - self.margin, self.se)
 
     @property
     def p_within(self) -> float:
-        """P value of being worse by the margin or more."""
+        """P value of the hypothesis that the candidate is worse by the margin or more."""
         if self.identical:
             return 0.0
         return upper_tail_probability(self.margin - self.difference, self.se)
 
 
 def upper_tail_probability(excess: float, se: float) -> float:
-    """Return Phi(-excess / se). Without error the sign decides, and 0 is no excess."""
+    """Return Phi(-excess / se). With se = 0 it is 0 for an excess > 0, else 1."""
     if se == 0:
         return 0.0 if excess > 0 else 1.0
     return 0.5 * math.erfc(excess / se / math.sqrt(2))
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p values; those at most the level are to be rejected.
+    """Return Holm's adjusted p values, in the given order. NaN counts as 1.
 
-    The k-th smallest of m becomes the running maximum of (m - k + 1) p, at most 1. NaN counts as 1.
+    The k-th smallest of m values p becomes the running maximum of (m - k + 1) p, at most 1. A
+    hypothesis is rejected if its adjusted p value is at most the level.
     """
     raw = [1.0 if math.isnan(p) else p for p in p_values]
     adjusted, running = [0.0] * len(raw), 0.0
@@ -101,10 +103,10 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
 def judge_table(
     evidence: Sequence[Evidence | None], level: float = LEVEL, *, unseen: int = 0
 ) -> list[Verdict]:
-    """Return the verdict of each line of a table; one without evidence is no test.
+    """Return the verdict of each line of a table, corrected by Holm's method.
 
-    ``unseen`` lines that belong to the table count as tests whose p values are larger. A difference
-    that is real but shown to be within the margin is "equivalent".
+    A line without evidence has "no verdict", and is not counted as a test. ``unseen`` further lines
+    count as tests with p = 1. A difference shown to be within the margin is "equivalent".
     """
     tested = [item for item in evidence if item is not None]
     different, equivalent = (
@@ -119,10 +121,10 @@ def judge_table(
 
 
 def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
-    """Return the verdict of a pair by itself; within the margin it is never "better" or "worse".
+    """Return the verdict of a pair by itself, at a given level.
 
-    At a level stricter than a table's, a difference shown here and within the margin there would
-    have two verdicts.
+    A difference within the margin is never "better" or "worse" here. Otherwise :func:`judge_table`
+    could call the same pair "equivalent".
     """
     if evidence is None:
         return "no verdict"
@@ -135,7 +137,7 @@ def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
 def verdict_at(
     difference: float, p_difference: float, p_equivalence: float, level: float
 ) -> Verdict:
-    """Return the verdict of one line from its p values, corrected or not."""
+    """Return the verdict on a difference from its p values, whether corrected or not."""
     if p_equivalence <= level:
         return "equivalent"
     if p_difference <= level:

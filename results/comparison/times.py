@@ -1,18 +1,18 @@
-"""Wall times: medians with exact intervals, their ratios, and the faster of two samplers.
+"""Wall times: medians with exact intervals, their ratios, and verdicts on speed.
 
-The interval of a ratio of medians is Price and Bonett's (2002): with the order statistics x_(c) and
-x_(n-c+1) of n times, c = (n + 1) / 2 - sqrt(n) rounded and at least 1, which enclose the median
-with the exact binomial probability 1 - 2 P(B <= c - 1), B ~ Bin(n, 1/2),
+The interval of a ratio of medians is Price and Bonett's (2002). Let c be (n + 1) / 2 - sqrt(n),
+rounded and at least 1. The order statistics x_(c) and x_(n-c+1) of n times enclose the median with
+probability 1 - 2 P(B <= c - 1), B ~ Bin(n, 1/2). Then
 
     SE(log median) = (log x_(n-c+1) - log x_(c)) / (2 z),        z = Phi^-1(1 - P(B <= c - 1)),
 
-and log(median_b / median_a) is normal with the two variances added. It knows the scatter within a
-run, not what differs between two days.
+and log(median_b / median_a) is normal with the sum of both variances. The interval covers scatter
+within a run, not differences between days.
 
-Times of one timing pass were taken side by side in every round, so their ratios in each round are
-compared: the drift of the machine cancels. Each clock says "faster" or "slower" where the interval
-of the ratio leaves out 1, and "same" within a margin of 1. Two clocks must agree: a lowered clock
-or a busy core changes seconds alone, and a change of cycles alone costs a user no time.
+Times of one timing pass were measured side by side in every round. Their ratios within rounds are
+compared, so that drift of the machine cancels. A clock's verdict is "faster" or "slower" if the
+interval of the ratio excludes 1, and "same" if it lies within a margin of 1. The verdicts of two
+clocks, such as seconds and cycles, must agree.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from typing import Any, Literal, NamedTuple
 from ..text import interval_ends
 
 FEWEST = 6
-"""Fewer times have no 95 % interval: the range of five covers the median in 94 % of cases."""
+"""Least number of times with a 95 % interval: the range of five covers the median in 94 %."""
 
 
 def median_interval(times: Sequence[float]) -> tuple[float, float]:
     """Return the narrowest symmetric pair of order statistics that covers the median at >= 95 %.
 
-    Independent times lie below their median like tosses of a coin, so [t_(k+1), t_(n-k)] misses it
-    with probability 2 P(B <= k), B being binomial (n, 1/2) (David and Nagaraja, Order Statistics,
-    section 7.1). The whole range below ``FEWEST`` times, which covers less.
+    [t_(k+1), t_(n-k)] misses the median with probability 2 P(B <= k), B ~ Bin(n, 1/2) (David and
+    Nagaraja, Order Statistics, section 7.1). Below :data:`FEWEST` times, the range is returned,
+    which covers less.
 
     >>> median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
     (1.0, 6.0)
@@ -52,14 +52,14 @@ def order_statistics_outside(n: int) -> int:
     [-1, 0, 0, 1, 9]
     """
     k, below = -1, 1
-    while 40 * below <= 2**n:  # integers: 2 below / 2^n <= 1 / 20
+    while 40 * below <= 2**n:  # 2 below / 2^n <= 1 / 20 in integers
         k += 1
         below += math.comb(n, k + 1)
     return k
 
 
 def is_settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
-    """Return True if the median's interval is within the relative ``half_width``."""
+    """Return True if ``fewest`` times or more have a 95 % interval within the relative ``half_width``."""
     if len(times) < max(fewest, FEWEST):
         return False
     low, high = median_interval(times)
@@ -70,19 +70,19 @@ CONDITIONS = (
     *("timing_device", "timing_device_name", "timing_threads", "timing_batch_size"),
     *("timing_execution", "timing_tf32", "timing_cudnn_benchmark"),
 )
-"""Columns that must be equal for two times to be compared."""
+"""Items of ``timing.json`` that must be equal for two times to be compared."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ratio of two medians: its logarithm, candidate over baseline, and the standard error of that."""
+    """Ratio of median times, candidate over baseline: its logarithm, and that one's standard error."""
 
     log: float
     se: float
 
     @property
     def value(self) -> float:
-        """Ratio of the two medians."""
+        """Ratio itself, > 0."""
         return math.exp(self.log)
 
     @property
@@ -94,14 +94,14 @@ class Ratio:
 
 @dataclass(frozen=True)
 class NoRatio:
-    """Reason why two times are not compared; ``mismatch`` is True where their conditions differ."""
+    """Reason why two times have no ratio. ``mismatch`` is True if their conditions differ."""
 
     reason: str
     mismatch: bool = False
 
 
 def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Ratio | NoRatio:
-    """Return the ratio of the times in two ``timing.json``, or why there is none."""
+    """Return the ratio of the median times in two ``timing.json``, or the reason why there is none."""
     if reason := why_not_comparable(baseline, candidate):
         return reason
     times = [list(timing["raw_total_ms"]) for timing in (baseline, candidate)]
@@ -113,7 +113,7 @@ def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Rat
 
 
 def why_not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> NoRatio | None:
-    """Return the reason against a comparison of two ``timing.json``; None if there is none."""
+    """Return the reason against comparing the times in two ``timing.json``; None if there is none."""
     if not all(timing.get("raw_total_ms") for timing in (baseline, candidate)):
         return NoRatio("no raw times")
     for name in CONDITIONS:
@@ -127,13 +127,13 @@ def why_not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]
 
 
 def median_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio:
-    """Return the ratio of the medians of positive times, at least :data:`FEWEST` each."""
+    """Return the ratio of the medians of two lists of at least :data:`FEWEST` positive times."""
     (log_a, se_a), (log_b, se_b) = map(log_median, (baseline, candidate))
     return Ratio(log_b - log_a, math.hypot(se_a, se_b))
 
 
 def log_median(times: Sequence[float]) -> tuple[float, float]:
-    """Return the log of the median of :data:`FEWEST` or more positive numbers, and its error."""
+    """Return the log of the median of at least :data:`FEWEST` positive times, and its standard error."""
     n, ordered = len(times), sorted(times)
     c = max(1, round((n + 1) / 2 - math.sqrt(n)))
     outside = sum(math.comb(n, k) for k in range(c)) / 2**n
@@ -143,13 +143,13 @@ def log_median(times: Sequence[float]) -> tuple[float, float]:
 
 
 MARGIN = 0.01
-"""Ratios within this of 1 do not matter."""
+"""Ratios from 1 / (1 + MARGIN) to 1 + MARGIN count as the same speed."""
 
 Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class SpeedVerdict(NamedTuple):
-    """Verdict on speed, and the ratio by the first clock with its 95 % interval."""
+    """Verdict on speed, the ratio by the first clock with its 95 % interval, and a reason if ambiguous."""
 
     verdict: Word
     ratio: float | None = None
@@ -159,7 +159,7 @@ class SpeedVerdict(NamedTuple):
 
 
 def speed_verdict(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> SpeedVerdict:
-    """Return the verdict on two ``timing.json`` of batches of one size."""
+    """Return the verdict on the speed of a candidate against a baseline, from their ``timing.json``."""
     if reason := why_not_comparable(baseline, candidate):
         return SpeedVerdict("ambiguous", reason=reason.reason)
     first = _ratio_by_clock(baseline, candidate, "raw_total_ms")
@@ -178,11 +178,12 @@ def speed_verdict(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> 
 def _ratio_by_clock(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], name: str
 ) -> tuple[float, float, float] | NoRatio:
+    """Return the ratio of times ``name`` and its 95 % interval: within rounds of one pass, else of medians."""
     times = [list(timing.get(name) or ()) for timing in (baseline, candidate)]
     if not all(times) or any(time is None or time <= 0 for side in times for time in side):
         return NoRatio("a time that is missing or not positive")
     passes = {timing.get("timing_pass") for timing in (baseline, candidate)}
-    if len(passes) == 1 and passes.pop() and "raw_rounds" in baseline:  # taken side by side
+    if len(passes) == 1 and passes.pop() and "raw_rounds" in baseline:  # measured side by side
         rounds = (timing["raw_rounds"] for timing in (baseline, candidate))
         a, b = (dict(zip(at, of, strict=True)) for at, of in zip(rounds, times, strict=True))
         logs = [math.log(b[number] / a[number]) for number in a.keys() & b.keys()]

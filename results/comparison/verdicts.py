@@ -1,10 +1,10 @@
-"""Verdicts on pairs of rows: what their difference allows to conclude, corrected over all pairs.
+"""Verdicts on pairs of rows, corrected for the number of pairs.
 
-Every claim that one row is better than another comes from here, in two corrections:
+Every claim that one row is better than another comes from this module. There are two corrections:
 
-* :func:`judge_lines`: the lines of a table, each row against its baseline (Holm);
-* :class:`Panel`: any rows of a page against any others, so that the lowest may be compared with all
-(Bonferroni over all pairs). Where it calls a row better, the table of :func:`judge_lines` does too.
+* :func:`judge_lines` compares each row with its baseline row, and corrects by Holm's method.
+* :class:`ComparedRows` compares any two rows of a page, and corrects by Bonferroni over all pairs.
+  A row that it calls better than its baseline is better by :func:`judge_lines` too.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from .significance import LEVEL, Evidence, Verdict, claim, judge_table
 from .times import NoRatio, Word, speed_verdict, time_ratio
 
 MARGIN = 0.01
-"""Differences below this share of the baseline do not matter, unless the reader says otherwise."""
+"""Default margin: differences up to this share of the baseline's value do not matter."""
 
 FLOOR_ERRORS = 10
-"""The margin is a share of at least so many standard errors of the floor."""
+"""Multiple of the resolution that counts as the least value in a margin (:func:`_margin_of_value`)."""
 
 
 COINCIDE = 1e-5
-"""Relative difference of values that is rounding: all methods agree in one step to 0."""
+"""Largest relative difference of values that counts as rounding."""
 
-SIDES = ("tuning", "baseline_tuning")
+SIDES = ("tuning", "baseline_tuning")  # fields of a Line
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
     """Difference of two rows by one quantity, before correction for other comparisons.
 
-    ``gap`` is candidate less baseline, negative is better; ``margin`` the largest that does not
-    matter; ``reason`` says why there is no verdict.
+    ``gap`` is candidate less baseline, and negative is better. Gaps up to ``margin`` do not matter.
+    ``reason`` says why there can be no verdict; "" if there can.
     """
 
     pair: Pair
@@ -56,7 +56,7 @@ class Judgement:
 
     @property
     def evidence(self) -> Evidence | None:
-        """Evidence for a verdict; None where there is a reason against one."""
+        """Evidence for a verdict; None if there can be no verdict."""
         gap = self.gap
         if self.reason or gap.se is None:
             return None
@@ -66,15 +66,15 @@ class Judgement:
 
     @property
     def has_equal_values(self) -> bool:
-        """Return True if the values are equal but for rounding."""
+        """Return True if the two values are equal but for rounding."""
         return math.isclose(self.baseline.value, self.candidate.value, rel_tol=COINCIDE)
 
 
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
-    """Judge two rows by a quantity, lower is better; None if one of them has no value.
+    """Return the judgement on two rows by a quantity; None if one of them has no value of it.
 
-    Identical numbers have a difference of 0 with standard error 0: a run is equivalent to itself.
-    ``share`` of the baseline's value does not matter.
+    Differences up to ``share`` of the baseline's value do not matter. The difference of identical
+    rows is 0 with standard error 0, so that a row is equivalent to itself.
     """
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None:
@@ -88,10 +88,10 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
 
 def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bool:
-    """Return True if rows of the same estimate are one: per sample if known, else in all columns."""
+    """Return True if rows with equal estimates are one row: by their samples, else by all quantities."""
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
-    # two samplers without a flip are not one sampler
+    # equal shares do not show equal samples, as of two samplers without flips
     if has_samples and quantity.summary != "share":
         return True
     panelled = [name for other in quantities() if other.note for name in (other.name, other.se)]
@@ -100,10 +100,11 @@ def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bo
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
-    """Rows, by their place in a table, that may all be compared by one quantity.
+class ComparedRows:
+    """Rows, by their index in a table, of which any two may be compared by one quantity.
 
-    Verdicts are corrected for a number of pairs (:func:`panels_corrected_together`).
+    Verdicts are corrected for ``within_budget`` pairs of rows at one budget, and for
+    ``across_budgets`` other pairs. :func:`correct_together` sets both numbers.
     """
 
     entries: dict[int, Entry]
@@ -112,44 +113,44 @@ class Panel:
     across_budgets: int = 0
 
     def is_refused(self, index: int) -> bool:
-        """Return True if a row gets no verdict against any other."""
+        """Return True if a row, by index, gets no verdict against any other."""
         return bool(_row_refusal(self.entries[index].record, self.quantity))
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
-        """Return the judgement on two rows, given their indices; None if one of them has no value."""
+        """Return the judgement on two rows, by index; None if one of them has no value."""
         item = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
         back = item and _margin_of_value(item.pair, self.quantity, item.candidate, MARGIN)
-        # the same whichever of the two is called the baseline
+        # symmetric: the larger of the margins of both rows
         return item and replace(item, margin=max(item.margin, back or 0.0))
 
     def verdict(self, candidate: int, baseline: int) -> Verdict:
-        """Return the verdict on one row against another, by index, at the level of all pairs."""
+        """Return the verdict on the candidate row against the baseline row, by index, after correction."""
         judgement = self.judgement(candidate, baseline)
         slots = [number(self.entries[place].record, "slot") for place in (candidate, baseline)]
         tests = self.within_budget if slots[0] == slots[1] else self.across_budgets
         return claim(judgement and judgement.evidence, LEVEL / max(tests, 1))
 
 
-def panels_corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
-    """Return the panels of one page with verdicts corrected over all their pairs."""
-    panels = list(panels)
-    rows = unseen + sum(len(panel.entries) for panel in panels)
-    within = across = math.comb(rows, 2) if unseen else 0  # each might be at one budget
-    for panel in panels if not unseen else ():
-        slots = [number(entry.record, "slot") for entry in panel.entries.values()]
+def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[ComparedRows]:
+    """Return a page's groups with the numbers of pairs of all groups and of ``unseen`` further rows."""
+    groups = list(groups)
+    rows = unseen + sum(len(group.entries) for group in groups)
+    within = across = math.comb(rows, 2) if unseen else 0  # unseen rows might all be at one budget
+    for group in groups if not unseen else ():
+        slots = [number(entry.record, "slot") for entry in group.entries.values()]
         same = sum(math.comb(slots.count(slot), 2) for slot in set(slots))
         within, across = within + same, across + math.comb(len(slots), 2) - same
-    return [replace(panel, within_budget=within, across_budgets=across) for panel in panels]
+    return [replace(group, within_budget=within, across_budgets=across) for group in groups]
 
 
 @dataclass(frozen=True)
 class Line:
-    """Comparison by one metric; ``difference`` is candidate less baseline, and lower is better.
+    """Comparison of a row with its baseline by one metric, as a line of a table.
 
-    ``low`` and ``high`` are the 95 % interval of this line by itself; ``verdict`` is corrected for
-    the number of lines, ``time_verdict`` (:func:`.times.speed_verdict`) is not. ``paired`` counts the
-    samples from the same latents; 0 where the rows were taken as independent. ``tuning`` and
-    ``baseline_tuning`` are None where schedules are not tuned.
+    ``difference`` is candidate less baseline; lower is better. ``low`` and ``high`` are its 95 %
+    interval, without correction. ``verdict`` is corrected for the number of lines, ``time_verdict``
+    (:func:`.times.speed_verdict`) is not. ``paired`` counts samples from shared latents; 0 means
+    independent rows. ``tuning`` and ``baseline_tuning`` are None for schedules that are not tuned.
     """
 
     model: str
@@ -179,7 +180,7 @@ class Line:
 
     @property
     def flat(self) -> dict[str, Any]:
-        """Values by column; tuned rows have additional columns."""
+        """Line as values by column. Tuned rows have additional columns."""
         row = asdict(self)
         for name in SIDES:
             row |= {f"{name}_{key}": value for key, value in (row.pop(name) or {}).items()}
@@ -189,7 +190,7 @@ class Line:
 def judge_lines(
     pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN, *, unseen: int = 0
 ) -> list[Line]:
-    """Return a line per pair that has the quantity, corrected over all and ``unseen`` more."""
+    """Return a line per pair with values, with verdicts corrected over all lines and ``unseen`` others."""
     items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     table = judge_table([item.evidence for item in items], unseen=unseen)
     return [
@@ -199,7 +200,7 @@ def judge_lines(
 
 
 def _margin_of_value(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:
-    """Return the share of the value, or of ten times the resolution, that does not matter."""
+    """Return the largest difference that does not matter, in the units of the value, >= 0."""
     if quantity.summary == "share":
         return share
     name = quantity.resolution
@@ -211,7 +212,7 @@ _DOMINATED = "dominated by the model's own error; see fd_conv"
 
 
 def _pair_refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
-    """Return the reason why a pair of rows gets no verdict by a quantity; "" if there is none."""
+    """Return the reason against a verdict on a pair of rows by a quantity; "" if there is none."""
     refusals = [_row_refusal(entry.record, quantity) for entry in pair]
     if _DOMINATED in refusals:
         return _DOMINATED
@@ -219,7 +220,7 @@ def _pair_refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
 
 
 def _row_refusal(row: Record, quantity: Quantity) -> str:
-    """Return the reason why a row gets no verdict against any other; "" if there is none."""
+    """Return the reason against any verdict on a row by a quantity; "" if there is none."""
     if quantity.to_data and is_dominated(row):
         return _DOMINATED
     if quantity.summary == "root mean square" and number(row, quantity.apart) is None:

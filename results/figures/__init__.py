@@ -1,4 +1,4 @@
-"""Figures for papers and pages, drawn by matplotlib without a display; import it late."""
+"""Figures for papers and pages, by matplotlib without a display. Importing this package is slow."""
 
 from .axes import spread_labels
 from .export import FORMATS, KINDS, Kind, draw, write_figures

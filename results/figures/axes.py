@@ -1,4 +1,4 @@
-"""Axes: labels, logarithmic scales with plain numbers, floors, and names next to their curves."""
+"""Axes of figures: labels, logarithmic scales with plain numbers, floors, names of curves."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ AXES = {
     "joules_per_sample": "Joules per sample",
 }
 HEIGHT = {"single": 2.5, "double": 3.4}
-"""Inches of a panel."""
+"""Height of a panel in inches."""
 ROOM, NAMES = 0.25, 0.9
-"""Inches that a tick needs, and that names at the right will take from the axes."""
+"""Inches between ticks, and inches that names at the right take from the axes."""
 NAME_SIZE = 6.5
-"""Points of a name's letters."""
+"""Font size of curve names, in points."""
 
 
 def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
-    """Make both axes logarithmic, around the data, with readable ticks at ``places``."""
+    """Make both axes logarithmic, with limits around x ``places`` and y ``values``, and ticks at places."""
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -61,14 +61,14 @@ def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float])
 
 
 def padded_range(low: float, high: float, share: float) -> tuple[float, float]:
-    """Return a range with a margin on a logarithmic scale, never of length zero."""
+    """Return a range > 0 widened by a ``share`` of its logarithmic length; a point by a factor of 1.5."""
     extra = (high / low) ** share if high > low else 1.5
     return low / extra, high * extra
 
 
 def size_in_inches(axes: Axes) -> tuple[float, float]:
-    """Return width and height of the axes in inches, as far as the layout is known."""
-    # no subfigures here; get_figure(root=True) is younger than the matplotlib that is asked for
+    """Return width and height of the axes in inches, by the current layout."""
+    # there are no subfigures; the oldest supported matplotlib has no get_figure(root=True)
     figure = axes.figure
     assert isinstance(figure, Figure)
     (wide, tall), box = figure.get_size_inches(), axes.get_position()
@@ -76,7 +76,7 @@ def size_in_inches(axes: Axes) -> tuple[float, float]:
 
 
 def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
-    """Return ticks a ``share`` of the axis apart: first and last, then frequent, then later ones.
+    """Return ticks at least a ``share`` of the axis apart: first and last, then by count, then later ones.
 
     >>> spaced_ticks([1, 5, 9, 10, 10, 19, 20, 20, 35])
     [1, 5, 10, 20, 35]
@@ -92,7 +92,7 @@ def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
 
 
 def draw_floor_line(axes: Axes, level: float, meaning: str) -> None:
-    """Draw a dashed line across at ``level``, named at the left; nothing where it lies outside."""
+    """Draw a dashed line at ``level`` with its meaning at the left, unless it is outside the axes."""
     low, high = axes.get_ylim()
     if low < level < high:
         axes.axhline(level, color=SOFT, lw=0.7, ls=(0, (5, 2)), zorder=1)
@@ -105,7 +105,7 @@ def draw_floor_line(axes: Axes, level: float, meaning: str) -> None:
 
 
 def plottable_metrics(frame: pd.DataFrame) -> list[str]:
-    """Return the metrics, lower being better, that have a positive value in a table."""
+    """Return the names of the quantities that have an axis title and a positive value in a table."""
     names = [quantity.name for quantity in quantities() if quantity.axis and quantity.name in frame]
     return [
         name
@@ -115,17 +115,17 @@ def plottable_metrics(frame: pd.DataFrame) -> list[str]:
 
 
 def axis_title_of(column: str) -> str:
-    """Return the title of a column's axis."""
+    """Return the axis title of a column, or its name."""
     return AXES.get(column) or find(column).axis or column
 
 
 def short_title(column: str) -> str:
-    """Return the short title of a column of numbers."""
+    """Return the short title of a column, or its name."""
     return find(column).short or column
 
 
 def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
-    """Return the floor's level and its label; None where the metric has none, or the rows lack it."""
+    """Return level and label of a metric's floor; None if the metric or the rows have none."""
     floor = find(metric).floor
     if floor is None:
         return None
@@ -134,13 +134,13 @@ def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
 
 
 GAP, REACH = 0.035, 0.09
-"""Shares of the width of the axes: from the last point to its leader, and from there to the name."""
+"""Shares of the axes' width, from the last point: to the bend of its leader, and to its name."""
 
 
 def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return places at least ``gap`` apart in their order, near the wanted ones.
+    """Return places near the ``wanted`` ones, in the same order and at least ``gap`` apart.
 
-    This is isotonic regression of ``wanted - gap * rank``, moved into [low, high] where all fit.
+    They are an isotonic regression of ``wanted - gap * rank``, clipped to [low, high] if all fit.
 
     >>> spread_labels([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
     [0.45, 0.55, 0.9]
@@ -153,7 +153,7 @@ def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) 
 
 
 def write_curve_names(axes: Axes, series: Sequence[Series]) -> None:
-    """Write each curve's name right of the axes with its marker and a line from its last point."""
+    """Write each curve's name right of the axes, with its marker and a leader from its last point."""
     bottom, top = map(math.log, axes.get_ylim())
     left, right = map(math.log, axes.get_xlim())
     height = size_in_inches(axes)[1] * 72
@@ -178,7 +178,7 @@ def draw_quality_against_cost(
     width: Width,
     draw: Callable[[Axes, Part], Sequence[Series]],
 ) -> Sheet:
-    """Return a figure with a panel for each part by its title; ``draw`` returns the curves to name."""
+    """Draw a figure with a panel per part, by title. ``draw`` draws a part and returns curves to name."""
     if not parts:
         raise ValueError(
             f"no finished row has {metric} and {cost} to draw; choose columns that have values"
@@ -187,7 +187,7 @@ def draw_quality_against_cost(
     named = [draw(axes, part) for axes, part in zip(panels, parts.values(), strict=True)]
     for axes, title in zip(panels, parts, strict=True):
         axes.set(title=title, xlabel=axis_title_of(cost), ylabel=axis_title_of(metric))
-    figure.draw_without_rendering()  # the layout, which says how far apart names must be
+    figure.draw_without_rendering()  # names are placed by the final layout
     for axes, series in zip(panels, named, strict=True):
         write_curve_names(axes, series)
     return figure

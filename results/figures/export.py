@@ -1,4 +1,4 @@
-"""The figures of a run by the name of their kind: one of them drawn, or all of them as files."""
+"""Figures by the name of their kind: drawing one, or writing all of a run to files."""
 
 from __future__ import annotations
 
@@ -45,23 +45,24 @@ def write_figures(
     samplers: Sequence[str] = (),
     width: Width = "single",
 ) -> list[Path]:
-    """Write the figures of a run, one model a file, named ``MODEL-KIND-METRIC-COST.FORMAT``.
+    """Write the figures of a run, each of one model, as ``MODEL-KIND-METRIC-COST.FORMAT``.
 
     Args:
-        source: run directory, or a table of one.
-        out: folder, made if it does not exist.
+        source: run directory or table.
+        out: folder, created if it does not exist.
         formats: some of :data:`FORMATS`.
-        kinds: some of :data:`KINDS`; what the run has no data for is left out.
-        metrics: columns to draw; by default the ones of :data:`DEFAULT_METRICS` with values.
-        models: draw these only.
-        samplers: draw these only.
-        width: "single" or "double", in columns of a page.
+        kinds: some of :data:`KINDS`. Kinds without data in the run are left out.
+        metrics: columns to draw; by default those of :data:`DEFAULT_METRICS` with values.
+        models: models to draw; empty for all.
+        samplers: samplers to draw; empty for all.
+        width: "single" or "double": one or two columns of a page.
 
     Returns:
-        The paths, in the order of writing.
+        Paths of the files, in the order of writing.
 
     Raises:
-        ValueError: an unknown format, kind, metric, model or sampler; or there is nothing to draw.
+        ValueError: a format, kind, metric, model or sampler is unknown, there is nothing to draw, or
+            ``out`` is a link out of the run directory.
     """
     _check_output_folder(Path(source), Path(out))
     table = read_table(source)
@@ -70,7 +71,7 @@ def write_figures(
     _check_metrics(metrics, table)
     table = _select_rows(_select_rows(table, "model", models), "sampler", samplers)
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
-    drawn_metrics = metrics or measured or ["rmse"]  # an older table may have no other
+    drawn_metrics = metrics or measured or ["rmse"]  # older tables may have only this one
     figures = [
         drawn
         for kind in KINDS
@@ -86,8 +87,8 @@ def write_figures(
     ]
 
 
-def file_name_of(words: str) -> str:
-    """Return words as the name of a file."""
+def slug_of(words: str) -> str:
+    """Return words as a file name of at most 60 letters, digits and hyphens."""
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "model"
 
 
@@ -97,11 +98,11 @@ def _figures_of_kind(
     if kind == "samples":
         if (Path(source) / "parts").is_dir():
             for title, figure in samples(source, table.ok.frame, width=width):
-                yield f"{file_name_of(title)}-samples", figure
+                yield f"{slug_of(title)}-samples", figure
         return
     for title, rows in comparable_parts(table.ok.frame):
         part = TypedTable(rows.drop(columns=["curve", "slot"]))
-        name = f"{file_name_of(title)}-{kind}"
+        name = f"{slug_of(title)}-{kind}"
         if kind == "timing" and len(rows.dropna(subset=TIMED)):
             yield name, timing(part, width=width)
         elif kind == "ranking" and (right := _distance_column_for_ranking(rows)):
@@ -126,7 +127,7 @@ def _check_known(thing: str, names: Sequence[str], known: Sequence[str]) -> None
 
 
 def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
-    """Refuse what is no column of numbers; propose those that mean something in a figure."""
+    """Raise a ValueError for a name that is no column of numbers; it proposes metrics with values."""
     frame = table.frame
     for name in names:
         if name not in frame or not pd.api.types.is_numeric_dtype(frame[name]):
@@ -137,7 +138,7 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
 
 
 def _check_output_folder(source: Path, out: Path) -> None:
-    """Refuse a folder that seems to lie in the run directory and is a link to somewhere else."""
+    """Raise a ValueError if the folder is a link in the run directory that leads out of it."""
     seems_inside = out.absolute().is_relative_to(source.absolute())
     if seems_inside and not out.resolve().is_relative_to(source.resolve()):
         raise ValueError(
@@ -154,10 +155,10 @@ def draw(
     kind: Kind = "work-precision",
     width: Width = "single",
 ) -> Sheet:
-    """Draw :func:`.work_precision.work_precision` or :func:`.front.front`.
+    """Draw :func:`.work_precision.work_precision` or :func:`.front.front`, as ``kind`` names.
 
     Raises:
-        ValueError: no such kind; or as they do.
+        ValueError: ``kind`` is unknown, or no row has both columns.
     """
     if kind not in DRAWN:
         raise ValueError(f"there is no figure {kind!r}; choose from {', '.join(DRAWN)}")
@@ -165,7 +166,7 @@ def draw(
 
 
 def _distance_column_for_ranking(rows: pd.DataFrame) -> str:
-    """Return the distance to endpoints that two samplers have with ``fid_proxy``; "" if none."""
+    """Return "typical_error" or "rmse": the first that two curves have besides ``fid_proxy``; else ""."""
     for name in ("typical_error", "rmse"):
         if len(rows.dropna(subset=["fid_proxy", name, "slot"])["curve"].unique()) > 1:
             return name

@@ -1,4 +1,4 @@
-"""The Pareto front: what no other row beats in quality and cost."""
+"""Figure of the Pareto front: rows that no other row beats in quality and cost."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ def front(
 ) -> Sheet:
     """Draw a panel for each model and estimator: rows as dots, the front joined by steps.
 
-    A filled marker is on the front for certain, an open one by its value only
-    (:mod:`..comparison.pareto`). A sampler's name belongs to its last point on the front; the
-    reader's own samplers are always named. ``metric`` is lower for better; ``cost`` is "nfe" or
-    "ms_per_sample".
+    A filled marker is on the front given errors, an open one by point values only
+    (:mod:`..comparison.pareto`). A sampler is named at its last point on the front. The reader's own
+    samplers are always named. Lower ``metric`` is better. ``cost`` is "nfe" or "ms_per_sample".
 
     Raises:
         ValueError: no row has both columns.
@@ -50,7 +49,7 @@ def _draw_front(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list
         (row, point) for row in rows_as_dicts(frame) if (point := point_of(row, metric, cost))
     ]
     set_log_scales(axes, [point.x for _, point in row_points], [point.y for _, point in row_points])
-    leads: list[tuple[Record, Point]] = []  # by cost; of those equal to rounding the first
+    leads: list[tuple[Record, Point]] = []  # by cost; of rows equal but for rounding, the first
     for row, point in row_points:
         if row["on_front"] and (not leads or point.y < leads[-1][1].y * (1 - COINCIDE)):
             leads.append((row, point))

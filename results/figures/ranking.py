@@ -1,4 +1,4 @@
-"""Two rankings side by side: by distance to the data, and by distance to the reference solution."""
+"""Figure of two rankings side by side, such as by distance to data and to the reference solution."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .series import THICK, curve_label, marker_keywords, style_of, zorder_increa
 from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet_with_panels, with_typography
 
 LINE, HEAD = 0.16, 0.25
-"""Inches for a rank, and for the title."""
+"""Height in inches of a rank, and of the title."""
 LETTER, ROOMY = 0.062, 5.0
-"""Inches of a letter, and from which width on both columns have names."""
+"""Width in inches of a letter, and of the narrowest panel with names in both columns."""
 NEAR = 10
-"""The budget that is drawn, where none is asked for, is the nearest to this."""
+"""Default budget: the one nearest to this is drawn."""
 
 
 @with_typography
@@ -37,8 +37,8 @@ def ranking(
 ) -> Sheet:
     """Draw a panel for each model and estimator: samplers ranked by two metrics, joined by lines.
 
-    ρ is Spearman's correlation of the two rankings. Both metrics are lower for better. ``budget``
-    is in evaluations, by default the one nearest to 10.
+    Lower is better in both metrics. ρ is Spearman's correlation of the rankings. ``budget`` is in
+    evaluations, by default the one nearest to 10.
 
     Raises:
         ValueError: no model has two samplers with both metrics at the budget.
@@ -68,9 +68,9 @@ def ranking(
 def rows_at_budget(
     frame: pd.DataFrame, budget: int | None, *needed: str
 ) -> tuple[int, list[Record]]:
-    """Return a budget, and for each curve one row at it that has the ``needed`` columns.
+    """Return a budget, and one row of each curve at this budget that has the ``needed`` columns.
 
-    Without a ``budget`` it is the one nearest to :data:`NEAR`, on a logarithmic scale.
+    ``budget`` None stands for the one nearest to :data:`NEAR`, by ratio. Without rows: (0, []).
     """
     if not set(needed) <= set(frame):
         return 0, []
@@ -85,7 +85,7 @@ def rows_at_budget(
 
 
 def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
-    """Draw lines between two columns of texts; ``wide`` is the panel's width in inches."""
+    """Draw a line for each row between its ranks at both sides; ``wide`` is the width in inches."""
     sides = [[number(row, name) for row in rows] for name in (left, right)]
     ranks = [pd.Series(values, dtype=float).rank(method="first") for values in sides]
     names = [curve_label(text(row, "curve")) for row in rows]

@@ -1,4 +1,4 @@
-"""Samples from the same latents: a line a sampler, a column a budget, and the limit."""
+"""Figure of samples from shared latents: samplers by budgets, and converged samples."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ from .sheet import RULE, WIDTHS, Sheet, Width, blank_sheet, with_typography
 
 Arrays = Mapping[str, np.ndarray]
 Found = Mapping[tuple[str, int], tuple[Record, Arrays]]
-"""Rows and their pictures, by curve and budget."""
+"""Rows and their kept samples, by curve and budget."""
 ACROSS = {"single": 1, "double": 3}
-"""Images side by side in a place."""
+"""Number of images side by side in a tile."""
 LETTER = 0.062
-"""Inches of a letter."""
+"""Width of a letter in inches."""
 
 
 @with_typography
 def samples(
     run: Path | str, rows: pd.DataFrame | None = None, *, width: Width = "double"
 ) -> list[tuple[str, Sheet]]:
-    """Draw a figure for each model of a run directory that kept pictures.
+    """Draw a figure for each model with kept samples. Return pairs of model title and figure.
 
-    ``rows`` are those of its table to draw, all finished ones by default. Titles of the models are
-    returned with their figures.
+    ``run`` is a run directory. ``rows`` are rows of its table, by default all finished ones.
 
     Raises:
         ValueError: ``run`` is not a run directory.
@@ -54,7 +53,7 @@ def _found_pictures(run: RunDir, rows: pd.DataFrame) -> Found:
     found = {}
     for row in rows_as_dicts(rows):
         slot = number(row, "slot")
-        arrays = None if slot is None else run.read_samples(text(row, "cell"))
+        arrays = None if slot is None else run.read_pictures(text(row, "cell"))
         if slot is not None and arrays and ("images" in arrays or "points" in arrays):
             found[text(row, "curve"), int(slot)] = row, arrays
     return found
@@ -89,7 +88,7 @@ def _sample_figure(title: str, pictures: Found, width: Width) -> Sheet:
 
 
 def _draw_samples(axes: Axes, stack: np.ndarray | None, colour: str, across: int, box: Box) -> None:
-    """Draw ``across`` images, or points in a window."""
+    """Draw the first ``across`` images, or all points within ``box``; "–" without samples."""
     axes.set(xticks=[], yticks=[], box_aspect=1 / across)
     for spine in axes.spines.values():
         spine.set(visible=True, color=RULE)

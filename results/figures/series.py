@@ -1,4 +1,4 @@
-"""Rows as the curves of a plot, and which of many curves are named."""
+"""Rows as curves of a plot, with styles, and the choice of curves to name."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ LINES: dict[str, Any] = {
 
 
 THICK = 2.0
-"""Points: the line of a sampler of the reader's own, which nothing may hide."""
+"""Line width, in points, of the reader's own samplers."""
 ABOVE = 1.5
-"""Increase of its ``zorder`` over the others'."""
+"""Increase of the ``zorder`` of the reader's own samplers, so that they are on top."""
 
 
 def marker_keywords(style: Style) -> dict[str, Any]:
-    """Return keywords of ``Axes.plot`` for the points of a curve."""
+    """Return the keywords of ``Axes.plot`` for the markers of a curve."""
     is_open = style.symbol.endswith("-open")
     symbol = MARKERS[style.symbol.removesuffix("-open")]
     face = "white" if is_open else style.colour
@@ -56,23 +56,23 @@ def marker_keywords(style: Style) -> dict[str, Any]:
 
 
 def line_keywords(style: Style) -> dict[str, Any]:
-    """Return keywords of ``Axes.plot`` for the line of a curve."""
+    """Return the keywords of ``Axes.plot`` for the line of a curve."""
     return {"color": style.colour, "linestyle": LINES[style.dash]} | (
         {"linewidth": THICK} if style.own else {}
     )
 
 
 def zorder_increase(style: Style) -> float:
-    """Return the increase of a curve's ``zorder``: the reader's own lie above the others."""
+    """Return the increase of a curve's ``zorder``: :data:`ABOVE` for the reader's own, else 0."""
     return ABOVE if style.own else 0.0
 
 
 LONGEST = 30
-"""Letters of a name in a figure."""
+"""Largest number of letters of a curve's name in a figure."""
 
 
 class Point(NamedTuple):
-    """Row on logarithmic axes; ``limit``: ``y`` is the upper end of its interval."""
+    """Row as a point on logarithmic axes. ``limit`` is True if ``y`` is the upper end of its interval."""
 
     x: float
     y: float
@@ -83,7 +83,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """Curve of a plot: its name, its style, and its points by x."""
+    """Curve of a plot: its name, its style, and its points sorted by x."""
 
     name: str
     style: Style
@@ -91,7 +91,7 @@ class Series:
 
 
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """Return the curves of one problem, the lowest at its end first."""
+    """Return the curves of one problem, sorted by the value of their last point, lowest first."""
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}
     for row in rows_as_dicts(rows.loc[rows["status"] == "ok"]):
@@ -106,24 +106,24 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
 
 
 def style_of(row: Record) -> Style:
-    """Return the style of a row's curve."""
+    """Return the style of a row's sampler."""
     return style(text(row, "sampler"), text(row, "origin"))
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
-    """Return a row as a point; None if a value is missing, or has no place on a logarithmic axis."""
+    """Return a row as a point; None if cost or metric is missing, or cannot be on a logarithmic axis."""
     x, (y, low, high, limit) = number(row, cost), bar_on_log_axis(row, metric)
     return None if x is None or y is None or x <= 0 else Point(x, y, low, high, limit)
 
 
 def curve_label(words: str) -> str:
-    """Return a name on one line, cut if it is long."""
+    """Return a name on one line, cut to :data:`LONGEST` letters."""
     line = " ".join(words.split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def curves_to_name(series: list[Series], most: int) -> list[Series]:
-    """Return the curves to name: the reader's own, the best somewhere, of each family, at the end."""
+    """Return up to ``most`` curves to name: the reader's own, then best ones, then one per family."""
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}

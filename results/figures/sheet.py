@@ -1,4 +1,4 @@
-"""Page that figures are drawn on: sizes, typography, files whose bytes depend on data alone."""
+"""Sizes, typography and files of figures. Equal figures give equal bytes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from ..run_directory.files import write_bytes
 
 
 def inline_svg(svg: str, variables: Mapping[str, str]) -> str:
-    """Return an SVG file as an element: no prologue, ids that no other figure has, no own size.
+    """Return an SVG file as an HTML element, with unique ids, and without prologue and size.
 
-    ``variables`` has for colours, as the file writes them, the name of the CSS variable that replaces
-    them, without its dashes.
+    ``variables`` maps colours, as the file has them, to CSS variables without leading dashes.
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -39,7 +38,7 @@ def inline_svg(svg: str, variables: Mapping[str, str]) -> str:
 
 Width = Literal["single", "double"]
 WIDTHS: dict[str, float] = {"single": 3.35, "double": 6.9}
-"""Inches: one column of a two-column page (85 mm), and both (175 mm)."""
+"""Widths in inches: one column of a two-column page (85 mm), and both columns (175 mm)."""
 
 INK, SOFT, RULE = "#1d2126", "#5f6771", "#d9dde2"
 DPI = 200
@@ -59,7 +58,7 @@ RC: Any = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "text.color": INK,
-    "text.parse_math": False,  # names come from users, and a lone dollar is no formula
+    "text.parse_math": False,  # users' names may have a dollar sign
     **{f"{axis}tick.color": SOFT for axis in "xy"},
     **{f"{axis}tick.labelsize": 6.5 for axis in "xy"},
     **{f"{axis}tick.major.width": 0.6 for axis in "xy"},
@@ -69,7 +68,7 @@ RC: Any = {
     "lines.linewidth": 1.1,
     "lines.markersize": 3.6,
     "figure.facecolor": "white",
-    "pdf.fonttype": 42,  # TrueType: what journals accept
+    "pdf.fonttype": 42,  # TrueType, which journals accept
     "svg.fonttype": "path",
     "svg.hashsalt": "samplerbench",
 }
@@ -81,21 +80,21 @@ METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None},
     "png": {"Software": None},
 }
-"""Formats, and what is left out of their files so that equal figures are equal bytes."""
+"""Formats, with the metadata that is left out so that equal figures give equal bytes."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Sheet(Figure):
-    """Matplotlib figure that notebooks show by themselves, and that belongs to no window."""
+    """Matplotlib figure without a window, which notebooks display."""
 
     def _repr_png_(self) -> bytes:
         return figure_bytes(self, "png")
 
 
 def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
-    """Wrap ``draw`` in this module's typography."""
+    """Return ``draw`` as a function that draws with this module's typography."""
 
     @wraps(draw)
     def under(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -106,7 +105,7 @@ def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def sheet_with_panels(width: Width, height: float, panels: int) -> tuple[Sheet, list[Axes]]:
-    """Return a figure with axes for its panels, two side by side, each row ``height`` inches tall."""
+    """Return a figure and the axes of its panels, two side by side, in rows of ``height`` inches."""
     across = min(panels, 2)
     down = -(-panels // across)
     figure = blank_sheet("double" if panels > 1 else width, height * down)
@@ -117,7 +116,7 @@ def sheet_with_panels(width: Width, height: float, panels: int) -> tuple[Sheet, 
 
 
 def blank_sheet(width: Width, height: float) -> Sheet:
-    """Return a figure without axes, ``height`` inches tall."""
+    """Return a figure without axes, of a width and ``height`` inches."""
     figure = Sheet(figsize=(WIDTHS[width], height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -128,17 +127,17 @@ def figure_bytes(figure: Figure, form: str) -> bytes:
     """Return the figure as the bytes of an SVG, PNG or PDF file."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # a name in letters that the font lacks is drawn as boxes
+        # letters that the font lacks are drawn as boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(buffer, format=form, dpi=DPI, metadata=METADATA[form])
     return buffer.getvalue()
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure, atomically; the suffix of ``path`` (.svg, .png, .pdf) says in which format.
+    """Write a figure atomically, in the format of the suffix: .svg, .png or .pdf. Return ``path``.
 
     Raises:
-        ValueError: another suffix.
+        ValueError: ``path`` has another suffix.
     """
     form = path.suffix.removeprefix(".")
     if form not in METADATA:

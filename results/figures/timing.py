@@ -1,4 +1,4 @@
-"""Time per sample: the network's share and the sampler's overhead."""
+"""Figure of the time per sample: the network's share and the sampler's overhead."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .sheet import INK, SOFT, Sheet, Width, sheet_with_panels, with_typography
 
 NETWORK, OVERHEAD = "#a9b4bf", "#d5541e"
 LINE, HEAD = 0.19, 0.75
-"""Inches for a bar, and for what is around them."""
+"""Height in inches of a bar, and of title, axis and legend."""
 
 
 @with_typography
 def timing(table: TypedTable, *, budget: int | None = None, width: Width = "single") -> Sheet:
-    """Draw a panel for each model: milliseconds per sample at one budget, the least overhead first.
+    """Draw a panel for each model: milliseconds per sample at one budget, least overhead first.
 
     ``budget`` is in evaluations, by default the one nearest to 10.
 
@@ -55,7 +55,7 @@ def _timed_rows(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Reco
 
 
 def _overhead_ms(row: Record) -> float:
-    """Return the milliseconds per sample outside the network; noise can make them negative."""
+    """Return the milliseconds per sample outside the network. Noise can make them negative."""
     return (number(row, "ms_per_sample") or 0.0) - (number(row, "model_ms_per_sample") or 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Quality against cost: the plot that says which sampler to use."""
+"""Work-precision plot: quality against cost, with a fan of lines that show orders of convergence."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from .series import (
 from .sheet import RULE, SOFT, Sheet, Width, with_typography
 
 Path = Sequence[tuple[float, float]]
-"""A curve's points, in data coordinates."""
+"""Points of a curve, in data coordinates."""
 
 ORDERS = (1, 2, 3)
 WIDE, STEEP = 0.22, 0.34
-"""At most so much of the axes' width and height is the fan's."""
+"""Largest shares of the axes' width and height that the fan takes."""
 EDGE = 0.03
-"""Shares of the axes: from the fan to their edge, and to the data."""
+"""Share of the axes that stays free between the fan and their edge, and the data."""
 LETTERS = 0.09
-"""Shares of the axes' height and width: room for the fan's words above, and numbers at its ends."""
+"""Share of the axes' height and width for the fan's title, and for the orders at its ends."""
 SIZES = (1.0, 0.75, 0.55)
-"""Sizes of the fan: the first with a free place counts."""
+"""Relative sizes of the fan. The first with a free place is used."""
 ALONG = 24
-"""Places on a piece of a curve where it is looked for."""
+"""Number of places on each piece of a curve that the fan must not cover."""
 
 
 def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Path]) -> None:
-    """Draw a fan of lines that fall as errors of orders 1, 2 and 3 do, where no data are."""
+    """Draw a fan of lines, in a place without data, that fall as errors of orders 1, 2 and 3 do."""
     steepest = exponent * max(ORDERS)
     place = _free_place(axes, steepest, paths)
     if place is None:
@@ -54,7 +54,7 @@ def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Path]) -> None:
 
 
 def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> None:
-    """Draw the fan with the lower left corner of its lines at ``(u, v)``, shares of the axes."""
+    """Draw the fan with the lower left corner of its lines at ``(u, v)``, in shares of the axes."""
     (left, right), (bottom, top) = _log_limits(axes)
     steepest = exponent * max(ORDERS)
     run = _fan_width(axes, steepest, size)
@@ -70,7 +70,7 @@ def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> Non
 def _free_place(
     axes: Axes, steepest: int, paths: Sequence[Path]
 ) -> tuple[float, float, float] | None:
-    """Return the lower left corner of the lines and their size; None if no place is free."""
+    """Return a free place ``(u, v, size)`` for :func:`_draw_fan`; None if there is none."""
     (left, right), (bottom, top) = _log_limits(axes)
     shares = axes.transScale + axes.transLimits
     dots = np.concatenate([_points_along(shares.transform(path)) for path in paths])
@@ -109,10 +109,10 @@ def _log_limits(axes: Axes) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 NAMED = {"single": 10, "double": 14}
-"""Curves that have room for a name; others are drawn pale."""
+"""Largest number of named curves. Others are drawn pale."""
 
 NEAR = 10
-"""A floor up to so many times below all points is shown too."""
+"""Largest ratio of the lowest point to a floor that the axes still include."""
 
 
 @with_typography
@@ -121,10 +121,10 @@ def work_precision(
 ) -> Sheet:
     """Draw a panel for each model and estimator: ``metric`` against ``cost``, a curve a sampler.
 
-    Bars are 95 % intervals; a downward triangle is the upper end of the interval of a value that is
-    not positive. The dashed line is what the metric cannot see below (:class:`..quantities.Floor`).
-    The fan has the slopes of orders 1, 2 and 3. Of many curves, the best and one of each family are
-    named. ``cost`` is "nfe", "ms_per_sample", "joules_per_sample" or "steps".
+    Bars are 95 % intervals. A downward triangle is the upper end of the interval of a value <= 0. The
+    dashed line is the metric's floor (:class:`..quantities.Floor`). The fan has the slopes of orders
+    1, 2 and 3. Of many curves, the best and one of each family are named. ``cost`` is "nfe",
+    "ms_per_sample", "joules_per_sample" or "steps".
 
     Raises:
         ValueError: no row has both columns.
@@ -161,7 +161,7 @@ def _draw_panel(
 
 
 def _floor_paths(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
-    """Return the floor as a path, and the path of its label; nothing where the floor lies outside."""
+    """Return the floor's line and its label as paths to avoid; [] if the floor is outside the axes."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if not floor or not low < floor[0] < high:
         return []
@@ -173,7 +173,7 @@ def _floor_paths(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple
 
 
 def _draw_curve(axes: Axes, series: Series, *, pale: bool) -> None:
-    """Draw line, bars and markers; an upper limit has a triangle that points down."""
+    """Draw line, bars and markers, with a downward triangle for an upper limit; only a line if ``pale``."""
     xs, ys = [point.x for point in series.points], [point.y for point in series.points]
     if pale:
         thin: dict[str, Any] = {**line_keywords(series.style), "linewidth": 0.6}

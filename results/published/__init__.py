@@ -1,4 +1,4 @@
-"""What papers report, and how a run compares with it."""
+"""Published FIDs of papers, and their comparison with a run."""
 
 from .rows import GRIDS, Published, rows_of_model
 

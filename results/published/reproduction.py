@@ -1,10 +1,9 @@
-r"""Reproduction of published results: a run's FID next to each published one.
+r"""Reproduction of published results: comparison of a run's FIDs with published ones.
 
-Published FIDs are plug-in values, too large by a bias that falls as 1/N. The run's is brought to the
-N of the source: its value without bias, and the bias that it had, times N_run / N. Where the source
-does not say N, the run's own plug-in value stands. The published number is one draw too. Its standard
-error is taken to be the run's, times sqrt(N_run / N), and it is rounded; both widen the interval of
-the difference.
+Published FIDs are plug-in values, with a bias that falls as 1/N. So the run's FID is converted to the
+N of the source: the value without bias, plus the run's bias times N_run / N. If the source does not
+state N, the run's plug-in value is used. The published FID is one draw, and rounded. Its standard
+error is assumed to be the run's, times sqrt(N_run / N). Both widen the interval of the difference.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from .rows import (
 )
 
 INCEPTION = re.compile(r"\binception[\w.-]*", re.IGNORECASE)
-"""Beginning of the identity of an Inception extractor, within ``estimator``."""
+"""Pattern of the identity of an Inception extractor in the column ``estimator``."""
 
 _QUANTISED = re.compile(r"\buint8-(round|truncat)")
 _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
@@ -42,7 +41,7 @@ _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 @dataclass(frozen=True)
 class ProtocolDifference:
-    """Difference in one point of the protocol; "" where a side does not say."""
+    """Difference in one point ``what`` of the protocol; "" for a side that does not state it."""
 
     what: str
     run: str
@@ -50,12 +49,12 @@ class ProtocolDifference:
 
     @property
     def is_known(self) -> bool:
-        """Return True if both sides state what they did, so that the difference is certain."""
+        """Return True if both sides state what they did."""
         return bool(self.run and self.published)
 
 
 def _inception_of(row: Record) -> str:
-    """Return the Inception extractor of a row in a word or two; "" if its distance is no FID."""
+    """Return the name of a row's Inception extractor; "" for another extractor (no FID)."""
     match = INCEPTION.search(text(row, "estimator"))
     return re.sub(r"-[0-9a-f]{12,}.*", "", match[0]) if match else ""
 
@@ -63,10 +62,10 @@ def _inception_of(row: Record) -> str:
 def protocol_differences(
     row: Record, paper: Published, solver: Solver, model: str
 ) -> list[ProtocolDifference]:
-    """Return the points in which a row and a published number differ, or one side says nothing.
+    """Return the points of the protocol in which a row and a published FID differ, or one is unknown.
 
-    An adaptive sampler has no grid to differ in. ``solver`` is the name under which the two were
-    matched, ``model`` the run's model by its published name.
+    ``solver`` is the entry by which both were matched. ``model`` is the published name of the row's
+    model. Grids of adaptive samplers are not compared.
     """
     options = options_of(row)
     nfe = text(row, "nfe").removesuffix(".0")
@@ -100,18 +99,19 @@ def _options_in_words(options: Mapping[str, Any]) -> str:
 
 def _quantisation_of(row: Record) -> str:
     estimator = text(row, "estimator")
-    # what is done to samples first decides; an extractor that rounds finds them rounded
+    # the first conversion decides: a later one finds samples that are quantised
     match = _FIRST.search(estimator) or _QUANTISED.search(estimator)
     return "" if match is None else {"round": "round", "truncat": "truncate"}[match[1]]
 
 
 CLOSE = 0.1
-"""Share of the published number that an interval around it may reach and still say "reproduced":
-wider ones say that more samples are needed.
+"""Largest share of the published FID that the interval of a "reproduced" difference may reach.
+
+With a wider interval that contains 0, the outcome is "undecided".
 """
 
 METHOD = ("method", "options", "grid")
-"""Points of the protocol that make another method of it, not another measurement."""
+"""Points of the protocol that concern the method, not its measurement."""
 
 Outcome = Literal[
     "reproduced", "not reproduced", "undecided", "no verdict", "not comparable", "nothing published"
@@ -120,15 +120,16 @@ Outcome = Literal[
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Row of a run, compared with one published number.
+    """Comparison of a run's row with one published FID.
 
     Attributes:
-        model: the row's model by the published name.
-        paper: the number; None where nothing is published.
-        reason: why there is no verdict; "" if there is one.
-        fid: the run's plug-in value at the source's number of samples, with its 95 % interval;
-            without Inception it is the Fréchet distance in the run's features.
-        difference: ``fid`` less the published one; None where the two cannot be compared.
+        model: published name of the row's model.
+        paper: published row; None if nothing is published.
+        reason: reason why there is no verdict; "" if there is one.
+        differences: differences of the two protocols.
+        fid: the run's plug-in FID at the source's number of samples, with the 95 % interval ``low``
+            to ``high``. With another extractor, the Fréchet distance in its features.
+        difference: ``fid`` less the published FID, with its 95 % interval; None if not comparable.
     """
 
     row: Record
@@ -146,14 +147,14 @@ class Reproduction:
 
     @property
     def reach(self) -> float | None:
-        """Largest difference in size that the interval allows; None without an interval."""
+        """Largest absolute difference within the interval; None without an interval."""
         if self.difference_low is None or self.difference_high is None:
             return None
         return max(abs(self.difference_low), abs(self.difference_high))
 
     @property
     def verdict(self) -> str:
-        """The outcome in words, with numbers."""
+        """Outcome in words, with the difference and its interval."""
         if self.paper is None or self.difference is None or self.reach is None:
             return self.outcome + (f": {self.reason}" if self.reason else "")
         if self.outcome in ("reproduced", "undecided"):
@@ -172,12 +173,12 @@ class Reproduction:
 
     @property
     def other_method(self) -> list[str]:
-        """Points of the protocol in which the two are known to be different methods."""
+        """Points of :data:`METHOD` in which both sides are known to differ."""
         return [item.what for item in self.differences if item.is_known and item.what in METHOD]
 
     @property
     def flat(self) -> dict[str, Any]:
-        """Record as JSON values."""
+        """Comparison as JSON values, with the row and the published row."""
         row = {
             name: self.row.get(name)
             for name in (
@@ -202,15 +203,17 @@ class Reproduction:
 def reproductions(
     run: Path | str, *, model: str | None = None, margin: float = MARGIN
 ) -> list[Reproduction]:
-    """Compare each row of a run with the published numbers, the nearest protocol first.
+    """Compare each row of a run with the published FIDs of its model, nearest protocol first.
 
     Args:
         run: run directory or table.
-        model: published name of the run's model; None for the suite's, or its own name.
-        margin: share of the published number, >= 0, that does not matter.
+        model: published name of the run's only model; None for the name in the suite, or else the
+            model's own.
+        margin: share of the published FID that does not matter, >= 0.
 
     Raises:
-        ValueError: no row has a Fréchet distance, or no model of the run is in the table.
+        ValueError: no row has a Fréchet distance, ``model`` is unknown or given for several models,
+            or no model of the run is in the published table.
     """
     source = read_source(run)
     rows = [e.record for e in source.entries if number(e.record, "fid_proxy_raw") is not None]
@@ -228,7 +231,7 @@ def reproductions(
 def _published_names_by_model(
     source: Source, rows: list[Record], model_name: str | None
 ) -> dict[str, str]:
-    """Return the published name of each model of the run that has one."""
+    """Return published names by model of the run. Raises a ValueError if none is known."""
     models = list(dict.fromkeys(text(row, "model") for row in rows))
     if model_name is not None:
         if len(models) > 1:
@@ -252,12 +255,12 @@ def _published_names_by_model(
 
 
 def _bare_spec(spec: str) -> str:
-    """Return a model's spec without spaces and quotes."""
+    """Return a model's spec without spaces and quotes, for comparisons."""
     return re.sub(r"[\s'\"]", "", spec)
 
 
 def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    """Yield a row with each number that is published for it, or the reason why there is none."""
+    """Yield a row's comparison with each published FID, or one that says why none is published."""
     solvers = solvers_of(row)
     if not solvers:
         reason = f"the papers of the table have no {text(row, 'sampler')}"
@@ -267,7 +270,7 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
     published_rows = [paper for paper in rows_of_model(model) if paper.solver in by_name]
     matched = [paper for paper in published_rows if _has_same_cost(row, paper)]
     judged = [_reproduction_of(row, paper, model, margin, by_name) for paper in matched]
-    # points of the method first, then all that differ
+    # fewest differences of the method first, then fewest differences
     yield from sorted(judged, key=lambda one: (len(one.other_method), len(one.differences)))
     if not judged:
         budgets = sorted({int(paper.nfe) for paper in published_rows if paper.nfe})
@@ -280,7 +283,7 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
 
 
 def _has_same_cost(row: Record, paper: Published) -> bool:
-    """Return True if a published number has as many evaluations, or an adaptive solver."""
+    """Return True if a published FID has the row's evaluations; without any, if the row is adaptive."""
     if paper.nfe:
         return number(row, "nfe") == float(paper.nfe)
     if paper.depth:
@@ -311,7 +314,7 @@ def _reproduction_of(
 
 
 def outcome_of(low: float, high: float, published: float, margin: float) -> Outcome:
-    """Return the outcome for a difference with the 95 % interval [low, high].
+    """Return the outcome for a difference from ``published`` with the 95 % interval [low, high].
 
     >>> [outcome_of(*ends, 2.0, 0.01) for ends in ((-0.1, 0.1), (-0.5, 0.1), (0.1, 0.2))]
     ['reproduced', 'undecided', 'not reproduced']
@@ -327,7 +330,7 @@ def outcome_of(low: float, high: float, published: float, margin: float) -> Outc
 def _fid_at_published_size(
     row: Record, paper: Published
 ) -> tuple[float, float | None, float | None, float]:
-    """Return the plug-in FID at the published sample count, its interval, and half the other's."""
+    """Return the run's plug-in FID at the published N, its interval, and 1.96 se of the published FID."""
     raw, plain, n = (number(row, name) for name in ("fid_proxy_raw", "fid_proxy", "samples"))
     assert raw is not None
     if plain is None:

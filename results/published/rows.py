@@ -1,4 +1,4 @@
-"""The table of published FIDs (``table.csv``), and the names that papers give our samplers."""
+"""The table of published FIDs (``table.csv``), and the papers' names of our samplers."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ TABLE = Path(__file__).parent / "table.csv"
 
 @dataclass(frozen=True)
 class Published:
-    """Published number as its source gives it. Texts are "" where the source does not say.
+    """Published FID and its protocol, as texts; "" for a fact that the source does not state.
 
     Attributes:
-        model: name of the checkpoint, or as much of it as the source says.
-        dataset: its data, size and kind.
+        model: name of the checkpoint, or the beginning of it that the source states.
+        dataset: data of the model, with size and kind.
         solver: the paper's name of the sampler.
-        grid: the paper's name of the schedule, cleaned.
-        nfe: network evaluations per sample, "" where they are not known.
-        depth: sequential ones, where the source counts those in place of ``nfe``.
-        fid: the number, with the digits of the source.
-        paper, where, url: what to cite, and the table or file in it.
-        samples: generated samples of the number.
-        seeds: their seeds, or what was chosen among several sets.
-        end: "zero" or "sigma_min".
+        grid: the paper's name of the schedule, normalised.
+        nfe: network evaluations per sample.
+        depth: sequential evaluations, if the source counts those in place of ``nfe``.
+        fid: the FID, with the digits of the source.
+        paper, where, url: source, its table or file, and its address.
+        samples: number of generated samples.
+        seeds: seeds of the samples, or the choice among several sets.
+        end: end of the grid, "zero" or "sigma_min".
         labels: how class labels are drawn; "none" for an unconditional model.
-        quantisation: how values become 8 bits: "round" or "truncate".
-        extractor: whose Inception code.
-        thresholding: of predictions of the data: "dynamic" or "none".
-        afs: whether the first step is from a formula: "yes" or "no".
-        also: other sources with the same number.
-        remark: what else a reader must know.
+        quantisation: conversion to 8 bits, "round" or "truncate".
+        extractor: origin of the Inception code.
+        thresholding: thresholding of data predictions, "dynamic" or "none".
+        afs: "yes" if the first step is analytic, else "no".
+        also: other sources with the same FID.
+        remark: further facts that a reader needs.
     """
 
     model: str
@@ -66,12 +66,12 @@ class Published:
 
     @property
     def value(self) -> float:
-        """The FID."""
+        """FID as a number."""
         return float(self.fid)
 
     @property
     def flat(self) -> dict[str, Any]:
-        """Record as JSON values: numbers as numbers, and None for facts missing in the source."""
+        """Fields as JSON values: counts and FID as numbers, None for facts missing in the source."""
         texts = asdict(self)
         counts = {name: int(texts[name]) for name in ("nfe", "depth", "samples") if texts[name]}
         fields = {name: value or None for name, value in texts.items()}
@@ -79,24 +79,24 @@ class Published:
 
     @property
     def rounding(self) -> float:
-        """Half a unit of its last digit."""
+        """Largest rounding error of the FID: half a unit of its last digit."""
         return 0.5 * 10.0 ** -len(self.fid.partition(".")[2])
 
 
 @cache
 def read_published_rows() -> tuple[Published, ...]:
-    """Return the rows of the published table."""
+    """Return all rows of the published table; read once."""
     with TABLE.open(encoding="utf-8", newline="") as file:
         return tuple(Published(**row) for row in csv.DictReader(file))
 
 
 def model_names() -> list[str]:
-    """Return the models of the table, sorted."""
+    """Return the names of the models in the published table, sorted."""
     return sorted({row.model for row in read_published_rows()}, key=str.casefold)
 
 
 def check_model_name(name: str) -> str:
-    """Return a model's name as the table writes it, or raise a ValueError that lists all names."""
+    """Return a model's name in the table's spelling. Raises a ValueError that lists all names."""
     names = {model.casefold(): model for model in model_names()}
     if name.casefold() not in names:
         raise ValueError(
@@ -107,7 +107,7 @@ def check_model_name(name: str) -> str:
 
 
 def published_model_of(spec: str) -> str | None:
-    """Return the published model named by a spec or by the file in it; None if there is none.
+    """Return the published model that a model's spec, or a file in it, names; None if there is none.
 
     >>> published_model_of("edm:/data/edm-ffhq-64x64-uncond-vp.pkl"), published_model_of("gmm-2d")
     ('edm-ffhq-64x64-uncond-vp', None)
@@ -119,7 +119,7 @@ def published_model_of(spec: str) -> str | None:
 
 
 def rows_of_model(name: str) -> list[Published]:
-    """Return the rows of a model, and those whose source says only the beginning of its name."""
+    """Return the published rows of a model, those with only the beginning of its name included."""
     return [
         row
         for row in read_published_rows()
@@ -129,13 +129,14 @@ def rows_of_model(name: str) -> list[Published]:
 
 @dataclass(frozen=True)
 class Solver:
-    """A sampler of ours under a name of the papers.
+    """One of our samplers under a name of the papers.
 
     Attributes:
-        name: column ``solver`` of the published table.
-        options: non-default options with which it is the papers' method.
-        exact: whether it is another method with other options, and not to be compared then.
-        remark: in what it differs from what the papers ran; "" if in nothing that is known.
+        sampler: registry name of our sampler.
+        name: value of ``solver`` in the published table.
+        options: non-default options that make the sampler the papers' method.
+        exact: True if other options make another method, which is not compared.
+        remark: known difference from the papers' method; "" if there is none.
     """
 
     sampler: str
@@ -198,9 +199,7 @@ SOLVERS = (
     Solver("rk45", "RK45"),
     Solver("scipy_rk45", "RK45"),
 )
-"""Entries of one sampler stand together by method. A method of the papers that is not here, such as
-a learned one, has no sampler of ours.
-"""
+"""Our samplers under the papers' names, grouped by method. Other methods of papers have no sampler here."""
 
 GRIDS = {
     "polynomial rho=7": "karras",
@@ -210,11 +209,11 @@ GRIDS = {
     "AYS": "align_your_steps",
     "GITS": "gits",
 }
-"""Column ``grid`` of the published table to the schedule, at its default options."""
+"""Our schedule, with default options, by the value of ``grid`` in the published table."""
 
 
 def options_of(row: Record) -> dict[str, Any]:
-    """Return the non-default options of a row's sampler."""
+    """Return the non-default options of a row's sampler, from its ``params``."""
     try:
         options = json.loads(text(row, "params") or "{}")
     except (ValueError, RecursionError):
@@ -223,7 +222,7 @@ def options_of(row: Record) -> dict[str, Any]:
 
 
 def solvers_of(row: Record) -> list[Solver]:
-    """Return the papers' names of a row's sampler; none if no paper of the table has it."""
+    """Return the :class:`Solver` entries that fit a row's sampler and options; [] if there are none."""
     options = {k: v for k, v in options_of(row).items() if k != "analytic_first"}
     return [
         solver

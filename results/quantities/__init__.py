@@ -1,9 +1,8 @@
-"""The quantities that metrics measure: each with what tables, plots, verdicts and help say of it.
+"""Registry of the quantities that metrics measure.
 
-A metric (``benchmarks.metrics``) computes numbers. Their names, columns, errors and permitted
-claims are defined here, once. Nothing else keeps a list of metrics. Those that are built in are in
-:mod:`.built_in`; a plugin brings its own with its metric (entry points ``samplerbench.metrics``),
-which is asked for them when a table is read.
+A metric (``benchmarks.metrics``) computes values. The names, columns, errors and permitted claims
+of these values are defined here, and nowhere else. :mod:`.built_in` has the built-in quantities.
+Metrics of plugins (entry points ``samplerbench.metrics``) register theirs at the first use.
 """
 
 from __future__ import annotations
@@ -47,15 +46,15 @@ log = logging.getLogger("samplerbench")
 ENTRY_POINTS = "samplerbench.metrics"
 
 _OWNED: dict[str, tuple[Quantity, ...]] = {}
-"""Quantities by the name of the metric that measures them, for the life of the process."""
+"""Registered quantities by the name of the metric that measures them."""
 
 
 def register(metric: str, measured: tuple[Quantity, ...]) -> None:
     """Register the quantities of a metric in place of its earlier ones.
 
     Raises:
-        ValueError: a column or an array of influence values is another's already, or a quantity
-            refers to a column that does not exist.
+        ValueError: a name is not made of a-z, 0-9 and _, belongs to another metric's column or
+            array, or is no column although a quantity refers to it.
     """
     built_in = [
         q for q in BUILT_IN if q not in measured and not any(q in own for own in _OWNED.values())
@@ -76,7 +75,7 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
                     f"metric {metric} wants the column or array {name!r}, which {owners[name]} has"
                 )
                 raise ValueError(f"{clash}; give it another name")
-        # quantities of one metric may sum up the same array
+        # arrays stay out: quantities of one metric may share an array
         own = {column.name for column in quantity.columns}
         owners |= dict.fromkeys(own, f"another quantity of metric {metric}")
     for quantity in measured:
@@ -96,16 +95,17 @@ def _column_and_array_names(quantity: Quantity) -> set[str]:
 
 
 def quantities() -> tuple[Quantity, ...]:
-    """Return all quantities, with the ones of installed plugins."""
+    """Return all quantities: built-in ones first, then those of plugins."""
     return _known_quantities(_OWNED)[0]
 
 
 _Known = tuple[tuple[Quantity, ...], Mapping[str, str], frozenset[str]]
 _known: list[tuple[object, _Known]] = []
-"""Last registry used, with its quantities, flags and names of distances: reports ask for each row."""
+"""Cache of one item: the registry, and its quantities, flags and names of distances."""
 
 
 def _known_quantities(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
+    """Return all quantities, the flag column of each, and the names of distances; cached."""
     _warn_of_broken_metrics()
     if not _known or _known[0][0] is not owned:
         built_in = set(BUILT_IN)
@@ -117,23 +117,23 @@ def _known_quantities(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
 
 
 def columns() -> tuple[Column, ...]:
-    """Return all columns of the result table in order: identity, measurements, conditions."""
+    """Return the columns of the result table in order: identity, measured quantities, conditions."""
     measured = (column for quantity in quantities() for column in quantity.columns)
     return (*ROW, *measured, *AROUND)
 
 
 def column_names() -> tuple[str, ...]:
-    """Return the names of all columns."""
+    """Return the names of :func:`columns`."""
     return tuple(column.name for column in columns())
 
 
 def column_kinds() -> dict[str, Kind]:
-    """Return the kind of each column's values, by its name."""
+    """Return the kind of values in each column, by the column's name."""
     return {column.name: column.kind for column in columns()}
 
 
 class Installed(NamedTuple):
-    """A metric that an installed package names: what was loaded, or why it could not be."""
+    """Metric of an installed package: the loaded object ``found``, or the ``fault`` in loading it."""
 
     name: str
     package: str
@@ -143,9 +143,9 @@ class Installed(NamedTuple):
 
 @cache
 def installed() -> tuple[Installed, ...]:
-    """Return the metrics of installed packages, which are loaded once per process.
+    """Load the metrics of installed packages, which registers their quantities, and return them.
 
-    Loading one makes its quantities known.
+    They are loaded once per process. A metric that cannot be loaded is returned with its fault.
     """
     points = importlib.metadata.entry_points(group=ENTRY_POINTS)
     return tuple(_load_metric(point) for point in sorted(points, key=lambda point: point.name))
@@ -174,36 +174,36 @@ def _warn_of_broken_metrics() -> None:
 
 
 def find(name: str) -> Quantity:
-    """Return the quantity of a column; one with the error ``NAME_se`` for an unknown column."""
+    """Return the quantity of a column; for an unknown column a new one with a standard error."""
     match = next((quantity for quantity in quantities() if quantity.name == name), None)
     return match or Quantity(name=name, meaning="", error="se")
 
 
 def judged() -> tuple[Quantity, ...]:
-    """Return the quantities that verdicts can be about, the usual one of a table first."""
+    """Return the quantities that verdicts can be about, in the order of the table."""
     return tuple(quantity for quantity in quantities() if quantity.influence)
 
 
 def panels() -> tuple[Quantity, ...]:
-    """Return the quantities that have a panel in the report."""
+    """Return the quantities that have a panel in the report (a ``note``)."""
     return tuple(quantity for quantity in quantities() if quantity.note)
 
 
 def flags() -> Mapping[str, str]:
-    """Return for each column of values the column that says why its interval is not to be trusted."""
+    """Return the flag column (reason against the interval) of each quantity that has one, by name."""
     return _known_quantities(_OWNED)[1]
 
 
 def distances() -> frozenset[str]:
-    """Return the names of the quantities that are distances, which are never below 0."""
+    """Return the names of the quantities that are distances. True distances are never below 0."""
     return _known_quantities(_OWNED)[2]
 
 
 def named(options: Sequence[Quantity], name: str) -> Quantity:
-    """Return a quantity by its name.
+    """Return the quantity of ``options`` with the given name.
 
     Raises:
-        ValueError: it is not among them.
+        ValueError: no option has this name.
     """
     for quantity in options:
         if quantity.name == name:

@@ -1,4 +1,4 @@
-"""The quantities of the metrics that are built in, in the order of the table."""
+"""Quantities of the built-in metrics, in the order of the table's columns."""
 
 from __future__ import annotations
 
@@ -391,4 +391,4 @@ BUILT_IN: tuple[Quantity, ...] = (
     *STRONG,
     LABELS,
 )
-"""Built-in quantities in the order of the table; by default the first measured one is judged."""
+"""Built-in quantities in the order of the table. By default, verdicts are about the first measured one."""

@@ -1,4 +1,4 @@
-"""A quantity: a measured column of the table, with all that tables, plots, verdicts and help say of it."""
+"""The class of a quantity: a measured column, and how tables, plots, verdicts and help show it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from typing import Literal
 from ..record import Column, Kind
 
 To = Literal["data", "converged samples", "reference solution", "path limit", ""]
-"""Target that a distance is measured to: the data (the model's own error is then part of it),
-converged samples of the same model, the end of each sample's own ODE trajectory or Brownian path,
-or nothing.
+"""Target of a distance; "" for a quantity that is no distance.
+
+"reference solution" is the converged ODE endpoint of the same latent, "path limit" the converged
+endpoint of the same Brownian path. A distance to "data" includes the model's own error.
 """
 
 
 Summary = Literal["mean", "root mean square", "typical", "share"]
-"""Summary of the samples in a value: a mean of influence values, a root mean square or a trimmed
-geometric mean of distances, or the share of samples with a property.
+"""Statistic over the samples that a value is.
+
+"mean" is of influence values, "root mean square" and "typical" (a trimmed geometric mean) of
+distances. "share" is the share of samples with a property.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """A level below which a quantity says nothing.
+    """Level below which a quantity's values carry no information.
 
     Attributes:
-        column: where it stands.
-        meaning: what it is, in the words of its label.
+        column: table column with the level.
+        meaning: label of the level in plots.
         factor: the level is this many times the column.
-        perfect: whether it is what perfect samples would get, and not only what can be resolved.
+        perfect: True if perfect samples would get this level, False if it is only the resolution.
     """
 
     column: str
@@ -39,36 +42,35 @@ class Floor:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """A measured column of the table, and what belongs to it.
+    """Measured column of the table, with the names, texts and columns that belong to it.
 
     Attributes:
         name: column of the value.
-        meaning: what the column holds, for help and tooltips.
-        title: what people call it, over its panel and in sentences.
-        axis: title of an axis; "" for a quantity that is not drawn.
+        meaning: description of the value, for help and tooltips.
+        title: heading of the quantity's panel, and its name in sentences.
+        axis: title of a plot's axis; "" for a quantity that is not drawn.
         short: heading of a narrow column; "" leaves the quantity out of summaries.
-        note: under its panel, a sentence or two; "" gives it no panel in the report.
-        brief: what it is, in the few words that a newcomer needs.
-        kind: of its values.
-        to: see :data:`To`.
-        error: what is known of its error: nothing, a standard error in ``NAME_se``, ends of its 95
-            % interval in ``NAME_low`` and ``NAME_high``, or both ("interval"), where the interval
-            is not the value ± 1.96 standard errors.
-        flag: column that says why the interval is not to be trusted; "" if there is none.
-        floor: see :class:`Floor`.
-        resolution: column of the smallest value that can be distinguished from 0; "" if there is
-            none.
-        influence: array of ``influence.npz`` with one value per sample, which the value sums up; it
-            makes the quantity one that verdicts can be about. "" if there is none.
-        reference_influence: the same of each reference sample, where the reference is a sample too.
-        summary: see :data:`Summary`. With "mean", ``influence`` holds first-order contributions.
-        apart: column of the distance between two converged endpoints, of a summary of distances.
-        power: a method of order p lowers it with the (p times this) power of the steps once it is
-            near its limit: 1 for distances sample by sample, 2 for Fréchet distances, which are
-            squares; 0 where another error is in it that no step takes away.
-        listed: whether the report's table of all rows has a column for it.
-        lower: whether lower is better: in all that verdicts are about.
-        beside: further columns that belong to it.
+        note: sentence or two under the quantity's panel; "" means no panel in the report.
+        brief: explanation in the few words that a newcomer needs.
+        kind: kind of the column's values.
+        to: target of a distance (:data:`To`).
+        error: columns that describe the value's error. "se" means ``NAME_se``, "ends" the 95 %
+            interval in ``NAME_low`` and ``NAME_high``, "interval" both, "" none. An "interval" need
+            not be the value ± 1.96 standard errors.
+        flag: column with the reason against trusting the interval; "" if there is none.
+        floor: level below which values carry no information; None if there is none.
+        resolution: column of the smallest value that differs from 0; "" if there is none.
+        influence: array of ``influence.npz`` with one value per sample. Verdicts are possible only
+            for quantities with such an array; "" if there is none.
+        reference_influence: the same array for the reference samples; "" if there is none.
+        summary: statistic over the samples (:data:`Summary`).
+        apart: column of the distance between two endpoints; needed by summaries of distances.
+        power: a method of order p lowers the value as steps ** -(p * power), near convergence. 1 for
+            distances of samples, 2 for Fréchet distances, which are squares. 0 if more steps leave
+            another error.
+        listed: True if the report's table of all rows has a column for the quantity.
+        lower: True if lower is better. Verdicts need True.
+        beside: further columns of the same quantity.
     """
 
     name: str
@@ -94,11 +96,11 @@ class Quantity:
     beside: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no verdict could be about.
+        """Check that fields which verdicts need are there.
 
         Raises:
-            ValueError: influence values without a standard error, or of what is better if larger.
-                Distances without the column of their scale.
+            ValueError: ``influence`` is given without a standard error or without ``lower``, or a
+                summary of distances without ``apart``.
         """
         if self.influence and (self.error not in ("se", "interval") or not self.lower):
             raise ValueError(
@@ -118,17 +120,17 @@ class Quantity:
 
     @property
     def to_data(self) -> bool:
-        """Return True if the quantity is a distance to the data, which includes the model's own error."""
+        """Return True if the quantity is a distance to the data (and so includes the model's own error)."""
         return self.to == "data"
 
     @property
     def grows(self) -> bool:
-        """Return True if more samples shrink the error: not where only some have a reference."""
+        """Return True if more samples shrink the error, as for a distance between two sets of samples."""
         return bool(self.influence) and self.to in ("data", "converged samples")
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Columns of the quantity, in the order of the table."""
+        """Columns of the value, of its error and in ``beside``, in the order of the table."""
         columns = [Column(self.name, self.kind, self.meaning)]
         if self.error in ("se", "interval"):
             columns.append(Column(self.se, "number", "its standard error"))

@@ -8,4 +8,4 @@ from pathlib import Path
 __all__ = ["TEMPLATES"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-"""Folder of the templates and the stylesheet."""
+"""Folder of the report's templates, scripts and stylesheets."""

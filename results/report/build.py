@@ -1,4 +1,4 @@
-"""Self-contained HTML page of one or several runs, with its table as CSV, Parquet, Markdown, LaTeX."""
+"""The report of runs: one HTML page, and its table as CSV, Parquet, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ from .sentences import markdown_summary
 from .timing import throughput_of, times_by_batch_size
 
 RunFacts = tuple[str, tuple[str, ...], str]
-"""Name of a run (an only one has none), facts on how it was made, and its command."""
+"""Name of a run ("" for the only one), phrases on device and day, and its command."""
 
 
 @dataclass(frozen=True)
 class Title:
-    """Head of the page; ``facts`` are about all runs together, a phrase each."""
+    """Head of a page: heading, phrases ``facts`` on all runs, and facts of each run."""
 
     heading: str
     facts: tuple[str, ...]
@@ -72,7 +72,7 @@ class Title:
 
 
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
-    """Return the head of a page from all rows and the name and ``run.json`` of each run."""
+    """Return the head of a page. ``runs`` has the name and ``run.json`` of each run."""
     suites = names_in_words(distinct_texts(frame["suite"]) or [""])
     facts = (*extent_in_words(frame), *((f"suite {suites}",) if suites else ()))
     if len(runs) == 1:
@@ -103,7 +103,7 @@ def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
 
 
 def _day_in_words(started: object) -> str:
-    """Return the day, as people write it; "" if it is not known."""
+    """Return the day of an ISO time, as in "3 May 2026"; "" for another text."""
     try:
         day = datetime.fromisoformat(str(started))
     except ValueError:
@@ -117,7 +117,7 @@ def _mapping_or_empty(value: object) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Comparison of two runs with its lines by verdict and notes, or the reason why there is none."""
+    """Comparison of two runs with counts of verdicts and notes, or None with the reason as a note."""
 
     baseline: str
     candidate: str
@@ -127,7 +127,7 @@ class RunComparison:
 
 
 def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
-    """Return the comparison of each further run with the first."""
+    """Return the comparison of each further run with the first, by all metrics."""
     (baseline, first), *further = _names_and_paths(sources)
     comparisons = []
     for candidate, path in further:
@@ -143,7 +143,7 @@ def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
 
 
 LONGEST_WHOLE = 20
-"""Letters of a name that stays on one line in a heading."""
+"""Largest number of letters of a hyphenated name that is kept on one line."""
 
 
 def write_report(
@@ -151,18 +151,20 @@ def write_report(
 ) -> Path:
     """Write ``report.html``, ``table.csv``, ``table.parquet``, ``table.md`` and ``table.tex``.
 
+    ``table.tex`` is written only if ``fid_proxy`` or ``typical_error`` was measured. The page needs
+    no other file, and its policy forbids network access.
+
     Args:
-        dirs: run directories (or tables), finished or not.
-        out: folder to write to, or the path of the page (ending in ``.html``), with the tables next
-            to it.
-        baseline: sampler, or curve, that the others are judged against.
+        dirs: run directories (finished or not) or tables.
+        out: folder to write to, or path of the page (ending in ``.html``), with the tables beside it.
+        baseline: sampler or curve that other rows are compared with.
 
     Returns:
-        Path of the page. It needs nothing but itself, and forbids itself the network.
+        Path of the page.
 
     Raises:
-        ValueError: one of ``dirs`` is neither a run directory nor a table, ``out`` cannot be
-            written, or no row is the baseline's.
+        ValueError: a path in ``dirs`` is neither a run directory nor a table, ``out`` cannot be
+            written, or no row is of ``baseline``, unless this is the default.
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
@@ -184,7 +186,7 @@ def write_report(
                 bold = lowest_places(part.frame, metric, _path_by_run_name(sources), unseen=unseen)
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
-        # of the files as they were read, so that what changed meanwhile is noticed
+        # is_current compares this digest with that of the files at that time
         made_of = digest_of_ingredients(sources[0], baseline) if is_own else ""
         write_text(page, html + (digest_comment(html, made_of, page.parent) if is_own else ""))
     except OSError as error:
@@ -203,7 +205,7 @@ def render_page(
     baseline: str = BASELINE,
     unseen: int = 0,
 ) -> str:
-    """Return the page as text, of a table without ``unseen`` rows, its CSV text and its findings."""
+    """Return the page as HTML, from the shown rows, their CSV text and findings; ``unseen`` rows are not shown."""
     frame, homes = table.frame, _path_by_run_name(sources)
     rows = rows_as_dicts(with_curves(frame))
     styles = curve_styles(
@@ -212,10 +214,13 @@ def render_page(
     )
     parts = comparable_parts(frame)
     grids = grids_of(
-        [(title, rows, _part_folders(rows, homes, RunDir.samples)) for title, rows in parts]
+        [(title, rows, _part_folders(rows, homes, RunDir.pictures_path)) for title, rows in parts]
     )
     strips = trajectory_strips_of(
-        [(title, rows, _part_folders(rows, homes, RunDir.evolution)) for title, rows in parts]
+        [
+            (title, rows, _part_folders(rows, homes, RunDir.trajectories_path))
+            for title, rows in parts
+        ]
     )
     sections = [
         model_section(title, rows, page.by_title[title], styles, grid, strip, homes)
@@ -235,7 +240,7 @@ def render_page(
         problems=sections,
         plots=[problem.plot for problem in sections],
         families=[family.name for family in FAMILIES],
-        family_css=Markup(family_css()),  # colours of this package
+        family_css=Markup(family_css()),  # needs no escaping: constants of this package
         comparisons=comparisons_of(sources) if len(sources) > 1 else [],
         listing=listing_of(frame, page.lines),
         marks=MARKS,
@@ -251,7 +256,7 @@ def render_page(
 
 
 def _check_baseline(name: str, table: ResultTable) -> None:
-    """Raise a ValueError if no row is of the baseline; the default baseline may be missing."""
+    """Raise a ValueError if no row is of the baseline, unless it is the default one."""
     frame = with_curves(table.frame)
     names = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
     if name != BASELINE and name not in names:
@@ -261,7 +266,7 @@ def _check_baseline(name: str, table: ResultTable) -> None:
 
 @cache
 def packed_plotly() -> str:
-    """Return Plotly's script, gzipped, in base64: a third of its size."""
+    """Return Plotly's script, gzipped and in base64, which is a third of its size."""
     from plotly.offline import get_plotlyjs  # slow to import, and needed only here
 
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
@@ -269,7 +274,7 @@ def packed_plotly() -> str:
 
 @cache
 def _template_environment() -> Environment:
-    """Return a Jinja environment that escapes every text and raises on unknown names."""
+    """Return the Jinja environment of the templates. It escapes all texts and raises on unknown names."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -293,7 +298,7 @@ def _template_environment() -> Environment:
 
 
 def _with_unbroken_names(words: str) -> Markup:
-    """Return a sentence whose hyphenated names do not wrap; only very long names may."""
+    """Return a text as HTML in which hyphenated names up to :data:`LONGEST_WHOLE` do not wrap."""
     return Markup(" ").join(
         Markup('<span class="whole">{}</span>').format(word)
         if "-" in word and len(word) <= LONGEST_WHOLE
@@ -303,7 +308,7 @@ def _with_unbroken_names(words: str) -> Markup:
 
 
 def _path_by_run_name(sources: Sequence[Path]) -> dict[str, Path]:
-    """Return the directory of each run, by its name in the table; the only one has the name ""."""
+    """Return the path of each run by its name in the table. The only run has the name ""."""
     return {"": sources[0]} if len(sources) == 1 else dict(_names_and_paths(sources))
 
 

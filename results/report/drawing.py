@@ -1,4 +1,4 @@
-"""Samples as small pictures: mosaics of images, plots of points, as PNG (ISO/IEC 15948)."""
+"""Small PNG pictures (ISO/IEC 15948) of samples: mosaics of images, plots of points."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}
 
 FloatArray = NDArray[np.float64]
 Box = tuple[FloatArray, FloatArray]
-"""Lower and upper corner, each ``(2,)``."""
+"""Window of a plot: lower and upper corner, each ``(2,)``."""
 
 MARGIN = 0.08
-"""Share of a window's width that stays empty at either side."""
+"""Margin at each side of a window, as a share of the points' extent."""
 INK = (46, 125, 190)
 """Colour of points, legible on a light and on a dark page."""
 
 
 def draw_mosaic(images: NDArray[np.uint8], *, most: int = 9) -> NDArray[np.uint8]:
-    """Draw the first images ``(k, C, H, W)`` uint8 in a nearly square rectangle without holes."""
+    """Draw up to ``most`` images ``(k, C, H, W)`` in a rectangle: ``(height, width, 2 or 4)`` uint8."""
     lines, across = rectangle_for(min(most, len(images)))
     return side_by_side(with_alpha(images[: lines * across]), across)
 
 
 def rectangle_for(count: int) -> tuple[int, int]:
-    """Return lines and columns of the fullest rectangle of up to ``count``, at most twice as wide.
+    """Return lines and columns of the rectangle with the most of ``count`` tiles, at most 1:2 or 1 by 3.
 
     >>> [rectangle_for(count) for count in (1, 3, 4, 7, 8, 9)]
     [(1, 1), (1, 3), (2, 2), (2, 3), (2, 4), (3, 3)]
@@ -43,13 +43,13 @@ def rectangle_for(count: int) -> tuple[int, int]:
 
 
 def with_alpha(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images ``(k, C, H, W)`` as ``(k, H, W, 2 or 4)``: grey or RGB, with alpha."""
+    """Return images ``(k, C, H, W)`` as opaque ``(k, H, W, 4)`` RGBA, or ``(k, H, W, 2)`` in grey."""
     colours = (images if images.shape[1] == 3 else images[:, :1]).transpose(0, 2, 3, 1)
     return np.concatenate([colours, np.full_like(colours[..., :1], 255)], -1)
 
 
 def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDArray[np.uint8]:
-    """Return pictures ``(k, H, W, channels)`` of one size, ``across`` of them in a line."""
+    """Return one picture of ``(k, H, W, channels)`` pictures, ``across`` in a line, ``gap`` pixels apart."""
     count, height, width, channels = pictures.shape
     down = math.ceil(count / across)
     mosaic_of_all = np.zeros(
@@ -62,7 +62,7 @@ def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDAr
 
 
 def common_box(clouds: Iterable[FloatArray]) -> Box:
-    """Return a square window around nearly all points of clouds ``(k, 2)``: the median one."""
+    """Return the square window around the median 0.5 % and 99.5 % quantiles of clouds ``(k, 2)``."""
     corners = []
     for cloud in clouds:
         finite = cloud[np.isfinite(cloud).all(1)]
@@ -76,7 +76,7 @@ def common_box(clouds: Iterable[FloatArray]) -> Box:
 def draw_points(
     points: FloatArray, box: Box, *, size: int = 144, radius: float = 1.4
 ) -> NDArray[np.uint8]:
-    """Draw points ``(k, 2)`` in ``box`` as translucent dots: ``(size, size, 4)`` uint8 RGBA."""
+    """Draw points ``(k, 2)`` in ``box`` as translucent dots, in a picture ``(size, size, 4)`` uint8."""
     low, high = box
     with np.errstate(invalid="ignore"):
         places = (points - low) / (high - low) * size
@@ -89,23 +89,22 @@ def draw_points(
     cover = np.clip(radius + 0.5 - np.linalg.norm(pixels + 0.5 - places[:, None, :], axis=-1), 0, 1)
     inside = ((pixels >= 0) & (pixels < size)).all(-1)
     column, row = pixels[inside].astype(int).T
-    # Light that passes one dot passes the next with the same chance, so logarithms of transparency
-    # add up.
+    # transparencies of overlapping dots multiply, so their logarithms add up
     light = np.exp(
         np.bincount(row * size + column, np.log1p(-opacity * cover[inside]), minlength=size * size)
     ).reshape(size, size)
     picture = np.empty((size, size, 4), np.uint8)
     picture[..., :3] = INK
-    # sixteen steps: the file is half as large, and looks the same
+    # sixteen steps of opacity halve the file without a visible change
     picture[..., 3] = np.round(15 * (1 - light[::-1])) * 17
     return picture
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
-    """Return the PNG file of ``pixels`` ``(height, width, channels)`` uint8, of 1 to 4 channels."""
+    """Return the PNG file of ``pixels`` ``(height, width, channels)`` uint8, with 1 to 4 channels."""
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[channels], 0, 0, 0)
-    # each line begins with its filter: 0, none
+    # each line begins with its filter type: 0 for none
     unfiltered = np.zeros((height, 1 + width * channels), np.uint8)
     unfiltered[:, 1:] = pixels.reshape(height, -1)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(unfiltered.tobytes())), (b"IEND", b""))

@@ -1,4 +1,4 @@
-"""Table of all rows: its columns, and what is the same in all rows."""
+"""The report's table of all rows: its columns, its lines, and values that all rows share."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ..values import is_empty, number, rows_by_index, text
 MARKS = {"ok": "✓", "diverged": "∞", "skipped": "→", "missing": "…"} | dict.fromkeys(
     ("failed", "crashed", "timed out", "killed"), "✗"
 )
-"""Status marks, shown with the word."""
+"""Mark of each status, shown next to the status."""
 
 BEFORE = (
     *("run", "model", "sampler", "params", "schedule", "start", "end", "noise", "sigma_max"),
     *("seed", "dtype", "execution", "budget", "steps", "nfe"),
 )
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
-"""Columns of the table around the measured ones, where they vary."""
+"""Columns of the table before and after the measured ones."""
 
 _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def table_columns() -> list[str]:
-    """Return the columns of the table; after a listed quantity what perfect samples would get."""
+    """Return the columns of the table: listed quantities are followed by their floor of perfect samples."""
     measured = []
     for quantity in quantities():
         if quantity.listed:
@@ -43,7 +43,7 @@ def table_columns() -> list[str]:
 
 @dataclass(frozen=True)
 class ColumnHead:
-    """A column: its name, what it means, and whether it holds numbers."""
+    """Head of a column: its name, its meaning, and whether it holds numbers."""
 
     name: str
     meaning: str
@@ -51,12 +51,12 @@ class ColumnHead:
 
 
 ListingCell = tuple[str, float | None]
-"""Cell of the listing: its text, and the number to sort it by (None: sort by the text)."""
+"""Cell of the table: its text, and the number to sort it by (None: sort by the text)."""
 
 
 @dataclass(frozen=True)
 class ListedRow:
-    """Row with its status, a reason, and ``where`` it differs from others of its sampler."""
+    """Line of the table: cells, status, reason, verdict, and ``where``: parameters, budget and the like."""
 
     cells: tuple[ListingCell, ...]
     status: str
@@ -69,13 +69,13 @@ class ListedRow:
 
     @property
     def sign(self) -> str:
-        """Mark of the row's verdict."""
+        """Sign of the row's verdict; "" without one."""
         return SIGNS[self.verdict.verdict] if self.verdict else ""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Listing of all rows; ``same`` are columns that do not vary."""
+    """Table of all rows; ``same`` has (column, value) of columns that do not vary."""
 
     heads: tuple[ColumnHead, ...]
     lines: tuple[ListedRow, ...]
@@ -84,7 +84,7 @@ class Listing:
 
 
 def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = None) -> Listing:
-    """Return the listing of a table, with the verdicts of its rows by their index."""
+    """Return the table of all rows of a frame; ``verdicts`` are by row index."""
     kinds = {column.name: column for column in columns()}
     same = tuple((name, value) for name in frame.columns if (value := _shared_value(frame, name)))
     heads = []
@@ -100,7 +100,7 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
 
 
 def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
-    """Return the metric of the verdicts; where models differ, each with its models."""
+    """Return the metric of the verdicts, or metrics with their models if they differ; "" without any."""
     models: dict[str, dict[str, None]] = {}
     for line in verdicts:
         models.setdefault(line.metric, {})[line.model] = None
@@ -110,7 +110,7 @@ def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
 
 
 def _shared_value(frame: pd.DataFrame, name: str) -> str:
-    """Return the value that all finished rows share, in words; "" if they do not."""
+    """Return the value that all finished rows share, as text; "" if there is none."""
     if len(frame) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
     values = {value for value in frame[name] if not is_empty(value)}
@@ -124,7 +124,7 @@ def _listed_row(row: Record, heads: list[ColumnHead], verdict: JudgedLine | None
     status, cells = text(row, "status"), tuple(_listing_cell(row, head) for head in heads)
     names = ("params", "schedule", "budget", "steps", "seed")
     where = ", ".join(f"{name} {value}" for name in names if (value := text(row, name)))
-    # quantities share the flags of the samples
+    # quantities may share flags: each is named once
     why = dict.fromkeys(
         part for name in flags() for part in interval_flag(row, name).split("; ") if part
     )

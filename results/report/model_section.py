@@ -1,4 +1,4 @@
-"""Section of the report on one model, with its parts."""
+"""Section of the report on one problem: a model measured by one estimator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..comparison.pareto import (
     front_positions,
     is_surely_cheaper,
 )
-from ..comparison.verdicts import Panel
+from ..comparison.verdicts import ComparedRows
 from ..record import Record
 from ..run_directory.reading import read_run_record
 from ..table.description import why_no_data
@@ -32,15 +32,15 @@ from .sentences import answer_in_words, lead_sentences
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
-"""Columns that work is counted by, and their units."""
+"""Cost columns of fronts, and their units."""
 
 
 @dataclass(frozen=True)
 class FrontRow:
-    """Row of the front: the lowest for every budget from its cost up to the next one's.
+    """Row of the front, for the range ``budget`` from its cost to that of the next row.
 
-    ``certain``: on the front within the errors; ``alike``: rows of its cost with its value;
-    ``alone``: no other sampler was run.
+    ``certain`` is True if the row is on the front given errors. ``alike`` counts rows of equal cost
+    and value. ``alone`` is True if no other sampler was run.
     """
 
     budget: str
@@ -51,25 +51,25 @@ class FrontRow:
 
     @property
     def curve(self) -> str:
-        """Name of the row's curve, or a phrase that the choice does not matter."""
+        """Name of the row's curve, or a phrase if several rows coincide."""
         return text(self.row, "curve") if self.alike == 1 else f"any of {self.alike} that coincide"
 
     @property
     def verdict(self) -> str:
-        """Recommendation in words."""
+        """Recommendation: "use it", "any of them", "open" or "the only one"."""
         if self.alone:
             return "the only one"
         return ("use it" if self.alike == 1 else "any of them") if self.certain else "open"
 
     @property
     def recommended(self) -> bool:
-        """Return True if the recommendation is to use the row."""
+        """Return True if the recommendation is "use it"."""
         return self.verdict == "use it"
 
 
 @dataclass(frozen=True)
 class Front:
-    """The front in one unit of work, cheapest first; ``rest`` may be on it, ``merged`` are tied."""
+    """Front in one unit of cost, cheapest first; ``rest`` counts uncertain rows, ``merged`` tied costs."""
 
     unit: str
     choices: tuple[FrontRow, ...]
@@ -78,15 +78,17 @@ class Front:
 
 
 def fronts_of(found: Findings) -> tuple[Front, ...]:
-    """Return the fronts of one problem: by evaluations, and by time where it was measured."""
-    fronts = [(unit, cost, front_positions(found.panel, cost)) for cost, unit in COSTS]
+    """Return the fronts of one problem: by evaluations, and by time if measured."""
+    fronts = [(unit, cost, front_positions(found.group, cost)) for cost, unit in COSTS]
     return tuple(
-        _front_by_cost(found.panel, unit, cost, place) for unit, cost, place in fronts if place
+        _front_by_cost(found.group, unit, cost, place) for unit, cost, place in fronts if place
     )
 
 
-def _front_by_cost(panel: Panel, unit: str, cost: str, places: dict[int, FrontPosition]) -> Front:
-    rows, name = {index: panel.entries[index].record for index in places}, panel.quantity.name
+def _front_by_cost(
+    group: ComparedRows, unit: str, cost: str, places: dict[int, FrontPosition]
+) -> Front:
+    rows, name = {index: group.entries[index].record for index in places}, group.quantity.name
     points = {index: point for index in places if (point := cost_point_of(rows[index], name, cost))}
     on = [index for index in places if places[index].on_front]
     cheapest: dict[float, int] = {}
@@ -96,9 +98,9 @@ def _front_by_cost(panel: Panel, unit: str, cost: str, places: dict[int, FrontPo
     costs = [format_number(points[index].cost) for index in distinct]
     ranges = [f"{low} to {high}" for low, high in pairwise(costs)]
     ranges += [f"{cost} or more" for cost in costs[-1:]]
-    alone = len({entry.record["curve"] for entry in panel.entries.values()}) == 1
+    alone = len({entry.record["curve"] for entry in group.entries.values()}) == 1
     choices = [
-        FrontRow(words, rows[n], places[n].front == "on", _count_coinciding(panel, n, cost), alone)
+        FrontRow(words, rows[n], places[n].front == "on", _count_coinciding(group, n, cost), alone)
         for words, n in zip(ranges, distinct, strict=True)
     ]
     uncertain = sum(place.front == "uncertain" and not place.on_front for place in places.values())
@@ -106,7 +108,7 @@ def _front_by_cost(panel: Panel, unit: str, cost: str, places: dict[int, FrontPo
 
 
 def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
-    """Return rows with distinguishable costs; of indistinguishable ones the most expensive."""
+    """Return indices of rows with distinguishable costs; of others, only the most expensive."""
     distinct: list[int] = []
     for index in reversed(front):
         if not distinct or is_surely_cheaper(points[index], points[distinct[-1]]):
@@ -114,24 +116,24 @@ def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> lis
     return distinct[::-1]
 
 
-def _count_coinciding(panel: Panel, index: int, cost: str) -> int:
-    """Return the number of rows of equal cost and value as a row, the row itself included."""
-    own_cost = number(panel.entries[index].record, cost)
+def _count_coinciding(group: ComparedRows, index: int, cost: str) -> int:
+    """Count the rows with the cost and the value of a row, the row itself included."""
+    own_cost = number(group.entries[index].record, cost)
     judgements = (
-        panel.judgement(other, index)
-        for other, entry in panel.entries.items()
+        group.judgement(other, index)
+        for other, entry in group.entries.items()
         if other != index and number(entry.record, cost) == own_cost
     )
     return 1 + sum(item is not None and item.has_equal_values for item in judgements)
 
 
 Homes = Mapping[str, Path]
-"""Path of each run by its name in the column ``run``; of the only one as ""."""
+"""Path of each run by its name in the column ``run``, or of the only run as ""."""
 
 
 @dataclass(frozen=True)
 class ModelSection:
-    """Section on one model; a part is None where nothing is known of it."""
+    """Section of one problem; None and empty fields are left out of the page."""
 
     title: str
     found: Findings | None
@@ -157,7 +159,7 @@ def model_section(
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> ModelSection:
-    """Return the section of one problem."""
+    """Return the section of one problem from its rows, findings, styles and pictures."""
     lead, sentences = (), ()
     if found:
         lead = lead_sentences(found, headline_table(rows.drop(columns=["curve", "slot"])))
@@ -186,7 +188,7 @@ def model_section(
 
 
 def statistical_limits(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
-    """Return the limits of the statistics that rows are compared with."""
+    """Return a sentence on the limits of the reference statistics of a model; "" if none is recorded."""
     first = rows.iloc[0].to_dict()
     for home in homes:
         references = read_run_record(home).get("references") or {}

@@ -1,4 +1,4 @@
-"""Pictures of a report: grids of samples from the same seeds, and strips of trajectories."""
+"""Pictures of a report: grids of samples from shared latents, and strips of trajectories."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Arrays = Mapping[str, np.ndarray]
 Draw = Callable[[np.ndarray], str]
 
 DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
-"""Images in a picture, and width of a picture of points: the first that leaves room enough."""
+"""Images in a mosaic, and pixels across a plot of points. The first pair that fits is used."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Picture in the grid, or why there is none; ``limit`` is the index of its converged one."""
+    """Picture (a ``data:`` address) or why it is ``missing``; ``limit``: index in SampleGrid.limits."""
 
     image: str
     alt: str
@@ -46,7 +46,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class SampleGrid:
-    """Pictures of one problem: curves, best first, with a tile a budget, and converged ones."""
+    """Pictures of one problem: rows of curves, best first, with a tile for each budget.
+
+    ``limits`` are pictures of converged samples. ``jump``: the first budget is one step. ``points``:
+    pictures are plots of points. ``shown`` is the number of samples in a picture.
+    """
 
     budgets: tuple[int, ...]
     jump: bool
@@ -59,9 +63,13 @@ class SampleGrid:
 def grids_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 1_000_000
 ) -> list[SampleGrid | None]:
-    """Return the sample grids of problems, in as much detail as ``room`` bytes allow."""
+    """Draw the sample grid of each problem within about ``room`` bytes; None without kept samples."""
     problems = [KeptSamples.read(*part) for part in parts]
-    fitting = (detail for detail in DETAIL if sum(item.size(*detail) for item in problems) <= room)
+    fitting = (
+        detail
+        for detail in DETAIL
+        if sum(item.estimate_bytes(*detail) for item in problems) <= room
+    )
     most, width = next(fitting, DETAIL[-1])
     return [_sample_grid(item, most, width) for item in problems]
 
@@ -119,7 +127,7 @@ def _tile_of_row(
 
 @dataclass(frozen=True)
 class KeptSamples:
-    """Rows of one problem with a place in a grid, their pictures, and the curves in order."""
+    """Rows of one problem that have a budget, their kept samples by index, and the curves, best first."""
 
     title: str
     rows: Mapping[Any, Record]
@@ -128,7 +136,7 @@ class KeptSamples:
 
     @classmethod
     def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
-        """Return the pictures of rows at the paths in ``files``, by index."""
+        """Read the kept samples of rows from the paths in ``files``, by index of the row."""
         placed = {i: row for i, row in rows_by_index(rows).items() if row["slot"] is not None}
         read = {index: read_pictures_at(files[index]) for index in placed if index in files}
         pictures = {
@@ -140,17 +148,17 @@ class KeptSamples:
 
     @property
     def points(self) -> bool:
-        """Return True if the pictures show points, and not images."""
+        """Return True if the samples are points, not images."""
         return any("points" in arrays for arrays in self.arrays.values())
 
     @property
     def stacks(self) -> dict[Any, np.ndarray]:
-        """The samples of each row that has pictures."""
+        """Kept samples of each row that has some, by index: ``(k, C, H, W)`` images or ``(k, 2)`` points."""
         kind = "points" if self.points else "images"
         return {index: arrays[kind] for index, arrays in self.arrays.items() if kind in arrays}
 
     def limits(self, most: int) -> dict[Any, np.ndarray]:
-        """Return the converged samples of the same latents, for rows that have enough of them."""
+        """Return the converged samples from the same latents, by index, for rows that kept enough of them."""
         needed = {
             index: len(stack) // 2 if self.points else min(most, len(stack))
             for index, stack in self.stacks.items()
@@ -158,8 +166,8 @@ class KeptSamples:
         ends = {index: self.arrays[index].get("converged", np.empty(0)) for index in needed}
         return {index: end for index, end in ends.items() if len(end) >= max(1, needed[index])}
 
-    def size(self, most: int, width: int) -> float:
-        """Return an estimate of the bytes that the pictures take, from a dozen of them."""
+    def estimate_bytes(self, most: int, width: int) -> float:
+        """Estimate the bytes of all pictures at a level of detail, from about a dozen of them."""
         stacks = list(self.stacks.values())
         some = stacks[:: max(1, len(stacks) // 12)]
         draw = make_drawing_function(stacks, self.points, most, width)
@@ -169,7 +177,7 @@ class KeptSamples:
 def make_drawing_function(
     stacks: Sequence[np.ndarray], points: bool, most: int, width: int
 ) -> Draw:
-    """Return the function that draws a stack as a ``data:`` address, equal ones once."""
+    """Return a function that draws samples as a ``data:`` address. It draws equal samples only once."""
     pictures: dict[bytes, str] = {}
     box = common_box(np.asarray(cloud, np.float64) for cloud in stacks) if points else None
 
@@ -188,16 +196,16 @@ def make_drawing_function(
 
 
 TYPICAL = 10
-"""The budget nearest to this, by ratio, that most samplers have is shown."""
+"""Strips are of the budget that most samplers have; of several, of the nearest to this one by ratio."""
 WIDTHS = (96, 64, 48)
-"""Pixels of a panel of points: the first that leaves room enough."""
+"""Pixels across a panel of points. The first width that fits is used."""
 GROUND = (128, 128, 128, 26)
-"""RGBA of a panel without points."""
+"""RGBA background of a panel of points."""
 
 
 @dataclass(frozen=True)
 class TrajectoryStrip:
-    """Picture of one trajectory: above states and end, below predictions."""
+    """Picture of one trajectory, as a ``data:`` address: states and end above, predictions below."""
 
     curve: str
     image: str
@@ -207,20 +215,20 @@ class TrajectoryStrip:
 
 @dataclass(frozen=True)
 class TrajectoryStrips:
-    """The strips of one problem at one budget."""
+    """Strips of trajectories of one problem at one budget."""
 
     budget: int
     strips: tuple[TrajectoryStrip, ...]
     points: bool
 
     @property
-    def size(self) -> int:
-        """Size of the pictures in the page, in bytes."""
+    def image_bytes(self) -> int:
+        """Total size of the pictures in the page, in bytes."""
         return sum(len(strip.image) for strip in self.strips)
 
 
 class KeptTrajectories(NamedTuple):
-    """The trajectories that one problem has at one budget, by curve."""
+    """Kept trajectories of one problem at one budget, by curve."""
 
     title: str
     budget: int
@@ -230,12 +238,12 @@ class KeptTrajectories(NamedTuple):
 def trajectory_strips_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
-    """Return the strips of problems within ``room`` bytes; the last may be cut."""
+    """Return the trajectory strips of each problem within ``room`` bytes, or None; the last may be cut."""
     read = [_read_trajectories(*part) for part in parts]
     strips: list[TrajectoryStrips | None] = []
     for width in WIDTHS:
         strips = [paths and _trajectory_strips(paths, width) for paths in read]
-        if sum(strip.size for strip in strips if strip) <= room:
+        if sum(strip.image_bytes for strip in strips if strip) <= room:
             return strips
     share = room / sum(strip is not None for strip in strips)
     return [strip and _cut_to_size(strip, share) for strip in strips]
@@ -244,7 +252,7 @@ def trajectory_strips_of(
 def _read_trajectories(
     title: str, rows: pd.DataFrame, files: Mapping[int, Path]
 ) -> KeptTrajectories | None:
-    """Return the trajectories of one problem at the budget where most were kept; None if none was."""
+    """Read the trajectories of one problem at the budget with most of them; None if none was kept."""
     saved = [
         (files[index], text(row, "curve"), _budget_of_row(row))
         for index, row in rows_by_index(rows).items()
@@ -264,7 +272,7 @@ def _read_trajectories(
 
 
 def _trajectory_strips(paths: KeptTrajectories, width: int) -> TrajectoryStrips:
-    """Return the strips, with panels of points ``width`` pixels wide."""
+    """Draw the strips of one problem, with panels of points ``width`` pixels wide."""
     ends = [np.asarray(arrays["end"], np.float64) for arrays in paths.arrays.values()]
     box = common_box(end for end in ends if end.ndim == 2)
     strips = [
@@ -282,7 +290,7 @@ def _trajectory_strip(
         above, below = (
             np.stack([_panel_of_points(cloud, box, width) for cloud in part]) for part in parts
         )
-    else:  # of the images, the first
+    else:  # images: the first sample only
         above, below = (with_alpha(part[:, 0]) for part in parts)
     panels = np.concatenate([above, below, np.zeros_like(above[:1])])
     image = data_uri(side_by_side(panels, len(above), gap=2))
@@ -295,7 +303,7 @@ def _trajectory_strip(
 
 
 def _panel_of_points(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
-    """Return a picture of points on a faint ground, so that panels side by side stay apart."""
+    """Draw points on a faint background, which separates panels side by side."""
     panel = draw_points(np.asarray(cloud, np.float64), box, size=width, radius=1)
     panel[panel[..., 3] == 0] = GROUND
     return panel

@@ -1,6 +1,6 @@
 """Data of the work-precision plots, and the style of each curve.
 
-Plotly reads a little HTML in its labels, so every text that reaches it is escaped here.
+Plotly interprets some HTML in labels, so all texts are escaped here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..record import Record
 from ..values import number, rows_by_index, text
 
 VARIANTS = ("", "-open", "-dot", "-open-dot")
-"""Endings of Plotly's markers."""
+"""Suffixes of Plotly's markers, for further curves of one sampler."""
 
 
 WORK = {
@@ -30,20 +30,20 @@ WORK = {
     "ms_per_sample": "Milliseconds",
     "joules_per_sample": "Joules",
 }
-"""Columns that can be the horizontal axis, and their titles."""
+"""Titles of the columns that can be the horizontal axis."""
 
 
 def plot_data_of(
     title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]
 ) -> dict[str, Any] | None:
-    """Return the plot of one problem, or None if no row of it has a number to draw.
+    """Return the data of one problem's plot as JSON values; None if there is nothing to draw.
 
     Returns:
         ``{"title", "measures": [{"name", "title", "note", "floor", "power"}], "work": [{"name",
-            "title"}], "curves": […]}``. A curve has its style, the lines ``row`` of its points,
-            ``x[work]`` and, for each quantity, ``{"value", "y", "low", "high", "limit",
-            "flagged"}``: lists with one entry a row and None without a value. ``limit``: y is the
-            upper end of the interval of a value that is not positive.
+            "title"}], "curves": […]}``. A curve has ``name``, the items of its style, ``row`` (row
+            indices of its points), ``x[work]`` and ``y[quantity]``. The latter is ``{"value", "y",
+            "low", "high", "limit", "flagged"}``, lists over the points, with y, low, high and limit
+            of :func:`..intervals.bar_on_log_axis`.
     """
     indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
@@ -102,7 +102,7 @@ def _point_lists(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]
 
 
 def _six_digits(value: float | None) -> float | None:
-    """Return a number rounded to six digits, which halves the bytes and suffices for a plot."""
+    """Return a number rounded to six digits, which halves the bytes of a plot."""
     return None if value is None else float(f"{value:.6g}")
 
 
@@ -113,7 +113,7 @@ def _floor_data(quantity: Quantity, rows: list[Record]) -> float | None:
 
 
 class CurveStyle(NamedTuple):
-    """Style of a curve: index in :data:`..palette.FAMILIES`, Plotly's marker and line."""
+    """Style of a curve: index in :data:`..palette.FAMILIES`, Plotly's names of marker and line."""
 
     family: int
     symbol: str
@@ -124,7 +124,7 @@ class CurveStyle(NamedTuple):
 def curve_styles(
     curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None
 ) -> dict[str, CurveStyle]:
-    """Return a style for every pair (curve, sampler) of all plots together."""
+    """Return styles by curve, for (curve, sampler) pairs of all plots and origins by sampler."""
     names = [family.name for family in FAMILIES]
     result: dict[str, CurveStyle] = {}
     counts: Counter[str] = Counter()
@@ -139,7 +139,7 @@ def curve_styles(
 
 
 def family_css() -> str:
-    """Return the families' colours as CSS variables, for a light page and a dark one."""
+    """Return the families' colours as CSS variables ``--family-INDEX``, for light and dark pages."""
     return "".join(
         f"--family-{index}:light-dark({family.colour},{family.dark});"
         for index, family in enumerate(FAMILIES)

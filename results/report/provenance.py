@@ -1,4 +1,4 @@
-"""Provenance of a run (``run.json``, command, citations) and of a page (digests of its ingredients)."""
+"""Provenance of a run (``run.json``, command, citations), and the digest of a page's ingredients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..run_directory.reading import RunReader
 from ..terminal.path_curvature import KEY
 
 TABLE_FILES = ("table.csv", "table.parquet", "table.md", "table.tex")
-"""Files that are written with a page."""
+"""Tables that are written next to a page."""
 
 _NOTE = re.compile(rb"<!-- made of ([0-9a-f]{64}), this is ([0-9a-f]{64}) -->\n\Z")
 _LENGTH = len("<!-- made of , this is  -->\n") + 2 * 64
@@ -29,7 +29,7 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
 def digest_of_ingredients(folder: Path, baseline: str) -> str:
-    """Return the digest of all files and settings that a run directory's report is made of."""
+    """Return a SHA-256 of all that a report depends on: the run's files, this code, libraries, baseline."""
     run = RunReader(folder)
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
@@ -57,12 +57,12 @@ def digest_of_ingredients(folder: Path, baseline: str) -> str:
 
 
 def digest_comment(page: str, made_of: str, folder: Path) -> str:
-    """Return the line that ends a page, once the files next to it are written."""
+    """Return the last line of a page: digests of its ingredients, and of the page with its tables."""
     return f"<!-- made of {made_of}, this is {_digest_of_files(page.encode(), folder)} -->\n"
 
 
 def is_current(folder: Path, baseline: str) -> bool:
-    """Return True if a run directory's report, and the files next to it, are up to date."""
+    """Return True if a run directory's report and tables are up to date and unchanged."""
     try:
         data = read_regular(folder / "report.html")
     except OSError:
@@ -81,7 +81,7 @@ def _digest_of_files(page: bytes, folder: Path) -> str:
 
 
 def _files_below(folder: Path, depth: int = 1) -> Iterator[Path]:
-    """Yield the files in a folder, sorted, without shards, no deeper than a run goes."""
+    """Yield the files below a folder to a depth, sorted, without shards and hidden files."""
     entries: Iterable[os.DirEntry[str]] = ()
     if folder.is_dir():
         with os.scandir(folder) as listing:
@@ -94,7 +94,7 @@ def _files_below(folder: Path, depth: int = 1) -> Iterator[Path]:
 
 
 def _add_file_to_digest(digest: hashlib._Hash, name: str, path: Path) -> None:
-    """Feed a file's name and content to a digest; an unreadable file counts as missing."""
+    """Add a file's name and content to a digest. An unreadable file counts as missing."""
     try:
         content = hashlib.sha256(read_regular(path)).hexdigest()
     except OSError:
@@ -113,12 +113,12 @@ PARTS = ("where", "key", "url")
 
 
 SHOWN_ELSEWHERE = ("citations", KEY)
-"""Parts that have a place of their own in the report."""
+"""Items of ``run.json`` that other parts of the report show."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of ``run.json`` as (dotted name, value) pairs."""
+    """Part of ``run.json`` as pairs (dotted name, value)."""
 
     title: str
     entries: tuple[tuple[str, str], ...]
@@ -126,7 +126,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Provenance of a run, as a report shows it."""
+    """Provenance of a run: its name, command line and sections of ``run.json``."""
 
     name: str
     command: str
@@ -134,7 +134,7 @@ class Provenance:
 
 
 def command_of(run: Mapping[str, object]) -> str:
-    """Return the command line in ``run.json``, a text or a list of arguments; "" if it has none."""
+    """Return the command line in ``run.json`` as text; "" if it has none."""
     provenance = run.get("provenance")
     command = provenance.get("command") if isinstance(provenance, Mapping) else None
     command = command or run.get("command") or ""
@@ -142,7 +142,7 @@ def command_of(run: Mapping[str, object]) -> str:
 
 
 def sections_of(run: Mapping[str, object]) -> list[Section]:
-    """Return a section for every mapping at the top of ``run.json``, and one for all other entries."""
+    """Return a section "run" of the plain items of ``run.json``, and one for each nested object."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
     nested = {name: value for name, value in run.items() if isinstance(value, Mapping)}
     parts = [*([("run", loose)] if loose else []), *nested.items()]
@@ -151,7 +151,7 @@ def sections_of(run: Mapping[str, object]) -> list[Section]:
 
 
 def differing_entries(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the entries of ``run.json`` that differ between runs: the dotted name, and the values."""
+    """Return (dotted name, value in each run) of the items of ``run.json`` that differ between runs."""
     flat = [
         {
             f"{section.title}.{key}": value
@@ -180,7 +180,7 @@ def _flat_pairs(value: object, name: str = "") -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Citations:
-    """Sources (sampler, place, key, address), BibTeX, and samplers without a source."""
+    """Citations: sources (sampler, place, key, address), BibTeX, and samplers without a source."""
 
     sources: tuple[tuple[str, ...], ...]
     bibtex: str
@@ -188,7 +188,7 @@ class Citations:
 
 
 def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> Citations:
-    """Return the citations of ``samplers`` in the runs' ``run.json``."""
+    """Return the citations of ``samplers`` from the ``run.json`` of all runs."""
     table: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         table |= run.get("citations") or {}

@@ -1,4 +1,4 @@
-"""Findings as sentences: opening of a report, remarks on its best rows, Markdown summary."""
+"""Findings as sentences: opening of a model's section, answer, Markdown summary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..text import format_number, markdown_table, without_empty_columns
 from ..values import number, rows_as_dicts, text
 
 TYPICAL = 10
-"""Target of the first sentence, which is about the budget nearest to this, by ratio."""
+"""Budget of the first sentence: the one nearest to this, by ratio, is taken."""
 
 
 AGAINST: dict[Standing, str] = {
@@ -37,7 +37,7 @@ NOTHING = "Nothing was measured."
 
 
 def answer_in_words(found: Findings, rows: pd.DataFrame) -> tuple[str, ...]:
-    """Return the findings on one problem as sentences."""
+    """Return sentences on one problem: lowest rows, baseline, model's error, one step, flags."""
     sentences = (
         _sentence_on_lowest(found.best, found.quantity),
         _sentence_against_baseline(found.best),
@@ -77,7 +77,7 @@ DOMINATED = (
 
 
 def _sentence_on_one_step(rows: list[Record]) -> str:
-    """Return the sentence that compares a single step with the floor, both as plug-in distances."""
+    """Return the sentence that compares one step with perfect samples; "" without a row of one step."""
     jumps = [row for row in rows if row["steps"] == 1 and number(row, "fid_proxy_raw") is not None]
     jump = min(jumps, key=lambda row: row["sampler"] != BASELINE, default=None)
     if jump is None:
@@ -98,7 +98,7 @@ def _sentence_of_caveat(best: tuple[BestRow, ...]) -> str:
 
 
 def lead_sentences(found: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
-    """Return the sentences on one problem; ``crossings`` are its lines of ``headline``."""
+    """Return the opening sentences on one problem; ``crossings`` is its ``headline_table``."""
     distinct = [best for best in found.best if best.standing != "the same"]
     if not distinct:
         return ("At these budgets all methods coincide: there is nothing to choose.",)
@@ -112,7 +112,7 @@ def lead_sentences(found: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
-    """Return the sentence on the sampler to use at one budget, or that the choice is open."""
+    """Return the sentence that recommends a sampler at one budget, or says that the choice is open."""
     at = f"At {best.budget} evaluation{'s' if best.budget != 1 else ''}"
     value = f"{quantity.title} {value_plus_minus(best.row, quantity.name)}"
     if not best.others:
@@ -133,14 +133,14 @@ def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
 
 
 def _reason_clause(refusal: str) -> str:
-    """Return a reason against a verdict as part of a sentence."""
+    """Return the reason against a verdict as a clause."""
     if refusal.startswith("flagged"):
         return "intervals are flagged as unreliable (†)"
     return f"it is {refusal}" if refusal.startswith("dominated") else f"there is {refusal}"
 
 
 def _factor_over_baseline(best: BestRow, quantity: Quantity) -> str:
-    """Return the standing against the baseline, and the factor by which it is better."""
+    """Return a clause on the standing against the baseline, with the factor if better; "" for others."""
     words = {
         "inconclusive": f", not told apart from {best.against}",
         "equivalent": f", equivalent to {best.against}",
@@ -151,7 +151,7 @@ def _factor_over_baseline(best: BestRow, quantity: Quantity) -> str:
         return words.get(best.standing, "")
     low, high = (number(row, quantity.name) or 0.0 for row in (best.row, best.baseline))
     se = number(best.row, quantity.se) or 0.0
-    if not (low > 2 * se and low > 0):  # else a ratio makes no sense
+    if not (low > 2 * se and low > 0):  # a ratio to a value near 0 makes no sense
         return f", where {best.against} has {format_number(printed_value(quantity.name, high))}"
     return f", {format_number(high / low, 2)} times better than {best.against}"
 
@@ -171,7 +171,7 @@ def _sentence_on_plateau(findings: Findings) -> str:
 
 
 def _sentence_on_floor(crossings: pd.DataFrame) -> str:
-    """Return the sentence on the fewest evaluations until a sampler's own error is below the floor."""
+    """Return the sentence on the fewest evaluations to the floor; "" if no curve reaches it."""
     reached = crossings.loc[crossings["nfe_to_floor"] < math.inf]
     if not len(reached):
         return ""
@@ -192,7 +192,7 @@ _BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
 
 
 def markdown_summary(table: ResultTable, page: TableFindings) -> str:
-    """Return the Markdown text of a table and its findings."""
+    """Return a table and its findings as Markdown, problem by problem."""
     parts = ["# Sampler benchmark", ""]
     summarised = [quantity for quantity in quantities() if quantity.short]
     for title, rows in comparable_parts(table.frame):

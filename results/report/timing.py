@@ -1,4 +1,4 @@
-"""Time per sample at the largest timed budget: network, overhead, scatter."""
+"""Times in a report: time per sample at one budget, times by batch size, and throughput."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ OPTIONAL = (
     *("decoder_ms_per_sample", "cold_ms_per_sample", "overhead_us_per_step", "launches_per_step"),
     *("kernels_per_step", "peak_memory_mb", "joules_per_sample", "timing_discarded", "timing_flag"),
 )
-"""Columns that are shown where a row has something in them."""
+"""Columns that are shown if a row has a value that is not 0 or empty."""
 
 REACH = 0.25
-"""Raw times are drawn to a quarter below and above their median; those beyond at the edge."""
+"""Largest relative distance of a raw time to the median in the drawing. Others are at the edge."""
 
 
 @dataclass(frozen=True)
 class TimedRow:
-    """Timed row: its bar in percent, raw times as places about the median, and a speed."""
+    """Timed row: bar lengths in percent of the longest time, and speed against the baseline.
+
+    ``spread`` has raw times on [0, 1], the median at 0.5. ``worse``: quality is worse than the baseline's.
+    """
 
     row: Record
     model_share: float
@@ -42,18 +45,18 @@ class TimedRow:
 
     @property
     def unsettled(self) -> bool:
-        """Return True if the timing stopped before its interval was narrow enough."""
+        """Return True if timing stopped before the interval of the median was narrow enough."""
         return self.row.get("timing_converged") is False
 
     @property
     def flag(self) -> str:
-        """Reason against trusting the time; "" if there is none."""
+        """Reason against trusting the times; "" if there is none."""
         return text(self.row, "timing_flag")
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Timed rows of one problem at one budget, the fastest first."""
+    """Timed rows of one problem at one budget, the fastest first, and the columns to show."""
 
     budget: int
     device: str
@@ -65,7 +68,7 @@ class Timing:
 def timing_of(
     rows: pd.DataFrame, homes: Mapping[str, Path] | None = None, found: Findings | None = None
 ) -> Timing | None:
-    """Return the timing of one problem at the largest budget; None without times."""
+    """Return the timing of one problem at the budget with the most timed rows; None without times."""
     finished = rows_by_index(rows.loc[rows["status"] == "ok"])
     timed = {
         place: row
@@ -106,13 +109,13 @@ def timing_of(
 
 
 def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
-    if findings is None or not {candidate, baseline} <= findings.panel.entries.keys():
+    if findings is None or not {candidate, baseline} <= findings.group.entries.keys():
         return False
-    return findings.panel.verdict(candidate, baseline) == "worse"
+    return findings.group.verdict(candidate, baseline) == "worse"
 
 
 def times_by_batch_size(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return times at several batch sizes from the ``timing.csv`` of runs: column heads, and lines."""
+    """Return column heads and lines of times at several batch sizes, from the runs' ``timing.csv``."""
     columns = (
         *("model", "sampler", "budget", "steps", "timing_batch_size", "ms_per_sample", "overhead"),
         *("peak_memory_mb", "timing_flag"),
@@ -122,7 +125,7 @@ def times_by_batch_size(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tu
 
 
 def _csv_lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dict[str, str]]:
-    """Yield the lines of CSV files, as far as they exist."""
+    """Yield the lines of the CSV files that exist, by column."""
     for file in files:
         if file.is_file():
             with file.open(newline="", encoding="utf-8", errors=errors) as stream:
@@ -131,7 +134,7 @@ def _csv_lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dic
 
 @dataclass(frozen=True)
 class Throughput:
-    """Sweep over batch sizes: size, samples a second, percent of the most, whether the knee."""
+    """Throughput: ``points`` (batch size, samples a second, percent of the most, True at the knee)."""
 
     title: str
     points: tuple[tuple[str, float, float, bool], ...]
@@ -139,7 +142,7 @@ class Throughput:
 
 
 def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
-    """Return the sweeps in the ``throughput.csv`` of runs; a damaged file counts as empty."""
+    """Return the throughputs in the runs' ``throughput.csv``. Damaged ones are left out."""
     group: dict[tuple[str, ...], list[dict[str, str]]] = {}
     about = ("model", "sampler", "nfe", "timing_device_name", "ended")
     for line in _csv_lines_of((path / "throughput.csv" for path in paths), errors="replace"):
@@ -158,7 +161,7 @@ def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
 
 
 def _raw_times(row: Record, homes: Mapping[str, Path]) -> dict[str, Any]:
-    """Return the timed calls of ``timing.json``; empty where they were not kept."""
+    """Return a row's ``timing.json``; {} if the row is not of a run directory or was not timed."""
     home = homes.get(text(row, "run"))
     if home is None or not (home / "parts").is_dir() or not row.get("cell"):
         return {}

@@ -1,4 +1,4 @@
-"""The run directory: its files, what proves them, and how they are read, written and set aside."""
+"""The run directory: its layout, its sealed files, and how they are read, written and set aside."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
 """Cache of the files of a run directory.
 
-Files are remembered under the lock of the directory, while no other process writes. Otherwise nothing
-is: another process may change any file, and a damaged one must be found.
+Files are cached only while this process leads in the directory. Otherwise every read checks the
+file again, since another process may have changed it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from .sharing import Lead
 
 
 class Contents:
-    """Files of one run directory that were read, and a ``run.json`` that waits to be written.
+    """Reader of one run directory's files, with a cache and a ``run.json`` that waits to be written.
 
-    JSON files are remembered with their objects; of arrays, which can be large, only whether they
-    are sound.
+    JSON files are cached with their objects. Of ``.npz`` files, which can be large, only seal and
+    fault are cached.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +41,7 @@ class Contents:
 
     @contextmanager
     def exclusive(self, lead: Lead) -> Iterator[None]:
-        """Keep ``lead`` during the block, in which files change only as :meth:`forget` announces."""
+        """Cache files during the block, in which each change of a file must call :meth:`forget`."""
         self._cache, self.pending_run, self.lead = {}, None, lead
         try:
             yield
@@ -49,30 +49,30 @@ class Contents:
             self._cache, self.pending_run, self.lead = {}, None, None
 
     def write(self, place: str, path: Path, file: SealedFile) -> None:
-        """Write a file to ``path``, and remember it as the content of ``place``."""
+        """Write a file to ``path``, and cache it as the content of ``place``."""
         write_bytes(path, file.data)
         self._remember(place, opened_as_written(file))
 
     @property
     def predates_checksums(self) -> bool:
-        """Return True if the run is older than checksums: its files can be read, but prove nothing."""
+        """Return True if the run is older than checksums, so that its files are read unchecked."""
         opened = self._opened("run.json")
-        # which no earlier version wrote: then it is run.json that is damaged
+        # versions without seals wrote no made/; with it, an unsealed run.json is damaged
         sealed_once = (self._folder / "made").is_dir()
         unsealed = isinstance(opened.fault, UnsealedError) and "suite" in (opened.value or {})
         return unsealed and not sealed_once
 
     def json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
-        """Return the object in a JSON file whose seal says ``made_by`` (None: anything).
+        """Return the object in a JSON file whose seal has this ``made_by`` (None: any).
 
         Raises:
             FileNotFoundError: there is no such file.
-            DamagedError: it is not what its name says.
+            DamagedError: the file is damaged, or has another maker.
         """
         return dict(self._content_if_expected(self._opened(place), made_by))
 
     def npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-        """Return the arrays in a file with the digest ``sha256`` (None: any); see :meth:`json`."""
+        """Return the arrays in an ``.npz`` file with this maker and digest (None: any). Raises as :meth:`json`."""
         opened = self._cache.get(place)
         if opened is None or opened.fault is None or isinstance(opened.fault, UnsealedError):
             opened = open_npz(self._folder / place, place)
@@ -80,7 +80,7 @@ class Contents:
         return dict(self._content_if_expected(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise the exceptions of :meth:`npz`, from the digest alone."""
+        """Raise the exceptions of :meth:`npz`, without reading the arrays where a seal proves them."""
         opened = self._opened(place)
         if isinstance(opened.fault, UnsealedError) and self.predates_checksums:
             self.npz(place)
@@ -88,27 +88,27 @@ class Contents:
             opened.check(made_by, sha256)
 
     def digest(self, place: str) -> str:
-        """Return the digest of the content of a JSON file or of arrays; "" where there is no file."""
+        """Return the digest of the JSON or ``.npz`` file at a place; "" if there is no file."""
         return self._opened(place).digest
 
     def forget(self, place: str) -> None:
-        """Drop the cached content of a file that is about to change."""
+        """Remove a file that is about to change from the cache, and count the change."""
         self.changes += 1
         self._cache.pop(place, None)
 
     def forget_folder(self, place: str) -> None:
-        """Drop the cached contents of a file, or of all files in a folder that is moved."""
+        """Call :meth:`forget` for a file, or for all cached files of a folder."""
         for name in [name for name in self._cache if name == place or name.startswith(f"{place}/")]:
             self.forget(name)
 
-    def defer(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Defer a ``run.json`` that is new only in time, command and conditions; return True if so."""
+    def defer_run(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+        """Return True, and keep ``run`` for later, if only times, command or conditions differ from before."""
         same = self.lead is not None and _without_time(run) == _without_time(before)
         self.pending_run = dict(run) if same else None
         return same
 
     def _opened(self, place: str) -> OpenedFile:
-        """Return a file, of arrays without them, from the cache where it is there."""
+        """Return a file from the cache or the disk, an ``.npz`` file without its arrays."""
         if place in self._cache:
             return self._cache[place]
         path = self._folder / place
@@ -120,7 +120,7 @@ class Contents:
     def _content_if_expected(
         self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
-        """Return the content of a file that matches its seal or belongs to a run without checksums."""
+        """Return a file's content after a check of its seal. Runs older than checksums are not checked."""
         if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
         assert opened.value is not None

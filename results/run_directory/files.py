@@ -1,9 +1,8 @@
-"""Text, JSON and arrays in files that are whole or absent; a damaged file reads as missing.
+"""Atomic writes, and cautious reads, of text, JSON and arrays.
 
-A write goes to a hidden ``*.part`` file in the same folder, is flushed to the disk and then renamed.
-A process killed at any moment leaves the old file or the new one under the final name, never half of
-one. A file may come from elsewhere: pipes and devices are not waited for, and nothing is larger in
-memory than it can be on the disk.
+A write goes to a hidden ``*.part`` file in the same folder, which is flushed and then renamed. So a
+process killed at any moment leaves the old file or the new one. Reads refuse pipes, devices, and
+files that would need more memory than their size allows.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from numpy.typing import NDArray
 PART = ".part"
 """Suffix of a file that is being written."""
 TRIES = 4
-"""Attempts to write a file that another process removes meanwhile, or to read a stale one."""
+"""Attempts to write a file whose ``*.part`` file another process removes, or to read a stale file."""
 
 UNREADABLE = (
     OSError,
@@ -44,27 +43,26 @@ UNREADABLE = (
     MemoryError,
     zipfile.BadZipFile,
     zlib.error,
-    RuntimeError,  # the archive says that it is encrypted, or compressed in an unknown way
+    RuntimeError,  # for encrypted archives, and unknown compression
     SyntaxError,
-    tokenize.TokenError,  # headers are parsed as Python text
+    tokenize.TokenError,  # numpy parses headers as Python text
 )
 """Exceptions that reading a damaged archive can raise."""
 
 PAUSE = 0.05
-"""Seconds until a file is asked for again that another machine is just replacing."""
+"""Seconds between two attempts to read a stale file."""
 LARGEST_JSON = 32 << 20
-"""Bytes of the largest JSON file that is read: parsed, it may take fifty times as many."""
+"""Bytes of the largest JSON file that is read. Parsed, it may take 50 times as much memory."""
 
 
 class UnusualFileError(OSError):
-    """A pipe or a device in place of a file, or a file that is too large."""
+    """Error: a path is a pipe or a device, or the file there is too large."""
 
 
 def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Make ``path`` hold what ``fill`` writes, or leave it as it was; its folder is made if need be.
+    """Write a file by ``fill``, completely or not at all. The folder is created if need be.
 
-    ``fill`` is called again where another process took the unfinished file for one of a process that
-    was killed.
+    ``fill`` is called again if another process deletes the ``*.part`` file meanwhile, as left over.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES - 1):
@@ -88,24 +86,24 @@ def _write_once(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         with suppress(OSError):
             part.unlink()
         if isinstance(error, OSError) and error.filename in (None, str(part)):
-            error.filename = str(path)  # a full disk does not say what it had no room for
+            error.filename = str(path)  # the error of a full disk names no file
         raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` atomically."""
+    """Write ``content`` to ``path``, atomically."""
     write_atomic(path, lambda file: file.write(content))
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:
-    """Return all bytes of a file of at most ``most`` (None: half of this machine's memory).
+    """Return the bytes of a regular file of at most ``most`` bytes (None: half of all memory).
 
-    A network file system may call a file stale (ESTALE) that another machine has just replaced; a
-    second attempt finds the new one.
+    A network file system may call a file stale (ESTALE) that another machine just replaced. Then the
+    file is read again.
 
     Raises:
-        UnusualFileError: it is a pipe or a device, whose reading may never end, or too large.
-        OSError: it cannot be read.
+        UnusualFileError: ``path`` is a pipe or a device, or the file is too large.
+        OSError: the file cannot be read.
     """
     for _ in range(TRIES - 1):
         try:
@@ -128,41 +126,37 @@ def _read_regular_once(path: Path, most: int | None) -> bytes:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file as ``os.open`` does, without waiting for a pipe's writer."""
+    """Open a file as ``os.open`` does. A pipe is opened at once, even without a writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _half_of_memory_bytes() -> int:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (AttributeError, ValueError, OSError):  # a system that does not say
+    except (AttributeError, ValueError, OSError):  # the system does not tell its memory
         return 1 << 34
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write ``content`` as UTF-8, atomically."""
+    """Write ``content`` to ``path`` as UTF-8, atomically."""
     write_bytes(path, content.encode())
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as JSON, atomically.
-
-    Floats keep all their digits. JSON knows no infinity: what is not finite becomes null, and the
-    row's ``status`` says why. Numpy scalars and arrays are written as numbers and lists.
-    """
+    """Write ``value`` as indented JSON, atomically (:func:`json_text`)."""
     write_text(path, json_text(value))
 
 
 def json_text(value: object, *, spread: bool = True) -> str:
-    """Return the text of a JSON file.
+    """Return ``value`` as the text of a JSON file. Floats keep all digits; non-finite ones become null.
 
-    With ``spread`` what is nested is spread out, for people to read, which takes Python ten times as
-    long; else each item of an object has a line.
+    Numpy scalars and arrays become numbers and lists. With ``spread`` all levels are indented, which
+    is ten times as slow. Otherwise each item of the outermost object has one line.
     """
     encode = _spread_json if spread else _one_line_per_item
     try:
         return encode(value)
-    except (TypeError, ValueError):  # numpy's, paths, and what is not finite
+    except (TypeError, ValueError):  # numpy types, paths, and numbers that are not finite
         return encode(to_jsonable(value))
 
 
@@ -181,7 +175,7 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in a JSON file; None if the file is missing, damaged, or holds no object."""
+    """Return the object in a JSON file; None if the file is missing, damaged, or has no object."""
     try:
         value = json.loads(read_regular(path, LARGEST_JSON))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnusualFileError):
@@ -192,7 +186,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays of numbers or text to an uncompressed archive, as ``numpy.savez`` does.
+    """Write arrays of numbers or text to an open file as an uncompressed ``.npz`` archive.
 
     Raises:
         TypeError: an array holds Python objects.
@@ -210,10 +204,9 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_archive(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an open archive of :func:`write_arrays`, all read and checksummed.
+    """Return the arrays of an open ``.npz`` archive by name, after checking their CRC-32.
 
-    One of :data:`UNREADABLE` is raised if it is none, holds a pickle, or would be larger in memory
-    than it is.
+    Raises one of :data:`UNREADABLE` for another file, for pickles, and for compressed arrays.
     """
     size = file.seek(0, io.SEEK_END)
     with zipfile.ZipFile(file) as archive:
@@ -225,18 +218,18 @@ def read_archive(file: BinaryIO) -> dict[str, NDArray[Any]]:
             )
             for name in archive.namelist()
         }
-    if any(array.size > size for array in arrays.values()):  # of texts without letters
+    if any(array.size > size for array in arrays.values()):  # texts of length 0 have no bytes
         raise ValueError("its arrays are larger than it is")
     return arrays
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays of numbers or text, uncompressed, atomically."""
+    """Write arrays of numbers or text as an uncompressed ``.npz`` file, atomically."""
     write_atomic(path, lambda file: write_arrays(file, arrays))
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Return the arrays of an ``.npz`` file; None if it is missing or damaged. Pickles are refused."""
+    """Return the arrays of an ``.npz`` file; None if it is missing, damaged, or holds a pickle."""
     try:
         return read_archive(io.BytesIO(read_regular(path)))
     except UNREADABLE:
@@ -244,7 +237,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
 
 
 def to_jsonable(value: object) -> object:
-    """Return ``value`` in the types that JSON has; non-finite numbers become None."""
+    """Return ``value`` in JSON's types. Non-finite numbers become None, numpy arrays lists."""
     if isinstance(value, Mapping):
         return {str(key): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -1,8 +1,8 @@
-"""Fingerprints: records of what something does, which another machine can compare with its own.
+"""Fingerprints: records of what a sampler, model or extractor does, to be compared with later ones.
 
-Texts, counts and hashes are compared exactly. What was computed in floating point is compared as
-numbers, within a recorded tolerance: rounding differs between machines, libraries and numbers of
-threads. A hash of rounded numbers would change where one lies at the edge between two roundings.
+Texts, counts and hashes are compared exactly. Floating-point results are compared within a recorded
+tolerance, because rounding differs between machines, libraries and numbers of threads. A hash of
+rounded numbers would not do: a number at the edge of two roundings would change it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers with the tolerance within which they are the same.
+    """Floating-point results with the tolerance within which others count as the same.
 
     Attributes:
-        numbers: float64; they may be infinite or NaN, which equals only itself.
-        rtol: largest difference, relative to the larger of two numbers.
-        atol: the same relative to the largest number of the list, for what cancelled.
+        numbers: float64 values. Infinite ones and NaN equal only themselves.
+        rtol: tolerance relative to the larger of two compared numbers, in [0, 1).
+        atol: tolerance relative to the largest number of both lists, in [0, 1). It allows for
+            cancellation; both tolerances are added.
     """
 
     numbers: tuple[float, ...]
@@ -40,7 +41,7 @@ class Numbers:
     atol: float
 
     def same(self, other: Numbers) -> bool:
-        """Return True if the two are the same, within the larger tolerance of both."""
+        """Return True if two lists have equal lengths, and numbers within the larger tolerances of both."""
         if len(self.numbers) != len(other.numbers):
             return False
         rtol = max(self.rtol, other.rtol)
@@ -63,10 +64,10 @@ class Fingerprint:
 
     Attributes:
         kind: "sampler", "model" or "extractor".
-        name: as in the tables.
-        exact: facts by name, compared exactly; the hash of a file under :data:`FILE` and its name.
-        values: numbers by name, compared within their tolerance. A name is a noun phrase, such as
-            "output at sigma 80".
+        name: name in result tables.
+        exact: facts by name, compared exactly. A file's hash is named "file NAME" (:data:`FILE`).
+        values: floating-point results by name, compared within tolerances. A name is a noun phrase,
+            such as "output at sigma 80".
     """
 
     kind: Kind
@@ -76,14 +77,14 @@ class Fingerprint:
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that name this very record.
+        """Twelve hexadecimal digits that identify this record, to its last digit.
 
-        Records of equal things may differ in their last digits: ask :func:`difference`.
+        Two fingerprints of one thing may have different digests; :func:`difference` compares them.
         """
         return hash_of(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON values, which :meth:`from_json` reads; not to be changed."""
+        """Return the record as JSON values for :meth:`from_json`. Callers must not change it."""
         return self._record
 
     @cached_property
@@ -96,7 +97,7 @@ class Fingerprint:
 
     @classmethod
     def from_json(cls, record: Any) -> Self:
-        """Return the fingerprint of a record, or raise a ValueError if it is none."""
+        """Return the fingerprint of a record. Raises a ValueError if the record is none."""
         try:
             kind, name, exact, values = (record[key] for key in ("kind", "name", "exact", "values"))
             facts_fit = all(isinstance(fact, Fact) for fact in exact.values())
@@ -113,7 +114,7 @@ class Fingerprint:
 
 
 def _json_number(number: float) -> float | str:
-    """Return a number for JSON: finite ones to 15 digits, far below any tolerance, or a word."""
+    """Return a number for JSON: a finite one rounded to 15 digits, else "inf", "-inf" or "nan"."""
     return float(f"{number:.{_WRITTEN_DIGITS}g}") if math.isfinite(number) else str(number)
 
 
@@ -134,9 +135,9 @@ def _number_from_json(value: Any) -> float:
 
 
 def difference(before: Fingerprint, now: Fingerprint) -> str:
-    """Return the first difference of a fingerprint from the one on record, or "".
+    """Return the first difference between a recorded fingerprint and a new one; "" if they agree.
 
-    It is a clause, such as "its output at sigma 80 differs".
+    The difference is a clause, such as "its output at sigma 80 differs".
     """
     if (before.kind, before.name) != (now.kind, now.name):
         return f"it was the {before.kind} {before.name} and is the {now.kind} {now.name}"
@@ -163,7 +164,7 @@ def _all_keys(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def _fact_difference(key: str, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
-    """Return the difference of a fact as a clause; "" for equal facts."""
+    """Return the difference of the fact ``key`` as a clause; "" if it is equal in both."""
     a, b = before.get(key), after.get(key)
     in_both, is_file = key in before and key in after, key.startswith(FILE)
     if in_both and a == b:
@@ -184,6 +185,6 @@ def _are_hashes(*facts: Fact) -> bool:
 
 
 def hash_of(value: object) -> str:
-    """Return twelve hexadecimal digits of the SHA-256 of a JSON value."""
+    """Return the first twelve hexadecimal digits of the SHA-256 of a JSON value."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]

@@ -1,29 +1,29 @@
-"""Layout of a run directory, the folders that are refused, and sentences on what cannot be written.
+"""Layout of a run directory, checks of a folder, and messages for failed writes.
 
 ::
 
     run.json                     {"suite": resolved suite, "provenance": {"command": …, …}}
     parts/CELL/cell.json         identity columns of the row, written when the cell is planned
-    parts/CELL/made.json         what the sampler, the model and the extractor of the cell do (:mod:`.fingerprint`)
+    parts/CELL/made.json         fingerprints of the cell's sampler, model and extractor (:mod:`.fingerprint`)
     parts/CELL/START-STOP.npz    a finished shard: samples START … STOP - 1
-    parts/CELL/quality.json      measured quality columns, with ``samples``, ``status`` and ``reason``
+    parts/CELL/quality.json      measured quality columns, ``samples``, ``status`` and ``reason``
     parts/CELL/influence.npz     influence values, for paired comparisons
     parts/CELL/timing.json       timing columns, and the raw times as lists
-    made/DIGEST.json             what a model or an extractor does, by the digest that ``made_by`` names it with
-    made/DIGEST.opened-HASH.json  files that were opened only while samples were made and scored
+    made/DIGEST.json             fingerprint of a model or an extractor, by its digest
+    made/DIGEST.opened-HASH.json  hashes of files that the model opened only at sampling or scoring
     reference/NAME.npz           converged endpoints and the like
     samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
     samples/CELL-path.npz        trajectories of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
-    set-aside/CELL.N/            what another sampler, model or extractor made under this name, with the reason in ``why.json``
+    set-aside/CELL.N/            a cell made by an earlier sampler, model or extractor; ``why.json`` has the reason
     claims/                      while a run goes on: which process samples what (:mod:`.claims`)
-    .lock .leader                which process leads (:mod:`.sharing`); the first stays
-    set-aside/damaged/           files that were not what their names say
+    .lock .leader                which process leads (:mod:`.sharing`); ``.lock`` is never removed
+    set-aside/damaged/           damaged files
     table.csv table.parquet report.html   rebuilt from the above at any time
 
-Every file above the last two lines is sealed (:mod:`.sealed`): it names its place, what made it and the
-number of its form, and its content is checked when it is read. One that does not hold is reported (logger
-``samplerbench``) and taken for missing. Runs older than checksums can be read, with a warning; a
-run into such a directory sets their parts aside, since nothing proves what made them.
+The files that results are made from are sealed (:mod:`.sealed`): a seal names the file's place, its
+maker and its schema, and has a checksum. A damaged file is reported (logger ``samplerbench``) and
+treated as missing. Runs older than checksums can be read, with a warning. A new run into such a
+directory sets their parts aside.
 """
 
 from __future__ import annotations
@@ -43,28 +43,26 @@ ASIDE = "set-aside"
 LAYOUT = frozenset(
     {
         *("run.json", "parts", "made", "reference", "samples", "looks.json", "claims", ASIDE),
-        "unchanged.json",  # of runs up to November 2026; nothing reads it
+        "unchanged.json",  # written by runs up to November 2026, read by nothing
         *("table.csv", "table.parquet", "table.md", "table.tex", "timing.csv", "throughput.csv"),
         *("report.html", "figures", LOCK, LEASE),
     }
 )
-"""Names at the top of a run directory."""
+"""Names of files and folders at the top of a run directory."""
 
 SHARD = re.compile(r"(\d{1,18})-(\d{1,18})\.npz")
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 STRAY = re.compile(rf"\..+\.[0-9a-f]{{12}}{re.escape(PART)}")
-"""Names of shards, of anything in a run directory, and of files that a killed process was
-writing.
-"""
+"""Patterns of the names of shards, of all files, and of files that a killed process left half-written."""
 
 CELL, MADE, QUALITY, TIMING = "cell.json", "made.json", "quality.json", "timing.json"
 INFLUENCE, WHY = "influence.npz", "why.json"
 PIN = "influence"
-"""Item of ``quality.json`` with the digest of its influence values."""
+"""Key of ``quality.json`` with the digest of the cell's ``influence.npz``."""
 
 
 def part_place(cell: str, name: str) -> str:
-    """Return the place of a cell's file: its path below the run directory, with slashes."""
+    """Return the place of a cell's file. A place is a path relative to the run directory, with slashes."""
     return f"parts/{check_file_name(cell)}/{check_file_name(name)}"
 
 
@@ -74,38 +72,38 @@ def shard_place(cell: str, start: int, stop: int) -> str:
 
 
 def shard_ranges(samples: int, size: int) -> list[tuple[int, int]]:
-    """Return the shards ``(start, stop)`` of [0, ``samples``): all of one size but the last."""
+    """Return ``(start, stop)`` of shards that cover [0, ``samples``): ``size`` samples each, the last fewer."""
     return [(start, min(start + size, samples)) for start in range(0, samples, size)]
 
 
 def pictures_place(cell: str) -> str:
-    """Return the place of a cell's pictures."""
+    """Return the place of a cell's kept samples."""
     return f"samples/{check_file_name(cell)}.npz"
 
 
 def trajectories_place(cell: str) -> str:
-    """Return the place of a cell's trajectories."""
+    """Return the place of a cell's kept trajectories."""
     return f"samples/{check_file_name(cell)}-path.npz"
 
 
 OPENED = ".opened-"
-"""Separator between the digests of a model and of its files that were opened late."""
+"""Separator of a model's digest and the digest of the files that it opened late."""
 
 
 def fingerprint_place(digest: str) -> str:
-    """Return the place of the fingerprint of a model or an extractor."""
+    """Return the place of a model's or an extractor's fingerprint."""
     return f"made/{check_file_name(digest)}.json"
 
 
 def check_file_name(name: str) -> str:
-    """Return ``name``, or raise a ValueError if it is not safe as a file's name."""
+    """Return ``name``. Raises a ValueError if it is not safe as a file's name."""
     if not SAFE.fullmatch(name):
         raise ValueError(f"{name!r} cannot name a file of a run; use letters, digits and . _ = + -")
     return name
 
 
 def check_not_link(folder: Path) -> None:
-    """Raise a ValueError for a folder that is a symbolic link."""
+    """Raise a ValueError if a folder is a symbolic link, which a run would write through."""
     if folder.is_symlink():
         raise ValueError(
             f"{folder} is a symbolic link, and a run would write through it; "
@@ -114,12 +112,11 @@ def check_not_link(folder: Path) -> None:
 
 
 def check_run_folder(path: Path) -> None:
-    """Raise a ValueError for a folder that cannot become a run directory; write nothing.
-
-    A link would have a run change files elsewhere. A pipe in place of the lock would be waited for.
+    """Check that a folder is a run directory or can become one. Nothing is written.
 
     Raises:
-        ValueError: ``path`` is a file, cannot be written, or holds something else.
+        ValueError: ``path`` is a file, cannot be written, holds other files, or has links to
+            folders or a lock that is no plain file.
     """
     try:
         if path.exists() and not path.is_dir():
@@ -146,7 +143,7 @@ def check_run_folder(path: Path) -> None:
 
 
 def _check_no_links(folder: Path) -> None:
-    """Raise a ValueError for a run's folder that is a symbolic link or holds one to a folder."""
+    """Raise a ValueError if a folder of a run is a symbolic link, or holds a link to a folder."""
     check_not_link(folder)
     if folder.is_dir():
         with os.scandir(folder) as entries:
@@ -156,7 +153,7 @@ def _check_no_links(folder: Path) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise an OSError if a folder, or the nearest one above it, cannot be written."""
+    """Raise an OSError if a folder, or its nearest existing parent, cannot be written."""
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not existing.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
@@ -167,7 +164,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _why_no_run_directory(path: Path) -> str:
-    """Return the reason why a folder is no run directory, in words; "" for an empty one or a run's."""
+    """Return the reason why a folder is no run directory; "" if it is one or is empty."""
     names = {entry.name for entry in path.iterdir() if not STRAY.fullmatch(entry.name)}
     if "run.json" in names:
         run = read_json(path / "run.json")
@@ -175,7 +172,7 @@ def _why_no_run_directory(path: Path) -> str:
             return ""
         is_ours = run is not None and (sealed.KEY in run or {"suite", "provenance"} <= run.keys())
         return "" if is_ours else "its run.json is another program's"
-    # killed before run.json was there, or it is gone
+    # the run was killed before it wrote run.json, or the file was deleted
     is_begun = LOCK in names and ("parts" in names or names <= {LOCK, LEASE})
     strangers = sorted(names - LAYOUT if is_begun else names)
     return f"it holds {strangers[0]!r}" if strangers else ""
@@ -198,7 +195,7 @@ _REMEDIES = {
 
 @contextmanager
 def explain_write_errors(folder: Path) -> Iterator[None]:
-    """Turn an OSError while writing into a run directory into a ValueError with a remedy."""
+    """Turn OSErrors of writes into a run directory into ValueErrors with a remedy."""
     try:
         yield
     except OSError as error:
@@ -208,7 +205,7 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
 
 
 def unwritable_error(path: Path, error: OSError) -> ValueError:
-    """Return the error for a run directory that cannot be written, before anything is in it."""
+    """Return the error for a new run directory that cannot be written."""
     remedy = "free some space, or " * (error.errno in FULL)
     return ValueError(
         f"cannot write to {path} ({error.strerror}); {remedy}choose another folder with --out"
@@ -216,7 +213,7 @@ def unwritable_error(path: Path, error: OSError) -> ValueError:
 
 
 def missing_folder_error(folder: Path) -> ValueError:
-    """Return the error for a run directory that does not exist any more."""
+    """Return the error for a run directory that vanished during the run."""
     return ValueError(
         f"{folder} is gone: it was deleted or moved while the run went on; move it back, or run the "
         "same command again to begin anew"
@@ -224,7 +221,7 @@ def missing_folder_error(folder: Path) -> ValueError:
 
 
 def _write_error_sentence(error: OSError, folder: Path) -> str:
-    """Return the sentence on an error; "" for an error that is not about the folder."""
+    """Return a message with a remedy; "" for an error outside the folder, or without a known remedy."""
     file = str(error.filename or folder)
     if error.errno in FULL:
         return f"{FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"

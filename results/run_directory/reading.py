@@ -1,7 +1,6 @@
-"""Reading a run directory: what is there, and whether it is what its name says.
+"""Reading a run directory.
 
-A file that is missing, or is not what its name says, is read as None; the second is reported to the
-logger ``samplerbench``.
+A missing or damaged file is read as None. The logger ``samplerbench`` reports a damaged one.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class RunReader:
-    """A run directory as it is read.
-
-    Make one with :meth:`open`; it reads no more than it is asked for.
+    """Run directory that can be read, file by file; made by :meth:`open`.
 
     Attributes:
-        model: digest of the model of reference data (:meth:`of_model`); "" where only one is known.
-        extractor: digest of the extractor of their features.
+        path: the folder.
+        model: digest of the model whose reference data are read (:meth:`of_model`); "" for data
+            that are stored without one.
+        extractor: digest of the extractor of that model's features.
     """
 
     path: Path
@@ -54,13 +53,13 @@ class RunReader:
     _contents: Contents = field(default=None, compare=False, repr=False)  # pyright: ignore[reportAssignmentType]
 
     def __post_init__(self) -> None:
-        """Create an empty cache of files, unless :meth:`of_model` passes its own."""
+        """Create an empty cache of files, unless :meth:`of_model` passes one."""
         if self._contents is None:
             object.__setattr__(self, "_contents", Contents(self.path))
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
-        """Return the existing run directory at ``path``, or raise a ValueError; write nothing."""
+        """Return the existing run directory at ``path``. Raises a ValueError if it is none."""
         path = Path(path)
         if not (path / "parts").is_dir():
             raise ValueError(
@@ -70,54 +69,54 @@ class RunReader:
         return cls(path)
 
     def of_model(self, digest: str, extractor: str = "") -> Self:
-        """Return the same directory with the reference data of one model and one extractor only."""
+        """Return this directory for the reference data of one model and extractor, by their digests."""
         return replace(self, model=digest, extractor=extractor)
 
     def part(self, cell: str, name: str) -> Path:
-        """Return path of a file of one cell, such as ``quality.json``."""
+        """Return the path of a cell's file, such as ``quality.json``."""
         return self.path / part_place(cell, name)
 
     def shard(self, cell: str, start: int, stop: int) -> Path:
-        """Return path of the shard with samples ``start`` … ``stop - 1``."""
+        """Return the path of the shard with samples ``start`` … ``stop - 1``."""
         return self.path / shard_place(cell, start, stop)
 
-    def samples(self, cell: str) -> Path:
-        """Return path of a cell's pictures."""
+    def pictures_path(self, cell: str) -> Path:
+        """Return the path of a cell's kept samples."""
         return self.path / pictures_place(cell)
 
-    def evolution(self, cell: str) -> Path:
-        """Return path of a cell's trajectories."""
+    def trajectories_path(self, cell: str) -> Path:
+        """Return the path of a cell's kept trajectories."""
         return self.path / trajectories_place(cell)
 
     def cells(self) -> list[str]:
-        """Return keys of the planned cells, sorted."""
+        """Return the keys of the planned cells, sorted."""
         return sorted(path.parent.name for path in (self.path / "parts").glob(f"*/{CELL}"))
 
     def names(self, cell: str) -> list[str]:
-        """Return the names of the files in a cell's folder, sorted; none without the folder."""
+        """Return the names of the files in a cell's folder, sorted; [] without the folder."""
         try:
             return sorted(os.listdir(f"{self.path}/parts/{check_file_name(cell)}"))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def shard_ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """Return the shards ``(start, stop)`` of [0, ``samples``): all of one size but the last.
+        """Return ``(start, stop)`` of the shards that cover [0, ``samples``), of the cell's shard size.
 
-        They do not depend on how the cell came to have its samples, so that the same batches are
-        summed in the same order. A shard that an earlier number of samples cut short is kept.
+        They are the same however the samples were added, so that sums have one order. For a run that
+        did not record the shard size, they are the stored shards.
         """
         size = (self.read(cell, MADE) or {}).get("shard")
         if isinstance(size, int) and size > 0:
             return shard_ranges(samples, size)
-        return sorted(self.stored_shards(cell))  # a run from before does not say it
+        return sorted(self.stored_shards(cell))
 
     def missing_shards(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """Return the shards of :meth:`shard_ranges` without a file, in order."""
+        """Return those :meth:`shard_ranges` that have no file, in order."""
         drawn = self.stored_shards(cell)
         return [piece for piece in self.shard_ranges(cell, samples) if piece not in drawn]
 
     def stored_shards(self, cell: str) -> set[tuple[int, int]]:
-        """Return the shards ``(start, stop)`` of a cell, from the names of its files."""
+        """Return ``(start, stop)`` of each shard of a cell that has a file."""
         try:
             with os.scandir(self.part(cell, CELL).parent) as entries:
                 names = [entry.name for entry in entries if entry.is_file()]
@@ -128,14 +127,14 @@ class RunReader:
         return {piece for piece, name in shards if shard_place(cell, *piece).endswith(f"/{name}")}
 
     def run(self) -> dict[str, Any]:
-        """Return the valid items of ``run.json``; empty if the file does not exist."""
+        """Return the items of ``run.json`` that have the right types; {} if it is missing or damaged."""
         record = (
             self._contents.pending_run or self._read_or_none("run.json", self._contents.json) or {}
         )
-        return {key: value for key, value in record.items() if _is_of_a_run(key, value)}
+        return {key: value for key, value in record.items() if _has_expected_type(key, value)}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
-        """Return a JSON part of a cell; None if it is missing or damaged."""
+        """Return a JSON file of a cell; None if it is missing or damaged."""
         return self._read_or_none(
             part_place(cell, name),
             self._contents.json,
@@ -143,13 +142,13 @@ class RunReader:
         )
 
     def read_or_raise(self, cell: str, name: str) -> dict[str, Any]:
-        """Return a JSON part of a cell; exceptions as :meth:`.Contents.json`."""
+        """Return a JSON file of a cell. Raises as :meth:`.Contents.json`."""
         return self._contents.json(
             part_place(cell, name), self.made_by(cell) if name != CELL else None
         )
 
     def influence(self, cell: str) -> Arrays | None:
-        """Return the arrays of a cell's ``influence.npz``, if written with its ``quality.json``."""
+        """Return the arrays of ``influence.npz``; None unless they belong to the cell's ``quality.json``."""
         place, pin = part_place(cell, INFLUENCE), self._pinned_digest(cell)
         if pin is not None and not (self.path / place).is_file():
             log.warning(
@@ -165,16 +164,16 @@ class RunReader:
             shard_place(cell, start, stop), self._contents.npz, self.made_by(cell)
         )
 
-    def read_samples(self, cell: str) -> Arrays | None:
-        """Return a cell's pictures; None if they are missing or damaged."""
+    def read_pictures(self, cell: str) -> Arrays | None:
+        """Return a cell's kept samples as arrays by name; None if they are missing or damaged."""
         return self._read_or_none(pictures_place(cell), self._contents.npz, self.made_by(cell))
 
     def read_reference(self, name: str) -> Arrays | None:
-        """Return reference data by name; None if they are missing or damaged."""
+        """Return reference data as arrays by name; None if they are missing or damaged."""
         return self._read_or_none(self._reference(name), self._contents.npz)
 
     def reference_steps(self, tag: str) -> list[int]:
-        """Return the numbers N for which there are reference data ``TAG-N``, sorted."""
+        """Return the numbers N of all files of reference data ``TAG-N``, sorted."""
         start = Path(self._reference(tag)).stem + "-"
         paths = (self.path / "reference").glob(f"{start}*.npz")
         ends = (path.stem.removeprefix(start) for path in paths)
@@ -190,40 +189,40 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
-        """Return the SHA-256, by name, of files that a model opened only at sampling or scoring."""
+        """Return the SHA-256 of each file that a model opened only at sampling or scoring, by name."""
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
             read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}
             for name, content in dict(read.get("files") or {}).items():
-                # of two contents of one file, neither is right
+                # the file changed during the run: "" equals no hash
                 files[name] = content if files.get(name, content) == content else ""
         return files
 
     def read_log(self, name: str) -> dict[str, Any]:
-        """Return a JSON file at the top, such as ``looks.json``; empty if it does not exist."""
+        """Return a JSON file at the top, such as ``looks.json``; {} if it is missing or damaged."""
         return self._read_or_none(name, self._contents.json) or {}
 
     def made_by(self, cell: str) -> str:
-        """Return the fingerprint digest behind a cell; "" where its ``cell.json`` has none."""
+        """Return the digest ``made_by`` of a cell; "" if its ``cell.json`` has none or is damaged."""
         try:
             return str(self._contents.json(part_place(cell, CELL)).get("made_by") or "")
         except (FileNotFoundError, DamagedError):
             return ""
 
     def digest(self, place: str) -> str:
-        """Return the digest of the content of a JSON file or of arrays; "" where there is no file."""
+        """Return the digest of the JSON or ``.npz`` file at a place; "" if there is no file."""
         return self._contents.digest(place)
 
     @property
     def predates_checksums(self) -> bool:
-        """Return True if the run is older than checksums: its files can be read, but prove nothing."""
+        """Return True if the run is older than checksums, so that its files are read unchecked."""
         return self._contents.predates_checksums
 
     def _reference(self, name: str) -> str:
         return f"reference/{check_file_name(f'{self.model}.{name}' if self.model else name)}.npz"
 
     def _pinned_digest(self, cell: str) -> str | None:
-        """Return the digest of the influence values of the quality columns; None for none."""
+        """Return the digest of ``influence.npz`` in ``quality.json``; None if there is none."""
         try:
             pin = self.read_or_raise(cell, QUALITY).get(PIN)
         except (FileNotFoundError, DamagedError):
@@ -251,7 +250,7 @@ _TABLES = ("suite", "provenance", "models")
 _BY_MODEL = ("references", "fingerprints", "citations", "start_errors", "path_curvature")
 
 
-def _is_of_a_run(key: str, value: Any) -> bool:
+def _has_expected_type(key: str, value: Any) -> bool:
     """Return True if an item of ``run.json`` has the type that readers expect."""
     if key in _BY_MODEL:
         return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
@@ -261,11 +260,11 @@ def _is_of_a_run(key: str, value: Any) -> bool:
 
 
 def read_pictures_at(path: Path) -> Arrays | None:
-    """Return the pictures or trajectories in the file at ``path``; None if it does not exist."""
+    """Return the kept samples or trajectories at ``path``; None if the file is missing or damaged."""
     run, cell = RunReader(path.parent.parent), path.stem.removesuffix("-path")
     return run._read_or_none(f"samples/{path.name}", run._contents.npz, run.made_by(cell))
 
 
 def read_run_record(path: Path) -> dict[str, Any]:
-    """Return ``run.json`` of a run directory, or the one next to a table; empty without one."""
+    """Return ``run.json`` of a run directory, or of the folder of a table file; {} without one."""
     return RunReader(path if path.is_dir() else path.parent).run()

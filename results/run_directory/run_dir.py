@@ -1,6 +1,4 @@
-"""The run directory as a run uses it: read, written, and cleared of what is damaged or was made
-by other code.
-"""
+"""The run directory for a run: reading, writing, and setting aside what is damaged or outdated."""
 
 from __future__ import annotations
 
@@ -47,7 +45,7 @@ from .sharing import check_not_busy, hold_lead
 
 
 class CellSetAside(NamedTuple):
-    """Cell that was set aside: its key, the identity columns of its row, and the reason."""
+    """Cell that was set aside: its key, the identity columns of its row, and the reason ``why``."""
 
     cell: str
     record: Record
@@ -56,28 +54,25 @@ class CellSetAside(NamedTuple):
 
 @dataclass(frozen=True)
 class RunDir(RunReader):
-    """Run directory as a run uses it; make one with :meth:`create` (to write) or :meth:`open`.
+    """Run directory that can be written; made by :meth:`create`, :meth:`at` or :meth:`open`.
 
-    What the present code would not make, and what is damaged, is moved to ``set-aside/`` with the
-    reason: nothing is deleted.
+    Damaged files, and cells that the present code would not make, are moved to ``set-aside/``.
     """
 
     @classmethod
     def create(cls, path: Path | str) -> Self:
-        """Make the run directory at ``path`` if it does not exist; exceptions as :meth:`at`."""
+        """Create the run directory at ``path`` if it does not exist, and return it. Raises as :meth:`at`."""
         run = cls.at(path)
         run._make()
         return run
 
     @classmethod
     def at(cls, path: Path | str, *, join: bool = False) -> Self:
-        """Return the run directory that exists or can be made at ``path``; nothing is written.
-
-        With ``join`` another process may run there.
+        """Return the existing or future run directory at ``path``. Nothing is written.
 
         Raises:
-            ValueError: it cannot be one (:func:`.layout.check_run_folder`).
-            BusyError: another process runs there.
+            ValueError: the folder cannot be one (:func:`.layout.check_run_folder`).
+            BusyError: another process runs there, and ``join`` is False.
         """
         path = Path(path)
         check_run_folder(path)
@@ -89,38 +84,38 @@ class RunDir(RunReader):
     def _make(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
+            (self.path / LOCK).touch()  # first: check_run_folder knows a folder by it after a kill
             (self.path / "parts").mkdir(exist_ok=True)
         except OSError as error:
             raise unwritable_error(self.path, error) from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the lock on this folder, made if need be and cleared of half-written files.
+        """Create the folder, delete half-written files, and hold the lead during the block.
 
         Raises:
-            BusyError: another process holds the lock.
+            BusyError: another process leads.
             ValueError: the folder cannot be made.
         """
         self._make()
         with hold_lead(self.path) as lead:
-            if not (self.path / CLAIMS).is_dir():  # others write while they sample
+            if not (self.path / CLAIMS).is_dir():  # with it, other processes may be writing
                 self.clear_strays()
             with self._contents.exclusive(lead):
                 yield
 
     def clear_strays(self) -> None:
-        """Delete what killed processes left half-written."""
+        """Delete the half-written files of killed processes."""
         for pattern in (".*", "parts/*/.*", "made/.*", "reference/.*", "samples/.*"):
             for stray in self.path.glob(pattern + PART):
                 if STRAY.fullmatch(stray.name):
                     stray.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raise if writing on would be of no use.
+        """Check that this process may go on writing.
 
         Raises:
-            BusyError: under :meth:`lock`, another process has it by now.
+            BusyError: another process took the lead that this one had (:meth:`lock`).
             ValueError: the folder is gone.
         """
         if not (self.path / LOCK).exists():
@@ -130,25 +125,25 @@ class RunDir(RunReader):
 
     @property
     def leads(self) -> bool:
-        """Return True if this process still holds the lock."""
+        """Return True if this process has the lead (:meth:`lock`) still."""
         return self._contents.lead is not None and self._contents.lead.is_held
 
     def write_run(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json``."""
+        """Write ``run.json`` now, in place of a deferred one."""
         self._contents.pending_run = None
         self._write("run.json", run)
 
-    def announce(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json``; defer it to the next file if only time and command changed."""
-        if not self._contents.defer(run, self.run()):
+    def write_or_defer_run(self, run: Mapping[str, Any]) -> None:
+        """Write ``run.json``. If only times, command or conditions changed, the next write does so."""
+        if not self._contents.defer_run(run, self.run()):
             self.write_run(run)
 
     def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
-        """Write a JSON part of a planned cell."""
+        """Write the JSON file ``name`` of a planned cell."""
         self._write(part_place(cell, name), value, self.made_by(cell))
 
     def write_score(self, cell: str, quality: Mapping[str, Any], influence: Arrays) -> None:
-        """Write the quality columns of a planned cell with their influence values."""
+        """Write ``quality.json`` and ``influence.npz`` of a planned cell."""
         pinned = {}
         if influence:
             place = part_place(cell, INFLUENCE)
@@ -159,11 +154,11 @@ class RunDir(RunReader):
         """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
         self._write_npz(shard_place(cell, start, stop), arrays, self.made_by(cell))
 
-    def has_now(self, cell: str, start: int, stop: int) -> bool:
-        """Return True if a shard exists now, bypassing the file system's cache.
+    def has_shard_now(self, cell: str, start: int, stop: int) -> bool:
+        """Return True if a shard exists now, whatever a network file system has cached.
 
-        A network file system remembers for half a minute that a file was not there. It asks again
-        where this machine has changed the folder since.
+        Such a file system remembers a missing file for half a minute. A change of the folder by
+        this machine makes it ask the server again.
         """
         shard = self.shard(cell, start, stop)
         if not shard.is_file():
@@ -173,34 +168,34 @@ class RunDir(RunReader):
                 look.unlink()
         return shard.is_file()
 
-    def write_samples(self, cell: str, arrays: Arrays) -> None:
-        """Write a cell's pictures."""
+    def write_pictures(self, cell: str, arrays: Arrays) -> None:
+        """Write the few samples of a cell that reports show."""
         self._write_npz(pictures_place(cell), arrays, self.made_by(cell))
 
-    def write_evolution(self, cell: str, arrays: Arrays) -> None:
-        """Write a cell's trajectories."""
+    def write_trajectories(self, cell: str, arrays: Arrays) -> None:
+        """Write the few trajectories of a cell that reports show."""
         self._write_npz(trajectories_place(cell), arrays, self.made_by(cell))
 
     def write_reference(self, name: str, arrays: Arrays) -> None:
-        """Write reference data."""
+        """Write reference data under a name."""
         self._write_npz(self._reference(name), arrays)
 
     def write_made(self, digest: str, record: Mapping[str, Any]) -> None:
-        """Write the fingerprint of a model or an extractor."""
+        """Write the fingerprint of a model or an extractor under its digest."""
         self._write(fingerprint_place(digest), record)
 
     def write_opened(self, digest: str, files: Mapping[str, str]) -> None:
-        """Write the hashes of files that a model opened late; any process of a run may call this."""
+        """Write the hashes of files that a model opened late. Any process of a run may call this."""
         place = fingerprint_place(f"{digest}{OPENED}{hash_of(dict(files))}")
         if not (self.path / place).exists():
             self._write(place, {"files": dict(files)})
 
     def write_log(self, name: str, value: Mapping[str, Any]) -> None:
-        """Write a JSON file at the top, such as ``looks.json``."""
+        """Write a JSON file at the top of the run directory, such as ``looks.json``."""
         self._write(name, value)
 
     def plan(self, cell: str, record: Record) -> None:
-        """Write the row's identity columns as ``cell.json``, which makes a cell part of this run."""
+        """Add a cell to this run: write its row's identity columns as ``cell.json``."""
         place, made_by = part_place(cell, CELL), str(record.get("made_by") or "")
         with suppress(FileNotFoundError, DamagedError):
             if self._contents.json(place) == record:
@@ -208,22 +203,22 @@ class RunDir(RunReader):
         self._write(place, record, made_by)
 
     def delete(self, cell: str, name: str) -> None:
-        """Delete a part of a cell, if it is there."""
+        """Delete the file ``name`` of a cell if it exists."""
         self._prepare_change(part_place(cell, name))
         self.part(cell, name).unlink(missing_ok=True)
 
     def drop_shard(self, cell: str, start: int, stop: int) -> None:
-        """Delete a shard, so that it is sampled again."""
+        """Delete a shard if it exists, so that it is sampled again."""
         self._prepare_change(shard_place(cell, start, stop))
         self.shard(cell, start, stop).unlink(missing_ok=True)
 
     @property
     def changes(self) -> int:
-        """Number of files written, moved or deleted through this object."""
+        """Number of writes, moves and deletions through this object."""
         return self._contents.changes
 
     def set_aside_damaged_parts(self, cell: str) -> None:
-        """Set aside the damaged files of a cell except its shards, and log their names."""
+        """Move a cell's damaged files, except shards, to ``set-aside/``, and log their names."""
         names = (name for name in self.names(cell) if SAFE.fullmatch(name) and name != CELL)
         places = [part_place(cell, name) for name in names if not SHARD.fullmatch(name)]
         for place in (*places, pictures_place(cell), trajectories_place(cell)):
@@ -233,31 +228,31 @@ class RunDir(RunReader):
                 self._set_aside_if_damaged(place, read, self.made_by(cell), *pin)
 
     def set_aside_damaged_shards(self, cell: str) -> None:
-        """Set aside the damaged shards of a cell, which can be large."""
+        """Move a cell's damaged shards to ``set-aside/``. This reads all its shards."""
         for start, stop in sorted(self.stored_shards(cell)):
             self._set_aside_if_damaged(
                 shard_place(cell, start, stop), self._contents.check, self.made_by(cell)
             )
 
     def set_aside_damaged_references(self) -> None:
-        """Set aside damaged reference data."""
+        """Move damaged reference data to ``set-aside/``."""
         for path in sorted((self.path / "reference").glob("[!.]*.npz")):
             self._set_aside_if_damaged(f"reference/{path.name}", self._contents.check)
 
     def set_aside(self, cell: str, why: str) -> None:
-        """Move all files of a cell to ``set-aside/``, with the reason."""
-        for path in (self.samples(cell), self.evolution(cell)):
+        """Move all files of a cell to ``set-aside/``, with the reason ``why``."""
+        for path in (self.pictures_path(cell), self.trajectories_path(cell)):
             if path.exists():
                 self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
         write_json(self.part(cell, WHY), {"why": why})
         self._move(self.part(cell, CELL).parent, self.path / ASIDE / cell)
 
     def keys_set_aside(self) -> set[str]:
-        """Return keys of the cells that were set aside."""
+        """Return the keys of the cells that were set aside."""
         return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
     def folders_set_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return the set-aside folders of a cell, latest first, each with its ``made.json``."""
+        """Return names of a cell's set-aside folders with their ``made.json``, latest first, if sound."""
         folders = sorted(
             (self.path / ASIDE).glob(f"{check_file_name(cell)}.*"),
             key=lambda path: (len(path.name), path.name),
@@ -271,13 +266,13 @@ class RunDir(RunReader):
         return records
 
     def restore(self, cell: str, folder: str) -> None:
-        """Bring a cell back from one of :meth:`folders_set_aside`, if the cell has no folder now."""
+        """Move a cell back from one of :meth:`folders_set_aside`. The cell must have no folder now."""
         home = self.part(cell, CELL).parent
         self._prepare_change(part_place(cell, CELL))
         self._contents.forget_folder(home.relative_to(self.path).as_posix())
         shutil.move(self.path / ASIDE / folder, home)
         (home / WHY).unlink(missing_ok=True)
-        for path in (self.samples(cell), self.evolution(cell)):
+        for path in (self.pictures_path(cell), self.trajectories_path(cell)):
             saved = home / f"kept-{path.name}"
             if saved.exists():
                 self._prepare_change(path.relative_to(self.path).as_posix())
@@ -285,7 +280,7 @@ class RunDir(RunReader):
                 saved.replace(path)
 
     def cells_set_aside(self) -> list[CellSetAside]:
-        """Return the cells that were set aside, sorted by name."""
+        """Return the cells that were set aside, sorted by folder name."""
         cells = []
         for path in sorted((self.path / ASIDE).glob(f"*/{WHY}")):
             cell, record = path.parent.name.rpartition(".")[0], read_json(path.parent / CELL) or {}
@@ -294,9 +289,9 @@ class RunDir(RunReader):
         return cells
 
     def set_all_aside(self, why: str, *, returns: bool = True) -> int:
-        """Set aside all cells and references, as nothing proves them; return the number of cells.
+        """Set aside all cells and references. Return the number of cells.
 
-        Without ``returns`` no cell that was ever set aside comes back.
+        With ``returns`` False, no cell that was ever set aside can be restored by a later run.
         """
         cells = sorted(path.name for path in (self.path / "parts").iterdir() if path.is_dir())
         for cell in cells:
@@ -320,14 +315,14 @@ class RunDir(RunReader):
         return file.seal.sha256
 
     def _prepare_change(self, place: str) -> None:
-        """Prepare for a file to be written, moved or deleted."""
+        """Check the lead, drop the cached file, and write a deferred ``run.json``, before a change."""
         self.check()
         self._contents.forget(place)
         if self._contents.pending_run:
             self.write_run(self._contents.pending_run)
 
     def _path_without_links(self, place: str) -> Path:
-        """Return the path of a place; a ValueError if one of its folders is a symbolic link."""
+        """Return the path of a place. Raises a ValueError if one of its folders is a symbolic link."""
         folder = self.path
         for name in place.split("/")[:-1]:
             folder /= name
@@ -348,7 +343,7 @@ class RunDir(RunReader):
             )
 
     def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
-        """Move a file or a folder, to a name with the next free number unless ``free`` is off."""
+        """Move a file or a folder. With ``free``, the next free number is added to the target's name."""
         place = source.relative_to(self.path).as_posix()
         self._prepare_change(place)
         self._contents.forget_folder(place)

@@ -1,13 +1,11 @@
-"""Sealed files: each holds the name of its place, the digest of its maker, and a checksum of all
-its bytes.
+"""Sealed files: files with a seal that names their place, maker and schema, and has a checksum.
 
-A part of a run is used only where all three hold. A flipped bit, a file of another cell, an edited
-one, and one that other code made are found when the file is read.
+Readers check the seal. So they notice flipped bits, edits, files of another cell, and files that
+other code made.
 
 A JSON file is an object whose first item is the seal. An ``.npz`` file is a zip archive with the
-seal as its comment. In both, ``sha256`` is the digest of the whole file with 64 zeros in its place,
-and ``schema`` is the number of the form that everything else has (:data:`SCHEMA`). So a file of a
-later version is recognised by that number alone.
+seal as its comment. ``sha256`` in the seal is the digest of the whole file with 64 zeros in place of
+the digest. ``schema`` is the version of the file format (:data:`SCHEMA`).
 """
 
 from __future__ import annotations
@@ -37,29 +35,30 @@ from .files import (
 Arrays = dict[str, NDArray[Any]]
 
 SCHEMA = 2
-"""Form of a run directory's files. 1: without seals, before release 0.1.0, readable but unproven
-(:attr:`.RunReader.predates_checksums`). 2: sealed; seals of 0.1.0 lack the number. It is raised when an older
-reader would misread a file. Older files are read as they were written, and are not made again
-because of their number.
+"""Version of the format of a run directory's files.
+
+Version 1, before release 0.1.0, has no seals (:attr:`.RunReader.predates_checksums`). Version 2 has
+seals; those of release 0.1.0 lack the version. A change that older readers would misread raises the
+version. Files of older versions stay valid.
 """
 
 KEY = "seal"
 _EMPTY = "0" * 64
 _MARK = b"samplerbench seal "
-_ARCHIVE = b"PK"  # how a zip archive begins
-_LARGEST_COMMENT = 65535  # of a zip archive
+_ARCHIVE = b"PK"  # first bytes of a zip archive
+_LARGEST_COMMENT = 65535  # bytes; limit of the zip format
 
 
 class DamagedError(Exception):
-    """A file that is not what its name says; the text says why in a clause."""
+    """Error: a file is damaged, or not what its name says. The message is a clause that says why."""
 
 
 class NewerError(ValueError):
-    """A file of a newer samplerbench: no damage, so that nothing of its run may be set aside."""
+    """Error: a newer samplerbench made the file. The file is sound, so it must not be set aside."""
 
 
 class UnsealedError(DamagedError):
-    """A file without a seal, of a run older than seals."""
+    """Error: a file has no seal, as in runs older than seals."""
 
     def __init__(self) -> None:
         super().__init__("it has no seal")
@@ -67,12 +66,12 @@ class UnsealedError(DamagedError):
 
 @dataclass(frozen=True)
 class Seal:
-    """Seal of a file: its place, its maker and its checksum.
+    """Seal of a file: the file's place, maker and checksum.
 
     Attributes:
-        of: its place in the run directory, such as ``parts/CELL/quality.json``.
-        made_by: digest of what the sampler, the model and the extractor do (:mod:`.fingerprint`);
-            "" where that does not matter.
+        of: place in the run directory, such as ``parts/CELL/quality.json``.
+        made_by: digest of the fingerprints of sampler, model and extractor (:mod:`.fingerprint`);
+            "" for a file that does not depend on them.
         sha256: digest of the file, 64 hexadecimal digits.
     """
 
@@ -81,7 +80,7 @@ class Seal:
     sha256: str = _EMPTY
 
     def as_dict(self) -> dict[str, str | int]:
-        """Return the seal as a dictionary, as files hold it."""
+        """Return the seal as the dictionary that is written to files."""
         return {
             "of": self.of,
             "made_by": self.made_by,
@@ -92,13 +91,14 @@ class Seal:
 
 @dataclass(frozen=True)
 class OpenedFile:
-    """A file as it was read.
+    """Content and seal of a file that was read, or the fault that was found.
 
     Attributes:
-        digest: of its bytes, as in its seal if it is sound; "" if there is no file.
-        seal: None where it has none, or is not sound.
-        value: the object or the arrays in it; None where there are none, or none were asked for.
-        fault: why it is not what its name says; None if it is.
+        digest: ``sha256`` of the seal, or of the bytes of a file without a valid seal. "" if there is
+            no file, "unreadable" if it cannot be read.
+        seal: valid seal; None if there is none.
+        value: object or arrays of the file; None if there are none, or they were not asked for.
+        fault: exception that :meth:`check` raises; None for a sound file.
     """
 
     digest: str = ""
@@ -107,11 +107,11 @@ class OpenedFile:
     fault: DamagedError | FileNotFoundError | None = None
 
     def check(self, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise an exception if the file does not have the maker and the digest (None: any).
+        """Check that the file is sound, and has the given maker and digest (None: any).
 
         Raises:
             FileNotFoundError: there is no such file.
-            DamagedError: it is not what its name says; :class:`UnsealedError` if it has no seal.
+            DamagedError: the check fails; an :class:`UnsealedError` if the file has no seal.
         """
         if self.fault is not None:
             raise self.fault.with_traceback(None)
@@ -123,7 +123,7 @@ class OpenedFile:
 
 
 class SealedFile(NamedTuple):
-    """A file to be written: its bytes, and the seal in them."""
+    """File to be written: its bytes ``data``, and the seal that is in them."""
 
     data: bytes
     seal: Seal
@@ -132,10 +132,10 @@ class SealedFile(NamedTuple):
 def sealed_json(
     value: Mapping[str, Any], of: str, made_by: str = "", *, spread: bool = False
 ) -> SealedFile:
-    """Return an object with its seal as bytes to be written; the seal names the place ``of``.
+    """Return a JSON object with its seal as a file to be written at the place ``of``.
 
-    The value is JSON-ready, numpy scalars and arrays included; what is not finite becomes null. See
-    :func:`.files.json_text` for ``spread``.
+    ``value`` may hold numpy scalars and arrays. Values that are not finite become null. ``spread`` is
+    as in :func:`.files.json_text`.
     """
     data = json_text({KEY: Seal(of, made_by).as_dict(), **value}, spread=spread).encode()
     digest = hashlib.sha256(data).hexdigest()
@@ -143,19 +143,19 @@ def sealed_json(
 
 
 def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> str:
-    """Write an object with its seal, atomically, and return the digest; see :func:`sealed_json`."""
+    """Write a JSON object with its seal (:func:`sealed_json`) atomically. Return the file's digest."""
     data, seal = sealed_json(value, of, made_by)
     write_bytes(path, data)
     return seal.sha256
 
 
 def open_json(path: Path, of: str) -> OpenedFile:
-    """Open the file that :func:`write_json` wrote; its value is the object without the seal."""
+    """Open a sealed JSON file; the returned ``value`` is the object without the seal."""
     return _open_sealed(path, lambda data: _parse_json(data, of), LARGEST_JSON)
 
 
 def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]:
-    """Return the object that :func:`write_json` wrote; exceptions as :meth:`OpenedFile.check`."""
+    """Return the object of a sealed JSON file. Raises as :meth:`OpenedFile.check`."""
     opened = open_json(path, of)
     opened.check(made_by)
     assert opened.value is not None
@@ -163,7 +163,7 @@ def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]
 
 
 def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> SealedFile:
-    """Return named arrays with their seal as bytes to be written, uncompressed.
+    """Return arrays with their seal as an uncompressed ``.npz`` file to be written at the place ``of``.
 
     Raises:
         TypeError: an array holds Python objects.
@@ -171,7 +171,7 @@ def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -
     buffer = io.BytesIO()
     write_arrays(buffer, arrays)
     comment = _MARK + json.dumps(Seal(of, made_by).as_dict()).encode()
-    # an archive ends with its comment's length, here 0
+    # the last two bytes are the length of the comment, here 0
     data = buffer.getvalue()[:-2] + len(comment).to_bytes(2, "little") + comment
     digest = hashlib.sha256(data).hexdigest()
     start = len(data) - len(comment)
@@ -180,15 +180,15 @@ def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -
 
 
 def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
-    """Open the file that :func:`sealed_npz` made; its value are the arrays. Pickles are refused.
+    """Open a sealed ``.npz`` file; the returned ``value`` is its arrays by name, without pickles.
 
-    Without ``arrays`` none are read: a digest that holds says that they are those that were written.
+    With ``arrays`` False only the seal is checked, which covers the arrays, and ``value`` is None.
     """
     return _open_sealed(path, lambda data: _parse_npz(data, of, arrays=arrays))
 
 
 def opened_as_written(file: SealedFile) -> OpenedFile:
-    """Return a file that was just written as :func:`open_npz` without arrays would return it."""
+    """Return what opening a just written file would return: JSON with its object, arrays without."""
     if file.data.startswith(_ARCHIVE):
         return OpenedFile(file.seal.sha256, file.seal)
     value: dict[str, Any] = json.loads(file.data)
@@ -253,7 +253,7 @@ def _parse_arrays(data: bytes) -> Arrays:
 
 
 def _verified_seal(data: bytes, words: object, of: str, start: int = 0) -> Seal:
-    """Return the valid seal with ``words`` at or after ``start`` for the place ``of``."""
+    """Return the seal in ``words`` if it fits ``data`` and ``of``. Raises DamagedError or NewerError."""
     if not isinstance(words, dict):
         raise DamagedError("its seal is damaged")
     schema, digest = words.pop("schema", 2), words.get("sha256")
@@ -281,10 +281,10 @@ def _verified_seal(data: bytes, words: object, of: str, start: int = 0) -> Seal:
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array in a file whose seal was checked, read repeatedly without the rest of the file.
+    """Array in a file whose seal was checked before, to be read repeatedly.
 
-    It is read without a digest, which would take the whole file: a file that was changed since, by
-    its size and the moment in ``stamp``, is refused.
+    A read skips the checksum, which would need the whole file. It fails if the file's size or time of
+    change differs from ``stamp``.
     """
 
     path: Path
@@ -292,8 +292,8 @@ class StoredArray:
     stamp: tuple[int, int]
 
     @classmethod
-    def of(cls, path: Path, name: str) -> StoredArray:
-        """Return an array of an ``.npz`` file; raise :class:`DamagedError` if it does not exist."""
+    def from_file(cls, path: Path, name: str) -> StoredArray:
+        """Return the array ``name`` of an ``.npz`` file. Raises :class:`DamagedError` if it is missing."""
         try:
             array = cls(path, name, _size_and_time(path))
             with np.load(path) as archive:
@@ -304,7 +304,7 @@ class StoredArray:
         return array
 
     def read(self) -> NDArray[Any]:
-        """Return the array; raise :class:`DamagedError` if the file was changed or removed."""
+        """Return the array's values. Raises :class:`DamagedError` if the file was changed or removed."""
         try:
             if _size_and_time(self.path) != self.stamp:
                 raise DamagedError("it was changed while it was in use")

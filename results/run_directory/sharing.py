@@ -1,20 +1,18 @@
 """Sharing of a run directory by several processes: leases, the leader, claims on shards.
 
-A lease is a file that is made where there must be none. Network file systems too, with locks or
-without, let only one process do so. Its owner touches it every few seconds. A file that is
-untouched for long, or whose process is known to be dead, is taken over. The clocks of the machines
-do not matter: ages are relative to a file that was touched just now. A suspended owner may have
-lost its leases. So each holds its owner's token, and an owner touches and removes only its own.
+A lease is a file that only one process can create, on network file systems too. Its owner touches
+the file every few seconds. Another process takes the lease over if the file was not touched for
+long, or if its owner is known to be dead. Ages are relative to a file that was touched just now, so
+the clocks of machines need not agree. A suspended owner may lose a lease. So a lease holds its
+owner's token, and an owner touches and removes only files with its own token.
 
-The leader plans, scores and writes tables. It holds two things. The kernel's lock on ``.lock`` is
-free the moment that its process ends, however it ends. Some network file systems have no such
-locks, and others take them for one machine alone without an error. The lease ``.leader`` holds on
-all of them.
+The leader plans, scores and writes tables. It holds the kernel's lock on ``.lock`` and the lease
+``.leader``. The kernel frees the lock when the process ends. Some network file systems have no such
+locks, or silently keep them to one machine. The lease works on all of them.
 
-Each process claims a shard by a lease before it samples it. ``claims/plan.json`` says which cells
-the leader runs. Other processes write shards and nothing else, and leave a note for the leader
-where one failed. Two processes that sample the same shard, as after a suspension, write the same
-file.
+Each process claims a shard by a lease before sampling it. ``claims/plan.json`` lists the cells that
+the leader runs. Other processes write only shards, and a note for the leader on each failed shard.
+Two processes that sample the same shard write the same file.
 """
 
 from __future__ import annotations
@@ -39,20 +37,20 @@ from .layout import LEASE, LOCK, check_file_name
 BEAT, STALE = 5.0, 60.0  # heartbeat interval and expiry time, in seconds
 
 LATE = 3 * BEAT
-"""Seconds after the last touch from which on an owner looks whether a lease is still its own."""
+"""Seconds after the last touch from which on an owner checks that a lease is still its own."""
 
 FOLDER, PLAN = "claims", "plan.json"
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-"""Errors of a file system without kernel locks: NFS without its lock manager, Lustre without flock."""
+"""Errors of file systems without kernel locks, such as NFS without its lock manager."""
 
 
 class Leases:
-    """Leases that one object of a process holds; file times come from a clock file of its own."""
+    """Leases that one object holds, with a clock file whose touch gives the file system's time."""
 
     def __init__(self, clock: Path) -> None:
         self._clock = clock
-        self._mine: dict[Path, float] = {}
+        self._renewed_at: dict[Path, float] = {}
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._beats = False
         self.owner = {
@@ -61,12 +59,13 @@ class Leases:
             "born": _process_start(os.getpid()),
             "token": uuid4().hex,
         }
-        """Owner that a lease of this object records."""
+        """Content of a lease of this object: host, process, its start, and a random token."""
 
     def take(self, path: Path) -> bool:
-        """Make a lease, or take over an expired one; return True if this object holds it now.
+        """Create a lease or take over an expired one. Return True if this object holds it now.
 
-        It is a FileNotFoundError where its folder is gone.
+        Raises:
+            FileNotFoundError: the folder of ``path`` is gone.
         """
         for _ in range(2):
             try:
@@ -78,43 +77,43 @@ class Leases:
             try:
                 with os.fdopen(number, "w", encoding="utf-8") as file:
                     json.dump(self.owner, file)
-            except OSError:  # a full disk: an empty lease would count as taken
+            except OSError:  # such as a full disk: the empty file would count as a lease
                 with suppress(OSError):
                     path.unlink()
                 raise
-            self.keep(path)
+            self.renew_periodically(path)
             return True
         return False
 
-    def keep(self, path: Path) -> None:
-        """Renew a file with :attr:`owner` as its content periodically from now on."""
+    def renew_periodically(self, path: Path) -> None:
+        """Touch a file that holds :attr:`owner` every few seconds from now on, in a thread."""
         with self._lock:
-            self._mine[path] = _uptime_seconds()
+            self._renewed_at[path] = _uptime_seconds()
             if not self._beats and not self._stopped.is_set():
                 self._beats = True
                 threading.Thread(target=self._touch, daemon=True).start()
 
     def holds(self, path: Path) -> bool:
-        """Return True if this object still holds a lease, as it does after renewing it in time."""
+        """Return True if this object still holds a lease. A lease that was just touched is not read."""
         with self._lock:
-            touched = self._mine.get(path)
+            touched = self._renewed_at.get(path)
         if touched is None:
             return False
         return _uptime_seconds() - touched < LATE or self._is_mine(path)
 
     def release(self, path: Path) -> None:
-        """Release a lease if it is still this object's."""
+        """Delete the file of a lease if this object still holds it, and stop renewing it."""
         with self._lock:
-            is_known = self._mine.pop(path, None) is not None
+            is_known = self._renewed_at.pop(path, None) is not None
         if is_known and self._is_mine(path):
             with suppress(OSError):
                 path.unlink()
 
     def close(self) -> None:
-        """Release all leases."""
+        """Release all leases and end the renewing thread."""
         self._stopped.set()
         with self._lock:
-            paths = [*self._mine]
+            paths = [*self._renewed_at]
         for path in paths:
             self.release(path)
         with suppress(OSError):
@@ -126,9 +125,9 @@ class Leases:
         can_be_asked = owner.get("host") == self.owner["host"] and self.owner["born"]
         if can_be_asked and isinstance(owner.get("pid"), int):
             return _process_start(owner["pid"]) != owner.get("born")
-        # without an owner: its process was killed before it wrote its name
+        # a file without an owner: the process was killed before it wrote one
         limit = STALE if owner else 2 * BEAT
-        with suppress(OSError):  # it is gone by now, say
+        with suppress(OSError):  # the lease may be gone by now
             self._clock.touch()
             return self._clock.stat().st_mtime - path.stat().st_mtime > limit
         return False
@@ -136,14 +135,14 @@ class Leases:
     def _is_mine(self, path: Path) -> bool:
         try:
             owner = read_json(path)
-        except OSError:  # it cannot be known
+        except OSError:  # unreadable: the owner is unknown
             return True
         return (owner or {}).get("token") == self.owner["token"]
 
     def _touch(self) -> None:
         while not self._stopped.wait(BEAT):
             with self._lock:
-                paths = [*self._mine]
+                paths = [*self._renewed_at]
             for path in paths:
                 try:
                     is_ours = self._is_mine(path)
@@ -152,19 +151,19 @@ class Leases:
                 except OSError:
                     continue
                 with self._lock:
-                    if is_ours and path in self._mine:
-                        self._mine[path] = _uptime_seconds()
+                    if is_ours and path in self._renewed_at:
+                        self._renewed_at[path] = _uptime_seconds()
                     elif not is_ours:
-                        self._mine.pop(path, None)
+                        self._renewed_at.pop(path, None)
 
     def _clear_stale(self, path: Path) -> bool:
-        """Remove a stale lease; return True if this process removed it."""
+        """Remove a stale lease. Return True if this process removed it, False if another was faster."""
         aside = path.with_name(f".stale.{uuid4().hex[:12]}{PART}")
         try:
             path.rename(aside)
         except FileNotFoundError:
             return False
-        if not self.is_stale(aside):  # another process was faster, and this is its lease
+        if not self.is_stale(aside):  # another process took over first: put its lease back
             with suppress(FileExistsError):
                 os.link(aside, path)
             aside.unlink(missing_ok=True)
@@ -174,13 +173,13 @@ class Leases:
 
 
 def _uptime_seconds() -> float:
-    """Return the seconds of a clock that goes on while the machine sleeps, where there is one."""
+    """Return seconds of a monotonic clock, one that runs during suspension where there is one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _host_id() -> str:
-    """Return the name of the machine since it began, and of its namespace of process numbers."""
-    parts = [socket.gethostname()]  # which several machines can have
+    """Return a text that identifies host, boot and PID namespace: there, process numbers are unique."""
+    parts = [socket.gethostname()]  # several machines can have one name
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
     with suppress(OSError):
@@ -189,7 +188,7 @@ def _host_id() -> str:
 
 
 def _process_start(pid: int) -> str:
-    """Return the start of a process of this machine in kernel ticks; "" if unknown."""
+    """Return the start time of a process in kernel ticks since boot, as text; "" if unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -198,11 +197,11 @@ def _process_start(pid: int) -> str:
 
 
 class BusyError(ValueError):
-    """Another process leads in a run directory."""
+    """Error: another process leads in a run directory."""
 
 
 class Lead:
-    """Leadership of this process in a run directory."""
+    """Lead of this process in a run directory, held by :func:`hold_lead`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -214,7 +213,7 @@ class Lead:
         return self._leases.holds(self._folder / LEASE)
 
     def check(self) -> None:
-        """Raise a :class:`BusyError` if another process leads by now, as after a minute's sleep."""
+        """Raise a :class:`BusyError` if another process took the lead, as after a suspension."""
         if not self.is_held:
             raise BusyError(
                 f"another samplerbench process took the lead in {self._folder} over, since this "
@@ -225,7 +224,7 @@ class Lead:
 
 @contextmanager
 def hold_lead(folder: Path) -> Iterator[Lead]:
-    """Hold the lead in a run directory, as the only process, or raise a :class:`BusyError`."""
+    """Hold the lead in a run directory. Raises a :class:`BusyError` if another process has it."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
@@ -237,7 +236,7 @@ def hold_lead(folder: Path) -> Iterator[Lead]:
 
 
 def check_not_busy(folder: Path) -> None:
-    """Raise a :class:`BusyError` if another process leads in a run directory; write nothing."""
+    """Raise a :class:`BusyError` if another process leads in a run directory. The lock is freed again."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
@@ -261,10 +260,10 @@ def _busy_error(folder: Path) -> BusyError:
 
 @contextmanager
 def _kernel_lock(path: Path) -> Iterator[bool]:
-    """Take the kernel's lock on a file; yield True if it was free, or there are no such locks."""
+    """Take the kernel's lock on a file. Yield False if another process has it, else True."""
     with path.open("a") as file:
         try:
-            # here, because reading a run needs no lock, and must work where there is no fcntl
+            # imported here: reading a run needs no lock, and some systems have no fcntl
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -280,7 +279,7 @@ def _kernel_lock(path: Path) -> Iterator[bool]:
 
 
 class FailureNote(NamedTuple):
-    """Note on a failed shard: its first sample, and the row's status and reason."""
+    """Note on a failed shard: its first sample, and the status and reason for the cell's row."""
 
     start: int
     status: str
@@ -288,7 +287,7 @@ class FailureNote(NamedTuple):
 
 
 class Claims:
-    """The claims of one process in a run directory."""
+    """Claims of one process on shards of a run directory, the leader's plan, and notes on failures."""
 
     def __init__(self, directory: Path) -> None:
         self._folder = directory / FOLDER
@@ -296,18 +295,18 @@ class Claims:
         self._leases = Leases(self._folder / f"clock.{uuid4().hex[:12]}")
         self._leads = False
 
-    def lead(self, cells: Sequence[str]) -> None:
-        """Publish, as the leader, the cells to be sampled; earlier followers may still run."""
+    def publish_plan(self, cells: Sequence[str]) -> None:
+        """Publish the cells to be sampled, as the leader. The first call deletes old failure notes."""
         if not self._leads:
             self._folder.mkdir(exist_ok=True)
             for note in self._folder.glob("*.failed"):
                 note.unlink(missing_ok=True)
         self._leads = True
         write_json(self._plan, {**self._leases.owner, "cells": list(cells)})
-        self._leases.keep(self._plan)
+        self._leases.renew_periodically(self._plan)
 
     def planned_cells(self) -> set[str] | None:
-        """Return the cells that a living leader samples; None if there is none."""
+        """Return the cells in the leader's plan; None if no leader is alive."""
         plan = read_json(self._plan)
         if plan is None or self._leases.is_stale(self._plan):
             return None
@@ -316,35 +315,35 @@ class Claims:
 
     @property
     def is_leader_gone(self) -> bool:
-        """Return True if this process follows a leader that is gone."""
+        """Return True if this process is a follower, and its leader is gone."""
         return not self._leads and self.planned_cells() is None
 
     def claim_names(self) -> frozenset[str]:
-        """Return the names of all claims (:func:`claim_name`), of dead processes too."""
+        """Return the file names of all claims (:func:`claim_name`), those of dead processes included."""
         try:
             return frozenset(os.listdir(self._folder))
-        except FileNotFoundError:  # the leader is done
+        except FileNotFoundError:  # the leader is done, and removed the folder
             return frozenset()
 
     def take(self, cell: str, start: int, stop: int) -> bool:
-        """Claim the shard with samples ``start`` … ``stop - 1``; return True for success."""
-        with suppress(FileNotFoundError):  # the leader is done, and took the folder away
+        """Claim the shard with samples ``start`` … ``stop - 1``. Return True if this process has it now."""
+        with suppress(FileNotFoundError):  # the leader is done, and removed the folder
             return self._leases.take(self._claim(cell, start, stop))
         return False
 
     def release(self, cell: str, start: int, stop: int) -> None:
-        """Release the claim if this process holds it."""
+        """Release the claim on a shard if this process holds it."""
         self._leases.release(self._claim(cell, start, stop))
 
-    def fail(self, cell: str, start: int, status: str, reason: str) -> None:
-        """Write a note for the leader that a shard failed."""
+    def note_failure(self, cell: str, start: int, status: str, reason: str) -> None:
+        """Write a note for the leader on a failed shard, unless the leader is gone."""
         note = {"cell": cell, "start": start, "status": status, "reason": reason}
         path = self._folder / f"{check_file_name(cell)}.{start:08d}.failed"
-        if self._folder.is_dir():  # else the leader is gone
+        if self._folder.is_dir():  # without the folder, the leader is gone
             sealed.write_json(path, note, f"{FOLDER}/{path.name}")
 
     def failures(self) -> Mapping[str, FailureNote]:
-        """Return the first shard of each cell that failed; a damaged note is drawn again."""
+        """Return the note on the first failed shard of each cell. Damaged notes are left out."""
         failed: dict[str, FailureNote] = {}
         for path in sorted(self._folder.glob("*.failed")):
             with suppress(FileNotFoundError, sealed.DamagedError):
@@ -357,7 +356,7 @@ class Claims:
         self._leases.close()
 
     def end(self) -> None:
-        """Release all claims and remove others' leftovers, as the leader at its end."""
+        """Release all claims and delete the folder of claims, as the leader at its end."""
         self.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -366,5 +365,5 @@ class Claims:
 
 
 def claim_name(cell: str, start: int, stop: int) -> str:
-    """Return the name of the file that claims a shard."""
+    """Return the file name of the claim on a shard."""
     return f"{check_file_name(cell)}.{start:08d}-{stop:08d}"

@@ -1,1 +1,1 @@
-"""The result table: its rows, types and curves, and the texts made of them."""
+"""The result table: reading, column types, curves, error decomposition, and texts."""

@@ -1,4 +1,4 @@
-"""Curves of a plot with their rows, the evaluation budget that a row fits in, and tuned rows."""
+"""Curve and budget of each row, the comparable parts of a table, and tuned rows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from ..record import Record
 from ..values import is_empty, number, rows_as_dicts, text
 
 TOLERANCES = frozenset({"tol", "rtol", "atol"})
-"""Parameters that take the place of ``steps`` in adaptive methods: they move along a curve
-rather than start a new one.
-"""
+"""Parameters that replace ``steps`` in adaptive methods: another value is another point of one curve."""
 
 TUNED = "tuning_digest"
 """Column that distinguishes tuned levels.
 
-They differ at each number of steps, so that a curve is named after them only where rows meet.
+Levels differ between numbers of steps. So a curve's name has them only if rows of equal steps differ.
 """
 
 _DISTINGUISHING = (
@@ -38,19 +36,19 @@ _DISTINGUISHING = (
 _TELLING = frozenset(
     {"model", "sampler", "params", "budget", "nfe", "steps", TUNED, *_DISTINGUISHING}
 )
-"""Columns that determine a curve or a slot."""
+"""Columns that determine the curve or the slot of a row."""
 
 
 def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return ``frame`` with two more columns.
+    """Return ``frame`` with the columns ``curve`` and ``slot``.
 
-    * ``curve`` (text): the sampler, its non-default parameters, and all else that differs between
-    curves of its model (a schedule is named only where there are two), short enough for a legend.
-    * ``slot`` (integer): the evaluation budget that the row competes in. It is the row's
-    ``budget``, if it has one. Otherwise it is the smallest of the model's budgets (or, without any,
-    of its step counts) that ``nfe`` fits in, and empty if there is none.
+    * ``curve`` (text): sampler, non-default parameters, and all else that differs between the curves
+      of its model, such as the schedule.
+    * ``slot`` (integer): evaluation budget that the row competes in. This is the row's ``budget``, or
+      else the smallest budget of the model (without any: number of steps) that is >= ``nfe``. It is
+      empty if there is none.
     """
-    # few columns are needed: to split all of them by model takes several times as long
+    # only the needed columns: splitting all of them by model is several times as slow
     columns = frame.loc[:, [name for name in frame.columns if name in _TELLING]]
     columns = columns.reset_index(drop=True)
     groups = [group for _, group in columns.groupby("model", dropna=False, sort=False)]
@@ -63,10 +61,10 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Return the comparable parts of a table: a title, and the rows of one model and one estimator.
+    """Return the parts of a table with comparable rows, of one model and estimator, by title.
 
-    A model measured by two estimators makes two parts, with the estimator in the title. Rows
-    without one (failed, missing) go to the model's first part.
+    The rows have ``curve`` and ``slot``. A model with two estimators makes two parts, with the
+    estimator in the title. Rows without an estimator (failed, missing) are in the model's first part.
     """
     parts = []
     for model, rows in with_curves(frame).groupby("model", dropna=False, sort=False):
@@ -80,7 +78,7 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
-    """Return the curve and the slot of each of one model's rows."""
+    """Return the curve and the slot of each row of one model."""
     varying = [
         name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1
     ]
@@ -91,7 +89,7 @@ def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
 
 
 def _has_several_tunings(group: pd.DataFrame, varying: list[str]) -> bool:
-    """Return True if a place on a curve has rows at several tuned levels."""
+    """Return True if rows of equal curve and steps have different tuned levels."""
     if TUNED not in group:
         return False
     places = group.groupby(["sampler", "params", "steps", *varying], dropna=False)
@@ -130,13 +128,13 @@ def _slot_of_row(row: Record, ladder: list[int]) -> int | None:
     return None if work is None else next((budget for budget in ladder if work <= budget), None)
 
 
-NAME = "tuned"
-"""Registry name of the schedule."""
+TUNED_SCHEDULE = "tuned"
+"""Registry name of tuned schedules."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Tuning of a row: its columns ``tuning_…`` (:mod:`..record`), as shown next to its value."""
+    """Tuning of a row's schedule, from its columns ``tuning_…`` (:mod:`..record`)."""
 
     teacher: int
     search: int
@@ -149,12 +147,12 @@ class Tuning:
 
 
 def is_tuned(row: Record) -> bool:
-    """Return True if a row's levels were tuned."""
-    return text(row, "schedule").partition("(")[0] == NAME
+    """Return True if a row's schedule was tuned."""
+    return text(row, "schedule").partition("(")[0] == TUNED_SCHEDULE
 
 
 def tuning_of(row: Record) -> Tuning | None:
-    """Return the tuning of a row; None if it was not tuned, or has no level to tune."""
+    """Return the tuning of a row; None if it is not tuned, or a column ``tuning_…`` is empty."""
     kinds = {
         **dict.fromkeys(("teacher", "search", "latents"), int),
         **dict.fromkeys(("seconds", "gap", "other_error", "other_untuned"), float),

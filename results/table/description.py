@@ -1,6 +1,4 @@
-"""A table in words: its samplers, models, numbers of samples and budgets, and why a model has no
-distance to the data.
-"""
+"""A table in words: samplers, models, samples, budgets, and why a distance to the data is missing."""
 
 from __future__ import annotations
 
@@ -18,9 +16,9 @@ WORDS = (
     *("Ten", "Eleven", "Twelve"),
 )
 NAMED = 3
-"""Up to so many samplers are called by their names."""
+"""Largest number of samplers that a heading names."""
 MOST_MODELS, MOST_BUDGETS = 4, 9
-"""Largest numbers that are listed; of more, the count or the range is given."""
+"""Largest numbers of models and budgets to list. Of more, the count or the range is given."""
 
 NO_DATA = (
     "{model} brings no data to compare with: distances to the data (FID proxy, FD to "
@@ -31,7 +29,7 @@ OF_CODE, OF_FILES = "Give it sample(n, seed), or a Denoiser data(n, seed), or ru
 
 
 def heading_of(frame: pd.DataFrame) -> str:
-    """Return the samplers and models of a table, as in "Nine samplers on fashion and gmm-2d"."""
+    """Return samplers and models of a table as a phrase, "Nine samplers on fashion and gmm-2d"."""
     samplers, models = distinct_texts(frame["sampler"]), distinct_texts(frame["model"])
     if not samplers or not models:
         return ", ".join(distinct_texts(frame["suite"])) or "Results"
@@ -44,14 +42,14 @@ def heading_of(frame: pd.DataFrame) -> str:
 
 
 def extent_in_words(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Return the numbers of samples and the budgets of a table, in words."""
+    """Return a phrase on the numbers of samples, and one on the budgets, of a table; none if unknown."""
     return tuple(filter(None, (_samples_in_words(frame), _budgets_in_words(frame))))
 
 
 def why_no_data(rows: pd.DataFrame) -> str:
-    """Return the reason why the rows of one model have no distance to the data, as a sentence.
+    """Return a sentence on why one model's rows have no distance to the data; "" if they have one.
 
-    "" where they have one, or nothing is finished.
+    It is "" too if no row is finished.
     """
     finished = rows.loc[rows["status"] == "ok"]
     if finished.empty or not all(
@@ -73,12 +71,12 @@ def brief_model_name(model: str) -> str:
 
 
 def number_in_words(number: int) -> str:
-    """Return a number as the first word of a sentence."""
+    """Return a number as the first word of a sentence: "Three", or "13" above twelve."""
     return WORDS[number] if number < len(WORDS) else str(number)
 
 
 def names_in_words(names: Sequence[str]) -> str:
-    """Return names as a sentence has them.
+    """Return one or more names as a list in a sentence.
 
     >>> names_in_words(["a"]), names_in_words(["a", "b", "c"])
     ('a', 'a, b and c')
@@ -88,7 +86,7 @@ def names_in_words(names: Sequence[str]) -> str:
 
 
 def _samples_in_words(frame: pd.DataFrame) -> str:
-    """Return samples a row: one number, or each model's where they differ."""
+    """Return the number of samples a row as a phrase, by model if they differ; "" if unknown."""
     sizes: dict[int, list[str]] = {}
     for row in rows_as_dicts(
         frame.loc[frame["samples"].notna(), ["model", "samples"]].drop_duplicates()
@@ -108,7 +106,7 @@ def _samples_in_words(frame: pd.DataFrame) -> str:
 
 
 def _budgets_in_words(frame: pd.DataFrame) -> str:
-    """Return the budgets in words; without any, the numbers of steps."""
+    """Return the budgets as a phrase, else the numbers of steps; "" without either."""
     for column, unit in (("budget", "network evaluation"), ("steps", "step")):
         values_of = sorted({int(value) for value in frame[column].dropna()})
         if values_of:
@@ -120,6 +118,6 @@ def _budgets_in_words(frame: pd.DataFrame) -> str:
 
 
 def distinct_texts(values: Iterable[object]) -> list[str]:
-    """Return the distinct values that are not empty as harmless texts."""
+    """Return the distinct non-empty values as texts without control characters, in their order."""
     names = dict.fromkeys(value for value in values if not is_empty(value))
     return [strip_control_characters(str(name)) for name in names]

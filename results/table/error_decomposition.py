@@ -1,19 +1,17 @@
-r"""The error decomposition: start, discretisation, end, distribution and model, each in a column of
-its own.
+r"""The error decomposition: columns for errors of start, discretisation, end, distribution and model.
 
-* **start**: samples begin at sigma_max z, not at x0 + sigma_max z. Known in closed form for
-  Gaussian data (``benchmarks.scoring.start_error``).
-* **discretisation**: the typical distance to the converged endpoint of the same latent, the root
-  mean square, the share of samples that ended elsewhere, and the order of the typical distance
-  between a budget and the one before on the curve, p = log(r_1 / r_2) / log(n_2 / n_1). By the
-  delta method its standard error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1), as of independent
-  values: shared latents make it smaller.
-* **end**: a grid that ends at sigma_min leaves its last stretch undone. dx/dsigma is the mean of
-  the noise given x, whose root mean square is at most the noise's, 1 per dimension, so what is left
-  is at most sigma_min (``end_bound``). It is part of ``rmse``.
-* **distribution**: ``fd_conv``, to converged samples of the same model.
-* **model**: ``fid_proxy_converged``, of converged samples to the data: what no sampler can take
-  away.
+* **start**: samples begin at sigma_max z instead of x0 + sigma_max z. ``benchmarks.scoring.start_error``
+  has the error in closed form for Gaussian data.
+* **discretisation**: typical error and root mean square of the distances to the converged endpoints,
+  share of flips, and order. Let r_1 and r_2 be the typical errors at two successive budgets n_1 < n_2
+  of a curve. The order is p = log(r_1 / r_2) / log(n_2 / n_1). For independent values, its standard
+  error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1). Shared latents make it smaller.
+* **end**: a grid that ends at sigma_min misses the last stretch of the ODE. There |dx/dsigma| is at
+  most 1 per dimension, as a root mean square. So the miss is at most sigma_min (``end_bound``). It is
+  part of ``rmse``.
+* **distribution**: ``fd_conv``, the distance to converged samples of the same model.
+* **model**: ``fid_proxy_converged``, the distance of converged samples to the data, which no sampler
+  can reduce.
 """
 
 from __future__ import annotations
@@ -62,17 +60,16 @@ DERIVED = ("order", "order_low", "order_high", "end_bound", "start_error")
 def error_decomposition(
     table: TypedTable, starts: Mapping[str, Mapping[str, float]] | None = None
 ) -> pd.DataFrame:
-    """Return one row per finished row of a table, along its curves: a column for each error.
+    """Return the finished rows of a table, sorted along curves, with a column for each error.
 
     Args:
-        table: results.
-        starts: the start's error by model and name of the start, from ``run.json``.
+        table: result table.
+        starts: error of the start by model and ``start``, from ``run.json``.
 
     Returns:
-        Columns of the table (:data:`COPIED`), and ``order`` with the ends ``order_low`` and
-        ``order_high`` of its 95 % interval, from the budget before to this one; ``end_bound`` (0
-        for grids that end at 0); ``start_error``. Errors of single samples are root mean squares
-        per dimension, in the units of the data.
+        Columns :data:`COPIED` of the table and :data:`DERIVED`. ``order`` is between the budget before
+        and this one, and ``order_low`` and ``order_high`` are its 95 % interval. ``end_bound`` is 0
+        for grids that end at 0. Errors of samples are per dimension, in the units of the data.
     """
     lines = []
     for _, rows in comparable_parts(table.frame):
@@ -94,14 +91,13 @@ def error_decomposition(
 
 
 def dominated_from(table: TypedTable) -> pd.DataFrame:
-    """Return the budget from which on the model's error dominates a ranking by distance to data.
+    """Return the budgets from which on the model's error dominates distances to the data.
 
     Returns:
-        One row per model, estimator and curve with the columns ``model``, ``curve``,
-        ``dominated_from`` (counted nfe from which on each row of the curve is dominated; NaN if its
-        last is not) and ``estimator``. The row with an empty curve is the ranking's: the budget
-        from which on the row with the smallest ``fd_conv``, the winner among solvers, is dominated.
-        The model then decides which sampler leads by distance to the data.
+        One row per model, estimator and curve, with columns ``model``, ``curve``, ``dominated_from``
+        and ``estimator``. ``dominated_from`` is the counted nfe from which on all rows of the curve
+        are dominated, or NaN if the last row is not. A row with ``curve`` "" is about the ranking:
+        the budget from which on the rows with the smallest ``fd_conv`` are dominated.
     """
     lines = []
     for _, rows in comparable_parts(table.frame):
@@ -128,10 +124,10 @@ def dominated_from(table: TypedTable) -> pd.DataFrame:
 def measured_order(
     nfe: tuple[float, float], error: tuple[float, float], se: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return the order between two budgets, and its standard error.
+    """Return the order of convergence between two budgets, and its standard error.
 
-    ``nfe`` are their evaluations, the second larger, ``error`` their errors > 0 and ``se`` the
-    standard errors of these.
+    ``nfe`` has the evaluations of both, the second larger. ``error`` has the errors, > 0, and ``se``
+    their standard errors.
     """
     octaves = math.log(nfe[1] / nfe[0])
     relative_se = math.hypot(se[0] / error[0], se[1] / error[1])
@@ -139,9 +135,9 @@ def measured_order(
 
 
 def _order_between(before: Record, row: Record) -> Record:
-    """Return the measured order between two points of a curve, where both errors are resolved."""
+    """Return ``order`` and its interval between two rows of a curve; {} if an error is unresolved."""
     (n0, r0, s0), (n1, r1, s1) = (_resolved_error(point) for point in (before, row))
-    if not (0 < n0 < n1 and r0 > 0 and r1 > 0):  # false for NaN too
+    if not (0 < n0 < n1 and r0 > 0 and r1 > 0):  # NaN fails this too
         return {}
     value, se = measured_order((n0, n1), (r0, r1), (s0, s1))
     low, high = interval_ends(value, se)
@@ -149,7 +145,7 @@ def _order_between(before: Record, row: Record) -> Record:
 
 
 def _resolved_error(row: Record) -> tuple[float, float, float]:
-    """Return evaluations, typical error and standard error; NaN where the error is unresolved."""
+    """Return evaluations, typical error and its standard error; all NaN if the error is unresolved."""
     n, error, se = (number(row, name) for name in ("nfe", "typical_error", "typical_error_se"))
     if n is None or error is None or se is None or error <= (number(row, "rmse_resolution") or 0.0):
         return math.nan, math.nan, math.nan
@@ -157,7 +153,7 @@ def _resolved_error(row: Record) -> tuple[float, float, float]:
 
 
 def _cost_dominated_from(points: pd.DataFrame, at: str) -> float:
-    """Return the smallest cost from which on all points are dominated; NaN if the last is not."""
+    """Return the smallest cost ``at`` from which on all points are dominated; NaN if the last is not."""
     cost = math.nan
     for row in reversed(rows_as_dicts(points.sort_values(at, kind="stable"))):
         if not row["dominated"]:

@@ -1,6 +1,4 @@
-r"""Tables for papers: LaTeX with booktabs, a table for each model, a line for each sampler, a
-column for each budget.
-"""
+r"""LaTeX tables with booktabs: a table for each model, a line for each sampler, a column a budget."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ SPECIAL = str.maketrans(
 
 
 def escape_latex(words: str) -> str:
-    r"""Return ``words`` as LaTeX prints them, on one line: no name can be a command.
+    r"""Return ``words`` on one line, escaped so that LaTeX prints them and runs no command.
 
     >>> escape_latex("50 % of dpmpp_2m")
     '50 \\% of dpmpp\\_2m'
@@ -52,16 +50,16 @@ def latex_tables(
     budgets: Sequence[int] | None = None,
     bold: Mapping[str, Collection[tuple[str, int]]] = MappingProxyType({}),
 ) -> str:
-    """Return the tables of all models, one below the other, samplers grouped by family.
+    """Return LaTeX tables of all models, one below the other, with samplers grouped by family.
 
     Args:
-        frame: rows of a table; finished rows count, others are dashes.
-        metric: column of the values, lower is better, with standard errors in ``METRIC_se``.
-        budgets: columns; all that the model's rows compete in by default.
-        bold: curves and budgets that are set in bold, by the title of their problem.
+        frame: rows of a result table. Only finished rows are used.
+        metric: column of the values; lower is better. ``METRIC_se`` has the standard errors.
+        budgets: budgets of the columns; None for all of a model.
+        bold: places (curve, budget) to set in bold, by the title of their problem.
 
     Raises:
-        ValueError: there is no such column.
+        ValueError: ``frame`` has no column ``metric``.
     """
     if metric not in frame:
         raise ValueError(
@@ -117,7 +115,7 @@ def _latex_tabular(
 
 
 def _latex_cell(row: Record | None, metric: str, *, bold: bool) -> str:
-    r"""Return ``value \pm SE`` in mathematics mode."""
+    r"""Return ``value \pm SE`` in math mode, with a dagger if flagged; "--" without a value."""
     value = None if row is None else printed_value(metric, number(row, metric))
     if row is None or value is None:
         return "--"
@@ -128,9 +126,9 @@ def _latex_cell(row: Record | None, metric: str, *, bold: bool) -> str:
 
 
 def rounded_to_error(value: float, se: float | None) -> tuple[str, str]:
-    """Return a value to the digits that its standard error leaves it, and that error to two digits.
+    """Return a value and its standard error as texts, both rounded to two digits of the error.
 
-    "" where there is none.
+    The error is "" if it is None, 0 or infinite.
 
     >>> rounded_to_error(13.4217, 0.5612), rounded_to_error(172.36, 12.9), rounded_to_error(0.5, None)
     (('13.42', '0.56'), ('172', '13'), ('0.5', ''))

@@ -1,4 +1,4 @@
-"""Tables read from run directories, and from CSV and Parquet files."""
+"""Reading tables from run directories, and from CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ..run_directory.sealed import DamagedError
 from .typed_table import TypedTable, parse_text, why_misfit
 
 NEEDED = ("model", "sampler", "nfe", "status")
-"""Columns without which a file is no table of results."""
+"""Columns that every table of results has."""
 
 LARGEST, MOST_ROWS = 256 << 20, 1_000_000
-"""Bytes of a file, and rows of a Parquet file, which says a column of equal values in a few bytes."""
+"""Most bytes of a file, and most rows of a Parquet file, which may be small and yet have many rows."""
 
 
 def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
-    """Return the table of one run or of several; see :func:`..result_table.load`."""
+    """Return the table of one run or of several, as :func:`..result_table.load` describes."""
     sources = [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
     tables = [_read_run_or_file(path) for path in sources]
     if len(tables) == 1:
@@ -40,13 +40,13 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
-    """Return the names of runs in the column ``run``: last folders, or paths if two are equal."""
+    """Return names of runs for the column ``run``: last parts of paths, or the paths if two are equal."""
     short = [path.resolve().name for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
 
 def _read_run_or_file(path: Path) -> TypedTable:
-    # what is left of a run when its samples are gone
+    # a run directory without its parts still has its table
     if not (path / "parts").is_dir() and (path / "table.csv").is_file():
         path = path / "table.csv"
     if path.is_file() and path.suffix == ".csv":
@@ -63,7 +63,7 @@ def _read_run_or_file(path: Path) -> TypedTable:
 
 
 def read_csv(path: Path | str) -> TypedTable:
-    """Return the table in a ``table.csv``; unknown columns are typed by what they look like."""
+    """Return the table in a ``table.csv``. Unknown columns get the type that their texts look like."""
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
@@ -76,7 +76,7 @@ def read_csv(path: Path | str) -> TypedTable:
 
 
 def read_parquet(path: Path | str) -> TypedTable:
-    """Return the table in a ``table.parquet``."""
+    """Return the table in a ``table.parquet`` of at most :data:`MOST_ROWS` rows."""
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
@@ -87,12 +87,12 @@ def read_parquet(path: Path | str) -> TypedTable:
 
 
 def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
-    """Return the table that ``parse`` finds in a file, or raise a ValueError that names the file."""
+    """Return the table that ``parse`` finds in a file. Raises a ValueError that names the file."""
     try:
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
     except FileNotFoundError:
         raise
-    except Exception as error:  # a file of anything can raise anything
+    except Exception as error:  # parsers can raise anything for an arbitrary file
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise ValueError(
             f"{path} cannot be read as a table ({why}); give a table.csv or table.parquet of a run"
@@ -109,13 +109,13 @@ def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) ->
 
 
 def rows_of_run(run: RunDir) -> list[Record]:
-    """Return a row for each planned cell of a run; without results, ``status`` says why."""
+    """Return a row for each planned cell of a run. Without results, its ``status`` says why."""
     kinds = column_kinds()
     return [row for cell in run.cells() if (row := _row_of_cell(run, cell, kinds)) is not None]
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """Return a cell's row, measured columns before planned ones; None without its identity columns."""
+    """Return a cell's row, where measured values replace planned ones; None without ``cell.json``."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None
@@ -138,13 +138,13 @@ def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | 
     faults: Record = {}
     for file, part in ((TIMING, timing), (CELL, planned), (QUALITY, quality)):
         for name, value in part.items():
-            # only an edited file can hold it
+            # only an edited file can have such a value
             if name in kinds and (wrong := why_misfit(value, kinds[name], name)):
                 remedy = "delete the file and run the suite into this folder again"
                 faults = {"status": "damaged", "reason": f"{file}: {wrong}; {remedy}"}
             elif not isinstance(value, list | dict):
                 row[name] = value
     row |= faults
-    # as in `typed`, where only some of the cells are scored again
+    # older quality.json have one flag for both, as in TypedTable.typed
     row.setdefault("fd_conv_flag", row.get("fid_flag"))
     return row | {"status": row.get("status") or ("ok" if quality else "missing"), "cell": cell}

@@ -1,4 +1,4 @@
-"""A table of rows in canonical order, with a type for each column."""
+"""A table with typed columns and rows in canonical order."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ DTYPES: dict[Kind, str] = {
     "number": "Float64",
     "flag": "boolean",
 }
-"""The pandas dtype of each kind of column."""
+"""Pandas dtype of each kind of column."""
 
 
 def _cells(values: Iterable[object]) -> list[object]:
-    """Return values with None for what is empty: None, NaN and the empty string."""
+    """Return values with None in place of None, NaN and ""."""
     return [None if is_empty(value) or value == "" else value for value in values]
 
 
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
-    """Return cells (numbers, flags, texts, or texts of these) as a column of a kind, or of their own."""
+    """Return cells as a pandas array of a kind (None: the kind of the cells). Texts are converted."""
     kind = _kind_of_values(cells) if kind is None else kind
     data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.array(data, dtype=DTYPES[kind])  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def why_misfit(value: object, kind: Kind, name: str) -> str:
-    """Return why a value from a file does not fit its column, as a clause; "" if it fits."""
+    """Return a clause on why a value from a file does not fit its column; "" if it fits."""
     if value is None:
         return ""
     try:
@@ -61,7 +61,7 @@ def _misfit_in_words(value: object, kind: Kind, name: str) -> str:
 
 
 def _to_int64(value: object) -> int:
-    """Return a whole number of 64 bits; raise a ValueError or an OverflowError for other values."""
+    """Return a whole number of 64 bits. Raises a ValueError or an OverflowError for other values."""
     whole = int(value) if isinstance(value, str | int | np.integer) else int(float(value))  # pyright: ignore[reportArgumentType]
     if not -(2**63) <= whole < 2**63 or (isinstance(value, float) and whole != value):
         raise ValueError(value)
@@ -69,7 +69,7 @@ def _to_int64(value: object) -> int:
 
 
 def parse_text(value: str) -> object:
-    """Return the number or flag that a text looks like, or the text."""
+    """Return the integer, float or flag that a text looks like, else the text."""
     for read in (int, float):
         try:
             return read(value)
@@ -104,28 +104,28 @@ ORDER = (
     *("suite", "model", "schedule", "start", "end", "sampler", "params"),
     *("budget", "steps", "nfe", "samples", "seed", "device", "dtype", "batch_size"),
 )
-"""Rows are sorted by these columns, empty values last."""
+"""Columns that rows are sorted by, empty values last."""
 
 
 @dataclass(frozen=True)
 class TypedTable:
-    """Rows in canonical order with typed columns: those that are known first, then any others.
+    """Table with typed columns, known ones first, and rows in canonical order (:data:`ORDER`).
 
     Attributes:
-        frame: the data; treat it as read-only.
+        frame: data frame; read-only.
     """
 
     frame: pd.DataFrame
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Self:
-        """Return the table of some rows; columns that no row has are empty."""
+        """Return the table of these rows. Known columns that no row has are empty."""
         return cls.typed(pd.DataFrame(list(records), dtype=object))
 
     @classmethod
     def typed(cls, frame: pd.DataFrame) -> Self:
-        """Return the table with the data of ``frame``, of any types, columns and order."""
-        if "fd_conv_flag" not in frame:  # once one column stood for both
+        """Return the table with the data of ``frame``, whose types, columns and order may be any."""
+        if "fd_conv_flag" not in frame:  # older tables have one flag for both
             frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
         kinds = column_kinds()
         extra = [name for name in frame.columns if name not in kinds]
@@ -148,20 +148,18 @@ class TypedTable:
 
     @property
     def ok(self) -> Self:
-        """Table of the rows that have results."""
+        """Table of the rows with results (status "ok")."""
         return self._with_rows(self._rows_equal_to("status", "ok"))
 
     def where(self, **equal: object) -> Self:
         """Return the rows with given values in given columns, as in ``where(sampler="heun")``.
 
         Args:
-            equal: column to value, or to several in a list, tuple or set; None is a value that is
-                not there.
+            equal: value by column, or several in a list, tuple or set; None means empty.
 
         Raises:
-            ValueError: no such column, or a value that no row of this table has; the message names
-                those that are there. (An empty table would be taken for an answer. Where none is
-                one, ask ``table.frame``.)
+            ValueError: there is no such column, or no row has the value, so that an empty table is
+                never returned by mistake. The message names existing columns or values.
         """
         keep = pd.Series(True, index=self.frame.index)
         for name, value in equal.items():
@@ -195,7 +193,7 @@ class TypedTable:
 
 
 def _hint_of_names(word: str, names: Iterable[str]) -> str:
-    """Return a hint with the names that were perhaps meant, or else a dozen of the existing ones."""
+    """Return a hint: up to 3 names similar to ``word``, else the first 12 names; "" without names."""
     ordered = sorted(names)
     if close := difflib.get_close_matches(word, ordered, n=3):
         return f"; did you mean {' or '.join(close)}?"

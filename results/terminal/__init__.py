@@ -1,1 +1,1 @@
-"""Tables and comparisons in a terminal."""
+"""Rankings, comparisons and spark-lines in a terminal."""

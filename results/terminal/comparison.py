@@ -1,4 +1,4 @@
-"""Comparisons in a terminal of 80 columns, without colour: runs, samplers, tuning, papers."""
+"""Comparisons of runs, of samplers, and with papers, for a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..comparison.verdicts import Line
 from ..escaping import strip_control_characters
 from ..intervals import printed_value
 from ..published.reproduction import CLOSE, Reproduction
-from ..table.curves import NAME, Tuning
+from ..table.curves import TUNED_SCHEDULE, Tuning
 from ..text import format_number, interval_text
 from ..values import number, text
 
 
 def print_reproductions(found: Sequence[Reproduction], console: Console) -> None:
-    """Print each row with the numbers published for it, then the rows without any."""
+    """Print each row with the FIDs published for it, then the rows without any."""
     matched = [item for item in found if item.paper is not None]
     for (model, published), of_model in groupby(
         matched, lambda item: (text(item.row, "model"), item.model)
@@ -111,7 +111,7 @@ _HEADINGS = ("NFE", "value", "Δ [95 %]", "verdict", "time")
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the lines, why some have no verdict, and what was not matched."""
+    """Print the lines of a comparison by model and metric, the tuning of rows, and notes."""
     for (model, metric), lines in groupby(
         comparison.lines, key=lambda line: (line.model, line.metric)
     ):
@@ -131,7 +131,7 @@ def _comparison_table(lines: Sequence[Line]) -> Table:
     table = Table(**_TABLE)
     cells = [_comparison_cells(line) for line in lines]
     table.add_column("sampler", overflow="fold")
-    # numbers and verdicts are never cut: names fold instead
+    # names fold, so that numbers and verdicts are never cut
     for place, heading in enumerate(_HEADINGS):
         width = max(map(len, [heading, *(row[place] for row in cells)]))
         side = "left" if heading == "verdict" else "right"
@@ -149,12 +149,12 @@ def _comparison_cells(line: Line) -> tuple[str, ...]:
     gap, low, high = (format_number(x, 2) for x in (line.difference, line.low, line.high))
     if line.low is not None and line.high is not None:
         gap += f" [{low}, {high}]"
-    gap += "" if line.paired else "*"  # rows that were taken as independent
+    gap += "" if line.paired else "*"  # the note below the table explains the star
     return at, format_number(printed_value(line.metric, line.value)), gap, line.verdict, time
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:
-    """Print the tuning of every tuned row of a comparison, baselines included."""
+    """Print a table, by model, of the tuning of all tuned rows and baselines of a comparison."""
     rows = {}
     for line in lines:
         sides = ((line.baseline, line.baseline_tuning), (line.sampler, line.tuning))
@@ -173,8 +173,10 @@ def print_tuning(lines: Iterable[Line], console: Console) -> None:
             (key for key in rows if key[0] == model), key=lambda key: (key[2] or 0, key[1])
         ):
             tuning, at = rows[model, sampler, budget], "–" if budget is None else str(budget)
-            # the schedule is the same for all here
-            parts = (part for part in sampler.split(" · ") if part.partition("(")[0] != NAME)
+            # names without their schedule: all rows have tuned schedules
+            parts = (
+                part for part in sampler.split(" · ") if part.partition("(")[0] != TUNED_SCHEDULE
+            )
             table.add_row(" · ".join(parts), at, *_tuning_cells(tuning))
         console.print(table)
         console.print()

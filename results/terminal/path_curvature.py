@@ -1,4 +1,4 @@
-"""Spark-lines, and the lines on the curvature of a model's paths, from ``run.json``."""
+"""Spark-lines, and lines of text on the curvature of a model's paths from ``run.json``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..run_directory.reading import read_run_record
 from ..text import Z95, format_number
 
 KEY = "path_curvature"
-"""Key of the path curvature in ``run.json``, by model."""
+"""Key of ``run.json`` with the path curvature of each model."""
 
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -19,7 +19,7 @@ ASCII = "_.-=+*%@"
 
 
 def sparkline(values: Sequence[float | None], ends: tuple[float, float]) -> str:
-    """Return a letter for each value, its height the logarithm on the range ``ends``; None is a gap.
+    """Return a spark-line: a bar for each value, as high as its logarithm in ``ends``; a gap for None.
 
     >>> sparkline([100.0, 10.0, None, 1.0], (1.0, 100.0))
     '█▅ ▁'
@@ -37,13 +37,13 @@ def sparkline(values: Sequence[float | None], ends: tuple[float, float]) -> str:
 
 
 def positive_range(values: Iterable[float | None]) -> tuple[float, float]:
-    """Return the least and the greatest positive finite value; (1, 1) if there is none."""
+    """Return the smallest and the largest positive finite value; (1, 1) if there is none."""
     positive = [value for value in values if value is not None and 0 < value < math.inf]
     return (min(positive), max(positive)) if positive else (1.0, 1.0)
 
 
 def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Return the lines of text on the curvature of one model's paths; () if none was measured."""
+    """Return lines of text on one model's path curvature, from its item of ``run.json``; () if None."""
     if not found:
         return ()
     se, top, (high, *_, low) = found["curvature_se"], max(found["profile"]), found["edges"]
@@ -63,12 +63,12 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
-    """Return the curvature lines of a model from the first run whose ``run.json`` has them."""
+    """Return the curvature lines of a model from the first run that has them; () if none has."""
     for home in homes:
         about = read_run_record(home)
         try:
             lines = curvature_lines((about.get(KEY) or {}).get(model))
-        except (KeyError, TypeError, ValueError):  # an edited file can hold anything
+        except (KeyError, TypeError, ValueError):  # an edited run.json can have any values
             lines = ()
         if lines:
             return lines

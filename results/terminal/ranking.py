@@ -1,4 +1,4 @@
-"""A ranking in a terminal of 80 columns, in plain ASCII where it must be."""
+"""Rankings in a terminal of 80 columns, in plain ASCII where the terminal needs it."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from ..values import number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 
 Marks = Mapping[tuple[str, str, int], Verdict]
-"""Verdicts by model, curve and budget."""
+"""Verdicts against the baseline, by model, curve and budget."""
 SHORT_STATUS = {name: name for name in ("failed", "skipped", "crashed", "killed", "damaged")}
 SHORT_STATUS |= {"diverged": "diverg.", "missing": "…", "timed out": "timeout"}
 PLAIN = str.maketrans(f"·…–†▲▼≈{BLOCKS}", f".~-!+-={ASCII}")
-"""Replacements of letters where a terminal has ASCII only."""
+"""ASCII replacements of letters."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
-"""Letters: names before budgets are left out for them, names at least, spark-lines, gaps."""
+"""Widths in letters: preferred and least width of names, spark-lines, gaps between columns."""
 _WIDE = 60
-"""Letters across from which on there is room for spark-lines."""
+"""Width in letters from which on rankings have spark-lines."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Rows of one problem by curve and budget, verdict marks, and the lowest places."""
+    """Rows of one problem by curve and budget, verdicts, and places tied with the lowest."""
 
     metric: str
     cells: Mapping[tuple[str, int], Record]
@@ -54,7 +54,7 @@ class Ranking:
 
     @property
     def curves(self) -> list[str]:
-        """Curves ordered by their value at the largest budget, then at the one before."""
+        """Curves sorted by their value at the largest budget, then at the one before, and so on."""
         return sorted(
             {curve for curve, _ in self.cells},
             key=lambda curve: [
@@ -63,16 +63,16 @@ class Ranking:
         )
 
     def value(self, curve: str, slot: int) -> float | None:
-        """Return the measured value of a curve at a budget; None if there is none."""
+        """Return the value of a curve at a budget; None if there is no finished row."""
         row = self.cells.get((curve, slot), {})
         return number(row, self.metric) if row.get("status") == "ok" else None
 
     def values_by_budget(self, curve: str) -> list[float | None]:
-        """Return a curve's values in the order of the budgets."""
+        """Return a curve's values by ascending budget, None for missing ones."""
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """Return a value with its flag, a star if it is the lowest of its column, and the verdict."""
+        """Return the text of a cell: value, flag, star if equal to ``best``, and verdict sign; or a status."""
         row = self.cells.get((curve, slot))
         if row is None:
             return Text("·", style="dim")
@@ -89,7 +89,7 @@ class Ranking:
         return Text(f"{shown}{flag}{star}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
-        """Return the ranking as a table no wider than ``width``, and the budgets left out."""
+        """Return a table no wider than ``width`` letters, and the number of budgets left out."""
         cells, widths = {}, {}
         for slot in self.slots:
             values = (self.value(curve, slot) for curve in self.curves)
@@ -135,9 +135,9 @@ def print_table(
 ) -> None:
     """Print a ranking for each model: a line for each sampler, a column for each budget.
 
-    The smallest value of a column has a star; values not shown to be above it are bold. Samplers
-    are ordered by their value at the largest budget. Budgets that do not fit are left out, evenly,
-    and counted. A console with ASCII only, or a dumb terminal, gets ASCII.
+    The smallest value of a column has a star. Values not shown to be above it are bold. Samplers are
+    sorted by their value at the largest budget. Budgets that do not fit are left out, evenly, and
+    counted. ``marks`` are verdicts against ``baseline``; ``home`` is the run directory, if any.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
     tied = lowest_places(table.frame, metric, {"": home} if home else None)
@@ -171,7 +171,7 @@ def print_table(
 
 
 def _writable_text(words: Text, plain: bool) -> Text:
-    """Return words without control characters; on an ASCII console other letters become escapes."""
+    """Return words without control characters. With ``plain``, other letters than ASCII are replaced."""
     plain_text = harmless(words.plain)
     if plain:
         plain_text = plain_text.translate(PLAIN).encode("ascii", "backslashreplace").decode()
@@ -179,7 +179,7 @@ def _writable_text(words: Text, plain: bool) -> Text:
 
 
 def _spread_budgets(slots: Sequence[int], room: int) -> list[int]:
-    """Return at most ``room`` budgets, evenly spread, with the first and the last; none below two."""
+    """Return at most ``room`` budgets, evenly spread from first to last; [] if fewer than two fit."""
     if len(slots) <= room:
         return list(slots)
     if room < 2:
@@ -190,14 +190,13 @@ def _spread_budgets(slots: Sequence[int], room: int) -> list[int]:
 def verdicts_of(
     run: Path | str, metric: str | None = None, baseline: str | None = None
 ) -> tuple[str, Marks]:
-    """Return the baseline's name and the verdict on each row of a run that can be compared with it.
+    """Return the baseline's name, and the verdicts on the rows of a run that are comparable with it.
 
-    Without a ``metric`` each model is judged by its default quantity. Without a ``baseline`` it is
-    :data:`..comparison.findings.BASELINE`; where that is not in the run, or ``metric`` has no
-    standard error, there are no verdicts and the name is "".
+    ``metric`` None stands for each model's default quantity, ``baseline`` None for
+    :data:`..comparison.findings.BASELINE`. Without any verdict, the name is "".
 
     Raises:
-        ValueError: a baseline was asked for, and there is nothing to compare with it.
+        ValueError: ``baseline`` is given, but no row is comparable, or ``metric`` has no verdicts.
     """
     names = [quantity.name for quantity in judged()]
     if metric is not None and metric not in names:

@@ -16,7 +16,7 @@ from samplerbench.benchmarks.cli.results import print_errors
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
 from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, authors_schedules_of
 from samplerbench.benchmarks.tuning import fair_schedules as fairness
-from samplerbench.results.comparison.distances import summed
+from samplerbench.results.comparison.distances import summarise_distances
 from samplerbench.results.comparison.pairing import Entry
 from samplerbench.results.quantities import find
 from samplerbench.results.result_table import ResultTable
@@ -182,7 +182,7 @@ def test_distance_halves__sum_up_each_half_of_the_distances(tmp_path, name):
     first, second, flag = fairness.distance_halves(
         Entry({"endpoint_distance": 2.0}, run.part("c", "quality.json").parent), quantity
     )
-    halves = [summed(half, 2.0, quantity.summary) for half in (e[:100], e[100:])]
+    halves = [summarise_distances(half, 2.0, quantity.summary) for half in (e[:100], e[100:])]
     assert [first.value, second.value] == pytest.approx([half.value for half in halves])
     assert second.se >= halves[1].se
     assert flag == (

@@ -83,9 +83,9 @@ def damaged(out, random):
 def claimed(out):
     """As a killed process leaves it: a plan, a claim and a note."""
     claims = Claims(out)
-    claims.lead(["gmm-2d.euler", "gmm-2d.heun"])
+    claims.publish_plan(["gmm-2d.euler", "gmm-2d.heun"])
     claims.take("gmm-2d.euler", 0, 512)
-    claims.fail("gmm-2d.heun", 0, "failed", "it went wrong")
+    claims.note_failure("gmm-2d.heun", 0, "failed", "it went wrong")
     claims._leases._stopped.set()
 
 

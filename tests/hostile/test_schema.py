@@ -70,7 +70,7 @@ def test_a_newer_file_is_refused_in_one_sentence_and_nothing_is_touched(arena, t
         assert f"{place} was made by a newer samplerbench (schema 3; this one reads up to 2)" in err
         assert "upgrade samplerbench" in err
     writing = RunDir.create(run)
-    refused = writing.announce if place == "run.json" else writing.set_aside_damaged_parts
+    refused = writing.write_or_defer_run if place == "run.json" else writing.set_aside_damaged_parts
     with writing.lock(), pytest.raises(NewerError):
         refused({} if place == "run.json" else "gmm-2d-euler-5")
     assert digest(run) == before

@@ -152,7 +152,7 @@ def _picture(run: RunDir, cell: str, rng, *, model: str, blur: float) -> None:
         points = np.array([[-2.0, 0], [1, 1.5], [1.5, -1]])[modes] * (1 - blur) + ids.normal(
             size=(400, 2)
         ) * 0.25 * (1 - 0.6 * blur)
-        run.write_samples(
+        run.write_pictures(
             cell,
             {
                 "points": points.astype(np.float32),
@@ -171,7 +171,7 @@ def _picture(run: RunDir, cell: str, rng, *, model: str, blur: float) -> None:
         sharp * (1 - blur) + blur * sharp.mean(0) + rng.normal(size=sharp.shape) * 0.02, 0, 1
     )
     whole = (255 * sharp).round().astype(np.uint8)[:, None]
-    run.write_samples(
+    run.write_pictures(
         cell, {"images": images.round().astype(np.uint8)[:, None], "converged": whole}
     )
     _path(run, cell, whole[:2])
@@ -181,4 +181,4 @@ def _path(run: RunDir, cell: str, end: np.ndarray) -> None:
     """Eight levels on the way to ``end``."""
     sigma = np.geomspace(80, 0.01, 8)
     way = np.stack([end * (1 - level / 100) for level in sigma]).astype(end.dtype)
-    run.write_evolution(cell, {"sigma": sigma, "x": way, "d": way, "end": end})
+    run.write_trajectories(cell, {"sigma": sigma, "x": way, "d": way, "end": end})

@@ -16,7 +16,7 @@ from samplerbench.results.run_directory.sharing import FOLDER, Claims
 @pytest.fixture
 def leader(tmp_path):
     made = Claims(tmp_path)
-    made.lead(["a", "b"])
+    made.publish_plan(["a", "b"])
     yield made
     made.end()
 
@@ -131,7 +131,7 @@ def test_where_no_system_says_who_lives_a_claim_is_as_old_as_it_was_touched(tmp_
     """As on macOS: a killed process left its claims there for ever."""
     monkeypatch.setattr(module, "_process_start", lambda _: "")
     one = Claims(tmp_path)
-    one.lead(["a", "b"])
+    one.publish_plan(["a", "b"])
     other = follower(tmp_path)
     assert other.take("a", 0, 5)
     assert not one.take("a", 0, 5)
@@ -145,7 +145,7 @@ def test_where_no_system_says_who_lives_a_claim_is_as_old_as_it_was_touched(tmp_
 def test_claims_are_touched_while_their_process_lives(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BEAT", 0.02)
     one = Claims(tmp_path)
-    one.lead(["a"])
+    one.publish_plan(["a"])
     assert one.take("a", 0, 5)
     path = next((tmp_path / FOLDER).glob("a.*-*"))
     os.utime(path, (0, 0))
@@ -171,9 +171,9 @@ def test_two_that_find_the_same_stale_claim_do_not_both_have_it(tmp_path, leader
 
 def test_the_first_shard_that_failed_is_the_one_that_is_told(tmp_path, leader):
     other = follower(tmp_path)
-    other.fail("a", 512, "failed", "later")
-    other.fail("a", 0, "crashed", "first")
-    other.fail("b", 512, "failed", "alone")
+    other.note_failure("a", 512, "failed", "later")
+    other.note_failure("a", 0, "crashed", "first")
+    other.note_failure("b", 512, "failed", "alone")
     assert {cell: note.reason for cell, note in leader.failures().items()} == {
         "a": "first",
         "b": "alone",
@@ -184,8 +184,8 @@ def test_without_a_leader_there_is_no_plan_and_nothing_is_left(tmp_path):
     one = Claims(tmp_path)
     assert one.planned_cells() is None
     assert not one.take("a", 0, 5)
-    one.fail("a", 0, "failed", "why")
-    one.lead(["a"])
+    one.note_failure("a", 0, "failed", "why")
+    one.publish_plan(["a"])
     other = Claims(tmp_path)
     assert other.planned_cells() == {"a"}
     assert other.take("a", 0, 5)

@@ -48,7 +48,7 @@ def written(tmp_path):
             "estimator": "e",
         }
         run.write_score(sampler, quality, {"influence": np.ones(10)})
-    run.write_samples("euler", {"points": np.ones((2, 2), np.float32)})
+    run.write_pictures("euler", {"points": np.ones((2, 2), np.float32)})
     write_report(run.path, run.path)
     return run
 

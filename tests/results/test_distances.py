@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from samplerbench.results.comparison.distances import carried_by_few, summed, typical_error
+from samplerbench.results.comparison.distances import (
+    summarise_distances,
+    typical_error,
+    why_carried_by_few,
+)
 
 
 def lognormal(rng, n, spread, flips=0.0):
@@ -45,7 +49,9 @@ def test_typical__its_influence_is_the_derivative_in_a_sample():
 def test_summed__typical_intervals_cover(n, flips):
     rng = np.random.default_rng(3)
     truth = typical_error(lognormal(rng, 10**6, 0.8, flips), 1.0).value
-    draws = [summed(lognormal(rng, n, 0.8, flips), 1.0, "typical") for _ in range(1000)]
+    draws = [
+        summarise_distances(lognormal(rng, n, 0.8, flips), 1.0, "typical") for _ in range(1000)
+    ]
     assert 0.93 <= np.mean([found.low <= truth <= found.high for found in draws]) <= 0.98
 
 
@@ -54,9 +60,9 @@ def test_summed__mean_squares_cover_flips_that_are_not_seen(n, flips):
     rng = np.random.default_rng(4)
     truth = np.sqrt(np.mean(lognormal(rng, 10**7, 0.5, flips) ** 2))
     draws = [lognormal(rng, n, 0.5, flips) for _ in range(600)]
-    trusted = [e for e in draws if not carried_by_few(e)]
+    trusted = [e for e in draws if not why_carried_by_few(e)]
     assert len(trusted) > 30
-    found = [summed(e, 1.0, "root mean square") for e in trusted]
+    found = [summarise_distances(e, 1.0, "root mean square") for e in trusted]
     assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.95
     normal = [abs(one.value - truth) <= 1.96 * one.se for one in found]
     assert np.mean(normal) < 0.8, "what was claimed before: the test tells the two apart"
@@ -64,20 +70,20 @@ def test_summed__mean_squares_cover_flips_that_are_not_seen(n, flips):
 
 def test_summed__one_sample_has_no_interval():
     for summary in ("typical", "root mean square"):
-        found = summed(np.array([0.5]), np.nan, summary)
+        found = summarise_distances(np.array([0.5]), np.nan, summary)
         assert found.value == pytest.approx(0.5)
         assert np.isnan([found.se, found.low, found.high]).all()
 
 
 def test_summed__exact_samples_are_exact_but_for_flips_that_are_not_seen():
-    found = summed(np.zeros(100), 1.0, "root mean square")
+    found = summarise_distances(np.zeros(100), 1.0, "root mean square")
     assert (found.value, found.se, found.low) == (0.0, 0.0, 0.0)
     assert found.high == pytest.approx(np.sqrt(1.96 * 2.5 / 100), rel=1e-4)
 
 
 def test_carried_by_few__one_flip_is_named():
     e = np.full(256, 0.01)
-    assert carried_by_few(e) == ""
+    assert why_carried_by_few(e) == ""
     e[3] = 1.0
-    assert carried_by_few(e) == "half of the mean square is carried by 1 of 256 samples"
-    assert carried_by_few(np.zeros(10)) == ""
+    assert why_carried_by_few(e) == "half of the mean square is carried by 1 of 256 samples"
+    assert why_carried_by_few(np.zeros(10)) == ""

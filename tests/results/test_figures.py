@@ -9,7 +9,7 @@ from PIL import Image
 
 from samplerbench.results.figures import draw, ranking, save, timing, work_precision, write_figures
 from samplerbench.results.figures.axes import floor_of, spread_labels
-from samplerbench.results.figures.export import file_name_of
+from samplerbench.results.figures.export import slug_of
 from samplerbench.results.figures.samples import side_by_side
 from samplerbench.results.figures.series import Point, curves_to_name, point_of, series_of
 from samplerbench.results.palette import style
@@ -359,7 +359,7 @@ def test_floors_are_medians_of_what_the_rows_say():
     assert floor_of("fd_conv", rows) == (pytest.approx(0.392), "not told from 0 below")
     assert floor_of("kid", rows) is None
     assert floor_of("rmse", [{"rmse_resolution": 0.0}]) is None
-    assert file_name_of("evil|<b>model</b>/..") == "evil-b-model-b"
+    assert slug_of("evil|<b>model</b>/..") == "evil-b-model-b"
 
 
 def test_a_folder_of_figures_that_is_a_link_out_of_the_run_is_refused(tmp_path):

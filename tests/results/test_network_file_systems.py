@@ -75,7 +75,7 @@ def test_a_shard_is_looked_for_anew_before_it_is_drawn(tmp_path, monkeypatch):
     run = RunDir.create(tmp_path / "run")
     shard = run.shard("cell", 0, 5)
     shard.parent.mkdir()
-    assert not run.has_now("cell", 0, 5)
+    assert not run.has_shard_now("cell", 0, 5)
     absent, touch, is_file = {shard}, Path.touch, Path.is_file
 
     def touched(self, *how, **options):
@@ -86,7 +86,7 @@ def test_a_shard_is_looked_for_anew_before_it_is_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "is_file", lambda self: self not in absent and is_file(self))
     shard.write_bytes(b"another machine's")
     assert not shard.is_file()
-    assert run.has_now("cell", 0, 5)
+    assert run.has_shard_now("cell", 0, 5)
     assert os.listdir(shard.parent) == [shard.name]
 
 

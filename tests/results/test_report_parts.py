@@ -128,7 +128,7 @@ def test_pictures_lie_side_by_side():
 
 def test_trajectories_are_shown_where_most_samplers_have_one_and_fit_the_room(run):
     frame = load(run.path).frame
-    files = {index: run.evolution(cell) for index, cell in frame["cell"].items()}
+    files = {index: run.trajectories_path(cell) for index, cell in frame["cell"].items()}
     parts = [(title, rows, files) for title, rows in comparable_parts(frame)]
     found = trajectory_strips_of(parts)
     assert [each.budget for each in found if each] == [10, 10, 10]
@@ -152,7 +152,7 @@ def test_trajectories_are_shown_where_most_samplers_have_one_and_fit_the_room(ru
 
 def test_fewer_images_are_shown_where_room_is_short(run):
     parts = [
-        (title, rows, {index: run.samples(cell) for index, cell in rows["cell"].items()})
+        (title, rows, {index: run.pictures_path(cell) for index, cell in rows["cell"].items()})
         for title, rows in comparable_parts(load(run.path).frame)
     ]
     wide, tight = grids_of(parts), grids_of(parts, room=100_000)

@@ -147,14 +147,14 @@ def test_what_is_damaged_is_named_taken_for_missing_and_set_aside(tmp_path, capl
     run = planned(tmp_path)
     run.write_score("c", {"status": "ok"}, {"influence": np.ones(3)})
     shard(run, "c", 0, 10)
-    run.write_samples("c", {"points": np.ones((2, 2), np.float32)})
-    for path in (run.shard("c", 0, 10), run.samples("c"), run.part("c", QUALITY)):
+    run.write_pictures("c", {"points": np.ones((2, 2), np.float32)})
+    for path in (run.shard("c", 0, 10), run.pictures_path("c"), run.part("c", QUALITY)):
         data = bytearray(path.read_bytes())
         data[len(data) // 3] ^= 4
         path.write_bytes(data)
     assert run.read("c", QUALITY) is None
     assert run.read_shard("c", 0, 10) is None
-    assert run.read_samples("c") is None
+    assert run.read_pictures("c") is None
     assert all(
         name in caplog.text
         for name in (
@@ -166,7 +166,7 @@ def test_what_is_damaged_is_named_taken_for_missing_and_set_aside(tmp_path, capl
     run.set_aside_damaged_parts("c")
     run.set_aside_damaged_shards("c")
     assert run.missing_shards("c", 10) == [(0, 10)]
-    assert not run.samples("c").exists()
+    assert not run.pictures_path("c").exists()
     aside = sorted(path.name for path in (tmp_path / "set-aside" / "damaged").iterdir())
     assert aside == ["parts.c.00000000-00000010.npz.1", "parts.c.quality.json.1", "samples.c.npz.1"]
 
@@ -205,10 +205,10 @@ def test_parts_of_other_code_are_none(tmp_path):
 def test_a_cell_that_was_set_aside_is_kept_with_its_reason_and_can_come_back(tmp_path):
     run = planned(tmp_path)
     run.write("c", QUALITY, {"status": "ok"})
-    run.write_samples("c", {"points": np.ones((2, 2), np.float32)})
+    run.write_pictures("c", {"points": np.ones((2, 2), np.float32)})
     run.set_aside("c", "the sampler is another one")
     assert not run.cells()
-    assert not run.samples("c").exists()
+    assert not run.pictures_path("c").exists()
     (aside,) = run.cells_set_aside()
     assert (aside.cell, aside.record["sampler"], aside.why) == (
         "c",
@@ -219,7 +219,7 @@ def test_a_cell_that_was_set_aside_is_kept_with_its_reason_and_can_come_back(tmp
     assert made == {"shard": 10}
     run.restore("c", folder)
     assert run.read("c", QUALITY) == {"status": "ok"}
-    assert run.read_samples("c") is not None
+    assert run.read_pictures("c") is not None
     assert not run.cells_set_aside()
 
 

@@ -92,7 +92,7 @@ def test_claims_about_a_part_are_corrected_for_the_whole(path):
     frame = load(path).frame
     part = select_visible_rows(frame, "euler", most=8)
     panels = [
-        next(iter(findings_of(part, {"": path}, unseen=unseen).by_title.values())).panel
+        next(iter(findings_of(part, {"": path}, unseen=unseen).by_title.values())).group
         for unseen in (0, len(frame) - len(part))
     ]
     assert panels[0].within_budget == 2 * 6  # four rows at each of two budgets

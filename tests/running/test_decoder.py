@@ -136,11 +136,11 @@ def test_features_are_those_of_clamped_images(ran):
 
 def test_images_are_what_a_report_shows(ran):
     plain, decoded, run = ran
-    shown = [np.load(run.samples(row["cell"]))["images"] for row in (plain, decoded)]
+    shown = [np.load(run.pictures_path(row["cell"]))["images"] for row in (plain, decoded)]
     assert [part.shape for part in shown] == [(4, 1, 2, 2), (4, 1, 4, 4)]
     images = images_of(whole(run, decoded["cell"])["endpoint"][:4]).clip(-1, 1)
     assert np.abs(shown[1] - (images + 1) / 2 * 255).max() <= 0.51
-    assert np.load(run.evolution(decoded["cell"]))["d"].shape[-3:] == (1, 4, 4)
+    assert np.load(run.trajectories_path(decoded["cell"]))["d"].shape[-3:] == (1, 4, 4)
 
 
 def test_the_decoders_time_is_a_column_of_its_own(ran):

@@ -145,7 +145,7 @@ def test_one_that_joins_draws_what_the_leader_has_not(tmp_path):
     helper = quiet_setup(small(), out, join=True)
     cells = [cell.key for cell in helper.cells]
     with directory.lock():
-        claims.lead(cells)
+        claims.publish_plan(cells)
         assert claims.take(cells[0], 512, 1024)
 
         def leader_ends(*_):
@@ -166,7 +166,7 @@ def test_one_that_has_other_cells_is_told_who_is_there(tmp_path):
     directory, claims = RunDir.create(out), Claims(out)
     other = quiet_setup(small(samplers=["ddpm"]), out, join=True)
     with directory.lock():
-        claims.lead(["another-cell"])
+        claims.publish_plan(["another-cell"])
         with pytest.raises(ValueError, match="another samplerbench process is running"):
             runner.run_or_join(other)
         claims.end()
@@ -180,7 +180,7 @@ def test_one_that_joined_goes_on_where_the_leader_ended(tmp_path):
     helper, tables = quiet_setup(small(), out, join=True), []
     runs = threading.Thread(target=lambda: tables.append(runner.run_or_join(helper)))
     with directory.lock():
-        claims.lead([cell.key for cell in helper.cells])
+        claims.publish_plan([cell.key for cell in helper.cells])
         for cell in helper.cells:  # it has all of them, and draws none
             for start, stop in [(512, 1024), (1024, 1100)]:
                 assert claims.take(cell.key, start, stop)
@@ -212,7 +212,7 @@ def test_one_that_slept_follows_the_one_that_took_over(tmp_path, monkeypatch):
                     monkeypatch.setattr(leases, "STALE", -1.0)
                     assert other._leases.take(out / LEASE)
                     monkeypatch.setattr(leases, "STALE", 60.0)
-                    claims.lead([cell.key for cell in setup.cells])
+                    claims.publish_plan([cell.key for cell in setup.cells])
                     said = (out / "claims" / "plan.json").read_text()
                 yield result
             if type(tasks[0]).__name__ == "ShardTask":
@@ -251,7 +251,7 @@ def test_a_failure_of_one_that_joined_is_the_row(tmp_path):
                 reason = alone.loc[alone["sampler"] == "raises", "reason"].item()
                 raises = next(task.cell.key for task in tasks if task.cell.sampler.name == "raises")
                 assert noted.planned_cells()
-                noted.fail(raises, 0, "failed", reason)
+                noted.note_failure(raises, 0, "failed", reason)
             return super().map(tasks, world, **how)
 
     frame = runner.run(replace(setup, executor=Noting())).frame
@@ -307,7 +307,7 @@ def test_what_is_listed_is_not_claimed_and_a_dead_claim_is_taken_in_the_end(tmp_
     quiet_run(small(samples=512), out)  # so that cells are planned
     setup = quiet_setup(small(), out, join=True)
     dead = Claims(out)
-    dead.lead([])
+    dead.publish_plan([])
     cell = setup.cells[0].key
     assert dead.take(cell, 512, 1024)
     dead._leases._stopped.set()  # nobody touches it any more

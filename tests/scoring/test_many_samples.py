@@ -121,12 +121,12 @@ def test_an_array_is_read_without_the_rest_of_its_file(tmp_path, order) -> None:
     path = tmp_path / "a.npz"
     write_npz(path, {"first": np.arange(5), "features": x, "last": np.zeros(0)}, "a.npz")
     for name, array in (("features", x), ("first", np.arange(5)), ("last", np.zeros(0))):
-        stored = StoredArray.of(path, name)
+        stored = StoredArray.from_file(path, name)
         np.testing.assert_array_equal(stored.read(), array)
         assert stored.read().dtype == array.dtype
     with pytest.raises(DamagedError, match="its other cannot be read"):
-        StoredArray.of(path, "other")
-    stored = StoredArray.of(path, "features")
+        StoredArray.from_file(path, "other")
+    stored = StoredArray.from_file(path, "features")
     os.utime(path, ns=(1, 1))
     with pytest.raises(DamagedError, match="changed while it was in use"):
         stored.read()

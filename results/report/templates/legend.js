@@ -1,4 +1,4 @@
-// The legend of all plots: one choice of samplers, the same in each.
+// The legend: one choice of samplers for all plots.
 const legend = (() => {
   const chosen = new Set(), listeners = [];
   const dashes = { solid: "", dot: "1.5 3", dash: "7 4", dashdot: "7 3 1.5 3", longdash: "11 4", longdashdot: "11 3 1.5 3" };

@@ -37,7 +37,7 @@
     return context.getImageData(0, 0, canvas.width, canvas.height);
   }
 
-  // Brightness of an image, or density of points, which is their opacity.
+  // Brightness of an image, or opacity of a plot of points.
   const value = (pixel, i, points) => (points ? pixel[i + 3] : 0.299 * pixel[i] + 0.587 * pixel[i + 1] + 0.114 * pixel[i + 2]);
 
   function difference(image, limit) {

@@ -1,8 +1,8 @@
-// The work-precision plots. Their library is packed, and unpacked while the page can already be read.
+// The work-precision plots. Plotly is unpacked while the page can already be read.
 (async () => {
   const colour = page.colour, FAINT = 0.12;
 
-  // The error bar of a point whose interval reaches 0 runs off the lower edge of a logarithmic plot.
+  // An interval that reaches 0 has an error bar down to the lower edge of a logarithmic plot.
   const bars = (points, paint) => ({
     type: "data", symmetric: false, thickness: 1.2, width: 3, color: paint,
     array: points.y.map((y, i) => (points.high[i] === null ? 0 : points.high[i] - y)),
@@ -11,7 +11,7 @@
 
   const short = (value) => (value === null ? "–" : String(Number(value.toPrecision(3))));
 
-  // Labels at the points; Plotly reads HTML there, and the names come escaped.
+  // Labels at the points. Plotly interprets HTML there; names are escaped.
   function labels(curve, measure, works) {
     const { value, low, high, limit, flagged } = curve.y[measure.name];
     return curve.row.map((_, i) => [
@@ -31,7 +31,7 @@
     };
   }
 
-  // Ticks at the values themselves where they are few whole numbers; else at 1, 2, 5 times powers of ten, or at the powers alone.
+  // Ticks at few whole-numbered values; else at 1, 2, 5 times powers of ten, or at the powers alone.
   function ticksOf(values) {
     const known = [...new Set(values.filter((value) => value > 0))].sort((a, b) => a - b);
     if (!known.length) return {};
@@ -43,7 +43,7 @@
     return { tickvals, ticktext: tickvals.map((tick) => (tick >= 1e5 || tick < 1e-3 ? tick.toExponential(0) : String(Number(tick.toPrecision(1))))) };
   }
 
-  // Lines that fall as methods of order 1, 2 and 3 would: each below all points, so that it lies over none, in the room under the data.
+  // Lines below all points that fall as errors of orders 1, 2 and 3 do.
   function ordersOf(points, power) {
     const xs = points.map(([x]) => x), ys = points.map(([, y]) => y), [left, right] = [Math.min(...xs), Math.max(...xs)];
     const lowest = Math.min(...ys), room = Math.max(Math.max(...ys) / lowest, 10) ** 0.45, bottom = lowest / room;
@@ -91,8 +91,8 @@
     return Plotly.react(canvas, [...orders, ...traces], layout, { responsive: true, displaylogo: false, modeBarButtons: buttons, toImageButtonOptions: { format: "svg", filename: `${measure.name}-${work.name}` } });
   }
 
-  // The page counts as loaded when its figures can be drawn: whoever prints it then, as a browser without a window does, has them.
-  // A picture that is asked for again and again holds the event back.
+  // The load event waits for the figures, so that headless browsers print them.
+  // A picture that is requested repeatedly delays the event.
   const DOT = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=", hold = new Image();
   let ready = false, asked = 0;
   hold.onload = hold.onerror = () => { if (!ready) hold.src = `${DOT}#${asked++}`; };

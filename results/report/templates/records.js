@@ -1,9 +1,9 @@
-// The table as it was written, its rows in full, and the file for download.
+// The table as CSV: its rows in full, and the file for download.
 const data = JSON.parse(document.getElementById("data").textContent);
 const records = (() => {
   let lines = null;
 
-  // CSV as RFC 4180 has it.
+  // Parse CSV (RFC 4180).
   function parse(text) {
     const rows = [];
     let row = [], field = "", quoted = false;
@@ -25,7 +25,7 @@ const records = (() => {
 
   const brief = (value) => (/^-?\d+\.\d{5,}(e[-+]\d+)?$/.test(value) ? String(Number(Number(value).toPrecision(5))) : value);
 
-  // A text that a spreadsheet would calculate has an apostrophe before it in the file.
+  // In the file, an apostrophe precedes a text that spreadsheets would take for a formula.
   const unguarded = (value) => value.replace(/^'(?='*[=+\-@\t\r])/, "");
 
   function open(index) {

@@ -1,10 +1,10 @@
-// Colours of the page as it is shown, and the switch between its themes.
+// Colours of the current theme, and the switch between themes.
 const page = (() => {
   const root = document.documentElement, button = document.getElementById("theme"), listeners = [];
   const names = ["system", "light", "dark"];
   const probe = document.body.appendChild(Object.assign(document.createElement("span"), { hidden: true }));
 
-  // A variable holds light-dark(…); only a property that uses it is resolved.
+  // The browser resolves light-dark(…) only in a property that uses the variable.
   function colour(name) {
     probe.style.color = `var(${name})`;
     return getComputedStyle(probe).color;

@@ -55,7 +55,11 @@ def test_json_of_another_kind_is_damage(done, samplerbench, name, content):
 def test_pictures_and_influence_that_are_damaged_are_made_again(done):
     """L2: they never were."""
     ours, cell = done
-    places = (ours.samples(cell), ours.evolution(cell), ours.part(cell, "influence.npz"))
+    places = (
+        ours.pictures_path(cell),
+        ours.trajectories_path(cell),
+        ours.part(cell, "influence.npz"),
+    )
     before = [path.read_bytes() for path in places]
     for path in places:
         path.write_bytes(path.read_bytes()[:-200])
