@@ -217,6 +217,6 @@ def test_python_api__a_mistake_is_one_sentence(here, asked, words):
 def test_help_reads_well():
     text = pydoc.plain(pydoc.render_doc(benchmarks))
     assert "plan(suite:" in text
-    assert "cells that a suite would run; nothing is sampled, and nothing is written." in text
-    assert "Run a suite into a folder: only what is missing" in text
+    assert "cells that a suite would run, without sampling or writing anything." in text
+    assert "Run a suite into a folder, but only the cells that are missing" in text
     assert set(benchmarks.__all__) <= set(dir(benchmarks))

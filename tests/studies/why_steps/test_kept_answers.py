@@ -181,10 +181,16 @@ def homes_of(source):
     """The modules of benchmarks, as paths, where the names are defined that a file imports."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(BENCHMARKS):
-            package = importlib.import_module(node.module)
+            package = Path(importlib.import_module(node.module).__file__ or "")
             inner = node.module.removeprefix(BENCHMARKS).strip(".")
+            homes = {
+                alias.name: imported.module
+                for imported in ast.walk(ast.parse(package.read_text()))
+                if isinstance(imported, ast.ImportFrom) and imported.level == 1
+                for alias in imported.names
+            }
             for alias in node.names:
-                home = getattr(package, "_HOMES", {}).get(alias.name, "")
+                home = homes.get(alias.name) if package.name == "__init__.py" else None
                 yield ".".join(filter(None, (inner, home))).replace(".", "/")
 
 
