@@ -1,12 +1,12 @@
 """Programs of ``torch.export.save`` (``.pt2``), run operator by operator.
 
-``torch.export.load`` executes the file: it unpickles constants and example inputs, evaluates the text of
-its symbolic sizes and guards, and looks functions up by dotted names. Here the graph is read as JSON and
-weights as bytes; all else is ignored. The layout follows torch's ``torch/_export/serde/schema.py``, version 8,
-which torch has written since 2.8. Only operators of torch's own libraries ``aten`` and ``prims``, and
-arithmetic of sizes, are looked up; a graph with others is refused before anything runs.
+``torch.export.load`` executes the file: it unpickles constants and example inputs, evaluates text of symbolic sizes and
+guards, and looks functions up by dotted names. Here the graph is read as JSON and weights are read as bytes; all else
+is ignored. The layout is that of torch's ``torch/_export/serde/schema.py``, version 8, written since torch 2.8. Only
+operators of torch's libraries ``aten`` and ``prims`` and arithmetic of sizes are looked up. A graph with any other
+operator is refused before anything runs.
 
-A file states its inputs; its training is open.
+A file states its inputs; its training is an open question.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DTYPES = {
     12: torch.bool,
     13: torch.bfloat16,
 }
-"""Dtypes by their numbers in the schema."""
+"""Dtypes by their numbers in torch's schema."""
 SCHEMA = 8
 AGAIN = "export the network again, in evaluation mode, with a recent torch.export"
 STORED = ("weights", "constants")
@@ -49,9 +49,9 @@ Json = Mapping[str, Any]
 
 LIBRARIES = ("torch.ops.aten.", "torch.ops.prims.")
 REFUSED = ("from_file",)
-"""Operators that touch files."""
+"""Parts of the names of operators that touch files."""
 SKIPPED = ("torch.ops.aten._assert", "torch.ops.aten.sym_constrain")
-"""Operators that only check the sizes that the program was exported for."""
+"""Operators that only check the sizes for which the program was exported."""
 SIZES = ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge")
 SIZES += ("getitem",)
 LAYOUTS = {7: torch.strided}
@@ -67,10 +67,9 @@ Values = dict[str, Any]
 
 
 def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, Tensor]]:
-    """Read a file of ``torch.export.save``: graph, inputs, outputs, and tensors by their names in the network.
+    """Return the graph, input specs, output specs and named tensors in a file of ``torch.export.save``.
 
-    Raises:
-        CheckpointError: it is of another format or version, holds pickled objects, or is damaged.
+    Raises a CheckpointError if the file has another format or version, holds pickled objects, or is damaged.
     """
     with zipfile.ZipFile(path) as file:
         names = {name.partition("/")[2]: name for name in file.namelist()}
@@ -117,7 +116,7 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
 
 
 def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
-    """Read tensors in one file of ``torch.save``, as in the first versions of the archive."""
+    """Return the tensors in a file of ``torch.save`` inside the archive, as its first versions have it."""
     try:
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -132,7 +131,7 @@ def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tenso
 
 
 def _make_tensor(stored: bytes, meta: Json) -> Tensor:
-    """Make a tensor from its bytes."""
+    """Return a tensor made of its bytes and its metadata."""
     if meta["dtype"] not in DTYPES:
         raise ValueError(f"dtype {meta['dtype']}")
     dtype = DTYPES[meta["dtype"]]
@@ -151,17 +150,17 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the network of the program."""
+    """Return the network that runs the program."""
     program = Program(opened.path)
     return ProgramNetwork(program, program.signature, spec)
 
 
 class Program(nn.Module):
-    """Network of the inputs of an exported program in a file.
+    """Module that runs the operators of an exported program one after the other.
 
     Raises:
-        CheckpointError: the file is of another format or version, holds pickled objects or is damaged, or the
-            program has operators, inputs or outputs that are not supported.
+        CheckpointError: the file has another format or version, holds pickled objects, or is damaged; or the program
+            has unsupported operators, inputs or outputs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -181,7 +180,7 @@ class Program(nn.Module):
         self.signature = signature_of(path, self.ports, [output])
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Return the output for the inputs, in the order of :attr:`ports`."""
+        """Return the program's output for its inputs, in the order of :attr:`ports`."""
         values: Values = {
             name: getattr(self, buffer) for name, buffer in self._buffer_names.items()
         }
@@ -223,9 +222,9 @@ class Program(nn.Module):
     def _read(
         self, nodes: list[Json]
     ) -> Iterator[tuple[Callable[..., Any], dict[str, Json], Any, list[str]]]:
-        """Yield operators, their arguments, names of their outputs, and names that no later step reads.
+        """Yield each operator with its arguments, the names of its outputs, and the names that no later operator needs.
 
-        Arguments are by the names of the operator's schema; of arithmetic by position, named 0, 1, ….
+        Arguments are named as in the operator's schema; those of arithmetic are named 0, 1, …, by position.
         """
         last = {name: i for i, node in enumerate(nodes) for name in _argument_names(node["inputs"])}
         last[self._result] = len(nodes)
@@ -266,7 +265,7 @@ class Program(nn.Module):
 
 
 def _call_operator(call: Callable[..., Any], call_arguments: Values) -> Any:
-    """Call an operator of torch by its schema; arithmetic by position."""
+    """Return the result of an operator of torch, called by its schema, or of arithmetic, called by position."""
     if not isinstance(call, torch._ops.OpOverload):
         return call(*call_arguments.values())
     positional, named, in_order = [], {}, True
@@ -281,7 +280,7 @@ def _call_operator(call: Callable[..., Any], call_arguments: Values) -> Any:
 
 
 def _argument_value(argument: Json, values: Values, device: torch.device) -> Any:
-    """Return the value of an operator's argument: a constant, or a tensor or size by name."""
+    """Return the value of an operator's argument: a constant, or a tensor or size that is looked up in ``values``."""
     ((kind, content),) = argument.items()
     if kind == "as_device":
         return device  # where the input is
@@ -314,7 +313,7 @@ _READ: Mapping[str, Callable[[Any, Values], Any]] = {
 
 
 def _output_names(outputs: list[Json]) -> Any:
-    """Return the names of an operator's return values: one, or a list."""
+    """Return the names of an operator's return values: one name, or a list for several."""
     names = []
     for output in outputs:
         ((kind, value),) = output.items()
@@ -328,7 +327,7 @@ def _output_names(outputs: list[Json]) -> Any:
 
 
 def _store_outputs(names: Any, value: Any, values: Values) -> None:
-    """Store an operator's return values under their names."""
+    """Store an operator's return values in ``values``, by their names."""
     if isinstance(names, list):
         for name, part in zip(names, value, strict=False):
             _store_outputs(name, part, values)
@@ -337,7 +336,7 @@ def _store_outputs(names: Any, value: Any, values: Values) -> None:
 
 
 def _argument_names(arguments: Any) -> Iterator[str]:
-    """Yield each name that arguments refer to."""
+    """Yield each name of a tensor or size in an operator's arguments."""
     if isinstance(arguments, Mapping):
         for key, value in arguments.items():
             if key in ("as_name", "name") and isinstance(value, str):

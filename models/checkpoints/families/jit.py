@@ -1,8 +1,8 @@
 """Checkpoints of JiT: transformers that predict clean pixels (Li & He 2025, arXiv:2511.13720).
 
-The shapes give the network, but for the block at which tokens of the label join: a third of the depth
-in all published ones. The scale of the noise is 1 for images of 256 pixels and 2 for
-512, and a question for others.
+The shapes give the network, except for the block at which label tokens join. It is taken to be a third of the depth, as
+in all published networks. The scale of the noise is 1 for images of side 256 and 2 for side 512; for other sides it is
+an open question.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer."""
+    """Return the transformer."""
 
     def own(tensors: Tensors) -> dict[str, Tensor]:
         return {k: t for k, t in tensors.items() if not k.startswith("feat_rope")}
