@@ -41,7 +41,7 @@ def process_of(spec: Specification) -> Process:
             f"there is no process {name!r}; choose one of {', '.join(PROCESSES)} as process.name"
         )
     takes = arguments_of_process(name)
-    # arguments of the process before are no choice of the user's
+    # drop arguments of the replaced process, unless the user gave them
     if spec.source("process.name") == USER:
         arguments = {
             k: v for k, v in arguments.items() if k in takes or spec.source(f"process.{k}") == USER
@@ -154,7 +154,7 @@ class Checkpoint(NativeDenoiser):
         The VE process has a geometric sequence, as NCSN++ is sampled (Song et al. 2021, arXiv:2011.13456, appendix C).
         """
         if self._levels is not None and self.spec.preset:
-            with suppress(ValueError):  # more steps than its table has times, say
+            with suppress(ValueError):  # such as more steps than the table has times
                 return self._levels(self.spec, steps)
         if type(self.process) is VE:
             return tuple(np.geomspace(self.sigma_max, self.sigma_min, steps).tolist())
@@ -188,12 +188,12 @@ def fields_behind_numbers(spec: Specification) -> dict[str, Any]:
     for name in ("preset", "evidence", "sources", "open"):
         del plain[name]
     del plain["weights"]["file"]
-    plain["embeddings"].pop("file", None)  # its hash stays
+    plain["embeddings"].pop("file", None)  # the hash identifies the file
     for name in ("embeddings", "scalars", "boundary", "decode"):
-        if not plain[name]:  # older identities have none
+        if not plain[name]:  # identities made before these fields existed lack them
             del plain[name]
     plain["decoder"].pop("batch", None)
-    if spec.source("decoder.folder") == USER:  # the identity has its content, not its path
+    if spec.source("decoder.folder") == USER:  # the identity contains the decoder's hash instead
         plain["decoder"].pop("folder", None)
     return plain
 

@@ -78,7 +78,7 @@ def shards_of(index: Path) -> list[Path]:
     first_bytes(index)
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        files = [index.with_name(name) for name in sorted(names)]  # refuses paths
+        files = [index.with_name(name) for name in sorted(names)]  # with_name refuses folders
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CheckpointError(
             f"{index} is no index of weights in its folder; download it again"
@@ -96,7 +96,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
     Raises:
         ValueError: the file is no ONNX file, or one of these files is missing or outside its folder.
     """
-    # mapped, since it can be large, and unmapped with the last view of it
+    # memory-mapped, since the file can be large
     with path.open("rb") as file:
         content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     try:
@@ -176,12 +176,12 @@ class Opened:
     weight_files: tuple[Path, ...] = ()
 
     @cached_property
-    def content(self) -> str:
+    def sha256(self) -> str:
         """SHA-256 in hexadecimal digits of the file, of it and its weight files, or of the names and files of a folder."""
         if self.weight_files:
             named = [("", self.path), *((path.name, path) for path in self.weight_files)]
         elif self.container == "folder":
-            # hidden files are a download's or Git's own
+            # hidden files and locks belong to a download or to Git
             files = (path for path in sorted(self.path.rglob("*")) if path.is_file())
             inside = [(path.relative_to(self.path), path) for path in files]
             named = [
@@ -242,7 +242,7 @@ def open_checkpoint(path: Path) -> Opened:
             return Opened(path, "onnx", weight_files=external_files(path))
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}; copy or export it again, whole") from None
-    # safetensors begin with eight bytes with the length of JSON, and the JSON
+    # safetensors begin with the length of a JSON header in eight bytes, then the header
     if path.suffix == ".safetensors" or (len(head) > 9 and head[8:9] == b"{"):
         return Opened(path, "safetensors", *_tensors_and_metadata(path))
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
@@ -289,7 +289,7 @@ def _open_zip(path: Path) -> Opened:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except NotImplementedError as error:  # one bit of a header says so
+    except NotImplementedError as error:  # a header asks for a feature that Python lacks
         raise CheckpointError(
             f"{path} is no zip archive that Python reads ({error}): damaged, or packed anew; {AGAIN}"
         ) from None
@@ -356,7 +356,7 @@ def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
         raise CheckpointError(
             f"{path} is cut short or damaged ({what}); compare its size with the source's, and {AGAIN}"
         ) from None
-    except Exception as error:  # strange records may raise anything in torch and NumPy
+    except Exception as error:  # torch and NumPy may raise anything on unexpected records
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise CheckpointError(
             f"{path} cannot be read without executing it ({what}); save the state_dict() of the "

@@ -190,7 +190,7 @@ class RestrictedUnpickler(pickle._Unpickler):
                 raise UnsafePickleError(
                     "it has tuples in tuples without end; get the file from its author as safetensors"
                 )
-            self._sizes[id(top)] = size, top  # the reference keeps its id unique
+            self._sizes[id(top)] = size, top  # the reference to the tuple keeps its id unique
 
     dispatch = {
         **pickle._Unpickler.dispatch,
@@ -246,7 +246,7 @@ def _library_constructor(module: str, name: str) -> Any:
 
 def _numpy_object(path: str) -> Any:
     """Return an object of NumPy's core, whose module is named differently in NumPy 1 and 2."""
-    # NumPy 1.26 has an np._core too, once anything imports it: an empty one
+    # NumPy 1.26 also has np._core once anything imports it, but it is empty
     core: Any = np.core if np.__version__.startswith("1.") else np._core  # type: ignore[attr-defined]
     holder = core if "." in path else np
     for part in path.split("."):

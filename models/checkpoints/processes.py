@@ -115,7 +115,7 @@ def _discrete(
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     with np.errstate(divide="ignore"):
         rescaled = np.sqrt(np.maximum(1 / root**2 - 1, 0))
-    # levels rise: of 1000 linear betas the last but one is above 10,000 already
+    # levels must rise, and the last but one of 1000 linear betas is above 10,000 already
     return Discrete(levels=(*rescaled[:-1].tolist(), max(cap, 2 * float(rescaled[-2]))))
 
 

@@ -124,7 +124,7 @@ def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) ->
     state = max(floats, key=lambda port: len(port.shape))
     others = [port for port in inputs if port is not state]
     flat = [port for port in others if len(port.shape) < 2 or port.shape[1:] == (1,)]
-    # whole numbers are labels, if something else can be the time
+    # a floating-point input is the time rather than an integer one, which is the labels
     time = min(flat, key=lambda port: not port.dtype.is_floating_point, default=None)
     labels = next((port for port in others if port is not time), None)
     output = outputs[0]
@@ -235,9 +235,9 @@ class ProgramNetwork:
             inputs = self._inputs(x[rows], t[rows], own)
             try:
                 parts.append(self.run(*inputs))
-            except torch.OutOfMemoryError:  # which has a status of its own
+            except torch.OutOfMemoryError:  # callers report it under a status of its own
                 raise
-            except Exception as error:  # of torch's operators, or onnxruntime's own kinds
+            except Exception as error:  # torch's operators and onnxruntime raise many kinds
                 named = zip(self.signature.inputs, inputs, strict=True)
                 sizes = ", ".join(f"{port.name} {tuple(value.shape)}" for port, value in named)
                 what = " ".join(str(error).split())[:160]

@@ -206,8 +206,7 @@ class Specification:
             ValueError: there is no such name, or the text is not a valid value for it.
         """
 
-        # answers first, in any order: a field that is given as well holds against its answer; and
-        # a process before its parts
+        # answers before fields, so that a given field overrides an answer; a process before its parts
         def order(item: tuple[str, str]) -> tuple[bool, bool]:
             return item[0] not in self.open, item[0] != "process.name"
 
@@ -221,14 +220,14 @@ class Specification:
             spec = _with_field(spec, "decode", "1", source)
         twin = _TWINS.get((spec.kind, spec.prediction))
         spec = replace(spec, prediction=twin) if twin and "prediction" not in settings else spec
-        return spec._of_kind(spec.kind)
+        return spec._with_interval_of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:
         """Return the specification of a map's network as a denoiser (MeanFlow with interval 0); None for other models."""
-        denoiser = replace(self, kind="denoiser")._of_kind("denoiser")
+        denoiser = replace(self, kind="denoiser")._with_interval_of_kind("denoiser")
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
-    def _of_kind(self, kind: str) -> Specification:
+    def _with_interval_of_kind(self, kind: str) -> Specification:
         """Return a copy with the time interval of this kind of model, if the network has the argument ``interval``."""
         if not self.network.get("arguments", {}).get("interval"):
             return self

@@ -217,7 +217,7 @@ def build_model(spec: Specification, opened: Opened) -> Checkpoint:
     """
     of, decoder = family(spec.family), decoder_of(spec, opened)
     network = _read_or_refuse(opened, lambda: of.network(spec, opened))
-    name, content = opened.path.resolve().stem, opened.content
+    name, content = opened.path.resolve().stem, opened.sha256
     if decoder is not None and decoder.identity:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
     if spec.decoder and decoder is None:
@@ -243,7 +243,7 @@ def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Ch
 def resolve_model(spec: Specification, opened: Opened, settings: Mapping[str, str]) -> Checkpoint:
     """Return the model of ``spec`` with the user's settings and cached answers; raises the errors of :func:`load`."""
     spec = spec.overridden(settings)
-    return build_model(with_cached_answers(spec, opened.content) if spec.open else spec, opened)
+    return build_model(with_cached_answers(spec, opened.sha256) if spec.open else spec, opened)
 
 
 @loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
@@ -311,6 +311,6 @@ def write_converted(
     state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
     out.mkdir(parents=True, exist_ok=True)
     (out / WEIGHTS).write_bytes(safetensors.torch.save(state))
-    # last, so that half a folder is none
+    # the card is written last, so that an incomplete folder is not recognised
     (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return WrittenCounts(len(state), sum(tensor.numel() for tensor in state.values()))

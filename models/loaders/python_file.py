@@ -61,7 +61,7 @@ _WHAT = {
 class FileDecoder:
     """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) around a user's ``decode``."""
 
-    identity = ""  # the model's has the hash of its file
+    identity = ""  # the model's own identity contains the hash of the file
     batch = 64
 
     decode: Callable[[Tensor], Tensor]
@@ -118,7 +118,7 @@ def load(spec: str, **params: Any) -> Denoiser:
     source = source_function(spec, "model")
     loaded = source.call(**params)
     return as_denoiser(
-        loaded, source.called, f"{source.called}-{loaded.digest}{options_text(params)}"
+        loaded, source.short_spec, f"{source.short_spec}-{loaded.digest}{options_text(params)}"
     )
 
 
@@ -220,7 +220,7 @@ class FileModel(Denoiser):
         if self.network_dtype is not None:
             cast_x = x.to(self.network_dtype)
             level = sigma.to(self.network_dtype) if isinstance(sigma, Tensor) else sigma
-        d = self._bound(labels)(cast_x, level)
+        d = self._bind_labels(labels)(cast_x, level)
         check_tensor(f"{self.name}: the model", d)
         if d.shape != x.shape:
             raise ValueError(
@@ -229,10 +229,10 @@ class FileModel(Denoiser):
             )
         return d.clone() if d is x else d.detach().to(x.dtype)
 
-    def _bound(self, labels: Tensor | None) -> Call:
+    def _bind_labels(self, labels: Tensor | None) -> Call:
         if labels is None or not len(labels) or not hasattr(self._model, "bind"):
             return self._model
-        # The labels of a batch stay one object from step to step, so this binds once a batch.
+        # all steps of a batch pass the same labels object, so this binds once per batch
         if self._latest is None or self._latest[0] is not labels:
             self._latest = labels, self._model.bind(labels[:, 0], int(labels[0, 1]))
         return self._latest[1]
@@ -285,7 +285,7 @@ class FileModel(Denoiser):
         if self._has_exact_moments:
             mean, cov = map(_float_array, self._model.moments())
         else:
-            features = extractor(self._scored(REFERENCE_SAMPLES, REFERENCE_SEED))
+            features = extractor(self._draw_scored_samples(REFERENCE_SAMPLES, REFERENCE_SEED))
             mean = features.mean(axis=0)
             cov = np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
         if mean.shape != (extractor.dim,) or cov.shape != (extractor.dim, extractor.dim):
@@ -297,13 +297,13 @@ class FileModel(Denoiser):
         def held_out(n: int) -> FloatArray:
             if not hasattr(self._model, "sample"):
                 return np.empty((0, extractor.dim))
-            return extractor(self._scored(n, HELD_OUT_SEED))
+            return extractor(self._draw_scored_samples(n, HELD_OUT_SEED))
 
         return Statistics(mean, cov, held_out)
 
     def data(self, n: int, seed: int) -> Tensor | None:
         """Return samples ``(n, *event)`` of the data by the model's ``sample``; None if the model has none."""
-        return self._samples(n, seed) if hasattr(self._model, "sample") else None
+        return self._draw_samples(n, seed) if hasattr(self._model, "sample") else None
 
     def moments(self) -> Moments | None:
         """Return mean and covariance by ``moments``, or else of samples; None for latents without ``moments``."""
@@ -312,13 +312,13 @@ class FileModel(Denoiser):
         mean, cov = map(_float_array, self._model.moments())
         return mean, cov
 
-    def _scored(self, n: int, seed: int) -> Tensor:
+    def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
         """Return samples of the data as they are scored: decoded, and clamped like other samples."""
-        images = self.decode(self._samples(n, seed))
+        images = self.decode(self._draw_samples(n, seed))
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)
 
-    def _samples(self, n: int, seed: int) -> Tensor:
+    def _draw_samples(self, n: int, seed: int) -> Tensor:
         samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
         if samples.shape != (n, *self.event):
             raise ValueError(

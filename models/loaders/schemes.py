@@ -63,9 +63,9 @@ class Scheme:
 
     def identity(self, rest: str, digest: str) -> str:
         """Return the identity of a result: the spec without folders, distribution, version and ``digest`` of the files."""
-        return f"{self.called(rest)}-{self.origin.replace(' ', '-')}-{digest}"
+        return f"{self.short_spec(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
-    def called(self, rest: str) -> str:
+    def short_spec(self, rest: str) -> str:
         """Return the spec ``name:rest``, without the folders if ``rest`` is a path."""
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
@@ -233,7 +233,7 @@ def check_options(
     """
     try:
         signature = inspect.signature(load)
-    except (TypeError, ValueError):  # one without a signature, such as a class of an extension
+    except (TypeError, ValueError):  # no signature, such as a class of an extension module
         return
     try:
         signature.bind(*args, **options)

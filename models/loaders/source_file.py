@@ -116,14 +116,14 @@ class SourceFunction:
 
     Attributes:
         spec: ``path/to/file.py:function``, as the user wrote it.
-        called: ``file.py:function``, without the folder.
+        short_spec: ``file.py:function``, without the folder.
         function: the function itself.
         module: module as which the file was imported.
         read: the user's files that were read when it was imported.
     """
 
     spec: str
-    called: str
+    short_spec: str
     function: Callable[..., Any]
     module: ModuleType
     read: FilesRead
@@ -134,7 +134,7 @@ class SourceFunction:
         Raises:
             ValueError: the function raises an exception, or ends the program.
         """
-        name = self.called.rpartition(":")[2]
+        name = self.short_spec.rpartition(":")[2]
         with importing_from(self.read.folder), record_files() as recorder:
             try:
                 value = self.function(**params)
@@ -232,7 +232,7 @@ def importing_from(folder: Path) -> Iterator[None]:
         }
         for name in aside:
             del sys.modules[name]
-        # a second edit within a second would go unnoticed
+        # without bytecode: a cached one would hide a second edit within the same second
         writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()

@@ -59,9 +59,9 @@ _READERS = (
 )
 """Readers that open files outside Python: a module or class, and the name of the reader in it."""
 _lock = threading.RLock()
-_open: list[FileRecorder] = []
+_active_recorders: list[FileRecorder] = []
 _wrapped = contextlib.ExitStack()
-_hooked = False
+_hook_added = False
 
 
 def source_of(path: str) -> str:
@@ -180,9 +180,9 @@ class FilesRead:
 
 @dataclass(eq=False)
 class FileRecorder:
-    """Recorder of the files that are opened outside the threads ``others``, with the stamp of each file's first reading."""
+    """Recorder of the files that threads outside ``ignored_threads`` open, with each file's stamp when it is first read."""
 
-    others: frozenset[int | None]
+    ignored_threads: frozenset[int | None]
     opened: dict[str, Stamp | None] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
 
@@ -205,28 +205,28 @@ class FileRecorder:
 @contextlib.contextmanager
 def record_files() -> Iterator[FileRecorder]:
     """Record the files that are read in this context; yields the recorder."""
-    global _hooked
+    global _hook_added
     now = FileRecorder(
         frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
     )
     with _lock:
-        if not _hooked:  # it cannot be removed; without a recorder it does nothing
+        if not _hook_added:  # a hook cannot be removed; without a recorder it does nothing
             sys.addaudithook(_record_event)
-            _hooked = True
-        if not _open:
+            _hook_added = True
+        if not _active_recorders:
             _wrap_readers()
-        _open.append(now)
+        _active_recorders.append(now)
     try:
         yield now
     finally:
         with _lock:
-            _open.remove(now)
-            if not _open:
+            _active_recorders.remove(now)
+            if not _active_recorders:
                 _wrapped.close()
 
 
 def _record_event(event: str, args: tuple[Any, ...]) -> None:
-    if not _open:
+    if not _active_recorders:
         return
     if event == "open":
         _record_file(args[0], written=isinstance(args[2], int) and bool(args[2] & _WRITES))
@@ -250,7 +250,7 @@ def _words_of_shell(text: str) -> list[str]:
     """Return the words of a shell command, operators among them; none if a quotation does not end."""
     words = shlex.shlex(text, posix=True, punctuation_chars=True)
     words.whitespace_split, words.commenters = True, ""
-    with contextlib.suppress(ValueError):  # a quotation that does not end
+    with contextlib.suppress(ValueError):  # a quotation is not closed
         return list(words)
     return []
 
@@ -277,8 +277,8 @@ def _record_file(path: Any, *, written: bool = False) -> None:
     if isinstance(path, str | bytes | os.PathLike):
         with contextlib.suppress(Exception):
             absolute, me = source_of(os.path.abspath(os.fsdecode(path))), threading.get_ident()
-            for now in tuple(_open):
-                if me in now.others:
+            for now in tuple(_active_recorders):
+                if me in now.ignored_threads:
                     continue
                 if written:
                     now.written.add(absolute)
@@ -295,7 +295,7 @@ def _wrap_readers() -> None:
         reader = getattr(holder, name, None)
         if holder is None or reader is None:
             continue
-        noting = _recording(reader)
+        noting = _wrap_reader(reader)
         if not isinstance(holder, ModuleType):
             _wrapped.enter_context(mock.patch.object(holder, name, noting))
             continue
@@ -304,7 +304,7 @@ def _wrap_readers() -> None:
         if not isinstance(module, ModuleType):
             continue
         names = vars(module)
-        for name in by_name.keys() & names.keys():  # quick: few of thousands of modules have one
+        for name in by_name.keys() & names.keys():  # few of thousands of modules have one
             for reader, noting in by_name[name]:
                 if names.get(name) is reader:
                     names[name] = noting
@@ -318,7 +318,7 @@ def _loaded_object(place: str) -> Any:
     return sys.modules.get(place) or getattr(sys.modules.get(module), name, None)
 
 
-def _recording(reader: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_reader(reader: Callable[..., Any]) -> Callable[..., Any]:
     """Return a wrapper of a reader that records each argument that may be a file."""
 
     @functools.wraps(reader)

@@ -37,7 +37,7 @@ class Heads:
     head_width: int = 0
     together: bool = False
 
-    def of(self, channels: int) -> int:
+    def count_heads(self, channels: int) -> int:
         """Return the number of heads for ``channels``.
 
         Raises:
@@ -90,7 +90,7 @@ class ResBlock(nn.Module):
         self.out_layers = nn.Sequential(
             nn.GroupNorm(GROUPS, c_out),
             nn.SiLU(),
-            nn.Identity(),  # dropout, in training
+            nn.Identity(),  # place of the dropout layer, which sampling does not use
             nn.Conv2d(c_out, c_out, 3, padding=1),
         )
         self.skip_connection = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
@@ -116,7 +116,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, heads: Heads) -> None:
         super().__init__()
-        self.heads, self.together = heads.of(channels), heads.together
+        self.heads, self.together = heads.count_heads(channels), heads.together
         self.norm = nn.GroupNorm(GROUPS, channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.proj_out = nn.Conv1d(channels, channels, 1)

@@ -181,12 +181,12 @@ def patch_embedding(channels: int, width: int, patch: int, narrow: int = 0) -> n
     return nn.Sequential(OrderedDict(proj1=first, proj2=nn.Conv2d(narrow, width, 1)))
 
 
-def tokens_of(x: Tensor) -> Tensor:
+def flatten_to_tokens(x: Tensor) -> Tensor:
     """Return a feature map ``(batch, width, h, w)`` as tokens ``(batch, h w, width)``, row by row."""
     return x.flatten(2).transpose(1, 2)
 
 
-def images_of_patches(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
+def assemble_patches(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
     """Assemble patches ``(batch, tokens, patch² channels)`` into images ``(batch, channels, h, w)``, sized as ``like``."""
     n, _, height, width = like.shape
     squares = numbers.reshape(n, height // patch, width // patch, patch, patch, -1)
@@ -288,20 +288,20 @@ class DiT(nn.Module):
         emb = self.t_embedder(t) + label
         if self.interval:
             emb = emb + self.r_embedder(t if self.interval == "whole" else torch.zeros_like(t))
-        return self.transformed(x, emb, label)
+        return self.run_blocks(x, emb, label)
 
-    def transformed(self, x: Tensor, emb: Tensor, label: Tensor) -> Tensor:
+    def run_blocks(self, x: Tensor, emb: Tensor, label: Tensor) -> Tensor:
         """Return the raw output for images ``x``, given the embeddings ``(batch, width)`` of all inputs and of labels
         alone.
         """
-        tokens = tokens_of(self.x_embedder(x)) + self.pos_embed
+        tokens = flatten_to_tokens(self.x_embedder(x)) + self.pos_embed
         rotary = self.feat_rope
         for number, block in enumerate(self.blocks):
             if self.label_tokens and number == self.join_before:
                 tokens = torch.cat([label[:, None] + self.in_context_posemb, tokens], 1)
                 rotary = self.turned
             tokens = block(tokens, emb, rotary)
-        return images_of_patches(
+        return assemble_patches(
             self.final_layer(tokens[:, self.label_tokens :], emb), self.patch, x
         )
 

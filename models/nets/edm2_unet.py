@@ -124,10 +124,10 @@ class Block(nn.Module):
         h = self.conv_res1(silu(self.conv_res0(silu(x)) * scale))
         x = blend(x if self.encodes else self.conv_skip(x), h, self.res_balance)
         if self.heads:
-            x = blend(x, self._attended(x), self.attn_balance)
+            x = blend(x, self._attend(x), self.attn_balance)
         return x if self.clip_act is None else x.clamp(-self.clip_act, self.clip_act)
 
-    def _attended(self, x: Tensor) -> Tensor:
+    def _attend(self, x: Tensor) -> Tensor:
         """Return the output of the attention, with normalised queries, keys and values."""
         n, c, height, width = x.shape
         parts = self.attn_qkv(x).reshape(n, self.heads, c // self.heads, 3, height * width)
@@ -218,10 +218,10 @@ class EDM2UNet(LevelUNet):
             label_embedding = self.emb_label(labels * math.sqrt(self.label_dim))
             emb = blend(emb, label_embedding, self.label_balance)
         emb = silu(emb)
-        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # in place of biases
-        for _, state in self._decoded(self._encoded(x, emb), emb):
+        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # a channel of ones replaces biases
+        for _, state in self._run_decoder(self._run_encoder(x, emb), emb):
             x = state
         return self.out_conv(x, self.out_gain)
 
-    def _joined(self, x: Tensor, earlier: Tensor) -> Tensor:
+    def _concatenate_skip(self, x: Tensor, earlier: Tensor) -> Tensor:
         return concatenate_balanced(x, earlier, self.concat_balance)

@@ -102,14 +102,16 @@ class Conv(nn.Module):
         reach = (self.resample_filter.shape[-1] - 1) // 2 if self.resample else 0
         if self.folded and self.resample == "down":
             x = F.conv2d(x, self.weight, padding=margin + reach)
-            return self._filtered(x, 0) + self.bias[:, None, None]
+            return self._filter_and_resample(x, 0) + self.bias[:, None, None]
         if self.folded:
             before, after = max(reach - margin, 0), max(margin - reach, 0)
-            return F.conv2d(self._filtered(x, before), self.weight, self.bias, padding=after)
-        x = self._filtered(x, reach) if self.resample else x
+            return F.conv2d(
+                self._filter_and_resample(x, before), self.weight, self.bias, padding=after
+            )
+        x = self._filter_and_resample(x, reach) if self.resample else x
         return F.conv2d(x, self.weight, self.bias, padding=margin) if self.side else x
 
-    def _filtered(self, x: Tensor, padding: int) -> Tensor:
+    def _filter_and_resample(self, x: Tensor, padding: int) -> Tensor:
         """Filter each channel, and halve the resolution after the filter or double it before."""
         channels = x.shape[1]
         taps = self.resample_filter.to(x.dtype).expand(channels, -1, -1, -1)
@@ -173,9 +175,9 @@ class Block(nn.Module):
         else:
             h = self.norm1(h + modulation)
         x = self.weight * (self.skip(x) + self.conv1(F.silu(h)))
-        return self.weight * (x + self._attended(x)) if self.heads else x
+        return self.weight * (x + self._attend(x)) if self.heads else x
 
-    def _attended(self, x: Tensor) -> Tensor:
+    def _attend(self, x: Tensor) -> Tensor:
         """Return the output of the attention; channels of queries, keys and values are interleaved within each head."""
         n, c, height, width = x.shape
         parts = self.qkv(self.norm2(x)).reshape(n, self.heads, c // self.heads, 3, height * width)
@@ -242,7 +244,7 @@ class LevelUNet(nn.Module):
                 self.dec[f"{at}_block{n}"] = make_block(c_in, width, False, attends, "")
                 c = width
 
-    def _encoded(self, x: Tensor, emb: Tensor) -> list[Tensor]:
+    def _run_encoder(self, x: Tensor, emb: Tensor) -> list[Tensor]:
         """Return the outputs of all encoder layers, in order."""
         states, image = [], x
         for level, side in enumerate(self.sides):
@@ -257,7 +259,7 @@ class LevelUNet(nn.Module):
                 states.append(x)
         return states
 
-    def _decoded(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def _run_decoder(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield the name and the output of each resolution of the decoder. The encoder's ``states`` are consumed."""
         x = states[-1]
         for side in reversed(self.sides):
@@ -265,10 +267,10 @@ class LevelUNet(nn.Module):
             for name in ("in0", "in1") if side == self.sides[-1] else ("up",):
                 x = self.dec[f"{at}_{name}"](x, emb)
             for n in range(self.blocks + 1):
-                x = self.dec[f"{at}_block{n}"](self._joined(x, states.pop()), emb)
+                x = self.dec[f"{at}_block{n}"](self._concatenate_skip(x, states.pop()), emb)
             yield at, x
 
-    def _joined(self, x: Tensor, earlier: Tensor) -> Tensor:
+    def _concatenate_skip(self, x: Tensor, earlier: Tensor) -> Tensor:
         """Return the input of a decoder block: its predecessor's output ``x`` and an encoder state, concatenated."""
         return torch.cat([x, earlier], dim=1)
 

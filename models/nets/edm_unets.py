@@ -90,14 +90,16 @@ class SongUNet(LevelUNet):
         self.map_augment = nn.Linear(augment_dim, c_noise, bias=False) if augment_dim else None
         self.map_layer0 = nn.Linear(c_noise, c_emb)
         self.map_layer1 = nn.Linear(c_emb, c_emb)
-        self._skip_images(encoder_type, decoder_type, in_channels, out_channels, resample_filter)
+        self._add_image_layers(
+            encoder_type, decoder_type, in_channels, out_channels, resample_filter
+        )
 
-    def _skip_images(
+    def _add_image_layers(
         self, encoder: str, decoder: str, c_in: int, c_out: int, taps: Sequence[float]
     ) -> None:
         """Add the layers that feed the image to the encoder, and those that read images off the decoder."""
         c = c_in
-        # blocks that reduce the image have the width of the resolution above
+        # a layer that adds the image outputs the width of the next finer resolution
         for side, width in zip(self.sides[1:], self.widths, strict=False):
             at = f"{side}x{side}"
             if encoder == "skip":
@@ -127,12 +129,12 @@ class SongUNet(LevelUNet):
             emb = emb + self.map_label(labels * math.sqrt(self.map_label.in_features))
         emb = F.silu(self.map_layer1(F.silu(self.map_layer0(emb))))
         image: Tensor | None = None
-        for at, state in self._decoded(self._encoded(x, emb), emb):
-            image = self._read(at, state, image)
+        for at, state in self._run_decoder(self._run_encoder(x, emb), emb):
+            image = self._add_image_output(at, state, image)
         assert image is not None
         return image
 
-    def _read(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
+    def _add_image_output(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
         """Return the output image so far, with the contribution of resolution ``at``, whose decoder blocks gave ``x``."""
         if image is not None:
             image = self.dec[f"{at}_aux_up"](image)
@@ -193,7 +195,7 @@ class DhariwalUNet(LevelUNet):
             assert labels is not None
             emb = emb + self.map_label(labels)
         emb = F.silu(emb)
-        for _, state in self._decoded(self._encoded(x, emb), emb):
+        for _, state in self._run_decoder(self._run_encoder(x, emb), emb):
             x = state
         return self.out_conv(F.silu(self.out_norm(x)))
 

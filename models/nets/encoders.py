@@ -121,13 +121,13 @@ class Autoencoder(nn.Module):
         self.register_buffer("mean", torch.zeros(latent))
         self.register_buffer("std", torch.ones(latent))
 
-    def raw(self, images: Tensor) -> Tensor:
+    def encode_raw(self, images: Tensor) -> Tensor:
         """Return latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` before normalisation, of arbitrary scale."""
         return self.encoder(F.pixel_unshuffle(F.pad(images, (MARGIN,) * 4, value=-1.0), 2))
 
     def encode(self, images: Tensor) -> Tensor:
         """Return normalised latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
-        return (self.raw(images) - self.mean[:, None, None]) / self.std[:, None, None]
+        return (self.encode_raw(images) - self.mean[:, None, None]) / self.std[:, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return images ``(batch, 1, 28, 28)``, not clamped, of latents ``(batch, 4, 8, 8)``."""

@@ -59,7 +59,7 @@ class ResBlock(nn.Module):
                 AdaptiveNorm(embedding, c_in),
                 nn.GELU(),
                 nn.Conv2d(c_in, c_mid, 3, padding=1),
-                nn.Identity(),  # dropout, in training
+                nn.Identity(),  # place of the dropout layer, which sampling does not use
                 AdaptiveNorm(embedding, c_mid),
                 nn.GELU(),
                 nn.Conv2d(c_mid, c_out, 3, padding=1),
@@ -96,7 +96,7 @@ class Attention(nn.Module):
         return x + self.out_proj(mixed.transpose(2, 3).reshape(x.shape))
 
 
-class Change(nn.Module):
+class Resampler(nn.Module):
     """Layer that halves or, if ``up``, doubles the resolution with a fixed filter for each channel; edges are mirrored."""
 
     kernel: Tensor
@@ -197,8 +197,10 @@ class KImageV1(nn.Module):
         for i, width in enumerate(widths):
             above = widths[max(0, i - 1)]
             last = i == len(widths) - 1
-            down.append(Stage([Change(up=False) if i else nn.Identity(), *blocks(i, above, width)]))
-            change = Change(up=True) if i else nn.Identity()
+            down.append(
+                Stage([Resampler(up=False) if i else nn.Identity(), *blocks(i, above, width)])
+            )
+            change = Resampler(up=True) if i else nn.Identity()
             up.append(Stage([*blocks(i, width if last else 2 * width, above), change]))
         self.u_net = _Stages(down, up[::-1])
 

@@ -95,7 +95,7 @@ class _Transformer(nn.Module):
         self.class_emb = nn.Embedding(labels, width) if labels else None
         self.mapping = MappingNetwork(width, hidden, depth)
 
-    def embedded(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
+    def embed_inputs(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
         """Return the embedding ``(batch, width)`` of ``c_noise`` and ``labels``, each ``(batch,)``."""
         emb = self.time_in_proj(self.time_emb(c_noise[:, None]))
         emb = emb + self.aug_in_proj(self.aug_emb(c_noise.new_zeros(1, AUGMENTED)))
@@ -267,7 +267,7 @@ class KTransformerV1(_Transformer):
         """Return the raw output for ``x``, both ``(batch, channels, height, width)``, at ``c_noise`` = ln(sigma) / 4,
         ``(batch,)``.
         """
-        emb = self.embedded(c_noise, labels)
+        emb = self.embed_inputs(c_noise, labels)
         x = self.in_proj(_gather_patches(x.movedim(1, -1), self.patch, channels_first=True))
         at = place_coordinates(x.shape[1], x.shape[2], x, self.patch[0] / self.patch[1])
         for block in self.blocks:
@@ -357,7 +357,7 @@ class KTransformerV2(_Transformer):
         """Return the raw output for ``x``, both ``(batch, channels, height, width)``, at ``c_noise`` = ln(sigma) / 4,
         ``(batch,)``.
         """
-        emb = self.embedded(c_noise, labels)
+        emb = self.embed_inputs(c_noise, labels)
         x = self.patch_in(x.movedim(1, -1))
         at = place_coordinates(x.shape[1], x.shape[2], x)
         skips: list[tuple[Tensor, Tensor]] = []

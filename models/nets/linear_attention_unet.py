@@ -145,7 +145,7 @@ class LinearAttentionUNet(nn.Module):
         ends = list(zip([stem, *widths[:-1]], widths, strict=True))
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, (c_in, c_out) in enumerate(ends):
-            if level < len(ends) - 1:  # four pixels side by side as channels of one
+            if level < len(ends) - 1:  # 2 × 2 pixels become channels of one pixel
                 down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * c_in, c_out, 1))
             else:
                 down = nn.Conv2d(c_in, c_out, 3, padding=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .dit import Attention, images_of_patches, patch_embedding, perceptron, tokens_of
+from .dit import Attention, assemble_patches, flatten_to_tokens, patch_embedding, perceptron
 from .edm_layers import SinusoidalNoise
 
 
@@ -94,7 +94,7 @@ class UViT(nn.Module):
 
         Times ``t`` and ``labels``, int64, are ``(batch,)``. ``labels`` are None if there is no table of labels.
         """
-        tokens = tokens_of(self.patch_embed(x))
+        tokens = flatten_to_tokens(self.patch_embed(x))
         tokens = torch.cat([self.time_embed(self.embed(t))[:, None], tokens], 1)
         if self.extra == 2:
             assert labels is not None
@@ -108,4 +108,4 @@ class UViT(nn.Module):
         for block in self.out_blocks:
             tokens = block(tokens, skips.pop())
         numbers = self.decoder_pred(self.norm(tokens))[:, self.extra :]
-        return self.final_layer(images_of_patches(numbers, self.patch, x))
+        return self.final_layer(assemble_patches(numbers, self.patch, x))

@@ -323,10 +323,12 @@ class CapturedNetwork(nn.Module):
         out = torch.empty_like(x_t)
         for time in t.unique().tolist():
             rows = t == time
-            out[rows] = self._at(x_t[rows], time, None if labels is None else labels[rows])
+            out[rows] = self._run_pipeline_at_time(
+                x_t[rows], time, None if labels is None else labels[rows]
+            )
         return out
 
-    def _at(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
+    def _run_pipeline_at_time(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
         arguments = dict(self._arguments)
         if labels is not None and self.lookup.names:
             arguments |= self.lookup(labels)

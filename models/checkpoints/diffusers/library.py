@@ -210,7 +210,7 @@ class Autoencoder:
         for part in images.split(self.batch):
             inside = part.to(self.device, torch.float32)
             coded = self.network.encode(inside)  # pyright: ignore[reportCallIssue] - a method of the library
-            if hasattr(coded, "latents"):  # of a VQModel
+            if hasattr(coded, "latents"):  # the output of a VQModel
                 raw = coded.latents.cpu()
             else:
                 gaussian = coded.latent_dist
@@ -270,7 +270,7 @@ def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
     for path in (outside, inside) if is_users else (inside,):
         if os.path.isdir(path):
             home = open_checkpoint(path)
-            return home, home.content if is_users else ""
+            return home, home.sha256 if is_users else ""
     raise CheckpointError(
         f"{opened.path}: there is no folder {folder} of its decoder here; give {FOLDER}, or "
         "decode=0 to score latents"

@@ -142,7 +142,7 @@ def _singlestep_orders(
         orders = full * (count // order)
     else:
         remaining = count % order or order
-        # a whole last group becomes the group without its last step, and one step of first order
+        # a complete last group loses its highest order, and a step of first order replaces it
         end = [*range(1, remaining), 1] if remaining == order else [*range(1, remaining + 1)]
         orders = full * ((count - remaining) // order) + end
     return [*orders[:-1], 1] if to_zero else orders
@@ -283,7 +283,7 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
         "scheduler": scheduler.get("_class_name"),
         "sampler": "" if why else sampler_of(scheduler, kind),
         "spacing": spacing_of(scheduler, kind),
-        "end": _end(scheduler, kind),
+        "end": _end_of_last_step(scheduler, kind),
         "start": "unit" if in_units else "noise",
         "clip": float(scheduler.get("clip_sample_range", 1.0)) if clips else None,
         "settings": settings,
@@ -302,7 +302,7 @@ def _with_pipeline_changes(scheduler: Mapping[str, Any], pipeline: str) -> Mappi
     return {**scheduler, **offset, "clip_sample": False}
 
 
-def _end(scheduler: Mapping[str, Any], kind: str) -> str:
+def _end_of_last_step(scheduler: Mapping[str, Any], kind: str) -> str:
     if kind in ("DDIM", "PNDM"):
         return "zero" if scheduler.get("set_alpha_to_one", kind == "DDIM") else "sigma_min"
     if kind == "LCM":
@@ -358,7 +358,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     if preset["spacing"] == "shifted" and levels[0] == spec.sigma_max:
         levels = (FAR, *levels[1:])
     flow = spec.process["name"] == "flow"
-    # the factor 1 / alpha of a state of the process, for x0 + level z
+    # 1 / alpha, which turns a state of the process into x0 + level z
     first, end = (1 + of if flow else math.hypot(1, of) for of in (levels[0], levels[-1]))
     return OwnSampling(
         sampler_with_orders(preset, kind, steps, dropped=dropped),
@@ -376,12 +376,12 @@ def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tup
     process = process_of(spec)
     own = np.asarray(process.t_of(np.asarray(steps.levels)))
     if kind == "KDPM2Discrete" and spec.process["name"] == "discrete":
-        # evaluations between the levels have times between the whole ones
+        # KDPM2 also evaluates between two levels, at fractional times
         for cur, nxt in pairwise(steps.levels):
             middle = math.sqrt(cur * nxt)
             yield middle, float(process.t_of(middle))
     near = 1e-8 * max(1.0, process.t_max)
     for level, time, own_time in zip(steps.levels, steps.times, own.tolist(), strict=True):
-        between = spec.snap and abs(time - round(time)) > 1e-6  # else it would get the nearest
+        between = spec.snap and abs(time - round(time)) > 1e-6  # else snapped to the table
         if between or abs(time - own_time) > near:
             yield level, time

@@ -68,7 +68,7 @@ def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
         return str(scheduler.get("sigma_schedule", "karras"))
     if kind == "FlowMatchEulerDiscrete":
         return "shifted"
-    if kind == "LCM":  # it ignores timestep_spacing
+    if kind == "LCM":  # LCM ignores timestep_spacing
         return "distilled"
     for key, word in LEVEL_KEYS.items():
         if scheduler.get(key) and kind in (*SIGMA_STEPS, *LOG_STEPS):
@@ -140,7 +140,7 @@ def _end_level(spec: Specification, process: Process, last: float) -> float:
     if end == "zero":
         return 0.0
     lowest = float(process.level(process.t_min))
-    # a formula of the levels may end at the lowest but for its rounding
+    # rounding may make a formula's last level differ slightly from the lowest one
     return last if end == "last" or math.isclose(lowest, last, rel_tol=1e-6) else lowest
 
 
@@ -156,7 +156,7 @@ def _levels_and_times_of_table(
         )
     if spec.process.get("zero_snr") and kind not in TABLE_STEPS:
         table[-1] = ALMOST_NOTHING
-    # the lowest ln(alpha / sigma) that it begins at
+    # lowest ln(alpha / sigma) of a first evaluation
     lowest = float(settings.get("lambda_min_clipped", -math.inf))
     last = len(table) - int((-np.log(table) < lowest).sum())
     times = np.asarray(_training_times(settings, kind, len(table), last, count))
@@ -168,7 +168,7 @@ def _levels_and_times_of_table(
         top, bottom = settings.get("sigma_max") or top, settings.get("sigma_min") or bottom
     levels = np.asarray(_formula_levels(spec, float(top), float(bottom), count))
     times = np.interp(np.log(levels), np.log(table), np.arange(float(len(table))))
-    # some give the network whole times
+    # some schedulers round the times that they give to the network
     whole = kind in LOG_STEPS or (kind == "KDPM2Discrete" and spec.preset["spacing"] == "karras")
     return levels.tolist(), (times.round() if whole else times).tolist()
 
@@ -194,7 +194,7 @@ def _training_times(
         raise ValueError(f"need 1 to {total} steps, the times of the table, got {count}")
     spacing = str(settings.get("timestep_spacing", _SPACING.get(kind, "linspace")))
     offset = int(settings.get("steps_offset", 0))
-    points = count + 1 if kind in LOG_STEPS else count  # the last is the end
+    points = count + 1 if kind in LOG_STEPS else count  # one more for the last step's end
     if spacing == "leading":
         return [float(i * (last // points) + offset) for i in reversed(range(points))][:count]
     if spacing == "trailing":
@@ -228,7 +228,7 @@ def _levels_and_times_of_flow_table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Return levels and times of a scheduler for tables that follows a flow; times are cut off to thousandths."""
-    # in the library's own order of operations, since truncation depends on the last digit
+    # same order of operations as in the library, since truncation depends on the last digit
     shift = float(spec.preset["settings"].get("flow_shift", 1.0))
     t = np.linspace(1, process.t_min, count + 1)
     t = _shift_times(t[:-1] if kind == "UniPCMultistep" else (1 - t)[::-1][:-1], shift)

@@ -98,6 +98,6 @@ def card_of(spec: Specification, network: Network, opened: Opened) -> dict[str, 
     return {
         "format": FORMAT,
         "version": VERSION,
-        "original": {"name": opened.path.name, "family": spec.family, "sha256": opened.content},
+        "original": {"name": opened.path.name, "family": spec.family, "sha256": opened.sha256},
         "specification": plain,
     }

@@ -17,7 +17,7 @@ from ...nets.linear_attention_unet import LinearAttentionUNet
 from ..opening import CheckpointError, Opened
 from ..processes import range_of_betas
 from ..specification import FILE, SIDES, Specification, size_answers
-from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network, without_prefix
+from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network, without_prefix
 
 WITHIN = "model."
 """Prefix of the U-Net's weights in ``GaussianDiffusion``."""
@@ -36,7 +36,7 @@ PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a file with betas and the U-Net."""
-    sets = entries_of(opened, KEYS)
+    sets = find_sets(opened, KEYS)
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
@@ -74,7 +74,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the U-Net."""
-    return load_network(LinearAttentionUNet, spec, opened, entries_of(opened, KEYS), _within)
+    return load_network(LinearAttentionUNet, spec, opened, find_sets(opened, KEYS), _within)
 
 
 def _within(tensors: Tensors) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from ...nets.dit import DiT
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED, VP_ENDS
 from ..specification import FILE, Specification, heads_answers
-from ..weights import WRAP, Tensors, choice_in_words, entries_of, load_network, training_arguments
+from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network, training_arguments
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed", "blocks.0.mlp.fc1.weight")
 KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
@@ -91,7 +91,7 @@ MEAN_FLOW: dict[str, Any] = {
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
-    sets = entries_of(opened, KEYS)
+    sets = find_sets(opened, KEYS)
     if not sets or any(key in tensors for tensors in sets.values() for key in LATER):
         return None
     entry, tensors = next(iter(sets.items()))
@@ -140,7 +140,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     def own(tensors: Tensors) -> dict[str, Tensor]:
         return {k: t for k, t in tensors.items() if not k.startswith(PROJECTORS)}
 
-    return load_network(DiT, spec, opened, entries_of(opened, KEYS), own)
+    return load_network(DiT, spec, opened, find_sets(opened, KEYS), own)
 
 
 def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:

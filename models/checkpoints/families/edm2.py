@@ -68,5 +68,5 @@ def _decoder_fields(opened: Opened) -> dict[str, Any]:
         "folder": str(encoder.state.get("vae_name", "stabilityai/sd-vae-ft-mse")),
         "scale": scale.tolist(),
         "shift": (-bias / scale).tolist(),
-        "limits": [0.0, 1.0],  # its autoencoder takes images in this range
+        "limits": [0.0, 1.0],  # the autoencoder's images are in this range
     }

@@ -97,7 +97,7 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
                 config = names.get(f"data/{kind}/{model}_{kind}_config.json")
                 entries = json.loads(file.read(config))["config"] if config else {}
                 for name, entry in entries.items():
-                    # torch.export.load would unpickle them
+                    # torch.export.load would unpickle such an entry
                     if entry.get("use_pickle") or entry.get("tensor_meta") is None:
                         raise CheckpointError(
                             f"{path}: {name} is a pickled object, and unpickling it would execute what it "
@@ -176,7 +176,7 @@ class Program(nn.Module):
             raise self._refusal("gives more than one tensor, or changes its buffers")
         self._result: str = spec["arg"]["as_tensor"]["name"]
         output = self._port(graph, self._result)
-        self._steps = list(self._read(graph["nodes"]))
+        self._steps = list(self._read_nodes(graph["nodes"]))
         self.signature = signature_of(path, self.ports, [output])
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -219,7 +219,7 @@ class Program(nn.Module):
             raise self._refusal(f"has an input of the dtype {meta['dtype']}")
         return Port(name, sizes, DTYPES[meta["dtype"]])
 
-    def _read(
+    def _read_nodes(
         self, nodes: list[Json]
     ) -> Iterator[tuple[Callable[..., Any], dict[str, Json], Any, list[str]]]:
         """Yield each operator with its arguments, the names of its outputs, and the names that no later operator needs.
@@ -233,14 +233,14 @@ class Program(nn.Module):
             done.setdefault(i, []).append(name)
         for i, node in enumerate(nodes):
             if not node["target"].startswith(SKIPPED):
-                call = self._operator(node["target"])
+                call = self._find_operator(node["target"])
                 arguments = {
-                    entry["name"] or str(k): self._allowed(entry["arg"], node["target"])
+                    entry["name"] or str(k): self._check_argument(entry["arg"], node["target"])
                     for k, entry in enumerate(node["inputs"])
                 }
                 yield call, arguments, _output_names(node["outputs"]), done.get(i, [])
 
-    def _operator(self, target: str) -> Callable[..., Any]:
+    def _find_operator(self, target: str) -> Callable[..., Any]:
         library, _, name = target.rpartition(".")
         if library == "_operator" and name in SIZES:
             return getattr(operator, name)
@@ -252,7 +252,7 @@ class Program(nn.Module):
                 return place
         raise self._refusal(f"calls {target}, which is none of torch's own operators on tensors")
 
-    def _allowed(self, argument: Json, target: str) -> Json:
+    def _check_argument(self, argument: Json, target: str) -> Json:
         (kind,) = argument
         if kind not in (*_READ, *PLAIN, "as_device"):
             raise self._refusal(f"hands {target} a value of the kind {kind.removeprefix('as_')}")
@@ -271,7 +271,7 @@ def _call_operator(call: Callable[..., Any], call_arguments: Values) -> Any:
     positional, named, in_order = [], {}, True
     for argument in call._schema.arguments:
         if argument.name not in call_arguments:
-            in_order = False  # its default
+            in_order = False  # the operator uses the argument's default
         elif in_order and not argument.kwarg_only:
             positional.append(call_arguments[argument.name])
         else:
@@ -283,7 +283,7 @@ def _argument_value(argument: Json, values: Values, device: torch.device) -> Any
     """Return the value of an operator's argument: a constant, or a tensor or size that is looked up in ``values``."""
     ((kind, content),) = argument.items()
     if kind == "as_device":
-        return device  # where the input is
+        return device  # the device of the program's input
     return content if kind in PLAIN else _READ[kind](content, values)
 
 

@@ -14,7 +14,7 @@ from ...adapters import Network
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED
 from ..specification import FILE, Specification
-from ..weights import WRAP, Sets, choice_in_words, entries_of
+from ..weights import WRAP, Sets, choice_in_words, find_sets
 from .dit import ENDS
 from .openai import FLOWS, KEYS, head_answers_of, make_unet, read_unet_arguments, size_answers_of
 
@@ -75,7 +75,7 @@ def _weight_sets(opened: Opened) -> Sets:
     """Return the sets of weights by entry name, averaged ones first; empty for files of other trainings."""
     if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
         return {}
-    return entries_of(opened, KEYS)
+    return find_sets(opened, KEYS)
 
 
 def _evidence(opened: Opened, *, torchcfm: bool) -> list[str]:

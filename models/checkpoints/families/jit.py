@@ -16,7 +16,7 @@ from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED
 from ..specification import FILE, Specification
-from ..weights import WRAP, Tensors, choice_in_words, entries_of, load_network
+from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network
 from .dit import ENDS
 from .lightning_dit import read_rotary_dit_arguments
 
@@ -29,7 +29,7 @@ SCALES = {256: 1.0, 512: 2.0}
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a file of a training, whose first average is taken, or a state dict of the network."""
-    sets = entries_of(opened, KEYS)
+    sets = find_sets(opened, KEYS)
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
@@ -75,4 +75,4 @@ def network(spec: Specification, opened: Opened) -> Network:
     def own(tensors: Tensors) -> dict[str, Tensor]:
         return {k: t for k, t in tensors.items() if not k.startswith("feat_rope")}
 
-    return load_network(RotaryDiT, spec, opened, entries_of(opened, KEYS), own)
+    return load_network(RotaryDiT, spec, opened, find_sets(opened, KEYS), own)

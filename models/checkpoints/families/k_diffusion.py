@@ -24,7 +24,7 @@ from ..weights import (
     Sets,
     Tensors,
     choice_in_words,
-    entries_of,
+    find_sets,
     load_network,
 )
 
@@ -85,7 +85,7 @@ def _model_config(opened: Opened) -> Mapping[str, Any]:
 
 
 def _weight_sets(opened: Opened, config: Mapping[str, Any]) -> Sets:
-    return entries_of(opened, KEYS.get(str(config.get("type")), OTHER_KEYS))
+    return find_sets(opened, KEYS.get(str(config.get("type")), OTHER_KEYS))
 
 
 def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Specification:
@@ -153,7 +153,7 @@ def _network_arguments(
         return tensors[f"{layer}.down_proj.weight"].shape[1]
 
     channels, patch = config["input_channels"], _as_pair(config["patch_size"])
-    rows = config["num_classes"] + 1 if config["num_classes"] else 0  # one for "no label"
+    rows = config["num_classes"] + 1 if config["num_classes"] else 0  # plus one for "no label"
     if config["type"] == "image_transformer_v1":
         return {
             "channels": channels,

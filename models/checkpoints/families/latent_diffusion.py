@@ -28,9 +28,9 @@ from ..weights import (
     Sets,
     build_network,
     choice_in_words,
-    entries_of,
     entry_by_name,
     fill_network,
+    find_sets,
     without_prefix,
 )
 from .openai import KEYS as OF_UNET
@@ -59,7 +59,7 @@ V_OR_NOISE = 1024
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a training's file, or its state dict."""
-    sets = entries_of(opened, KEYS)
+    sets = find_sets(opened, KEYS)
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
@@ -103,7 +103,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the U-Net."""
-    tensors = entry_by_name(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    tensors = entry_by_name(find_sets(opened, KEYS), spec.weights["entry"], opened)
     unet, arguments = without_prefix(tensors, WITHIN), spec.network["arguments"]
     if spec.network["class"] != UNET_TEXT:
         return make_unet(spec, opened, {spec.weights["entry"]: unet})
@@ -182,7 +182,7 @@ def _network_answers(
     answers: Answers = {}
     for name, of in heads.items():
         try:
-            counts = [of.of(width) for width in unet_arguments["widths"]]
+            counts = [of.count_heads(width) for width in unet_arguments["widths"]]
         except ValueError:
             continue
         network = {"class": "ADMUNet", "arguments": {**unet_arguments, **asdict(of)}}

@@ -15,7 +15,7 @@ from ...adapters import Network
 from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened, open_checkpoint
 from ..specification import FILE, Specification, heads_answers
-from ..weights import Tensors, choice_in_words, entries_of, load_network
+from ..weights import Tensors, choice_in_words, find_sets, load_network
 from .dit import ENDS, HEADS, LATER, TRAININGS, possible_heads, read_transformer_arguments
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
@@ -27,7 +27,7 @@ STATISTICS = "latents_stats.pt"
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
-    sets = entries_of(opened, KEYS)
+    sets = find_sets(opened, KEYS)
     if not any(key in tensors for tensors in sets.values() for key in LATER):
         return None
     entry, tensors = next(iter(sets.items()))
@@ -62,7 +62,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the transformer."""
-    return load_network(RotaryDiT, spec, opened, entries_of(opened, KEYS))
+    return load_network(RotaryDiT, spec, opened, find_sets(opened, KEYS))
 
 
 def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:

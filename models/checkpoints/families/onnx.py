@@ -82,7 +82,7 @@ def _open_session(path: Path) -> Any:
         return onnxruntime.InferenceSession(
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # onnxruntime's own kinds
+    except Exception as error:  # onnxruntime raises exceptions of its own kinds
         what = " ".join(str(error).split())[:160]
         raise CheckpointError(
             f"{path} cannot be run by onnxruntime {onnxruntime.__version__} ({what}); export it again, "

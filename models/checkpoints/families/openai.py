@@ -19,7 +19,7 @@ from ...nets.adm_unet import ADMUNet, Heads
 from ..opening import CheckpointError, Opened
 from ..processes import betas_of, edm_fields, range_of_betas
 from ..specification import FILE, SIDES, Answers, Specification, size_answers
-from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network
+from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
 WITHIN_LATENT = "model.diffusion_model."
@@ -116,8 +116,8 @@ def recognise(opened: Opened) -> Specification | None:
     """Recognise a state dict of the U-Net, alone or as an entry such as ``ema``."""
     if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
         return None
-    sets = entries_of(opened, KEYS)
-    latent = entries_of(opened, [WITHIN_LATENT + key for key in KEYS])
+    sets = find_sets(opened, KEYS)
+    latent = find_sets(opened, [WITHIN_LATENT + key for key in KEYS])
     of_text = any(".transformer_blocks." in name for tensors in sets.values() for name in tensors)
     if not sets or latent or of_text:
         return None
@@ -165,7 +165,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the U-Net."""
-    return make_unet(spec, opened, entries_of(opened, KEYS))
+    return make_unet(spec, opened, find_sets(opened, KEYS))
 
 
 def make_unet(spec: Specification, opened: Opened, sets: Sets) -> Network:
@@ -231,7 +231,7 @@ def head_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
     for name, heads in ATTENTION.items():
         for together in (False, True):
             try:
-                counts = tuple(heads.of(width) for width in sorted(widths))
+                counts = tuple(heads.count_heads(width) for width in sorted(widths))
             except ValueError:
                 continue
             equivalence = (counts, together and set(counts) != {1})

@@ -26,9 +26,9 @@ from ..weights import (
     Tensors,
     build_network,
     choice_in_words,
-    entries_of,
     entry_by_name,
     fill_network,
+    find_sets,
 )
 
 LIST = "all_modules."
@@ -275,7 +275,7 @@ def recognise(opened: Opened) -> Specification | None:
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the U-Net for data in the range of the specification."""
     arguments = dict(spec.network["arguments"])
-    side = spec.event[-1] or LARGE  # unknown, it names the layers alone
+    side = spec.event[-1] or LARGE  # the side only sets the names of layers while it is unknown
     arguments["attn_resolutions"] = [side >> level for level in arguments.pop("attention")]
     arguments["img_resolution"] = side
     raw = build_network(SongUNet, arguments, opened.path)
@@ -286,8 +286,8 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 def _weight_sets(opened: Opened) -> Sets:
     """Return the sets of weights by entry name, averaged ones first."""
-    exploding = entries_of(opened, (f"{LIST}0.W",))
-    return exploding or entries_of(opened, (f"{LIST}0.weight",))
+    exploding = find_sets(opened, (f"{LIST}0.W",))
+    return exploding or find_sets(opened, (f"{LIST}0.weight",))
 
 
 def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from ...nets.uvit import UViT
 from ..opening import CheckpointError, Opened
 from ..processes import VP_ENDS, betas_of, range_of_betas
 from ..specification import FILE, Specification, heads_answers
-from ..weights import WRAP, Tensors, choice_in_words, entries_of, load_network
+from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network
 from .dit import possible_heads
 
 KEYS = ("patch_embed.proj.weight", "pos_embed", "mid_block.attn.qkv.weight", "decoder_pred.weight")
@@ -46,7 +46,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a state dict of the transformer, alone or as an entry."""
-    sets = entries_of(opened, KEYS)
+    sets = find_sets(opened, KEYS)
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
@@ -79,7 +79,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the transformer."""
-    return load_network(UViT, spec, opened, entries_of(opened, KEYS))
+    return load_network(UViT, spec, opened, find_sets(opened, KEYS))
 
 
 def _read_transformer_arguments(opened: Opened, tensors: Tensors) -> dict[str, Any]:
