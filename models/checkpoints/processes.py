@@ -102,9 +102,10 @@ def _discrete(
     zero_snr: bool = False,
     cap: float = math.inf,
 ) -> Discrete:
-    """Return the process of a table of levels, given by the levels, by betas, or by a named schedule. With ``zero_snr``,
-    alphas_cumprod are rescaled to end at 0, and the last level is at least ``cap`` (Lin et al. 2024, arXiv:2305.08891,
-    algorithm 1).
+    """Return the process of a table of levels, given by the levels, by betas, or by a named schedule.
+
+    With ``zero_snr``, alphas_cumprod are rescaled to end at 0, and the last level is at least ``cap`` (Lin et al. 2024,
+    arXiv:2305.08891, algorithm 1).
     """
     if levels is not None:
         return Discrete(levels=tuple(levels))

@@ -17,7 +17,7 @@ from .processes import REVERSED, VP_ENDS, betas_of, edm_fields, range_of_betas
 from .specification import FILE, SIDES, Answers, Specification
 
 SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
-"""Schedules of 1000 betas: first and last beta."""
+"""First and last beta of each schedule of 1000 betas; ``cosine`` does not use them."""
 VP_SCORE: dict[str, Any] = {"process": {"name": "vp_linear"}, "prediction": "score", **VP_ENDS}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
 
@@ -30,11 +30,12 @@ PREFIX = "samplerbench."
 def training_answers() -> Answers:
     """Return the answers to the question ``training``, each a prediction with a time input.
 
-    * ``SCHEDULE-PREDICTION``: prediction at a step of a discrete schedule; the time input is the step's number;
-    * ``edm``: EDM's F; ln(sigma) / 4. ``denoiser``: E[x0 | x = x0 + sigma z]; sigma. ``score``: grad log p of the same
-      x; sigma;
-    * ``flow``: z - x0, noise at t = 1; t. ``flow-1000``: the same; 1000 t. ``flow-reversed``: x0 - z, data at t = 1; t;
-    * ``vp-score``: score of the VP process with a linear rate; t in [0, 1]. ``vp-score-999``: the same; 999 t.
+    * ``SCHEDULE-PREDICTION``: eps, v or x0 on a schedule of 1000 betas, with the number of the step;
+    * ``edm``: EDM's F, with ln(sigma) / 4;
+    * ``denoiser``: E[x0 | x = x0 + sigma z], and ``score``: grad log p of that x, each with sigma;
+    * ``flow``: z - x0 on a path with noise at t = 1, with t; ``flow-1000``: the same with 1000 t;
+    * ``flow-reversed``: x0 - z on a path with data at t = 1, with t;
+    * ``vp-score``: score of the VP process with a linear rate, with t in [0, 1]; ``vp-score-999``: the same with 999 t.
     """
     return {
         **{f"{s}-{p}": _discrete_training(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},
@@ -124,7 +125,7 @@ def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) ->
     state = max(floats, key=lambda port: len(port.shape))
     others = [port for port in inputs if port is not state]
     flat = [port for port in others if len(port.shape) < 2 or port.shape[1:] == (1,)]
-    # a floating-point input is the time rather than an integer one, which is the labels
+    # prefer a floating-point input as the time, since integers are likely labels
     time = min(flat, key=lambda port: not port.dtype.is_floating_point, default=None)
     labels = next((port for port in others if port is not time), None)
     output = outputs[0]

@@ -75,7 +75,7 @@ class Specification:
         event: shape of one sample; empty if only the user can give it.
         process: ``name``, a key of :data:`.processes.PROCESSES`, and the arguments of the process.
         prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``velocity``, ``score``, ``edm``, ``consistency``.
-        factor: factor of the network's output that gives the prediction, such as -1 for the opposite sign.
+        factor: multiplier of the network's output that gives the prediction, such as -1 for the opposite sign.
         half: half of the output's channels that is the prediction, ``first`` or ``second``; "" for all channels.
         time: ``of``, ``scale`` and ``offset`` of :class:`~samplerbench.models.adapters.NetworkTime`.
         snap: choice of the time for a network that takes times of a table only: ``nearest`` for the nearest time,

@@ -124,8 +124,9 @@ ORIGINS = (
         "give the file of the diffusion model",
     ),
 )
-"""Unsupported checkpoints: name parts of their tensors, the origin in words, and how to convert them. An entry applies if
-each of its parts occurs in some name; the first such entry is reported.
+"""Unsupported checkpoints: name parts of their tensors, the origin in words, and how to convert them.
+
+An entry applies if each of its parts occurs in some name; the first such entry is reported.
 """
 
 _UNEXPECTED = (TypeError, AttributeError, LookupError, ArithmeticError)
@@ -291,8 +292,7 @@ class WrittenCounts(NamedTuple):
 def write_converted(
     path: Path, settings: Mapping[str, str], name: str | None, out: Path
 ) -> WrittenCounts:
-    """Write a checkpoint's network as ``model.safetensors``, and its specification and origin as ``card.json``, into
-    ``out``.
+    """Write a checkpoint's network as ``model.safetensors``, and specification and origin as ``card.json``, into ``out``.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or its network is not one of this project's.

@@ -123,7 +123,7 @@ def load(spec: str, **params: Any) -> Denoiser:
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
-    """Return a Denoiser around the result of a user's factory or of an installed loader; ``read`` are the files behind it.
+    """Return a Denoiser around the result of a user's factory or of an installed loader, with its files as ``read``.
 
     Raises:
         ValueError: the result is not a valid model.

@@ -177,9 +177,7 @@ class Schemes:
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
     def suggestion_for(self, spec: str, others: Collection[str] = ()) -> str:
-        """Return ``did you mean …? `` with the scheme or one of ``others`` that is most like the one in ``spec``; "" for
-        none.
-        """
+        """Return ``did you mean …? `` with the scheme or one of ``others`` most similar to that of ``spec``; "" for none."""
         self.built_in()
         name = spec.partition(":")[0]
         matches = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)

@@ -1,5 +1,6 @@
-"""Functions of a user's file, ``file.py:function``, with a record of the files that their results depend on: the function's
-source, the user's modules that it imports, and the data that it reads.
+"""Functions of a user's file, ``file.py:function``, with a record of the files that their results depend on.
+
+These files are the function's source, the user's modules that it imports, and the data that it reads.
 """
 
 from __future__ import annotations

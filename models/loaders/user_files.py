@@ -120,9 +120,7 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file whose SHA-256 differs from ``opened``, by :func:`name_from` ``folder``; "" if none
-    does.
-    """
+    """Return a clause on the first file whose hash is not the one in ``opened``, keyed by :func:`name_from`; "" for none."""
     for name, before in opened.items():
         now = file_hash(os.path.join(folder, name)) or ""
         if now != before:

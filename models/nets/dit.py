@@ -172,9 +172,7 @@ class FinalLayer(nn.Module):
 
 
 def patch_embedding(channels: int, width: int, patch: int, narrow: int = 0) -> nn.Sequential:
-    """Return a new layer from patches of ``patch`` × ``patch`` pixels to ``width`` channels, through ``narrow`` ones unless
-    0.
-    """
+    """Return a new layer from square patches of pixels to ``width`` channels, through ``narrow`` channels unless 0."""
     if not narrow:
         return nn.Sequential(OrderedDict(proj=nn.Conv2d(channels, width, patch, patch)))
     first = nn.Conv2d(channels, narrow, patch, patch, bias=False)
@@ -291,7 +289,9 @@ class DiT(nn.Module):
         return self.run_blocks(x, emb, label)
 
     def run_blocks(self, x: Tensor, emb: Tensor, label: Tensor) -> Tensor:
-        """Return the raw output for images ``x``, given the embeddings ``(batch, width)`` of all inputs and of labels
+        """Return the raw output for images ``x``.
+
+        ``emb`` ``(batch, width)`` is the embedding of times and labels, ``label`` ``(batch, width)`` that of labels
         alone.
         """
         tokens = flatten_to_tokens(self.x_embedder(x)) + self.pos_embed

@@ -32,6 +32,7 @@ def place_coordinates(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tens
 
 def rotation_angles(at: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """Return rotation angles ``(heads, h, w, 2 n)``: coordinates ``at`` ``(h, w, 2)`` times frequencies ``(heads, n)``.
+
     ``down`` are the frequencies of the vertical coordinate, ``across`` those of the horizontal one.
     """
     y, x = at[..., 0, None], at[..., 1, None]
@@ -93,8 +94,9 @@ def window_attention(query: Tensor, key: Tensor, value: Tensor, size: int, shift
 
 
 def _shifted_window_mask(h: int, w: int, size: int, shift: int, device: torch.device) -> Tensor:
-    """Return a mask ``(h / size, w / size, size², size²)``, True for places of a window that may attend to each other. It
-    separates places from opposite edges, which meet in the first row and column of windows.
+    """Return a mask ``(h / size, w / size, size², size²)``, True for places of a window that may attend to each other.
+
+    It separates places from opposite edges, which meet in the first row and column of windows.
     """
     came = torch.arange(size, device=device) < shift
     rows, columns = (torch.zeros(n // size, size, device=device) for n in (h, w))

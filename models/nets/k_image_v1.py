@@ -205,8 +205,9 @@ class KImageV1(nn.Module):
         self.u_net = _Stages(down, up[::-1])
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Return the raw output for ``x``, both ``(batch, channels, side, side)``, at ``c_noise`` = ln(sigma) / 4,
-        ``(batch,)``.
+        """Return the raw output for ``x``, both ``(batch, channels, side, side)``.
+
+        ``c_noise`` ``(batch,)`` is ln(sigma) / 4. ``labels`` are ignored.
         """
         emb = self.mapping(self.timestep_embed(c_noise[:, None]))
         x = self.proj_in(F.pixel_unshuffle(x, self.patch))

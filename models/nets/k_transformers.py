@@ -45,9 +45,7 @@ class Norm(nn.Module):
             self.scale = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
-        """Map ``(…, width)`` to the same shape; with an embedding ``(batch, embedding)``, ``x`` is ``(batch, h, w,
-        width)``.
-        """
+        """Map ``(…, width)`` to the same shape; given ``emb`` ``(batch, embedding)``, ``x`` is ``(batch, h, w, width)``."""
         normed = F.rms_norm(x, x.shape[-1:], eps=EPS)
         return normed * (self.scale if emb is None else 1 + self.linear(emb)[:, None, None])
 
@@ -153,8 +151,8 @@ class AttentionV2(nn.Module):
     Args:
         width: channels of the states.
         embedding: channels of the embedding.
-        kind: configuration of the attention. ``type`` is ``global``, ``neighborhood`` or ``shifted-window``;
-            ``d_head``, the channels of a head; ``kernel_size`` or ``window_size``, in places.
+        kind: configuration. ``type`` is ``global``, ``neighborhood`` or ``shifted-window``, ``d_head`` the channels of
+            a head, and ``kernel_size`` or ``window_size`` a number of places.
         index: number of the layer in its level. Windows of odd layers are shifted by half a window.
 
     Raises:
@@ -264,8 +262,9 @@ class KTransformerV1(_Transformer):
         self.out_norm, self.out_proj = Norm(width), nn.Linear(width, numbers, bias=False)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output for ``x``, both ``(batch, channels, height, width)``, at ``c_noise`` = ln(sigma) / 4,
-        ``(batch,)``.
+        """Return the raw output for ``x``, both ``(batch, channels, height, width)``.
+
+        ``c_noise`` ``(batch,)`` is ln(sigma) / 4. ``labels`` ``(batch,)`` are class numbers, None without classes.
         """
         emb = self.embed_inputs(c_noise, labels)
         x = self.in_proj(_gather_patches(x.movedim(1, -1), self.patch, channels_first=True))
@@ -354,8 +353,9 @@ class KTransformerV2(_Transformer):
         self.patch_out = Split(widths[0], channels, patch, mixed=False)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output for ``x``, both ``(batch, channels, height, width)``, at ``c_noise`` = ln(sigma) / 4,
-        ``(batch,)``.
+        """Return the raw output for ``x``, both ``(batch, channels, height, width)``.
+
+        ``c_noise`` ``(batch,)`` is ln(sigma) / 4. ``labels`` ``(batch,)`` are class numbers, None without classes.
         """
         emb = self.embed_inputs(c_noise, labels)
         x = self.patch_in(x.movedim(1, -1))

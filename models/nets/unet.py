@@ -44,7 +44,7 @@ class FourierFeatures(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block whose convolutions start at zero; the embedding scales and shifts the second normalisation."""
+    """Residual block whose branch starts at zero; the embedding scales and shifts the branch's second normalisation."""
 
     def __init__(
         self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False, group: int = 16
@@ -154,8 +154,7 @@ class UNet(nn.Module):
 
 
 class EDMPrecond(nn.Module):
-    """Denoiser D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label) (Karras et al. 2022, arXiv:2206.00364, eq.
-    7).
+    """Denoiser D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label) (Karras 2022, arXiv:2206.00364, eq. 7).
 
     Args:
         net: raw network F(x, c_noise, labels).

@@ -43,7 +43,7 @@ Call = Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor]
 
 
 def _call_with(**inputs: str) -> Call:
-    """Return a calling convention; ``inputs`` map further arguments of the network to names of embeddings or labels."""
+    """Return a function that calls a network; ``inputs`` map further arguments of the network to names of rows."""
 
     def call(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, _: Scalars) -> Tensor:
         named = {own: rows[name] for own, name in inputs.items()}
@@ -81,8 +81,9 @@ class Convention:
 
 
 def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
-    """Call the U-Net of Stable Diffusion or DeepFloyd IF. Stable Diffusion XL also takes a pooled embedding and six sizes,
-    distilled networks the scale of guidance.
+    """Call the U-Net of Stable Diffusion or DeepFloyd IF.
+
+    Stable Diffusion XL also takes a pooled embedding and six sizes, and distilled networks take the scale of guidance.
     """
     added = None
     if POOLED in rows:
@@ -121,9 +122,7 @@ def _why_unet_refused(config: Config) -> str:
 
 
 def _unet_scalars(config: Config) -> dict[str, Any]:
-    """Return a U-Net's scalars: sizes in pixels, None for the sample's, and LatentConsistencyModelPipeline's guidance
-    scale.
-    """
+    """Return a U-Net's default scalars: sizes in pixels (None: the sample's), and 8.5 as the scale of guidance."""
     sizes = {"time_ids": None} if _takes_sizes(config) else {}
     guided = {"guidance": 8.5} if config.get("time_cond_proj_dim") is not None else {}
     return {**sizes, **guided}
@@ -195,9 +194,7 @@ CONVENTIONS = {
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
-    """Return a network's scalar inputs; ``time_ids`` default to the sample's size in pixels, ``pixels`` per side of a
-    latent.
-    """
+    """Return a network's scalar inputs; ``time_ids`` default to the sample's size, ``pixels`` pixels per latent's side."""
     if "time_ids" not in spec.scalars or spec.scalars["time_ids"] is not None:
         return dict(spec.scalars)
     height, width = (side * pixels for side in spec.event[1:])
@@ -226,9 +223,7 @@ class CalledNetwork(nn.Module):
         self.convention, self.scalars = convention, dict(scalars)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the output for states ``(batch, *event)``, times ``(batch,)``, and class numbers or row numbers of the
-        tables.
-        """
+        """Return the output for states ``(batch, *event)``, times ``(batch,)``, and class numbers or rows of the tables."""
         rows: Conditions = {LABELS: labels}
         if self.lookup.names and labels is not None:
             rows = self.lookup(labels)
@@ -329,6 +324,7 @@ class CapturedNetwork(nn.Module):
         return out
 
     def _run_pipeline_at_time(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
+        """Return the network's output for states ``x`` at one ``time``, by running the pipeline for one step."""
         arguments = dict(self._arguments)
         if labels is not None and self.lookup.names:
             arguments |= self.lookup(labels)

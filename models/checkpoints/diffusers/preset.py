@@ -133,8 +133,9 @@ def _with_option(sampler: str, option: str) -> str:
 def _singlestep_orders(
     settings: Mapping[str, Any], order: int, count: int, *, to_zero: bool
 ) -> list[int]:
-    """Return the orders of ``count`` single steps: 1, …, ``order``, repeated. The last are lower if the settings ask for
-    it, if ``order`` does not divide ``count``, or before level 0.
+    """Return the orders of ``count`` single steps: 1, …, ``order``, repeated.
+
+    The last orders are lower if the settings ask for it, if ``order`` does not divide ``count``, or before level 0.
     """
     lowered = settings.get("lower_order_final", False) or count % order != 0 or to_zero
     full = [*range(1, order + 1)]
@@ -303,6 +304,7 @@ def _with_pipeline_changes(scheduler: Mapping[str, Any], pipeline: str) -> Mappi
 
 
 def _end_of_last_step(scheduler: Mapping[str, Any], kind: str) -> str:
+    """Return the end of a scheduler's last step: ``zero``, ``sigma_min`` or ``last``, as in :func:`preset_of`."""
     if kind in ("DDIM", "PNDM"):
         return "zero" if scheduler.get("set_alpha_to_one", kind == "DDIM") else "sigma_min"
     if kind == "LCM":
@@ -314,8 +316,9 @@ def _end_of_last_step(scheduler: Mapping[str, Any], kind: str) -> str:
 
 
 def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
-    """Return a folder's specification with another scheduler, made as its class's ``from_config`` does. Raises a ValueError
-    if that scheduler is not for a network with this training.
+    """Return a folder's specification with another scheduler, made as its class's ``from_config`` does.
+
+    Raises a ValueError if that scheduler is not for a network with this training.
     """
     preset = spec.preset
     settings = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}

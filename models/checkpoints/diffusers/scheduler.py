@@ -1,4 +1,4 @@
-"""What a scheduler's file says about the model: process, prediction and time input of the network.
+"""Model part of a scheduler's file: process, prediction and time input of the network.
 
 Its other settings are about sampling (:mod:`.preset`).
 """
@@ -17,9 +17,7 @@ TABLE = (
     *("EulerAncestralDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep"),
     *("UniPCMultistep", "SASolver", *LATENT_BETAS),
 )
-"""Schedulers, named without "Scheduler", of networks trained at a table of times; :data:`LATENT_BETAS` have other default
-betas.
-"""
+"""Schedulers (without "Scheduler") of networks trained at a table of times; :data:`LATENT_BETAS` have other default betas."""
 SCHEDULES = {
     "linear": "linear",
     "scaled_linear": "scaled_linear",
@@ -66,9 +64,7 @@ def kind_of(scheduler: Mapping[str, Any]) -> str:
 
 
 def _look_up(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
-    """Return the value in ``names`` for the setting ``key``, by default the first. Raises a CheckpointError if there is
-    none.
-    """
+    """Return the value in ``names`` for the setting ``key``, by default the first. Raises a CheckpointError without one."""
     setting = scheduler.get(key, next(iter(names)))
     if setting not in names:
         raise CheckpointError(

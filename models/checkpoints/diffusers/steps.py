@@ -1,7 +1,7 @@
 """Levels and times at which a scheduler of diffusers calls the network.
 
-Most schedulers choose whole or fractional times of the training's table in one of three spacings, and look up their
-levels. Others choose the levels, such as by Karras's formula, and call the network at the nearest times.
+Most schedulers choose times of the training's table in one of three spacings, and look up their levels. Others choose
+the levels, such as by Karras's formula, and call the network at the corresponding times, which some of them round.
 """
 
 from __future__ import annotations
@@ -136,6 +136,7 @@ def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> Non
 
 
 def _end_level(spec: Specification, process: Process, last: float) -> float:
+    """Return the noise level at which the last step ends; ``last`` is the level of the last evaluation."""
     end = spec.preset["end"]
     if end == "zero":
         return 0.0
@@ -206,8 +207,9 @@ def _training_times(
 
 
 def _formula_levels(spec: Specification, top: float, bottom: float, count: int) -> list[float]:
-    """Return ``count`` levels from ``top`` to ``bottom`` by the preset's spacing: Karras et al. 2022 (arXiv:2206.00364, eq.
-    5), evenly in log sigma, or quantiles of a beta distribution (arXiv:2407.12173).
+    """Return ``count`` levels from ``top`` to ``bottom`` by the formula of the preset's spacing.
+
+    Formulas: Karras et al. 2022 (arXiv:2206.00364, eq. 5), even steps in log sigma, beta quantiles (arXiv:2407.12173).
     """
     u = np.linspace(0, 1, count)
     spacing = spec.preset["spacing"]
@@ -240,8 +242,9 @@ def _levels_and_times_of_flow_table(
 
 
 def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
-    """Return the levels of a flow's shifted times from 1 down, where the level of time 1, no signal at all, is
-    ``sigma_max``. In some settings the library shifts the last time twice.
+    """Return the levels of a flow's shifted times from 1 down; the level of time 1, no signal at all, is ``sigma_max``.
+
+    In some settings the library shifts the last time twice.
     """
     preset, settings = spec.preset, spec.preset["settings"]
     dynamic = settings.get("use_dynamic_shifting")

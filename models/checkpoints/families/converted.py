@@ -1,5 +1,6 @@
-"""Folders written by ``samplerbench convert``: a network of this project as safetensors, and ``card.json`` with its
-resolved specification.
+"""Folders written by ``samplerbench convert``: a network of this project as safetensors, and a card.
+
+The card, ``card.json``, holds the resolved specification of the network.
 """
 
 from __future__ import annotations

@@ -67,9 +67,11 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "time": {"of": "t"},
     },
 }
-"""Fields of each training. DiT predicts the noise at 1000 times. SiT predicts the velocity of a path from noise at t = 0 to
-data at t = 1: straight, on a circle (GVP), or VP with a linear rate. REPA predicts that of the reverse path. On the circle
-the velocity is pi / 2 times ``v``.
+"""Fields of each training. DiT predicts the noise at 1000 times.
+
+SiT predicts the velocity of a path from noise at t = 0 to data at t = 1. The path is straight, a circle (GVP), or the
+VP process with a linear rate. REPA predicts the velocity of the reverse path. On the circle the velocity is pi / 2
+times ``v``.
 """
 PREDICTED: dict[str, dict[str, Any]] = {
     "velocity": {},
@@ -84,8 +86,10 @@ MEAN_FLOW: dict[str, Any] = {
     "time": {"of": "t"},
     "kind": "map",
 }
-"""Fields of MeanFlow, on a straight path with noise at t = 1. The mean velocity u from t to 0 takes a state to its end, x0
-= x_t - t u (Geng et al. 2025, arXiv:2505.13447, eq. 12 with r = 0).
+"""Fields of MeanFlow, on a straight path with noise at t = 1.
+
+The mean velocity u from t to 0 takes a state to its end x0 = x_t - t u (Geng et al. 2025, arXiv:2505.13447, eq. 12, r =
+0).
 """
 
 

@@ -176,8 +176,9 @@ def _ve_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _iddpm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of iDDPM (Table 1): it predicts the noise z in the first half of the output's channels. The time
-    input is the index of the nearest level in the file's table ``u``, where 0 is the lowest level.
+    """Return the fields of iDDPM (Table 1): it predicts the noise z in the first half of the output's channels.
+
+    The time input is the index of the nearest level in the file's table ``u``, where 0 is the lowest level.
     """
     table = precond_arguments["u"].double().numpy()[-2::-1]
     steps = len(table)

@@ -1,5 +1,6 @@
-"""Pickles of NVIDIA's EDM2 (Karras et al. 2024, arXiv:2312.02696), for images or latents: EDM's preconditioning around a
-U-Net that preserves magnitudes.
+"""Pickles of NVIDIA's EDM2 (Karras et al. 2024, arXiv:2312.02696), for images or latents.
+
+A pickle holds a U-Net that preserves magnitudes, inside EDM's preconditioning.
 """
 
 from __future__ import annotations

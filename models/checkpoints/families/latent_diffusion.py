@@ -50,8 +50,9 @@ HEADS = {"32-wide": Heads(head_width=32), "8-heads": Heads(heads=8), "1-head": H
 WIDE = {"64-wide": Heads(head_width=64)}
 PUBLISHED = {768: ("8-heads", 64), 1024: ("64-wide", 64), 2048: ("64-wide", 128)}
 PUBLISHED |= {512: ("1-head", 0), 1280: ("8-heads", 0)}
-"""Heads, and side of the latents (0 if there are several), by the width of the embeddings. The networks are Stable
-Diffusion 1, 2 and XL, and latent diffusion's for ImageNet and for text.
+"""Heads, and side of the latents (0 if there are several), by the width of the embeddings.
+
+The networks are Stable Diffusion 1, 2 and XL, and latent diffusion's for ImageNet and for text.
 """
 V_OR_NOISE = 1024
 """Width of the embeddings of Stable Diffusion 2, some of whose networks predict v."""

@@ -32,8 +32,9 @@ RESCALED = (
     "if it was trained with 4000 steps that are told in thousandths, improved-diffusion's default, say "
     "schedule=cosine-4000&time.scale=0.25 (or linear-4000): schedule=cosine is near it, but not the same"
 )
-"""Advice for networks without residual blocks that change the resolution, as improved-diffusion has them. It is no answer
-to a question, because maps as close as these could not be told apart.
+"""Advice for networks without residual blocks that change the resolution, as improved-diffusion has them.
+
+It is no answer to a question, because maps as close as these could not be told apart.
 """
 PUBLISHED_SIDES = {
     (1, 2, 2, 2): 32,
@@ -206,8 +207,10 @@ def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
 
 
 def _schedule_answers(*, learned_variance: bool) -> Answers:
-    """Return the schedules of the libraries; linear betas are divided by the number of steps over 1000. With 4000 steps the
-    time input is the number of the step (:data:`RESCALED`). EDM's teachers are an answer only without a learned variance.
+    """Return the schedules of the libraries; linear betas are divided by the number of steps over 1000.
+
+    With 4000 steps the time input is the number of the step (:data:`RESCALED`). EDM's teachers are an answer only
+    without a learned variance.
     """
     answers: Answers = {}
     for steps in (1000, 4000):
