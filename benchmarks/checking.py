@@ -128,7 +128,7 @@ def _check_checkpoint(
     path, settings, named = split_settings(name.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
     spec = specify_checkpoint(opened, named).overridden(settings)
-    described(spec, opened.content)
+    described(spec, opened.sha256)
     builds = family(spec.family).network
     clean, labels = (None, None)
     if images is not None:
@@ -150,7 +150,7 @@ def _check_checkpoint(
     if not spec.decoder and clean is not None:
         result = _with_range_check(result, spec.limits, clean)
     if result.passed and result.answers:
-        cache_answers(spec, opened.content, result.answers)
+        cache_answers(spec, opened.sha256, result.answers)
     return result
 
 

@@ -161,7 +161,7 @@ def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
     if scheme.origin:
         product = scheme.load_value(rest, **params)
         identity = f"{scheme.identity(rest, product.digest)}{options_text(params)}"
-        return as_denoiser(product, scheme.called(rest), identity)
+        return as_denoiser(product, scheme.short_spec(rest), identity)
     with record_files() as recorder:
         model = scheme.load(rest, **params)
     # a checkpoint, by the names that its files have in its folder

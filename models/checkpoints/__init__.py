@@ -1,1 +1,1 @@
-"""Checkpoints read without executing anything of them, and the specification of their models."""
+"""Checkpoints, read without executing any of their code, and the specifications of their models."""

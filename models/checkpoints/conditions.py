@@ -1,6 +1,6 @@
-"""Conditions computed beforehand: the rows of a file of embeddings, such as embeddings of prompts.
+"""Conditions of a network that were computed beforehand: the rows of a file of embeddings, such as those of prompts.
 
-A sample takes the row of its number, modulo the rows. The file's hash identifies it.
+Sample number i takes row i modulo the number of rows. The hash of the file is part of the model's identity.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .opening import CheckpointError, open_checkpoint
 
 NEGATIVE = "negative_"
-"""Prefix of the tensors for "no condition", as in pipelines of diffusers."""
+"""Prefix of the tensors for "no condition", named as in pipelines of diffusers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +25,10 @@ class Conditions:
     """Embeddings of n conditions.
 
     Attributes:
-        path: of the file.
-        tables: by name, such as ``prompt_embeds``, each ``(n, …)`` in float32, or ``(n + 1, …)`` where
-            there is a row for "no condition", the last.
-        count: n.
+        path: path of the file.
+        tables: embeddings by name, such as ``prompt_embeds``, each ``(n, …)`` in float32. With a row for "no
+            condition", the last, each is ``(n + 1, …)``.
+        count: number n of conditions.
         null: True if the tables have that row.
     """
 
@@ -38,7 +38,7 @@ class Conditions:
     null: bool
 
     def described(self) -> dict[str, Any]:
-        """Return plain values: the file, its hash, its number of rows and each table's shape of a row."""
+        """Return values of JSON: file, SHA-256, number of conditions, ``null``, and the shape of a row of each table."""
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         shapes = {name: list(table.shape[1:]) for name, table in self.tables.items()}
@@ -52,13 +52,13 @@ class Conditions:
 
 
 def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
-    """Read a file of embeddings: safetensors, with a row for each condition in every tensor.
+    """Read a safetensors file of embeddings, in which each tensor has a row for each condition.
 
-    A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal ones. The network ``needs``
-    tensors of these names, or if there are none, those that the file has.
+    A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal rows. ``needs`` are the names of the
+    tensors that the network takes; if empty, all of the file's are taken.
 
     Raises:
-        CheckpointError: it is no such file, lacks a tensor or has another, or rows do not fit.
+        CheckpointError: the file cannot be read, a tensor is missing or unknown, or rows do not fit.
     """
     opened = open_checkpoint(path.expanduser())
     if opened.container != "safetensors":
@@ -103,10 +103,10 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
 
 
 def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
-    """Read the tables of a specification's ``embeddings``; none if the network takes none.
+    """Return the tables of a specification's ``embeddings``; empty if the network takes none.
 
     Raises:
-        CheckpointError: no file of them is given, or it cannot be read or is another by now.
+        CheckpointError: no file is given, it cannot be read, or it has changed since the specification was made.
     """
     if not embeddings:
         return {}
@@ -126,7 +126,7 @@ def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str,
 
 
 def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
-    """Return the row for "no condition", ``(1, …)``."""
+    """Return the row for "no condition", ``(1, …)``. Raises a CheckpointError if it does not fit or rows differ."""
     table, rows = stored[NEGATIVE + name], stored[name]
     if table.shape[1:] != rows.shape[1:] or not len(table):
         raise CheckpointError(
@@ -142,7 +142,7 @@ def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
 
 
 class Lookup(nn.Module):
-    """Tables of embeddings ``(rows, …)`` that move with a network, looked up by row."""
+    """Tables of embeddings ``(rows, …)`` that move with a network and are looked up by row number."""
 
     def __init__(self, tables: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -151,5 +151,5 @@ class Lookup(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def forward(self, rows: Tensor) -> dict[str, Tensor]:
-        """Return the rows ``(batch,)`` int64 of every table, by its name."""
+        """Return the given ``rows``, int64 ``(batch,)``, of every table, by its name."""
         return {name: self.get_buffer(name)[rows] for name in self.names}

@@ -1,4 +1,4 @@
-"""Denoiser of a specification and its network."""
+"""Denoisers made of a specification and its network."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .processes import PROCESSES, arguments_of_process
 from .specification import USER, Specification
 
 CAP = 1e4
-"""Highest finite level of a model whose highest level is infinite."""
+"""Highest noise level to sample from, for a model whose highest level is infinite."""
 
 MOST_STEPS = 1_000_000
-"""Most times of a table: each is a number in memory."""
+"""Most times of a table, since each takes memory."""
 
 
 def process_of(spec: Specification) -> Process:
-    """Make the process of a specification.
+    """Return the process of a specification.
 
     Raises:
-        ValueError: no such process, or an argument that it does not take.
+        ValueError: there is no such process, or it does not take one of the arguments.
     """
     arguments = dict(spec.process)
     name = arguments.pop("name")
@@ -41,7 +41,7 @@ def process_of(spec: Specification) -> Process:
             f"there is no process {name!r}; choose one of {', '.join(PROCESSES)} as process.name"
         )
     takes = arguments_of_process(name)
-    # arguments of the process before are no choice of the user's
+    # drop arguments of the replaced process, unless the user gave them
     if spec.source("process.name") == USER:
         arguments = {
             k: v for k, v in arguments.items() if k in takes or spec.source(f"process.{k}") == USER
@@ -62,18 +62,19 @@ class Checkpoint(NativeDenoiser):
     """Denoiser of a checkpoint's network.
 
     Args:
-        spec: without open questions.
-        network: in its native coordinates; labels are class numbers (:class:`Network`).
-        name: its name in tables.
-        content: hexadecimal digest of all files read, in the identity with the specification.
-        sampling: steps of the checkpoint's own scheduler or a named one in its place, a function of
-            the specification, the steps and that name.
-        decoder: makes images of its samples; None if the samples themselves are scored.
-        levels: of its own scheduler's evaluations, by the specification and the steps.
+        spec: specification without open questions.
+        network: network in its native coordinates, called with class numbers as labels (:class:`Network`).
+        name: name of the model in tables.
+        content: hexadecimal hash of all files that were read, which becomes a part of the identity.
+        sampling: function of the specification, the number of steps and the name of a scheduler. It returns the steps
+            of that scheduler, or of the checkpoint's own one for "".
+        decoder: decoder that makes images of samples; None if the samples themselves are scored.
+        levels: function of the specification and the number of steps. It returns the levels at which the checkpoint's
+            own scheduler calls the network.
 
     Raises:
-        ValueError: a question is open, a value of the specification cannot be, or the network needs
-            labels and is to be sampled without.
+        ValueError: a question is open, a value of the specification is invalid, or the network needs labels and
+            ``spec`` draws none.
     """
 
     def __init__(
@@ -142,26 +143,28 @@ class Checkpoint(NativeDenoiser):
         self.spec, self.decoder, self._sampling, self._levels = spec, decoder, sampling, levels
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Return the steps of the checkpoint's own scheduler, or of the named one of its library."""
+        """Return the steps of the checkpoint's own or the named scheduler; None if the checkpoint has no scheduler."""
         if self._sampling is None or not self.spec.preset:
             return None
         return self._sampling(self.spec, steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return the levels of the checkpoint's own scheduler, or else the levels of its process.
+        """Return the levels of the checkpoint's own scheduler, or else those of its process.
 
-        NCSN++ is sampled at a geometric sequence (Song et al. 2021, arXiv:2011.13456, appendix C).
+        The VE process has a geometric sequence, as NCSN++ is sampled (Song et al. 2021, arXiv:2011.13456, appendix C).
         """
         if self._levels is not None and self.spec.preset:
-            with suppress(ValueError):  # more steps than its table has times, say
+            with suppress(ValueError):  # such as more steps than the table has times
                 return self._levels(self.spec, steps)
         if type(self.process) is VE:
             return tuple(np.geomspace(self.sigma_max, self.sigma_min, steps).tolist())
         return super().native_levels(steps)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return the labels of the specification. ``random`` draws each class or condition alike;
-        ``balanced`` takes the sample number modulo classes or conditions; ``none`` gives None.
+        """Return int64 labels ``(batch,)``; None if the specification's ``labels`` are ``none``.
+
+        ``random`` draws classes or conditions with equal probability, ``balanced`` is the sample number modulo their
+        number.
         """
         count = self.classes or self.conditions
         if self.spec.labels == "none":
@@ -172,7 +175,7 @@ class Checkpoint(NativeDenoiser):
 
 
 def _highest_finite_level(spec: Specification, process: Process) -> float:
-    """Return the highest finite level of a process: a table's last level, else :data:`CAP`."""
+    """Return the specification's highest level if finite, else the lower of :data:`CAP` and the process's last level."""
     if math.isfinite(spec.sigma_max):
         return spec.sigma_max
     levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]
@@ -180,40 +183,40 @@ def _highest_finite_level(spec: Specification, process: Process) -> float:
 
 
 def fields_behind_numbers(spec: Specification) -> dict[str, Any]:
-    """Return the parts of a specification that decide the numbers."""
+    """Return the parts of a specification that affect the model's output, for its identity."""
     plain = spec.as_json()
     for name in ("preset", "evidence", "sources", "open"):
         del plain[name]
     del plain["weights"]["file"]
-    plain["embeddings"].pop("file", None)  # its hash stays
+    plain["embeddings"].pop("file", None)  # the hash identifies the file
     for name in ("embeddings", "scalars", "boundary", "decode"):
-        if not plain[name]:  # older identities have none
+        if not plain[name]:  # identities made before these fields existed lack them
             del plain[name]
     plain["decoder"].pop("batch", None)
-    if spec.source("decoder.folder") == USER:  # the identity has its content, not its path
+    if spec.source("decoder.folder") == USER:  # the identity contains the decoder's hash instead
         plain["decoder"].pop("folder", None)
     return plain
 
 
 def digest_of_value(value: Any) -> str:
-    """SHA-256 of a plain value, in hexadecimal digits."""
+    """Return the SHA-256 of a JSON value, in hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
-    """Rows of an identity matrix, ``(batch, classes)``, zeros for the label ``classes``; None without labels."""
+    """Return one-hot rows ``(batch, classes)``, zeros for the label ``classes``; None without labels or classes."""
     if labels is None or not classes:
         return None
     return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]
 
 
 class OneHot(nn.Module):
-    """Network that takes labels as :func:`one_hot` makes them, called with class numbers."""
+    """Network called with class numbers, around a network that takes the rows of :func:`one_hot`."""
 
     def __init__(self, network: nn.Module, classes: int) -> None:
         super().__init__()
         self.network, self.classes = network, classes
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """See :class:`~samplerbench.models.adapters.Network`."""
+        """Return the inner network's output; see :class:`~samplerbench.models.adapters.Network`."""
         return self.network(x, t, one_hot(labels, self.classes, x))

@@ -1,4 +1,4 @@
-"""Opening a checkpoint of any container: its content, or an error in one sentence."""
+"""Opening of checkpoints in any container; errors are single sentences that name the remedy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _INNER = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {13: "entry"},
 }
-"""Numbers of the fields that are messages, by the kind of message (onnx.proto3)."""
+"""Kind of the messages inside a message of an ONNX file (onnx.proto3), by the outer kind and the field number."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _KEY, _VALUE = 1, 2
 Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
@@ -45,14 +45,14 @@ INDEX = ".safetensors.index.json"
 
 
 class CheckpointError(ValueError):
-    """Error of an unreadable checkpoint, in one sentence with the remedy."""
+    """Error of an unreadable checkpoint: one sentence that names the remedy."""
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return the first 4096 bytes of a file that looks complete.
+    """Return the first 4096 bytes of a file.
 
     Raises:
-        CheckpointError: it is empty, a download that did not finish, or a pointer of Git LFS.
+        CheckpointError: the file is empty, an unfinished download, or a pointer of Git LFS, or ``path`` is no file.
     """
     if path.suffix in PARTIAL:
         raise CheckpointError(f"{path} is a download that did not finish; {AGAIN}")
@@ -70,15 +70,15 @@ def first_bytes(path: Path) -> bytes:
 
 
 def shards_of(index: Path) -> list[Path]:
-    """List the files that an index of weights names, in its folder.
+    """List the weight files that an index names; all are in its folder.
 
     Raises:
-        CheckpointError: it is no index, or names a file elsewhere or an incomplete one.
+        CheckpointError: the file is no index, or it names a file that is elsewhere, missing or incomplete.
     """
     first_bytes(index)
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        files = [index.with_name(name) for name in sorted(names)]  # refuses paths
+        files = [index.with_name(name) for name in sorted(names)]  # with_name refuses folders
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CheckpointError(
             f"{index} is no index of weights in its folder; download it again"
@@ -91,12 +91,12 @@ def shards_of(index: Path) -> list[Path]:
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
-    """Return the files that an ONNX file stores weights in, sorted; most have none.
+    """Return the files in which an ONNX file stores weights, sorted; empty for most files.
 
     Raises:
-        ValueError: it is no ONNX file, or one of them is outside its folder or missing.
+        ValueError: the file is no ONNX file, or one of these files is missing or outside its folder.
     """
-    # mapped, since it can be large, and unmapped with the last view of it
+    # memory-mapped, since the file can be large
     with path.open("rb") as file:
         content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     try:
@@ -125,7 +125,7 @@ def _external_locations(kind: str, message: memoryview) -> Iterator[str]:
 
 
 def _message_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the fields that have a length; no others matter here."""
+    """Yield the number and content of each field of a message that has a length; other fields are skipped."""
     place = 0
     while place < len(message):
         tag, place = _read_varint(message, place)
@@ -158,15 +158,15 @@ def _read_varint(message: memoryview, place: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """Checkpoint that was opened; nothing of it was executed.
+    """Opened checkpoint, of which nothing was executed.
 
     Attributes:
-        path: of the file or folder.
-        container: ``pickle``, a bare pickle such as NVIDIA's; ``torch``, of ``torch.save``;
-            ``safetensors``; ``folder``; ``onnx``; ``exported``, of ``torch.export.save``.
-        value: content of a file, tensors and records; None for a folder and for programs.
-        metadata: of a safetensors file.
-        weight_files: files of weights that an ONNX file or an index names.
+        path: path of the file or folder.
+        container: ``pickle``, a bare pickle such as NVIDIA's; ``torch``, a file of ``torch.save``; ``safetensors``;
+            ``folder``; ``onnx``; or ``exported``, a file of ``torch.export.save``.
+        value: content of a file, in tensors and records; None for folders and programs.
+        metadata: metadata of a safetensors file.
+        weight_files: weight files that an ONNX file or an index names.
     """
 
     path: Path
@@ -176,12 +176,12 @@ class Opened:
     weight_files: tuple[Path, ...] = ()
 
     @cached_property
-    def content(self) -> str:
-        """SHA-256 of the file, of it with its files of weights, or of a folder's files by name, in hexadecimal."""
+    def sha256(self) -> str:
+        """SHA-256 in hexadecimal digits of the file, of it and its weight files, or of the names and files of a folder."""
         if self.weight_files:
             named = [("", self.path), *((path.name, path) for path in self.weight_files)]
         elif self.container == "folder":
-            # hidden files are a download's or Git's own
+            # hidden files and locks belong to a download or to Git
             files = (path for path in sorted(self.path.rglob("*")) if path.is_file())
             inside = [(path.relative_to(self.path), path) for path in files]
             named = [
@@ -195,10 +195,10 @@ class Opened:
         return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
     def config(self, name: str) -> dict[str, Any]:
-        """Read a JSON file of a folder.
+        """Return the content of a JSON file of the folder, called ``name``.
 
         Raises:
-            CheckpointError: it is missing, incomplete or no JSON object.
+            CheckpointError: the file is missing, incomplete or no JSON object.
         """
         path = self.path / name
         try:
@@ -223,8 +223,7 @@ def open_checkpoint(path: Path) -> Opened:
     """Open a file or folder.
 
     Raises:
-        CheckpointError: it is missing, damaged or half-downloaded, no checkpoint, or a pickle with
-            code.
+        CheckpointError: it is missing, damaged, partly downloaded, no checkpoint, or a pickle with code.
     """
     if os.path.isdir(path):  # Path.is_dir raises for names that are too long
         index = _index_of_folder(path)
@@ -243,7 +242,7 @@ def open_checkpoint(path: Path) -> Opened:
             return Opened(path, "onnx", weight_files=external_files(path))
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}; copy or export it again, whole") from None
-    # safetensors begin with eight bytes with the length of JSON, and the JSON
+    # safetensors begin with the length of a JSON header in eight bytes, then the header
     if path.suffix == ".safetensors" or (len(head) > 9 and head[8:9] == b"{"):
         return Opened(path, "safetensors", *_tensors_and_metadata(path))
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
@@ -269,13 +268,13 @@ def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]
 
 
 def _index_of_folder(folder: Path) -> Path | None:
-    """Return a folder's index of weights in several files; None for a pipeline or network of diffusers."""
+    """Return the index of a folder's weight files; None if it has none, or several, or belongs to diffusers."""
     indices = [path for path in folder.glob(f"*{INDEX}") if not path.name.startswith("diffusion_")]
     return indices[0] if len(indices) == 1 and not (folder / "model_index.json").is_file() else None
 
 
 def _open_shards(index: Path) -> Opened:
-    """Read weights in several files, by their index."""
+    """Open weights in several files by their index."""
     files = shards_of(index)
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
@@ -290,7 +289,7 @@ def _open_zip(path: Path) -> Opened:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except NotImplementedError as error:  # one bit of a header says so
+    except NotImplementedError as error:  # a header asks for a feature that Python lacks
         raise CheckpointError(
             f"{path} is no zip archive that Python reads ({error}): damaged, or packed anew; {AGAIN}"
         ) from None
@@ -325,7 +324,7 @@ def _open_zip(path: Path) -> Opened:
 
 
 def _open_pickle(path: Path) -> Opened:
-    """Read a bare pickle, or a file of ``torch.save`` from before its zip archives."""
+    """Open a bare pickle, or a file of ``torch.save`` older than its zip archives."""
     with path.open("rb") as file:
         first = _read_or_refuse(path, lambda: RestrictedUnpickler(file).load())
     if isinstance(first, int):  # the magic number of the old format
@@ -334,9 +333,9 @@ def _open_pickle(path: Path) -> Opened:
 
 
 def _unpickle(path: Path, *, mapped: bool) -> Any:
-    """Read a file of ``torch.save``; names of other libraries become records.
+    """Return the content of a file of ``torch.save``; names of other libraries become records.
 
-    Tensors that are ``mapped`` are read from the file when they are used.
+    If ``mapped``, tensors are read from the file only when they are used.
     """
     options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule}
     return _read_or_refuse(
@@ -345,7 +344,7 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:
 
 
 def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
-    """Return the result of ``read``, without warnings; an exception becomes a :class:`CheckpointError`."""
+    """Return the result of ``read``, without its warnings. Raises a CheckpointError in place of its exceptions."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -357,7 +356,7 @@ def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
         raise CheckpointError(
             f"{path} is cut short or damaged ({what}); compare its size with the source's, and {AGAIN}"
         ) from None
-    except Exception as error:  # strange records may raise anything in torch and NumPy
+    except Exception as error:  # torch and NumPy may raise anything on unexpected records
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise CheckpointError(
             f"{path} cannot be read without executing it ({what}); save the state_dict() of the "
@@ -383,7 +382,7 @@ def _refuse_other_file(path: Path, head: bytes) -> Opened:
 
 
 def state_dict(value: Any) -> dict[str, Tensor]:
-    """Return the tensors of a flat dictionary; empty if it is none."""
+    """Return the tensors of a mapping, by name; empty if ``value`` is no mapping or has none."""
     if not isinstance(value, Mapping):
         return {}
     return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}

@@ -1,9 +1,9 @@
-"""Pickles read as data: nothing that a file names is ever imported or called.
+"""Pickles read as data: no function that only a file names is ever imported or called.
 
-A pickle is a program that names functions to call. A short list of names, such as the constructors
-of tensors and arrays, is resolved. Names of the standard library that no checkpoint needs are
-refused. Every other name becomes a :class:`Record` with its arguments. So files of NVIDIA's
-``torch_utils.persistence``, namespaces and configurations can be read, and their code does not run.
+A pickle is a program that names functions to call. A short list of names is resolved, such as the constructors of
+tensors and arrays. Names of the standard library that no checkpoint needs are refused. Any other name becomes a
+:class:`Record` that keeps the state. So networks of NVIDIA's ``torch_utils.persistence``, namespaces and configurations
+can be read, while their code does not run.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import numpy as np
 import torch
 
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
-"""Constructor in pickles of NVIDIA's networks, with the source of their class: never executed here."""
+"""Constructor named in pickles of NVIDIA's networks, which contain the source of their class; it is never executed."""
 
 
 class UnsafePickleError(ValueError):
-    """Error of a pickle that names something no checkpoint needs, such as a function that runs commands."""
+    """Error of a pickle that cannot be read safely, such as one that names a function that runs commands."""
 
 
 class Record:
-    """Record of an object whose class is not looked up: its name and state.
+    """Stand-in for an object whose class is not imported.
 
     Attributes:
         qualified_name: module and name of the class or function.
@@ -44,23 +44,22 @@ class Record:
         self.state = state
 
     def append(self, item: Any) -> None:
-        """Leave out an item of a list of another class."""
+        """Ignore an item of an object that was a list."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Leave out an entry of a mapping of another class."""
+        """Ignore an entry of an object that was a mapping."""
 
     def __repr__(self) -> str:
         return f"<{self.qualified_name}>"
 
 
 class PersistentObject(Record):
-    """Record of an object of NVIDIA's ``torch_utils.persistence``.
+    """Stand-in for an object of NVIDIA's ``torch_utils.persistence``.
 
     Attributes:
-        class_name: name of its class.
-        source: text of the module that defines the class.
-        state: of a network ``_init_kwargs``, ``_parameters``, ``_buffers`` and
-            ``_modules`` among them.
+        class_name: name of the object's class.
+        source: source text of the module that defines the class.
+        state: attributes; a network's include ``_init_kwargs``, ``_parameters``, ``_buffers`` and ``_modules``.
     """
 
     qualified_name = PERSISTENT
@@ -73,11 +72,10 @@ class PersistentObject(Record):
 
 
 def tensors_of(network: Record) -> dict[str, torch.Tensor]:
-    """Return parameters and buffers of a pickled ``nn.Module`` by their names in its state dict; of others
-    none.
+    """Return the parameters and buffers of a pickled ``nn.Module`` by state dict name; empty for other objects.
 
     Raises:
-        UnsafePickleError: it nests modules without end.
+        UnsafePickleError: modules are nested without end.
     """
     return dict(_named_tensors(network, "", iter(range(MOST_MODULES))))
 
@@ -100,7 +98,7 @@ def _named_tensors(
 
 
 def _load_storage(content: bytes) -> Any:
-    """Read a tensor's storage, pickled by itself."""
+    """Load a tensor's storage, which is pickled by itself."""
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -111,7 +109,7 @@ def _load_storage(content: bytes) -> Any:
 
 
 def _make_bytearray(content: bytes | str = b"", encoding: str = "latin1") -> bytearray:
-    """Make the bytes of a pickle; given a number, ``bytearray`` would make as many."""
+    """Return the bytes of a pickle; ``bytearray`` itself would allocate as many as a number says."""
     if isinstance(content, str):
         return bytearray(content.encode(encoding))
     return bytearray(memoryview(content))
@@ -130,7 +128,7 @@ _RESOLVED: dict[str, Any] = {
     "builtins.bytearray": _make_bytearray,
     "_codecs.encode": lambda text, *_: text.encode("latin1"),
 }
-"""Names that are resolved; ``_codecs.encode`` writes bytes in old protocols."""
+"""Objects for the names that are resolved; old protocols make bytes by ``_codecs.encode``."""
 
 _TORCH = {"_utils._rebuild_parameter", "_utils._rebuild_parameter_with_state"}
 _TORCH |= {"_utils._rebuild_tensor", "_utils._rebuild_tensor_v2", "_utils._rebuild_tensor_v3"}
@@ -140,7 +138,7 @@ _NUMPY = {"multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer",
 
 _HARMLESS = {"argparse", "collections", "datetime", "decimal", "enum", "fractions"}
 _HARMLESS |= {"pathlib", "string", "types", "typing", "uuid"}
-"""Modules of the standard library whose names become records; other names of it are refused."""
+"""Modules of the standard library whose names become records; all its other modules are refused."""
 
 
 def _with_size_check(load: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -152,15 +150,15 @@ def _with_size_check(load: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _load_bytearray(unpickler: Any) -> None:
-    """Load the bytes that the file has, even if it claims more."""
+    """Load the bytes that the file contains, even if it claims to have more."""
     (size,) = struct.unpack("<Q", unpickler.read(8))
     unpickler.append(bytearray(unpickler.read(size)))
 
 
 MOST_MODULES = 100_000
-"""Most modules of a network, each counted once per parent."""
+"""Most modules of a network; a shared module counts once for each parent."""
 MOST_PARTS = 1_000_000
-"""Most parts of a nested tuple: a kilobyte can define 2^100 parts, which take for ever to hash."""
+"""Most parts of a nested tuple; a kilobyte can define 2^100 parts, which would take for ever to hash."""
 
 
 class RestrictedUnpickler(pickle._Unpickler):
@@ -174,8 +172,8 @@ class RestrictedUnpickler(pickle._Unpickler):
         """Return the content of the pickle.
 
         Raises:
-            UnpicklingError: it is cut short, or no pickle.
-            UnsafePickleError: see :meth:`find_class`.
+            UnpicklingError: the file is cut short, or is no pickle.
+            UnsafePickleError: the file names something that :meth:`find_class` refuses, or nests tuples without end.
         """
         try:
             return super().load()
@@ -183,7 +181,7 @@ class RestrictedUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError(f"no pickle from some place on: {error!r}") from error
 
     def _check_size(self) -> None:
-        """Refuse the tuple on top of the stack if it has too many parts."""
+        """Raise an UnsafePickleError if the top of the stack is a tuple of more than :data:`MOST_PARTS` parts."""
         top = self.stack[-1]  # pyright: ignore[reportAttributeAccessIssue] - of the Python class
         if isinstance(top, tuple):
             part_sizes = (self._sizes.get(id(part), (1, None))[0] for part in top)
@@ -192,7 +190,7 @@ class RestrictedUnpickler(pickle._Unpickler):
                 raise UnsafePickleError(
                     "it has tuples in tuples without end; get the file from its author as safetensors"
                 )
-            self._sizes[id(top)] = size, top  # the reference keeps its id unique
+            self._sizes[id(top)] = size, top  # the reference to the tuple keeps its id unique
 
     dispatch = {
         **pickle._Unpickler.dispatch,
@@ -204,10 +202,10 @@ class RestrictedUnpickler(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the object for a name of the file.
+        """Return the object for a name in the file: a resolved one, or a subclass of :class:`Record`.
 
         Raises:
-            UnsafePickleError: it names a part of the standard library that no checkpoint needs.
+            UnsafePickleError: the name is of a part of the standard library that no checkpoint needs.
         """
         full = f"{'builtins' if module == '__builtin__' else module}.{name}"
         if full in _RESOLVED:
@@ -226,7 +224,7 @@ class RestrictedUnpickler(pickle._Unpickler):
 
 
 def _library_constructor(module: str, name: str) -> Any:
-    """Return a constructor of tensors or arrays of torch or NumPy, or a dtype; None for other names."""
+    """Return a torch or NumPy constructor of tensors or arrays, or a dtype; None for other names."""
     if module == "torch" or module.startswith("torch."):
         path = f"{module}.{name}".removeprefix("torch.")
         holder: Any = torch
@@ -247,8 +245,8 @@ def _library_constructor(module: str, name: str) -> Any:
 
 
 def _numpy_object(path: str) -> Any:
-    """Return an object by its present path, which differs between NumPy 1 and 2."""
-    # NumPy 1.26 has an np._core too, once anything imports it: an empty one
+    """Return an object of NumPy's core, whose module is named differently in NumPy 1 and 2."""
+    # NumPy 1.26 also has np._core once anything imports it, but it is empty
     core: Any = np.core if np.__version__.startswith("1.") else np._core  # type: ignore[attr-defined]
     holder = core if "." in path else np
     for part in path.split("."):
@@ -257,7 +255,7 @@ def _numpy_object(path: str) -> Any:
 
 
 class PickleModule:
-    """Substitute for the module ``pickle``, for ``torch.load``."""
+    """Replacement for the module ``pickle`` in ``torch.load``."""
 
     Unpickler = RestrictedUnpickler
     load = staticmethod(lambda file, **options: RestrictedUnpickler(file, **options).load())

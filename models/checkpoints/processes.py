@@ -1,4 +1,4 @@
-"""Processes by the names that specifications have for them, and named schedules of betas."""
+"""Processes by their names in a specification, and named schedules of betas."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ..process import (
 )
 
 VP_ENDS = {"sigma_min": VPLinear().level(1e-3), "sigma_max": VPLinear().level(1.0)}
-"""Levels of networks of the VP process with a linear rate in continuous time."""
+"""Range of noise levels of networks of the VP process with a linear rate in continuous time."""
 REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
-"""Time input of networks with data at t = 1."""
+"""Time input 1 - t, of networks with data at t = 1."""
 
 
 def edm_fields(sigma_data: float) -> dict[str, Any]:
-    """Return the fields of EDM's F, with the time input ln(sigma) / 4 (Karras et al. 2022, Table 1)."""
+    """Return the fields of a specification for EDM's F, with time input ln(sigma) / 4 (Karras et al. 2022, Table 1)."""
     return {
         "process": {"name": "edm", "sigma_data": sigma_data},
         "prediction": "edm",
@@ -38,21 +38,20 @@ def edm_fields(sigma_data: float) -> dict[str, Any]:
 
 
 def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
-    """Return the ``steps`` rates of a named schedule.
+    """Return the ``steps`` betas of a named schedule.
 
     Args:
-        schedule: between ``start`` and ``end``: ``linear`` (Ho et al. 2020, arXiv:2006.11239);
-            ``scaled_linear``, linear in the square root (Rombach et al. 2022, arXiv:2112.10752);
-            ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). From the remaining signal power, and
-            capped at 0.999: ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17);
-            ``laplace`` (Hang et al. 2024, arXiv:2407.03297) and ``exponential``, as diffusers has
-            them.
-        steps: times, >= 2.
-        start: first rate, of the first three; of ``sigmoid`` about 0.
-        end: last rate.
+        schedule: name of the schedule. Betas run from ``start`` to ``end`` in ``linear`` (Ho et al. 2020,
+            arXiv:2006.11239), ``scaled_linear``, which is linear in the square root (Rombach et al. 2022,
+            arXiv:2112.10752), and ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). They follow from the remaining signal
+            power, capped at 0.999, in ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17), ``laplace`` (Hang
+            et al. 2024, arXiv:2407.03297) and ``exponential``, as diffusers has them.
+        steps: number of times, >= 2.
+        start: first beta of the first three schedules, approximately for ``sigmoid``.
+        end: last beta of the first three schedules.
 
     Raises:
-        ValueError: no such schedule.
+        ValueError: there is no such schedule.
     """
     if schedule in _RATES:
         return _RATES[schedule](steps, start, end).tolist()
@@ -65,7 +64,7 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
 
 
 def range_of_betas(betas: Sequence[float]) -> dict[str, Any]:
-    """Return ``sigma_min`` and ``sigma_max`` of the levels that these betas give."""
+    """Return the fields ``sigma_min`` and ``sigma_max`` of the noise levels that these betas give."""
     levels = Discrete.of_betas(np.asarray(betas)).levels
     return {"sigma_min": levels[0], "sigma_max": levels[-1]}
 
@@ -89,7 +88,7 @@ _SIGNAL_POWER: dict[str, Callable[[FloatArray], FloatArray]] = {
     "laplace": _laplace,
     "exponential": lambda t: np.exp(-12 * t),
 }
-"""Remaining power of the signal at times from 0 to 1."""
+"""Remaining power of the signal as a function of time in [0, 1]."""
 
 
 def _discrete(
@@ -103,8 +102,10 @@ def _discrete(
     zero_snr: bool = False,
     cap: float = math.inf,
 ) -> Discrete:
-    """Make a table of levels, of betas or of a named schedule's betas. With ``zero_snr``, rescaled
-    alphas_cumprod end at 0 and the level at ``cap`` (Lin et al. 2024, arXiv:2305.08891, algorithm 1).
+    """Return the process of a table of levels, given by the levels, by betas, or by a named schedule.
+
+    With ``zero_snr``, alphas_cumprod are rescaled to end at 0, and the last level is at least ``cap`` (Lin et al. 2024,
+    arXiv:2305.08891, algorithm 1).
     """
     if levels is not None:
         return Discrete(levels=tuple(levels))
@@ -115,7 +116,7 @@ def _discrete(
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     with np.errstate(divide="ignore"):
         rescaled = np.sqrt(np.maximum(1 / root**2 - 1, 0))
-    # levels rise: of 1000 linear betas the last but one is above 10,000 already
+    # levels must rise, and the last but one of 1000 linear betas is above 10,000 already
     return Discrete(levels=(*rescaled[:-1].tolist(), max(cap, 2 * float(rescaled[-2]))))
 
 
@@ -129,11 +130,11 @@ PROCESSES: dict[str, Callable[..., Process]] = {
     "flow": RectifiedFlow,
     "trigonometric": Trigonometric,
 }
-"""Processes by their names in a specification, whose other entries are the arguments."""
+"""Processes by their names in a specification, whose field ``process`` also gives their arguments."""
 
 
 def arguments_of_process(name: str) -> dict[str, str]:
-    """Return the arguments of a process with their types in words; none if there is no such process."""
+    """Return the arguments of a process, with their annotations as text; empty if there is no such process."""
     if name not in PROCESSES:
         return {}
     parameters = inspect.signature(PROCESSES[name]).parameters.values()

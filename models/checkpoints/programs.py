@@ -1,4 +1,4 @@
-"""Programs as networks: roles of their inputs, possible trainings, and calls."""
+"""Networks that are programs (ONNX or exported): roles of their inputs, possible trainings, and calls."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from .processes import REVERSED, VP_ENDS, betas_of, edm_fields, range_of_betas
 from .specification import FILE, SIDES, Answers, Specification
 
 SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
-"""Schedules of 1000 betas, with their ends."""
+"""First and last beta of each schedule of 1000 betas; ``cosine`` does not use them."""
 VP_SCORE: dict[str, Any] = {"process": {"name": "vp_linear"}, "prediction": "score", **VP_ENDS}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
 
 WHOLE = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
-"""Trainings with fractional times."""
+"""Trainings with fractional times, which a network with an integer time input cannot have."""
 PREFIX = "samplerbench."
-"""Prefix of the metadata that answer questions, such as ``samplerbench.training``."""
+"""Prefix of metadata that answer questions, such as ``samplerbench.training``."""
 
 
 def training_answers() -> Answers:
-    """Return the answers to the question ``training``.
+    """Return the answers to the question ``training``, each a prediction with a time input.
 
-    Each has its prediction and its time input. ``SCHEDULE-PREDICTION``: the number of the step; ``edm``:
-    EDM's F and ln sigma / 4; ``denoiser``: E[x0 | x] of x = x0 + sigma z and sigma; ``flow``: z - x0 with
-    noise at t = 1 and t, ``flow-1000``: 1000 t, ``flow-reversed``: x0 - z with data at t = 1; ``score``:
-    grad log p of x = x0 + sigma z and sigma; ``vp-score``: the score of the VP process with a linear rate
-    and t in [0, 1], ``vp-score-999``: 999 t.
+    * ``SCHEDULE-PREDICTION``: eps, v or x0 on a schedule of 1000 betas, with the number of the step;
+    * ``edm``: EDM's F, with ln(sigma) / 4;
+    * ``denoiser``: E[x0 | x = x0 + sigma z], and ``score``: grad log p of that x, each with sigma;
+    * ``flow``: z - x0 on a path with noise at t = 1, with t; ``flow-1000``: the same with 1000 t;
+    * ``flow-reversed``: x0 - z on a path with data at t = 1, with t;
+    * ``vp-score``: score of the VP process with a linear rate, with t in [0, 1]; ``vp-score-999``: the same with 999 t.
     """
     return {
         **{f"{s}-{p}": _discrete_training(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},
@@ -62,7 +63,7 @@ def _discrete_training(schedule: str, prediction: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Port:
-    """Input or output of a program; a size of its shape is None for any."""
+    """Input or output of a program. A size in ``shape`` is None if any size is accepted."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -78,11 +79,11 @@ class Signature:
     """Inputs of a program by role, and its output.
 
     Attributes:
-        inputs: in the order of the program.
-        state: the noisy image, the floating-point input of most dimensions.
-        time: another of at most one number a row.
-        labels: the remaining input, or None.
-        output: the prediction.
+        inputs: all inputs, in the program's order.
+        state: noisy image, the floating-point input with the most dimensions.
+        time: time, another input with at most one number per row.
+        labels: labels, the remaining input; None if there is none.
+        output: prediction.
     """
 
     inputs: tuple[Port, ...]
@@ -93,22 +94,22 @@ class Signature:
 
     @property
     def batch(self) -> int | None:
-        """Fixed number of rows of a call; None for any."""
+        """Number of rows of a call if it is fixed; None if any number is accepted."""
         return self.state.shape[0]
 
     @property
     def one_time(self) -> bool:
-        """True if all rows of a call have one time."""
+        """True if all rows of a call share one time."""
         return not self.time.shape or (self.time.shape[0] == 1 and self.batch != 1)
 
     @property
     def one_hot(self) -> bool:
-        """True if labels are rows of an identity matrix, and not numbers."""
+        """True if labels are one-hot rows, False if they are numbers or there are none."""
         return self.labels is not None and len(self.labels.shape) == 2
 
 
 def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature:
-    """Assign the inputs to their roles.
+    """Return the signature of a program by assigning roles to its inputs.
 
     Raises:
         CheckpointError: the inputs are not a noisy image, a time and at most labels.
@@ -124,7 +125,7 @@ def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) ->
     state = max(floats, key=lambda port: len(port.shape))
     others = [port for port in inputs if port is not state]
     flat = [port for port in others if len(port.shape) < 2 or port.shape[1:] == (1,)]
-    # whole numbers are labels, if something else can be the time
+    # prefer a floating-point input as the time, since integers are likely labels
     time = min(flat, key=lambda port: not port.dtype.is_floating_point, default=None)
     labels = next((port for port in others if port is not time), None)
     output = outputs[0]
@@ -138,11 +139,11 @@ def program_specification(
 ) -> Specification:
     """Return the specification of a program, with open questions for what its file leaves out.
 
-    Metadata of the file whose names begin with :data:`PREFIX` are read as settings.
+    Entries of the file's ``metadata`` whose names begin with :data:`PREFIX` are used as settings.
 
     Raises:
-        CheckpointError: the channels may be any, or the output's are neither as many nor twice.
-        ValueError: metadata that are no settings.
+        CheckpointError: the number of channels is not fixed, or the output has neither as many nor twice as many.
+        ValueError: such an entry is not a valid setting.
     """
     channels, *sides = signature.state.shape[1:]
     doubled = signature.output.shape[1]
@@ -185,18 +186,18 @@ def program_specification(
 
 
 class ProgramNetwork:
-    """Network of a program, whose output has the dtype of the program.
+    """Network that calls a program; its output has the dtype of the program.
 
-    A program with a fixed number of rows gets batches of that size, the last filled with copies of a
-    row. A program with one time for all rows is called for each time.
+    A program with a fixed number of rows gets batches of that size, the last filled up with copies of a row. A program
+    with one time for all rows is called once for each distinct time.
 
     Args:
-        run: function of the program's inputs in their order that returns its first output.
-        signature: of the program.
-        spec: with the number of its classes.
+        run: function that takes the program's inputs in their order and returns its first output.
+        signature: signature of the program.
+        spec: specification, for the number of classes.
 
     Raises:
-        ValueError: it takes labels, and their number of classes is unknown.
+        ValueError: the program takes labels, and the number of classes is unknown.
     """
 
     def __init__(
@@ -235,9 +236,9 @@ class ProgramNetwork:
             inputs = self._inputs(x[rows], t[rows], own)
             try:
                 parts.append(self.run(*inputs))
-            except torch.OutOfMemoryError:  # which has a status of its own
+            except torch.OutOfMemoryError:  # callers report it under a status of its own
                 raise
-            except Exception as error:  # of torch's operators, or onnxruntime's own kinds
+            except Exception as error:  # torch's operators and onnxruntime raise many kinds
                 named = zip(self.signature.inputs, inputs, strict=True)
                 sizes = ", ".join(f"{port.name} {tuple(value.shape)}" for port, value in named)
                 what = " ".join(str(error).split())[:160]
@@ -248,7 +249,7 @@ class ProgramNetwork:
         return torch.cat(parts)[: len(x)]
 
     def _inputs(self, x: Tensor, t: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:
-        """Return the program's inputs in its order; times are rounded if it takes whole numbers."""
+        """Return the program's inputs in its order. Times are rounded if the program takes whole numbers."""
         of = self.signature
         times = t[:1] if of.one_time else t
         times = times.reshape(-1, *[1] * (len(of.time.shape) - 1)) if of.time.shape else times[0]

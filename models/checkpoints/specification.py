@@ -1,6 +1,4 @@
-"""Specification of a checkpoint as plain values that can be printed, compared and overridden, each with its
-source.
-"""
+"""Specification of a checkpoint: plain values that can be printed, compared and overridden, each with its source."""
 
 from __future__ import annotations
 
@@ -17,19 +15,19 @@ from .conditions import read_conditions
 from .processes import arguments_of_process
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
-"""Sources of a value: the file; its family; the user; or a check of the possible answers (``check-model``)."""
+"""Sources of a value: the file, its family, the user, or a check of the possible answers (``check-model``)."""
 
 Value = Any
-"""Plain JSON."""
+"""Value of JSON."""
 Answers = dict[str, dict[str, Any]]
-"""Possible answers to an open question, each with the fields that it sets."""
+"""Possible answers to an open question: the fields that each answer sets."""
 
 INFINITE = "inf"
 
 _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
-"""Predictions of a teacher and of its student in EDM: they differ in c_skip and c_out alone."""
+"""Prediction that replaces one of the other kind: EDM's teacher and student differ in c_skip and c_out alone."""
 FIXED = ("network.class", "weights.file")
-"""Parts that the file and its path fix."""
+"""Parts that the file or its path determine, so that users cannot set them."""
 TIMES = ("t", "level", "log_level")
 _TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
 DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
@@ -38,7 +36,7 @@ _PARTS = {
     "boundary": ("scale", "sigma_data"),
     "decoder": DECODER_PARTS,
 }
-"""Parts of tables that may have no others."""
+"""All parts of those tables that may have no others."""
 _FLAGS = {"0": False, "false": False, "1": True, "true": True}
 _CHOICES = {
     "prediction": ("x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"),
@@ -50,16 +48,16 @@ _CHOICES = {
 
 
 SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
-"""Sides of images to try if the file takes any."""
+"""Sides of images to try if the file does not determine the side."""
 
 
 def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
-    """Return the answers to ``size``: images of each side that this many levels, halved in turn, divide."""
+    """Return the answers to the question ``size``: those of ``sides`` that can be halved ``levels - 1`` times."""
     return {str(s): {"event": [channels, s, s]} for s in sides if s % 2 ** (levels - 1) == 0}
 
 
 def heads_answers(network: str, arguments: Mapping[str, Any], counts: Iterable[int]) -> Answers:
-    """Return the answers to ``heads``: a network of this class with each number of heads."""
+    """Return the answers to the question ``heads``: the network with each number of heads in ``counts``."""
     return {
         str(n): {"network": {"class": network, "arguments": {**arguments, "heads": n}}}
         for n in counts
@@ -68,46 +66,42 @@ def heads_answers(network: str, arguments: Mapping[str, Any], counts: Iterable[i
 
 @dataclass(frozen=True, kw_only=True)
 class Specification:
-    """Description of a checkpoint and of the way from its network's output to E[x0 | x].
+    """Description of a checkpoint, and of how its network's output becomes E[x0 | x].
 
     Attributes:
-        family: a name of :mod:`samplerbench.models.checkpoints.families`.
+        family: name of a module of :mod:`samplerbench.models.checkpoints.families`.
         network: ``class`` and ``arguments`` of the network.
-        weights: ``file`` and, if a file holds several sets of weights, ``entry``, such as ``ema``.
+        weights: ``file`` and, if the file holds several sets of weights, ``entry``, such as ``ema``.
         event: shape of one sample; empty if only the user can give it.
-        process: ``name``, one of :data:`.mapping.PROCESSES`, and its arguments.
-        prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``velocity``, ``score``, ``edm``,
-            ``consistency``.
-        factor: the network gives the prediction divided by this: -1 for the opposite sign.
-        half: which half of the output's channels it is, ``first`` or ``second``; "" for all.
-        time: ``of``, ``scale`` and ``offset`` of
-            :class:`~samplerbench.models.adapters.NetworkTime`.
-        snap: of a network for the times of a table only: ``nearest`` for the nearest time,
-            ``nearest_level`` for the time of the nearest level; "" for any time.
-        sigma_min, sigma_max: levels that it was trained for.
-        limits: range of the values of the data; None if unknown.
+        process: ``name``, a key of :data:`.processes.PROCESSES`, and the arguments of the process.
+        prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``velocity``, ``score``, ``edm``, ``consistency``.
+        factor: multiplier of the network's output that gives the prediction, such as -1 for the opposite sign.
+        half: half of the output's channels that is the prediction, ``first`` or ``second``; "" for all channels.
+        time: ``of``, ``scale`` and ``offset`` of :class:`~samplerbench.models.adapters.NetworkTime`.
+        snap: choice of the time for a network that takes times of a table only: ``nearest`` for the nearest time,
+            ``nearest_level`` for the time of the nearest level; "" if any time is taken.
+        sigma_min, sigma_max: range of noise levels that the network was trained for.
+        limits: range of the data's values; None if unknown.
         classes: number of classes; 0 without labels.
-        null_label: True if label ``classes`` is "no label" to the network.
-        labels: draw of labels in unconditional sampling: ``random``, ``balanced`` (number of
-            the sample modulo classes, or rows of embeddings), or ``none``.
-        kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no
-            posterior mean.
-        boundary: of a map that adds x_t to the clean image that it predicts, ``scale`` and
-            ``sigma_data`` of :class:`~samplerbench.models.adapters.Boundary`; empty for others.
-        embeddings: of a network that takes embeddings, such as a prompt's: ``needs``, their names (none: all
-            in the file), and, with a file of them, its :meth:`.Conditions.described`; else empty.
-        scalars: further inputs of the network, the same for all samples, such as FLUX's ``guidance``
-            and the ``time_ids`` of Stable Diffusion XL.
-        decoder: of samples that are latents: its ``class``, ``folder``, ``scale`` and ``shift``, numbers
-            or lists of one a channel, where the decoder takes x / scale + shift, ``limits`` of images, and
-            ``batch``, latents that it takes at a time; empty if samples are the data themselves.
+        null_label: True if the network takes ``classes`` as the label for "no label".
+        labels: draw of labels in unconditional sampling: ``random``; ``balanced``, the number of the sample modulo the
+            number of classes or embeddings; or ``none``.
+        kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no posterior mean.
+        boundary: ``scale`` and ``sigma_data`` of :class:`~samplerbench.models.adapters.Boundary`, for a map that adds
+            x_t to its predicted clean image; else empty.
+        embeddings: for a network that takes embeddings, ``needs``, their names (if empty, all in the file), and the
+            entries of :meth:`.Conditions.described` once a file is given; else empty.
+        scalars: further inputs, the same for all samples, such as FLUX's ``guidance`` and Stable Diffusion XL's
+            ``time_ids``.
+        decoder: settings of the decoder of latents; empty if samples are the data. They are ``class``, ``folder``,
+            ``scale`` and ``shift`` (numbers, or one per channel; the decoder takes x / scale + shift), ``limits`` of
+            the images, and ``batch``, the latents decoded at a time.
         decode: True to decode samples before they are scored.
-        preset: settings of the checkpoint's own scheduler (:mod:`.diffusers.preset`); no part
-            of the model, nor of its identity.
-        evidence: sentences on the signs of the family.
-        sources: of each field, one of ``file``, ``family``, ``user`` and ``check``.
-        open: questions that the file does not answer: name to possible answers, each with the
-            fields that it sets.
+        preset: settings of the checkpoint's own scheduler (:mod:`.diffusers.preset`), which is no part of the model or
+            its identity.
+        evidence: sentences on what shows the family.
+        sources: source of each field: ``file``, ``family``, ``user`` or ``check``.
+        open: questions that the file leaves open: by name, the possible answers, and the fields that each sets.
     """
 
     family: str
@@ -138,7 +132,7 @@ class Specification:
     open: Mapping[str, Mapping[str, Mapping[str, Value]]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Value]:
-        """Return plain values; an infinite level is the text ``inf``."""
+        """Return all fields as values of JSON; an infinite ``sigma_max`` becomes the text ``inf``."""
         plain = json.loads(json.dumps(asdict(self)))
         if math.isinf(self.sigma_max):
             plain["sigma_max"] = INFINITE
@@ -146,7 +140,7 @@ class Specification:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Value]) -> Specification:
-        """Make a specification from the values of :meth:`as_json`.
+        """Return the specification that :meth:`as_json` gave these values for.
 
         Raises:
             ValueError: a field is missing, unknown or invalid.
@@ -160,11 +154,11 @@ class Specification:
         return spec
 
     def source(self, name: str) -> str:
-        """Return the source of a field; fields without one come from the family."""
+        """Return the source of a field, by default ``family``."""
         return self.sources.get(name, FAMILY)
 
     def answered(self, question: str, answer: str, source: str) -> Specification:
-        """Return this specification with one open question answered.
+        """Return a copy in which one open question is answered, with ``source`` as the source of the fields it sets.
 
         Raises:
             ValueError: there is no such question, or it has no such answer.
@@ -186,7 +180,7 @@ class Specification:
         return replace(self, **changes, sources=sources, open=remaining)
 
     def settled(self) -> Specification:
-        """Return this specification with every question answered that has only one possible answer."""
+        """Return a copy in which each question with a single possible answer is answered."""
         spec = self
         for question, answers in self.open.items():
             if len(answers) == 1:
@@ -194,7 +188,7 @@ class Specification:
         return spec
 
     def candidates(self) -> Iterator[tuple[dict[str, str], Specification]]:
-        """Yield each combination of answers with the specification that it gives; without open questions, this one."""
+        """Yield each combination of answers with the specification it gives; without open questions, only this one."""
         for answers in product(*self.open.values()):
             chosen, by_question = self, dict(zip(self.open, answers, strict=True))
             for question, answer in by_question.items():
@@ -202,18 +196,17 @@ class Specification:
             yield by_question, chosen
 
     def overridden(self, settings: Mapping[str, str], source: str = USER) -> Specification:
-        """Return this with a user's settings as written after ``?``: answers to open questions, and fields by name.
+        """Return a copy with a user's settings, as written after ``?``: answers to open questions, and fields by name.
 
-        Tables are set part by part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
-        ``embeddings`` is the path of a file, which is read; ``event`` another size of the same number
-        of channels. ``decoder.folder`` implies ``decode``, unless ``decode=0`` is given.
+        Tables are set by part, such as ``process.noise_scale=2``. ``sign=-1`` is short for ``factor=-1``.
+        ``embeddings`` is the path of a file, which is read. ``event`` may change the size of samples but not the number
+        of channels. ``decoder.folder`` implies ``decode=1``, unless ``decode`` is given.
 
         Raises:
-            ValueError: there is no such name, or the text is no value of it.
+            ValueError: there is no such name, or the text is not a valid value for it.
         """
 
-        # answers first, in any order: a field that is given as well holds against its answer; and
-        # a process before its parts
+        # answers before fields, so that a given field overrides an answer; a process before its parts
         def order(item: tuple[str, str]) -> tuple[bool, bool]:
             return item[0] not in self.open, item[0] != "process.name"
 
@@ -227,15 +220,15 @@ class Specification:
             spec = _with_field(spec, "decode", "1", source)
         twin = _TWINS.get((spec.kind, spec.prediction))
         spec = replace(spec, prediction=twin) if twin and "prediction" not in settings else spec
-        return spec._of_kind(spec.kind)
+        return spec._with_interval_of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:
-        """Return the specification of a map's network as a denoiser (MeanFlow at intervals of length 0); None if it has none."""
-        denoiser = replace(self, kind="denoiser")._of_kind("denoiser")
+        """Return the specification of a map's network as a denoiser (MeanFlow with interval 0); None for other models."""
+        denoiser = replace(self, kind="denoiser")._with_interval_of_kind("denoiser")
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
-    def _of_kind(self, kind: str) -> Specification:
-        """Set the time interval that this kind of model needs, in a network that takes one."""
+    def _with_interval_of_kind(self, kind: str) -> Specification:
+        """Return a copy with the time interval of this kind of model, if the network has the argument ``interval``."""
         if not self.network.get("arguments", {}).get("interval"):
             return self
         interval = "whole" if kind == "map" else "none"
@@ -247,7 +240,7 @@ class Specification:
 
 
 def _with_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, Value]:
-    """Set this interval in the network of these fields, if it is among them."""
+    """Return these fields with ``interval`` as an argument of the network, if ``network`` is among them."""
     if "network" not in changes:
         return changes
     network = changes["network"]
@@ -292,7 +285,7 @@ def _with_field(spec: Specification, name: str, text: str, source: str) -> Speci
 
 
 def _with_embeddings(spec: Specification, path: str) -> Specification:
-    """Add a file of embeddings: samples take its rows in turn, unless the user sets ``labels``."""
+    """Return a copy with the embeddings of a file; samples take its rows in turn, unless the user sets ``labels``."""
     if not spec.embeddings:
         raise ValueError(f"embeddings={path}: this network ({spec.family}) takes no embeddings")
     needs = spec.embeddings["needs"]
@@ -307,7 +300,7 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
 
 
 def read_value(text: str) -> Value:
-    """Return a number, flag or list as JSON writes it, else the text itself."""
+    """Return the number, flag, list or other value that ``text`` is in JSON, or else the text itself."""
     try:
         return json.loads(text)
     except ValueError:
@@ -315,7 +308,7 @@ def read_value(text: str) -> Value:
 
 
 def _typed_values(changes: Mapping[str, Value]) -> dict[str, Value]:
-    """Convert values of JSON to the types of a :class:`Specification`."""
+    """Convert values from JSON to the types of the fields of :class:`Specification`."""
     typed = dict(changes)
     for name in ("event", "limits", "evidence"):
         if isinstance(typed.get(name), list):
@@ -327,7 +320,7 @@ def _typed_values(changes: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def is_number(value: Value) -> bool:
-    """Return True for a number that is no flag."""
+    """Return True for an int or float, but not for a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -353,11 +346,11 @@ _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
         "be a JSON object of arguments by name",
     ),
 }
-"""Conditions on values of fields and parts, and their words."""
+"""Conditions on values of fields and parts: a test, and words for the message."""
 
 
 def _check_value(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Refuse an invalid value of a field, or of a part of a table."""
+    """Raise a ValueError if ``value`` is invalid for a field, or for a part of a table."""
     top, _, part = name.partition(".")
     if name in _CHOICES and value not in _CHOICES[name]:
         choices = ", ".join(map(repr, _CHOICES[name]))
@@ -381,7 +374,7 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
 
 
 def _is_image_shape(value: Value, event: tuple[int, ...]) -> bool:
-    """Return True if a value is the shape of a sample with the channels of another."""
+    """Return True if ``value`` is a shape of positive sizes, with as many dimensions and channels as a known ``event``."""
     if not isinstance(value, tuple) or not value:
         return False
     sides = all(isinstance(side, int) and side > 0 for side in value)
@@ -389,12 +382,12 @@ def _is_image_shape(value: Value, event: tuple[int, ...]) -> bool:
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
+    """Return the folder of the cache: $SAMPLERBENCH_CACHE, or else ``~/.cache/samplerbench``."""
     return Path(os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench")
 
 
 def with_cached_answers(spec: Specification, content: str) -> Specification:
-    """Return a specification with the cached answers for this content to its open questions."""
+    """Return a copy whose open questions have the answers that are cached for the file's hash ``content``."""
     try:
         answers = json.loads(_answers_file(spec, content).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -406,7 +399,7 @@ def with_cached_answers(spec: Specification, content: str) -> Specification:
 
 
 def cache_answers(spec: Specification, content: str, answers: Mapping[str, str]) -> None:
-    """Cache the answers for this content."""
+    """Cache answers to open questions for the file's hash ``content``."""
     path = _answers_file(spec, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(answers)), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Find the sets of weights in a checkpoint that fit a network, and build the network with one of them.
+"""Sets of weights in a checkpoint that fit a network, and construction of the network with one of them.
 
-A set may be under any entry of the file, and its names may have any prefix. Averages are preferred.
+A set may be under any entry of the file, and its names may have any prefix. Averaged weights are preferred.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ from .specification import USER, Specification
 Tensors = Mapping[str, Tensor]
 """Weights by their names in a network."""
 Sets = dict[str, dict[str, Tensor]]
-"""Weights by the name of their entry, the preferred set first."""
+"""Sets of weights by entry name, the preferred one first."""
 
 PREFERRED = ("ema", "ema_model", "model_ema", "model_ema1", "model", "net_model", "state_dict")
-"""Usual entries, in order of preference."""
+"""Usual entry names, in order of preference."""
 AVERAGE = re.compile(r"(?<![a-z])(ema\d*|avg|averaged?|swa|shadow|polyak)(?![a-z])")
-"""Pattern of the names of averages: papers sample from averages."""
+"""Pattern of entry names of averaged weights, from which papers sample."""
 COUNTERS = ("initted", "step", "global_step", "num_updates", "n_averaged", "decay")
-"""Scalars that trainings and averages store with weights."""
+"""Names of scalars that training saves beside the weights, and that are dropped."""
 SHADOW = "shadow_params"
-"""Key of averages that are lists, in the order of the network's parameters."""
+"""Name of averaged weights that are saved as a list, in the order of the network's parameters."""
 UNDOTTED = "model_ema."
-"""Prefix of averaged weights in latent diffusion's files, whose names have lost all their other dots."""
+"""Prefix of averaged weights in latent diffusion's files, where all other dots are missing from the names."""
 FIT = "sets of weights fit"
-"""Words by which :func:`chosen_set_in_words` recognises the sentence of :func:`choice_in_words`."""
+"""Words by which :func:`chosen_set_in_words` finds the sentence of :func:`choice_in_words`."""
 DEPTH, MOST_NETWORKS = 4, 16
-"""How deep nested tables are searched, and how many networks are looked for in one table."""
+"""Largest depth of nested tables that are searched, and most networks that are sought in one table."""
 
 M = TypeVar("M", bound=nn.Module)
 WRAP = "wrap the network in a Python file (docs/adding-a-model.md)"
 
 
-def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
-    """Return the sets of weights that contain all of ``keys``, which may follow a prefix, by entry.
+def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
+    """Return the sets of weights that contain all of ``keys``, by entry name, averaged ones first.
 
-    The top level of the file is the entry "".
+    A common prefix may precede the keys in the file. The top level of the file is the entry "". The result is empty if
+    no set contains the keys.
 
     Raises:
-        CheckpointError: an average without names belongs to another network.
+        CheckpointError: an average that is a list without names belongs to another network.
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
@@ -72,10 +73,10 @@ def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
 def entry_by_name(
     sets: Mapping[str, dict[str, Tensor]], name: Any, opened: Opened
 ) -> dict[str, Tensor]:
-    """Return the set with this entry name, or else the first whose dotted name begins or ends with it.
+    """Return the set called ``name``, or else the first whose dotted name begins or ends with ``name``.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is no such set.
     """
     wanted = str(name)
     if wanted in sets:
@@ -91,7 +92,7 @@ def entry_by_name(
 
 
 def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a sentence on which of several sets of weights is taken and how to choose another; an empty tuple for one set."""
+    """Return a sentence on which set of weights is used and how to choose another, in a tuple; () for a single set."""
     first, *others = sets
     if not others:
         return ()
@@ -102,27 +103,27 @@ def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def chosen_set_in_words(spec: Specification) -> str:
-    """Return the evidence of the choice among several sets; "" for a single set, and for the user's choice."""
+    """Return the evidence for the set that was chosen among several; "" for a single set or the user's own choice."""
     sentences = [sentence for sentence in spec.evidence if FIT in sentence]
     is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
     return sentences[0].partition(";")[0] if sentences and is_choice else ""
 
 
 def training_arguments(opened: Opened) -> Mapping[str, Any]:
-    """Return the arguments of the training, if a file has them as ``args``, else an empty mapping."""
+    """Return the training arguments that a file stores as ``args``; empty if it has none."""
     settings = opened.value.get("args") if isinstance(opened.value, Mapping) else None
     state = settings.state if isinstance(settings, Record) else settings
     return state if isinstance(state, Mapping) else {}
 
 
 def tensor_names_by_entry(opened: Opened) -> dict[str, list[str]]:
-    """List the names of the tensors of each table in a file, by the name of its entry."""
+    """Return the names of the tensors in each table of a file, by entry name."""
     tables = _walk_tables(opened.value, "", DEPTH, set())
     return {name: list(value) for name, value in tables if isinstance(value, dict)}
 
 
 def _walk_tables(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
-    """Yield each table of tensors, and each list of tensors whose name says that it is an average, once."""
+    """Yield the entry name and content of each table of tensors, and of each list of tensors named as an average."""
     if id(value) in visited or not isinstance(value, Mapping | list | tuple | Record):
         return
     visited.add(id(value))
@@ -144,7 +145,7 @@ def _walk_tables(value: Any, name: str, depth: int, visited: set[int]) -> Iterat
 
 
 def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
-    """Group the weights of a table by each prefix that all of ``keys`` have in it."""
+    """Return the weights of a table by each prefix under which it has all of ``keys``."""
     prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
     prefixes = [p for p in prefixes if not p or p.endswith(".")]
     prefixes = [p for p in prefixes if all(p + key in table for key in keys)][:MOST_NETWORKS]
@@ -162,12 +163,12 @@ def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
 def _average_without_dots(
     table: Mapping[str, Tensor], prefix: str, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Return the average whose names are those of the weights without dots; empty if there is none.
+    """Return averaged weights that a table has under names without dots; empty if there are none.
 
-    A tensor without an average, such as a buffer, is the trained one.
+    A tensor without an average, such as a buffer, is taken from the trained weights ``tensors``.
     """
     averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
-    # the average may be of a submodule: drop up to two outer names
+    # the average may be that of a submodule, so try without up to two leading parts of the names
     for outer in range(3) if averages else ():
         whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
         undotted = {n: averages.get(UNDOTTED + of.replace(".", "")) for n, of in whole.items()}
@@ -177,19 +178,17 @@ def _average_without_dots(
 
 
 def _numbered_average(table: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
-    """Return an average that a table has as numbered tensors (``shadow_params.0``, …), as {"ema": tensors}."""
+    """Return numbered tensors (``shadow_params.0``, …) as {"ema": tensors in order}; empty if there are none."""
     split = ((key.rpartition(f"{SHADOW}."), tensor) for key, tensor in table.items())
     numbered = sorted((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
     return {"ema": [tensor for _, tensor in numbered]} if numbered else {}
 
 
 def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
-    """Return a set in which the tensors of ``average``, a list without names, replace the trained ones.
+    """Return a set whose trained tensors are replaced by those of ``average``, a list without names.
 
-    Tensors are matched in order, by shape. The match must be unique, and cover every ``weight`` and ``bias``.
-
-    Raises:
-        CheckpointError: there is no such match in any set.
+    Tensors are matched in order, by shape. Raises a CheckpointError unless exactly one match exists and covers every
+    ``weight`` and ``bias``.
     """
     for tensors in sets.values():
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
@@ -205,7 +204,7 @@ def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict
 
 
 def _names_in_order(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[str]:
-    """Return names with the wanted shapes, in order, each as early as possible; empty if one is missing."""
+    """Return names with the wanted shapes, in order, each as early as possible; empty if a shape is missing."""
     names, remaining = [], list(reversed(wanted))
     for name, shape in shapes.items():
         if remaining and remaining[-1] == shape:
@@ -219,18 +218,18 @@ def _join_name(name: str, prefix: str) -> str:
 
 
 def _sort_key(name: str) -> tuple[bool, int]:
-    """Return the sort key of an entry: averages first, then the entries in :data:`PREFERRED`, in its order."""
+    """Return the sort key of an entry name: averages come first, then the names in :data:`PREFERRED`."""
     is_average = bool(AVERAGE.search(name.lower())) and "online" not in name
     order = PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
     return not is_average, order
 
 
 def build_network(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:
-    """Make a network of a class with these arguments, on the CPU.
+    """Return a network of class ``kind`` with these arguments, on the CPU.
 
     Raises:
-        CheckpointError: the class does not take the arguments, or the network would have more numbers than the
-            file has bytes.
+        CheckpointError: the class does not accept the arguments, or the network would have more elements than the file
+            at ``path`` has bytes.
     """
     try:
         with _SizeLimit(path):
@@ -245,7 +244,7 @@ def build_network(kind: Callable[..., M], arguments: Mapping[str, Any], path: Pa
 
 
 class _SizeLimit(TorchFunctionMode):
-    """Context that refuses to build a network with more numbers than its file has bytes.
+    """Context that raises a CheckpointError if a network gets more elements than its file has bytes.
 
     Without it, a damaged or hostile file of a kilobyte could allocate any amount of memory.
     """
@@ -258,7 +257,7 @@ class _SizeLimit(TorchFunctionMode):
         self._path, self._numbers = path, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Count the numbers of each ``torch.empty``, with which layers allocate; refuse more than the limit."""
+        """Count the elements that ``torch.empty`` allocates for layers, and refuse more than the limit."""
         if func is torch.empty:
             sizes = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
             self._numbers += math.prod(sizes)
@@ -271,15 +270,15 @@ class _SizeLimit(TorchFunctionMode):
 
 
 def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
-    """Return the weights whose names begin with a prefix, by the rest of their names."""
+    """Return the weights whose names begin with ``prefix``, under names without it."""
     return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
 
 def fill_network(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
-    """Load all weights of the network into it, freeze it in evaluation mode, and return it.
+    """Load weights into a network, and return it in evaluation mode and without gradients.
 
     Raises:
-        CheckpointError: names or shapes of the weights differ from the network's.
+        CheckpointError: names or shapes of the weights differ from those of the network.
     """
     own = network.state_dict()
     missing = [name for name in own if name not in tensors]
@@ -310,12 +309,12 @@ def load_network(
     sets: Mapping[str, dict[str, Tensor]],
     rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
 ) -> M:
-    """Return a specification's network of this class with its weights of ``sets``, in float32.
+    """Return the network of a specification, of class ``kind``, with its weights from ``sets``, in float32.
 
-    The weights are renamed from the file's names to the class's by ``rename``.
+    ``rename`` maps the weights to those with the class's names.
 
     Raises:
-        CheckpointError: the class does not take the arguments, or the weights do not fit it.
+        CheckpointError: the class does not accept the arguments, or the weights do not fit the network.
     """
     raw = build_network(kind, spec.network["arguments"], opened.path)
     tensors = entry_by_name(sets, spec.weights["entry"], opened)

@@ -79,5 +79,5 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
             "callable from samples to features"
         )
     origin = scheme.origin.replace(" ", "-")
-    display_name = f"{scheme.called(rest)}-{origin}"
+    display_name = f"{scheme.short_spec(rest)}-{origin}"
     return CheckedExtractor(product, display_name, samples.event, samples.limits)

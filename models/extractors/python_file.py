@@ -11,4 +11,4 @@ from .checked import CheckedExtractor
 def load(spec: str, samples: Samples) -> CheckedExtractor:
     """Call a user's function without arguments, which returns a callable from samples to features."""
     source = source_function(spec, "extractor")
-    return CheckedExtractor(source.call(), source.called, samples.event, samples.limits)
+    return CheckedExtractor(source.call(), source.short_spec, samples.event, samples.limits)

@@ -1,7 +1,7 @@
-"""``checkpoint:PATH``: a trained checkpoint of a known family, read without executing anything of it.
+"""``checkpoint:PATH``: a trained checkpoint of a known family, read without executing any of its code.
 
-:func:`specify_checkpoint` specifies a file or folder, :func:`load` makes a model of it, and :func:`write_converted`
-writes it as safetensors and a card.
+:func:`load` makes a model of a file or folder, by the specification that :func:`specify_checkpoint` returns.
+:func:`write_converted` writes a checkpoint as safetensors and a card.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 SHOWN = 3
-"""Most names in a sentence."""
+"""Most names that a message lists."""
 TRANSFORMER = (
     "open it with from_single_file of the diffusers library (a file of the transformer alone: of the "
     "transformer's class, and hand it to from_pretrained of the pipeline), save_pretrained, and give the folder"
@@ -46,7 +46,7 @@ TRANSFORMERS = {
     "Wan": ("patch_embedding.", "time_projection."),
     "LTX-Video": ("patchify_proj.",),
 }
-"""Transformers by parts of their tensors' names."""
+"""Name parts of tensors by which single-file transformers of these projects are recognised."""
 IN_A_FOLDER = (
     "put it into a folder as diffusion_pytorch_model.safetensors, with the network's config.json and "
     "the scheduler_config.json that it was trained with"
@@ -124,8 +124,9 @@ ORIGINS = (
         "give the file of the diffusion model",
     ),
 )
-"""Origins of unsupported checkpoints: parts of tensors' names, words for the origin, and the conversion to a
-format that is read. The first whose parts all occur in some name is named.
+"""Unsupported checkpoints: name parts of their tensors, the origin in words, and how to convert them.
+
+An entry applies if each of its parts occurs in some name; the first such entry is reported.
 """
 
 _UNEXPECTED = (TypeError, AttributeError, LookupError, ArithmeticError)
@@ -136,7 +137,7 @@ AS_IT_IS = {
     "onnx": "is a program, which brings its own network",
     "exported": "is a program, which brings its own network",
 }
-"""Families whose checkpoints are not converted, with the reason."""
+"""Families whose checkpoints cannot be converted, with the reason as the end of a sentence."""
 
 
 def _describe_unknown(opened: Opened) -> str:
@@ -167,11 +168,11 @@ def _describe_unknown(opened: Opened) -> str:
 
 
 def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification:
-    """Return the specification of a checkpoint of the family ``name``; None asks all families.
+    """Return the specification of an opened checkpoint by the family called ``name``, or by all families if None.
 
     Raises:
-        CheckpointError: no family, or not this one, or more than one recognises it.
-        ValueError: there is no such family.
+        CheckpointError: no family recognises the checkpoint, or the named one does not, or several do.
+        ValueError: there is no family ``name``.
     """
     if name is not None:
         spec = _read_or_refuse(opened, lambda: family(name).recognise(opened))
@@ -197,7 +198,7 @@ def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification
 
 
 def _read_or_refuse(opened: Opened, read: Callable[[], Value]) -> Value:
-    """Return the result of ``read``; unexpected content of the files is a :class:`CheckpointError`."""
+    """Return the result of ``read``. Raises a CheckpointError in place of errors that unexpected content causes."""
     try:
         return read()
     except _UNEXPECTED as error:
@@ -209,15 +210,15 @@ def _read_or_refuse(opened: Opened, read: Callable[[], Value]) -> Value:
 
 
 def build_model(spec: Specification, opened: Opened) -> Checkpoint:
-    """Make the model of a checkpoint, on the CPU.
+    """Return the model of a checkpoint, on the CPU.
 
     Raises:
-        CheckpointError: its weights do not fit its network.
-        ValueError: a question is open, or a value of the specification is invalid.
+        CheckpointError: the weights do not fit the network, or the decoder cannot be read.
+        ValueError: a question of ``spec`` is open, or one of its values is invalid.
     """
     of, decoder = family(spec.family), decoder_of(spec, opened)
     network = _read_or_refuse(opened, lambda: of.network(spec, opened))
-    name, content = opened.path.resolve().stem, opened.content
+    name, content = opened.path.resolve().stem, opened.sha256
     if decoder is not None and decoder.identity:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
     if spec.decoder and decoder is None:
@@ -227,34 +228,33 @@ def build_model(spec: Specification, opened: Opened) -> Checkpoint:
 
 
 def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:
-    """Load the model of a file or folder with the user's settings, on the CPU; open questions take cached answers
-    of ``samplerbench check-model``.
+    """Load the model of a file or folder, on the CPU.
 
-    ``settings`` are as :meth:`Specification.overridden` takes them; the family ``name`` is recognised if None.
+    Open questions take the user's ``settings`` (:meth:`Specification.overridden`), then cached answers of
+    ``samplerbench check-model``. ``name`` is the family; None to recognise it.
 
     Raises:
-        CheckpointError: it cannot be read, or is of no known family.
-        ValueError: an invalid setting, or an open question.
+        CheckpointError: the checkpoint cannot be read, or is of no known family.
+        ValueError: a setting is invalid, or a question remains open.
     """
     opened = open_checkpoint(path)
     return resolve_model(specify_checkpoint(opened, name), opened, settings)
 
 
 def resolve_model(spec: Specification, opened: Opened, settings: Mapping[str, str]) -> Checkpoint:
-    """Make the model of a specification with the user's settings and cached answers; see :func:`load`."""
+    """Return the model of ``spec`` with the user's settings and cached answers; raises the errors of :func:`load`."""
     spec = spec.overridden(settings)
-    return build_model(with_cached_answers(spec, opened.content) if spec.open else spec, opened)
+    return build_model(with_cached_answers(spec, opened.sha256) if spec.open else spec, opened)
 
 
 @loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
 def load_spec(rest: str) -> Denoiser:
-    """Load the model of a checkpoint, under guidance if a setting asks for it, as in
-    ``checkpoint:ema.pt?guidance=2``.
+    """Load the model of a checkpoint, with guidance if a setting asks for it, as in ``checkpoint:ema.pt?guidance=2``.
 
-    The family stands before a colon, if the file does not determine it.
+    ``rest`` is ``PATH?setting=value&…``, after ``FAMILY:`` if the file does not determine the family.
 
     Raises:
-        ValueError: as :func:`load`.
+        ValueError: see :func:`load`.
     """
     from ..registry import GUIDANCE, add_guidance
 
@@ -264,10 +264,10 @@ def load_spec(rest: str) -> Denoiser:
 
 
 def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
-    """Split off the settings after the last question mark, and the family before the colon.
+    """Split ``FAMILY:PATH?setting=value&…`` into path, settings and family; None for the family if it is not given.
 
     Raises:
-        ValueError: the text after the question mark is no ``setting=value&…``.
+        ValueError: the text after the last question mark is not ``setting=value&…``.
     """
     name, colon, remainder = rest.partition(":")
     if colon and name in family_names():
@@ -283,7 +283,7 @@ def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
 
 
 class WrittenCounts(NamedTuple):
-    """Numbers of tensors that were written, and of numbers in them."""
+    """Number of tensors that were written, and number of their elements."""
 
     tensors: int
     numbers: int
@@ -292,11 +292,10 @@ class WrittenCounts(NamedTuple):
 def write_converted(
     path: Path, settings: Mapping[str, str], name: str | None, out: Path
 ) -> WrittenCounts:
-    """Write a checkpoint's network as ``model.safetensors``, and its specification and origin as
-    ``card.json``, into the folder ``out``; other arguments as of :func:`load`.
+    """Write a checkpoint's network as ``model.safetensors``, and specification and origin as ``card.json``, into ``out``.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read, or its network is none of this project's.
+        CheckpointError: the checkpoint cannot be read, or its network is not one of this project's.
         ValueError: a question is open, a setting is invalid, or ``out`` is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -312,6 +311,6 @@ def write_converted(
     state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
     out.mkdir(parents=True, exist_ok=True)
     (out / WEIGHTS).write_bytes(safetensors.torch.save(state))
-    # last, so that half a folder is none
+    # the card is written last, so that an incomplete folder is not recognised
     (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return WrittenCounts(len(state), sum(tensor.numel() for tensor in state.values()))

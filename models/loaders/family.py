@@ -1,6 +1,4 @@
-"""``family:KIND``: an exact problem of any size, scale and range
-(:mod:`samplerbench.models.exact.problems`).
-"""
+"""``family:KIND``: an exact problem of any size, scale and range (:mod:`samplerbench.models.exact.problems`)."""
 
 from __future__ import annotations
 
@@ -23,18 +21,18 @@ def load(
     sigma_min: float = 0.002,
     sigma_max: float = 80.0,
 ) -> ExactModel:
-    """Make the problem of kind ``rest``, such as ``family:curve(dim=3, std=0.1, seed=4)``.
+    """Return the exact problem of the kind ``rest``, such as ``family:curve(dim=3, std=0.1, seed=4)``.
 
     Args:
-        rest: the kind; :data:`EXAMPLE` for "".
+        rest: kind of the problem; "" for :data:`EXAMPLE`.
         dim: number of dimensions, >= 2.
-        std: standard deviation of the data per dimension, > 0.
-        seed: of the problem, >= 0.
+        std: standard deviation of the data in each dimension, > 0.
+        seed: seed of the problem, >= 0.
         sigma_min: lowest noise level, > 0.
-        sigma_max: highest.
+        sigma_max: highest noise level.
 
     Raises:
-        ValueError: no such kind, or a number out of range.
+        ValueError: there is no such kind, or a number is out of range.
     """
     from ..exact.problems import make_problem
 

@@ -1,6 +1,4 @@
-"""``perturbed:MODEL``: any model with an error of known size added
-(:mod:`samplerbench.models.exact.perturbed`).
-"""
+"""``perturbed:MODEL``: any model with an error of known size added (:mod:`samplerbench.models.exact.perturbed`)."""
 
 from __future__ import annotations
 
@@ -28,21 +26,20 @@ def load(
     spread: float | None = None,
     **options: Any,
 ) -> Perturbed:
-    """Make a model with an error of known size around the one that ``rest`` or ``model`` names, else
-    :data:`EXAMPLE`.
+    """Return a model with an added error of known size, around the model called ``rest`` or ``model``.
 
     Args:
-        rest: a model's name, the text after ``perturbed:``.
+        rest: name of the inner model, the text after ``perturbed:``; without any name, :data:`EXAMPLE`.
         model: the same as an option: ``perturbed(model="gmm-2d")``.
         delta: size of the error, >= 0.
-        length: its correlation length, > 0.
-        seed: of the error, >= 0.
-        spread: standard deviation of the data per dimension; None for the model's own.
-        **options: the model's own.
+        length: correlation length of the error, > 0.
+        seed: seed of the error, >= 0.
+        spread: standard deviation of the data in each dimension; None for the inner model's own.
+        **options: options of the inner model.
 
     Raises:
-        ValueError: the model is named twice or unknown, neither takes an option, or a user's model
-            comes without ``spread``.
+        ValueError: the inner model is named twice or unknown, an option is unknown, or ``spread`` is missing for a
+            model without a known standard deviation.
     """
     from ..exact.perturbed import Perturbed
     from ..registry import make_model

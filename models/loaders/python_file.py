@@ -1,29 +1,27 @@
-"""``file.py:factory``: a user's model.
+"""``file.py:factory``: a model from a user's Python file.
 
-The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x = x0 + sigma z],
-with the attributes
+The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x = x0 + sigma z]. The model has the
+attributes
 
-* ``event``: shape of one sample; ``sigma_min`` < ``sigma_max``: the noise levels that it knows;
-* optionally ``dtype``: of the state, ``torch.float32`` if absent; ``passes``: evaluations hidden in
-  one call, such as 2 for guidance inside;
-* optionally ``bind(ids, seed)``: the callable for these samples, if a label or prompt is drawn per
-  sample;
-* optionally ``sample(n, seed)``: ``(n, *event)`` samples of the truth, and ``moments()``: its exact
-  mean ``(d,)`` and covariance ``(d, d)`` over flattened samples, to compare the model's samples with;
-* optionally ``network_dtype``: dtype of its network, to which ``x`` and a tensor of levels are cast; by
-  default its parameters', if they are found;
-* optionally ``kind``: ``"map"`` for a few-step map, such as a consistency model, which gives the
-  end of the path through x and no E[x0 | x];
-* optionally ``limits``: two numbers, the range of the values of the data, which samples are clamped
-  to before their features are taken (``--extractor inception:WEIGHTS`` needs it);
-* optionally ``decode(x)``: images ``(batch, *image)`` of clean samples ``(batch, *event)``, for a
-  model of latents. Features are then features of images, and ``limits`` their range; ``sample`` and
-  ``moments`` stay about latents;
-* optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the
-  same model on another device.
+* ``event``: shape of one sample; ``sigma_min`` < ``sigma_max``: range of noise levels that it accepts;
+* optionally ``dtype``: dtype of the state, by default ``torch.float32``; ``passes``: network evaluations in one call,
+  such as 2 with built-in guidance, by default 1;
+* optionally ``bind(ids, seed)``: returns the callable for these samples, if each sample draws a label or prompt;
+* optionally ``sample(n, seed)``: ``(n, *event)`` samples of the data, and ``moments()``: the data's exact mean ``(d,)``
+  and covariance ``(d, d)``, flattened. The model's samples are compared with them;
+* optionally ``network_dtype``: dtype to which ``x`` and a tensor of levels are cast, by default that of the model's
+  parameters, if any are found;
+* optionally ``kind``: ``"map"`` for a few-step map, such as a consistency model, which returns the end of the ODE path
+  through x and not E[x0 | x];
+* optionally ``limits``: two numbers, the range of the data's values. Samples are clamped to it before their features
+  are taken (``--extractor inception:WEIGHTS`` needs it);
+* optionally ``decode(x)``: images ``(batch, *image)`` of clean samples ``(batch, *event)``, for a model of latents.
+  Features and ``limits`` are then those of images; ``sample`` and ``moments`` remain those of latents;
+* optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the same model on
+  another device.
 
-``x`` is ``(batch, *event)``; ``sigma`` is a float or ``(batch,)``; the result is like ``x``. Row k
-may depend on row k only. All of it is called without gradients, so that an ``nn.Module`` can be
+``x`` is ``(batch, *event)``, ``sigma`` a float or ``(batch,)``, and the result has the shape of ``x``. Row k of the
+result may depend on row k of the inputs only. All of these are called without gradients, so an ``nn.Module`` can be
 returned as it is; call its ``eval()`` in the factory. A factory may also return a
 :class:`~samplerbench.models.Denoiser`, such as one of :mod:`samplerbench.models.adapters`.
 """
@@ -49,7 +47,7 @@ from .source_file import LoadedValue, options_text, source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 LARGEST_DECODED = 4096
-"""Most values of an image for a default reference: more have a covariance of gigabytes."""
+"""Most values of a decoded image for which a reference is made: the covariance of more takes gigabytes."""
 REFERENCE_SAMPLES = 50_000
 REFERENCE_SEED, HELD_OUT_SEED = 2_000_000, 2_000_001
 _WHAT = {
@@ -61,9 +59,9 @@ _WHAT = {
 
 @dataclass(eq=False)
 class FileDecoder:
-    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) from a user's ``decode``."""
+    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) around a user's ``decode``."""
 
-    identity = ""  # the model's has the hash of its file
+    identity = ""  # the model's own identity contains the hash of the file
     batch = 64
 
     decode: Callable[[Tensor], Tensor]
@@ -72,7 +70,7 @@ class FileDecoder:
     device: torch.device | str = "cpu"
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Return the user's images, in the dtype of the latents."""
+        """Return the images that the user's ``decode`` gives, in the dtype of the latents."""
         images = self.decode(latents)
         return images.to(latents.dtype) if isinstance(images, Tensor) else images
 
@@ -84,11 +82,12 @@ class FileDecoder:
 def file_decoder(
     name: str, model: Any, event: tuple[int, ...], limits: tuple[float, float] | None
 ) -> FileDecoder | None:
-    """Return the decoder of a user's model, with the image size from one latent of zeros; None without
-    ``decode``.
+    """Return the decoder of a user's model; None if the model has no ``decode``.
+
+    The size of images is found by decoding one latent of zeros.
 
     Raises:
-        ValueError: it fails, or does not give one image.
+        ValueError: ``decode`` fails, or does not return one image.
     """
     if not hasattr(model, "decode"):
         return None
@@ -110,26 +109,24 @@ def file_decoder(
 
 @loader("python_file", usage="file.py:factory")
 def load(spec: str, **params: Any) -> Denoiser:
-    """Load the model that the factory ``path/to/file.py:factory`` returns.
-
-    Its identity has the hash of every file it is made of.
+    """Load the model that the factory ``path/to/file.py:factory`` returns; its identity contains the hashes of its files.
 
     Raises:
-        ValueError: no such file or factory, or the file raises when it is imported, or the factory
-            when it is called.
+        ValueError: there is no such file or factory, the file fails to import, the factory raises, or its result is not
+            a valid model.
     """
     source = source_function(spec, "model")
     loaded = source.call(**params)
     return as_denoiser(
-        loaded, source.called, f"{source.called}-{loaded.digest}{options_text(params)}"
+        loaded, source.short_spec, f"{source.short_spec}-{loaded.digest}{options_text(params)}"
     )
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
-    """Wrap the result of a user's factory or an installed loader as a Denoiser that records its files.
+    """Return a Denoiser around the result of a user's factory or of an installed loader, with its files as ``read``.
 
     Raises:
-        ValueError: the result is no model.
+        ValueError: the result is not a valid model.
     """
     kind = ForeignDenoiser if isinstance(loaded.value, Denoiser) else FileModel
     model = kind(loaded.value, name, identity)
@@ -138,7 +135,7 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
 
 
 class ForeignDenoiser(Wrapper):
-    """Denoiser of foreign code, under the name of its spec, with the hashes of its files in its identity."""
+    """Denoiser of foreign code, renamed to the spec that made it, with the hashes of its files in its identity."""
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
@@ -156,11 +153,11 @@ class ForeignDenoiser(Wrapper):
 class FileModel(Denoiser):
     """Denoiser around the result of a user's factory.
 
-    It has no classes (``classes`` is 0) even where it has ``bind``: the labels are then rows of
-    (id, seed), which no mode equals.
+    It has no classes (``classes`` is 0), even if the model has ``bind``. Its labels are then rows of (id, seed), which
+    equal no mode.
 
     Raises:
-        ValueError: it is not callable with x and sigma, or lacks or has a wrong attribute.
+        ValueError: the model is not callable with x and sigma, or an attribute is missing or invalid.
     """
 
     def __init__(self, model: Any, name: str, identity: str) -> None:
@@ -207,23 +204,23 @@ class FileModel(Denoiser):
         check_call(f"{name}: the model", model, ("x", "sigma"))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return ``(batch, 2)`` rows of (id, seed) in place of labels, for a model with ``bind``; else None."""
+        """Return int64 rows of (id, seed), ``(batch, 2)``, for a model with ``bind``; None for others."""
         if not hasattr(self._model, "bind"):
             return None
         return torch.stack([ids, torch.full_like(ids, seed)], dim=1)
 
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`; the result is detached from the user's parameters.
+        """Return the user's estimate in the dtype of ``x``, without gradients; see :meth:`Denoiser.denoise`.
 
         Raises:
-            ValueError: the user's callable returns no tensor like ``x``.
+            ValueError: the user's callable does not return a tensor of the shape of ``x``.
         """
         cast_x, level = x, sigma
         if self.network_dtype is not None:
             cast_x = x.to(self.network_dtype)
             level = sigma.to(self.network_dtype) if isinstance(sigma, Tensor) else sigma
-        d = self._bound(labels)(cast_x, level)
+        d = self._bind_labels(labels)(cast_x, level)
         check_tensor(f"{self.name}: the model", d)
         if d.shape != x.shape:
             raise ValueError(
@@ -232,19 +229,19 @@ class FileModel(Denoiser):
             )
         return d.clone() if d is x else d.detach().to(x.dtype)
 
-    def _bound(self, labels: Tensor | None) -> Call:
+    def _bind_labels(self, labels: Tensor | None) -> Call:
         if labels is None or not len(labels) or not hasattr(self._model, "bind"):
             return self._model
-        # The labels of a batch stay one object from step to step, so this binds once a batch.
+        # all steps of a batch pass the same labels object, so this binds once per batch
         if self._latest is None or self._latest[0] is not labels:
             self._latest = labels, self._model.bind(labels[:, 0], int(labels[0, 1]))
         return self._latest[1]
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Return a copy of this model on ``device``, by the ``to`` of a copy of the user's.
+        """Return a copy of this model on ``device``, made by ``to`` of a copy of the user's model.
 
         Raises:
-            ValueError: the user's model has no ``to``.
+            ValueError: the user's model has no ``to``, and ``device`` is not the CPU.
         """
         if hasattr(self._model, "to"):
             twin = copy.copy(self)
@@ -257,16 +254,16 @@ class FileModel(Denoiser):
         return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
 
     def reference(self) -> Reference | None:
-        """Return exact moments if the model has them, else the moments of 50 000 of its samples.
+        """Return a reference with the model's exact moments, or else with the moments of 50 000 of its samples.
 
-        Return None if it has neither. A model of latents decodes its samples first; None for images
-        larger than :data:`LARGEST_DECODED`.
+        Samples of a model of latents are decoded first. The result is None if the model has neither moments nor
+        samples, or if its decoded images have more than :data:`LARGEST_DECODED` values.
         """
         return self._reference
 
     @property
     def _has_exact_moments(self) -> bool:
-        """True if the moments of the scored data are known."""
+        """True if the model gives exact moments of what is scored, so not of latents that are decoded."""
         return self.decoder is None and hasattr(self._model, "moments")
 
     @cached_property
@@ -288,7 +285,7 @@ class FileModel(Denoiser):
         if self._has_exact_moments:
             mean, cov = map(_float_array, self._model.moments())
         else:
-            features = extractor(self._scored(REFERENCE_SAMPLES, REFERENCE_SEED))
+            features = extractor(self._draw_scored_samples(REFERENCE_SAMPLES, REFERENCE_SEED))
             mean = features.mean(axis=0)
             cov = np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
         if mean.shape != (extractor.dim,) or cov.shape != (extractor.dim, extractor.dim):
@@ -300,28 +297,28 @@ class FileModel(Denoiser):
         def held_out(n: int) -> FloatArray:
             if not hasattr(self._model, "sample"):
                 return np.empty((0, extractor.dim))
-            return extractor(self._scored(n, HELD_OUT_SEED))
+            return extractor(self._draw_scored_samples(n, HELD_OUT_SEED))
 
         return Statistics(mean, cov, held_out)
 
     def data(self, n: int, seed: int) -> Tensor | None:
-        """Return samples by the model's ``sample``, if it has one."""
-        return self._samples(n, seed) if hasattr(self._model, "sample") else None
+        """Return samples ``(n, *event)`` of the data by the model's ``sample``; None if the model has none."""
+        return self._draw_samples(n, seed) if hasattr(self._model, "sample") else None
 
     def moments(self) -> Moments | None:
-        """Return the model's ``moments``, else the moments of its samples; of latents, only the former."""
+        """Return mean and covariance by ``moments``, or else of samples; None for latents without ``moments``."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
         mean, cov = map(_float_array, self._model.moments())
         return mean, cov
 
-    def _scored(self, n: int, seed: int) -> Tensor:
-        """Return samples of the truth as scored: decoded, and clamped like other samples."""
-        images = self.decode(self._samples(n, seed))
+    def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
+        """Return samples of the data as they are scored: decoded, and clamped like other samples."""
+        images = self.decode(self._draw_samples(n, seed))
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)
 
-    def _samples(self, n: int, seed: int) -> Tensor:
+    def _draw_samples(self, n: int, seed: int) -> Tensor:
         samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
         if samples.shape != (n, *self.event):
             raise ValueError(
@@ -339,12 +336,12 @@ class FileModel(Denoiser):
 
     @torch.no_grad()
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return the model's own modes, if it has them."""
+        """Return the mode of each sample by the user's ``mode_of``, ``(batch,)`` int64; None if the model has none."""
         return self._model.mode_of(x) if hasattr(self._model, "mode_of") else None
 
 
 def _stated_limits(name: str, model: Any) -> tuple[float, float] | None:
-    """Return the range that a user's model states, or None."""
+    """Return the attribute ``limits`` of a user's model; None if it has none. Raises a ValueError if it is invalid."""
     limits = getattr(model, "limits", None)
     if limits is None:
         return None

@@ -1,8 +1,8 @@
-"""Table of loaders by scheme, the text before the colon of ``perturbed:gmm-2d``.
+"""Tables of loaders by scheme, which is the text before the colon of ``perturbed:gmm-2d``.
 
-A scheme is a function in a file of its own, imported on demand, or an entry point of an installed
-package, imported likewise. There are two such tables: of models
-(:mod:`samplerbench.models.loaders`) and of feature spaces (:mod:`samplerbench.models.extractors`).
+A scheme is a function in a module of its own, or an entry point of an installed package; both are imported on demand.
+There are two tables: of models (:mod:`samplerbench.models.loaders`) and of feature spaces
+(:mod:`samplerbench.models.extractors`).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Scheme:
     """Loader of one scheme.
 
     Attributes:
-        name: the text before the colon.
-        load: takes the text after it, "" without a colon, and further arguments of its table.
-        usage: its syntax, such as ``perturbed:MODEL``, for messages.
-        origin: distribution and version; "" for one of this package.
+        name: text before the colon of a spec.
+        load: function of the text after the colon ("" without a colon) and of further arguments of its table.
+        usage: syntax for messages, such as ``perturbed:MODEL``.
+        origin: distribution and version of its package; "" for this package.
         opened: files that were opened when its module was imported.
     """
 
@@ -50,7 +50,7 @@ class Scheme:
         """Return the result of an installed package's loader, with the files that it was made of.
 
         Raises:
-            ValueError: it raises, or ends the program.
+            ValueError: the loader raises an exception, or ends the program.
         """
         with record_files() as recorder:
             try:
@@ -62,15 +62,15 @@ class Scheme:
         return LoadedValue(value, read, digest_of(read))
 
     def identity(self, rest: str, digest: str) -> str:
-        """Return the identity of its result: spec without a folder, distribution, version and files."""
-        return f"{self.called(rest)}-{self.origin.replace(' ', '-')}-{digest}"
+        """Return the identity of a result: the spec without folders, distribution, version and ``digest`` of the files."""
+        return f"{self.short_spec(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
-    def called(self, rest: str) -> str:
-        """Return the spec ``name:rest`` without the folders of a path in ``rest``."""
+    def short_spec(self, rest: str) -> str:
+        """Return the spec ``name:rest``, without the folders if ``rest`` is a path."""
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
     def _files(self, recorder: FileRecorder) -> FilesRead:
-        """Return the package's modules, the user's modules that they import, and opened files of both."""
+        """Return a result's files: the package's modules, the user's modules that these import, and data that both opened."""
         loader = getattr(self.load, "__module__", None) or type(self.load).__module__
         module = sys.modules.get(loader)
         if module is None:
@@ -87,9 +87,9 @@ class Scheme:
 
 
 def is_package_data(path: str, root: Path) -> bool:
-    """Return True if a file is data of a package.
+    """Return True for a file below ``root`` that is not Python code.
 
-    Modules are found by their imports: each is opened once a process.
+    Modules are found by their imports instead, since a process opens each only once.
     """
     inside = os.path.realpath(path).startswith(os.path.realpath(root) + os.sep)
     return inside and not path.endswith((".py", ".pyc", ".pyo")) and os.path.isfile(path)
@@ -99,9 +99,9 @@ class Schemes:
     """Table of all schemes of one kind.
 
     Args:
-        kind: what they load, in a word.
-        group: of the entry points by which installed packages add theirs: the name is the scheme.
-        package: with this package's schemes: scheme ``some-net`` in the file ``some_net.py``.
+        kind: what the schemes load, in a word for messages.
+        group: group of the entry points by which installed packages add schemes. The entry point's name is the scheme.
+        package: package that contains this project's schemes; the scheme ``some-net`` is in its file ``some_net.py``.
     """
 
     def __init__(self, kind: str, group: str, package: str) -> None:
@@ -110,12 +110,13 @@ class Schemes:
         self._loaded: dict[tuple[str, str, str], Scheme] = {}
 
     def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
-        """Return a decorator that registers a function as the loader of ``name:…``, with its syntax for messages.
+        """Return a decorator that registers a function of this package as the loader of the scheme ``name``.
 
-        For files of this package, with the name of the scheme, and "-" for "_"; others have an entry point.
+        The module is named like the scheme, with "_" for "-". ``usage`` is the syntax for messages, by default
+        ``name:…``.
 
         Raises:
-            ValueError: another function has the scheme.
+            ValueError: the decorator finds the scheme registered by another module.
         """
 
         def registered(load: Load) -> Load:
@@ -128,15 +129,15 @@ class Schemes:
         return registered
 
     def __contains__(self, spec: str) -> bool:
-        """Return True if the scheme of ``scheme:rest`` is known."""
+        """Return True if the scheme of ``spec`` exists; ``spec`` is ``scheme`` or ``scheme:rest``."""
         name = spec.partition(":")[0]
         return self._built_in(name) is not None or name in self.installed()
 
     def find(self, spec: str) -> tuple[Scheme, str]:
-        """Return the scheme of ``scheme:rest`` or ``scheme``, and the rest.
+        """Return the scheme and the rest of ``spec``, which is ``scheme:rest`` or ``scheme``.
 
         Raises:
-            ValueError: as :meth:`get`, or no text follows the colon.
+            ValueError: :meth:`get` raises it, or no text follows the colon.
         """
         name, colon, rest = spec.partition(":")
         scheme = self.get(name)
@@ -145,10 +146,10 @@ class Schemes:
         return scheme, rest
 
     def get(self, name: str) -> Scheme:
-        """Return the scheme of a name. Only its own module is imported.
+        """Return the scheme called ``name``; only its own module is imported.
 
         Raises:
-            ValueError: there is none, there are two, or its package cannot be imported.
+            ValueError: there is no such scheme, there are two, or its package cannot be imported.
         """
         built_in, points = self._built_in(name), self._entry_points_of(name)
         origins = [HERE] * (built_in is not None) + [f"{origin_of(p)} ({p.value})" for p in points]
@@ -161,25 +162,22 @@ class Schemes:
         return self._import(points[0])
 
     def installed(self) -> dict[str, str]:
-        """Return the schemes of installed packages, each with its distribution and version.
-
-        Imports nothing.
-        """
+        """Return distribution and version by the name of each scheme of an installed package, without importing any."""
         return {point.name: origin_of(point) for point in self._entry_points_of()}
 
     def built_in(self) -> list[Scheme]:
-        """List the schemes of this package by their syntax; their modules are imported."""
+        """Import and list all schemes of this package, sorted by their syntax."""
         for info in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
             importlib.import_module(f"{self._package}.{info.name}")
         return sorted(self._known.values(), key=lambda scheme: scheme.usage)
 
     def usages(self) -> list[str]:
-        """List the syntax of each scheme: this package's, then others' with their origin."""
+        """List the syntax of each scheme: first this package's, then those of installed packages with their origin."""
         own = [scheme.usage for scheme in self.built_in()]
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
     def suggestion_for(self, spec: str, others: Collection[str] = ()) -> str:
-        """Return ``did you mean …? `` with the name most similar to the one in ``spec``; "" for none."""
+        """Return ``did you mean …? `` with the scheme or one of ``others`` most similar to that of ``spec``; "" for none."""
         self.built_in()
         name = spec.partition(":")[0]
         matches = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)
@@ -219,21 +217,21 @@ class Schemes:
 
 
 def origin_of(point: EntryPoint) -> str:
-    """Return the distribution of an entry point and its version, or its target."""
+    """Return the distribution and version of an entry point; its target if the distribution is unknown."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
 def check_options(
     what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
-    """Refuse options that a loader or factory does not take, in a sentence that lists its parameters.
+    """Check that a loader or factory takes these arguments and options; one without a signature passes.
 
     Raises:
-        ValueError: it does not take them.
+        ValueError: ``load`` does not take them. The message begins with ``what`` and lists the parameters.
     """
     try:
         signature = inspect.signature(load)
-    except (TypeError, ValueError):  # one without a signature, such as a class of an extension
+    except (TypeError, ValueError):  # no signature, such as a class of an extension module
         return
     try:
         signature.bind(*args, **options)

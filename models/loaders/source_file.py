@@ -1,5 +1,6 @@
-"""Calls of a function of a user's file, ``file.py:function``, with a record of the files that its result
-depends on: data that it reads, its own source, and the local modules that it imports.
+"""Functions of a user's file, ``file.py:function``, with a record of the files that their results depend on.
+
+These files are the function's source, the user's modules that it imports, and the data that it reads.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ _importing = threading.RLock()
 
 
 def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]:
-    """Return the SHA-256 of each file of a module's own code, by its path from the folder of the module or
-    its package.
+    """Return the SHA-256 of each source file of a module and of the user's modules that it imports.
 
-    Installed modules of the module's package count too, or of ``own`` if it is given.
+    The keys are paths relative to the folder of the module or its package. Installed modules count if they belong to
+    the package ``own``, by default the module's own.
     """
     package = module.__name__.partition(".")[0]
     top = Path(module_file(package) or module_file(module.__name__) or ".")
@@ -41,9 +42,9 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
 
 
 def files_of_modules(module: ModuleType, package: str | None = None) -> list[str]:
-    """List the files of a module and of all loaded user modules that its sources import, in functions too.
+    """List the source files of a module and of all loaded user modules that it imports, also inside functions.
 
-    Modules of ``package``, by default the module's own, count even if installed.
+    Modules of ``package``, by default the module's own, are listed even if they are installed.
     """
     if package is None:
         package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
@@ -64,7 +65,7 @@ def files_of_modules(module: ModuleType, package: str | None = None) -> list[str
 
 
 def imported_names(file: str, package: str) -> list[str]:
-    """List the modules that a source file may import: all prefixes of dotted names, and names after ``from``."""
+    """List the modules that a file of ``package`` may import: all prefixes of dotted names, and the names after ``from``."""
     stamp = file_hash(file)
     return list(_cached_imports(file, package, stamp)) if stamp and file.endswith(".py") else []
 
@@ -101,8 +102,8 @@ class LoadedValue(NamedTuple):
 
     Attributes:
         value: the returned object.
-        read: the user's files that it was made of: the function's, all imported ones, all that were read.
-        digest: of these, by :func:`digest_of`.
+        read: the user's files that the object was made of: source files and data.
+        digest: :func:`digest_of` these files.
     """
 
     value: Any
@@ -115,15 +116,15 @@ class SourceFunction:
     """Function of a user's file.
 
     Attributes:
-        spec: as the user wrote it.
-        called: ``file.py:function``, without the folder.
-        function: itself.
-        module: that the file was imported as.
-        read: files that were read when it was imported.
+        spec: ``path/to/file.py:function``, as the user wrote it.
+        short_spec: ``file.py:function``, without the folder.
+        function: the function itself.
+        module: module as which the file was imported.
+        read: the user's files that were read when it was imported.
     """
 
     spec: str
-    called: str
+    short_spec: str
     function: Callable[..., Any]
     module: ModuleType
     read: FilesRead
@@ -132,9 +133,9 @@ class SourceFunction:
         """Call the function, which may import modules from its file's folder.
 
         Raises:
-            ValueError: it raises, or ends the program.
+            ValueError: the function raises an exception, or ends the program.
         """
-        name = self.called.rpartition(":")[2]
+        name = self.short_spec.rpartition(":")[2]
         with importing_from(self.read.folder), record_files() as recorder:
             try:
                 value = self.function(**params)
@@ -148,10 +149,7 @@ class SourceFunction:
 
 
 def digest_of(read: FilesRead) -> str:
-    """Return 16 hexadecimal digits of the names and hashes of files.
-
-    A single file counts by its hash alone.
-    """
+    """Return 16 hexadecimal digits of the hashes of files, and of their names unless there is only one."""
     hashes = list(read.hashes.values())
     if len(hashes) == 1:
         return hashes[0][:16]
@@ -159,9 +157,9 @@ def digest_of(read: FilesRead) -> str:
 
 
 def options_text(params: dict[str, Any]) -> str:
-    """Return options as a part of an identity: "" without any.
+    """Return options as a part of an identity: sorted JSON, or "" without options.
 
-    A path to something is named by its last part; its content counts by itself.
+    A path is shortened to its last part; the hashes of the files that were read identify its content.
     """
     placed = {
         key: short_path(value) if isinstance(value, str) else value for key, value in params.items()
@@ -170,18 +168,18 @@ def options_text(params: dict[str, Any]) -> str:
 
 
 def short_path(text: str) -> str:
-    """Return the last part of a path to something; any other text as it is."""
+    """Return the last part of an absolute or existing path; any other text is returned unchanged."""
     is_path = os.path.isabs(text) or (os.sep in text and os.path.exists(text))
     return os.path.basename(os.path.normpath(text)) if is_path else text
 
 
 def source_function(spec: str, makes: str) -> SourceFunction:
-    """Return the function that ``path/to/file.py:function`` names.
+    """Import ``path/to/file.py`` anew and return its function, as given by ``path/to/file.py:function``.
 
-    Each call runs the file again, and the modules in its folder too. What it ``makes`` is a word for messages.
+    ``makes`` is a word for messages that says what the function returns.
 
     Raises:
-        ValueError: no such file or function, or the file raises when it is imported.
+        ValueError: there is no such file or function, or the file raises an exception when it is imported.
     """
     path_text, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     path = Path(path_text)
@@ -221,10 +219,10 @@ def _import_file(path: Path, makes: str) -> ModuleType:
 
 @contextlib.contextmanager
 def importing_from(folder: Path) -> Iterator[None]:
-    """Make the modules of ``folder`` importable in this context, from their present files.
+    """Make the modules of ``folder`` importable in this context, from the present content of their files.
 
-    Two models may have helpers of one name in two folders, and a helper may have been edited since
-    it was last imported. Afterwards, other modules of such names in this process are restored.
+    Two models may have helpers of the same name in two folders, and a helper may have been edited since its last
+    import. On exit, other modules of the same names are put back.
     """
     with _importing:
         names = _importable_names(folder)
@@ -235,7 +233,7 @@ def importing_from(folder: Path) -> Iterator[None]:
         }
         for name in aside:
             del sys.modules[name]
-        # a second edit within a second would go unnoticed
+        # without bytecode: a cached one would hide a second edit within the same second
         writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()
@@ -261,7 +259,7 @@ def _restore_modules(folder: Path, names: set[str], aside: dict[str, ModuleType]
 
 
 def _importable_names(folder: Path) -> set[str]:
-    """Return the first names of modules that can be imported from a folder."""
+    """Return the top-level names of the modules that can be imported from a folder."""
     try:
         return {
             entry.stem if entry.suffix == ".py" else entry.name
@@ -273,7 +271,7 @@ def _importable_names(folder: Path) -> set[str]:
 
 
 def _is_replaceable(name: str) -> bool:
-    """Return True if a loaded module is a user's file, or a folder of such without a package."""
+    """Return True if a loaded module is a user's file, or a namespace package without a file."""
     module, file = sys.modules[name], module_file(name)
     kept = ("__main__", __name__.partition(".")[0])
     if name.partition(".")[0] in kept or not isinstance(module, ModuleType):

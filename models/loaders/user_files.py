@@ -1,9 +1,9 @@
-"""A user's files: their distinction from installed ones, hashes under portable names, and a record of reading.
+"""Files of the user: how to tell them from installed files, their hashes, and a recorder of the files that are read.
 
-Python reports every file that it opens to an audit hook; that sees ``open``, ``np.load``,
-``np.memmap``, ``torch.load``, ``pathlib`` and imports. It reports databases, shared libraries and
-the words of commands too. Readers that open files outside Python (safetensors, ``torch.jit``,
-memory-mapped storages, pyarrow) are wrapped for the time being.
+Python reports each file that it opens to an audit hook. The hook sees ``open``, ``np.load``, ``np.memmap``,
+``torch.load``, ``pathlib`` and imports. It also sees databases, shared libraries and the words of commands. Readers
+that open files outside Python (safetensors, ``torch.jit``, memory-mapped storages, pyarrow) are wrapped while a
+recorder is active.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PYTHON = {
 _LIBRARIES = tuple(os.path.realpath(folder) + os.sep for folder in _PYTHON if folder)
 
 Stamp = tuple[int, int, int, int]
-"""Size, inode, and the times at which content and entry of a file last changed."""
+"""Size, inode, and times of the last change of a file's content and of its inode."""
 _WRITES = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _READERS = (
     ("safetensors", "safe_open"),
@@ -57,15 +57,15 @@ _READERS = (
     ("pyarrow", "memory_map"),
     ("pyarrow", "OSFile"),
 )
-"""Readers: a module, or class of a module, and the name in it."""
+"""Readers that open files outside Python: a module or class, and the name of the reader in it."""
 _lock = threading.RLock()
-_open: list[FileRecorder] = []
+_active_recorders: list[FileRecorder] = []
 _wrapped = contextlib.ExitStack()
-_hooked = False
+_hook_added = False
 
 
 def source_of(path: str) -> str:
-    """Return the source of a compiled module; any other path as it is."""
+    """Return the source file of a compiled module ``.pyc``; any other path is returned unchanged."""
     try:
         return source_from_cache(path) if path.endswith(".pyc") else path
     except ValueError:
@@ -73,7 +73,7 @@ def source_of(path: str) -> str:
 
 
 def is_users_file(path: str) -> bool:
-    """Return True for a regular file outside Python, installed packages, this package and the system."""
+    """Return True for a regular file outside Python, installed packages, this package and system folders."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False
@@ -85,13 +85,12 @@ def is_users_file(path: str) -> bool:
 
 
 def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file under a name that is the same on another machine.
+    """Return the SHA-256 of each file, by a name that is the same on other machines.
 
     Args:
-        paths: of files; missing and unreadable ones are left out.
-        folder: files below it are named by their path from there, others by their last part alone;
-            of several with one name and other contents, the second is called ``NAME#2`` and so on,
-            in the order of their hashes.
+        paths: paths of files. Missing and unreadable files are left out.
+        folder: files below this folder are named by their relative path, others by their last part alone. If files of
+            one name differ in content, the second is called ``NAME#2`` and so on, in the order of their hashes.
     """
     by_name: dict[str, set[str]] = {}
     for path in sorted(set(paths)):
@@ -109,9 +108,9 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
 
 
 def name_from(folder: Path, path: str) -> str:
-    """Return the path of a file from ``folder``, or the path itself if it is not in there.
+    """Return the path of a file relative to ``folder``, or ``path`` unchanged if the file is not below it.
 
-    Links below the folder keep their names, so a changed target is noticed.
+    Symbolic links below the folder keep their own names, so that a changed target is noticed.
     """
     if path.startswith(os.path.abspath(folder) + os.sep):
         return os.path.relpath(path, folder)
@@ -121,9 +120,7 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file whose SHA-256 differs from the one in ``opened``, by :func:`name_from`
-    ``folder``; "" if none does.
-    """
+    """Return a clause on the first file whose hash is not the one in ``opened``, keyed by :func:`name_from`; "" for none."""
     for name, before in opened.items():
         now = file_hash(os.path.join(folder, name)) or ""
         if now != before:
@@ -132,7 +129,7 @@ def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """Return the stamp of a file, which every edit changes; None if there is none."""
+    """Return the stamp of a file, which every edit changes; None if there is no such file."""
     try:
         stat = os.stat(path)
     except OSError:
@@ -141,7 +138,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 def file_hash(path: str) -> str | None:
-    """Return the hexadecimal SHA-256 of a file, cached by size, time and inode; None if it cannot be read."""
+    """Return the SHA-256 of a file in hexadecimal digits, cached by size, time and inode; None if it cannot be read."""
     try:
         stat = os.stat(path)
         return _hash_of_version(os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
@@ -151,83 +148,83 @@ def file_hash(path: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _hash_of_version(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG001 - keys of the cache
-    """Return the SHA-256 of a file's present version, cached by its stamp."""
+    """Return the SHA-256 of a file; the arguments are the key of the cache."""
     with open(path, "rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def module_file(name: str) -> str | None:
-    """Return the source file of a module that is loaded, or None."""
+    """Return the source file of a loaded module; None if it is not loaded or has no file."""
     file = getattr(sys.modules.get(name), "__file__", None)
     return source_of(os.path.abspath(file)) if isinstance(file, str) else None
 
 
 @dataclass(frozen=True)
 class FilesRead:
-    """Absolute paths of files that an object was made of, and the folder that their names are relative to."""
+    """Absolute paths of the files that an object was made of, and the folder to which their portable names are relative."""
 
     folder: Path
     paths: frozenset[str] = frozenset()
 
     @cached_property
     def hashes(self) -> Mapping[str, str]:
-        """SHA-256 of each file at the first access, by portable names."""
+        """SHA-256 of each file by portable name, computed at the first access."""
         return named_hashes(self.paths, self.folder)
 
     def __or__(self, more: frozenset[str]) -> FilesRead:
-        """Return this with more files."""
+        """Return a copy with more paths."""
         return self if more <= self.paths else FilesRead(self.folder, self.paths | more)
 
 
 @dataclass(eq=False)
 class FileRecorder:
-    """Recorder of the files that this thread, or one that it started, opens."""
+    """Recorder of the files that threads outside ``ignored_threads`` open, with each file's stamp when it is first read."""
 
-    others: frozenset[int | None]
+    ignored_threads: frozenset[int | None]
     opened: dict[str, Stamp | None] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
 
     @property
     def stamps(self) -> dict[str, Stamp | None]:
-        """Absolute paths of the user's files that were read, sources in place of compiled files, each with
-        its stamp at its first opening.
+        """Stamps at the first opening of the user's files that were read, by absolute path.
 
-        Files that were also written are logs or caches of the user's code, and left out.
+        A compiled file counts as its source. Files that were also written are left out: they are logs or caches of the
+        user's code.
         """
         read = tuple(self.opened.items())
         return {p: stamp for p, stamp in read if p not in self.written and is_users_file(p)}
 
     @property
     def paths(self) -> frozenset[str]:
-        """The paths of :attr:`stamps`."""
+        """Absolute paths of the files in :attr:`stamps`."""
         return frozenset(self.stamps)
 
 
 @contextlib.contextmanager
 def record_files() -> Iterator[FileRecorder]:
-    """Record the files that are read in this context."""
-    global _hooked
+    """Record the files that are read in this context; yields the recorder."""
+    global _hook_added
     now = FileRecorder(
         frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
     )
     with _lock:
-        if not _hooked:  # it cannot be removed; without a recorder it does nothing
+        if not _hook_added:  # a hook cannot be removed; without a recorder it does nothing
             sys.addaudithook(_record_event)
-            _hooked = True
-        if not _open:
+            _hook_added = True
+        if not _active_recorders:
             _wrap_readers()
-        _open.append(now)
+        _active_recorders.append(now)
     try:
         yield now
     finally:
         with _lock:
-            _open.remove(now)
-            if not _open:
+            _active_recorders.remove(now)
+            if not _active_recorders:
                 _wrapped.close()
 
 
 def _record_event(event: str, args: tuple[Any, ...]) -> None:
-    if not _open:
+    if not _active_recorders:
         return
     if event == "open":
         _record_file(args[0], written=isinstance(args[2], int) and bool(args[2] & _WRITES))
@@ -239,7 +236,7 @@ def _record_event(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _files_in_command(program: Any, command: Any, folder: Any = None, *_: object) -> list[str]:
-    """Return the words of a command that may be files."""
+    """Return the words of a command that may be paths of files, relative ones joined to ``folder``."""
     command_words = [command] if isinstance(command, str | bytes) else list(command or ())
     texts = [os.fsdecode(word) for word in (program, *command_words) if word]
     words = [word for text in texts for word in (text, *_words_of_shell(text))]
@@ -248,16 +245,16 @@ def _files_in_command(program: Any, command: Any, folder: Any = None, *_: object
 
 
 def _words_of_shell(text: str) -> list[str]:
-    """Return the words of a shell's command, without separators and redirections."""
+    """Return the words of a shell command, operators among them; none if a quotation does not end."""
     words = shlex.shlex(text, posix=True, punctuation_chars=True)
     words.whitespace_split, words.commenters = True, ""
-    with contextlib.suppress(ValueError):  # a quotation that does not end
+    with contextlib.suppress(ValueError):  # a quotation is not closed
         return list(words)
     return []
 
 
 def _files_of_database(path: Any, *_: object) -> list[str]:
-    """Return the file of a database, which a URI may name."""
+    """Return the file of a database, given as a path or as a URI."""
     return [os.fsdecode(path).removeprefix("file:").partition("?")[0]]
 
 
@@ -270,16 +267,16 @@ _NAMED: dict[str, Callable[..., list[str]]] = {
     "ctypes.dlopen": lambda path: [os.fsdecode(path)] if path else [],
     "import": lambda _name, path, *_: [path] if path else [],
 }
-"""Readers of file names by event, for files that are opened unseen by the hook."""
+"""Functions that return the possible files of an audit event, for files that are not reported by an event ``open``."""
 
 
 def _record_file(path: Any, *, written: bool = False) -> None:
-    """Record a file that is opened. An error in here must not reach the user."""
+    """Record an opened file with all active recorders. Errors are suppressed, since they must not reach the user."""
     if isinstance(path, str | bytes | os.PathLike):
         with contextlib.suppress(Exception):
             absolute, me = source_of(os.path.abspath(os.fsdecode(path))), threading.get_ident()
-            for now in tuple(_open):
-                if me in now.others:
+            for now in tuple(_active_recorders):
+                if me in now.ignored_threads:
                     continue
                 if written:
                     now.written.add(absolute)
@@ -296,7 +293,7 @@ def _wrap_readers() -> None:
         reader = getattr(holder, name, None)
         if holder is None or reader is None:
             continue
-        noting = _recording(reader)
+        noting = _wrap_reader(reader)
         if not isinstance(holder, ModuleType):
             _wrapped.enter_context(mock.patch.object(holder, name, noting))
             continue
@@ -305,7 +302,7 @@ def _wrap_readers() -> None:
         if not isinstance(module, ModuleType):
             continue
         names = vars(module)
-        for name in by_name.keys() & names.keys():  # quick: few of thousands of modules have one
+        for name in by_name.keys() & names.keys():  # few of thousands of modules have one
             for reader, noting in by_name[name]:
                 if names.get(name) is reader:
                     names[name] = noting
@@ -314,13 +311,13 @@ def _wrap_readers() -> None:
 
 
 def _loaded_object(place: str) -> Any:
-    """Return the loaded module, or class of a module, of this name; else None."""
+    """Return the loaded module or class called ``place``, or a class in a loaded module; None if there is none."""
     module, _, name = place.rpartition(".")
     return sys.modules.get(place) or getattr(sys.modules.get(module), name, None)
 
 
-def _recording(reader: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a reader to record each argument that could be a file."""
+def _wrap_reader(reader: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a wrapper of a reader that records each argument that may be a file."""
 
     @functools.wraps(reader)
     def noting(*args: Any, **options: Any) -> Any:

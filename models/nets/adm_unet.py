@@ -1,8 +1,7 @@
 """U-Net of OpenAI's diffusion models: improved DDPM, ADM, and the teachers of consistency models.
 
-Written from the papers (Ho et al. 2020, arXiv:2006.11239, appendix B; Nichol & Dhariwal 2021,
-arXiv:2102.09672; Dhariwal & Nichol 2021, arXiv:2105.05233, section 3). Names of parameters are the
-published checkpoints'.
+Written from the papers: Ho et al. 2020, arXiv:2006.11239, appendix B; Nichol & Dhariwal 2021, arXiv:2102.09672;
+Dhariwal & Nichol 2021, arXiv:2105.05233, section 3. Parameters have the names of the published checkpoints.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ from .edm_layers import SinusoidalNoise
 
 Change = Literal["", "up", "down"]
 GROUPS = 32
-"""Groups of every normalisation."""
+"""Number of groups of every normalisation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heads:
-    """Division of channels among heads of attention.
+    """Rule that divides channels among attention heads.
 
     Attributes:
-        heads: their number; 0 to divide by ``head_width``.
-        head_width: channels of each; 0 to divide by ``heads``.
-        together: True if the queries of all heads come first, then all keys and all values (the
-            libraries' "new" order); False for each head's three in turn.
+        heads: number of heads; 0 to derive it from ``head_width``.
+        head_width: channels of a head; 0 to derive it from ``heads``.
+        together: True if the channels hold the queries of all heads, then all keys, then all values (the libraries'
+            "new" order). False if queries, keys and values of each head stand together.
     """
 
     heads: int = 0
     head_width: int = 0
     together: bool = False
 
-    def of(self, channels: int) -> int:
-        """Return the number of heads for so many channels.
+    def count_heads(self, channels: int) -> int:
+        """Return the number of heads for ``channels``.
 
         Raises:
-            ValueError: the channels cannot be divided.
+            ValueError: ``channels`` cannot be divided among the heads.
         """
         heads = self.heads or channels // self.head_width
         if not heads or channels % heads:
@@ -51,14 +50,14 @@ class Heads:
 
 
 def change_layer(change: Change) -> nn.Module:
-    """Return the layer that doubles the resolution (pixels repeated), halves it (averaged) or leaves it."""
+    """Return a layer that doubles the resolution by repeating pixels, halves it by averaging, or keeps it."""
     if change == "up":
         return nn.Upsample(scale_factor=2)
     return nn.AvgPool2d(2) if change == "down" else nn.Identity()
 
 
 def resample_layer(channels: int, change: Change) -> nn.Module:
-    """Return the layer that changes the resolution with a convolution: ``op`` down, ``conv`` up."""
+    """Return a layer that changes the resolution with a convolution, under the name ``op`` (down) or ``conv`` (up)."""
     if change == "down":
         down = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         return nn.Sequential(OrderedDict(op=down))
@@ -69,12 +68,11 @@ def resample_layer(channels: int, change: Change) -> nn.Module:
 class ResBlock(nn.Module):
     """Residual block of two 3 × 3 convolutions with a skip connection.
 
-    The embedding is added before the second normalisation, or scales and shifts after it.
-
     Args:
-        c_in, c_out, c_emb: channels.
-        scale_shift: True to scale and shift.
-        change: of the resolution, before the first convolution and in the skip connection.
+        c_in, c_out, c_emb: channels of input, output and embedding.
+        scale_shift: True if the embedding scales and shifts after the second normalisation, False if it is added
+            before.
+        change: change of the resolution, before the first convolution and in the skip connection.
     """
 
     def __init__(
@@ -92,13 +90,13 @@ class ResBlock(nn.Module):
         self.out_layers = nn.Sequential(
             nn.GroupNorm(GROUPS, c_out),
             nn.SiLU(),
-            nn.Identity(),  # dropout, in training
+            nn.Identity(),  # place of the dropout layer, which sampling does not use
             nn.Conv2d(c_out, c_out, 3, padding=1),
         )
         self.skip_connection = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
+        """Map ``x`` ``(batch, c_in, h, w)`` and ``emb`` ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
         norm, act, conv = self.in_layers
         h = conv(self.change(act(norm(x))))
         modulation = self.emb_layers(emb)[:, :, None, None]
@@ -118,7 +116,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, heads: Heads) -> None:
         super().__init__()
-        self.heads, self.together = heads.of(channels), heads.together
+        self.heads, self.together = heads.count_heads(channels), heads.together
         self.norm = nn.GroupNorm(GROUPS, channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.proj_out = nn.Conv1d(channels, channels, 1)
@@ -135,7 +133,7 @@ class Attention(nn.Module):
 
 
 class Layers(nn.ModuleList):
-    """Sequential that passes the embedding to residual blocks."""
+    """Sequence of layers that passes the embedding on to its residual blocks."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, c, h, w)`` to ``(batch, c', h', w')``."""
@@ -145,23 +143,23 @@ class Layers(nn.ModuleList):
 
 
 class ADMUNet(nn.Module):
-    """U-Net called with times and class numbers.
+    """U-Net called with images, times and class numbers.
 
     Args:
-        in_channels, out_channels: of images and outputs, twice as many with a learned variance.
-        embedding: channels of the sinusoids of the time, even; the embedding has four times as many.
+        in_channels, out_channels: channels of images and outputs. Outputs have twice as many with a learned variance.
+        embedding: number of sinusoids of the time, even. The embedding of the time has four times as many channels.
         stem: channels of the first convolution.
-        widths: channels of each level, from the finest; each level has half the resolution.
-        blocks: residual blocks of a level; on the way up there is one more.
-        attention: levels with attention, from 0; the middle has it always.
+        widths: channels of each level, the finest first. Each level has half the resolution of the one before.
+        blocks: residual blocks of a level in the encoder; the decoder has one more.
+        attention: levels with attention, counted from 0; the middle block always has attention.
         heads, head_width, together: see :class:`Heads`.
         scale_shift: see :class:`ResBlock`.
-        resample_blocks: True to change the resolution in residual blocks, False in layers of their own.
-        resample_plain: in the latter case, True to change it without a convolution.
-        classes: of the labels; 0 for none.
+        resample_blocks: True to change the resolution in residual blocks, False in separate layers.
+        resample_plain: True if these separate layers have no convolution.
+        classes: number of classes; 0 for none.
 
     Raises:
-        ValueError: channels that the heads or 32 groups do not divide.
+        ValueError: the heads or the 32 groups do not divide the channels.
     """
 
     def __init__(
@@ -228,9 +226,10 @@ class ADMUNet(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, whose sides 2^(levels - 1) divides.
+        """Return the raw output ``(batch, out_channels, h, w)`` for ``x`` ``(batch, in_channels, h, w)``.
 
-        Times ``t`` and labels, int64 in [0, classes), are ``(batch,)``; None without classes.
+        2^(levels - 1) must divide h and w. Times ``t`` and ``labels``, int64 in [0, classes), are ``(batch,)``.
+        ``labels`` are None if there are no classes.
         """
         emb = self.time_embed(self.embed(t))
         if self.classes:

@@ -1,10 +1,9 @@
 """Diffusion transformers: DiT, SiT, REPA and MeanFlow (:class:`DiT`), LightningDiT and JiT (:class:`RotaryDiT`).
 
-Written from the papers (Peebles & Xie 2023, arXiv:2212.09748, section 3 and figure 3; Ma et al. 2024,
-arXiv:2401.08740; Yu et al. 2025, arXiv:2410.06940; Geng et al. 2025, arXiv:2505.13447; Yao et al. 2025,
-arXiv:2501.01423, section 5; Li & He 2025, arXiv:2511.13720, section 4; rotary positions: Su et al. 2021,
-arXiv:2104.09864, in two dimensions; SwiGLU: Shazeer 2020, arXiv:2002.05202). Names of parameters are the
-published checkpoints'.
+Written from the papers: Peebles & Xie 2023, arXiv:2212.09748, section 3 and figure 3; Ma et al. 2024, arXiv:2401.08740;
+Yu et al. 2025, arXiv:2410.06940; Geng et al. 2025, arXiv:2505.13447; Yao et al. 2025, arXiv:2501.01423, section 5; Li &
+He 2025, arXiv:2511.13720, section 4; Su et al. 2021, arXiv:2104.09864 (rotary positions, here in two dimensions);
+Shazeer 2020, arXiv:2002.05202 (SwiGLU). Parameters have the names of the published checkpoints.
 """
 
 from __future__ import annotations
@@ -25,14 +24,15 @@ BASE = 1e4
 
 
 class Rotary(nn.Module):
-    """Rotation by the places of a square of tokens: rows in the first half of a head's channels, columns in
-    the second, in pairs of channels.
+    """Rotary position embedding for a square of tokens, in pairs of neighbouring channels.
+
+    The row of a token rotates the first half of a head's channels, its column the second half.
 
     Args:
         head_width: channels of a head, divisible by 4.
-        side: tokens of a row.
-        before: tokens before the square, which are not turned.
-        persistent: True if the angles are in the state dict.
+        side: tokens in a row.
+        before: number of tokens before the square, which are not rotated.
+        persistent: True if the state dict contains the angles.
     """
 
     freqs_cos: Tensor
@@ -50,7 +50,7 @@ class Rotary(nn.Module):
         self.register_buffer("freqs_sin", angles.sin(), persistent)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn ``(batch, heads, tokens, head_width)``."""
+        """Rotate queries or keys ``(batch, heads, tokens, head_width)``."""
         first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
         turned = torch.stack([-second, first], -1).flatten(-2)
         return x * self.freqs_cos + turned * self.freqs_sin
@@ -60,9 +60,10 @@ class Attention(nn.Module):
     """Self-attention over all tokens.
 
     Args:
-        width, heads: of the tokens; ``heads`` divides ``width``.
-        normed: True if queries and keys are normalised in each head; by their root mean square with ``rms``.
-        bias: True if queries, keys and values have one.
+        width, heads: channels of a token, and number of heads, which divides ``width``.
+        normed: True to normalise queries and keys in each head.
+        rms: True to normalise them by the root mean square, False for layer normalisation.
+        bias: True if the projection to queries, keys and values has a bias.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, rotary: Rotary | None = None) -> Tensor:
-        """Map ``(batch, tokens, width)`` to the same shape, with queries and keys turned by ``rotary``."""
+        """Map ``(batch, tokens, width)`` to the same shape, with queries and keys rotated by ``rotary`` if given."""
         query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key = self.q_norm(query), self.k_norm(key)
         if rotary is not None:
@@ -89,13 +90,13 @@ class Attention(nn.Module):
 def perceptron(
     width: int, hidden: int, approximate: Literal["none", "tanh"] = "tanh"
 ) -> nn.Sequential:
-    """Make a perceptron of two layers with a GELU between, in its exact form or as ``tanh``."""
+    """Return a new perceptron of two layers with a GELU between them, exact or approximated by ``tanh``."""
     fc1, fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
     return nn.Sequential(OrderedDict(fc1=fc1, act=nn.GELU(approximate), fc2=fc2))
 
 
 class SwiGLU(nn.Module):
-    """Perceptron whose hidden layer is gated by another, of the same input."""
+    """Perceptron whose hidden layer is multiplied by the SiLU of another projection of the same input."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -112,16 +113,16 @@ def _make_norm(width: int, *, rms: bool) -> nn.Module:
 
 
 def _modulate(x: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
-    """Return ``x`` ``(batch, tokens, width)`` scaled and shifted by ``(batch, width)``."""
+    """Scale and shift tokens ``(batch, tokens, width)`` by vectors ``(batch, width)``."""
     scaled = x * (1 + scale[:, None])
     return scaled if shift is None else scaled + shift[:, None]
 
 
 class Block(nn.Module):
-    """Transformer block of attention and a perceptron, each modulated and gated by the embedding ("adaLN").
+    """Transformer block: attention and a perceptron, each scaled, shifted and gated by the embedding ("adaLN").
 
     Args:
-        width, heads, hidden: of both.
+        width, heads, hidden: channels of a token, number of heads, and hidden width of the perceptron.
         normed, rms, swiglu, shift: see :class:`DiT`.
     """
 
@@ -145,7 +146,7 @@ class Block(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, numbers))
 
     def forward(self, x: Tensor, emb: Tensor, rotary: Rotary | None) -> Tensor:
-        """Map ``(batch, tokens, width)`` and ``(batch, width)`` to the shape of ``x``."""
+        """Map ``x`` ``(batch, tokens, width)`` to the same shape, given the embedding ``emb`` ``(batch, width)``."""
         modulation = self.adaLN_modulation(emb)
         if self.shift:
             shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, 1)
@@ -156,7 +157,7 @@ class Block(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """Layer from tokens to the numbers of their patches."""
+    """Output layer, which maps each token to the values of its patch."""
 
     def __init__(self, width: int, numbers: int, *, rms: bool) -> None:
         super().__init__()
@@ -171,61 +172,58 @@ class FinalLayer(nn.Module):
 
 
 def patch_embedding(channels: int, width: int, patch: int, narrow: int = 0) -> nn.Sequential:
-    """Make the layer from an image to squares of ``patch`` pixels as ``width`` channels, through ``narrow`` unless 0."""
+    """Return a new layer from square patches of pixels to ``width`` channels, through ``narrow`` channels unless 0."""
     if not narrow:
         return nn.Sequential(OrderedDict(proj=nn.Conv2d(channels, width, patch, patch)))
     first = nn.Conv2d(channels, narrow, patch, patch, bias=False)
     return nn.Sequential(OrderedDict(proj1=first, proj2=nn.Conv2d(narrow, width, 1)))
 
 
-def tokens_of(x: Tensor) -> Tensor:
-    """Return ``(batch, width, h, w)`` as tokens ``(batch, h w, width)``, row by row."""
+def flatten_to_tokens(x: Tensor) -> Tensor:
+    """Return a feature map ``(batch, width, h, w)`` as tokens ``(batch, h w, width)``, row by row."""
     return x.flatten(2).transpose(1, 2)
 
 
-def images_of_patches(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
-    """Return images ``(batch, channels, h, w)`` of the numbers of patches ``(batch, tokens, patch² channels)``,
-    with the sides of ``like``.
-    """
+def assemble_patches(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
+    """Assemble patches ``(batch, tokens, patch² channels)`` into images ``(batch, channels, h, w)``, sized as ``like``."""
     n, _, height, width = like.shape
     squares = numbers.reshape(n, height // patch, width // patch, patch, patch, -1)
     return squares.permute(0, 5, 1, 3, 2, 4).reshape(n, -1, height, width)
 
 
 def time_embedding(width: int, frequencies: int) -> nn.Sequential:
-    """Make the embedding of numbers ``(batch,)`` as ``(batch, width)``: sinusoids and two layers."""
+    """Return a new module that embeds times ``(batch,)`` as ``(batch, width)``, by sinusoids and two layers."""
     mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
     embed = SinusoidalNoise(frequencies, reaches_end=False)
     return nn.Sequential(OrderedDict(embed=embed, mlp=mlp))
 
 
 class DiT(nn.Module):
-    """Transformer called with times and class numbers.
+    """Transformer called with images or latents, times and class numbers.
 
     Args:
-        side: of the image, divisible by ``patch``.
-        in_channels, out_channels: of images and outputs, twice as many with a learned variance.
-        patch: side of the square that is a token.
-        width: of tokens.
+        side: height and width of the image, divisible by ``patch``.
+        in_channels, out_channels: channels of images and outputs. Outputs have twice as many with a learned variance.
+        patch: side of the patch of pixels that is one token.
+        width: channels of a token.
         depth: number of blocks.
-        heads: of attention.
-        hidden: width of the perceptrons.
-        labels: rows of the table of labels, "no label" included.
-        frequencies: sinusoids of the time, even.
+        heads: number of attention heads.
+        hidden: hidden width of the perceptrons.
+        labels: rows of the table of label embeddings, the last for "no label".
+        frequencies: number of sinusoids of the time, even.
         normed: True if queries and keys are normalised.
-        interval: of MeanFlow, which predicts the mean velocity from t down to r and takes t - r too:
-            ``whole`` for r = 0, ``none`` for r = t, which is the velocity at t; "" for networks that
-            take t alone.
-        rms: True if normalisations divide by the root mean square and have weights.
+        interval: "" for networks with the time t as only time input. MeanFlow predicts the mean velocity from t down to
+            r, and also takes t - r: ``whole`` means r = 0, and ``none`` r = t, the velocity at t itself.
+        rms: True for root-mean-square normalisations with weights, False for layer normalisations without.
         swiglu: True for :class:`SwiGLU`, False for :func:`perceptron`.
-        rotary: True if attention rotates queries and keys by their places.
-        shift: True if the embedding shifts and scales blocks, False to scale alone.
-        narrow: channels between image and tokens (JiT); 0 for none.
-        told: number of label tokens that join the image's (JiT).
-        told_from: block before which they join.
+        rotary: True if attention rotates queries and keys by position.
+        shift: True if the embedding scales and shifts in the blocks, False if it only scales.
+        narrow: channels of an intermediate layer between image and tokens (JiT); 0 for none.
+        told: number of label tokens that are put before the image's tokens (JiT).
+        told_from: number of the block before which they are added.
 
     Raises:
-        ValueError: rotary positions with heads of channels that 4 does not divide.
+        ValueError: ``rotary`` with channels of a head that 4 does not divide.
     """
 
     def __init__(
@@ -281,28 +279,32 @@ class DiT(nn.Module):
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """Return the raw output ``(batch, out_channels, side, side)`` for ``x`` ``(batch, in_channels, side, side)``.
 
-        Times ``t`` and labels, int64, are ``(batch,)``; the last row of the table is "no label".
+        Times ``t`` and ``labels``, int64, are ``(batch,)``. The label of the last row of the table means "no label".
         """
         assert labels is not None
         label = self.y_embedder["embedding_table"](labels)
         emb = self.t_embedder(t) + label
         if self.interval:
             emb = emb + self.r_embedder(t if self.interval == "whole" else torch.zeros_like(t))
-        return self.transformed(x, emb, label)
+        return self.run_blocks(x, emb, label)
 
-    def transformed(self, x: Tensor, emb: Tensor, label: Tensor) -> Tensor:
-        """Return the raw output for images and embeddings ``(batch, width)`` of all else and of labels alone."""
-        tokens = tokens_of(self.x_embedder(x)) + self.pos_embed
+    def run_blocks(self, x: Tensor, emb: Tensor, label: Tensor) -> Tensor:
+        """Return the raw output for images ``x``.
+
+        ``emb`` ``(batch, width)`` is the embedding of times and labels, ``label`` ``(batch, width)`` that of labels
+        alone.
+        """
+        tokens = flatten_to_tokens(self.x_embedder(x)) + self.pos_embed
         rotary = self.feat_rope
         for number, block in enumerate(self.blocks):
             if self.label_tokens and number == self.join_before:
                 tokens = torch.cat([label[:, None] + self.in_context_posemb, tokens], 1)
                 rotary = self.turned
             tokens = block(tokens, emb, rotary)
-        return images_of_patches(
+        return assemble_patches(
             self.final_layer(tokens[:, self.label_tokens :], emb), self.patch, x
         )
 
 
 class RotaryDiT(DiT):
-    """Later transformer: LightningDiT, and JiT, whose images are pixels."""
+    """Transformer of LightningDiT, and of JiT, which works on pixels. Checkpoints name this class."""

@@ -1,8 +1,7 @@
 """Raw network of EDM2 checkpoints, whose layers preserve the magnitude of their inputs.
 
-Written from the paper (Karras et al. 2024, arXiv:2312.02696, section 2.3 and appendix B, config G).
-Arguments and names of parameters are the published checkpoints'; dropout, which only training has,
-is taken and does nothing.
+Written from the paper (Karras et al. 2024, arXiv:2312.02696, section 2.3 and appendix B, config G). Arguments and
+parameters have the names of the published checkpoints. Dropout is accepted as an argument and has no effect.
 """
 
 from __future__ import annotations
@@ -27,33 +26,31 @@ def normalise(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
 
 
 def silu(x: Tensor) -> Tensor:
-    """Return SiLU with an output of magnitude one for normal inputs (eq. 81)."""
+    """Return SiLU divided by 0.596, so that normal inputs give outputs of magnitude one (eq. 81)."""
     return F.silu(x) / 0.596
 
 
 def blend(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Return (1 - t) a + t b over the root of (1 - t)² + t²: it keeps unit variance if a and b are uncorrelated
-    and have it (eq. 88).
-    """
+    """Return ((1 - t) a + t b) / sqrt((1 - t)² + t²), of unit variance for uncorrelated a and b of unit variance (eq. 88)."""
     return ((1 - t) * a + t * b) / math.hypot(1 - t, t)
 
 
 def concatenate_balanced(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Concatenate both with contributions 1 - t and t to the next layer, of any channels (eq. 103)."""
+    """Concatenate ``a`` and ``b`` so that they contribute 1 - t and t to the next layer, whatever their channels (eq. 103)."""
     n, m = a.shape[1], b.shape[1]
     whole = math.sqrt(n + m) / math.hypot(1 - t, t)
     return torch.cat([whole * (1 - t) / math.sqrt(n) * a, whole * t / math.sqrt(m) * b], dim=1)
 
 
 class Layer(nn.Module):
-    """Convolution, or linear layer for ``side`` 0, of normalised weights (eqs. 47 and 66) and no bias."""
+    """Convolution, or linear layer if ``side`` is 0, with normalised weights (eqs. 47 and 66) and no bias."""
 
     def __init__(self, c_in: int, c_out: int, side: int = 0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(c_out, c_in, *[side] * (2 if side else 0)))
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
-        """Map ``(batch, c_in, …)`` to ``(batch, c_out, …)``."""
+        """Map ``(batch, c_in, …)`` to ``(batch, c_out, …)``; ``gain`` multiplies the weights."""
         inputs = tuple(range(1, self.weight.ndim))
         weight = normalise(self.weight, inputs) * (gain / math.sqrt(self.weight[0].numel()))
         if len(inputs) == 1:
@@ -62,7 +59,7 @@ class Layer(nn.Module):
 
 
 class Fourier(nn.Module):
-    """Cosines at frequencies and phases drawn once (eq. 75): ``(batch,)`` to ``(batch, channels)``."""
+    """Cosines of a scalar input at random frequencies and phases that stay fixed (eq. 75)."""
 
     freqs: Tensor
     phases: Tensor
@@ -73,22 +70,21 @@ class Fourier(nn.Module):
         self.register_buffer("phases", 2 * math.pi * torch.rand(channels))
 
     def forward(self, number: Tensor) -> Tensor:
-        """Embed ``number``."""
+        """Map ``(batch,)`` to ``(batch, channels)``."""
         return math.sqrt(2) * (number[:, None] * self.freqs + self.phases).cos()
 
 
 class Block(nn.Module):
-    """Residual block of the encoder, which normalises each pixel first, or of the decoder; attends if it has
-    ``heads`` (Figure 21).
+    """Residual block with optional attention (Figure 21); in the encoder, it first normalises each pixel.
 
     Args:
-        c_in, c_out: channels.
+        c_in, c_out: channels of input and output.
         c_emb: channels of the embedding.
-        encodes: True in the encoder.
-        resample: ``up``, ``down`` or "", change of the resolution by two.
-        heads: of the attention; 0 for none.
-        res_balance, attn_balance: share of the branches in their sums.
-        clip_act: largest size of a value; None for any.
+        encodes: True for a block of the encoder, False for one of the decoder.
+        resample: change of the resolution by two: ``up``, ``down`` or "".
+        heads: number of attention heads; 0 for no attention.
+        res_balance, attn_balance: weight of the residual and of the attention branch in :func:`blend`.
+        clip_act: bound on the absolute value of outputs; None for no bound.
     """
 
     def __init__(
@@ -128,11 +124,11 @@ class Block(nn.Module):
         h = self.conv_res1(silu(self.conv_res0(silu(x)) * scale))
         x = blend(x if self.encodes else self.conv_skip(x), h, self.res_balance)
         if self.heads:
-            x = blend(x, self._attended(x), self.attn_balance)
+            x = blend(x, self._attend(x), self.attn_balance)
         return x if self.clip_act is None else x.clamp(-self.clip_act, self.clip_act)
 
-    def _attended(self, x: Tensor) -> Tensor:
-        """Return attention of normalised queries, keys and values."""
+    def _attend(self, x: Tensor) -> Tensor:
+        """Return the output of the attention, with normalised queries, keys and values."""
         n, c, height, width = x.shape
         parts = self.attn_qkv(x).reshape(n, self.heads, c // self.heads, 3, height * width)
         query, key, value = (part.transpose(2, 3) for part in normalise(parts, 2).unbind(3))
@@ -144,24 +140,22 @@ class EDM2UNet(LevelUNet):
     """U-Net of EDM2.
 
     Args:
-        img_resolution, img_channels: of the images or latents.
-        label_dim: classes; 0 for none.
-        model_channels: width, which ``channel_mult`` multiplies at each resolution.
-        channel_mult: one factor a resolution, the finest first.
-        channel_mult_noise, channel_mult_emb: widths of the embedded noise level and of the
-            embedding, in ``model_channels``; None for the first and the largest of ``channel_mult``.
-        num_blocks: blocks of the encoder at each resolution; the decoder has one more.
-        attn_resolutions: sides with attention.
-        label_balance, concat_balance: shares of the label in the embedding, and of the encoder's
-            states in the decoder.
-        resample_filter: [1, 1], the only one.
-        channels_per_head: of the attention.
-        dropout: of training; it does nothing here.
-        res_balance, attn_balance, clip_act: of every :class:`Block`.
+        img_resolution, img_channels: side and channels of the images or latents.
+        label_dim: number of classes; 0 for none.
+        model_channels: base width, multiplied by ``channel_mult`` at each resolution.
+        channel_mult: one factor for each resolution, the finest first.
+        channel_mult_noise, channel_mult_emb: width of the embedded noise level and of the embedding, in
+            ``model_channels``. None means the first and the largest of ``channel_mult``.
+        num_blocks: number of encoder blocks at each resolution; the decoder has one more.
+        attn_resolutions: sides of the resolutions with attention.
+        label_balance, concat_balance: weight of the label in the embedding, and of encoder states in the decoder.
+        resample_filter: must be [1, 1].
+        channels_per_head: channels of an attention head.
+        dropout: ignored.
+        res_balance, attn_balance, clip_act: as for :class:`Block`, in all blocks.
 
     Raises:
-        ValueError: another filter.
-        TypeError: an argument that it does not have.
+        ValueError: ``resample_filter`` is not [1, 1].
     """
 
     def __init__(
@@ -213,10 +207,10 @@ class EDM2UNet(LevelUNet):
         self.out_conv = Layer(widths[0], img_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output for ``x`` ``(batch, img_channels, side, side)``, of unit variance, and ``noise`` ``(batch,)``,
-        ln(sigma) / 4.
+        """Return the raw output for ``x`` of unit variance, both ``(batch, img_channels, side, side)``.
 
-        Labels ``(batch, label_dim)`` are rows of an identity matrix, or of zeros for no label; None without classes.
+        ``noise`` ``(batch,)`` is ln(sigma) / 4. ``labels`` ``(batch, label_dim)`` are one-hot rows, or zeros for "no
+        label"; None if there are no classes.
         """
         emb = self.emb_noise(self.emb_fourier(noise))
         if self.emb_label is not None:
@@ -224,10 +218,10 @@ class EDM2UNet(LevelUNet):
             label_embedding = self.emb_label(labels * math.sqrt(self.label_dim))
             emb = blend(emb, label_embedding, self.label_balance)
         emb = silu(emb)
-        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # in place of biases
-        for _, state in self._decoded(self._encoded(x, emb), emb):
+        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # a channel of ones replaces biases
+        for _, state in self._run_decoder(self._run_encoder(x, emb), emb):
             x = state
         return self.out_conv(x, self.out_gain)
 
-    def _joined(self, x: Tensor, earlier: Tensor) -> Tensor:
+    def _concatenate_skip(self, x: Tensor, earlier: Tensor) -> Tensor:
         return concatenate_balanced(x, earlier, self.concat_balance)

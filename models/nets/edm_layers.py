@@ -1,9 +1,8 @@
-"""Parts of the U-Nets of EDM checkpoints: embeddings of the noise level, convolutions with changes of
-resolution, the residual block, and the order of blocks.
+"""Building blocks of the U-Nets of EDM checkpoints.
 
-Written from the papers (Song et al. 2021, arXiv:2011.13456; Dhariwal & Nichol 2021,
-arXiv:2105.05233; Karras et al. 2022, arXiv:2206.00364, appendix F.1 and Table 7). Names of
-parameters are the published checkpoints'.
+They are embeddings of the noise level, convolutions that change the resolution, the residual block, and the order of
+blocks. Written from the papers: Song et al. 2021, arXiv:2011.13456; Dhariwal & Nichol 2021, arXiv:2105.05233; Karras et
+al. 2022, arXiv:2206.00364, appendix F.1 and Table 7. Parameters have the names of the published checkpoints.
 """
 
 from __future__ import annotations
@@ -20,12 +19,11 @@ Resample = Literal["", "up", "down"]
 
 
 class SinusoidalNoise(nn.Module):
-    """Cosines, then sines, of a number at frequencies in geometric progression from 1 to 1e-4: ``(batch,)``
-    to ``(batch, channels)``.
+    """Cosines, then sines, of a scalar input at frequencies in geometric progression from 1 to 1e-4.
 
     Args:
-        channels: even.
-        reaches_end: True if the last frequency is 1e-4 itself; False to stop one short of it.
+        channels: number of outputs, even.
+        reaches_end: True if the last frequency is 1e-4 itself, False if the progression stops one step before it.
     """
 
     def __init__(self, channels: int, *, reaches_end: bool) -> None:
@@ -33,14 +31,14 @@ class SinusoidalNoise(nn.Module):
         self.count, self.steps = channels // 2, channels // 2 - reaches_end
 
     def forward(self, number: Tensor) -> Tensor:
-        """Embed ``number``."""
+        """Map ``(batch,)`` to ``(batch, channels)``."""
         index = torch.arange(self.count, dtype=torch.float32, device=number.device)
         angle = number[:, None] * (1e-4 ** (index / self.steps)).to(number.dtype)
         return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
 class FourierNoise(nn.Module):
-    """Cosines, then sines, of a number at frequencies drawn once: ``(batch,)`` to ``(batch, channels)``."""
+    """Cosines, then sines, of a scalar input at random frequencies that stay fixed."""
 
     freqs: Tensor
 
@@ -49,31 +47,30 @@ class FourierNoise(nn.Module):
         self.register_buffer("freqs", torch.randn(channels // 2) * 16)
 
     def forward(self, number: Tensor) -> Tensor:
-        """Embed ``number``."""
+        """Map ``(batch,)`` to ``(batch, channels)``."""
         angle = number[:, None] * (2 * math.pi * self.freqs).to(number.dtype)
         return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation over at most 32 groups of at least four channels."""
+    """Group normalisation with at most 32 groups, each of at least four channels."""
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__(min(32, channels // 4), channels, eps)
 
 
 class Conv(nn.Module):
-    """Convolution at the resolution of its input, half or twice of it.
+    """Convolution that keeps, halves or doubles the resolution.
 
-    The change of resolution filters each channel alone with fixed taps in both directions: an
-    enlarged image is filtered before the convolution, a reduced one too, unless ``folded``.
+    A change of resolution filters each channel alone with fixed taps, along rows and columns. The filter comes before
+    the convolution; with ``folded``, a halving comes after it.
 
     Args:
-        c_in, c_out: channels.
-        side: of the kernel, odd; 0 for the change of resolution alone.
-        resample: change of resolution.
-        taps: of the filter, an even number.
-        folded: True for convolution and filter in one operation: zeros are padded once around the
-            image rather than before each of them, and a reduced image is filtered last.
+        c_in, c_out: channels of input and output.
+        side: side of the kernel, odd; 0 to change the resolution without a convolution.
+        resample: ``up`` to double the resolution, ``down`` to halve it, "" to keep it.
+        taps: filter of the change of resolution, an even number of values.
+        folded: True to pad zeros once around the image, rather than before the filter and before the convolution.
     """
 
     resample_filter: Tensor
@@ -100,20 +97,22 @@ class Conv(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, c_in, h, w)`` to ``(batch, c_out, h', w')``."""
+        """Map ``(batch, c_in, h, w)`` to ``(batch, c_out, h', w')``, at half, the same or twice the height and width."""
         margin = self.side // 2
         reach = (self.resample_filter.shape[-1] - 1) // 2 if self.resample else 0
         if self.folded and self.resample == "down":
             x = F.conv2d(x, self.weight, padding=margin + reach)
-            return self._filtered(x, 0) + self.bias[:, None, None]
+            return self._filter_and_resample(x, 0) + self.bias[:, None, None]
         if self.folded:
             before, after = max(reach - margin, 0), max(margin - reach, 0)
-            return F.conv2d(self._filtered(x, before), self.weight, self.bias, padding=after)
-        x = self._filtered(x, reach) if self.resample else x
+            return F.conv2d(
+                self._filter_and_resample(x, before), self.weight, self.bias, padding=after
+            )
+        x = self._filter_and_resample(x, reach) if self.resample else x
         return F.conv2d(x, self.weight, self.bias, padding=margin) if self.side else x
 
-    def _filtered(self, x: Tensor, padding: int) -> Tensor:
-        """Filter channel by channel, and reduce by two after, or enlarge by two before."""
+    def _filter_and_resample(self, x: Tensor, padding: int) -> Tensor:
+        """Filter each channel, and halve the resolution after the filter or double it before."""
         channels = x.shape[1]
         taps = self.resample_filter.to(x.dtype).expand(channels, -1, -1, -1)
         if self.resample == "down":
@@ -122,19 +121,18 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block of two 3 × 3 convolutions with a skip connection, and attention over all pixels.
-
-    The embedding is added before the second normalisation or, if ``adaptive``, scales and shifts after it.
+    """Residual block of two 3 × 3 convolutions, then attention over all pixels if ``heads`` is not 0.
 
     Args:
-        c_in, c_out: channels.
+        c_in, c_out: channels of input and output.
         c_emb: channels of the embedding.
-        resample, taps: of the first convolution and of the skip connection.
-        heads: of the attention; 0 for none.
-        eps: of the normalisations.
-        adaptive: see above.
-        projected: True for a convolution in a skip connection that changes the resolution alone.
-        weight: of each sum of a branch and its skip connection.
+        resample, taps: change of resolution of the first convolution and the skip connection; see :class:`Conv`.
+        heads: number of attention heads; 0 for no attention.
+        eps: epsilon of the normalisations.
+        adaptive: True if the embedding scales and shifts after the second normalisation, False if it is added before.
+        projected: True if a skip connection that changes the resolution also has a 1 × 1 convolution. It has one in any
+            case if ``c_in`` and ``c_out`` differ.
+        weight: factor of each sum of a branch and its skip connection.
     """
 
     def __init__(
@@ -168,7 +166,7 @@ class Block(nn.Module):
             self.proj = Conv(c_out, c_out, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
+        """Map ``x`` ``(batch, c_in, h, w)`` and ``emb`` ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
         h = self.conv0(F.silu(self.norm0(x)))
         modulation = self.affine(emb)[:, :, None, None]
         if self.adaptive:
@@ -177,10 +175,10 @@ class Block(nn.Module):
         else:
             h = self.norm1(h + modulation)
         x = self.weight * (self.skip(x) + self.conv1(F.silu(h)))
-        return self.weight * (x + self._attended(x)) if self.heads else x
+        return self.weight * (x + self._attend(x)) if self.heads else x
 
-    def _attended(self, x: Tensor) -> Tensor:
-        """Return attention; queries, keys and values lie side by side, channel by channel of a head."""
+    def _attend(self, x: Tensor) -> Tensor:
+        """Return the output of the attention; channels of queries, keys and values are interleaved within each head."""
         n, c, height, width = x.shape
         parts = self.qkv(self.norm2(x)).reshape(n, self.heads, c // self.heads, 3, height * width)
         query, key, value = (part.transpose(2, 3) for part in parts.unbind(3))
@@ -189,9 +187,9 @@ class Block(nn.Module):
 
 
 class LevelUNet(nn.Module):
-    """Encoder and decoder over halving resolutions, with layers by the published checkpoints' names.
+    """Base class of encoder-decoder networks over halving resolutions, with the layer names of published checkpoints.
 
-    Each layer of the encoder has a skip connection to the decoder, which has one block more at each resolution.
+    The decoder takes the output of each encoder layer by a skip connection. It has one block more at each resolution.
     """
 
     def _add_levels(
@@ -206,18 +204,18 @@ class LevelUNet(nn.Module):
         *,
         everywhere: bool = True,
     ) -> None:
-        """Add both parts.
+        """Add the encoder ``enc`` and the decoder ``dec``.
 
         Args:
             img_resolution: side of the images.
             widths: channels of each resolution, the finest first.
-            num_blocks: blocks of the encoder at each resolution.
+            num_blocks: number of encoder blocks at each resolution.
             stem: first layer of the encoder.
-            channels: that it gives.
-            attention: sides with attention.
-            make_block: block of channels in and out, in the encoder or not, with attention or not, and with a
-                change of resolution.
-            everywhere: False for attention in the last block of the decoder alone.
+            channels: output channels of ``stem``.
+            attention: sides of the resolutions with attention.
+            make_block: function that returns a block. Its arguments are channels in, channels out, True in the encoder,
+                True for attention, and the change of resolution.
+            everywhere: True for attention in each decoder block of these resolutions, False in the last one only.
         """
         self.blocks = num_blocks
         self.sides = [img_resolution >> level for level in range(len(widths))]
@@ -246,8 +244,8 @@ class LevelUNet(nn.Module):
                 self.dec[f"{at}_block{n}"] = make_block(c_in, width, False, attends, "")
                 c = width
 
-    def _encoded(self, x: Tensor, emb: Tensor) -> list[Tensor]:
-        """Return the states after every layer of the encoder."""
+    def _run_encoder(self, x: Tensor, emb: Tensor) -> list[Tensor]:
+        """Return the outputs of all encoder layers, in order."""
         states, image = [], x
         for level, side in enumerate(self.sides):
             at = f"{side}x{side}"
@@ -261,23 +259,23 @@ class LevelUNet(nn.Module):
                 states.append(x)
         return states
 
-    def _decoded(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield the name and state of each resolution, from the states of the encoder, which are consumed."""
+    def _run_decoder(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name and the output of each resolution of the decoder. The encoder's ``states`` are consumed."""
         x = states[-1]
         for side in reversed(self.sides):
             at = f"{side}x{side}"
             for name in ("in0", "in1") if side == self.sides[-1] else ("up",):
                 x = self.dec[f"{at}_{name}"](x, emb)
             for n in range(self.blocks + 1):
-                x = self.dec[f"{at}_block{n}"](self._joined(x, states.pop()), emb)
+                x = self.dec[f"{at}_block{n}"](self._concatenate_skip(x, states.pop()), emb)
             yield at, x
 
-    def _joined(self, x: Tensor, earlier: Tensor) -> Tensor:
-        """Return the input of a block of the decoder, with a state of the encoder."""
+    def _concatenate_skip(self, x: Tensor, earlier: Tensor) -> Tensor:
+        """Return the input of a decoder block: its predecessor's output ``x`` and an encoder state, concatenated."""
         return torch.cat([x, earlier], dim=1)
 
     def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the image to the state at a lower resolution, if there are layers for it; return both for the next."""
+        """Add the image to the state ``x`` if there are layers for it; return the state, and the image to add next."""
         if f"{at}_aux_skip" in self.enc:
             image = self.enc[f"{at}_aux_down"](image)
             return x + self.enc[f"{at}_aux_skip"](image), image

@@ -1,9 +1,8 @@
-"""Raw networks of EDM checkpoints: DDPM++ and NCSN++ (:class:`SongUNet`) and ADM's (:class:`DhariwalUNet`).
+"""Raw networks of EDM checkpoints: DDPM++ and NCSN++ (:class:`SongUNet`) and ADM (:class:`DhariwalUNet`).
 
-Written from the papers (Song et al. 2021, arXiv:2011.13456, appendix H; Dhariwal & Nichol 2021,
-arXiv:2105.05233; Karras et al. 2022, arXiv:2206.00364, appendix F.1 and Table 7). Arguments and
-names of parameters are the published checkpoints'; dropout and augmentation, which only training has,
-are taken and do nothing.
+Written from the papers: Song et al. 2021, arXiv:2011.13456, appendix H; Dhariwal & Nichol 2021, arXiv:2105.05233;
+Karras et al. 2022, arXiv:2206.00364, appendix F.1 and Table 7. Arguments and parameters have the names of the published
+checkpoints. Dropout and augmentation are accepted as arguments and have no effect.
 """
 
 from __future__ import annotations
@@ -23,24 +22,23 @@ class SongUNet(LevelUNet):
 
     Args:
         img_resolution: side of the images.
-        in_channels, out_channels: of the images.
-        label_dim: classes; 0 for none.
-        augment_dim: input numbers of the training's augmentation; 0 for none.
-        model_channels, channel_mult, num_blocks: width, its factor at each
-            resolution, the finest first, and blocks of the encoder at each.
+        in_channels, out_channels: channels of images and outputs.
+        label_dim: number of classes; 0 for none.
+        augment_dim: number of parameters of a data augmentation; 0 for none.
+        model_channels, channel_mult: base width, and its factor at each resolution, the finest first.
+        num_blocks: number of encoder blocks at each resolution; the decoder has one more.
         channel_mult_emb: width of the embedding, in ``model_channels``.
-        attn_resolutions: sides with attention.
+        attn_resolutions: sides of the resolutions with attention.
         embedding_type: ``positional`` (DDPM++) or ``fourier`` (NCSN++).
         channel_mult_noise: width of the embedded noise level, in ``model_channels``.
-        encoder_type: ``standard``; ``skip``, which adds the reduced image at every resolution; or
-            ``residual``, which adds one that has gone through the resolutions above.
-        decoder_type: ``standard``, or ``skip``, which adds up images of all resolutions.
-        resample_filter: taps with which images are reduced and enlarged.
-        dropout, label_dropout: of training; they do nothing here.
+        encoder_type: ``standard``; ``skip`` to add the reduced image at every resolution; ``residual`` to add a learned
+            reduction of it, layer by layer.
+        decoder_type: ``standard``, or ``skip`` to add up images from all resolutions.
+        resample_filter: filter taps for changes of resolution.
+        dropout, label_dropout: ignored.
 
     Raises:
-        ValueError: no such embedding, encoder or decoder.
-        TypeError: an argument that it does not have.
+        ValueError: ``embedding_type``, ``encoder_type`` or ``decoder_type`` is unknown.
     """
 
     def __init__(
@@ -92,14 +90,16 @@ class SongUNet(LevelUNet):
         self.map_augment = nn.Linear(augment_dim, c_noise, bias=False) if augment_dim else None
         self.map_layer0 = nn.Linear(c_noise, c_emb)
         self.map_layer1 = nn.Linear(c_emb, c_emb)
-        self._skip_images(encoder_type, decoder_type, in_channels, out_channels, resample_filter)
+        self._add_image_layers(
+            encoder_type, decoder_type, in_channels, out_channels, resample_filter
+        )
 
-    def _skip_images(
+    def _add_image_layers(
         self, encoder: str, decoder: str, c_in: int, c_out: int, taps: Sequence[float]
     ) -> None:
-        """Add the layers that inject the image into the encoder, and read it off the decoder."""
+        """Add the layers that feed the image to the encoder, and those that read images off the decoder."""
         c = c_in
-        # blocks that reduce the image have the width of the resolution above
+        # a layer that adds the image outputs the width of the next finer resolution
         for side, width in zip(self.sides[1:], self.widths, strict=False):
             at = f"{side}x{side}"
             if encoder == "skip":
@@ -117,10 +117,10 @@ class SongUNet(LevelUNet):
                 self.dec[f"{at}_aux_conv"] = Conv(width, c_out, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output for ``x`` ``(batch, in_channels, side, side)``, and ``noise`` ``(batch,)``,
-        the network's input for the noise level.
+        """Return the raw output ``(batch, out_channels, side, side)`` for ``x`` ``(batch, in_channels, side, side)``.
 
-        Labels ``(batch, label_dim)`` are rows of an identity matrix, or of zeros for no label; None without classes.
+        ``noise`` ``(batch,)`` is the network's input for the noise level. ``labels`` ``(batch, label_dim)`` are one-hot
+        rows, or zeros for "no label"; None if there are no classes.
         """
         cos, sin = self.map_noise(noise).chunk(2, dim=1)
         emb = torch.cat([sin, cos], dim=1)  # the published weights expect sines first
@@ -129,13 +129,13 @@ class SongUNet(LevelUNet):
             emb = emb + self.map_label(labels * math.sqrt(self.map_label.in_features))
         emb = F.silu(self.map_layer1(F.silu(self.map_layer0(emb))))
         image: Tensor | None = None
-        for at, state in self._decoded(self._encoded(x, emb), emb):
-            image = self._read(at, state, image)
+        for at, state in self._run_decoder(self._run_encoder(x, emb), emb):
+            image = self._add_image_output(at, state, image)
         assert image is not None
         return image
 
-    def _read(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
-        """Return the image so far, after the blocks of one resolution of the decoder."""
+    def _add_image_output(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
+        """Return the output image so far, with the contribution of resolution ``at``, whose decoder blocks gave ``x``."""
         if image is not None:
             image = self.dec[f"{at}_aux_up"](image)
         if f"{at}_aux_conv" not in self.dec:
@@ -145,16 +145,7 @@ class SongUNet(LevelUNet):
 
 
 class DhariwalUNet(LevelUNet):
-    """U-Net of ADM.
-
-    Args:
-        img_resolution, in_channels, out_channels, label_dim, augment_dim, model_channels,
-            channel_mult, channel_mult_emb, num_blocks, attn_resolutions, dropout, label_dropout: as
-            in :class:`SongUNet`.
-
-    Raises:
-        TypeError: an argument that it does not have.
-    """
+    """U-Net of ADM, which takes a part of the arguments of :class:`SongUNet`."""
 
     def __init__(
         self,
@@ -198,18 +189,18 @@ class DhariwalUNet(LevelUNet):
         self.out_conv = Conv(widths[0], out_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output; see :meth:`SongUNet.forward`."""
+        """Return the raw output; arguments as for :meth:`SongUNet.forward`."""
         emb = self.map_layer1(F.silu(self.map_layer0(self.map_noise(noise))))
         if self.map_label is not None:
             assert labels is not None
             emb = emb + self.map_label(labels)
         emb = F.silu(emb)
-        for _, state in self._decoded(self._encoded(x, emb), emb):
+        for _, state in self._run_decoder(self._run_encoder(x, emb), emb):
             x = state
         return self.out_conv(F.silu(self.out_norm(x)))
 
 
 def _check_choice(name: str, value: str, *choices: str) -> None:
-    """Raise ValueError unless ``value`` is one of ``choices``."""
+    """Raise a ValueError unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is none of {', '.join(choices)}")

@@ -1,4 +1,4 @@
-"""Small networks of 28 × 28 images: an autoencoder with latents of 4 × 8 × 8, and a classifier for features."""
+"""Small networks for 28 × 28 images: an autoencoder with latents of 4 × 8 × 8, and a classifier that gives features."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch.nn import functional as F
 GROUP = 8
 """Channels per normalisation group."""
 MARGIN = 2
-"""Pixels of background on each side, which make 32 × 32 of 28 × 28."""
+"""Background pixels added on each side, so that 28 × 28 becomes 32 × 32."""
 LATENT = (4, 8, 8)
 
 
 class Residual(nn.Module):
-    """Residual block x + f(x) with f two 3 × 3 convolutions, normalised before each.
+    """Residual block x + f(x), where f is two 3 × 3 convolutions, each after a normalisation and a SiLU.
 
     Args:
-        channels: of the image.
-        batch: True to normalise by the batch; False in groups, and to start as the identity.
+        channels: channels of the image.
+        batch: True for batch normalisation. False for group normalisation and a block that starts as the identity.
     """
 
     def __init__(self, channels: int, *, batch: bool = False) -> None:
@@ -40,16 +40,15 @@ class Residual(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Classifier of 28 × 28 images, through ``features`` numbers for comparisons.
+    """Classifier of 28 × 28 images, whose ``features`` serve to compare sets of images.
 
-    Each feature is a learnt weighted mean over the positions of its own map, so it knows what is in
-    the image and roughly where. The features are batch-normalised without scale or shift, with no
-    non-linearity after it: each has unit variance on the training data, so none can be dead and
-    none can outweigh the others in a Fréchet distance, and their distribution stays close to
-    Gaussian.
+    Each feature is a weighted mean over the positions of its own map, with learnt weights. So it depends on what is in
+    the image and roughly where. Features are batch-normalised without scale or shift, and no non-linearity follows. So
+    each has unit variance on the training data, and none is dead or outweighs the others in a Fréchet distance. Their
+    distribution also stays close to Gaussian.
 
     Args:
-        channels: width at 14 × 14 and at 7 × 7.
+        channels: channels at 14 × 14 and at 7 × 7.
         features: number of features.
         classes: number of classes.
     """
@@ -78,19 +77,19 @@ class Classifier(nn.Module):
         return self.norm_features((h * self.pool).mean(dim=(2, 3)).float())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits ``(batch, classes)``."""
+        """Return logits ``(batch, classes)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
         return self.classify(self.features(x))
 
 
 class Autoencoder(nn.Module):
     """Autoencoder of images ``(batch, 1, 28, 28)`` in [-1, 1] with latents ``(batch, 4, 8, 8)``.
 
-    A channel of the latents has mean 0 and standard deviation 1 over the training images, after
-    normalisation by ``mean`` and ``std`` ``(4,)``. Training normalises by the mini-batch instead. The
-    decoder has learned to tolerate white noise on the latents.
+    Latents are normalised by the buffers ``mean`` and ``std``, each ``(4,)``: over the training images each channel
+    then has mean 0 and standard deviation 1. Training normalises by the mini-batch instead. The decoder was trained to
+    tolerate white noise on the latents.
 
     Args:
-        channels: width at 16 × 16 and at 8 × 8, multiples of 8.
+        channels: channels at 16 × 16 and at 8 × 8, multiples of 8.
     """
 
     mean: Tensor
@@ -122,15 +121,15 @@ class Autoencoder(nn.Module):
         self.register_buffer("mean", torch.zeros(latent))
         self.register_buffer("std", torch.ones(latent))
 
-    def raw(self, images: Tensor) -> Tensor:
-        """Return latents ``(batch, 4, 8, 8)`` in a scale that training does not fix."""
+    def encode_raw(self, images: Tensor) -> Tensor:
+        """Return latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` before normalisation, of arbitrary scale."""
         return self.encoder(F.pixel_unshuffle(F.pad(images, (MARGIN,) * 4, value=-1.0), 2))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
-        return (self.raw(images) - self.mean[:, None, None]) / self.std[:, None, None]
+        """Return normalised latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
+        return (self.encode_raw(images) - self.mean[:, None, None]) / self.std[:, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Return images ``(batch, 1, 28, 28)`` of latents ``(batch, 4, 8, 8)``; they are not clamped."""
+        """Return images ``(batch, 1, 28, 28)``, not clamped, of latents ``(batch, 4, 8, 8)``."""
         full = F.pixel_shuffle(self.decoder(latents), 2)
         return full[..., MARGIN:-MARGIN, MARGIN:-MARGIN]

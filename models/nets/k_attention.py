@@ -1,10 +1,11 @@
-"""Attention of k-diffusion's image transformers: to all places, to the nearest, and in windows, with places
-as rotations.
+"""Attention of k-diffusion's image transformers: global, in neighbourhoods and in shifted windows.
 
-Written from the papers (Crowson et al. 2024, arXiv:2401.11605, section 4; Hassani et al. 2023,
-arXiv:2204.07143, for neighbourhoods; Liu et al. 2021, arXiv:2103.14030, for shifted windows; Heo et
-al. 2024, arXiv:2403.13298, for rotations by two coordinates) and the shapes of its weights. Queries, keys
-and values are ``(batch, heads, h, w, head)`` everywhere.
+Written from the papers and the shapes of the published weights: Crowson et al. 2024, arXiv:2401.11605, section 4;
+Hassani et al. 2023, arXiv:2204.07143 (neighbourhoods); Liu et al. 2021, arXiv:2103.14030 (shifted windows); Heo et al.
+2024, arXiv:2403.13298 (rotary positions in two dimensions).
+
+Queries, keys and values are ``(batch, heads, h, w, head)``, with ``head`` the channels of a head. A "place" is one of
+the h × w tokens.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from torch.nn import functional as F
 
 
 def place_coordinates(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tensor:
-    """Return the coordinates of the centres of places, ``(h, w, 2)``, in their largest box around 0 within
-    [-1, 1]; ``aspect`` is a place's height over its width.
+    """Return the (y, x) coordinates ``(h, w, 2)`` of the centres of all places.
+
+    The longer side of the image spans [-1, 1]. ``aspect`` is the height of a place over its width; ``like`` gives dtype
+    and device.
     """
     tall = h * aspect / w
     ends = min(1.0, tall), min(1.0, 1 / tall)
@@ -28,15 +31,16 @@ def place_coordinates(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tens
 
 
 def rotation_angles(at: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Return angles of rotations, ``(heads, h, w, 2 n)``: coordinates ``(h, w, 2)`` times frequencies
-    ``(heads, n)`` of each direction.
+    """Return rotation angles ``(heads, h, w, 2 n)``: coordinates ``at`` ``(h, w, 2)`` times frequencies ``(heads, n)``.
+
+    ``down`` are the frequencies of the vertical coordinate, ``across`` those of the horizontal one.
     """
     y, x = at[..., 0, None], at[..., 1, None]
     return torch.cat([y * down[:, None, None], x * across[:, None, None]], -1)
 
 
 def rotate_pairs(first: Tensor, second: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-    """Return pairs of numbers ``(first, second)`` rotated by ``angle``."""
+    """Rotate each pair of values ``(first, second)`` by ``angle``, in radians."""
     cos, sin = angle.cos(), angle.sin()
     return first * cos - second * sin, second * cos + first * sin
 
@@ -44,16 +48,15 @@ def rotate_pairs(first: Tensor, second: Tensor, angle: Tensor) -> tuple[Tensor, 
 def global_attention(
     query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
 ) -> Tensor:
-    """Return the attention of each place to all places."""
+    """Return attention of each place to all places, shaped as ``query``; ``scale`` None divides by sqrt(head)."""
     q, k, v = (t.flatten(2, 3) for t in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, scale=scale).reshape(query.shape)
 
 
 def neighbourhood_attention(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
-    """Return attention of each place to the ``size`` x ``size`` places around it, unscaled; at borders the
-    square moves inwards. ``size`` is odd, h and w at most.
+    """Return attention of each place to the ``size`` × ``size`` places around it, without scaling, shaped as ``query``.
 
-    A row of places attends to the rows around it, masked to the columns around each place.
+    ``size`` is odd and at most h and w. At borders the neighbourhood moves inwards, so that it stays whole.
     """
     h, w, head = query.shape[2:]
     rows = _neighbours_of_places(h, size, query.device)  # (h, size)
@@ -66,16 +69,16 @@ def neighbourhood_attention(query: Tensor, key: Tensor, value: Tensor, size: int
 
 
 def _neighbours_of_places(places: int, size: int, device: torch.device) -> Tensor:
-    """Return the places that each one attends to, ``(places, size)``."""
+    """Return, for each position along an axis, the positions that it attends to, ``(places, size)``."""
     first = (torch.arange(places, device=device) - size // 2).clamp(0, places - size)
     return first[:, None] + torch.arange(size, device=device)
 
 
 def window_attention(query: Tensor, key: Tensor, value: Tensor, size: int, shift: int) -> Tensor:
-    """Return attention of each place to its window of ``size`` x ``size``, which divides h and w, unscaled.
+    """Return attention of each place to its window of ``size`` × ``size`` places, without scaling, shaped as ``query``.
 
-    The image is rolled down and to the right by ``shift``, 0 to ``size`` - 1, before it is cut into
-    windows; places that were not neighbours before do not attend to each other.
+    ``size`` divides h and w. The image is rolled down and right by ``shift``, in [0, size), and then cut into windows.
+    Places that the roll brings together from opposite edges do not attend to each other.
     """
     n, heads, h, w, head = query.shape
     split = (n, heads, h // size, size, w // size, size, head)
@@ -91,8 +94,9 @@ def window_attention(query: Tensor, key: Tensor, value: Tensor, size: int, shift
 
 
 def _shifted_window_mask(h: int, w: int, size: int, shift: int, device: torch.device) -> Tensor:
-    """Return a mask ``(h / size, w / size, size², size²)``: in the first row and column of windows, only
-    places from one edge attend to each other.
+    """Return a mask ``(h / size, w / size, size², size²)``, True for places of a window that may attend to each other.
+
+    It separates places from opposite edges, which meet in the first row and column of windows.
     """
     came = torch.arange(size, device=device) < shift
     rows, columns = (torch.zeros(n // size, size, device=device) for n in (h, w))

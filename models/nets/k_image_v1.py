@@ -1,8 +1,8 @@
 """U-Net ``image_v1`` of k-diffusion.
 
-Written from its configurations and the shapes of its weights; the adaptive group normalisation is
-Dhariwal & Nichol's (2021, arXiv:2105.05233, section 3), the preconditioning around it Karras et al.'s
-(2022, arXiv:2206.00364). Names of parameters are the published checkpoints'.
+Written from the library's configurations and the shapes of its published weights, whose names the parameters have.
+Adaptive group normalisation follows Dhariwal & Nichol (2021, arXiv:2105.05233, section 3). The preconditioning (Karras
+et al. 2022, arXiv:2206.00364) is not part of this module.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 GROUP, HEAD = 32, 64
-"""Channels of a group of a normalisation, and of a head of attention."""
+"""Channels of a normalisation group, and channels of an attention head."""
 TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
-"""Taps of the filter for changes of resolution."""
+"""Filter taps for changes of resolution."""
 
 
 class FourierFeatures(nn.Module):
-    """Cosines, then sines, of numbers at frequencies drawn once: ``(batch, count)`` to ``(batch, channels)``."""
+    """Fourier features of ``count`` inputs: cosines, then sines, at random frequencies that stay fixed."""
 
     weight: Tensor
 
@@ -30,13 +30,13 @@ class FourierFeatures(nn.Module):
         self.register_buffer("weight", torch.randn(channels // 2, count))
 
     def forward(self, numbers: Tensor) -> Tensor:
-        """Embed ``numbers``."""
+        """Map ``(batch, count)`` to ``(batch, channels)``."""
         angle = 2 * math.pi * numbers @ self.weight.mT
         return torch.cat([angle.cos(), angle.sin()], -1)
 
 
 class AdaptiveNorm(nn.Module):
-    """Group normalisation, scaled and shifted by the embedding."""
+    """Group normalisation whose output is scaled and shifted by the embedding."""
 
     def __init__(self, embedding: int, channels: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class AdaptiveNorm(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block of two 3 × 3 convolutions after normalisations, with a skip connection."""
+    """Residual block of two 3 × 3 convolutions, each after a normalisation and a GELU, with a skip connection."""
 
     def __init__(self, embedding: int, c_in: int, c_mid: int, c_out: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class ResBlock(nn.Module):
                 AdaptiveNorm(embedding, c_in),
                 nn.GELU(),
                 nn.Conv2d(c_in, c_mid, 3, padding=1),
-                nn.Identity(),  # dropout, in training
+                nn.Identity(),  # place of the dropout layer, which sampling does not use
                 AdaptiveNorm(embedding, c_mid),
                 nn.GELU(),
                 nn.Conv2d(c_mid, c_out, 3, padding=1),
@@ -96,8 +96,8 @@ class Attention(nn.Module):
         return x + self.out_proj(mixed.transpose(2, 3).reshape(x.shape))
 
 
-class Change(nn.Module):
-    """Change of the resolution by two, each channel filtered alone; edges are mirrored."""
+class Resampler(nn.Module):
+    """Layer that halves or, if ``up``, doubles the resolution with a fixed filter for each channel; edges are mirrored."""
 
     kernel: Tensor
 
@@ -108,7 +108,7 @@ class Change(nn.Module):
         self.register_buffer("kernel", taps[:, None] * taps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, c, h, w)`` to ``(batch, c, h', w')``."""
+        """Map ``(batch, c, h, w)`` to half or twice the height and width."""
         c = x.shape[1]
         channel_kernels = self.kernel.to(x).expand(c, 1, -1, -1)
         x = F.pad(x, (1, 1, 1, 1), "reflect")
@@ -118,24 +118,24 @@ class Change(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Blocks of one resolution, with its change before them (down) or after them (up)."""
+    """Blocks at one resolution. The change of resolution comes first in the encoder and last in the decoder."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, c, h, w)`` to ``(batch, c', h', w')``."""
+        """Map ``(batch, c, h, w)`` to the channels and resolution of the next stage."""
         for layer in self:
             x = layer(x, emb) if isinstance(layer, ResBlock | Attention) else layer(x)
         return x
 
 
 class _Stages(nn.Module):
-    """Stages of the way down and of the way up."""
+    """Encoder and decoder, with skip connections between stages of the same resolution."""
 
     def __init__(self, down: Sequence[Stage], up: Sequence[Stage]) -> None:
         super().__init__()
         self.d_blocks, self.u_blocks = nn.ModuleList(down), nn.ModuleList(up)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map the image down, and up with the states of the way down."""
+        """Map ``(batch, c, h, w)`` to the same shape."""
         skips = []
         for stage in self.d_blocks:
             x = stage(x, emb)
@@ -147,17 +147,17 @@ class _Stages(nn.Module):
 
 
 class KImageV1(nn.Module):
-    """U-Net with the time input ln(sigma) / 4.
+    """U-Net ``image_v1``, called with images and ln(sigma) / 4.
 
     Args:
-        channels: of the images.
-        embedding: width of the embedding of the level.
-        depths: blocks of each resolution, the finest first.
-        widths: channels of each.
-        attention: True for each that attends.
-        patch: side of the squares of pixels that are one position.
-        conditions: input numbers of the training's augmentation, all 0 in sampling; 0 for none.
-        variance: True if there is one more output, a variance that is left out.
+        channels: channels of the images.
+        embedding: width of the embedding of the noise level.
+        depths: number of blocks at each resolution, the finest first.
+        widths: channels at each resolution.
+        attention: True for each resolution with attention.
+        patch: side in pixels of the patches that are one position.
+        conditions: number of parameters of a data augmentation, which are all 0 in sampling; 0 for none.
+        variance: True if the network also outputs a variance channel, which is dropped.
     """
 
     def __init__(
@@ -197,14 +197,17 @@ class KImageV1(nn.Module):
         for i, width in enumerate(widths):
             above = widths[max(0, i - 1)]
             last = i == len(widths) - 1
-            down.append(Stage([Change(up=False) if i else nn.Identity(), *blocks(i, above, width)]))
-            change = Change(up=True) if i else nn.Identity()
+            down.append(
+                Stage([Resampler(up=False) if i else nn.Identity(), *blocks(i, above, width)])
+            )
+            change = Resampler(up=True) if i else nn.Identity()
             up.append(Stage([*blocks(i, width if last else 2 * width, above), change]))
         self.u_net = _Stages(down, up[::-1])
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Return the raw output for ``x``, both ``(batch, channels, side, side)``, and ``c_noise`` ``(batch,)``,
-        ln(sigma) / 4, without labels.
+        """Return the raw output for ``x``, both ``(batch, channels, side, side)``.
+
+        ``c_noise`` ``(batch,)`` is ln(sigma) / 4. ``labels`` are ignored.
         """
         emb = self.mapping(self.timestep_embed(c_noise[:, None]))
         x = self.proj_in(F.pixel_unshuffle(x, self.patch))

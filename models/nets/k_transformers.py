@@ -1,9 +1,10 @@
-"""Image transformers of k-diffusion: ``image_transformer_v1``, of one resolution, and
-``image_transformer_v2``, an hourglass of several.
+"""Image transformers of k-diffusion: ``image_transformer_v1`` at one resolution, ``image_transformer_v2`` at several.
 
-Written from the paper (Crowson et al. 2024, arXiv:2401.11605, section 4 and appendix) and the shapes of
-their weights, whose names the parameters have. Inputs are ln(sigma) / 4, and numbers of an augmentation,
-which are 0 in sampling.
+Written from the paper (Crowson et al. 2024, arXiv:2401.11605, section 4 and appendix) and the shapes of the published
+weights. Parameters have the names of those weights.
+
+The inputs are an image, ln(sigma) / 4, class numbers, and the parameters of a data augmentation, all 0 in sampling.
+"Place" means a patch of pixels, the token of these transformers.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from .k_image_v1 import FourierFeatures
 
 EPS = 1e-6
 AUGMENTED = 9
-"""Numbers of an augmentation."""
+"""Number of parameters that describe a data augmentation."""
 HEAD = 64
-"""Channels of a head of the first version."""
+"""Channels of an attention head of ``image_transformer_v1``."""
 
 
 class Norm(nn.Module):
-    """Normalisation by the root mean square, with a scale: learned, or made from an embedding."""
+    """Root-mean-square normalisation, scaled by a learned vector or, with ``embedding`` > 0, by the embedding."""
 
     def __init__(self, width: int, embedding: int = 0) -> None:
         super().__init__()
@@ -44,13 +45,13 @@ class Norm(nn.Module):
             self.scale = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
-        """Map ``(…, width)``, or ``(batch, h, w, width)`` with an embedding, to the same shape."""
+        """Map ``(…, width)`` to the same shape; given ``emb`` ``(batch, embedding)``, ``x`` is ``(batch, h, w, width)``."""
         normed = F.rms_norm(x, x.shape[-1:], eps=EPS)
         return normed * (self.scale if emb is None else 1 + self.linear(emb)[:, None, None])
 
 
 class Perceptron(nn.Module):
-    """Gated layer (Shazeer 2020, arXiv:2002.05202, GEGLU) with a skip connection."""
+    """Perceptron with a GELU gate (GEGLU, Shazeer 2020, arXiv:2002.05202) and a skip connection."""
 
     def __init__(self, width: int, hidden: int, embedding: int = 0) -> None:
         super().__init__()
@@ -65,7 +66,7 @@ class Perceptron(nn.Module):
 
 
 class MappingNetwork(nn.Module):
-    """Mapping network of the embedding of level, augmentation and class."""
+    """Mapping network that transforms the summed embedding of noise level, augmentation and class."""
 
     def __init__(self, width: int, hidden: int, depth: int) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ class MappingNetwork(nn.Module):
 
 
 class _Transformer(nn.Module):
-    """Embedding of the inputs of both versions."""
+    """Base class of both versions, which embeds noise level, augmentation and class."""
 
     def __init__(self, width: int, hidden: int, depth: int, labels: int) -> None:
         super().__init__()
@@ -92,8 +93,8 @@ class _Transformer(nn.Module):
         self.class_emb = nn.Embedding(labels, width) if labels else None
         self.mapping = MappingNetwork(width, hidden, depth)
 
-    def embedded(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the embedding ``(batch, width)``."""
+    def embed_inputs(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the embedding ``(batch, width)`` of ``c_noise`` and ``labels``, each ``(batch,)``."""
         emb = self.time_in_proj(self.time_emb(c_noise[:, None]))
         emb = emb + self.aug_in_proj(self.aug_emb(c_noise.new_zeros(1, AUGMENTED)))
         if self.class_emb is not None:
@@ -103,18 +104,18 @@ class _Transformer(nn.Module):
 
 
 def _split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return queries, keys and values ``(batch, heads, h, w, head)``."""
+    """Split projections ``(batch, h, w, 3 width)`` into queries, keys and values ``(batch, heads, h, w, head)``."""
     q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(3, 0, 4, 1, 2, 5)
     return q, k, v
 
 
 def _merge_heads(x: Tensor) -> Tensor:
-    """Return ``(batch, h, w, width)`` of the heads' outputs."""
+    """Merge outputs ``(batch, heads, h, w, head)`` of the heads into ``(batch, h, w, width)``."""
     return x.permute(0, 2, 3, 1, 4).flatten(3)
 
 
 class AttentionV1(nn.Module):
-    """Attention to all places by cosines of queries and keys, with all pairs of channels rotated."""
+    """Cosine attention of each place to all places; all channels of queries and keys are rotated by position."""
 
     LARGEST = math.log(100.0)
 
@@ -130,7 +131,7 @@ class AttentionV1(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, h, w, width)`` to the same shape."""
+        """Map ``x`` ``(batch, h, w, width)`` at coordinates ``at`` ``(h, w, 2)`` to the same shape."""
         q, k, v = _split_heads(self.qkv_proj(self.norm(x, emb)), self.heads)
         log = self.qk_norm["scale"].clamp(max=self.LARGEST)[:, None, None, None]
         scale = torch.exp(0.5 * log - 0.25 * math.log(HEAD))
@@ -145,15 +146,17 @@ class AttentionV1(nn.Module):
 
 
 class AttentionV2(nn.Module):
-    """Attention of one of the kinds, by cosines: the first half of the channels is rotated, in pairs of its
-    quarters.
+    """Cosine attention of a configured kind; only the first half of each head's channels is rotated by position.
 
     Args:
-        width: of the states.
-        embedding: width of the embedding.
-        kind: ``type``, ``global``, ``neighborhood`` or ``shifted-window``, with ``d_head``, the
-            channels of a head, and ``kernel_size`` or ``window_size``.
-        index: of the layer in its level: windows of odd ones are moved by half.
+        width: channels of the states.
+        embedding: channels of the embedding.
+        kind: configuration. ``type`` is ``global``, ``neighborhood`` or ``shifted-window``, ``d_head`` the channels of
+            a head, and ``kernel_size`` or ``window_size`` a number of places.
+        index: number of the layer in its level. Windows of odd layers are shifted by half a window.
+
+    Raises:
+        ValueError: ``kernel_size`` is even.
     """
 
     def __init__(self, width: int, embedding: int, kind: Mapping[str, Any], index: int) -> None:
@@ -176,7 +179,7 @@ class AttentionV2(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, h, w, width)`` to the same shape."""
+        """Map ``x`` ``(batch, h, w, width)`` at coordinates ``at`` ``(h, w, 2)`` to the same shape."""
         q, k, v = _split_heads(self.qkv_proj(self.norm(x, emb)), self.heads)
         frequencies = self.pos_emb.get_buffer("freqs")
         angle = rotation_angles(at, frequencies, frequencies)
@@ -198,7 +201,7 @@ class AttentionV2(nn.Module):
 
 
 class Layer(nn.Module):
-    """Layer of attention, or none, and a perceptron."""
+    """Transformer layer: optional attention, then a perceptron."""
 
     def __init__(self, attention: nn.Module | None, width: int, hidden: int, emb: int) -> None:
         super().__init__()
@@ -206,12 +209,12 @@ class Layer(nn.Module):
         self.ff = Perceptron(width, hidden, emb)
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, h, w, width)`` to the same shape."""
+        """Map ``x`` ``(batch, h, w, width)`` at coordinates ``at`` ``(h, w, 2)`` to the same shape."""
         return self.ff(x if self.self_attn is None else self.self_attn(x, at, emb), emb)
 
 
 def _gather_patches(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
-    """Return patches of ``(batch, h, w, c)`` as one place each, their channels outermost or innermost."""
+    """Merge each patch of ``(batch, h, w, c)`` into one place, with c as the outer or inner index of its values."""
     n, h, w, c = x.shape
     cut = x.reshape(n, h // patch[0], patch[0], w // patch[1], patch[1], c)
     order = (0, 1, 3, 5, 2, 4) if channels_first else (0, 1, 3, 2, 4, 5)
@@ -228,15 +231,15 @@ def _spread_patches(x: Tensor, patch: Sequence[int], *, channels_first: bool) ->
 
 
 class KTransformerV1(_Transformer):
-    """Transformer of the first version, called with ln(sigma) / 4 and class numbers.
+    """Transformer ``image_transformer_v1``, called with images, ln(sigma) / 4 and class numbers.
 
     Args:
-        channels: of the images.
-        width: of the states, a multiple of 64.
-        hidden: width of the perceptrons.
+        channels: channels of the images.
+        width: channels of the states, a multiple of 64.
+        hidden: hidden width of the perceptrons.
         depth: number of layers.
-        patch: height and width of the pixels that are one place.
-        labels: rows of the table of classes, the last for "no label"; 0 without classes.
+        patch: height and width of a patch in pixels.
+        labels: rows of the table of class embeddings, the last for "no label"; 0 without classes.
     """
 
     def __init__(
@@ -259,8 +262,11 @@ class KTransformerV1(_Transformer):
         self.out_norm, self.out_proj = Norm(width), nn.Linear(width, numbers, bias=False)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output ``(batch, channels, height, width)`` of images of that shape."""
-        emb = self.embedded(c_noise, labels)
+        """Return the raw output for ``x``, both ``(batch, channels, height, width)``.
+
+        ``c_noise`` ``(batch,)`` is ln(sigma) / 4. ``labels`` ``(batch,)`` are class numbers, None without classes.
+        """
+        emb = self.embed_inputs(c_noise, labels)
         x = self.in_proj(_gather_patches(x.movedim(1, -1), self.patch, channels_first=True))
         at = place_coordinates(x.shape[1], x.shape[2], x, self.patch[0] / self.patch[1])
         for block in self.blocks:
@@ -270,7 +276,7 @@ class KTransformerV1(_Transformer):
 
 
 class Merge(nn.Module):
-    """Layer from patches to one place each."""
+    """Layer that reduces the resolution: it maps each patch to one place."""
 
     def __init__(self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2)) -> None:
         super().__init__()
@@ -278,12 +284,12 @@ class Merge(nn.Module):
         self.proj = nn.Linear(c_in * patch[0] * patch[1], c_out, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, h, w, c_in)`` to fewer places."""
+        """Map ``(batch, h, w, c_in)`` to ``(batch, h / patch[0], w / patch[1], c_out)``."""
         return self.proj(_gather_patches(x, self.patch, channels_first=False))
 
 
 class Split(nn.Module):
-    """Layer from each place to a patch; with ``mixed``, averaged with the state of the way down."""
+    """Layer that raises the resolution: it maps each place to a patch, interpolated with a skip state if ``mixed``."""
 
     def __init__(
         self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2), *, mixed: bool = True
@@ -294,22 +300,22 @@ class Split(nn.Module):
         self.fac = nn.Parameter(torch.full((1,), 0.5)) if mixed else None
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Map ``(batch, h, w, c_in)`` to more places."""
+        """Map ``(batch, h, w, c_in)`` to ``(batch, h patch[0], w patch[1], c_out)``, the shape of ``skip``."""
         x = _spread_patches(self.proj(x), self.patch, channels_first=False)
         return x if self.fac is None or skip is None else torch.lerp(skip, x, self.fac)
 
 
 class KTransformerV2(_Transformer):
-    """Transformer of the second version, called with ln(sigma) / 4 and class numbers.
+    """Transformer ``image_transformer_v2``, an hourglass called with images, ln(sigma) / 4 and class numbers.
 
     Args:
-        channels: of the images.
-        patch: height and width of the pixels that are one place.
-        widths, depths, hidden: of each level, the finest first: width of its states, layers on each way,
-            and width of its perceptrons.
-        attention: of each level, as in :class:`AttentionV2`, or of ``type`` ``none``.
-        embedding, embedding_hidden, embedding_depth: of :class:`MappingNetwork`.
-        labels: rows of the table of classes, the last for "no label"; 0 without classes.
+        channels: channels of the images.
+        patch: height and width of a patch in pixels.
+        widths, depths, hidden: one value for each level, the finest first: channels of its states, layers before and
+            again after the coarser levels, and hidden width of its perceptrons.
+        attention: one configuration for each level, as in :class:`AttentionV2`, or of ``type`` ``none``.
+        embedding, embedding_hidden, embedding_depth: width, hidden width and depth of :class:`MappingNetwork`.
+        labels: rows of the table of class embeddings, the last for "no label"; 0 without classes.
     """
 
     def __init__(
@@ -347,8 +353,11 @@ class KTransformerV2(_Transformer):
         self.patch_out = Split(widths[0], channels, patch, mixed=False)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output ``(batch, channels, height, width)`` of images of that shape."""
-        emb = self.embedded(c_noise, labels)
+        """Return the raw output for ``x``, both ``(batch, channels, height, width)``.
+
+        ``c_noise`` ``(batch,)`` is ln(sigma) / 4. ``labels`` ``(batch,)`` are class numbers, None without classes.
+        """
+        emb = self.embed_inputs(c_noise, labels)
         x = self.patch_in(x.movedim(1, -1))
         at = place_coordinates(x.shape[1], x.shape[2], x)
         skips: list[tuple[Tensor, Tensor]] = []
@@ -365,7 +374,7 @@ class KTransformerV2(_Transformer):
 
 
 def _run_layers(layers: nn.Module, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
-    """Return the state ``x`` after all layers."""
+    """Return the state ``x`` after all layers, in order."""
     for layer in layers.children():
         x = layer(x, at, emb)
     return x

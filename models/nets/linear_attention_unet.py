@@ -1,7 +1,7 @@
-"""U-Net of denoising-diffusion-pytorch: attention at every level, linear where it is not full.
+"""U-Net of denoising-diffusion-pytorch, with linear or full attention at every level.
 
-Names of parameters are its checkpoints'. Linear attention follows Shen et al. 2021, arXiv:1812.01243;
-learned keys and values join the pixels' (Sukhbaatar et al. 2019, arXiv:1907.01470).
+Parameters have the names of that library's checkpoints. Linear attention follows Shen et al. 2021, arXiv:1812.01243.
+Learned keys and values are added to those of the pixels (Sukhbaatar et al. 2019, arXiv:1907.01470).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .edm_layers import SinusoidalNoise
 
 
 class ChannelNorm(nn.Module):
-    """Normalisation of each pixel's channels by their root mean square, with a scale."""
+    """Root-mean-square normalisation of each pixel's channels, with a learned scale."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class ChannelNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Block of a 3 × 3 convolution, normalisation in groups or of channels, scale and shift, activation."""
+    """3 × 3 convolution, normalisation (group, or by channels if ``groups`` is 0), scale and shift, then SiLU."""
 
     def __init__(self, c_in: int, c_out: int, groups: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Block(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block of two blocks with a skip connection; the embedding scales and shifts in the first."""
+    """Residual block of two :class:`Block`; the embedding scales and shifts in the first one."""
 
     def __init__(self, c_in: int, c_out: int, c_emb: int, groups: int) -> None:
         super().__init__()
@@ -62,10 +62,11 @@ class Attention(nn.Module):
     """Self-attention over all pixels, with a skip connection.
 
     Args:
-        channels: of the image.
-        heads, width: their number, and channels of each.
+        channels: channels of the image.
+        heads, width: number of heads, and channels of each.
         memory: number of learned keys and values.
-        full: True for softmax of queries with keys; False for each alone, linear in the pixels.
+        full: True for softmax attention of queries to keys; False for linear attention, whose cost is linear in the
+            number of pixels.
     """
 
     def __init__(self, channels: int, heads: int, width: int, memory: int, *, full: bool) -> None:
@@ -98,18 +99,18 @@ class Attention(nn.Module):
 
 
 class LinearAttentionUNet(nn.Module):
-    """U-Net called with times.
+    """U-Net called with images and times.
 
     Args:
-        in_channels, out_channels: of images and outputs.
-        embedding: channels of the sinusoids of the time, even; the embedding has four times as many.
+        in_channels, out_channels: channels of images and outputs.
+        embedding: number of sinusoids of the time, even. The embedding of the time has four times as many channels.
         stem: channels of the first convolution.
-        widths: channels after each level, from the finest.
-        heads, head_width, memory, full: of the attention of each level, see :class:`Attention`.
+        widths: channels after each level, the finest first.
+        heads, head_width, memory, full: settings of the attention of each level; see :class:`Attention`.
         middle: ``heads``, ``head_width`` and ``memory`` of the full attention in the middle.
-        groups: of the blocks' normalisation; 0 for :class:`ChannelNorm`.
-        self_conditioned: True if it also takes an estimate of the clean image; here it gets zeros, as
-            it did in part of its training.
+        groups: number of groups of the blocks' normalisation; 0 for :class:`ChannelNorm`.
+        self_conditioned: True if the network was trained to take an estimate of the clean image too. Here that input is
+            zeros, as in part of the training.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class LinearAttentionUNet(nn.Module):
         ends = list(zip([stem, *widths[:-1]], widths, strict=True))
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, (c_in, c_out) in enumerate(ends):
-            if level < len(ends) - 1:  # four pixels side by side as channels of one
+            if level < len(ends) - 1:  # 2 × 2 pixels become channels of one pixel
                 down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * c_in, c_out, 1))
             else:
                 down = nn.Conv2d(c_in, c_out, 3, padding=1)
@@ -161,9 +162,9 @@ class LinearAttentionUNet(nn.Module):
         self.final_conv = nn.Conv2d(stem, out_channels, 1)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, whose sides 2^(levels - 1) divides.
+        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, whose sides 2^(levels - 1) must divide.
 
-        Times ``t`` are ``(batch,)``; there are no labels.
+        Times ``t`` are ``(batch,)``. ``labels`` are ignored.
         """
         cosines, sines = self.embed(t).chunk(2, dim=1)
         emb = self.time_mlp(torch.cat([sines, cosines], dim=1))

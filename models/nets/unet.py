@@ -1,9 +1,10 @@
-"""Small class-conditional U-Net of the models that ship, preconditionings around it, and one with random weights.
+"""Class-conditional U-Net of the trained models that ship, its preconditionings, and U-Nets with random weights.
 
-It is fast on a CPU: space-to-depth first, attention at the coarsest level only. The models ``random-unet-32``
-and ``random-unet-64`` are for timing only: the cost of a network depends on its shape, not on its weights.
-They have the shipped architecture on colour images, five times as wide and at full resolution, to keep a GPU
-as busy as a useful network does; no reference, and quality columns without a meaning.
+The U-Net is small, to be fast on a CPU: it starts with space-to-depth, and only the coarsest level has attention.
+
+The models ``random-unet-32`` and ``random-unet-64`` are for timing only: the cost of a network depends on its shape,
+not on its weights. They have the same architecture on colour images, at full resolution and five times as wide. So they
+keep a GPU as busy as a useful network does. They have no reference, and their quality columns mean nothing.
 """
 
 from __future__ import annotations
@@ -20,15 +21,13 @@ from ..denoiser import Denoiser, level_per_row
 
 SEED = 20220601
 SIGMA_DATA = 0.5
-"""Seed of random weights, and standard deviation of data that there are none of."""
+"""Seed of the random weights, and the data's standard deviation that they assume."""
 
 
 class FourierFeatures(nn.Module):
-    """Fixed sines and cosines of the noise conditioning c_noise = ln(sigma) / 4: ``(batch,)`` to
-    ``(batch, 32)``.
+    """Sines and cosines, at fixed frequencies, of the noise conditioning c_noise = ln(sigma) / 4.
 
-    The highest frequency is kept low: a denoiser that wiggles in sigma has no clean convergence
-    order.
+    The highest frequency is low on purpose: a denoiser that wiggles in sigma has no clean convergence order.
     """
 
     frequencies: Tensor
@@ -39,13 +38,13 @@ class FourierFeatures(nn.Module):
         self.register_buffer("frequencies", (2 * math.pi * steps).float(), persistent=False)
 
     def forward(self, c_noise: Tensor) -> Tensor:
-        """Embed ``c_noise``."""
+        """Map ``(batch,)`` to ``(batch, 32)``."""
         angle = c_noise[:, None] * self.frequencies
         return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
 class ResBlock(nn.Module):
-    """Residual block that starts as the identity; the embedding scales and shifts the second normalisation."""
+    """Residual block whose branch starts at zero; the embedding scales and shifts the branch's second normalisation."""
 
     def __init__(
         self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False, group: int = 16
@@ -95,16 +94,15 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """U-Net of two levels on images whose side is divisible by ``2 * patch``.
+    """U-Net of two levels for images whose side ``2 * patch`` divides.
 
     Args:
-        in_channels: image channels C.
-        channels: width of the fine and of the coarse level.
+        in_channels: number of image channels C.
+        channels: channels of the fine and of the coarse level.
         embedding: width of the noise and label embedding.
-        patch: space-to-depth factor applied first (1: none). It makes the network fast.
-        labels: number of classes; label ``labels`` means "no label" (used for label dropout and
-            guidance).
-        group: channels per normalisation group.
+        patch: factor of the space-to-depth at the start, which makes the network fast; 1 for none.
+        labels: number of classes. The label ``labels`` means "no label", for label dropout and guidance.
+        group: channels in each normalisation group.
     """
 
     def __init__(
@@ -138,9 +136,10 @@ class UNet(nn.Module):
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """Return the raw network output F(x, c_noise, label) for ``x`` ``(batch, C, side, side)`` of unit variance.
+        """Return the raw network output F(x, c_noise, label) for ``x`` of unit variance, both ``(batch, C, side, side)``.
 
-        ``c_noise`` is ln(sigma) / 4, and labels are int64 in [0, labels], the last the null label; both ``(batch,)``.
+        ``c_noise``, which is ln(sigma) / 4, and ``labels`` are ``(batch,)``. Labels are int64 in [0, labels], where the
+        last value means "no label".
         """
         emb = F.silu(self.embed_in(self.embed_noise(c_noise))) + self.embed_label(labels)
         emb = F.silu(self.embed_out(emb))
@@ -155,11 +154,10 @@ class UNet(nn.Module):
 
 
 class EDMPrecond(nn.Module):
-    """Preconditioned network D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label): Karras et al.
-    2022 (arXiv:2206.00364), eq. (7), Table 1.
+    """Denoiser D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label) (Karras 2022, arXiv:2206.00364, eq. 7).
 
     Args:
-        net: the raw network F(x, c_noise, labels).
+        net: raw network F(x, c_noise, labels).
         sigma_data: standard deviation of the data, in the data's own units.
     """
 
@@ -169,10 +167,10 @@ class EDMPrecond(nn.Module):
         self.sigma_data = sigma_data
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Return the estimate of E[x0 | x] for ``x`` ``(batch, C, h, w)`` = x0 + sigma z, in its shape and dtype.
+        """Return the estimate of E[x0 | x = x0 + sigma z], in the shape ``(batch, C, h, w)`` and dtype of ``x``.
 
-        ``sigma``, > 0, and labels, int64, are ``(batch,)``. F runs in the dtype of its weights (and under autocast),
-        the rest in ``x``'s, so that the error of F is scaled down with c_out at small sigma.
+        ``sigma`` > 0 and int64 ``labels`` are ``(batch,)``. F runs in the dtype of its weights (and under autocast),
+        all else in the dtype of ``x``. So c_out scales the error of F down at small sigma.
         """
         s = sigma[:, None, None, None]
         total = (s**2 + self.sigma_data**2).sqrt()
@@ -190,11 +188,10 @@ def edm_loss(
     p_std: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Return EDM's training loss, eq. (8), a scalar: weighted squared denoising error at ln(sigma) ~
-    N(p_mean, p_std²).
+    """Return EDM's training loss, eq. (8), a scalar: the weighted squared denoising error at random levels.
 
-    The levels are stratified over the batch, which keeps the density and cuts the variance of the
-    gradient.
+    The levels follow ln(sigma) ~ N(p_mean, p_std²). They are stratified over the batch, which keeps this distribution
+    and lowers the variance of the gradient. ``x0`` is ``(batch, C, h, w)``, ``labels`` ``(batch,)``.
     """
     n = len(x0)
     u = (torch.rand(n, generator=generator) + torch.arange(n)) / n
@@ -206,16 +203,15 @@ def edm_loss(
 
 
 class MapPrecond(nn.Module):
-    """Preconditioned map f(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label), f(x, sigma_min) = x
-    for any F: Song et al. 2023 (arXiv:2303.01469), appendix C.
+    """Few-step map f(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label), with f(x, sigma_min) = x for any F.
 
-    c_skip = s² / ((sigma - sigma_min)² + s²), c_out = s (sigma - sigma_min) / sqrt(sigma² + s²),
-    c_in = 1 / sqrt(sigma² + s²), with s = sigma_data. Away from sigma_min they agree with
-    :class:`EDMPrecond`, so a map can begin with the weights of a denoiser.
+    Source: Song et al. 2023 (arXiv:2303.01469), appendix C. With s = sigma_data, c_skip = s² / ((sigma - sigma_min)² +
+    s²), c_out = s (sigma - sigma_min) / sqrt(sigma² + s²) and c_in = 1 / sqrt(sigma² + s²). Far above sigma_min they
+    agree with :class:`EDMPrecond`, so a map can start from the weights of a denoiser.
 
     Args:
-        net, sigma_data: as of :class:`EDMPrecond`.
-        sigma_min: the level at which the map is the identity, > 0.
+        net, sigma_data: as for :class:`EDMPrecond`.
+        sigma_min: noise level at which the map is the identity, > 0.
     """
 
     def __init__(self, net: nn.Module, sigma_data: float, sigma_min: float) -> None:
@@ -224,7 +220,7 @@ class MapPrecond(nn.Module):
         self.sigma_data, self.sigma_min = sigma_data, sigma_min
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Return the end of the path through ``x``, for ``sigma >= sigma_min``; see :meth:`EDMPrecond.forward`."""
+        """Return the end of the ODE path through ``x``, for ``sigma >= sigma_min``; see :meth:`EDMPrecond.forward`."""
         s = sigma[:, None, None, None]
         total, above = (s**2 + self.sigma_data**2).sqrt(), s - self.sigma_min
         dtype = next(self.net.parameters()).dtype
@@ -234,19 +230,18 @@ class MapPrecond(nn.Module):
 
 
 class RandomUNet(Denoiser):
-    """U-Net with EDM's preconditioning, no classes, and weights that are a function of a fixed seed.
+    """Denoiser of a U-Net with EDM's preconditioning, no classes, and random weights from a fixed seed.
 
-    Every weight is drawn, also those that training starts at zero: a GPU takes less power for
-    zeros. With variances of 1 / fan-in, activations keep their size, and so does the denoiser. At
-    width 256 an evaluation at 32 × 32 takes 7 billion multiplications, as many as with the usual
-    networks for CIFAR-10.
+    Weights that training would start at zero are random too, since a GPU takes less power for zeros. With variance 1 /
+    fan-in, activations and outputs keep their size. At width 256 an evaluation at 32 × 32 takes 7 billion
+    multiplications, as many as the usual networks for CIFAR-10.
 
     Args:
         side: height and width of the images, divisible by 2.
-        width: channels at full resolution, divisible by 16; twice as many at half of it.
+        width: channels at full resolution, divisible by 16; half resolution has twice as many.
 
     Raises:
-        ValueError: a side or a width that does not divide.
+        ValueError: ``side`` or ``width`` is not divisible as required.
     """
 
     dtype = torch.float32
@@ -262,7 +257,7 @@ class RandomUNet(Denoiser):
 
     @cached_property
     def _net(self) -> nn.Module:
-        """Network, made at its first use: a listing needs none."""
+        """Network with its preconditioning, built at the first access, so that listing the models does not build it."""
         net = UNet(
             in_channels=3,
             channels=(self.width, 2 * self.width),
@@ -279,7 +274,7 @@ class RandomUNet(Denoiser):
         )
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """See :meth:`Denoiser.denoise`; labels are ignored."""
+        """Return the estimate of E[x0 | x]; see :meth:`Denoiser.denoise`. ``labels`` are ignored."""
         level = level_per_row(sigma, x, x.dtype)
         none = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         return self._net(x.contiguous(memory_format=torch.channels_last), level, none).contiguous()
@@ -293,7 +288,7 @@ class RandomUNet(Denoiser):
 
 @torch.no_grad()
 def randomise(net: nn.Module, generator: torch.Generator) -> None:
-    """Draw weights of two or more dimensions from N(0, 1 / f), f numbers an output; biases 0, scales 1."""
+    """Draw weights of two or more dimensions from N(0, 1 / fan-in), and set biases to 0; scales stay as they are."""
     for name, parameter in net.named_parameters():
         if parameter.ndim > 1:
             parameter.copy_(
@@ -304,10 +299,10 @@ def randomise(net: nn.Module, generator: torch.Generator) -> None:
 
 
 def random_unet_32(width: int = 256) -> RandomUNet:
-    """``random-unet-32``: 3 × 32 × 32."""
+    """Return the model ``random-unet-32``, for images 3 × 32 × 32."""
     return RandomUNet(32, width)
 
 
 def random_unet_64(width: int = 256) -> RandomUNet:
-    """``random-unet-64``: 3 × 64 × 64."""
+    """Return the model ``random-unet-64``, for images 3 × 64 × 64."""
     return RandomUNet(64, width)

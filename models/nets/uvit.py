@@ -1,7 +1,7 @@
-"""U-ViT: a transformer in which time, label and patches are tokens, with long skip connections.
+"""U-ViT: a transformer with long skip connections, in which time, label and patches are tokens.
 
-Written from the paper (Bao et al. 2023, arXiv:2209.12152, section 3). Names of parameters are the
-published checkpoints'.
+Written from the paper (Bao et al. 2023, arXiv:2209.12152, section 3). Parameters have the names of the published
+checkpoints.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .dit import Attention, images_of_patches, patch_embedding, perceptron, tokens_of
+from .dit import Attention, assemble_patches, flatten_to_tokens, patch_embedding, perceptron
 from .edm_layers import SinusoidalNoise
 
 
 class Block(nn.Module):
-    """Transformer block; with ``skips``, after a layer of its input and of an earlier state."""
+    """Transformer block; with ``skips``, a linear layer first merges an earlier state into its input."""
 
     def __init__(self, width: int, heads: int, hidden: int, *, bias: bool, skips: bool) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Block(nn.Module):
         self.skip_linear = nn.Linear(2 * width, width) if skips else None
 
     def forward(self, x: Tensor, earlier: Tensor | None = None) -> Tensor:
-        """Map ``(batch, tokens, width)`` to the same shape."""
+        """Map ``x``, and ``earlier`` if the block ``skips``, both ``(batch, tokens, width)``, to the same shape."""
         if self.skip_linear is not None and earlier is not None:
             x = self.skip_linear(torch.cat([x, earlier], -1))
         x = x + self.attn(self.norm1(x))
@@ -32,20 +32,20 @@ class Block(nn.Module):
 
 
 class UViT(nn.Module):
-    """Transformer called with times and class numbers.
+    """Transformer called with images or latents, times and class numbers.
 
     Args:
-        side: of the image, divisible by ``patch``.
-        channels: of image and output.
-        patch: side of the square that is a token.
-        width: of tokens, even.
-        half_depth: blocks before the middle one, and after it.
-        heads: of attention.
-        hidden: width of the perceptrons.
-        labels: rows of the table of labels; 0 for none.
-        bias: True if queries, keys and values have one.
+        side: height and width of the image, divisible by ``patch``.
+        channels: channels of image and output.
+        patch: side of the patch of pixels that is one token.
+        width: channels of a token, even.
+        half_depth: number of blocks before the middle block, and again after it.
+        heads: number of attention heads.
+        hidden: hidden width of the perceptrons.
+        labels: rows of the table of label embeddings; 0 for no labels.
+        bias: True if the projection to queries, keys and values has a bias.
         time_layers: True if the sinusoids of the time go through two layers.
-        smoothed: True if the image goes through a 3 × 3 convolution at the end.
+        smoothed: True if the output goes through a 3 × 3 convolution.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class UViT(nn.Module):
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """Return the raw output for ``x``, both ``(batch, channels, side, side)``.
 
-        Times ``t`` and labels, int64, are ``(batch,)``; None without labels.
+        Times ``t`` and ``labels``, int64, are ``(batch,)``. ``labels`` are None if there is no table of labels.
         """
-        tokens = tokens_of(self.patch_embed(x))
+        tokens = flatten_to_tokens(self.patch_embed(x))
         tokens = torch.cat([self.time_embed(self.embed(t))[:, None], tokens], 1)
         if self.extra == 2:
             assert labels is not None
@@ -108,4 +108,4 @@ class UViT(nn.Module):
         for block in self.out_blocks:
             tokens = block(tokens, skips.pop())
         numbers = self.decoder_pred(self.norm(tokens))[:, self.extra :]
-        return self.final_layer(images_of_patches(numbers, self.patch, x))
+        return self.final_layer(assemble_patches(numbers, self.patch, x))

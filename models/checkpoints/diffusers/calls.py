@@ -1,6 +1,6 @@
-"""Calls of networks as the library's pipelines call them: by known conventions, or by running the pipeline.
+"""Calls of networks as diffusers pipelines make them: by known conventions, or by running the pipeline.
 
-The tests compare each convention with the pipeline itself (``tests/parity/test_text_pipelines.py``).
+``tests/parity/test_text_pipelines.py`` compares each convention with the pipeline itself.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ USUAL = {
     "use_resolution_binning": False,
     "guidance_scale": 1.0,
 }
-"""Defaults for pipelines that have such arguments: no guidance."""
+"""Default arguments of pipelines that take them; they turn guidance off."""
 
 
 Call = Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor]
 
 
 def _call_with(**inputs: str) -> Call:
-    """Make the call of a network with these inputs of its own, each by the name of embeddings or labels."""
+    """Return a function that calls a network; ``inputs`` map further arguments of the network to names of rows."""
 
     def call(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, _: Scalars) -> Tensor:
         named = {own: rows[name] for own, name in inputs.items()}
@@ -60,14 +60,14 @@ class Convention:
     """Calling convention of a class of networks.
 
     Attributes:
-        channels, size: of the state, if the network's settings lack them.
-        call: the network's output for a noisy state ``(batch, *event)``, times ``(batch,)``, rows of
-            embeddings by name, and scalars.
-        needs: names of the embeddings that a network of these settings takes.
-        scalars: further inputs, with the pipelines' default values.
-        packed: side of the squares of the state that the pipeline hands over as one vector.
-        time_factor: the pipelines' factor of the scheduler's time.
-        refused: reason why a network of these settings has another call; "" for none.
+        channels, size: channels and side of the state, if the network's settings lack them.
+        call: function that returns the network's output for a noisy state ``(batch, *event)``, times ``(batch,)``, rows
+            of embeddings by name, and scalars.
+        needs: function of the network's settings that returns the names of the embeddings it takes.
+        scalars: function of the settings that returns further inputs, with the pipelines' default values.
+        packed: side of the squares of the state that the pipeline passes as one vector.
+        time_factor: function of the settings that returns the pipelines' factor of the scheduler's time.
+        refused: function of the settings that returns why the convention does not apply; "" if it does.
     """
 
     channels: int
@@ -81,7 +81,10 @@ class Convention:
 
 
 def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
-    """Call Stable Diffusion or DeepFloyd IF; XL with a pooled embedding and six sizes, LCMs with the guidance scale."""
+    """Call the U-Net of Stable Diffusion or DeepFloyd IF.
+
+    Stable Diffusion XL also takes a pooled embedding and six sizes, and distilled networks take the scale of guidance.
+    """
     added = None
     if POOLED in rows:
         time_ids = torch.tensor(scalars["time_ids"], dtype=x.dtype, device=x.device)
@@ -93,7 +96,7 @@ def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: 
 
 
 def _guidance_embedding(scale: float, net: nn.Module, x: Tensor) -> Tensor:
-    """Return the guidance input of distilled networks: scale less one, in thousandths, as sines and cosines."""
+    """Return the guidance input of distilled networks, ``(batch, width)``: sines and cosines of 1000 (scale - 1)."""
     width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
     half = width // 2
     places = torch.arange(half, dtype=x.dtype, device=x.device)
@@ -119,14 +122,14 @@ def _why_unet_refused(config: Config) -> str:
 
 
 def _unet_scalars(config: Config) -> dict[str, Any]:
-    """Return sizes in pixels, and the guidance scale, by default LatentConsistencyModelPipeline's."""
+    """Return a U-Net's default scalars: sizes in pixels (None: the sample's), and 8.5 as the scale of guidance."""
     sizes = {"time_ids": None} if _takes_sizes(config) else {}
     guided = {"guidance": 8.5} if config.get("time_cond_proj_dim") is not None else {}
     return {**sizes, **guided}
 
 
 def _call_flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
-    """Call FLUX with squares of 2 x 2 latents as tokens, each with its place; places of words are 0."""
+    """Call FLUX with squares of 2 × 2 latents as tokens. Tokens have their row and column as position, words have 0."""
     batch, channels, height, width = x.shape
     tokens = x.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
     y, column = torch.meshgrid(
@@ -187,11 +190,11 @@ CONVENTIONS = {
         ),
     ),
 }
-"""Conventions by the class of the network."""
+"""Calling conventions by the class of the network."""
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
-    """Return the scalar inputs of a network; sizes in pixels, ``pixels`` a latent, default to the sample's."""
+    """Return a network's scalar inputs; ``time_ids`` default to the sample's size, ``pixels`` pixels per latent's side."""
     if "time_ids" not in spec.scalars or spec.scalars["time_ids"] is not None:
         return dict(spec.scalars)
     height, width = (side * pixels for side in spec.event[1:])
@@ -199,13 +202,13 @@ def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
 
 
 class CalledNetwork(nn.Module):
-    """Network of the library, called as pipelines call it.
+    """Network of diffusers that is called by a known convention.
 
     Args:
-        network: of the library.
-        convention: of its calls.
-        tables: embeddings by name, with a row for each condition; empty for a network of class numbers.
-        scalars: its further inputs.
+        network: network of the library.
+        convention: convention of its calls.
+        tables: embeddings by name, with a row for each condition; empty if the network takes class numbers.
+        scalars: further inputs.
     """
 
     def __init__(
@@ -220,7 +223,7 @@ class CalledNetwork(nn.Module):
         self.convention, self.scalars = convention, dict(scalars)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return its output for states ``(batch, *event)``, times ``(batch,)``, and class numbers or rows."""
+        """Return the output for states ``(batch, *event)``, times ``(batch,)``, and class numbers or rows of the tables."""
         rows: Conditions = {LABELS: labels}
         if self.lookup.names and labels is not None:
             rows = self.lookup(labels)
@@ -228,13 +231,13 @@ class CalledNetwork(nn.Module):
 
 
 class _CapturedSignal(Exception):  # noqa: N818 - ends the pipeline, and is no error
-    """Signal that the pipeline has got to its scheduler's step."""
+    """Signal that the pipeline has called its scheduler's step, so that its run can end."""
 
 
 class OneStepScheduler:
-    """Scheduler of one time, which stores the network's output for it and ends the pipeline.
+    """Scheduler with a single time, which stores the network's output and ends the pipeline.
 
-    Pipelines read the settings of the original.
+    It has the settings of the original scheduler, which pipelines read.
     """
 
     order, init_noise_sigma, begin_index = 1, 1.0, 0
@@ -262,26 +265,26 @@ class OneStepScheduler:
         """Do nothing: there is one step."""
 
     def scale_model_input(self, sample: Tensor, *_: Any, **__: Any) -> Tensor:
-        """Return the state, which is scaled already."""
+        """Return the state unchanged, since it is scaled already."""
         return sample
 
     def step(self, model_output: Tensor, *_: Any, **__: Any) -> None:
-        """Store the output and end the pipeline."""
+        """Store the output of the network and end the pipeline."""
         self.output = model_output
         raise _CapturedSignal
 
 
 class CapturedNetwork(nn.Module):
-    """Network called by its pipeline.
+    """Network that is called by running its pipeline for one step.
 
     Args:
-        pipeline: of the library, without text encoders.
+        pipeline: pipeline of the library, without text encoders.
         event: shape of one state.
-        tables: embeddings by the names of the pipeline's arguments.
-        scalars: its other arguments.
+        tables: embeddings by the name of the pipeline's argument.
+        scalars: further arguments of the pipeline.
 
     Raises:
-        CheckpointError: the pipeline takes no such argument.
+        CheckpointError: the pipeline does not take one of these arguments.
     """
 
     def __init__(
@@ -311,17 +314,17 @@ class CapturedNetwork(nn.Module):
         pipeline.set_progress_bar_config(disable=True)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return its output for states ``(batch, *event)``, times ``(batch,)``, and class numbers or rows.
-
-        The pipeline runs once for each distinct time of the batch.
-        """
+        """Return the output as :meth:`CalledNetwork.forward` does; the pipeline runs once for each distinct time."""
         out = torch.empty_like(x_t)
         for time in t.unique().tolist():
             rows = t == time
-            out[rows] = self._at(x_t[rows], time, None if labels is None else labels[rows])
+            out[rows] = self._run_pipeline_at_time(
+                x_t[rows], time, None if labels is None else labels[rows]
+            )
         return out
 
-    def _at(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
+    def _run_pipeline_at_time(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
+        """Return the network's output for states ``x`` at one ``time``, by running the pipeline for one step."""
         arguments = dict(self._arguments)
         if labels is not None and self.lookup.names:
             arguments |= self.lookup(labels)
@@ -345,9 +348,9 @@ class CapturedNetwork(nn.Module):
         return self._unpack(once.output, x)
 
     def _unpack(self, output: Tensor, x: Tensor) -> Tensor:
-        """Unpack an output of tokens into a state.
+        """Return the pipeline's output with the shape of the state ``x``; tokens are unpacked.
 
-        Under guidance some pipelines step both halves of the batch, equal then.
+        Some pipelines pass both halves of guidance, which are equal here, so that only the first is kept.
         """
         if len(output) == 2 * len(x):
             output = output[: len(x)]
@@ -365,7 +368,7 @@ class CapturedNetwork(nn.Module):
 
 @contextmanager
 def _with_initial_noise(pipeline: Any, x: Tensor) -> Iterator[None]:
-    """Make the pipeline draw ``x`` as its initial noise."""
+    """Make the pipeline draw ``x`` as its initial noise in this context."""
 
     def drawn(shape: Any, *_: Any, **__: Any) -> Tensor:
         if tuple(shape) != tuple(x.shape):

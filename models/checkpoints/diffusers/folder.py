@@ -1,4 +1,4 @@
-"""Content of a folder of diffusers: its network, weights, scheduler and decoder."""
+"""Content of a diffusers folder: network, weights, scheduler and decoder."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ UNET_TEXT, SD3 = "UNet2DConditionModel", "SD3Transformer2DModel"
 FLUX, SANA = "FluxTransformer2DModel", "SanaTransformer2DModel"
 OF_TEXT = (UNET_TEXT, SD3, FLUX, SANA)
 NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT, **{cls: cls for cls in OF_TEXT}}
-"""Present classes of the library by the networks' names in files."""
+"""Present classes of the library by the class names in files."""
 DECODERS = ("vae", "vqvae")
 TEXT = ("text_encoder", "tokenizer", "bert", "safety_checker", "feature_extractor", "image_encoder")
-"""Prefixes of parts that are never loaded: embeddings of prompts are given, images are not checked."""
+"""Name prefixes of parts that are never loaded: embeddings of prompts are given, and images are not checked."""
 DECODERS_READ = ("AutoencoderKL", "VQModel")
-"""Classes of decoders that are applied."""
+"""Classes of decoders that can be applied."""
 STEM = "diffusion_pytorch_model"
 PIPELINE = "pipeline"
-"""Call of a network without a known convention: by its pipeline."""
+"""Value of ``network.call`` for a network without a known convention, called by its pipeline."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Folder:
 
     Attributes:
         pipeline: class of the pipeline; "" for a network alone.
-        part: folder of the network inside, "" for the folder itself.
-        network: its class, a value of :data:`NETWORKS`, or another one that the pipeline calls.
-        config: its settings.
-        weights: name of their file, such as ``unet/diffusion_pytorch_model.safetensors``.
-        variant: of the weights, such as ``fp16``; "" for none.
-        scheduler: the scheduler's settings, its class under ``_class_name``.
+        part: subfolder of the network; "" for the folder itself.
+        network: class of the network: a value of :data:`NETWORKS`, or another one that the pipeline calls.
+        config: settings of the network.
+        weights: path of the weights in the folder, such as ``unet/diffusion_pytorch_model.safetensors``.
+        variant: variant of the weights, such as ``fp16``; "" for none.
+        scheduler: settings of the scheduler, with its class as ``_class_name``.
         decoder, decode: as in :class:`.Specification`.
-        by_pipeline: reason why the pipeline itself has to call the network; "" for a known call.
+        by_pipeline: reason why the pipeline itself has to call the network; "" if a convention is known.
         prompts: True if the pipeline has a part for prompts.
     """
 
@@ -59,10 +59,10 @@ class Folder:
 
 
 def read_folder(opened: Opened) -> Folder | None:
-    """Read a folder; None if it is no folder of diffusers.
+    """Return the content of a folder; None if it is no folder of diffusers.
 
     Raises:
-        CheckpointError: a part of it is missing, broken or unsupported.
+        CheckpointError: a part of it is missing, damaged or unsupported.
     """
     if opened.container != "folder":
         return None
@@ -88,7 +88,7 @@ def read_folder(opened: Opened) -> Folder | None:
 
 
 def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
-    """Read the table of a pipeline's parts, each a library and a class."""
+    """Return the content of a pipeline's folder; ``index`` lists library and class of each part."""
     pipeline = str(index.get("_class_name"))
     parts = {
         name: _checked_class(opened, name, value[1])
@@ -119,7 +119,7 @@ def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
 
 
 def _checked_class(opened: Opened, name: str, cls: Any) -> str:
-    """Return the class of a part, whose name is its folder's too."""
+    """Return the class of the part ``name``. Raises a CheckpointError if the name is no folder name or ``cls`` no text."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise CheckpointError(
             f"{opened.path}: {INDEX} has a part called {name!r}, which is no name of a folder in it; "
@@ -140,12 +140,12 @@ def _unsupported_message(opened: Opened, what: str) -> str:
 
 
 def _folder_of_part(opened: Opened, name: str, file: str) -> str:
-    """Return the folder of a part: early pipelines have all files in one, without folders."""
+    """Return the subfolder of a part; "" for early pipelines, which have all files in one folder."""
     return "" if not (opened.path / name).is_dir() and (opened.path / file).is_file() else name
 
 
 def _path_in_part(part: str, file: str) -> str:
-    """Return the path of a part's file within the folder."""
+    """Return the path of a part's file, relative to the folder."""
     return f"{part}/{file}" if part else file
 
 
@@ -163,11 +163,12 @@ def _read_scheduler(opened: Opened, part: str) -> dict[str, Any]:
 
 
 def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
-    """Return the file of weights of a part, and its variant: first without a variant, safetensors before
-    pickles.
+    """Return the path of a part's weights in the folder, and their variant.
+
+    Files without a variant are preferred, and then safetensors over pickles.
 
     Raises:
-        CheckpointError: they are missing or incomplete.
+        CheckpointError: the weights are missing or incomplete.
     """
     folder = opened.path / part
     candidates = []
@@ -190,10 +191,10 @@ def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
 
 
 def check_no_code(weights: Path) -> None:
-    """Refuse weights, a file or the index of several, that are pickles with code, before any library opens them.
+    """Check that weights, a file or the index of several, are no pickles with code, before the library opens them.
 
     Raises:
-        CheckpointError: one is such a pickle, or cannot be read.
+        CheckpointError: a file is such a pickle, or cannot be read.
     """
     for file in shards_of(weights) if weights.suffix == ".json" else [weights]:
         if file.suffix == ".bin":
@@ -201,7 +202,7 @@ def check_no_code(weights: Path) -> None:
 
 
 def _decoder_fields(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the decoder's class, folder and scaling; empty without one."""
+    """Return the class, folder and scaling of a pipeline's decoder; empty if it has none."""
     name = next((name for name in DECODERS if name in parts), None)
     if name is None:
         return {}
@@ -210,7 +211,7 @@ def _decoder_fields(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def scaling_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``scale`` and ``shift`` from a decoder's latents to the network's: a number, or one a channel."""
+    """Return a decoder's ``scale`` and ``shift``, numbers or one per channel; it takes x / scale + shift of latents x."""
     scale, shift = config.get("scaling_factor") or 0.18215, config.get("shift_factor") or 0.0
     means, stds = config.get("latents_mean"), config.get("latents_std")
     if means and stds:

@@ -1,4 +1,4 @@
-"""Networks and autoencoders of folders, made by the library."""
+"""Networks and autoencoders of folders, made by the diffusers library."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from .folder import (
 )
 
 BATCH = 8
-"""Default of ``decoder.batch``: for 256 x 256 pixels Stable Diffusion's decoder takes some 2 GiB."""
+"""Default of ``decoder.batch``. At 256 × 256 pixels, Stable Diffusion's decoder then takes some 2 GiB."""
 FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
 def network(spec: Specification, opened: Opened) -> CalledNetwork | CapturedNetwork:
-    """Make the network with its weights, in float32 on the CPU.
+    """Return the network of a folder with its weights, in float32 on the CPU.
 
     Raises:
-        CheckpointError: the library is missing, the weights are damaged or do not fit, or the network
-            takes embeddings and none are given.
+        CheckpointError: the library is missing, the weights are damaged or do not fit, or the network takes embeddings
+            and none are given.
     """
     of, weights = spec.network, spec.weights
     if of.get("call") == PIPELINE:
@@ -54,13 +54,13 @@ def network(spec: Specification, opened: Opened) -> CalledNetwork | CapturedNetw
 
 
 def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwork:
-    """Make the network of a folder, called by its pipeline, in float32 on the CPU.
+    """Return the network of a folder that is called by its pipeline, in float32 on the CPU.
 
-    Only classes of diffusers itself are made, and text encoders are not. It takes the scheduler's time, and its
+    Only classes of diffusers itself are used, and text encoders are not loaded. Times are the scheduler's, and the
     output has the channels of the state.
 
     Raises:
-        CheckpointError: as :func:`network`, or the pipeline or a part of it is not the library's own.
+        CheckpointError: :func:`network` raises it, or the pipeline or a part of it is not the library's own.
     """
     tables = read_tables(spec.embeddings, opened.path)
     for weights in sorted(opened.path.rglob("*.bin")):
@@ -94,7 +94,8 @@ def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwor
 def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:
     """Load a network of the library with its weights, in float32 on the CPU.
 
-    It is in the folder ``part`` of the checkpoint; ``file`` is the path of its weights from the checkpoint.
+    ``part`` is the network's folder in the checkpoint ``path``, and ``file`` the path of its weights from there.
+    ``variant`` is such as ``fp16``, or "".
 
     Raises:
         CheckpointError: the library is missing, or the weights are damaged or do not fit.
@@ -118,7 +119,7 @@ def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) ->
 def _from_pretrained(
     kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
 ) -> Any:
-    """Load a network or pipeline by the library; errors name the path ``named``."""
+    """Load a network or pipeline by the library. Raises a CheckpointError that names the path ``named``."""
     with _silenced_logs():
         try:
             return kind.from_pretrained(
@@ -138,7 +139,7 @@ def _from_pretrained(
 
 
 def import_diffusers() -> Any:
-    """Import diffusers.
+    """Return the module ``diffusers``.
 
     Raises:
         CheckpointError: it is not installed.
@@ -154,7 +155,7 @@ def import_diffusers() -> Any:
 
 @contextmanager
 def _silenced_logs() -> Iterator[None]:
-    """Silence the library's logs of files: errors here replace them."""
+    """Silence the library's logs and progress bars in this context, since errors here replace them."""
     logger = logging.getLogger("diffusers")
     level, bars = logger.level, import_diffusers().utils.logging
     logger.setLevel(logging.CRITICAL)
@@ -170,16 +171,16 @@ def _silenced_logs() -> Iterator[None]:
 
 @dataclass(eq=False)
 class Autoencoder:
-    """Autoencoder as a :class:`~samplerbench.models.denoiser.Decoder`, with an encoder for checks of a model.
+    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) of diffusers, with an encoder for checks of a model.
 
     Attributes:
-        network: of diffusers, in evaluation mode; its ``decode`` gives a tuple of images.
+        network: autoencoder of the library, in evaluation mode.
         event: shape of an image.
-        scale, shift: it takes x / scale + shift; numbers, or one for each channel.
-        limits: range of images.
-        batch: latents at a time.
-        identity: of its content; "" if the checkpoint's covers it.
-        device: of the network.
+        scale, shift: the network decodes x / scale + shift; numbers, or one per channel.
+        limits: range of the values of images.
+        batch: number of latents that are decoded at a time.
+        identity: hash of the content; "" if the checkpoint's identity covers it.
+        device: device of the network.
     """
 
     network: nn.Module
@@ -192,24 +193,24 @@ class Autoencoder:
     device: torch.device | str = "cpu"
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Return images ``(n, *event)``, computed in float32, in the dtype of the latents."""
+        """Return images ``(n, *event)`` of latents ``(n, channels, h, w)``, computed in float32, in the latents' dtype."""
         scale, shift = (_values_per_channel(value, latents) for value in (self.scale, self.shift))
         inside = (latents / scale + shift).float()
         return self.network.decode(inside, return_dict=False)[0].to(latents.dtype)  # pyright: ignore[reportCallIssue] - a method of the library
 
     @torch.no_grad()
     def encode(self, images: Tensor, seed: int = 0) -> Tensor:
-        """Return latents ``(n, channels, h, w)`` float32 of images ``(n, *event)`` in ``limits``, on the CPU,
-        in the scale of the model's samples.
+        """Return latents ``(n, channels, h, w)`` of images ``(n, *event)`` in ``limits``, in float32 on the CPU.
 
-        An ``AutoencoderKL``'s are drawn, by ``seed``, from the Gaussian that it makes of an image.
+        They have the scale of the model's samples. An ``AutoencoderKL`` gives a Gaussian for each image, from which
+        latents are drawn by ``seed``.
         """
         generator = torch.Generator().manual_seed(seed)
         scaled = []
         for part in images.split(self.batch):
             inside = part.to(self.device, torch.float32)
             coded = self.network.encode(inside)  # pyright: ignore[reportCallIssue] - a method of the library
-            if hasattr(coded, "latents"):  # of a VQModel
+            if hasattr(coded, "latents"):  # the output of a VQModel
                 raw = coded.latents.cpu()
             else:
                 gaussian = coded.latent_dist
@@ -230,11 +231,11 @@ def _values_per_channel(value: Any, latents: Tensor) -> Tensor:
 
 
 def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
-    """Return the decoder of a checkpoint, on the CPU, or None if the specification applies none.
+    """Return the decoder of a checkpoint, on the CPU; None if its specification decodes nothing.
 
     Raises:
-        CheckpointError: it is missing, damaged, of a class that is not read, or of other latents.
-        ValueError: a part of it is invalid.
+        CheckpointError: the decoder is missing, damaged, of a class that is not read, or for other latents.
+        ValueError: a setting of the decoder is invalid.
     """
     if not spec.decode:
         return None
@@ -262,14 +263,14 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
 
 
 def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
-    """Return the decoder's folder, and its hash if the user named it: else the checkpoint's covers it."""
+    """Return the opened folder of the decoder, and its hash, or "" if the checkpoint's own hash covers it."""
     folder = str(spec.decoder["folder"])
     is_users = spec.source("decoder.folder") == USER
     outside, inside = Path(os.path.expanduser(folder)), opened.path / folder
     for path in (outside, inside) if is_users else (inside,):
         if os.path.isdir(path):
             home = open_checkpoint(path)
-            return home, home.content if is_users else ""
+            return home, home.sha256 if is_users else ""
     raise CheckpointError(
         f"{opened.path}: there is no folder {folder} of its decoder here; give {FOLDER}, or "
         "decode=0 to score latents"
@@ -277,7 +278,7 @@ def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
 
 
 def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> None:
-    """Refuse invalid parts of a decoder."""
+    """Raise a ValueError if a setting of a decoder is unknown or invalid."""
     if unknown := [part for part in parts if part not in DECODER_PARTS]:
         raise ValueError(f"a decoder has no {unknown[0]!r}; there are: {', '.join(DECODER_PARTS)}")
     for part in ("scale", "shift"):
@@ -297,7 +298,7 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
 
 
 def _image_shape(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
-    """Return the shape of an image of latents of this shape."""
+    """Return the shape of the decoder's images for latents of shape ``event``. Refuse a decoder of other channels."""
     channels, height, width = event
     takes = int(config.get("latent_channels", 4))
     if takes != channels:

@@ -1,8 +1,8 @@
-"""Presets: a folder's own scheduler in terms of samplers and levels here.
+"""Presets: a folder's own scheduler, translated to a sampler and levels of this project.
 
-A scheduler's file holds two things: the training of the network (:mod:`.scheduler`) and its sampling.
-The second is no part of the model: any sampler may run on it. It becomes a preset, to sample as the
-library would, with levels by :mod:`.steps` and the sampler that does what the scheduler does between them.
+A scheduler's file describes the training of the network (:mod:`.scheduler`) and a way of sampling. The latter is no
+part of the model, since any sampler may run on it. It becomes a preset for sampling as the library does. The levels are
+those of :mod:`.steps`; the sampler does what the scheduler does between them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ALWAYS = {
     "FlowMatchEulerDiscrete": "euler",
     "LCM": "consistency",
 }
-"""Schedulers, without "Scheduler", that always are the same sampler."""
+"""Samplers by the schedulers, named without "Scheduler", whose settings do not change the sampler."""
 DPM = {
     ("dpmsolver++", 1): "euler",
     ("dpmsolver++", 2, "midpoint"): "dpmpp_2m",
@@ -47,30 +47,30 @@ DPM = {
     ("sde-dpmsolver++", 2, "midpoint"): "dpmpp_2m_sde",
     ("sde-dpmsolver++", 2, "heun"): "dpmpp_2m_sde(solver_type='heun')",
 }
-"""Samplers by ``algorithm_type``, ``solver_order`` and, if it matters, ``solver_type`` of multistep schedulers."""
+"""Samplers of multistep DPM schedulers by ``algorithm_type``, ``solver_order`` and, if it matters, ``solver_type``."""
 DEIS = {1: "euler", 2: "zeab_2", 3: "zeab_3"}
-"""Samplers by ``solver_order``."""
+"""Samplers of DEIS by ``solver_order``."""
 VARIANCES = {"fixed_small": "ddpm", "fixed_small_log": "ddpm", "fixed_large": "ddpm_large"}
-"""Samplers by DDPM's ``variance_type``."""
+"""Samplers of DDPM by ``variance_type``."""
 DPM_KINDS = ("DPMSolverMultistep", "EDMDPMSolverMultistep")
 KNOWN = (*ALWAYS, *DPM_KINDS, "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep", "DDPM")
 SHORT = 15
-"""Runs of fewer steps take lower orders at their end, with ``lower_order_final``."""
+"""Number of steps below which ``lower_order_final`` lowers the orders of the last steps."""
 
 _SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 START_IN_UNITS = (*TABLE_STEPS, *LOG_STEPS)
-"""Schedulers with states of the process: they begin with noise of standard deviation 1."""
+"""Schedulers with states of the process, so that they start from noise of standard deviation 1."""
 _MODEL = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
     *("prediction_type", "rescale_betas_zero_snr", "sigma_data"),
 )
 FAR = 1e6
-"""First level of a flow's own scheduler, for no signal at all: above the range of the model."""
+"""First level of a flow's own scheduler, for no signal at all; it is above the range of the model."""
 _NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMDPMSolverMultistep")
 
 
 def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
-    """Return the sampler of a scheduler, without the orders of its last steps; "" if none is it."""
+    """Return the sampler of a scheduler, without the orders of its last steps; "" if no sampler is equivalent."""
     if kind in ALWAYS:
         return ALWAYS[kind]
     order, (algorithm, solver) = (
@@ -94,7 +94,7 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
 
 
 def _algorithm_and_solver(scheduler: Mapping[str, Any]) -> tuple[str, str]:
-    """Return algorithm and solver; as in the library, other schedulers' values mean the usual ones."""
+    """Return ``algorithm_type`` and ``solver_type``; values of other schedulers become the defaults, as in the library."""
     algorithm = str(scheduler.get("algorithm_type", "dpmsolver++"))
     solver = str(scheduler.get("solver_type", "midpoint"))
     return (
@@ -104,7 +104,7 @@ def _algorithm_and_solver(scheduler: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
-    """Return the sampler of a preset with the orders of ``count`` steps; a last one to nowhere is ``dropped``."""
+    """Return a preset's sampler with its orders in ``count`` steps; a last step that does not move is ``dropped``."""
     settings, sampler = preset["settings"], str(preset["sampler"])
     order = int(settings.get("solver_order", 2))
     if kind == "PNDM":
@@ -133,21 +133,24 @@ def _with_option(sampler: str, option: str) -> str:
 def _singlestep_orders(
     settings: Mapping[str, Any], order: int, count: int, *, to_zero: bool
 ) -> list[int]:
-    """Return 1, …, ``order`` repeated; lower ones at an uneven end, on request, and before a level of 0."""
+    """Return the orders of ``count`` single steps: 1, …, ``order``, repeated.
+
+    The last orders are lower if the settings ask for it, if ``order`` does not divide ``count``, or before level 0.
+    """
     lowered = settings.get("lower_order_final", False) or count % order != 0 or to_zero
     full = [*range(1, order + 1)]
     if not lowered or order == 1:
         orders = full * (count // order)
     else:
         remaining = count % order or order
-        # a whole last group becomes the group without its last step, and one step of first order
+        # a complete last group loses its highest order, and a step of first order replaces it
         end = [*range(1, remaining), 1] if remaining == order else [*range(1, remaining + 1)]
         orders = full * ((count - remaining) // order) + end
     return [*orders[:-1], 1] if to_zero else orders
 
 
 def reasons_against_preset(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
-    """Yield the reasons why no sampler does what a scheduler does: sentences that name the key."""
+    """Yield the reasons why no sampler does what a scheduler does; each names the setting."""
     if kind not in KNOWN:
         yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
         return
@@ -161,7 +164,7 @@ def reasons_against_preset(scheduler: Mapping[str, Any], kind: str, tokens: int)
 
 
 def _unsupported_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
-    """Yield the reasons why no sampler takes a scheduler's steps: settings that none follows."""
+    """Yield the reasons why no sampler takes a scheduler's steps."""
     if scheduler.get("thresholding"):
         yield "with thresholding it clamps d by quantiles"
     if scheduler.get("stochastic_sampling"):
@@ -202,7 +205,7 @@ def _ends_at_zero(scheduler: Mapping[str, Any]) -> bool:
 
 
 def _unsupported_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
-    """Yield the reasons why a scheduler's levels are unknown here."""
+    """Yield the reasons why a scheduler's levels are not known here."""
     spacing_keys = [key for key in _SPACED if scheduler.get(key)]
     if kind not in (*SIGMA_STEPS, *LOG_STEPS):
         yield from (f"its levels with {key} are not known here" for key in spacing_keys)
@@ -242,7 +245,7 @@ def _unsupported_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) ->
 def _unsupported_flows(
     scheduler: Mapping[str, Any], kind: str, spacing_keys: list[str]
 ) -> Iterator[str]:
-    """Yield the reasons why a scheduler of tables does not step through a flow in a known manner."""
+    """Yield the reasons why the steps of a scheduler for tables are not known on a flow."""
     predicts = scheduler.get("prediction_type", "epsilon")
     is_flow = bool(scheduler.get("use_flow_sigmas"))
     if is_flow != (predicts == "flow_prediction"):
@@ -255,21 +258,21 @@ def _unsupported_flows(
 
 
 def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1) -> dict[str, Any]:
-    """Return the preset of a scheduler's settings.
+    """Return the preset of a scheduler's settings, which are a dictionary with the class as ``_class_name``.
 
     >>> preset_of({"_class_name": "DDIMScheduler", "clip_sample": False})["sampler"]
     'ddim'
 
-    The class of the pipeline may ask for times of its own. ``tokens`` is the side of the state's squares that are
-    one token, for shifts that depend on the size of the state; 0 if unknown.
+    The class of the ``pipeline`` may change settings or times. ``tokens`` is the side of the state's squares that are
+    one token, for shifts that depend on the size; 0 if unknown.
 
     Returns:
-        ``scheduler``, its class; ``sampler``, the equivalent one on its levels, "" for none;
-        ``spacing`` of its levels; ``end``, ``zero``, ``sigma_min``, or ``last`` for the level of its
-        last evaluation; ``start``, ``unit`` for sqrt(1 + sigma²) z or ``noise`` for sigma z; ``clip``,
-        the bound of d, but not of the noise that it goes on with, None for no clamping; ``settings``,
-        its settings except the model's; ``trained_fields``, the model's; ``pipeline`` and ``tokens``, as
-        given; ``differs``, sentences on its differences from all samplers.
+        ``scheduler``: its class. ``sampler``: the equivalent sampler, "" for none. ``spacing``: spacing of the levels.
+            ``end``: end of the last step, ``zero``, ``sigma_min``, or ``last`` for the level of the last evaluation.
+            ``start``: initial state, ``unit`` for sqrt(1 + sigma²) z or ``noise`` for sigma z. ``clip``: bound on d,
+            but not on the noise that the step goes on with; None for no clamping. ``settings``: its settings except the
+            model's. ``trained``: the model's settings. ``pipeline``, ``tokens``: as given. ``differs``: reasons why no
+            sampler is equivalent.
     """
     scheduler, kind = _with_pipeline_changes(scheduler, pipeline), kind_of(scheduler)
     settings = {k: v for k, v in scheduler.items() if k not in _MODEL and not k.startswith("_")}
@@ -281,7 +284,7 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
         "scheduler": scheduler.get("_class_name"),
         "sampler": "" if why else sampler_of(scheduler, kind),
         "spacing": spacing_of(scheduler, kind),
-        "end": _end(scheduler, kind),
+        "end": _end_of_last_step(scheduler, kind),
         "start": "unit" if in_units else "noise",
         "clip": float(scheduler.get("clip_sample_range", 1.0)) if clips else None,
         "settings": settings,
@@ -293,14 +296,15 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
 
 
 def _with_pipeline_changes(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any]:
-    """Return a scheduler's settings as Stable Diffusion's pipeline changes outdated ones."""
+    """Return a scheduler's settings after the changes that Stable Diffusion's pipeline makes to outdated ones."""
     if pipeline != "StableDiffusionPipeline":
         return scheduler
     offset = {"steps_offset": 1} if kind_of(scheduler) not in _NO_OFFSET else {}
     return {**scheduler, **offset, "clip_sample": False}
 
 
-def _end(scheduler: Mapping[str, Any], kind: str) -> str:
+def _end_of_last_step(scheduler: Mapping[str, Any], kind: str) -> str:
+    """Return the end of a scheduler's last step: ``zero``, ``sigma_min`` or ``last``, as in :func:`preset_of`."""
     if kind in ("DDIM", "PNDM"):
         return "zero" if scheduler.get("set_alpha_to_one", kind == "DDIM") else "sigma_min"
     if kind == "LCM":
@@ -312,7 +316,10 @@ def _end(scheduler: Mapping[str, Any], kind: str) -> str:
 
 
 def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
-    """Return a folder's specification with another scheduler, as its class's ``from_config`` makes it."""
+    """Return a folder's specification with another scheduler, made as its class's ``from_config`` does.
+
+    Raises a ValueError if that scheduler is not for a network with this training.
+    """
     preset = spec.preset
     settings = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}
     try:
@@ -327,11 +334,12 @@ def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
 
 
 def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSampling:
-    """Return the steps of the folder's own scheduler, or of another class with its settings, in ``steps`` steps,
-    the library's ``num_inference_steps``.
+    """Return the sampling of the folder's own scheduler in ``steps`` steps (``num_inference_steps``).
+
+    ``scheduler`` is another scheduler class to use with its settings; "" for the folder's own.
 
     Raises:
-        ValueError: no sampler here takes such steps.
+        ValueError: no sampler here takes the steps of the scheduler.
     """
     spec = _with_scheduler(spec, scheduler) if scheduler else spec
     preset = spec.preset
@@ -353,7 +361,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     if preset["spacing"] == "shifted" and levels[0] == spec.sigma_max:
         levels = (FAR, *levels[1:])
     flow = spec.process["name"] == "flow"
-    # the factor 1 / alpha of a state of the process, for x0 + level z
+    # 1 / alpha, which turns a state of the process into x0 + level z
     first, end = (1 + of if flow else math.hypot(1, of) for of in (levels[0], levels[-1]))
     return OwnSampling(
         sampler_with_orders(preset, kind, steps, dropped=dropped),
@@ -367,16 +375,16 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
 
 
 def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:
-    """Yield levels and native times of the network, where they are not the levels' own."""
+    """Yield levels of evaluations with their native times, where these differ from the process's own times."""
     process = process_of(spec)
     own = np.asarray(process.t_of(np.asarray(steps.levels)))
     if kind == "KDPM2Discrete" and spec.process["name"] == "discrete":
-        # evaluations between the levels have times between the whole ones
+        # KDPM2 also evaluates between two levels, at fractional times
         for cur, nxt in pairwise(steps.levels):
             middle = math.sqrt(cur * nxt)
             yield middle, float(process.t_of(middle))
     near = 1e-8 * max(1.0, process.t_max)
     for level, time, own_time in zip(steps.levels, steps.times, own.tolist(), strict=True):
-        between = spec.snap and abs(time - round(time)) > 1e-6  # else it would get the nearest
+        between = spec.snap and abs(time - round(time)) > 1e-6  # else snapped to the table
         if between or abs(time - own_time) > near:
             yield level, time

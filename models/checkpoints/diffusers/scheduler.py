@@ -1,6 +1,6 @@
 """Model part of a scheduler's file: process, prediction and time input of the network.
 
-The other settings of a scheduler are about sampling, and no part of the model: :mod:`.preset`.
+Its other settings are about sampling (:mod:`.preset`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ TABLE = (
     *("EulerAncestralDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep"),
     *("UniPCMultistep", "SASolver", *LATENT_BETAS),
 )
-"""Schedulers, without "Scheduler", of networks trained at a table of times; :data:`LATENT_BETAS` have
-other default rates.
-"""
+"""Schedulers (without "Scheduler") of networks trained at a table of times; :data:`LATENT_BETAS` have other default betas."""
 SCHEDULES = {
     "linear": "linear",
     "scaled_linear": "scaled_linear",
@@ -28,20 +26,20 @@ SCHEDULES = {
     "laplace": "laplace",
     "exp": "exponential",
 }
-"""The library's names of schedules of betas, and ours."""
+"""Schedules of betas: this project's names by the library's."""
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
 CAP = 1e4
-"""The level that stands for no signal at all, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
+"""Level that stands for no signal at all, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
 
 
 def trained_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a specification that a scheduler's settings, or the library's defaults, give.
+    """Return the fields of a specification that a scheduler's settings determine, with the library's defaults.
 
     >>> trained_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
     -1.0
 
     Raises:
-        CheckpointError: an unknown scheduler, schedule or prediction.
+        CheckpointError: the scheduler, its schedule or its prediction is unknown.
     """
     kind = kind_of(scheduler)
     if kind in _TRAININGS:
@@ -66,7 +64,7 @@ def kind_of(scheduler: Mapping[str, Any]) -> str:
 
 
 def _look_up(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
-    """Return the value in ``names`` for the scheduler's setting ``key``; the first value if the setting is missing."""
+    """Return the value in ``names`` for the setting ``key``, by default the first. Raises a CheckpointError without one."""
     setting = scheduler.get(key, next(iter(names)))
     if setting not in names:
         raise CheckpointError(
@@ -96,7 +94,7 @@ def _table_fields(scheduler: Mapping[str, Any], kind: str, prediction: str) -> d
 
 
 def _flow_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for the straight path, with time input t times ``num_train_timesteps``."""
+    """Return the fields for a flow along straight paths, with time input t times ``num_train_timesteps``."""
     steps = int(scheduler.get("num_train_timesteps", 1000))
     return {
         "process": {"name": "flow", "t_min": 1 / steps},
@@ -106,7 +104,7 @@ def _flow_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _score_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for the score of noisy images in [0, 1], with the level as time input."""
+    """Return the fields for a network that predicts the score of noisy images in [0, 1], with the level as time input."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
         "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
@@ -117,7 +115,7 @@ def _score_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _edm_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for EDM's F, or for its opposite, which the library calls v."""
+    """Return the fields for EDM's F, or for -F, which the library calls v."""
     signs = {"epsilon": 1.0, "v_prediction": -1.0}
     process = {
         "name": "edm",
@@ -144,7 +142,7 @@ def _consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _latent_consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for a latent consistency model: the clean image inside c_skip and c_out of the scaled time."""
+    """Return the fields for a latent consistency model, with c_skip and c_out of the scaled time."""
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
         raise CheckpointError(
@@ -159,7 +157,7 @@ def _latent_consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _continuous_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for the velocity v at any level, with time input ln(sigma) / 4."""
+    """Return the fields for a network that predicts v at any level, with time input ln(sigma) / 4."""
     keys = {"t_min": "sigma_min", "t_max": "sigma_max"}
     ends = {k: float(scheduler[v]) for k, v in keys.items() if scheduler.get(v) is not None}
     return {
@@ -178,4 +176,4 @@ _TRAININGS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "CMStochasticIterative": _consistency_fields,
     "LCM": _latent_consistency_fields,
 }
-"""Fields by the schedulers, without "Scheduler", of other networks."""
+"""Functions that return the fields, for schedulers (without "Scheduler") of networks trained without a table."""

@@ -1,7 +1,7 @@
 """Levels and times at which a scheduler of diffusers calls the network.
 
-Most come from a table: numbers of training steps, spaced in one of three ways, and their levels. Others
-space the levels themselves, as Karras's formula does, and give the network the nearest times.
+Most schedulers choose times of the training's table in one of three spacings, and look up their levels. Others choose
+the levels, such as by Karras's formula, and call the network at the corresponding times, which some of them round.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ..specification import Specification
 from .scheduler import kind_of
 
 TABLE_STEPS = ("DDIM", "DDPM", "PNDM")
-"""Schedulers, without "Scheduler", that use the whole times of the table."""
+"""Schedulers, named without "Scheduler", that use whole times of the table."""
 SIGMA_STEPS = ("EulerDiscrete", "EulerAncestralDiscrete", "LMSDiscrete", "HeunDiscrete")
 SIGMA_STEPS += ("KDPM2Discrete",)
-"""Schedulers that step in levels, with fractional times of the network."""
+"""Schedulers that step in noise levels, with fractional times."""
 LOG_STEPS = ("DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep")
-"""Schedulers whose last step ends at the end of the table, and begins at their last evaluation."""
+"""Schedulers that space one point more than they have evaluations, for the end of their last step."""
 
 LEVEL_KEYS = {
     "use_karras_sigmas": "karras",
@@ -34,11 +34,11 @@ LEVEL_KEYS = {
     "use_lu_lambdas": "lu",
     "use_flow_sigmas": "flow",
 }
-"""Words for the keys of spacings of levels, in the library's order."""
+"""Words for the settings that choose a spacing of levels, in the library's order."""
 GIVES_TIMES = ("FluxPipeline",)
-"""Pipelines that give a flow's scheduler times from 1 to 1 / steps, which it then shifts."""
+"""Pipelines that pass a flow's scheduler times from 1 to 1 / steps, which the scheduler then shifts."""
 ALMOST_NOTHING = math.sqrt(2.0**24 - 1)
-"""Level that most schedulers use for no signal at all."""
+"""Noise level by which most schedulers replace the infinite level of no signal."""
 
 _SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
 
@@ -47,9 +47,9 @@ class Steps(NamedTuple):
     """Evaluations of a scheduler.
 
     Attributes:
-        levels: falling.
-        times: native times of the network at the levels.
-        end: the end of the last step, the last of ``levels`` if it goes nowhere.
+        levels: noise levels of the evaluations, falling.
+        times: native times of the network at these levels.
+        end: level at which the last step ends; the last of ``levels`` if that step does not move.
     """
 
     levels: tuple[float, ...]
@@ -58,17 +58,17 @@ class Steps(NamedTuple):
 
     @property
     def path(self) -> tuple[float, ...]:
-        """The levels, and the end, unless the last step goes nowhere."""
+        """Levels of the evaluations, then ``end`` if the last step moves."""
         return (*self.levels, self.end) if self.levels[-1] > self.end else self.levels
 
 
 def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
-    """Return the spacing of a scheduler's steps, in one word."""
+    """Return the spacing of a scheduler's steps in one word, such as ``leading`` or ``karras``."""
     if kind.startswith("EDM"):
         return str(scheduler.get("sigma_schedule", "karras"))
     if kind == "FlowMatchEulerDiscrete":
         return "shifted"
-    if kind == "LCM":  # it ignores timestep_spacing
+    if kind == "LCM":  # LCM ignores timestep_spacing
         return "distilled"
     for key, word in LEVEL_KEYS.items():
         if scheduler.get(key) and kind in (*SIGMA_STEPS, *LOG_STEPS):
@@ -77,10 +77,10 @@ def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
 
 
 def steps_of(spec: Specification, count: int) -> Steps:
-    """Return the evaluations of the folder's own scheduler in ``count`` steps, its ``num_inference_steps``, >= 1.
+    """Return the evaluations of the folder's own scheduler in ``count`` steps, >= 1 (``num_inference_steps``).
 
     Raises:
-        ValueError: the scheduler's steps are no path.
+        ValueError: the scheduler has no such steps.
     """
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):
@@ -103,10 +103,10 @@ def steps_of(spec: Specification, count: int) -> Steps:
 
 
 def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
-    """Return the levels at which the folder's own scheduler calls the network in ``count`` steps.
+    """Return the falling levels at which the folder's own scheduler calls the network in ``count`` steps.
 
     Raises:
-        ValueError: as :func:`steps_of`, or the levels do not fall.
+        ValueError: :func:`steps_of` raises it, or the levels do not fall.
     """
     levels = steps_of(spec, count).levels
     if any(nxt >= cur for cur, nxt in pairwise(levels)):
@@ -115,12 +115,12 @@ def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
 
 
 def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
-    """Refuse strides of DDIM and PNDM that miss the times of their next evaluations.
+    """Check that the steps of DDIM and PNDM end at the times of the next evaluations.
 
-    Their every step is as long as the table over the number of steps.
+    Each of their steps is as long as the table divided by the number of steps.
 
     Raises:
-        ValueError: one of them does.
+        ValueError: a step ends elsewhere.
     """
     if kind not in ("DDIM", "PNDM"):
         return
@@ -136,11 +136,12 @@ def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> Non
 
 
 def _end_level(spec: Specification, process: Process, last: float) -> float:
+    """Return the noise level at which the last step ends; ``last`` is the level of the last evaluation."""
     end = spec.preset["end"]
     if end == "zero":
         return 0.0
     lowest = float(process.level(process.t_min))
-    # a formula of the levels may end at the lowest but for its rounding
+    # rounding may make a formula's last level differ slightly from the lowest one
     return last if end == "last" or math.isclose(lowest, last, rel_tol=1e-6) else lowest
 
 
@@ -156,7 +157,7 @@ def _levels_and_times_of_table(
         )
     if spec.process.get("zero_snr") and kind not in TABLE_STEPS:
         table[-1] = ALMOST_NOTHING
-    # the lowest ln(alpha / sigma) that it begins at
+    # lowest ln(alpha / sigma) of a first evaluation
     lowest = float(settings.get("lambda_min_clipped", -math.inf))
     last = len(table) - int((-np.log(table) < lowest).sum())
     times = np.asarray(_training_times(settings, kind, len(table), last, count))
@@ -168,7 +169,7 @@ def _levels_and_times_of_table(
         top, bottom = settings.get("sigma_max") or top, settings.get("sigma_min") or bottom
     levels = np.asarray(_formula_levels(spec, float(top), float(bottom), count))
     times = np.interp(np.log(levels), np.log(table), np.arange(float(len(table))))
-    # some give the network whole times
+    # some schedulers round the times that they give to the network
     whole = kind in LOG_STEPS or (kind == "KDPM2Discrete" and spec.preset["spacing"] == "karras")
     return levels.tolist(), (times.round() if whole else times).tolist()
 
@@ -176,7 +177,7 @@ def _levels_and_times_of_table(
 def _levels_and_times_of_distillation(
     spec: Specification, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Return some of the times of a latent consistency model's distillation, from the highest."""
+    """Return levels and times that a latent consistency model was distilled at: ``count`` of them, from the highest."""
     total = int(process.t_max) + 1
     most = int(spec.preset["settings"].get("original_inference_steps", 50))
     if not 1 <= count <= most:
@@ -189,12 +190,12 @@ def _levels_and_times_of_distillation(
 def _training_times(
     settings: Mapping[str, Any], kind: str, total: int, last: int, count: int
 ) -> list[float]:
-    """Return falling times, with spacings as in Lin et al. 2024 (arXiv:2305.08891, Table 2)."""
+    """Return ``count`` falling times of a table, spaced as in Lin et al. 2024 (arXiv:2305.08891, Table 2)."""
     if not 1 <= count <= total:
         raise ValueError(f"need 1 to {total} steps, the times of the table, got {count}")
     spacing = str(settings.get("timestep_spacing", _SPACING.get(kind, "linspace")))
     offset = int(settings.get("steps_offset", 0))
-    points = count + 1 if kind in LOG_STEPS else count  # the last is the end
+    points = count + 1 if kind in LOG_STEPS else count  # one more for the last step's end
     if spacing == "leading":
         return [float(i * (last // points) + offset) for i in reversed(range(points))][:count]
     if spacing == "trailing":
@@ -206,8 +207,9 @@ def _training_times(
 
 
 def _formula_levels(spec: Specification, top: float, bottom: float, count: int) -> list[float]:
-    """Return levels from top to bottom: by Karras et al. 2022 (arXiv:2206.00364, eq. 5), evenly in log sigma,
-    or by a beta distribution's quantiles (arXiv:2407.12173).
+    """Return ``count`` levels from ``top`` to ``bottom`` by the formula of the preset's spacing.
+
+    Formulas: Karras et al. 2022 (arXiv:2206.00364, eq. 5), even steps in log sigma, beta quantiles (arXiv:2407.12173).
     """
     u = np.linspace(0, 1, count)
     spacing = spec.preset["spacing"]
@@ -220,15 +222,15 @@ def _formula_levels(spec: Specification, top: float, bottom: float, count: int) 
 
 
 def _shift_times(t: Any, shift: float) -> Any:
-    """Return times of a flow, moved towards the noise."""
+    """Return times of a flow, shifted towards the noise by ``shift`` > 1."""
     return shift * t / (1 + (shift - 1) * t)
 
 
 def _levels_and_times_of_flow_table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Return levels and times of a scheduler for tables that follows a flow: whole thousandths, truncated."""
-    # in the library's own order of operations, since truncation depends on the last digit
+    """Return levels and times of a scheduler for tables that follows a flow; times are cut off to thousandths."""
+    # same order of operations as in the library, since truncation depends on the last digit
     shift = float(spec.preset["settings"].get("flow_shift", 1.0))
     t = np.linspace(1, process.t_min, count + 1)
     t = _shift_times(t[:-1] if kind == "UniPCMultistep" else (1 - t)[::-1][:-1], shift)
@@ -240,9 +242,9 @@ def _levels_and_times_of_flow_table(
 
 
 def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
-    """Return the levels of shifted times from 1 down; the library may shift the last twice.
+    """Return the levels of a flow's shifted times from 1 down; the level of time 1, no signal at all, is ``sigma_max``.
 
-    No signal at all, at 1, is the level ``sigma_max``.
+    In some settings the library shifts the last time twice.
     """
     preset, settings = spec.preset, spec.preset["settings"]
     dynamic = settings.get("use_dynamic_shifting")
@@ -255,7 +257,7 @@ def _flow_levels(spec: Specification, process: Process, count: int) -> list[floa
 
 
 def _shift_of_size(spec: Specification) -> float:
-    """Return a shift that grows with the tokens, in the pipelines' form of arXiv:2403.03206, section 5.3.2."""
+    """Return the shift for the number of tokens, as pipelines compute it after arXiv:2403.03206, section 5.3.2."""
     settings = spec.preset["settings"]
     few = float(settings.get("base_image_seq_len", 256))
     many = float(settings.get("max_image_seq_len", 4096))

@@ -1,10 +1,8 @@
-"""Families of checkpoints, one a file: recognition of their files, open questions and networks.
+"""Families of checkpoints, one per module: recognition of their files, open questions and networks.
 
-A family is a module with the functions of :class:`Family` and, if its files have a scheduler,
+A family is a module with the functions of :class:`Family`. If its files have a scheduler, it also has
 ``own_sampling(spec, steps, scheduler) -> OwnSampling`` and ``native_levels(spec, steps)``, the levels of the
-evaluations.
-
-To add one, write a file here (its name is the scheme) and a test.
+scheduler's evaluations. To add a family, write a module here and a test; the module's name is the name of the family.
 """
 
 from __future__ import annotations
@@ -19,40 +17,43 @@ from ..specification import Specification
 
 
 class Family(Protocol):
-    """Module of this folder."""
+    """Interface of a family's module."""
 
     @staticmethod
     def recognise(opened: Opened) -> Specification | None:
-        """Return the checkpoint's specification with its open questions, if it is of this family. It builds
-        nothing.
+        """Return the specification of a checkpoint of this family, with its open questions; None for other checkpoints.
+
+        The network is not built.
 
         Raises:
-            CheckpointError: it is, but damaged, changed, or a network that is not supported.
+            CheckpointError: the checkpoint is of this family, but damaged, changed, or has an unsupported network.
         """
         ...
 
     @staticmethod
     def network(spec: Specification, opened: Opened) -> Network:
-        """Return its network with the weights of the checkpoint, on the CPU, in evaluation mode, called in native
-        coordinates with class numbers (``spec.classes`` for "no label"), or None without classes.
+        """Return the network with the checkpoint's weights, on the CPU, in evaluation mode.
+
+        It is called in native coordinates with class numbers, or with None if it has no classes. The number
+        ``spec.classes`` means "no label".
 
         Raises:
-            CheckpointError: its weights do not fit it.
+            CheckpointError: the weights do not fit the network.
             ValueError: a setting is missing, such as the number of classes.
         """
         ...
 
 
 def family_names() -> list[str]:
-    """List the names of all families, sorted."""
+    """Return the sorted names of all families."""
     return sorted(info.name for info in pkgutil.iter_modules(__path__))
 
 
 def family(name: str) -> Family:
-    """Import the family of a name.
+    """Return the module of the family called ``name``.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such family.
     """
     if name not in family_names():
         raise ValueError(

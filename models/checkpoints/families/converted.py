@@ -1,5 +1,6 @@
-"""Folders of ``samplerbench convert``: one of this project's networks as safetensors, and ``card.json`` with
-its resolved specification.
+"""Folders written by ``samplerbench convert``: a network of this project as safetensors, and a card.
+
+The card, ``card.json``, holds the resolved specification of the network.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FORMAT, VERSION = "samplerbench checkpoint", 1
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a folder with such a card."""
+    """Recognise a folder with a card of ``samplerbench convert``."""
     if opened.container != "folder" or not (opened.path / CARD).is_file():
         return None
     card = opened.config(CARD)
@@ -57,7 +58,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the network."""
+    """Return the network that the card names, with the weights of the folder."""
     kind = network_class(spec.network.get("class"))
     if kind is None:
         raise CheckpointError(
@@ -76,7 +77,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def network_class(name: Any) -> type[nn.Module] | None:
-    """Return the network of this name in :mod:`samplerbench.models.nets`, or None without one."""
+    """Return the class called ``name`` of a network in :mod:`samplerbench.models.nets`; None if there is none."""
     if not isinstance(name, str):
         return None
     for info in pkgutil.iter_modules(nets.__path__, f"{nets.__name__}."):
@@ -88,7 +89,7 @@ def network_class(name: Any) -> type[nn.Module] | None:
 
 
 def card_of(spec: Specification, network: Network, opened: Opened) -> dict[str, Any] | None:
-    """Return the card of a network with its resolved specification; None if it is none of this project's."""
+    """Return the card of a network with its resolved specification; None if the network is not one of this project's."""
     inner = network.network if isinstance(network, OneHot) else network
     if type(inner) is not network_class(spec.network.get("class")):
         return None
@@ -98,6 +99,6 @@ def card_of(spec: Specification, network: Network, opened: Opened) -> dict[str, 
     return {
         "format": FORMAT,
         "version": VERSION,
-        "original": {"name": opened.path.name, "family": spec.family, "sha256": opened.content},
+        "original": {"name": opened.path.name, "family": spec.family, "sha256": opened.sha256},
         "specification": plain,
     }

@@ -1,8 +1,7 @@
-"""Checkpoints of denoising-diffusion-pytorch's ``GaussianDiffusion`` of a ``Unet`` (release 1.9 or later):
-training's files or state dicts.
+"""Checkpoints of denoising-diffusion-pytorch: a ``GaussianDiffusion`` of a ``Unet`` (release 1.9 or later).
 
-The file holds the rates of noise, and the weights of the loss, which reveal the prediction. The side of the
-images stays open.
+The file, a training's or a state dict, holds the betas, and the weights of the loss, which reveal the prediction. The
+side of the images is an open question.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ...nets.linear_attention_unet import LinearAttentionUNet
 from ..opening import CheckpointError, Opened
 from ..processes import range_of_betas
 from ..specification import FILE, SIDES, Specification, size_answers
-from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network, without_prefix
+from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network, without_prefix
 
 WITHIN = "model."
 """Prefix of the U-Net's weights in ``GaussianDiffusion``."""
@@ -29,15 +28,15 @@ KEYS = (
     "model.mid_attn.mem_kv",
 )
 OTHERS = ("model.time_mlp.0.weights", "model.classes_emb.weight")
-"""Weights of networks with another time input, or with classes."""
+"""Weights that only networks with classes or another time input have."""
 GROUPS = 8
-"""Default groups of the normalisation before release 2."""
+"""Default number of normalisation groups before release 2."""
 PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file with rates of noise and the U-Net."""
-    sets = entries_of(opened, KEYS)
+    """Recognise a file with betas and the U-Net."""
+    sets = find_sets(opened, KEYS)
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
@@ -74,8 +73,8 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net."""
-    return load_network(LinearAttentionUNet, spec, opened, entries_of(opened, KEYS), _within)
+    """Return the U-Net."""
+    return load_network(LinearAttentionUNet, spec, opened, find_sets(opened, KEYS), _within)
 
 
 def _within(tensors: Tensors) -> dict[str, Tensor]:
@@ -97,9 +96,10 @@ def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> 
 
 
 def _find_objective(tensors: Tensors) -> str:
-    """Find the objective from the file's weights of the loss; "" if several fit, or none.
+    """Return the training objective that the file's loss weights fit; "" if none or several fit.
 
-    Each is the signal-to-noise ratio, clipped from above or not, over the weight of its own error.
+    For each objective, the loss weight is the signal-to-noise ratio, perhaps clipped from above, over the weight of
+    that prediction's own error.
     """
     weight = tensors.get("loss_weight")
     if weight is None or weight.shape != tensors["betas"].shape:
@@ -120,7 +120,7 @@ def _find_objective(tensors: Tensors) -> str:
 
 
 def _read_unet_arguments(opened: Opened, tensors: Tensors) -> dict[str, Any]:
-    """Read the arguments of :class:`LinearAttentionUNet` off the shapes."""
+    """Return the arguments of :class:`LinearAttentionUNet`, read from the shapes."""
     count = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("downs."))
     channels_in, out = tensors["init_conv.weight"].shape[1], tensors["final_conv.weight"].shape[0]
     self_conditioned = channels_in == 2 * out

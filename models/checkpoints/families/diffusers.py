@@ -1,4 +1,4 @@
-"""Folders of diffusers (:mod:`samplerbench.models.checkpoints.diffusers`), as a family of checkpoints."""
+"""Folders of diffusers (:mod:`samplerbench.models.checkpoints.diffusers`) as a family of checkpoints."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ..weights import WRAP
 __all__ = ["native_levels", "network", "own_sampling", "recognise"]
 
 _OF_PIPELINES = Convention(channels=0, size=None)
-"""Convention of networks that their pipeline calls, with its arguments and their defaults."""
+"""Convention of networks called by their pipeline, which has arguments and defaults of its own."""
 _IN_THE_FILE = ("network", "weights", "event", "classes", "half", "embeddings", "scalars")
 _IN_THE_FILE += ("boundary", "decoder", "decode", "preset")
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Return the specification of a folder of diffusers."""
+    """Recognise a folder of diffusers."""
     folder = read_folder(opened)
     if folder is None:
         return None
@@ -59,7 +59,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def _sampling_in_words(preset: Mapping[str, Any]) -> str:
-    """Return the sampling of its scheduler in a sentence."""
+    """Return a sentence on how ``--sampler pipeline`` samples, and where this differs from the scheduler."""
     differs = "; ".join(preset["differs"])
     if not preset["sampler"]:
         return f"--sampler pipeline cannot sample as its scheduler does: {differs}"
@@ -68,7 +68,7 @@ def _sampling_in_words(preset: Mapping[str, Any]) -> str:
 
 
 def _with_caller(opened: Opened, folder: Folder) -> Folder:
-    """Return the folder, with a reason for calls by its pipeline if its settings give one."""
+    """Return the folder, with a reason for calls by its pipeline if the network's settings give one."""
     if folder.by_pipeline or not (why := CONVENTIONS[folder.network].refused(folder.config)):
         return folder
     if not folder.pipeline:
@@ -80,7 +80,7 @@ def _with_caller(opened: Opened, folder: Folder) -> Folder:
 
 
 def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
-    """Return the field ``network``: class and folder, and, for sizes in pixels, pixels per side of a latent."""
+    """Return the field ``network``: class, folder, and the call or the pixels per side of a latent if needed."""
     entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
     if folder.by_pipeline:
         entry["call"] = PIPELINE
@@ -186,7 +186,7 @@ def _sources_of_fields(folder: Folder) -> Mapping[str, str]:
 
 
 def _with_levels(spec: Specification) -> Specification:
-    """Set the range of levels of its process, without the one of no signal for a prediction of noise."""
+    """Return a copy with the range of its process's levels; a prediction of the noise excludes the level of no signal."""
     process = process_of(spec)
     t_max = process.t_max
     if spec.process.get("zero_snr") and spec.prediction == "eps":

@@ -1,8 +1,8 @@
-"""Transformers of DiT, SiT, REPA and MeanFlow: the same weights by name, trained in different ways.
+"""Transformers of DiT, SiT, REPA and MeanFlow: weights of the same names, from different trainings.
 
-The shapes give the sizes. Prediction, path and direction of time are open, unless the file has the
-arguments of its training. Published networks are for latents; their files hold no decoder. MeanFlow's
-have a second embedding of times, and are few-step maps.
+The shapes give the sizes. Prediction, path and direction of time are open questions, unless the file has the arguments
+of its training. Published networks are for latents, and their files have no decoder. MeanFlow's networks have a second
+time embedding, and are few-step maps.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from ...nets.dit import DiT
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED, VP_ENDS
 from ..specification import FILE, Specification, heads_answers
-from ..weights import WRAP, Tensors, choice_in_words, entries_of, load_network, training_arguments
+from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network, training_arguments
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed", "blocks.0.mlp.fc1.weight")
 KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
 LATER = ("feat_rope.freqs_cos", "blocks.0.norm1.weight")
-"""Weights of later transformers (:mod:`.lightning_dit`)."""
+"""Weights that only later transformers have (:mod:`.lightning_dit`)."""
 INTERVAL = "r_embedder.mlp.0.weight"
-"""Weight of MeanFlow, whose input is also the length of the interval of its mean velocity."""
+"""Weight that only MeanFlow has, which also takes the length of the interval of its mean velocity."""
 PROJECTORS = "projectors."
-"""Prefix of REPA's auxiliary weights, which sampling does not need."""
+"""Prefix of REPA's auxiliary weights, which are not needed for sampling."""
 
 HEADS = {1152: 16, 1024: 16, 768: 12, 384: 6}
-"""Heads by width: XL, L, B and S of the paper (Peebles & Xie 2023, Table 1)."""
+"""Number of heads by width: XL, L, B and S of the paper (Peebles & Xie 2023, Table 1)."""
 OTHER_HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 
 ENDS: dict[str, Any] = {"sigma_min": 1e-3, "sigma_max": 1e4}
-"""Levels of paths whose level is infinite at the end."""
+"""Range of noise levels of paths whose level becomes infinite at the end."""
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "DiT": {
@@ -67,16 +67,18 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "time": {"of": "t"},
     },
 }
-"""Predictions of each: DiT, the noise at 1000 times; SiT, the velocity of a path from noise at t = 0 to
-data at t = 1, on a line, a circle, or with a linear rate of noise; REPA, of the reverse path. On the
-circle the velocity is pi / 2 times ``v``.
+"""Fields of each training. DiT predicts the noise at 1000 times.
+
+SiT predicts the velocity of a path from noise at t = 0 to data at t = 1. The path is straight, a circle (GVP), or the
+VP process with a linear rate. REPA predicts the velocity of the reverse path. On the circle the velocity is pi / 2
+times ``v``.
 """
 PREDICTED: dict[str, dict[str, Any]] = {
     "velocity": {},
     "noise": {"prediction": "eps", "factor": 1.0},
     "score": {"prediction": "score", "factor": 1.0},
 }
-"""Changes to SiT's training by its argument ``prediction``."""
+"""Changes to the fields of SiT by its training argument ``prediction``."""
 MEAN_FLOW: dict[str, Any] = {
     **ENDS,
     "process": {"name": "flow"},
@@ -84,14 +86,16 @@ MEAN_FLOW: dict[str, Any] = {
     "time": {"of": "t"},
     "kind": "map",
 }
-"""Training of MeanFlow. The mean velocity u from t to 0 on a straight path with noise at t = 1 takes a
-state to its end, x0 = x_t - t u (Geng et al. 2025, arXiv:2505.13447, eq. 12 with r = 0).
+"""Fields of MeanFlow, on a straight path with noise at t = 1.
+
+The mean velocity u from t to 0 takes a state to its end x0 = x_t - t u (Geng et al. 2025, arXiv:2505.13447, eq. 12, r =
+0).
 """
 
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
-    sets = entries_of(opened, KEYS)
+    sets = find_sets(opened, KEYS)
     if not sets or any(key in tensors for tensors in sets.values() for key in LATER):
         return None
     entry, tensors = next(iter(sets.items()))
@@ -135,12 +139,12 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer."""
+    """Return the transformer."""
 
     def own(tensors: Tensors) -> dict[str, Tensor]:
         return {k: t for k, t in tensors.items() if not k.startswith(PROJECTORS)}
 
-    return load_network(DiT, spec, opened, entries_of(opened, KEYS), own)
+    return load_network(DiT, spec, opened, find_sets(opened, KEYS), own)
 
 
 def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
@@ -160,12 +164,12 @@ def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
 
 
 def read_transformer_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
-    """Return the arguments of a transformer with DiT's names, without its heads.
+    """Return the arguments of a transformer with DiT's weight names, except its number of heads.
 
-    The image goes through the convolution ``stem`` first.
+    ``stem`` is the weight of its first convolution.
 
     Raises:
-        CheckpointError: its tokens are no square, or its output is no prediction.
+        CheckpointError: the tokens form no square, or the output does not fit a prediction.
     """
     channels, patch = stem.shape[1], stem.shape[2]
     tokens, width = (tensors["pos_embed"].shape[i] for i in (1, 2))
@@ -191,14 +195,14 @@ def read_transformer_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -
 
 
 def possible_heads(width: int, published: Mapping[int, int]) -> tuple[int, ...]:
-    """Return the number of heads of a published width, or else all usual ones that divide it."""
+    """Return the number of heads of a published ``width``, or else all usual numbers that divide ``width``."""
     if width in published:
         return (published[width],)
     return tuple(n for n in OTHER_HEADS if width % n == 0)
 
 
 def _named_training(settings: Mapping[str, Any], *, repa: bool) -> str:
-    """Return the training that the file's arguments name; "" for none or another."""
+    """Return the training that the arguments in the file determine; "" if they determine none that is known."""
     path = str(settings.get("path_type", "")).lower()
     if repa or "proj_coeff" in settings:
         return {"linear": "REPA", "cosine": "REPA-cosine"}.get(path, "")

@@ -1,8 +1,7 @@
-"""Pickles of NVIDIA's EDM (Karras et al. 2022, arXiv:2206.00364): a network with one of four
-preconditionings around a U-Net.
+"""Pickles of NVIDIA's EDM (Karras et al. 2022, arXiv:2206.00364): a U-Net in one of four preconditionings.
 
-The class of the preconditioning decides the process, not the name of the file: ``vp`` and ``ve`` in
-``edm-cifar10-32x32-uncond-vp.pkl`` are architectures, and both networks are EDM's.
+The class of the preconditioning determines the process, not the name of the file. In
+``edm-cifar10-32x32-uncond-vp.pkl``, ``vp`` is an architecture (as is ``ve``), and the process is EDM's.
 """
 
 from __future__ import annotations
@@ -29,25 +28,25 @@ from ..weights import WRAP, build_network, fill_network
 
 OUTER = {"img_channels", "use_fp16", "model_type", "sigma_min", "sigma_max", "sigma_data"}
 OUTER |= {"beta_d", "beta_min", "M", "epsilon_t", "C_1", "C_2"}
-"""Arguments of the preconditionings alone."""
+"""Arguments that only the preconditionings have."""
 NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
 
 
 @dataclass(frozen=True)
 class PersistentNetwork:
-    """Network of such a pickle with its preconditioning, and its entry, "" if the file is the network alone."""
+    """Preconditioned network in a pickle of NVIDIA's, and its key there; the key is "" if the pickle is the network itself."""
 
     network: PersistentObject
     entry: str
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """Arguments of the network and its plain attributes, defaults included."""
+        """Arguments of the preconditioning, and its attributes that are numbers or text, defaults included."""
         plain = {k: v for k, v in self.network.state.items() if isinstance(v, int | float | str)}
         return {**arguments_of(self.network), **plain}
 
     def evidence(self, classes: str) -> tuple[str, ...]:
-        """Sentences for the specification."""
+        """Return the evidence for the specification; ``classes`` names the preconditioning and the network."""
         source = hashlib.sha256(self.network.source.encode()).hexdigest()
         half = "it was trained in float16 and runs in float32 here"
         return (
@@ -58,10 +57,10 @@ class PersistentNetwork:
 
 
 def persistent_network(opened: Opened) -> PersistentNetwork | None:
-    """Return the averaged weights of such a pickle, or None for another file.
+    """Return the network of a pickle of NVIDIA's, with averaged weights; None for other files.
 
     Raises:
-        CheckpointError: it is the state of a training, with weights that were not averaged.
+        CheckpointError: the file is a training state, whose weights are not averaged.
     """
     value = opened.value
     if isinstance(value, PersistentObject) and value.state.get("_modules"):
@@ -86,13 +85,14 @@ def class_and_arguments(
     own: Set[str],
     assumed: Mapping[str, Any] | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """Return the class name and arguments of the network inside a preconditioning.
+    """Return the class name and the arguments of the network inside a preconditioning.
 
-    The preconditioning ``outer`` holds the network as ``attribute``, and has arguments of its ``own``; those that
-    are ``assumed`` are of a network that does not say its own.
+    ``outer`` is the preconditioning, which holds the network as ``attribute``. ``networks`` are the supported classes
+    by name, and ``own`` the names of arguments that only the preconditioning has. ``assumed`` are the arguments of a
+    network whose arguments are not in the file.
 
     Raises:
-        CheckpointError: no such class, or arguments that neither class has, or too few.
+        CheckpointError: the class or an argument is unknown, or an argument is missing.
     """
     outer_arguments, path = arguments_of(outer), opened.path
     inner = (outer.state.get("_modules") or {}).get(attribute)
@@ -123,7 +123,7 @@ def class_and_arguments(
 
 
 def arguments_of(network: Record) -> dict[str, Any]:
-    """Return the arguments that made a network, as plain values; empty if the file has none."""
+    """Return the constructor arguments of a pickled network as values of JSON; empty if the file has none."""
     state = network.state if isinstance(network.state, dict) else {}
     return {key: _plain_value(value) for key, value in (state.get("_init_kwargs") or {}).items()}
 
@@ -137,7 +137,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _edm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of EDM, Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
+    """Return the fields of EDM (Table 1, last column), with the paper's sampling range, 0.002 to 80, at most."""
     return {
         **edm_fields(precond_arguments.get("sigma_data", 0.5)),
         "sigma_min": max(0.002, precond_arguments.get("sigma_min", 0.0)),
@@ -146,7 +146,7 @@ def _edm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _vp_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of VP, Table 1: the noise z at the time input 999 t."""
+    """Return the fields of VP (Table 1): it predicts the noise z, with time input 999 t."""
     arguments = {
         "beta_d": precond_arguments.get("beta_d", 19.9),
         "beta_min": precond_arguments.get("beta_min", 0.1),
@@ -163,7 +163,7 @@ def _vp_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ve_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of VE, Table 1: minus the noise z at the time input ln(sigma / 2)."""
+    """Return the fields of VE (Table 1): it predicts minus the noise z, with time input ln(sigma / 2)."""
     low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
@@ -176,8 +176,9 @@ def _ve_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _iddpm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return Table 1, column iDDPM: the noise z in the first half of the channels. The time input is the
-    index of the nearest level of the file's table ``u``, from the highest down to 0.
+    """Return the fields of iDDPM (Table 1): it predicts the noise z in the first half of the output's channels.
+
+    The time input is the index of the nearest level in the file's table ``u``, where 0 is the lowest level.
     """
     table = precond_arguments["u"].double().numpy()[-2::-1]
     steps = len(table)
@@ -203,7 +204,7 @@ PRECONDITIONINGS = {
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a pickle with one of the four preconditionings around a SongUNet or a DhariwalUNet."""
+    """Recognise a pickle of one of the four preconditionings around a SongUNet or a DhariwalUNet."""
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name not in PRECONDITIONINGS:
         return None
@@ -233,17 +234,17 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the raw network of the checkpoint, without its preconditioning."""
+    """Return the raw network of the checkpoint, without its preconditioning."""
     return raw_network(spec, opened, NETWORKS, "model")
 
 
 def raw_network(
     spec: Specification, opened: Opened, networks: Mapping[str, type[nn.Module]], attribute: str
 ) -> OneHot:
-    """Make the network that a preconditioning holds as ``attribute``, of one of these classes.
+    """Return the network in the attribute ``attribute`` of the preconditioning, called with class numbers.
 
     Raises:
-        CheckpointError: its weights do not fit it.
+        CheckpointError: the weights do not fit the network.
     """
     persistent = persistent_network(opened)
     assert persistent is not None
@@ -253,7 +254,7 @@ def raw_network(
 
 
 def _level_table(opened: Opened, outer: PersistentObject) -> dict[str, Tensor]:
-    """Return the levels of an iDDPMPrecond, as ``u``; empty for the others."""
+    """Return the table of noise levels of an iDDPMPrecond, as {"u": table}; empty for other preconditionings."""
     if outer.class_name != "iDDPMPrecond":
         return {}
     table = tensors_of(outer).get("u")

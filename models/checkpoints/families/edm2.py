@@ -1,5 +1,6 @@
-"""Pickles of NVIDIA's EDM2 (Karras et al. 2024, arXiv:2312.02696): EDM's preconditioning around a
-U-Net that preserves magnitudes, on images or on latents.
+"""Pickles of NVIDIA's EDM2 (Karras et al. 2024, arXiv:2312.02696), for images or latents.
+
+A pickle holds a U-Net that preserves magnitudes, inside EDM's preconditioning.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from .edm import class_and_arguments, persistent_network, raw_network
 
 NETWORKS = {"UNet": EDM2UNet}
 OUTER = {"use_fp16", "sigma_data", "logvar_channels"}
-"""Arguments of the preconditioning alone."""
+"""Arguments that only the preconditioning has."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a pickle with the class Precond around a UNet."""
+    """Recognise a pickle of the class Precond around a UNet."""
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name != "Precond":
         return None
@@ -47,12 +48,12 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the raw network of the checkpoint, without its preconditioning."""
+    """Return the raw network of the checkpoint, without its preconditioning."""
     return raw_network(spec, opened, NETWORKS, "unet")
 
 
 def _decoder_fields(opened: Opened) -> dict[str, Any]:
-    """Return the decoder of the encoder of latents, scale · latent + bias; empty for images."""
+    """Return the decoder's fields for an encoder that maps latents to scale · latent + bias; empty for images."""
     encoder = opened.value.get("encoder") if isinstance(opened.value, dict) else None
     if not isinstance(encoder, PersistentObject) or encoder.class_name == "StandardRGBEncoder":
         return {}
@@ -68,5 +69,5 @@ def _decoder_fields(opened: Opened) -> dict[str, Any]:
         "folder": str(encoder.state.get("vae_name", "stabilityai/sd-vae-ft-mse")),
         "scale": scale.tolist(),
         "shift": (-bias / scale).tolist(),
-        "limits": [0.0, 1.0],  # its autoencoder takes images in this range
+        "limits": [0.0, 1.0],  # the autoencoder's images are in this range
     }

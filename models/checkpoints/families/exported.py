@@ -1,12 +1,12 @@
 """Programs of ``torch.export.save`` (``.pt2``), run operator by operator.
 
-``torch.export.load`` executes the file: it unpickles constants and example inputs, evaluates the text of
-its symbolic sizes and guards, and looks functions up by dotted names. Here the graph is read as JSON and
-weights as bytes; all else is ignored. The layout follows torch's ``torch/_export/serde/schema.py``, version 8,
-which torch has written since 2.8. Only operators of torch's own libraries ``aten`` and ``prims``, and
-arithmetic of sizes, are looked up; a graph with others is refused before anything runs.
+``torch.export.load`` executes the file: it unpickles constants and example inputs, evaluates text of symbolic sizes and
+guards, and looks functions up by dotted names. Here the graph is read as JSON and weights are read as bytes; all else
+is ignored. The layout is that of torch's ``torch/_export/serde/schema.py``, version 8, written since torch 2.8. Only
+operators of torch's libraries ``aten`` and ``prims`` and arithmetic of sizes are looked up. A graph with any other
+operator is refused before anything runs.
 
-A file states its inputs; its training is open.
+A file states its inputs; its training is an open question.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DTYPES = {
     12: torch.bool,
     13: torch.bfloat16,
 }
-"""Dtypes by their numbers in the schema."""
+"""Dtypes by their numbers in torch's schema."""
 SCHEMA = 8
 AGAIN = "export the network again, in evaluation mode, with a recent torch.export"
 STORED = ("weights", "constants")
@@ -49,9 +49,9 @@ Json = Mapping[str, Any]
 
 LIBRARIES = ("torch.ops.aten.", "torch.ops.prims.")
 REFUSED = ("from_file",)
-"""Operators that touch files."""
+"""Parts of the names of operators that touch files."""
 SKIPPED = ("torch.ops.aten._assert", "torch.ops.aten.sym_constrain")
-"""Operators that only check the sizes that the program was exported for."""
+"""Operators that only check the sizes for which the program was exported."""
 SIZES = ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge")
 SIZES += ("getitem",)
 LAYOUTS = {7: torch.strided}
@@ -67,10 +67,9 @@ Values = dict[str, Any]
 
 
 def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, Tensor]]:
-    """Read a file of ``torch.export.save``: graph, inputs, outputs, and tensors by their names in the network.
+    """Return the graph, input specs, output specs and named tensors in a file of ``torch.export.save``.
 
-    Raises:
-        CheckpointError: it is of another format or version, holds pickled objects, or is damaged.
+    Raises a CheckpointError if the file has another format or version, holds pickled objects, or is damaged.
     """
     with zipfile.ZipFile(path) as file:
         names = {name.partition("/")[2]: name for name in file.namelist()}
@@ -98,7 +97,7 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
                 config = names.get(f"data/{kind}/{model}_{kind}_config.json")
                 entries = json.loads(file.read(config))["config"] if config else {}
                 for name, entry in entries.items():
-                    # torch.export.load would unpickle them
+                    # torch.export.load would unpickle such an entry
                     if entry.get("use_pickle") or entry.get("tensor_meta") is None:
                         raise CheckpointError(
                             f"{path}: {name} is a pickled object, and unpickling it would execute what it "
@@ -117,7 +116,7 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
 
 
 def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
-    """Read tensors in one file of ``torch.save``, as in the first versions of the archive."""
+    """Return the tensors in a file of ``torch.save`` inside the archive, as its first versions have it."""
     try:
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -132,7 +131,7 @@ def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tenso
 
 
 def _make_tensor(stored: bytes, meta: Json) -> Tensor:
-    """Make a tensor from its bytes."""
+    """Return a tensor made of its bytes and its metadata."""
     if meta["dtype"] not in DTYPES:
         raise ValueError(f"dtype {meta['dtype']}")
     dtype = DTYPES[meta["dtype"]]
@@ -151,17 +150,17 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the network of the program."""
+    """Return the network that runs the program."""
     program = Program(opened.path)
     return ProgramNetwork(program, program.signature, spec)
 
 
 class Program(nn.Module):
-    """Network of the inputs of an exported program in a file.
+    """Module that runs the operators of an exported program one after the other.
 
     Raises:
-        CheckpointError: the file is of another format or version, holds pickled objects or is damaged, or the
-            program has operators, inputs or outputs that are not supported.
+        CheckpointError: the file has another format or version, holds pickled objects, or is damaged; or the program
+            has unsupported operators, inputs or outputs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -177,11 +176,11 @@ class Program(nn.Module):
             raise self._refusal("gives more than one tensor, or changes its buffers")
         self._result: str = spec["arg"]["as_tensor"]["name"]
         output = self._port(graph, self._result)
-        self._steps = list(self._read(graph["nodes"]))
+        self._steps = list(self._read_nodes(graph["nodes"]))
         self.signature = signature_of(path, self.ports, [output])
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Return the output for the inputs, in the order of :attr:`ports`."""
+        """Return the program's output for its inputs, in the order of :attr:`ports`."""
         values: Values = {
             name: getattr(self, buffer) for name, buffer in self._buffer_names.items()
         }
@@ -220,12 +219,12 @@ class Program(nn.Module):
             raise self._refusal(f"has an input of the dtype {meta['dtype']}")
         return Port(name, sizes, DTYPES[meta["dtype"]])
 
-    def _read(
+    def _read_nodes(
         self, nodes: list[Json]
     ) -> Iterator[tuple[Callable[..., Any], dict[str, Json], Any, list[str]]]:
-        """Yield operators, their arguments, names of their outputs, and names that no later step reads.
+        """Yield each operator with its arguments, the names of its outputs, and the names that no later operator needs.
 
-        Arguments are by the names of the operator's schema; of arithmetic by position, named 0, 1, ….
+        Arguments are named as in the operator's schema; those of arithmetic are named 0, 1, …, by position.
         """
         last = {name: i for i, node in enumerate(nodes) for name in _argument_names(node["inputs"])}
         last[self._result] = len(nodes)
@@ -234,14 +233,14 @@ class Program(nn.Module):
             done.setdefault(i, []).append(name)
         for i, node in enumerate(nodes):
             if not node["target"].startswith(SKIPPED):
-                call = self._operator(node["target"])
+                call = self._find_operator(node["target"])
                 arguments = {
-                    entry["name"] or str(k): self._allowed(entry["arg"], node["target"])
+                    entry["name"] or str(k): self._check_argument(entry["arg"], node["target"])
                     for k, entry in enumerate(node["inputs"])
                 }
                 yield call, arguments, _output_names(node["outputs"]), done.get(i, [])
 
-    def _operator(self, target: str) -> Callable[..., Any]:
+    def _find_operator(self, target: str) -> Callable[..., Any]:
         library, _, name = target.rpartition(".")
         if library == "_operator" and name in SIZES:
             return getattr(operator, name)
@@ -253,7 +252,7 @@ class Program(nn.Module):
                 return place
         raise self._refusal(f"calls {target}, which is none of torch's own operators on tensors")
 
-    def _allowed(self, argument: Json, target: str) -> Json:
+    def _check_argument(self, argument: Json, target: str) -> Json:
         (kind,) = argument
         if kind not in (*_READ, *PLAIN, "as_device"):
             raise self._refusal(f"hands {target} a value of the kind {kind.removeprefix('as_')}")
@@ -266,13 +265,13 @@ class Program(nn.Module):
 
 
 def _call_operator(call: Callable[..., Any], call_arguments: Values) -> Any:
-    """Call an operator of torch by its schema; arithmetic by position."""
+    """Return the result of an operator of torch, called by its schema, or of arithmetic, called by position."""
     if not isinstance(call, torch._ops.OpOverload):
         return call(*call_arguments.values())
     positional, named, in_order = [], {}, True
     for argument in call._schema.arguments:
         if argument.name not in call_arguments:
-            in_order = False  # its default
+            in_order = False  # the operator uses the argument's default
         elif in_order and not argument.kwarg_only:
             positional.append(call_arguments[argument.name])
         else:
@@ -281,10 +280,10 @@ def _call_operator(call: Callable[..., Any], call_arguments: Values) -> Any:
 
 
 def _argument_value(argument: Json, values: Values, device: torch.device) -> Any:
-    """Return the value of an operator's argument: a constant, or a tensor or size by name."""
+    """Return the value of an operator's argument: a constant, or a tensor or size that is looked up in ``values``."""
     ((kind, content),) = argument.items()
     if kind == "as_device":
-        return device  # where the input is
+        return device  # the device of the program's input
     return content if kind in PLAIN else _READ[kind](content, values)
 
 
@@ -314,7 +313,7 @@ _READ: Mapping[str, Callable[[Any, Values], Any]] = {
 
 
 def _output_names(outputs: list[Json]) -> Any:
-    """Return the names of an operator's return values: one, or a list."""
+    """Return the names of an operator's return values: one name, or a list for several."""
     names = []
     for output in outputs:
         ((kind, value),) = output.items()
@@ -328,7 +327,7 @@ def _output_names(outputs: list[Json]) -> Any:
 
 
 def _store_outputs(names: Any, value: Any, values: Values) -> None:
-    """Store an operator's return values under their names."""
+    """Store an operator's return values in ``values``, by their names."""
     if isinstance(names, list):
         for name, part in zip(names, value, strict=False):
             _store_outputs(name, part, values)
@@ -337,7 +336,7 @@ def _store_outputs(names: Any, value: Any, values: Values) -> None:
 
 
 def _argument_names(arguments: Any) -> Iterator[str]:
-    """Yield each name that arguments refer to."""
+    """Yield each name of a tensor or size in an operator's arguments."""
     if isinstance(arguments, Mapping):
         for key, value in arguments.items():
             if key in ("as_name", "name") and isinstance(value, str):

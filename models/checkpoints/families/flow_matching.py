@@ -1,7 +1,7 @@
-"""U-Nets of flow matching: torchcfm's and flow_matching's trainings of OpenAI's network.
+"""U-Nets of flow matching: OpenAI's network, trained by torchcfm or flow_matching.
 
-Both have noise at t = 0 and data at t = 1, and t itself as time input; torchcfm can also follow a
-circle. The sizes are in the shapes; open questions are as in :mod:`.openai`.
+Both have noise at t = 0 and data at t = 1, with time input t. Paths are straight; torchcfm also has paths on a circle.
+The shapes give the sizes; open questions are those of :mod:`.openai`, and the path.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from ...adapters import Network
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED
 from ..specification import FILE, Specification
-from ..weights import WRAP, Sets, choice_in_words, entries_of
+from ..weights import WRAP, Sets, choice_in_words, find_sets
 from .dit import ENDS
 from .openai import FLOWS, KEYS, head_answers_of, make_unet, read_unet_arguments, size_answers_of
 
 COUPLED = "otcfm"
-"""Prefix of torchcfm's files of networks whose noise was coupled with the data of its batch."""
+"""File name prefix of torchcfm's networks for which noise and data were coupled within each batch."""
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "straight": {"process": {"name": "flow"}, "prediction": "flow", "factor": -1.0},
     "circle": {"process": {"name": "trigonometric"}, "prediction": "v", "factor": -2 / math.pi},
 }
-"""Trainings: torchcfm's ``icfm``, ``otcfm``, ``fm`` and all of flow_matching; and torchcfm's ``si``."""
+"""Trainings: ``straight`` is torchcfm's ``icfm``, ``otcfm`` and ``fm``, or flow_matching; ``circle`` is torchcfm's ``si``."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file of either training."""
+    """Recognise a file of a training by torchcfm or flow_matching."""
     sets = _weight_sets(opened)
     if not sets:
         return None
@@ -67,15 +67,15 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net."""
+    """Return the U-Net."""
     return make_unet(spec, opened, _weight_sets(opened))
 
 
 def _weight_sets(opened: Opened) -> Sets:
-    """Return sets of weights by entry, averages first; none for files of other trainings."""
+    """Return the sets of weights by entry name, averaged ones first; empty for files of other trainings."""
     if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
         return {}
-    return entries_of(opened, KEYS)
+    return find_sets(opened, KEYS)
 
 
 def _evidence(opened: Opened, *, torchcfm: bool) -> list[str]:

@@ -1,8 +1,8 @@
 """Checkpoints of JiT: transformers that predict clean pixels (Li & He 2025, arXiv:2511.13720).
 
-The shapes give the network, but for the block at which tokens of the label join: a third of the depth
-in all published ones. The scale of the noise is 1 for images of 256 pixels and 2 for
-512, and a question for others.
+The shapes give the network, except for the block at which label tokens join. It is taken to be a third of the depth, as
+in all published networks. The scale of the noise is 1 for images of side 256 and 2 for side 512; for other sides it is
+an open question.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED
 from ..specification import FILE, Specification
-from ..weights import WRAP, Tensors, choice_in_words, entries_of, load_network
+from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network
 from .dit import ENDS
 from .lightning_dit import read_rotary_dit_arguments
 
@@ -29,7 +29,7 @@ SCALES = {256: 1.0, 512: 2.0}
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a file of a training, whose first average is taken, or a state dict of the network."""
-    sets = entries_of(opened, KEYS)
+    sets = find_sets(opened, KEYS)
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
@@ -70,9 +70,9 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer."""
+    """Return the transformer."""
 
     def own(tensors: Tensors) -> dict[str, Tensor]:
         return {k: t for k, t in tensors.items() if not k.startswith("feat_rope")}
 
-    return load_network(RotaryDiT, spec, opened, entries_of(opened, KEYS), own)
+    return load_network(RotaryDiT, spec, opened, find_sets(opened, KEYS), own)

@@ -1,7 +1,8 @@
-"""Checkpoints of k-diffusion's U-Net ``image_v1`` and transformers ``image_transformer_v1`` and ``_v2``: a
-``.pth`` with ``config``, ``model`` and ``model_ema``, or safetensors with the configuration in its metadata.
+"""Checkpoints of k-diffusion: the U-Net ``image_v1`` and the transformers ``image_transformer_v1`` and ``_v2``.
 
-The configuration is complete, with the shapes in place of the library's defaults.
+A file is a ``.pth`` with ``config``, ``model`` and ``model_ema``, or safetensors with the configuration as metadata.
+The configuration describes the network completely; where the library fills in defaults, the shapes of the weights are
+read.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ..weights import (
     Sets,
     Tensors,
     choice_in_words,
-    entries_of,
+    find_sets,
     load_network,
 )
 
@@ -36,14 +37,14 @@ NETWORKS: dict[str, type[nn.Module]] = {
 """Networks by their ``type`` in a configuration."""
 KEYS = {IMAGE_V1: ("proj_in.weight", "timestep_embed.weight")}
 OTHER_KEYS = ("time_in_proj.weight",)
-"""Names of weights of transformers."""
+"""Names of weights that the transformers have."""
 AUGMENTED = 9
-"""Input numbers that describe an augmentation."""
+"""Number of parameters that describe a data augmentation."""
 CONDITIONS = ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim", "skip_stages")
-"""Settings of unsupported conditions or missing stages, unless they are 0."""
+"""Settings for conditions or missing stages, which are not supported unless they are 0."""
 ATTENTION = ("global", "neighborhood", "shifted-window", "none")
 USUAL_ATTENTION = {"type": "neighborhood", "d_head": 64, "kernel_size": 7}
-"""Default of the library, at all levels but the last, which attends everywhere."""
+"""Default attention of the library, at all levels but the last, which has global attention."""
 
 
 def recognise(opened: Opened) -> Specification | None:
@@ -60,7 +61,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the network."""
+    """Return the network."""
     kinds = {kind.__name__: kind for kind in NETWORKS.values()}
     return load_network(
         kinds[spec.network["class"]], spec, opened, _weight_sets(opened, _model_config(opened))
@@ -68,7 +69,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _model_config(opened: Opened) -> Mapping[str, Any]:
-    """Return the configuration's part ``model``, with its dataset's number of classes; empty without one."""
+    """Return the part ``model`` of the configuration, with ``num_classes``; empty if there is no configuration."""
     config = opened.value.get("config") if isinstance(opened.value, Mapping) else None
     if "config" in opened.metadata:
         try:
@@ -84,7 +85,7 @@ def _model_config(opened: Opened) -> Mapping[str, Any]:
 
 
 def _weight_sets(opened: Opened, config: Mapping[str, Any]) -> Sets:
-    return entries_of(opened, KEYS.get(str(config.get("type")), OTHER_KEYS))
+    return find_sets(opened, KEYS.get(str(config.get("type")), OTHER_KEYS))
 
 
 def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Specification:
@@ -134,7 +135,7 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
 def _network_arguments(
     opened: Opened, config: Mapping[str, Any], tensors: Tensors
 ) -> dict[str, Any]:
-    """Return the arguments of the network of a configuration."""
+    """Return the arguments of the network that a configuration describes."""
     if config["type"] == IMAGE_V1:
         return {
             "channels": config["input_channels"],
@@ -148,11 +149,11 @@ def _network_arguments(
         }
 
     def hidden(layer: str) -> int:
-        """Return the width of a perceptron, which the configuration may leave to the library's rule."""
+        """Return the hidden width of the perceptron ``layer``, which the configuration may omit."""
         return tensors[f"{layer}.down_proj.weight"].shape[1]
 
     channels, patch = config["input_channels"], _as_pair(config["patch_size"])
-    rows = config["num_classes"] + 1 if config["num_classes"] else 0  # one for "no label"
+    rows = config["num_classes"] + 1 if config["num_classes"] else 0  # plus one for "no label"
     if config["type"] == "image_transformer_v1":
         return {
             "channels": channels,
@@ -184,7 +185,7 @@ def _as_pair(size: Any) -> list[int]:
 
 
 def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the attention of each level."""
+    """Return the configuration of attention for each level."""
     usual = [USUAL_ATTENTION] * (len(config["widths"]) - 1) + [{"type": "global", "d_head": 64}]
     attention = config.get("self_attns") or usual
     if unknown := [of["type"] for of in attention if of["type"] not in ATTENTION]:
@@ -197,7 +198,7 @@ def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[M
 
 
 def _why_misfit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
-    """Return the reason why the places of a level cannot be attended to; "" if they can."""
+    """Return why the attention of a level does not fit its places; "" if it does."""
     sides, patch = _as_pair(config["input_size"]), _as_pair(config["patch_size"])
     if len(attention) != len(config["widths"]) or len(attention) != len(config["depths"]):
         return "widths, depths and self_attns of its configuration are not as many"

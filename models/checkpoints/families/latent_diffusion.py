@@ -1,9 +1,8 @@
 """Single files of latent diffusion and Stable Diffusion, ``.ckpt`` or ``.safetensors``.
 
-A U-Net that attends to its own pixels alone is OpenAI's, read as in :mod:`.openai`. One that attends to
-embeddings is made by diffusers, which also knows its weights by these names; classes are looked up in the
-file's own table, prompts are given. Most files have the rates of noise. The decoder is ignored:
-``decoder.folder`` names one.
+A U-Net with self-attention only is OpenAI's, read as in :mod:`.openai`. A U-Net that attends to embeddings is made by
+diffusers, which can convert these weights. Embeddings of classes are in the file; those of prompts are given by the
+user. Most files have the betas. The decoder in the file is ignored: ``decoder.folder`` names one.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from ..weights import (
     Sets,
     build_network,
     choice_in_words,
-    entries_of,
     entry_by_name,
     fill_network,
+    find_sets,
     without_prefix,
 )
 from .openai import KEYS as OF_UNET
@@ -41,26 +40,27 @@ from .uvit import SD
 
 KEYS = tuple(WITHIN + key for key in OF_UNET)
 CLASSES = "cond_stage_model.embedding.weight"
-"""Embeddings of classes, the last for "no class"."""
+"""Name of the table of class embeddings, whose last row is "no class"."""
 TEXT = "input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
 POOLED = "label_emb.0.0.weight"
-"""Weight of XL, which takes a pooled embedding and sizes."""
+"""Weight that only Stable Diffusion XL has, which takes a pooled embedding and sizes."""
 PIXELS = 8
 LATENT_SIDES = (16, 32, 64, 128)
 HEADS = {"32-wide": Heads(head_width=32), "8-heads": Heads(heads=8), "1-head": Heads(heads=1)}
 WIDE = {"64-wide": Heads(head_width=64)}
 PUBLISHED = {768: ("8-heads", 64), 1024: ("64-wide", 64), 2048: ("64-wide", 128)}
 PUBLISHED |= {512: ("1-head", 0), 1280: ("8-heads", 0)}
-"""Heads, and side of latents of one size (else 0), by the width of the embeddings: Stable Diffusion 1, 2 and
-XL, and latent diffusion's networks of ImageNet and of text.
+"""Heads, and side of the latents (0 if there are several), by the width of the embeddings.
+
+The networks are Stable Diffusion 1, 2 and XL, and latent diffusion's for ImageNet and for text.
 """
 V_OR_NOISE = 1024
-"""Width of Stable Diffusion 2's embeddings, some of whose networks predict v."""
+"""Width of the embeddings of Stable Diffusion 2, some of whose networks predict v."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file of a training, or its state dict."""
-    sets = entries_of(opened, KEYS)
+    """Recognise a training's file, or its state dict."""
+    sets = find_sets(opened, KEYS)
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
@@ -103,8 +103,8 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net."""
-    tensors = entry_by_name(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    """Return the U-Net."""
+    tensors = entry_by_name(find_sets(opened, KEYS), spec.weights["entry"], opened)
     unet, arguments = without_prefix(tensors, WITHIN), spec.network["arguments"]
     if spec.network["class"] != UNET_TEXT:
         return make_unet(spec, opened, {spec.weights["entry"]: unet})
@@ -119,13 +119,13 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
-    """Return all tensors of the U-Net's table."""
+    """Return all tensors in the table of the U-Net, with those of other parts."""
     content = opened.value
     return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
 
 
 def _context_width(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
-    """Return the width of the embeddings that it attends to; 0 for none."""
+    """Return the width of the embeddings that the U-Net attends to; 0 if it attends to none."""
     blocks = len(unet_arguments["widths"]) * (unet_arguments["blocks"] + 1)
     keys = [unet[TEXT.format(i)] for i in range(blocks) if TEXT.format(i) in unet]
     return keys[0].shape[1] if keys else 0
@@ -139,7 +139,7 @@ def _prediction_answers(context: int, stored: Tensors) -> Answers:
 
 
 def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
-    """Return the fields of the network's conditions."""
+    """Return the fields for the network's classes or embeddings."""
     if not context:
         return {}
     if CLASSES in stored:
@@ -155,7 +155,7 @@ def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str,
 def _process_and_betas(
     opened: Opened, stored: Tensors, context: int
 ) -> tuple[dict[str, Any], list[float], str]:
-    """Return the process, its rates of noise and their source: the file's, or else Stable Diffusion's."""
+    """Return the process, its betas and their source: the file, or else Stable Diffusion's betas."""
     if "betas" in stored:
         betas = stored["betas"].double().tolist()
         return {"betas": betas}, betas, FILE
@@ -179,11 +179,11 @@ def _network_answers(
     context: int,
     heads: Mapping[str, Heads],
 ) -> Answers:
-    """Return the network for each possible division of the channels of attention."""
+    """Return the network for each possible division of channels among attention heads."""
     answers: Answers = {}
     for name, of in heads.items():
         try:
-            counts = [of.of(width) for width in unet_arguments["widths"]]
+            counts = [of.count_heads(width) for width in unet_arguments["widths"]]
         except ValueError:
             continue
         network = {"class": "ADMUNet", "arguments": {**unet_arguments, **asdict(of)}}

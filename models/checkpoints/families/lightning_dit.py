@@ -1,9 +1,7 @@
-"""Checkpoints of LightningDiT: DiT's names with rotary positions, gates and other normalisations, trained as
-SiT.
+"""Checkpoints of LightningDiT: DiT with rotary positions, gates and other normalisations, trained as SiT.
 
-The shapes give the network. The library's networks share one training: the straight path with data at
-t = 1. Samples are latents; ``latents_stats.pt`` in the file's folder may hold their means and standard
-deviations.
+The shapes give the network. All networks of the library share one training, a straight path with data at t = 1. Samples
+are latents. ``latents_stats.pt`` in the same folder may hold their means and standard deviations.
 """
 
 from __future__ import annotations
@@ -17,19 +15,19 @@ from ...adapters import Network
 from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened, open_checkpoint
 from ..specification import FILE, Specification, heads_answers
-from ..weights import Tensors, choice_in_words, entries_of, load_network
+from ..weights import Tensors, choice_in_words, find_sets, load_network
 from .dit import ENDS, HEADS, LATER, TRAININGS, possible_heads, read_transformer_arguments
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
 KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
 MORE_HEADS = {1536: 24, 1792: 28}
-"""Heads of the library's 1.0B and 1.6B by width."""
+"""Number of heads of the library's 1.0B and 1.6B networks, by width."""
 STATISTICS = "latents_stats.pt"
 
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
-    sets = entries_of(opened, KEYS)
+    sets = find_sets(opened, KEYS)
     if not any(key in tensors for tensors in sets.values() for key in LATER):
         return None
     entry, tensors = next(iter(sets.items()))
@@ -63,12 +61,12 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer."""
-    return load_network(RotaryDiT, spec, opened, entries_of(opened, KEYS))
+    """Return the transformer."""
+    return load_network(RotaryDiT, spec, opened, find_sets(opened, KEYS))
 
 
 def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
-    """Return the arguments of :class:`.RotaryDiT` without its heads; see :func:`.dit.read_transformer_arguments`."""
+    """Return the arguments of :class:`.RotaryDiT` without ``heads``, as :func:`.dit.read_transformer_arguments` does."""
     arguments = read_transformer_arguments(tensors, stem, opened)
     shifts = len(tensors["blocks.0.adaLN_modulation.1.bias"]) == 6 * arguments["width"]
     return {
@@ -81,7 +79,7 @@ def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) ->
 
 
 def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
-    """Return the number of heads from the file's channels of a head, or else the possible ones."""
+    """Return the number of heads that the width of a head in the file gives, or else all possible numbers."""
     for name in ("feat_rope.freqs_cos", "blocks.0.attn.q_norm.weight"):
         if name in tensors:
             return (width // tensors[name].shape[-1],)
@@ -89,7 +87,7 @@ def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
 
 
 def _decoder_fields(opened: Opened, channels: int) -> dict[str, Any]:
-    """Return means and standard deviations of the latents by channel, if the file's folder has them."""
+    """Return mean and standard deviation of each latent channel from the file's folder; empty if it has none."""
     path = opened.path.parent / STATISTICS
     if not path.is_file() or path == opened.path:
         return {}

@@ -1,7 +1,7 @@
 """Networks that were exported to ONNX, run by onnxruntime on the CPU (extra ``onnx``).
 
-A file states its inputs. Its training is open, unless ``metadata_props`` with names that begin with
-``samplerbench.`` state it.
+A file states its inputs. Its training is an open question, unless entries of ``metadata_props`` whose names begin with
+``samplerbench.`` answer it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DTYPES = {
     "tensor(int32)": torch.int32,
 }
 QUIET = 4
-"""Lowest severity of messages of onnxruntime: fatal ones. Its errors are reported here."""
+"""Lowest severity of the messages that onnxruntime prints: fatal. Its errors are reported here."""
 
 
 def recognise(opened: Opened) -> Specification | None:
@@ -41,7 +41,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the network of the program."""
+    """Return the network that runs the program."""
     session = _open_session(opened.path)
     signature = _signature_of_session(session, opened.path)
 
@@ -55,13 +55,13 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 class OnnxNetwork(ProgramNetwork):
-    """Network of a session of onnxruntime."""
+    """Network that runs a session of onnxruntime."""
 
     def to(self, device: torch.device | str) -> OnnxNetwork:
-        """Return itself on the CPU.
+        """Return this network, which stays on the CPU.
 
         Raises:
-            ValueError: another device.
+            ValueError: ``device`` is not the CPU.
         """
         if torch.device(device).type != "cpu":
             raise ValueError(f"ONNX files run on the CPU here, not on {device}; use --device cpu")
@@ -82,7 +82,7 @@ def _open_session(path: Path) -> Any:
         return onnxruntime.InferenceSession(
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # onnxruntime's own kinds
+    except Exception as error:  # onnxruntime raises exceptions of its own kinds
         what = " ".join(str(error).split())[:160]
         raise CheckpointError(
             f"{path} cannot be run by onnxruntime {onnxruntime.__version__} ({what}); export it again, "

@@ -1,8 +1,8 @@
-"""U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: one state dict.
+"""U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: a single state dict.
 
-The shapes give the sizes. The schedule and the order of the attention's channels stay open, as does the side
-of the images unless the multipliers of the channels are a published network's. Teachers and students of
-consistency models have the same weights by name; students jump to the end and are few-step maps.
+The shapes give the sizes of the network. The schedule and the order of the attention's channels are open questions. So
+is the side of images, unless the channel multipliers are those of a published network. Teachers and students of
+consistency models have weights of the same names; students are few-step maps.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from ...nets.adm_unet import ADMUNet, Heads
 from ..opening import CheckpointError, Opened
 from ..processes import betas_of, edm_fields, range_of_betas
 from ..specification import FILE, SIDES, Answers, Specification, size_answers
-from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network
+from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
 WITHIN_LATENT = "model.diffusion_model."
 """Prefix of latent diffusion's weights (:mod:`.latent_diffusion`)."""
 FLOWS = ("net_model", "lr_schedule")
-"""Entries of trainings of flows with the same network (:mod:`.flow_matching`)."""
+"""Entries of files of flow matching, which have the same network (:mod:`.flow_matching`)."""
 STUDENTS = ("cd_", "ct_")
-"""Prefixes of consistency_models' own files of students."""
+"""Prefixes of the file names of consistency_models' students."""
 RESCALED = (
     "if it was trained with 4000 steps that are told in thousandths, improved-diffusion's default, say "
     "schedule=cosine-4000&time.scale=0.25 (or linear-4000): schedule=cosine is near it, but not the same"
 )
-"""Advice for networks without blocks that change the resolution, as in improved-diffusion. As answers, two
-maps so close could not be distinguished.
+"""Advice for networks without residual blocks that change the resolution, as improved-diffusion has them.
+
+It is no answer to a question, because maps as close as these could not be told apart.
 """
 PUBLISHED_SIDES = {
     (1, 2, 2, 2): 32,
@@ -42,9 +43,9 @@ PUBLISHED_SIDES = {
     (1, 1, 2, 2, 4, 4): 256,
 }
 PUBLISHED_SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
-"""Side of the images by the multipliers of the channels, as in the libraries."""
+"""Sides of the images by channel multipliers, in the libraries' published networks."""
 ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
-"""Divisions of the channels in published networks."""
+"""Divisions of channels among attention heads in published networks."""
 TEACHER: dict[str, Any] = {
     **edm_fields(0.5),
     "time": {"of": "log_level", "scale": 250.0},
@@ -52,13 +53,13 @@ TEACHER: dict[str, Any] = {
     "sigma_max": 80.0,
 }
 STUDENT = {**TEACHER, "prediction": "consistency", "kind": "map"}
-"""Student of consistency models: the teacher's network, with other c_skip and c_out."""
+"""Fields of a consistency model's student: the teacher's network, with other c_skip and c_out."""
 
 
 def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
-    """Return the arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet` without its heads.
+    """Return the arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet`, except those of its heads.
 
-    The check is partial; loading the weights into the network is the complete one.
+    The check is partial; it is complete only when the weights are loaded.
 
     Raises:
         CheckpointError: blocks are missing.
@@ -107,7 +108,7 @@ def _read_unet_arguments(tensors: Tensors) -> dict[str, Any]:
 
 
 def _doubles_resolution(tensors: Tensors, block: int) -> bool:
-    """Return True if a block doubles the resolution: in a convolution or a second residual block."""
+    """Return True if an output block doubles the resolution, by a convolution or a second residual block."""
     names = [f"output_blocks.{block}.{i}" for i in (1, 2)]
     return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)
 
@@ -116,8 +117,8 @@ def recognise(opened: Opened) -> Specification | None:
     """Recognise a state dict of the U-Net, alone or as an entry such as ``ema``."""
     if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
         return None
-    sets = entries_of(opened, KEYS)
-    latent = entries_of(opened, [WITHIN_LATENT + key for key in KEYS])
+    sets = find_sets(opened, KEYS)
+    latent = find_sets(opened, [WITHIN_LATENT + key for key in KEYS])
     of_text = any(".transformer_blocks." in name for tensors in sets.values() for name in tensors)
     if not sets or latent or of_text:
         return None
@@ -164,15 +165,15 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net."""
-    return make_unet(spec, opened, entries_of(opened, KEYS))
+    """Return the U-Net."""
+    return make_unet(spec, opened, find_sets(opened, KEYS))
 
 
 def make_unet(spec: Specification, opened: Opened, sets: Sets) -> Network:
-    """Make the U-Net with the weights of an entry; attention's may be convolutions in two dimensions.
+    """Return the U-Net with its weights from ``sets``; attention may be stored as two-dimensional convolutions.
 
     Raises:
-        CheckpointError: they do not fit it.
+        CheckpointError: the weights do not fit the network.
     """
 
     def in_one_dimension(tensors: Tensors) -> dict[str, Tensor]:
@@ -198,7 +199,7 @@ def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str,
 
 
 def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible sides of the images: the libraries' for these channels, or all."""
+    """Return the possible sides of images: the published one for these channels, or all."""
     multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
     published = PUBLISHED_SIDES.get(multipliers)
     sides = (published,) if published else SIDES
@@ -206,10 +207,10 @@ def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
 
 
 def _schedule_answers(*, learned_variance: bool) -> Answers:
-    """Return the schedules of the libraries. Linear rates are divided by the number of steps over 1000.
+    """Return the schedules of the libraries; linear betas are divided by the number of steps over 1000.
 
-    With 4000 steps the time input is the number of the step by default (:data:`RESCALED`). EDM's teachers
-    learn no variance.
+    With 4000 steps the time input is the number of the step (:data:`RESCALED`). EDM's teachers are an answer only
+    without a learned variance.
     """
     answers: Answers = {}
     for steps in (1000, 4000):
@@ -226,14 +227,14 @@ def _schedule_answers(*, learned_variance: bool) -> Answers:
 
 
 def head_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible divisions of the channels of attention; equivalent ones count once."""
+    """Return the possible divisions of channels among attention heads; equivalent ones appear once."""
     widths = {unet_arguments["widths"][level] for level in (*unet_arguments["attention"], -1)}
     answers: Answers = {}
     equivalences = set()
     for name, heads in ATTENTION.items():
         for together in (False, True):
             try:
-                counts = tuple(heads.of(width) for width in sorted(widths))
+                counts = tuple(heads.count_heads(width) for width in sorted(widths))
             except ValueError:
                 continue
             equivalence = (counts, together and set(counts) != {1})

@@ -1,8 +1,8 @@
-"""Checkpoints of score_sde's NCSN++ and DDPM++ (Song et al. 2021, arXiv:2011.13456), in its PyTorch version.
+"""Checkpoints of NCSN++ and DDPM++ of score_sde's PyTorch version (Song et al. 2021, arXiv:2011.13456).
 
-A file has the weights, and their average as a list in the order of the parameters. The shapes give the
-network, but for the filter of its changes of resolution and, without attention, the side of its images.
-They give the process only with sines of random frequencies: then it is the VE.
+A file has the weights, and their average as a list in the order of the parameters. The shapes give the network, except
+for the filter of its changes of resolution and, without attention, the side of its images. They give the process only
+if the network has random Fourier features: then it is the VE process.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ from ..weights import (
     Tensors,
     build_network,
     choice_in_words,
-    entries_of,
     entry_by_name,
     fill_network,
+    find_sets,
 )
 
 LIST = "all_modules."
 PARTS = {"GroupNorm_0": "norm0", "Conv_0": "conv0", "Dense_0": "affine", "GroupNorm_1": "norm1"}
 PARTS |= {"Conv_1": "conv1", "Conv_2": "skip"}
-"""Modules of a residual block, with their names in our network."""
+"""Names in our network of the parts of score_sde's residual block."""
 
 Module = dict[str, Tensor]
-"""Weights of one module of the list, by their names in it."""
+"""Weights of one module of the list ``all_modules``, by their names in it."""
 
 ATTENDS = 16
-"""Side at which all published networks attend."""
+"""Side of the images at which all published networks have attention."""
 LARGE = 1024
 SIDES = (4, 8, 16, 28, 32, 64, 128, 256, LARGE)
 FILTERS = {"smooth": [1, 3, 3, 1], "box": [1, 1]}
-"""Filters of NCSN++ and DDPM++."""
+"""Filters for changes of resolution in NCSN++ and DDPM++."""
 CIFAR = (0.01, 50.0)
-"""Levels of its VE networks of CIFAR-10, whose data are in [0, 1]."""
+"""Range of noise levels of the published VE networks for CIFAR-10, whose data are in [0, 1]."""
 STEPS = 1000
 
 
 def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
-    """Return the arguments of ``SongUNet`` but its image side, places of attention and filter.
+    """Return the arguments of ``SongUNet``, except its image side, sides with attention and filter.
 
-    ``attention`` are the levels with attention, from 0.
+    The entry ``attention`` lists the levels with attention, counted from 0.
 
     Raises:
-        CheckpointError: it is another network of score_sde.
+        CheckpointError: the weights are of another network of score_sde.
     """
     modules = _modules_with_weights(tensors)
     kinds = [_kind_of_module(module) for module in modules]
@@ -109,7 +109,7 @@ def _read_unet_arguments(modules: list[Module], kinds: list[str]) -> dict[str, A
 
 
 def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
-    """Return True if the modules begin with block, attention and block of equal channels, before a wider one."""
+    """Return True if the modules begin with the network's middle: block, attention, block, all of equal channels."""
     if kinds[:4] != ["block", "attention", "block", "block"]:
         return False
     first, last, after = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
@@ -119,7 +119,7 @@ def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
 def rename_weights(
     tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """Return the checkpoint's weights by their names in our network of these arguments, with that one's filters."""
+    """Return the checkpoint's weights under the names in ``network``, our network's state dict, with that one's filters."""
     own = {name: t for name, t in network.items() if name.endswith("resample_filter")}
     modules = iter(_modules_with_weights(tensors))
     for name, module in zip(_module_names(arguments), modules, strict=False):
@@ -129,7 +129,7 @@ def rename_weights(
 
 
 def _module_names(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of our modules in the order of score_sde's; a block and its attention share one."""
+    """Yield the names of our modules in score_sde's order; a block with attention is two modules of one name."""
     sides = [arguments["img_resolution"] >> i for i in range(len(arguments["channel_mult"]))]
     blocks, coarsest = arguments["num_blocks"], sides[-1]
     if arguments["embedding_type"] == "fourier":
@@ -160,7 +160,7 @@ def _module_names(arguments: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _modules_with_weights(tensors: Tensors) -> list[Module]:
-    """List the modules that have weights, in order."""
+    """Return the weights of each module of ``all_modules`` that has any, in order."""
     modules: dict[int, Module] = {}
     for name, tensor in tensors.items():
         number, dot, part = name.removeprefix(LIST).partition(".")
@@ -188,7 +188,7 @@ def _kind_of_module(module: Module) -> str:
 
 
 def _rename_module(module: Module) -> Module:
-    """Return the weights of one module by the names of ours."""
+    """Return the weights of one module under our names for its parts."""
     kind = _kind_of_module(module)
     if kind == "attention":
         return _interleaved_attention(module)
@@ -201,7 +201,7 @@ def _rename_module(module: Module) -> Module:
 
 
 def _interleaved_attention(module: Module) -> Module:
-    """Interleave queries, keys and values channel by channel; score_sde has a transposed matrix of each."""
+    """Return an attention's weights, with queries, keys and values interleaved by channel and matrices transposed."""
     c = len(module["GroupNorm_0.weight"])
     projections = [f"NIN_{i}" for i in range(3)]
     weight = torch.stack([module[f"{name}.W"].mT for name in projections], 1).reshape(
@@ -229,23 +229,23 @@ def _vp_training(name: str, process: VPLinear) -> dict[str, Any]:
 
 
 TRAININGS = {"VP": _vp_training("vp_linear", VPLinear()), "subVP": _vp_training("sub_vp", SubVP())}
-"""Trainings that predict the noise, with the time input 999 t."""
+"""Trainings that predict the noise, with time input 999 t."""
 
 
 class CentredNetwork(nn.Module):
-    """Network of images in [-1, 1], called with images in [0, 1]."""
+    """Network called with images in [0, 1], around a network for images in [-1, 1]."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """See :class:`~samplerbench.models.adapters.Network`."""
+        """Return the inner network's output; see :class:`~samplerbench.models.adapters.Network`."""
         return self.network(2 * x - 1, t, labels)
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file of a training, or a state dict of the network."""
+    """Recognise a training's file, or a state dict of the network."""
     sets = _weight_sets(opened)
     if not sets:
         return None
@@ -273,9 +273,9 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net, which takes data in the range of the specification."""
+    """Return the U-Net for data in the range of the specification."""
     arguments = dict(spec.network["arguments"])
-    side = spec.event[-1] or LARGE  # unknown, it names the layers alone
+    side = spec.event[-1] or LARGE  # the side only sets the names of layers while it is unknown
     arguments["attn_resolutions"] = [side >> level for level in arguments.pop("attention")]
     arguments["img_resolution"] = side
     raw = build_network(SongUNet, arguments, opened.path)
@@ -285,9 +285,9 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _weight_sets(opened: Opened) -> Sets:
-    """Return sets of weights by entry, the average first."""
-    exploding = entries_of(opened, (f"{LIST}0.W",))
-    return exploding or entries_of(opened, (f"{LIST}0.weight",))
+    """Return the sets of weights by entry name, averaged ones first."""
+    exploding = find_sets(opened, (f"{LIST}0.W",))
+    return exploding or find_sets(opened, (f"{LIST}0.weight",))
 
 
 def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
@@ -303,14 +303,14 @@ def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _ve_range(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
-    """Return the levels of the VE process, which the file may have."""
+    """Return the range of noise levels of the VE process: the file's own, or else :data:`CIFAR`."""
     if (levels := tensors.get("sigmas")) is None or levels.ndim != 1 or len(levels) < 2:
         return CIFAR
     return float(levels.min()), float(levels.max())
 
 
 def _ve_training(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the fields of the VE training: the output is minus the noise, as the score times the level."""
+    """Return the fields of the VE training, whose output is score times level, so minus the noise."""
     low, high = _ve_range(tensors)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
@@ -324,7 +324,7 @@ def _ve_training(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _positional_answers(tensors: Mapping[str, Tensor]) -> Answers:
-    """Return the possible trainings for the time input 999 t, or a level's number from the highest."""
+    """Return the possible trainings for sinusoidal times: 999 t, or the number of a noise level counted from the highest."""
     low, high = _ve_range(tensors)
     per_log_level = (STEPS - 1) / math.log(high / low)
     time = {"of": "log_level", "scale": -per_log_level, "offset": per_log_level * math.log(high)}
@@ -332,14 +332,14 @@ def _positional_answers(tensors: Mapping[str, Tensor]) -> Answers:
 
 
 def _size_answers(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible sides of the images; with attention, the one with its level at 16."""
+    """Return the possible sides of images; attention at a single level, known to be at side 16, leaves one."""
     attention = unet_arguments["attention"]
     sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
     return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["channel_mult"]))
 
 
 def _filter_answers(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the filters of changes of resolution: the smooth one if convolutions reduce the image."""
+    """Return the possible filters; only ``smooth`` if convolutions reduce the image."""
     names = ["smooth"] if unet_arguments["encoder_type"] == "residual" else list(FILTERS)
     if len(unet_arguments["channel_mult"]) == 1:
         names = names[:1]

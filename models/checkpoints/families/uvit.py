@@ -1,8 +1,8 @@
-"""Checkpoints of U-ViT (Bao et al. 2023, arXiv:2209.12152): a plain state dict of its transformer.
+"""Checkpoints of U-ViT (Bao et al. 2023, arXiv:2209.12152): a state dict of its transformer.
 
-Its sizes are in the shapes, its heads for the published widths. Images were trained on the VP process in
-continuous time, latents at Stable Diffusion's 1000 betas: the question ``training``, which four
-channels answer.
+The shapes give the sizes, and the number of heads for published widths. Networks for images were trained on the VP
+process in continuous time, those for latents at Stable Diffusion's 1000 betas. This is the question ``training``, which
+four channels (latents) answer.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from ...nets.uvit import UViT
 from ..opening import CheckpointError, Opened
 from ..processes import VP_ENDS, betas_of, range_of_betas
 from ..specification import FILE, Specification, heads_answers
-from ..weights import WRAP, Tensors, choice_in_words, entries_of, load_network
+from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network
 from .dit import possible_heads
 
 KEYS = ("patch_embed.proj.weight", "pos_embed", "mid_block.attn.qkv.weight", "decoder_pred.weight")
 HEADS = {512: 8, 768: 12, 1024: 16, 1152: 16}
-"""Heads by width: S, M, L and H of the paper (Table 1)."""
+"""Number of heads by width: S, M, L and H of the paper (Table 1)."""
 WITH_NULL = 1001
-"""Rows of the table of ImageNet's labels with one for "no label"."""
+"""Rows of a table of ImageNet's labels with "no label"."""
 LATENT = 4
-"""Channels of Stable Diffusion's latents."""
+"""Number of channels of Stable Diffusion's latents."""
 
 SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, "start": 0.00085, "end": 0.012}
 TRAININGS: dict[str, dict[str, Any]] = {
@@ -41,12 +41,12 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "limits": None,
     },
 }
-"""Trainings that predict the noise; steps are counted from 1."""
+"""Trainings that predict the noise. Steps are counted from 1."""
 
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a state dict of the transformer, alone or as an entry."""
-    sets = entries_of(opened, KEYS)
+    sets = find_sets(opened, KEYS)
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
@@ -78,12 +78,12 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer."""
-    return load_network(UViT, spec, opened, entries_of(opened, KEYS))
+    """Return the transformer."""
+    return load_network(UViT, spec, opened, find_sets(opened, KEYS))
 
 
 def _read_transformer_arguments(opened: Opened, tensors: Tensors) -> dict[str, Any]:
-    """Return the arguments of the transformer without its heads."""
+    """Return the arguments of the transformer, except its number of heads."""
     width, channels, patch, _ = tensors["patch_embed.proj.weight"].shape
     labels = tensors.get("label_emb.weight")
     extra = 1 if labels is None else 2

@@ -92,7 +92,7 @@ def train_autoencoder(recipe: AutoencoderRecipe, images: Tensor, out: Path) -> A
 
     def loss(net: Autoencoder, step: int) -> Tensor:
         x = images[epoch_rows(len(images), recipe.batch, recipe.seed, step)]
-        raw = net.raw(x)
+        raw = net.encode_raw(x)
         latents = (raw - raw.mean((0, 2, 3), keepdim=True)) / raw.std((0, 2, 3), keepdim=True)
         noise = torch.randn(latents.shape, generator=step_generator(recipe, step))
         return unlikeness(net.decode(latents + recipe.noise * noise), x, recipe.edges)
@@ -114,7 +114,7 @@ def unlikeness(made: Tensor, real: Tensor, edges: float) -> Tensor:
 @torch.no_grad()
 def scaled(net: Autoencoder, images: Tensor) -> Autoencoder:
     """The same network, its latents of these images with mean 0 and variance 1 in each channel."""
-    raw = torch.cat([net.raw(part) for part in images.split(PART)])
+    raw = torch.cat([net.encode_raw(part) for part in images.split(PART)])
     net.mean.copy_(raw.mean((0, 2, 3)))
     net.std.copy_(raw.std((0, 2, 3)))
     return net

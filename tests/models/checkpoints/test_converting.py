@@ -133,7 +133,7 @@ def test_the_card_says_what_is_known_and_nothing_of_this_machine(original, folde
     assert card["original"] == {
         "name": "ema.pt",
         "family": "openai",
-        "sha256": open_checkpoint(original).content,
+        "sha256": open_checkpoint(original).sha256,
     }
     assert card["specification"]["process"]["schedule"] == "linear"
     assert card["specification"]["sources"]["process"] == "user"

@@ -13,7 +13,7 @@ from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import k_diffusion
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
-from samplerbench.models.nets.k_image_v1 import Change, KImageV1
+from samplerbench.models.nets.k_image_v1 import KImageV1, Resampler
 
 DATA = CONFIG["sigma_data"]
 
@@ -79,7 +79,7 @@ def test_the_file_passes_and_wrong_settings_fail(file):
 
 def test_the_resolution_changes_about_the_mean():
     """A constant stays, and what is doubled is halved again but for the filter's width."""
-    up, down = Change(up=True), Change(up=False)
+    up, down = Resampler(up=True), Resampler(up=False)
     ones = torch.ones(1, 2, 8, 8)
     torch.testing.assert_close(up(ones), torch.ones(1, 2, 16, 16))
     torch.testing.assert_close(down(ones), torch.ones(1, 2, 4, 4))

@@ -48,7 +48,7 @@ def losses(network: DiT):
     def velocity(x, t, r, labels):
         label = network.y_embedder["embedding_table"](labels)
         emb = network.t_embedder(t) + network.r_embedder(t - r) + label
-        return network.transformed(x, emb, label)
+        return network.run_blocks(x, emb, label)
 
     def of(x0, modes, generator):
         count = len(x0)
@@ -114,7 +114,7 @@ def test_the_file_is_a_map_whose_end_is_x_less_t_times_u(path):
         with torch.no_grad():
             label = network.y_embedder["embedding_table"](modes)
             emb = network.t_embedder(t) + network.r_embedder(t) + label
-            right = x - t[0] * network.transformed(x, emb, label)
+            right = x - t[0] * network.run_blocks(x, emb, label)
         found = model.denoise(state, sigma, modes)
         torch.testing.assert_close(found, right, rtol=0, atol=1e-5)
         assert (found - ends(state, sigma, modes)).square().mean() < 0.05

@@ -158,10 +158,10 @@ def test_what_is_not_there_is_said(path):
 def test_the_content_of_a_folder_is_that_of_its_files(tmp_path):
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet" / "a.bin").write_bytes(b"1")
-    first = open_checkpoint(tmp_path).content
-    assert first == open_checkpoint(tmp_path).content
+    first = open_checkpoint(tmp_path).sha256
+    assert first == open_checkpoint(tmp_path).sha256
     (tmp_path / "unet" / "a.bin").write_bytes(b"2")
-    assert first != open_checkpoint(tmp_path).content
+    assert first != open_checkpoint(tmp_path).sha256
 
 
 def weights(*names: str, behind: str = "") -> dict[str, torch.Tensor]:
