@@ -75,6 +75,7 @@ def main() -> None:
     logger.setLevel(logging.INFO)
     logger.addHandler(Warnings())
     code = run_app(app)
+    gc.freeze()  # the collection at the exit would walk them too, for a quarter of a second
     # the function registered last runs first: an interrupt while libraries clean up at the exit would
     # print their tracebacks
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
