@@ -252,7 +252,7 @@ class NativeDenoiser(Denoiser):
                 "data; leave out sigma_max=inf"
             )
         if infinite:
-            self._top = self._terms_at_infinity()
+            self._infinity_terms = self._terms_at_infinity()
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
 
@@ -343,7 +343,7 @@ class NativeDenoiser(Denoiser):
         """Return the limit of :meth:`denoise` at x = level z as the level grows."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
-        scale, network_time, keep, weigh = self._top
+        scale, network_time, keep, weigh = self._infinity_terms
         return keep * z + weigh * self._network_output(scale * z, network_time, labels)
 
     def _network_time(

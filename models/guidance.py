@@ -34,7 +34,7 @@ class Altered(Wrapper):
     def reference(self) -> Reference | None:
         """Return the inner model's data, without its converged samples."""
         reference = self.inner.reference()
-        return None if reference is None else reference.of_another_model()
+        return None if reference is None else reference.without_converged()
 
 
 Interval = tuple[float, float]

@@ -19,11 +19,11 @@ WRAP = "wrap it so that it does (docs/adding-a-model.md, your own network)"
 """Remedy for a network of another call."""
 
 
-def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
+def check_call(name: str, called: Any, arguments: tuple[str, ...]) -> None:
     """Raise ValueError for a callable whose signature does not take these arguments.
 
     Args:
-        of: its name, for messages.
+        name: name of ``called``, for messages.
         called: a function, a module or another object.
         arguments: names of the arguments, all of them positional.
     """
@@ -36,20 +36,20 @@ def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
         signature.bind(*arguments)
     except TypeError:
         raise ValueError(
-            f"{of} takes {signature}, and it is called with ({', '.join(arguments)}); {WRAP}"
+            f"{name} takes {signature}, and it is called with ({', '.join(arguments)}); {WRAP}"
         ) from None
 
 
-def check_tensor(of: str, output: Any) -> None:
-    """Raise ValueError for an output of ``of`` (for messages) that is no tensor of real numbers."""
+def check_tensor(name: str, output: Any) -> None:
+    """Raise ValueError for an output of ``name`` (for messages) that is no tensor of real numbers."""
     if not isinstance(output, Tensor):
         inner = next((f" (its .{n})" for n in ("sample", "prediction") if hasattr(output, n)), "")
         raise ValueError(
-            f"{of} gave {type(output).__name__}, no tensor; return the tensor that is in it{inner}"
+            f"{name} gave {type(output).__name__}, no tensor; return the tensor that is in it{inner}"
         )
     if output.is_complex():
         raise ValueError(
-            f"{of} gave complex numbers ({output.dtype}); return the real part if that is meant"
+            f"{name} gave complex numbers ({output.dtype}); return the real part if that is meant"
         )
 
 

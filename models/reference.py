@@ -162,6 +162,6 @@ class Reference:
         """Moments of the data, if the features are the samples themselves."""
         return (self.mean, self.cov) if isinstance(self.extractor, Identity) else None
 
-    def of_another_model(self) -> Reference:
+    def without_converged(self) -> Reference:
         """Return the same data for a model with other converged samples."""
         return replace(self, make=lambda: self.statistics._replace(converged=None))

@@ -115,7 +115,7 @@ def _explain_errors(reason: str) -> Iterator[None]:
 
 
 Work = Callable[[], Tensor]
-Setting = Callable[..., tuple[Denoise, Noise]]
+BindBatch = Callable[..., tuple[Denoise, Noise]]
 
 
 class Backend(Protocol):
@@ -184,7 +184,7 @@ class Recording:
 def capture(
     sampler: Sampler,
     grid: Grid,
-    setting: Setting,
+    bind_batch: BindBatch,
     inputs: Sequence[Tensor],
     backend: Backend | None = None,
 ) -> Recording:
@@ -194,7 +194,7 @@ def capture(
     Args:
         sampler: takes a known number of evaluations and does not wait for the device.
         grid: noise levels.
-        setting: the bound denoiser and the noise of a batch, from its context. It is called while
+        bind_batch: the bound denoiser and the noise of a batch, from its context. It is called while
             recording: both must compute from the very tensors that they are given, on the device.
         inputs: the latents ``(batch, *event)``, then the context: what else differs between
             batches, such as sample numbers and labels.
@@ -207,7 +207,7 @@ def capture(
         raise ValueError(reason)
 
     def run(x: Tensor, *context: Tensor) -> Tensor:
-        denoise, noise = setting(*context)
+        denoise, noise = bind_batch(*context)
         return sampler.sample(TensorLevels(denoise), x, grid, noise)
 
     return Recording(run, inputs, CudaGraph(inputs[0].device) if backend is None else backend)

@@ -122,7 +122,7 @@ def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> R
         return None
     if other := card.reference.get("card"):
         shared = card_reference(load_card(other))
-        return None if shared is None else shared.of_another_model()
+        return None if shared is None else shared.without_converged()
     extractor = extractor_of(card)
     if card.reference["extractor"] != extractor.identity:
         raise CardError(

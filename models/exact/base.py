@@ -73,7 +73,7 @@ class ExactModel(Denoiser):
     tolerance: float = 1e-12
     closed_form: bool = False
     make_reference: Callable[[], Reference | None] | None = None
-    _seen: Callable[[int], object] | None = None
+    _observer: Callable[[int], object] | None = None
 
     @property
     def dim(self) -> int:
@@ -162,20 +162,20 @@ class ExactModel(Denoiser):
         """
         return (x + self._denoise_in_flow(x, sigma, labels)) / 2
 
-    def with_observer(self, seen: Callable[[int], object]) -> Self:
+    def with_observer(self, observer: Callable[[int], object]) -> Self:
         """Return a copy of this model that calls ``seen`` with the number of rows of each evaluation in
         :meth:`flow`.
 
         They are the cost of exact endpoints; a flow in closed form has none.
         """
         twin = copy.copy(self)
-        twin._seen = seen
+        twin._observer = observer
         return twin
 
     def _denoise_in_flow(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return :meth:`denoise` of rows whose number it reports to the observer, if any."""
-        if self._seen is not None:
-            self._seen(len(x))
+        if self._observer is not None:
+            self._observer(len(x))
         return self.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

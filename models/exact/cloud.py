@@ -244,10 +244,10 @@ class KernelDensity(ExactModel):
         nearest = self._cloud.mode_of(x)
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 
-    def with_observer(self, seen: Callable[[int], object]) -> Self:
+    def with_observer(self, observer: Callable[[int], object]) -> Self:
         """Return a copy whose cloud's flow is observed (:meth:`ExactModel.with_observer`)."""
         twin = copy.copy(self)
-        twin._cloud = self._cloud.with_observer(seen)
+        twin._cloud = self._cloud.with_observer(observer)
         return twin
 
     def to(self, device: torch.device | str) -> Self:
@@ -272,7 +272,7 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
     @cache
     def reference() -> Reference | None:
         real = card_reference(load_card("fashion"))
-        return None if real is None else real.of_another_model()
+        return None if real is None else real.without_converged()
 
     card = load_card("fashion-kde")
     model = KernelDensity(image_cloud_of_card(card), width)

@@ -101,7 +101,7 @@ def flow_rows(
     """
 
     def slope_of(t: Tensor, y: Tensor) -> Tensor:
-        sigma = scale * map_each(math.sinh, t)
+        sigma = scale * apply_one_by_one(math.sinh, t)
         r = torch.sqrt(sigma * sigma + scale * scale)
         x = y * r[:, None]
         return (x * (scale / r).square()[:, None] - denoise(x, sigma, which)) / sigma[:, None]
@@ -128,7 +128,7 @@ def flow_rows(
         slope = torch.where(good[:, None], stages[-1], slope)
         t = torch.where(good, t_new, t)
         out[which] = y
-        h = h * map_each(step_factor, error)
+        h = h * apply_one_by_one(step_factor, error)
         unfinished = ~(good & last)
         which, y, slope, t, h = (v[unfinished] for v in (which, y, slope, t, h))
         if bool((h.abs() < SMALLEST_STEP).any()):
@@ -181,7 +181,7 @@ def step_factor(error: float) -> float:
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))
 
 
-def map_each(function: Callable[[float], float], values: Tensor) -> Tensor:
+def apply_one_by_one(function: Callable[[float], float], values: Tensor) -> Tensor:
     """Return ``function`` of each number of a 1-D tensor, one by one: the same bits in any place."""
     return torch.tensor(
         [function(value) for value in values.tolist()], dtype=values.dtype, device=values.device

@@ -121,7 +121,7 @@ def inverse_haar_transform(coefficients: Tensor) -> Tensor:
     return out
 
 
-def octave_of_each(side: int) -> NDArray[np.int64]:
+def coefficient_octaves(side: int) -> NDArray[np.int64]:
     """Return the octave of each coefficient, ``(side, side)``: 0 for the coarsest four."""
     index = np.arange(side)
     larger = np.maximum(np.maximum(index[:, None], index[None, :]), 1)
@@ -205,7 +205,7 @@ class Wavelet(ExactModel):
         options = "" if (channels, side) == (1, 32) else f"(channels={channels}, side={side})"
         self.name = f"wavelet{options}"
         self.event = (channels, side, side)
-        weights, means, stds = mixtures(side)
+        weights, means, stds = coefficient_mixtures(side)
         shape = (2, channels * side * side)
         # (component, coefficient): sums over components are sums of two rows, and nothing depends
         # on the batch.
@@ -231,7 +231,7 @@ class Wavelet(ExactModel):
         The first m of n samples do not depend on n.
         """
         for_component, for_position = rng.spawn(2)
-        weights, means, stds = self._mixtures()
+        weights, means, stds = self._mixture_parameters()
         second = for_component.random((n, self.dim)) >= weights[0]
         coefficients = np.where(second, means[1], means[0])
         normal = for_position.standard_normal((n, self.dim))
@@ -262,7 +262,7 @@ class Wavelet(ExactModel):
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
         """Return the state at ``sigma_to`` in closed form (see :func:`transport_mixture`)."""
-        weights, means, stds = self._mixtures()
+        weights, means, stds = self._mixture_parameters()
         source, target = np.hypot(stds, sigma_from), np.hypot(stds, sigma_to)
 
         def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
@@ -282,7 +282,7 @@ class Wavelet(ExactModel):
         coarse = haar_transform(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
-    def _mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _mixture_parameters(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return weights, means and deviations ``(2, d)``."""
         tensors = (self._weights, self._means, self._stds)
         weights, means, stds = (tensor.cpu().numpy() for tensor in tensors)
@@ -322,13 +322,13 @@ class Wavelet(ExactModel):
         )
 
 
-def mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+def coefficient_mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return weights, means and deviations ``(2, side, side)`` of each coefficient's components.
 
     Octave 0 has 4 coefficients and octave j > 0 has 3 · 4^j: each later octave adds 3 times the
     mean square of one in octave 0, which is therefore SPREAD n^2 / (4 + 3 (octaves - 1)).
     """
-    octave = octave_of_each(side)
+    octave = coefficient_octaves(side)
     size = np.sqrt(SPREAD * side**2 / (1 + 3 * math.log2(side))) * 2.0**-octave
     coarse = octave == 0
     narrow = size / math.sqrt(WEIGHTS[0] + WEIGHTS[1] * RATIO**2)

@@ -34,7 +34,7 @@ def load(count: str, samples: Samples) -> Reference:
     return project_reference(own, int(count)) if count else own
 
 
-class Projected:
+class ProjectedExtractor:
     """An extractor's features times ``axes`` ``(d, k)``, whose digest is part of the identity."""
 
     def __init__(self, inner: Extractor, axes: FloatArray, digest: str) -> None:
@@ -57,7 +57,7 @@ def project_reference(reference: Reference, count: int) -> Reference:
             f"no axes are known for the {inner.dim} features {inner.identity}; use --extractor card"
         )
     axes, digest = inner.axes
-    extractor = Projected(inner, axes[:, :count], digest)
+    extractor = ProjectedExtractor(inner, axes[:, :count], digest)
     on = extractor.axes
 
     def statistics() -> Statistics:

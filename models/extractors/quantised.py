@@ -17,11 +17,11 @@ from ..reference import Extractor, FloatArray, Reference
 from . import Samples
 from .rgb import RgbNetwork
 
-How = Literal["round", "truncate"]
+Quantisation = Literal["round", "truncate"]
 LEVELS = 255
 
 
-def to_grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
+def to_grey_levels(x: Tensor, limits: tuple[float, float], how: Quantisation) -> Tensor:
     """Return values, clamped to the range of the data, as uint8, rounded or truncated."""
     low, high = limits
     values = x.to(torch.promote_types(x.dtype, torch.float32))
@@ -32,9 +32,9 @@ def to_grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
 class Quantised:
     """Extractor of samples that are quantised to 8 bits first, rounded or truncated."""
 
-    def __init__(self, inner: Extractor, how: How, limits: tuple[float, float]) -> None:
+    def __init__(self, inner: Extractor, how: Quantisation, limits: tuple[float, float]) -> None:
         self.inner, self._limits = inner, limits
-        self.how: How = how
+        self.how: Quantisation = how
         self.dim, self.read = inner.dim, getattr(inner, "read", None)
         words = {"round": "rounded", "truncate": "truncated"}
         self.identity = f"{inner.identity}-after-uint8-{words[how]}"
@@ -55,7 +55,7 @@ class Quantised:
         )
 
 
-def load_quantised(how: How, spec: str, samples: Samples) -> Extractor | Reference:
+def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor | Reference:
     """Load an extractor by its spec, for samples that are quantised first."""
     from . import make_extractor
 

@@ -28,7 +28,7 @@ class Form(Protocol):
     Unless the other two are overridden, it is eps and nothing is solved exactly: dx/dsigma = eps.
     """
 
-    def remembered(self, sigma: float) -> tuple[float, float] | None:
+    def memo_coefficients(self, sigma: float) -> tuple[float, float] | None:
         """Return (c, scale) of the memo scale (x - c d) at ``sigma``; None for the memo d."""
         return 1.0, 1 / sigma
 
@@ -52,7 +52,7 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
     """
     cur = levels[0]
     weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
-    memos = [form.remembered(level) for level in levels]
+    memos = [form.memo_coefficients(level) for level in levels]
     if memos[0] is None:
         return LinearRow(cur, form.decay(cur, nxt), tuple(weights))
     scaled = tuple(w * memo[1] for w, memo in zip(weights, memos, strict=True) if memo)

@@ -120,7 +120,7 @@ class AdaptiveSampler(Tolerant, ABC):
         d = torch.empty_like(x)
         samples = [_Progress(first, self.h_init) for _ in x]
         while active := [k for k, s in enumerate(samples) if s.level > last]:
-            if stale := [k for k in active if not samples[k].known]:
+            if stale := [k for k in active if not samples[k].d_is_known]:
                 rows = torch.tensor(stale, device=x.device)
                 levels = level_tensor([samples[k].level for k in stale], x)
                 d[rows] = denoise.take(rows)(x[rows], levels)
@@ -130,14 +130,14 @@ class AdaptiveSampler(Tolerant, ABC):
             attempt = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))
             errors = row_rms(attempt.error)
             for k, level, error in zip(active, nxt, errors, strict=True):
-                self._accept_or_reject(samples[k], level, error, knows=attempt.d is not None)
+                self._accept_or_reject(samples[k], level, error, d_is_known=attempt.d is not None)
             good = torch.tensor([error <= 1 for error in errors], device=x.device)
             x[rows[good]] = attempt.x[good]
             if attempt.d is not None:
                 d[rows[good]] = attempt.d[good]
 
     def _accept_or_reject(
-        self, sample: _Progress, level: float, error: float, *, knows: bool
+        self, sample: _Progress, level: float, error: float, *, d_is_known: bool
     ) -> None:
         """Accept or reject the step to ``level``, and choose the length of the next one."""
         k, h = self.error_order, math.log(sample.level / level)
@@ -145,10 +145,10 @@ class AdaptiveSampler(Tolerant, ABC):
             present = max(error, 1e-10) ** (-(1 - self.beta) / k)
             factor = self.safety * present * sample.error ** (self.beta / k)
             sample.h = h * min(max(factor, _SHRINK), _GROW)
-            sample.level, sample.known, sample.error = level, knows, max(error, 1e-4)
+            sample.level, sample.d_is_known, sample.error = level, d_is_known, max(error, 1e-4)
             return
         factor = self.safety * error ** (-1 / k) if math.isfinite(error) else _SHRINK
-        sample.h, sample.known = h * max(factor, _SHRINK), True
+        sample.h, sample.d_is_known = h * max(factor, _SHRINK), True
         if sample.h < _SMALLEST:
             raise RuntimeError(
                 f"{self.name}: no step at sigma = {sample.level:.4g} meets the tolerance; "
@@ -162,7 +162,7 @@ class _Progress:
 
     level: float
     h: float
-    known: bool = False
+    d_is_known: bool = False
     error: float = 1.0
 
     def next_level(self, last: float) -> float:

@@ -49,14 +49,14 @@ def linear_step(
 ) -> tuple[Tensor, Tensor]:
     """Apply the row to ``x`` in place; return the next state and the memo of this step."""
     d = denoise(x, row.sigma) if row.gain is None else x * row.gain
-    memo = memo_of(x, d, row.p, row.q)
+    memo = compute_memo(x, d, row.p, row.q)
     x = blend(x, row.a, row.b, (memo, *past), x)
     if row.c:
         x = x.add_(noise(), alpha=row.c)
     return x, memo
 
 
-def memo_of(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
+def compute_memo(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
     """Return the memo p x + q d, without a copy where it is d itself, in one pass where p is 1."""
     if p == 0 and q == 1:
         return d

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..grid import Grid
 from ..loop import GridSampler
 from ..types import Denoise, Source, StepNoise
-from .linear import LinearRow, jump, linear_step, memo_of
+from .linear import LinearRow, compute_memo, jump, linear_step
 from .stages import Evaluate, LinearStages, StagesRow, run_stages
 
 Startup = Literal["ramp", "singlestep"]
@@ -30,7 +30,7 @@ class StartRow(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SingleStep(LinearStages):
+class SingleStepStartup(LinearStages):
     """The single-step method in a multistep one's weights.
 
     Stages at the levels cur^{1 - j/k} nxt^{j/k}, j = 1 … k - 1, each reached by the polynomial
@@ -93,7 +93,7 @@ class Multistep(GridSampler):
             other.
         startup: for a :meth:`row` that is right for any distinct levels. "ramp", orders 1, 2, … in
             the first steps, as ``first`` says; or "singlestep", single steps of order k
-            (:class:`SingleStep`), of k evaluations each, until there are k memos. k is the method's
+            (:class:`SingleStepStartup`), of k evaluations each, until there are k memos. k is the method's
             order but at most 3.
     """
 
@@ -161,7 +161,7 @@ class Multistep(GridSampler):
         if nxt == 0 and not self.through_zero:
             return jump(cur)
         if order > i + 1 and nxt > 0:
-            memo, single = self.row((cur,), nxt), SingleStep(method=self, stages=order)
+            memo, single = self.row((cur,), nxt), SingleStepStartup(method=self, stages=order)
             return StartRow(single.row(cur, nxt), memo.p, memo.q)
         points = min(order, i + 1)
         return self.row(grid.sigma[i - points + 1 : i + 1][::-1], nxt)
@@ -173,7 +173,7 @@ class Multistep(GridSampler):
         if isinstance(row, StartRow):
             before = x.clone() if row.p else x
             x, images = run_stages(x, row.stages, denoise)
-            return x, memo_of(before, images[0], row.p, row.q)
+            return x, compute_memo(before, images[0], row.p, row.q)
         x, memo = linear_step(x, row, past, denoise, noise)
         return x, memo if self.history else None
 

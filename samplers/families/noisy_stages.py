@@ -102,7 +102,7 @@ def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) 
         for start, end in row.spans
     ]
 
-    def mixed(c: Sequence[float]) -> tuple[float, ...]:
+    def combine_draws(c: Sequence[float]) -> tuple[float, ...]:
         weights = [
             math.fsum(weight * share[k] for weight, share in zip(c, shares, strict=False))
             for k in range(len(parts))
@@ -112,8 +112,8 @@ def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) 
         return tuple(weights)
 
     return NoisyRow(
-        tuple(stage._replace(c=mixed(stage.c)) for stage in row.stages),
-        row.end._replace(c=mixed(row.end.c)),
+        tuple(stage._replace(c=combine_draws(stage.c)) for stage in row.stages),
+        row.end._replace(c=combine_draws(row.end.c)),
         tuple(parts),
     )
 

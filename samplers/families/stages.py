@@ -111,34 +111,34 @@ class _Weights:
 
     __array_ufunc__ = None  # so that a NumPy number on the left leaves the operation to this class
 
-    def __init__(self, of: np.ndarray) -> None:
-        self.of = of
+    def __init__(self, weights: np.ndarray) -> None:
+        self.weights = weights
 
     def __add__(self, other: object) -> _Weights:
         if isinstance(other, int) and other == 0:  # what sum() begins with
             return self
-        return _Weights(self.of + self._as_weights(other))
+        return _Weights(self.weights + self._as_weights(other))
 
     __radd__ = __add__
 
     def __sub__(self, other: object) -> _Weights:
-        return _Weights(self.of - self._as_weights(other))
+        return _Weights(self.weights - self._as_weights(other))
 
     def __mul__(self, number: SupportsFloat) -> _Weights:
-        return _Weights(self.of * float(number))
+        return _Weights(self.weights * float(number))
 
     __rmul__ = __mul__
 
     def __truediv__(self, number: SupportsFloat) -> _Weights:
-        return _Weights(self.of / float(number))
+        return _Weights(self.weights / float(number))
 
     def __neg__(self) -> _Weights:
-        return _Weights(-self.of)
+        return _Weights(-self.weights)
 
     def _as_weights(self, other: object) -> np.ndarray:
         if not isinstance(other, _Weights):
             raise TypeError(f"update adds {other!r} to a state: {_ONLY}")
-        return other.of
+        return other.weights
 
     def __float__(self) -> float:
         raise TypeError(f"update multiplies by a state, or divides by one: {_ONLY}")
@@ -178,7 +178,7 @@ class _Trace:
 
     def split(self, y: _Weights) -> tuple[float, tuple[float, ...]]:
         """Return the weight of x and the weights of the evaluations so far."""
-        return float(y.of[0]), tuple(float(v) for v in y.of[1 : len(self.stages) + 1])
+        return float(y.weights[0]), tuple(float(v) for v in y.weights[1 : len(self.stages) + 1])
 
     def _unit_weights(self, k: int) -> _Weights:
         unit = np.zeros(self.MOST + 1)

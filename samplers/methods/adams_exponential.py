@@ -25,7 +25,7 @@ class NoiseEAB(Multistep):
     )
     startup: Startup = "ramp"
 
-    remembered, decay = Form.remembered, Form.decay
+    memo_coefficients, decay = Form.memo_coefficients, Form.decay
 
     def variable(self, sigma: float) -> float:
         return -math.log(sigma)
@@ -49,7 +49,7 @@ class DataEAB(Multistep):
     )
     startup: Startup = "ramp"
 
-    def remembered(self, sigma: float) -> None:  # noqa: ARG002
+    def memo_coefficients(self, sigma: float) -> None:  # noqa: ARG002
         return
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -98,7 +98,7 @@ class RosenbrockEAB(Multistep):
         if not self.scale > 0:
             raise ValueError(f"{self.name}: scale must be positive, got {self.scale}")
 
-    def remembered(self, sigma: float) -> tuple[float, float]:
+    def memo_coefficients(self, sigma: float) -> tuple[float, float]:
         """F = [x - (1 + sigma² / s²) d] s² / (sigma sqrt(s² + sigma²))."""
         scale = self.scale
         return 1 + (sigma / scale) ** 2, scale**2 / (sigma * math.hypot(scale, sigma))

@@ -32,7 +32,7 @@ class SigmaAB(Multistep):
     through_zero: bool = False
     startup: Startup = "ramp"
 
-    remembered, decay = Form.remembered, Form.decay
+    memo_coefficients, decay = Form.memo_coefficients, Form.decay
 
     def variable(self, sigma: float) -> float:
         return sigma
@@ -62,7 +62,7 @@ class TimeAB(Multistep):
     beta_d: float = 19.9
     beta_min: float = 0.1
 
-    remembered, decay = Form.remembered, Form.decay
+    memo_coefficients, decay = Form.memo_coefficients, Form.decay
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -40,7 +40,7 @@ class VelocityAB(Multistep):
     through_zero: bool = False
     startup: Startup = "ramp"
 
-    def remembered(self, sigma: float) -> tuple[float, float]:
+    def memo_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:

@@ -25,7 +25,7 @@ M1, M0 = 1 + 0j, 1j
 """The two memos, as combinations of themselves."""
 
 
-def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
+def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
     """Return the plan with a corrected first step.
 
     Args:
@@ -93,7 +93,7 @@ class WarpedAB(Multistep):
             one memo more, as in UniPC (:mod:`.unipc`), which raises the order by one. A deferred
             first step is not corrected: it is taken with that evaluation.
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the
-            second (:func:`deferred`), and needs no assumption on the data.
+            second (:func:`defer_first_step`), and needs no assumption on the data.
         spread: standard deviation of the data, > 0, which the analytic first step supposes.
         end: with ``through_zero``, a level >= 0: the step to 0 gives the denoised image there,
             from memos at higher levels, in place of x(0). Both are one where ``end`` is 0, or
@@ -153,19 +153,19 @@ class WarpedAB(Multistep):
             for i in range(2 if self.deferred else 1, len(rows)):
                 before = grid.sigma[i - orders[i - 1] : i][::-1]
                 rows[i] = self._add_correction(rows[i], before)
-        return deferred(rows) if self.deferred else rows
+        return defer_first_step(rows) if self.deferred else rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
         """Return ``row`` after correcting the step from ``before`` (newest first) by sum_j C_j m_j."""
         cur, levels = before[0], (row.sigma, *before)
         moments = self.moments(cur, row.sigma, len(levels))
         through = memo_weights(self, levels, cur, moments)
-        scaled = (w * self.remembered(s)[1] for w, s in zip(through, levels, strict=True))
+        scaled = (w * self.memo_coefficients(s)[1] for w, s in zip(through, levels, strict=True))
         weights = (0.0, *adams_row(self, before, row.sigma).b)
         change = (row.a * (c - w) for c, w in zip(scaled, weights, strict=True))
         return row._replace(b=tuple(c + b for c, b in zip_longest(change, row.b, fillvalue=0.0)))
 
-    def remembered(self, sigma: float) -> tuple[float, float]:
+    def memo_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma / self.knee, self.knee / sigma
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -201,7 +201,7 @@ class WarpedAB(Multistep):
         powers = [distance**j / FACTORIALS[j] for j in range(len(levels))]
         ahead = memo_weights(self, levels, cur, powers)
         weights = (
-            (b - w * self.remembered(level)[1] * ratio) / (1 + ratio)
+            (b - w * self.memo_coefficients(level)[1] * ratio) / (1 + ratio)
             for b, w, level in zip(step.b, ahead, levels, strict=True)
         )
         return step._replace(a=step.a / (1 + ratio), b=tuple(weights))

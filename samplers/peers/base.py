@@ -163,7 +163,7 @@ class Peer(Declared, ABC):
     renamed: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         """Return the state at the last level; ``x`` ``(batch, *event)`` may be overwritten."""
 
     @property
@@ -173,8 +173,8 @@ class Peer(Declared, ABC):
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
         """Integrate over the grid, in the state's dtype, whichever the peer computes in."""
-        call = PeerBatch(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype)
-        return self.integrate(call, x.clone()).to(x.dtype)
+        batch = PeerBatch(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype)
+        return self.integrate(batch, x.clone()).to(x.dtype)
 
     def nfe(self, grid: Grid) -> int | None:
         """Count evaluations on a state of one number with a free denoiser; None if a tolerance

@@ -33,7 +33,7 @@ TWICE = ("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSD
 """Schedulers that evaluate twice a step, and once in the step to 0."""
 
 
-class Frame(NamedTuple):
+class SchedulerCoordinates(NamedTuple):
     """A scheduler's coordinates.
 
     Attributes:
@@ -47,8 +47,8 @@ class Frame(NamedTuple):
     output: Callable[[Tensor, Tensor, float], Tensor]
 
 
-def place_grid(scheduler: Any, kind: str, grid: Grid) -> Frame:
-    """Give a scheduler, fresh from ``set_timesteps(len(grid))``, our levels; return its frame.
+def place_grid(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
+    """Give a scheduler, fresh from ``set_timesteps(len(grid))``, our levels; return its coordinates.
 
     Raises:
         ValueError: it can only end at 0, and the grid does not.
@@ -68,8 +68,8 @@ def place_grid(scheduler: Any, kind: str, grid: Grid) -> Frame:
     if kind.startswith("EDM"):
         output = partial(_edm_raw_output, scheduler.config.sigma_data)
     elif hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
-        return Frame(_vp_alpha, evaluated, _noise_output)
-    return Frame(lambda _: 1.0, evaluated, output)
+        return SchedulerCoordinates(_vp_alpha, evaluated, _noise_output)
+    return SchedulerCoordinates(lambda _: 1.0, evaluated, output)
 
 
 def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
@@ -101,21 +101,23 @@ def _place_ancestral(scheduler: Any, sigma: Tensor) -> Tensor:
     return down
 
 
-def _place_training_times(scheduler: Any, grid: Grid) -> Frame:
-    """Set one training time per level, the last level as the scheduler's end; return the frame."""
+def _place_training_times(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
+    """Set one training time per level, the last level as the scheduler's end; return the coordinates."""
     alphas = _as_tensor([_vp_alpha(s) ** 2 for s in grid.sigma])
     scheduler.alphas_cumprod = alphas[:-1].flip(0)
     scheduler.final_alpha_cumprod = scheduler.one = alphas[-1]
     rising = grid.sigma[-2::-1]
-    return Frame(_vp_alpha, [rising[int(t)] for t in scheduler.timesteps], _noise_output)
+    return SchedulerCoordinates(
+        _vp_alpha, [rising[int(t)] for t in scheduler.timesteps], _noise_output
+    )
 
 
-def _place_ipndm(scheduler: Any, grid: Grid) -> Frame:
-    """Set IPNDM's lists of alpha and sigma, for a network that predicts v; return the frame."""
+def _place_ipndm(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
+    """Set IPNDM's lists of alpha and sigma, for a network that predicts v; return the coordinates."""
     scheduler.alphas = _as_tensor([_vp_alpha(s) for s in grid.sigma])
     scheduler.betas = _as_tensor([_vp_alpha(s) * s for s in grid.sigma])
     scheduler.timesteps = _as_tensor(grid.sigma[:-1])
-    return Frame(_vp_alpha, grid.sigma[:-1], _velocity_output)
+    return SchedulerCoordinates(_vp_alpha, grid.sigma[:-1], _velocity_output)
 
 
 def _data_output(d: Tensor, x: Tensor, s: float) -> Tensor:  # noqa: ARG001
@@ -247,27 +249,29 @@ class DiffusersScheduler(Peer):
         is_sde = str(getattr(self, "algorithm_type", "")).startswith("sde")
         return bool(self.always_noise or drawn or is_sde)
 
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         stops = self.kind in _CANNOT_REACH_ZERO
-        levels = call.grid.positive if stops else call.grid.sigma
+        levels = batch.grid.positive if stops else batch.grid.sigma
         if len(levels) > 1:
-            x = self._run_scheduler(call, x, Grid(levels))
-        return call.jump(x) if stops else x
+            x = self._run_scheduler(batch, x, Grid(levels))
+        return batch.jump(x) if stops else x
 
-    def _run_scheduler(self, call: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
+    def _run_scheduler(self, batch: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
         scheduler = self._make_scheduler(grid)
-        frame = place_grid(scheduler, self.kind, grid)
+        coordinates = place_grid(scheduler, self.kind, grid)
         if hasattr(scheduler, "noise_sampler"):
-            scheduler.noise_sampler = call.draw
+            scheduler.noise_sampler = batch.draw
         extra = {key: self.options[key] for key in self.step_options}
-        x = x * frame.scale(grid.sigma[0])
-        with call.replace_torch_noise():
-            for i, (t, level) in enumerate(zip(scheduler.timesteps, frame.levels, strict=True)):
+        x = x * coordinates.scale(grid.sigma[0])
+        with batch.replace_torch_noise():
+            for i, (t, level) in enumerate(
+                zip(scheduler.timesteps, coordinates.levels, strict=True)
+            ):
                 scheduler.scale_model_input(x, t)
-                d = call.denoised(x / frame.scale(level), level)
-                call.step = i // 2 if self.kind in TWICE else i
-                x = scheduler.step(frame.output(d, x, level), t, x, **extra).prev_sample
-        return x / frame.scale(grid.sigma[-1])
+                d = batch.denoised(x / coordinates.scale(level), level)
+                batch.step = i // 2 if self.kind in TWICE else i
+                x = scheduler.step(coordinates.output(d, x, level), t, x, **extra).prev_sample
+        return x / coordinates.scale(grid.sigma[-1])
 
     @property
     def kind(self) -> str:
@@ -319,7 +323,7 @@ def names() -> list[str]:
     return sorted(f"{name}Scheduler" for name in SCHEDULERS)
 
 
-def make(name: str) -> type[Peer]:
+def make_class(name: str) -> type[Peer]:
     """Return the class of ``diffusers:SCHEDULER``."""
     target = name.partition(":")[2]
     try:

@@ -55,21 +55,21 @@ class KDiffusion(Peer):
     def stochastic(self) -> bool:  # type: ignore[override]
         return bool(getattr(self, "eta", 0) or getattr(self, "s_churn", 0))
 
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         function = getattr(load_sampling(self.name), self.target)
         takes = inspect.signature(function).parameters
         arguments: dict[str, Any] = {"disable": True, **self.options}
         if "noise_sampler" in takes:
-            arguments["noise_sampler"] = call.draw
-        with call.replace_torch_noise(call.draw_once_a_step()):  # only churn draws through torch
+            arguments["noise_sampler"] = batch.draw
+        with batch.replace_torch_noise(batch.draw_once_a_step()):  # only churn draws through torch
             if "sigmas" in takes:
-                return function(call.denoised, x, call.levels(x), **arguments)
-            ends = {"sigma_min": call.grid.positive[-1], "sigma_max": call.grid.positive[0]}
+                return function(batch.denoised, x, batch.levels(x), **arguments)
+            ends = {"sigma_min": batch.grid.positive[-1], "sigma_max": batch.grid.positive[0]}
             if ends["sigma_min"] == ends["sigma_max"]:
-                return call.jump(x)
+                return batch.jump(x)
             if "n" in takes:
-                arguments["n"] = len(call.grid.positive) - 1
-            return call.jump(function(call.denoised, x, **ends, **arguments))
+                arguments["n"] = len(batch.grid.positive) - 1
+            return batch.jump(function(batch.denoised, x, **ends, **arguments))
 
 
 def package_folder(name: str) -> Path:
@@ -96,7 +96,7 @@ def names() -> list[str]:
     return sorted(key for key in vars(load_sampling(PREFIX)) if key.startswith("sample_"))
 
 
-def make(name: str) -> type[Peer]:
+def make_class(name: str) -> type[Peer]:
     """Return the class of ``k-diffusion:FUNCTION``."""
     target = name.partition(":")[2]
     takes = inspect.signature(getattr(load_sampling(name), target)).parameters

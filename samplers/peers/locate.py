@@ -257,4 +257,4 @@ def _path_of_code(library: str, target: str) -> str:
 @lru_cache(maxsize=256)
 def _make_class(name: str, origin: str) -> Any:  # noqa: ARG001 - another origin is another class
     """Make the class of a peer, once per path of its code."""
-    return _adapter_module(name.partition(":")[0]).make(name)
+    return _adapter_module(name.partition(":")[0]).make_class(name)

@@ -118,19 +118,19 @@ def even_path(cost: Matrix, steps: int) -> list[int]:
     result and errors are those of :func:`cheapest_path`.
     """
 
-    def allowed(most: float) -> Matrix:
+    def mask_costs_above(most: float) -> Matrix:
         return np.where(cost <= most, cost**2, np.inf)
 
-    def possible(most: float) -> bool:
-        path = cheapest_path(allowed(most), steps)
+    def has_path_within(most: float) -> bool:
+        path = cheapest_path(mask_costs_above(most), steps)
         return all(i < j and cost[i, j] <= most for i, j in pairwise(path))
 
     costs = np.unique(cost[np.triu_indices(len(cost), k=1)])
     low, high = 0, len(costs) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if possible(costs[middle]) else (middle + 1, high)
-    return cheapest_path(allowed(costs[low]), steps)
+        low, high = (low, middle) if has_path_within(costs[middle]) else (middle + 1, high)
+    return cheapest_path(mask_costs_above(costs[low]), steps)
 
 
 @dataclass(frozen=True, eq=False)
