@@ -18,7 +18,7 @@ from ..types import Source
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseEAB(Multistep):
-    """x(lam + h) = x - nxt int_0^h e^{h-s} eps(lam + s) ds: the multistep form of DPM-Solver."""
+    """Multistep DPM-Solver: x(lam + h) = x - nxt int_0^h e^{h-s} eps(lam + s) ds, eps a polynomial."""
 
     source: ClassVar[Source] = Source(
         "lu2022dpmsolver", "eq. (3.4), multistep", "https://arxiv.org/abs/2206.00927v3"
@@ -31,7 +31,7 @@ class NoiseEAB(Multistep):
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """-nxt int_0^h e^{h-s} s^k / k! ds = -nxt h^{k+1} phi_{k+1}(h)."""
+        """Return -nxt int_0^h e^{h-s} s^k / k! ds = -nxt h^{k+1} phi_{k+1}(h)."""
         return noise_moments(cur, nxt, count)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -40,7 +40,7 @@ class NoiseEAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class DataEAB(Multistep):
-    """x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds: multistep DPM-Solver++."""
+    """Multistep DPM-Solver++: x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds, d a polynomial."""
 
     source: ClassVar[Source] = Source(
         "lu2022dpmpp",
@@ -59,7 +59,7 @@ class DataEAB(Multistep):
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """int_0^h e^{-(h-s)} s^k / k! ds = h^{k+1} phi_{k+1}(-h)."""
+        """Return int_0^h e^{-(h-s)} s^k / k! ds = h^{k+1} phi_{k+1}(-h)."""
         return data_moments(cur, nxt, count)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -68,7 +68,7 @@ class DataEAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class RosenbrockEAB(Multistep):
-    """The linear part is the denoiser of N(0, s²), so that the method is exact on that Gaussian: a
+    """Multistep method that is exact on N(0, s²), whose denoiser is the linear part: a
     DPM-Solver-v3 without statistics.
 
     With a = s² / (s² + sigma²), dx/dlam = -(1 - a) x + (d - a x). The memo f = (a x - d) sqrt(s² +
@@ -99,7 +99,7 @@ class RosenbrockEAB(Multistep):
             raise ValueError(f"{self.name}: scale must be positive, got {self.scale}")
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float]:
-        """F = [x - (1 + sigma² / s²) d] s² / (sigma sqrt(s² + sigma²))."""
+        """Return (c, scale) of f = [x - (1 + sigma² / s²) d] s² / (sigma sqrt(s² + sigma²))."""
         scale = self.scale
         return 1 + (sigma / scale) ** 2, scale**2 / (sigma * math.hypot(scale, sigma))
 
