@@ -1,4 +1,4 @@
-"""azula's samplers with the schedule alpha = 1, sigma = t: its coordinates and times are ours."""
+"""azula's samplers with the schedule alpha = 1, sigma = t, so that its coordinates and times are ours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .locate import import_installed, version_of_package
 
 LIBRARY = "azula"
 _LOGARITHMIC = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
-"""Samplers that cannot step to 0: they would evaluate there, or take its logarithm."""
+"""Samplers that cannot step to 0, since they would evaluate there or take its logarithm."""
 _OURS = {"self", "denoiser", "kwargs"}
 _SOURCE = Source(
     "rozet2025azula",
@@ -31,7 +31,7 @@ _SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class Azula(Peer):
-    """A sampler of azula on the levels of our grid."""
+    """Sampler of azula on the levels of our grid."""
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -62,13 +62,13 @@ class _Denoiser:
 
 
 def names() -> list[str]:
-    """Return names of the samplers that azula exports, without the base class."""
+    """Return the names of the samplers that azula exports, without the base class."""
     exported = import_installed(LIBRARY, LIBRARY, "azula.sample").__all__
     return sorted(name for name in exported if name != "Sampler")
 
 
 def make_class(name: str) -> type[Peer]:
-    """Return the class of ``azula:SAMPLER``."""
+    """Return the peer class of ``azula:SAMPLER``."""
     module = import_installed(name, LIBRARY, "azula.sample")
     takes = inspect.signature(getattr(module, name.partition(":")[2]).__init__).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}

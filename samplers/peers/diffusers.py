@@ -1,8 +1,8 @@
 """Schedulers of diffusers, driven as its pipelines drive them.
 
-A list ``sigmas`` and its ``timesteps`` are set by hand, in float64 and with the level as the
-timestep, since ``set_timesteps`` rounds to training times or to float32. A table of training times
-is given one entry for each level of the grid.
+``sigmas`` and ``timesteps`` are set by hand, in float64 and with the level as the timestep.
+``set_timesteps`` would round to training times or to float32. A table of training times is given
+one entry for each level of the grid.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ TWICE = ("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSD
 
 
 class SchedulerCoordinates(NamedTuple):
-    """A scheduler's coordinates.
+    """Coordinates of a scheduler.
 
     Attributes:
-        scale: its state is this times ours, at a level of ours.
-        levels: where to evaluate, one for each of its timesteps.
-        output: what the network would return there, of (d, the scheduler's state, level).
+        scale: factor from our state to the scheduler's, as a function of our level.
+        levels: level of the evaluation at each of its timesteps.
+        output: network output there, as a function of (d, the scheduler's state, level).
     """
 
     scale: Callable[[float], float]
@@ -51,7 +51,7 @@ def place_grid(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
     """Give a scheduler, fresh from ``set_timesteps(len(grid))``, our levels; return its coordinates.
 
     Raises:
-        ValueError: it can only end at 0, and the grid does not.
+        ValueError: the scheduler can only end at 0, and the grid does not.
     """
     if kind in TABLE:
         return _place_training_times(scheduler, grid)
@@ -73,7 +73,7 @@ def place_grid(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
 
 
 def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
-    """Set the interleaved lists of a two-stage scheduler; return the levels in evaluation order."""
+    """Set the interleaved lists of a two-stage scheduler; return its levels in the order of evaluation."""
     sigma = _as_tensor(grid.sigma)
     down = _place_ancestral(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
     scheduler.sigmas = torch.cat([sigma[:1], sigma[1:].repeat_interleave(2), sigma[-1:]])
@@ -186,7 +186,7 @@ SCHEDULERS = (
     "EDMDPMSolverMultistep",
     "IPNDM",
 )
-"""Schedulers whose place for a grid is known, without "Scheduler"."""
+"""Schedulers that can take a grid, without the suffix "Scheduler"."""
 _NOT_OFFERED = {
     "self",
     "num_train_timesteps",
@@ -238,7 +238,7 @@ _STEP_OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersScheduler(Peer):
-    """A scheduler of diffusers on our levels, with our noise; its step options are fields too."""
+    """Scheduler of diffusers on our levels, with our noise; options of its ``step`` are fields too."""
 
     always_noise: ClassVar[bool]
     step_options: ClassVar[tuple[str, ...]]
@@ -275,7 +275,7 @@ class DiffusersScheduler(Peer):
 
     @property
     def kind(self) -> str:
-        """The class without "Scheduler"."""
+        """Name of the class without "Scheduler"."""
         return self.target.removesuffix("Scheduler")
 
     def _make_scheduler(self, grid: Grid) -> Any:
@@ -305,7 +305,7 @@ class DiffusersScheduler(Peer):
 
 @contextlib.contextmanager
 def _silence_diffusers() -> Iterator[None]:
-    """Silence the library about options that it changes or will drop."""
+    """Silence the library's warnings of options that it changes or will drop."""
     logger = logging.getLogger("diffusers.schedulers")
     with warnings.catch_warnings(), mock.patch.object(logger, "level", logging.ERROR):
         warnings.simplefilter("ignore")
@@ -313,18 +313,18 @@ def _silence_diffusers() -> Iterator[None]:
 
 
 def load_library(name: str) -> ModuleType:
-    """Import ``diffusers.schedulers``, whose classes load on access."""
+    """Return the module ``diffusers.schedulers``, whose classes load on access."""
     return import_installed(name, LIBRARY, "diffusers.schedulers")
 
 
 def names() -> list[str]:
-    """Return names of the schedulers that can take a grid."""
+    """Return the names of the schedulers that can take a grid."""
     load_library(LIBRARY)
     return sorted(f"{name}Scheduler" for name in SCHEDULERS)
 
 
 def make_class(name: str) -> type[Peer]:
-    """Return the class of ``diffusers:SCHEDULER``."""
+    """Return the peer class of ``diffusers:SCHEDULER``."""
     target = name.partition(":")[2]
     try:
         cls = getattr(load_library(name), target)

@@ -1,4 +1,4 @@
-"""k-diffusion's samplers: the model and the levels as they are, since its coordinates are ours."""
+"""k-diffusion's samplers, which take the model and the levels as they are: its coordinates are ours."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class KDiffusion(Peer):
-    """k-diffusion's own function on the levels of our grid, with our noise as its noise sampler."""
+    """Function of k-diffusion on the levels of our grid, with our noise as its noise sampler."""
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -73,7 +73,7 @@ class KDiffusion(Peer):
 
 
 def package_folder(name: str) -> Path:
-    """Return the folder of the package: in the clone if there is one, else as installed."""
+    """Return the folder of the package: in the clone if there is one, else the installed one."""
     cloned = find_clone("k-diffusion")
     if cloned is not None:
         return cloned / "k_diffusion"
@@ -84,7 +84,7 @@ def package_folder(name: str) -> Path:
 
 
 def load_sampling(name: str) -> ModuleType:
-    """Return the module sampling.py, without the package's other imports."""
+    """Return the module ``sampling.py``, loaded without the package's other imports."""
     try:
         return import_without_package(package_folder(name), "sampling")
     except ImportError as error:
@@ -92,12 +92,12 @@ def load_sampling(name: str) -> ModuleType:
 
 
 def names() -> list[str]:
-    """Return names of the functions that are samplers."""
+    """Return the names of the functions that are samplers."""
     return sorted(key for key in vars(load_sampling(PREFIX)) if key.startswith("sample_"))
 
 
 def make_class(name: str) -> type[Peer]:
-    """Return the class of ``k-diffusion:FUNCTION``."""
+    """Return the peer class of ``k-diffusion:FUNCTION``."""
     target = name.partition(":")[2]
     takes = inspect.signature(getattr(load_sampling(name), target)).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}

@@ -1,4 +1,4 @@
-"""Methods from their authors' repositories: dpm-solver, UniPC, diff-sampler, EDM."""
+"""Samplers from their authors' repositories: dpm-solver, UniPC, diff-sampler, EDM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .locate import SOURCES, clone_file, load_functions, load_script, name_and_h
 
 @contextlib.contextmanager
 def _silent_with_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """A context with the default dtype ``dtype``, which these files assume, and nothing printed."""
+    """Set the default dtype, which these files assume, and print nothing in this context."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -31,7 +31,7 @@ def _silent_with_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 
 class VarianceExploding:
-    """The noise schedule alpha = 1, sigma = t as these files ask for it."""
+    """Noise schedule alpha = 1, sigma = t, with the methods that these files call."""
 
     T, total_N = 1.0, 1000  # noqa: N815 - the names that they read
 
@@ -53,10 +53,10 @@ class VarianceExploding:
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverOrUniPC(Peer):
-    """The authors' DPM-Solver or UniPC on our levels, of order at most the number of steps."""
+    """DPM-Solver or UniPC of the authors on our levels, of order at most the number of steps."""
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
+        """Integrate over the positive levels; the step to 0 is x <- d, like their denoise_to_zero."""
         steps = len(batch.grid.positive) - 1
         if steps < 1:
             return batch.jump(x)
@@ -110,10 +110,10 @@ _EDM_OPTIONS = {"S_churn", "S_min", "S_max", "S_noise"}
 
 
 def names(library: str) -> list[str]:
-    """Return names of the methods of a repository.
+    """Return the names of a repository's methods.
 
     Raises:
-        ValueError: no clone of it.
+        ValueError: there is no clone of it.
     """
     file = clone_file(library)
     if library in _OPTIONS:
@@ -128,7 +128,7 @@ def names(library: str) -> list[str]:
 
 
 def make_class(name: str) -> type[Peer]:
-    """Return the class of ``LIBRARY:METHOD``."""
+    """Return the peer class of ``LIBRARY:METHOD``."""
     library, _, target = name.partition(":")
     file = clone_file(name)
     declared: dict[str, Any] = {"source": SOURCES[library], "origin": name_and_hash_of_file(file)}
@@ -147,7 +147,7 @@ def make_class(name: str) -> type[Peer]:
 
 
 class _Network(SimpleNamespace):
-    """A network as EDM's and diff-sampler's samplers call it."""
+    """Network as EDM's and diff-sampler's samplers call it."""
 
     batch: PeerBatch
     shape: torch.Size
@@ -158,14 +158,14 @@ class _Network(SimpleNamespace):
 
 @dataclass(frozen=True, kw_only=True)
 class DiffSampler(Peer):
-    """A sampler of diff-sampler on the levels of our grid."""
+    """Sampler of diff-sampler on the levels of our grid."""
 
     @staticmethod
     def function(name: str) -> Any:
         return getattr(load_script(clone_file(name), "solver_utils"), name.partition(":")[2])
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
+        """Integrate over the positive levels; the step to 0 is x <- d, like their denoise_to_zero."""
         if len(batch.grid.positive) < 2:
             return batch.jump(x)
         levels, options = batch.levels(x, batch.grid.positive), self.options
@@ -190,11 +190,11 @@ class EDM(Peer):
 
     @staticmethod
     def function(name: str) -> Any:
-        """Return the function of a script whose import needs the checkpoints' libraries."""
+        """Return the sampler's function from a script whose import needs the checkpoints' libraries."""
         return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Run EDM's function; it gets the levels through ``round_sigma``, its only hook for them."""
+        """Run EDM's function, which gets the levels through ``round_sigma``, its only hook for them."""
         if not batch.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
         levels = batch.levels(x, batch.grid.positive)

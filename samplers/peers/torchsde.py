@@ -1,8 +1,7 @@
-"""torchsde on the reverse SDE, dx = 2 (d - x) / sigma ds + sqrt(2 sigma) dW in the time s = -sigma,
-one step for each of the grid.
+"""torchsde on the reverse SDE dx = 2 (d - x) / sigma ds + sqrt(2 sigma) dW, one step for each of the grid.
 
-In this clock an explicit step scales the state by at least -1, however long it is; in lam it would
-blow up at few steps.
+The time is s = -sigma. In this clock, an explicit step scales the state by at least -1, however
+long it is; in lam the state would blow up at few steps.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .locate import import_installed, version_of_package
 
 LIBRARY = "torchsde"
 METHODS = ("euler", "milstein", "srk")
-"""The Itô solvers of torchsde."""
+"""Itô solvers of torchsde."""
 _SOURCE = Source(
     "li2020torchsde",
     "sdeint",
@@ -36,7 +35,7 @@ _SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class TorchSDE(Peer):
-    """A solver of torchsde on the reverse SDE of the variance-exploding process."""
+    """Solver of torchsde on the reverse SDE of the variance-exploding process."""
 
     stochastic = True
 
@@ -55,7 +54,7 @@ class TorchSDE(Peer):
 
 
 class _ReverseSDE:
-    """Drift, and products with the diffusion, whose matrix would be the square of an image."""
+    """Drift, and products with the diffusion, whose matrix would have the square of an image's size."""
 
     noise_type, sde_type = "additive", "ito"
 
@@ -74,7 +73,7 @@ class _ReverseSDE:
 
 
 class _Increments:
-    """The Brownian increment of one interval, with its space-time Lévy area if asked for."""
+    """Brownian increment of one interval, with its space-time Lévy area on request."""
 
     levy_area_approximation = "space-time"
 
@@ -98,11 +97,11 @@ class _Increments:
 
 
 def names() -> list[str]:
-    """Return names of the methods."""
+    """Return the names of the solvers."""
     import_installed(LIBRARY, LIBRARY, "torchsde")
     return list(METHODS)
 
 
 def make_class(name: str) -> type[Peer]:
-    """Return the class of ``torchsde:METHOD``."""
+    """Return the peer class of ``torchsde:METHOD``."""
     return define_peer(TorchSDE, name, {}, source=_SOURCE, origin=version_of_package(LIBRARY))
