@@ -103,7 +103,7 @@ def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> lis
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver3MPublished(NoiseEAB):
-    """Third order as in the authors' code, where half of the curvature term is missing: second order.
+    """Third-order formula of the authors' code, of second order: half of the curvature term is missing.
 
     x <- x - nxt [h phi_1 eps + h phi_2 (h D1) + h phi_3 (h² D2)], with D1 the slope of the parabola
     at the newest value. D2 is half of its second derivative, where the whole belongs. The damping

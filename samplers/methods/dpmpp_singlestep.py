@@ -142,10 +142,8 @@ class SinglestepOnGrid(LinearMultistep):
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows: list[LinearRow] = []
-        present: tuple[float, list[float]] = (
-            1.0,
-            [],
-        )  # weights of the group's first state and memos
+        # weights of the group's first state and memos in the present state
+        present: tuple[float, list[float]] = (1.0, [])
         for i, (cur, nxt) in enumerate(grid.intervals()):
             order = self.orders[i] if i < len(self.orders) else 1
             levels = grid.sigma[i - order + 1 : i + 1]

@@ -88,7 +88,7 @@ class WarpedAB(Multistep):
 
     Attributes:
         knee: k > 0 of the process y = (1 - u) x0 + u z / k.
-        scale, power, exponent: of the :class:`~samplerbench.samplers.auto.rule.Warp` g.
+        scale, power, exponent: parameters of the :class:`~samplerbench.samplers.auto.rule.Warp` g.
         corrector: an evaluation first corrects the step that led to it, by the polynomial through
             one memo more, as in UniPC (:mod:`.unipc`). It raises the order by one. A deferred first
             step is taken with that evaluation, so it is not corrected.
