@@ -298,7 +298,7 @@ def innermost_model(model: Denoiser) -> Denoiser:
 
 
 class Wrapper(Denoiser):
-    """Denoiser around another, which it passes on unchanged until a subclass overrides a method.
+    """Denoiser around another, whose results stay as they are until a subclass overrides a method.
 
     Guidance, thresholding and metering are wrappers, so that no sampler knows of them.
     """

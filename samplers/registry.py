@@ -33,7 +33,7 @@ Watch = Callable[[], AbstractContextManager[Any]]
 
 
 class PluginError(ValueError):
-    """Error for a plugin that cannot be loaded, in one sentence."""
+    """Error that says in one sentence why a plugin cannot be loaded."""
 
 
 def register(cls: Any) -> Any:

@@ -55,10 +55,9 @@ class NetworkDenoiser(Denoiser):
         ).contiguous()
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor:
-        """Return labels ``(batch,)`` int64 on ``ids``'s device, with the classes' frequencies in
-        the training data.
+        """Return labels ``(batch,)`` int64, by the classes' frequencies in the training data.
 
-        Each label is a function of (seed, id) alone.
+        Each is a function of (seed, id) alone, on ``ids``'s device.
         """
         return labels_for(ids, seed, self.card.data["class_counts"])
 

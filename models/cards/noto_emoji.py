@@ -63,16 +63,15 @@ class Emoji(NamedTuple):
 
 
 def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
-    """Return images and labels of the emoji in Debian's ``fonts-noto-color-emoji`` (SIL Open Font
-    License 1.1).
+    """Return images and labels of the emoji in Debian's ``fonts-noto-color-emoji`` (SIL OFL 1.1).
 
     The second half of the images mirrors the first. Emoji of one base (of another skin, hair, sex
     or direction), and those that look nearly alike (:data:`NEAR`), are a family. The split, which
     is ours, never divides a family.
 
     Returns:
-        Images ``(n, 3, 32, 32)`` float32 in [-1, 1], RGB on white, each the mean of 4 x 4 pixels of
-        the font, and labels ``(n,)`` int64 in [0, 8], indices in :data:`GROUPS`.
+        Images ``(n, 3, 32, 32)`` float32 in [-1, 1], RGB on white, and labels ``(n,)`` int64 in [0,
+        8]. A pixel is the mean of 4 x 4 pixels of the font; a label is an index in :data:`GROUPS`.
 
     Raises:
         FileNotFoundError: the font, or Unicode's list of emoji, is not where it should be.

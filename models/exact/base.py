@@ -82,9 +82,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the log-density ``(CHUNK,)`` of the noisy marginal p_sigma, for rows as in
-        :meth:`denoise_rows`.
-        """
+        """Return the log-density ``(CHUNK,)`` of the noisy marginal p_sigma (as :meth:`denoise_rows`)."""
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:

@@ -1,5 +1,4 @@
-"""Integration of an exact model's probability-flow ODE to near rounding error, with a step of its
-own for each sample.
+"""Integration of an exact model's probability-flow ODE to near rounding error, sample by sample.
 
 A solver that treats the batch as one system controls the mean error. One sample near a boundary
 between modes hides among a hundred easy ones, and every sample depends on its companions. Here each
@@ -7,8 +6,8 @@ sample has its own time and step. The arithmetic between two evaluations is elem
 transcendental function is vectorised, since remainder loops may round differently. A sample's
 result is thus bit-identical in any batch.
 
-Coordinates. With ``s`` the scale of the data, ``sigma = s sinh t`` and ``r = sqrt(sigma^2 + s^2) =
-s cosh t``, we have ``dsigma/dt = r`` and ``dr/dt = sigma``. The state ``y = x / r`` then obeys
+Coordinates. Let ``s`` be the scale of the data, ``sigma = s sinh t`` and ``r = sqrt(sigma^2 + s^2)
+= s cosh t``, so that ``dsigma/dt = r`` and ``dr/dt = sigma``. The state ``y = x / r`` then obeys
 
     dy/dt = (x - d) / sigma - x sigma / r^2 = (x s^2 / r^2 - d) / sigma.
 

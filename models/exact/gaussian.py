@@ -1,4 +1,4 @@
-"""Gaussian model, whose probability flow has a closed form as all else."""
+"""Gaussian model, of which everything has a closed form, the probability flow included."""
 
 from __future__ import annotations
 

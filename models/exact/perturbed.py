@@ -23,14 +23,13 @@ FEATURES = 64
 
 
 class RandomField:
-    """Smooth random field of mean square 1 in each dimension, of Fourier features (Rahimi and
-    Recht, NIPS 2007).
+    """Smooth random field of mean square 1 in each dimension, by random Fourier features.
 
         f_i = sqrt(2 / M) sum_m A_mi cos(w_m · x / r + v_m log r + phi_m)
 
     with r = sqrt(sigma^2 + spread^2), signs A, w ~ N(0, I / (d length^2)), v ~ N(0, 1) and uniform
-    phases phi. Its correlation between x and x' is about exp(-|x - x'|^2 / (2 d (length r)^2)).
-    |f_i| <= sqrt(2 M).
+    phases phi (Rahimi and Recht, NIPS 2007). Its correlation between x and x' is about exp(-|x -
+    x'|^2 / (2 d (length r)^2)). |f_i| <= sqrt(2 M).
     """
 
     def __init__(self, dim: int, spread: float, length: float, seed: int) -> None:

@@ -242,12 +242,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 
 
 def translate(library: str) -> list[dict[str, Any]]:
-    """Return a library's names with ours, as rows of ``label``, ``theirs``, ``ours``, ``steps``,
-    ``end``, ``within`` and ``note``.
+    """Return a library's sampler names with ours, one row (a dict) for each pair.
 
-    A label (of user interfaces) followed by "Karras" is the same sampler on the schedule
-    ``karras``. A library's last steps can depend on the number of steps; a method then has several
-    rows. That the two agree, to ``within``, is tested (``pytest -m parity``).
+    Keys are ``label``, ``theirs``, ``ours``, ``steps``, ``end``, ``within`` and ``note``. A label
+    (of user interfaces) followed by "Karras" is the same sampler on the schedule ``karras``. A
+    library's last steps can depend on the number of steps; a method then has several rows. That the
+    two agree, to ``within``, is tested (``pytest -m parity``).
 
     Raises:
         ValueError: unknown library.
