@@ -1,14 +1,12 @@
-"""Adapters from a network's prediction (eps, v, x0, flow, score, velocity, EDM's) at its native time to a
-denoiser E[x0 | x], or to a few-step map.
+"""Adapters from a network's prediction at its native time to a denoiser, or to a few-step map.
 
 A network sees x_t = alpha x0 + sigma_t z at its process's native time t, and predicts one of
-several things. A sampler sees x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d =
-E[x0 | x]. Every prediction p is linear in x0 and z, so
+several quantities (:data:`Prediction`). A sampler sees x = x_t / alpha at the level sigma = sigma_t
+/ alpha, and wants d = E[x0 | x]. Every prediction p is linear in x0 and z, so
 
     d = a x + b p
 
-with a and b that depend on the level alone. Nothing outside this file needs to know about
-prediction types.
+with a and b that depend on the level alone. Only this file knows the types of prediction.
 """
 
 from __future__ import annotations
@@ -37,11 +35,10 @@ class Network(Protocol):
     """Callable to adapt, such as an ``nn.Module``."""
 
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor | None, /) -> Tensor:
-        """Predict from ``x_t`` ``(batch, *event)``, native times ``t`` ``(batch,)`` and ``labels``
-        ``(batch,)`` int64 in [0, classes].
+        """Return the prediction from states ``x_t`` ``(batch, *event)`` at times ``t`` ``(batch,)``.
 
-        The label ``classes`` means "no label". A model without classes gets None, or the number of
-        a condition in [0, conditions], of which the last means none.
+        ``labels`` are ``(batch,)`` int64 in [0, classes], or in [0, conditions] for a model with
+        conditions. The last number means "no label". A model with neither gets None.
         """
         ...
 
@@ -56,8 +53,8 @@ class NetworkTime:
     Attributes:
         of: ``t``, the native time of the process; ``level``; or ``log_level``, its natural
             logarithm.
-        scale: 0.25 for EDM's ln(sigma) / 4; 1000 for a network that takes t in thousandths; -1 with
-            an offset of 1 for one whose time runs from noise to data.
+        scale: 0.25 for EDM's ln(sigma) / 4; 1000 for times in thousandths; -1, with an offset of 1,
+            for a time that runs from noise to data.
         offset: added constant.
     """
 
@@ -66,16 +63,17 @@ class NetworkTime:
     offset: float = 0.0
 
     def network_input(self, t: FloatArray, level: FloatArray) -> FloatArray:
-        """Return the time input at native times ``t`` with these levels, of one shape."""
+        """Return the time input, of the shape of the native times ``t`` and their noise levels ``level``."""
         of = {"t": t, "level": level, "log_level": np.log(level)}[self.of]
         return self.offset + self.scale * of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
-    """Boundary condition of latent consistency models: c_skip x_t + c_out d of an estimate d.
+    """Boundary condition of latent consistency models: the map ends at c_skip x_t + c_out d.
 
-    (Luo et al. 2023, arXiv:2310.04378, section 4.) ``scale`` is the factor of the native time.
+    d is the network's estimate of the clean image (Luo et al. 2023, arXiv:2310.04378, section 4).
+    ``scale`` is the factor of the native time.
 
     >>> Boundary().weights(np.array([0.0]))
     (array([1.]), array([0.]))
@@ -85,7 +83,7 @@ class Boundary:
     sigma_data: float = 0.5
 
     def weights(self, t: FloatArray) -> Weights:
-        """Return c_skip and c_out at native times."""
+        """Return (c_skip, c_out) at native times ``t``, each of the shape of ``t``."""
         total = np.hypot(self.scale * t, self.sigma_data)
         return (self.sigma_data / total) ** 2, self.scale * t / total
 
@@ -93,7 +91,7 @@ class Boundary:
 def _prediction_weights(
     prediction: Prediction, level: FloatArray, alpha: FloatArray, process: Any
 ) -> Weights:
-    """Return a and b of d = a x + b p at levels of a process, with the scales alpha there."""
+    """Return (a, b) of d = a x + b p at noise levels at which the process scales data by ``alpha``."""
     match prediction:
         case "x0":
             return np.zeros_like(level), np.ones_like(level)
@@ -114,13 +112,16 @@ def _prediction_weights(
         case "edm":  # c_skip and c_out of Karras et al. 2022 (arXiv:2206.00364, Table 1)
             total = np.hypot(level, process.sigma_data)
             return (process.sigma_data / total) ** 2, process.sigma_data * (level / total)
-        case "consistency":  # of Song et al. 2023 (arXiv:2303.01469, app. C), 1 and 0 at t_min
+        case "consistency":  # Song et al. 2023 (arXiv:2303.01469, app. C): (1, 0) at t_min
             data, above = process.sigma_data, level - process.t_min
             return data**2 / (above**2 + data**2), data * (above / np.hypot(level, data))
 
 
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
-    """Return the limits of level · a and b in d = a x + b p, x = level z, as the level grows."""
+    """Return the limits of level · a and of b in d = a x + b p as the level grows, with x = level z.
+
+    Raises a ValueError for a prediction without limits.
+    """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
     if prediction not in limits:
@@ -131,53 +132,50 @@ def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float
 
 
 class NativeDenoiser(Denoiser):
-    """Denoiser around a network in its own coordinates.
+    """Denoiser around a network that works in the coordinates and the time of its own process.
 
-    The state keeps its own dtype: x_t is formed in it and cast to the network's for the call only,
-    so a float64 state around a float32 network loses nothing but the network's own rounding. An
+    A state keeps its dtype: only the network's input is cast to the network's dtype. A float64
+    state around a float32 network thus loses nothing but the network's own rounding. An
     ``nn.Module`` is put in evaluation mode and frozen, so that a run builds no graph of its
     parameters.
 
     Args:
         network: see :class:`Network`.
-        process: the process that it was trained on.
-        prediction: what it predicts: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t x0;
-            ``flow`` = z - x0; ``velocity`` = dx_t / dt, for a process that knows its ``speeds``;
-            ``score`` = grad log p_t(x_t); ``edm`` or ``consistency``, the raw output F of EDM or of a
-            consistency model, in an :class:`~samplerbench.models.process.EDM` process.
+        process: the noising process of its training.
+        prediction: the network's output: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t
+            x0; ``flow`` = z - x0; ``velocity`` = dx_t / dt, for a process with ``speeds``;
+            ``score`` = grad log p_t(x_t); ``edm`` or ``consistency``, the raw output F of EDM or of
+            a consistency model, for an :class:`~samplerbench.models.process.EDM` process.
         name, event, classes, identity: as in :class:`Denoiser`.
-        times: native times that the network knows, for one trained on a discrete set or up to t =
-            1: it is called at the nearest of them. The level of d = a x + b p stays exact. None:
-            every time.
+        times: native times that the network was trained at; None if it knows all. It is called at
+            the nearest of them, while a and b are those of the exact level.
         nearest: distance by which the nearest of ``times`` is chosen, ``time`` or ``level``.
         time: the network's time input as a function of the native time.
-        factor: the network gives the prediction divided by this: -1 for the opposite sign.
-        half: which half of the network's channels the prediction is, where it learned a variance
-            too; None for all.
-        network_dtype: dtype of its inputs.
-        dtype: dtype of the state unless a run says otherwise; by default the network's.
-        sigma_min, sigma_max: levels that it knows; by default the levels at the process's ``t_min``
-            and ``t_max``.
-        infinite: whether it was trained up to an infinite level, where its process has a native time
-            and its prediction a limit.
+        factor: the prediction is the network's output times this: -1 for the opposite sign.
+        half: half of the output channels that is the prediction, where the network learned a
+            variance too; None for all channels.
+        network_dtype: dtype of the network's inputs.
+        dtype: dtype of the state unless a run sets one; by default the network's.
+        sigma_min, sigma_max: levels that the network knows; by default the levels at the process's
+            ``t_min`` and ``t_max``.
+        infinite: whether it was trained up to an infinite level. The process must have a native
+            time there, and the prediction a limit.
         limits: range of the values of the data, as in :class:`Denoiser`.
-        kind: ``map`` for a few-step map, as in :class:`Denoiser`. It ends at 0, but for one of
-            prediction ``consistency``, which ends at sigma_min.
-        boundary: of a map that adds x_t to the clean image that it predicts; None for others.
-        class_weights: how often each of the ``classes`` occurs in the data, in proportion. Every
-            sample is then drawn a label; without them all samples go by the label ``classes``, "no
-            label", which the network must know.
+        kind: ``map`` for a few-step map, as in :class:`Denoiser`. A map of prediction
+            ``consistency`` ends at sigma_min, any other at 0.
+        boundary: boundary condition of a map that adds x_t to its estimate; None for others.
+        class_weights: frequency of each of the ``classes`` in the data, in proportion, by which
+            samples draw labels. Without it, all samples get the label ``classes``, "no label",
+            which the network must know.
         conditions: number of conditions of a network without classes, such as rows of a table of
-            prompts (:mod:`samplerbench.models.checkpoints.conditions`): a sample takes its number
-            modulo them.
-        null_label: whether the network knows "no label", or, of conditions, the number
-            ``conditions`` as none.
+            prompts (:mod:`samplerbench.models.checkpoints.conditions`). A sample's condition is its
+            number modulo this one.
+        null_label: whether the network knows "no label", the number ``classes`` or ``conditions``.
 
     Raises:
-        ValueError: unknown prediction, or not one weight a class; ``edm`` or ``consistency`` in a
-            process without ``sigma_data``, or ``velocity`` in one without ``speeds``; or an infinite
-            level without a limit in the process, the prediction or the time input, or for a few-step
-            map.
+        ValueError: the prediction is unknown or does not fit the process; both classes and
+            conditions are given; ``class_weights`` is not one weight a class; or an infinite level
+            has no limit, or is asked of a few-step map.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -252,16 +250,16 @@ class NativeDenoiser(Denoiser):
                 "data; leave out sigma_max=inf"
             )
         if infinite:
-            self._top = self._terms_at_infinity()
+            self._infinity_terms = self._terms_at_infinity()
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return levels at even native times, beginning at the time of ``sigma_max``.
+        """Return ``steps`` falling levels at even native times from ``sigma_max``; None for VE and EDM.
 
-        In a table, times are rounded to its own and reach the lowest, as in the respacing of Nichol &
-        Dhariwal 2021 (arXiv:2102.09672). In a formula, times stop one step before t = 0, where the
-        last step ends. VE and EDM define a range alone, hence None.
+        In a table of times, they are rounded to the table's and reach the lowest, as in the
+        respacing of Nichol & Dhariwal 2021 (arXiv:2102.09672). In a formula, they stop one step
+        before t = 0, where the last step ends. VE and EDM define only a range of levels.
         """
         process = self.process
         if isinstance(process, VE):
@@ -277,15 +275,16 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return labels by ``class_weights``, or ids modulo ``conditions``; None without either."""
+        """Return labels ``(batch,)``: drawn by ``class_weights``, or ids modulo ``conditions``, else None."""
         if self.conditions:
             return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the denoised image: the network's prediction in native coordinates, solved for x0.
+        """See :meth:`Denoiser.denoise`: the prediction in native coordinates is solved for x0.
 
-        A float level may have an attribute ``time``, a native time that replaces the level's own.
+        A level with an attribute ``time`` sends the network that native time instead of its own. At
+        an infinite level, ``x`` is noise of standard deviation 1.
         """
         if not isinstance(sigma, Tensor) and math.isinf(sigma):
             return self._denoise_at_infinity(x, labels)
@@ -326,7 +325,10 @@ class NativeDenoiser(Denoiser):
         return output.to(x_t.dtype)
 
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
-        """Return noise scale, time input and the two limits of :func:`_limits_at_infinity`."""
+        """Return noise scale, time input and the two limits of :func:`_limits_at_infinity`.
+
+        Raises a ValueError if the process has no infinite level, or the network is told the level.
+        """
         with np.errstate(invalid="ignore", divide="ignore"):
             time = self.process.t_of(math.inf)
             ends = math.isfinite(time) and math.isinf(self.process.level(time))
@@ -343,13 +345,13 @@ class NativeDenoiser(Denoiser):
         """Return the limit of :meth:`denoise` at x = level z as the level grows."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
-        scale, network_time, keep, weigh = self._top
+        scale, network_time, keep, weigh = self._infinity_terms
         return keep * z + weigh * self._network_output(scale * z, network_time, labels)
 
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the time input: as a TimedLevel requests, else at the nearest time that is known."""
+        """Return the network's time input: of the time ``requested``, else of the nearest known time."""
         if requested is not None:
             return self.time.network_input(np.array([requested]), level)
         if self.times is None:
@@ -358,7 +360,7 @@ class NativeDenoiser(Denoiser):
         return self.time.network_input(snapped_time, self.process.level(snapped_time))
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
-        """Return the nearest time that the network knows."""
+        """Return the nearest times that the network knows; ``time`` itself if it knows all."""
         if self.times is None:
             return time
         if self.nearest == "level":
@@ -366,7 +368,10 @@ class NativeDenoiser(Denoiser):
         return self.times[_nearest_indices(self.times, time)]
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
-        """Return the labels for the network: those given, else null labels, else None."""
+        """Return ``labels`` if given, else null labels for a model with classes or conditions, else None.
+
+        Raises a ValueError if the model needs a condition and has no null label.
+        """
         none = self.classes or self.conditions
         if labels is None and self.conditions and not self.null_label:
             raise ValueError(f"model {self.name} has nothing that means no condition; give labels")

@@ -1,7 +1,7 @@
-"""MMSE curves of models: exact ones by their posterior, networks by their denoising loss.
+"""MMSE curves of models: of exact models from the posterior, of networks from the denoising loss.
 
-Every level of a curve uses the same x0 and z (x = x0 + z / sqrt(gamma)), so that it is smooth, and
-differences of its values have little noise.
+All levels of a curve share the same x0 and z (x = x0 + z / sqrt(gamma)). The curve is therefore
+smooth, and differences of its values have little noise.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ class Estimate(NamedTuple):
 
     Attributes:
         value: the mean.
-        error: its standard error.
-        bound: largest further error of the value, by quadrature or by a bounded tail; 0 if the draws
-            are unbiased.
+        error: standard error of the mean.
+        bound: largest bias of the mean, by quadrature or a bounded tail; 0 for unbiased draws.
     """
 
     value: float
@@ -44,7 +43,7 @@ class Estimate(NamedTuple):
     bound: float = 0.0
 
     def covers(self, truth: float, errors: float = 4.0) -> bool:
-        """Return True if ``truth`` lies within so many standard errors, and the bound."""
+        """Return True if ``truth`` is within ``errors`` standard errors plus ``bound`` of the mean."""
         return abs(self.value - truth) <= errors * self.error + self.bound
 
 
@@ -63,9 +62,10 @@ def estimate_mean(draws: FloatArray, bound: float = 0.0) -> Estimate:
 
 @dataclass(frozen=True, eq=False)
 class MMSECurve:
-    """A tabulated MMSE curve; between the nodes, gamma mmse is a cubic spline in log gamma.
+    """MMSE against the signal-to-noise ratio gamma = 1 / sigma², tabulated sample by sample.
 
-    Nodes ``gamma`` ``(M,)`` rise; ``draws`` ``(n, M)`` are each sample's part, in squared units.
+    Between the nodes, gamma mmse is a cubic spline in log gamma. ``gamma`` ``(M,)`` are the nodes,
+    > 0 and rising. ``draws`` ``(n, M)`` are each sample's values there, in squared data units.
     """
 
     gamma: FloatArray
@@ -81,34 +81,34 @@ class MMSECurve:
             )
 
     def at(self, gamma: FloatArray | float) -> FloatArray:
-        """Return each sample's curve at ``gamma`` (a number or ``(m,)``): ``(n,)`` or ``(n, m)``.
+        """Return each sample's value at ``gamma``: ``(n,)`` for a number, ``(n, m)`` for ``(m,)``.
 
         Raises:
-            ValueError: outside the nodes.
+            ValueError: ``gamma`` is outside the nodes.
         """
         return self._spline(self._checked_log_gamma(gamma)).T / gamma
 
     def integral(self, start: float, stop: FloatArray | float) -> FloatArray:
         """Return each sample's integral of mmse dgamma from ``start`` to ``stop``.
 
-        Shapes and errors as in :meth:`at`.
+        Shapes and errors are those of :meth:`at`.
         """
         first, last = map(self._checked_log_gamma, (start, stop))
         return (self._primitive(last) - self._primitive(first)).T
 
     def value(self, gamma: float) -> Estimate:
-        """Return the estimate of mmse(gamma) over the samples."""
+        """Return the mean of mmse(gamma) over the samples, with its standard error."""
         return estimate_mean(self.at(gamma))
 
     def mean(self) -> FloatArray:
-        """Return the curve at its nodes, ``(M,)``, without the rises that sampling noise leaves."""
+        """Return the mean curve at its nodes, ``(M,)``, with rises by sampling noise cut off."""
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> MMSECurve:
-        """Return the curve on every other node (and the last), to bound the interpolation error.
+        """Return the curve on every other node and the last one, to bound the interpolation error.
 
         Raises:
-            ValueError: fewer than three nodes.
+            ValueError: the curve has fewer than three nodes.
         """
         if len(self.gamma) < 3:
             raise ValueError(
@@ -118,7 +118,7 @@ class MMSECurve:
         return MMSECurve(self.gamma[keep], self.draws[:, keep])
 
     def _checked_log_gamma(self, gamma: FloatArray | float) -> FloatArray:
-        """Return log gamma; raise ValueError outside of the tabulated range."""
+        """Return log gamma. Raises a ValueError outside the tabulated range."""
         low, high = self.gamma[0] * (1 - 1e-9), self.gamma[-1] * (1 + 1e-9)
         if not (np.all(gamma >= low) and np.all(gamma <= high)):
             raise ValueError(
@@ -129,7 +129,7 @@ class MMSECurve:
 
     @cached_property
     def _spline(self) -> CubicSpline:
-        """Spline of gamma mmse in log gamma."""
+        """Cubic spline of gamma mmse in log gamma, for every sample."""
         from scipy.interpolate import CubicSpline  # here: few runs have a use for it
 
         # gamma mmse is the integrand in log gamma, and of one scale where mmse spans many decades.
@@ -160,8 +160,11 @@ def posterior_trace(
 ) -> Tensor:
     """Return E[|x0 - d|² | x] = tr Cov[x0 | x] of an exact model, in squared data units.
 
-    States ``x`` are ``(batch, *event)``, the result ``(batch,)`` float64. Without a shorter way
-    here, the diagonal of the model's ``posterior`` is added up, which knows no labels.
+    States ``x`` are ``(batch, *event)``, the result ``(batch,)`` float64. A model without a formula
+    here sums the diagonal of its ``posterior``.
+
+    Raises:
+        ValueError: ``labels`` are given to a model without a formula here.
     """
     if labels is not None:
         raise ValueError(
@@ -174,13 +177,13 @@ def posterior_trace(
 def _(
     model: GaussianMixture, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """E[|x0|² | x] - |d|² about the mixture's mean, which is also where the components' means m_k
-    are expanded.
+    """Return E[|x0|² | x] - |d|², with x0 and d measured from the mixture's mean.
 
-    m_k = g_k u + (1 - g_k) mu_k + U_k gain c with u = x - mean and c = U_k^T u - U_k^T mu_k, so
-    that
+    Let u = x - mean and c = U_k^T u - U_k^T mu_k. Component k has the mean m_k = g_k u + (1 - g_k)
+    mu_k + U_k gain c, so that
 
-        |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
+        |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k
+                 + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
     """
     basis, offsets, norms = model._basis, model._offsets, model._norms
 
@@ -209,7 +212,7 @@ def _(
 def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
     """Return the trace about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
 
-    Both vanish where one point is left.
+    Both terms vanish where only one point is likely.
     """
 
     def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
@@ -225,7 +228,7 @@ def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None
 def _(
     model: KernelDensity, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """Return the trace by the law of total variance: g sigma² per direction around each point."""
+    """Return the trace by the law of total variance: the points' spread, and each kernel's."""
     square = level_per_row(sigma, x).square()
     level, keep = model._cloud_level(square.sqrt())
     between = posterior_trace(model._cloud, x, level, labels)
@@ -243,13 +246,13 @@ def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = 
 
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]
-"""Integrand at (x0, x, sigma): ``(batch,)``, of conditional mean |x0 - d|² given x."""
+"""Integrand at (x0, x, sigma), ``(batch,)``, whose mean given x is E[|x0 - d|² | x]."""
 
 
 def tabulate_curve(
     spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]
 ) -> MMSECurve:
-    """Return the curve of ``spread`` at x = x0 + z / sqrt(gamma), x0 and z ``(n, *event)``."""
+    """Return the curve of ``spread`` at x = x0 + z / sqrt(gamma), for ``(n, *event)`` x0 and z."""
     with torch.no_grad():
         columns = [
             spread(x0, x0 + z / math.sqrt(g), 1 / math.sqrt(g)).double().cpu().numpy()
@@ -261,7 +264,7 @@ def tabulate_curve(
 def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
     """Return standard normal noise like ``x0``, a function of ``seed`` and ``stream`` >= 0.
 
-    The first rows do not depend on their number.
+    The first m rows are the same for every larger number of rows.
     """
     rng = np.random.default_rng((seed, 2, stream))
     return torch.from_numpy(rng.standard_normal(tuple(x0.shape))).to(x0)
@@ -270,7 +273,10 @@ def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
 def exact_mmse(
     model: ExactModel, gamma: FloatArray | Sequence[float], samples: int, seed: int = 0
 ) -> MMSECurve:
-    """Return the curve of an exact model by its posterior trace: less noisy than errors."""
+    """Return the MMSE curve of an exact model from its posterior trace on ``samples`` samples.
+
+    The trace has less noise than squared errors have.
+    """
     x0 = model.sample(samples, seed)
     return tabulate_curve(
         lambda _x0, x, sigma: posterior_trace(model, x, sigma), x0, normal_like(x0, seed), gamma
@@ -285,10 +291,10 @@ def denoising_loss(
     seed: int = 0,
     labels: Tensor | None = None,
 ) -> MMSECurve:
-    """Return the mean squared error E |x0 - d|² of any denoiser on clean samples ``(n, *event)``.
+    """Return the curve of a denoiser's mean squared error E |x0 - d|² on samples ``(n, *event)``.
 
-    It is the mmse plus E |d - E[x0 | x]|², the squared error of the network itself: an upper bound,
-    up to sampling noise.
+    The error is the mmse plus E |d - E[x0 | x]|², the network's own squared error. Up to sampling
+    noise, it bounds the mmse from above.
     """
 
     def loss(x0: Tensor, x: Tensor, sigma: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Denoiser: the interface of all models, bound to a batch of samples before it is called.
+"""Interface of all models: Denoiser, which is bound to a batch of samples before it is called.
 
 Everything is in canonical coordinates: x = x0 + sigma z with z ~ N(0, I), and ``denoise(x, sigma)``
 estimates E[x0 | x].
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 
 class OwnSampling(NamedTuple):
-    """Steps of a checkpoint's own scheduler, in terms of samplers and levels here.
+    """Steps of a checkpoint's own scheduler, as a sampler and levels of this package.
 
     Attributes:
-        sampler: the equivalent one on these levels.
+        sampler: spec of the equivalent sampler on these levels.
         levels: falling; the last may be 0.
-        start: standard deviation of the noise that it begins with at the first level.
-        end: factor of its result, if it ends in coordinates of its own.
-        clip: bound that the denoised image is clamped to, but not the noise that the step goes on
-            with; None for no clamping.
-        told: the scheduler and the spacing of its levels, for tables.
-        differs: sentences on its remaining differences.
-        times: pairs of a level and the network's native time there, if it is not the level's own.
+        start: standard deviation of the scheduler's noise at the first level.
+        end: factor of the result, for a scheduler that ends in scaled coordinates.
+        clip: bound that the denoised image is clamped to, while a step goes on with the unclamped
+            noise; None for no clamping.
+        told: scheduler and spacing of its levels, in words for tables.
+        differs: sentences on the remaining differences from the scheduler.
+        times: pairs of a level and the network's native time there, where that is not the level's
+            own.
     """
 
     sampler: str
@@ -52,9 +53,9 @@ class Decoder(Protocol):
         event: shape of one image, such as ``(3, 256, 256)``.
         limits: range of the values of images, which are clamped to it before their features are
             taken; None for no range.
-        identity: fingerprint of its images, if the model's own does not cover it.
-        batch: latents that it takes at a time: an image is many times as large as a latent.
-        device: of the latents.
+        identity: fingerprint of the decoder, if the model's own does not cover it.
+        batch: most latents in a call, since an image is many times as large as a latent.
+        device: device of the latents.
     """
 
     event: tuple[int, ...]
@@ -64,17 +65,17 @@ class Decoder(Protocol):
     device: torch.device | str
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Return images ``(n, *event)``, not clamped, of latents ``(n, …)``, n <= ``batch``."""
+        """Return images ``(n, *event)``, not clamped, of at most ``batch`` latents ``(n, …)``."""
         ...
 
     def to(self, device: torch.device | str) -> Decoder:
-        """Return a copy on ``device``; this one does not change."""
+        """Return a copy of the decoder on ``device``; this one does not change."""
         ...
 
 
 @torch.no_grad()
 def decode_in_batches(decoder: Decoder, latents: Tensor) -> Tensor:
-    """Decode any number of latents on any device (:meth:`Denoiser.decode`)."""
+    """Return the images of any number of latents, on the latents' device (:meth:`Denoiser.decode`)."""
     images = [
         _decode_batch(decoder, part.to(decoder.device)).to(latents.device)
         for part in latents.split(decoder.batch)
@@ -103,41 +104,42 @@ Kind = Literal["denoiser", "map"]
 
 
 class Denoiser(ABC):
-    """Score model. Subclasses set the attributes and write :meth:`denoise`.
+    """Base class of score models. Subclasses set the attributes and write :meth:`denoise`.
 
     Attributes:
-        name: its name in tables.
+        name: name in tables.
         event: shape of one sample, such as ``(1, 28, 28)``.
-        sigma_min, sigma_max: the noise levels that it knows; a run starts at ``sigma_max``.
-        infinite: True if it knows the level of pure noise: ``denoise(z, inf)`` is the limit of E[x0 | x]
-            as x = x0 + sigma z grows, for z ``(batch, *event)`` of standard deviation 1. ``sigma_max``
-            is finite all the same.
-        classes: number of classes; 0 for a model without class labels. If it is positive, labels are
-            class numbers that :meth:`mode_of` can be compared with; else they are any input of the
-            model about a sample.
-        conditions: number of other conditions, such as prompts, of a model without classes: a label
-            is then the number of one.
-        null_label: True if the label ``classes``, or ``conditions``, is "no label" to it, which
+        sigma_min, sigma_max: range of noise levels that the model knows; a run starts at
+            ``sigma_max``.
+        infinite: True if it knows pure noise: ``denoise(z, inf)``, for z ``(batch, *event)`` of
+            standard deviation 1, is the limit of E[x0 | x] at x = sigma z as sigma grows.
+            ``sigma_max`` is finite all the same.
+        classes: number of classes; 0 for a model without. If positive, labels are class numbers,
+            which :meth:`mode_of` can be compared with. Otherwise they are any input of the model
+            about a sample.
+        conditions: number of other conditions, such as prompts, of a model without classes. A label
+            is then the number of a condition.
+        null_label: True if the label ``classes``, or ``conditions``, means "no label", which
             guidance needs.
         class_weights: frequency of each class in the data, in proportion; None if unknown.
         limits: range of the values of the data, to which samples are clamped before their features
             are taken; None for no range.
-        decoder: of a model whose samples are latents. Features, and all measures in them, then come
-            from images (:meth:`decode`); the solution of the ODE is compared in latents. None if the
-            samples themselves are scored.
-        passes: network evaluations of one call for a sample (2 under classifier-free guidance), the
-            most if they depend on the level (:meth:`passes_at`).
+        decoder: decoder of a model whose samples are latents; None if the samples themselves are
+            scored. Features, and all measures in them, come from decoded images. The solution of
+            the ODE is compared in latents.
+        passes: most network evaluations of one call for a sample (2 under classifier-free
+            guidance); :meth:`passes_at` gives those at a level.
         dtype: default dtype of a run's state (float64 for exact models).
         capturable: True if an evaluation can be recorded in a CUDA graph: it never waits for the
             device, and its shapes depend on no value.
-        kind: ``denoiser``, or ``map`` for a few-step map such as a consistency model, whose
+        kind: ``denoiser``, or ``map`` for a few-step map such as a consistency model. A map's
             :meth:`denoise` gives the end of the probability flow through x in place of E[x0 | x].
-            Only samplers that are made for maps run on it, and it has no reference solution.
+            Only samplers for maps run on it, and it has no reference solution.
         map_end: level at which a map ends, at most ``sigma_min``; None for ``sigma_min`` itself.
-        identity: fingerprint of its numbers: name and version or hash. Results with different
-            identities do not mix.
-        read: the user's files that it is made of; None for a model that comes with this package, or
-            that was made in Python.
+        identity: fingerprint of the model's outputs: name, and version or hash. Results of
+            different identities do not mix.
+        read: files of the user that the model is made of; None for a model of this package or one
+            made in Python.
     """
 
     name: str
@@ -174,11 +176,11 @@ class Denoiser(ABC):
         """
 
     def bind(self, ids: Tensor, seed: int, labels: Tensor | None = None) -> Bound:
-        """Return the ``samplers.Denoise`` of one batch: row k is sample ``ids[k]``.
+        """Return the denoiser of one batch (``samplers.Denoise``), whose row k is sample ``ids[k]``.
 
         Args:
             ids: ``(batch,)`` int64 sample numbers.
-            seed: root seed; with the id it decides all draws per sample (such as a label).
+            seed: root seed; with the id it decides all draws of a sample, such as a label.
             labels: ``(batch,)`` labels to condition on; None lets the model decide
                 (:meth:`draw_labels`).
         """
@@ -199,12 +201,10 @@ class Denoiser(ABC):
         return x if self.decoder is None else decode_in_batches(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return labels of unconditional sampling, one row a sample.
+        """Return labels for unconditional sampling, one row a sample, or None.
 
-        None (the default) for a model that has an unconditional score of its own.
-
-        They are ``(batch,)`` class numbers where ``classes`` > 0, else any tensor ``(batch, …)`` of
-        what the model needs to know.
+        Class numbers ``(batch,)`` where ``classes`` > 0, else any tensor ``(batch, …)`` that the
+        model needs. None (the default) is for a model with an unconditional score of its own.
         """
         return None
 
@@ -218,7 +218,7 @@ class Denoiser(ABC):
         The copy is another object even on the same ``device``, and may share constants.
 
         Raises:
-            ValueError: it cannot move, as a model that does not override this.
+            ValueError: the model does not override this method, so it cannot move.
         """
         raise ValueError(
             f"model {self.name} cannot move to {device}: it has no "
@@ -226,19 +226,20 @@ class Denoiser(ABC):
         )
 
     def reference(self) -> Reference | None:
-        """Return the reference of its samples (features, moments, held-out data), or None without one."""
+        """Return the reference to compare samples with (features, moments, held-out data), or None."""
         return None
 
     def data(self, n: int, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return ``n`` samples ``(n, *event)`` of the data by ``seed``; None without a source."""
+        """Return ``n`` samples ``(n, *event)`` of the data, drawn by ``seed``; None without a source."""
         return None
 
     def moments(self) -> Moments | None:
         """Return mean ``(d,)`` and covariance ``(d, d)`` of flattened data, float64; None if unknown.
 
-        If :meth:`draw_labels` draws classes, they may be means ``(classes, d)`` and the covariance
-        about them. A run may begin from them (``benchmarks.suites.cell.make_start``), so a rough shape of the data
-        is enough. By default they come from the reference, if its features are the samples themselves.
+        If :meth:`draw_labels` draws classes, the mean may be class means ``(classes, d)``, about
+        which the covariance is taken. A run may begin from the moments
+        (``benchmarks.suites.cell.make_start``), for which a rough shape of the data is enough. By
+        default they come from a reference whose features are the samples themselves.
         """
         reference = self.reference() if self.decoder is None else None
         return None if reference is None else reference.moments
@@ -252,11 +253,12 @@ class Denoiser(ABC):
         return self.passes
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:  # noqa: ARG002
-        """Return the steps of the scheduler that came with the model, in ``steps`` steps; None without one.
+        """Return the steps of the scheduler that came with the model, in ``steps`` steps, or None.
 
         Args:
-            steps: of the scheduler.
-            scheduler: class of its library that takes its place, with its settings; "" for itself.
+            steps: number of steps of the scheduler.
+            scheduler: class of the same library to use in its place, with its settings; "" for the
+                model's own.
 
         Raises:
             ValueError: no sampler here takes such steps.
@@ -264,11 +266,11 @@ class Denoiser(ABC):
         return None
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:  # noqa: ARG002
-        """Return levels > 0 of ``steps`` evaluations that came with the model, falling; None without."""
+        """Return the ``steps`` falling levels > 0 that came with the model, or None."""
         return None
 
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Return the mode or class of each clean sample, ``(batch,)`` int64; None for a model without modes."""
+        """Return the mode or class of each clean sample, ``(batch,)`` int64, or None without modes."""
         return None
 
 
@@ -296,7 +298,7 @@ def innermost_model(model: Denoiser) -> Denoiser:
 
 
 class Wrapper(Denoiser):
-    """Denoiser around a Denoiser, which changes nothing until a subclass does.
+    """Denoiser around another, whose results stay as they are until a subclass overrides a method.
 
     Guidance, thresholding and metering are wrappers, so that no sampler knows of them.
     """
@@ -311,7 +313,7 @@ class Wrapper(Denoiser):
         return self.inner.denoise(x, sigma, labels)
 
     def rewrapped(self, inner: Denoiser) -> Wrapper:
-        """Return the same wrapper around another model."""
+        """Return a copy of this wrapper around another model."""
         twin = copy.copy(self)
         twin.inner, twin.decoder = inner, inner.decoder
         return twin
@@ -321,7 +323,7 @@ class Wrapper(Denoiser):
         return self.rewrapped(self.inner.instrumented(wrap))
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Return the same wrapper around a copy of the inner model on ``device``."""
+        """Return a copy of this wrapper around a copy of the inner model on ``device``."""
         return self.rewrapped(self.inner.to(device))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
@@ -337,15 +339,15 @@ class Wrapper(Denoiser):
         return self.inner.data(n, seed)
 
     def moments(self) -> Moments | None:
-        """Return the inner model's moments: guidance leaves the data's rough shape as it is."""
+        """Return the inner model's moments, since guidance leaves the data's rough shape as it is."""
         return self.inner.moments()
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the inner model's endpoint; override this where :meth:`denoise` changes."""
+        """Return the inner model's endpoint. A subclass that changes :meth:`denoise` overrides this too."""
         return self.inner.endpoint(x, labels)
 
     def passes_at(self, sigma: float) -> int:
-        """Return the inner model's evaluations, unless this wrapper costs more."""
+        """Return this wrapper's passes if they differ from the inner model's, else the inner model's here."""
         return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
@@ -363,9 +365,9 @@ class Wrapper(Denoiser):
 
 
 def level_per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Return one level for each row of ``x``: ``(batch,)``, of this dtype, on its device.
+    """Return one level for each row of ``x``: ``(batch,)``, of dtype ``dtype``, on its device.
 
-    Filling in a number never waits for the device.
+    A number is filled in without waiting for the device.
     """
     if isinstance(sigma, Tensor):
         return sigma.to(x.device, dtype).expand(len(x))
@@ -380,7 +382,7 @@ def level_column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
 
 
 def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
-    """Return independent labels ``(batch,)`` int64, k in proportion to ``weights[k]`` >= 0."""
+    """Return independent labels ``(batch,)`` int64 by id and seed: k in proportion to ``weights[k]`` >= 0."""
     edges = torch.tensor(weights, dtype=torch.float64, device=ids.device).cumsum(0)
     places = torch.searchsorted(edges, _uniform_by_id(ids, seed) * edges[-1], right=True)
     return places.clamp_(max=len(weights) - 1)

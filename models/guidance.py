@@ -18,8 +18,7 @@ class Altered(Wrapper):
 
     Args:
         inner: the model to wrap.
-        what: the alteration in a word, such as ``guidance=2``; it becomes part of the name and of
-            the identity.
+        what: the change in a word, such as ``guidance=2``, for the name and the identity.
     """
 
     def __init__(self, inner: Denoiser, what: str) -> None:
@@ -28,23 +27,23 @@ class Altered(Wrapper):
         self.identity = f"{inner.identity}({what})"
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
-        """Return None: only a solver finds the end."""
+        """Return None, since only a solver finds the end."""
         return None
 
     def reference(self) -> Reference | None:
         """Return the inner model's data, without its converged samples."""
         reference = self.inner.reference()
-        return None if reference is None else reference.of_another_model()
+        return None if reference is None else reference.without_converged()
 
 
 Interval = tuple[float, float]
-"""Levels above the first number, up to the second."""
+"""Guided noise levels (low, high]."""
 
 
 def describe_guidance(
     kind: str, scale: float, *, channels: int | None = None, interval: Interval | None = None
 ) -> str:
-    """Return the guidance in words, for names."""
+    """Return the guidance as text for a model's name, such as ``guidance=2,0.2<sigma<=5``."""
     words = f"{kind}={scale:.15g}"
     if channels is not None:
         words += f",channels={channels}"
@@ -52,11 +51,7 @@ def describe_guidance(
 
 
 def checked_interval(interval: Interval | None) -> Interval | None:
-    """Return ``interval`` unchanged if it is valid.
-
-    Raises:
-        ValueError: it is invalid.
-    """
+    """Return ``interval`` unchanged if it is valid; raise a ValueError if not."""
     if interval is not None and not 0 <= interval[0] < interval[1]:
         raise ValueError(
             f"guidance needs an interval of levels (low, high) with 0 <= low < high, got {interval}"
@@ -65,14 +60,14 @@ def checked_interval(interval: Interval | None) -> Interval | None:
 
 
 def is_guided(interval: Interval | None, sigma: float) -> bool:
-    """Return True if a level is guided."""
+    """Return True if ``interval`` covers the level ``sigma``; None covers all."""
     return interval is None or interval[0] < sigma <= interval[1]
 
 
 def guided_rows(
     interval: Interval | None, sigma: float | Tensor, x: Tensor
 ) -> Tensor | slice | None:
-    """Return the guided rows of ``x``: all as a slice, some as their numbers, None for none."""
+    """Return the guided rows of ``x``: a slice for all, their indices for some, None for none."""
     if interval is None or not isinstance(sigma, Tensor):
         return slice(None) if interval is None or is_guided(interval, float(sigma)) else None
     inside = ((sigma > interval[0]) & (sigma <= interval[1])).expand(len(x))
@@ -83,7 +78,7 @@ def guided_rows(
 def mix_guidance(
     label: Tensor, free: Tensor, rows: Tensor | slice, scale: float, channels: int | None
 ) -> Tensor:
-    """Return ``free + scale (label - free)`` in the guided rows and channels, else ``label``."""
+    """Return ``free + scale (label - free)`` in the guided rows and first ``channels``, else ``label``."""
     whole = isinstance(rows, slice)
     if whole and channels is None:
         return torch.lerp(free, label, scale)
@@ -97,7 +92,10 @@ def mix_guidance(
 
 
 class _Guided(Altered):
-    """Guidance by labels, of a model with classes or conditions; unlabelled samples get one."""
+    """Base class of guidance by labels.
+
+    Raises a ValueError for a model without classes and conditions, or without a null label.
+    """
 
     def __init__(
         self,
@@ -123,7 +121,7 @@ class _Guided(Altered):
         self.scale = scale
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return the inner model's labels, or uniform ones without any, since guidance needs a label."""
+        """Return the inner model's labels, or uniform ones if it draws none, since guidance needs a label."""
         labels = self.inner.draw_labels(ids, seed)
         return labels_for(ids, seed, [1.0] * self._null_label) if labels is None else labels
 
@@ -142,19 +140,19 @@ class ClassifierFree(_Guided):
 
     ``scale`` 1 is the conditional model and 0 the unconditional one (the paper's w is scale - 1).
     Both passes are one inner call on twice the rows: two evaluations a sample at a sequential depth
-    of one. Outside an interval of levels it is the conditional model, in one evaluation
-    (Kynkäänniemi et al. 2024, arXiv:2404.07724, section 3).
+    of one. Outside ``interval``, the conditional model alone makes one evaluation (Kynkäänniemi et
+    al. 2024, arXiv:2404.07724, section 3).
 
     Args:
         inner: a model with classes or other conditions.
         scale: guidance scale.
-        channels: number of guided channels, the first ones; the others are the conditional model's
-            (DiT's own code guides three of four). None for all.
+        channels: number of guided channels, the first ones; None for all. The others are the
+            conditional model's (DiT's own code guides three of four).
         interval: levels (low, high] at which it is guided, 0 <= low < high; None for all.
 
     Raises:
-        ValueError: the model has no classes, or knows no "no label", or has no such channels; or
-            levels that are no interval.
+        ValueError: the model has no classes, no "no label" or fewer channels, or the interval is
+            invalid.
     """
 
     def __init__(
@@ -175,7 +173,7 @@ class ClassifierFree(_Guided):
         self.passes = 2 * inner.passes
 
     def passes_at(self, sigma: float) -> int:
-        """Return twice the inner model's passes; outside the interval, as many."""
+        """Return the inner model's passes, doubled inside the interval."""
         return self.inner.passes_at(sigma) * (2 if is_guided(self.interval, sigma) else 1)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -198,8 +196,8 @@ class Autoguided(Altered):
 
         d = d_guide + scale (d_model - d_guide)
 
-    Both get the same labels, but a guide without classes gets none. A sample costs the evaluations of
-    both, at a sequential depth of two; outside an interval of levels, of the model alone.
+    Both get the same labels, but a guide without classes gets none. A sample costs the evaluations
+    of both, at a sequential depth of two; outside ``interval``, those of the model alone.
 
     Args:
         inner: the model.
@@ -208,7 +206,7 @@ class Autoguided(Altered):
         channels, interval: as in :class:`ClassifierFree`.
 
     Raises:
-        ValueError: the two are of unlike shapes or classes; or levels that are no interval.
+        ValueError: shapes or classes of the two differ, or the interval is invalid.
     """
 
     def __init__(
@@ -237,7 +235,7 @@ class Autoguided(Altered):
             self.read = self.read | guide.read.paths
 
     def passes_at(self, sigma: float) -> int:
-        """Return the passes of both models; outside the interval, of one."""
+        """Return the passes of both models inside the interval, of the inner one outside."""
         more = self.guide.passes_at(sigma) if is_guided(self.interval, sigma) else 0
         return self.inner.passes_at(sigma) + more
 
@@ -256,13 +254,13 @@ class Autoguided(Altered):
         return mix_guidance(d, worse, rows, self.scale, self.channels)
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """Instrument both networks."""
+        """Return a copy with both networks instrumented."""
         twin = self.rewrapped(self.inner.instrumented(wrap))
         twin.guide = self.guide.instrumented(wrap)  # type: ignore[attr-defined]
         return twin
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Return copies of both models on ``device``."""
+        """Return a copy with both models on ``device``."""
         twin = self.rewrapped(self.inner.to(device))
         twin.guide = self.guide.to(device)  # type: ignore[attr-defined]
         return twin
@@ -273,7 +271,7 @@ class ClassifierGuidance(_Guided):
 
         d = d_free + scale sigma² grad_x log p(label | x, sigma)
 
-    which is Tweedie's formula for the score of p(x) p(label | x)^scale. Evaluations of the
+    This is Tweedie's formula for the score of p(x) p(label | x)^scale. Evaluations of the
     classifier are not counted.
 
     Args:
@@ -304,8 +302,7 @@ class ClassifierGuidance(_Guided):
         return torch.where(labelled, guided, d)
 
     def _classifier_gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
-        # A sampler may run in inference mode: autograd takes no tensor that was made there, only a
-        # copy made outside.
+        # Autograd refuses tensors of inference mode, in which a sampler may run, but not copies.
         with torch.inference_mode(False), torch.enable_grad():
             leaf = x.detach().clone().requires_grad_()
             level = sigma.clone() if isinstance(sigma, Tensor) else sigma

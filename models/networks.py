@@ -16,14 +16,14 @@ _DEPTH = 4
 _LIBRARIES = ("builtins", "torch", "numpy")
 
 WRAP = "wrap it so that it does (docs/adding-a-model.md, your own network)"
-"""Remedy for a network of another call."""
+"""Remedy, in messages, for a network with another signature."""
 
 
-def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
-    """Raise ValueError for a callable whose signature does not take these arguments.
+def check_call(name: str, called: Any, arguments: tuple[str, ...]) -> None:
+    """Raise a ValueError if the signature of ``called`` does not take these arguments.
 
     Args:
-        of: its name, for messages.
+        name: name of ``called``, for messages.
         called: a function, a module or another object.
         arguments: names of the arguments, all of them positional.
     """
@@ -36,28 +36,28 @@ def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
         signature.bind(*arguments)
     except TypeError:
         raise ValueError(
-            f"{of} takes {signature}, and it is called with ({', '.join(arguments)}); {WRAP}"
+            f"{name} takes {signature}, and it is called with ({', '.join(arguments)}); {WRAP}"
         ) from None
 
 
-def check_tensor(of: str, output: Any) -> None:
-    """Raise ValueError for an output of ``of`` (for messages) that is no tensor of real numbers."""
+def check_tensor(name: str, output: Any) -> None:
+    """Raise a ValueError if ``output``, of the network called ``name``, is no tensor of real numbers."""
     if not isinstance(output, Tensor):
         inner = next((f" (its .{n})" for n in ("sample", "prediction") if hasattr(output, n)), "")
         raise ValueError(
-            f"{of} gave {type(output).__name__}, no tensor; return the tensor that is in it{inner}"
+            f"{name} gave {type(output).__name__}, no tensor; return the tensor that is in it{inner}"
         )
     if output.is_complex():
         raise ValueError(
-            f"{of} gave complex numbers ({output.dtype}); return the real part if that is meant"
+            f"{name} gave complex numbers ({output.dtype}); return the real part if that is meant"
         )
 
 
 def networks_in(holder: Any) -> Iterator[nn.Module]:
-    """Yield the ``nn.Module`` that ``holder`` is, or all that it holds.
+    """Yield ``holder`` if it is an ``nn.Module``, else every module that it holds.
 
-    It may hold them as attributes, entries of lists or dictionaries, variables of a closure, defaults
-    or globals of a function, or arguments of a ``functools.partial``.
+    Attributes, entries of lists and dictionaries, and arguments of a ``functools.partial`` are
+    searched. Of functions, so are closures, defaults and globals.
     """
     visited: set[int] = set()
     todo = [(holder, _DEPTH)]
@@ -91,7 +91,7 @@ def _parts_to_search(value: Any) -> Iterator[Any]:
 
 
 def _cell_content(cell: Any) -> Iterator[Any]:
-    """Yield the content of a closure cell, nothing for an empty one."""
+    """Yield the content of a closure cell; an empty cell yields nothing."""
     try:
         yield cell.cell_contents
     except ValueError:  # a variable that was never set
@@ -99,7 +99,7 @@ def _cell_content(cell: Any) -> Iterator[Any]:
 
 
 def parameter_dtype(holder: Any) -> torch.dtype | None:
-    """Return the floating dtype of the first parameter of the networks in ``holder``; None without any."""
+    """Return the floating dtype of the first parameter of the networks in ``holder``, or None."""
     parameters = (p for network in networks_in(holder) for p in network.parameters())
     return next((p.dtype for p in parameters if p.is_floating_point()), None)
 
@@ -107,11 +107,12 @@ def parameter_dtype(holder: Any) -> torch.dtype | None:
 def copy_to_device(holder: Any, device: torch.device | str) -> Any:
     """Return a copy of ``holder`` with its networks on ``device``; ``holder`` does not change.
 
-    Weights go straight into the copy, so they are never on the old device twice. A copy with a method
-    ``to`` moves the rest by it. An object that cannot be copied is moved by its ``to`` alone.
+    Weights are copied straight to the device, so they are never on the old one twice. A copy with a
+    method ``to`` moves the rest by it. An object that cannot be copied is moved by its ``to``
+    alone.
 
     Raises:
-        Exception: any error of the copying.
+        Exception: whatever copying the object raises.
     """
     memo = {
         id(old): _tensor_on_device(old, device)
@@ -132,13 +133,13 @@ def copy_to_device(holder: Any, device: torch.device | str) -> Any:
 
 
 def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """Return a copy of ``tensor`` on ``device``: a parameter if it is one."""
+    """Return a copy of ``tensor`` on ``device``, a parameter for a parameter."""
     twin = tensor.detach().to(device, copy=True)
     return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
 
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy, with copies of functions that hold networks, which ``deepcopy`` would share."""
+    """Return a deep copy in which functions that hold networks are copied too; ``deepcopy`` shares them."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):

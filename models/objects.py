@@ -1,4 +1,4 @@
-"""Models from objects of a session: functions, modules, and classes of a notebook."""
+"""Models from the objects of a script or notebook: functions, modules, and instances of classes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .networks import networks_in
 from .process import Discrete, Process
 
 Draw = Callable[[int, int], Tensor]
-"""Function of (n, seed) that gives ``(n, *event)`` samples of the data."""
+"""Function of (n, seed) that gives samples ``(n, *event)`` of the data."""
 
 
 class _FunctionDenoiser:
-    """Denoiser with the attributes that the harness needs."""
+    """Function ``denoise`` with the attributes that the harness reads from a model."""
 
     def __init__(self, denoise: Callable[[Tensor, Any], Tensor], **attributes: Any) -> None:
         self.denoise = denoise
@@ -48,16 +48,16 @@ def from_function(
     """Make a model of a function ``denoise(x, sigma)`` that estimates E[x0 | x = x0 + sigma z].
 
     Args:
-        denoise: takes ``x`` ``(batch, *event)`` and a level, a float or ``(batch,)``; row k of the result
-            depends on row k only.
+        denoise: takes ``x`` ``(batch, *event)`` and a level, a float or ``(batch,)``; row k of the
+            result depends on row k only.
         event: shape of one sample.
-        sigma_min: smallest and
-        sigma_max: largest noise level that it knows.
-        data: to compare samples with: ``(n, *event)`` real samples, or a function of (n, seed) that draws
-            some. Without data there is no Fréchet distance to them.
+        sigma_min: lowest noise level that it knows.
+        sigma_max: highest noise level.
+        data: real samples ``(n, *event)``, or a function of (n, seed) that draws some. Without data
+            there is no Fréchet distance to them.
         limits: range of the values of the data.
-        dtype: of the state.
-        name: its name in tables.
+        dtype: dtype of the state.
+        name: name in tables.
 
     Raises:
         ValueError: an invalid shape or level.
@@ -87,19 +87,19 @@ def from_network(
     limits: tuple[float, float] | None = None,
     name: str = "network",
 ) -> Denoiser:
-    """Make a model of a network that predicts noise, or something else, at its own time.
+    """Make a model of a network that predicts noise, or another ``prediction``, at its native time.
 
     Args:
-        network: called with the scaled state ``x_t`` and the time ``t`` ``(batch,)``; an ``nn.Module`` is
-            put in evaluation mode.
-        prediction: of the network, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
+        network: called with the scaled state ``x_t`` and the time ``t`` ``(batch,)``; an
+            ``nn.Module`` is put in evaluation mode.
+        prediction: what it predicts, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
         event: shape of one sample.
-        process: of its training; None for the 1,000 linear betas of Ho et al. 2020.
+        process: noising process of its training; None for the 1,000 linear betas of Ho et al. 2020.
         limits: range of the values of the data.
-        name: its name in tables.
+        name: name in tables.
 
     Raises:
-        ValueError: unknown prediction, or one that the process does not have.
+        ValueError: the prediction is unknown, or does not fit the process.
     """
     process = process or Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
     times = np.arange(float(len(process.levels))) if isinstance(process, Discrete) else None
@@ -119,12 +119,12 @@ def as_model(name: str, given: Any) -> Denoiser:
     """Make a model of a script's object.
 
     Args:
-        name: its name in tables.
+        name: name in tables.
         given: a Denoiser, or a valid result of a factory in a Python file
             (:mod:`samplerbench.models.loaders.python_file`).
 
     Raises:
-        ValueError: it lacks an attribute; the message has the remedy.
+        ValueError: the object lacks an attribute; the message has the remedy.
     """
     if isinstance(given, Denoiser):
         return ForeignDenoiser(given, name, name)
@@ -142,7 +142,7 @@ def as_model(name: str, given: Any) -> Denoiser:
 
 
 def digest_of_object(given: Any, *settings: object) -> str:
-    """Return 16 hexadecimal digits of an object: its source, the values that it uses, its weights.
+    """Return 16 hexadecimal digits of an object's source, the values that it uses, and its weights.
 
     Values that cannot be pickled count by their type alone; ``settings`` are further values.
     """
@@ -189,7 +189,7 @@ def _draw_from(data: Tensor) -> Draw:
 
 
 def _accept_labels(network: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return a network that takes labels as its third argument, and leaves them out if it has none."""
+    """Return ``network``, or a wrapper without labels if it takes no third argument."""
     called = network.forward if isinstance(network, nn.Module) else network
     try:
         inspect.signature(called).bind("x_t", "t", "labels")

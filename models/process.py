@@ -1,7 +1,7 @@
 """Noising processes x_t = alpha(t) x0 + sigma(t) z in their native time.
 
 Samplers never see one: they work in canonical coordinates x = x_t / alpha(t), with the noise level
-sigma(t) / alpha(t). A process is needed to call a network in the coordinates it was trained in
+sigma(t) / alpha(t). A process is needed to call a network in the coordinates of its training
 (:mod:`samplerbench.models.adapters`), and to place a grid evenly in native time.
 
 Formulas are written so that neither end cancels: relative accuracy holds down to t = 0 and up to
@@ -25,15 +25,16 @@ Real = TypeVar("Real", float, FloatArray)
 
 @dataclass(frozen=True, kw_only=True)
 class Process(ABC):
-    """Gaussian process x_t = alpha(t) x0 + sigma(t) z.
+    """Gaussian process x_t = alpha(t) x0 + sigma(t) z, whose level sigma(t) / alpha(t) rises strictly in t.
 
-    ``sigma(t) / alpha(t)`` is strictly increasing in t.
-
-    Every method takes a Python float or a float64 array and answers with the same kind.
+    Every method takes a Python float or a float64 array, and returns the same kind.
 
     Attributes:
         t_min, t_max: the native times between which the process is sampled, 0 <= t_min < t_max. The
             level may be infinite at ``t_max``.
+
+    Raises:
+        ValueError: the times, or parameters of a subclass, are out of range.
     """
 
     t_min: float
@@ -63,7 +64,7 @@ class Process(ABC):
     def t_of(self, level: Real) -> Real:
         """Return the native time of a ``level`` >= 0: the exact inverse of :meth:`level`.
 
-        An infinite level has the time at which alpha = 0, if there is one.
+        The time of an infinite level is that of alpha = 0, if there is one.
         """
         return _as_kind_of(level, self._t_of(np.asarray(level, dtype=np.float64)))
 
@@ -85,9 +86,9 @@ def _as_kind_of(given: Real, value: FloatArray) -> Real:
 
 @dataclass(frozen=True, kw_only=True)
 class VE(Process):
-    """Variance exploding: alpha = 1, sigma = t.
+    """Variance exploding process: alpha = 1, sigma = t.
 
-    Canonical coordinates themselves (Karras et al. 2022, arXiv:2206.00364, Table 1).
+    Its states are in canonical coordinates (Karras et al. 2022, arXiv:2206.00364, Table 1).
 
     >>> VE().t_of(3.0)
     3.0
@@ -108,8 +109,10 @@ class VE(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class EDM(VE):
-    """Variance exploding, in states of unit variance: alpha = 1 / sqrt(t² + sigma_data²), and the
-    level is t (Karras et al. 2022, arXiv:2206.00364, Table 1, c_in of the last column).
+    """Variance exploding process with states of unit variance: alpha = 1 / sqrt(t² + sigma_data²),
+    level = t.
+
+    (Karras et al. 2022, arXiv:2206.00364, Table 1, c_in of the last column.)
 
     >>> EDM().alpha(1.2)
     0.7692307692307692
@@ -134,8 +137,8 @@ class EDM(VE):
 
 @dataclass(frozen=True, kw_only=True)
 class VPLinear(Process):
-    """Variance preserving with a linear rate (Song et al. 2021, score_sde, arXiv:2011.13456, eq. 11
-    and appendix C).
+    """Variance preserving process with a linear rate (Song et al. 2021, arXiv:2011.13456, eq. 11
+    and app. C).
 
     The rate is beta(t) = beta_min + beta_d t; with B(t) = ∫ beta = beta_d t² / 2 + beta_min t,
 
@@ -169,7 +172,7 @@ class VPLinear(Process):
         return t * (self.beta_min + 0.5 * self.beta_d * t)
 
     def speeds(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the derivatives of alpha and of sigma by ``t`` > 0; of sigma from sigma² = 1 - alpha²."""
+        """Return the derivatives of alpha and of sigma by the native time ``t`` > 0."""
         of_data = self._speed(t)
         return of_data, -self._alpha(t) * of_data / self._sigma(t)
 
@@ -195,7 +198,7 @@ class VPLinear(Process):
 class SubVP(VPLinear):
     """Sub-VP process, of less variance than VP (Song et al. 2021, arXiv:2011.13456, eq. 14, app. C).
 
-    With B(t) as there,
+    With B(t) as in :class:`VPLinear`,
 
         alpha = exp(-B / 2),   sigma = 1 - exp(-B),   level = 2 sinh(B / 2).
 
@@ -204,7 +207,7 @@ class SubVP(VPLinear):
     """
 
     def speeds(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the derivatives of alpha and of sigma = 1 - alpha² by ``t``."""
+        """Return the derivatives of alpha and of sigma = 1 - alpha² by the native time ``t``."""
         of_data = self._speed(t)
         return of_data, -2 * self._alpha(t) * of_data
 
@@ -217,8 +220,8 @@ class SubVP(VPLinear):
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Process):
-    """Variance preserving along a cosine (Nichol & Dhariwal 2021, iDDPM, arXiv:2102.09672, eq. 17),
-    in continuous time.
+    """Variance preserving process along a cosine, in continuous time (Nichol & Dhariwal 2021,
+    iDDPM, arXiv:2102.09672, eq. 17).
 
     With the angle phi(t) = (t + s) / (1 + s) · pi / 2, which runs from phi0 = phi(0) to pi / 2,
 
@@ -310,8 +313,8 @@ class RectifiedFlow(Process):
 class Trigonometric(Process):
     """Path along a circle: alpha = cos(pi t / 2), sigma = sin(pi t / 2), level = tan(pi t / 2).
 
-    The GVP path of interpolants (Albergo et al. 2023, arXiv:2303.08797; Ma et al. 2024, SiT,
-    arXiv:2401.08740, Table 1), and, with t = 2 / pi of the angle, v-diffusion's. The level is
+    It is the GVP path of interpolants (Albergo et al. 2023, arXiv:2303.08797; Ma et al. 2024, SiT,
+    arXiv:2401.08740, Table 1). With t = 2 / pi of the angle it is also v-diffusion's. The level is
     infinite at t = 1.
 
     >>> Trigonometric().sigma(0.0)
@@ -338,7 +341,7 @@ class Trigonometric(Process):
 
 @lru_cache(maxsize=16)
 def _finite_logs(levels: tuple[float, ...]) -> tuple[FloatArray, FloatArray]:
-    """Return the times of the finite levels, and the logarithms of these levels."""
+    """Return the times of the finite levels, and these levels' logarithms."""
     table = np.asarray(levels)
     logs = np.log(table[np.isfinite(table)])
     return np.arange(float(len(logs))), logs
@@ -346,15 +349,15 @@ def _finite_logs(levels: tuple[float, ...]) -> tuple[FloatArray, FloatArray]:
 
 @dataclass(frozen=True, kw_only=True)
 class Discrete(Process):
-    """Variance preserving at the times 0, 1, … of a table, with the levels between them on straight
-    lines of log sigma (as k-diffusion's ``DiscreteSchedule`` has them).
+    """Variance preserving process of a table of levels at the times 0, 1, …, log-linear in between.
 
         alpha = 1 / sqrt(1 + level²),   sigma = level alpha.
 
-    Below the first level and above the last finite one, time stands still.
+    The interpolation is that of k-diffusion's ``DiscreteSchedule``. A level outside the finite ones
+    has the time of the nearest.
 
     Attributes:
-        levels: of the times, > 0 and rising, two at least; the last may be infinite, if
+        levels: noise levels > 0 at the times, rising, two at least; the last may be infinite, if
             alphas_cumprod ends at 0.
     """
 
@@ -375,7 +378,7 @@ class Discrete(Process):
 
     @classmethod
     def of_betas(cls, betas: FloatArray) -> Discrete:
-        """Make the process of the rates ``(T,)`` of a DDPM (Ho et al. 2020, arXiv:2006.11239, eq. 4)."""
+        """Make the process of a DDPM's rates ``betas`` ``(T,)`` (Ho et al. 2020, arXiv:2006.11239, eq. 4)."""
         signal_power = np.cumprod(1 - np.asarray(betas, dtype=np.float64))
         with np.errstate(divide="ignore"):
             return cls(levels=tuple(np.sqrt(np.maximum(1 / signal_power - 1, 0)).tolist()))

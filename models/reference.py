@@ -1,4 +1,4 @@
-"""References to compare samples with: moments of data in a feature space, and other samples."""
+"""References that samples are compared with: moments of data in a feature space, and other samples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Moments = tuple[FloatArray, FloatArray]
 MOST_OUTSIDE = 1e-3
 """Share of the values of real samples that may lie outside the range of the data.
 
-With more, the range or the samples are wrong.
+A larger share means that the range or the samples are wrong.
 """
 
 
@@ -29,9 +29,9 @@ class Extractor(Protocol):
     identity: str
     """Name, preprocessing and content hash.
 
-    A number is comparable only with numbers of the same identity. Two attributes are optional:
-    ``made_of``, the same without the range of the data, if that does not matter to features; and
-    ``space``, their common name, such as ``inception-v3-2048``.
+    Results compare only with those of the same identity. Two attributes are optional. ``made_of``
+    is the identity without the range of the data, for features to which it does not matter.
+    ``space`` is a common name of the features, such as ``inception-v3-2048``.
     """
     dim: int
     """Number of features."""
@@ -49,20 +49,19 @@ class Identity:
         self.identity = f"identity-{self.dim}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Flatten ``(n, *event)`` to ``(n, prod(event))`` float64."""
+        """Return samples ``(n, *event)`` as ``(n, prod(event))`` float64."""
         return x.detach().cpu().double().reshape(len(x), -1).numpy()
 
 
 class Blocks:
-    """Extractor of means of square blocks of pixels. A network's card names it if the pixels are too many for
-    a covariance.
+    """Extractor of the means of square blocks of pixels, for images of too many pixels for a covariance.
 
     Args:
         event: shape of an image, ``(channels, h, w)``.
-        side: blocks from left to right, and from top to bottom; both sides are divisible by it.
+        side: number of blocks along each side of the image; it divides h and w.
 
     Raises:
-        ValueError: a side is not divisible.
+        ValueError: h or w is not divisible.
     """
 
     def __init__(self, event: tuple[int, ...], side: int) -> None:
@@ -73,26 +72,25 @@ class Blocks:
         self.identity = f"blocks-{side}x{side}-{self.dim}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Map ``(n, channels, h, w)`` to ``(n, channels * side * side)`` float64."""
+        """Return block means ``(n, channels * side * side)`` float64 of images ``(n, channels, h, w)``."""
         (c, h, w), k = self.event, self.side
         blocks = x.detach().cpu().double().reshape(len(x), c, k, h // k, k, w // k)
         return blocks.mean((3, 5)).reshape(len(x), -1).numpy()
 
 
 class Statistics(NamedTuple):
-    """Numbers of a reference.
+    """Moments, held-out features and converged features of a reference.
 
     Attributes:
-        mean: ``(d,)`` float64 and
-        cov: ``(d, d)`` float64, the moments of the reference set (or of the exact distribution).
-        held_out: ``held_out(n)`` gives features ``(min(n, available), d)`` of real or exact samples
-            that are not in the reference set: fewer than ``n`` rows if there are fewer, and
-            none, ``(0, d)``, if only moments of the truth are known.
+        mean, cov: moments of the reference set or of the exact distribution, ``(d,)`` and ``(d,
+            d)`` float64.
+        held_out: ``held_out(n)`` gives features ``(m, d)`` of real or exact samples outside the
+            reference set. m is ``n``, or less if there are fewer; 0 if only moments are known.
         converged: ``(m, d)`` features of converged samples of the *same model*, from latents that
-            no run uses; None: to be computed.
-        held_out_blocks: ``held_out_blocks(n, size)`` gives the ``n`` of ``held_out(n)``, for any
-            ``n``, in blocks ``(size, d)``, the last one smaller; None if their number is limited:
-            then all are held in memory.
+            no run uses; None if they have to be computed.
+        held_out_blocks: ``held_out_blocks(n, size)`` yields the features of ``held_out(n)``, for
+            any ``n``, in blocks ``(size, d)``; the last may be smaller. None if their number is
+            limited, so that all can be held in memory.
     """
 
     mean: FloatArray
@@ -106,17 +104,15 @@ class Statistics(NamedTuple):
 class Reference:
     """Reference of a model's samples, in the feature space of ``extractor``.
 
-    Its numbers are made at the first access.
-
     Attributes:
         extractor: maps samples to features.
         n: size of the reference set; None if the moments are exact, or their number of samples is
             unknown.
         identity: data set, preprocessing, extractor and reference hash in one string.
-        make: makes the numbers, once.
+        make: function that computes the statistics; it is called once, at their first use.
         clamp: data range that samples are clamped to before the extractor, or None.
-        disjoint: True if the held-out samples are not among the samples of the moments; their
-            distance to these is then a perfect sampler's.
+        disjoint: True if no held-out sample is among the samples of the moments. The distance of
+            the two is then a perfect sampler's.
         note: sentence on quantities that cannot be measured with it and why; "" for none.
     """
 
@@ -130,11 +126,11 @@ class Reference:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Numbers of the reference."""
+        """Moments, held-out features and converged features, computed at the first access."""
         return self.make()
 
     def loaded(self) -> Self:
-        """Compute the statistics now, so that their errors are raised here; return ``self``."""
+        """Return ``self`` after computing the statistics, so that their errors are raised here."""
         _ = self.statistics
         return self
 
@@ -162,6 +158,6 @@ class Reference:
         """Moments of the data, if the features are the samples themselves."""
         return (self.mean, self.cov) if isinstance(self.extractor, Identity) else None
 
-    def of_another_model(self) -> Reference:
-        """Return the same data for a model with other converged samples."""
+    def without_converged(self) -> Reference:
+        """Return the same data without converged samples, for another model of these data."""
         return replace(self, make=lambda: self.statistics._replace(converged=None))

@@ -34,7 +34,7 @@ _FACTORIES = {
 
 
 _SESSION: dict[str, Denoiser] = {}
-"""Models of the session by name."""
+"""Models that :func:`use_model` registered, by name."""
 
 
 def use_model(name: str, model: Any) -> None:
@@ -66,20 +66,20 @@ def make_model(spec: str, **params: Any) -> Denoiser:
     """Make the model that ``spec`` names.
 
     Args:
-        spec: a built-in name (:func:`model_names`); a name given to :func:`use_model`, whose model takes
-            the options of guidance only; ``path/to/file.py:factory`` for a model of your
-            own (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for a loader of
+        spec: a built-in name (:func:`model_names`); a name given to :func:`use_model`, whose model
+            takes the options of guidance only; ``path/to/file.py:factory`` for a model of your own
+            (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for a loader of
             this package, such as ``perturbed:NAME``, or of an installed one
             (:mod:`samplerbench.models.loaders`).
-        **params: parameters of :func:`add_guidance`, such as ``guidance``, the scale of classifier-free
-            guidance; the rest goes to the model's factory or loader.
+        **params: parameters of :func:`add_guidance`, such as ``guidance``, the scale of
+            classifier-free guidance; the rest goes to the model's factory or loader.
 
     Returns:
         The model on the CPU.
 
     Raises:
-        ValueError: no such model, a parameter that it does not take, or guidance of a model without
-            classes; or a loader of an installed package that is broken.
+        ValueError: the model is unknown, does not take a parameter, has no classes to guide by, or
+            comes from a broken package.
         CardError: (a ValueError) a file of the model is missing or damaged.
     """
     options = {name: params.pop(name) for name in GUIDANCE if name in params}
@@ -106,15 +106,18 @@ def add_guidance(
     guidance_interval: Any = None,
     guide: Any = None,
 ) -> Denoiser:
-    """Return ``model`` under guidance, or ``model`` itself without guidance.
+    """Return ``model`` under guidance, or ``model`` itself if ``guidance`` is None.
 
     Args:
         model: one with classes or other conditions, unless there is a ``guide``.
         guidance: the scale w, 1 for the conditional model alone.
         guidance_is: ``w``, or ``w-1`` for the scale s = w - 1 of U-ViT and flow_matching.
         guidance_channels: number of guided channels, the first ones; None for all.
-        guidance_interval: two levels, above the first and up to the second of which it is guided.
+        guidance_interval: two levels (low, high] between which it is guided; None for all.
         guide: spec of a worse model to guide from in place of the unconditional one.
+
+    Raises:
+        ValueError: an option has a wrong value or no scale, or the model cannot be guided.
     """
     if guidance is None:
         if guide is not None or guidance_channels is not None or guidance_interval is not None:
@@ -164,14 +167,14 @@ def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
         return as_denoiser(product, scheme.short_spec(rest), identity)
     with record_files() as recorder:
         model = scheme.load(rest, **params)
-    # a checkpoint, by the names that its files have in its folder
+    # a checkpoint's files are recorded by their names in its folder
     if model.read is None and recorder.paths:
         model.read = FilesRead(Path(rest), recorder.paths)
     return model
 
 
 def _scheme_of(spec: str) -> tuple[Scheme, str]:
-    """Return the scheme that loads ``spec``, and its argument."""
+    """Return the scheme that loads ``spec``, and its argument. Raises a ValueError if there is none."""
     from .checkpoints.opening import SUFFIXES
     from .loaders import LOADERS
 
@@ -195,7 +198,7 @@ def _scheme_of(spec: str) -> tuple[Scheme, str]:
 
 
 def is_checkpoint(spec: str) -> bool:
-    """Return True if the checkpoints' loader reads ``spec``."""
+    """Return True if ``spec`` is loaded as a checkpoint."""
     return spec not in {*_FACTORIES, *_SESSION} and _scheme_of(spec)[0].name == "checkpoint"
 
 

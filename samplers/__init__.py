@@ -97,7 +97,7 @@ _CLASSES = {cls.__name__: cls for cls in map(get, names())}
 
 
 def __getattr__(name: str) -> Any:
-    """Return the class of a built-in sampler, or ``__version__``, that of the distribution."""
+    """Return the class of a built-in sampler, or, for ``__version__``, the distribution's version."""
     if name in _CLASSES:
         return _CLASSES[name]
     if name != "__version__":

@@ -1,4 +1,4 @@
-"""The interface of a sampler, and the base class of those that do not step along a fixed grid."""
+"""Interface of a sampler, and the base class of samplers that do not step along a fixed grid."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .noise import NoNoise, noise_like
 from .types import Denoise, Noise, RowByRow, Source
 
 Levels = Grid | Sequence[float] | Tensor
-"""Grid, or its falling levels."""
+"""Grid, or its falling noise levels."""
 
 AnyNoise = Noise | int | torch.Generator | None
 """Source of noise, a seed, or a generator; None for a sampler that draws none."""
 
 OnStep = Callable[[int, float, Tensor], None]
-"""Called after each step with its number, the level reached, and a copy of the states."""
+"""Function that is called after each step with its number, the level reached, and a copy of the states."""
 
 AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 """Denoiser, or a function of (x, sigma) that treats every row alike."""
@@ -28,32 +28,33 @@ AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 
 @runtime_checkable
 class Sampler(Protocol):
-    """The interface: all that the harness reads from a sampler, which is a frozen dataclass.
+    """Interface of a sampler, a frozen dataclass: all that the harness reads from it.
 
-    A fixed-grid method, an adaptive one, one that is parallel in time, and another library's own
-    code are all samplers. The declarations have the defaults below; :class:`.GridSampler`,
-    :class:`Declared` and the classes on them take these from here.
+    Fixed-grid methods, adaptive ones, those parallel in time and other libraries' code are all
+    samplers. The declarations have the defaults below, which :class:`.GridSampler`,
+    :class:`Declared` and their subclasses inherit.
 
     Class attributes (or properties, where an option decides):
         name: registry name; it pins one variant and one order.
         source: where the formulas come from.
         order: global order of convergence from exact history on a smooth denoiser; None if the
             notion does not apply.
-        stochastic: whether it draws noise after the initial latent.
-        adaptive: ignores the steps of the grid and is controlled by a tolerance.
-        batch_coupled: a sample depends on the others of its batch (error control over the whole
-            batch).
+        stochastic: True if it draws noise after the initial latent.
+        adaptive: True if a tolerance decides its steps, in place of the grid.
+        batch_coupled: True if a sample depends on the others of its batch, such as by error control
+            over the whole batch.
         same_as: registry name of the sampler that it equals in its default configuration, or "".
-        translates: data moved by a constant give samples moved by it; False for methods that assume
-            data of mean zero.
-        own_grid: uses the ends and the number of steps of the grid, and levels of its own between.
+        translates: True if data moved by a constant give samples moved by it; False for methods
+            that assume data of mean zero.
+        own_grid: True if it takes only the ends and the number of steps from the grid, and chooses
+            its own levels between.
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
-        for_maps: whether what it calls is a few-step map to the end of the path, not E[x0 | x].
+        for_maps: True if it calls a few-step map to the end of the path, not E[x0 | x].
 
-    Some samplers have more, which the harness looks for: ``plan(grid)`` and ``history`` (those on a
-    fixed grid, see :class:`.GridSampler`), ``profile(grid)`` (the order of each step), and
-    ``levels(grid)`` (the grid that is used, where ``own_grid``). One with ``needs_look = True`` has
-    a field that is found by a probe of the model (:mod:`.auto`), and ``fitted``, which fills it in.
+    Some samplers have more, which the harness looks for. Fixed-grid ones have ``plan(grid)`` and
+    ``history`` (:class:`.GridSampler`). ``profile(grid)`` gives the order of each step, and
+    ``levels(grid)`` the grid in use, where ``own_grid``. ``needs_look = True`` says that a probe of
+    the model finds a field (:mod:`.auto`), and ``fitted`` fills it in.
     """
 
     name: ClassVar[str]
@@ -72,38 +73,35 @@ class Sampler(Protocol):
     def sample(
         self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None
     ) -> Tensor:
-        """Integrate states ``x`` ``(batch, *event)`` over the grid, without gradients.
-
-        ``x`` itself is not modified.
+        """Return the states after integration over the grid, without gradients; ``x`` is not modified.
 
         Args:
-            denoise: the bound denoiser; a plain function of (x, sigma) will do where a row's answer
+            denoise: the bound denoiser. A plain function of (x, sigma) will do if a row's result
                 does not depend on which sample it is.
             x: ``(batch, *event)`` states at the first level, ``x0 + sigma z``.
             grid: noise levels that fall strictly; only the last may be 0.
-            noise: what a stochastic sampler draws from: a seed, a generator or a source; a
+            noise: what a stochastic sampler draws from: a seed, a generator or a source. A
                 deterministic one needs none.
 
         Returns:
             ``(batch, *event)`` states at the last level.
 
         Raises:
-            ValueError: levels that are no grid, or a sampler that draws noise and was not given
-                any.
+            ValueError: the levels are no grid, or a sampler that draws noise was not given any.
         """
         ...
 
     def nfe(self, grid: Grid) -> int | None:
-        """Return the evaluations per sample on this grid; None if only a run can count them."""
+        """Return the number of evaluations per sample on this grid; None if only a run can count them."""
         ...
 
 
 def bind_inputs(
     sampler: object, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise
 ) -> tuple[Denoise, Grid, Noise]:
-    """Return a denoiser that has ``take``, a grid and a source of noise.
+    """Return the arguments of ``sample`` as a denoiser with ``take``, a grid and a source of noise.
 
-    They are made of what the user passed to ``sample``: a plain function, levels, a seed.
+    The user may have passed a plain function, levels and a seed.
     """
     if isinstance(noise, int | torch.Generator):
         noise = noise_like(x, noise)
@@ -113,18 +111,18 @@ def bind_inputs(
 
 
 class Declared(Sampler):
-    """Base class of samplers that are no :class:`.GridSampler`: write :meth:`solve` and ``nfe``."""
+    """Base class of samplers other than a :class:`.GridSampler`: write :meth:`solve` and ``nfe``."""
 
     def sample(
         self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None
     ) -> Tensor:
-        """Integrate over the grid, without gradients: see :meth:`Sampler.sample`."""
+        """See :meth:`Sampler.sample`."""
         bound, levels, source = bind_inputs(self, denoise, x, grid, noise)
         with torch.no_grad():  # steps write over their own tensors
             return self.solve(bound, x, levels, source)
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Return states at ``grid.sigma[-1]`` from ``x`` at ``grid.sigma[0]``, not modified."""
+        """Return the states at ``grid.sigma[-1]`` from ``x`` at ``grid.sigma[0]``, which is not modified."""
         raise NotImplementedError(
             f"sampler {self.name} has no method 'solve'; write it "
             "(docs/adding-a-sampler.md has the contract)"
@@ -132,7 +130,7 @@ class Declared(Sampler):
 
 
 FOUND = {"found": True}
-"""Metadata of a field that a harness finds for a model: no option, and no part of a label."""
+"""Metadata of a field that a harness finds for a model; it is no option, and no part of a label."""
 
 
 def non_default(sampler: object) -> dict[str, Any]:
@@ -141,7 +139,7 @@ def non_default(sampler: object) -> dict[str, Any]:
 
 
 def found_for_model(sampler: object) -> dict[str, Any]:
-    """Return the fields that were found for a model (:data:`FOUND`)."""
+    """Return the fields, by name, that were found for a model (:data:`FOUND`)."""
     return {f.name: v for f, v in _non_default_fields(sampler) if f.metadata.get("found")}
 
 

@@ -1,5 +1,6 @@
-"""Noise from one Brownian path per sample: runs with other numbers of steps see the same path, so
-that strong errors can be measured.
+"""Noise from one Brownian path per sample.
+
+Runs with other numbers of steps see the same path, so that strong errors can be measured.
 
 The clock. With tau = 1 / sigma^2 and y = x / sigma^2, the time-reversed noising process
 
@@ -27,20 +28,20 @@ from .types import StepNoise
 __all__ = ["BrownianNoise", "BrownianTree"]
 
 DEPTH = 14
-"""Halvings of the range of log tau.
+"""Number of halvings of the range of log tau.
 
-Two levels in one leaf, a 16384th of it, share a number; each is distributed as it should be.
+Two levels in one leaf, a 16384th of the range, share a normal; each value is distributed as it
+should be.
 """
 SIZE = 1 << DEPTH
 SNAP = 1e-6
-"""A place this close to a node, in leaves, is the node: levels are rounded in many ways."""
+"""Distance in leaves within which a place counts as a node, since levels are rounded in many ways."""
 _TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps have the lower ones
 
 
 @dataclass(frozen=True)
 class BrownianTree:
-    """Virtual Brownian tree: W(1 / sigma^2) of each sample, a function of seed, sample and level
-    alone.
+    """Virtual Brownian tree: W(1 / sigma^2) of each sample, a function of seed, sample and level alone.
 
     W at the middle, in log tau, of an interval is a Brownian bridge between its ends plus a
     counter-based normal. A value takes :data:`DEPTH` halvings and a last bridge, so it depends on
@@ -72,24 +73,26 @@ class BrownianTree:
             )
 
     def value(self, sigma: float) -> Tensor:
-        """Return W(1 / sigma^2) in the range, ``(batch, *event)`` float64, not to be modified."""
+        """Return W(1 / sigma^2), ``(batch, *event)`` float64, clamped to the range; do not modify it."""
         whole = math.log(self.sigma_max / self.sigma_floor)
         place = min(max(SIZE * math.log(self.sigma_max / sigma) / whole, 0.0), float(SIZE))
         return self._value_at_place(round(place) if abs(place - round(place)) < SNAP else place)
 
     def levels(self, k: int, coarse: int, fine: int) -> list[float]:
-        """Return 2^(fine - coarse) + 1 levels, even in log sigma, of the k-th of 2^coarse parts."""
+        """Return the levels, falling, that cut one part of the range evenly in log sigma.
+
+        The range has 2^``coarse`` equal parts, of which ``k`` = 0 has the highest levels. The part
+        is cut into 2^(``fine`` - ``coarse``) intervals.
+        """
         ratio = self.sigma_floor / self.sigma_max
         first, count = k << (fine - coarse), 1 << fine
         nodes = range((1 << (fine - coarse)) + 1)
         return [self.sigma_max * ratio ** ((first + i) / count) for i in nodes]
 
     def block(self, k: int, coarse: int, fine: int) -> Tensor:
-        """Return W at :meth:`levels`: those of the k-th of 2^coarse parts of the range.
+        """Return W at the levels of :meth:`levels`, ``(levels, batch, *event)`` float64.
 
-        Returns:
-            ``(levels, batch, *event)`` float64, from the highest level to the lowest; ``coarse`` <=
-            ``fine`` <= :data:`DEPTH`.
+        ``coarse`` <= ``fine`` <= :data:`DEPTH`.
         """
         width = SIZE >> coarse
         first = k * width
@@ -130,7 +133,7 @@ class BrownianTree:
     def _node_value(
         self, before: Tensor, after: Tensor, low: int, place: float, high: int
     ) -> Tensor:
-        """Return W at ``place`` between two neighbours, cached for each width."""
+        """Return W at ``place`` between two neighbours. The last value of each width is cached."""
         last = self._last.get(high - low)
         if last is None or last[0] != place:
             value = self._draw_bridge(before[None], after[None], [low], place - low, high - low)[0]
@@ -140,7 +143,7 @@ class BrownianTree:
     def _draw_bridge(
         self, before: Tensor, after: Tensor, low: Sequence[int], offset: float, width: int
     ) -> Tensor:
-        """Return the Brownian bridge at ``offset`` leaves inside each interval of ``width`` leaves from
+        """Return the Brownian bridge at ``offset`` leaves inside intervals of ``width`` leaves from
         ``low``.
 
         Relative to tau at its beginning, an interval has length e^{g width} - 1 and the place lies
@@ -164,7 +167,7 @@ class BrownianTree:
 
 
 def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
-    """Return a tensor of float64 or int64; a single value is a fill, which waits for nothing."""
+    """Return a tensor of float64 or int64. A single value is filled in, without waiting for the device."""
     dtype = torch.float64 if isinstance(values[0], float) else torch.int64
     if len(values) == 1:
         return torch.full((1,), values[0], dtype=dtype, device=device)
@@ -173,11 +176,11 @@ def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class BrownianNoise:
-    """The noise of one batch as increments of its paths.
+    """Noise of one batch as increments of the samples' Brownian paths.
 
-    Unnormalised increments over adjacent intervals add up on any grid. A sampler of the reverse SDE
-    that multiplies the increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2) has added nxt^2
-    (W(tau_nxt) - W(tau_cur)) to x: the exact noise, where d is constant.
+    Unnormalised increments over adjacent intervals add up on any grid. Suppose that a sampler of
+    the reverse SDE multiplies the increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2). It has
+    then added nxt^2 (W(tau_nxt) - W(tau_cur)) to x: the exact noise, where d is constant.
 
     Attributes:
         seed, ids, event: as in :class:`SampleNoise`, which has the same latents for the same seed.
@@ -197,8 +200,10 @@ class BrownianNoise:
         return self._white_noise.initial()
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Return the noise of step ``step``: the increment over the step for draw 0, or over an
-        explicit interval for any draw. What the path does not cover (to 0, upwards) is white noise.
+        """Return the noise of step ``step``: for draw 0 the path's increment over the step.
+
+        With an explicit interval, every draw gives the increment over that interval. Where there is
+        no path (to 0, upwards), the noise is white.
         """
         white = self._white_noise.at(step, cur, nxt)
         whole = cur, nxt
@@ -223,7 +228,7 @@ class BrownianNoise:
 
     @cached_property
     def tree(self) -> BrownianTree:
-        """The paths."""
+        """Brownian paths of the batch."""
         return BrownianTree(self.seed, self.ids, self.event, self.sigma_max, self.sigma_floor)
 
     @cached_property

@@ -1,7 +1,7 @@
-"""Memory that the steps of a run use again.
+"""Memory that the steps of a run reuse.
 
-When a block of a few hundred kilobytes is freed, the C library may give it back to the system, and
-a new one is then paid for page by page, which can take longer than the arithmetic.
+When a block of a few hundred kilobytes is freed, the C library may give it back to the system. A
+new block is then paid for page by page, which can take longer than the arithmetic.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import torch
 from torch import Tensor
 
 SMALL = 1 << 17
-"""Bytes below which the C library keeps what is freed, and is the faster of the two."""
+"""Size in bytes below which a new tensor is faster, since the C library keeps what is freed."""
 _DTYPES = (torch.float32, torch.float64, torch.float16)
 """Dtypes that NumPy has too."""
 _Array = np.ndarray[Any, Any]
 _Memory = defaultdict[object, list[_Array]]
 
 _run: ContextVar[_Memory | None] = ContextVar("run", default=None)
-"""The memory of the run, by shape, layout and dtype of the tensors on it."""
+"""Memory of the run, by shape, layout and dtype of the tensors on it."""
 
 
 @contextmanager
 def reuse_buffers() -> Iterator[None]:
-    """Let :func:`take_buffer` reuse free memory inside this context; a run inside has its own."""
+    """Let :func:`take_buffer` reuse free memory in this context; a nested context has its own."""
     before = _run.set(defaultdict(list))
     try:
         yield
@@ -41,12 +41,12 @@ def reuse_buffers() -> Iterator[None]:
 def take_buffer(like: Tensor) -> Tensor | None:
     """Return memory of the shape of ``like``, to be given as an argument ``out``.
 
-    Memory is given again when no tensor is on it any longer, views included: memos and tensors that
-    a denoiser keeps are never overwritten, and nothing needs to be returned.
+    Memory is given again once no tensor is on it, views included. Memos and tensors that a denoiser
+    keeps are never overwritten, and nothing needs to be handed back.
 
     Returns:
-        An uninitialised tensor; None, which stands for a new one, outside of a run, for small
-        tensors, and on devices, where torch keeps what is freed.
+        An uninitialised tensor; or None, which as ``out`` makes a new one. It is None outside of a
+        run, for small tensors, and on devices, where torch keeps what is freed.
     """
     memory = _run.get()
     if memory is None or type(like) is not Tensor or not like.is_cpu or like.nbytes < SMALL:
@@ -62,7 +62,7 @@ def take_buffer(like: Tensor) -> Tensor | None:
 
 
 def _count_references(arrays: list[_Array], i: int) -> int:
-    """Return the number of references to array ``i``, of which this call and the list are two."""
+    """Return the number of references to array ``i``, two of which are this call and the list."""
     return sys.getrefcount(arrays[i])
 
 

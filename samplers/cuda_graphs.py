@@ -1,10 +1,10 @@
-"""Recording a whole run of a fixed-grid sampler as a CUDA graph, so that the host launches once in
-place of thousands of times.
+"""Recording of a whole run of a fixed-grid sampler as a CUDA graph.
 
-A recording repeats the same kernels on the same memory. Only what is copied into that memory may
-differ from one replay to the next: the latents and the batch's context, such as sample numbers and
-labels. All else is fixed: the grid, the sampler's options, the seed, the model's weights, the
-shapes. No Python runs in a replay, so nothing is counted and nothing is checked in one.
+The host then launches once in place of thousands of times. A recording repeats the same kernels on
+the same memory. Only what is copied into that memory may differ between replays: the latents and
+the batch's context, such as sample numbers and labels. All else is fixed: the grid, the sampler's
+options, the seed, the model's weights, the shapes. No Python runs in a replay, so nothing is
+counted and nothing is checked in one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WARM_UPS = 3
 
 
 class CudaGraph:
-    """Recorded piece of work on a CUDA device: a :class:`Backend`.
+    """Backend that records work on a CUDA device as a graph.
 
     Raises:
         ValueError: the device is no CUDA device, or torch sees none.
@@ -43,7 +43,7 @@ class CudaGraph:
         """Run ``work`` on a side stream, as the capture will.
 
         Raises:
-            ValueError: it waits for the device.
+            ValueError: ``work`` waits for the device.
         """
         with torch.cuda.device(self._device):
             current, side = torch.cuda.current_stream(), torch.cuda.Stream()
@@ -56,14 +56,12 @@ class CudaGraph:
             current.wait_stream(side)
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
-        """Record ``work`` into the memory pool that all graphs share; return the tensor that
-        replays fill.
+        """Record ``work`` into the memory pool of all graphs; return the tensor that replays fill.
 
         Raises:
-            ValueError: it does something that a graph cannot hold.
+            ValueError: ``work`` does something that a graph cannot hold.
         """
-        # torch.cuda.graph leaves its own stream current when ending a capture fails; the outer
-        # context goes back in any case.
+        # If ending a capture fails, torch.cuda.graph stays on its stream; the outer context goes back.
         with (
             torch.cuda.device(self._device),
             torch.cuda.stream(torch.cuda.current_stream()),
@@ -73,7 +71,7 @@ class CudaGraph:
             return work()
 
     def replay(self) -> None:
-        """Launch on the current stream; returns before the device is done."""
+        """Launch the recorded work on the current stream, without waiting for its end."""
         self._graph.replay()
 
 
@@ -81,9 +79,9 @@ class CudaGraph:
 def _pool_owner(device: torch.device) -> torch.cuda.CUDAGraph:
     """Return the graph whose memory pool all others use, so that many take no more than the largest.
 
-    Sharing is safe because a replay's inputs are copied in and its output is copied out on one
-    stream, before another replay can overwrite them. A pool is given up with its last graph and
-    cannot be used again; this graph stays.
+    Inputs of a replay are copied in and its output is copied out on one stream, before another
+    replay can overwrite them. Sharing is therefore safe. A pool is lost with its last graph and
+    cannot be used again, so this graph stays.
     """
     keeper = torch.cuda.CUDAGraph()
     with torch.cuda.graph(keeper):
@@ -115,7 +113,7 @@ def _explain_errors(reason: str) -> Iterator[None]:
 
 
 Work = Callable[[], Tensor]
-Setting = Callable[..., tuple[Denoise, Noise]]
+BindBatch = Callable[..., tuple[Denoise, Noise]]
 
 
 class Backend(Protocol):
@@ -126,7 +124,7 @@ class Backend(Protocol):
         ...
 
     def capture(self, work: Work) -> Tensor:
-        """Record ``work``; returns the tensor that each replay fills."""
+        """Record ``work``; return the tensor that each replay fills."""
         ...
 
     def replay(self) -> None:
@@ -135,16 +133,16 @@ class Backend(Protocol):
 
 
 class Recording:
-    """A function of tensors, recorded for tensors of these shapes.
+    """Function of tensors, recorded for the shapes of ``inputs``.
 
     Args:
-        function: gives one tensor; it may read other tensors, whose values count when it is
-            replayed, and anything else, which is fixed.
+        function: gives one tensor. It may read other tensors, whose values at the replay count, and
+            anything else, which is fixed.
         inputs: examples of its arguments, with the shapes, dtypes and device of all to come.
         backend: what records.
 
     Raises:
-        ValueError: see the backend.
+        ValueError: the backend cannot record the function.
     """
 
     @torch.no_grad()
@@ -152,7 +150,7 @@ class Recording:
         self, function: Callable[..., Tensor], inputs: Sequence[Tensor], backend: Backend
     ) -> None:
         self._inputs = tuple(tensor.clone() for tensor in inputs)
-        # kept, and with it all memory that a replay reads
+        # keeps alive all memory that a replay reads
         self._work = partial(function, *self._inputs)
         self._backend = backend
         backend.warm_up(self._work)
@@ -177,25 +175,25 @@ class Recording:
         return self._output.clone()
 
     def replay(self) -> None:
-        """Replay with the inputs of the last call, without a copy in or out."""
+        """Replay with the inputs of the last call, without copies in or out."""
         self._backend.replay()
 
 
 def capture(
     sampler: Sampler,
     grid: Grid,
-    setting: Setting,
+    bind_batch: BindBatch,
     inputs: Sequence[Tensor],
     backend: Backend | None = None,
 ) -> Recording:
-    """Record ``sampler.sample`` on one grid and one shape of batch, as a function of latents and
-    context.
+    """Return ``sampler.sample`` as a recorded function of latents and context, on one grid.
 
     Args:
         sampler: takes a known number of evaluations and does not wait for the device.
         grid: noise levels.
-        setting: the bound denoiser and the noise of a batch, from its context. It is called while
-            recording: both must compute from the very tensors that they are given, on the device.
+        bind_batch: gives the bound denoiser and the noise of a batch from its context. It is called
+            while recording: both must compute on the device, from the very tensors that they are
+            given.
         inputs: the latents ``(batch, *event)``, then the context: what else differs between
             batches, such as sample numbers and labels.
         backend: what records; None is a CUDA graph on the device of the latents.
@@ -207,17 +205,17 @@ def capture(
         raise ValueError(reason)
 
     def run(x: Tensor, *context: Tensor) -> Tensor:
-        denoise, noise = setting(*context)
+        denoise, noise = bind_batch(*context)
         return sampler.sample(TensorLevels(denoise), x, grid, noise)
 
     return Recording(run, inputs, CudaGraph(inputs[0].device) if backend is None else backend)
 
 
 class TensorLevels:
-    """A bound denoiser that passes noise levels on as tensors on the device.
+    """Bound denoiser that passes noise levels on as tensors on the device.
 
-    A model may copy a float to the device by ``torch.as_tensor``, which waits for it; a fill does
-    not.
+    A model may copy a float to the device by ``torch.as_tensor``, which waits for it. Filling a
+    tensor with the float does not wait.
     """
 
     def __init__(self, denoise: Denoise) -> None:
@@ -240,7 +238,7 @@ def as_level_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:
 
 
 def why_not_capturable(sampler: Sampler, grid: Grid) -> str:
-    """Return the reason why no model lets a sampler be captured; "" if only trying can tell."""
+    """Return the reason why a sampler cannot be captured with any model; "" if only trying can tell."""
     if sampler.adaptive or sampler.batch_coupled or sampler.nfe(grid) is None:
         return (
             f"sampler {sampler.name} decides from its states how many evaluations it "

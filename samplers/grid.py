@@ -11,14 +11,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Grid:
-    """N steps = N intervals = N + 1 noise levels, strictly decreasing; only the last may be 0.
+    """Grid of N steps: N + 1 noise levels, strictly decreasing, of which only the last may be 0.
 
     Attributes:
         sigma: the levels (noise-to-signal standard deviation ratio, dimensionless).
 
     Raises:
-        ValueError: fewer than two levels, a level that is not finite, negative or not below the one
-            before.
+        ValueError: there are fewer than two levels, or one is not finite, negative or not below the
+            one before.
 
     >>> Grid((80.0, 1.0, 0.0)).steps
     2
@@ -60,7 +60,7 @@ class Grid:
 
     @property
     def to_zero(self) -> bool:
-        """Return True if the last level is 0."""
+        """True if the last level is 0."""
         return self.sigma[-1] == 0
 
     def intervals(self) -> list[tuple[float, float]]:
@@ -69,17 +69,17 @@ class Grid:
 
 
 def as_grid(levels: Any) -> Grid:
-    """Return a grid as it is; make one of a list, array or tensor of levels.
+    """Return ``levels``, a list, array or tensor, as a grid; a Grid is returned as it is.
 
     >>> as_grid([80.0, 1.0, 0.0])
     Grid(sigma=(80.0, 1.0, 0.0))
 
     Raises:
-        ValueError: something else, or levels that do not fall.
+        ValueError: ``levels`` is something else, or does not fall.
     """
     if isinstance(levels, Grid):
         return levels
-    # a tensor, from its device at once
+    # all numbers of a tensor leave its device at once
     values = levels.tolist() if hasattr(levels, "tolist") else levels
     if not isinstance(values, list | tuple) or not all(
         isinstance(value, int | float) for value in values
@@ -94,7 +94,7 @@ def as_grid(levels: Any) -> Grid:
 
 
 def check_range(n: int, sigma_min: float, sigma_max: float) -> None:
-    """Raise ValueError for no step, or not 0 < ``sigma_min`` < ``sigma_max``."""
+    """Raise a ValueError for less than one step, or unless 0 < ``sigma_min`` < ``sigma_max``."""
     if n < 1:
         raise ValueError(f"a grid needs at least 1 step, got {n}")
     if not 0 < sigma_min < sigma_max:
@@ -106,7 +106,7 @@ def check_range(n: int, sigma_min: float, sigma_max: float) -> None:
 def spaced(
     n: int, sigma_min: float, sigma_max: float, to_zero: bool, at: Callable[[float], float]
 ) -> Grid:
-    """Return ``n`` steps down from ``sigma_max`` along a curve, by the end rules of most schedules.
+    """Return a grid of ``n`` steps down from ``sigma_max`` along a curve, with most schedules' end rules.
 
     Args:
         n: number of steps.

@@ -20,13 +20,13 @@ from .types import Denoise, Noise, StepNoise
 
 @dataclass(frozen=True, kw_only=True)
 class GridSampler(Sampler, ABC):
-    """A sampler with a plan (what depends on the grid) and a step (what depends on the sample).
+    """Base class of samplers with a plan, which depends on the grid, and a step on each sample.
 
     Subclasses are frozen dataclasses: no call changes them.
 
     Class attributes in addition to :class:`Sampler`'s:
-        history: how many earlier memos a step may read. A memo is the second result of :meth:`step`, such as
-            a denoised image.
+        history: number of earlier memos that a step may read. A memo is the second result of
+            :meth:`step`, such as a denoised image.
     """
 
     history: ClassVar[int] = 0
@@ -40,7 +40,7 @@ class GridSampler(Sampler, ABC):
         *,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """Integrate over the grid, without gradients: see :meth:`Sampler.sample`.
+        """See :meth:`Sampler.sample`.
 
         ``on_step`` is called after each step with its number, the level reached, and a copy of the
         states.
@@ -58,22 +58,19 @@ class GridSampler(Sampler, ABC):
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Take one step.
+        """Return the states and the memo after one step.
 
         Args:
             x: ``(batch, *event)``, owned by the step: it may be overwritten and returned.
             row: this step's row of the plan.
-            past: memos of earlier steps, newest first; shorter than ``history`` at the start. Never
-                to be modified.
-            denoise: ``denoise(x, sigma)``, bound to this batch. Do not modify a result that is kept in a memo.
+            past: memos of earlier steps, newest first, at most ``history``; never modify them.
+            denoise: ``denoise(x, sigma)``, bound to this batch. Do not modify a result that is kept
+                in a memo.
             noise: this step's noise.
-
-        Returns:
-            The next state and the memo of this step.
         """
 
     def nfe(self, grid: Grid) -> int:
-        """Return the exact evaluations per sample."""
+        """Return the exact number of evaluations per sample."""
         return len(grid)
 
     def solve(
@@ -85,7 +82,7 @@ class GridSampler(Sampler, ABC):
         *,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """Integrate step by step from ``grid.sigma[0]`` to ``grid.sigma[-1]``."""
+        """Return the states at ``grid.sigma[-1]`` from ``x`` at ``grid.sigma[0]``: see :func:`integrate`."""
         return integrate(self, denoise, x, grid, noise, on_step=on_step)
 
 
@@ -99,7 +96,7 @@ def integrate(
     *,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Run a grid sampler over its plan, without gradients.
+    """Return the states after a grid sampler's steps over its plan, without gradients.
 
     Args:
         sampler: gives the plan and the step.
@@ -108,9 +105,6 @@ def integrate(
         grid: noise levels.
         noise: asked once per step.
         on_step: called after step i with (i, level reached, a copy of the state).
-
-    Returns:
-        States at ``grid.sigma[-1]``.
 
     Raises:
         ValueError: the plan does not have one row per step.

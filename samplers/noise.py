@@ -1,7 +1,7 @@
 """Counter-based noise: what sample i gets in step k depends only on (seed, i, k, draw).
 
-A sample therefore does not change with its batch, its worker or the number of other samples, and
-every sampler starts sample i from the same latent, so that comparisons are paired.
+A sample therefore does not change with its batch, its worker or the number of other samples. Every
+sampler starts sample i from the same latent, so that comparisons are paired.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _INITIAL = 0  # counter word of the initial latent; step k uses k + 1
 def philox(
     counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox4x32-10 of Salmon et al. 2011 (doi:10.1145/2063384.2063405).
+    """Return random integers of Philox4x32-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405).
 
     Args:
         counter: four int64 tensors that broadcast together, each with values in [0, 2^32).
@@ -36,8 +36,7 @@ def philox(
     c0, c1, c2, c3 = counter
     k0, k1 = seed & _MASK, (seed >> 32) & _MASK
     for _ in range(10):
-        # int64 products wrap modulo 2^64, which is what the low and (after the mask) the high word
-        # need.
+        # int64 products wrap modulo 2^64, as both words need (the high one after the mask)
         p0, p1 = c0 * _M0, c2 * _M1
         c0, c1, c2, c3 = (
             ((p1 >> 32) & _MASK) ^ c1 ^ k0,
@@ -55,9 +54,9 @@ def normal(seed: int, ids: Tensor, word: int | Tensor, draw: int, count: int) ->
     Args:
         seed: 64-bit key.
         ids: int64 sample numbers in [0, 2^32).
-        word: which step (0 is the initial latent); one for all, or ``(len(ids), 1)``.
-        draw: which draw within the step.
-        count: how many numbers a sample needs.
+        word: number of the step (0 is the initial latent); one for all, or ``(len(ids), 1)``.
+        draw: number of the draw within the step.
+        count: normals per sample.
     """
     blocks = -(-count // 4)
     block = torch.arange(blocks, device=ids.device)[None, :]
@@ -73,7 +72,7 @@ def normal(seed: int, ids: Tensor, word: int | Tensor, draw: int, count: int) ->
 
 @dataclass(frozen=True)
 class SampleNoise:
-    """The noise of one batch; implements :class:`~samplerbench.samplers.types.Noise`.
+    """Counter-based noise of one batch (:class:`~samplerbench.samplers.types.Noise`).
 
     Attributes:
         seed: root seed, 0 <= seed < 2^64.
@@ -93,7 +92,7 @@ class SampleNoise:
         return self._draw_normals(_INITIAL, 0)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002 - white noise does not depend on the interval
-        """Return the noise of step ``step``; the interval is for sources such as Brownian paths."""
+        """Return the noise of step ``step``; only sources such as Brownian paths read the interval."""
         return lambda draw=0, *, cur=None, nxt=None: self._draw_normals(step + 1, draw)  # noqa: ARG005
 
     def take(self, rows: Tensor) -> SampleNoise:
@@ -106,10 +105,9 @@ class SampleNoise:
 
 
 def noise_like(x: Tensor, noise: int | torch.Generator) -> SampleNoise:
-    """Return the noise of a batch from a seed, or from a generator on the CPU, which gives the
-    seed.
+    """Return the noise of a batch like ``x`` ``(batch, *event)``, whose sample k has the number k.
 
-    Sample k of ``x`` ``(batch, *event)`` has the number k.
+    ``noise`` is the seed, or a generator on the CPU that draws the seed.
     """
     if isinstance(noise, torch.Generator):
         noise = int(torch.randint(2**63 - 1, (), generator=noise))
@@ -117,10 +115,10 @@ def noise_like(x: Tensor, noise: int | torch.Generator) -> SampleNoise:
 
 
 class NoNoise:
-    """Noise that raises when it is drawn.
+    """Noise whose draws raise an error.
 
     Args:
-        sampler: its sampler, for the message.
+        sampler: the sampler that gets it, for the message.
     """
 
     def __init__(self, sampler: Any = None) -> None:

@@ -12,18 +12,18 @@ from torch import Tensor
 
 _NODES, _WEIGHTS = (values.tolist() for values in np.polynomial.legendre.leggauss(12))
 PANEL = 1.0
-"""Longest panel: 12 points integrate what is analytic within 1.5 of it to rounding."""
+"""Length of the longest panel: 12 points integrate what is analytic within 1.5 of it to rounding."""
 FACTORIALS = tuple(float(math.factorial(n)) for n in range(40))
 SUM_TO_ONE = 1e-13
 CANCELS = 0.25
 
 
 def phi(k: int, h: float) -> float:
-    """Return phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, with phi_0 = e^h: Hochbruck & Ostermann
-    2010.
+    """Return phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, and phi_0 = e^h (Hochbruck &
+    Ostermann 2010).
 
-    The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits as h -> 0; below |h| = 1 the
-    Taylor series sum_j h^j / (j+k)! is used, which is accurate to rounding there.
+    The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits as h -> 0. Below |h| = 1, the
+    Taylor series sum_j h^j / (j+k)! is therefore used, which is accurate to rounding there.
     """
     if k == 0:
         return math.exp(h)
@@ -65,7 +65,7 @@ def integrate_panels(f: Callable[[float], float], lo: float, hi: float) -> float
 def blend(
     x: Tensor, a: float, b: Sequence[float], terms: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
-    """Return a x + sum_j b_j terms_j, at least one term, into ``out`` or, if None, a new tensor.
+    """Return a x + sum_j b_j terms_j, with one term at least, written into ``out`` unless that is None.
 
     With a = 0, x is not read, so that a non-finite x does not spread.
     """
@@ -84,25 +84,24 @@ def blend(
 
 
 def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
-    """Return S_j = a + b_0 + … + b_{j-1} if a chain of interpolations gives the sum;
-    () if not.
+    """Return S_j = a + b_0 + … + b_{j-1} if a chain of interpolations gives the sum, else ().
 
-    y_j = terms_j + (S_j / S_{j+1}) (y_{j-1} - terms_j) with y_{-1} = x carries S_{j+1} y_j = a x +
-    b_0 terms_0 + … + b_j terms_j along, and ends at the sum if all weights sum to 1. Where a
-    partial sum comes near 0 that would cancel.
+    With y_{-1} = x, the chain y_j = terms_j + (S_j / S_{j+1}) (y_{j-1} - terms_j) has S_{j+1} y_j =
+    a x + b_0 terms_0 + … + b_j terms_j. It ends at the sum if all weights sum to 1, and would
+    cancel where a partial sum comes near 0.
     """
     sums = tuple(accumulate(b, initial=a))
     return sums if abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
 
 
 def level_tensor(levels: list[float], x: Tensor) -> Tensor:
-    """Return levels ``(rows,)`` for a denoiser: float64 for any state, where the device has it."""
+    """Return levels ``(rows,)`` for a denoiser, float64 if the device has it."""
     dtype = torch.float32 if x.device.type == "mps" else torch.float64
     return torch.tensor(levels, dtype=dtype, device=x.device)
 
 
 def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
-    """Return one number a row, ``(rows, 1, …)``, to be multiplied with ``x``."""
+    """Return one number a row as ``(rows, 1, …)`` in the dtype of ``x``, to be multiplied with it."""
     return torch.as_tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
 
 
@@ -116,8 +115,8 @@ def row_rms(v: Tensor) -> list[float]:
 def row_sums_of_squares(v: Tensor) -> Tensor:
     """Return the sum of squares of each row of ``v`` ``(rows, *event)``: ``(rows,)`` float64.
 
-    Summed by folding the row in halves, elementwise: a library's reduction may choose its order by
-    the number of rows. The last bit of a sample's error would then depend on its batch.
+    The row is folded in halves, elementwise. A library's reduction may choose its order by the
+    number of rows, and the last bit of a sample's error would then depend on its batch.
     """
     squares = v.flatten(1).double().square()
     while (width := squares.shape[1]) > 1:

@@ -1,4 +1,4 @@
-"""Samplers by name: built in, of installed plugins, and of a user's file."""
+"""Samplers by name: built-in ones, those of installed plugins, and those of a user's file."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _DECLARATIONS = [name for name in Sampler.__annotations__ if hasattr(Sampler, na
 """Declarations of a sampler that have a default."""
 
 Watch = Callable[[], AbstractContextManager[Any]]
-"""A context around the import of a plugin, which gives what it saw."""
+"""Function that makes a context for a plugin's import; the context yields what it saw."""
 
 
 class PluginError(ValueError):
-    """A plugin that cannot be loaded, in one sentence."""
+    """Error that says in one sentence why a plugin cannot be loaded."""
 
 
 def register(cls: Any) -> Any:
     """Class decorator: make a sampler known under its ``name``.
 
     Raises:
-        PluginError: it is not a sampler (a frozen dataclass with all that :class:`~.base.Sampler`
-            lists), or another class has the name.
+        PluginError: the class is not a sampler (a frozen dataclass with all that
+            :class:`~.base.Sampler` lists), or another class has the name.
     """
     if lack := _missing_part(cls):
         raise PluginError(f"{getattr(cls, '__qualname__', repr(cls))} is not a sampler: {lack}")
     name = cls.name
-    # its own: a subclass inherits the flag, and may write to self all the same
+    # the class's own flag: a subclass inherits one, and may yet write to self
     params = vars(cls).get("__dataclass_params__")
     if params is None or not params.frozen:
         raise PluginError(
@@ -64,12 +64,12 @@ def register(cls: Any) -> Any:
 
 
 def spec_of(sampler: Any) -> dict[str, Any]:
-    """Return the name and options of a sampler object, whose class is made known if it is not.
+    """Return the name and options of a sampler object, whose class is registered if it is not yet.
 
     A class that a notebook defines again takes the place of its former self.
 
     Raises:
-        PluginError: its class is no sampler.
+        PluginError: the class is no sampler.
     """
     cls = type(sampler)
     other = _REGISTRY.get(getattr(cls, "name", ""))
@@ -86,10 +86,9 @@ def register_unlisted(cls: Any) -> Any:
 
 
 def register_family(base: type, name: str, **declared: object) -> None:
-    """Register a subclass of ``base`` that differs only in class attributes and in defaults of
-    options.
+    """Register a subclass of ``base`` that differs only in class attributes and defaults of options.
 
-    The class lives in the module of ``base`` under the name in CamelCase, so that it can be
+    The class lives in the module of ``base``, under the name in CamelCase, so that it can be
     pickled.
     """
     title = "".join(part.capitalize() for part in name.split("_"))
@@ -101,7 +100,7 @@ def register_family(base: type, name: str, **declared: object) -> None:
 
 
 def _missing_part(cls: Any) -> str:
-    """Return what a class lacks to be a sampler, with the remedy; "" if it is complete."""
+    """Return a sentence on what a class lacks to be a sampler, with the remedy; "" if it is complete."""
     if not inspect.isclass(cls):
         return "register a class, a frozen dataclass that inherits samplers.Declared"
     if not isinstance(getattr(cls, "name", None), str):
@@ -138,7 +137,7 @@ def get(name: str) -> Any:
     """Return the sampler class of a name; ``LIBRARY:NAME`` is another library's (:mod:`.peers`).
 
     Raises:
-        ValueError: unknown name; the message suggests close ones.
+        ValueError: the name is unknown; the message suggests close ones.
     """
     if ":" in name:
         from .peers import ADAPTERS, resolve
@@ -160,7 +159,7 @@ def get(name: str) -> Any:
 
 
 def _how_to_load(name: str) -> str:
-    """Return how to load a sampler that lies in the current folder; "" if none seems to."""
+    """Return words on how to load a sampler that is in the current folder; "" if none seems to be."""
     if not name.isidentifier():
         return ""
     if Path(name, "pyproject.toml").is_file():
@@ -177,8 +176,8 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
     True
 
     Raises:
-        ValueError: unknown name, unknown field, an option given twice, or a value of the wrong type
-            or out of range.
+        ValueError: a name or an option is unknown, an option is given twice, or a value is of the
+            wrong type or out of range.
     """
     if isinstance(spec, str):
         values = parse_spec(spec)
@@ -205,7 +204,10 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
 
 
 def _as_type_of(default: Any, value: Any, what: str) -> Any:
-    """Return ``value`` if it has the default's type; an integer may stand for a float."""
+    """Return ``value`` if it has the default's type; an integer may stand for a float.
+
+    Raises a ValueError otherwise, in which ``what`` names the option.
+    """
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, list) and isinstance(default, tuple):
@@ -216,7 +218,7 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
 
 
 def origin(name: str) -> str:
-    """Return a plugin's origin (distribution and version, or file and hash), else ""."""
+    """Return a plugin's origin (distribution and version, or file and hash); "" for other samplers."""
     return _ORIGIN.get(name, "")
 
 
@@ -238,8 +240,10 @@ def seen_at_import(module: str) -> Any:
 def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
     """Load every installed plugin (entry-point group ``samplerbench.samplers``).
 
-    Each is imported in the context that ``watch`` makes. Return the plugins that could not be
-    loaded, entry point to one sentence: one broken plugin does not disturb the others.
+    Each is imported in a context that ``watch`` makes. A broken plugin does not disturb the others.
+
+    Returns:
+        A sentence for each plugin that could not be loaded, by entry point.
     """
     failures = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
@@ -263,12 +267,12 @@ def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
 
 
 def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
-    """Register every sampler class that a Python file defines, and return their names.
+    """Register every sampler class that a Python file defines; return their names.
 
-    The file is imported in the context that ``watch`` makes.
+    The file is imported in a context that ``watch`` makes.
 
     Raises:
-        PluginError: no such file, an exception at import, or no sampler in it.
+        PluginError: there is no such file, it raises at import, or it has no sampler.
     """
     path = Path(path)
     if not path.is_file():
@@ -295,7 +299,7 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
 
 
 def _import_file(path: Path, watch: Watch) -> ModuleType:
-    """Import a file under a name of its own; the same file twice is the same module."""
+    """Import a file under a name of its own, once for each content. Raises a PluginError if that fails."""
     name = f"samplerbench_plugin_{path.stem}_{_hash_of_file(path.resolve())}"
     if name in sys.modules:
         return sys.modules[name]
@@ -320,7 +324,7 @@ def _import_file(path: Path, watch: Watch) -> ModuleType:
 
 
 def _hash_of_file(file: str | Path | None) -> str:
-    """Return the start of the SHA-256 of a file, "unknown" without a file."""
+    """Return the start of a file's SHA-256; "unknown" without a file."""
     if not file or not Path(file).is_file():
         return "unknown"
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]

@@ -12,13 +12,13 @@ from typing import Any
 from .base import Sampler, non_default
 
 LONGEST = 4096
-"""Characters of a spec: room for the path of a file, and a bound on what reading one takes."""
+"""Most characters of a spec: room for the path of a file, and a bound on what reading takes."""
 
 DEEPEST = 16
-"""Brackets within brackets."""
+"""Most brackets within brackets."""
 
 LARGEST_NUMBER = 2**63
-"""Integers are smaller: tables have no room for others."""
+"""Bound of an integer's absolute value; tables have no room for larger ones."""
 
 
 def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _parse_options(words: str) -> dict[str, Any]:
 
 
 def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
-    """Raise ValueError for numbers too large or not finite, and values too deep or not of JSON."""
+    """Raise a ValueError for numbers too large or not finite, and for values too deep or not of JSON."""
     if depth > DEEPEST:
         raise ValueError(
             f"option {key!r} of {where} is nested more than {DEEPEST} deep; write it flat"
@@ -144,7 +144,7 @@ def format_spec(spec: Mapping[str, Any]) -> str:
 
 
 def label_of(sampler: Sampler) -> str:
-    """Return the text of a configured sampler, as the command line takes it."""
+    """Return the spec of a configured sampler, as the command line takes it."""
     return format_spec({"name": sampler.name, **non_default(sampler)})
 
 

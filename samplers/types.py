@@ -20,7 +20,7 @@ def references() -> dict[str, str]:
 
 
 def bibtex(keys: Iterable[str]) -> str:
-    """Return the entries of ``keys``, each once, in order; a comment for a key without an entry."""
+    """Return the BibTeX entries of ``keys``, each once, in order; a comment for a key without an entry."""
     entries = references()
     return "\n\n".join(
         entries.get(key, f"% {key}: see the plugin's own documentation")
@@ -29,7 +29,7 @@ def bibtex(keys: Iterable[str]) -> str:
 
 
 class TimedLevel(float):
-    """Noise level with another time for the network than its own, as in some libraries' schedulers.
+    """Noise level for which the network gets another time than the level's own, as in some schedulers.
 
     Attributes:
         time: native time of the model's process.
@@ -67,7 +67,7 @@ class Denoise(Protocol):
 
 @dataclass(frozen=True)
 class RowByRow:
-    """A function of (x, sigma) as a :class:`Denoise`: any rows are denoised alike.
+    """Function of (x, sigma) as a :class:`Denoise`: any rows are denoised alike.
 
     Attributes:
         function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.
@@ -85,7 +85,7 @@ class RowByRow:
 
 
 class StepNoise(Protocol):
-    """The noise of one step."""
+    """Noise of one step."""
 
     def __call__(
         self, draw: int = 0, *, cur: float | None = None, nxt: float | None = None
@@ -93,18 +93,18 @@ class StepNoise(Protocol):
         """Return standard normals ``(batch, *event)``; the same arguments give the same tensor.
 
         Args:
-            draw: which of this step's tensors; different numbers give independent ones.
-            cur: where the part of the step begins that this noise drives, for a stage that covers
-                less than the whole.
-            nxt: where that part ends. White noise ignores both; a Brownian source answers with its
-                normalised increment. Parts of one step are disjoint: for parts that overlap, white
-                draws would be independent.
+            draw: number of the draw in this step; different numbers give independent tensors.
+            cur: level where the part of the step begins that this noise drives, for a stage that
+                covers less than the whole.
+            nxt: level where that part ends. White noise ignores both levels; a Brownian source
+                gives its normalised increment. Parts of one step must be disjoint, since white
+                draws for parts that overlap would be independent.
         """
         ...
 
 
 class Noise(Protocol):
-    """The noise of one batch of samples, asked for step by step."""
+    """Noise of one batch of samples, asked for step by step."""
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
         """Return the noise of step ``step``, which goes from level ``cur`` down to ``nxt``."""
@@ -118,7 +118,7 @@ class Source:
     Attributes:
         key: BibTeX key in ``references.bib``.
         where: algorithm or equation numbers.
-        url: paper.
+        url: address of the paper.
         deviations: every intentional difference from the source, a sentence each.
     """
 

@@ -27,7 +27,7 @@ _converged_samples = endpoints.converged_samples
 
 def flow(self, x, sigma_from, sigma_to, labels=None):
     """:meth:`ExactModel.flow`; the evaluations of the first time are told each time."""
-    own = {name: value for name, value in vars(self).items() if name != "_seen"}
+    own = {name: value for name, value in vars(self).items() if name != "_observer"}
     try:
         key = (
             _functions(self),
@@ -43,14 +43,14 @@ def flow(self, x, sigma_from, sigma_to, labels=None):
             rows,
         )
     found, rows = _KNOWN[key]
-    for count in rows if self._seen is not None else ():
-        self._seen(count)
+    for count in rows if self._observer is not None else ():
+        self._observer(count)
     return found.clone()
 
 
 def converged_samples(model, *how):
     """:func:`endpoints.converged_samples`; of an exact model whose evaluations nobody counts."""
-    told = isinstance(model, ExactModel) and model._seen is None
+    told = isinstance(model, ExactModel) and model._observer is None
     solver = endpoints.make(endpoints.SOLVER)
     try:
         bits = _bits((vars(model) if told else None, vars(solver), how))

@@ -12,7 +12,7 @@ import torch
 from numpy.lib.format import write_array, write_array_header_1_0
 
 from ...models.denoiser import Denoiser
-from ...models.extractors.quantised import How, to_grey_levels
+from ...models.extractors.quantised import Quantisation, to_grey_levels
 from ..suites.cell import Cell
 from .shard import sample_shard, whole_shard_size
 
@@ -31,7 +31,7 @@ def check_exportable(model: Denoiser) -> None:
         )
 
 
-def export_samples(model: Denoiser, cell: Cell, path: Path, how: How) -> None:
+def export_samples(model: Denoiser, cell: Cell, path: Path, how: Quantisation) -> None:
     """Write all samples of a cell into the file ``path``, and their description into a ``.json`` file next to it.
 
     The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, if samples have classes, ``arr_1`` ``(n,)`` int64.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...models.cards.card import load_card
 from ...models.denoiser import Denoiser, innermost_model
 from ...models.exact.base import ExactModel
-from ...models.exact.wavelet import Wavelet, haar_transform, mixtures
+from ...models.exact.wavelet import Wavelet, coefficient_mixtures, haar_transform
 from ...models.reference import Reference
 from ..metrics.estimators.rows import FloatArray, HeldRows, Pieces, Rows, block_size
 from ..metrics.kernel import MOST
@@ -136,7 +136,7 @@ class ModelData:
             return None
         channels, side, _ = self.exact.event
         weights, means, stds = (
-            np.tile(values.reshape(2, -1), (1, channels)) for values in mixtures(side)
+            np.tile(values.reshape(2, -1), (1, channels)) for values in coefficient_mixtures(side)
         )
         return weights, means, stds
 

@@ -1,8 +1,8 @@
-"""Model cards: what a shipped model is, where it comes from, and the SHA-256 of its files.
+"""Model cards: descriptions of the shipped models, with sources and the SHA-256 of their files.
 
 A card is a folder ``cards/NAME`` with ``card.toml`` and the files that it names. Tensors are
-safetensors (no pickles), and a file's SHA-256 is compared with the card whenever the file is read:
-a number from other weights would look just as good.
+safetensors, not pickles. A file's SHA-256 is compared with the card at every read, since results of
+other weights would look as plausible.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 Rule = tuple[Callable[[Any], bool], str]
-"""Test of a value, and the words for the values that pass it."""
+"""Test of a value, and words for error messages that say what passes."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -126,9 +126,10 @@ _NEEDED = ("name", "title", "licence", "event", "files")
 
 
 def check_card(table: Mapping[str, Any], folder: str) -> None:
-    """Check the values of a ``card.toml`` in a folder of this name.
+    """Check the values of a ``card.toml`` that lies in a folder called ``folder``.
 
-    Keys without a rule are for readers, and need only be values that a card can have.
+    A key without a rule may have any plain value. Raises a ValueError for a value that breaks its
+    rule, and for a missing key.
     """
     for key in _NEEDED:
         if key not in table:
@@ -156,7 +157,7 @@ def check_card(table: Mapping[str, Any], folder: str) -> None:
 
 
 def _check_values(table: Mapping[str, Any], prefix: str) -> None:
-    """Raise ValueError for the first value in a table that breaks its rule."""
+    """Raise a ValueError for the first value in a table that breaks its rule."""
     for key, value in table.items():
         place = f"{prefix}{key}"
         right, must = _RULES.get(
@@ -183,12 +184,12 @@ Table = Mapping[str, Any]
 
 
 class CardError(ValueError):
-    """A card, or a file that it names, is missing, damaged or out of date."""
+    """Error for a card, or a file that it names, that is missing, damaged or out of date."""
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What a file of a card must be."""
+    """SHA-256 of a file of a card, and its size in bytes."""
 
     sha256: str
     bytes: int
@@ -196,27 +197,25 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Card:
-    """A shipped model.
+    """Description of a shipped model.
 
     Attributes:
-        name: its name, and its folder's.
+        name: name of the card and of its folder.
         title: one line.
-        licence: of the files in the folder (SPDX).
+        licence: SPDX licence of the files in the folder.
         event: shape of one sample.
         data: name, source, licence, preprocessing, ``range`` and, with classes, ``class_counts``.
         architecture: class and arguments of the network.
-        training: recipe, steps, images seen, loss; whatever reproduces the weights.
-        reference: what ``reference.safetensors`` was computed from: extractor identity and sizes;
-            or ``card``, the name of another card of the same data, whose reference it shares. Empty
-            if there is no reference.
-        moments: what ``moments.safetensors`` was computed from, and how. Empty if there is no such
-            file.
-        extractor: name of the card of its feature extractor, or ``blocks-8`` for means of 8 x 8
+        training: recipe, steps, images seen and loss: whatever reproduces the weights.
+        reference: extractor identity and sizes of ``reference.safetensors``; or ``card``, the name
+            of a card of the same data whose reference is shared; empty without a reference.
+        moments: data set and script of ``moments.safetensors``; empty without that file.
+        extractor: name of the card of the feature extractor, or ``blocks-8`` for means of 8 x 8
             blocks of pixels; empty for features = pixels.
-        sigma_min: smallest and
-        sigma_max: largest noise level that it was trained for; 0 for a card that is no score model.
-        files: file name to hash and size.
-        folder: where the files are.
+        sigma_min, sigma_max: range of noise levels of the training; 0 for a card that is no score
+            model.
+        files: hash and size by file name.
+        folder: folder of the files.
     """
 
     name: str
@@ -240,10 +239,10 @@ class Card:
         return f"{self.name}-{self.files[WEIGHTS].sha256[:16]}"
 
     def tensors(self, file: str = WEIGHTS) -> dict[str, Tensor]:
-        """Load the tensors of a file of this card, on the CPU.
+        """Return the tensors of a file of this card, on the CPU.
 
         Raises:
-            CardError: the file is missing, or not the one that the card was written for.
+            CardError: the file is missing, or is not the one that the card was written for.
         """
         remedy = "reinstall samplerbench or restore the file"
         entry = self.files.get(file)
@@ -272,15 +271,15 @@ class Card:
 
 
 def card_names(root: Path = CARDS) -> list[str]:
-    """Return names of the cards in a folder, sorted."""
+    """Return the names of the cards in a folder, sorted."""
     return sorted(path.parent.name for path in root.glob("*/card.toml"))
 
 
 def load_card(name: str, root: Path = CARDS) -> Card:
-    """Read ``root/name/card.toml``; files are read and verified when they are used.
+    """Return the card of ``root/name/card.toml``; its files are read and verified on use.
 
     Raises:
-        CardError: there is no such card, or it cannot be read, or has an invalid value.
+        CardError: there is no such card, it cannot be read, or it has an invalid value.
     """
     folder = root / name
     path = folder / "card.toml"

@@ -42,15 +42,15 @@ PROVENANCE: dict[str, dict[str, object]] = {
         "range": [-1.0, 1.0],
     },
 }
-"""Data entry of a card; samples are clamped to ``range`` before they are scored."""
+"""``data`` entry of a card, by data set; samples are clamped to ``range`` before they are scored."""
 
 FASHION_DIR = Path(os.environ.get("SAMPLERBENCH_FASHION", "/usr/share/datasets/fashion-mnist"))
 
 
 def fashion_mnist(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
-    """Load Fashion-MNIST (Zalando, MIT) from the files of Debian's ``dataset-fashion-mnist``.
+    """Return images and labels of Fashion-MNIST (Zalando, MIT), from Debian's ``dataset-fashion-mnist``.
 
-    Images are ``(n, 1, 28, 28)`` float32 in [-1, 1], labels int64 in [0, 9].
+    Images are ``(n, 1, 28, 28)`` float32 in [-1, 1]; labels are ``(n,)`` int64 in [0, 9].
 
     Raises:
         FileNotFoundError: the files are not in ``$SAMPLERBENCH_FASHION``.
@@ -63,7 +63,7 @@ def fashion_mnist(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
 
 
 def _read_idx(path: Path, *, header: int) -> np.ndarray:
-    """Read the bytes of a gzipped IDX file after its header."""
+    """Return the bytes of a gzipped IDX file after its header."""
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} not found; install Debian's dataset-fashion-mnist, or set "
@@ -73,10 +73,10 @@ def _read_idx(path: Path, *, header: int) -> np.ndarray:
 
 
 def digits(split: Literal["all", "train", "test"] = "all") -> tuple[Tensor, Tensor]:
-    """Load the 1 797 digits of scikit-learn (UCI ML repository, CC BY 4.0): images and labels.
+    """Return images and labels of the 1 797 digits of scikit-learn (UCI ML repository, CC BY 4.0).
 
-    Images are ``(n, 1, 8, 8)`` float32 in [-1, 1], labels int64 in [0, 9]. Images 7 and 8 of every
-    nine are the test images, so that both parts have all writers; the split is ours.
+    Images are ``(n, 1, 8, 8)`` float32 in [-1, 1]; labels are ``(n,)`` int64 in [0, 9]. The split
+    is ours: images 7 and 8 of every nine are for testing, so that both parts have all writers.
     """
     from sklearn import datasets
 

@@ -1,4 +1,4 @@
-"""A shipped class-conditional EDM score network, read from its card, as a Denoiser."""
+"""Class-conditional EDM score networks that are shipped with cards, as Denoisers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .reference import FashionExtractor, card_moments, card_reference, extractor
 
 
 class NetworkDenoiser(Denoiser):
-    """A class-conditional EDM network from its card.
+    """Denoiser of a shipped class-conditional EDM network.
 
-    The network runs in float32; scaling and skip connection use the state's dtype, so a float64
-    state keeps its digits at small sigma. Label ``classes`` is the null label, which training put
-    in for a tenth of the images. Unconditional *sampling* is better served by drawing a label a
-    sample (:meth:`draw_labels`), because the classes make up the data.
+    The network runs in float32. Scaling and skip connection use the state's dtype, so a float64
+    state keeps its digits at small sigma. Label ``classes`` is the null label, which a tenth of the
+    training images had. For *unconditional* samples, draw a label for each (:meth:`draw_labels`),
+    since the data are a mixture of the classes.
     """
 
     dtype = torch.float32
@@ -42,14 +42,11 @@ class NetworkDenoiser(Denoiser):
 
     @staticmethod
     def network(card: Card) -> nn.Module:
-        """Return the network of a card without its weights: a function of ``(x, sigma, labels)``."""
+        """Return the network of a card with untrained weights: a module of ``(x, sigma, labels)``."""
         return EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`.
-
-        Labels in [0, ``classes``], where None and ``classes`` mean no label.
-        """
+        """See :meth:`Denoiser.denoise`; the label ``classes``, like None, means no label."""
         n = len(x)
         level = level_per_row(sigma, x, x.dtype)
         labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels
@@ -58,14 +55,14 @@ class NetworkDenoiser(Denoiser):
         ).contiguous()
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor:
-        """Return labels with the frequencies of the training data, each a function of (seed, id) alone.
+        """Return labels ``(batch,)`` int64, by the classes' frequencies in the training data.
 
-        ``(batch,)`` int64 on ``ids``'s device.
+        Each is a function of (seed, id) alone, on ``ids``'s device.
         """
         return labels_for(ids, seed, self.card.data["class_counts"])
 
     def to(self, device: torch.device | str) -> NetworkDenoiser:
-        """Return a copy of this model with its weights on ``device``; the extractor follows its samples."""
+        """Return a copy of this model with its weights on ``device``; its extractor moves when called."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
         return twin
@@ -76,19 +73,19 @@ class NetworkDenoiser(Denoiser):
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
-        """Return the card's reference (``models.cards.reference``)."""
+        """Return the card's reference (:mod:`.reference`), or None for a card without one."""
         return self._reference
 
     def moments(self) -> Moments | None:
-        """Return the card's moments, with a mean a class, else its reference's if that is in pixels."""
+        """Return the card's class means and covariance, else a pixel reference's moments, else None."""
         return card_moments(self.card) or super().moments()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return the class that the card's extractor sees, ``(batch,)`` int64; None without one."""
+        """Return the classes that the card's extractor predicts, ``(batch,)`` int64, or None."""
         extractor = extractor_of(self.card)
         if not isinstance(extractor, FashionExtractor):
             return None
-        # it knows nothing outside the data range
+        # the extractor knows nothing outside the data range
         return extractor.predict(self.decode(x).clamp(*value_range(self.card)))
 
 
@@ -108,10 +105,10 @@ def emoji() -> NetworkDenoiser:
 
 
 class NetworkMap(NetworkDenoiser):
-    """A few-step map from its card: the end of the teacher's path through x, at ``sigma_min``.
+    """Few-step map from a card, from x to the end of its teacher's path, at ``sigma_min``.
 
-    Data, classes and reference come from its teacher. Distillation used labels only: the map has no
-    guidance, and its answer to "no label" means nothing.
+    Data, classes and reference are the teacher's. The map was distilled with labels only: it takes
+    no guidance, and its output for "no label" means nothing.
     """
 
     kind = "map"
@@ -129,13 +126,13 @@ class NetworkMap(NetworkDenoiser):
 
     @cached_property
     def _reference(self) -> Reference | None:
-        """The teacher's reference without its converged samples, which are another model's."""
+        """The teacher's reference without its converged samples, which belong to the teacher alone."""
         teacher = self._teacher_card
         files = {name: file for name, file in teacher.files.items() if name != CONVERGED}
         return card_reference(replace(teacher, files=files))
 
     def moments(self) -> Moments | None:
-        """Return the moments of the data, from its teacher's card."""
+        """Return the moments of the data from the teacher's card, or None."""
         return card_moments(self._teacher_card)
 
 
@@ -145,13 +142,13 @@ def fashion_map() -> NetworkMap:
 
 
 AUTOENCODER, NETWORK = "autoencoder.", "network."
-"""Prefixes of the names of their weights."""
+"""Prefixes of the names of an autoencoder's and a network's tensors in a file of weights."""
 
 
 class CardDecoder:
-    """The autoencoder of a card, as a :class:`~samplerbench.models.denoiser.Decoder`."""
+    """Decoder of a card's autoencoder (:class:`~samplerbench.models.denoiser.Decoder`)."""
 
-    identity = ""  # the model's is the hash of the weights of both
+    identity = ""  # the model's identity covers the weights of both
     batch = 96
 
     def __init__(
@@ -169,20 +166,20 @@ class CardDecoder:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Return latents of images ``(n, *event)``, on ``device``, in their dtype."""
+        """Return the latents of images ``(n, *event)``, on ``device``, in the dtype of the images."""
         return self.network.encode(images.float()).to(images.dtype)
 
     def to(self, device: torch.device | str) -> CardDecoder:
-        """Return a copy on ``device``."""
+        """Return a copy of the decoder on ``device``."""
         network = copy.deepcopy(self.network).to(device)
         return CardDecoder(network, self.event, self.limits, device)
 
 
 class LatentNetwork(NetworkDenoiser):
-    """A class-conditional EDM network on latents, with the decoder that makes images of them.
+    """Denoiser of a shipped EDM network on latents, with the decoder that makes images of them.
 
-    Samples are latents; features, classes and the range of the data refer to images. The decoder is
-    ``autoencoder``, which knows how to encode too.
+    Samples are latents; features, classes and the range of the data refer to images. The decoder,
+    ``autoencoder``, can encode images too.
     """
 
     autoencoder: CardDecoder
@@ -202,7 +199,7 @@ class LatentNetwork(NetworkDenoiser):
         self.decoder = self.autoencoder
 
     def to(self, device: torch.device | str) -> LatentNetwork:
-        """Return a copy of this model with its weights, and the decoder's, on ``device``."""
+        """Return a copy of this model with the weights of network and decoder on ``device``."""
         twin = super().to(device)
         assert isinstance(twin, LatentNetwork)
         twin.autoencoder = self.autoencoder.to(device)

@@ -1,4 +1,4 @@
-"""Emoji of Debian's font as images ``(3, 32, 32)``, of nine classes, split by base emoji."""
+"""Emoji of Debian's font as images ``(3, 32, 32)`` of nine classes, split by base emoji."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ GROUPS = (
     "Symbols",
     "Flags",
 )
-"""Unicode's groups of emoji, which are the classes; a label is a place in this list."""
+"""Unicode's groups of emoji, which are the classes; a label is an index in this list."""
 
 SIDE, STRIKE = 32, 128
-"""Pixels of an image, and of the part of the font's bitmaps that is drawn on."""
+"""Side of an image, and of the square in the font's bitmaps that is drawn on, in pixels."""
 
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 TONES_USED = {0x1F3FB, 0x1F3FD, 0x1F3FF}
-"""Light, medium and dark. With all five and their mixtures 60 % of all emoji would be people."""
+"""Light, medium and dark. With all five tones and their mixtures, 60 % of all emoji would be people."""
 
 HAIR = range(0x1F9B0, 0x1F9B4)
 PEOPLE = {0x1F468, 0x1F469, 0x1F9D1}
 """Man, woman and person."""
 
 IGNORED = {*SKIN_TONES, *HAIR, 0x200D, 0x2640, 0x2642, 0x27A1, 0xFE0F}
-"""Skin, hair, sex and direction make no other base emoji, nor does what joins code points."""
+"""Code points that do not change the base emoji: skin, hair, sex, direction and joiners."""
 
 NEAR = 0.15
-"""Emoji whose images differ by less, root mean square in [-1, 1], stay on one side of the split."""
+"""Root mean square difference, in [-1, 1], below which two emoji are kept on one side of the split."""
 
 TEST_OF = 7
-"""Every seventh family of emoji of a class is held out."""
+"""One of this many families of each class is held out for testing."""
 
 
 class Emoji(NamedTuple):
-    """One emoji: its class, its code points, and its name."""
+    """Class, code points and name of one emoji."""
 
     label: int
     code_points: tuple[int, ...]
@@ -63,15 +63,15 @@ class Emoji(NamedTuple):
 
 
 def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
-    """Draw emoji of Debian's package ``fonts-noto-color-emoji`` (SIL Open Font License 1.1).
+    """Return images and labels of the emoji in Debian's ``fonts-noto-color-emoji`` (SIL OFL 1.1).
 
-    Each occurs twice, original and mirrored: the second half mirrors the first. Emoji of the same
-    base (of another skin, hair, sex or direction) and such as look nearly alike (:data:`NEAR`) are
-    a family, and a family is on one side of the split, which is ours.
+    The second half of the images mirrors the first. Emoji of one base (of another skin, hair, sex
+    or direction), and those that look nearly alike (:data:`NEAR`), are a family. The split, which
+    is ours, never divides a family.
 
     Returns:
-        Images ``(n, 3, 32, 32)`` float32 in [-1, 1], RGB on white, each the mean of 4 x 4 pixels of
-        the font, and labels ``(n,)`` int64 in [0, 8], places in :data:`GROUPS`.
+        Images ``(n, 3, 32, 32)`` float32 in [-1, 1], RGB on white, and labels ``(n,)`` int64 in [0,
+        8]. A pixel is the mean of 4 x 4 pixels of the font; a label is an index in :data:`GROUPS`.
 
     Raises:
         FileNotFoundError: the font, or Unicode's list of emoji, is not where it should be.
@@ -85,13 +85,13 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
 
 @cache
 def emoji_with_split() -> tuple[list[Emoji], Tensor, Tensor]:
-    """Return the emoji in use, their images ``(n, 3, 32, 32)`` and their held-out flags ``(n,)``."""
+    """Return the emoji in use, their images ``(n, 3, 32, 32)`` and flags ``(n,)``, True for testing."""
     used, images = draw_distinct_emoji()
     return used, images, held_out_flags(used, images)
 
 
 def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
-    """Draw the emoji in use; return them and images ``(n, 3, 32, 32)``, the first of equal ones."""
+    """Return the first emoji of each glyph of the font, and their images ``(n, 3, 32, 32)``."""
     used = list(unicode_emoji())
     font = _open_font()
     bitmaps, ligatures = font["CBDT"].strikeData[0], _ligature_glyphs(font)
@@ -107,7 +107,7 @@ def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
 
 
 def unicode_emoji() -> Iterator[Emoji]:
-    """Yield Unicode's emoji, without mixed skins and :data:`SKIN_TONES` other than :data:`TONES_USED`."""
+    """Yield Unicode's emoji of :data:`GROUPS` with one skin tone at most, one of :data:`TONES_USED`."""
     if not NAMES.is_file():
         raise FileNotFoundError(
             f"{NAMES} not found; install Debian's unicode-data, or set SAMPLERBENCH_EMOJI_NAMES to "
@@ -126,7 +126,7 @@ def unicode_emoji() -> Iterator[Emoji]:
 
 
 def held_out_flags(emojis: list[Emoji], images: Tensor) -> Tensor:
-    """Return test flags ``(n,)``: the last of every :data:`TEST_OF` families of a class."""
+    """Return flags ``(n,)``, True for the last of every :data:`TEST_OF` families of a class."""
     family = family_of_each(emojis, images)
     test = torch.zeros(len(emojis), dtype=torch.bool)
     for label in range(len(GROUPS)):
@@ -166,7 +166,7 @@ def are_near(a: Tensor, b: Tensor) -> Tensor:
 
 
 def base_code_points(code_points: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the code points without skin, hair, sex and direction."""
+    """Return the code points of the base emoji, without skin, hair, sex and direction."""
     return tuple(min(PEOPLE) if c in PEOPLE else c for c in code_points if c not in IGNORED)
 
 
@@ -194,7 +194,7 @@ def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
 
 
 def _image_of_bitmap(png: bytes) -> np.ndarray:
-    """Return a bitmap of 136 x 128 on white, its empty columns cut off, ``(3, 32, 32)`` float32."""
+    """Return a PNG of 136 x 128 on white, without its empty columns, ``(3, 32, 32)`` float32 in [-1, 1]."""
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as picture:

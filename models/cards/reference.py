@@ -1,4 +1,4 @@
-"""The reference statistics of a card, from its files."""
+"""Reference statistics and feature extractors of cards, from their files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..reference import Blocks, Extractor, FloatArray, Identity, Moments, Refere
 from .card import AXES, CARDS, CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card
 
 CHUNK = 96
-"""Images of every evaluation: a constant, so features of an image do not depend on the others."""
+"""Images in each call of the network: fixed, so that an image's features do not depend on the others."""
 
 
 class FashionExtractor:
-    """The shipped Fashion-MNIST classifier as an :class:`~samplerbench.models.Extractor`.
+    """Shipped Fashion-MNIST classifier as an :class:`~samplerbench.models.Extractor`.
 
-    Images are not resized, quantised or clamped; the caller clamps samples to the reference's
-    range. The network runs on the device of the images, on a copy made once a device.
+    It neither resizes, quantises nor clamps images; the caller clamps samples to the reference's
+    range. The network runs on the device of the images, on a copy that is made once a device.
     """
 
     def __init__(self, card: Card) -> None:
@@ -41,7 +41,7 @@ class FashionExtractor:
 
     @cached_property
     def axes(self) -> tuple[FloatArray, str]:
-        """Whitening axes ``(dim, dim)`` of real images' features, widest first, and their hash."""
+        """Whitening axes ``(dim, dim)`` of real images' features, widest first, and their file's hash."""
         return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
     def predict(self, x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class FashionExtractor:
 
 @lru_cache(maxsize=4)
 def load_extractor(name: str) -> FashionExtractor:
-    """Load the extractor of a card, once a process."""
+    """Return the extractor of a card's name; a process loads it once."""
     return FashionExtractor(load_card(name, CARDS))
 
 
@@ -82,7 +82,10 @@ def card_moments(card: Card) -> Moments | None:
 
 
 def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
-    """Return the moments stored by ``samplerbench_studies.training.reference``."""
+    """Return class means ``(classes, d)`` and pooled covariance ``(d, d)`` from a card's stored tensors.
+
+    Raises a CardError if their shapes do not fit the card.
+    """
     means, lower = (tensors[name].double().numpy() for name in ("means", "lower"))
     classes, d = len(card.data["class_counts"]), int(np.prod(card.event))
     if means.shape != (classes, d) or lower.shape != (d * (d + 1) // 2,):
@@ -97,7 +100,7 @@ def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
 
 
 def extractor_of(card: Card) -> Extractor:
-    """Return the extractor that a card names: a card, ``blocks-8``, or pixels if it names none."""
+    """Return the extractor that a card names: another card's, ``blocks-8``'s, or pixels without a name."""
     if not card.extractor:
         return Identity(card.event)
     name, _, side = card.extractor.rpartition("-")
@@ -111,18 +114,22 @@ def clamped_features(card: Card, samples: Tensor) -> FloatArray:
 
 
 def value_range(card: Card) -> tuple[float, float]:
-    """Return the data range that samples are clamped to before the extractor sees them."""
+    """Return the data range (low, high) that samples are clamped to before the extractor sees them."""
     low, high = card.data["range"]
     return float(low), float(high)
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """Return the reference of a card's model, read on demand; None for a card without one."""
+    """Return the reference of a card's model, or None; its statistics are read on demand.
+
+    ``draw(n)`` gives held-out samples in place of the stored ones. Raises a CardError if the
+    reference was made with another extractor.
+    """
     if not card.reference:
         return None
     if other := card.reference.get("card"):
         shared = card_reference(load_card(other))
-        return None if shared is None else shared.of_another_model()
+        return None if shared is None else shared.without_converged()
     extractor = extractor_of(card)
     if card.reference["extractor"] != extractor.identity:
         raise CardError(

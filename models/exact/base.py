@@ -1,10 +1,9 @@
-"""Exact models: known denoiser, density, samples, moments and probability-flow map, to compare samples with
-the truth.
+"""Exact models, whose denoiser, density, samples, moments and probability flow are all known.
 
-A matrix product of another shape may add in another order, so a plain batched formula gives a
+A matrix product of another shape may add in another order. A plain batched formula thus gives a
 sample other last bits in another batch. Exact models therefore evaluate in padded chunks of
-:data:`CHUNK` rows and multiply by :func:`row_stable_matmul`: a sample's result is bit-identical in every
-batch, at every position.
+:data:`CHUNK` rows and multiply by :func:`row_stable_matmul`. A sample's result is then
+bit-identical in every batch, at every position.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Holder = TypeVar("Holder")
 
 
 class _ContinuingGenerator(np.random.Generator):
-    """Generator whose streams continue from draw to draw: parts equal one large draw."""
+    """Generator whose spawned streams continue, so that draws in parts equal one large draw."""
 
     _spawned: list[np.random.Generator] | None = None
 
@@ -49,23 +48,20 @@ class _ContinuingGenerator(np.random.Generator):
 class ExactModel(Denoiser):
     """Base class of :class:`Denoiser` objects with an exactly known distribution.
 
-    Subclasses work on ``(CHUNK, d)`` float64 rows and never see the event's shape.
-
-    A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`exact_fingerprint`) and
-    ``scale``, and writes :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
-    :meth:`moments` and :meth:`posterior`; where the probability flow has a closed form,
-    :meth:`flow` too. In the ``*_rows`` methods row k of the result may depend, to its last bit, on
-    row k of the arguments only: elementwise operations and reductions of a row are like that, and
-    matrix products by :func:`row_stable_matmul`.
+    A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`exact_fingerprint`)
+    and ``scale``. It writes :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
+    :meth:`moments` and :meth:`posterior`, and :meth:`flow` where that has a closed form. The
+    ``*_rows`` methods work on ``(CHUNK, d)`` float64 rows, and never see the event's shape. Row k
+    of their result may depend, to its last bit, on row k of the arguments only. Elementwise
+    operations, reductions of a row and :func:`row_stable_matmul` are like that.
 
     Attributes:
         scale: the smallest standard deviation of the density in any direction; below it, x(sigma)
             is a smooth function of sigma^2.
-        tolerance: error of a step of :meth:`flow`, relative to ``|x| + sqrt(sigma^2 +
-            scale^2)``.
+        tolerance: error of a step of :meth:`flow`, relative to ``|x| + sqrt(sigma^2 + scale^2)``.
         closed_form: True if :meth:`flow` evaluates a formula, and integrates nothing.
-        make_reference: makes the reference in another feature space than that of the samples; it
-            may give None.
+        make_reference: function that gives the reference in a feature space other than the
+            samples', or None.
     """
 
     dtype = torch.float64
@@ -73,7 +69,7 @@ class ExactModel(Denoiser):
     tolerance: float = 1e-12
     closed_form: bool = False
     make_reference: Callable[[], Reference | None] | None = None
-    _seen: Callable[[int], object] | None = None
+    _observer: Callable[[int], object] | None = None
 
     @property
     def dim(self) -> int:
@@ -86,7 +82,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the log-density of the noisy marginal p_sigma at the same rows, ``(CHUNK,)``."""
+        """Return the log-density ``(CHUNK,)`` of the noisy marginal p_sigma (as :meth:`denoise_rows`)."""
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -112,7 +108,7 @@ class ExactModel(Denoiser):
         return self.evaluate_in_chunks(self.log_density_rows, x, sigma, labels)
 
     def sample(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` exact samples of the data, ``(n, *event)`` float64: a function of ``seed`` >= 0."""
+        """Return ``n`` exact samples of the data, ``(n, *event)`` float64, a function of ``seed`` >= 0."""
         return torch.from_numpy(self.draw(n, np.random.default_rng((seed, 0)))).reshape(
             n, *self.event
         )
@@ -122,11 +118,11 @@ class ExactModel(Denoiser):
         return self.sample(n, seed)
 
     def held_out(self, n: int) -> Tensor:
-        """Return ``n`` exact samples, always the same, which :meth:`sample` never draws."""
+        """Return ``n`` exact samples ``(n, *event)``, always the same, which :meth:`sample` never draws."""
         return torch.from_numpy(self.draw(n, np.random.default_rng((0, 1)))).reshape(n, *self.event)
 
     def held_out_blocks(self, n: int, size: int) -> Iterator[Tensor]:
-        """Yield :meth:`held_out` in blocks ``(size, *event)``, the last one smaller; equal but for rounding."""
+        """Yield :meth:`held_out` in blocks of ``size``, equal up to rounding; the last may be smaller."""
         rng = _ContinuingGenerator(np.random.PCG64((0, 1)))
         for start in range(0, n, size):
             count = min(size, n - start)
@@ -135,8 +131,9 @@ class ExactModel(Denoiser):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """Return the probability-flow map of dx/dsigma = (x - d) / sigma, to about 10 times ``tolerance``;
-        bit-identical in any batch.
+        """Return the probability-flow map of dx/dsigma = (x - d) / sigma.
+
+        The error is about 10 times ``tolerance``. A sample's result is bit-identical in any batch.
 
         Args:
             x: ``(batch, *event)``, the states at ``sigma_from``.
@@ -162,20 +159,19 @@ class ExactModel(Denoiser):
         """
         return (x + self._denoise_in_flow(x, sigma, labels)) / 2
 
-    def with_observer(self, seen: Callable[[int], object]) -> Self:
-        """Return a copy of this model that calls ``seen`` with the number of rows of each evaluation in
-        :meth:`flow`.
+    def with_observer(self, observer: Callable[[int], object]) -> Self:
+        """Return a copy whose :meth:`flow` calls ``observer`` with the number of rows of each evaluation.
 
-        They are the cost of exact endpoints; a flow in closed form has none.
+        The rows are the cost of exact endpoints; a flow in closed form evaluates nothing.
         """
         twin = copy.copy(self)
-        twin._seen = seen
+        twin._observer = observer
         return twin
 
     def _denoise_in_flow(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return :meth:`denoise` of rows whose number it reports to the observer, if any."""
-        if self._seen is not None:
-            self._seen(len(x))
+        """Return :meth:`denoise` after telling the observer, if any, the number of rows."""
+        if self._observer is not None:
+            self._observer(len(x))
         return self.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -205,19 +201,19 @@ class ExactModel(Denoiser):
     def map_states(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Return :meth:`evaluate_in_chunks` of a map of states, like ``x``."""
+        """Return the states that ``rows`` maps ``x`` to, like ``x``: see :meth:`evaluate_in_chunks`."""
         return self.evaluate_in_chunks(rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
 
     def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Return ``rows`` (a function) evaluated in chunks of :data:`CHUNK`.
+        """Return the function ``rows`` of the batch, evaluated in chunks of :data:`CHUNK` rows.
 
-        The last is filled up with copies of its first row.
+        The last chunk is filled up with copies of its first row.
 
         Raises:
             ValueError: ``x`` has another event shape than the model, or a label is not one of its
-                classes (checked on the CPU only, where the check never waits).
+                classes. Labels are checked on the CPU only, where the check never waits.
         """
         n = len(x)
         if tuple(x.shape[1:]) != self.event:
@@ -246,7 +242,7 @@ class ExactModel(Denoiser):
 
 
 def copy_on_device(holder: Holder, device: torch.device | str) -> Holder:
-    """Return a copy of an object with the tensors among its attributes on ``device``."""
+    """Return a copy of ``holder`` whose attributes that are tensors lie on ``device``."""
     twin = copy.copy(holder)
     for key, value in vars(holder).items():
         if isinstance(value, Tensor):
@@ -255,18 +251,19 @@ def copy_on_device(holder: Holder, device: torch.device | str) -> Holder:
 
 
 def pad_to_chunk(rows: Tensor) -> Tensor:
-    """Return ``rows`` with copies of the first appended up to :data:`CHUNK` rows, contiguous."""
+    """Return ``rows`` with copies of the first row appended up to :data:`CHUNK` rows, contiguous."""
     if len(rows) == CHUNK:
         return rows.contiguous()
     return torch.cat([rows, rows[:1].expand(CHUNK - len(rows), *rows.shape[1:])])
 
 
 def row_stable_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
-    """Return ``rows @ matrix``, ``(CHUNK, k)`` by ``(k, m)``; a row's bits do not depend on its place.
+    """Return ``rows @ matrix``, ``(CHUNK, k)`` by ``(k, m)``, with bits of a row that its place
+    does not change.
 
-    The rows lie along the fastest axis, so each is one lane of the kernel's vectors, and
-    :data:`CHUNK` leaves no remainder. In the plain product a row's bits depended on the alignment
-    of its first number (m = 5: odd rows), and with 64 rows also on the remainder.
+    Rows lie along the fastest axis, so that each is one lane of the kernel's vectors. In the plain
+    product a row's bits depend on the alignment of its first number, as for odd rows at m = 5. With
+    64 rows they also depend on the remainder, which :data:`CHUNK` avoids.
     """
     return (matrix.T @ rows.T.contiguous()).T.contiguous()
 

@@ -1,4 +1,4 @@
-"""Empirical distribution of a set of points: the denoiser of a model that memorised its training data."""
+"""Empirical distribution of points: the exact model of a network that memorised its training data."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
 
 
 class PointCloud(ExactModel):
-    r"""x0 is one of N points y_j, each equally likely.
+    r"""Distribution in which x0 is one of N points y_j, each equally likely.
 
         d(x, sigma) = sum_j p(j | x) y_j,     p(j | x) ∝ exp(-|x - y_j|^2 / (2 sigma^2))
 
     With |x - y|^2 expanded as |x|^2 - 2 x·y + |y|^2, all distances are one matrix product, but the
-    rounding of |y|^2 is divided by sigma^2. So they are expanded about a point c next to x instead,
-    the nearest:
+    rounding of |y|^2 is divided by sigma^2. They are therefore expanded about c, the point nearest
+    to x:
 
         |x - y_j|^2 = |x - c|^2 - 2 (x - c)·(y_j - c) + |c - y_j|^2.
 
-    The last term is computed from differences, once, and the others are as small as sigma. On 8 × 8
-    digits d is then off by at most 1e-14 at every level, as it is by sums of squared differences at
-    50 times the cost; the first expansion loses 7e-13 at sigma = 0.05, which the slope (x - d) /
-    sigma multiplies by 20.
+    The last term is computed once, from differences, and the others are as small as sigma. On 8 × 8
+    digits, d is then off by at most 1e-14 at every level, like sums of squared differences at 50
+    times the cost. The first expansion loses 7e-13 at sigma = 0.05, which the slope (x - d) / sigma
+    multiplies by 20.
 
-    A model with classes restricts itself to the points of a given label.
+    Given a class label, only the points of that class count.
 
     Args:
-        name: its name in tables.
+        name: name in tables.
         points: ``(N, *event)``, distinct.
         labels: ``(N,)`` int64 classes of the points, every class from 0 up having at least one;
             None for a model without labels.
@@ -79,16 +79,16 @@ class PointCloud(ExactModel):
         return row_stable_matmul(self._log_joint(x, sigma, labels).softmax(1), self._points)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the log-density of the noisy marginal; there is none at sigma = 0."""
+        """Return the log-density of the noisy marginal; at sigma = 0 there is none."""
         joint = self._log_joint(x, sigma, labels)
         return joint.logsumexp(1) - self.dim * (sigma.log() + 0.5 * math.log(2 * math.pi))
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Return points drawn with replacement. The first m of n samples do not depend on n."""
+        """Return ``n`` points drawn with replacement; the first m of them do not depend on ``n``."""
         return self._points.cpu().numpy()[(rng.random(n) * len(self._points)).astype(np.int64)]
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Return the moments of the N points, divided by N: they are the distribution, not a sample of it."""
+        """Return mean and covariance of the points, divided by N, since they are the whole distribution."""
         points = self._points.cpu().numpy()
         return points.mean(0), np.cov(points, rowvar=False, bias=True)
 
@@ -110,11 +110,11 @@ class PointCloud(ExactModel):
         return mean, torch.stack(cov) if cov else mean.new_zeros(0, self.dim, self.dim)
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """Return the end of the flow: at a small ``sigma``, the nearest point."""
+        """Return the end of the flow from a small ``sigma``: the nearest point."""
         return self._points[self._index_of_nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return the number of the nearest point, ``(batch,)`` int64 in [0, N)."""
+        """Return the index of the nearest point, ``(batch,)`` int64 in [0, N)."""
         return self._index_of_nearest(x, 1.0, None)
 
     def _index_of_nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
@@ -134,12 +134,12 @@ class PointCloud(ExactModel):
 
 
 def square_distances(points: Tensor) -> Tensor:
-    """Return sums of squared differences ``(N, N)``: accurate for close points, and slow."""
+    """Return the squared distances ``(N, N)`` by sums of squared differences: accurate, and slow."""
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def _log_prior_by_label(count: int, labels: Tensor | None, classes: int) -> Tensor:
-    """Return log p(j) of each point under each label, then without: ``(classes + 1, N)``."""
+    """Return log p(j) given each label, and in the last row without a label: ``(classes + 1, N)``."""
     member = torch.ones(classes + 1, count, dtype=torch.float64)
     if labels is not None:
         member[:-1] = labels == torch.arange(classes)[:, None]
@@ -155,19 +155,18 @@ def digits_cloud() -> PointCloud:
 
 
 class KernelDensity(ExactModel):
-    """x0 = y + width z, where y is one of N points and z is standard normal.
+    """Distribution of x0 = y + width z, with y one of N points and z standard normal.
 
     The data at noise level sigma are the bare points at s = sqrt(sigma^2 + width^2), so all
     quantities follow from the cloud's d_c:
 
         d(x, sigma) = g x + (1 - g) d_c(x, s),     g = width^2 / s^2.
 
-    Then x - d = (sigma / s)^2 (x - d_c), and with ds / dsigma = sigma / s the probability flow is
-    the cloud's own, dx/ds = (x - d_c) / s, from sqrt(sigma_max^2 + width^2) down to ``width``
-    instead of 0.
+    Then x - d = (sigma / s)^2 (x - d_c), and ds / dsigma = sigma / s. The probability flow is thus
+    the cloud's own, dx/ds = (x - d_c) / s, from sqrt(sigma_max^2 + width^2) down to ``width``.
 
     Args:
-        cloud: the points; the model has the ``tolerance`` of its flow.
+        cloud: the points, whose ``tolerance`` of the flow the model takes over.
         width: standard deviation of the kernel, in the units of the data, > 0.
 
     Raises:
@@ -208,7 +207,7 @@ class KernelDensity(ExactModel):
         )
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Return ``n`` points with noise around them; the first m do not depend on n."""
+        """Return ``n`` points with noise around them; the first m of them do not depend on ``n``."""
         for_point, for_noise = rng.spawn(2)
         points = self._cloud.draw(n, for_point)
         return points + self.width * for_noise.standard_normal((n, self.dim))
@@ -219,9 +218,9 @@ class KernelDensity(ExactModel):
         return mean, cov + self.width**2 * np.eye(self.dim)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and covariance of x0 given ``x``.
+        """Return mean and covariance of x0 given ``x``, by the law of total covariance.
 
-        By the law of total covariance: given y, mean g x + (1 - g) y, covariance g sigma^2 I.
+        Given y, the mean is g x + (1 - g) y and the covariance g sigma^2 I.
         """
         square = level_per_row(sigma, x).square()
         level, keep = self._cloud_level(square.sqrt())
@@ -240,14 +239,14 @@ class KernelDensity(ExactModel):
         )
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return the class of the nearest point (or its number, without classes), ``(batch,)`` int64."""
+        """Return the class of the nearest point, or its index without classes, ``(batch,)`` int64."""
         nearest = self._cloud.mode_of(x)
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 
-    def with_observer(self, seen: Callable[[int], object]) -> Self:
-        """Return a copy whose cloud's flow is observed (:meth:`ExactModel.with_observer`)."""
+    def with_observer(self, observer: Callable[[int], object]) -> Self:
+        """Return a copy that observes the flow of its cloud (:meth:`ExactModel.with_observer`)."""
         twin = copy.copy(self)
-        twin._cloud = self._cloud.with_observer(seen)
+        twin._cloud = self._cloud.with_observer(observer)
         return twin
 
     def to(self, device: torch.device | str) -> Self:
@@ -257,7 +256,7 @@ class KernelDensity(ExactModel):
         return twin
 
     def _cloud_level(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the level s of each row ``(n,)``, and g ``(n, 1)``."""
+        """Return the cloud's level s of each row ``(n,)``, and g ``(n, 1)``."""
         square = sigma.square() + self.width**2
         return square.sqrt(), (self.width**2 / square)[:, None]
 
@@ -272,7 +271,7 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
     @cache
     def reference() -> Reference | None:
         real = card_reference(load_card("fashion"))
-        return None if real is None else real.of_another_model()
+        return None if real is None else real.without_converged()
 
     card = load_card("fashion-kde")
     model = KernelDensity(image_cloud_of_card(card), width)
@@ -281,10 +280,10 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
 
 
 def image_cloud_of_card(card: Card) -> PointCloud:
-    """Return the points of a card with ``pixels`` uint8, grey up to ``levels``, and labels.
+    """Return the point cloud of a card's labelled images, which it stores as grey levels.
 
-    Squared distances between grey levels are whole numbers below 2^53, which a matrix product gives
-    without an error.
+    Squared distances between grey levels are whole numbers below 2^53, so a matrix product is
+    exact.
     """
     tensors = card.tensors()
     low, high = card.data["range"]

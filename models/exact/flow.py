@@ -1,20 +1,19 @@
-"""Integration of an exact model's probability-flow ODE to near rounding error, with step control
-per sample.
+"""Integration of an exact model's probability-flow ODE to near rounding error, sample by sample.
 
-A solver that treats the batch as one system controls the mean error: one sample near a boundary
+A solver that treats the batch as one system controls the mean error. One sample near a boundary
 between modes hides among a hundred easy ones, and every sample depends on its companions. Here each
-sample has its own time and step. The arithmetic between two evaluations is elementwise, and no
-transcendental function is vectorised (whose remainder loops may round differently), so a sample's
-result is bit-identical in any batch.
+sample has its own time and step. The arithmetic between two evaluations is elementwise. No
+transcendental function is vectorised, since remainder loops may round differently. A sample's
+result is thus bit-identical in any batch.
 
-Coordinates. With ``s`` the scale of the data, ``sigma = s sinh t`` and ``r = sqrt(sigma^2 + s^2) =
-s cosh t``, the state ``y = x / r`` follows, because ``dsigma/dt = r`` and ``dr/dt = sigma``,
+Coordinates. Let ``s`` be the scale of the data, ``sigma = s sinh t`` and ``r = sqrt(sigma^2 + s^2)
+= s cosh t``, so that ``dsigma/dt = r`` and ``dr/dt = sigma``. The state ``y = x / r`` then obeys
 
     dy/dt = (x - d) / sigma - x sigma / r^2 = (x s^2 / r^2 - d) / sigma.
 
-``y`` is of order 1 at every level, so an error in it counts alike at all of them, and the
-right-hand side vanishes for data N(0, s^2 I). ``t`` is like log sigma above ``s`` and like sigma
-below, where x(sigma) has nothing more to resolve: fewer steps.
+``y`` is of order 1 at every level, so an error in it counts alike at all of them. The right-hand
+side vanishes for data N(0, s^2 I). ``t`` is like log sigma above ``s``. Below ``s``, where x(sigma)
+has nothing more to resolve, it is like sigma and takes fewer steps.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ NODES = (
     0.3333333333333333, 0.25, 0.3076923076923077, 0.6512820512820513, 0.6, 0.8571428571428571,
     1.0,
 )
-"""Times of the stages of DOP853, in steps (here and below: Hairer, Nørsett and Wanner, II.10)."""
+"""Times of DOP853's stages as fractions of a step (all tables: Hairer, Nørsett and Wanner, II.10)."""
 
 STAGES = (
     (0.05260015195876773,),
@@ -86,14 +85,15 @@ def flow_rows(
     scale: float,
     tolerance: float,
 ) -> Tensor:
-    """Carry rows along dx/dsigma = (x - d) / sigma by DOP853 (Hairer, Nørsett and Wanner, II.10).
+    """Return rows carried along dx/dsigma = (x - d) / sigma by DOP853.
 
     Args:
-        denoise: ``denoise(x, sigma, which)`` gives the denoised rows; row k is ``which[k]``.
+        denoise: ``denoise(x, sigma, which)`` gives the denoised rows; row k is row ``which[k]`` of
+            the batch.
         x: ``(batch, d)`` float64, the states at ``sigma_from``.
         sigma_from: level > 0.
         sigma_to: level > 0.
-        scale: ``s`` above, > 0.
+        scale: the scale ``s`` of the module's docstring, > 0.
         tolerance: error allowed in a step, relative to 1 + |y|.
 
     Raises:
@@ -101,7 +101,7 @@ def flow_rows(
     """
 
     def slope_of(t: Tensor, y: Tensor) -> Tensor:
-        sigma = scale * map_each(math.sinh, t)
+        sigma = scale * apply_one_by_one(math.sinh, t)
         r = torch.sqrt(sigma * sigma + scale * scale)
         x = y * r[:, None]
         return (x * (scale / r).square()[:, None] - denoise(x, sigma, which)) / sigma[:, None]
@@ -128,7 +128,7 @@ def flow_rows(
         slope = torch.where(good[:, None], stages[-1], slope)
         t = torch.where(good, t_new, t)
         out[which] = y
-        h = h * map_each(step_factor, error)
+        h = h * apply_one_by_one(step_factor, error)
         unfinished = ~(good & last)
         which, y, slope, t, h = (v[unfinished] for v in (which, y, slope, t, h))
         if bool((h.abs() < SMALLEST_STEP).any()):
@@ -145,7 +145,7 @@ def flow_states(
     scale: float,
     tolerance: float,
 ) -> Tensor:
-    """Carry states ``(batch, *event)`` with labels, like :func:`flow_rows`, in their dtype."""
+    """Return states ``(batch, *event)`` with labels, carried by :func:`flow_rows`, in their dtype."""
 
     def denoise_rows(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
         states = rows.reshape(-1, *x.shape[1:])
@@ -175,14 +175,14 @@ def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
 
 
 def step_factor(error: float) -> float:
-    """Return the factor of the step after an error, of an eighth-order method, in [0.2, 5]."""
+    """Return the factor in [0.2, 5] of an eighth-order method's next step after an error."""
     if not error < math.inf:
         return 0.2
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))
 
 
-def map_each(function: Callable[[float], float], values: Tensor) -> Tensor:
-    """Return ``function`` of each number of a 1-D tensor, one by one: the same bits in any place."""
+def apply_one_by_one(function: Callable[[float], float], values: Tensor) -> Tensor:
+    """Return ``function`` of each number of a 1-D tensor, with bits that do not depend on its place."""
     return torch.tensor(
         [function(value) for value in values.tolist()], dtype=values.dtype, device=values.device
     )

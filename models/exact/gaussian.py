@@ -1,4 +1,4 @@
-"""Gaussian model: all of it, the probability-flow map included, has a closed form."""
+"""Gaussian model, of which everything has a closed form, the probability flow included."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
 
 
 class Gaussian(ExactModel):
-    """x0 ~ N(mean, Q diag(variances) Q^T).
+    """Gaussian distribution x0 ~ N(mean, Q diag(variances) Q^T).
 
     With c = Q^T (x - mean) and v the variances,
 
@@ -20,7 +20,7 @@ class Gaussian(ExactModel):
         x(b) = mean + Q [sqrt((v + b^2) / (v + a^2)) c]      along the probability flow from level a to level b.
 
     Args:
-        name: its name in tables.
+        name: name in tables.
         mean: ``(d,)``.
         basis: ``(d, d)`` orthogonal Q; its columns are the principal directions.
         variances: ``(d,)``, > 0.
@@ -58,7 +58,7 @@ class Gaussian(ExactModel):
         return self._mean.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and the covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T, the same for all ``x``."""
+        """Return the mean and the covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T of x0 given ``x``."""
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         square = level_per_row(sigma, x).square()[:, None]
         variances = self._variances * square / (self._variances + square)

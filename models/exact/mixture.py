@@ -27,7 +27,7 @@ class ComponentTerms(NamedTuple):
 
 
 class GaussianMixture(ExactModel):
-    """x0 ~ sum_k w_k N(mu_k, W_k W_k^T + s_k^2 I).
+    """Mixture of Gaussians: x0 ~ sum_k w_k N(mu_k, W_k W_k^T + s_k^2 I).
 
     Let U_k be the left singular vectors of W_k, v_k = (singular values)^2 + s_k^2 and c = x - mu_k.
     Then Sigma_k has variance v_kj along column j of U_k and s_k^2 in every other direction, which
@@ -41,15 +41,15 @@ class GaussianMixture(ExactModel):
     sum over k is another.
 
     Args:
-        name: its name in tables.
+        name: name in tables.
         event: shape of a sample, of d numbers.
         weights: ``(K,)`` > 0; normalised here.
         means: ``(K, d)``.
-        factors: ``(K, d, r)``, the W_k; r may be anything from 0 to d.
+        factors: ``(K, d, r)``, the W_k, with any r from 0 to d.
         noise: ``(K,)`` standard deviations s_k > 0.
         component_class: ``(K,)`` int64 class of each component, every class from 0 up having at
-            least one; None for a model without labels. Given a label, the model is the mixture of
-            that class's components alone; label ``classes`` means no label.
+            least one; None for a model without labels. A label restricts the mixture to that
+            class's components; label ``classes`` means no label.
     """
 
     def __init__(
@@ -71,8 +71,7 @@ class GaussianMixture(ExactModel):
         weights, means, noise = (t.double() for t in (weights, means, noise))
         vectors, singular, _ = torch.linalg.svd(factors.double(), full_matrices=False)
         self._rank = factors.shape[2]
-        # of equal singular values, the vectors depend on the number of threads: nothing is drawn by
-        # them
+        # Vectors of equal singular values depend on the number of threads, so no draw uses them.
         self._factors = factors.double()
         self._weights = weights / weights.sum()
         self._log_weights = self._weights_by_label().log()
@@ -115,7 +114,7 @@ class GaussianMixture(ExactModel):
         )
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return the likeliest class (or component, without classes) of the clean sample, ``(batch,)`` int64."""
+        """Return the likeliest class, or component without classes, of the clean sample, ``(batch,)`` int64."""
         chosen = self.responsibilities(x, 0.0)
         if self.component_class is None:
             return chosen.argmax(1)
@@ -125,7 +124,7 @@ class GaussianMixture(ExactModel):
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Return ``n`` samples mu + W z + s z', each of a component drawn by its weight.
 
-        But for rounding, the first m of n samples do not depend on n.
+        The first m of them do not depend on ``n``, but for rounding.
         """
         for_component, for_position = rng.spawn(2)
         tensors = (self._weights, self._floor, self._factors, self._basis)
@@ -154,9 +153,9 @@ class GaussianMixture(ExactModel):
         return self._centre.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and covariance of x0 given ``x``.
+        """Return mean and covariance of x0 given ``x``, by the law of total covariance.
 
-        By the law of total covariance on sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}.
+        Given component k, the covariance is sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}.
         """
         chosen = self.responsibilities(x, sigma)
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
@@ -182,7 +181,7 @@ class GaussianMixture(ExactModel):
         return mean, along + between + isotropic[:, :, None] * eye
 
     def _component_terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
-        """Return projections and joint log-densities of ``(n, d)`` rows."""
+        """Return the :class:`ComponentTerms` of ``(n, d)`` rows."""
         x = x - self._centre
         products = row_stable_matmul(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
         coords = products[:, :, :-1] - self._offsets
@@ -210,7 +209,7 @@ class GaussianMixture(ExactModel):
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
 
     def _weights_by_label(self) -> Tensor:
-        """Return weights under each label, then without one: ``(classes + 1, K)``."""
+        """Return the weights given each label, and in the last row without a label: ``(classes + 1, K)``."""
         if self.component_class is None:
             return self._weights[None]
         member = self.component_class == torch.arange(self.classes)[:, None]
@@ -221,8 +220,9 @@ class GaussianMixture(ExactModel):
 class MPPCA(GaussianMixture):
     """Mixture of probabilistic PCA (Tipping and Bishop, Neural Computation 11:443, 1999), float64.
 
-    ``tensors`` are those that ``samplerbench_studies.training.fit_mppca`` stores: ``weights``,
-    ``means``, ``factors``, ``noise`` and ``component_class`` of a :class:`GaussianMixture`.
+    ``tensors`` are ``weights``, ``means``, ``factors``, ``noise`` and ``component_class`` of a
+    :class:`GaussianMixture`, as ``samplerbench_studies.training.fit_mppca`` stores them. Without
+    one of them, a ValueError is raised.
     """
 
     tolerance = 1e-9
@@ -238,9 +238,9 @@ class MPPCA(GaussianMixture):
 
 
 def fashion_mppca() -> MPPCA:
-    """``fashion-mppca``: fitted to Fashion-MNIST by ``samplerbench_studies.training.fit_mppca``.
+    """``fashion-mppca``: 28 × 28, ten classes of ten components each.
 
-    28 × 28, ten classes of ten components each.
+    ``samplerbench_studies.training.fit_mppca`` fitted it to Fashion-MNIST.
     """
     card = load_card("fashion-mppca")
 

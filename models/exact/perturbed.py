@@ -1,7 +1,7 @@
 """Model with an error of known size: exact denoiser plus a fixed smooth random field.
 
-With it, "a coarse solver beats the converged ODE" is an experiment: the data, the exact flow and
-the wrong flow are all known.
+The data, the exact flow and the wrong flow are all known. Whether a coarse solver beats the
+converged ODE of a wrong model can therefore be measured.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ FEATURES = 64
 
 
 class RandomField:
-    """Random Fourier features (Rahimi and Recht, NIPS 2007), of mean square 1 in each dimension.
+    """Smooth random field of mean square 1 in each dimension, by random Fourier features.
 
         f_i = sqrt(2 / M) sum_m A_mi cos(w_m · x / r + v_m log r + phi_m)
 
     with r = sqrt(sigma^2 + spread^2), signs A, w ~ N(0, I / (d length^2)), v ~ N(0, 1) and uniform
-    phases phi. Its correlation between x and x' is about exp(-|x - x'|^2 / (2 d (length r)^2)).
-    |f_i| <= sqrt(2 M).
+    phases phi (Rahimi and Recht, NIPS 2007). Its correlation between x and x' is about exp(-|x -
+    x'|^2 / (2 d (length r)^2)). |f_i| <= sqrt(2 M).
     """
 
     def __init__(self, dim: int, spread: float, length: float, seed: int) -> None:
@@ -45,7 +45,7 @@ class RandomField:
         )
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Return the field at rows ``(n, d)`` and levels ``(n,)``; a row's bits are its own."""
+        """Return the field at rows ``(n, d)`` and levels ``(n,)``; no row's bits depend on the others."""
         if not len(x):
             return torch.zeros_like(x)
         parts = [
@@ -63,7 +63,7 @@ class RandomField:
 
 
 NEAR = 1e-6
-"""End of the flow, in units of the scale: d is x(0) to second order in sigma, as the error has order 1."""
+"""Level, in units of the scale, from which d stands for x(0), at an error of second order in sigma."""
 
 
 class Perturbed(Altered):
@@ -71,11 +71,11 @@ class Perturbed(Altered):
 
         d' = d + delta g(sigma) f(x, sigma),     g = sigma spread / sqrt(sigma^2 + spread^2)
 
-    g is the posterior standard deviation of data N(m, spread^2 I), and the scale of a network's
-    output in EDM's preconditioning (c_out in Karras et al. 2022, arXiv:2206.00364, Table 1), so
-    delta is the root mean square error of the raw output. As sigma falls to 0, d' tends to x while
-    the error of eps = (x - d') / sigma stays delta. Samples are scored against the inner model's
-    data. ``length`` > 0 is the correlation length in standard deviations of the noisy data.
+    g is the posterior standard deviation of data N(m, spread^2 I). It is also the scale of a
+    network's output in EDM's preconditioning (c_out in Karras et al. 2022, arXiv:2206.00364, Table
+    1). So delta is the root mean square error of the raw output. As sigma falls to 0, d' tends to x
+    while the error of eps = (x - d') / sigma stays delta. Samples are scored against the inner
+    model's data. ``length`` > 0 is the correlation length in standard deviations of the noisy data.
     """
 
     def __init__(
@@ -97,14 +97,14 @@ class Perturbed(Altered):
         return self.inner.denoise(x, sigma, labels) + self.error(x, sigma).to(x.dtype)
 
     def error(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the error that is added to the inner model's denoiser at ``x`` ``(batch, *event)``, float64."""
+        """Return the error ``(batch, *event)`` float64 that is added to the inner model's denoised image."""
         level = level_per_row(sigma, x)
         spread = self._field.spread
         size = self.delta * spread * level / torch.sqrt(level * level + spread**2)
         return (size[:, None] * self._field(x.flatten(1).double(), level)).reshape(x.shape)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the end of this model's flow to about 1e-10; None if ``inner`` is not exact."""
+        """Return the end of this model's flow, to about 1e-10; None if ``inner`` is not exact."""
         if not isinstance(self.inner, ExactModel):
             return None
         scale = self.inner.scale
@@ -113,14 +113,14 @@ class Perturbed(Altered):
         return self.denoise(near, NEAR * scale, labels).to(x.dtype)
 
     def to(self, device: torch.device | str) -> Self:
-        """Return a copy of this model, with the inner one and the field on ``device``."""
+        """Return a copy of this model, with the inner model and the field on ``device``."""
         twin = copy.copy(self)
         twin.inner, twin._field = self.inner.to(device), copy_on_device(self._field, device)
         return twin
 
 
 def _is_number(value: object) -> bool:
-    """Return True for a number that is no flag."""
+    """Return True for an int or a float, but not for a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

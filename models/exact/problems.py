@@ -1,7 +1,7 @@
-"""Synthetic problems.
+"""Exact models of synthetic problems: random ones of a kind, and the built-in ones.
 
-Their parameters are dyadic or decimal numbers, not results of a linear algebra library: the same
-everywhere.
+The parameters of the built-in ones are dyadic or decimal numbers, not results of a linear algebra
+library, so they are the same everywhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WIDTHS = 12
 
 
 def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a Gaussian whose variances fall as a power of their number, between -1/2 and -2."""
+    """Make a Gaussian whose k-th variance falls as k^-a, with a between 1/2 and 2."""
     variances = np.arange(1, dim + 1.0) ** -rng.uniform(0.5, 2)
     variances *= std**2 / variances.mean()
     rotation = np.linalg.qr(rng.standard_normal((dim, dim)))[0]
@@ -33,7 +33,7 @@ def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a multivariate t of 2.5 to 6 degrees of freedom: Gaussians of its quantile widths."""
+    """Make a multivariate t of 2.5 to 6 degrees of freedom, as a mixture of :data:`WIDTHS` Gaussians."""
     from scipy.stats import invgamma  # here: few runs have a use for it
 
     half = rng.uniform(2.5, 6) / 2
@@ -75,7 +75,7 @@ def modes(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def points(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make ten to 120 points of a Gaussian cloud."""
+    """Make a cloud of 10 to 120 normally distributed points."""
     return PointCloud("", _as_tensor(rng.standard_normal((int(rng.integers(10, 121)), dim)) * std))
 
 
@@ -87,15 +87,18 @@ KINDS: dict[str, Callable[[int, float, np.random.Generator], ExactModel]] = {
 def make_problem(
     kind: str, dim: int, std: float, seed: int, sigma_min: float, sigma_max: float
 ) -> ExactModel:
-    """Make an exact model of a kind, drawn by ``seed``.
+    """Make an exact model of a kind, with parameters drawn by ``seed``.
 
     Args:
         kind: one of :data:`KINDS`.
         dim: number of dimensions, >= 2.
         std: standard deviation of the data, root mean square over the dimensions, > 0.
-        seed: of the problem, >= 0.
+        seed: seed of the parameters, >= 0.
         sigma_min: lowest noise level, > 0.
-        sigma_max: highest, above it.
+        sigma_max: highest noise level.
+
+    Raises:
+        ValueError: the kind is unknown, or a number is out of range.
     """
     if kind not in KINDS:
         raise ValueError(f"there is no kind {kind!r} of exact problem; choose {', '.join(KINDS)}")
@@ -113,7 +116,7 @@ def make_problem(
 
 
 def _thin_mixture(middle: FloatArray, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a mixture of small equal Gaussians at ``middle`` ``(K, d)``."""
+    """Make a mixture of equal small Gaussians at ``middle`` ``(K, d)``."""
     middle = middle - middle.mean(0)
     middle *= std / np.sqrt(np.square(middle).mean())
     count, dim = middle.shape
@@ -177,10 +180,10 @@ def gmm_64d() -> GaussianMixture:
 
 
 def reflection_rotation(d: int, rng: np.random.Generator) -> Tensor:
-    """Return a dense orthogonal ``(d, d)`` matrix, d a power of two: the product of three reflections I - 2 v
-    v^T / d at sign vectors v.
+    """Return a dense orthogonal ``(d, d)`` matrix, for d a power of two.
 
-    Its entries are multiples of (2 / d)^3, so it is exact in floating point.
+    It is the product of three reflections I - 2 v v^T / d at sign vectors v. Its entries are
+    multiples of (2 / d)^3, so it is exact in floating point.
     """
     matrix = torch.eye(d, dtype=torch.float64)
     for _ in range(3):

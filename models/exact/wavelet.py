@@ -15,17 +15,18 @@ from .base import ExactModel, FloatArray, exact_fingerprint
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 EPS = float(np.finfo(np.float64).eps)
 MAX_STEPS = 200
-"""Far above the worst case: 60 halvings take a bracket to the spacing of floats."""
+"""Most Newton steps; 60 halvings would already take a bracket to the spacing of floats."""
 
 
 def transport_mixture(
     x: FloatArray, weights: FloatArray, means: FloatArray, source: FloatArray, target: FloatArray
 ) -> FloatArray:
-    """Return G^{-1}(F(x)), F and G distribution functions of mixtures of equal weights and means.
+    """Return G^{-1}(F(x)), for distribution functions F and G of mixtures of equal weights and means.
 
-    Matching the logarithm of the smaller tail loses no digit at any x: where F(x) > 1/2, the problem
-    is reflected. ``x`` is ``(n, d)``; weights, means and the deviations ``source`` of F and
-    ``target`` of G are ``(K, d)``. Accurate to rounding, times the condition of G^{-1}.
+    The logarithms of the smaller tails are matched, which loses no digit at any x: where F(x) >
+    1/2, the problem is reflected. ``x`` is ``(n, d)``. Weights, means, and the deviations
+    ``source`` of F and ``target`` of G are ``(K, d)``. The result is accurate to rounding, times
+    the condition of G^{-1}.
 
     Raises:
         ArithmeticError: a point is not finite.
@@ -44,7 +45,7 @@ def transport_mixture(
 def log_cdf(
     x: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return the logarithm of a mixture's distribution function; axis 0 of the parameters is the component."""
+    """Return the logarithm of a mixture's distribution function; axis 0 of the parameters counts components."""
     from scipy.special import log_ndtr  # here: a finished run has no use for it
 
     return np.logaddexp.reduce(log_weights + log_ndtr((x - means) / stds), axis=0)
@@ -53,11 +54,11 @@ def log_cdf(
 def log_quantile(
     level: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return the y at which :func:`log_cdf` equals ``level`` <= log(1/2): bracketed Newton.
+    """Return the y at which :func:`log_cdf` equals ``level`` <= log(1/2), by bracketed Newton steps.
 
-    A mixture's quantile lies between its components' quantiles. A Newton step that leaves the
-    bracket, or is not smaller than half the step before last, becomes a bisection (Brent's
-    safeguard).
+    A mixture's quantile lies between its components' quantiles. A step that leaves this bracket, or
+    is not smaller than half the step before last, becomes a bisection (Brent's safeguard). Raises
+    an ArithmeticError without convergence.
     """
     from scipy.special import ndtri_exp  # here: a finished run has no use for it
 
@@ -73,8 +74,7 @@ def log_quantile(
             log_weights - np.log(stds) - 0.5 * ((y - means) / stds) ** 2 - HALF_LOG_2PI, axis=0
         )
         low, high = np.where(value < level, y, low), np.where(value > level, y, high)
-        # In the gap between two modes the density may vanish altogether: a huge step then means a
-        # bisection.
+        # Where the density vanishes, between two modes, a huge step leads to a bisection.
         step = (level - value) * np.exp(np.minimum(value - log_density, 500))
         newton = y + step
         safe = (low <= newton) & (newton <= high) & (np.abs(step) < 0.5 * before_last)
@@ -106,7 +106,7 @@ def haar_transform(image: Tensor) -> Tensor:
 
 
 def inverse_haar_transform(coefficients: Tensor) -> Tensor:
-    """Return images of given coefficients: the inverse of :func:`haar_transform` (its 2 × 2 step is its own)."""
+    """Return the images of these coefficients: the inverse of :func:`haar_transform`."""
     out = coefficients.clone()
     n = 2
     while n <= coefficients.shape[-1]:
@@ -121,15 +121,15 @@ def inverse_haar_transform(coefficients: Tensor) -> Tensor:
     return out
 
 
-def octave_of_each(side: int) -> NDArray[np.int64]:
-    """Return the octave of each coefficient, ``(side, side)``: 0 for the coarsest four."""
+def coefficient_octaves(side: int) -> NDArray[np.int64]:
+    """Return the octave of each coefficient, ``(side, side)``: 0 for the four coarsest."""
     index = np.arange(side)
     larger = np.maximum(np.maximum(index[:, None], index[None, :]), 1)
     return np.frexp(larger)[1].astype(np.int64) - 1  # floor(log2), exactly
 
 
 def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Apply the orthogonal, symmetric 4 × 4 matrix of signs, over two; only sums are rounded."""
+    """Return the Haar mean and details of four corners; only sums are rounded, and the map inverts itself."""
     top, bottom, left_difference, right_difference = p + q, r + s, p - q, r - s
     return (
         (top + bottom) / 2,
@@ -150,7 +150,7 @@ def _corners_of_blocks(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _join_corners(mean: Tensor, across: Tensor, down: Tensor, diagonal: Tensor) -> Tensor:
-    """Return the image whose 2 × 2 blocks have these four corners."""
+    """Return the image that has the means and the three kinds of details as its quarters."""
     return torch.cat([torch.cat([mean, across], -1), torch.cat([down, diagonal], -1)], -2)
 
 
@@ -158,40 +158,37 @@ SPREAD = 0.25
 """Mean square of a pixel: standard deviation about 1/2, so that most pixels lie in [-1, 1]."""
 WEIGHTS = (0.75, 0.25)
 RATIO = 6.0
-"""A detail is narrow or wide, RATIO apart, by WEIGHTS: kurtosis 10, like photographs."""
+"""Ratio of a wide to a narrow detail's deviation; WEIGHTS chooses: kurtosis 10, as in photographs."""
 BALANCE = (0.6, 0.4)
-"""Probabilities of the two modes of the mean brightness.
-
-Every other bimodal coefficient is even.
-"""
+"""Probabilities of the two modes of the mean brightness; other bimodal coefficients have even ones."""
 SEPARATION = 4.0
 """Distance of a mode from 0 over its standard deviation."""
 LARGEST = 4096
-"""Dimensions of the largest model whose covariance serves as a reference (128 MB)."""
+"""Most dimensions of a model whose covariance serves as a reference (128 MB)."""
 
 
 class Wavelet(ExactModel):
     r"""Images whose orthonormal Haar coefficients are independent mixtures of two Gaussians.
 
-    The mean square of a coefficient falls as 4^-octave, which makes the power spectrum of the
-    images fall as 1/f^2. The four coarsest coefficients of a channel have two separated modes; the
-    others are zero-mean scale mixtures, narrow or wide.
+    The mean square of a coefficient falls as 4^-octave, so that the images' power spectrum falls as
+    1/f^2. The four coarsest coefficients of a channel have two separated modes. The others are
+    zero-mean scale mixtures, narrow or wide.
 
     The transform of white noise is white noise, so coefficients decouple: with c one coefficient of
     x, w_k, m_k, s_k its mixture and v_k = s_k^2 + sigma^2,
 
-        E[c0 | c] = sum_k p(k | c) [m_k + s_k^2 / v_k (c - m_k)],     p(k | c) ∝ w_k N(c; m_k, v_k),
+        E[c0 | c] = sum_k p(k | c) [m_k + s_k^2 / v_k (c - m_k)],     p(k | c) ∝ w_k N(c; m_k, v_k).
 
-    and the probability flow of one coefficient is a monotone map of the line that carries its
-    distribution along. There is only one: F_b^{-1}(F_a(c)), with F_sigma the distribution function
-    of the noisy coefficient. Truth without a solver, in any dimension.
+    The probability flow of one coefficient is a monotone map that carries its distribution along.
+    There is only one such map: F_b^{-1}(F_a(c)), with F_sigma the distribution function of the
+    noisy coefficient.
 
     Args:
         channels: C >= 1.
         side: n, a power of two >= 2.
 
     Raises:
-        ValueError: no such image.
+        ValueError: ``channels`` or ``side`` is invalid.
     """
 
     closed_form = True
@@ -205,10 +202,9 @@ class Wavelet(ExactModel):
         options = "" if (channels, side) == (1, 32) else f"(channels={channels}, side={side})"
         self.name = f"wavelet{options}"
         self.event = (channels, side, side)
-        weights, means, stds = mixtures(side)
+        weights, means, stds = coefficient_mixtures(side)
         shape = (2, channels * side * side)
-        # (component, coefficient): sums over components are sums of two rows, and nothing depends
-        # on the batch.
+        # (component, coefficient), so that a sum over components does not depend on the batch.
         self._weights, self._means, self._stds = (
             torch.from_numpy(values).expand(channels, 2, side, side).transpose(0, 1).reshape(shape)
             for values in (weights, means, stds)
@@ -226,12 +222,9 @@ class Wavelet(ExactModel):
         return torch.logsumexp(self._log_joint(self._to_coefficients(x), sigma), 0).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Return ``n`` images of coefficients drawn from their mixtures.
-
-        The first m of n samples do not depend on n.
-        """
+        """Return ``n`` images of coefficients drawn from their mixtures; the first m do not depend on ``n``."""
         for_component, for_position = rng.spawn(2)
-        weights, means, stds = self._mixtures()
+        weights, means, stds = self._mixture_parameters()
         second = for_component.random((n, self.dim)) >= weights[0]
         coefficients = np.where(second, means[1], means[0])
         normal = for_position.standard_normal((n, self.dim))
@@ -239,7 +232,7 @@ class Wavelet(ExactModel):
         return self._to_pixels(torch.from_numpy(coefficients)).numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Return moments of the coefficients, carried to pixels; the covariance is dense, d² numbers."""
+        """Return the moments of the data in pixels; the covariance is dense, d² numbers."""
         mean = (self._weights * self._means).sum(0)
         variance = (self._weights * (self._stds.square() + (self._means - mean).square())).sum(0)
         cov = self._pixel_covariance(variance[None])[0]
@@ -248,8 +241,8 @@ class Wavelet(ExactModel):
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and covariance of x0 given ``x``, in pixels.
 
-        The variance of each coefficient follows from the law of total variance. The covariance is dense:
-        d² numbers per sample.
+        A coefficient's variance follows from the law of total variance. The covariance is dense: d²
+        numbers per sample.
         """
 
         def variances(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
@@ -262,7 +255,7 @@ class Wavelet(ExactModel):
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
         """Return the state at ``sigma_to`` in closed form (see :func:`transport_mixture`)."""
-        weights, means, stds = self._mixtures()
+        weights, means, stds = self._mixture_parameters()
         source, target = np.hypot(stds, sigma_from), np.hypot(stds, sigma_to)
 
         def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
@@ -274,16 +267,16 @@ class Wavelet(ExactModel):
         return self.map_states(flow_of_rows, x, sigma_from, labels)
 
     def reference(self) -> Reference | None:
-        """Return exact moments, or None above :data:`LARGEST` dimensions, for want of a dense covariance."""
+        """Return a reference of exact moments; None above :data:`LARGEST` dimensions."""
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return a number per image: the bits are signs of coarsest coefficients (15 channels)."""
+        """Return ``(batch,)`` int64, whose bits are signs of the coarsest coefficients of 15 channels."""
         coarse = haar_transform(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
-    def _mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return weights, means and deviations ``(2, d)``."""
+    def _mixture_parameters(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return weights, means and deviations ``(2, d)`` of the coefficients' mixtures."""
         tensors = (self._weights, self._means, self._stds)
         weights, means, stds = (tensor.cpu().numpy() for tensor in tensors)
         return weights, means, stds
@@ -303,7 +296,7 @@ class Wavelet(ExactModel):
         )
 
     def _posterior_coefficients(self, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
+        """Return mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
         chosen = self._log_joint(c, sigma).softmax(0)
         square = self._stds.square()[:, None]
         gain = square / (square + sigma.square()[:, None])
@@ -313,7 +306,7 @@ class Wavelet(ExactModel):
         return mean, (chosen * (within + (centre - mean).square())).sum(0)
 
     def _pixel_covariance(self, variances: Tensor) -> Tensor:
-        """Return W^T diag(v) W ``(n, d, d)``: the inverse transform of rows, then columns."""
+        """Return the covariance ``(n, d, d)`` in pixels of coefficients with ``variances`` ``(n, d)``."""
         half = self._to_pixels(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
             -1, self.dim, self.dim
         )
@@ -322,13 +315,13 @@ class Wavelet(ExactModel):
         )
 
 
-def mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+def coefficient_mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return weights, means and deviations ``(2, side, side)`` of each coefficient's components.
 
-    Octave 0 has 4 coefficients and octave j > 0 has 3 · 4^j: each later octave adds 3 times the
-    mean square of one in octave 0, which is therefore SPREAD n^2 / (4 + 3 (octaves - 1)).
+    Octave 0 has 4 coefficients of mean square m. Octave j > 0 has 3 · 4^j of 4^-j m, which add 3 m.
+    The sum over the octaves is SPREAD n^2, so m = SPREAD n^2 / (4 + 3 (octaves - 1)).
     """
-    octave = octave_of_each(side)
+    octave = coefficient_octaves(side)
     size = np.sqrt(SPREAD * side**2 / (1 + 3 * math.log2(side))) * 2.0**-octave
     coarse = octave == 0
     narrow = size / math.sqrt(WEIGHTS[0] + WEIGHTS[1] * RATIO**2)

@@ -37,7 +37,8 @@ class Samples:
     Attributes:
         event: shape of one sample.
         limits: range of the data, to which samples are clamped; None for no range.
-        reference: the model's own, in its own feature space; None for a model without one.
+        reference: the model's own reference, in its own feature space; None for a model without
+            one.
     """
 
     event: tuple[int, ...]
@@ -52,14 +53,15 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         spec: ``pixels``; ``card`` for the card's extractor; ``card:32`` for 32 axes of it;
             ``inception:WEIGHTS`` for the 2048 features of the FID; ``path/to/file.py:factory`` for
             one of your own; or ``scheme:rest`` of an installed package.
-        samples: to extract features of.
+        samples: properties of the samples.
 
     Returns:
-        The extractor; or a reference with an extractor, from a scheme that knows the data to compare with.
+        The extractor; or a reference with an extractor, from a scheme that knows the data to
+        compare with.
 
     Raises:
-        ValueError: no such extractor or file, or one that makes no features of such samples; or an
-            installed package's that is broken.
+        ValueError: the extractor or its file is missing, does not fit the samples, or comes from a
+            broken package.
     """
     if spec in EXTRACTORS:
         scheme, rest = EXTRACTORS.find(spec)

@@ -1,12 +1,11 @@
 """``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
-The latter is a space for runs of hundreds of samples instead of thousands.
-Intervals of the Fréchet distance need some 15 samples a feature. The axes are those of the
-reference set's covariance, widest first, each in standard deviations of the reference set: in plain
-coordinates the noise of the few widest axes drowns what samplers do wrong on the others, and a
-difference needs some four times as many samples to be seen
-(docs/decisions/0018-projected-features.md). They are fixed, a file of the extractor's card, since
-an eigenbasis that is computed anew differs between machines where eigenvalues are close.
+``card:32`` is a space for runs of hundreds of samples, since intervals of the Fréchet distance need
+some 15 samples a feature. The axes are those of the reference set's covariance, widest first, each
+in standard deviations of that set. In plain coordinates, the noise of the widest axes drowns what
+samplers do wrong on the others. A difference then needs some four times as many samples
+(docs/decisions/0018-projected-features.md). The axes are a file of the extractor's card, since
+eigenvectors of close eigenvalues differ between machines.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ def load(count: str, samples: Samples) -> Reference:
     return project_reference(own, int(count)) if count else own
 
 
-class Projected:
-    """An extractor's features times ``axes`` ``(d, k)``, whose digest is part of the identity."""
+class ProjectedExtractor:
+    """Extractor that multiplies another's features by ``axes`` ``(d, k)``, which ``digest`` identifies."""
 
     def __init__(self, inner: Extractor, axes: FloatArray, digest: str) -> None:
         self._inner, self.axes = inner, axes
@@ -48,7 +47,10 @@ class Projected:
 
 
 def project_reference(reference: Reference, count: int) -> Reference:
-    """Return a reference in the first ``count`` axes of its features; itself if it has no more."""
+    """Return a reference in the first ``count`` axes of its features; itself if it has no more features.
+
+    Raises a ValueError for an extractor without axes.
+    """
     inner = reference.extractor
     if inner.dim <= count:
         return reference
@@ -57,7 +59,7 @@ def project_reference(reference: Reference, count: int) -> Reference:
             f"no axes are known for the {inner.dim} features {inner.identity}; use --extractor card"
         )
     axes, digest = inner.axes
-    extractor = Projected(inner, axes[:, :count], digest)
+    extractor = ProjectedExtractor(inner, axes[:, :count], digest)
     on = extractor.axes
 
     def statistics() -> Statistics:

@@ -1,4 +1,4 @@
-"""Extractor of foreign code: its results are checked, and its files hashed."""
+"""Extractor of a user's code, which checks the features and hashes the files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..loaders.user_files import record_files
 from ..reference import FloatArray
 
 CHUNK = 64
-"""Samples that an extractor sees at a time."""
+"""Samples in each call of an extractor."""
 
 _PROBES = 4
 
@@ -19,11 +19,10 @@ _PROBES = 4
 class CheckedExtractor:
     """Extractor of a user's file or of an installed package.
 
-    Its identity has the hash of each of its files, so numbers of two versions or two sets of
-    weights are never compared. Its fingerprint covers all else
-    (:mod:`samplerbench.benchmarks.identity`). ``called`` begins the identity. A result
-    whose features of a sample depend on others in its batch, or differ from call to call, is
-    refused.
+    ``identity`` is ``called`` and a hash of the extractor's files, so that results of two versions
+    or sets of weights are never compared. The fingerprint of
+    :mod:`samplerbench.benchmarks.identity` covers all else. A ValueError is raised if a sample's
+    features depend on its batch, or differ from call to call.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class CheckedExtractor:
         self.dim = together.shape[1]
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Return features ``(n, dim)`` float64 of samples, which come as float32 copies."""
+        """Return features ``(n, dim)`` float64 of samples, which the user's code gets as float32 copies."""
         parts = [self._features(part.float().clone()) for part in x.split(CHUNK)] if len(x) else []
         return np.concatenate(parts) if parts else np.empty((0, self.dim))
 

@@ -65,7 +65,7 @@ def _load_network(folder: Path) -> Any:
     except ImportError as error:
         raise ValueError("clip needs transformers; pip install 'samplerbench[clip]'") from error
     try:
-        with _only_errors_logged():  # the weights of the texts are not used, and it would list them
+        with _only_errors_logged():  # else it lists the texts' weights as unused
             loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
                 str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
             )

@@ -29,11 +29,11 @@ SIDE, PATCH, HEAD = 224, 14, 64
 """Side of the resized images and of a patch, and features of an attention head."""
 
 LETTERS = {384: "s", 768: "b", 1024: "l", 1536: "g"}
-"""Names of the sizes by width."""
+"""Letter of a size of DINOv2, by its width."""
 
 OFFSET = 0.1
-"""Number that the authors' code adds to the number of patches before it divides by the side of the
-table of positions (37 x 37, of images of 518): without it the table is read at other places.
+"""Number that the authors' code adds to the side in patches before it divides by that of the table
+of positions (37 x 37, of images of 518). Without it the table is read at other places.
 """
 
 
@@ -42,9 +42,9 @@ def load(rest: str, samples: Samples) -> RgbNetwork:
     """Load the class token of DINOv2 (Oquab et al. 2023, arXiv:2304.07193), 1024 features of ViT-L/14.
 
     Stein et al. 2023 (arXiv:2306.04675) proposed them for Fréchet distances. Three evaluators
-    resize images to 224 x 224 in three ways, and their numbers are not comparable: ``dgm-eval`` by
-    Pillow's bicubic interpolation to 8 bits; ``edm2`` by torch's with antialiasing;
-    ``torch-fidelity`` by TensorFlow 1's bilinear one. ``rest`` is the evaluator and the file.
+    resize images to 224 x 224 in three ways, and their distances are not comparable. ``dgm-eval``
+    uses Pillow's bicubic interpolation to 8 bits, ``edm2`` torch's with antialiasing, and
+    ``torch-fidelity`` TensorFlow 1's bilinear one. ``rest`` is ``EVALUATOR:WEIGHTS``.
     """
     name, _, path = rest.partition(":")
     if name not in RESIZINGS or not path:
@@ -95,7 +95,7 @@ def _load_network(weights: Path) -> Any:
         raise ValueError("dinov2 needs timm; pip install 'samplerbench[dinov2]'") from error
     tensors.pop("mask_token", None)
     gated = "blocks.0.mlp.w12.weight" in tensors
-    if gated:  # of ViT-G
+    if gated:  # ViT-G's MLP
         names = {".mlp.w12.": ".mlp.fc1.", ".mlp.w3.": ".mlp.fc2."}
         tensors = {_renamed_key(key, names): tensor for key, tensor in tensors.items()}
     tensors["pos_embed"] = resample_positions(tensors["pos_embed"], SIDE // PATCH)
@@ -108,7 +108,7 @@ def _load_network(weights: Path) -> Any:
             embed_dim=width,
             depth=len({key.split(".")[1] for key in tensors if key.startswith("blocks.")}),
             num_heads=width // HEAD,
-            # half a row more, since a product that is a hair too small would lose one
+            # half a row more, since a product rounded down would lose a row
             mlp_ratio=(tensors["blocks.0.mlp.fc1.weight"].shape[0] + 0.5) / width,
             init_values=1.0,
             **({"mlp_layer": SwiGLUPacked, "act_layer": torch.nn.SiLU} if gated else {}),
@@ -128,9 +128,10 @@ def _renamed_key(key: str, names: dict[str, str]) -> str:
 
 
 def resample_positions(table: Tensor, side: int) -> Tensor:
-    """Resample the table ``(1, 1 + n², width)`` for ``side`` x ``side`` patches, as the authors do.
+    """Return the table ``(1, 1 + n², width)`` for ``side`` x ``side`` patches, resampled as the authors do.
 
-    Bicubic without antialiasing, where patch k is at (k + 1/2) · n / (side + 0.1) - 1/2.
+    Interpolation is bicubic without antialiasing, with patch k at (k + 1/2) · n / (side + 0.1) -
+    1/2.
     """
     n = math.isqrt(table.shape[1] - 1)
     if n == side:

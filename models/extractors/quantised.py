@@ -1,8 +1,8 @@
-"""Samples as 8-bit images, as saved for an evaluator.
+"""Extractors of samples that are quantised to 8-bit images first, as saved for an evaluator.
 
-Published scripts differ. EDM's, diffusers' and MAR's round to the nearest grey level; ADM's,
-score_sde's, and EDM2's after its decoder truncate, which darkens images by half a level on average.
-The data to compare with are 8-bit images already, and are not quantised again.
+Published scripts differ. Those of EDM, diffusers and MAR round to the nearest grey level. Those of
+ADM, score_sde, and EDM2 after its decoder truncate, which darkens images by half a level on
+average. The data to compare with are 8-bit images already, and are not quantised again.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..reference import Extractor, FloatArray, Reference
 from . import Samples
 from .rgb import RgbNetwork
 
-How = Literal["round", "truncate"]
+Quantisation = Literal["round", "truncate"]
 LEVELS = 255
 
 
-def to_grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
-    """Return values, clamped to the range of the data, as uint8, rounded or truncated."""
+def to_grey_levels(x: Tensor, limits: tuple[float, float], how: Quantisation) -> Tensor:
+    """Return values as uint8 grey levels: clamped to the data's range, then rounded or truncated."""
     low, high = limits
     values = x.to(torch.promote_types(x.dtype, torch.float32))
     levels = ((values - low) * (LEVELS / (high - low))).clamp(0, LEVELS)
@@ -32,9 +32,9 @@ def to_grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
 class Quantised:
     """Extractor of samples that are quantised to 8 bits first, rounded or truncated."""
 
-    def __init__(self, inner: Extractor, how: How, limits: tuple[float, float]) -> None:
+    def __init__(self, inner: Extractor, how: Quantisation, limits: tuple[float, float]) -> None:
         self.inner, self._limits = inner, limits
-        self.how: How = how
+        self.how: Quantisation = how
         self.dim, self.read = inner.dim, getattr(inner, "read", None)
         words = {"round": "rounded", "truncate": "truncated"}
         self.identity = f"{inner.identity}-after-uint8-{words[how]}"
@@ -46,7 +46,7 @@ class Quantised:
         return self.inner(levels * ((high - low) / LEVELS) + low)
 
     def reference(self, plain: Reference) -> Reference:
-        """Return a reference of the same data, unquantised, without the converged samples of ``plain``."""
+        """Return ``plain`` with this extractor for samples; its data stay as they are, converged samples go."""
         return replace(
             plain,
             extractor=self,
@@ -55,8 +55,11 @@ class Quantised:
         )
 
 
-def load_quantised(how: How, spec: str, samples: Samples) -> Extractor | Reference:
-    """Load an extractor by its spec, for samples that are quantised first."""
+def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor | Reference:
+    """Return the extractor or reference of ``spec``, for samples that are quantised first.
+
+    Raises a ValueError if ``spec`` is missing or quantises itself, or the data's range is unknown.
+    """
     from . import make_extractor
 
     if not spec:
@@ -72,5 +75,5 @@ def load_quantised(how: How, spec: str, samples: Samples) -> Extractor | Referen
     if isinstance(inner, Reference):
         return Quantised(inner.extractor, how, samples.limits).reference(inner)
     if isinstance(inner, RgbNetwork) and how == "round":
-        return inner  # which does it by itself
+        return inner  # it rounds to grey levels by itself
     return Quantised(inner, how, samples.limits)

@@ -1,4 +1,4 @@
-"""Networks of 8-bit RGB images as extractors: their common part."""
+"""Common part of extractors that are networks of 8-bit RGB images, and ways of resizing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..reference import FloatArray
 from . import Samples
 
 CHUNK = 32
-"""Images at a time: they are some 224 x 224 pixels each inside."""
+"""Images in each call of a network, which may resize them to 224 x 224 pixels or more."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of red, green and blue in [0, 1], as in torchvision."""
@@ -25,16 +25,16 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class RgbNetwork:
     """Extractor of a network of 8-bit RGB images.
 
-    Values of the data's range are scaled to 0 … 255 and *rounded* (truncation would darken all
-    images by half a grey level), and grey images are repeated three times.
+    Values of the data's range are scaled to 0 … 255 and *rounded*, since truncation would darken
+    all images by half a grey level. Grey images are repeated three times.
 
     Args:
         limits: range of the data (:func:`checked_pixel_limits`).
         network: a module; it is moved to the device of the images.
-        features: of ``(network, images)``, images ``(n, 3, h, w)`` uint8, gives ``(n, dim)``.
+        features: function of ``(network, images)``, from ``(n, 3, h, w)`` uint8 to ``(n, dim)``.
         dim: number of features.
-        made_of: name of the network, hash of its weights, preprocessing: the identity but for the
-            range of the data, which does not matter to 8-bit images.
+        made_of: name of the network, hash of its weights, preprocessing. This is the identity
+            without the range of the data, which does not matter to 8-bit images.
         space: common name of these features, such as ``inception-v3-2048``; "" for none.
     """
 
@@ -70,7 +70,7 @@ class RgbNetwork:
 
 
 def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:
-    """Return the limits of pixels; raise ValueError for samples but grey or RGB images of known limits."""
+    """Return the range of the pixels. Raises a ValueError but for grey or RGB images of known range."""
     event, limits = samples.event, samples.limits
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(
@@ -88,7 +88,7 @@ def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:
 def normalise_channels(
     images: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Tensor:
-    """Return ``images`` (n, 3, h, w) minus the mean of each channel, by its standard deviation, float32."""
+    """Return ``images`` (n, 3, h, w) minus each channel's mean, divided by its standard deviation, float32."""
     means, stds = (images.new_tensor(values, dtype=torch.float32) for values in (mean, std))
     return (images.float() - means.view(3, 1, 1)) / stds.view(3, 1, 1)
 
@@ -116,7 +116,7 @@ Resize = Callable[[Tensor, int], Tensor]
 
 
 def resize_bicubic_as_pillow(images: Tensor, side: int) -> Tensor:
-    """Resize by Pillow's bicubic interpolation, each image to 8 bits again, on the CPU."""
+    """Resize ``images`` (n, 3, h, w) by Pillow's bicubic interpolation to 8 bits, on the CPU."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -130,7 +130,10 @@ def resize_bicubic_as_pillow(images: Tensor, side: int) -> Tensor:
 
 
 def resize_bilinear_as_tensorflow(images: Tensor, side: int) -> Tensor:
-    """Resize by TensorFlow 1's bilinear interpolation: pixel k is at k · (size / side), without antialiasing."""
+    """Resize ``images`` by TensorFlow 1's bilinear interpolation, without antialiasing.
+
+    Pixel k is at k · (size / side).
+    """
     for axis in (2, 3):
         images = _interpolate_axis(images.float(), axis, side)
     return images
@@ -152,4 +155,4 @@ RESIZINGS: dict[str, Resize] = {
     "edm2": resize_bicubic,
     "torch-fidelity": resize_bilinear_as_tensorflow,
 }
-"""Resizings by the evaluator of DINOv2 features."""
+"""Resizing function by the evaluator of DINOv2 features."""

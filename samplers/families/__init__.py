@@ -1,4 +1,1 @@
-"""Base classes of methods: what a family of samplers shares, one family a file.
-
-A method in ``methods/`` says the rest.
-"""
+"""Base classes of samplers, one family a file; the classes in ``methods/`` complete them."""

@@ -22,18 +22,18 @@ from .multistep import Multistep, Startup
 
 
 class Form(Protocol):
-    """The probability-flow ODE in one family's variables: write :meth:`variable` and :meth:`moments`.
+    """Probability-flow ODE in one family's variables: write :meth:`variable` and :meth:`moments`.
 
-    The memo is the denoised image d, or scale (x - c d) with c and scale functions of the level.
-    Unless the other two are overridden, it is eps and nothing is solved exactly: dx/dsigma = eps.
+    The memo is the denoised image d, or scale (x - c d) with c and scale functions of the level. By
+    default it is eps and nothing is solved exactly: dx/dsigma = eps.
     """
 
-    def remembered(self, sigma: float) -> tuple[float, float] | None:
-        """Return (c, scale) of the memo scale (x - c d) at ``sigma``; None for the memo d."""
+    def memo_coefficients(self, sigma: float) -> tuple[float, float] | None:
+        """Return (c, scale) of the memo scale (x - c d) at ``sigma``; None if the memo is d."""
         return 1.0, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """Return the factor of the state over the step in the exact solution of the linear part."""
+        """Return the factor by which the exact solution of the linear part changes the state in the step."""
         return 1.0
 
     @abstractmethod
@@ -42,17 +42,17 @@ class Form(Protocol):
 
     @abstractmethod
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
+        """Return the integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
 
 
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
-    """Return the step to ``nxt`` from memos at ``levels``, newest first.
+    """Return the row of the step to ``nxt`` from memos at ``levels``, newest first.
 
-    The scale of a memo moves into its weight, so that the memo is x - c d or d.
+    The scale of a memo moves into its weight, so that the row's memo is x - c d or d.
     """
     cur = levels[0]
     weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
-    memos = [form.remembered(level) for level in levels]
+    memos = [form.memo_coefficients(level) for level in levels]
     if memos[0] is None:
         return LinearRow(cur, form.decay(cur, nxt), tuple(weights))
     scaled = tuple(w * memo[1] for w, memo in zip(weights, memos, strict=True) if memo)
@@ -62,7 +62,10 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
 def memo_weights(
     form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
 ) -> list[float]:
-    """Return weights of memos at ``levels`` for a functional with these moments about u(cur)."""
+    """Return the weights of memos at ``levels`` in a linear functional of their polynomial in u.
+
+    ``moments`` are the functional's values of (u - u(cur))^k / k!.
+    """
     origin = form.variable(cur)
     return monomial_weights([form.variable(level) - origin for level in levels], moments)
 
@@ -80,6 +83,6 @@ class AdamsBashforth(Multistep, Form):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforthToZero(AdamsBashforth):
-    """An Adams-Bashforth method that is finite at sigma = 0: it has the option ``through_zero``."""
+    """Adams-Bashforth method that is finite at sigma = 0: it has the option ``through_zero``."""
 
     through_zero: bool = False

@@ -1,4 +1,4 @@
-"""Base classes of samplers that a tolerance controls, each sample with its own step."""
+"""Base classes of samplers that a tolerance controls, with a step of its own for each sample."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..types import Denoise, Noise
 
 _SHRINK, _GROW = 0.2, 10.0
 _SMALLEST = 1e-5
-"""A method that needs shorter steps in lam than this would take a million of them."""
+"""Shortest step in lam; a method that needs shorter ones would take a million of them."""
 
 
 class Attempt(NamedTuple):
-    """The result of a step that may yet be rejected.
+    """Result of a step before it is accepted or rejected.
 
     Attributes:
-        x: ``(rows, *event)`` states after it.
+        x: ``(rows, *event)`` states after the step.
         error: ``(rows, *event)`` estimated error in units of the tolerance.
         d: the denoised image at ``x``, if the method knows it already (first same as last).
     """
@@ -36,7 +36,7 @@ class Attempt(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerant(Declared):
-    """Base class of samplers that are controlled by a tolerance: the options ``rtol`` and ``atol``.
+    """Base class of samplers that a tolerance controls, with the options ``rtol`` and ``atol``.
 
     Attributes:
         rtol, atol: relative and absolute tolerance, > 0.
@@ -53,7 +53,7 @@ class Tolerant(Declared):
             )
 
     def nfe(self, grid: Grid) -> None:  # noqa: ARG002
-        """Return None: only counting can tell."""
+        """Return None, since only a run can count the evaluations."""
         return
 
 
@@ -61,16 +61,16 @@ class Tolerant(Declared):
 class AdaptiveSampler(Tolerant, ABC):
     """Base class of embedded pairs in lam = -log(sigma): subclasses write :meth:`attempt`.
 
-    A step is accepted if the root mean square E of its error, over the sample's elements and in
-    units of the tolerance, is at most 1. The next step is longer by safety E_i^{-(1 - beta) / k}
-    E_{i-1}^{beta / k}, between 0.2 and 10, with k the order of the error of one step and E_{i-1}
-    the error of the last accepted step; beta = 0 is the elementary controller. The first evaluation
-    of a step is kept when the step is rejected. The last step ends at the grid's last positive
-    level exactly; from there to 0 it is x <- d.
+    E is the root mean square of a step's error over the sample's elements, in units of the
+    tolerance. A step is accepted if E is at most 1. The next step is longer by safety E_i^{-(1 -
+    beta) / k} E_{i-1}^{beta / k}, between 0.2 and 10. k is the order of the error of one step, and
+    E_{i-1} the error of the last accepted step; beta = 0 is the elementary controller. A rejected
+    step keeps its first evaluation. The last step ends at the grid's last positive level exactly;
+    from there to 0 it is x <- d.
 
     Attributes:
         h_init: first step in lam, > 0.
-        safety: in (0, 1].
+        safety: factor of the step that the controller proposes, in (0, 1].
 
     Class attributes:
         error_order: k; the error of one step falls like h^k.
@@ -94,13 +94,13 @@ class AdaptiveSampler(Tolerant, ABC):
     def attempt(
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
-        """Try a step of each row from its level ``cur`` to its ``nxt``, given d = denoise(x, cur).
+        """Return the result of a step of each row from ``cur`` to ``nxt``, given d = denoise(x, cur).
 
         ``x`` and ``d`` are not modified.
         """
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
-        """Integrate from the first to the last positive level; the grid's other levels are ignored.
+        """Return the states at the last level; of the grid, only its ends and a step to 0 count.
 
         Raises:
             ValueError: a relative tolerance below ten times the rounding of the state's dtype.
@@ -116,11 +116,11 @@ class AdaptiveSampler(Tolerant, ABC):
         return denoise(x, last) if grid.to_zero else x
 
     def _integrate(self, denoise: Denoise, x: Tensor, first: float, last: float) -> None:
-        """Carry ``x`` from ``first`` to ``last``, in place."""
+        """Move ``x`` from level ``first`` to level ``last``, in place."""
         d = torch.empty_like(x)
         samples = [_Progress(first, self.h_init) for _ in x]
         while active := [k for k, s in enumerate(samples) if s.level > last]:
-            if stale := [k for k in active if not samples[k].known]:
+            if stale := [k for k in active if not samples[k].d_is_known]:
                 rows = torch.tensor(stale, device=x.device)
                 levels = level_tensor([samples[k].level for k in stale], x)
                 d[rows] = denoise.take(rows)(x[rows], levels)
@@ -130,14 +130,14 @@ class AdaptiveSampler(Tolerant, ABC):
             attempt = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))
             errors = row_rms(attempt.error)
             for k, level, error in zip(active, nxt, errors, strict=True):
-                self._accept_or_reject(samples[k], level, error, knows=attempt.d is not None)
+                self._accept_or_reject(samples[k], level, error, d_is_known=attempt.d is not None)
             good = torch.tensor([error <= 1 for error in errors], device=x.device)
             x[rows[good]] = attempt.x[good]
             if attempt.d is not None:
                 d[rows[good]] = attempt.d[good]
 
     def _accept_or_reject(
-        self, sample: _Progress, level: float, error: float, *, knows: bool
+        self, sample: _Progress, level: float, error: float, *, d_is_known: bool
     ) -> None:
         """Accept or reject the step to ``level``, and choose the length of the next one."""
         k, h = self.error_order, math.log(sample.level / level)
@@ -145,10 +145,10 @@ class AdaptiveSampler(Tolerant, ABC):
             present = max(error, 1e-10) ** (-(1 - self.beta) / k)
             factor = self.safety * present * sample.error ** (self.beta / k)
             sample.h = h * min(max(factor, _SHRINK), _GROW)
-            sample.level, sample.known, sample.error = level, knows, max(error, 1e-4)
+            sample.level, sample.d_is_known, sample.error = level, d_is_known, max(error, 1e-4)
             return
         factor = self.safety * error ** (-1 / k) if math.isfinite(error) else _SHRINK
-        sample.h, sample.known = h * max(factor, _SHRINK), True
+        sample.h, sample.d_is_known = h * max(factor, _SHRINK), True
         if sample.h < _SMALLEST:
             raise RuntimeError(
                 f"{self.name}: no step at sigma = {sample.level:.4g} meets the tolerance; "
@@ -158,14 +158,14 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
-    """Progress of one sample: level, next step in lam, whether d is known, last error."""
+    """Progress of one sample: its level, next step in lam, whether d is known there, last error."""
 
     level: float
     h: float
-    known: bool = False
+    d_is_known: bool = False
     error: float = 1.0
 
     def next_level(self, last: float) -> float:
-        """Return the end of the next step, ``last`` itself if that is within reach."""
+        """Return the level where the next step ends: ``last`` itself if that is within reach."""
         is_last = math.log(self.level / last) <= self.h * (1 + 1e-9)
         return last if is_last else self.level * math.exp(-self.h)

@@ -1,8 +1,11 @@
 """Weights of exponential integrators of the reverse SDE, with any amount of noise, in lam.
 
-For every kappa >= 0, dx = (1 + kappa) (d - x) dlam + sigma sqrt(2 kappa) dw has the marginals of
-the probability flow (kappa = 0) and of the time-reversed noising process (kappa = 1). Over a step
-of length h = log(cur / nxt), with k = 1 + kappa, its solution is
+For every kappa >= 0, the SDE
+
+    dx = (1 + kappa) (d - x) dlam + sigma sqrt(2 kappa) dw
+
+has the marginals of the probability flow (kappa = 0) and of the time-reversed noising process
+(kappa = 1). Over a step of length h = log(cur / nxt), with k = 1 + kappa, its solution is
 
     x(lam + h) = e^{-k h} x(lam) + k int_0^h e^{-k (h - s)} d(lam + s) ds + nxt sqrt(1 - e^{-2 kappa h}) z,
 
@@ -30,30 +33,30 @@ def noise_std(cur: float, nxt: float, kappa: float) -> float:
 
 
 def data_moments(cur: float, nxt: float, count: int, kappa: float = 0.0) -> list[float]:
-    """Return integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), for d."""
+    """Return the moments k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h) of d."""
     h, k = math.log(cur / nxt), 1 + kappa
     return [k * h ** (j + 1) * phi(j + 1, -k * h) for j in range(count)]
 
 
 def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
-    """Return integrals -nxt int_0^h e^{h - s} s^j / j! ds = -nxt h^{j+1} phi_{j+1}(h), for eps."""
+    """Return the moments -nxt int_0^h e^{h - s} s^j / j! ds = -nxt h^{j+1} phi_{j+1}(h) of eps."""
     h = math.log(cur / nxt)
     return [-nxt * h ** (j + 1) * phi(j + 1, h) for j in range(count)]
 
 
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
-    """Return weights of d at ``levels``, by exact integration of their polynomial in lam."""
+    """Return the weights of d at ``levels``, from the exact integral of their polynomial in lam."""
     lam = [math.log(cur / level) for level in levels]
     return monomial_weights(lam, data_moments(cur, nxt, len(levels), kappa))
 
 
 def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> LinearRow:
-    """Return the step with these weights of d, newest first."""
+    """Return the row of a step with these weights of d, newest first."""
     return LinearRow(cur, a=decay(cur, nxt, kappa), b=tuple(weights), c=noise_std(cur, nxt, kappa))
 
 
 def check_eta(name: str, eta: float) -> None:
-    """Raise ValueError for an amount of noise kappa = eta that is negative or infinite."""
+    """Raise a ValueError if ``eta``, the amount of noise kappa, is negative or infinite."""
     if not 0 <= eta < math.inf:
         raise ValueError(
             f"{name}: eta must be >= 0 (0 is deterministic, 1 the reverse SDE), got {eta}"

@@ -1,4 +1,4 @@
-"""Steps that are linear in state, earlier evaluations and noise: rows of coefficients."""
+"""Steps that are linear in state, earlier evaluations and noise, as rows of coefficients."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ from ..types import Denoise, StepNoise
 
 
 class LinearRow(NamedTuple):
-    """Coefficients of a linear step: with the memo m_i = p x_i + q d_i, x <- a x + sum_j b_j
-    m_{i-j} + c z.
+    """Coefficients of a step x <- a x + sum_j b_j m_{i-j} + c z, with memos m_i = p x_i + q d_i.
 
     Attributes:
         sigma: level at which the denoiser is evaluated.
         a: weight of the state.
         b: weights of the memos, newest first; at most ``history + 1``.
         c: standard deviation of the fresh noise.
-        p, q: the memo: (0, 1) is the denoised image, (1, -1) is x - d = sigma times the noise
-            direction eps.
+        p, q: (0, 1) makes the memo the denoised image; (1, -1) makes it x - d = sigma eps.
         gain: if not None, d = gain x stands in for the evaluation.
     """
 
@@ -40,24 +38,24 @@ class LinearRow(NamedTuple):
 
 
 def jump(sigma: float) -> LinearRow:
-    """Return the step to sigma = 0, the same for every method: one evaluation, x <- d."""
+    """Return the row of the step to sigma = 0, the same for every method: one evaluation, x <- d."""
     return LinearRow(sigma, a=0.0, b=(1.0,))
 
 
 def linear_step(
     x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
 ) -> tuple[Tensor, Tensor]:
-    """Apply the row to ``x`` in place; return the next state and the memo of this step."""
+    """Return the next state, in the memory of ``x``, and the memo of this step."""
     d = denoise(x, row.sigma) if row.gain is None else x * row.gain
-    memo = memo_of(x, d, row.p, row.q)
+    memo = compute_memo(x, d, row.p, row.q)
     x = blend(x, row.a, row.b, (memo, *past), x)
     if row.c:
         x = x.add_(noise(), alpha=row.c)
     return x, memo
 
 
-def memo_of(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
-    """Return the memo p x + q d, without a copy where it is d itself, in one pass where p is 1."""
+def compute_memo(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
+    """Return the memo p x + q d; if it is d itself, without a copy."""
     if p == 0 and q == 1:
         return d
     if p == 1:
@@ -81,6 +79,6 @@ class LinearMultistep(GridSampler):
         denoise: Denoise,
         noise: StepNoise,
     ) -> tuple[Tensor, Tensor | None]:
-        """Apply the row; the memo is kept if the sampler has a history."""
+        """Return the next state and the memo, which is None for a sampler without history."""
         x, memo = linear_step(x, row, past, denoise, noise)
         return x, memo if self.history else None

@@ -1,4 +1,4 @@
-"""Multistep methods: how many earlier evaluations a step uses, and options at both ends."""
+"""Multistep methods, with options for the orders of their first and last steps."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 from ..grid import Grid
 from ..loop import GridSampler
 from ..types import Denoise, Source, StepNoise
-from .linear import LinearRow, jump, linear_step, memo_of
+from .linear import LinearRow, compute_memo, jump, linear_step
 from .stages import Evaluate, LinearStages, StagesRow, run_stages
 
 Startup = Literal["ramp", "singlestep"]
 HIGHEST = 3
-"""The highest order of these single steps; accurate enough to start a method of one order more."""
+"""Highest order of a single step at the start, enough for a method of one order more."""
 
 
 class StartRow(NamedTuple):
-    """A single step that leaves a memo for the multistep method: p x + q d at its beginning."""
+    """Row of a single step at the start, whose memo for the multistep method is p x + q d at its beginning."""
 
     stages: StagesRow
     p: float = 0.0
@@ -30,17 +30,17 @@ class StartRow(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SingleStep(LinearStages):
-    """The single-step method in a multistep one's weights.
+class SingleStepStartup(LinearStages):
+    """Single-step method that starts a multistep one, with the weights of that method.
 
-    Stages at the levels cur^{1 - j/k} nxt^{j/k}, j = 1 … k - 1, each reached by the polynomial
-    through all the memos before it, and the end of the step by the one through all k, are of order
-    k for k = 2 and 3: at two thirds of a step the line through both ends of it is as good as a
-    parabola (Radau), so the weight of the stage at one third, whose own error is of second order in
-    h, vanishes with h.
+    Stages are at the levels cur^{1 - j/k} nxt^{j/k}, j = 1 … k - 1. The polynomial through all the
+    memos before a stage leads to it, and the one through all k memos to the end of the step. The
+    order is k for k = 2 and 3. At two thirds of a step, the line through both of its ends is as
+    good as a parabola (Radau). The weight of the stage at one third, whose own error is of second
+    order in h, therefore vanishes with h.
 
     Attributes:
-        method: whose weights.
+        method: the multistep method whose weights it takes.
         stages: evaluations a step, which is the order for 2 and 3.
     """
 
@@ -72,29 +72,28 @@ class SingleStep(LinearStages):
 
 @dataclass(frozen=True, kw_only=True)
 class Multistep(GridSampler):
-    """A linear multistep method of up to ``points`` evaluations. Subclasses write :meth:`row`.
+    """Base class of linear multistep methods of up to ``points`` evaluations: write :meth:`row`.
 
     Step i uses the evaluation that it makes and min(i, points - 1) earlier ones: orders 1, 2, … at
-    the start. The step to sigma = 0 is x <- d. Libraries differ in what they do at both ends, so
-    that is an option:
+    the start. The step to sigma = 0 is x <- d. Libraries differ in the steps at both ends, which
+    are therefore options:
 
     Attributes:
         first: orders of the first steps, in place of 1, 2, …; never more than there are
             evaluations.
-        last: orders that the last steps must not exceed, e.g. (2, 1); on a shorter grid its own
-            last entries.
+        last: orders that the last steps must not exceed, e.g. (2, 1); a shorter grid takes the last
+            of them.
         analytic_first: the first step, unless it is the only one, takes eps = x / sqrt(1 + sigma²),
             the noise prediction at high noise, without an evaluation (the analytical first step of
             GENIE, arXiv:2210.05475). It assumes data of mean zero.
 
     Two more options make sense for some formulas only. Here they are constants; a method that has
     one declares the field, ``through_zero: bool = False`` or ``startup: Startup = "ramp"``:
-        through_zero: for a formula that holds at sigma = 0: use it in the step to 0 as in any
-            other.
-        startup: for a :meth:`row` that is right for any distinct levels. "ramp", orders 1, 2, … in
-            the first steps, as ``first`` says; or "singlestep", single steps of order k
-            (:class:`SingleStep`), of k evaluations each, until there are k memos. k is the method's
-            order but at most 3.
+        through_zero: the step to 0 uses the formula like any other, which must hold at sigma = 0.
+        startup: "ramp" is orders 1, 2, … in the first steps, as in ``first``. "singlestep" is for a
+            :meth:`row` that is right for any distinct levels. Single steps of order k
+            (:class:`SingleStepStartup`), of k evaluations each, are taken until there are k memos.
+            k is the method's order but at most 3.
     """
 
     points: ClassVar[int]
@@ -122,17 +121,17 @@ class Multistep(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """The earlier evaluations that a step uses."""
+        """Number of earlier evaluations that a step uses."""
         return self.points - 1
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """Return True without an analytic first step."""
+        """True without an analytic first step."""
         return not self.analytic_first
 
     @abstractmethod
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the step from levels[0] to ``nxt``; evaluations are at ``levels``, newest first."""
+        """Return the row of the step from levels[0] to ``nxt``, with memos at ``levels``, newest first."""
 
     def order_at(self, i: int) -> int:
         """Return the order of step ``i`` far from the end of the grid."""
@@ -148,7 +147,7 @@ class Multistep(GridSampler):
         return [*orders[:-1], 1] if grid.to_zero and not self.through_zero else orders
 
     def plan(self, grid: Grid) -> list[Any]:
-        """Return one row a step, of the order that the profile says."""
+        """Return one row per step, of the orders in :meth:`profile`."""
         rows = [self._row_at(grid, i, k) for i, k in enumerate(self.profile(grid))]
         if self._skips_first(grid):
             cur = rows[0].sigma
@@ -161,7 +160,7 @@ class Multistep(GridSampler):
         if nxt == 0 and not self.through_zero:
             return jump(cur)
         if order > i + 1 and nxt > 0:
-            memo, single = self.row((cur,), nxt), SingleStep(method=self, stages=order)
+            memo, single = self.row((cur,), nxt), SingleStepStartup(method=self, stages=order)
             return StartRow(single.row(cur, nxt), memo.p, memo.q)
         points = min(order, i + 1)
         return self.row(grid.sigma[i - points + 1 : i + 1][::-1], nxt)
@@ -169,35 +168,35 @@ class Multistep(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Tensor | None]:
-        """Take a step: a :class:`StartRow` by the single-step method, else the multistep method."""
+        """Return the next state and the memo; a :class:`StartRow` is taken by the single-step method."""
         if isinstance(row, StartRow):
             before = x.clone() if row.p else x
             x, images = run_stages(x, row.stages, denoise)
-            return x, memo_of(before, images[0], row.p, row.q)
+            return x, compute_memo(before, images[0], row.p, row.q)
         x, memo = linear_step(x, row, past, denoise, noise)
         return x, memo if self.history else None
 
     def nfe(self, grid: Grid) -> int:
-        """Return the evaluations: one a step, 0 in an analytic first, all stages of single steps."""
+        """Return the evaluations: one a step, none in an analytic first step, all stages of single steps."""
         if self.startup == "ramp":
             return len(grid) - int(self._skips_first(grid))
         starts = (row.stages.stages for row in self.plan(grid) if isinstance(row, StartRow))
         return len(grid) + sum(len(stages) - 1 for stages in starts)
 
     def _skips_first(self, grid: Grid) -> bool:
-        """Return True if the first step is analytic; the jump to the denoised image cannot be."""
+        """Return True if the first step is analytic, which a jump to the denoised image cannot be."""
         return self.analytic_first and len(grid) > 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class MultistepToZero(Multistep):
-    """A multistep method whose formula holds at sigma = 0: it has the option ``through_zero``."""
+    """Multistep method whose formula holds at sigma = 0: it has the option ``through_zero``."""
 
     through_zero: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelfStarting(Multistep):
-    """A multistep method whose row holds for any distinct levels: it has the option ``startup``."""
+    """Multistep method whose row holds for any distinct levels: it has the option ``startup``."""
 
     startup: Startup = "ramp"

@@ -1,4 +1,4 @@
-"""Single-step methods with several evaluations and noise between, as precomputed coefficients."""
+"""Single-step methods with several evaluations and noise between, as rows of coefficients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .stages import LinearStages
 
 
 class Mix(NamedTuple):
-    """A linear combination at a level: a x + sum_j b_j d_j + sum_m c_m z_m."""
+    """Linear combination a x + sum_j b_j d_j + sum_m c_m z_m, which is at level ``sigma``."""
 
     sigma: float
     a: float
@@ -29,7 +29,7 @@ class Mix(NamedTuple):
 
 
 class NoisyRow(NamedTuple):
-    """A step: d_k = denoise(stage_k) for each stage, then x <- end.
+    """Row of a step: d_k = denoise(stage_k) for each stage, then x <- end.
 
     Attributes:
         stages: where the denoiser is evaluated.
@@ -45,11 +45,11 @@ class NoisyRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NoisyStages(GridSampler):
-    """A single-step method, linear in state, denoised images and noise: write :meth:`row`."""
+    """Base class of single-step methods, linear in state, denoised images and noise: write :meth:`row`."""
 
     @abstractmethod
     def row(self, cur: float, nxt: float) -> NoisyRow:
-        """Return coefficients of the step from ``cur`` to ``nxt`` > 0."""
+        """Return the coefficients of the step from ``cur`` to ``nxt`` > 0."""
 
     def plan(self, grid: Grid) -> list[NoisyRow]:
         """Return one row per step, of noise over disjoint intervals; the step to 0 is x <- d."""
@@ -72,7 +72,7 @@ class NoisyStages(GridSampler):
         denoise: Denoise,
         noise: StepNoise,
     ) -> tuple[Tensor, None]:
-        """Apply the row."""
+        """Return the states after the step ``row``, and no memo."""
         draws = [noise(m, cur=cur, nxt=nxt) for m, (cur, nxt) in enumerate(row.spans)]
         images: list[Tensor] = []
         for stage in row.stages:
@@ -84,8 +84,8 @@ class NoisyStages(GridSampler):
 def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
     """Return the row with its noise drawn over disjoint intervals.
 
-    Overlapping z_m are then normalised increments of one Brownian path, from any source of noise;
-    white noise does not know of intervals, and would make them independent. The path's time is
+    Overlapping z_m then become normalised increments of one Brownian path, from any source of
+    noise. White noise ignores intervals, and would make them independent. The path's time is
     ``clock(sigma)``, by default sigma, as in k-diffusion's BrownianTreeNoiseSampler: (W(b) - W(a))
     / sqrt|b - a|. For a stage over the share r of a step of length h in lam, the correlation of its
     noise with the step's is sqrt(r) + O(h) on every smooth clock, as weak order 2 requires. The
@@ -102,7 +102,7 @@ def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) 
         for start, end in row.spans
     ]
 
-    def mixed(c: Sequence[float]) -> tuple[float, ...]:
+    def combine_draws(c: Sequence[float]) -> tuple[float, ...]:
         weights = [
             math.fsum(weight * share[k] for weight, share in zip(c, shares, strict=False))
             for k in range(len(parts))
@@ -112,8 +112,8 @@ def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) 
         return tuple(weights)
 
     return NoisyRow(
-        tuple(stage._replace(c=mixed(stage.c)) for stage in row.stages),
-        row.end._replace(c=mixed(row.end.c)),
+        tuple(stage._replace(c=combine_draws(stage.c)) for stage in row.stages),
+        row.end._replace(c=combine_draws(row.end.c)),
         tuple(parts),
     )
 
@@ -121,7 +121,7 @@ def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) 
 def _apply_mix(
     x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
-    """Return the sum, into ``out`` if given; with a = 0, x is not read, and may be non-finite."""
+    """Return the combination ``mix``, in ``out`` if given; with a = 0, x is not read and may be non-finite."""
     y = torch.mul(images[0] if mix.a == 0 else x, mix.b[0] if mix.a == 0 else mix.a, out=out)
     if mix.a != 0:
         y = y.add_(images[0], alpha=mix.b[0])
@@ -134,7 +134,7 @@ def _apply_mix(
 
 @dataclass(frozen=True, kw_only=True)
 class AncestralStages(NoisyStages):
-    """A step of a deterministic method from cur to ``down``, then s_noise ``up`` z up to nxt.
+    """Step of a deterministic method from cur to ``down``, then s_noise ``up`` z up to nxt.
 
     down² + up² = nxt² and up = min(nxt, eta nxt sqrt(1 - (nxt / cur)²)). Where the method is exact,
     the distribution at ``down`` is p_down, and the noise makes that p_nxt. The weak order is
@@ -165,7 +165,7 @@ class AncestralStages(NoisyStages):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn: eta > 0."""
+        """True if eta > 0."""
         return self.eta > 0
 
     @property
@@ -175,7 +175,7 @@ class AncestralStages(NoisyStages):
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 at eta = 1: with other noise the limit is the path of another SDE."""
+        """1 at eta = 1, else None: with other noise the limit is the path of another SDE."""
         return 1.0 if self.eta == self.s_noise == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:

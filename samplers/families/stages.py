@@ -1,6 +1,4 @@
-"""Exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma): the linear
-part of dx/dlam = d - x is solved exactly.
-"""
+"""Single-step methods with several evaluations, such as exponential Runge-Kutta in lam = -log(sigma)."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ class Stage(NamedTuple):
 
 
 class StagesRow(NamedTuple):
-    """A step: x <- x + before z_0, then the stages, then x <- a x + sum_j b_j d_j + after z_1."""
+    """Row of a step: x <- x + before z_0, then the stages, then x <- a x + sum_j b_j d_j + after z_1."""
 
     stages: tuple[Stage, ...]
     a: float
@@ -42,8 +40,7 @@ class StagesRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearStages(GridSampler):
-    """A single-step method that is linear in the state and in the denoised images: write
-    :meth:`update`.
+    """Base class of single-step methods, linear in state and denoised images: write :meth:`update`.
 
     The plan runs ``update`` once per interval on coefficient vectors (float64, one entry for x and
     one per evaluation) in place of tensors. So all algebra of the paper collapses to the fewest
@@ -58,10 +55,7 @@ class LinearStages(GridSampler):
         """
 
     def row(self, cur: float, nxt: float, *, before: float = 0.0, after: float = 0.0) -> StagesRow:
-        """Return coefficients of the step from ``cur`` to ``nxt``.
-
-        The step to 0 is one evaluation, x <- d, for every method.
-        """
+        """Return the coefficients of the step from ``cur`` to ``nxt``; to 0 it is one evaluation, x <- d."""
         if nxt == 0:
             return StagesRow((Stage(cur, 1.0, ()),), 0.0, (1.0,), before)
         trace = _Trace()
@@ -84,7 +78,7 @@ class LinearStages(GridSampler):
         denoise: Denoise,
         noise: StepNoise,
     ) -> tuple[Tensor, None]:
-        """Apply the row."""
+        """Return the states after the step ``row``, and no memo."""
         if row.before:
             x = x.add_(noise(0), alpha=row.before)
         x, _ = run_stages(x, row, denoise)
@@ -94,7 +88,7 @@ class LinearStages(GridSampler):
 
 
 def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, list[Tensor]]:
-    """Take a step without noise, ``x`` in place; return the state and the denoised images."""
+    """Return the state after a step without noise, in the memory of ``x``, and the denoised images."""
     images: list[Tensor] = []
     for stage in row.stages:
         y = blend(x, stage.a, stage.b, images, take_buffer(x)) if stage.b else x
@@ -103,42 +97,42 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
 
 
 class _Weights:
-    """A sum of the state and denoised images by its weights: entry 0 weighs x, entry k the k-th
-    image.
+    """Linear combination of the state and the denoised images, as its weights.
 
-    It refuses what does not keep a sum one: a clip, say, would act on the weights, and be lost.
+    Entry 0 weighs x, entry k the k-th image. Other operations, such as a clip, raise an error,
+    since they would act on the weights.
     """
 
     __array_ufunc__ = None  # so that a NumPy number on the left leaves the operation to this class
 
-    def __init__(self, of: np.ndarray) -> None:
-        self.of = of
+    def __init__(self, weights: np.ndarray) -> None:
+        self.weights = weights
 
     def __add__(self, other: object) -> _Weights:
         if isinstance(other, int) and other == 0:  # what sum() begins with
             return self
-        return _Weights(self.of + self._as_weights(other))
+        return _Weights(self.weights + self._as_weights(other))
 
     __radd__ = __add__
 
     def __sub__(self, other: object) -> _Weights:
-        return _Weights(self.of - self._as_weights(other))
+        return _Weights(self.weights - self._as_weights(other))
 
     def __mul__(self, number: SupportsFloat) -> _Weights:
-        return _Weights(self.of * float(number))
+        return _Weights(self.weights * float(number))
 
     __rmul__ = __mul__
 
     def __truediv__(self, number: SupportsFloat) -> _Weights:
-        return _Weights(self.of / float(number))
+        return _Weights(self.weights / float(number))
 
     def __neg__(self) -> _Weights:
-        return _Weights(-self.of)
+        return _Weights(-self.weights)
 
     def _as_weights(self, other: object) -> np.ndarray:
         if not isinstance(other, _Weights):
             raise TypeError(f"update adds {other!r} to a state: {_ONLY}")
-        return other.of
+        return other.weights
 
     def __float__(self) -> float:
         raise TypeError(f"update multiplies by a state, or divides by one: {_ONLY}")
@@ -154,10 +148,9 @@ _ONLY = (
 
 
 class _Trace:
-    """Records an update on weights."""
+    """Recorder of an update, which it runs on weights in place of tensors."""
 
-    # evaluations a step: the length of the vectors is fixed before the update says how many it
-    # takes
+    # most evaluations a step, which fixes the vectors' length before the update is known
     MOST = 32
 
     def __init__(self) -> None:
@@ -178,7 +171,7 @@ class _Trace:
 
     def split(self, y: _Weights) -> tuple[float, tuple[float, ...]]:
         """Return the weight of x and the weights of the evaluations so far."""
-        return float(y.of[0]), tuple(float(v) for v in y.of[1 : len(self.stages) + 1])
+        return float(y.weights[0]), tuple(float(v) for v in y.weights[1 : len(self.stages) + 1])
 
     def _unit_weights(self, k: int) -> _Weights:
         unit = np.zeros(self.MOST + 1)
@@ -188,20 +181,19 @@ class _Trace:
 
 _CAP = math.sqrt(2) - 1
 _MOST_ASYMPTOTIC = 16 * _CAP
-"""Most churn with an order: with more, steps from sigma_hat do not shrink before N is large."""
+"""Most churn with a declared order. With more, steps from sigma_hat do not shrink before N is large."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Churned(LinearStages):
-    """Add noise up to sigma_hat = (1 + gamma) sigma, then one step of the method down to the next
-    level.
+    """Noise up to sigma_hat = (1 + gamma) sigma, then one step of a method down to the next level.
 
     gamma = min(churn / N, sqrt(2) - 1) for levels in [s_min, s_max], else 0; the noise added has
     standard deviation s_noise sqrt(sigma_hat² - sigma²). The step to 0 is churned like any other.
     The defaults are EDM's for ImageNet-64.
 
-    With s_noise = 1, noise takes exact samples at sigma to exact samples at sigma_hat: the
-    distribution has no error but the method's, and the weak order is the method's order.
+    With s_noise = 1, noise takes exact samples at sigma to exact samples at sigma_hat. The
+    distribution then has no error but the method's, whose order is the weak order.
 
     Attributes:
         churn: S_churn >= 0, total amount of noise; 0 is the deterministic method.
@@ -232,12 +224,12 @@ class Churned(LinearStages):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn: churn > 0."""
+        """True if churn > 0."""
         return self.churn > 0
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """The method's, if s_noise is 1 and 16 steps show the order; None otherwise."""
+        """Order of the method, if s_noise is 1 and 16 steps show the order; None otherwise."""
         shows = not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
         return self.solver_order if shows else None
 
@@ -255,7 +247,7 @@ class Tableau(NamedTuple):
     """Coefficients of one step; the weights of the first evaluation follow from the others.
 
     Attributes:
-        c: where the second, third, … evaluation is, as fractions of the step in lam.
+        c: places of the second, third, … evaluation, as fractions of the step in lam.
         a: for each of them, the weights of the second, third, … evaluation before it.
         b: the weights of the second, third, … evaluation in the result.
     """
@@ -267,18 +259,18 @@ class Tableau(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialRungeKutta(LinearStages):
-    """Exponential Runge-Kutta method: with s_k = cur^{1 - c_k} nxt^{c_k}, d_1 = denoise(x, cur), h
-    the step in lam,
+    """Base class of exponential Runge-Kutta methods: write :meth:`tableau`.
 
+    With s_k = cur^{1 - c_k} nxt^{c_k}, d_1 = denoise(x, cur) and h the step in lam,
     d_k = denoise((s_k / cur) x + (1 - s_k / cur) d_1 + h sum_j a_kj (d_j - d_1), s_k) for k = 2, …;
     x <- (nxt / cur) x + (1 - nxt / cur) d_1 + h sum_k b_k (d_k - d_1).
 
     The differences d_j - d_1 make every stage exact for constant d (Hochbruck & Ostermann 2010).
-    """  # noqa: D415
+    """
 
     @abstractmethod
     def tableau(self, h: float) -> Tableau:
-        """Return the coefficients for a step of length ``h`` > 0 in lam."""
+        """Return the coefficients of a step of length ``h`` > 0 in lam."""
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
         """Return the state after a step of the class's formulas."""

@@ -1,4 +1,4 @@
-"""Triangular tables of coefficients that were found for a model, one evaluation a step."""
+"""Triangular tables of coefficients that were found for a model, with one evaluation a step."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from .linear import LinearMultistep, LinearRow
 
 
 class TableRow(NamedTuple):
-    """The step x <- a x + sum_j b_j d_{i-j}, with the denoised images d of this step and all
-    before.
+    """Coefficients of the step x <- a x + sum_j b_j d_{i-j}, with the denoised images d so far.
 
     A first row without any b makes no evaluation, and no later step has an image of it.
 
@@ -32,7 +31,7 @@ class TableRow(NamedTuple):
 Table = tuple[TableRow, ...]
 
 ROUNDING = 1e-12
-"""Weights of the state below this are 0: a step to 0 does not read it."""
+"""Size below which a weight of the state is 0, so that a step to 0 does not read the state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,7 @@ class Tabulated(LinearMultistep):
 
     Attributes:
         stands_for: that sampler.
-        table: the coefficients, for grids of as many steps.
+        table: the coefficients, for grids of as many steps as the table has rows.
     """
 
     order = None
@@ -64,7 +63,7 @@ class Tabulated(LinearMultistep):
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """Tuning keeps the sum of a row's weights."""
+        """As for the sampler, since tuning keeps the sum of a row's weights."""
         return self.stands_for.translates
 
     def nfe(self, grid: Grid) -> int:
@@ -75,7 +74,7 @@ class Tabulated(LinearMultistep):
         """Return the rows of the table on the levels of ``grid``.
 
         Raises:
-            ValueError: it has another number of steps.
+            ValueError: the table is for another number of steps.
         """
         if len(grid) != len(self.table):
             raise ValueError(
@@ -89,7 +88,7 @@ class Tabulated(LinearMultistep):
 
 
 def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
-    """Return the reason why a sampler's steps on a grid are no table; "" if they are."""
+    """Return the reason why a sampler's steps on a grid are no table of coefficients; "" if they are."""
     if not isinstance(sampler, GridSampler):
         return "does not step along a grid"
     rows = cached_plan(sampler, grid)
@@ -103,14 +102,13 @@ def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
 
 
 def tabulate(sampler: Sampler, grid: Grid) -> Table:
-    """Return the table that makes the same steps on a grid as a linear method does.
+    """Return the table of coefficients that makes a linear method's steps on a grid.
 
-    Memos p x + q d are written out: every state is a sum of the first one and the denoised images.
-    Of two states that hold the first one, the later is a multiple of the earlier and a sum of
-    denoised images.
+    Memos p x + q d are written out, so that every state is a sum of the first one and the denoised
+    images. Of two such states, the later is then a multiple of the earlier plus denoised images.
 
     Raises:
-        ValueError: the sampler makes other steps (:func:`why_not_tabulable`).
+        ValueError: the steps are no table (:func:`why_not_tabulable`).
     """
     if reason := why_not_tabulable(sampler, grid):
         raise ValueError(

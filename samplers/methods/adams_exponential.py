@@ -18,20 +18,20 @@ from ..types import Source
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseEAB(Multistep):
-    """x(lam + h) = x - nxt int_0^h e^{h-s} eps(lam + s) ds: the multistep form of DPM-Solver."""
+    """Multistep DPM-Solver: x(lam + h) = x - nxt int_0^h e^{h-s} eps(lam + s) ds, eps a polynomial."""
 
     source: ClassVar[Source] = Source(
         "lu2022dpmsolver", "eq. (3.4), multistep", "https://arxiv.org/abs/2206.00927v3"
     )
     startup: Startup = "ramp"
 
-    remembered, decay = Form.remembered, Form.decay
+    memo_coefficients, decay = Form.memo_coefficients, Form.decay
 
     def variable(self, sigma: float) -> float:
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """-nxt int_0^h e^{h-s} s^k / k! ds = -nxt h^{k+1} phi_{k+1}(h)."""
+        """Return -nxt int_0^h e^{h-s} s^k / k! ds = -nxt h^{k+1} phi_{k+1}(h)."""
         return noise_moments(cur, nxt, count)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -40,7 +40,7 @@ class NoiseEAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class DataEAB(Multistep):
-    """x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds: multistep DPM-Solver++."""
+    """Multistep DPM-Solver++: x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds, d a polynomial."""
 
     source: ClassVar[Source] = Source(
         "lu2022dpmpp",
@@ -49,7 +49,7 @@ class DataEAB(Multistep):
     )
     startup: Startup = "ramp"
 
-    def remembered(self, sigma: float) -> None:  # noqa: ARG002
+    def memo_coefficients(self, sigma: float) -> None:  # noqa: ARG002
         return
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -59,7 +59,7 @@ class DataEAB(Multistep):
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """int_0^h e^{-(h-s)} s^k / k! ds = h^{k+1} phi_{k+1}(-h)."""
+        """Return int_0^h e^{-(h-s)} s^k / k! ds = h^{k+1} phi_{k+1}(-h)."""
         return data_moments(cur, nxt, count)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -68,12 +68,11 @@ class DataEAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class RosenbrockEAB(Multistep):
-    """The linear part is the denoiser of N(0, s²), so that the method is exact on that Gaussian: a
-    DPM-Solver-v3 without statistics.
+    """Multistep method that is exact on N(0, s²): a DPM-Solver-v3 without statistics of the model.
 
-    With a = s² / (s² + sigma²), dx/dlam = -(1 - a) x + (d - a x). The memo f = (a x - d) sqrt(s² +
-    sigma²) / sigma is a polynomial in lam: x(nxt) = sqrt((s² + nxt²) / (s² + cur²)) x - sqrt(s² +
-    nxt²) int_0^h f sigma / (s² + sigma²) dlam.
+    The linear part is the denoiser of N(0, s²). With a = s² / (s² + sigma²), dx/dlam = -(1 - a) x +
+    (d - a x). The memo f = (a x - d) sqrt(s² + sigma²) / sigma is a polynomial in lam: x(nxt) =
+    sqrt((s² + nxt²) / (s² + cur²)) x - sqrt(s² + nxt²) int_0^h f sigma / (s² + sigma²) dlam.
 
     Attributes:
         scale: s > 0, the standard deviation of the data.
@@ -98,8 +97,8 @@ class RosenbrockEAB(Multistep):
         if not self.scale > 0:
             raise ValueError(f"{self.name}: scale must be positive, got {self.scale}")
 
-    def remembered(self, sigma: float) -> tuple[float, float]:
-        """F = [x - (1 + sigma² / s²) d] s² / (sigma sqrt(s² + sigma²))."""
+    def memo_coefficients(self, sigma: float) -> tuple[float, float]:
+        """Return (c, scale) of f = [x - (1 + sigma² / s²) d] s² / (sigma sqrt(s² + sigma²))."""
         scale = self.scale
         return 1 + (sigma / scale) ** 2, scale**2 / (sigma * math.hypot(scale, sigma))
 

@@ -1,4 +1,4 @@
-"""DDIM and DDPM: sample from q(x_nxt | x_cur, x0 = d), or follow its mean with less noise."""
+"""DDIM and DDPM, which sample from q(x_nxt | x_cur, x0 = d) or follow its mean with less noise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ddpm = partial(Source, "ho2020ddpm", url="https://arxiv.org/abs/2006.11239v2")
 
 
 def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
-    """Step x <- d + sqrt(nxt² - up²) eps + up z with up = eta nxt sqrt(1 - (nxt / cur)²).
+    """Return the row x <- d + sqrt(nxt² - up²) eps + up z with up = eta nxt sqrt(1 - (nxt / cur)²).
 
     eps = (x - d) / cur. The level after the step is nxt for any eta. In VP's own coordinates, up /
     alpha is DDIM's sigma_tau, eq. (16), for any noise schedule; eta = 1 is the posterior of DDPM,
@@ -34,7 +34,7 @@ def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
 class DDIM(LinearMultistep):
     """Denoising diffusion implicit model: see :func:`ancestral_row`.
 
-    Deterministic, and equal to Euler, at eta = 0.
+    At eta = 0 it is deterministic and equals Euler.
 
     Attributes:
         eta: share of the ancestral noise, in [0, 1].
@@ -56,7 +56,7 @@ class DDIM(LinearMultistep):
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 at eta = 1; with less noise the limit is the path of another SDE."""
+        """1 at eta = 1, else None: with less noise the limit is the path of another SDE."""
         return 1.0 if self.eta == 1 else None
 
     def plan(self, grid: Grid) -> list[LinearRow]:
@@ -86,10 +86,10 @@ class DDPM(LinearMultistep):
 class DDPMLarge(LinearMultistep):
     """Ancestral sampling with the paper's larger variance, that of the process between both levels.
 
-    In VP's own coordinates it is 1 - alpha² / alpha'², with the signal's shares at both levels;
-    here, over alpha'², (1 + nxt²) (cur² - nxt²) / (1 + cur²). The step to 0 is x <- d, without
-    noise, as in the last step of the paper. It stands for a scheduler of a checkpoint
-    (``pipeline``), where the process is known to be VP.
+    In VP's own coordinates the variance is 1 - alpha² / alpha'², with the signal's shares at both
+    levels. Here, over alpha'², it is (1 + nxt²) (cur² - nxt²) / (1 + cur²). The step to 0 is x <-
+    d, without noise, as in the last step of the paper. The sampler stands for a checkpoint's
+    scheduler (``pipeline``), where the process is known to be VP.
     """
 
     name = "ddpm_large"
@@ -110,7 +110,7 @@ class DDPMLarge(LinearMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class EulerAncestral(AncestralStages):
-    """x <- r x + (1 - r) d + s_noise up z with r = down / cur: see :class:`.AncestralStages`.
+    """Ancestral Euler: x <- r x + (1 - r) d + s_noise up z, r = down / cur: see :class:`.AncestralStages`.
 
     In these coordinates it is DDIM with the same eta, which stops at eta = 1 and has no s_noise.
     """

@@ -16,20 +16,20 @@ from ..types import Source
 @register
 @dataclass(frozen=True, kw_only=True)
 class Consistency(LinearMultistep):
-    """x <- f(x, cur) + sqrt(nxt² - end²) z.
+    """Multistep consistency sampling with a few-step map f: x <- f(x, cur) + sqrt(nxt² - end²) z.
 
-    A map f takes a state along the probability flow to its end, the level ``end``. A jump there
-    gives a sample of the data, noise takes it back up to the next level, and the jump from there
-    corrects the first. With an exact map every step leaves exact samples, on any levels. It is no
-    method for a denoiser: noise added to E[x0 | x] has another distribution than the noisy data.
+    The map takes a state along the probability flow to its end, the level ``end``. The first jump
+    gives a sample of the data, noise takes it back up to the next level, and the next jump corrects
+    the first. With an exact map every step leaves exact samples, on any levels. The method is not
+    for a denoiser: noise added to E[x0 | x] has another distribution than the noisy data.
 
     The last jump is the sample, without noise. At the lowest positive level of the grid, the
-    model's sigma_min, a map is the identity, so that the step from there to 0 takes no evaluation.
-    N steps to 0 are N - 1 evaluations (one step is one), and N steps to sigma_min are N.
+    model's sigma_min, a map is the identity, so the step from there to 0 takes no evaluation. N
+    steps to 0 are N - 1 evaluations (one step is one), and N steps to sigma_min are N.
 
     Attributes:
         end: level at which the map ends, 0 or sigma_min; None for the lowest positive level of the
-            grid. It is the model's, and found, not given.
+            grid. It is found for the model, not given.
     """
 
     end: float | None = field(default=None, metadata=FOUND)

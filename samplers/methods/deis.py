@@ -1,6 +1,4 @@
-"""DEIS: Adams-Bashforth in eps = (x - d) / sigma on the ODE dx/dsigma = eps, as a polynomial in
-sigma and in the time of VP; and rho-RK, classical Runge-Kutta methods in sigma.
-"""
+"""DEIS: Adams-Bashforth in eps = (x - d) / sigma on the ODE dx/dsigma = eps, and Runge-Kutta in sigma."""
 
 from __future__ import annotations
 
@@ -23,16 +21,16 @@ _paper = partial(Source, "zhang2023deis", url="https://arxiv.org/abs/2204.13902v
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaAB(Multistep):
-    """Eps is a polynomial in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
+    """Adams-Bashforth in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
 
-    LMS of k-diffusion, rhoAB of DEIS, zAB.
+    It is the LMS of k-diffusion, the rhoAB of DEIS, and the zAB of azula.
     """
 
     source: ClassVar[Source] = _paper("rhoAB-DEIS")
     through_zero: bool = False
     startup: Startup = "ramp"
 
-    remembered, decay = Form.remembered, Form.decay
+    memo_coefficients, decay = Form.memo_coefficients, Form.decay
 
     def variable(self, sigma: float) -> float:
         return sigma
@@ -46,11 +44,12 @@ class SigmaAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class TimeAB(Multistep):
-    """Eps is a polynomial in the time t of the linear VP process, of which sigma² = exp(beta_d t² /
-    2 + beta_min t) - 1: tAB of DEIS.
+    """Adams-Bashforth in the time t of the linear VP process, tAB of DEIS: eps is a polynomial in t.
+
+    sigma² = exp(beta_d t² / 2 + beta_min t) - 1.
 
     Attributes:
-        beta_d, beta_min: of that process. They need not be the model's: they only choose the
+        beta_d, beta_min: rates of that process. They need not be the model's: they only choose the
             variable.
     """
 
@@ -62,7 +61,7 @@ class TimeAB(Multistep):
     beta_d: float = 19.9
     beta_min: float = 0.1
 
-    remembered, decay = Form.remembered, Form.decay
+    memo_coefficients, decay = Form.memo_coefficients, Form.decay
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +77,7 @@ class TimeAB(Multistep):
         return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """By quadrature in arcsinh(sigma), which is smooth at 0; the zeroth is nxt - cur."""
+        """Return the moments by quadrature in arcsinh(sigma), which is smooth at 0; the zeroth is nxt - cur."""
         origin, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
 
         def moment(k: int) -> float:
@@ -104,10 +103,10 @@ register_family(SigmaAB, "lms", points=4, order=4, same_as="zab_4")
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaRungeKutta(LinearStages):
-    """An explicit Runge-Kutta method in sigma.
+    """Explicit Runge-Kutta method in sigma.
 
-    With H = nxt - cur, eps_k at x + H sum_j a_kj eps_j and cur + c_k H; x <- x + H sum_k b_k eps_k.
-    A stage at c = 1 is evaluated at ``nxt``, without rounding.
+    With H = nxt - cur, eps_k is evaluated at x + H sum_j a_kj eps_j and cur + c_k H, and x <- x + H
+    sum_k b_k eps_k. A stage at c = 1 is evaluated at ``nxt``, without rounding.
 
     Class attributes:
         c, a, b: its Butcher tableau without the first stage's zeros.

@@ -1,5 +1,6 @@
-"""DPM-Solver, single step: exponential Runge-Kutta methods for the noise prediction, in lam =
--log(sigma); k-diffusion's DPM2; DPM-Solver-fast; and the pairs 12 and 23 under a tolerance.
+"""DPM-Solver, single step: exponential Runge-Kutta methods for eps, in lam = -log(sigma).
+
+With k-diffusion's DPM2, DPM-Solver-fast, and the pairs 12 and 23 under a tolerance.
 """
 
 from __future__ import annotations
@@ -38,15 +39,14 @@ class DPMSolver1(Euler):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver2(LinearStages):
-    """Second order: with eps = (x - d) / sigma, an Euler step to the level s at the fraction r1 of
-    the step in lam, then
+    """Second order: x <- x + (nxt - cur) [eps + (eps_s - eps) / (2 r1)], eps_s after an Euler step to s.
 
-    x <- x + (nxt - cur) [eps + (eps_s - eps) / (2 r1)].
+    eps = (x - d) / sigma, and s is at the fraction r1 of the step in lam.
 
     Attributes:
-        r1: where the second evaluation is, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
-    eps_s counts.
-    """  # noqa: D415
+        r1: place of the second evaluation, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
+            eps_s counts.
+    """
 
     name = "dpm_solver_2"
     order = 2
@@ -76,7 +76,7 @@ class DPMSolver3(LinearStages):
     x <- x - nxt (e^h - 1) eps - (nxt / r2) h phi_2(h) D_2.
 
     Attributes:
-        r1: where the second evaluation is, in (0, 2/3). The third is at r2 = 2/3, the only place
+        r1: place of the second evaluation, in (0, 2/3). The third is at r2 = 2/3, the only place
             that gives third order.
     """
 
@@ -103,10 +103,9 @@ class DPMSolver3(LinearStages):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPM2(Churned):
-    """Midpoint step with mid = sqrt(cur nxt): an Euler step to mid, then x <- x + (nxt - cur)
-    eps_mid from the start. DPM-Solver-2 with r1 = 1/2.
+    """Midpoint step, DPM-Solver-2 with r1 = 1/2: x <- x + (nxt - cur) eps_mid, after an Euler step to mid.
 
-    Churn, off by default, is as in :class:`~samplerbench.samplers.families.stages.Churned`.
+    mid = sqrt(cur nxt). Churn, off by default, is as in :class:`.Churned`.
     """
 
     name = "dpm_2"
@@ -141,7 +140,7 @@ class DPM2Ancestral(AncestralStages):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverFast(LinearMultistep):
-    """Three intervals are one step of DPM-Solver-3, whose stages are at the levels between.
+    """Steps of DPM-Solver-3 over three intervals each, with their stages at the levels between.
 
     With M intervals between positive levels the orders are 3, …, 3, and then 2, 1 if 3 divides M,
     else the remainder. The state after an interval inside a step is a stage, of lower order. Every
@@ -181,7 +180,7 @@ class DPMSolverFast(LinearMultistep):
 
 
 def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
-    """Return one row an interval: the difference of two changes, with eps_j = memo_j / sigma_j."""
+    """Return one row an interval, the difference of two changes; eps_j is memo_j / sigma_j."""
     changes = [_change_weights(levels, k) for k in range(len(levels))]
     rows = []
     for k, cur in enumerate(levels[:-1]):
@@ -193,10 +192,10 @@ def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
 
 
 def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:
-    """Return weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]``.
+    """Return the weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]``.
 
-    Constant eps gives levels[k] - levels[0]; the correction to it is in the newest of the eps,
-    eps_{k-1}, at the fraction r of the way.
+    Constant eps gives levels[k] - levels[0]. The correction is in the newest eps, eps_{k-1}, at the
+    fraction r of the way.
     """
     cur, nxt = levels[0], levels[k]
     if k < 2:
@@ -223,7 +222,7 @@ _ADAPTIVE = _paper_source(
 
 
 def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
-    """Return the attempt that ends in ``high``; the difference to the lower order is its error."""
+    """Return the attempt that ends in ``high``; its error is the difference from ``low``."""
     scale = (torch.maximum(low.abs(), x.abs()) * tolerance.rtol).clamp(min=tolerance.atol)
     return Attempt(high, (high - low) / scale)
 
@@ -231,10 +230,9 @@ def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver12(AdaptiveSampler):
-    """x_low = x + (nxt - cur) eps.
+    """Pair of DPM-Solver-1, x + (nxt - cur) eps, and DPM-Solver-2, x <- x + (nxt - cur) eps_s.
 
-    X <- x + (nxt - cur) eps_s, eps_s at x + (s - cur) eps and s = sqrt(cur nxt). Two evaluations a
-    step.
+    eps_s is at x + (s - cur) eps and s = sqrt(cur nxt). A step takes two evaluations.
     """
 
     name = "dpm_solver_adaptive_12"
@@ -257,8 +255,9 @@ class DPMSolver12(AdaptiveSampler):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver23(AdaptiveSampler):
-    """DPM-Solver-2 with r1 = 1/3 inside DPM-Solver-3 (see there), which has its first two
-    evaluations. Three evaluations a step.
+    """Pair of DPM-Solver-2 with r1 = 1/3 and DPM-Solver-3, which share their first two evaluations.
+
+    A step takes three evaluations.
     """
 
     name = "dpm_solver_adaptive_23"

@@ -1,4 +1,4 @@
-"""DPM-Solver and DPM-Solver++, multistep, as the papers and their authors' code have them."""
+"""Multistep DPM-Solver and DPM-Solver++, as the papers and as their authors' code have them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HALF = "declared at its measured order, 2"
 
 
 def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
-    """Return (cur, prev, w): m_i stands for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev).
+    """Return (cur, prev, w), where (1 + w) m_i - w m_{i-1} extrapolates the memo; w = h / (2 h_prev).
 
     In a step without history, prev is infinite and w is 0.
     """
@@ -32,7 +32,7 @@ def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, f
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver2M(SelfStarting):
-    """x <- x - nxt (e^h - 1) [(1 + w) eps_i - w eps_{i-1}] with w = h / (2 h_prev)."""
+    """Second order: x <- x - nxt (e^h - 1) [(1 + w) eps_i - w eps_{i-1}] with w = h / (2 h_prev)."""
 
     name = "dpm_solver_2m"
     order = 2
@@ -53,7 +53,7 @@ class DPMSolver2M(SelfStarting):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2M(SelfStarting):
-    """x <- r x + (1 - r) [(1 + w) d_i - w d_{i-1}], r = nxt / cur, w = h / (2 h_prev)."""
+    """Second order: x <- r x + (1 - r) [(1 + w) d_i - w d_{i-1}], r = nxt / cur, w = h / (2 h_prev)."""
 
     name = "dpmpp_2m"
     order = 2
@@ -95,7 +95,7 @@ class DPMpp3M(DataEAB):
 
 
 def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Return the authors' weights: the parabola's with half of its second derivative."""
+    """Return the weights of the authors' code: the parabola's, with half of its second derivative."""
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
 
@@ -103,11 +103,10 @@ def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> lis
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver3MPublished(NoiseEAB):
-    """Third order as the authors' code has it, which is second order: half of the curvature term is
-    missing.
+    """Third-order formula of the authors' code, of second order: half of the curvature term is missing.
 
     x <- x - nxt [h phi_1 eps + h phi_2 (h D1) + h phi_3 (h² D2)], with D1 the slope of the parabola
-    at the newest value and D2 half of its second derivative, where the whole belongs. The damping
+    at the newest value. D2 is half of its second derivative, where the whole belongs. The damping
     can help below 20 evaluations. The second step is the 2M method's.
     """
 
@@ -127,9 +126,7 @@ class DPMSolver3MPublished(NoiseEAB):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3MPublished(DataEAB):
-    """DPM-Solver++(3M) as the authors' code, diffusers and others have it: see
-    :class:`DPMSolver3MPublished`, here for d.
-    """
+    """DPM-Solver++(3M) as in the authors' code and diffusers: :class:`DPMSolver3MPublished` for d."""
 
     name = "dpmpp_3m_published"
     order = 2

@@ -27,13 +27,13 @@ class DPMppSDE(NoisyStages):
     """Single step with an intermediate level s = cur^{1-r} nxt^r and ancestral noise on both.
 
     y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1
-    / (2 r), where (a_s, c_s) and (a, c) belong to the ancestral steps to s and to nxt. z_0 drives
-    (cur, s) and z_1 drives (cur, nxt), as increments of one path: with f = (cur - s) / (cur - nxt),
-    z_1 = sqrt(f) z_0 + sqrt(1 - f) times the noise of (s, nxt).
+    / (2 r). (a_s, c_s) and (a, c) belong to the ancestral steps to s and to nxt. z_0 drives (cur,
+    s) and z_1 drives (cur, nxt), as increments of one path. With f = (cur - s) / (cur - nxt), z_1 =
+    sqrt(f) z_0 + sqrt(1 - f) times the noise of (s, nxt).
 
     Attributes:
         eta: share of the ancestral noise, in [0, 1]; 0 is the deterministic DPM-Solver++(2S).
-        r: where the intermediate level lies in lam, in (0, 1).
+        r: place of the intermediate level in lam, in (0, 1).
     """
 
     name = "dpmpp_sde"
@@ -78,7 +78,7 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SDEMultistep(Multistep):
-    """x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z.
+    """Base class: x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z.
 
     See ``samplers/families/exponential.py``, with kappa = eta.
 
@@ -102,7 +102,7 @@ class SDEMultistep(Multistep):
 
     @abstractmethod
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return weights of d at ``levels``, newest first."""
+        """Return the weights of d at ``levels``, newest first."""
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         return sde_row(levels[0], nxt, self.eta, self.weights(levels, nxt))
@@ -111,11 +111,11 @@ class SDEMultistep(Multistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2MSDE(SDEMultistep):
-    """Second-order multistep.
+    """Second-order multistep method for the reverse SDE.
 
-    With W = 1 - e^{-(1 + eta) h} in all and w = h / (2 h_prev), the weights are W (1 + w, -w) for
-    "midpoint"; "heun" integrates the line through d_i and d_{i-1} exactly. At eta = 0, "midpoint"
-    is dpmpp_2m.
+    The weights of d sum to W = 1 - e^{-(1 + eta) h}. For "midpoint" they are W (1 + w, -w) with w =
+    h / (2 h_prev). "heun" integrates the line through d_i and d_{i-1} exactly. At eta = 0,
+    "midpoint" is dpmpp_2m.
 
     Attributes:
         solver_type: "midpoint" or "heun".
@@ -161,7 +161,7 @@ class DPMpp3MSDE(SDEMultistep):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """3 without noise; 2 with it: a polynomial does not follow a path that is not smooth."""
+        """3 without noise; 2 with it, since no polynomial follows a path that is not smooth."""
         return 2 if self.eta else 3
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
@@ -171,9 +171,7 @@ class DPMpp3MSDE(SDEMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3MSDEPublished(SDEMultistep):
-    """Multistep as k-diffusion has it: half of the parabola's curvature is missing, which makes
-    it second order at eta = 0 too.
-    """
+    """Multistep as in k-diffusion, of second order: half of the parabola's curvature is missing."""
 
     name = "dpmpp_3m_sde_published"
     order = 2

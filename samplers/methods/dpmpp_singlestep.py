@@ -1,5 +1,6 @@
-"""DPM-Solver++, single step: exponential Runge-Kutta methods for the data prediction; and with its
-stages on levels of the grid, as diffusers' scheduler has it.
+"""DPM-Solver++, single step: exponential Runge-Kutta methods for the data prediction.
+
+With one whose stages are on levels of the grid, as in diffusers' scheduler.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2S(ExponentialRungeKutta):
-    """Second order: x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], r = nxt / cur, d_s
-    after a first-order step to s.
+    """Second order: x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], d_s after a first-order step.
+
+    r = nxt / cur.
 
     Attributes:
-        r1: where the second evaluation is, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
+        r1: place of the second evaluation, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
             d_s counts.
     """
 
@@ -54,7 +56,7 @@ class DPMpp3S(ExponentialRungeKutta):
     u2 = … + (r2 / r1) r2 h phi_2(-r2 h) D_1; x <- r x + (1 - r) d + (h / r2) phi_2(-h) D_2.
 
     Attributes:
-        r1: where the second evaluation is, in (0, 2/3). The third is at 2/3, the only place that
+        r1: place of the second evaluation, in (0, 2/3). The third is at 2/3, the only place that
             gives third order.
     """
 
@@ -98,17 +100,18 @@ class DPMpp2SAncestral(AncestralStages):
 class SinglestepOnGrid(LinearMultistep):
     """Groups of steps of orders 1, 2, … that all begin at the first level of their group.
 
-    The step of order k goes from there to the next level of the grid by the polynomial in lam
+    The step of order k goes from there to the next level of the grid, by the polynomial in lam
     through the values of the group. So only the last step of a group counts, and the steps before
-    it are its stages. Two exceptions, of solver_type "midpoint": in second order the value and
-    slope are weighted 1 and 1/2, as in DPM-Solver++(2M); in third order the line goes through the
-    first value and the last. Rows are in terms of the present state and the memos.
+    it are its stages. Solver_type "midpoint" has two exceptions. In second order, value and slope
+    are weighted 1 and 1/2, as in DPM-Solver++(2M). In third order, the line goes through the first
+    value and the last. Rows are in terms of the present state and the memos.
 
-    It stands for a scheduler of a checkpoint (``pipeline``): on grids of one's own, ``dpmpp_2s``
+    It stands for a scheduler of a checkpoint (``pipeline``). On grids of one's own, ``dpmpp_2s``
     and ``dpmpp_3s`` place their stages where they are best.
 
     Attributes:
-        orders: of the steps, each 1 or one more than that before it; for steps beyond them, 1.
+        orders: orders of the steps, each 1 or one more than that before it; for steps beyond them,
+            1.
         prediction: what is a polynomial, the denoised image ("data") or eps ("noise").
         solver_type: "midpoint" or "heun".
     """
@@ -139,7 +142,8 @@ class SinglestepOnGrid(LinearMultistep):
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows: list[LinearRow] = []
-        present: tuple[float, list[float]] = (1.0, [])  # the present state, from the first one
+        # weights of the group's first state and memos in the present state
+        present: tuple[float, list[float]] = (1.0, [])
         for i, (cur, nxt) in enumerate(grid.intervals()):
             order = self.orders[i] if i < len(self.orders) else 1
             levels = grid.sigma[i - order + 1 : i + 1]
@@ -155,7 +159,7 @@ class SinglestepOnGrid(LinearMultistep):
         return rows
 
     def _from_first(self, levels: Sequence[float], nxt: float) -> tuple[float, list[float]]:
-        """Return weights of a group's first state and of its memos in the step to ``nxt``."""
+        """Return the weights of a group's first state and of its memos in the step to ``nxt``."""
         first, data = levels[0], self.prediction == "data"
         moments = (data_moments if data else noise_moments)(first, nxt, len(levels))
         lam = [math.log(first / level) for level in levels]

@@ -18,8 +18,7 @@ _paper = partial(Source, "karras2022edm", url="https://arxiv.org/abs/2206.00364v
 @register
 @dataclass(frozen=True, kw_only=True)
 class Euler(LinearMultistep):
-    """Follow the slope at the start of the step: x <- x + (nxt - cur) (x - d) / cur = r x + (1 - r)
-    d, with r = nxt / cur.
+    """Euler's method in sigma: x <- x + (nxt - cur) (x - d) / cur = r x + (1 - r) d, with r = nxt / cur.
 
     It is DDIM with eta = 0 and DPM-Solver-1, in these coordinates.
     """
@@ -35,10 +34,10 @@ class Euler(LinearMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class EulerChurn(Churned):
-    """Churn, then an Euler step: see :class:`.Churned`. One evaluation a step.
+    """Churn, then an Euler step: see :class:`.Churned`.
 
-    EDM's churn of 40 is too much for Euler's method: on a Gaussian it leaves an error of a tenth of
-    the variance after 128 steps.
+    A step takes one evaluation. EDM's churn of 40 is too much for Euler's method: on a Gaussian, it
+    leaves an error of a tenth of the variance after 128 steps.
     """
 
     name = "euler_churn"
@@ -57,9 +56,9 @@ class EulerChurn(Churned):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Heun(LinearStages):
-    """An Euler step, then the average of the slopes (x - d) / sigma at both ends.
+    """Heun's method in sigma: an Euler step, then the average of the slopes (x - d) / sigma at both ends.
 
-    Two evaluations a step, one in the step to 0.
+    A step takes two evaluations, the step to 0 one.
     """
 
     name = "heun"

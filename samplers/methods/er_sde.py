@@ -1,11 +1,10 @@
-"""ER-SDE-Solver: the extended reverse SDE, whose noise is set by a function phi(sigma) instead of a
-number.
+"""ER-SDE-Solver: the extended reverse SDE, whose noise is set by a function phi(sigma).
 
 With R = phi(nxt) / phi(cur), a step is x <- R x + int d(s) w(s) ds + sqrt(nxt² - cur² R²) z, the
 integral over s from nxt to cur and w(s) = phi(nxt) phi'(s) / phi(s)². phi = sigma is the
 probability flow, phi = sigma² the reverse SDE. The methods replace d by a polynomial in s - cur.
-Partial integration removes phi' from its moments: 1 - R for j = 0, and for j > 0 int (s - cur)^j /
-j! w(s) ds = int (phi(nxt) / phi(s) - 1) (s - cur)^{j-1} / (j-1)! ds.
+Partial integration removes phi' from the moments of (s - cur)^j / j!. They are 1 - R for j = 0, and
+int (phi(nxt) / phi(s) - 1) (s - cur)^{j-1} / (j-1)! ds for j > 0.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ LOG_SCALE: dict[str, Callable[[float], float]] = {
 }
 """log(phi(sigma) / sigma) as a function of log(sigma), by the names of the paper (v1, A.8).
 
-Where it falls, there is no such SDE.
+Where the function falls as sigma rises, there is no such SDE.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class ERSDE(Multistep):
-    """Multistep in sigma. Subclasses may change :meth:`weights`.
+    """Base class of multistep methods in sigma. Subclasses may change :meth:`weights`.
 
     Attributes:
         scale: the noise scale function phi: "ode" sigma, "sde" sigma², "sde_1" sigma (e^{-1 /
@@ -70,7 +69,7 @@ class ERSDE(Multistep):
         return 1.0 if self.scale == "sde" else None
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Return weights of d at ``nodes`` (levels - cur), from the moments of (s - cur)^j / j!."""
+        """Return the weights of d at ``nodes`` (levels - cur), from the moments of (s - cur)^j / j!."""
         return monomial_weights(nodes, moments)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -119,7 +118,7 @@ class ERSDE1(ERSDE):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ERSDE2(ERSDE):
-    """Second order: the line in sigma through the last two d."""
+    """ER-SDE-Solver of second order: d is the line in sigma through the last two denoised images."""
 
     name = "er_sde_2"
     order = 2
@@ -130,7 +129,7 @@ class ERSDE2(ERSDE):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ERSDE3(ERSDE):
-    """The parabola in sigma through the last three d."""
+    """ER-SDE-Solver with the parabola in sigma through the last three denoised images for d."""
 
     name = "er_sde_3"
     points = 3
@@ -152,7 +151,7 @@ class ERSDE3(ERSDE):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ERSDE3Published(ERSDE):
-    """Third Taylor term as published: the slope is from the last two d, the curvature from three."""
+    """ER-SDE-Solver-3 as published: the slope is from the last two d, the curvature from the last three."""
 
     name = "er_sde_3_published"
     order = 2

@@ -1,4 +1,4 @@
-"""The probability-flow ODE dx/dlam = d(x, e^-lam) - x, by scipy and torchdiffeq."""
+"""Samplers that solve the probability-flow ODE dx/dlam = d(x, e^-lam) - x by scipy and torchdiffeq."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class ScipyODE(Tolerant):
     """scipy.integrate.solve_ivp, in float64 on the CPU for any dtype and device of the state.
 
     The explicit methods integrate the whole batch as one system, so that a sample depends on the
-    others of its batch. The implicit ones, whose linear algebra grows with the square of the
-    system, integrate one sample after the other.
+    others of its batch. The linear algebra of the implicit ones grows with the square of the
+    system, so they integrate one sample after the other.
     """
 
     method: ClassVar[str]
@@ -67,7 +67,7 @@ class ScipyODE(Tolerant):
 def _integrate_with_torchdiffeq(
     denoise: Denoise, x: Tensor, levels: tuple[float, ...], **options: Any
 ) -> Tensor:
-    """Return the state at the last positive level; the time is float64 for any state."""
+    """Return the state at the last of ``levels``; the time is float64 for any state."""
     from torchdiffeq import odeint
 
     def slope(lam: Tensor, y: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def _integrate_with_torchdiffeq(
 
 @dataclass(frozen=True, kw_only=True)
 class TorchdiffeqFixed(Declared):
-    """A fixed-step Runge-Kutta method of torchdiffeq on the grid's own levels."""
+    """Fixed-step Runge-Kutta method of torchdiffeq on the grid's own levels."""
 
     method: ClassVar[str]
     source: ClassVar[Source] = _DIFFEQ
@@ -97,12 +97,10 @@ class TorchdiffeqFixed(Declared):
 
 @dataclass(frozen=True, kw_only=True)
 class TorchdiffeqAdaptive(Tolerant):
-    """An adaptive method of torchdiffeq from the grid's first to its last positive level.
+    """Adaptive method of torchdiffeq from the grid's first to its last positive level.
 
-    The steps between are its own.
-
-    The error norm is taken over the whole batch, so that a sample depends on the others of its
-    batch.
+    It chooses its own steps between them. The error norm is taken over the whole batch, so that a
+    sample depends on the others of its batch.
     """
 
     method: ClassVar[str]
@@ -112,9 +110,8 @@ class TorchdiffeqAdaptive(Tolerant):
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         first, last = grid.positive[0], grid.positive[-1]
         if first > last:
-            # step_t: land on the last level. Otherwise the last step goes past it, to levels that
-            # the model need not know, and the end is read from an interpolant that is less accurate
-            # than the method.
+            # step_t makes a step end at the last level. Otherwise the last step goes past it, to
+            # unknown levels, and the end comes from a less accurate interpolant.
             stop = torch.tensor([-math.log(last)], dtype=torch.float64, device=x.device)
             tolerance = {"rtol": self.rtol, "atol": self.atol}
             options = {"dtype": torch.float64, "step_t": stop}
@@ -125,7 +122,7 @@ class TorchdiffeqAdaptive(Tolerant):
 
 
 def _register_method(base: type, library: str, method: str, **declared: object) -> None:
-    """Register ``LIBRARY_METHOD``; the class lives in this module, so that it can be pickled."""
+    """Register ``LIBRARY_METHOD``, as a class of this module so that it can be pickled."""
     body = {"name": f"{library}_{method.lower()}", "method": method, **declared}
     body |= {"__module__": __name__, "__doc__": base.__doc__}
     title = f"{library.capitalize()}_{method}"

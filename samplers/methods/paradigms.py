@@ -18,12 +18,12 @@ from ..types import Denoise, Noise, Source
 @register
 @dataclass(frozen=True, kw_only=True)
 class Paradigms(Declared):
-    """Picard iteration on a window of steps: all increments f_j = (sigma_{j+1} - sigma_j) (x_j -
-    d_j) / sigma_j at once, then x_{j+1} = x_t + f_t + … + f_j.
+    """Picard iteration on a window of steps, whose fixed point is the Euler (DDIM) path on the grid.
 
-    The fixed point is the Euler (DDIM) path on the grid. The window moves past the states that a
-    sweep changed by at most tol up_j in the root mean square, with up_j = sigma_{j+1} sqrt(1 -
-    (sigma_{j+1} / sigma_j)²) the noise that DDPM would add in the step; and always past the first
+    A sweep evaluates all increments f_j = (sigma_{j+1} - sigma_j) (x_j - d_j) / sigma_j at once,
+    then sets x_{j+1} = x_t + f_t + … + f_j. The window moves past the states that a sweep changed
+    by at most tol up_j in the root mean square. up_j = sigma_{j+1} sqrt(1 - (sigma_{j+1} /
+    sigma_j)²) is the noise that DDPM would add in the step. The window always moves past the first
     state, which no later sweep can change. Every sample has its own window.
 
     Attributes:
@@ -75,7 +75,7 @@ class Paradigms(Declared):
         return states[:, 0].clone()
 
     def _increments(self, denoise: Denoise, states: Tensor, grid: Grid, done: list[int]) -> Tensor:
-        """Return f_j of all windows, ``(batch, p, *event)``, in one evaluation; 0 past the grid."""
+        """Return f_j of all windows, ``(batch, p, *event)``, by one evaluation; f_j is 0 past the grid."""
         p = states.shape[1] - 1
         jobs = [
             (k, j, *grid.sigma[t + j : t + j + 2])
@@ -90,7 +90,7 @@ class Paradigms(Declared):
         return f
 
     def _count_finished(self, changes: list[float], sigma: tuple[float, ...]) -> int:
-        """Return the number of finished steps: up to the first state that changed too much."""
+        """Return the number of finished steps: those before the first state that changed too much."""
         most = min(len(changes), len(sigma)) - 1
         for j in range(1, most):
             cur, nxt = sigma[j - 1 : j + 1]
@@ -100,7 +100,7 @@ class Paradigms(Declared):
 
 
 def _running_sums(x: Tensor, increments: Tensor) -> Tensor:
-    """Return x, x + f_0, x + f_0 + f_1, …, summed in this order so that batches round alike."""
+    """Return x, x + f_0, x + f_0 + f_1, … along axis 1, summed in order so that all batches round alike."""
     states = [x]
     for f in increments.unbind(1):
         states.append(states[-1] + f)

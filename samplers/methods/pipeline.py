@@ -1,4 +1,4 @@
-"""``pipeline``: what the scheduler in a checkpoint's own folder would do."""
+"""``pipeline``: the steps of the scheduler in a checkpoint's own folder."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..types import Denoise, Noise, Source, TimedLevel
 
 
 class Preset(NamedTuple):
-    """Preset of a scheduler for a number of steps.
+    """Settings of a scheduler for a number of steps.
 
     Attributes:
-        sampler: name of the sampler of ours that is the same on these levels.
+        sampler: name of our sampler that makes the same steps on these levels.
         levels: falling; the last may be 0.
-        start: standard deviation of the noise that it begins with.
+        start: standard deviation of the noise that the scheduler begins with.
         end: factor of the result.
-        clip: bound that the denoised image is clamped to, while a step without noise goes on with
-            the noise that was predicted; None for no clamping.
+        clip: bound that the denoised image is clamped to; a step without noise keeps the predicted
+            noise as it was. None for no clamping.
         told: the scheduler and its spacing, in words.
         times: pairs of a level and the time that the network gets there, if not the level's own.
         map_end: level at which the model ends, if it is a few-step map; None for sigma_min.
@@ -42,16 +42,16 @@ class Preset(NamedTuple):
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class Pipeline(Declared):
-    """The sampler, levels and scales of a checkpoint's own scheduler, for a number of steps.
+    """Sampler, levels and scales of a checkpoint's own scheduler, for a number of steps.
 
-    Without a preset it is Euler's method on the grid that is given. States that have the grid's
-    first level as their standard deviation are scaled to what the scheduler begins with.
+    Without a preset it is Euler's method on the given grid. States whose standard deviation is the
+    grid's first level are scaled to the scheduler's start.
 
     Attributes:
         scheduler: class of diffusers that takes the place of the folder's own scheduler, with the
             settings that ``from_config`` gives it, such as ``UniPCMultistepScheduler``; "" for the
             folder's own.
-        found: what the scheduler does. It is found, not given.
+        found: preset of the scheduler. It is found for the checkpoint, not given.
     """
 
     name = "pipeline"
@@ -112,12 +112,11 @@ class _RetimedDenoiser:
 
 @dataclass(frozen=True)
 class _ClampedDenoiser:
-    """A clamped denoiser; or, where the predicted noise is kept, one that makes Euler's step
-    DDIM's.
+    """Denoiser with clamped images, through which Euler's step is DDIM's if ``keeps_noise``.
 
-    DDIM goes from s to s' with the denoised image clamped and the predicted noise as it is, x' =
-    clamp(d) + r (x - d) with r = s' / s. Euler's step is r x + (1 - r) d, so it is given
-    (clamp(d) - r d) / (1 - r).
+    DDIM goes from s to s' with the denoised image clamped and the predicted noise as it is: x' =
+    clamp(d) + r (x - d) with r = s' / s. Euler's step is r x + (1 - r) d, so it is given (clamp(d)
+    - r d) / (1 - r).
     """
 
     denoise: Denoise

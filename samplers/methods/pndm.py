@@ -1,4 +1,4 @@
-"""PNDM, PLMS and iPNDM: the Adams-Bashforth weights of equal steps, on steps of any length."""
+"""PNDM, PLMS and iPNDM, which take the Adams-Bashforth weights of equal steps on steps of any length."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ EQUAL_STEPS = (
 
 @dataclass(frozen=True, kw_only=True)
 class IPNDM(Multistep):
-    """x <- x + (nxt - cur) sum_j w_j eps_{i-j}, eps = (x - d) / sigma, w the classical
-    Adams-Bashforth weights.
+    """Multistep in eps = (x - d) / sigma: x <- x + (nxt - cur) sum_j w_j eps_{i-j}, with classical weights.
 
-    On levels that are uniform in sigma its order is the number of points. On other levels the
-    weights miss the first moment of the history by a term proportional to the difference of
-    neighbouring steps. On a smooth schedule, whose steps become equal as it is refined, that leaves
-    second order, and the method is yet among the best below 15 evaluations. Where they do not, as
-    with steps that alternate in length or are random, it is of first order.
+    w are the Adams-Bashforth weights of equal steps. On levels that are uniform in sigma, the order
+    is the number of points. On other levels the weights miss the first moment of the history by a
+    term proportional to the difference of neighbouring steps. A smooth schedule's steps become
+    equal as it is refined, which leaves second order; the method is yet among the best below 15
+    evaluations. Where steps stay unequal, alternating or random, it is of first order.
     """
 
     source: ClassVar[Source] = Source(
@@ -70,14 +69,14 @@ _MID = (
 
 @dataclass(frozen=True, kw_only=True)
 class RungeKutta4(LinearStages):
-    """The classical method on dx/dsigma = eps: the paper's pseudo Runge-Kutta step."""
+    """Classical Runge-Kutta method on dx/dsigma = eps: the paper's pseudo Runge-Kutta step."""
 
     name = "runge_kutta_4"
     order = 4
     source = _paper("eq. (13)", deviations=(_MID,))
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """eps_1 … eps_4 with weights 1, 2, 2, 1 over 6."""
+        """Return the state moved by eps_1 … eps_4 with weights 1, 2, 2, 1 over 6."""
         mid, step = (cur + nxt) / 2, nxt - cur
         eps1 = (x - denoise(x, cur)) / cur
         x2 = x + step / 2 * eps1
@@ -91,9 +90,9 @@ class RungeKutta4(LinearStages):
 
 @dataclass(frozen=True, kw_only=True)
 class PseudoNumerical(GridSampler):
-    """Start steps of a single-step method, then iPNDM; the step to 0 is x <- d.
+    """Base class: start steps of a single-step method, then iPNDM; the step to 0 is x <- d.
 
-    A start step is remembered by eps at its beginning. The order on other grids is as for
+    The memo of a start step is eps at its beginning. The order on other grids is that of
     :class:`IPNDM`.
     """
 

@@ -1,4 +1,4 @@
-"""RES, the refined exponential solver, whose weights meet the stiff order conditions."""
+"""RES, the refined exponential solver, with weights that meet the stiff order conditions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ _WEAK = (
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES2S(ExponentialRungeKutta):
-    """Second order: an exponential Euler step to the fraction c2 of the step in lam, then the
-    weight b_2 = phi_2(-h) / c2.
+    """Second order: an exponential Euler step to the fraction c2 in lam, then the weight phi_2(-h) / c2.
 
     DPM-Solver++(2S) has phi_1 / 2 in the place of phi_2, which agrees for small steps only.
 
     Attributes:
-        c2: where the second evaluation is, in (0, 1].
+        c2: place of the second evaluation, in (0, 1].
     """
 
     name = "res_2s"
@@ -47,13 +46,13 @@ class RES2S(ExponentialRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES3S(ExponentialRungeKutta):
-    """Third order: with g = (3 c3² - 2 c3) / (c2 (2 - 3 c2)),
+    """Third order, with g = (3 c3² - 2 c3) / (c2 (2 - 3 c2)).
 
     a_32 = g c2 phi_2(-c2 h) + (c3² / c2) phi_2(-c3 h), b_3 = phi_2(-h) / (g c2 + c3), b_2 = g b_3.
 
     Attributes:
-        c2, c3: where the second and third evaluation are, in (0, 1] and different; c2 not 2/3.
-    """  # noqa: D415
+        c2, c3: places of the second and third evaluation, in (0, 1] and different; c2 not 2/3.
+    """
 
     name = "res_3s"
     order = 3
@@ -81,10 +80,10 @@ class RES3S(ExponentialRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES2M(DataEAB):
-    """Second order, multistep: RES-2S with the previous evaluation as its second node, c2 = -h_prev
-    / h; ComfyUI's res_multistep.
+    """Second order, multistep: the line through the last two d, integrated exactly.
 
-    That is the line through the last two d, integrated exactly.
+    It is RES-2S with the previous evaluation as its second node, c2 = -h_prev / h, and ComfyUI's
+    res_multistep.
     """
 
     name = "res_2m"
@@ -97,10 +96,10 @@ class RES2M(DataEAB):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES3M(DataEAB):
-    """Third order, multistep: RES-3S's b with the last two evaluations as nodes, c2 = -h_1 / h and
-    c3 = -(h_1 + h_2) / h.
+    """Third order, multistep: the parabola through the last three d, with phi_2 / 3 for phi_3.
 
-    That is the parabola through the last three d, with phi_2 / 3 for phi_3 in its second moment.
+    phi_3 belongs in the second moment. These are RES-3S's b with the last two evaluations as nodes,
+    c2 = -h_1 / h and c3 = -(h_1 + h_2) / h.
     """
 
     name = "res_3m"
@@ -116,6 +115,6 @@ class RES3M(DataEAB):
     )
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """h phi_1(-h), h² phi_2(-h), h³ phi_2(-h) / 3."""  # noqa: D403
+        """Return h phi_1(-h), h² phi_2(-h) and h³ phi_2(-h) / 3."""
         h = math.log(cur / nxt)
         return [h * phi(1, -h), h**2 * phi(2, -h), h**3 * phi(2, -h) / 3][:count]

@@ -19,14 +19,14 @@ Interval = tuple[int, int, float, float, float]
 
 
 class Cycle(NamedTuple):
-    """Restart cycle: noise of this standard deviation, then these steps."""
+    """Restart cycle: noise of standard deviation ``noise``, then the steps ``rows``."""
 
     noise: float
     rows: tuple[StagesRow, ...]
 
 
 class RestartRow(NamedTuple):
-    """A step of the main process, then the cycles that start at the level where it ends."""
+    """Row of a step of the main process, then the cycles that start at the level where it ends."""
 
     main: StagesRow
     cycles: tuple[Cycle, ...]
@@ -35,22 +35,20 @@ class RestartRow(NamedTuple):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Restart(Heun):
-    """Heun's method.
+    """Heun's method with restarts: noise back up to t_max where it passes t_min, then Heun down again.
 
-    Where it passes t_min of an interval (n, K, t_min, t_max, s_noise), K times noise up to t_max
-    and Heun back down.
-
-    The noise has standard deviation s_noise sqrt(t_max² - low²), where low is the grid's positive
-    level nearest to t_min (not its first). The way back has n levels, that is n - 1 steps, uniform
-    in sigma^(1/7). t_max is cut off at the grid's first level, and an interval of which nothing is
-    left, t_max <= low, is left out; so any intervals can be used on any grid. Evaluations: 2 (n -
-    1) K for each interval, in addition to Heun's.
+    For an interval (n, K, t_min, t_max, s_noise) this is done K times. The noise has standard
+    deviation s_noise sqrt(t_max² - low²), where low is the grid's positive level nearest to t_min
+    (not its first). The way back has n levels, that is n - 1 steps, uniform in sigma^(1/7). t_max
+    is cut off at the grid's first level. An interval of which nothing is left, t_max <= low, is
+    left out, so any intervals can be used on any grid. Evaluations: 2 (n - 1) K for each interval,
+    in addition to Heun's.
 
     Attributes:
         intervals: each (n >= 2, K >= 0, t_min, t_max, s_noise = 1), levels in sigma with 0 < t_min
-            < t_max. The default is one of the paper's for CIFAR-10: between 0.06 and 0.30, a range
-            of levels where images in [-1, 1] with a standard deviation of 0.5 get their details;
-            scale it with the data's.
+            < t_max. The default is one of the paper's for CIFAR-10. Between its levels, 0.06 and
+            0.30, images in [-1, 1] with a standard deviation of 0.5 get their details; scale it
+            with the data's.
     """
 
     name = "restart"
@@ -84,7 +82,7 @@ class Restart(Heun):
         return None if self.stochastic else 2
 
     def plan(self, grid: Grid) -> list[RestartRow]:  # type: ignore[override]
-        """Heun's rows, each with the cycles at its end."""
+        """Return Heun's rows, each with the cycles at its end."""
         cycles: dict[float, tuple[Cycle, ...]] = {}
         for interval in self.intervals:
             low = min(
@@ -115,7 +113,7 @@ class Restart(Heun):
     def step(
         self, x: Tensor, row: RestartRow, past: tuple[()], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, None]:  # type: ignore[override]
-        """Take Heun's step, then the row's cycles; draw k is the noise of the k-th."""
+        """Return the state after Heun's step and the row's cycles; draw k is the noise of the k-th cycle."""
         x, _ = super().step(x, row.main, past, denoise, noise)
         for k, cycle in enumerate(row.cycles):
             x = x.add_(noise(k), alpha=cycle.noise)
@@ -125,7 +123,7 @@ class Restart(Heun):
 
 
 def _checked_interval(value: object) -> Interval:
-    """Return five numbers in range, from a list or tuple of four or five; else raise ValueError."""
+    """Return ``value``, a list or tuple of four or five numbers, as five in range; else raise a ValueError."""
     values = tuple(value) if isinstance(value, (tuple, list)) else ()
     values = (*values, 1.0) if len(values) == 4 else values
     if len(values) == 5 and all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):

@@ -1,4 +1,4 @@
-"""Embedded Runge-Kutta pairs on dx/dlam = d - x, lam = -log(sigma), with steps for each sample."""
+"""Embedded Runge-Kutta pairs on dx/dlam = d - x, lam = -log(sigma), with steps of each sample's own."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..types import Denoise, Source
 
 @dataclass(frozen=True)
 class EmbeddedPair:
-    """Stages k_j = d - x at x + h sum_i a_ji k_i; the last is the result (first same as last).
+    """Stages k_j = d - x at x + h sum_i a_ji k_i, of which the last is the result (first same as last).
 
-    h sum_j e_j k_j is its error. The tolerance of an element is atol + rtol max(|x|, |x_new|).
+    The error is h sum_j e_j k_j. The tolerance of an element is atol + rtol max(|x|, |x_new|).
 
     Attributes:
         c, a: the tableau without its first stage, whose last row is the result.
@@ -39,7 +39,7 @@ class EmbeddedPair:
         nxt: list[float],
         denoise: Denoise,
     ) -> Attempt:
-        """Try a step of all rows, each with its own h: see :meth:`~.AdaptiveSampler.attempt`."""
+        """Return the result of a step of all rows: see :meth:`~.AdaptiveSampler.attempt`."""
         steps = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
         h, slopes, y = as_column(steps, x), [d - x], x
         for c, weights in zip(self.c, self.a, strict=True):
@@ -52,7 +52,7 @@ class EmbeddedPair:
 
 
 def _weighted_sum(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
-    """Return the weighted sum, as separate products and sums: a fused one may round by position."""
+    """Return the sum by separate products and additions, since a fused one may round by position."""
     first, *others = (k * w for w, k in zip(weights, slopes, strict=True) if w)
     return sum(others, first)
 

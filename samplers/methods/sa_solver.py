@@ -18,17 +18,17 @@ from ..types import Source
 @register
 @dataclass(frozen=True, kw_only=True)
 class SASolver(Multistep):
-    """Predict, evaluate, correct: one evaluation a step.
+    """Stochastic Adams predictor and corrector, in one evaluation a step.
 
     Predictor and corrector are both x_nxt = e^{-(1 + kappa) h} x + sum_j w_j d_j + noise, with the
-    same noise and kappa = tau² (``samplers/families/exponential.py``). The predictor integrates
-    the polynomial through the last ``predictor`` evaluations, d is evaluated at its result, and the
-    corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. They
+    same noise and kappa = tau² (``samplers/families/exponential.py``). The predictor integrates the
+    polynomial through the last ``predictor`` evaluations. d is evaluated at its result, and the
+    corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. Both
     differ by a combination of evaluations, which the next step scales by its own weight of the
-    state: predict, correct and predict again is one linear row.
+    state.
 
-    The state of the sampler is therefore the predicted one, and a row corrects it before it
-    predicts; the last prediction stays as it is.
+    The sampler's state is the predicted one. A row corrects it, then predicts, in one linear step;
+    the last prediction stays as it is.
 
     Attributes:
         predictor: evaluations that the predictor interpolates, 1 to 4.
@@ -84,7 +84,7 @@ class SASolver(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """A correction takes back the previous prediction, whose evaluations are one step older."""
+        """Number of earlier evaluations, one more with a correction, which takes back a prediction."""
         return self.predictor if self.corrector else self.predictor - 1
 
     @property
@@ -113,7 +113,7 @@ class SASolver(Multistep):
     def _start_from_corrected(
         self, row: LinearRow, predicted: LinearRow, sigma: Sequence[float]
     ) -> LinearRow:
-        """Return ``row`` as taken from the corrected state that ``predicted`` reached."""
+        """Return ``row`` as taken from the corrected state, where ``predicted`` led to the uncorrected one."""
         if row.a == 0:
             return row
         before, level = sigma[-2:]

@@ -24,13 +24,12 @@ _paper = partial(Source, "song2021sde", url="https://arxiv.org/abs/2011.13456v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class EulerMaruyama(LinearMultistep):
-    """dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw, one explicit step per interval in
-    the time variable ``clock``.
+    """Euler-Maruyama on the reverse SDE dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw.
 
-    With v = d(sigma²)/dtau at the start of the step and dtau the length of the step,
-    x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau depends on the clock:
-    "sigma": 2 cur (cur - nxt); "lam": 2 cur² h with h = log(cur / nxt), the VE SDE's own time;
-    "variance": cur² - nxt². The step to 0 is x <- d, without noise.
+    Steps are explicit in the time variable ``clock``. With v = d(sigma²)/dtau at the start of the
+    step and dtau its length, x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau is 2 cur (cur
+    - nxt) for "sigma", 2 cur² log(cur / nxt) for "lam", the VE SDE's own time, and cur² - nxt² for
+    "variance". The step to 0 is x <- d, without noise.
 
     Attributes:
         clock: the time variable in which the step is explicit.
@@ -71,10 +70,10 @@ class EulerMaruyama(LinearMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ReverseDiffusion(LinearMultistep):
-    """x <- x + (cur² - nxt²) s + sqrt(cur² - nxt²) z with the score s = (d - x) / cur², that is x
-    <- r² x + (1 - r²) d + … , r = nxt / cur.
+    """Reverse diffusion: x <- x + (cur² - nxt²) s + sqrt(cur² - nxt²) z, with the score s = (d - x) / cur².
 
-    It is Euler-Maruyama with the variance as its time. The step to 0 is x <- d, without noise.
+    That is r² x + (1 - r²) d + … with r = nxt / cur: Euler-Maruyama with the variance as its time.
+    The step to 0 is x <- d, without noise.
     """
 
     name = "reverse_diffusion"
@@ -105,7 +104,7 @@ _CORRECTORS = ("langevin", "annealed", "exponential")
 
 
 class PCRow(NamedTuple):
-    """A step: the predictor's row, then so many corrections at ``level``."""
+    """Row of a step: the predictor's, then ``corrections`` corrections at ``level``."""
 
     predictor: LinearRow
     level: float
@@ -115,14 +114,14 @@ class PCRow(NamedTuple):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PredictorCorrector(GridSampler):
-    """A predictor's step to sigma = nxt, then ``corrections`` times x <- x + w (d - x) + c z with d
-    = denoise(x, sigma).
+    """A predictor's step to sigma = nxt, then ``corrections`` times x <- x + w (d - x) + c z.
 
-    In terms of a Langevin step of size e along the score s = (d - x) / sigma², w = e / sigma² and c
-    = sqrt(2 e): "langevin" takes e = 2 (snr |z| / |s|)², with the norms of each sample by itself;
-    "annealed" takes e = 2 (snr sigma)², which is the same where |x - d| = sigma |z|; "exponential"
-    has c = 2 snr sigma too and w = 1 - sqrt(1 - 4 snr²), which is exact for constant d. The step to
-    0 is x <- d, without corrections. Evaluations: 1 + corrections a step, 1 in the step to 0.
+    d = denoise(x, sigma). In terms of a Langevin step of size e along the score s = (d - x) /
+    sigma², w = e / sigma² and c = sqrt(2 e). "langevin" takes e = 2 (snr |z| / |s|)², with the
+    norms of each sample by itself. "annealed" takes e = 2 (snr sigma)², which is the same where |x
+    - d| = sigma |z|. "exponential" has c = 2 snr sigma too and w = 1 - sqrt(1 - 4 snr²), which is
+    exact for constant d. The step to 0 is x <- d, without corrections. Evaluations: 1 + corrections
+    a step, 1 in the step to 0.
 
     Attributes:
         corrections: Langevin steps at each level, >= 0; 0 is the predictor alone.
@@ -173,7 +172,7 @@ class PredictorCorrector(GridSampler):
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """Strong order of the predictor; none with corrections, whose noise is not the path's."""
+        """Strong order of the predictor; None with corrections, whose noise is not the path's."""
         return None if self.corrections else 1.0
 
     def plan(self, grid: Grid) -> list[PCRow]:
@@ -189,7 +188,7 @@ class PredictorCorrector(GridSampler):
     def step(
         self, x: Tensor, row: PCRow, past: tuple[()], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, None]:
-        """Take the predictor's step with draw 0, then the k-th correction with draw k."""
+        """Return the states after the predictor's step by draw 0 and the k-th correction by draw k."""
         x, _ = _PREDICTORS[self.predictor].step(x, row.predictor, past, denoise, noise)
         for k in range(1, row.corrections + 1):
             x = self._correct(x, row.level, denoise(x, row.level), noise(k))

@@ -1,6 +1,6 @@
 """SEEDS: stochastic exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma).
 
-Each stage and the end of the step are driven by the increments of one path, carried along exactly.
+Increments of one path, carried along exactly, drive each stage and the end of the step.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SEEDS(NoisyStages):
-    """Stages at the levels cur^{1-c} nxt^c for c in ``nodes``, increments between them: write
-    weights.
+    """Base class: stages at the levels cur^{1-c} nxt^c for c in ``nodes``; subclasses write
+    :meth:`weights`.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
@@ -43,7 +43,7 @@ class SEEDS(NoisyStages):
         return 1.0 if self.eta == 1 else None
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return weights of d at the first stages, at ``levels``, for the point at level ``to``."""
+        """Return the weights of d at the first stages, at ``levels``, for the point at level ``to``."""
         return (1 - decay(levels[0], to, self.eta),)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
@@ -51,7 +51,7 @@ class SEEDS(NoisyStages):
         spans = tuple(pairwise((*levels, nxt))) if self.eta else ()
         points = []
         for k, to in enumerate((*levels[1:], nxt), 1):
-            # the deviation of each increment, decayed to there
+            # standard deviation of each increment, decayed to the level `to`
             noise = tuple(noise_std(a, b, self.eta) * decay(b, to, self.eta) for a, b in spans[:k])
             points.append(Mix(to, decay(cur, to, self.eta), self.weights(levels[:k], to), noise))
         return NoisyRow((Mix(cur, 1.0), *points[:-1]), points[-1], spans)
@@ -60,9 +60,7 @@ class SEEDS(NoisyStages):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS1(SEEDS):
-    """One stage: x <- e^{-(1 + eta) h} x + (1 - e^{-(1 + eta) h}) d + nxt sqrt(1 - e^{-2 eta
-    h}) z.
-    """
+    """One stage: x <- e^{-(1 + eta) h} x + (1 - e^{-(1 + eta) h}) d + nxt sqrt(1 - e^{-2 eta h}) z."""
 
     name = "seeds_1"
     order = 1
@@ -73,7 +71,7 @@ class SEEDS1(SEEDS):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS2(SEEDS):
-    """Two stages, at 0 and h / 2, with W = 1 - e^{-(1 + eta) h} in all.
+    """Two stages, at 0 and h / 2, whose weights sum to W = 1 - e^{-(1 + eta) h}.
 
     Attributes:
         weighting: "phi_1" is the exponential midpoint rule, x <- … + W d_2; "phi_2" integrates the
@@ -103,10 +101,7 @@ class SEEDS2(SEEDS):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS3(SEEDS):
-    """Three stages, at 0, h / 3 and 2 h / 3.
-
-    The end integrates the line through d_1 and d_3 exactly.
-    """
+    """Three stages, at 0, h / 3 and 2 h / 3; the end integrates the line through d_1 and d_3 exactly."""
 
     name = "seeds_3"
     nodes = (1 / 3, 2 / 3)
@@ -122,7 +117,7 @@ class SEEDS3(SEEDS):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """3 without noise; 2 with it: increments do not determine the path's integral."""
+        """3 without noise; 2 with it, since increments do not determine the path's integral."""
         return 2 if self.eta else 3
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:

@@ -1,13 +1,11 @@
-"""STORK: stabilised Runge-Kutta methods whose stages see Taylor polynomials of the velocity in
-place of the network.
+"""STORK: stabilised Runge-Kutta methods whose stages see Taylor polynomials of the velocity.
 
 In flow time t = sigma / (1 + sigma) the state y = x / (1 + sigma) = (1 - t) x0 + t z has the
 velocity dy/dt = v = eps - d. One evaluation a step gives v; its derivatives come from divided
-differences of the last evaluations. The stages' velocities then depend on time only, so that a
-method's whole effect is in its moments sum_k b_k c_k^j, exactly 1 / (j + 1) up to the method's
-order:
+differences of the last evaluations. The stages' velocities then depend on time only. A method's
+whole effect is in its moments m_j = sum_k b_k c_k^j, exactly 1 / (j + 1) up to the method's order:
 
-y <- y + sum_j H^{j+1} m_j v^{(j)} / j!, H = t_nxt - t_cur.
+    y <- y + sum_j H^{j+1} m_j v^{(j)} / j!, H = t_nxt - t_cur.
 """
 
 from __future__ import annotations
@@ -27,11 +25,10 @@ from ..types import Source
 
 @dataclass(frozen=True, kw_only=True)
 class VelocityAB(Multistep):
-    """Adams-Bashforth in the velocity: with y = x / (1 + sigma) and u = sigma / (1 + sigma) the ODE
-    is dy/du = v with v = (x - d) / sigma - d, a polynomial in u.
+    """Adams-Bashforth in the velocity v = (x - d) / sigma - d: dy/du = v with v a polynomial in u.
 
-    That is the rectified-flow process y = (1 - u) x0 + u z, for any process that the model was
-    trained on.
+    y = x / (1 + sigma) and u = sigma / (1 + sigma). That is the rectified-flow process y = (1 - u)
+    x0 + u z, for any process that the model was trained on.
     """
 
     source: ClassVar[Source] = Source(
@@ -40,7 +37,7 @@ class VelocityAB(Multistep):
     through_zero: bool = False
     startup: Startup = "ramp"
 
-    def remembered(self, sigma: float) -> tuple[float, float]:
+    def memo_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -50,7 +47,7 @@ class VelocityAB(Multistep):
         return sigma / (1 + sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """(1 + nxt) du^{k+1} / (k+1)! with du the step in u."""
+        """Return (1 + nxt) du^{k+1} / (k+1)! with du the step in u."""
         step = self.variable(nxt) - self.variable(cur)
         return [(1 + nxt) * step ** (k + 1) / math.factorial(k + 1) for k in range(count)]
 
@@ -75,10 +72,12 @@ _DEVIATIONS = (
 @register
 @dataclass(frozen=True, kw_only=True)
 class Stork2(VelocityAB):
-    """The second-order Runge-Kutta-Gegenbauer method on the quadratic Taylor polynomial.
+    """Second-order Runge-Kutta-Gegenbauer on a quadratic polynomial of the velocity.
+
+    The polynomial goes through the velocities of the last three evaluations.
 
     Attributes:
-        stages: of the Runge-Kutta-Gegenbauer method, >= 2; they cost no evaluations.
+        stages: number of stages of the method, >= 2; they cost no evaluations.
     """
 
     name = "stork_2"
@@ -101,7 +100,7 @@ class Stork2(VelocityAB):
             raise ValueError(f"stork_2: stages must be a whole number >= 2, got {self.stages}")
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return the moments of the stages: exact but for t², 0.2494 (50 stages) instead of 1/3."""
+        """Return the moments of the stages: exact but for that of t², 0.2494 (50 stages) instead of 1/3."""
         exact = super().moments(cur, nxt, count)
         return [*exact[:2], *(m * 3 * gegenbauer_moment(self.stages) for m in exact[2:])]
 
@@ -110,8 +109,8 @@ class Stork2(VelocityAB):
 def gegenbauer_moment(stages: int) -> float:
     """Return y(1) of y' = t², y(0) = 0, by one Runge-Kutta-Gegenbauer step of second order.
 
-    RKG2 of Skaras et al. 2021: with b_j = 4 (j - 1) (j + 4) / (3 j (j + 1) (j + 2) (j + 3)), b_0 =
-    1, b_1 = 1/3, the stages are y_j = mu_j y_{j-1} + nu_j y_{j-2} + w mu_j f(c_{j-1}) with w = 6 /
+    RKG2 of Skaras et al. 2021 has b_j = 4 (j - 1) (j + 4) / (3 j (j + 1) (j + 2) (j + 3)), b_0 = 1
+    and b_1 = 1/3. The stages are y_j = mu_j y_{j-1} + nu_j y_{j-2} + w mu_j f(c_{j-1}) with w = 6 /
     ((s + 4) (s - 1)); terms in y_0 and f(0) vanish here.
     """
     w = 6 / ((stages + 4) * (stages - 1))
@@ -135,9 +134,7 @@ def gegenbauer_moment(stages: int) -> float:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Stork4(VelocityAB):
-    """The fourth-order method ROCK4 on the cubic Taylor polynomial, which it integrates
-    exactly: Adams-Bashforth of four points in t.
-    """
+    """Fourth-order ROCK4 on a cubic polynomial of the velocity, which is Adams-Bashforth of four points."""
 
     name = "stork_4"
     order = 4

@@ -1,10 +1,9 @@
-"""UniPC: an exponential Adams-Bashforth predictor with an Adams-Moulton corrector that costs no
-evaluation of its own.
+"""UniPC: an exponential Adams-Bashforth predictor with an Adams-Moulton corrector.
 
-A step evaluates the denoiser at the predicted state, and that evaluation first corrects the state
-that it was made at, then predicts the next one. Predictor and corrector differ in the weights of
-the memos only, so the correction of the last step, sum_j C_j m_{i-j}, can be added at the start of
-this one. The whole method is a :class:`~samplerbench.samplers.LinearRow` a step.
+The corrector costs no evaluation of its own. A step evaluates the denoiser at the predicted state;
+that evaluation corrects the state, then predicts the next one. Predictor and corrector differ in
+the weights of the memos only. So the correction of the last step, sum_j C_j m_{i-j}, is added at
+the start of this one. The whole method is a :class:`~samplerbench.samplers.LinearRow` a step.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from ..types import Source
 class UniPC(Multistep):
     """UniP-p with UniC-p, which is of order p + 1, in the data or the noise prediction.
 
-    Over a step from lam_i to lam_i + h, the integral of the memo's polynomial: through the last p
-    values (UniP), or through these and the value at the end of the step (UniC). B(h) cancels from
-    all of them but two, whose weights the authors fix at 1/2, as if h were small. UniP-2 takes the
-    slope (m_i - m_{i-1}) / h_{i-1} h times B(h) / 2, and UniC-1 the difference of both ends times
-    B(h) / 2.
+    Both integrate the memo's polynomial over a step from lam_i to lam_i + h. In UniP it goes
+    through the last p values, in UniC also through the value at the end of the step. B(h) cancels
+    from all of them but two, whose weights the authors fix at 1/2, as if h were small. UniP-2 takes
+    the slope (m_i - m_{i-1}) / h_{i-1} h times B(h) / 2, and UniC-1 the difference of both ends
+    times B(h) / 2.
 
     Attributes:
-        prediction: what is remembered, the denoised image ("data") or eps ("noise").
+        prediction: the memo, the denoised image ("data") or eps ("noise").
         last: as in every multistep method; (2, 1) is what libraries ship, by default in
             unipc_2_published and unipc_3_published.
         variant: B(h) is -h ("bh1") or e^{-h} - 1 ("bh2") for the data prediction, with the sign of
@@ -69,7 +68,7 @@ class UniPC(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """The corrector looks one evaluation further back than the predictor."""
+        """Number of earlier evaluations: the corrector looks one further back than the predictor."""
         return self.points if self.corrector else self.points - 1
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -91,7 +90,7 @@ class UniPC(Multistep):
         return rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Add the correction UniC - UniP over the step from ``before`` (newest first) to here."""
+        """Return ``row`` plus the correction UniC - UniP of the step from ``before``, newest first, to it."""
         change = zip_longest(
             self._corrector_weights(before, row.sigma),
             (0.0, *self._predictor_weights(before, row.sigma)),
@@ -103,7 +102,7 @@ class UniPC(Multistep):
         )
 
     def _predictor_weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return weights of m at ``levels`` over the step from the first of them to ``nxt``."""
+        """Return UniP's weights of m at ``levels`` over the step from the first of them to ``nxt``."""
         if len(levels) == 2:
             rate = math.log(levels[1] / levels[0]) / math.log(levels[0] / nxt)
             slope = self._integral_weight(levels[0], nxt) / rate
@@ -111,7 +110,7 @@ class UniPC(Multistep):
         return self._polynomial_weights(levels, levels[0], nxt)
 
     def _corrector_weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return weights of m at ``nxt``, then at ``levels``."""
+        """Return UniC's weights of m at ``nxt``, then at ``levels``."""
         if len(levels) == 1:
             half = self._integral_weight(levels[0], nxt)
             return [half, self._moments(levels[0], nxt, 1)[0] - half]
@@ -123,9 +122,7 @@ class UniPC(Multistep):
         return monomial_weights(lam, self._moments(cur, nxt, len(levels)))
 
     def _integral_weight(self, cur: float, nxt: float) -> float:
-        """Return the weight for the integral of s / h over the step: -B(h) / 2 for the data prediction, and
-        -nxt B(h) / 2 for the noise prediction.
-        """
+        """Return the weight for the integral of s / h over the step: -B(h) / 2, for noise -nxt B(h) / 2."""
         h = math.log(cur / nxt)
         if self.prediction == "data":
             return (h if self.variant == "bh1" else -math.expm1(-h)) / 2
@@ -135,7 +132,7 @@ class UniPC(Multistep):
         return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
 
     def _memo_weights(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
-        """Return weights of the memos: eps = memo / sigma."""
+        """Return the weights of the memos from those of m, since eps = memo / sigma."""
         if self.prediction == "data":
             return tuple(weights)
         return tuple(w / s for w, s in zip(weights, levels, strict=True))

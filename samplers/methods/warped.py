@@ -22,15 +22,15 @@ from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
 M1, M0 = 1 + 0j, 1j
-"""The two memos, as combinations of themselves."""
+"""The two memos as weights: the real part is the weight of memo 1, the imaginary part that of memo 0."""
 
 
-def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
-    """Return the plan with a corrected first step.
+def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
+    """Return the plan with its first step done again, with the evaluation of the second.
 
     Args:
-        rows: of a linear multistep method, the first with a ``gain``, the second without. Rows up
-            to one further than the method's own history read the first memo.
+        rows: rows of a linear multistep method, the first with a ``gain``, the second without. Rows
+            up to one further than the method's own history read the first memo.
 
     Raises:
         ValueError: the first row has no gain.
@@ -57,7 +57,7 @@ def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
 def _substitute_memos(
     row: LinearRow, i: int, m1: complex, m0: complex, shift: complex
 ) -> LinearRow:
-    """Return ``row`` with ``m1``, ``m0`` for the memos ``i - 1``, ``i`` back and a shifted state."""
+    """Return ``row`` with ``m1`` and ``m0`` for the memos ``i - 1`` and ``i`` back, and a shifted state."""
     if len(row.b) < i:
         return row
     b1, b0 = row.b[i - 1], row.b[i] if len(row.b) > i else 0.0
@@ -66,7 +66,7 @@ def _substitute_memos(
 
 
 TO_ZERO = 40.0
-"""log(cur / nxt) for a step to 0 in a quadrature over log sigma; the rest is below rounding."""
+"""log(cur / nxt) for a step to 0, in a quadrature over log sigma; what is left out is below rounding."""
 SOURCE = Source(
     "zhang2023deis",
     "rhoAB-DEIS, with another memo, variable and kernel",
@@ -80,23 +80,23 @@ SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class WarpedAB(Multistep):
-    """Adams-Bashforth in a warped level: with y = x / (k + sigma) and u = sigma / (k + sigma),
-    dy/du = v with v = [x - (1 + sigma / k) d] k / sigma, a polynomial in g(sigma).
+    """Adams-Bashforth in a warped level g(sigma), in which the velocity v is a polynomial.
 
-    On levels at equal distances in g it has the classical Adams-Bashforth weights with the exact
-    kernel in place of a constant one. So the extrapolation is as stable as on a uniform grid.
+    With y = x / (k + sigma) and u = sigma / (k + sigma), dy/du = v = [x - (1 + sigma / k) d] k /
+    sigma. On levels at equal distances in g it has the classical Adams-Bashforth weights with the
+    exact kernel in place of a constant one. So the extrapolation is as stable as on a uniform grid.
 
     Attributes:
-        knee: k > 0. Of the process y = (1 - u) x0 + u z / k.
-        scale, power, exponent: of the :class:`~samplerbench.samplers.auto.rule.Warp` g.
+        knee: k > 0 of the process y = (1 - u) x0 + u z / k.
+        scale, power, exponent: parameters of the :class:`~samplerbench.samplers.auto.rule.Warp` g.
         corrector: an evaluation first corrects the step that led to it, by the polynomial through
-            one memo more, as in UniPC (:mod:`.unipc`), which raises the order by one. A deferred
-            first step is not corrected: it is taken with that evaluation.
+            one memo more, as in UniPC (:mod:`.unipc`). It raises the order by one. A deferred first
+            step is taken with that evaluation, so it is not corrected.
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the
-            second (:func:`deferred`), and needs no assumption on the data.
+            second (:func:`defer_first_step`), and needs no assumption on the data.
         spread: standard deviation of the data, > 0, which the analytic first step supposes.
-        end: with ``through_zero``, a level >= 0: the step to 0 gives the denoised image there,
-            from memos at higher levels, in place of x(0). Both are one where ``end`` is 0, or
+        end: with ``through_zero``, a level >= 0 at which the step to 0 gives the denoised image,
+            from memos at higher levels, in place of x(0). Both are the same where ``end`` is 0, or
             below all that the data resolve. An evaluation at ``end`` itself is that image.
     """
 
@@ -140,7 +140,7 @@ class WarpedAB(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """One memo more with the corrector, and one for a deferred step's second memo."""
+        """Number of earlier memos: one more with the corrector, and one more for a deferred step."""
         return self.points - 1 + int(self.corrector) + int(self.deferred)
 
     def plan(self, grid: Grid) -> list[Any]:
@@ -153,19 +153,19 @@ class WarpedAB(Multistep):
             for i in range(2 if self.deferred else 1, len(rows)):
                 before = grid.sigma[i - orders[i - 1] : i][::-1]
                 rows[i] = self._add_correction(rows[i], before)
-        return deferred(rows) if self.deferred else rows
+        return defer_first_step(rows) if self.deferred else rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
         """Return ``row`` after correcting the step from ``before`` (newest first) by sum_j C_j m_j."""
         cur, levels = before[0], (row.sigma, *before)
         moments = self.moments(cur, row.sigma, len(levels))
         through = memo_weights(self, levels, cur, moments)
-        scaled = (w * self.remembered(s)[1] for w, s in zip(through, levels, strict=True))
+        scaled = (w * self.memo_coefficients(s)[1] for w, s in zip(through, levels, strict=True))
         weights = (0.0, *adams_row(self, before, row.sigma).b)
         change = (row.a * (c - w) for c, w in zip(scaled, weights, strict=True))
         return row._replace(b=tuple(c + b for c, b in zip_longest(change, row.b, fillvalue=0.0)))
 
-    def remembered(self, sigma: float) -> tuple[float, float]:
+    def memo_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma / self.knee, self.knee / sigma
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -175,7 +175,7 @@ class WarpedAB(Multistep):
         return self.warp(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """(k + nxt) int (g - g(cur))^j / j! dsigma / (k + sigma)², j > 0 by quadrature."""
+        """Return (k + nxt) int (g - g(cur))^j / j! dsigma / (k + sigma)², for j > 0 by quadrature."""
         g, k, origin = self.warp, self.knee, self.warp(cur)
         h = math.log(cur / nxt) if nxt > 0 else TO_ZERO
 
@@ -192,7 +192,7 @@ class WarpedAB(Multistep):
         return adams_row(self, levels, nxt) if nxt > 0 or not self.end else self._image_row(levels)
 
     def _image_row(self, levels: Sequence[float]) -> LinearRow:
-        """D = (x - v end / k) / (1 + end / k) at ``end``, x there by a step, v extrapolated."""
+        """Return the row of d = (x - v end / k) / (1 + end / k) at ``end``, with v extrapolated there."""
         cur, ratio = levels[0], self.end / self.knee
         if cur <= self.end:
             return jump(cur)
@@ -201,7 +201,7 @@ class WarpedAB(Multistep):
         powers = [distance**j / FACTORIALS[j] for j in range(len(levels))]
         ahead = memo_weights(self, levels, cur, powers)
         weights = (
-            (b - w * self.remembered(level)[1] * ratio) / (1 + ratio)
+            (b - w * self.memo_coefficients(level)[1] * ratio) / (1 + ratio)
             for b, w, level in zip(step.b, ahead, levels, strict=True)
         )
         return step._replace(a=step.a / (1 + ratio), b=tuple(weights))
@@ -215,16 +215,15 @@ for _k in (1, 2, 3, 4):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Auto(Declared):
-    """The default for any model and budget: :class:`.WarpedAB` with levels, order, constants and
-    both ends by a rule that is found for the model.
+    """The default for any model and budget: :class:`.WarpedAB` by a rule that is found for the model.
 
-    A harness looks at the model once and has the rule found (:mod:`samplerbench.samplers.auto`).
-    Without that, it is a fourth-order rule for data of standard deviation 0.5. N steps cost N
-    evaluations, none outside the range of the grid.
+    The rule sets levels, order, constants and both ends. A harness looks at the model once and has
+    the rule found (:mod:`samplerbench.samplers.auto`). Without that, it is a fourth-order rule for
+    data of standard deviation 0.5. N steps cost N evaluations, none outside the range of the grid.
 
     Attributes:
-        rule: text of a rule that an earlier run found (``rules`` of its ``run.json``), which is
-            used as it is, without a search; "" searches.
+        rule: text of a rule that an earlier run found (``rules`` of its ``run.json``), used as it
+            is, without a search; "" searches.
         found: the rule and what it cost; None without a look at the model. It is found, not given.
     """
 
@@ -236,7 +235,7 @@ class Auto(Declared):
     USUAL: ClassVar[float] = 0.5
     """Standard deviation of data in the field's usual scaling."""
     FAR: ClassVar[float] = 40.0
-    """Standard deviations from which on an unknown model's first step is deferred."""
+    """First level, in deviations of the data, from which on an unknown model's first step is deferred."""
     rule: str = ""
     found: Fitted | None = field(default=None, metadata=FOUND)
 
@@ -258,14 +257,14 @@ class Auto(Declared):
         return {"pilot_evaluations": self.found.evaluations, "rule": self.found.rule.text}
 
     def levels(self, grid: Grid) -> Grid:
-        """Return the levels that are used in place of ``grid``'s."""
+        """Return the levels that are used in place of the grid's."""
         if len(grid) == 1:
             return grid
         ends = grid.sigma[0], grid.positive[-1]
         return self._rule_for(grid).grid(len(grid), *ends, to_zero=grid.to_zero)
 
     def profile(self, grid: Grid) -> list[int]:
-        """Return orders of the steps on :meth:`levels`, a deferred first one included."""
+        """Return the orders of the steps on :meth:`levels`, a deferred first one included."""
         return self.method(grid).profile(self.levels(grid))
 
     def nfe(self, grid: Grid) -> int:
@@ -292,7 +291,7 @@ class Auto(Declared):
         )
 
     def _rule_for(self, grid: Grid) -> Rule:
-        """Return the rule for a grid: the one given, else found for the model, else a typical one."""
+        """Return the rule for a grid: the given one, else the one found for the model, else a typical one."""
         if self.rule:
             return read_rule(self.rule)
         if self.found is not None:

@@ -1,4 +1,4 @@
-"""azula's samplers with the schedule alpha = 1, sigma = t: its coordinates and times are ours."""
+"""azula's samplers with the schedule alpha = 1, sigma = t, so that its coordinates and times are ours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .locate import import_installed, version_of_package
 
 LIBRARY = "azula"
 _LOGARITHMIC = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
-"""Samplers that cannot step to 0: they would evaluate there, or take its logarithm."""
+"""Samplers that cannot step to 0, since they would evaluate there or take its logarithm."""
 _OURS = {"self", "denoiser", "kwargs"}
 _SOURCE = Source(
     "rozet2025azula",
@@ -31,44 +31,44 @@ _SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class Azula(Peer):
-    """A sampler of azula on the levels of our grid."""
+    """Sampler of azula on the levels of our grid."""
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
         return self.target in ("DDPMSampler", "PCSampler") or bool(getattr(self, "eta", 0))
 
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         stops = self.target in _LOGARITHMIC
-        levels = call.levels(x, call.grid.positive) if stops else call.levels(x)
+        levels = batch.levels(x, batch.grid.positive) if stops else batch.levels(x)
         if len(levels) > 1:
             cls = getattr(import_installed(self.name, LIBRARY, "azula.sample"), self.target)
             on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
-            with call.replace_torch_noise():
-                x = on_grid(_Denoiser(call), silent=True, **self.options)(x)
-        return call.jump(x) if stops else x
+            with batch.replace_torch_noise():
+                x = on_grid(_Denoiser(batch), silent=True, **self.options)(x)
+        return batch.jump(x) if stops else x
 
 
 class _Denoiser:
     """Denoiser and schedule, as a sampler of azula reads them."""
 
-    def __init__(self, call: PeerBatch) -> None:
-        self._call = call
+    def __init__(self, batch: PeerBatch) -> None:
+        self._batch = batch
 
     def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return torch.ones_like(t), t
 
     def __call__(self, x: Tensor, t: Tensor, **_: Any) -> SimpleNamespace:
-        return SimpleNamespace(mean=self._call.denoised(x, t))
+        return SimpleNamespace(mean=self._batch.denoised(x, t))
 
 
 def names() -> list[str]:
-    """Return names of the samplers that azula exports, without the base class."""
+    """Return the names of the samplers that azula exports, without the base class."""
     exported = import_installed(LIBRARY, LIBRARY, "azula.sample").__all__
     return sorted(name for name in exported if name != "Sampler")
 
 
-def make(name: str) -> type[Peer]:
-    """Return the class of ``azula:SAMPLER``."""
+def make_class(name: str) -> type[Peer]:
+    """Return the peer class of ``azula:SAMPLER``."""
     module = import_installed(name, LIBRARY, "azula.sample")
     takes = inspect.signature(getattr(module, name.partition(":")[2]).__init__).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}

@@ -1,4 +1,4 @@
-"""Base class of peers: options as fields; our grid, noise and denoiser in their forms."""
+"""Base class of peers, which run another library's code with our grid, noise and denoiser."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ..types import Denoise, Noise, RowByRow, StepNoise
 from .locate import resolve
 
 ROUNDING = 3e-6
-"""Relative distance within which a peer's level is the grid's: some compute in float32."""
+"""Relative distance within which a peer's level counts as the grid's, since some compute in float32."""
 
 
 class PeerBatch:
-    """The denoiser and noise of one batch on one grid.
+    """Denoiser and noise of one batch on one grid, in the forms that peers call.
 
     Attributes:
         grid: the levels.
@@ -42,13 +42,13 @@ class PeerBatch:
         self._path: tuple[int, list[tuple[float, Tensor | float]]] = (-1, [])
 
     def levels(self, x: Tensor, levels: Sequence[float] | None = None) -> Tensor:
-        """Return levels (the grid's unless given) as a float64 tensor on the device of ``x``."""
+        """Return ``levels``, or the grid's if None, as a float64 tensor on the device of ``x``."""
         return torch.tensor(
             self.grid.sigma if levels is None else levels, dtype=torch.float64, device=x.device
         )
 
     def denoised(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the denoised image in the dtype of ``x``, evaluated in the run's."""
+        """Return the denoised image in the dtype of ``x``; the denoiser runs in the run's dtype."""
         level = self._snap_to_grid(sigma)
         self.step = self.step_of(level)
         return self._denoise(x.to(self._dtype), level).to(x.dtype)
@@ -59,12 +59,11 @@ class PeerBatch:
         return (x - self.denoised(x, level)) / level
 
     def jump(self, x: Tensor) -> Tensor:
-        """Step to 0, x <- d, on a grid that does, for a peer that stops before."""
+        """Return the denoised image on a grid that ends at 0, for a peer that stops before; else ``x``."""
         return self.denoised(x, self.grid.positive[-1]) if self.grid.to_zero else x
 
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """Return a new standard normal for the interval from ``cur`` to ``nxt``, or for the present
-        step.
+        """Return a new standard normal for the interval from ``cur`` to ``nxt``, or for the present step.
 
         A peer that names intervals expects a path. Intervals of one step that begin at one level,
         each longer than the last, get increments of one path in sigma, as k-diffusion's own are:
@@ -93,7 +92,7 @@ class PeerBatch:
         return noise(count, cur=cur, nxt=nxt)
 
     def draw_once_a_step(self) -> Callable[[], Tensor]:
-        """Return a function whose k-th call draws the noise of step k, for foreign code."""
+        """Return a function whose k-th call draws the noise of step k, for code that does not say its step."""
         steps = itertools.count()
 
         def draw() -> Tensor:
@@ -112,7 +111,7 @@ class PeerBatch:
         return min(max(above - 1, 0), len(self.grid) - 1)
 
     def _snap_to_grid(self, sigma: float | Tensor) -> float:
-        """Return the level as a float: the grid's own if it differs by rounding only."""
+        """Return the level as a float: the grid's own level if it differs by rounding only."""
         level = float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma)
         at = bisect_left(self._rising, level)
         near = min(self._rising[max(at - 1, 0) : at + 1], key=lambda s: abs(s - level))
@@ -141,21 +140,21 @@ class _OurNoise(TorchFunctionMode):
 
 
 def as_image_batch(x: Tensor) -> Tensor:
-    """Return the state as a batch of images ``(batch, c, h, w)``, which some libraries assume."""
+    """Return the state as images ``(batch, c, h, w)``, which some libraries assume."""
     return x if x.ndim == 4 else x.reshape(len(x), -1, 1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peer(Declared, ABC):
-    """A sampler whose steps are another library's own code; the fields of a class are its options.
+    """Base class of samplers whose steps are another library's own code; a class's fields are its options.
 
-    The peer works in its own coordinates on the levels of our grid, takes its noise from our
-    source, and is evaluated through our denoiser, which counts its evaluations.
+    The peer works in its own coordinates on the levels of our grid. It takes its noise from our
+    source, and calls our denoiser, which counts the evaluations.
 
     Class attributes in addition to :class:`~samplerbench.samplers.Sampler`'s:
         target: the peer's own name for the method.
         origin: library and version, part of a result's identity.
-        renamed: fields that are not called as the peer's option is.
+        renamed: the peer's names of options, by field, where they differ.
     """
 
     target: ClassVar[str]
@@ -163,22 +162,21 @@ class Peer(Declared, ABC):
     renamed: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         """Return the state at the last level; ``x`` ``(batch, *event)`` may be overwritten."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """The peer's options by its own names."""
+        """Options of the peer by its own names."""
         return {self.renamed.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Integrate over the grid, in the state's dtype, whichever the peer computes in."""
-        call = PeerBatch(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype)
-        return self.integrate(call, x.clone()).to(x.dtype)
+        """Return the states at the last level, in the state's dtype, whichever the peer computes in."""
+        batch = PeerBatch(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype)
+        return self.integrate(batch, x.clone()).to(x.dtype)
 
     def nfe(self, grid: Grid) -> int | None:
-        """Count evaluations on a state of one number with a free denoiser; None if a tolerance
-        decides.
+        """Return the evaluations, counted on a state of one number; None if a tolerance decides.
 
         Raises:
             ValueError: the peer's code fails on this grid.
@@ -186,7 +184,7 @@ class Peer(Declared, ABC):
         return None if self.adaptive else _dry_run(self, grid)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by name and options: another process makes the class again."""
+        """Return name and options for pickling: another process makes the class again."""
         return _unpickle_peer, (self.name, {f.name: getattr(self, f.name) for f in fields(self)})
 
 
@@ -223,7 +221,7 @@ def _unpickle_peer(name: str, options: dict[str, Any]) -> Peer:
 
 
 class _ZeroNoise:
-    """Noise that is zero: many peers draw it even where they multiply it by zero."""
+    """Noise that is zero, for peers that draw noise even where they multiply it by zero."""
 
     def __init__(self, x: Tensor) -> None:
         self.zero = torch.zeros_like(x)
@@ -234,7 +232,10 @@ class _ZeroNoise:
 
 @lru_cache(maxsize=4096)
 def _dry_run(sampler: Peer, grid: Grid) -> int:
-    """Count the evaluations of one sample of one channel, with a closed-form denoiser."""
+    """Return the number of evaluations of one sample of one channel, with a closed-form denoiser.
+
+    Raises a ValueError if the peer's code fails.
+    """
     levels: list[float | Tensor] = []
 
     def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Schedulers of diffusers, driven as its pipelines drive them.
 
-A list ``sigmas`` and its ``timesteps`` are set by hand, in float64 and with the level as the
-timestep, since ``set_timesteps`` rounds to training times or to float32. A table of training times
-is given one entry for each level of the grid.
+``sigmas`` and ``timesteps`` are set by hand, in float64 and with the level as the timestep.
+``set_timesteps`` would round to training times or to float32. A table of training times is given
+one entry for each level of the grid.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ TWICE = ("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSD
 """Schedulers that evaluate twice a step, and once in the step to 0."""
 
 
-class Frame(NamedTuple):
-    """A scheduler's coordinates.
+class SchedulerCoordinates(NamedTuple):
+    """Coordinates of a scheduler.
 
     Attributes:
-        scale: its state is this times ours, at a level of ours.
-        levels: where to evaluate, one for each of its timesteps.
-        output: what the network would return there, of (d, the scheduler's state, level).
+        scale: factor from our state to the scheduler's, as a function of our level.
+        levels: level of the evaluation at each of its timesteps.
+        output: network output there, as a function of (d, the scheduler's state, level).
     """
 
     scale: Callable[[float], float]
@@ -47,11 +47,11 @@ class Frame(NamedTuple):
     output: Callable[[Tensor, Tensor, float], Tensor]
 
 
-def place_grid(scheduler: Any, kind: str, grid: Grid) -> Frame:
-    """Give a scheduler, fresh from ``set_timesteps(len(grid))``, our levels; return its frame.
+def place_grid(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
+    """Give a scheduler, fresh from ``set_timesteps(len(grid))``, our levels; return its coordinates.
 
     Raises:
-        ValueError: it can only end at 0, and the grid does not.
+        ValueError: the scheduler can only end at 0, and the grid does not.
     """
     if kind in TABLE:
         return _place_training_times(scheduler, grid)
@@ -68,12 +68,12 @@ def place_grid(scheduler: Any, kind: str, grid: Grid) -> Frame:
     if kind.startswith("EDM"):
         output = partial(_edm_raw_output, scheduler.config.sigma_data)
     elif hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
-        return Frame(_vp_alpha, evaluated, _noise_output)
-    return Frame(lambda _: 1.0, evaluated, output)
+        return SchedulerCoordinates(_vp_alpha, evaluated, _noise_output)
+    return SchedulerCoordinates(lambda _: 1.0, evaluated, output)
 
 
 def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
-    """Set the interleaved lists of a two-stage scheduler; return the levels in evaluation order."""
+    """Set the interleaved lists of a two-stage scheduler; return its levels in the order of evaluation."""
     sigma = _as_tensor(grid.sigma)
     down = _place_ancestral(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
     scheduler.sigmas = torch.cat([sigma[:1], sigma[1:].repeat_interleave(2), sigma[-1:]])
@@ -101,21 +101,23 @@ def _place_ancestral(scheduler: Any, sigma: Tensor) -> Tensor:
     return down
 
 
-def _place_training_times(scheduler: Any, grid: Grid) -> Frame:
-    """Set one training time per level, the last level as the scheduler's end; return the frame."""
+def _place_training_times(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
+    """Set one training time per level, the last level as the scheduler's end; return the coordinates."""
     alphas = _as_tensor([_vp_alpha(s) ** 2 for s in grid.sigma])
     scheduler.alphas_cumprod = alphas[:-1].flip(0)
     scheduler.final_alpha_cumprod = scheduler.one = alphas[-1]
     rising = grid.sigma[-2::-1]
-    return Frame(_vp_alpha, [rising[int(t)] for t in scheduler.timesteps], _noise_output)
+    return SchedulerCoordinates(
+        _vp_alpha, [rising[int(t)] for t in scheduler.timesteps], _noise_output
+    )
 
 
-def _place_ipndm(scheduler: Any, grid: Grid) -> Frame:
-    """Set IPNDM's lists of alpha and sigma, for a network that predicts v; return the frame."""
+def _place_ipndm(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
+    """Set IPNDM's lists of alpha and sigma, for a network that predicts v; return the coordinates."""
     scheduler.alphas = _as_tensor([_vp_alpha(s) for s in grid.sigma])
     scheduler.betas = _as_tensor([_vp_alpha(s) * s for s in grid.sigma])
     scheduler.timesteps = _as_tensor(grid.sigma[:-1])
-    return Frame(_vp_alpha, grid.sigma[:-1], _velocity_output)
+    return SchedulerCoordinates(_vp_alpha, grid.sigma[:-1], _velocity_output)
 
 
 def _data_output(d: Tensor, x: Tensor, s: float) -> Tensor:  # noqa: ARG001
@@ -184,7 +186,7 @@ SCHEDULERS = (
     "EDMDPMSolverMultistep",
     "IPNDM",
 )
-"""Schedulers whose place for a grid is known, without "Scheduler"."""
+"""Schedulers that can take a grid, without the suffix "Scheduler"."""
 _NOT_OFFERED = {
     "self",
     "num_train_timesteps",
@@ -236,7 +238,7 @@ _STEP_OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersScheduler(Peer):
-    """A scheduler of diffusers on our levels, with our noise; its step options are fields too."""
+    """Scheduler of diffusers on our levels, with our noise; options of its ``step`` are fields too."""
 
     always_noise: ClassVar[bool]
     step_options: ClassVar[tuple[str, ...]]
@@ -247,31 +249,33 @@ class DiffusersScheduler(Peer):
         is_sde = str(getattr(self, "algorithm_type", "")).startswith("sde")
         return bool(self.always_noise or drawn or is_sde)
 
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         stops = self.kind in _CANNOT_REACH_ZERO
-        levels = call.grid.positive if stops else call.grid.sigma
+        levels = batch.grid.positive if stops else batch.grid.sigma
         if len(levels) > 1:
-            x = self._run_scheduler(call, x, Grid(levels))
-        return call.jump(x) if stops else x
+            x = self._run_scheduler(batch, x, Grid(levels))
+        return batch.jump(x) if stops else x
 
-    def _run_scheduler(self, call: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
+    def _run_scheduler(self, batch: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
         scheduler = self._make_scheduler(grid)
-        frame = place_grid(scheduler, self.kind, grid)
+        coordinates = place_grid(scheduler, self.kind, grid)
         if hasattr(scheduler, "noise_sampler"):
-            scheduler.noise_sampler = call.draw
+            scheduler.noise_sampler = batch.draw
         extra = {key: self.options[key] for key in self.step_options}
-        x = x * frame.scale(grid.sigma[0])
-        with call.replace_torch_noise():
-            for i, (t, level) in enumerate(zip(scheduler.timesteps, frame.levels, strict=True)):
+        x = x * coordinates.scale(grid.sigma[0])
+        with batch.replace_torch_noise():
+            for i, (t, level) in enumerate(
+                zip(scheduler.timesteps, coordinates.levels, strict=True)
+            ):
                 scheduler.scale_model_input(x, t)
-                d = call.denoised(x / frame.scale(level), level)
-                call.step = i // 2 if self.kind in TWICE else i
-                x = scheduler.step(frame.output(d, x, level), t, x, **extra).prev_sample
-        return x / frame.scale(grid.sigma[-1])
+                d = batch.denoised(x / coordinates.scale(level), level)
+                batch.step = i // 2 if self.kind in TWICE else i
+                x = scheduler.step(coordinates.output(d, x, level), t, x, **extra).prev_sample
+        return x / coordinates.scale(grid.sigma[-1])
 
     @property
     def kind(self) -> str:
-        """The class without "Scheduler"."""
+        """Name of the class without "Scheduler"."""
         return self.target.removesuffix("Scheduler")
 
     def _make_scheduler(self, grid: Grid) -> Any:
@@ -301,7 +305,7 @@ class DiffusersScheduler(Peer):
 
 @contextlib.contextmanager
 def _silence_diffusers() -> Iterator[None]:
-    """Silence the library about options that it changes or will drop."""
+    """Silence the library's warnings of options that it changes or will drop."""
     logger = logging.getLogger("diffusers.schedulers")
     with warnings.catch_warnings(), mock.patch.object(logger, "level", logging.ERROR):
         warnings.simplefilter("ignore")
@@ -309,18 +313,18 @@ def _silence_diffusers() -> Iterator[None]:
 
 
 def load_library(name: str) -> ModuleType:
-    """Import ``diffusers.schedulers``, whose classes load on access."""
+    """Return the module ``diffusers.schedulers``, whose classes load on access."""
     return import_installed(name, LIBRARY, "diffusers.schedulers")
 
 
 def names() -> list[str]:
-    """Return names of the schedulers that can take a grid."""
+    """Return the names of the schedulers that can take a grid."""
     load_library(LIBRARY)
     return sorted(f"{name}Scheduler" for name in SCHEDULERS)
 
 
-def make(name: str) -> type[Peer]:
-    """Return the class of ``diffusers:SCHEDULER``."""
+def make_class(name: str) -> type[Peer]:
+    """Return the peer class of ``diffusers:SCHEDULER``."""
     target = name.partition(":")[2]
     try:
         cls = getattr(load_library(name), target)

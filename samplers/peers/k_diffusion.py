@@ -1,4 +1,4 @@
-"""k-diffusion's samplers: the model and the levels as they are, since its coordinates are ours."""
+"""k-diffusion's samplers, which take the model and the levels as they are: its coordinates are ours."""
 
 from __future__ import annotations
 
@@ -49,31 +49,31 @@ _SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class KDiffusion(Peer):
-    """k-diffusion's own function on the levels of our grid, with our noise as its noise sampler."""
+    """Function of k-diffusion on the levels of our grid, with our noise as its noise sampler."""
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
         return bool(getattr(self, "eta", 0) or getattr(self, "s_churn", 0))
 
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         function = getattr(load_sampling(self.name), self.target)
         takes = inspect.signature(function).parameters
         arguments: dict[str, Any] = {"disable": True, **self.options}
         if "noise_sampler" in takes:
-            arguments["noise_sampler"] = call.draw
-        with call.replace_torch_noise(call.draw_once_a_step()):  # only churn draws through torch
+            arguments["noise_sampler"] = batch.draw
+        with batch.replace_torch_noise(batch.draw_once_a_step()):  # only churn draws through torch
             if "sigmas" in takes:
-                return function(call.denoised, x, call.levels(x), **arguments)
-            ends = {"sigma_min": call.grid.positive[-1], "sigma_max": call.grid.positive[0]}
+                return function(batch.denoised, x, batch.levels(x), **arguments)
+            ends = {"sigma_min": batch.grid.positive[-1], "sigma_max": batch.grid.positive[0]}
             if ends["sigma_min"] == ends["sigma_max"]:
-                return call.jump(x)
+                return batch.jump(x)
             if "n" in takes:
-                arguments["n"] = len(call.grid.positive) - 1
-            return call.jump(function(call.denoised, x, **ends, **arguments))
+                arguments["n"] = len(batch.grid.positive) - 1
+            return batch.jump(function(batch.denoised, x, **ends, **arguments))
 
 
 def package_folder(name: str) -> Path:
-    """Return the folder of the package: in the clone if there is one, else as installed."""
+    """Return the folder of the package: in the clone if there is one, else the installed one."""
     cloned = find_clone("k-diffusion")
     if cloned is not None:
         return cloned / "k_diffusion"
@@ -84,7 +84,7 @@ def package_folder(name: str) -> Path:
 
 
 def load_sampling(name: str) -> ModuleType:
-    """Return the module sampling.py, without the package's other imports."""
+    """Return the module ``sampling.py``, loaded without the package's other imports."""
     try:
         return import_without_package(package_folder(name), "sampling")
     except ImportError as error:
@@ -92,12 +92,12 @@ def load_sampling(name: str) -> ModuleType:
 
 
 def names() -> list[str]:
-    """Return names of the functions that are samplers."""
+    """Return the names of the functions that are samplers."""
     return sorted(key for key in vars(load_sampling(PREFIX)) if key.startswith("sample_"))
 
 
-def make(name: str) -> type[Peer]:
-    """Return the class of ``k-diffusion:FUNCTION``."""
+def make_class(name: str) -> type[Peer]:
+    """Return the peer class of ``k-diffusion:FUNCTION``."""
     target = name.partition(":")[2]
     takes = inspect.signature(getattr(load_sampling(name), target)).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}

@@ -1,4 +1,4 @@
-"""Other libraries' samplers, ``LIBRARY:NAME``, in an installed package or the user's clones."""
+"""Search for other libraries' samplers, ``LIBRARY:NAME``, in installed packages or the user's clones."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ SOURCES = {
 
 
 def set_peers_path(folder: str | Path | None) -> None:
-    """Look for clones in this folder, each under its repository's name; None:
-    ``$SAMPLERBENCH_PEERS``.
+    """Look for clones, each under its repository's name, in ``folder``; None: ``$SAMPLERBENCH_PEERS``.
 
     Raises:
         ValueError: no such folder.
@@ -65,7 +64,7 @@ def peers_path() -> Path | None:
 
 
 def find_clone(repository: str) -> Path | None:
-    """Return the clone of a repository, or None."""
+    """Return the folder of a repository's clone, or None."""
     root = _folder or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)
     return root / repository if root is not None and (root / repository).is_dir() else None
 
@@ -74,7 +73,7 @@ def clone_file(name: str) -> Path:
     """Return the file of a peer, such as ``edm:…``, in the user's clones.
 
     Raises:
-        ValueError: it is not there; the message says what to clone.
+        ValueError: the file is not there; the message says what to clone.
     """
     library = name.partition(":")[0]
     for candidate in _FILES[library]:
@@ -92,7 +91,7 @@ def import_installed(name: str, package: str, module: str) -> ModuleType:
     """Import a module of an installed library.
 
     Raises:
-        ValueError: it is missing or does not import.
+        ValueError: the library is missing or does not import.
     """
     try:
         return importlib.import_module(module)
@@ -101,7 +100,7 @@ def import_installed(name: str, package: str, module: str) -> ModuleType:
 
 
 def missing_library_error(name: str, package: str, error: ImportError | None = None) -> ValueError:
-    """Return the error for a library that is missing or that lacks a package itself."""
+    """Return the error for a library that is missing, or that lacks a package itself."""
     lacks = getattr(error, "name", None)
     is_other = lacks and lacks.partition(".")[0] != package.replace("-", "_")
     detail = f" (which lacks {lacks})" if is_other else ""
@@ -119,7 +118,7 @@ def version_of_package(package: str) -> str:
 
 
 def name_and_hash_of_file(path: Path) -> str:
-    """Return a file's name and hash, as the version of a clone."""
+    """Return a file's name and hash, which stand for the version of a clone."""
     return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
 
 
@@ -134,7 +133,7 @@ def import_without_package(package: Path, module: str) -> ModuleType:
 
 
 def load_script(path: Path, *siblings: str) -> ModuleType:
-    """Import a clone's file, which imports its ``siblings`` by bare names."""
+    """Import a clone's file, which itself imports ``siblings`` by bare names."""
     alias = f"samplerbench_peer_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
         spec = importlib.util.spec_from_file_location(alias, path)
@@ -162,7 +161,7 @@ def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
 
 
 def load_functions(path: Path, **given: Any) -> dict[str, Any]:
-    """Return the top-level functions of a script, which may use ``given``; the rest is not run."""
+    """Return the top-level functions of a script without running the rest; they may use ``given``."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list
@@ -183,17 +182,15 @@ _MODULES = {
     "edm": "official",
 }
 ADAPTERS = ("scipy", "torchdiffeq")
-"""Libraries whose samplers are built in under names of ours, which the registry knows:
-``scipy:RK45`` is ``scipy_rk45``.
-"""
+"""Libraries whose samplers the registry has under its own names: ``scipy:RK45`` is ``scipy_rk45``."""
 
 
 def resolve(name: str) -> Any:
     """Return the sampler class of ``LIBRARY:NAME``.
 
     Raises:
-        ValueError: unknown library or name (the message suggests close ones), or a library that is
-            not there.
+        ValueError: the library or the name is unknown (the message suggests close ones), or the
+            library is not there.
     """
     library, _, target = name.partition(":")
     if library not in _MODULES:
@@ -212,10 +209,10 @@ def resolve(name: str) -> Any:
 def load_peer_module(name: str, *siblings: str) -> ModuleType:
     """Return the module with the code of a peer, such as ``diffusers:UniPCMultistepScheduler``.
 
-    ``siblings`` are files beside that of a clone, which it imports by bare names.
+    ``siblings`` are files beside a clone's file, which it imports by bare names.
 
     Raises:
-        ValueError: the library is not here; the sentence says what to install or to clone.
+        ValueError: the library is not here; the message says what to install or to clone.
     """
     library = name.partition(":")[0]
     if library == "diffusers":
@@ -246,7 +243,7 @@ def _adapter_module(library: str) -> Any:
 
 
 def _path_of_code(library: str, target: str) -> str:
-    """Return the path of a peer's code, part of the cache's key; "" for installed packages."""
+    """Return the path of a peer's code, a part of the cache's key; "" for installed packages."""
     if library in SOURCES:
         return str(clone_file(f"{library}:{target}"))
     if library == "k-diffusion":
@@ -257,4 +254,4 @@ def _path_of_code(library: str, target: str) -> str:
 @lru_cache(maxsize=256)
 def _make_class(name: str, origin: str) -> Any:  # noqa: ARG001 - another origin is another class
     """Make the class of a peer, once per path of its code."""
-    return _adapter_module(name.partition(":")[0]).make(name)
+    return _adapter_module(name.partition(":")[0]).make_class(name)

@@ -1,4 +1,4 @@
-"""Methods from their authors' repositories: dpm-solver, UniPC, diff-sampler, EDM."""
+"""Samplers from their authors' repositories: dpm-solver, UniPC, diff-sampler, EDM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .locate import SOURCES, clone_file, load_functions, load_script, name_and_h
 
 @contextlib.contextmanager
 def _silent_with_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """A context with the default dtype ``dtype``, which these files assume, and nothing printed."""
+    """Set the default dtype, which these files assume, and print nothing in this context."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -31,7 +31,7 @@ def _silent_with_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 
 class VarianceExploding:
-    """The noise schedule alpha = 1, sigma = t as these files ask for it."""
+    """Noise schedule alpha = 1, sigma = t, with the methods that these files call."""
 
     T, total_N = 1.0, 1000  # noqa: N815 - the names that they read
 
@@ -53,24 +53,24 @@ class VarianceExploding:
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverOrUniPC(Peer):
-    """The authors' DPM-Solver or UniPC on our levels, of order at most the number of steps."""
+    """DPM-Solver or UniPC of the authors on our levels, of order at most the number of steps."""
 
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
-        """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
-        steps = len(call.grid.positive) - 1
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
+        """Integrate over the positive levels; the step to 0 is x <- d, like their denoise_to_zero."""
+        steps = len(batch.grid.positive) - 1
         if steps < 1:
-            return call.jump(x)
-        options, levels = self.options, call.levels(x, call.grid.positive).to(x.dtype)
+            return batch.jump(x)
+        options, levels = self.options, batch.levels(x, batch.grid.positive).to(x.dtype)
         order = options.pop("order")
         if self.target == "multistep":
             order = min(order, steps)
-        ends = (call.grid.positive[0], call.grid.positive[-1])
+        ends = (batch.grid.positive[0], batch.grid.positive[-1])
         module = load_script(clone_file(self.name))
         cls = module.UniPC if self.name.startswith("UniPC") else module.DPM_Solver
         built = {key: options.pop(key) for key in ("algorithm_type", "variant") if key in options}
 
         def eps(y: Tensor, t: Tensor) -> Tensor:
-            return call.eps(y.reshape(x.shape), t).reshape(y.shape)
+            return batch.eps(y.reshape(x.shape), t).reshape(y.shape)
 
         with _silent_with_dtype(x.dtype):
             solver = cls(eps, VarianceExploding(), **built)
@@ -87,7 +87,7 @@ class DPMSolverOrUniPC(Peer):
             y = solver.sample(
                 as_image_batch(x), steps=count, order=order, skip_type="logSNR", **arguments
             )
-            return call.jump(y.reshape(x.shape))
+            return batch.jump(y.reshape(x.shape))
 
 
 _DPM_SOLVER = {"algorithm_type": "dpmsolver++", "order": 2, "solver_type": "dpmsolver"}
@@ -110,10 +110,10 @@ _EDM_OPTIONS = {"S_churn", "S_min", "S_max", "S_noise"}
 
 
 def names(library: str) -> list[str]:
-    """Return names of the methods of a repository.
+    """Return the names of a repository's methods.
 
     Raises:
-        ValueError: no clone of it.
+        ValueError: there is no clone of it.
     """
     file = clone_file(library)
     if library in _OPTIONS:
@@ -127,8 +127,8 @@ def names(library: str) -> list[str]:
     )
 
 
-def make(name: str) -> type[Peer]:
-    """Return the class of ``LIBRARY:METHOD``."""
+def make_class(name: str) -> type[Peer]:
+    """Return the peer class of ``LIBRARY:METHOD``."""
     library, _, target = name.partition(":")
     file = clone_file(name)
     declared: dict[str, Any] = {"source": SOURCES[library], "origin": name_and_hash_of_file(file)}
@@ -147,37 +147,37 @@ def make(name: str) -> type[Peer]:
 
 
 class _Network(SimpleNamespace):
-    """A network as EDM's and diff-sampler's samplers call it."""
+    """Network as EDM's and diff-sampler's samplers call it."""
 
-    call: PeerBatch
+    batch: PeerBatch
     shape: torch.Size
 
     def __call__(self, x: Tensor, t: Tensor, *_: Any, **__: Any) -> Tensor:
-        return self.call.denoised(x.reshape(self.shape), t).reshape(x.shape)
+        return self.batch.denoised(x.reshape(self.shape), t).reshape(x.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffSampler(Peer):
-    """A sampler of diff-sampler on the levels of our grid."""
+    """Sampler of diff-sampler on the levels of our grid."""
 
     @staticmethod
     def function(name: str) -> Any:
         return getattr(load_script(clone_file(name), "solver_utils"), name.partition(":")[2])
 
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
-        """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
-        if len(call.grid.positive) < 2:
-            return call.jump(x)
-        levels, options = call.levels(x, call.grid.positive), self.options
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
+        """Integrate over the positive levels; the step to 0 is x <- d, like their denoise_to_zero."""
+        if len(batch.grid.positive) < 2:
+            return batch.jump(x)
+        levels, options = batch.levels(x, batch.grid.positive), self.options
         module = load_script(clone_file(self.name), "solver_utils")
         if "deis_mode" in options:
             options["coeff_list"] = module.get_deis_coeff_list(
                 levels, options["max_order"], deis_mode=options.pop("deis_mode")
             )
-        net, latents = _Network(call=call, shape=x.shape), as_image_batch(x / levels[0])
+        net, latents = _Network(batch=batch, shape=x.shape), as_image_batch(x / levels[0])
         sample = self.function(self.name)
         y = sample(net, latents, num_steps=len(levels), t_steps=levels, **options)
-        return call.jump(y.reshape(x.shape))
+        return batch.jump(y.reshape(x.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,28 +190,28 @@ class EDM(Peer):
 
     @staticmethod
     def function(name: str) -> Any:
-        """Return the function of a script whose import needs the checkpoints' libraries."""
+        """Return the sampler's function from a script whose import needs the checkpoints' libraries."""
         return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
-        """Run EDM's function; it gets the levels through ``round_sigma``, its only hook for them."""
-        if not call.grid.to_zero:
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
+        """Run EDM's function, which gets the levels through ``round_sigma``, its only hook for them."""
+        if not batch.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
-        levels = call.levels(x, call.grid.positive)
+        levels = batch.levels(x, batch.grid.positive)
         net = _Network(
-            call=call,
+            batch=batch,
             shape=x.shape,
             sigma_min=0.0,
             sigma_max=float("inf"),
             round_sigma=lambda s: levels if s.ndim else s,
         )
-        draw = call.draw_once_a_step()
+        draw = batch.draw_once_a_step()
         return self.function(self.name)(
             net,
             x.double() / levels[0],
             randn_like=lambda y: draw().to(y),
             num_steps=len(levels),
-            sigma_min=call.grid.positive[-1],
-            sigma_max=call.grid.positive[0],
+            sigma_min=batch.grid.positive[-1],
+            sigma_max=batch.grid.positive[0],
             **self.options,
         )

@@ -1,4 +1,4 @@
-"""Translation of another library's names, and of our noise levels as it takes them."""
+"""Translation of other libraries' sampler names into ours, and of our noise levels into their form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..grid import Grid
 
 DOUBLE, SINGLE, NEAR = 1e-10, 5e-6, math.inf
-"""Relative difference allowed in float64, to states rounded to float32, and to mere relatives."""
+"""Bounds of relative differences: in float64, of states rounded to float32, and of mere relatives."""
 
 
 class Pair(NamedTuple):
@@ -19,10 +19,10 @@ class Pair(NamedTuple):
     Attributes:
         ours: our sampler with options.
         theirs: the peer with options.
-        label: what user interfaces call it, "" if nothing else.
-        fewest, most: numbers of steps on which they are the same.
+        label: name in user interfaces, "" if they have no other.
+        fewest, most: numbers of steps between which the two are the same.
         end: "zero" or "sigma_min" if they are the same on grids with that end only, "" otherwise.
-        within: the largest relative difference of the samples.
+        within: largest relative difference of the samples.
         note: what a user should know.
     """
 
@@ -242,12 +242,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 
 
 def translate(library: str) -> list[dict[str, Any]]:
-    """Return the rows of a library's names with ours: ``label`` (in user interfaces), ``theirs``,
-    ``ours``, ``steps``, ``end`` and ``note``.
+    """Return a library's sampler names with ours, one row (a dict) for each pair.
 
-    A label followed by "Karras" is the same sampler on the schedule ``karras``. What a library does
-    in its last steps depends on their number; then a method has several rows. That the two agree,
-    to ``within``, is tested (``pytest -m parity``).
+    Keys are ``label``, ``theirs``, ``ours``, ``steps``, ``end``, ``within`` and ``note``. A label
+    (of user interfaces) followed by "Karras" is the same sampler on the schedule ``karras``. A
+    library's last steps can depend on the number of steps; a method then has several rows. That the
+    two agree, to ``within``, is tested (``pytest -m parity``).
 
     Raises:
         ValueError: unknown library.
@@ -270,8 +270,8 @@ def translate(library: str) -> list[dict[str, Any]]:
 def export_sigmas(library: str, sigmas: Sequence[float]) -> dict[str, Any]:
     """Return falling levels as "diffusers" or "k-diffusion" takes them.
 
-    ``sigmas``, ``call`` with the line of Python that hands them over, and ``notes``, what it
-    changes.
+    The keys are ``library``, ``sigmas``, ``call``, the line of Python that hands the levels over,
+    and ``notes`` on what that changes.
 
     >>> export_sigmas("k-diffusion", [80.0, 1.0, 0.0])["sigmas"]
     [80.0, 1.0, 0.0]
@@ -298,4 +298,4 @@ _CALLS = {
     "k-diffusion": ("sampling.sample_dpmpp_2m(model, x, torch.tensor(sigmas))", ""),
     "diffusers": ("scheduler.set_timesteps(sigmas=sigmas)", _DIFFUSERS),
 }
-"""For each library, the line of Python that takes a list of levels, and what it changes."""
+"""By library, the line of Python that takes a list of levels, and notes on what it changes."""

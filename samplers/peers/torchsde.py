@@ -1,8 +1,7 @@
-"""torchsde on the reverse SDE, dx = 2 (d - x) / sigma ds + sqrt(2 sigma) dW in the time s = -sigma,
-one step for each of the grid.
+"""torchsde on the reverse SDE dx = 2 (d - x) / sigma ds + sqrt(2 sigma) dW, one step for each of the grid.
 
-In this clock an explicit step scales the state by at least -1, however long it is; in lam it would
-blow up at few steps.
+The time is s = -sigma. In this clock, an explicit step scales the state by at least -1, however
+long it is; in lam the state would blow up at few steps.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .locate import import_installed, version_of_package
 
 LIBRARY = "torchsde"
 METHODS = ("euler", "milstein", "srk")
-"""The Itô solvers of torchsde."""
+"""Itô solvers of torchsde."""
 _SOURCE = Source(
     "li2020torchsde",
     "sdeint",
@@ -36,51 +35,51 @@ _SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class TorchSDE(Peer):
-    """A solver of torchsde on the reverse SDE of the variance-exploding process."""
+    """Solver of torchsde on the reverse SDE of the variance-exploding process."""
 
     stochastic = True
 
-    def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
+    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         sdeint = import_installed(self.name, LIBRARY, "torchsde").sdeint
         shape, y = x.shape, x.flatten(1)
         # sdeint draws numbers to check shapes with
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
-            for cur, nxt in zip(call.grid.positive, call.grid.positive[1:], strict=False):
+            for cur, nxt in zip(batch.grid.positive, batch.grid.positive[1:], strict=False):
                 span = torch.tensor([-cur, -nxt], dtype=torch.float64, device=x.device)
-                sde, increments = _ReverseSDE(call, shape), _Increments(call, y, cur, nxt)
+                sde, increments = _ReverseSDE(batch, shape), _Increments(batch, y, cur, nxt)
                 # the solver cuts it off at the end of the span: one step, for any rounding
                 step = 2 * (cur - nxt)
                 y = sdeint(sde, y, span, bm=increments, method=self.target, dt=step)[-1]
-        return call.jump(y.reshape(shape))
+        return batch.jump(y.reshape(shape))
 
 
 class _ReverseSDE:
-    """Drift, and products with the diffusion, whose matrix would be the square of an image."""
+    """Drift, and products with the diffusion, whose matrix would have the square of an image's size."""
 
     noise_type, sde_type = "additive", "ito"
 
-    def __init__(self, call: PeerBatch, shape: torch.Size) -> None:
-        self._call, self._shape, self._checked = call, shape, False
+    def __init__(self, batch: PeerBatch, shape: torch.Size) -> None:
+        self._batch, self._shape, self._checked = batch, shape, False
 
     def f(self, time: Tensor, y: Tensor) -> Tensor:
         if not self._checked:
             self._checked = True
             return torch.zeros_like(y)
         sigma = -float(time)
-        return (self._call.denoised(y.reshape(self._shape), sigma).flatten(1) - y) * (2 / sigma)
+        return (self._batch.denoised(y.reshape(self._shape), sigma).flatten(1) - y) * (2 / sigma)
 
     def g_prod(self, time: Tensor, y: Tensor, v: Tensor) -> Tensor:  # noqa: ARG002
         return math.sqrt(-2 * float(time)) * v
 
 
 class _Increments:
-    """The Brownian increment of one interval, with its space-time Lévy area if asked for."""
+    """Brownian increment of one interval, with its space-time Lévy area on request."""
 
     levy_area_approximation = "space-time"
 
-    def __init__(self, call: PeerBatch, y: Tensor, cur: float, nxt: float) -> None:
+    def __init__(self, batch: PeerBatch, y: Tensor, cur: float, nxt: float) -> None:
         self.shape, self.dtype, self.device = y.shape, y.dtype, y.device
-        self._interval, self._call = (cur, nxt), call
+        self._interval, self._batch = (cur, nxt), batch
 
     def __call__(
         self,
@@ -90,19 +89,19 @@ class _Increments:
         return_A: bool = False,  # noqa: ARG002
     ) -> Any:
         h = float(tb) - float(ta)
-        w = self._call.draw(*self._interval).flatten(1) * math.sqrt(h)
+        w = self._batch.draw(*self._interval).flatten(1) * math.sqrt(h)
         if not return_U:
             return w
-        area = self._call.draw().flatten(1) * math.sqrt(h / 12)
+        area = self._batch.draw().flatten(1) * math.sqrt(h / 12)
         return w, h * (w / 2 + area)
 
 
 def names() -> list[str]:
-    """Return names of the methods."""
+    """Return the names of the solvers."""
     import_installed(LIBRARY, LIBRARY, "torchsde")
     return list(METHODS)
 
 
-def make(name: str) -> type[Peer]:
-    """Return the class of ``torchsde:METHOD``."""
+def make_class(name: str) -> type[Peer]:
+    """Return the peer class of ``torchsde:METHOD``."""
     return define_peer(TorchSDE, name, {}, source=_SOURCE, origin=version_of_package(LIBRARY))

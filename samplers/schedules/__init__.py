@@ -1,6 +1,6 @@
-"""Schedules: how a number of steps and a range of noise levels become a grid.
+"""Schedules, which make a grid of a number of steps and a range of noise levels.
 
-One family a file; each with its source.
+One family a file; each schedule has its source.
 
 >>> from samplerbench.samplers.schedules import SCHEDULES
 >>> SCHEDULES["karras"].source.where

@@ -25,13 +25,13 @@ def karras(
         n: number of steps.
         sigma_min: last positive level.
         sigma_max: first level.
-        rho: > 0; larger puts more steps at low noise; the limit of large rho is
+        rho: > 0; larger puts more steps at low noise. The limit of large rho is
             :func:`uniform_lambda`, and 1 is uniform in sigma.
         to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range. ``n
             = 1`` is (sigma_max, 0).
 
     Raises:
-        ValueError: no step, no range, or rho not positive.
+        ValueError: ``n`` < 1, not 0 < sigma_min < sigma_max, or rho not positive.
 
     >>> karras(1, 0.002, 80.0).sigma
     (80.0, 0.0)
@@ -70,8 +70,8 @@ def polyexponential(
 
         log(sigma_i) = log(sigma_min) + (1 - u_i)^rho log(sigma_max / sigma_min)
 
-    Arguments and errors as :func:`karras`, but ``rho`` > 0 above 1 puts more steps at low noise,
-    and 1 is :func:`uniform_lambda`.
+    ``rho`` > 0; above 1 it puts more steps at low noise, and 1 is :func:`uniform_lambda`. Other
+    arguments and errors are those of :func:`karras`.
     """
     _check_positive("rho", rho)
     ratio = sigma_max / sigma_min
@@ -80,7 +80,7 @@ def polyexponential(
 
 @schedule(edm("Table 1, column VE, time steps", deviations=(ENDS,)), same_as="uniform_lambda")
 def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-    """The VE row of EDM: t = sigma² is geometric.
+    """The VE row of EDM's Table 1: t = sigma² is geometric.
 
         t_i = sigma_max² (sigma_min² / sigma_max²)^u_i
 
@@ -140,8 +140,8 @@ def flow_shift(
 
         t <- shift t / (1 + (shift - 1) t);   in sigma = t / (1 - t) that is sigma <- shift sigma
 
-    Arguments and errors as :func:`karras`. ``shift`` > 0; above 1 puts more steps at high noise; 1
-    is uniform in flow time.
+    ``shift`` > 0; above 1 it puts more steps at high noise, and 1 is uniform in flow time. Other
+    arguments and errors are those of :func:`karras`.
     """
     _check_positive("shift", shift)
     # the times that are shifted to the ends

@@ -1,4 +1,4 @@
-"""Schedules on the trained steps of a discrete-time model: rows of its beta table."""
+"""Schedules on the trained steps of a discrete-time model, the rows of its beta table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def beta_rates(table: str) -> tuple[float, ...]:
             (iDDPM, arXiv:2102.09672, eq. 17, beta at most 0.999).
 
     Raises:
-        ValueError: another name.
+        ValueError: ``table`` is another name.
     """
     if table == "linear":
         beta = np.linspace(1e-4, 0.02, STEPS)
@@ -81,12 +81,13 @@ def discrete_leading(
 ) -> Grid:
     """Rows 0, s, 2s, … of a beta table, s = floor(T / N): the steps of DDIM and iDDPM respacing.
 
-    ``n`` is at most the number of rows in the range, unless ``interpolate``: then times are not
-    rounded to rows, and log(sigma) is linear between these. ``table`` is "linear", "scaled_linear"
-    or "cosine" (:func:`beta_rates`). The other arguments are as in :func:`~.closed.karras`.
+    ``n`` is at most the number of rows in the range, unless ``interpolate``. With that, times are
+    not rounded to rows, and log(sigma) is linear between these. ``table`` is "linear",
+    "scaled_linear" or "cosine" (:func:`beta_rates`). The other arguments are as in
+    :func:`~.closed.karras`.
 
     Raises:
-        ValueError: no such table, no range, or more steps than rows.
+        ValueError: the table is unknown, the range is invalid, or there are more steps than rows.
     """
     rows = _levels_in_range(n, table, sigma_min, sigma_max)
     count = n if to_zero else n + 1
@@ -115,8 +116,7 @@ def discrete_trailing(
     interpolate: bool = False,
     to_zero: bool = True,
 ) -> Grid:
-    """Rows T - 1, T - 1 - T / N, … of a beta table, rounded: the first evaluation is at the last
-    trained step.
+    """Rows T - 1, T - 1 - T / N, … of a beta table, rounded; the first is the last trained step.
 
     Arguments and errors as :func:`discrete_leading`. N evaluations end at 0 or at ``sigma_min``.
     """
@@ -150,7 +150,7 @@ def discrete_linspace(
     same_as="discrete_linspace(table='cosine')",
 )
 def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-    """The iDDPM row of EDM: evenly spaced in the trained step j, rounded.
+    """The iDDPM row of EDM's Table 1: evenly spaced in the trained step j, rounded.
 
         u_(j-1) = sqrt((u_j² + 1) / max(abar_(j-1) / abar_j, 0.001) - 1),   u_1000 = 0,   abar_j = sin²(pi / 2 · j / (1000 · 1.008))
 
@@ -161,7 +161,10 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
 
 
 def _levels_in_range(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]:
-    """Return the rising levels of a table within the range; the outer two are moved to its ends."""
+    """Return a table's rising levels within the range, with the outer two moved to its ends.
+
+    Raises a ValueError if fewer than two levels lie within the range.
+    """
     check_range(n, sigma_min, sigma_max)
     inside = [level for level in table_levels(table) if sigma_min <= level <= sigma_max]
     if len(inside) < 2:
@@ -175,7 +178,10 @@ def _levels_in_range(n: int, table: str, sigma_min: float, sigma_max: float) -> 
 def _grid_at_times(
     n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool
 ) -> Grid:
-    """Return the grid with evaluations at falling ``times`` (in rows), the first at the last row."""
+    """Return the grid with evaluations at falling ``times`` (in rows), the first at the last row.
+
+    Raises a ValueError if two times have the same level.
+    """
     inner = (_level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
     sigma = [rows[-1], *inner]
     if len(set(sigma)) < len(sigma):

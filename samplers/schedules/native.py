@@ -1,4 +1,4 @@
-"""Schedules that are formulas in the native time of a noising process."""
+"""Schedules by formulas in the native time of a noising process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .registry import schedule
 
 
 class Process(Protocol):
-    """The part of a noising process that a schedule needs (see ``models.process``)."""
+    """Part of a noising process that a schedule needs (see ``models.process``)."""
 
     def level(self, t: float, /) -> float:
-        """sigma(t) / alpha(t)."""
+        """Return the noise level sigma(t) / alpha(t) at native time ``t``."""
         ...
 
     def t_of(self, level: float, /) -> float:
-        """Return the t at which the process has this level."""
+        """Return the native time at which the process has this level."""
         ...
 
 
@@ -47,11 +47,11 @@ def uniform_time(
 ) -> Grid:
     """Levels uniform in t^(1/power), t being the native time of a process.
 
-    ``process`` has a name in the harness: "vp_linear", "vp_cosine", "flow" or "ve". ``power`` > 0;
+    The harness takes ``process`` by name: "vp_linear", "vp_cosine", "flow" or "ve". ``power`` > 0;
     1 is uniform, 2 quadratic. The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
-        ValueError: no step, no range, or power not positive.
+        ValueError: ``n`` or the range is invalid, or power not positive.
     """
     if not power > 0:
         raise ValueError(f"power must be positive, got {power}")
@@ -86,13 +86,13 @@ def edm_vp(
     beta_min: float = 0.1,
     to_zero: bool = True,
 ) -> Grid:
-    """The VP row of EDM: uniform in t with sigma(t)² = exp(beta_d t² / 2 + beta_min t) - 1.
+    """The VP row of EDM's Table 1: uniform in t with sigma(t)² = exp(beta_d t² / 2 + beta_min t) - 1.
 
     ``beta_d`` > 0 is the growth of the rate, ``beta_min`` > 0 the rate at t = 0. The other
     arguments are as in :func:`~.closed.karras`.
 
     Raises:
-        ValueError: no step, no range, or a rate that is not positive.
+        ValueError: ``n`` or the range is invalid, or a rate is not positive.
     """
     if not (beta_d > 0 and beta_min > 0):
         raise ValueError(f"beta_d and beta_min must be positive, got {beta_d} and {beta_min}")
@@ -130,11 +130,11 @@ def beta(
 
         t_i = t_min + q(1 - u_i) (t_max - t_min),   q the inverse of the regularised incomplete beta function
 
-    ``alpha`` > 0 is the shape at sigma_min, where less than 1 gathers steps, ``beta`` > 0 that at
-    sigma_max; with both 1 it is :func:`uniform_time`, as which the other arguments are.
+    ``alpha`` > 0 is the shape at sigma_min, ``beta`` > 0 that at sigma_max; less than 1 gathers
+    steps there. With both 1 it is :func:`uniform_time`, whose other arguments it takes.
 
     Raises:
-        ValueError: no step, no range, or a shape that is not positive.
+        ValueError: ``n`` or the range is invalid, or a shape is not positive.
     """
     if not (alpha > 0 and beta > 0):
         raise ValueError(f"alpha and beta must be positive, got {alpha} and {beta}")

@@ -1,6 +1,4 @@
-"""Schedules that were optimised: Align Your Steps, published lists interpolated to any number of
-steps; and dynamic programming, the nodes of a fine grid whose steps cost least in sum.
-"""
+"""Optimised schedules: published Align-Your-Steps lists, and dynamic programming on a fine grid."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ Matrix = NDArray[np.float64]
 def euler_costs(
     states: Sequence[Tensor], slopes: Sequence[Tensor], levels: Sequence[float]
 ) -> Matrix:
-    """Return the mean error of an Euler step from one node of a trajectory to another.
+    """Return the mean error of an Euler step from each node of a trajectory to each later one.
 
         c_ij = mean |x_i + (sigma_j - sigma_i) eps_i - x_j|₂   for i < j, 0 elsewhere
 
@@ -49,10 +47,12 @@ def euler_costs(
 def staircase_costs(
     levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]
 ) -> Matrix:
-    """Return the path divergence (nats) of each step of ``ddpm``: the area between the MMSE curve and
-    a stair above it, derived in ``samplerbench_studies.analysis.path_kl``.
+    """Return the path divergence (nats) of each step of ``ddpm`` between levels.
 
         c_ij = 1/2 int_{gamma_i}^{gamma_j} [mmse(gamma_i) - mmse(gamma)] dgamma   for i < j, 0 elsewhere,   gamma = 1 / sigma²
+
+    This is the area between the MMSE curve and a stair above it
+    (``samplerbench_studies.analysis.path_kl`` derives it).
 
     Args:
         levels: sigma_i > 0, falling, ``(m,)``.
@@ -63,7 +63,7 @@ def staircase_costs(
         ``(m, m)``.
 
     Raises:
-        ValueError: lengths that differ.
+        ValueError: the lengths differ.
     """
     if not len(levels) == len(mmse) == len(integral):
         raise ValueError(
@@ -73,15 +73,15 @@ def staircase_costs(
     gamma = np.asarray(levels, dtype=np.float64) ** -2
     stair = np.asarray(mmse)[:, None] * (gamma[None, :] - gamma[:, None])
     cost = 0.5 * (stair - (np.asarray(integral)[None, :] - np.asarray(integral)[:, None]))
-    return np.triu(cost.clip(min=0), k=1)  # the smallest areas round to either side of 0
+    return np.triu(cost.clip(min=0), k=1)  # rounding makes some tiny areas negative
 
 
 def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
-    """Return the path from the first node to the last with the smallest sum of weight^k c over its
-    ``steps`` steps k = 0, 1, ….
+    """Return the path from the first node to the last with the smallest sum of weight^k c_k over
+    its steps k.
 
     Backward dynamic programming: V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), from V_1(i) =
-    c of the jump to the last node. Of equally cheap paths it is the one with the earlier nodes.
+    c of the jump to the last node. Of equally cheap paths, the one with the earlier nodes is taken.
 
     Args:
         cost: ``(m, m)``, c_ij for i < j; the rest is not read.
@@ -89,15 +89,15 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
         weight: > 0; above 1 errors late in the path count more.
 
     Returns:
-        ``steps + 1`` node numbers, rising from 0 to m - 1.
+        ``steps + 1`` indices of nodes, rising from 0 to m - 1.
 
     Raises:
-        ValueError: more steps than the nodes allow, or none.
+        ValueError: there are more steps than the nodes allow, or none.
     """
     last = len(cost) - 1
     if not 1 <= steps <= last:
         raise ValueError(f"a path over {last + 1} nodes has 1 to {last} steps, not {steps}")
-    # none leaves the last node
+    # no jump leaves the last node
     jumps = np.where(np.triu(np.ones_like(cost, dtype=bool), k=1), cost, np.inf)
     value, choices = jumps[:, last], []
     for _ in range(steps - 1):
@@ -111,39 +111,38 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
 
 def even_path(cost: Matrix, steps: int) -> list[int]:
-    """Return the path whose largest step cost is least; of those, with the smallest sum of
-    squares.
+    """Return the path whose largest step cost is least; of those, the one with the least sum of squares.
 
     Where costs vary smoothly and the nodes are dense, all steps then cost the same. Arguments,
     result and errors are those of :func:`cheapest_path`.
     """
 
-    def allowed(most: float) -> Matrix:
+    def mask_costs_above(most: float) -> Matrix:
         return np.where(cost <= most, cost**2, np.inf)
 
-    def possible(most: float) -> bool:
-        path = cheapest_path(allowed(most), steps)
+    def has_path_within(most: float) -> bool:
+        path = cheapest_path(mask_costs_above(most), steps)
         return all(i < j and cost[i, j] <= most for i, j in pairwise(path))
 
     costs = np.unique(cost[np.triu_indices(len(cost), k=1)])
     low, high = 0, len(costs) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if possible(costs[middle]) else (middle + 1, high)
-    return cheapest_path(allowed(costs[low]), steps)
+        low, high = (low, middle) if has_path_within(costs[middle]) else (middle + 1, high)
+    return cheapest_path(mask_costs_above(costs[low]), steps)
 
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """A schedule that was searched on one model.
+    """Schedule that was searched on one model.
 
     Attributes:
         levels: the fine grid, from the model's sigma_max to its sigma_min.
-        cost: what a jump between two of them costs (:func:`euler_costs`).
+        cost: ``(m, m)`` costs of jumps between two levels (:func:`euler_costs`).
         weight: as in :func:`cheapest_path`.
         evaluations: network evaluations that the costs took, all trajectories together.
         name: registry name of the schedule, for messages.
-        size: its option that decides how many fine steps there are.
+        size: name of its option that sets the number of fine steps.
     """
 
     levels: tuple[float, ...]
@@ -157,7 +156,8 @@ class Searched:
         """Return the grid of ``n`` steps.
 
         Raises:
-            ValueError: more steps than the search allows, or another range than the model's.
+            ValueError: there are more steps than the search allows, or the range is not the
+                model's.
         """
         check_range(n, sigma_min, sigma_max)
         if (sigma_max, sigma_min) != (self.levels[0], self.levels[-1]):
@@ -177,7 +177,7 @@ class Searched:
         return Grid((*(self.levels[i] for i in path), *end))
 
     def path(self, jumps: int) -> list[int]:
-        """Return the numbers of the levels of that many jumps."""
+        """Return the indices of the levels on the path of ``jumps`` jumps."""
         return cheapest_path(self.cost, jumps, self.weight)
 
 
@@ -185,7 +185,7 @@ class Equalised(Searched):
     """Searched schedule whose path is :func:`even_path`."""
 
     def path(self, jumps: int) -> list[int]:
-        """Return the numbers of the levels, as :meth:`Searched.path`."""
+        """Return the indices of the levels, as :meth:`Searched.path`."""
         return even_path(self.cost, jumps)
 
 
@@ -199,11 +199,12 @@ LISTS = (*_TIMES, *_LEVELS)
 
 
 def published_levels(model: str) -> tuple[float, ...]:
-    """Return the eleven levels of a published list, falling: trained steps on the Stable Diffusion
-    table for "sd15" and "sdxl", levels for "svd".
+    """Return the eleven levels of a published list, falling.
+
+    "sd15" and "sdxl" list trained steps of the Stable Diffusion table, "svd" levels.
 
     Raises:
-        ValueError: no such list.
+        ValueError: ``model`` has no list.
     """
     if model in _TIMES:
         return tuple(table_levels("scaled_linear")[t] for t in _TIMES[model])
@@ -227,14 +228,13 @@ def published_levels(model: str) -> tuple[float, ...]:
 def align_your_steps(
     n: int, sigma_min: float, sigma_max: float, *, model: str = "sd15", to_zero: bool = True
 ) -> Grid:
-    """A list that was optimised for a model at 10 steps, log-linearly interpolated in the index of
-    the step.
+    """List that was optimised for a model at 10 steps, log-linearly interpolated in the index of the step.
 
-    Over the range of the list, 10 steps that do not go to 0 are the list itself. ``model`` is whose
-    list: "sd15", "sdxl" or "svd". The other arguments are as in :func:`~.closed.karras`.
+    Over the range of the list, 10 steps that do not go to 0 are the list itself. ``model`` names
+    the list: "sd15", "sdxl" or "svd". The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
-        ValueError: no such list, no step or no range.
+        ValueError: the list is unknown, or ``n`` or the range is invalid.
     """
     lam = [-math.log(s) for s in published_levels(model)]
     stretch = math.log(sigma_max / sigma_min) / (lam[-1] - lam[0])

@@ -14,18 +14,18 @@ Make = TypeVar("Make", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered schedule.
+    """Registered schedule.
 
     Attributes:
         make: called as ``make(n, sigma_min, sigma_max, *, to_zero, **options)``, it gives a
             :class:`~samplerbench.samplers.Grid`. One that needs a model is called as
-            ``make(**options)`` and gives what searches a grid on a model.
+            ``make(**options)``, and gives a function that searches a schedule on a model.
         source: where its formula comes from.
         same_as: spec of the schedule that it equals with default options, or "".
         needs_model: whether its levels depend on the model.
-        needs_sampler: whether they depend on the sampler too, and are there for some numbers of
-            steps only. What is found on a model has then a method ``for_sampler(sampler)``, whose result has
-            a method ``facts(n)`` and is called for grids.
+        needs_sampler: whether its levels depend on the sampler too, and exist for some numbers of
+            steps only. The schedule found on a model then has a method ``for_sampler(sampler)``. Its result
+            is called for grids and has a method ``facts(n)``.
     """
 
     make: Callable[..., Any]
@@ -36,7 +36,7 @@ class Entry:
 
     @property
     def summary(self) -> str:
-        """The first line of its docstring."""
+        """First paragraph of the docstring of ``make``."""
         return " ".join((inspect.getdoc(self.make) or "").partition("\n\n")[0].split())
 
 
@@ -52,7 +52,7 @@ def schedule(
     Its keyword-only arguments but ``to_zero`` are the options.
 
     Raises:
-        ValueError: the name is taken.
+        ValueError: another schedule has the name.
     """
 
     def decorate(make: Make) -> Make:

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from samplerbench.benchmarks.metrics import coefficient_distances
 from samplerbench.benchmarks.metrics.coefficients import quantile_cells
-from samplerbench.models.exact.wavelet import mixtures
+from samplerbench.models.exact.wavelet import coefficient_mixtures
 
 exact = settings(derandomize=True, deadline=None, max_examples=20)
 ONE = np.ones((1, 1))
@@ -69,7 +69,7 @@ def test_order_shift_and_scale_change_nothing(seed, shift, scale):
 
 
 def test_exact_samples_get_close_and_corrupted_ones_do_not():
-    weights, means, stds = (values.reshape(2, -1) for values in mixtures(8))
+    weights, means, stds = (values.reshape(2, -1) for values in coefficient_mixtures(8))
     rng = np.random.default_rng(0)
     x = draw(rng, 2000, weights, means, stds)
     values = [

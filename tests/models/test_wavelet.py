@@ -17,10 +17,10 @@ from scipy.stats import norm
 from samplerbench.models.exact.wavelet import (
     BALANCE,
     Wavelet,
+    coefficient_octaves,
     haar_transform,
     inverse_haar_transform,
     log_cdf,
-    octave_of_each,
     transport_mixture,
 )
 
@@ -60,9 +60,9 @@ def test_haar_layout() -> None:
         == haar_transform(stripes).count_nonzero()
         == 16
     )
-    count = np.bincount(octave_of_each(32).ravel())
+    count = np.bincount(coefficient_octaves(32).ravel())
     assert count.tolist() == [4, 12, 48, 192, 768]
-    assert (octave_of_each(32)[16:, :] == 4).all()
+    assert (coefficient_octaves(32)[16:, :] == 4).all()
 
 
 # The density
