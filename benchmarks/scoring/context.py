@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.denoiser import Denoiser
 from ...models.reference import Identity, Reference
 from ...results.record import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
@@ -22,6 +21,9 @@ if TYPE_CHECKING:  # a protocol's property accepts no cached_property
     cached_property = property
 else:
     from functools import cached_property
+
+
+_GATHERED = {"features", "moments_n", "moments_mean", "moments_m2"}
 
 
 class GatheredShards(NamedTuple):
@@ -49,7 +51,7 @@ def gather_shards(
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
     for shard in shards:
-        parts.append({key: shard[key] for key in shard if not _is_features_or_moments(key)})
+        parts.append({key: shard[key] for key in shard if key not in _GATHERED})
         features = shard.get("features")
         if features is None:
             continue
@@ -58,7 +60,9 @@ def gather_shards(
         if again is not None and values > VALUES:
             features_in_memory.clear()
         if "moments_n" in shard:
-            moments = _moments_in_shard(shard)
+            moments = Moments.from_dict(
+                {name: shard[f"moments_{name}"] for name in ("n", "mean", "m2")}
+            )
             merged, covered = merged.merge(moments) if merged else moments, covered + moments.n
     if shape is None:
         return GatheredShards(parts, None, None)
@@ -68,27 +72,6 @@ def gather_shards(
         else HeldRows(np.concatenate(features_in_memory).astype(np.float64)[:samples])
     )
     return GatheredShards(parts, rows, merged if covered == samples else None)
-
-
-def _is_features_or_moments(key: str) -> bool:
-    return key == "features" or key.startswith("moments_")
-
-
-def _moments_in_shard(shard: Arrays) -> Moments:
-    prefix = "moments_"
-    return Moments.from_dict(
-        {key.removeprefix(prefix): value for key, value in shard.items() if key.startswith(prefix)}
-    )
-
-
-def available_samples(
-    model: Denoiser, reference: Reference | None, contents: GatheredShards, samples: int
-) -> Rows:
-    """Return the available samples ``(n, *event)``: all if they are the features."""
-    features = reference is not None and isinstance(reference.extractor, Identity)
-    if features and model.decoder is None and contents.features is not None:
-        return contents.features.each(lambda x: x.reshape(-1, *model.event), model.event)
-    return HeldRows(read_consecutive_samples(contents.parts)[:samples])
 
 
 def read_consecutive_samples(
@@ -113,19 +96,14 @@ def read_consecutive_samples(
 def count_columns(shards: Sequence[Arrays]) -> Record:
     """Return counted evaluations, the longest sequential chain, and the smallest used batch."""
     columns: Record = {
-        "nfe": _mean_over_batches(shards, "nfe"),
+        "nfe": mean_over_batches(shards, "nfe"),
         "depth": max(int(s["depth"]) for s in shards),
     }
     fitted = [int(shard[BATCH]) for shard in shards if BATCH in shard]
     return columns | ({"batch_used": min(fitted)} if fitted else {})
 
 
-def clamped_share(shards: Sequence[Arrays]) -> float:
-    """Return the share of values outside the data's range, which features clamp."""
-    return _mean_over_batches(shards, "clamped")
-
-
-def _mean_over_batches(shards: Sequence[Arrays], name: str) -> float:
+def mean_over_batches(shards: Sequence[Arrays], name: str) -> float:
     """Return the mean over samples of a value per batch."""
     values, sizes = (np.concatenate([shard[key] for shard in shards]) for key in (name, "sizes"))
     return float(np.average(values, weights=sizes))
@@ -200,8 +178,11 @@ class CellContext:
 
     @cached_property
     def known_rows(self) -> Rows:
-        reference = self.scale and self.scale.reference
-        return available_samples(self.data.model, reference, self.shards, self.count)
+        model, features = self.data.model, self.shards.features
+        is_identity = self.scale and isinstance(self.scale.reference.extractor, Identity)
+        if is_identity and model.decoder is None and features is not None:  # samples are features
+            return features.each(lambda x: x.reshape(-1, *model.event), model.event)
+        return HeldRows(self.whole)
 
     @cached_property
     def whole(self) -> NDArray:

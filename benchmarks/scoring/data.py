@@ -24,6 +24,7 @@ from ..metrics.memorisation import memorised_threshold
 from ..metrics.precision_recall import DENSITY, MANIFOLD
 from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
 from ..metrics.sliced_wasserstein import PROJECTIONS, SEED
+from .endpoints import modes_of_samples
 
 FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
 """Version of the Fréchet distances, raised with every change of a value or an error."""
@@ -56,8 +57,7 @@ class ScoringReference:
     def identity(self) -> str:
         """Identity that comparable numbers share."""
         sets = (
-            f"sets/1 as many held-out samples: kid and swd({PROJECTIONS}, seed {SEED}) up "
-            f"to {MOST}, "
+            f"sets/1 as many held-out samples: kid and swd({PROJECTIONS}, seed {SEED}) up to {MOST}, "
             f"precision, recall({MANIFOLD}), density, coverage({DENSITY}) up to {MOST_NEIGHBOURS}"
         )
         extractor = self.reference.extractor.identity
@@ -142,8 +142,7 @@ class ModelData:
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:
         """Return modes ``(n,)`` of samples ``(n, *event)``; None where the model has none."""
-        modes = self.model.mode_of(torch.from_numpy(x).to(self.device))
-        return None if modes is None else modes.cpu().numpy()
+        return modes_of_samples(self.model, x, self.device)
 
     def coefficients(self, x: NDArray) -> FloatArray:
         """Return Haar coefficients ``(n, d)`` of samples ``(n, *event)`` of a ``wavelet``."""

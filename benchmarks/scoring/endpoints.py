@@ -74,7 +74,9 @@ def endpoints_by_doubling(
             run.write_reference(name, stored)
         return stored["x"]
 
-    return solve_by_doubling(kept, measured, rule, _first_steps(run, tag, rule.first))
+    # from half of the most stored: references never coarsen
+    first = max(rule.first, max(run.reference_steps(tag), default=0) // 2)
+    return solve_by_doubling(kept, measured, rule, first)
 
 
 def solve_by_doubling(
@@ -86,17 +88,11 @@ def solve_by_doubling(
         x = solve(steps)
         if previous is not None:
             resolution = _rms(x - previous) / rule.gain
-            smallest = min(
-                [_rms(other - x[: len(other)]) for other in measured if len(other)], default=np.inf
-            )
+            errors = [_rms(other - x[: len(other)]) for other in measured if len(other)]
+            smallest = min(errors, default=np.inf)
             if resolution <= max(rule.negligible * smallest, MARGIN) or steps >= rule.last:
                 return Endpoints(x, None, steps, resolution)
         previous, steps = x, 2 * steps
-
-
-def _first_steps(run: RunDir, tag: str, fewest: int) -> int:
-    """Return the first number of steps: half of the most stored, as references never coarsen."""
-    return max(fewest, max(run.reference_steps(tag), default=0) // 2)
 
 
 def _rms(difference: NDArray) -> float:
@@ -108,7 +104,6 @@ SOLVER = "dpm_solver_3m"
 
 CONVERGED_STEPS = 64
 """Steps of converged samples of fd_conv: their error is far below a covariance's noise."""
-
 
 ODE = Doubling(64, 1024, negligible=0.01, gain=4)
 """Doubling of ODE solutions; second order is assumed: the solver's third would gain 8."""
@@ -148,11 +143,8 @@ def converged_endpoints(
             the reference is converged.
     """
     count = max(map(len, measured))
-    tag, ids = (
-        file_tag(model, cell.seed, cell.dtype, count),
-        torch.arange(count, device=cell.device),
-    )
-    dtype = getattr(torch, cell.dtype)
+    tag = file_tag(model, cell.seed, cell.dtype, count)
+    ids, dtype = torch.arange(count, device=cell.device), getattr(torch, cell.dtype)
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
         labels = model.bind(ids, cell.seed).labels
@@ -166,13 +158,13 @@ def converged_endpoints(
             exact = {"x": x.cpu().numpy()}
             run.write_reference(f"{tag}-exact", exact)
     if exact is not None:
-        return Endpoints(exact["x"], _modes(model, exact["x"], cell.device), 0, 0.0)
+        return Endpoints(exact["x"], modes_of_samples(model, exact["x"], cell.device), 0, 0.0)
 
     def solution(steps: int) -> torch.Tensor:
         return solve(model, ids, cell.seed, dtype, steps, cell.batch_size)
 
     found = endpoints_by_doubling(run, tag, solution, measured, ODE)
-    return replace(found, modes=_modes(model, found.x, cell.device))
+    return replace(found, modes=modes_of_samples(model, found.x, cell.device))
 
 
 def converged_path_endpoints(
@@ -229,7 +221,8 @@ def file_tag(model: Denoiser, *what: object) -> str:
     return file_name(model.name, hashlib.sha256(text.encode()).hexdigest()[:10])
 
 
-def _modes(model: Denoiser, x: NDArray, device: str) -> NDArray | None:
+def modes_of_samples(model: Denoiser, x: NDArray, device: str) -> NDArray[np.int64] | None:
+    """Return modes ``(n,)`` of samples ``(n, *event)``; None where the model has none."""
     modes = model.mode_of(torch.from_numpy(x).to(device))
     return None if modes is None else modes.cpu().numpy()
 
@@ -248,14 +241,11 @@ def endpoint_kind(model: Denoiser, cell: Cell) -> Truth | None:
         return None
     if not cell.sampler.stochastic:
         return converged_endpoints
+    on_path = cell.noise == "brownian" and cell.start.name != "gaussian"
     claims = getattr(cell.sampler, "strong_order", None) is not None
-    follows = (
-        cell.noise == "brownian"
-        and claims
-        and cell.start.name != "gaussian"
-        and isinstance(model, ExactModel)
+    return (
+        converged_path_endpoints if on_path and claims and isinstance(model, ExactModel) else None
     )
-    return converged_path_endpoints if follows else None
 
 
 def endpoints_by_kind(

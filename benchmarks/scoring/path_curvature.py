@@ -124,21 +124,14 @@ def store_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> 
     name = f"{file_tag(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
     arrays = run.read_reference(name)
     if arrays is None:
-        ids = torch.arange(count, device=cell.device)
-        arrays = converged_curvature(
-            model,
-            ids,
-            cell.seed,
-            getattr(torch, cell.dtype),
-            cell.batch_size,
-            data_spread(model, ends),
-        )
+        ids, dtype = torch.arange(count, device=cell.device), getattr(torch, cell.dtype)
+        unit = data_spread(model, ends)
+        arrays = converged_curvature(model, ids, cell.seed, dtype, cell.batch_size, unit)
         run.write_reference(name, arrays)
     if all(np.isfinite(values).all() for values in arrays.values()):
         about: dict[str, Any] = run.run()
-        run.write_run(
-            {**about, KEY: {**(about.get(KEY) or {}), cell.model: curvature_summary(arrays)}}
-        )
+        summaries = {**(about.get(KEY) or {}), cell.model: curvature_summary(arrays)}
+        run.write_run({**about, KEY: summaries})
 
 
 @torch.no_grad()
@@ -174,13 +167,8 @@ def curvature_arrays(
     edges = np.geomspace(model.sigma_max, model.sigma_min, BANDS + 1)
     parts = []
     for part in ids.split(max(1, min(batch, _NUMBERS // (steps * math.prod(model.event))))):
-        parts.append(
-            _curvature_values(
-                follow_paths(model.bind(part, seed), latents(model, part, seed, dtype)[0], grid),
-                unit,
-                edges,
-            )
-        )
+        x = latents(model, part, seed, dtype)[0]
+        parts.append(_curvature_values(follow_paths(model.bind(part, seed), x, grid), unit, edges))
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return {"sigma": edges, "steps": np.array(steps), "unit": np.array(unit), **values}
 
@@ -199,7 +187,8 @@ def curvature_summary(arrays: Arrays) -> dict[str, Any]:
     }
     record: dict[str, Any] = {}
     for name, values in whole.items():
-        record |= {name: float(values.mean()), f"{name}_se": _standard_error(values)}
+        se = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+        record |= {name: float(values.mean()), f"{name}_se": se}
     lengths, lam = arrays["way"].mean(0), -np.log(arrays["sigma"])
     return record | {
         "resolution": float(arrays["missing"].mean()),
@@ -221,15 +210,8 @@ def data_spread(model: Denoiser, ends: NDArray) -> float:
         return float(np.sqrt(rows.var(0).mean())) or 1.0
     # one, or one a class, about which the covariance is
     means = np.asarray(moments[0], float).reshape(-1, rows.shape[1])
-    return (
-        float(
-            np.sqrt(
-                (np.trace(moments[1]) + np.square(means - means.mean(0)).sum(1).mean())
-                / rows.shape[1]
-            )
-        )
-        or 1.0
-    )
+    between = np.square(means - means.mean(0)).sum(1).mean()
+    return float(np.sqrt((np.trace(moments[1]) + between) / rows.shape[1])) or 1.0
 
 
 def _curvature_values(path: FollowedPaths, unit: float, edges: FloatArray) -> Arrays:
@@ -245,7 +227,3 @@ def _curvature_values(path: FollowedPaths, unit: float, edges: FloatArray) -> Ar
         "deviation": largest_deviation(path, unit),
         "straightness": straightness(path, unit),
     }
-
-
-def _standard_error(values: FloatArray) -> float | None:
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None

@@ -57,9 +57,8 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
     """
     if source is None:
         try:
-            reference, held_out = (
-                model.data(MODEL_SAMPLES, seed) for seed in (SEED, HELD_OUT_SEED)
-            )
+            reference = model.data(MODEL_SAMPLES, SEED)
+            held_out = model.data(MODEL_SAMPLES, HELD_OUT_SEED)
         except Exception as error:  # of a user's model
             raise ValueError(
                 f"model {model.name} cannot draw {MODEL_SAMPLES} samples "
@@ -132,19 +131,13 @@ OPENED = "opened"
 Limits = tuple[float, float] | None
 
 
-class RealFeatures(NamedTuple):
-    """Moments of the reference set's features, held-out features, and hash of the samples."""
-
-    mean: FloatArray
-    cov: FloatArray
-    held_out: FloatArray
-    data: str
-
-
 def real_features(
     extractor: Extractor, real: RealData, limits: Limits, cache: Path
-) -> RealFeatures:
-    """Return moments of real samples' features, and held-out features, cached by extractor."""
+) -> tuple[Mapping[str, FloatArray], str]:
+    """Return features of real samples, cached by extractor, and a name of the samples.
+
+    They are ``mean`` and ``cov`` of the reference set, and ``held_out``.
+    """
     data = _name_with_digest(real.name, *real[:2])
 
     def make() -> dict[str, np.ndarray]:
@@ -153,8 +146,7 @@ def real_features(
         return {"mean": moments.mean, "cov": moments.cov, "held_out": held_out}
 
     event = tuple(real.reference.shape[1:])
-    stored = _cached_arrays(extractor, event, limits, cache, data, make)
-    return RealFeatures(stored["mean"], stored["cov"], stored["held_out"], data)
+    return _cached_arrays(extractor, event, limits, cache, data, make), data
 
 
 def features_of(

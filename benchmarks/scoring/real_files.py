@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..suites.files import DATA_SETS
@@ -22,7 +24,7 @@ Photographs are packed to a half, drawings to a twentieth.
 
 
 def open_arrays(path: Path) -> Any:
-    """Return the result of ``numpy.load``; refuse Python objects, and far larger archives."""
+    """Return the result of ``numpy.load`` without Python objects; refuse far larger archives."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
@@ -31,21 +33,13 @@ def open_arrays(path: Path) -> Any:
                 f"it is {unpacked / 2**30:.2g} GiB unpacked, {unpacked / path.stat().st_size:,.0f} "
                 "times its size; save the samples with numpy.savez, which packs nothing"
             )
-    try:
-        return np.load(path, allow_pickle=False)
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise ValueError(PICKLED) from None
-        raise
-
-
-PICKLED = "it holds Python objects, which are not read; save numbers"
+    return np.load(path, allow_pickle=False)
 
 
 def why_unreadable(error: Exception) -> str:
     """Return the reason why a file cannot be read, in words that offer nothing unsafe."""
     if "allow_pickle" in str(error):
-        return PICKLED
+        return "it holds Python objects, which are not read; save numbers"
     return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
 
 
@@ -78,20 +72,18 @@ def read_array(
         raise ValueError(
             f"--reference {path.name} is no NumPy file of numbers ({why_unreadable(error)})"
         ) from error
-    name = next((name for name in ("x", "arr_0") if name in arrays), None)
-    if name is None and len(arrays) != 1:
+    if not arrays.keys() & {"x", "arr_0"} and len(arrays) != 1:
         raise ValueError(
             f"--reference {path.name} has the arrays {', '.join(arrays)}; call the one that is meant x"
         )
-    array = next(iter(arrays.values())) if name is None else arrays[name]
+    array = arrays[name_of_samples(arrays)]
     if array.dtype.kind not in "fiu":
         raise ValueError(f"--reference {path.name} holds {array.dtype}, not numbers")
-    if most is not None and most < len(array):
-        array = array[np.linspace(0, len(array) - 1, most).round().astype(int)]
+    if most is not None:
+        array = array[evenly_spread_places(len(array), most)]
     values = array.astype(np.float32)
     if array.dtype == np.uint8 and limits is not None and len(event) == 3:
-        low, high = limits
-        values = values / 255 * (high - low) + low
+        values = scaled_bytes(values, limits)
         if event[0] == 1 and values.shape[1:] == event[1:]:
             values = values[:, None]
         elif values.shape[1:] == (*event[1:], event[0]):
@@ -115,16 +107,38 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
             "range its values have; say it behind a checkpoint, as in PATH?limits=[-1,1], or give a model of "
             "yours an attribute limits = (-1.0, 1.0)"
         )
-    paths = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    pixels = np.stack([_read_image(path, event) for path in image_files(folder, "--reference ")])
+    return torch.from_numpy(scaled_bytes(pixels.astype(np.float32), limits))
+
+
+def image_files(folder: Path, option: str = "") -> list[Path]:
+    """Return the images of a folder and its subfolders, sorted; refuse a folder without any.
+
+    ``option`` stands before the folder in the message.
+    """
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in files if path.is_file())
     if not paths:
         raise ValueError(
-            f"--reference {folder}: there are no images in this folder; it takes {', '.join(SUFFIXES)}"
+            f"{option}{folder}: there are no images in this folder; it takes {', '.join(SUFFIXES)}"
         )
-    pixels = np.stack([_read_image(path, event) for path in paths])
+    return paths
+
+
+def name_of_samples(arrays: Mapping[str, Any]) -> str:
+    """Return the name of the array that holds the samples of a file: x, arr_0, or the first."""
+    return next((name for name in ("x", "arr_0") if name in arrays), next(iter(arrays)))
+
+
+def evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
+    """Return places of ``n`` samples, or of all, evenly: classes may stand together."""
+    return np.linspace(0, available - 1, min(n, available)).round().astype(int)
+
+
+def scaled_bytes(values: NDArray[np.float32], limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Return values from 0 to 255 carried to the range ``limits``."""
     low, high = limits
-    return torch.from_numpy(pixels.astype(np.float32) / 255 * (high - low) + low)
+    return values / 255 * (high - low) + low
 
 
 def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
@@ -186,15 +200,12 @@ def read_torchvision(
             f"--reference {source}: the model's samples {event} are no grey or RGB images of a known "
             "range; give a .npy file"
         )
-    parts = [
-        _images_of_data_set(_load_part(source, name, folder, part), source, event)
-        for part in (True, False)
-    ]
-    low, high = limits
-    train, test = (
-        torch.from_numpy(part.astype(np.float32) / 255 * (high - low) + low) for part in parts
-    )
-    return train, test
+    parts = []
+    for is_training in (True, False):
+        images = _load_part(source, name, folder, is_training)
+        pixels = np.stack([pixels_of(image, event, source) for image, *_ in images])
+        parts.append(torch.from_numpy(scaled_bytes(pixels.astype(np.float32), limits)))
+    return parts[0], parts[1]
 
 
 def _load_part(source: str, name: str, folder: str, train: bool) -> Any:
@@ -223,7 +234,3 @@ def _load_part(source: str, name: str, folder: str, train: bool) -> Any:
             f"--reference {source}: {words or type(error).__name__}; put its files into {folder}, as "
             "torchvision does with download=True"
         ) from error
-
-
-def _images_of_data_set(data_set: Any, source: str, event: tuple[int, ...]) -> np.ndarray:
-    return np.stack([pixels_of(image, event, source) for image, *_ in data_set])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...models.denoiser import Denoiser
 from ...models.extractors import Samples, make_extractor
@@ -25,7 +24,7 @@ from ..metrics.estimators.rows import FloatArray
 from ..planning.cache import default_cache
 from ..sampling.shard import clamp
 from .real_data import HELD_OUT_SEED, RealData, features_of, load_real_data, real_features
-from .real_files import read_array
+from .real_files import evenly_spread_places, read_array
 from .statistics_files import RealStatistics, StatisticsFile, read_statistics
 
 Made = TypeVar("Made")
@@ -67,12 +66,9 @@ def load_references(
     for name, model in models.items():
         own = _call_of_model(name, model.reference)
         spec = extractor if isinstance(extractor, str) else extractor[name]
-        space = _feature_space(name, model, own, spec)
-        chosen = (
-            own
-            if space == CARD
-            else _reference_in_space(model, own, space, source, cache or default_cache())
-        )
+        space, chosen = _feature_space(name, model, own, spec), own
+        if space != CARD:
+            chosen = _reference_in_space(model, own, space, source, cache or default_cache())
         # now, not at the end of a run
         loaded = None if chosen is None else _call_of_model(name, chosen.loaded)
         if loaded is not None and runs_users_code(model):
@@ -139,11 +135,9 @@ def _reference_for(
     """Return the reference of a model in the space of an extractor."""
     limits, note = model.decoded_limits, ""
     if source is None and isinstance(extractor, Identity):
-        exact = (
-            own
-            if own is not None and isinstance(own.extractor, Identity)
-            else _pixel_reference(model, own, extractor)
-        )
+        if own is not None and isinstance(own.extractor, Identity):
+            return own
+        exact = _pixel_reference(model, own, extractor)
         if exact is not None:
             return exact
     file = read_statistics(source) if source is not None else None
@@ -166,24 +160,22 @@ def _reference_for(
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
     """Refuse images in another range, which clamping would make black and white."""
+    if limits is None:
+        return
+    low, high = limits
     outside = clamp(data.reference, limits)[1]
-    if limits is not None and outside > MOST_OUTSIDE:
+    if outside > MOST_OUTSIDE:
         raise ValueError(
             f"{outside:.0%} of the values of --reference {source} are outside the data's range "
-            f"[{limits[0]:g}, {limits[1]:g}]; scale them to it"
+            f"[{low:g}, {high:g}]; scale them to it"
         )
-    if limits is not None:
-        (low, high), smallest, largest = (
-            limits,
-            float(data.reference.min()),
-            float(data.reference.max()),
+    smallest, largest = float(data.reference.min()), float(data.reference.max())
+    if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
+        raise ValueError(
+            f"the values of --reference {source} are all in [{smallest:g}, {largest:g}], "
+            f"one half of the data's range [{low:g}, {high:g}]; "
+            "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
         )
-        if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
-            raise ValueError(
-                f"the values of --reference {source} are all in [{smallest:g}, {largest:g}], "
-                f"one half of the data's range [{low:g}, {high:g}]; "
-                "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
-            )
 
 
 def _pixel_reference(
@@ -225,12 +217,13 @@ def _reference_from_data(
     extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
 ) -> Reference:
     """Return a reference from the moments of real samples' features and held-out features."""
-    features = real_features(extractor, real, limits, cache)
-    statistics = Statistics(features.mean, features.cov, lambda n: features.held_out[:n])
+    features, name = real_features(extractor, real, limits, cache)
+    mean, cov, held_out = (features[key] for key in ("mean", "cov", "held_out"))
+    statistics = Statistics(mean, cov, lambda n: held_out[:n])
     return Reference(
         extractor,
         len(real.reference),
-        f"{features.data}-{extractor.identity}",
+        f"{name}-{extractor.identity}",
         lambda: statistics,
         clamp=limits,
     )
@@ -250,17 +243,19 @@ def statistics_reference(
 
     def held_out(n: int) -> FloatArray:
         if features is not None:
-            return features[_evenly_spread_places(len(features), n)].astype(np.float64)
+            return features[evenly_spread_places(len(features), n)].astype(np.float64)
         if not fits:
             return np.empty((0, extractor.dim))
         some = read_array(path, model.decoded_event, model.decoded_limits, n)
         return features_of(extractor, some, path.name, model.decoded_limits, cache)
 
     statistics = Statistics(known.mean, known.cov, held_out)
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()[:16]
     return Reference(
         extractor,
         known.n,
-        f"{path.name}-{_file_hash(path)}-{extractor.identity}",
+        f"{path.name}-{digest}-{extractor.identity}",
         lambda: statistics,
         clamp=model.decoded_limits,
         disjoint=features is None and not fits,
@@ -278,13 +273,3 @@ def _unmeasurable_in_words(file: StatisticsFile, known: RealStatistics, fits: bo
         lacks = f"has moments and no real samples{other}: no kid, precision, recall and their like, no floor"
     unknown = "" if known.n else ", and of how many samples they are is not said"
     return f"{lacks}; the noise of its moments is in no error{unknown}"
-
-
-def _evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
-    """Return places of ``n`` samples, or of all, evenly: classes may stand together."""
-    return np.linspace(0, available - 1, min(n, available)).round().astype(int)
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()[:16]

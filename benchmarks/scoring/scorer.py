@@ -25,9 +25,9 @@ from ..suites.suite import Suite
 from .context import (
     CellContext,
     GatheredShards,
-    clamped_share,
     count_columns,
     gather_shards,
+    mean_over_batches,
     read_consecutive_samples,
 )
 from .data import ModelData, ScoringReference
@@ -161,7 +161,7 @@ class Scorer:
         """
         curvatures = self.run.run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
-        if not curvature_lacks and not any(map(self._needs_score, cells)):
+        if not curvature_lacks and not any(map(self.why_unscored, cells)):
             return None
         try:
             self._score_all(cells)
@@ -180,7 +180,7 @@ class Scorer:
             done = self.run.read(cell.key, QUALITY) or {}
             before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
             same = done.get("status") == "ok" and before == stamp
-            if same and not self._needs_score(cell):
+            if same and not self.why_unscored(cell):
                 continue
             self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
@@ -200,9 +200,6 @@ class Scorer:
 
             store_curvature(self.run, self.model, cells[0], truths[converged_endpoints].x)
 
-    def _needs_score(self, cell: Cell) -> bool:
-        return bool(self.why_unscored(cell))
-
     def why_unscored(self, cell: Cell) -> str:
         """Return the reason why a sampled cell has no present score, in a clause; "" if it has."""
         done = self.run.read(cell.key, QUALITY) or {}
@@ -218,19 +215,18 @@ class Scorer:
         ]
         if other:
             kind = "is new" if other[0] not in stored_versions else "has another version"
-            return f"metric {other[0]} {kind}" + (
-                f", and {n} more" if (n := len(other) - 1) else ""
-            )
+            more = f", and {len(other) - 1} more" if len(other) > 1 else ""
+            return f"metric {other[0]} {kind}{more}"
         written = done.get(KEPT) or {}
         files = {
             PICTURES: self.run.samples(cell.key),
             PATHS: self.run.evolution(cell.key),
             INFLUENCE: self.run.part(cell.key, INFLUENCE),
         }
-        missing_files = [
-            name for name, path in files.items() if written.get(name) and not path.is_file()
-        ]
-        return f"its {missing_files[0]} is gone" if missing_files else ""
+        for name, path in files.items():
+            if written.get(name) and not path.is_file():
+                return f"its {name} is gone"
+        return ""
 
     def _inputs(self, cell: Cell) -> Record:
         return {
@@ -245,10 +241,8 @@ class Scorer:
     ) -> tuple[Record, Arrays]:
         """Return the quality columns and influence values of a cell, with its pictures written."""
         shards, written = context.shards.parts, {}
-        stored_versions, arrays = (
-            measured_versions(done),
-            self.run.influence(cell.key) if done else None,
-        )
+        stored_versions = measured_versions(done)
+        arrays = self.run.influence(cell.key) if done else None
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
             stored_versions = {}
         record, influences = measure_metrics(
@@ -256,16 +250,14 @@ class Scorer:
         )
         record |= {**count_columns(shards), KEPT: written}
         if context.scale is not None:
-            record["clamped"] = clamped_share(shards)
+            record["clamped"] = mean_over_batches(shards, "clamped")
         written[INFLUENCE] = bool(influences)
         picture = read_consecutive_samples(shards, "picture")
         if len(picture):
             written[PICTURES] = True
-            truth = context.truth
-            self.run.write_samples(
-                cell.key,
-                picture_arrays(self.model, self.reference, picture, truth.x if truth else None),
-            )
+            truth = context.truth.x if context.truth else None
+            pictures = picture_arrays(self.model, self.reference, picture, truth)
+            self.run.write_samples(cell.key, pictures)
             path = trajectory_arrays(self.model, self.reference, cell, partial(self.watch, cell))
             if path:
                 written[PATHS] = True
@@ -301,7 +293,8 @@ class Scorer:
         stored: list[StoredArray] = []
 
         def reread_features() -> Iterator[NDArray]:
-            paths = [self.run.shard(cell.key, *bounds) for bounds in self._shard_ranges(cell)]
+            ranges = self.run.shard_ranges(cell.key, cell.samples)
+            paths = [self.run.shard(cell.key, *bounds) for bounds in ranges]
             try:
                 stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
                 for array in stored:
@@ -311,21 +304,15 @@ class Scorer:
 
         return gather_shards(self._shards(cell), cell.samples, reread_features)
 
-    def _shard_ranges(self, cell: Cell) -> list[tuple[int, int]]:
-        return self.run.shard_ranges(cell.key, cell.samples)
-
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
         """Yield the shards that cover the cell's samples, in order."""
-        for start, stop in self._shard_ranges(cell):
+        for start, stop in self.run.shard_ranges(cell.key, cell.samples):
             shard = self.run.read_shard(cell.key, start, stop)
-            if (
-                shard is not None
-                and len(shard["endpoint"]) < min(stop, self.endpoint_count) - start
-            ):
+            if shard is None:
+                raise _UnusableShardError(cell)
+            if len(shard["endpoint"]) < min(stop, self.endpoint_count) - start:
                 # made when fewer samples were compared with their endpoints
                 self.run.drop_shard(cell.key, start, stop)
-                shard = None
-            if shard is None:
                 raise _UnusableShardError(cell)
             yield shard
 
@@ -333,8 +320,6 @@ class Scorer:
 def _stored_inputs(done: Mapping[str, Any]) -> Any:
     """Return the inputs of a stored score, without the old version of all metrics."""
     inputs = done.get(ASKED)
-    return (
-        {name: value for name, value in inputs.items() if name != "quality_version"}
-        if isinstance(inputs, dict)
-        else inputs
-    )
+    if not isinstance(inputs, dict):
+        return inputs
+    return {name: value for name, value in inputs.items() if name != "quality_version"}

@@ -188,18 +188,16 @@ def _read_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> Stat
     kid_file = path.with_name(f"{path.stem}_kid.npz")
     features = open_arrays(kid_file)["feats"] if clean and kid_file.is_file() else None
     first = RealStatistics(
-        *_check_moments(stored["mu"], stored["sigma"]),
+        *_float_moments(stored["mu"], stored["sigma"]),
         n=int(stored["n"]) if "n" in keys else None,
         space=space,
         extractor=str(stored["extractor"]) if "extractor" in keys else "",
         features=features,
     )
-    second = (
-        (RealStatistics(*_check_moments(stored["mu_s"], stored["sigma_s"]), space=SPATIAL),)
-        if spatial
-        else ()
-    )
-    return StatisticsFile(path, (first, *second), images)
+    if not spatial:
+        return StatisticsFile(path, (first,), images)
+    second = RealStatistics(*_float_moments(stored["mu_s"], stored["sigma_s"]), space=SPATIAL)
+    return StatisticsFile(path, (first, second), images)
 
 
 def _stored_shape(path: Path) -> tuple[int, ...]:
@@ -227,15 +225,14 @@ def _read_pickle(path: Path) -> StatisticsFile:
     if isinstance(value, Tensor):
         return StatisticsFile(path, (_statistics_of_features(value.numpy(), space),))
     if isinstance(value, Mapping) and {"mu", "sigma"} <= set(value):
-        return StatisticsFile(
-            path, (RealStatistics(*_check_moments(value["mu"], value["sigma"]), space=space),)
-        )
+        known = RealStatistics(*_float_moments(value["mu"], value["sigma"]), space=space)
+        return StatisticsFile(path, (known,))
     spaces = {"fid": INCEPTION, "fd_dinov2": "dinov2-vit-l-14-edm2"}
     parts = value if isinstance(value, Mapping) else {}
     count = parts.get("num_images")
     spaces_in_file = [
         RealStatistics(
-            *_check_moments(part["mu"], part["sigma"]),
+            *_float_moments(part["mu"], part["sigma"]),
             n=None if count is None else int(count),
             space=spaces.get(str(name), str(name)),
         )
@@ -255,12 +252,8 @@ def _torch_fidelity_space(network: str, layer: str) -> str:
     return f"{network}-torch-fidelity"
 
 
-def _check_moments(mean: Any, cov: Any) -> tuple[FloatArray, FloatArray]:
-    mean, cov = (
-        np.asarray(part.numpy() if isinstance(part, Tensor) else part, np.float64)
-        for part in (mean, cov)
-    )
-    return mean, cov
+def _float_moments(mean: Any, cov: Any) -> tuple[FloatArray, FloatArray]:
+    return np.asarray(mean, np.float64), np.asarray(cov, np.float64)
 
 
 def _statistics_of_features(features: np.ndarray, space: str) -> RealStatistics:

@@ -14,7 +14,7 @@ from ....models.denoiser import Denoiser
 from ....models.reference import MOST_OUTSIDE
 from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS
-from ...scoring.real_files import SUFFIXES, open_arrays, read_array, read_folder
+from ...scoring.real_files import image_files, open_arrays, read_array, read_folder
 from .fit import SEED, Check, Fit
 from .judging import Candidate, fit_candidate
 
@@ -102,7 +102,7 @@ _NEEDS_LATENTS = (
 
 def _classes_by_folder(path: Path) -> Tensor | None:
     """Return the class of each image, in the order in which they are read."""
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = image_files(path)
     names = sorted({p.parent for p in files})
     return torch.tensor([names.index(p.parent) for p in files]) if len(names) > 1 else None
 
