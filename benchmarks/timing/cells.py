@@ -69,17 +69,9 @@ UNKNOWN = 128 * 2**20
 """Bytes of the last cache where the system does not report it."""
 
 
-class CacheEvictor:
-    """Buffer that overwrites twice the bytes of a device's last cache."""
-
-    def __init__(self, device: str) -> None:
-        self._buffer = torch.empty(
-            2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device
-        )
-
-    def empty(self) -> None:
-        """Evict all other data from the cache."""
-        self._buffer.zero_()
+def cache_filler(device: str) -> torch.Tensor:
+    """Return a tensor of twice the bytes of a device's last cache: writing it evicts all else."""
+    return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 
 def last_cache_bytes(device: str) -> int:
@@ -194,7 +186,7 @@ class _Pass:
     watches: list[CellTiming] = field(default_factory=list)
     begun: float = field(default_factory=time.perf_counter)
     rounds: int = 0
-    cold: CacheEvictor | None = None
+    cold: torch.Tensor | None = None
 
     def run(self, waiting: deque[CellTiming]) -> None:
         """Time as many cells as memory and time allow, in rounds, and conclude those that are open."""
@@ -212,12 +204,8 @@ class _Pass:
 
     def _begin_cells(self, waiting: deque[CellTiming]) -> None:
         """Visit cells for the first time."""
-        room, bytes_held, a_round, longest = (
-            bytes_for_states_on(torch.device(self.device)),
-            0,
-            0.0,
-            0.0,
-        )
+        room, bytes_held = bytes_for_states_on(torch.device(self.device)), 0
+        a_round, longest = 0.0, 0.0
         while waiting and bytes_held <= ROUND_ROOM * room:
             if not self._has_time(a_round, longest):
                 waiting.clear()
@@ -263,8 +251,7 @@ class _Pass:
         except Exception as error:
             self.watches.remove(watch)
             watch.works = None
-            text = " ".join(str(error).split())[:500]
-            reason = f"{type(error).__name__}: {text}"
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
             if is_out_of_memory(error):
                 reason += f"; a batch of {watch.batch} does not fit, and no other is timed for it"
             self.done(watch.cell.key, {"timing_reason": reason})
@@ -287,13 +274,11 @@ class _Pass:
         }
         if watch.batch == 1:
             if self.cold is None:  # one for all cells: it is twice as large as a cache
-                self.cold = CacheEvictor(self.device)
+                self.cold = cache_filler(self.device)
             if self.device.startswith("cuda"):
                 steps = watch.cell.steps or run.calls
-                (calls, kernels), (_, bare) = (
-                    count_launches(run.sample),
-                    count_launches(run.network),
-                )
+                calls, kernels = count_launches(run.sample)
+                _, bare = count_launches(run.network)
                 watch.facts |= {
                     "launches_per_step": calls / steps,
                     "kernels_per_step": kernels / steps,
@@ -310,13 +295,12 @@ class _Pass:
             decoder = self.clock(run.decode).ms if run.decode is not None else None
         cold = None
         if watch.batch == 1 and self.cold is not None:
-            self.cold.empty()
+            self.cold.zero_()
             cold = self.clock(run.sample).ms
         seconds = time.perf_counter() - begin
         why, bare = doubts_of_blocks([block], [total]), network.ms * run.share
-        watch.visits.append(
-            TimedVisit(self.rounds, total, bare, decoder, cold, block, why, seconds)
-        )
+        visit = TimedVisit(self.rounds, total, bare, decoder, cold, block, why, seconds)
+        watch.visits.append(visit)
 
     def _conclude(self, watch: CellTiming) -> None:
         """Measure energy, if requested and available, then report the columns."""
@@ -324,11 +308,9 @@ class _Pass:
             return
         before = time.perf_counter()
         if self.gpu is not None and self.options.energy_seconds and not self._is_late():
+            joules, seconds = self.gpu.joules, self.options.energy_seconds
             watch.joules = joules_per_call(
-                watch.works.sample,
-                self.gpu.joules,
-                torch.cuda.synchronize,
-                self.options.energy_seconds,
+                watch.works.sample, joules, torch.cuda.synchronize, seconds
             )
             self.begun += time.perf_counter() - before  # windows come on top of the time for rounds
         watch.works = None  # frees what the cell holds on the device

@@ -8,13 +8,15 @@ too), the busy time of the whole machine (/proc/stat), and the limits of the con
 from __future__ import annotations
 
 import gc
+import operator
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -57,31 +59,22 @@ class LoadCounters(NamedTuple):
     def of_this_moment(cls) -> LoadCounters:
         """Read the counters."""
         busy, stolen = _machine_seconds()
-        return cls(
-            time.perf_counter(),
-            time.process_time(),
-            _run_queue_seconds(),
-            busy,
-            stolen,
-            _throttle_count(),
-        )
+        wall, cpu = time.perf_counter(), time.process_time()
+        return cls(wall, cpu, _run_queue_seconds(), busy, stolen, _throttle_count())
 
     def since(self, earlier: LoadCounters) -> LoadCounters:
         """Return the growth since ``earlier``; a counter that fell, as when a thread ended, has not
         grown.
         """
-        return LoadCounters(
-            *(  # type: ignore[arg-type]
-                None if a is None or b is None else max(type(a)(0), a - b)
-                for a, b in zip(self, earlier, strict=True)
-            )
-        )
+        return self._combined(earlier, lambda now, before: max(type(now)(0), now - before))
 
     def plus(self, other: LoadCounters) -> LoadCounters:
         """Return the growth over both of two intervals."""
-        return LoadCounters(
-            *(None if a is None or b is None else a + b for a, b in zip(self, other, strict=True))  # type: ignore[arg-type]
-        )
+        return self._combined(other, operator.add)
+
+    def _combined(self, other: LoadCounters, combine: Callable[[Any, Any], Any]) -> LoadCounters:
+        pairs = zip(self, other, strict=True)
+        return LoadCounters(*(None if None in pair else combine(*pair) for pair in pairs))
 
 
 def cpu_doubts(load: LoadCounters, cores: int, threads: int) -> list[str]:
@@ -198,10 +191,7 @@ def doubts_of_blocks(
 
 def total_load(blocks: Sequence[BlockObservations]) -> LoadCounters:
     """Return the growth of the counters over all blocks."""
-    total = LoadCounters()
-    for block in blocks:
-        total = total.plus(block.load)
-    return total
+    return reduce(LoadCounters.plus, (block.load for block in blocks), LoadCounters())
 
 
 def raw_observations(blocks: Sequence[BlockObservations]) -> dict[str, object]:

@@ -179,7 +179,7 @@ def required_packages(requirements: list[str] | None = None) -> list[RequiredPac
         except importlib.metadata.PackageNotFoundError:
             requirements = []
     required = [
-        _parse_requirement(match) for text in requirements if (match := _REQUIREMENT.match(text))
+        _parse_requirement(match) for match in map(_REQUIREMENT.match, requirements) if match
     ]
     return sorted(required, key=lambda package: (package.extra != "", package.extra))
 
@@ -282,10 +282,8 @@ def _broken_models() -> list[str]:
     for name in SHIPPED:
         try:
             model = make_model(name)
-            x = torch.full((1, *model.event), 0.5)
-            if not math.isfinite(
-                float(model.bind(torch.zeros(1, dtype=torch.int64), 0)(x, 1.0).sum())
-            ):
+            x, ids = torch.full((1, *model.event), 0.5), torch.zeros(1, dtype=torch.int64)
+            if not math.isfinite(float(model.bind(ids, 0)(x, 1.0).sum())):
                 broken.append(f"model {name} gives numbers that are not finite")
         except Exception as error:
             broken.append(f"model {name} cannot be loaded: {' '.join(str(error).split())}")

@@ -63,9 +63,7 @@ class Gpu:
             nvml.nvmlInit()
             uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
             return cls(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}"))
-        except (
-            Exception
-        ):  # NVML has an exception class a sentence; after any of them there are no counters
+        except Exception:  # NVML has a class a sentence; after any of them there are no counters
             return None
 
     def state(self) -> GpuState:

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 
 from ...models.denoiser import Denoiser
-from ...results.record import Record
+from ...results.record import AROUND, Record
 from ...results.run_directory.files import write_text
 from ...results.run_directory.layout import CELL, QUALITY, TIMING
 from ...results.run_directory.run_dir import RunDir
@@ -27,33 +27,15 @@ from .sweep import sweep_record
 SWEEP = "sweep.json"
 """Name of the part with a sweep over batch sizes."""
 
-
 IDENTITY = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
+_AROUND = [column.name for column in AROUND]
 TIMES = (
     "timing_batch_size",
     "timing_execution",
     "timing_device",
     "timing_device_name",
     "timing_threads",
-    "ms_per_sample",
-    "ms_low",
-    "ms_high",
-    "ms_iqr",
-    "wall_ms_per_sample",
-    "model_ms_per_sample",
-    "solver_ms_per_sample",
-    "decoder_ms_per_sample",
-    "cold_ms_per_sample",
-    "overhead",
-    "overhead_us_per_step",
-    "launches_per_step",
-    "kernels_per_step",
-    "network_kernels_per_step",
-    "latency_ms",
-    "samples_per_second",
-    "first_batch_ms",
-    "peak_memory_mb",
-    "joules_per_sample",
+    *_AROUND[_AROUND.index("ms_per_sample") : _AROUND.index("timing_converged")],
     "timing_rounds",
     "timing_discarded",
     "timing_converged",
@@ -227,9 +209,12 @@ def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
         write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))
     if not options.enabled or len(options.batch_size) == 1:
         return
-    columns, files = IDENTITY + TIMES, [timing_file(size, options) for size in options.batch_size]
-    rows = (_timing_row(run, cell, file) for cell in cells for file in files)
-    lines = ([row.get(column) for column in columns] for row in rows if row)
+    columns, lines = IDENTITY + TIMES, []
+    for cell in cells:
+        for size in options.batch_size:
+            if times := run.read(cell, timing_file(size, options)):
+                row = {**(run.read(cell, CELL) or {}), **times}
+                lines.append([row.get(column) for column in columns])
     write_text(run.path / "timing.csv", csv_lines(columns, lines))
 
 
@@ -243,8 +228,3 @@ def _lines_of_sweep(run: RunDir, cell: str) -> list[list[object]]:
         [*about, batch, ms, 1e3 * batch / ms, batch == result["knee"], result["ended"]]
         for batch, ms in result["points"]
     ]
-
-
-def _timing_row(run: RunDir, cell: str, file: str) -> Record:
-    times = run.read(cell, file)
-    return {**(run.read(cell, CELL) or {}), **times} if times else {}

@@ -44,13 +44,6 @@ class SweepPoint(NamedTuple):
         return 1e3 * self.batch / self.ms
 
 
-class Sweep(NamedTuple):
-    """Points of a sweep, from small to large, and the reason for its end in a few words."""
-
-    points: list[SweepPoint]
-    ended: str
-
-
 def sweep_record(
     model: Denoiser,
     cell: Cell,
@@ -61,11 +54,10 @@ def sweep_record(
 ) -> Record:
     """Sweep up to the options' largest batch, under their settings; return the stored record."""
     with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
-        clock = Clock(device).time
-        result = sweep_batch_sizes(
-            model, cell, clock, options.sweep, progress=progress, within=within
+        points, ended = sweep_batch_sizes(
+            model, cell, Clock(device).time, options.sweep, progress=progress, within=within
         )
-    return {"points": result.points, "knee": knee_batch_size(result.points), "ended": result.ended}
+    return {"points": points, "knee": knee_batch_size(points), "ended": ended}
 
 
 def knee_batch_size(points: Sequence[SweepPoint]) -> int:
@@ -83,31 +75,32 @@ def sweep_batch_sizes(
     *,
     progress: Callable[[int], None],
     within: float | None = None,
-) -> Sweep:
+) -> tuple[list[SweepPoint], str]:
     """Time a cell's sampler in batches of 1, 2, 4, … samples, up to ``most``.
 
-    ``progress`` receives the next batch size; after ``within`` seconds the sweep ends.
+    ``progress`` receives the next batch size; after ``within`` seconds the sweep ends. The reason
+    for the end is returned with the points.
     """
     until = None if within is None else time.monotonic() + within
     points: list[SweepPoint] = []
     batch, small_gains = 1, 0
     while batch <= most:
         if until is not None and time.monotonic() > until:
-            return Sweep(points, "the time was spent")
+            return points, "the time was spent"
         progress(batch)
         try:
             points.append(SweepPoint(batch, _median_ms(model, cell, clock, batch)))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            return Sweep(points, f"{batch} samples do not fit into memory")
+            return points, f"{batch} samples do not fit into memory"
         if len(points) > 1:
             gain = points[-1].samples_per_second / points[-2].samples_per_second
             small_gains = small_gains + 1 if gain < GAIN else 0
         if small_gains == 2:
-            return Sweep(points, "larger batches bring nothing more")
+            return points, "larger batches bring nothing more"
         batch *= 2
-    return Sweep(points, f"{most} samples are the most that were asked for")
+    return points, f"{most} samples are the most that were asked for"
 
 
 def _median_ms(model: Denoiser, cell: Cell, clock: Stopwatch, batch: int) -> float:
