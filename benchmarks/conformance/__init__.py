@@ -33,7 +33,7 @@ from .problems import (
     AnisotropicGaussian,
     Rational,
     ThreeModes,
-    noise_and_latents,
+    draw_samples,
     uneven_grid,
 )
 from .purity import check_batch, check_purity
@@ -81,9 +81,8 @@ def _check_can_run(sampler: Sampler) -> list[Check]:
     reasons = []
     for to_zero in (True, False):
         grid = karras(3, 0.02, 10.0, to_zero=to_zero)
-        noise, latents = noise_and_latents(sampler, torch.arange(4), (3,))
         try:
-            sampler.sample(AnisotropicGaussian(), latents * grid.sigma[0], grid, noise)
+            draw_samples(sampler, AnisotropicGaussian(), grid, torch.arange(4))
         except Exception as error:
             reasons.append(exception_in_words(error))
     return [Check("runs", False, reasons[0])] if len(reasons) == 2 else []

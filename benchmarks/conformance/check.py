@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -12,6 +11,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from ...results.run_directory.files import to_jsonable
 
 Mark = Literal["pass", "FAIL", "measured"]
 STYLES: dict[Mark, str] = {"pass": "green", "FAIL": "bold red", "measured": "dim"}
@@ -48,9 +49,14 @@ class Conformance:
     why: list[str] = field(default_factory=list)
 
     @property
+    def title(self) -> str:
+        """Name of the sampler, and its options."""
+        return self.sampler + "".join(f" {key}={value}" for key, value in self.params.items())
+
+    @property
     def passed(self) -> bool:
-        """Return True if every check passed."""
-        return all(check.passed for check in self.checks)
+        """True if every check passed."""
+        return not self.failures
 
     @property
     def failures(self) -> list[Check]:
@@ -59,17 +65,17 @@ class Conformance:
 
     def __repr__(self) -> str:
         """Return the verdict, the failures and their likely causes, a line each."""
-        params = "".join(f" {key}={value}" for key, value in self.params.items())
         failed, count = [f"  {c.name}: {c.detail}" for c in self.failures], len(self.checks)
         verdict = (
             f"{len(failed)} of {count} checks failed" if failed else f"all {count} checks passed"
         )
         causes = [f"  {'why' if failed else 'note'}: {sentence}" for sentence in self.why]
-        return "\n".join([f"{self.sampler}{params}: {verdict}", *failed, *causes])
+        return "\n".join([f"{self.title}: {verdict}", *failed, *causes])
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: the fields, ``passed`` and the sampler's ``name``; None if not finite."""
-        return {"name": self.sampler, "passed": self.passed, **_json_value(asdict(self))}
+        fields: Any = to_jsonable(asdict(self))
+        return {"name": self.sampler, "passed": self.passed, **fields}
 
 
 def checks_or_failure(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
@@ -95,19 +101,9 @@ def _is_sampler_code(file: Path) -> bool:
     return not (loop or library or file.parent == _OURS)
 
 
-def _json_value(value: Any) -> Any:
-    """Return the value with lists for tuples and None for numbers that JSON cannot hold."""
-    if isinstance(value, dict):
-        return {key: _json_value(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_value(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def print_conformance(result: Conformance, console: Console) -> None:
     """Print one line for each check, the likely causes of failures, and a table of measured errors against N."""
-    title = result.sampler + "".join(f" {key}={value}" for key, value in result.params.items())
-    table = Table("check", "", "found", title=title, **TABLE)
+    table = Table("check", "", "found", title=result.title, **TABLE)
     for check in result.checks:
         table.add_row(check.name, f"[{STYLES[check.mark]}]{check.mark}[/]", escape(check.detail))
     console.print(table)

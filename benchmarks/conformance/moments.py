@@ -126,8 +126,8 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
         cov = [float((moments.cov - truth).abs().max()) / scale for moments in results]
         mean = [float((moments.mean - problem.mean).abs().max()) for moments in results]
         variance, order = float(results[-1].cov.trace() / truth.trace()), slope(STEPS, cov)
-        data[name] = {"N": STEPS, "cov_error": cov, "mean_error": mean, "weak_order": order}
-        data[name]["variance"] = variance
+        errors = {"cov_error": cov, "mean_error": mean}
+        data[name] = {"N": STEPS, **errors, "weak_order": order, "variance": variance}
     mean = max(entry["mean_error"][-1] for entry in data.values())
     cov = max(entry["cov_error"][-1] for entry in data.values())
     orders = [entry["weak_order"] for entry in data.values()]
@@ -162,22 +162,18 @@ def check_noise(sampler: Sampler) -> list[Check]:
         worst = max(worst, *(float(error) for error in distances))
     data = {"error": worst, "overlapping": overlaps[:1]}
     if not drawn:
-        passed, detail = (
-            False,
-            (
-                "stochastic = True, and it never draws: call noise() in the step, or declare "
-                "stochastic = False"
-            ),
+        passed = False
+        detail = (
+            "stochastic = True, and it never draws: call noise() in the step, or declare "
+            "stochastic = False"
         )
     elif overlaps:
         (a, b), (c, d) = overlaps[0]
-        passed, detail = (
-            False,
-            (
-                f"draws over {a:.4g} to {b:.4g} and over {c:.4g} to {d:.4g}, which overlap, are "
-                "correlated on a path and independent as white noise: moments differ by "
-                f"{worst:.1e}; draw over disjoint intervals and combine (on_one_path)"
-            ),
+        passed = False
+        detail = (
+            f"draws over {a:.4g} to {b:.4g} and over {c:.4g} to {d:.4g}, which overlap, are "
+            "correlated on a path and independent as white noise: moments differ by "
+            f"{worst:.1e}; draw over disjoint intervals and combine (on_one_path)"
         )
     elif math.isnan(worst):
         passed, detail = True, "draws over disjoint intervals"

@@ -67,12 +67,10 @@ class ExactStart(GridSampler):
 
     def plan(self, grid: Grid) -> list[_ExactRow]:
         """Return the inner rows, the first ``history`` of them with the state that belongs after them."""
-        exact = [
-            self.problem.truth(s) if i < self.history else None
-            for i, s in enumerate(grid.sigma[1:])
-        ]
+        rows = zip(cached_plan(self.inner, grid), grid.sigma[1:], strict=True)
         return [
-            _ExactRow(row, x) for row, x in zip(cached_plan(self.inner, grid), exact, strict=True)
+            _ExactRow(row, self.problem.truth(s) if i < self.history else None)
+            for i, (row, s) in enumerate(rows)
         ]
 
     def step(
@@ -194,11 +192,9 @@ def _errors_on_grid(
     error = rms(end[:POINTS], truth)
     if both:
         return error, local, rms(end[POINTS:], truth)
-    return (
-        error,
-        local,
-        rms(_sample_from_start(sampler, problem, grid), truth) if sampler.history else error,
-    )
+    if not sampler.history:
+        return error, local, error
+    return error, local, rms(_sample_from_start(sampler, problem, grid), truth)
 
 
 def _sample_from_start(sampler: Sampler, problem: ExactProblem, grid: Grid) -> Tensor:

@@ -30,6 +30,19 @@ def noise_and_latents(
     return (source if sampler.stochastic else NoNoise()), source.initial()
 
 
+def draw_samples(
+    sampler: Sampler,
+    denoise: Any,
+    grid: Grid,
+    ids: Tensor,
+    dim: int = 3,
+    shift: float | Tensor = 0.0,
+) -> Tensor:
+    """Return samples ``ids`` of ``dim`` numbers on a grid, from latents moved by ``shift``."""
+    noise, latents = noise_and_latents(sampler, ids, (dim,))
+    return sampler.sample(denoise, latents * grid.sigma[0] + shift, grid, noise)
+
+
 def is_identical(a: Tensor, b: Tensor) -> bool:
     """Return True if two tensors have equal shapes and values; NaN equals NaN."""
     return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())

@@ -24,7 +24,7 @@ from ...samplers import (
 )
 from ..sampling.shard import unseeded_draws
 from .check import Check, checks_or_failure
-from .problems import Rational, Recorder, is_identical, noise_and_latents
+from .problems import Rational, Recorder, draw_samples, is_identical, noise_and_latents
 
 GRID = karras(5, 0.02, 10.0)
 OTHER = uniform_lambda(7, 0.05, 20.0)
@@ -50,18 +50,14 @@ def check_purity(sampler: Sampler) -> list[Check]:
     ]
 
 
-def _draw_samples(sampler: Sampler, grid: Grid, first: int = 0) -> Tensor:
-    noise, latents = noise_and_latents(sampler, torch.arange(first, first + 3), (4,))
-    return sampler.sample(Rational(), latents * grid.sigma[0], grid, noise)
-
-
 def _is_repeatable(sampler: Sampler) -> tuple[bool, str]:
     """Return whether a run changes no attribute and no later result, and a sentence on it."""
     before = _attributes_in_words(sampler)
+    ids, others, denoise = torch.arange(3), torch.arange(10, 13), Rational()
     with unseeded_draws() as draws:
-        first = _draw_samples(sampler, GRID)
-        _draw_samples(sampler, OTHER, first=10)
-        again = _draw_samples(sampler, GRID)
+        first = draw_samples(sampler, denoise, GRID, ids, 4)
+        draw_samples(sampler, denoise, OTHER, others, 4)
+        again = draw_samples(sampler, denoise, GRID, ids, 4)
     if draws.sentence:
         return False, draws.sentence
     after = _attributes_in_words(sampler)
@@ -176,8 +172,10 @@ class HistoryWatcher(GridSampler):
 
 def check_batch(sampler: Sampler) -> list[Check]:
     """Check that each of seven samples alone has the bits that it has in the batch."""
-    together = _samples_with_ids(sampler, BATCH)
-    alone = torch.cat([_samples_with_ids(sampler, number) for number in BATCH.split(1)])
+    together, *each = (
+        draw_samples(sampler, Rational(), BATCH_GRID, ids, 5) for ids in (BATCH, *BATCH.split(1))
+    )
+    alone = torch.cat(each)
     equal, moved = is_identical(together, alone), float((together - alone).abs().max())
     differs = f"a sample alone differs by {moved:.1e}"
     detail = "bit-identical alone and in a batch of 7" if equal else differs
@@ -185,8 +183,3 @@ def check_batch(sampler: Sampler) -> list[Check]:
     if coupled:
         detail += " (declared batch_coupled)"
     return [Check(name, equal or coupled, detail, data, asserted=not coupled)]
-
-
-def _samples_with_ids(sampler: Sampler, ids: Tensor) -> Tensor:
-    noise, latents = noise_and_latents(sampler, ids, (5,))
-    return sampler.sample(Rational(), latents * BATCH_GRID.sigma[0], BATCH_GRID, noise)

@@ -20,7 +20,8 @@ from .metric import Context, Measured, metric
 @metric("frechet", version=8, needs={"features"}, quantities=FRECHET)
 def frechet(cell: Context) -> Measured:
     """Return all Fréchet columns: ``fid_proxy``, ``fd_conv``, the model's error, ``dominated``."""
-    truth = cell.once("frechet reference", lambda: _reference_of(cell))
+    known = cell.reference
+    truth = cell.once("frechet reference", lambda: FrechetReference(known.mean, known.cov, known.n))
     n, d = cell.feature_rows.shape
     fixed = estimate(truth, cell.feature_rows, cell.moments)
     lowest = cell.once(("frechet floor", n), lambda: _floor(cell, truth, n))
@@ -55,16 +56,9 @@ def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray)
         "fid_proxy_converged_high": model_error.high,
         "dominated": dominated(population, model_error),
     }
-    assert population.reference_influence is not None
-    influence = {
-        "fd_conv": population.influence,
-        "fd_conv_reference": population.reference_influence,
-    }
-    return Measured(columns, influence)
-
-
-def _reference_of(cell: Context) -> FrechetReference:
-    return FrechetReference(cell.reference.mean, cell.reference.cov, cell.reference.n)
+    other = population.reference_influence
+    assert other is not None
+    return Measured(columns, {"fd_conv": population.influence, "fd_conv_reference": other})
 
 
 def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float] | None:
@@ -83,7 +77,7 @@ def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bo
     With e the sampler's error, ``to_converged``, and m the model's, the distance to the data is
     m + e and a cross term of at most 2 sqrt(m e), of either sign: where e < m that term can
     outweigh e: a sampler further from the solution may look better. A model that is not measurably
-        wrong dominates nothing; None for too few converged samples.
+    wrong dominates nothing; None for too few converged samples.
     """
     if model_error.flag:
         return None

@@ -43,7 +43,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities.built_in import KID
-from .estimators.rows import FloatArray, as_rows
+from .estimators.rows import FloatArray, as_rows, cuts
 from .estimators.second_order import Noise, interval, left_over
 from .metric import Context, Measured, metric
 
@@ -87,18 +87,9 @@ def across(
             rows[i] += tile.sum(axis=1)
             columns[j] += tile.sum(axis=0)
             squares += float(np.vdot(tile, tile))
-    centred = (
-        squares
-        - float(rows @ rows) / m
-        - float(columns @ columns) / n
-        + float(rows.sum()) ** 2 / (n * m)
-    )
+    centred = squares - float(rows @ rows) / m - float(columns @ columns) / n
+    centred += float(rows.sum()) ** 2 / (n * m)
     return rows / m, columns / n, max(centred / ((n - 1) * (m - 1)), 0.0)
-
-
-def diagonal(x: NDArray, block: int, kernel: Kernel) -> FloatArray:
-    """Return k(x_i, x_i) of the rows ``(n,)``."""
-    return np.concatenate([kernel.itself(rows) for _, rows in blocks(x, block)])
 
 
 def form(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int, kernel: Kernel) -> float:
@@ -124,9 +115,7 @@ CUBIC = Kernel(_cubic, lambda x: (np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) 
 
 def blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
     """Yield parts of ``x`` in float64, each after its slice."""
-    for start in range(0, len(x), block):
-        where = slice(start, min(start + block, len(x)))
-        yield where, as_rows(x[where])
+    return ((where, as_rows(x[where])) for where in cuts(len(x), block))
 
 
 KERNEL_ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
@@ -224,10 +213,8 @@ def _noise(
     (x, u), (y, v) = side_x, side_y
     n, m, u, v = len(x), len(y), u / unit, v / unit
     third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
-    (x, u), (y, v) = (
-        (rows[some], weights[some])
-        for rows, weights, some in ((x, u, _spread(n)), (y, v, _spread(m)))
-    )
+    some, others = _spread(n), _spread(m)
+    x, u, y, v = x[some], u[some], y[others], v[others]
     between = form(x, u, y, v, block, kernel) / (len(u) * len(v))
     cross = (
         2 * _pairs(x, u, kernel, block) / n**2
@@ -243,9 +230,9 @@ def _spread(n: int) -> NDArray[np.int_]:
 
 def _pairs(x: NDArray, u: FloatArray, kernel: Kernel, block: int) -> float:
     """Return the mean of u_i u_j k(x_i, x_j) over i ≠ j."""
-    return (form(x, u, x, u, block, kernel) - float(u**2 @ diagonal(x, block, kernel))) / (
-        len(u) * (len(u) - 1)
-    )
+    diagonal = np.concatenate([kernel.itself(rows) for _, rows in blocks(x, block)])
+    pairs = form(x, u, x, u, block, kernel) - float(u**2 @ diagonal)
+    return pairs / (len(u) * (len(u) - 1))
 
 
 def _check(x: NDArray, y: NDArray) -> None:

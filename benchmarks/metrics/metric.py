@@ -40,23 +40,21 @@ classes that samples were conditioned on.
 """
 
 
-class Solution(Protocol):
-    """Reference solution of samples 0 … k - 1: the endpoints of their latents."""
+@dataclass(frozen=True)
+class Endpoints:
+    """Reference solution of samples 0 … k - 1: the converged endpoints of their latents.
 
-    @property
-    def x(self) -> NDArray:
-        """Endpoints ``(k, *event)``."""
-        ...
+    Attributes:
+        x: ``(k, *event)``.
+        modes: their modes or classes ``(k,)``; None where the model has none.
+        steps: of the solution; 0 where it is exact.
+        resolution: error of the endpoints themselves (RMS per dimension); 0 where they are exact.
+    """
 
-    @property
-    def modes(self) -> NDArray | None:
-        """Modes or classes ``(k,)`` of the endpoints; None where the model has none."""
-        ...
-
-    @property
-    def resolution(self) -> float:
-        """Error of the endpoints themselves (RMS per dimension); 0 where they are exact."""
-        ...
+    x: NDArray
+    modes: NDArray | None
+    steps: int
+    resolution: float
 
 
 class Context(Protocol):
@@ -161,7 +159,7 @@ class Context(Protocol):
         ...
 
     @property
-    def solution(self) -> Solution:
+    def solution(self) -> Endpoints:
         """Endpoints of the latents. Need: "reference solution" or "path limit"."""
         ...
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from ...models.reference import Identity, Reference
 from ...results.record import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
-from ..metrics.metric import Need
+from ..metrics.metric import Endpoints, Need
 from ..sampling.shard import BATCH, Arrays
 from .data import ModelData, ScoringReference
-from .endpoints import Endpoints
 
 if TYPE_CHECKING:  # a protocol's property accepts no cached_property
     cached_property = property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from ...models.reference import Reference
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import NoNoise, karras, make
 from ...samplers.brownian import DEPTH, BrownianTree
+from ..metrics.metric import Endpoints
 from ..sampling.batch import latents
 from ..sampling.failure import draw_in_batches
 from ..sampling.shard import CONVERGED_IDS, clamp
@@ -32,16 +33,6 @@ from .path_limit import SUBDIVISION, path_limit
 
 MARGIN = 1e-5
 """An rmse below this (data units per dimension) is not resolved in float32 by any steps."""
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Converged endpoints ``(k, *event)`` of the first samples, their modes and error (RMS)."""
-
-    x: NDArray
-    modes: NDArray | None
-    steps: int
-    resolution: float
 
 
 class Doubling(NamedTuple):

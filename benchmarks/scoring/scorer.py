@@ -16,7 +16,7 @@ from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
-from ..metrics.metric import Context, Metric, origin
+from ..metrics.metric import Context, Endpoints, Metric, origin
 from ..sampling.counting import ReportingMeter
 from ..sampling.shard import Arrays
 from ..sampling.trajectories import Trajectories, picture_arrays, trajectory_arrays
@@ -32,7 +32,6 @@ from .context import (
 )
 from .data import ModelData, ScoringReference
 from .endpoints import (
-    Endpoints,
     converged_endpoints,
     converged_features,
     endpoint_kind,

@@ -44,6 +44,8 @@ def verdict_of(checks: Iterable[Check]) -> Verdict:
 
 
 SEED = 5_000_000
+SURE = 3.0
+"""Standard errors that are allowed to chance."""
 BATCH = 64
 SMALL = 1 << 16
 """Numbers of a batch up to which its noise is cached."""
@@ -52,8 +54,6 @@ NARROWEST, WIDEST = 0.05, 20.0
 """Levels of interest, in standard deviations of the data: below and above, all maps look alike."""
 NARROWEST_X0 = 0.5
 """The lowest for a network of the data themselves: below, its own error exceeds the noise."""
-
-
 NEAR = 0.5
 """Highest level of interest of few-step maps, in standard deviations of the data."""
 LEAST = 1e-9
@@ -111,8 +111,8 @@ def levels_for_check(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
 
 def noise_of(model: Denoiser, clean: Tensor, start: int = 0) -> Tensor:
     """Return the noise of clean samples ``(n, *event)``, the first of which has number ``start``."""
-    what = start, len(clean), model.event, clean.dtype, clean.device
-    return _small_noise(*what) if clean.numel() <= SMALL else _noise(*what)
+    make = _small_noise if clean.numel() <= SMALL else _noise
+    return make(start, len(clean), model.event, clean.dtype, clean.device)
 
 
 def _noise(

@@ -18,11 +18,9 @@ from torch import Tensor
 
 from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
-from .fit import Check, Fit, levels_for_check, measure_fit
+from .fit import SURE, Check, Fit, levels_for_check, measure_fit
 from .maps import check_map, looks_like_a_map, variance_of
 
-SURE = 3.0
-"""Standard errors by which one map must be better than another."""
 ALIKE = 0.005
 """Share of the error by which two maps that differ at all must differ."""
 SLACK, LARGE = 0.1, 0.3
@@ -121,19 +119,14 @@ def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
     few, labels = stated.few_samples
     at = stated.fit.levels
     rough = fit_candidate("", stated.model, few, labels, at[::2])
-    tried = [
-        fit_candidate(name, model, few, labels, at[::2])
-        for name, model in usable_readings(readings)
-    ]
+    usable = usable_readings(readings)
+    tried = [fit_candidate(name, model, few, labels, at[::2]) for name, model in usable]
     gains = {id(reading): rough.fit.excess(reading.fit)[0] for reading in tried}
     hopeful = [reading for reading in tried if gains[id(reading)] > -ALIKE]
-    hopeful.sort(key=lambda reading: -gains[id(reading)])
-    # of those that pass on a few, the best first
-    hopeful.sort(key=lambda reading: not reading.is_right)
-    full = [
-        fit_candidate(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful[:MOST]
-    ]
-    compared = [(reading, rough) for reading in tried if reading not in hopeful[:MOST]]
+    # those that pass on a few before all others, the best first
+    hopeful = sorted(hopeful, key=lambda c: (not c.is_right, -gains[id(c)]))[:MOST]
+    full = [fit_candidate(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful]
+    compared = [(reading, rough) for reading in tried if reading not in hopeful]
     compared += [(reading, stated) for reading in full]
     better = [reading for reading in full if is_better(reading, stated)]
     better.sort(key=lambda reading: median_log_error(reading.fit))
@@ -216,12 +209,10 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
         and looks_like_a_map(result, of.clean)
         and all(check.passed for check in check_map(of.model, of.clean, of.labels))
     ):
-        passed, detail = (
-            False,
-            (
-                f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
-                "another sample; it is a few-step map: say kind=map"
-            ),
+        passed = False
+        detail = (
+            f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
+            "another sample; it is a few-step map: say kind=map"
         )
     elif has_small_defect(result, LARGE) and (has_time or of.error_ratio < LINEAR):
         passed, detail = True, f"{detail}; more than {SLACK:g}, so it is trained little"
@@ -233,11 +224,9 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
             "hardly at all, or its map is wrong"
         )
     else:
-        passed, detail = (
-            False,
-            (
-                f"d is no posterior mean: the defect is {at}; its process, prediction, sign or time is "
-                "wrong, or it is trained on other data, or hardly at all"
-            ),
+        passed = False
+        detail = (
+            f"d is no posterior mean: the defect is {at}; its process, prediction, sign or time is "
+            "wrong, or it is trained on other data, or hardly at all"
         )
     return Check("Pythagoras", passed, detail)

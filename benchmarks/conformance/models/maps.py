@@ -26,13 +26,12 @@ from torch import Tensor
 
 from ....models.denoiser import Denoiser
 from ....samplers import Grid, karras, make
-from .fit import LEVELS, NARROWEST, SEED, WIDEST, Check, Fit, noise_of
+from .fit import LEVELS, NARROWEST, SEED, SURE, WIDEST, Check, Fit, noise_of
 
 MOVED = 0.02
 """Standard deviations of the data by which a state may move at sigma_min, in addition to twice that."""
 LEAST, MOST = 0.5, 2.0
 """Bounds of the ratio of the outputs' variance to the data's, which a trained map keeps."""
-
 
 FAR = 4.0
 """Standard deviations of the data above which a level leaves little of a sample in the state."""
@@ -118,8 +117,6 @@ DEFECT = 0.15
 """Largest mean product of rate and g of a trained map, in data deviations a unit of ln sigma."""
 BETTER, CLOSE = 2.0, 0.03
 """Factor and difference by which a wrong map moves more than a right one, in all."""
-SURE = 3.0
-"""Standard errors that are allowed to chance."""
 STOPS, STEPS = 5, 30
 """States on each path that are looked at, and steps of Heun's method to get there."""
 APART = 0.5
@@ -229,11 +226,10 @@ def check_one_path(
         f"of states on one path, which {teacher.name} was followed along, the ends are up to "
         f"{distances[worst]:.2g} variances of the data apart (from sigma {states[worst][0]:.3g})"
     )
-    if distances[worst] <= APART:
-        return Check("one path", True, text)
-    return Check(
-        "one path",
-        False,
-        f"{text}; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
-        "denoiser, or it was distilled from another",
-    )
+    passed = distances[worst] <= APART
+    if not passed:
+        text += (
+            "; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
+            "denoiser, or it was distilled from another"
+        )
+    return Check("one path", passed, text)

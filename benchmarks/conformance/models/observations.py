@@ -12,8 +12,8 @@ from torch import Tensor
 from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
 from ....samplers import SampleNoise
-from .fit import BATCH, SEED, Check, noise_of
-from .judging import ALIKE, LARGE, SURE, Candidate
+from .fit import BATCH, SEED, SURE, Check, noise_of
+from .judging import ALIKE, LARGE, Candidate
 from .maps import variance_of
 from .readings import with_network
 
@@ -112,9 +112,8 @@ def noise_and_defect_in_words(of: Candidate) -> str:
     shares = []
     for level in of.fit.levels.tolist():
         x, z = noisy_samples(of, level)
-        shares.append(
-            float(share_of_noise_left(of.model.denoise(x, level, of.labels), z, level).mean())
-        )
+        d = of.model.denoise(x, level, of.labels)
+        shares.append(float(share_of_noise_left(d, z, level).mean()))
     return (
         f"{min(shares):.2g} to {max(shares):.2g} times the noise is left in d, and the defect is up to "
         f"{float(abs(of.fit.defect).max()):.2g}"
@@ -146,10 +145,9 @@ def noisy_samples(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
 def _outputs_at_level(of: Candidate, level: float) -> Tensor:
     """Return the output of a network in its own coordinates; of other models, their own."""
     x, _ = noisy_samples(of, level)
-    if not isinstance(of.model, NativeDenoiser):
-        return of.model.denoise(x, level, of.labels)
-    (output, _, _, _) = record_network_call(of.model, x, level, of.labels)
-    return output
+    if isinstance(of.model, NativeDenoiser):
+        return record_network_call(of.model, x, level, of.labels)[0]
+    return of.model.denoise(x, level, of.labels)
 
 
 def record_network_call(

@@ -169,10 +169,8 @@ def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
     if channels == 3:
         flips["the channels of the {} reversed (BGR)"] = partial(torch.flip, dims=(1,))
     for settings, flip in flips.items():
-        yield (
-            settings.format("images"),
-            partial(ChangedCall, model, partial(_denoise_flipped, flip)),
-        )
+        change = partial(_denoise_flipped, flip)
+        yield settings.format("images"), partial(ChangedCall, model, change)
         yield settings.format("output"), partial(_with_flipped_output, model, flip)
 
 

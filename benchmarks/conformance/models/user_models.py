@@ -69,10 +69,8 @@ def readings_of_time(stated: Candidate) -> Readings:
                 record_network_call(model, noisy_samples(stated, s)[0], s, stated.labels)
                 for s in levels
             ]
-            times = [float(t[0]) for _, _, t, _ in calls]
-            yield from _readings_of_shift(
-                stated, partial(_with_changed_time, model), _last_usual_time(times)
-            )
+            last = _last_usual_time([float(t[0]) for _, _, t, _ in calls])
+            yield from _readings_of_shift(stated, partial(_with_changed_time, model), last)
         return
     module, times = _timed_module(stated, levels)
     if module is None:
@@ -156,9 +154,8 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
 
     @cache
     def error(shift: float) -> float:
-        errors = fit_candidate("", shifted(shift), few, labels, stated.fit.levels).fit.errors.mean(
-            1
-        )
+        fit = fit_candidate("", shifted(shift), few, labels, stated.fit.levels).fit
+        errors = fit.errors.mean(1)
         return float(np.log(errors).mean()) if np.isfinite(errors).all() else math.inf
 
     sizes = [last / 2**k for k in range(1, 10)]
@@ -192,12 +189,15 @@ def readings_of_user_model(model: Denoiser) -> Readings:
     process = _process_fields(model.process)
     if process is None:
         return
-    more: dict[str, Any] = {"factor": model.factor, "half": model.half or ""}
-    more |= {
-        "time": asdict(model.time),
-        "boundary": asdict(model.boundary) if model.boundary else {},
-    }
-    spec = _specification_of(model, process, model.prediction, **more)
+    spec = _specification_of(
+        model,
+        process,
+        model.prediction,
+        factor=model.factor,
+        half=model.half or "",
+        time=asdict(model.time),
+        boundary=asdict(model.boundary) if model.boundary else {},
+    )
     for name, of in alternative_specifications(spec):
         yield name, partial(_adapter_for, model, spec, of)
 

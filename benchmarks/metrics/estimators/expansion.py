@@ -74,28 +74,21 @@ from .rows import FloatArray, Moments, Rows
 from .second_order import Blocks, Noise, noise
 
 
-class Excess(NamedTuple):
-    """Corrections ``(n,)``: to the bias, summed over samples, and taken off each influence."""
-
-    bias: FloatArray
-    influence: FloatArray
-
-
-def excess(along: FloatArray, pairs: FloatArray) -> Excess:
+def excess(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the terms beyond second order, less the terms of a sample of the mean leverage.
 
+    They are corrections ``(n,)`` to the bias, summed over samples, and taken off each influence.
     ``along`` ``(n,)`` is p = sum_i s_i z_i² and ``pairs`` is sum_ij w_ij z_i² z_j², both >= 0. The
     inflation of the others' inverse root is included.
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
-        return Excess(np.zeros(n), np.zeros(n))
+        return np.zeros(n), np.zeros(n)
     leverage = 2 * np.divide(pairs, n * along, out=np.zeros(n), where=along > 0)
     mean = 2 * float(pairs.sum()) / (n * whole)
     of_each, of_mean = _higher_order_factors(leverage), _higher_order_factors(np.array(mean))
-    return Excess(
-        along * (of_each[0] - of_mean[0]) / n, along * (of_each[1] - of_mean[1] - 3 / 8 * mean)
-    )
+    bias = along * (of_each[0] - of_mean[0]) / n
+    return bias, along * (of_each[1] - of_mean[1] - 3 / 8 * mean)
 
 
 def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -206,36 +199,30 @@ def expand(
     check_dimensions(reference, moments)
     n = moments.n
     trace = float(np.trace(moments.cov))
-    whitened = _whiten(reference, moments, rows)
-    s, away = whitened.s, moments.mean - reference.mean
+    s, blocks = _whiten(reference, moments, rows)
+    away = moments.mean - reference.mean
     weights = np.outer(s, s) / np.add.outer(s, s)
     shift, square, along, pairs = np.empty((4, n))
-    for where, centred, z in whitened.blocks():
+    for where, centred, z in blocks():
         z2 = z * z
         shift[where] = centred @ away
         square[where] = np.einsum("ij,ij->i", centred, centred)
         along[where] = z2 @ s
         pairs[where] = np.einsum("ij,ij->i", z2 @ weights, z2)
     q = square + 0.5 * pairs - 0.5 * along + 0.25 * s.sum()  # w_ii = s_i / 2
-    more = excess(along, pairs)
-    influence = 2 * shift + square - along - 2 * q / n - more.influence
+    more_bias, more_influence = excess(along, pairs)
+    influence = 2 * shift + square - along - 2 * q / n - more_influence
     influence -= influence.mean()
     raw = reference.distance(moments.mean, trace, float(s.sum()))
-    bias = float(q.mean()) / n + float(more.bias.sum())
-    second = noise(influence, whitened.blocks, weights, q) if with_noise else None
+    bias = float(q.mean()) / n + float(more_bias.sum())
+    second = noise(influence, blocks, weights, q) if with_noise else None
     return Side(raw, bias, influence, _flags(reference, n, trace, len(s)), second)
 
 
-class _Whitened(NamedTuple):
-    """Singular values ``(k,)`` of the cross term, and blocks of centred samples and whitened z."""
+def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[FloatArray, Blocks]:
+    """Return singular values ``(k,)`` of the cross term, and blocks of centred samples and z.
 
-    s: FloatArray
-    blocks: Blocks
-
-
-def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whitened:
-    """Whiten samples by the smaller side.
-
+    Samples are whitened by the smaller side.
     With A = centred R, A^T A / (n - 1) = M has the same non-zero eigenvalues as the ``(n, n)`` Gram
     matrix A A^T / (n - 1). Its unit eigenvectors are z / sqrt(n - 1).
     """
@@ -251,21 +238,16 @@ def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> _White
                 centred = block - moments.mean
                 yield where, centred, centred @ along
 
-        return _Whitened(s, _cache_if_one(by_map, n <= rows.size))
+        if n > rows.size:
+            return s, by_map
+        cached = list(by_map())
+        return s, lambda: iter(cached)
     centred = rows[:] - moments.mean  # no more samples than directions
     projected = centred @ reference.factor
     values, vectors = np.linalg.eigh(projected @ projected.T / (n - 1))
     keep = resolved(values)
     z = vectors[:, keep] * np.sqrt(n - 1)
-    return _Whitened(np.sqrt(values[keep]), lambda: iter([(slice(0, n), centred, z)]))
-
-
-def _cache_if_one(make: Blocks, is_one: bool) -> Blocks:
-    """Return the same blocks, cached if there is only one."""
-    if not is_one:
-        return make
-    cached = list(make())
-    return lambda: iter(cached)
+    return np.sqrt(values[keep]), lambda: iter([(slice(0, n), centred, z)])
 
 
 def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -141,13 +141,10 @@ def population_estimate(
     """
     rows_a, rows_b = rows_of(features_a), rows_of(features_b)
     a, b = _expand_both(rows_a, rows_b, with_noise=True)
-    halves = [
-        half_a.debiased - half_b.bias
-        for half_a, half_b in (_expand_both(x, y) for x, y in _halves(rows_a, rows_b))
-    ]
-    return _estimate(
-        a.raw, a.bias + b.bias + _third_order_bias(a.debiased - b.bias, halves), (a, b)
-    )
+    expanded = [_expand_both(x, y) for x, y in _halves(rows_a, rows_b)]
+    halves = [half_a.debiased - half_b.bias for half_a, half_b in expanded]
+    third = _third_order_bias(a.debiased - b.bias, halves)
+    return _estimate(a.raw, a.bias + b.bias + third, (a, b))
 
 
 def paired_difference(
@@ -233,22 +230,19 @@ def _third_order_bias(whole: float, halves: Sequence[float]) -> float:
 def _expand_both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
     """Expand each side with the other fixed."""
     a, b = rows_a.moments, rows_b.moments
-    return expand(FrechetReference.of(b), rows_a, a, with_noise), expand(
-        FrechetReference.of(a), rows_b, b, with_noise
-    )
+    side_a = expand(FrechetReference.of(b), rows_a, a, with_noise)
+    return side_a, expand(FrechetReference.of(a), rows_b, b, with_noise)
 
 
 def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate:
     """Combine plug-in value, bias of both orders, and the sides with noise, the samples' first."""
     value, se = raw - bias, math.hypot(*(_standard_error(side.influence) for side in sides))
-    low, high = interval(
-        value, se, sum_of_noise([side.noise for side in sides if side.noise]), EXCESS
-    )
+    noise = sum_of_noise([side.noise for side in sides if side.noise])
+    low, high = interval(value, se, noise, EXCESS)
     flag = "; ".join(dict.fromkeys(flag for side in sides for flag in side.flags))
-    influence, reference_influence = (*(side.influence for side in sides), None)[:2]
-    assert influence is not None
+    influence, *others = (side.influence for side in sides)
     return FrechetEstimate(
-        raw, value, se, low, high, bias, len(influence), flag, influence, reference_influence
+        raw, value, se, low, high, bias, len(influence), flag, influence, *others
     )
 
 
@@ -285,14 +279,9 @@ def fd_infinity(
         )
     shuffled = np.random.default_rng(seed).permutation(n)
     groups = np.arange(1, parts + 1)
-    values = [
-        np.mean(
-            [
-                frechet_distance(reference, part)
-                for part in rows.moments_of(np.array_split(shuffled, g))
-            ]
-        )
-        for g in groups
-    ]
+    values = []
+    for g in groups:
+        moments = rows.moments_of(np.array_split(shuffled, g))
+        values.append(np.mean([frechet_distance(reference, part) for part in moments]))
     _, intercept = np.polyfit(groups / n, values, 1, w=1 / np.sqrt(groups))
     return float(intercept)
