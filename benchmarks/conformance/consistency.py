@@ -96,7 +96,6 @@ def _fault_of_run(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
 
 
 def _tensor_in_words(x: Tensor) -> str:
-    """Return shape, dtype and device of a tensor as text."""
     return f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')} {x.device}"
 
 

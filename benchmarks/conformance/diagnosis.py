@@ -114,11 +114,8 @@ def _diagnose_start(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG
 
 def _diagnose_end_at_zero(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
     """Return the diagnosis of failures only where the grid ends at 0, or ""."""
-    failed, point, order = (
-        _faults_of_check(checks, "finite"),
-        checks.get("to zero"),
-        checks.get("order"),
-    )
+    failed = _faults_of_check(checks, "finite")
+    point, order = checks.get("to zero"), checks.get("order")
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
     no_datum = point is not None and not point.passed and order is not None and order.passed
     if only_zero or no_datum:
@@ -225,6 +222,5 @@ def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str,
 
 
 def _range_in_words(slopes: Iterable[float]) -> str:
-    """Return the smallest and the largest slope to one digit, as text."""
     values = [f"{slope:.1f}" for slope in sorted(slopes)]
     return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"

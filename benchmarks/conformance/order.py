@@ -198,7 +198,6 @@ def _errors_on_grid(
 
 
 def _sample_from_start(sampler: Sampler, problem: ExactProblem, grid: Grid) -> Tensor:
-    """Return the sampler's samples from the problem's start on a grid."""
     return sampler.sample(problem, problem.start.clone(), grid, NoNoise())
 
 
@@ -245,7 +244,6 @@ def check_tolerance(sampler: Sampler) -> list[Check]:
 
 
 def _errors_in_words(values: Sequence[float]) -> str:
-    """Return errors to one digit, separated by commas."""
     return ", ".join(f"{value:.0e}" for value in values)
 
 

@@ -80,12 +80,9 @@ def memorised_threshold(
             examples themselves, one at a time.
         level: in (0, 1).
     """
-    fresh = (
-        distance_ratio(training, training, same=True)
-        if held_out is None
-        else distance_ratio(held_out, training)
-    )
-    return float(np.quantile(fresh, level))
+    fresh = training if held_out is None else held_out
+    ratio = distance_ratio(fresh, training, same=held_out is None)
+    return float(np.quantile(ratio, level))
 
 
 def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: float) -> Memorisation:

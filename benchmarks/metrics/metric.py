@@ -264,12 +264,10 @@ def register(entry: Metric) -> None:
 
 
 def _is_built_in(entry: Metric) -> bool:
-    """Return True for a metric of this package."""
     return entry.measure.__module__.startswith(f"{__package__}.")
 
 
 def _qualified_name(entry: Metric) -> str:
-    """Return the qualified name of a metric's function."""
     return f"{entry.measure.__module__}.{entry.measure.__qualname__}"
 
 

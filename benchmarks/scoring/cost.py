@@ -33,10 +33,7 @@ class _EvaluatedError(Exception):
 
 
 def reference_evaluations(
-    suite: Suite,
-    model: Denoiser,
-    reference: Reference | None,
-    cells: Sequence[Cell],
+    suite: Suite, model: Denoiser, reference: Reference | None, cells: Sequence[Cell]
 ) -> float:
     """Return the expected evaluations before a model's cells can be scored, if none is stored."""
     if not cells or model.kind == "map":  # it has no reference solution
@@ -71,10 +68,9 @@ def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
 
     ids = torch.zeros(1, dtype=torch.int64, device=cell.device)
     x = latents(model, ids, cell.seed, getattr(torch, cell.dtype))[0]
+    watched = ReportingMeter(tell=stop).attach(model)
     try:
-        endpoint = (
-            ReportingMeter(tell=stop).attach(model).endpoint(x, model.draw_labels(ids, cell.seed))
-        )
+        endpoint = watched.endpoint(x, model.draw_labels(ids, cell.seed))
     except _EvaluatedError:
         return EXACT_FLOW
     return 0.0 if endpoint is not None else model.passes * _steps_of_doublings(ODE.first)

@@ -80,7 +80,6 @@ def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _image_shape(path: Path) -> tuple[int, ...]:
-    """Return the shape of an image: grey or RGB."""
     try:
         from PIL import Image
 

@@ -142,7 +142,6 @@ def scaled_bytes(values: NDArray[np.float32], limits: tuple[float, float]) -> ND
 
 
 def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
-    """Read an image as ``event`` of 8-bit numbers."""
     try:
         from PIL import Image
     except ImportError as error:

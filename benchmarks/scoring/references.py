@@ -132,7 +132,6 @@ def _reference_in_space(
 def _reference_for(
     model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
 ) -> Reference:
-    """Return the reference of a model in the space of an extractor."""
     limits, note = model.decoded_limits, ""
     if source is None and isinstance(extractor, Identity):
         if own is not None and isinstance(own.extractor, Identity):

@@ -288,7 +288,6 @@ class Scorer:
         return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
     def _gather(self, cell: Cell) -> GatheredShards:
-        """Gather the contents of a cell's shards."""
         stored: list[StoredArray] = []
 
         def reread_features() -> Iterator[NDArray]:

@@ -44,11 +44,8 @@ def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
 def version_of(metric: Metric) -> str:
     """Return the key that keeps a metric's numbers valid: its version, and a plugin's code."""
     where = origin(metric)
-    return (
-        f"{metric.version} of {where}, code {_code_digest(metric)}"
-        if where
-        else str(metric.version)
-    )
+    plugin = f" of {where}, code {_code_digest(metric)}" if where else ""
+    return f"{metric.version}{plugin}"
 
 
 def _code_digest(metric: Metric) -> str:

@@ -45,12 +45,8 @@ def joules_per_call(
 ) -> float | None:
     """Return the energy of one call, J, of the whole device with its idle power; None without a counter.
 
-    Args:
-        work: the call; repeated for at least ``seconds``, of which one is the least that makes sense.
-        joules: reads the energy counter, J, which moves every few hundredths of a second.
-        finish: returns when the device has finished its work.
-        seconds: length of the window.
-        clock: seconds.
+    The call is repeated for at least ``seconds``, since the counter ``joules`` moves every few
+    hundredths of a second. ``finish`` returns when the device has finished its work.
     """
     finish()
     before, begin, calls = joules(), clock(), 0

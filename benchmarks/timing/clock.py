@@ -44,9 +44,7 @@ class CallTimes(NamedTuple):
 class CounterClock:
     """Mean clock of multiprocessor 0 by its counters, from :meth:`start` to :meth:`mhz`.
 
-    Args:
-        read: a kernel that writes its cycles and the nanoseconds of the GPU's timer into an int64
-            tensor ``(2,)`` on the device.
+    ``read`` is :func:`.read_counters`.
     """
 
     name = "SM cycles"
@@ -96,11 +94,7 @@ def make_sm_clock(gpu: Gpu | None) -> SmClock | None:
 
 
 class Clock:
-    """Clock of calls on a device, with the clock of its multiprocessors if there is one.
-
-    Attributes:
-        second: unit of the second clock.
-    """
+    """Clock of calls on a device; ``second`` is the unit of its second clock, "" without one."""
 
     def __init__(self, device: str, sm_clock: SmClock | None = None) -> None:
         self._cuda, self._sm_clock = device.startswith("cuda"), sm_clock

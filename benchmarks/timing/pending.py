@@ -75,12 +75,7 @@ class Timer(Protocol):
 
 @dataclass(frozen=True)
 class LocalTimer:
-    """Timer in this process.
-
-    Attributes:
-        model: on the device, "cpu" or "cuda".
-        options: duration and precision.
-    """
+    """Timer in this process; the model is on the device, "cpu" or "cuda"."""
 
     model: Denoiser
     options: Timing

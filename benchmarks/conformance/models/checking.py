@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -100,7 +100,7 @@ class Checked:
     checks: tuple[Check, ...]
     fit: Fit | None
     images: int
-    candidates: tuple[dict[str, Any], ...] = field(default=())
+    candidates: tuple[dict[str, Any], ...] = ()
     source: str = "images"
 
     @property
@@ -174,7 +174,6 @@ def check_checkpoint(
 
 
 def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
-    """Return the error for images whose shape is not the model's."""
     shape = tuple(images.shape[1:])
     return ValueError(f"the images are of shape {shape}, but the model's are {event}")
 
@@ -187,7 +186,6 @@ def _result_of_checks(
     spec: Specification | None = None,
     answers: dict[str, str] | None = None,
 ) -> Checked:
-    """Return the result of all checks of the best candidate."""
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
     rows = tuple(_rows_of_readings([(best, best), *tried]))

@@ -94,7 +94,6 @@ def steps_of_table(process: Mapping[str, Any]) -> int:
 
 
 def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
-    """Return a time input as settings behind a path."""
     of = "" if time["of"] == spec.time.get("of", "t") else f"time.of={time['of']}&"
     return f"{of}time.scale={time['scale']:g}&time.offset={time['offset']:g}"
 

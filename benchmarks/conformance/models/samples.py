@@ -108,7 +108,6 @@ def _classes_by_folder(path: Path) -> Tensor | None:
 
 
 def _classes_in_file(path: Path) -> Tensor | None:
-    """Return the class numbers of an ``.npz`` file, or None."""
     stored = open_arrays(path)
     if isinstance(stored, np.ndarray):
         return None

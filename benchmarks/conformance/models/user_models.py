@@ -108,7 +108,6 @@ def _readings_of_shift(
 
 
 def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
-    """Return the model with ``change`` applied to its network's times."""
     return with_network(model, lambda x_t, t, labels: model.network(x_t, change(t), labels))
 
 

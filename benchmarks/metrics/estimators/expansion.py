@@ -45,19 +45,16 @@ and q / n² of the bias. Where the s_i differ,
 
 makes the series agree there too; as w_ij <= (s_i + s_j) / 4 it is at most |z|² / n < 1.
 
-The series fails for heavy tails: at 15 samples a feature the largest of Student's t with 5 degrees
-of freedom has g > ½, and what second order missed of such samples was a tenth of the whole bias. On
-light tails all samples have about one leverage, d / n; what that adds is a power series in 1 / n,
-of which the extrapolation of :mod:`.frechet` takes out more than this formula knows, being blind to
-pairs of samples. So what a sample of the mean leverage would add is taken off: only the excess
-counts.
+The series fails for heavy tails, whose largest samples have g > ½ at 15 samples a feature. On light
+tails all samples have about one leverage, d / n; what that adds is a power series in 1 / n, of
+which the extrapolation of :mod:`.frechet` takes out more than this formula knows, being blind to
+pairs of samples. So what a sample of the mean leverage would add is taken off.
 
 **The others.** Without its own mass, x is compared with the root of the others' covariance, and the
 inverse root of a covariance from samples is too large: with S (I + D) S, E D = 0, E (I + D)^{-½} =
 I + 3/8 E D², which for elliptical samples and equal s_i is I (1 + 3/8 G), G the mean leverage
-weighted by p. Uncorrected, this shrank the influence along the radius, which is where heavy tails
-vary: at 15 samples a feature and a distance of ten floors the error of t8 came out 7 % too small.
-So 3/8 G p is given back.
+weighted by p. This shrinks the influence along the radius, where heavy tails vary: 3/8 G p is given
+back.
 """
 
 from __future__ import annotations
@@ -98,12 +95,7 @@ def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]
 
 
 SAMPLES_PER_FEATURE = 15
-"""Samples for each feature from which intervals were found to cover (docs/calibration.md).
-
-At 4 the bias that remains is still within
-the standard error on the features tested, with little to spare for tails heavier than theirs; below
-1 it is not.
-"""
+"""Samples for each feature from which intervals were found to cover (docs/calibration.md)."""
 
 COLLAPSED = 2.0**-22
 """Ratio of variances below which the spread is float16's rounding (half an ulp is 2**-11)."""
