@@ -135,7 +135,7 @@ def evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
     return np.linspace(0, available - 1, min(n, available)).round().astype(int)
 
 
-def scaled_bytes(values: NDArray[np.float32], limits: tuple[float, float]) -> NDArray[np.float32]:
+def scaled_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """Return values from 0 to 255 carried to the range ``limits``."""
     low, high = limits
     return values / 255 * (high - low) + low

@@ -74,7 +74,8 @@ class LoadCounters(NamedTuple):
 
     def _combined(self, other: LoadCounters, combine: Callable[[Any, Any], Any]) -> LoadCounters:
         pairs = zip(self, other, strict=True)
-        return LoadCounters(*(None if None in pair else combine(*pair) for pair in pairs))
+        grown: list[Any] = [None if None in pair else combine(*pair) for pair in pairs]
+        return LoadCounters(*grown)
 
 
 def cpu_doubts(load: LoadCounters, cores: int, threads: int) -> list[str]:
