@@ -7,6 +7,8 @@ PEERS  := dev,peers,onnx,inception,clip,dinov2,efficientnet,torchvision,tune,clu
 # what is imported is compiled then, by whoever is first: all of torch is half of the installation
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 SUITE  ?= quick
+# tests start hundreds of processes, and compiling torch takes longer than importing it
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache
 QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
           $(patsubst %,tests/results/test_%.py,intervals error_decomposition estimates fairness files headline latex pareto sealed significance) \
           $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration metrics/test_installed_metrics \
@@ -23,7 +25,7 @@ bench: $(VENV)/.ready            ## run the quick suite and write its report
 	$(BIN)/samplerbench run $(SUITE)
 
 test: $(VENV)/.ready lint        ## everything that CI runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --junitxml build/tests.xml
+	$(PYTEST) $(BIN)/python -m pytest -n 2 --dist loadfile --junitxml build/tests.xml
 
 # numpy stands first: k-diffusion needs NumPy 1, which pip else finds after trying hundreds of versions
 $(PARITY)/.ready: pyproject.toml studies/pyproject.toml
@@ -36,18 +38,18 @@ build/tests.xml:
 
 parity: $(PARITY)/.ready build/tests.xml   ## what the last `make test` skipped, with the libraries that it lacks, in an environment of its own
 	$(PYTHON) .ci/skipped.py --ids build/tests.xml | grep -v ^tests/running/executors/ > build/skipped.txt
-	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest -n 2 --dist worksteal --disable-warnings --junitxml build/parity.xml @build/skipped.txt
-	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest --junitxml build/cluster.xml tests/running/executors -k 'ray or cluster'
+	$(PYTEST) $(PARITY)/bin/python -m pytest -n 2 --dist worksteal --disable-warnings --junitxml build/parity.xml @build/skipped.txt
+	$(PYTEST) $(PARITY)/bin/python -m pytest --junitxml build/cluster.xml tests/running/executors -k 'ray or cluster'
 	$(PYTHON) .ci/skipped.py build/tests.xml build/parity.xml build/cluster.xml
 
 faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the hundred (docs/surviving.md)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -s tests/faults
+	$(PYTEST) $(BIN)/python -m pytest -m faults -s tests/faults
 	OMP_NUM_THREADS=1 SAMPLERBENCH_FUZZ=all $(BIN)/python -m pytest tests/fuzz
 
 quick: $(VENV)/.ready            ## what answers within a minute: style, and the mathematics
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow' $(QUICK)
+	$(PYTEST) $(BIN)/python -m pytest -n 2 -m 'not slow' $(QUICK)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -64,7 +66,7 @@ docs: $(VENV)/.ready-docs        ## the site, into build/site; dead links, missi
 
 cluster: $(VENV)/.ready          ## runs on a simulated Ray cluster, which it installs
 	$(PIP) -e '.[dev,cluster]'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/running/executors -k 'ray or cluster'
+	$(PYTEST) $(BIN)/python -m pytest tests/running/executors -k 'ray or cluster'
 
 GPU_MINUTES ?= 8
 GPU_PYTHON  ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
@@ -78,14 +80,14 @@ gpu-wheels:                      ## what `make gpu` lacks on a machine without a
 
 perf: $(VENV)/.ready             ## time the library itself
 	mkdir -p results/runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf -o addopts= -o python_files='bench_*.py' \
+	$(PYTEST) $(BIN)/python -m pytest benchmarks/perf -o addopts= -o python_files='bench_*.py' \
 	  --benchmark-only --benchmark-json=results/runs/perf.json --ignore=benchmarks/perf/bench_peers.py
 	$(BIN)/python -m samplerbench.benchmarks.perf.table results/runs/perf.json
 
 perf-peers: $(VENV)/.ready       ## time samplers beside those of other libraries, which it installs
 	$(PIP) -e '.[dev,peers]'
 	mkdir -p results/runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf/bench_peers.py -o addopts= -o python_files='bench_*.py' -p no:warnings \
+	$(PYTEST) $(BIN)/python -m pytest benchmarks/perf/bench_peers.py -o addopts= -o python_files='bench_*.py' -p no:warnings \
 	  --benchmark-only --benchmark-json=results/runs/perf-peers.json
 	$(BIN)/python -m samplerbench.benchmarks.perf.table results/runs/perf-peers.json
 

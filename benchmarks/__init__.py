@@ -1,4 +1,4 @@
-"""The harness: what runs, how it is measured, and the command line.
+"""Harness of the benchmark: what runs, how it is measured, and the command line.
 
 In a notebook or a script, functions do what the commands of the same names do:
 
@@ -9,7 +9,7 @@ True
 >>> [cell.steps for cell in plan(suite, device="cpu")]  # of the budgets 1, 5 and 9
 [1, 3, 5]
 
-``run(suite, "folder")`` gives a :class:`samplerbench.results.ResultTable`.
+``run(suite, "folder")`` returns a :class:`samplerbench.results.ResultTable`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m samplerbench.benchmarks`` is ``samplerbench``."""
+"""Command ``samplerbench``, as ``python -m samplerbench.benchmarks``."""
 
 from .cli import main
 

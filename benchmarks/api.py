@@ -3,12 +3,8 @@
     import samplerbench
     samplerbench.run("smoke", samplers=["heun", MySampler()], models={"mine": my_model}, nfe=[5, 10])
 
-A suite is the name of a built-in one, the path of a TOML file, a dictionary with the keys of such a
-file, or a :class:`~samplerbench.benchmarks.Suite`; keywords replace what it says. A model is a spec as
-``--model`` takes it or an object, as :func:`~samplerbench.models.from_function` and
-:func:`~samplerbench.models.from_network` make it; a sampler is a spec, an object or a class.
-
-Objects cannot be sent to worker processes, so everything runs in this one.
+Keywords replace values of the suite (:func:`run`). A model is a spec as ``--model`` takes it, or an object
+such as :func:`~samplerbench.models.from_function` or :func:`~samplerbench.models.from_network` returns.
 """
 
 from __future__ import annotations
@@ -30,9 +26,9 @@ from ..results.run_directory.run_dir import RunDir
 from ..samplers import Grid
 from ..samplers.spec import format_spec
 from .arguments import (
-    Asked,
     Device,
     Models,
+    SuiteArgument,
     load_installed,
     make_sampler,
     model_spec,
@@ -40,7 +36,7 @@ from .arguments import (
     sampler_spec,
     suite_of,
 )
-from .planning.cache import default_cache, forget_searches
+from .planning.cache import default_cache, set_measurements_aside
 from .planning.models import load_denoiser, load_model
 from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
@@ -58,35 +54,30 @@ if TYPE_CHECKING:
     from .planning.tuned_file import Tuned, What
     from .tuning.tuning import Target
 
-OBJECTS = (
-    "Models and samplers that are objects run in this process, because no other could load them: a "
-    "sampler that crashes or hangs stops the whole run, and limits of time and memory are not enforced."
-)
-
 HOLDOUTS = ("fashion-mppca", "gmm-64d")
-"""Default hold-out models of :func:`tune`: the first that is not the model being tuned on is taken."""
+"""Default hold-out models of :func:`tune`: the first that is not the tuned model is taken."""
 
 
 def plan(
-    suite: Asked | None = None,
+    suite: SuiteArgument | None = None,
     *,
     models: Models | None = None,
     samplers: Sequence[Any] | None = None,
     device: Device = "auto",
     **replaced: Any,
 ) -> list[Cell]:
-    """Return the cells that a suite would run; nothing is sampled, and nothing is written.
+    """Return the cells that a suite would run, without sampling or writing anything.
 
     Args:
         suite: as :func:`run` takes it.
         models: see :func:`run`.
         samplers: see :func:`run`.
-        device: where it would run; "auto" takes a CUDA GPU if there is one.
-        **replaced: keys of a suite that take the place of its own.
+        device: where the suite would run; "auto" takes a CUDA GPU if there is one.
+        **replaced: values that replace the suite's own, by its keys.
 
     Returns:
-        One cell for each row of the table, grouped by model. A cell that cannot run, as when its budget
-        is less than one step costs, has the reason in ``skip``.
+        One cell for each row of the table, grouped by model. If a cell cannot run, ``skip`` gives the reason,
+        such as a budget below the cost of one step.
 
     Raises:
         ValueError: something does not exist or makes no sense; the sentence names it.
@@ -96,27 +87,21 @@ def plan(
     [('euler', 5, 5), ('euler', 10, 10), ('heun', 5, 3), ('heun', 10, 5)]
     """
     full_suite = suite_of(suite, models, samplers, replaced)
-    return plan_cells(full_suite, resolve_device_argument(device, full_suite)).cells
+    return plan_cells(full_suite, resolve_device_argument(device, full_suite))[2]
 
 
-class Plan(NamedTuple):
-    """Models and references of a suite by model name, and the cells."""
-
-    models: Mapping[str, Denoiser]
-    references: Mapping[str, Reference | None]
-    cells: list[Cell]
-
-
-def plan_cells(suite: Suite, device: str) -> Plan:
-    """Load the models of a suite, and plan its cells."""
+def plan_cells(
+    suite: Suite, device: str
+) -> tuple[dict[str, Denoiser], dict[str, Reference | None], list[Cell]]:
+    """Return a suite's models and references, by model name, and its cells."""
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     models = load_models(suite, device)
     references = load_references(models, suite.extractors, suite.reference)
-    return Plan(models, references, plan_suite(suite, models, references, device))
+    return models, references, plan_suite(suite, models, references, device)
 
 
 def run(
-    suite: Asked | None = None,
+    suite: SuiteArgument | None = None,
     out: Path | str | None = None,
     *,
     models: Models | None = None,
@@ -126,25 +111,25 @@ def run(
     retry: bool = False,
     **replaced: Any,
 ) -> ResultTable:
-    """Run a suite into a folder: only what is missing there.
+    """Run a suite into a folder, but only the cells that are missing there.
 
     Everything runs in this process, because another could not load objects. So a sampler that crashes
     ends the run, and no limit of time or memory is enforced. For code that you do not trust to finish,
     use the command line, ``samplerbench run``.
 
     Args:
-        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`. One with ``until``
-            is sampled until its question is decided. None where keywords say all.
-        out: run directory; None for one under ``results/runs`` with the name of the suite. A second run
-            into it computes what it lacks, and nothing else.
-        models: specs such as ``"fashion"``, or a mapping from names to specs and objects: a
-            :class:`~samplerbench.models.Denoiser`, or what a factory in a Python file may return. If
+        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`. One with ``until`` is sampled
+            until its question is decided. None if keywords give everything.
+        out: run directory; None for one under ``results/runs`` with the name of the suite. A second run into it
+            computes only what is missing.
+        models: specs such as ``"fashion"``, or a mapping from names to specs and objects. An object is a
+            :class:`~samplerbench.models.Denoiser`, or anything a factory in a Python file may return. If
             an object's outputs differ from those of the last one of that name, it is measured again.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to report progress on stderr; None for only in a terminal or a notebook.
         retry: whether to run cells again that failed before.
-        **replaced: keys of a suite that take the place of its own, such as ``nfe=[5, 10]``,
+        **replaced: values that replace the suite's own, by its keys, such as ``nfe=[5, 10]``,
             ``schedules``, ``samples``, ``seed``; ``timing=False`` leaves timing out.
 
     Returns:
@@ -164,28 +149,27 @@ def run(
     full_suite = suite_of(suite, models, samplers, replaced)
     where = resolve_device_argument(device, full_suite)
     console = Console(stderr=True)
-    if progress is None:
-        progress = console.is_terminal or console.is_jupyter
-    console.quiet = not progress
+    is_watched = console.is_terminal or console.is_jupyter
+    console.quiet = not (is_watched if progress is None else progress)
     asked = [*(models.values() if isinstance(models, Mapping) else ()), *(samplers or ())]
     if not all(isinstance(item, str | Mapping) for item in asked):
-        console.print(OBJECTS)
+        console.print(
+            "Models and samplers that are objects run in this process, because no other could load them: a "
+            "sampler that crashes or hangs stops the whole run, and limits of time and memory are not enforced."
+        )
     folder = default_run_folder(full_suite) if out is None else Path(out)
     done = run_suite(full_suite, folder, where, console=console, retry=retry)
     if done.doubt:
         log.warning("%s", done.doubt)
-    assert done.table is not None  # another process in the folder is an error
+    assert done.table is not None  # without join, another process in the folder is an error
     return done.table
 
 
 class RunResult(NamedTuple):
-    """Result of a run.
+    """Result of a run: its ``table``, None if another process writes it, and the keys of its ``cells``.
 
-    Attributes:
-        table: None if another process leads the run, and will write it.
-        analyses: interim analyses of a suite with ``until``; None without.
-        doubt: sentence on the user's samplers that fail ``samplerbench check``; "" if none does.
-        cells: keys of the cells.
+    ``analyses`` is None unless the suite has ``until``. ``doubt`` is a sentence on users' samplers that fail
+    ``samplerbench check``; "" if none does.
     """
 
     table: ResultTable | None
@@ -206,25 +190,31 @@ def run_suite(
     fresh: bool = False,
     join: bool = False,
 ) -> RunResult:
-    """Run what the folder lacks of a suite. ``suite`` is complete: no keyword replaces anything in it.
+    """Run the cells that the folder lacks of a suite, until they are decided if it has ``until``.
 
     Args:
-        suite: sampled until it is decided, if it has ``until``.
+        suite: complete suite to run.
         folder: run directory.
         device: "cpu" or "cuda".
-        console: for progress.
+        console: where to report progress.
         executor: where samplers run; None for this process.
         time_limit: seconds that one shard may take; None derives it from the measured speed, 0 is no limit.
         retry: True to run cells again that failed before.
-        fresh: True to set aside the folder's contents and the cached search results for models.
-        join: True to help another process that runs in the folder; else that is an error.
+        fresh: True to set aside the folder's contents and the cached measurements on models.
+        join: True to help another process that runs in the folder; else such a process is an error.
     """
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     if executor is not None and suite.timing.enabled:
-        executor.alone(device)  # likewise early: raises if no single device can be timed
+        executor.alone(device)  # early too: raises an error if no single device can be timed
     with explain_write_errors(folder):
         if fresh:
-            _start_afresh(folder)
+            directory = RunDir.at(folder)
+            if (folder / "run.json").exists():
+                with directory.lock():
+                    directory.set_all_aside(
+                        "it was made before --fresh was asked for", returns=False
+                    )
+            set_measurements_aside(default_cache())
         setup = set_up(
             suite,
             folder,
@@ -234,21 +224,13 @@ def run_suite(
             time_limit=time_limit,
             join=join and suite.until is None,
         )
+        analyses = None
         if suite.until:
             table, analyses = run_until_decided(setup, suite.until, retry=retry)
         else:
             table = (runner.run_or_join if join else runner.run)(setup, retry=retry)
-            analyses = None
         doubt = "" if table is None else setup.probes.describe_nonconforming(setup.cells, table)
     return RunResult(table, analyses, doubt, {cell.key for cell in setup.cells})
-
-
-def _start_afresh(folder: Path) -> None:
-    directory = RunDir.at(folder)
-    if (folder / "run.json").exists():
-        with directory.lock():
-            directory.set_all_aside("it was made before --fresh was asked for", returns=False)
-    forget_searches(default_cache())
 
 
 def advise(
@@ -297,7 +279,7 @@ def advice_folder(model: str) -> Path:
 
 
 class Tuning(NamedTuple):
-    """Tuned entries, targets that failed with their failures, and the name of the hold-out model."""
+    """Tuned entries, failures of the other targets, and the name of the hold-out model."""
 
     entries: list[Tuned]
     failures: Mapping[Target, Failure]
@@ -327,10 +309,10 @@ def tune(
 
     Args:
         model: a spec or an object.
-        samplers: to tune; specs, objects or classes.
+        samplers: samplers to tune: specs, objects or classes.
         nfe: evaluations per sample. Give either this or ``steps``.
         steps: numbers of steps.
-        out: JSON file for the schedule ``tuned(file=…)``; what it holds is not tuned again.
+        out: JSON file for the schedule ``tuned(file=…)``; entries that it has are not tuned again.
         latents: number of latents to tune on.
         test_latents: number of other latents, to measure the train-test gap.
         seed: root seed of the latents.
@@ -344,8 +326,8 @@ def tune(
     Raises:
         ValueError: something does not exist or cannot be tuned.
     """
-    from .tuning.tuner import Tuner
-    from .tuning.tuning import targets_of
+    from .tuning.tuner import tune_targets
+    from .tuning.tuning import ModelTuning, targets_of
 
     where = resolve_device_argument(device)
     subject = load_denoiser(model_spec(model), where)
@@ -356,20 +338,11 @@ def tune(
     if holdout_model is None:
         holdout_model = next(name for name in HOLDOUTS if name != subject.name)
     other = load_denoiser(model_spec(holdout_model), where)
-    tuner = Tuner(
-        Path(out),
-        subject,
-        other,
-        latents,
-        test_latents,
-        seed,
-        objective,
-        where,
-        executor or InProcess(),
-        progress or (lambda _stage: None),
-        what,
+    how = ModelTuning(subject, other, latents, test_latents, seed, objective, what, where)
+    entries, failures = tune_targets(
+        Path(out), how, targets, executor or InProcess(), progress or (lambda _stage: None)
     )
-    return Tuning(tuner(targets), tuner.failures, other.name)
+    return Tuning(entries, failures, other.name)
 
 
 def export(
@@ -381,24 +354,24 @@ def export(
     model: Any = None,
     sampler: Any = None,
 ) -> dict[str, Any]:
-    """Return noise levels, or a sampler on them, as other libraries take them.
+    """Return noise levels, or a sampler on them, in the form that another library takes.
 
     Args:
         sigmas: falling levels, or their text, such as "karras(rho=7):10:0.002:80"; None for a
             schedule on a model's range.
         to: "diffusers" or "k-diffusion"; with a sampler "comfyui" and "python" too.
-        schedule: on the range of ``model``; None for what the model brings, or karras.
-        steps: of the schedule.
+        schedule: schedule on the range of ``model``; None for the model's own levels, or else karras.
+        steps: number of steps of the schedule.
         model: a spec or an object.
-        sampler: to export together with the levels; needs ``model``.
+        sampler: sampler to export together with the levels; needs ``model``.
 
     Returns:
-        A dictionary with ``library``, and with a sampler: ``code``, the lines to paste, and ``remark``, in what
-        the library still differs from the sampler here; without a sampler: ``sigmas``, ``call``, the code
+        A dictionary with ``library``. With a sampler it has ``code``, the lines to paste, and ``remark``, the
+        differences between the library and the sampler here. Without one it has ``sigmas``, ``call``, the code
         that takes them, and ``notes``.
 
     Raises:
-        ValueError: arguments that do not go together, or a library that cannot take them.
+        ValueError: arguments do not go together, or the library cannot take the levels or the sampler.
 
     >>> export([80.0, 1.0, 0.0])["call"]
     'sampling.sample_dpmpp_2m(model, x, torch.tensor(sigmas))'
@@ -408,10 +381,8 @@ def export(
     from .planning.fitting import Pilot
     from .planning.schedules import levels_of_schedule, read_levels
 
-    # levels are given as sigmas, or come from a schedule of steps on a model; with sigmas, a model is
-    # given only for a sampler
     by_model = steps is not None and model is not None
-    alone = sampler is None or model is None
+    alone = sampler is None or model is None  # a list of levels needs a model only for a sampler
     if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):
         raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
     if sampler is not None and model is None:

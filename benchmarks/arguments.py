@@ -15,27 +15,27 @@ from .running.setup import resolve_device
 from .suites.files import load_suite, refuse_untrusted
 from .suites.suite import Suite, check_suite
 
-Asked = Suite | Mapping[str, Any] | Path | str
-"""A suite, or how one is asked for."""
+SuiteArgument = Suite | Mapping[str, Any] | Path | str
+"""Suite, or its name, path or data."""
 
 Device = Literal["auto", "cpu", "cuda"]
 
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 
 Models = Mapping[str, Any] | Sequence[Any]
-"""Models by the names that tables call them, or a list of specs."""
+"""Specs or objects of models by their names in tables, or a list of specs."""
 
 
 def suite_of(
-    suite: Asked | None,
+    suite: SuiteArgument | None,
     models: Models | None,
     samplers: Sequence[Any] | None,
     replaced: dict[str, Any],
 ) -> Suite:
-    """Return the suite with what keywords replace; objects and installed samplers are made known.
+    """Return the suite with the keywords' values; objects and installed samplers are registered.
 
     Raises:
-        ValueError: there is none, an object is no model or no sampler, or a file names Python code, or a
+        ValueError: there is no such suite, an object is no model or no sampler, or a file names Python code, or a
             file elsewhere, that was not asked for.
     """
     load_installed()
@@ -46,16 +46,14 @@ def suite_of(
         keys["models"] = _model_specs(models)
     if samplers is not None:
         keys["samplers"] = [sampler_spec(sampler) for sampler in samplers]
-    if suite is None:
-        return check_suite({"name": "suite", **keys}, "the suite")
-    if isinstance(suite, Mapping):
-        return check_suite({"name": "suite", **suite, **keys}, "the suite")
+    if suite is None or isinstance(suite, Mapping):
+        return check_suite({"name": "suite", **(suite or {}), **keys}, "the suite")
     full_suite = suite if isinstance(suite, Suite) else _load_suite_argument(suite)
     return full_suite.replaced(**keys) if keys else full_suite
 
 
 def load_installed() -> None:
-    """Load the samplers of installed packages; a broken one costs a warning."""
+    """Load the samplers of installed packages; log a warning for a broken one."""
     for sentence in methods.load_plugins().values():
         log.warning("%s", sentence)
 
@@ -75,10 +73,10 @@ def _model_specs(models: Models) -> list[Any]:
 
 
 def model_spec(model: Any, name: str = "") -> Any:
-    """Return the spec of a model; an object is made known by a name, its own if "".
+    """Return the spec of a model; an object is registered under ``name``, or its own name for "".
 
     Raises:
-        ValueError: it is no model, or a built-in one has the name.
+        ValueError: the object is no model, or a built-in one has the name.
     """
     if isinstance(model, str | Mapping):
         return model
@@ -88,10 +86,10 @@ def model_spec(model: Any, name: str = "") -> Any:
 
 
 def make_sampler(sampler: Any) -> Sampler:
-    """Return the sampler of a spec, an object or a class, which is made known.
+    """Return the sampler of a spec, an object or a class; a class is registered.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such sampler.
     """
     if isinstance(sampler, str | Mapping):
         spec = parse_spec(sampler)
@@ -99,13 +97,13 @@ def make_sampler(sampler: Any) -> Sampler:
             load_installed()
         return methods.make(spec)
     made = sampler() if isinstance(sampler, type) else sampler
-    if ":" not in getattr(made, "name", ""):  # another library's is known by its name
+    if ":" not in getattr(made, "name", ""):  # another library's sampler has a name already
         methods.spec_of(made)
     return made
 
 
 def sampler_spec(sampler: Any) -> Any:
-    """Return the spec of a sampler; the class of an object is made known."""
+    """Return the spec of a sampler; the class of an object is registered."""
     if isinstance(sampler, str | Mapping):
         return sampler
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)
@@ -127,7 +125,7 @@ def _load_suite_argument(suite: Any) -> Suite:
 
 
 def resolve_device_argument(name: str, suite: Suite | None = None) -> str:
-    """Return "cpu" or "cuda" for a device, "auto" too, that a suite can run on."""
+    """Return "cpu" or "cuda" for a device or "auto". Raises a ValueError if the suite cannot run there."""
     if name not in DEVICES:
         raise ValueError(f"there is no device {name!r}; choose one of {', '.join(DEVICES)}")
     return resolve_device(name, suite)

@@ -1,4 +1,4 @@
-"""Checks of what a user brings: of samplers by name or object, and of models."""
+"""Checks of a user's samplers, by name or as objects, and models."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check(sampler: Any, *, fast: bool = False) -> Conformance:
 
     Args:
         sampler: a spec, an object or a class.
-        fast: orders on two of the four pairs of problem and grid.
+        fast: True to measure orders on two of the four pairs of problem and grid.
 
     Returns:
         All checks, with ``passed``, ``failures``, and ``why`` they fail.
@@ -59,11 +59,7 @@ def check(sampler: Any, *, fast: bool = False) -> Conformance:
 
 
 def sampler_to_check(sampler: Any) -> Any:
-    """Return the sampler to check.
-
-    Raises:
-        ValueError: as :func:`check`.
-    """
+    """Return the sampler to check. Raises a ValueError as :func:`check` does."""
     subject: Any = make_sampler(sampler)
     if getattr(subject, "of_checkpoint", False):
         raise ValueError(
@@ -88,11 +84,11 @@ def check_model(
 
     Args:
         model: a spec, such as a name or the path of a checkpoint, or an object.
-        images: clean images that it was trained on: a folder, .npy, .npz, or a data set; of a model of
-            latents also these. None for the model's own data or, without any, its own samples, on
+        images: clean images that the model was trained on: a folder, .npy, .npz, or a data set; latents, for
+            a model of latents. None for the model's own data or, without any, its own samples, on
             which nothing can pass.
-        teacher: of a few-step map, the model that it was distilled from.
-        samples: images, or own samples, at most.
+        teacher: model that a few-step map was distilled from.
+        samples: most images, or own samples, to use.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: called with what was assumed of the images, in words.
         opened: called with the specification of a checkpoint, or with another model, and its identity,
@@ -114,7 +110,7 @@ def check_model(
     mentor = None if teacher is None else model_spec(teacher)
     if options or not is_checkpoint(name):
         subject = make_model(name, **options)
-        return _check_other(subject, found, mentor, samples, where, described)
+        return _check_loaded_model(subject, found, mentor, samples, where, described)
     say = progress or (lambda _sentence: None)
     return _check_checkpoint(name, found, mentor, samples, where, described, say)
 
@@ -128,7 +124,7 @@ def _check_checkpoint(
     described: Opening,
     say: Callable[[str], None],
 ) -> Checked:
-    """Check a checkpoint and keep its answers."""
+    """Check a checkpoint, and cache the answers of checks that passed."""
     path, settings, named = split_settings(name.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
     spec = specify_checkpoint(opened, named).overridden(settings)
@@ -147,7 +143,7 @@ def _check_checkpoint(
         clean,
         labels,
         built=lambda of: builds(of, opened),
-        teacher=None if teacher is None else _load_teacher(teacher, kinds, events, device),
+        teacher=_load_teacher(teacher, kinds, events, device),
         samples=samples,
         device=device,
     )
@@ -158,7 +154,7 @@ def _check_checkpoint(
     return result
 
 
-def _check_other(
+def _check_loaded_model(
     model: Denoiser,
     images: str | None,
     teacher: str | None,
@@ -185,9 +181,7 @@ def _check_other(
         model,
         clean,
         labels,
-        teacher=None
-        if teacher is None
-        else _load_teacher(teacher, {model.kind}, {model.event}, device),
+        teacher=_load_teacher(teacher, {model.kind}, {model.event}, device),
         samples=samples,
         device=device,
     )
@@ -199,20 +193,21 @@ def _check_other(
 def _with_range_check(
     result: Checked, limits: tuple[float, float] | None, clean: Tensor
 ) -> Checked:
-    """Return the result with a check of the range of images, where samples have one."""
+    """Return the result with a check of the range of images, if samples have ``limits``."""
     if limits is None:
         return result
     return replace(result, checks=(check_range(limits, clean), *result.checks))
 
 
 def _load_teacher(
-    name: str, kinds: set[str], events: set[tuple[int, ...]], device: str
-) -> Denoiser:
-    """Load the denoiser that a map was distilled from.
+    name: str | None, kinds: set[str], events: set[tuple[int, ...]], device: str
+) -> Denoiser | None:
+    """Return the denoiser that a map was distilled from; None for no name.
 
-    Raises:
-        ValueError: the model is no map, or the teacher is one, or of other samples.
+    Raises a ValueError if the model is no map, or if the teacher is a map or has other samples.
     """
+    if name is None:
+        return None
     if "map" not in kinds:
         raise ValueError("--teacher is for few-step maps, and the model is a denoiser")
     denoiser = load_model(name, device).model
@@ -228,15 +223,13 @@ def _load_teacher(
 def _read_images(
     images: str, spec: Specification, opened: Opened, most: int
 ) -> tuple[Tensor | None, Tensor | None, str]:
-    """Read the images with their classes and a sentence on changes to them, in the first shape that
-    fits; those of a model of latents are encoded by its autoencoder, if it has one.
-    """
+    """Return images in the first shape that fits, their classes, and a sentence on what was assumed or ""."""
     *events, last = dict.fromkeys(candidate.event for _, candidate in spec.candidates())
     limits, note = spec.limits, ""
     if len(last) == 3 and last[0] in (1, 3) and limits is None and not spec.decoder:
         limits = (-1.0, 1.0)
         note = "Nothing says the range of its images: those of 8 bits are read into [-1, 1], and ?limits= says another."
-    elif len(last) == 3 and (spec.decoder or limits is None):  # of latents
+    elif len(last) == 3 and (spec.decoder or limits is None):  # images of a model of latents
         return read_latents(Path(images), last, most, lambda: decoder_of(spec, opened))
     for event in events:
         try:

@@ -13,7 +13,7 @@ from .metrics.estimators.rows import FloatArray, Moments
 
 
 def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: ArrayLike) -> float:
-    """Return the squared Fréchet distance of two Gaussians, as FID has it of features.
+    """Return the squared Fréchet distance of two Gaussians, which FID computes for features.
 
     |mu1 - mu2|² + tr(cov1 + cov2 - 2 (cov1 cov2)^½), in double precision.
 
@@ -24,7 +24,7 @@ def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: Arra
         cov2: as ``cov1``.
 
     Raises:
-        ValueError: shapes that differ, a value that is not finite, or no covariance.
+        ValueError: shapes differ, a value is not finite, or a matrix is no covariance.
 
     >>> frechet_distance([0.0], [[1.0]], [3.0], [[4.0]])  # 3² + (1 - 2)²
     10.0
@@ -39,5 +39,5 @@ def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: Arra
 
 
 def _float64_array(values: Any) -> FloatArray:
-    """Return an array or a tensor, of any device, in double precision."""
+    """Return an array, or a tensor on any device, as an array in double precision."""
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, np.float64)

@@ -1,6 +1,4 @@
-"""Models that samplers are benchmarked on: exact ones with a known answer, and pretrained score
-networks.
-"""
+"""Models that samplers are benchmarked on: exact ones, and pretrained score networks."""
 
 from typing import TYPE_CHECKING
 

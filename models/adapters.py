@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -90,65 +90,39 @@ class Boundary:
         return (self.sigma_data / total) ** 2, self.scale * t / total
 
 
-def _x0_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for the clean image itself: d = p."""
-    return np.zeros_like(level), np.ones_like(level)
-
-
-def _eps_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for the noise: x = d + level p."""
-    return np.ones_like(level), -level
-
-
-def _v_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512)."""
-    total = 1 + level**2
-    return 1 / total, -level / (alpha * total)
-
-
-def _flow_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for p = nu z - x0, nu the noise scale (Liu et al. 2023, arXiv:2209.03003)."""
-    nu = getattr(process, "noise_scale", 1.0)
-    return nu / (nu + level), -level / (nu + level)
-
-
-def _velocity_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for p = dx_t / dt by native time (Ma et al. 2024, arXiv:2401.08740, eq. 5)."""
-    of_data, of_noise = process.speeds(process.t_of(level))  # type: ignore[attr-defined]
-    total = of_noise - level * of_data
-    return of_noise / total, -level / total
-
-
-def _score_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for p = -z / sigma_t (Song et al. 2021, arXiv:2011.13456), by Tweedie."""
-    return np.ones_like(level), alpha * level**2
-
-
-def _edm_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return c_skip and c_out of Karras et al. 2022 (arXiv:2206.00364, Table 1) for raw output."""
-    data: float = process.sigma_data  # type: ignore[attr-defined]
-    total = np.hypot(level, data)
-    return (data / total) ** 2, data * (level / total)
-
-
-def _consistency_weights(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return c_skip and c_out of Song et al. 2023 (arXiv:2303.01469, app. C), 1 and 0 at t_min."""
-    data: float = process.sigma_data  # type: ignore[attr-defined]
-    above = level - process.t_min
-    return data**2 / (above**2 + data**2), data * (above / np.hypot(level, data))
-
-
-_WEIGHTS: dict[str, Callable[[FloatArray, FloatArray, Process], Weights]] = {
-    "x0": _x0_weights, "eps": _eps_weights, "v": _v_weights, "flow": _flow_weights, "velocity": _velocity_weights, "score": _score_weights,
-    "edm": _edm_weights, "consistency": _consistency_weights,
-}  # fmt: skip
+def _prediction_weights(
+    prediction: Prediction, level: FloatArray, alpha: FloatArray, process: Any
+) -> Weights:
+    """Return a and b of d = a x + b p at levels of a process, with the scales alpha there."""
+    match prediction:
+        case "x0":
+            return np.zeros_like(level), np.ones_like(level)
+        case "eps":  # x = d + level p
+            return np.ones_like(level), -level
+        case "v":  # p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512)
+            total = 1 + level**2
+            return 1 / total, -level / (alpha * total)
+        case "flow":  # p = nu z - x0, nu the noise scale (Liu et al. 2023, arXiv:2209.03003)
+            nu = getattr(process, "noise_scale", 1.0)
+            return nu / (nu + level), -level / (nu + level)
+        case "velocity":  # p = dx_t / dt by native time (Ma et al. 2024, arXiv:2401.08740, eq. 5)
+            of_data, of_noise = process.speeds(process.t_of(level))
+            total = of_noise - level * of_data
+            return of_noise / total, -level / total
+        case "score":  # p = -z / sigma_t (Song et al. 2021, arXiv:2011.13456), by Tweedie
+            return np.ones_like(level), alpha * level**2
+        case "edm":  # c_skip and c_out of Karras et al. 2022 (arXiv:2206.00364, Table 1)
+            total = np.hypot(level, process.sigma_data)
+            return (process.sigma_data / total) ** 2, process.sigma_data * (level / total)
+        case "consistency":  # of Song et al. 2023 (arXiv:2303.01469, app. C), 1 and 0 at t_min
+            data, above = process.sigma_data, level - process.t_min
+            return data**2 / (above**2 + data**2), data * (above / np.hypot(level, data))
 
 
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
     """Return the limits of level · a and b in d = a x + b p, x = level z, as the level grows."""
-    if prediction == "flow":
-        return float(getattr(process, "noise_scale", 1.0)), -1.0
-    limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0)}
+    nu = float(getattr(process, "noise_scale", 1.0))
+    limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
     if prediction not in limits:
         raise ValueError(
             f"prediction {prediction!r} has no limit at an infinite level; v, flow and x0 have one"
@@ -242,10 +216,10 @@ class NativeDenoiser(Denoiser):
             )
         if classes and conditions:
             raise ValueError(f"model {name}: give classes or conditions, not both")
-        if prediction not in _WEIGHTS:
+        if prediction not in get_args(Prediction):
             raise ValueError(
                 f"model {name}: unknown prediction {prediction!r}; choose "
-                f"one of {', '.join(_WEIGHTS)}"
+                f"one of {', '.join(get_args(Prediction))}"
             )
         if prediction in ("edm", "consistency") and not hasattr(process, "sigma_data"):
             raise ValueError(
@@ -259,7 +233,8 @@ class NativeDenoiser(Denoiser):
         check_call(f"model {name}: its network", network, ("x_t", "t", "labels"))
         if isinstance(network, nn.Module):
             network.eval().requires_grad_(False)
-        self.network, self.process, self.prediction = network, process, prediction
+        self.network, self.process = network, process
+        self.prediction: Prediction = prediction
         self.name, self.event, self.identity, self.classes = name, event, identity, classes
         self.limits, self.class_weights, self.kind = limits, class_weights, kind
         self.map_end = None if prediction == "consistency" else 0.0
@@ -321,7 +296,7 @@ class NativeDenoiser(Denoiser):
         )
         time = self.process.t_of(level)
         alpha = self.process.alpha(time)
-        a, b = _WEIGHTS[self.prediction](level, alpha, self.process)
+        a, b = _prediction_weights(self.prediction, level, alpha, self.process)
         if self.boundary is not None:
             skip, out = self.boundary.weights(self._snap_time(time, level))
             a, b = skip * alpha + out * a, out * b
@@ -329,15 +304,9 @@ class NativeDenoiser(Denoiser):
             level_column(torch.from_numpy(value).to(x.device), x)
             for value in (alpha, a, b * self.factor)
         )
-        requested_time = getattr(sigma, "time", None)  # of a samplers.types.TimedLevel
-        network_time = (
-            self._network_time(time, level)
-            if requested_time is None
-            else self.time.network_input(np.array([requested_time]), level)
-        )
-        return skip_weight * x + output_weight * self._network_output(
-            x * scale, network_time, labels
-        )
+        network_time = self._network_time(time, level, getattr(sigma, "time", None))
+        output = self._network_output(x * scale, network_time, labels)
+        return skip_weight * x + output_weight * output
 
     def _network_output(
         self, x_t: Tensor, network_time: FloatArray, labels: Tensor | None
@@ -377,8 +346,12 @@ class NativeDenoiser(Denoiser):
         scale, network_time, keep, weigh = self._top
         return keep * z + weigh * self._network_output(scale * z, network_time, labels)
 
-    def _network_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
-        """Return the network's time input, at the nearest time that it knows."""
+    def _network_time(
+        self, time: FloatArray, level: FloatArray, requested: float | None
+    ) -> FloatArray:
+        """Return the time input: as a TimedLevel requests, else at the nearest time that is known."""
+        if requested is not None:
+            return self.time.network_input(np.array([requested]), level)
         if self.times is None:
             return self.time.network_input(time, level)
         snapped_time = self._snap_time(time, level)

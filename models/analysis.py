@@ -93,10 +93,8 @@ class MMSECurve:
 
         Shapes and errors as in :meth:`at`.
         """
-        return (
-            self._primitive(self._checked_log_gamma(stop))
-            - self._primitive(self._checked_log_gamma(start))
-        ).T
+        first, last = map(self._checked_log_gamma, (start, stop))
+        return (self._primitive(last) - self._primitive(first)).T
 
     def value(self, gamma: float) -> Estimate:
         """Return the estimate of mmse(gamma) over the samples."""

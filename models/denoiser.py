@@ -93,11 +93,9 @@ def _decode_batch(decoder: Decoder, latents: Tensor) -> Tensor:
     return images.detach()
 
 
-_GOLDEN, _MIX1, _MIX2 = (
-    0x9E3779B97F4A7C15 - 2**64,
-    0xBF58476D1CE4E5B9 - 2**64,
-    0x94D049BB133111EB - 2**64,
-)
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+_MIX1 = 0xBF58476D1CE4E5B9 - 2**64
+_MIX2 = 0x94D049BB133111EB - 2**64
 
 
 Kind = Literal["denoiser", "map"]
@@ -217,8 +215,7 @@ class Denoiser(ABC):
     def to(self, device: torch.device | str) -> Denoiser:
         """Return a copy of this model with its tensors on ``device``; this one does not change.
 
-        The copy is another object even on the same ``device``, and may share constants. (Unlike this,
-        ``nn.Module.to`` moves in place.)
+        The copy is another object even on the same ``device``, and may share constants.
 
         Raises:
             ValueError: it cannot move, as a model that does not override this.
@@ -237,8 +234,7 @@ class Denoiser(ABC):
         return None
 
     def moments(self) -> Moments | None:
-        """Return mean ``(d,)`` and covariance ``(d, d)`` of the data over flattened samples, float64, or None
-        if unknown.
+        """Return mean ``(d,)`` and covariance ``(d, d)`` of flattened data, float64; None if unknown.
 
         If :meth:`draw_labels` draws classes, they may be means ``(classes, d)`` and the covariance
         about them. A run may begin from them (``benchmarks.suites.cell.make_start``), so a rough shape of the data
@@ -268,10 +264,7 @@ class Denoiser(ABC):
         return None
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:  # noqa: ARG002
-        """Return the levels of ``steps`` evaluations that came with the model, > 0 and falling.
-
-        None for a model that brings no levels but its range.
-        """
+        """Return levels > 0 of ``steps`` evaluations that came with the model, falling; None without."""
         return None
 
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
@@ -389,9 +382,8 @@ def level_column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
 def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
     """Return independent labels ``(batch,)`` int64, k in proportion to ``weights[k]`` >= 0."""
     edges = torch.tensor(weights, dtype=torch.float64, device=ids.device).cumsum(0)
-    return torch.searchsorted(edges, _uniform_by_id(ids, seed) * edges[-1], right=True).clamp_(
-        max=len(weights) - 1
-    )
+    places = torch.searchsorted(edges, _uniform_by_id(ids, seed) * edges[-1], right=True)
+    return places.clamp_(max=len(weights) - 1)
 
 
 def _uniform_by_id(ids: Tensor, seed: int) -> Tensor:
@@ -401,8 +393,7 @@ def _uniform_by_id(ids: Tensor, seed: int) -> Tensor:
 
 
 def _mix_bits(z: Tensor) -> Tensor:
-    # int64 products wrap modulo 2^64 as the unsigned originals do; the masks make the right shifts
-    # unsigned too.
+    # int64 products wrap modulo 2^64 as unsigned ones do; the masks make right shifts unsigned
     z = (z ^ ((z >> 30) & (2**34 - 1))) * _MIX1
     z = (z ^ ((z >> 27) & (2**37 - 1))) * _MIX2
     return z ^ ((z >> 31) & (2**33 - 1))

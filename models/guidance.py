@@ -1,6 +1,4 @@
-"""Guidance, as a Denoiser around a Denoiser that counts every network pass: classifier-free, by a
-worse model, and by a classifier.
-"""
+"""Guidance around a Denoiser: classifier-free, by a worse model, and by a classifier."""
 
 from __future__ import annotations
 
@@ -131,11 +129,9 @@ class _Guided(Altered):
 
     @property
     def _null_label(self) -> int:
-        """Label that means none."""
         return self.classes or self.conditions
 
     def _null_labels(self, x: Tensor) -> Tensor:
-        """Return the null label for each row of ``x``."""
         return torch.full((len(x),), self._null_label, dtype=torch.int64, device=x.device)
 
 
@@ -308,7 +304,6 @@ class ClassifierGuidance(_Guided):
         return torch.where(labelled, guided, d)
 
     def _classifier_gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
-        """Return the gradient of the log-probability of the labels in ``x``."""
         # A sampler may run in inference mode: autograd takes no tensor that was made there, only a
         # copy made outside.
         with torch.inference_mode(False), torch.enable_grad():

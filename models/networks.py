@@ -26,9 +26,6 @@ def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
         of: its name, for messages.
         called: a function, a module or another object.
         arguments: names of the arguments, all of them positional.
-
-    Raises:
-        ValueError: it takes others.
     """
     forward = called.forward if isinstance(called, nn.Module) else called
     try:
@@ -44,15 +41,7 @@ def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
 
 
 def check_tensor(of: str, output: Any) -> None:
-    """Raise ValueError for an output that is no tensor of real numbers.
-
-    Args:
-        of: its source, for messages.
-        output: of a network.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Raise ValueError for an output of ``of`` (for messages) that is no tensor of real numbers."""
     if not isinstance(output, Tensor):
         inner = next((f" (its .{n})" for n in ("sample", "prediction") if hasattr(output, n)), "")
         raise ValueError(

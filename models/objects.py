@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -24,26 +23,15 @@ Draw = Callable[[int, int], Tensor]
 """Function of (n, seed) that gives ``(n, *event)`` samples of the data."""
 
 
-@dataclass
 class _FunctionDenoiser:
     """Denoiser with the attributes that the harness needs."""
 
-    denoise: Callable[[Tensor, Any], Tensor]
-    event: tuple[int, ...]
-    sigma_min: float
-    sigma_max: float
-    dtype: torch.dtype
-    limits: tuple[float, float] | None
-    data: Draw | None
+    def __init__(self, denoise: Callable[[Tensor, Any], Tensor], **attributes: Any) -> None:
+        self.denoise = denoise
+        vars(self).update(attributes)
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         return self.denoise(x, sigma)
-
-
-class _FunctionDenoiserWithData(_FunctionDenoiser):
-    def sample(self, n: int, seed: int) -> Tensor:
-        assert self.data is not None
-        return self.data(n, seed)
 
 
 def from_function(
@@ -79,10 +67,15 @@ def from_function(
     ((2,), 80.0)
     """
     draw = data if data is None or callable(data) else _draw_from(torch.as_tensor(data))
-    kind = _FunctionDenoiser if draw is None else _FunctionDenoiserWithData
-    model = kind(denoise, tuple(event), sigma_min, sigma_max, dtype, limits, draw)
-    own = digest_of_object(denoise, model.event, sigma_min, sigma_max, dtype, limits)
-    return FileModel(model, name, f"{name}-{own}")
+    own = {
+        "event": tuple(event),
+        "sigma_min": sigma_min,
+        "sigma_max": sigma_max,
+        "dtype": dtype,
+        "limits": limits,
+    }
+    model = _FunctionDenoiser(denoise, **own, **({"sample": draw} if draw else {}))
+    return FileModel(model, name, f"{name}-{digest_of_object(denoise, *own.values())}")
 
 
 def from_network(
@@ -181,9 +174,8 @@ def digest_of_object(given: Any, *settings: object) -> str:
 
 def _bytes_of(value: Any) -> bytes:
     try:
-        return (
-            inspect.getsource(value).encode() if inspect.isfunction(value) else pickle.dumps(value)
-        )
+        function = inspect.isfunction(value)
+        return inspect.getsource(value).encode() if function else pickle.dumps(value)
     except Exception:  # whatever a class of the user's raises
         return repr(type(value)).encode()
 

@@ -61,8 +61,7 @@ class Process(ABC):
             return _as_kind_of(t, np.divide(self._sigma(time), self._alpha(time)))
 
     def t_of(self, level: Real) -> Real:
-        """Return the native time at which sigma / alpha equals ``level`` (>= 0): the exact inverse of
-        :meth:`level`.
+        """Return the native time of a ``level`` >= 0: the exact inverse of :meth:`level`.
 
         An infinite level has the time at which alpha = 0, if there is one.
         """
@@ -188,15 +187,13 @@ class VPLinear(Process):
 
     def _time_of(self, integral: FloatArray) -> FloatArray:
         """Return the time at which the integral B of the rate has this value."""
-        return (
-            2 * integral / (self.beta_min + np.sqrt(self.beta_min**2 + 2 * self.beta_d * integral))
-        )
+        root = np.sqrt(self.beta_min**2 + 2 * self.beta_d * integral)
+        return 2 * integral / (self.beta_min + root)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubVP(VPLinear):
-    """Sub-VP process, whose variance is below VP's (Song et al. 2021, arXiv:2011.13456, eq. 14 and appendix
-    C).
+    """Sub-VP process, of less variance than VP (Song et al. 2021, arXiv:2011.13456, eq. 14, app. C).
 
     With B(t) as there,
 
@@ -255,8 +252,7 @@ class Cosine(Process):
         return 0.5 * math.pi / (1 + self.s)
 
     def _alpha(self, t: FloatArray) -> FloatArray:
-        # cos(phi) = sin(pi/2 - phi), and pi/2 - phi = rate (1 - t) has no rounding of its own near
-        # t = 1.
+        # cos(phi) = sin(pi/2 - phi), and pi/2 - phi = rate (1 - t) does not round near t = 1
         return np.sin(self._rate * (1 - t)) / math.cos(self._rate * self.s)
 
     def _sigma(self, t: FloatArray) -> FloatArray:
@@ -379,9 +375,7 @@ class Discrete(Process):
 
     @classmethod
     def of_betas(cls, betas: FloatArray) -> Discrete:
-        """Make the process of the rates ``(T,)`` of a DDPM (Ho et al. 2020, arXiv:2006.11239, eq. 4): the
-        level at n is sqrt(1 / alphas_cumprod_n - 1).
-        """
+        """Make the process of the rates ``(T,)`` of a DDPM (Ho et al. 2020, arXiv:2006.11239, eq. 4)."""
         signal_power = np.cumprod(1 - np.asarray(betas, dtype=np.float64))
         with np.errstate(divide="ignore"):
             return cls(levels=tuple(np.sqrt(np.maximum(1 / signal_power - 1, 0)).tolist()))

@@ -1,6 +1,4 @@
-"""References to compare samples with: a feature space, the data's moments in it, held-out and converged
-samples.
-"""
+"""References to compare samples with: moments of data in a feature space, and other samples."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Models by name: ``make_model("fashion")``, ``make_model("fashion", guidance=2)``,
-``make_model("file.py:factory")``.
-"""
+"""Models by name, such as ``fashion``, with their options, and by ``file.py:factory``."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ _FACTORIES = {
     "gmm-2d": ".exact.problems:gmm_2d",
     "gmm-64d": ".exact.problems:gmm_64d",
     "fashion-mppca": ".exact.mixture:fashion_mppca",
-    "wavelet": ".exact.wavelet:wavelet",
+    "wavelet": ".exact.wavelet:Wavelet",
     "fashion-kde": ".exact.cloud:fashion_kde",
     "digits-cloud": ".exact.cloud:digits_cloud",
     "fashion": ".cards.network:fashion",
@@ -138,7 +136,6 @@ def add_guidance(
 
 
 def _read_interval(levels: Any) -> tuple[float, float] | None:
-    """Return a pair of levels from the option, None for none."""
     if levels is None:
         return None
     numbers = isinstance(levels, list | tuple) and len(levels) == 2
@@ -148,7 +145,6 @@ def _read_interval(levels: Any) -> tuple[float, float] | None:
 
 
 def _make_built_in(name: str, params: dict[str, Any]) -> Denoiser:
-    """Make a built-in model with its parameters."""
     module, factory = _FACTORIES[name].split(":")
     make = getattr(import_module(module, __package__), factory)
     _check_options(name, make, (), params)
@@ -156,7 +152,6 @@ def _make_built_in(name: str, params: dict[str, Any]) -> Denoiser:
 
 
 def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
-    """Load a model by the scheme of its spec."""
     from .loaders.python_file import as_denoiser
     from .loaders.source_file import options_text
     from .loaders.user_files import FilesRead, record_files
@@ -213,7 +208,6 @@ def _names_a_file(spec: str) -> bool:
 
 
 def _check_options(spec: str, make: Any, args: tuple[str, ...], params: dict[str, Any]) -> None:
-    """Raise ValueError for options that ``make`` does not take."""
     from .loaders.schemes import check_options
 
     try:

@@ -44,11 +44,7 @@ def value_with_bounds(row: Record, name: str) -> str:
 
 
 def value_plus_minus(row: Record, name: str) -> str:
-    """Return ``value ± half of the interval``, or ``value [low, high]`` where that is not
-    symmetric.
-
-    The value alone where it is not known.
-    """
+    """Return ``value ± half of the interval``, or :func:`value_with_bounds` if not symmetric."""
     value, se = number(row, name), number(row, f"{name}_se")
     asymmetric = (
         value is None or se is None or interval_bounds(row, name) != interval_ends(value, se)
@@ -56,6 +52,21 @@ def value_plus_minus(row: Record, name: str) -> str:
     if value is None or se is None or asymmetric or printed_value(name, value) != value:
         return value_with_bounds(row, name)
     return f"{format_number(value)} ± {format_number(Z95 * se, 2)}"
+
+
+def bar_on_log_axis(
+    row: Record, name: str
+) -> tuple[float | None, float | None, float | None, bool]:
+    """Return ``(y, low, high, limit)`` of column ``name`` on a logarithmic axis; y None for no place.
+
+    With ``limit`` y is the upper end of the interval of a value that is not positive.
+    """
+    value = number(row, name)
+    low, high = interval_bounds(row, name) or (None, None)
+    if value is not None and value > 0:
+        return value, low, high, False
+    limit = value is not None and high is not None and high > 0
+    return high if limit else None, None, None, limit
 
 
 def interval_flag(row: Record, name: str) -> str:

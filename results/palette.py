@@ -124,7 +124,8 @@ DASHES = {"": "solid", "1": "dot", "2": "solid", "3": "dash", "4": "dashdot", "5
 All others are ``longdashdot``.
 """
 
-VARIANT = re.compile(r"_published$")
+VARIANT = "_published"
+"""End of the name of a variant of a method."""
 
 
 def style(sampler: str, origin: str = "") -> Style:
@@ -144,22 +145,15 @@ def style(sampler: str, origin: str = "") -> Style:
         dash = DASHES.get(digit[0] if digit else "", "longdashdot")
     else:
         dash = tuple(DASHES.values())[crc32(sampler.encode()) % len(DASHES)]
-    is_open = VARIANT.search(sampler) or place >= len(SYMBOLS)
-    symbol = SYMBOLS[place % len(SYMBOLS)] + "-open" * bool(is_open)
+    is_open = sampler.endswith(VARIANT) or place >= len(SYMBOLS)
+    symbol = SYMBOLS[place % len(SYMBOLS)] + "-open" * is_open
     return Style(kin.name, kin.colour, kin.dark, symbol, dash, kin is OWN)
 
 
-def family_of_sampler(sampler: str, origin: str = "") -> str:
-    """Return the name of a sampler's family; arguments as :func:`style`."""
-    return _family_and_position(sampler, origin)[0].name
-
-
 def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
-    """Return the family with the longest matching prefix, and its index there; else a pair by a
-    hash.
-    """
+    """Return the family with the longest matching prefix, and its index there; else by a hash."""
     # dpmpp_2m_sde is dpmpp_m_sde: the method without its order
-    stem = re.sub(r"_+", "_", re.sub(r"\d", "", VARIANT.sub("", sampler))).strip("_")
+    stem = re.sub(r"_+", "_", re.sub(r"\d", "", sampler.removesuffix(VARIANT))).strip("_")
     matches = [
         (len(method), kin, place)
         for kin in FAMILIES

@@ -56,14 +56,11 @@ class ResultTable(TypedTable):
         return cls(read_parquet(path).frame)
 
     def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
-        """Return one line per model and curve, one column per budget, ``nfe`` or ``steps``.
-
-        Finished rows only.
+        """Return finished rows: a line per model and curve, a column per budget, nfe or steps.
 
         ``budget`` is the evaluation budget that a row fits in
         (:func:`.table.curves.with_curves`), so adaptive methods and suites with step counts have a
-        place too. Where a curve has several
-        rows in one place, the one with the most evaluations counts.
+        place too. Of a curve's rows in one place the one with the most evaluations counts.
 
         Raises:
             ValueError: there is no such column.
@@ -89,8 +86,9 @@ class ResultTable(TypedTable):
         )
 
     def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
-        """Return for each model and budget the finished row with the smallest ``metric``: all
-        columns, and ``curve`` and ``slot``.
+        """Return for each model and budget the finished row with the smallest ``metric``.
+
+        Columns are those of the table, and ``curve`` and ``slot``.
 
         Raises:
             ValueError: there is no such column.
@@ -131,8 +129,7 @@ class ResultTable(TypedTable):
         return markdown_table(chosen, self.frame[chosen].itertuples(index=False))
 
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
-        """Return LaTeX with booktabs: a table for each model, samplers by budgets, values with
-        standard errors; see :mod:`.table.latex`.
+        """Return LaTeX with booktabs: a table for each model, samplers by budgets.
 
         Bold values are not shown to be above the lowest, by the rows of this table alone; in a
         run's ``table.tex`` also by its samples.
@@ -222,9 +219,7 @@ def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
 
 
 def rebuild(source: RunDir | Path | str) -> ResultTable:
-    """Write ``table.csv`` and ``table.parquet`` of a run directory from its parts; return the
-    table.
-    """
+    """Write ``table.csv`` and ``table.parquet`` of a run directory; return the table."""
     run = source if isinstance(source, RunDir) else RunDir.open(source)
     table = ResultTable.of(rows_of_run(run))
     table.to_csv(run.path / "table.csv")

@@ -15,9 +15,7 @@ Z95 = 1.959963984540054
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """Return a number to ``digits`` significant digits, without needless zeros or exponents.
-
-    "–" if it is empty.
+    """Return a number to ``digits`` significant digits, without needless zeros; "–" if empty.
 
     >>> [format_number(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
     ['0.0123', '1.5', '12346', '2e-7', '–']
@@ -45,11 +43,9 @@ def interval_text(value: float | None, low: float | None, high: float | None) ->
     >>> interval_text(2, 1.5, 4), interval_text(2, None, None), interval_text(None, None, None)
     ('2 [1.5, 4]', '2', '–')
     """
-    return format_number(value) + (
-        f" [{format_number(low)}, {format_number(high)}]"
-        if low is not None and high is not None
-        else ""
-    )
+    if low is None or high is None:
+        return format_number(value)
+    return f"{format_number(value)} [{format_number(low)}, {format_number(high)}]"
 
 
 def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
@@ -60,10 +56,8 @@ def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str
 def csv_field(value: object) -> str:
     r"""Return a value as a CSV field (RFC 4180): all digits of a number, nothing if empty.
 
-    Unlike pandas' writer it quotes a lone ``\r`` too.
-
-    A text that a spreadsheet would take for a formula has an apostrophe before it;
-    :func:`.escaping.unquote_csv_text` takes that away.
+    Unlike pandas' writer it quotes a lone ``\r`` too. A text that a spreadsheet would take for a
+    formula has an apostrophe before it; :func:`.escaping.unquote_csv_text` takes that away.
     """
     if isinstance(value, float | int):  # quickly: most values are numbers
         return str(value) if value == value else ""

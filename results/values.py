@@ -24,6 +24,11 @@ def rows_as_dicts(frame: pd.DataFrame) -> list[Record]:
     return [dict(zip(names, row, strict=True)) for row in values]
 
 
+def rows_by_index(frame: pd.DataFrame) -> dict[int, Record]:
+    """Return the rows of :func:`rows_as_dicts` by their index in the frame."""
+    return dict(zip(map(int, frame.index), rows_as_dicts(frame), strict=True))
+
+
 def number(row: Record, name: str) -> float | None:
     """Return a row's value as a float; None if it is empty or there is no such column."""
     value = row.get(name)

@@ -4,14 +4,14 @@
 >>> samplerbench.make("heun").nfe(samplerbench.karras(18, 0.002, 80.0))
 35
 
-``run`` runs a suite, or models, samplers and budgets of your own, and gives a table. ``plan`` says what it
-would run, ``load`` reads a run again, ``compare`` judges two, ``advise`` finds a sampler for a model,
-``tune`` its levels, and ``export`` writes them for other libraries. ``check`` and ``check_model`` test
-samplers and models of your own. ``from_function`` and ``from_network`` make a model of what you have,
-``make`` a sampler of a name.
+``run`` runs a suite, or models, samplers and budgets of your own, and returns a table. ``plan`` lists
+what would run, ``load`` reads a finished run, and ``compare`` compares two. ``advise`` finds a sampler
+for a model, ``tune`` finds noise levels, and ``export`` writes them for other libraries. ``check`` and
+``check_model`` test your own samplers and models. ``from_function`` and ``from_network`` make a model
+of a function or network, and ``make`` makes a sampler by name.
 
-The names here are those that most scripts need. The packages ``samplers``, ``models``,
-``benchmarks`` and ``results`` have all of them.
+These are the names that most scripts need. The packages ``samplers``, ``models``, ``benchmarks`` and
+``results`` have all public names.
 """
 
 from __future__ import annotations as _annotations

@@ -1,4 +1,4 @@
-"""Public names of a package, imported when they are first used: torch and pandas are slow."""
+"""Import of a package's public names at first use, since torch and pandas are slow to import."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 def lazy(
     package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the functions ``__getattr__`` and ``__dir__`` of a package with ``__all__``.
+    """Return ``__getattr__`` and ``__dir__`` for a package, which import its names at first use.
 
     Args:
-        package: its ``__name__``.
-        homes: module, seen from the package, that defines each name that is imported late; "" for
-            a module.
+        package: ``__name__`` of the package, which must define ``__all__``.
+        homes: for each name, the module in the package that defines it; "" if the name is a module.
 
     >>> get, names = lazy("samplerbench.results", {"load": "result_table", "text": ""})
     >>> get("load").__name__, get("text").__name__, "compare" in names()

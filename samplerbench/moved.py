@@ -1,4 +1,4 @@
-"""Packages that moved in 0.3: their old names import, with a warning, until the release after it."""
+"""Old names of packages that moved in 0.3, which import with a warning until the next release."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MOVED = {
     "results.run_directory.disk": "results.run_directory",
     "samplers.pilot": "samplers.auto",
 }
-"""Old and new names, without that of the distribution; modules inside keep theirs."""
+"""New names by old names, without ``samplerbench.``; modules inside a package keep their names."""
 
 
 class MovedModules:
-    """Finder, first in ``sys.meta_path``, of modules by their old names."""
+    """Import hook, first in ``sys.meta_path``, that finds modules by their old names."""
 
     def find_spec(
         self, name: str, _path: object = None, _target: ModuleType | None = None
@@ -34,7 +34,7 @@ class MovedModules:
         """Leave the module to the import system."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the module of the new name in place of this one."""
+        """Warn, and put the module of the new name in place of the old one."""
         old = module.__name__
         new = _new_name(old)
         warnings.warn(f"{old} is {new} now", DeprecationWarning, stacklevel=2)

@@ -146,7 +146,6 @@ def found_for_model(sampler: object) -> dict[str, Any]:
 
 
 def _non_default_fields(sampler: object) -> list[tuple[Field[Any], Any]]:
-    """Return fields that differ from their defaults, with their values."""
     sampler = getattr(sampler, "stands_for", sampler)
     pairs = ((f, getattr(sampler, f.name)) for f in fields(sampler))  # type: ignore[arg-type]
     return [(f, value) for f, value in pairs if value != f.default]

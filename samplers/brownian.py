@@ -33,9 +33,7 @@ Two levels in one leaf, a 16384th of it, share a number; each is distributed as 
 """
 SIZE = 1 << DEPTH
 SNAP = 1e-6
-"""A place this close to a node, in leaves, is the node: levels are computed, and rounded, in
-many ways.
-"""
+"""A place this close to a node, in leaves, is the node: levels are rounded in many ways."""
 _TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps have the lower ones
 
 
@@ -49,9 +47,7 @@ class BrownianTree:
     no grid, no batch and no earlier call.
 
     Attributes:
-        seed: root seed, 0 <= seed < 2^64.
-        ids: ``(batch,)`` int64 sample numbers in [0, 2^32).
-        event: shape of one sample.
+        seed, ids, event: as in :class:`SampleNoise`.
         sigma_max, sigma_floor: the levels between which there is a path. W at sigma_max is z /
             sigma_max, with z the latent of :class:`SampleNoise`.
 
@@ -150,11 +146,8 @@ class BrownianTree:
         Relative to tau at its beginning, an interval has length e^{g width} - 1 and the place lies
         e^{g offset} - 1 inside it, with g the growth of log tau over a leaf.
         """
-        inside, length = (
-            math.expm1(self._leaf_growth * offset),
-            math.expm1(self._leaf_growth * width),
-        )
-        share = inside / length
+        inside = math.expm1(self._leaf_growth * offset)
+        share = inside / math.expm1(self._leaf_growth * width)
         std = [
             math.sqrt(inside * (1 - share)) * math.exp(self._leaf_growth * k / 2) / self.sigma_max
             for k in low
@@ -187,17 +180,9 @@ class BrownianNoise:
     (W(tau_nxt) - W(tau_cur)) to x: the exact noise, where d is constant.
 
     Attributes:
-        seed: root seed, 0 <= seed < 2^64; the latents equal :class:`SampleNoise`'s with the same
-            seed.
-        ids: ``(batch,)`` int64 sample numbers in [0, 2^32), on the device where the noise is
-            wanted.
-        event: shape of one sample.
-        sigma_max, sigma_floor: the levels between which there is a path, sigma_max > sigma_floor >
-            0.
+        seed, ids, event: as in :class:`SampleNoise`, which has the same latents for the same seed.
+        sigma_max, sigma_floor: as in :class:`BrownianTree`, which refuses other levels on use.
         dtype: dtype of the tensors returned; the path itself is float64.
-
-    Raises:
-        ValueError: on use, levels that make no range.
     """
 
     seed: int
@@ -247,5 +232,4 @@ class BrownianNoise:
         return SampleNoise(self.seed, self.ids, self.event, self.dtype)
 
     def _is_covered(self, cur: float, nxt: float) -> bool:
-        """Return True if the paths cover the interval."""
         return self.sigma_max * (1 + SNAP) >= cur > nxt >= self.sigma_floor * (1 - SNAP)

@@ -22,9 +22,7 @@ from .grid import Grid
 from .types import Denoise, Noise
 
 WARM_UPS = 3
-"""Runs before a capture: libraries make their handles and workspaces, and choose their kernels,
-in the first ones.
-"""
+"""Runs before a capture, in which libraries make their handles and choose their kernels."""
 
 
 class CudaGraph:
@@ -252,7 +250,6 @@ def why_not_capturable(sampler: Sampler, grid: Grid) -> str:
 
 
 def _describe_tensors(tensors: Sequence[Tensor]) -> str:
-    """Return shapes and dtypes of tensors in words, for messages."""
     return ", ".join(
         f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for tensor in tensors
     )

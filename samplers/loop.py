@@ -141,7 +141,6 @@ def cached_plan(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
 
 
 def _bad_step_message(sampler: GridSampler, result: object) -> str:
-    """Return the message for a step that returned anything but a state and a memo."""
     code = getattr(type(sampler).step, "__code__", None)
     place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
     things = f"{len(result)} things" if isinstance(result, tuple) else f"a {type(result).__name__}"
@@ -153,5 +152,4 @@ def _bad_step_message(sampler: GridSampler, result: object) -> str:
 
 @lru_cache(maxsize=256)
 def _plan_of_hashable(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
-    """Return the plan of a hashable sampler, from a cache."""
     return sampler.plan(grid)

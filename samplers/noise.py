@@ -101,11 +101,8 @@ class SampleNoise:
         return replace(self, ids=self.ids[rows])
 
     def _draw_normals(self, word: int, draw: int) -> Tensor:
-        """Return standard normals of the batch for a counter word and a draw."""
-        count = math.prod(self.event)
-        return (
-            normal(self.seed, self.ids, word, draw, count).reshape(-1, *self.event).to(self.dtype)
-        )
+        z = normal(self.seed, self.ids, word, draw, math.prod(self.event))
+        return z.reshape(-1, *self.event).to(self.dtype)
 
 
 def noise_like(x: Tensor, noise: int | torch.Generator) -> SampleNoise:

@@ -12,9 +12,7 @@ from torch import Tensor
 
 _NODES, _WEIGHTS = (values.tolist() for values in np.polynomial.legendre.leggauss(12))
 PANEL = 1.0
-"""Longest panel, in the units of the variable: 12 points integrate what is analytic within 1.5
-of it to rounding.
-"""
+"""Longest panel: 12 points integrate what is analytic within 1.5 of it to rounding."""
 FACTORIALS = tuple(float(math.factorial(n)) for n in range(40))
 SUM_TO_ONE = 1e-13
 CANCELS = 0.25
@@ -99,11 +97,8 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
 
 def level_tensor(levels: list[float], x: Tensor) -> Tensor:
     """Return levels ``(rows,)`` for a denoiser: float64 for any state, where the device has it."""
-    return torch.tensor(
-        levels,
-        dtype=torch.float32 if x.device.type == "mps" else torch.float64,
-        device=x.device,
-    )
+    dtype = torch.float32 if x.device.type == "mps" else torch.float64
+    return torch.tensor(levels, dtype=dtype, device=x.device)
 
 
 def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
@@ -114,10 +109,8 @@ def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
 def row_rms(v: Tensor) -> list[float]:
     """Return the root mean square of each row of ``v`` ``(rows, *event)``, on the host."""
     n = v[0].numel() if len(v) else 1
-    return [
-        math.sqrt(total / n) if math.isfinite(total) else total
-        for total in row_sums_of_squares(v).tolist()
-    ]
+    totals = row_sums_of_squares(v).tolist()
+    return [math.sqrt(total / n) if math.isfinite(total) else total for total in totals]
 
 
 def row_sums_of_squares(v: Tensor) -> Tensor:

@@ -152,13 +152,10 @@ def get(name: str) -> Any:
     if name in _UNLISTED:
         return _UNLISTED[name]
     if name not in _REGISTRY:
-        close = difflib.get_close_matches(name, _REGISTRY, n=3)
-        hint = _how_to_load(name) or (
-            f"did you mean {' or '.join(close)}?"
-            if close
-            else "samplerbench list samplers shows what there is"
-        )
-        raise ValueError(f"unknown sampler {name!r}; {hint}")
+        hint = "samplerbench list samplers shows what there is"
+        if close := difflib.get_close_matches(name, _REGISTRY, n=3):
+            hint = f"did you mean {' or '.join(close)}?"
+        raise ValueError(f"unknown sampler {name!r}; {_how_to_load(name) or hint}")
     return _REGISTRY[name]
 
 
@@ -292,10 +289,8 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
         )
     for cls in classes:
         register(cls)
-        _ORIGIN[cls.name], _PLUGIN_FILE[cls.name] = (
-            f"{path.name} sha256:{_hash_of_file(path)}",
-            path,
-        )
+        _ORIGIN[cls.name] = f"{path.name} sha256:{_hash_of_file(path)}"
+        _PLUGIN_FILE[cls.name] = path
     return [cls.name for cls in classes]
 
 

@@ -50,7 +50,6 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split_spec(text: str) -> dict[str, Any]:
-    """Return the name and the options in a text."""
     stripped = text.strip()
     name, bracket, inside = stripped.partition("(")
     name = name.rstrip()

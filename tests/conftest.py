@@ -1,14 +1,12 @@
 """One torch thread as in workers, commands run in this process, fixed examples, and fixtures."""
 
 import atexit
-import compileall
 import functools
 import gc
 import os
 import shutil
 import sys
 import tempfile
-from pathlib import Path
 
 import pytest
 import torch
@@ -30,19 +28,13 @@ settings.register_profile("same", derandomize=True, deadline=None, max_examples=
 settings.load_profile("same")
 
 
-def pytest_configure(config):
-    """Processes that tests start import hundreds of modules, which each would compile by itself
-    where the environment forbids that bytecode is kept (PYTHONDONTWRITEBYTECODE).
-    """
-    if not hasattr(config, "workerinput"):  # once, before workers start
-        for folder in ("samplerbench", "samplers", "models", "benchmarks", "results"):
-            compileall.compile_dir(Path(__file__).parents[1] / folder, quiet=2)
-
-
 def pytest_collection_finish():
-    """What is there now, libraries and 6,000 tests, stays: a full search for garbage need not walk
-    through it, which takes a twelfth of a test's time.
+    """Keep the bytecode of what is imported now, for this process and those that tests start: a file
+    that a test writes twice within a second must not be taken for its older self. And libraries and
+    tests stay: a full search for garbage need not walk through them, a twelfth of a test's time.
     """
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     gc.collect()
     gc.freeze()
 

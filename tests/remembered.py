@@ -31,7 +31,7 @@ def flow(self, x, sigma_from, sigma_to, labels=None):
     try:
         key = (
             _functions(self),
-            base.flow_rows,
+            base.flow_states,
             _bits((own, x, sigma_from, sigma_to, labels)),
         )
     except (pickle.PicklingError, AttributeError, TypeError):  # an object of a test's own

@@ -18,6 +18,7 @@ from ...results.run_directory.files import write_json
 from ...results.run_directory.sharing import hold_lead
 from .. import metrics, planning, sampling, scoring, tuning
 from ..running.executors import Executor, Failure, InProcess
+from ..running.executors.executor import ignore_progress
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
 from .answer import PICTURES, Advice
@@ -25,7 +26,6 @@ from .answers import (
     Distances,
     Scores,
     answer_of_budget,
-    describe_default,
     draw_pictures,
     on_common_latents,
     ratios_at_half_the_budget,
@@ -35,7 +35,7 @@ from .answers import (
 from .budget_race import RaceResult
 from .distribution import distances_by_budget
 from .exports import LIBRARIES
-from .fitting import FittedRaces, fit_leaders
+from .fitting import Untuned, fit_leaders
 from .measuring import RULE, Bench, ConvergedEndpoints, MeasurementStore, check_folder, most_steps
 from .races import (
     COMPARED,
@@ -48,15 +48,14 @@ from .races import (
     share_at_end_of_races,
 )
 from .request import (
-    BATCH,
     AdviceRequest,
-    describe_model,
     load_subject,
     sampler_of,
     width_of_data_range,
 )
 from .run import Clock, OutOfTime, Progress, Run
 from .sentences import conclusions
+from .tasks import BATCH
 
 PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
@@ -100,13 +99,8 @@ SHARE_OF_SCORES = 0.4
 """Share that scores may take of the time from the races to the end of the distances in distribution."""
 DISTRIBUTED, SHOWN = 0.96, 1.0
 """Shares of the time at which distances in distribution, and then times and pictures, are broken off."""
-FITS, BROKEN_OFF = "Fits of levels and coefficients", "which the time that was given broke off"
+BROKEN_OFF = "which the time that was given broke off"
 COARSE = "There was no time to find out more exactly where latents lead: errors near that limit say nothing."
-ANSWER = "advice.json"
-
-
-def silent(_stage: str) -> None:
-    """Ignore a progress message."""
 
 
 def advise(
@@ -123,7 +117,7 @@ def advise(
     device: str = "cpu",
     seed: int = 0,
     executor: Executor | None = None,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
     begun: float | None = None,
 ) -> Advice:
     """Find the sampler and the noise levels of a model at each number of evaluations.
@@ -170,11 +164,11 @@ def advise(
 
 
 def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
-    request, clock = run.request, run.clock
+    request, model, clock = run.request, run.request.model, run.clock
     store = MeasurementStore(run.out, _question_of(request))
     world = WorkerContext(
         WorkerConfig.here({request.spec: request.extractor}, request.device),
-        {request.spec: request.model},
+        {request.spec: model},
         extractors={request.spec: request.features},
     )
     run.progress(f"{request.spec}: how fast it is")
@@ -196,10 +190,10 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
             f"--minutes {clock.minutes:g} was too little: no race had samples when {over:.0%} of it was over; "
             "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
         )
-    fits = FittedRaces(races, {}, (f"{FITS}, {BROKEN_OFF}.",))
+    untuned, not_fitted = Untuned(), [f"Fits of levels and coefficients, {BROKEN_OFF}."]
     with suppress(OutOfTime), clock.raise_when_over(over):
-        fits = fit_leaders(run, bench, races, share_at_end_of_races(run, bench, budgets))
-    races, untuned = fits.races, fits.untuned
+        until = share_at_end_of_races(run, bench, budgets)
+        races, untuned, not_fitted = fit_leaders(run, bench, races, until)
     chosen = {r.budget: entries_to_score(run, r, untuned.get(r.budget, {}).values()) for r in races}
     run.progress("scoring on latents that chose nothing")
     seconds = 60 * clock.minutes * COMPARED - clock.spent
@@ -238,21 +232,26 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     with suppress(OutOfTime), clock.raise_when_over(SHOWN):
         answers, batch = with_times(run, bench, answers, chosen)
         pictured = draw_pictures(run, bench, answers, chosen)
-    default, made_by = describe_default(run), provenance(request.device)
+    default, made_by = run.now.words, provenance(request.device)
     ratios = ratios_at_half_the_budget(run, races, chosen, scores)
     advice = Advice(
         model=request.spec,
-        about=describe_model(request.model),
+        about={
+            "event": list(model.event),
+            "sigma_min": model.sigma_min,
+            "sigma_max": model.sigma_max,
+            "passes": model.passes,
+            "identity": model.identity,
+            "latent": model.decoder is not None,
+        },
         default=default,
         library=run.library,
         budgets=tuple(answers),
-        sentences=conclusions(
-            answers, default, run.library, ratios, width_of_data_range(request.model)
-        ),
+        sentences=conclusions(answers, default, run.library, ratios, width_of_data_range(model)),
         undecided=(
             *unfinished,
             *(a.undecided for a in answers if a.undecided),
-            *fits.undecided,
+            *not_fitted,
             *missing,
         ),
         scored_on=max((len(s) for of in scores.values() for s in of.values()), default=0),
@@ -264,5 +263,5 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
         pictures=PICTURES if pictured else "",
         provenance=made_by,
     )
-    write_json(run.out / ANSWER, advice.to_json())
+    write_json(run.out / "advice.json", advice.to_json())
     return advice

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...results.run_directory.files import read_npz, write_npz
+from .exports import Export
 
 PICTURES = "pictures.npz"
 COUNT = 6
@@ -26,7 +27,7 @@ Pictures8 = NDArray[np.uint8]
 
 class Pictures(NamedTuple):
     """Pictures of the same latents, ``(n, height, width)`` or ``(n, height, width, 3)``: where they lead, and by
-    budget what the default and the recommendation made; a budget at which one failed is absent.
+    budget what the default and the recommendation made.
     """
 
     converged: Pictures8
@@ -46,22 +47,15 @@ def read_pictures(folder: Path) -> Pictures | None:
     if arrays is None:
         return None
 
-    def by_nfe(kind: str) -> dict[int, Pictures8]:
-        return {
-            int(name.removeprefix(f"{kind}_")): value
-            for name, value in arrays.items()
-            if name.startswith(f"{kind}_")
-        }
+    def by_nfe(prefix: str) -> dict[int, Pictures8]:
+        some = {name: images for name, images in arrays.items() if name.startswith(prefix)}
+        return {int(name.removeprefix(prefix)): images for name, images in some.items()}
 
-    return Pictures(arrays["converged"], by_nfe("default"), by_nfe("best"))
+    return Pictures(arrays["converged"], by_nfe("default_"), by_nfe("best_"))
 
 
-def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8 | None:
-    """Return images ``(n, c, height, width)`` as 8 bits, clamped to ``limits`` or else their range.
-    None unless they have 1 or 3 channels of at least 8 x 8 pixels.
-    """
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[2:]) < 8:
-        return None
+def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:
+    """Return images ``(n, 1 or 3, height, width)`` as 8 bits, clamped to ``limits`` or else their range."""
     low, high = limits or (float(images.min()), float(images.max()))
     scaled = (images - low) / max(high - low, 1e-12)
     whole = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
@@ -83,11 +77,6 @@ def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -
     'ipndm with tuned levels and coefficients'
     >>> describe_configuration("pipeline(scheduler='DDIMScheduler')", "", coefficients=False)
     'DDIMScheduler at its defaults'
-
-    Args:
-        sampler: as the command line writes it.
-        schedule: likewise, or :data:`TUNED_LEVELS`; "" where the sampler has levels of its own.
-        coefficients: whether the sampler has some that were fitted to the model.
     """
     if match := re.fullmatch(r"pipeline\(scheduler='(\w+)'\)", sampler):
         return f"{match[1]} at its defaults"
@@ -99,25 +88,12 @@ def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -
 
 @dataclass(frozen=True)
 class Value:
-    """A number with its 95 % interval, whose ends are equal to it where there is no error to estimate; and why the
-    interval is not to be trusted, "" if it is.
-    """
+    """A number with its 95 % interval, of length 0 without an error to estimate; and why not to trust it, or ""."""
 
     value: float
     low: float
     high: float
     flag: str = ""
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Lines to paste into a library, "" where they cannot be given; and what the library does otherwise all the same,
-    or why there are no lines.
-    """
-
-    library: str
-    code: str
-    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,19 +153,17 @@ class Best:
     to_default: Value | None
     to_best: Value | None
     tied: tuple[str, ...]
-    lines: Lines
+    lines: Export
     own: Choice | None = None
     own_ratio: Value | None = None
-    own_lines: Lines | None = None
+    own_lines: Export | None = None
     untuned: Choice | None = None
     untuned_ratio: Value | None = None
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """A solver of the library's own, at its defaults, that its users would try next; and the ratio of the error of
-    the requested library's recommendation to its error.
-    """
+    """A solver of the library's own at its defaults; and the ratio of the recommendation's error to its error."""
 
     choice: Choice
     ratio: Value | None
@@ -209,7 +183,6 @@ class Budget:
             larger errors at two smaller budgets, and so not tried.
         latents: that the race used, at most.
         undecided: what the race could not decide, in a sentence; "" if it decided.
-        alternatives: the library's own solvers at their defaults.
     """
 
     nfe: int
@@ -235,19 +208,15 @@ class Advice:
 
     Attributes:
         model: its spec, as ``--model`` takes it.
-        about: of the model, for people.
         default: what "now" is, in words: the sampler, and where that is known from.
         library: that the user asked for; its recommendation comes first.
         budgets: by number of evaluations, rising.
-        sentences, undecided: what follows, most important first, and what could not be decided, for people.
+        sentences, undecided: what follows, most important first, and what could not be decided.
         scored_on: latents that errors are taken on.
         resolution: how far off the converged endpoints may be (root mean square); 0 where they are exact.
         minutes: wall time that it took, and its limit.
-        device: where it ran, in words.
         timed_batch: samples in a batch of the times; 0 where nothing was timed.
-        command: that makes it again.
         pictures: name of the file of pictures next to ``advice.json``; "" for none.
-        provenance: versions and the machine.
     """
 
     model: str

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..running.executors import Failure
-from ..running.executors.executor import want_every_task
 from ..running.executors.shard_limits import expected_evaluations
 from .answer import (
     COUNT,
@@ -18,20 +18,19 @@ from .answer import (
     Best,
     Budget,
     Choice,
-    Lines,
     Pictures,
     Pictures8,
     Value,
     as_8_bit_images,
 )
 from .budget_race import RaceResult
-from .exports import LIBRARIES, export
+from .exports import LIBRARIES
 from .fitting import FittedNumbers, TunedGrid
 from .measuring import FIRST, SCORED, Bench
-from .race import Squares, log_error, log_ratio, root_mean_square
+from .race import Squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry
-from .run import Run, has_steps
-from .tasks import DecodeTask, TimingTask
+from .run import Run
+from .tasks import TimingTask, decode_states
 
 COUNTS = (FIRST, 32, 64, 128, 256)
 """Latents that are scored, after each round."""
@@ -46,16 +45,9 @@ Distances = Mapping[str, tuple[Choice, bool]]
 def score_on_fresh_latents(
     scores: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
 ) -> None:
-    """Take errors of configurations on as many latents as there is time for, the same for all. Only the end
-    of the stage prevents the first two counts.
-
-    Args:
-        scores: where they go; what is there when the stage is broken off can be used.
-        bench: where they are measured.
-        chosen: configurations by budget.
-        seconds: that there are.
+    """Add errors of configurations to ``scores`` on as many latents as there is time for, the same for all. Only
+    the end of the stage prevents the first two counts.
     """
-    scores |= {budget: {} for budget in chosen}
     cost = sum(bench.forecast(entry, 1) for entries in chosen.values() for entry in entries)
     cost += max(bench.truth.steps or 0, 1) / bench.rate
     start = 0
@@ -101,7 +93,7 @@ def choice_of(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
         levels=() if grid is None else tuple(grid.sigma),
         coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),
         error=None if squares is None else log_error(squares).interval(),
-        rms=None if squares is None else root_mean_square(squares),
+        rms=None if squares is None else float(np.sqrt(squares.mean())),
         median=None if squares is None else float(np.median(np.sqrt(squares))),
         fd_conv=fd_conv,
         failed=cell.skip or bench.failures.get(entry.label, ""),
@@ -124,17 +116,10 @@ def answer_of_budget(
     scores: Mapping[str, Squares],
     distances: Distances,
 ) -> Budget:
-    """Return the answer of one budget.
+    """Return the answer of one budget, with scores and distances by label.
 
-    Args:
-        run: the run.
-        bench: where all was measured.
-        race: of the budget.
-        untuned: what led each field before anything was fitted to the model.
-        chosen: what was scored, the default first.
-        alternatives: the library's own solvers at their defaults, which were scored too.
-        scores: on latents that chose nothing, by label.
-        distances: in distribution, by label.
+    ``untuned`` led each field before anything was fitted to the model. ``chosen`` begins with the default, and
+    ``alternatives`` are the library's own solvers.
     """
 
     def scored(entry: Entry) -> Choice:
@@ -146,9 +131,7 @@ def answer_of_budget(
 
     default, leader_of_all = chosen[0], race.survivors[LIBRARIES[0]][0]
     answers = {}
-    for library in LIBRARIES:
-        if not race.survivors.get(library):
-            continue
+    for library in filter(race.survivors.get, LIBRARIES):
         leader, *tied = race.survivors[library]
         best = Best(
             library,
@@ -156,27 +139,23 @@ def answer_of_budget(
             ratio(leader, default),
             ratio(leader, leader_of_all),
             tuple(entry.label for entry in tied),
-            _lines_to_paste(run, library, leader),
+            run.request.lines(library, leader.cell),
         )
         own = next(iter(race.survivors.get(OWN_FIELDS.get(library, ""), ())), None)
         if own is not None and own.label != leader.label:
-            lines = _lines_to_paste(run, library, own)
+            lines = run.request.lines(library, own.cell)
             best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
         plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None
         if plain is not None:
             best = replace(best, untuned=scored(plain), untuned_ratio=ratio(plain, leader))
         answers[library] = best
     mine = next(iter(race.survivors.get(run.library, ())), None)
-    nearer = [
-        (other.fd_conv.value, other)
-        for other, is_nearer in distances.values()
-        if is_nearer and other.fd_conv
-    ]
+    nearer = [choice for choice, is_nearer in distances.values() if is_nearer]
     return Budget(
         nfe=race.budget,
         default=scored(default),
         best=answers,
-        in_distribution=min(nearer, key=lambda pair: pair[0])[1] if nearer else None,
+        in_distribution=min(nearer, key=lambda c: c.fd_conv.value, default=None),  # type: ignore[union-attr]
         tried=race.tried,
         left_out=race.left_out,
         latents=race.latents,
@@ -204,16 +183,6 @@ def _open_question_of_race(run: Run, race: RaceResult) -> str:
     return f"At {race.budget} evaluations {', and '.join(sentences)}." if sentences else ""
 
 
-def _lines_to_paste(run: Run, library: str, entry: Entry) -> Lines:
-    cell = entry.cell
-    assert cell.grid is not None
-    try:
-        exported = export(library, cell.sampler, cell.grid, run.request.model, run.request.spec)
-    except ValueError as error:
-        return Lines(library, "", str(error))
-    return Lines(library, exported.code, exported.remark)
-
-
 def ratios_at_half_the_budget(
     run: Run, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]], scores: Scores
 ) -> dict[tuple[int, int], Value]:
@@ -226,14 +195,6 @@ def ratios_at_half_the_budget(
             if value is not None:
                 ratios[few.budget, many] = value
     return ratios
-
-
-def describe_default(run: Run) -> str:
-    """Return the present sampler in words."""
-    now = run.now
-    if now.sampler == "pipeline":
-        return now.source
-    return f"{now.sampler} on {now.schedule} ({now.source})"
 
 
 def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
@@ -254,13 +215,12 @@ def with_times(
         shown = _entries_to_picture(run, answer, chosen[answer.nfe]).values()
         for entry in {entry.label: entry for entry in shown}.values():
             seconds = 2 * (TIMED_REPEATS + 1) * answer.nfe * run.executor.size / bench.rate
-            if run.clock.left < seconds or not has_steps(entry):
+            if run.clock.left < seconds or not entry.has_steps:
                 continue
             run.progress(f"{answer.nfe} evaluations: timing")
             task = TimingTask(entry.cell, TIMED_REPEATS)
-            outcome = next(iter(run.executor.map([task], bench.world, wanted=want_every_task)))[1]
-            if not isinstance(outcome, Failure):
-                times[answer.nfe, entry.label] = outcome
+            with suppress(Failure):
+                times[answer.nfe, entry.label] = run.executor.run(task, bench.world)
 
     def with_time(answer: Budget, choice: Choice) -> Choice:
         return replace(choice, ms=times.get((answer.nfe, choice.label)))
@@ -285,22 +245,18 @@ def draw_pictures(
         return False
     run.progress("pictures")
 
-    def pictured(x: Any) -> Pictures8 | None:
-        task = DecodeTask(*run.request.task_arguments, x)
+    def pictured(x: NDArray) -> Pictures8:
+        task = run.request.task(decode_states, x)
         return as_8_bit_images(run.executor.run(task, bench.world), model.decoded_limits)
 
     converged = pictured(bench.truth.ends(SCORED, SCORED + COUNT).astype("float32"))
-    if converged is None:
-        return False
     images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
     for answer in answers:
         shown = _entries_to_picture(run, answer, chosen[answer.nfe])
-        kinds = [kind for kind, entry in shown.items() if has_steps(entry)]
+        kinds = [kind for kind, entry in shown.items() if entry.has_steps]
         some = [shown[kind] for kind in kinds]
         for which, outcome in list(bench.samples(some, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):
-                image = pictured(outcome["endpoint"])
-                if image is not None:
-                    images[kinds[which]][answer.nfe] = image
+                images[kinds[which]][answer.nfe] = pictured(outcome["endpoint"])
     Pictures(converged, images["default"], images["best"]).write(run.out)
     return True

@@ -18,9 +18,7 @@ ROUNDS = (4, 8, 16, 32, 64, 128, 256)
 LEAST = 16
 """Minimum number of latents for ranking the leaders, regardless of the time: fewer choose by chance."""
 USUAL = 6
-"""Configurations whose errors say how exact the reference solution must be, and which are measured as far as
-any, regardless of the time.
-"""
+"""Configurations that say how exact the reference solution must be, and are measured regardless of the time."""
 OF_EACH = 3
 """Configurations of each field that are tried regardless of the time."""
 SURE = 64
@@ -71,9 +69,7 @@ def race_budget(
         Failure: none of them has samples, or there is no reference solution.
         OutOfTime: the race was broken off before any of them had samples.
     """
-    some = _usual_entries_and_one_per_field(
-        [entry for entry in entries if _is_hopeful(entry, before)]
-    )
+    some = _order_of_trial([entry for entry in entries if _is_hopeful(entry, before)])
     least = sum(min(OF_EACH, sum(f in e.libraries for e in some)) for f in FIELDS) + USUAL
     find_steps_for(bench, some[:USUAL], budget)
     fields = {
@@ -118,9 +114,8 @@ def race_budget(
 
 
 def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Late) -> RaceResult:
-    """Race fitted configurations against the survivors. The survivors' measurements are reused, unless the
-    fits are so near that the endpoints have to be finer. The fitted ones are measured on :data:`SURE` latents
-    regardless of the time, like the leaders before.
+    """Race fitted configurations against the survivors, whose measurements are used again unless the endpoints
+    have to be finer. Those and the leaders are measured on :data:`SURE` latents regardless of the time.
     """
     leaders = [ranked[0] for ranked in race.survivors.values()]
     before = [entry for ranked in race.survivors.values() for entry in ranked]
@@ -171,7 +166,7 @@ def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str,
 
 
 def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Make the reference solutions exact enough for the errors of these configurations (:meth:`.ConvergedEndpoints.find_steps`)."""
+    """Make the reference solutions exact enough for the errors of these configurations."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = bench.store.get(key)
     if stored is None:
@@ -184,17 +179,16 @@ def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: 
         bench.truth.steps, bench.truth.resolution = stored
 
 
-def _usual_entries_and_one_per_field(entries: Sequence[Entry]) -> list[Entry]:
+def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries, the usual ones first, then the first of each field, then small fields whole."""
     first = list(entries[:USUAL])
-    of = {name: [entry for entry in entries if name in entry.libraries] for name in FIELDS}
-    for members in of.values():
+    fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
+    for members in fields:
         first += members[:OF_EACH]
-    for members in of.values():  # users of a library that has little are owed the best of it
+    for members in fields:  # users of a library that has little are owed the best of it
         first += members if len(members) <= SMALL else []
-    labels = {entry.label for entry in first}
-    unique = list({entry.label: entry for entry in first}.values())
-    return [*unique, *(entry for entry in entries if entry.label not in labels)]
+    unique = {entry.label: entry for entry in first}
+    return [*unique.values(), *(entry for entry in entries if entry.label not in unique)]
 
 
 def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:

@@ -1,6 +1,4 @@
-"""The configurations that are compared: every fixed-grid sampler with its options on the same schedules,
-and the order in which they are tried.
-"""
+"""Configurations that are compared: fixed-grid samplers with their options, and the order of their trial."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 """Options whose values are tried, wherever a sampler has them."""
 
 EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
-"""Adapters of other libraries, what equals another sampler to a tolerance, and the default, which has a side
-of its own.
-"""
+"""Adapters of other libraries, what equals another sampler to a tolerance, and the default."""
 
 FIRST = (
     "dpmpp_2m", "unipc_2", "ipndm", "deis_tab_3", "unipc_3", "dpmpp_3m_published", "euler", "heun",
@@ -51,9 +47,7 @@ TRIAL_GRID = Grid((80.0, 1.0, 0.0))
 
 
 def is_candidate(name: str) -> bool:
-    """Return True if a registered sampler is one of this library's own methods for the probability-flow ODE,
-    under its first name.
-    """
+    """Return True if a sampler is one of this library's own methods for the probability-flow ODE, by its first name."""
     sampler = samplers.make(name)
     own = not samplers.origin(name) and not name.startswith(EXCLUDED)
     return own and not (
@@ -80,11 +74,11 @@ def is_stochastic(spec: Any) -> bool:
     return bool(samplers.make(parse_spec(spec)).stochastic)
 
 
-def has_fixed_cost(spec: Any) -> bool:
-    """Return True if a grid decides what a sampler costs, and it is no other sampler's second name."""
+def is_stochastic_candidate(spec: Any) -> bool:
+    """Return True if a sampler draws noise at a cost that a grid decides, and goes by its first name."""
     s = samplers.make(parse_spec(spec))
     free = s.adaptive or s.same_as or s.for_maps or s.batch_coupled
-    return s.nfe(TRIAL_GRID) is not None and not free
+    return bool(s.stochastic) and s.nfe(TRIAL_GRID) is not None and not free
 
 
 def usual_first_key(cell: Cell) -> tuple[int, int, int]:

@@ -1,11 +1,9 @@
-"""Distances in distribution: the Fréchet distance of a configuration's samples to converged samples, in the
-model's feature space, for stochastic samplers too, which no reference solution belongs to.
-"""
+"""Fréchet distances of samples to converged samples in the model's feature space, for stochastic samplers too."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
@@ -25,7 +23,7 @@ from .measuring import Bench, Late
 from .race import LEVEL
 from .races import COMPARED
 from .request import AdviceRequest, Entry
-from .run import Run, has_steps
+from .run import Run
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
@@ -42,12 +40,11 @@ MOST = 32
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """The features in which distributions of a model's samples are compared: what a task takes them with, the
-    axes on which they are projected, and the projected features ``(m, k)`` of converged samples.
+    """Features in which samples are compared: their name, the axes on which they are projected, and the
+    projected features ``(m, k)`` of converged samples.
 
-    A Fréchet distance in d features needs many times d samples, which a race has not: of many features the
-    leading principal axes are taken. The axes come from half of the converged samples, and the distance is
-    to the other half, so that nothing is fitted to what it is measured on.
+    A Fréchet distance in d features needs many times d samples: the leading principal axes are taken. They
+    come from one half of the converged samples, and distances are to the other half.
     """
 
     name: str
@@ -79,9 +76,7 @@ def converged_count(bench: Bench, seconds: float) -> int:
 
 
 def space_of(bench: Bench, count: int) -> FeatureSpace:
-    """Return the feature space of a model: its own, or its images, with its card's converged samples where there are
-    any, else ``count`` of its own.
-    """
+    """Return the feature space of a model on its card's converged samples, or else on ``count`` of its own."""
     name = "model" if bench.request.features is not None else POOLED
     own = _converged_of_card(bench.request)
     features = bench.truth.converged_features(count, name) if own is None else own
@@ -93,60 +88,46 @@ def _converged_of_card(request: AdviceRequest) -> NDArray[np.float64] | None:
     return None if reference is None else reference.loaded().converged
 
 
-@dataclass
-class BudgetDistances:
-    """Distances of configurations at one budget, from one set of latents."""
-
-    bench: Bench
-    space: FeatureSpace
-    _features: dict[int, NDArray] = field(default_factory=dict, repr=False)
-
-    def __call__(
-        self, entries: Sequence[Entry], keep: int, late: Late
-    ) -> Mapping[int, FrechetEstimate]:
-        """Return the distance of each configuration that there was time for, by its number. The first so many are
-        never dropped.
-        """
-        alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
-        for round_number, stop in enumerate(COUNTS, 1):
-            self._measure(entries, alive, start, stop, late)
-            estimates |= {
-                n: population_estimate(self._features[n], self.space.converged)
-                for n in alive
-                if len(self._features.get(n, ())) == stop
-            }
-            reached = [n for n in alive if n in estimates and estimates[n].n == stop]
-            if late() or not reached:
-                break
-            leader = min(reached, key=lambda n: estimates[n].value)
-            level = level_of_test(round_number, 1, LEVEL)
-            best = estimates[leader]
-            alive = [n for n in reached if n < keep or not is_farther(estimates[n], best, level)]
-            start = stop
-        return estimates
-
-    def _measure(
-        self, entries: Sequence[Entry], alive: Sequence[int], start: int, stop: int, late: Late
-    ) -> None:
+def estimate_distances(
+    bench: Bench,
+    space: FeatureSpace,
+    known: dict[int, NDArray],
+    entries: Sequence[Entry],
+    keep: int,
+    late: Late,
+) -> dict[int, FrechetEstimate]:
+    """Return the distance of each configuration that there was time for, by its number. The first ``keep`` are
+    never dropped; projected features by number are added to ``known``.
+    """
+    alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
+    for round_number, stop in enumerate(COUNTS, 1):
         some = [entries[n] for n in alive]
-        outcomes = self.bench.features(some, START + start, START + stop, self.space.name, late)
+        outcomes = bench.features(some, START + start, START + stop, space.name, late)
         for which, features in outcomes:
-            number = alive[which]
+            before = known.get(alive[which], np.empty((0, space.axes.shape[1])))
             if features is None:
-                self._features.pop(number, None)
-                continue
-            rows = self.space.project(features)
-            before = self._features.get(number)
-            if start == 0:
-                self._features[number] = rows
-            elif before is not None and len(before) == start:
-                self._features[number] = np.concatenate([before, rows])
+                known.pop(alive[which], None)
+            elif start == 0:
+                known[alive[which]] = space.project(features)
+            elif len(before) == start:
+                known[alive[which]] = np.concatenate([before, space.project(features)])
+        estimates |= {
+            n: population_estimate(known[n], space.converged)
+            for n in alive
+            if len(known.get(n, ())) == stop
+        }
+        reached = [n for n in alive if n in estimates and estimates[n].n == stop]
+        if late() or not reached:
+            break
+        best = min((estimates[n] for n in reached), key=lambda estimate: estimate.value)
+        level = level_of_test(round_number, 1, LEVEL)
+        alive = [n for n in reached if n < keep or not is_farther(estimates[n], best, level)]
+        start = stop
+    return estimates
 
 
 def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Return True if ``a`` is shown to be farther from the converged samples than ``b``, on the same latents: a
-    one-sided test at ``level``.
-    """
+    """Return True if a one-sided test at ``level`` shows ``a`` to be farther than ``b``, on the same latents."""
     if a.n != b.n:
         return False
     difference, se = paired_difference(a, b)
@@ -156,9 +137,7 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 def distances_by_budget(
     run: Run, bench: Bench, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[dict[int, Distances], list[str]]:
-    """Return distances in distribution by budget, and a sentence on stochastic samplers that were not
-    compared.
-    """
+    """Return distances in distribution by budget, and a sentence on stochastic samplers that were not compared."""
     results: dict[int, dict[str, tuple[Choice, bool]]] = {race.budget: {} for race in races}
     total = 60 * run.clock.minutes
     seconds = total * COMPARED - run.clock.spent
@@ -168,14 +147,14 @@ def distances_by_budget(
         return dict(results), ["There was no time to compare distributions (fd_conv)."]
     run.progress("distances in distribution")
     space, begin = space_of(bench, count), run.clock.spent
-    first = {r.budget: [e for e in chosen[r.budget] if has_steps(e)] for r in races}
-    distances = {r.budget: BudgetDistances(bench, space) for r in races}
+    first = {r.budget: [e for e in chosen[r.budget] if e.has_steps] for r in races}
+    known: dict[int, dict[int, NDArray]] = {r.budget: {} for r in races}
     # what is recommended is measured at all budgets before any stochastic sampler is tried
     for budget, share in _shares_of_time(
         {n: n * len(entries) for n, entries in first.items()}
     ).items():
         late = run.clock.until((begin + 0.5 * share * (total * COMPARED - begin)) / total)
-        distances[budget](first[budget], len(first[budget]), late)
+        estimate_distances(bench, space, known[budget], first[budget], len(first[budget]), late)
     begin, late_budgets = run.clock.spent, []
     shares = _shares_of_time({race.budget: race.budget for race in races})
     for race in races:
@@ -184,7 +163,9 @@ def distances_by_budget(
         labels = {entry.label for entry in first[budget]}
         others = [e for e in run.request.stochastic(budget) if e.label not in labels]
         entries = [*first[budget], *others]
-        estimates = distances[budget](entries, len(first[budget]), late)
+        estimates = estimate_distances(
+            bench, space, known[budget], entries, len(first[budget]), late
+        )
         if len(estimates) < len(entries):
             late_budgets.append(budget)
         best = race.survivors[LIBRARIES[0]][0].label
@@ -202,7 +183,4 @@ def distances_by_budget(
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
     """Return the share of the time that is over when each is done, in order."""
     total = sum(weights.values())
-    return {
-        key: at / total if total else 1.0
-        for key, at in zip(weights, accumulate(weights.values()), strict=True)
-    }
+    return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

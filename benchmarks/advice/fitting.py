@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -40,9 +40,7 @@ WHOLE, OLDER = 12, 4
 
 
 class FittedNumbers(NamedTuple):
-    """Fitted numbers of a sampler: the levels of its grid, from sigma_max to 0, and the coefficients in place
-    of its own, None where these stay.
-    """
+    """Levels of a grid, from sigma_max to 0, and the coefficients in place of a sampler's; None where these stay."""
 
     levels: tuple[float, ...]
     table: Table | None
@@ -68,18 +66,17 @@ class FittedNumbers(NamedTuple):
 class TunedGrid:
     """Stand-in for the schedule of fitted levels, with a digest of them and the coefficients.
 
-    The label is :data:`~samplerbench.benchmarks.advice.answer.TUNED_LEVELS`, or the schedule where its levels
-    stay; "" for the sampler's own.
+    The label is :data:`.TUNED_LEVELS`, or the schedule where its levels stay; "" for the sampler's own.
     """
 
     label: str
     digest: str
 
     def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
-        """Return the facts that distinguish it in a cell's key."""
+        """Return the facts of a cell's key."""
         return {"tuning_digest": self.digest}
 
-    def bare(self) -> TunedGrid:
+    def without_search_results(self) -> TunedGrid:
         """Return itself."""
         return self
 
@@ -133,7 +130,7 @@ def can_be_fitted(cell: Cell, what: FreeKind, model: Denoiser) -> bool:
 
 @dataclass(frozen=True)
 class FitTask(CellTask):
-    """Fit the numbers of a configuration to where latents from :data:`START` on lead.
+    """Fit of the numbers of a configuration to where latents from :data:`START` on lead.
 
     Attributes:
         starts: grids to begin on, of which the best is taken; the cell's if there are none.
@@ -157,17 +154,11 @@ class FitTask(CellTask):
         sampler, own = resolve_levels(cell.sampler, cell.grid)
         ids = torch.arange(START, START + len(self.ends), device=cell.device)
         ends = torch.from_numpy(self.ends).to(cell.device)
-        runs = Runs(
-            model,
-            ids,
-            cell.seed,
-            first_states_and_noise(model, cell, ids)[0],
-            ends,
-            cell.batch_size,
-        )
+        first_states, _ = first_states_and_noise(model, cell, ids)
+        runs = Runs(model, ids, cell.seed, first_states, ends, cell.batch_size)
 
         def error(grid: Grid, part: slice) -> float:
-            return power_mean_of_rows(runs.off(sampler, grid, part), 0)
+            return power_mean_of_rows(runs.differences_from_ends(sampler, grid, part), 0)
 
         def late() -> bool:
             return time.perf_counter() - started > seconds
@@ -179,7 +170,7 @@ class FitTask(CellTask):
         first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
         older = None if len(first) <= WHOLE else OLDER
         free = FreeParameters(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
-        result = fit(free, runs.off, EQUATIONS, late=late)
+        result = fit(free, runs.differences_from_ends, EQUATIONS, late=late)
         better = result.after < error(own, choosing)
         return (FittedNumbers.of(result.sampler, result.grid) if better else None), result.ended
 
@@ -193,10 +184,13 @@ GENEROUS = 1.5
 OF_EACH = 2
 """Configurations of each field whose levels are fitted."""
 
+Untuned = dict[int, dict[str, Entry]]
+"""Leaders of each field before anything was fitted, of the budgets where something was."""
+
 
 class FitTarget(NamedTuple):
-    """A sampler whose numbers are to be fitted: at a budget, its configurations that are among the leaders,
-    the best first; what is free; and the fields that it is fitted for.
+    """Sampler to fit at a budget: its configurations among the leaders, the best first; what is free; and the
+    fields that it is fitted for.
     """
 
     budget: int
@@ -212,8 +206,8 @@ class FitTarget(NamedTuple):
     @property
     def cost(self) -> float:
         """Evaluations that a fit takes, about."""
-        grid = self.entry.cell.grid
-        return _evaluations_of_fit(self.budget, len(grid) if grid else self.budget, self.what)
+        assert self.entry.cell.grid is not None
+        return _evaluations_of_fit(self.budget, len(self.entry.cell.grid), self.what)
 
     @property
     def name(self) -> str:
@@ -249,25 +243,14 @@ def _evaluations_of_endpoints(bench: Bench) -> float:
     return (EQUATIONS + CHOOSING) * steps * bench.request.model.passes
 
 
-class FittedRaces(NamedTuple):
-    """Result of the fits: the races with what was fitted in place; the leaders of each field before, of the
-    budgets where something was fitted; and what there was no time for, in words.
+def fit_leaders(
+    run: Run, bench: Bench, races: Sequence[RaceResult], until: float
+) -> tuple[list[RaceResult], Untuned, list[str]]:
+    """Return races in which fits of the leaders take part, done by the share ``until`` of the time; the leaders
+    before; and what there was no time for, in words.
     """
-
-    races: list[RaceResult]
-    untuned: Mapping[int, Mapping[str, Entry]]
-    undecided: tuple[str, ...]
-
-
-def fit_leaders(run: Run, bench: Bench, races: Sequence[RaceResult], until: float) -> FittedRaces:
-    """Return races in which the leaders' fitted levels and coefficients take part; ``until`` is the share
-    of the time by which all is to be done.
-    """
-    seconds = (
-        60 * run.clock.minutes * until
-        - run.clock.spent
-        - _evaluations_of_endpoints(bench) / bench.rate
-    )
+    seconds = 60 * run.clock.minutes * until - run.clock.spent
+    seconds -= _evaluations_of_endpoints(bench) / bench.rate
     wanted = [target for race in races for target in _targets(run, race)]
     targets = list(_affordable_targets(run, bench, wanted, seconds))
     entries: dict[int, list[Entry]] = {race.budget: [] for race in races}
@@ -280,7 +263,7 @@ def fit_leaders(run: Run, bench: Bench, races: Sequence[RaceResult], until: floa
                 # a configuration with what was found for it, for those libraries that have lines for it
                 cell = tuned_cell(target.entry.cell, numbers)
                 entries[target.budget].append(run.request.entry(cell, exported=True))
-    results, untuned, truth = [], {}, bench.truth
+    results, untuned, truth = [], Untuned(), bench.truth
     finest = (truth.steps or 0, truth.resolution)
     for race in races:
         own = entries[race.budget]
@@ -290,13 +273,12 @@ def fit_leaders(run: Run, bench: Bench, races: Sequence[RaceResult], until: floa
         results.append(race_again(bench, race, own, run.clock.until(until)) if own else race)
         finest = max(finest, (truth.steps or 0, truth.resolution))
     truth.steps, truth.resolution = finest
-    return FittedRaces(results, untuned, tuple(_open_questions(bench, wanted, done)))
+    return results, untuned, list(_open_questions(bench, wanted, done))
 
 
 def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -> Iterator[str]:
     """Yield sentences on fits that were wanted and not made, and why."""
-    failures = bench.failures
-    failed = {t.budget: failures[t.name] for t in wanted if t.name in failures}
+    failed = {t.budget: bench.failures[t.name] for t in wanted if t.name in bench.failures}
     none = sorted({t.budget for t in wanted} - done)
     if late := ", ".join(str(n) for n in none if n not in failed):
         yield f"At {late} evaluations there was no time to fit levels and coefficients."
@@ -306,9 +288,7 @@ def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -
 
 
 def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
-    """Yield each sampler to fit once: coefficients of the leader where a library takes numbers, and levels
-    of a library's best own solvers.
-    """
+    """Yield what to fit: coefficients of the leader where a library takes numbers, and levels of its own solvers."""
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():
@@ -317,8 +297,8 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
             kind: FreeKind = "levels" if name in own else free
             if not can_be_fitted(entry.cell, kind, run.request.model):
                 continue
-            key = (entry.cell.label, kind)
-            target = targets.setdefault(key, FitTarget(race.budget, [], kind, []))
+            new = FitTarget(race.budget, [], kind, [])
+            target = targets.setdefault((entry.cell.label, kind), new)
             if entry not in target.entries:
                 target.entries.append(entry)
             if name not in target.leads:
@@ -331,11 +311,7 @@ def _affordable_targets(
 ) -> Iterator[FitTarget]:
     """Yield the targets that there is time for: the requested library's first, and the cheapest first."""
     own = {run.library, OWN_FIELDS.get(run.library, "")}
-
-    def place(target: FitTarget) -> tuple[bool, float]:
-        return own.isdisjoint(target.leads), target.cost
-
-    for target in sorted(targets, key=place):
+    for target in sorted(targets, key=lambda t: (own.isdisjoint(t.leads), t.cost)):
         if target.cost / bench.rate <= seconds:
             seconds -= target.cost / bench.rate
             yield target
@@ -344,8 +320,8 @@ def _affordable_targets(
 def _fit_targets(
     run: Run, bench: Bench, targets: Sequence[FitTarget], until: float
 ) -> Iterator[tuple[FitTarget, FittedNumbers | None]]:
-    """Yield each target's numbers, None where no fit was better. Results in the folder come first, and are
-    searched again only with more time than before.
+    """Yield each target's numbers, None where no fit was better. Stored ones are searched again only with
+    more time than before.
     """
     ends = bench.truth.ends(START, START + EQUATIONS + CHOOSING)
     keys = [f"fitted {bench.truth.steps} {t.entry.cell.key} {t.what}" for t in targets]
@@ -359,10 +335,10 @@ def _fit_targets(
         previous = stored[number]
         if previous is not None and (previous[2] is None or previous[2] >= share):
             yield target, _read_fit(previous)
-            continue
-        todo.append(number)
-        cell, starts = target.entry.cell, _starting_grids(run, target)
-        tasks.append(FitTask(cell, starts, target.what, ends, share, deadline))
+        else:
+            todo.append(number)
+            cell, starts = target.entry.cell, _starting_grids(run, target)
+            tasks.append(FitTask(cell, starts, target.what, ends, share, deadline))
     for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         number = todo[which]
         if isinstance(outcome, Failure):
@@ -370,8 +346,8 @@ def _fit_targets(
             continue
         numbers, ended = outcome
         spent = None if ended else tasks[which].seconds
-        levels = None if numbers is None else list(numbers.levels)
-        bench.store.put(keys[number], [levels, [] if numbers is None else numbers.rows, spent])
+        fitted = [numbers.levels, numbers.rows] if numbers else [None, []]
+        bench.store.put(keys[number], [*fitted, spent])
         stored.pop(number)
         yield targets[number], numbers
     for number in todo:
@@ -380,15 +356,12 @@ def _fit_targets(
 
 
 def _read_fit(stored: Sequence[Any]) -> FittedNumbers | None:
-    """Return the numbers of a stored fit."""
     levels, rows, _ = stored
     return None if levels is None else FittedNumbers.read(levels, rows)
 
 
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
-    """Return the configurations' grids, and their schedules' with one step more and without the model's
-    lowest level, at which most schedules waste an evaluation.
-    """
+    """Return the configurations' grids, and those of one step more without the lowest level, often a waste."""
     if target.what == "coefficients":
         return ()
     starts: list[Grid] = []

@@ -1,12 +1,11 @@
-"""Measurements of configurations on latents: stored results first, then what an executor makes; and where
-the latents lead, exactly if the model knows, else by the reference solver on as many steps as the errors need.
-"""
+"""Stored measurements of configurations on latents, and the converged endpoints of these."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,15 +16,12 @@ from numpy.typing import NDArray
 
 from ...results.run_directory.files import read_npz, write_npz, write_text
 from ..running.executors import Executor, Failure
-from ..running.executors.executor import want_every_task
 from ..running.executors.worker_context import WorkerContext
 from ..sampling.shard import CONVERGED_IDS
 from ..scoring.endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
 from .race import Squares
-from .request import BATCH, AdviceRequest, Entry
-from .tasks import SamplesTask, SolutionTask
-
-LOG, QUESTION = "measured.jsonl", "question.json"
+from .request import AdviceRequest, Entry
+from .tasks import SamplesTask, solve_latents
 
 
 def check_folder(folder: Path) -> None:
@@ -38,24 +34,23 @@ def check_folder(folder: Path) -> None:
 
 
 class MeasurementStore:
-    """Measurements in a folder, all of one question, in JSON values: another question, or other code, starts over.
+    """Measurements in a folder, all of one question: another question, or other code, starts over.
 
-    Lines are appended, so that a kill costs at most the last line; arrays have a file each.
+    Lines of JSON are appended, so that a kill costs at most the last line; arrays have a file each.
     """
 
     def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
         text = json.dumps(question, indent=1, sort_keys=True)
         self._place = folder / "measured" / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._place.mkdir(parents=True, exist_ok=True)
-        write_text(self._place / QUESTION, text)
+        write_text(self._place / "question.json", text)
         self._values: dict[str, Any] = {}
-        log = self._place / LOG
-        for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
-            try:
+        self._log = self._place / "measured.jsonl"
+        lines = self._log.read_text(encoding="utf-8") if self._log.is_file() else ""
+        for line in lines.splitlines():
+            with suppress(ValueError, TypeError):  # cut short by a kill: measured again
                 key, value = json.loads(line)
-            except (ValueError, TypeError):  # cut short by a kill: measured again
-                continue
-            self._values[key] = value
+                self._values[key] = value
 
     def get(self, key: str) -> Any:
         """Return the JSON value under a key; None if there is none."""
@@ -64,7 +59,7 @@ class MeasurementStore:
     def put(self, key: str, value: Any) -> None:
         """Write a JSON value."""
         self._values[key] = value
-        with (self._place / LOG).open("a", encoding="utf-8") as log:
+        with self._log.open("a", encoding="utf-8") as log:
             log.write(json.dumps([key, value]) + "\n")
 
     def arrays(self, key: str) -> dict[str, NDArray[Any]] | None:
@@ -73,7 +68,7 @@ class MeasurementStore:
 
     def put_arrays(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write arrays."""
-        write_npz(self._file(key), {name: np.asarray(value) for name, value in arrays.items()})
+        write_npz(self._file(key), arrays)
 
     def _file(self, key: str) -> Path:
         return self._place / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.npz"
@@ -88,9 +83,7 @@ SCORED = 1 << 16
 EXACT = 1e-6
 """Distances below this share of the data's size count as exact."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
-"""Rule of doubling, as for a suite's reference solutions
-(:mod:`samplerbench.benchmarks.scoring.endpoints`).
-"""
+"""Rule of doubling, as for a suite's reference solutions."""
 SOLVED = 72
 """Latents that are solved regardless of the time, about: the first, the leaders', and the scores'."""
 SHARE = 0.4
@@ -98,9 +91,7 @@ SHARE = 0.4
 
 
 def most_steps(rate: float, seconds: float) -> int:
-    """Return the finest reference solution that there is time for at a rate of evaluations a second, one doubling of
-    the coarsest at least.
-    """
+    """Return the steps of the finest reference solution that there is time for at a rate of evaluations a second."""
     steps = 2 * RULE.first
     while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:
         steps *= 2
@@ -127,14 +118,14 @@ class ConvergedEndpoints:
     _endpoints: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
 
     def find_steps(self, measured: Sequence[NDArray]) -> None:
-        """Find how many steps the errors need of what usual configurations made of the first :data:`FIRST`
-        latents, ``(FIRST, *event)`` each.
+        """Find how many steps the errors need of samples of the first latents, ``(FIRST, *event)`` each.
 
         Raises:
             Failure: the model fails, or has no finite solution.
         """
-        if self.steps is None and self._store_if_exact():
-            self.steps = 0
+        if self.steps is None:
+            self.solve(0, FIRST, 0)
+            self.steps = 0 if (0, 0) in self._endpoints else None
         if self.steps == 0:
             return
         solution = solve_by_doubling(
@@ -158,9 +149,7 @@ class ConvergedEndpoints:
         return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
     def ends(self, start: int, stop: int, steps: int | None = None) -> NDArray:
-        """Return the endpoints of latents ``start`` … ``stop - 1``, float64; the default steps are the settled
-        ones.
-        """
+        """Return the float64 endpoints of latents ``start`` … ``stop - 1``, by default of the steps that were found."""
         steps = (self.steps or 0) if steps is None else steps
         pieces = list(_pieces(start, stop))
         self.solve(start, stop, steps)
@@ -181,50 +170,38 @@ class ConvergedEndpoints:
                 todo.append((first, last))
         if not todo:
             return  # it is called while the executor runs other tasks, which has one map at a time
-        for (first, _), x in self._solutions(todo, steps):
-            self._endpoints[steps, first] = np.asarray(x, float)
-            self.store.put_arrays(f"ends {steps} {first}", {"x": x})
+        for first, x in self._solutions(todo, steps):
+            if x is not None:  # else the model does not know
+                self._endpoints[steps, first] = np.asarray(x, float)
+                self.store.put_arrays(f"ends {steps} {first}", {"x": x})
 
     def converged_features(self, count: int, space: str) -> NDArray:
         """Return features ``(count, d)`` of converged samples whose latents no race uses."""
         starts = range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)
         parts = {first: self.store.arrays(f"converged {space} {first}") for first in starts}
         todo = [(first, first + PIECE) for first in starts if parts[first] is None]
-        for (first, _), features in self._solutions(todo, CONVERGED_STEPS, space):
+        for first, features in self._solutions(todo, CONVERGED_STEPS, space):
             parts[first] = {"f": features}
             self.store.put_arrays(f"converged {space} {first}", {"f": features})
         return np.concatenate([part["f"] for part in parts.values() if part is not None])[:count]
 
-    def _store_if_exact(self) -> bool:
-        """Return True if the model knows its endpoints; store them if it does."""
-        if self.store.arrays("ends 0 0") is not None:
-            return True
-        x = self.executor.run(self._task(0, FIRST, 0), self.world)
-        if x is None:
-            return False
-        self._endpoints[0, 0] = np.asarray(x, float)
-        self.store.put_arrays("ends 0 0", {"x": x})
-        return True
-
     def _solutions(
         self, pieces: Sequence[tuple[int, int]], steps: int, space: str = ""
-    ) -> Iterator[tuple[tuple[int, int], Any]]:
-        tasks = [self._task(*piece, steps, space) for piece in pieces]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield the first latent of each piece, and its endpoints or their features."""
+        request = self.request
+        tasks = [
+            request.task(solve_latents, request.seed, start, stop, steps, space)
+            for start, stop in pieces
+        ]
         for which, outcome in self.executor.map(tasks, self.world):
             if isinstance(outcome, Failure):
                 raise outcome
-            yield pieces[which], outcome
-
-    def _task(self, start: int, stop: int, steps: int, space: str = "") -> SolutionTask:
-        return SolutionTask(
-            *self.request.task_arguments, self.request.seed, start, stop, steps, BATCH, space
-        )
+            yield pieces[which][0], outcome
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the parts of the latents that are solved together: the first :data:`FIRST` of races and of
-    scores, the rest of their first pieces, and whole pieces. They are the same for every request.
-    """
+    """Yield the parts of the latents that are solved together, the same for every request."""
     bounds = sorted({0, FIRST, SCORED + FIRST, *range(PIECE, stop + PIECE, PIECE)})
     for first, last in pairwise(bounds):
         if last > start and first < stop:
@@ -263,15 +240,15 @@ class Bench:
     def squares(
         self, entries: Sequence[Entry], start: int, stop: int, late: Late
     ) -> Iterator[tuple[int, Squares | None]]:
-        """Yield the number of each configuration and its squares on latents ``start`` … ``stop - 1``, None
-        if it fails; configurations without time are left out.
-        """
+        """Yield numbers of configurations that there is time for, and squares on these latents, None for a failure."""
         keys = [f"{self.truth.steps} {e.cell.key} {start} {stop}" for e in entries]
-        stored = [self.store.get(key) for key in keys]
-        for number, value in enumerate(stored):
-            if value is not None:
-                yield number, self._read_squares(entries[number], value)
-        todo = [number for number, value in enumerate(stored) if value is None]
+        todo = []
+        for number, key in enumerate(keys):
+            stored = self.store.get(key)
+            if stored is None:
+                todo.append(number)
+            else:
+                yield number, self._read_squares(entries[number], stored)
         if not todo or late():
             return
         self.truth.solve(start, stop)
@@ -299,13 +276,12 @@ class Bench:
                 yield number, stored["f"]
         some = [entries[n] for n in todo]
         for which, outcome in self.samples(some, start, stop, late, space, whole=False):
-            number = todo[which]
             if isinstance(outcome, Failure):
-                self.failures[entries[number].label] = outcome.reason
-                yield number, None
+                self.failures[some[which].label] = outcome.reason
+                yield todo[which], None
             else:
-                self.store.put_arrays(keys[number], {"f": outcome["features"]})
-                yield number, np.asarray(outcome["features"], float)
+                self.store.put_arrays(keys[todo[which]], {"f": outcome["features"]})
+                yield todo[which], np.asarray(outcome["features"], float)
 
     def samples(
         self,
@@ -323,12 +299,8 @@ class Bench:
             for entry in entries
         ]
         seconds = [self.forecast(entry, stop - start) * self.executor.size for entry in entries]
-        yield from self.executor.map(
-            tasks,
-            self.world,
-            limits=[max(SHORTEST, GENEROUS * duration) for duration in seconds],
-            wanted=(lambda _: not late()) if late is not bool else want_every_task,
-        )
+        limits = [max(SHORTEST, GENEROUS * duration) for duration in seconds]
+        yield from self.executor.map(tasks, self.world, limits=limits, wanted=lambda _: not late())
 
     def forecast(self, entry: Entry, samples: int) -> float:
         """Return the seconds that samples of a configuration take on all workers, at most."""

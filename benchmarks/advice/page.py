@@ -1,13 +1,10 @@
-"""An answer as one self-contained HTML file, with its curves of error against evaluations: it needs no other
-file, and forbids itself the network.
-"""
+"""Answer as an HTML file that needs no other file and no network, with curves of error against evaluations."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +32,7 @@ from ...results.palette import Style
 from ...results.report.drawing import data_uri, side_by_side, with_alpha
 from ...results.run_directory.files import write_text
 from ...results.text import format_number
-from .answer import Advice, Budget, Choice, Pictures, Pictures8
+from .answer import Advice, Best, Budget, Choice, Pictures, Pictures8
 from .exports import title
 from .sentences import headline_budget
 from .wording import (
@@ -69,14 +66,6 @@ COLOURS = {
 """Colours of the drawing and the variables of the page that replace them."""
 
 
-def curve_css() -> str:
-    """Return the CSS variables of the curves, for a light page and a dark one."""
-    return " ".join(
-        f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"
-        for style in (NOW, OURS, KNOWN)
-    )
-
-
 def curves_of(advice: Advice) -> list[Series]:
     """Return the curves that have points: errors that are positive, by evaluations that are made.
 
@@ -108,19 +97,10 @@ def _plot_points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
     )
 
 
-def draw_plots(advice: Advice) -> tuple[str, str] | None:
-    """Return the drawings for wide and for narrow screens, as elements of a page; None where no curve has
-    two points, which a table says better.
-    """
-    series = curves_of(advice)
-    if max((len(curve.points) for curve in series), default=0) < 2:
-        return None
-    return _draw_plot(series, "double"), _draw_plot(series, "single")
-
-
 @with_typography
-def _draw_plot(series: Sequence[Series], width: Width) -> str:
-    figure, (axes,) = sheet_with_panels(width, HEIGHTS[width])
+def _draw_plot(series: Sequence[Series], width: Width) -> Markup:
+    """Return the drawing as an element of a page."""
+    figure, (axes,) = sheet_with_panels(width, HEIGHTS[width], 1)
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     points = [point for curve in series for point in curve.points]
@@ -132,7 +112,7 @@ def _draw_plot(series: Sequence[Series], width: Width) -> str:
     figure.draw_without_rendering()  # the layout, which says how far apart names must be
     write_curve_names(axes, series)
     svg = inline_svg(figure_bytes(figure, "svg").decode(), COLOURS)
-    return svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1)
+    return Markup(svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1))
 
 
 def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
@@ -146,14 +126,13 @@ def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
             axes.plot([x, x], [max(bottom, low), top], **bar, zorder=above)
 
 
-def describe_plots(advice: Advice) -> str:
+def _describe_plot(series: Sequence[Series]) -> str:
     """Describe the drawing for readers who do not see it; the table has the numbers."""
-    parts = []
-    for curve in curves_of(advice):
-        first, last = curve.points[0], curve.points[-1]
-        parts.append(
-            f"{curve.name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
-        )
+    parts = [
+        f"{curve.name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
+        for curve in series
+        for first, last in [(curve.points[0], curve.points[-1])]
+    ]
     return f"Error against evaluations, both logarithmic: {'; '.join(parts)}."
 
 
@@ -175,17 +154,19 @@ def write_page(advice: Advice, pictures: Pictures | None, path: Path) -> Path:
 
 def render(advice: Advice, pictures: Pictures | None) -> str:
     """Return the page as text; a pure function of the answer."""
-    rows, library, drawn = (
-        table_rows(advice),
-        shown_library(advice.budgets, advice.library),
-        draw_plots(advice),
-    )
+    rows, series = table_rows(advice), curves_of(advice)
+    colours = [
+        f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"
+        for style in (NOW, OURS, KNOWN)
+    ]
+    # a single point is better said by the table
+    drawn = any(len(curve.points) > 1 for curve in series)
     return (
         _template_environment()
         .get_template("advice.html")
         .render(
             advice=advice,
-            library=title(library),
+            library=title(shown_library(advice.budgets, advice.library)),
             headline=advice.sentences[0] if advice.sentences else "What was measured",
             follows=advice.sentences[1:],
             rows=rows,
@@ -195,13 +176,13 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             first=headline_budget(advice.budgets, advice.library).nfe,
             gallery=gallery_of(advice, pictures),
             beside_own_solvers=any(row.beside_own_solvers.text for row in rows),
-            plots=[Markup(plot) for plot in drawn or ()],
-            plot_words=describe_plots(advice),
-            libraries=_lines_by_library(advice),
+            plots=[_draw_plot(series, "double"), _draw_plot(series, "single")] if drawn else [],
+            plot_words=_describe_plot(series),
+            libraries=_best_by_library(advice),
             open=_open_questions(advice),
             facts=_facts_of_answer(advice),
             provenance=_flat_facts(advice.provenance),
-            colours=Markup(curve_css()),
+            colours=Markup(" ".join(colours)),
             resolution=format_number(advice.resolution, 2),
             most_latents=max(budget.latents for budget in advice.budgets),
             tried=sum(budget.tried for budget in advice.budgets),
@@ -218,7 +199,9 @@ def _template_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["unbroken"] = with_unbroken_numbers
+    environment.filters.update(
+        unbroken=with_unbroken_numbers, number=format_number, own_solver=own_solver
+    )
     return environment
 
 
@@ -234,9 +217,7 @@ def with_unbroken_numbers(words: str) -> str:
 
 
 class Strip(NamedTuple):
-    """Pictures side by side: a data URI, "" if there are none; which they are, in a word; what made them; and
-    what they show, or why there are none.
-    """
+    """Pictures side by side: a data URI or "", their name, what made them, and what they show or why there are none."""
 
     image: str
     name: str
@@ -245,9 +226,7 @@ class Strip(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Strips of what is used now and of the recommendation, by budget, and of where the latents lead; and
-    whether their pixels are to be seen.
-    """
+    """Strips of the default and the recommendation, by budget, and of where the latents lead, with pixels or smooth."""
 
     pairs: dict[int, tuple[Strip, Strip]]
     converged: Strip
@@ -256,7 +235,7 @@ class Gallery(NamedTuple):
 
 def gallery_of(advice: Advice, pictures: Pictures | None) -> Gallery | None:
     """Return the strips of an answer; None where there are no pictures."""
-    if pictures is None or not len(pictures.converged):
+    if pictures is None:
         return None
     number, side = len(pictures.converged), max(pictures.converged.shape[1:3])
     leads = number_with_noun(number, "latent leads", "latents lead")
@@ -270,7 +249,7 @@ def gallery_of(advice: Advice, pictures: Pictures | None) -> Gallery | None:
 def _strips_of_budget(budget: Budget, library: str, pictures: Pictures) -> tuple[Strip, Strip]:
     def strip(images: Pictures8 | None, name: str, choice: Choice, suffix: str = "") -> Strip:
         label = choice.label + suffix
-        if images is None or not len(images):
+        if images is None:
             why = f"It fails: {choice.failed}" if choice.failed else "No pictures were kept"
             return Strip("", name, label, why)
         alt = f"What {choice.label} makes of the latents with {evaluations_in_words(budget.nfe)}"
@@ -292,12 +271,8 @@ def _data_uri(images: Pictures8) -> str:
 
 
 def shrink_pictures(images: Pictures8) -> Pictures8:
-    """Return pictures ``(n, c, height, width)`` of :data:`LARGEST` pixels a side at most: averages over
-    squares; what does not fill a square at the edge is left out.
-    """
+    """Return averages over squares of pictures ``(n, c, height, width)``, of :data:`LARGEST` pixels a side at most."""
     factor = -(-max(images.shape[2:]) // LARGEST)
-    if factor == 1:
-        return images
     count, channels, *sides = images.shape
     down, across = (side // factor for side in sides)
     squares = images[:, :, : down * factor, : across * factor].reshape(
@@ -321,19 +296,13 @@ def _facts_of_answer(advice: Advice) -> list[tuple[str, str]]:
 
 
 def _flat_facts(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Return a mapping of anything as names and texts; mappings in it one after the other, and long ones,
-    as the versions of all packages, as one text.
-    """
+    """Return a mapping of anything as names and texts; long mappings in it, as all packages, are one text."""
     pairs: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{before} {key}".strip()
-        if isinstance(value, Mapping) and len(value) > LONG:
-            pairs.append(
-                (name, ", ".join(f"{item} {_value_in_words(of)}" for item, of in value.items()))
-            )
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping) and len(value) <= LONG:
             pairs += _flat_facts(value, name)
-        elif value is not None and value not in ("", [], ()):
+        elif value not in (None, "", [], ()):
             pairs.append((name, _value_in_words(value)))
     return pairs
 
@@ -341,6 +310,8 @@ def _flat_facts(values: Mapping[str, Any], before: str = "") -> list[tuple[str, 
 def _value_in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{item} {_value_in_words(of)}" for item, of in value.items())
     if isinstance(value, list | tuple):
         sizes = all(type(item) is int for item in value)
         return (" × " if sizes else " ").join(map(_value_in_words, value))
@@ -349,38 +320,14 @@ def _value_in_words(value: Any) -> str:
     return format_number(value, 5) if isinstance(value, float) else str(value)
 
 
-@dataclass(frozen=True)
-class LinesOfBudget:
-    """Lines to paste at one budget: of the recommendation, with its row of the table, and of the library's own
-    solvers, "" where the recommendation is one.
-    """
-
-    row: TableRow
-    code: str
-    remark: str
-    levels: tuple[str, ...]
-    own: str
-    own_code: str
-
-
-def _lines_by_library(advice: Advice) -> list[tuple[str, str, list[LinesOfBudget]]]:
-    """Return each library's name, title and lines by budget, the table's library first."""
+def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
+    """Return each library's name, title and recommendations with their rows, the table's library first."""
     first = shown_library(advice.budgets, advice.library)
-    pastes: dict[str, list[LinesOfBudget]] = {first: []}
+    pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:
         for name, best in budget.best.items():
-            levels = tuple(format_number(level, 5) for level in best.choice.levels)
-            own_code = best.own_lines.code if best.own_lines else ""
-            paste = LinesOfBudget(
-                table_row(budget, name),
-                best.lines.code,
-                best.lines.remark,
-                levels,
-                own_solver(best),
-                own_code,
-            )
-            pastes.setdefault(name, []).append(paste)
-    return [(name, title(name), some) for name, some in pastes.items() if some]
+            pairs.setdefault(name, []).append((table_row(budget, name), best))
+    return [(name, title(name), some) for name, some in pairs.items() if some]
 
 
 def _open_questions(advice: Advice) -> list[str]:

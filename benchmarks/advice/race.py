@@ -20,9 +20,8 @@ to be alike make a standard deviation that is far too small, so where a configur
 (:func:`is_worse`) the variance is moderated (Smyth 2004, doi:10.2202/1544-6115.1027, section 4): by
 :data:`PRIOR_FREEDOM` degrees of freedom of :data:`PRIOR`, what good configurations differ by on networks.
 
-Why not the root mean square: one latent in a hundred lies so near a boundary of the flow that it ends elsewhere
-with every sampler of few steps. Its square is most of the mean then, the same for all, and which sampler is
-best is decided by it (docs/advise.md has the numbers). It is reported too.
+A root mean square would be decided by the latent in a hundred that lies so near a boundary of the flow that it
+ends elsewhere with every sampler of few steps (docs/advise.md).
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,11 +74,6 @@ def geometric_mean(squares: Squares) -> float:
     return float(np.exp(log_distances(squares).mean()))
 
 
-def root_mean_square(squares: Squares) -> float:
-    """Return the root mean square of the distances."""
-    return float(np.sqrt(squares.mean()))
-
-
 def log_error(squares: Squares) -> LogEstimate:
     """Return the logarithm of the error."""
     return _log_estimate_of(log_distances(squares))
@@ -107,12 +101,8 @@ def is_worse(a: Squares, b: Squares, level: float) -> bool:
 
 def _log_estimate_of(terms: NDArray[np.float64]) -> LogEstimate:
     n = len(terms)
-    if not np.isfinite(terms).all():
-        signs = terms[~np.isfinite(terms)]
-        ends = [math.inf, -math.inf]
-        value = next((end for end in ends if bool((signs == end).all())), math.nan)
-        return LogEstimate(value, math.inf, n)
-    se = float(terms.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
+    has_spread = n > 1 and bool(np.isfinite(terms).all())
+    se = float(terms.std(ddof=1) / math.sqrt(n)) if has_spread else math.inf
     return LogEstimate(float(terms.mean()), se, n)
 
 
@@ -125,30 +115,25 @@ Standing = TypeVar("Standing", bound=Sized)
 """Measurements of a configuration, on as many latents as it is long."""
 
 Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Standing | None]]]
-"""Measures configurations, by number, on latents ``start`` … ``stop - 1``: what is known of each of them as they
-come, None where it fails. Those that there is no time for are left out.
+"""Measures configurations, by number, on latents ``start`` … ``stop - 1``, as far as there is time; None is a
+failure.
 """
 
 
-class Keep(Protocol):
-    """Rule for the survivors of one field in a round, from its configurations ranked best first."""
-
-    def __call__(self, ranked: Sequence[int], values: Mapping[int, Any], look: int) -> set[int]:
-        """Return the survivors."""
-        ...
+Keep = Callable[[Sequence[int], Mapping[int, Any], int], set[int]]
+"""Rule for the survivors of one field: of its configurations ranked best first, their measurements, and the
+number of the round.
+"""
 
 
 def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], look: int) -> set[int]:
     """Return the leader, and the configurations that are not shown to be worse."""
-    level = level_of_test(look, 1, LEVEL)
-    leader = values[ranked[0]]
+    level, leader = level_of_test(look, 1, LEVEL), values[ranked[0]]
     return {number for number in ranked if not is_worse(values[number], leader, level)}
 
 
 def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
-    """Return True if a configuration is worth a try at a larger budget: of the last two smaller budgets, its error
-    was near the least one at one or the other.
-    """
+    """Return True if the error of a configuration was near the least one at one of the last two budgets."""
     last = list(zip(errors, best, strict=True))[-2:]
     return len(last) < 2 or any(error <= HOPELESS * least for error, least in last)
 
@@ -165,7 +150,7 @@ class Race(Generic[Standing]):
     Attributes:
         fields: configurations by number, by the name of the field, in the order in which they are tried.
         rungs: numbers of latents, rising.
-        measure, keep: see :data:`Measure` and :class:`Keep`.
+        measure, keep: see :data:`Measure` and :data:`Keep`.
         score: of the measurements, the less the better.
         join: puts further measurements to earlier ones.
         late: whether the time is up, asked after each round.
@@ -199,15 +184,15 @@ class Race(Generic[Standing]):
             if look == 1:
                 self._merge(order)
             reached = {n for n in order if len(self.measurements.get(n, ())) == stop}
+            self.drop_unmeasured()
             for name, mine in self._alive.items():
-                mine &= set(self.measurements)
-                present = self.ranked(mine & reached)
+                present = sorted(mine & reached, key=self._rank)
                 if present:
                     # where the time was up before one was measured as far, it is not shown to be worse
                     self._alive[name] = self.keep(present, self.measurements, look) | (
                         mine - reached
                     )
-            order = self.ranked(set().union(*self._alive.values()))
+            order = sorted(set().union(*self._alive.values()), key=self._rank)
             over = self.late() and stop >= self.least
             is_decided = all(len(mine) <= 1 for mine in self._alive.values())
             if not reached or over or (is_decided and not self.to_the_end):
@@ -215,21 +200,16 @@ class Race(Generic[Standing]):
             start = stop
 
     def drop_unmeasured(self) -> None:
-        """Leave what was not measured before the race was broken off out of all fields."""
+        """Leave what was not measured out of all fields."""
         for mine in self._alive.values():
             mine &= set(self.measurements)
 
     def survivors(self, name: str) -> list[int]:
         """Return the survivors of a field, the ones on most latents first, and best first among these."""
-        return sorted(
-            self._alive[name],
-            key=lambda n: (-len(self.measurements[n]), self.score(self.measurements[n]), n),
-        )
+        return sorted(self._alive[name], key=lambda n: (-len(self.measurements[n]), *self._rank(n)))
 
-    def ranked(self, some: Iterable[int]) -> list[int]:
-        """Return the configurations of ``some`` that have samples, best first."""
-        known = (n for n in some if n in self.measurements)
-        return sorted(known, key=lambda n: (self.score(self.measurements[n]), n))
+    def _rank(self, number: int) -> tuple[float, int]:
+        return self.score(self.measurements[number]), number
 
     def _measure(self, order: Sequence[int], start: int, stop: int) -> None:
         for number, measurement in self.measure(order, start, stop):

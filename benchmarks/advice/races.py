@@ -17,8 +17,8 @@ from .exports.equivalents import Steps, steps_of
 from .fitting import SHARE, seconds_for_fits
 from .measuring import FIRST, RULE, Bench
 from .request import Entry
-from .run import Run, has_steps
-from .tasks import ProbeTask, RuleTask, SpeedTask
+from .run import Run
+from .tasks import measure_speeds, probe_model, search_rule
 
 LEAST = 20
 """Configurations that the least race tries."""
@@ -30,7 +30,7 @@ COMPARED = 0.93
 
 def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
     """Return evaluations a second of all workers together, and of one worker at a batch of one."""
-    task = SpeedTask(*run.request.task_arguments, (1, BATCH), 0.3)
+    task = run.request.task(measure_speeds, (1, BATCH), 0.3)
     rates = []
     for _, outcome in run.executor.map([task] * run.executor.size, world):
         if isinstance(outcome, Failure):
@@ -98,10 +98,9 @@ def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
         steps = steps_of(entry.cell.sampler, grid)
     except ValueError:  # it is no table of numbers
         return hopeless
+    share = grid.sigma[0] / float(look.levels[0])
     with np.errstate(all="ignore"):
-        errors, beyond = forecast_errors_of_table(
-            look, steps, grid.sigma[0] / float(look.levels[0])
-        )
+        errors, beyond = forecast_errors_of_table(look, steps, share)
         costs = [float(np.sqrt(np.square(errors + doubt * beyond).mean())) for doubt in DOUBTS]
         costs.append(float(np.exp(np.log(errors + beyond).mean())))
     return [value if math.isfinite(value) else math.inf for value in costs]
@@ -112,8 +111,7 @@ def forecast_errors_of_table(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a table's errors ``(K,)`` of the denoised image at sigma_min on K trajectories, and their second order.
 
-    Errors are root mean squares over the dimensions. First order leaves the second order out. The grid begins
-    at a share of the probe's first level.
+    Errors are root mean squares over the dimensions. The grid begins at a share of the probe's first level.
     """
     low = float(look.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])
@@ -138,13 +136,11 @@ def _root_mean_squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 FITTED, FITTED_LATE = 0.3, 0.5
-"""Shares of the time, without the start, after which no search of ``auto`` begins: first the searches of
-all budgets on all cores, then the search of each budget in turn.
+"""Shares of the time, without the start, after which no search of ``auto`` begins: of all budgets on all cores,
+and of each budget in turn.
 """
 RACED = (0.5, 0.85)
-"""Bounds of the share at which the races are to be done, as late as later stages allow. The first leaves
-the start out.
-"""
+"""Bounds of the share at which the races are to be done; the first leaves the start out."""
 OVER = 0.3
 """Share of the time from the planned end of the races to ``COMPARED`` by which they may overrun."""
 SCREENED = 0.6
@@ -187,7 +183,7 @@ def _budgets_with_auto_rule(
     request, late = run.request, run.clock.until(bench.of_rest(until))
     if request.only:
         return set()
-    tasks = [RuleTask(*request.task_arguments, n // request.model.passes) for n in budgets]
+    tasks = [request.task(search_rule, n // request.model.passes) for n in budgets]
     fitted = set()
     for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         if isinstance(outcome, Failure):
@@ -200,9 +196,8 @@ def _budgets_with_auto_rule(
 def _share_of_time_for_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """Return the share of the time to keep for fits (:mod:`.tuning`); 0 if too little for the cheapest."""
     total = 60 * run.clock.minutes
-    available = SHARE * max(
-        share_at_end_of_races(run, bench, budgets) - run.clock.spent / total, 0.0
-    )
+    left = share_at_end_of_races(run, bench, budgets) - run.clock.spent / total
+    available = SHARE * max(left, 0.0)
     smallest = min(filter(None, (seconds_for_fits(bench, [n]) for n in budgets)), default=math.inf)
     if smallest > available * total:
         return 0.0
@@ -233,7 +228,7 @@ def _probe_model(run: Run, bench: Bench) -> ProbeData | None:
     if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
         return None
     try:
-        return run.executor.run(ProbeTask(*run.request.task_arguments), bench.world)
+        return run.executor.run(run.request.task(probe_model), bench.world)
     except Failure:
         return None
 
@@ -246,7 +241,7 @@ def _entries_in_order_of_trial(
     for entry in run.request.entries(budget, auto=auto):
         (first if entry.cell.sampler.name == "auto" else others).append(entry)
     default = run.request.default(run.now, budget)
-    if has_steps(default) and not default.cell.sampler.stochastic:
+    if default.has_steps and not default.cell.sampler.stochastic:
         first = [default, *first]
         others = [entry for entry in others if entry.label != default.label]
     return [*first, *(order_by_forecast(look, others) if look is not None else others)]
@@ -256,5 +251,4 @@ def entries_to_score(run: Run, race: RaceResult, untuned: Iterable[Entry]) -> li
     """Return the entries to score: the default, each field's leader, and the leaders before any fit."""
     leaders = [entries[0] for entries in race.survivors.values()]
     default = run.request.default(run.now, race.budget)
-    by_label = {entry.label: entry for entry in [default, *leaders, *untuned]}
-    return list(by_label.values())
+    return list({entry.label: entry for entry in (default, *leaders, *untuned)}.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from ... import samplers
 from ...models.denoiser import Denoiser, innermost_model
 from ...models.process import EDM, Process, RectifiedFlow
 from ...models.reference import Extractor
-from ...samplers import Grid, Sampler
+from ...samplers import Sampler
 from ...samplers.families.tabulated import Tabulated
 from ...samplers.spec import label_of, parse_spec
 from ..planning.models import load_denoiser
@@ -23,23 +23,14 @@ from ..running.model_check import check_model
 from ..scoring.references import CARD, make_scoring_extractor
 from ..suites.cell import Cell
 from ..suites.suite import check_suite
-from . import candidates
+from . import candidates, exports
 from .answer import describe_configuration
-from .exports import (
-    BY_NUMBERS,
-    LIBRARIES,
-    SCHEDULERS,
-    export,
-    is_written_as_numbers,
-    missing,
-    solvers,
-)
+from .tasks import BATCH, ModelTask
 
-BATCH = 64
-OWN_FIELDS = {name: f"{name}, a solver of its own" for name in BY_NUMBERS}
+OWN_FIELDS = {name: f"{name}, a solver of its own" for name in exports.BY_NUMBERS}
 """Fields of the configurations that a library has a solver for, where it takes others as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
-FIELDS = (*LIBRARIES, *OWN_FIELDS.values())
+FIELDS = (*exports.LIBRARIES, *OWN_FIELDS.values())
 """Fields of a race: groups of configurations whose best is sought."""
 
 
@@ -50,28 +41,31 @@ class Entry(NamedTuple):
     cell: Cell
     libraries: frozenset[str]
 
+    @property
+    def has_steps(self) -> bool:
+        """True if there is a grid to step along, and no reason to skip it."""
+        return self.cell.grid is not None and not self.cell.skip
+
 
 class CurrentConfiguration(NamedTuple):
-    """Present sampler and schedule of the user, as the command line writes them, and in words where these
-    are known from.
-    """
+    """Present sampler and schedule, as the command line writes them, and where they are known from."""
 
     sampler: str
     schedule: str
     source: str
 
+    @property
+    def words(self) -> str:
+        """Description of the sampler, with where it is known from."""
+        if self.sampler == "pipeline":
+            return self.source
+        return f"{self.sampler} on {self.schedule} ({self.source})"
+
 
 @dataclass(frozen=True)
 class AdviceRequest:
-    """A model and how it is run.
-
-    Attributes:
-        spec: of the model, as ``--model`` takes it.
-        model: on the device.
-        device: "cpu" or "cuda".
-        seed: of the latents.
-        extractor: feature space, as ``--extractor`` takes it.
-        only: samplers to race, in place of all.
+    """A model by its spec, its device, the seed of latents, the feature space as ``--extractor`` takes it, and the
+    samplers to race in place of all.
     """
 
     spec: str
@@ -86,10 +80,9 @@ class AdviceRequest:
         """Feature extractor of its samples; None where it has none of its own."""
         return make_scoring_extractor(self.spec, self.model, self.extractor)
 
-    @property
-    def task_arguments(self) -> tuple[str, str, str]:
-        """First arguments of a task about the model: its spec, its identity, and the device."""
-        return self.spec, self.model.identity, self.device
+    def task(self, function: Callable[..., Any], *arguments: Any) -> ModelTask:
+        """Return the task that calls a function of :mod:`.tasks` with the model and these arguments."""
+        return ModelTask(self.spec, self.model.identity, self.device, function, arguments)
 
     @property
     def process(self) -> Process | None:
@@ -103,6 +96,8 @@ class AdviceRequest:
 
     def cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
         """Return the cells of samplers on schedules at a budget, as a suite plans them."""
+        if not specs:
+            return []
         suite = check_suite(
             {
                 "name": "advise",
@@ -125,27 +120,20 @@ class AdviceRequest:
         return self.entry(self.cells([now.sampler], [now.schedule], budget)[0])
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
-        """Return the library's own solvers at their defaults, without the present sampler.
-
-        For a pipeline's folder these are its schedulers, for users of Python too.
-        """
-        specs: Sequence[Any] = solvers(library)
+        """Return the library's own solvers, or a pipeline's schedulers, at their defaults, but not what is used now."""
+        specs: Sequence[Any] = exports.solvers(library)
         if not specs and _has_scheduler(self.model):
             specs = [
                 {"name": "pipeline", "scheduler": name}
-                for name in SCHEDULERS
+                for name in exports.SCHEDULERS
                 if not now.source.startswith(f"{OWN_SCHEDULER}{name}")
             ]
-        if not specs:
-            return []
         used = self.default(now, budget).label
         entries = self._runnable_entries(self.cells(specs, ["karras"], budget))
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """Return the deterministic configurations at a budget, the usual ones first; with ``auto`` the one of
-        that name too, whose rule is searched for if it is not in the cache.
-        """
+        """Return the deterministic configurations at a budget, the usual ones first; with ``auto``, it is the first."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         specs = self.only or [
             spec
@@ -164,59 +152,46 @@ class AdviceRequest:
 
     def stochastic(self, budget: int) -> list[Entry]:
         """Return the stochastic samplers on a fixed grid, on the usual schedules."""
-        every = self.only or samplers.names()
-        specs = [
-            spec
-            for spec in every
-            if candidates.is_stochastic(spec) and candidates.has_fixed_cost(spec)
-        ]
+        specs = filter(candidates.is_stochastic_candidate, self.only or samplers.names())
         schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
-        return self._runnable_entries(self.cells(specs, schedules, budget) if specs else [])
+        return self._runnable_entries(self.cells(list(specs), schedules, budget))
 
     def _runnable_entries(self, cells: Iterable[Cell]) -> list[Entry]:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
 
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
-        """Return a cell as a configuration, with the libraries that take its steps, and the field of each
-        that has a solver for them.
-
-        Args:
-            cell: what to run.
-            exported: whether to leave out libraries that cannot take these very levels, which means
-                making the lines.
+        """Return a cell as a configuration of the fields that take its steps; if ``exported``, of those alone
+        that take these very levels, which means making the lines.
         """
         sampler, grid = cell.sampler, cell.grid
         own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
         schedule = "" if own else cell.schedule.label
-        label = describe_configuration(
-            cell.label, schedule, coefficients=isinstance(sampler, Tabulated)
-        )
-        fields = {name for name in LIBRARIES if not missing(name, sampler, self.model)}
+        tabulated = isinstance(sampler, Tabulated)
+        label = describe_configuration(cell.label, schedule, coefficients=tabulated)
+        fields = {
+            name for name in exports.LIBRARIES if not exports.missing(name, sampler, self.model)
+        }
         if grid is not None:
             if exported:
-                fields = {name for name in fields if self._exports(name, sampler, grid)}
+                fields = {name for name in fields if self.lines(name, cell).code}
             fields |= {
                 OWN_FIELDS[name]
                 for name in fields & set(OWN_FIELDS)
-                if not is_written_as_numbers(name, sampler, grid, self.model)
+                if not exports.is_written_as_numbers(name, sampler, grid, self.model)
             }
         return Entry(label, cell, frozenset(fields))
 
-    def _exports(self, library: str, sampler: Sampler, grid: Grid) -> bool:
+    def lines(self, library: str, cell: Cell) -> exports.Export:
+        """Return the lines for a library that take a cell's steps, or none and why."""
+        assert cell.grid is not None
         try:
-            export(library, sampler, grid, self.model, self.spec)
-        except ValueError:
-            return False
-        return True
+            return exports.export(library, cell.sampler, cell.grid, self.model, self.spec)
+        except ValueError as error:
+            return exports.Export(library, "", str(error))
 
     def now(self, text: str | None) -> CurrentConfiguration:
-        """Return the present sampler: the user's, the checkpoint's scheduler, or the usual for such models.
-
-        Args:
-            text: SAMPLER, or SAMPLER on SCHEDULE; None if the user named none.
-
-        Raises:
-            ValueError: there is no such sampler or schedule.
+        """Return the present sampler: of a ``text`` as :func:`sampler_of` takes it, or else the checkpoint's scheduler
+        or the usual for such models.
         """
         if text is not None:
             sampler, schedule = sampler_of(text)
@@ -238,10 +213,8 @@ class AdviceRequest:
 
 
 def sampler_of(text: str) -> tuple[Sampler, str]:
-    """Return the sampler of ``SAMPLER`` or ``SAMPLER on SCHEDULE``, and its schedule, "" for none.
-
-    Raises:
-        ValueError: there is no such sampler or schedule.
+    """Return the sampler of ``SAMPLER`` or ``SAMPLER on SCHEDULE``, and its schedule, "" for none; raise
+    ValueError if there is no such sampler or schedule.
     """
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
@@ -261,13 +234,12 @@ def load_subject(
     seed: int,
     extractor: str,
     only: Sequence[str],
-    library: str = LIBRARIES[0],
+    library: str = exports.LIBRARIES[0],
 ) -> AdviceRequest:
     """Load the model of a spec for a race. Checks that need no evaluation come first.
 
     Raises:
-        ValueError: it cannot be loaded, it cannot be what its user means, it is a few-step map, of which there is
-            nothing to choose, or the library has nothing for it.
+        ValueError: it cannot be loaded or raced, or the library has nothing for it.
     """
     chosen = [samplers.make(parse_spec(text)) for text in only]
     for text, sampler in zip(only, chosen, strict=True):
@@ -283,25 +255,13 @@ def load_subject(
         )
     name, model = load_denoiser(spec, device)
     racers = [sampler for sampler in chosen if not sampler.stochastic] or [samplers.make("euler")]
-    reasons = [missing(library, racer, model) for racer in racers]
+    reasons = [exports.missing(library, racer, model) for racer in racers]
     if all(reasons):
         raise ValueError(
             f"--for {library}: it cannot run model {name} ({reasons[0]}); leave out --for for lines of Python"
         )
     check_model(model, None, denoising=model.read is not None, device=device)
     return AdviceRequest(name, model, device, seed, extractor, tuple(only))
-
-
-def describe_model(model: Denoiser) -> Mapping[str, Any]:
-    """Return an answer's facts about the model."""
-    return {
-        "event": list(model.event),
-        "sigma_min": model.sigma_min,
-        "sigma_max": model.sigma_max,
-        "passes": model.passes,
-        "identity": model.identity,
-        "latent": model.decoder is not None,
-    }
 
 
 def width_of_data_range(model: Denoiser) -> float | None:

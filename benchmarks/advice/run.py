@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..running.executors import Executor
-from .request import AdviceRequest, CurrentConfiguration, Entry
+from .request import AdviceRequest, CurrentConfiguration
 
 
 class OutOfTime(KeyboardInterrupt):
@@ -20,21 +20,16 @@ class OutOfTime(KeyboardInterrupt):
 
 
 class Clock:
-    """Clock of a run in minutes; it began when it is made, or before by ``now``, in seconds that never go back."""
+    """Clock of a run in minutes, which began when it is made, or before, by ``time.monotonic()``."""
 
-    def __init__(
-        self,
-        minutes: float,
-        now: Callable[[], float] = time.monotonic,
-        begun: float | None = None,
-    ) -> None:
-        self.minutes, self.now = minutes, now
-        self._begin = now() if begun is None else begun
+    def __init__(self, minutes: float, begun: float | None = None) -> None:
+        self.minutes = minutes
+        self._begin = time.monotonic() if begun is None else begun
 
     @property
     def spent(self) -> float:
         """Seconds since the beginning."""
-        return self.now() - self._begin
+        return time.monotonic() - self._begin
 
     @property
     def left(self) -> float:
@@ -72,16 +67,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """State of a run of ``advise``.
-
-    Attributes:
-        request: the model, and how it is run.
-        out: folder of the answer.
-        now: what is used now.
-        library: whose users ask.
-        ms: milliseconds that a sample may take, in place of budgets; None for budgets.
-        progress: called with each stage, in words.
-    """
+    """State of a run of ``advise``, with arguments of :func:`.advise`; ``now`` is what is used now."""
 
     request: AdviceRequest
     out: Path
@@ -91,8 +77,3 @@ class Run:
     library: str
     ms: float | None
     progress: Progress
-
-
-def has_steps(entry: Entry) -> bool:
-    """Return True if an entry has a grid to step along and is not skipped."""
-    return entry.cell.grid is not None and not entry.cell.skip

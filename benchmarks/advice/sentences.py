@@ -9,21 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from ...results.table.description import names_in_words
 from .answer import Best, Budget, Value
 from .exports import title
 from .wording import (
     Verdict,
     compare_intervals,
+    distances_in_words,
     evaluations_in_words,
     inverse,
     is_same_configuration,
-    list_in_words,
     name_in_sentence,
     nearest_alternative,
     number_with_noun,
-    ratio_in_words,
     shown_library,
-    value_in_words,
+    shown_ratio,
+    times_in_words,
     verdict,
 )
 
@@ -75,10 +76,8 @@ def conclusions(
 
 
 def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
-    """Return the budget that the headline is about: the middle one of those where a recommendation is
-    decidedly closer than the default, the lower of two; else the last.
-
-    The largest ratio would be where the default makes no sense, and the smallest says least.
+    """Return the budget of the headline: the middle, or lower middle, of those where a recommendation is decidedly
+    closer than the default; else the last.
     """
     library = shown_library(budgets, library)
     pairs = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
@@ -100,21 +99,16 @@ def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
 
 
 def _headline_pair(pairs: Pairs) -> tuple[Budget, Best]:
-    """Return the pair of the headline."""
     budget = headline_budget([entry for entry, _ in pairs], pairs[0][1].library)
     return next(pair for pair in pairs if pair[0] is budget)
 
 
 def _headline(pairs: Pairs, default: str) -> str:
-    """Return the recommendation and how much closer it is, or why that cannot be said."""
     budget, best = _headline_pair(pairs)
     now, at = f"what you use now, {default}", evaluations_in_words(budget.nfe)
     if best.to_default and _shows_verdict(best, budget, "closer"):
-        number, ends = ratio_in_words(inverse(best.to_default))
-        return (
-            f"With {at}, {name_in_sentence(best.choice)} is {number} times closer {ends} to the converged samples "
-            f"than {now}."
-        )
+        closer = times_in_words(inverse(best.to_default), "closer")
+        return f"With {at}, {name_in_sentence(best.choice)} is {closer} to the converged samples than {now}."
     if all(is_same_configuration(best.choice, entry.default) for entry, best in pairs):
         return f"Nothing was found that is better than {now}."
     if compared := _budgets_where(pairs, lambda _, best: best.to_default is not None):
@@ -124,8 +118,8 @@ def _headline(pairs: Pairs, default: str) -> str:
     text = f"With {at}, {name_in_sentence(best.choice)} is recommended"
     nearest = nearest_alternative(budget)
     if nearest and nearest.ratio and verdict(nearest.ratio) == "closer":
-        number, ends = ratio_in_words(inverse(nearest.ratio))
-        text += f", {number} times closer {ends} to the converged samples than {name_in_sentence(nearest.choice)}"
+        closer = times_in_words(inverse(nearest.ratio), "closer")
+        text += f", {closer} to the converged samples than {name_in_sentence(nearest.choice)}"
     mine, theirs = best.choice.fd_conv, budget.default.fd_conv
     if mine is None or theirs is None:
         return f"{text}; it could not be compared with {now}."
@@ -135,8 +129,8 @@ def _headline(pairs: Pairs, default: str) -> str:
         "open": "was not shown to be nearer or farther",
     }
     shown = verdicts[compare_intervals(mine, theirs)]
-    numbers = f"fd_conv {value_in_words(mine)} against {value_in_words(theirs)}"
-    return f"{text}; it {shown} in distribution than {now} ({numbers})."
+    numbers = distances_in_words(mine, theirs)
+    return f"{text}; it {shown} in distribution than {now} (fd_conv {numbers})."
 
 
 def _beside_own_solvers(pairs: Pairs, library: str) -> str:
@@ -145,11 +139,8 @@ def _beside_own_solvers(pairs: Pairs, library: str) -> str:
         nearest = nearest_alternative(budget)
         if nearest is None or nearest.ratio is None:
             continue
-        kind = verdict(nearest.ratio)
-        number, ends = ratio_in_words(
-            nearest.ratio if kind == "farther" else inverse(nearest.ratio)
-        )
-        comparison = "not told apart" if kind == "open" else f"{number} times {kind} {ends}"
+        is_open = verdict(nearest.ratio) == "open"
+        comparison = "not told apart" if is_open else shown_ratio(nearest.ratio, "times")
         parts.append(
             f"{comparison} with {evaluations_in_words(budget.nfe)} ({name_in_sentence(nearest.choice)})"
         )
@@ -181,10 +172,10 @@ def _same_error_with_fewer_evaluations(halves: Halves) -> str:
     pair = _largest_saving(halves)
     if pair is None:
         return ""
-    number, ends = ratio_in_words(inverse(halves[pair]))
+    closer = times_in_words(inverse(halves[pair]), "closer")
     return (
-        f"With {evaluations_in_words(pair[0])} the recommendation is {number} times closer {ends} than what "
-        f"you use now is with {pair[1]}."
+        f"With {evaluations_in_words(pair[0])} the recommendation is {closer} than what you use now is "
+        f"with {pair[1]}."
     )
 
 
@@ -216,10 +207,9 @@ def _gain_of_fits(pairs: Pairs) -> str:
     budget, best = some[(len(some) - 1) // 2]
     if best.untuned is None or best.untuned_ratio is None:
         return f"{text}."
-    number, ends = ratio_in_words(best.untuned_ratio)
     return (
-        f"{text}. Without that, {name_in_sentence(best.untuned)} has {number} times the error {ends} with "
-        f"{evaluations_in_words(budget.nfe)}."
+        f"{text}. Without that, {name_in_sentence(best.untuned)} has "
+        f"{times_in_words(best.untuned_ratio, 'the error')} with {evaluations_in_words(budget.nfe)}."
     )
 
 
@@ -235,19 +225,16 @@ def _other_budgets(pairs: Pairs) -> str:
             ),
         )
 
-    equal = _budgets_where(
-        pairs, lambda budget, best: is_same_configuration(best.choice, budget.default)
-    )
-    all_equal = all(is_same_configuration(best.choice, budget.default) for budget, best in pairs)
-    shown_at_first = any(_shows_verdict(best, budget, "closer") for budget, best in pairs)
+    equal = [pair for pair in pairs if is_same_configuration(pair[1].choice, pair[0].default)]
     parts = {
-        "also closer" if shown_at_first else "closer": elsewhere("closer"),
+        "also closer": elsewhere("closer"),
         "farther than what you use now": elsewhere("farther"),
         "not told apart from what you use now": elsewhere("open"),
-        "the same as what you use now": "" if all_equal else equal,
+        "the same as what you use now": _budgets_where(equal, lambda *_: len(equal) < len(pairs)),
     }
     texts = [f"{words} with {at}" for words, at in parts.items() if at]
-    if not (shown_at_first or equal) and len(texts) == 1 and texts[0].startswith("not told"):
+    shown_at_first = any(_shows_verdict(best, budget, "closer") for budget, best in pairs)
+    if not shown_at_first and len(texts) == 1 and texts[0].startswith("not told"):
         return ""  # the headline has said it
     return f"The recommendation is {'; '.join(texts)}." if texts else ""
 
@@ -290,14 +277,13 @@ def _what_library_lacks(pairs: Pairs, library: str) -> str:
     if not losses:
         names = dict.fromkeys(name_in_sentence(leader.choice) for *_, leader in costs)
         return (
-            f"The best that was tried, {list_in_words(names)}, is not in {title(library)}; what {title(library)} "
+            f"The best that was tried, {names_in_words([*names])}, is not in {title(library)}; what {title(library)} "
             "has was not shown to be farther."
         )
     _, nfe, ratio, leader = max(losses, key=lambda item: item[:2])
-    number, ends = ratio_in_words(ratio)
     return (
         f"The best that was tried with {evaluations_in_words(nfe)}, {name_in_sentence(leader.choice)}, is not in "
-        f"{title(library)}: what {title(library)} has is {number} times farther {ends}."
+        f"{title(library)}: what {title(library)} has is {times_in_words(ratio, 'farther')}."
     )
 
 
@@ -357,14 +343,11 @@ def _in_distribution(pairs: Pairs) -> str:
     for budget, _ in pairs:
         other, leader = budget.in_distribution, budget.best.get("python")
         if other is not None and other.fd_conv is not None:
-            against = leader.choice.fd_conv if leader else None
-            numbers = f"fd_conv {value_in_words(other.fd_conv)}"
-            numbers += f" against {value_in_words(against)}" if against else ""
-            parts.append(
-                f"{name_in_sentence(other)} with {evaluations_in_words(budget.nfe)} ({numbers})"
-            )
+            numbers = distances_in_words(other.fd_conv, leader and leader.choice.fd_conv)
+            at = evaluations_in_words(budget.nfe)
+            parts.append(f"{name_in_sentence(other)} with {at} (fd_conv {numbers})")
     return (
-        f"Nearer in distribution than the best that was tried: {list_in_words(parts)}."
+        f"Nearer in distribution than the best that was tried: {names_in_words(parts)}."
         if parts
         else ""
     )

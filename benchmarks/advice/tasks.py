@@ -1,13 +1,13 @@
-"""Tasks of a race for the processes that hold the model: samples of a configuration, their features,
-reference solutions, rules of ``auto``, and the time of a sample.
-"""
+"""Tasks of a race for the processes that hold the model."""
 
 from __future__ import annotations
 
 import math
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,21 +22,20 @@ from ..planning.fitting import Pilot
 from ..running.executors import Tell
 from ..running.executors.shard_limits import evaluations_per_second
 from ..running.executors.tasks import CellTask, FeatureExtraction
-from ..running.executors.worker_context import WorkerContext
+from ..running.executors.worker_context import LoadedModel, WorkerContext
 from ..sampling.batch import first_states_and_noise, latents, solve_cell
 from ..sampling.engine import wait_for_device
 from ..sampling.shard import clamp, sample_shard
 from ..scoring.endpoints import solve
 
+BATCH = 64
 SIDE = 32
 """Pixels a side to which images are pooled, at most."""
 POOLED = "pooled pixels"
 
 
 class PooledPixels:
-    """Images of a shape averaged over squares until no side is longer than :data:`SIDE`, flattened; samples that are
-    no images as they are.
-    """
+    """Images of a shape, averaged over squares to sides of at most :data:`SIDE`, and flattened; other samples too."""
 
     def __init__(self, event: tuple[int, ...]) -> None:
         self.by = max(1, math.ceil(max(event[1:]) / SIDE)) if len(event) == 3 else 1
@@ -64,7 +63,7 @@ class SamplesTask(CellTask):
     whole: bool = True
 
     def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, NDArray]:
-        """Return ``endpoint`` ``(n, *event)`` and ``nfe``; with a space, ``features`` ``(n, d)``.
+        """Return ``endpoint`` ``(n, *event)`` and, with a space, ``features`` ``(n, d)``.
 
         Raises:
             Failure: as :func:`.sample_shard`.
@@ -78,17 +77,18 @@ class SamplesTask(CellTask):
         samples = sample_shard(
             model, scored, self.cell, self.start, self.stop, self.cell.device, 0, keep, tell
         )
-        wanted = ("endpoint", "nfe", "features")
-        return {name: samples[name] for name in wanted if name in samples}
+        return {name: samples[name] for name in ("endpoint", "features") if name in samples}
 
 
 @dataclass(frozen=True)
 class ModelTask:
-    """A task about a model: its spec, its identity, and the device."""
+    """Task about a model: a function of the model with its feature extractor, of the device and of arguments."""
 
     model: str
     identity: str
     device: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
 
     def prepare(self, world: WorkerContext) -> None:
         """Load the model, and refuse one whose files changed since."""
@@ -97,89 +97,56 @@ class ModelTask:
                 f"the files of model {self.model} changed meanwhile; run the same command again"
             )
 
+    @torch.no_grad()
+    def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
+        """Return the result of the function."""
+        return self.function(world.subject(self.model), self.device, *self.arguments)
 
-@dataclass(frozen=True)
-class SolutionTask(ModelTask):
-    """Endpoints of latents ``start`` … ``stop - 1`` by the reference solver on some steps, or for 0 steps exact where
-    the model knows them; with a ``space`` their features, as in :class:`SamplesTask`.
+
+def solve_latents(
+    subject: LoadedModel, device: str, seed: int, start: int, stop: int, steps: int, space: str
+) -> NDArray | None:
+    """Return endpoints ``(n, *event)`` of latents by the reference solver, or exact for 0 steps, None where the model
+    knows none; with a ``space``, as in :class:`SamplesTask`, their features ``(n, d)``.
     """
-
-    seed: int
-    start: int
-    stop: int
-    steps: int
-    batch: int
-    space: str = ""
-
-    @torch.no_grad()
-    def __call__(self, world: WorkerContext, tell: Tell) -> NDArray | None:  # noqa: ARG002
-        """Return endpoints ``(n, *event)``, or features ``(n, d)``; None where the model knows none."""
-        model, own = world.subject(self.model)
-        ids = torch.arange(self.start, self.stop, device=self.device)
-        if self.steps == 0:
-            x0 = latents(model, ids, self.seed, model.dtype)[0]
-            x = model.endpoint(x0, model.bind(ids, self.seed).labels)
-        else:
-            x = solve(model, ids, self.seed, model.dtype, self.steps, self.batch)
-        if x is None or not self.space:
-            return None if x is None else x.cpu().numpy()
-        extractor = PooledPixels(model.decoded_event) if self.space == POOLED else own
-        assert extractor is not None
-        return np.asarray(extractor(clamp(model.decode(x), model.decoded_limits)[0]), float)
+    model, own = subject
+    ids = torch.arange(start, stop, device=device)
+    if steps == 0:
+        x0 = latents(model, ids, seed, model.dtype)[0]
+        x = model.endpoint(x0, model.bind(ids, seed).labels)
+    else:
+        x = solve(model, ids, seed, model.dtype, steps, BATCH)
+    if x is None or not space:
+        return None if x is None else x.cpu().numpy()
+    extractor = PooledPixels(model.decoded_event) if space == POOLED else own
+    assert extractor is not None
+    return np.asarray(extractor(clamp(model.decode(x), model.decoded_limits)[0]), float)
 
 
-@dataclass(frozen=True)
-class DecodeTask(ModelTask):
-    """Images of states ``x`` ``(n, *event)``, decoded where the model has a decoder."""
-
-    x: NDArray
-
-    @torch.no_grad()
-    def __call__(self, world: WorkerContext, tell: Tell) -> NDArray:  # noqa: ARG002
-        """Return the images ``(n, *decoded_event)``."""
-        model = world.subject(self.model).model
-        return model.decode(torch.from_numpy(self.x).to(self.device)).cpu().numpy()
+def decode_states(subject: LoadedModel, device: str, x: NDArray) -> NDArray:
+    """Return the images ``(n, *decoded_event)`` of states ``(n, *event)``."""
+    return subject.model.decode(torch.from_numpy(x).to(device)).cpu().numpy()
 
 
-@dataclass(frozen=True)
-class SpeedTask(ModelTask):
-    """Evaluations per second, all passes counted, at several batch sizes, each for about some seconds."""
-
-    batches: tuple[int, ...]
-    seconds: float
-
-    @torch.no_grad()
-    def __call__(self, world: WorkerContext, tell: Tell) -> list[float]:  # noqa: ARG002
-        """Return one rate a batch size."""
-        model = world.subject(self.model).model
-        return [
-            evaluations_per_second(model, batch, self.device, seconds=self.seconds)
-            for batch in self.batches
-        ]
+def measure_speeds(
+    subject: LoadedModel, device: str, batches: Sequence[int], seconds: float
+) -> list[float]:
+    """Return evaluations per second, all passes counted, at several batch sizes, each for about ``seconds``."""
+    return [
+        evaluations_per_second(subject.model, batch, device, seconds=seconds) for batch in batches
+    ]
 
 
-@dataclass(frozen=True)
-class ProbeTask(ModelTask):
-    """Probe of the model for ``auto``, kept in the cache."""
-
-    @torch.no_grad()
-    def __call__(self, world: WorkerContext, tell: Tell) -> ProbeData:  # noqa: ARG002
-        """Return the probe; raise ValueError if the model cannot be probed."""
-        return Pilot(world.subject(self.model).model, default_cache(), self.device).look
+def probe_model(subject: LoadedModel, device: str) -> ProbeData:
+    """Return the probe of a model for ``auto``, kept in the cache; raise ValueError if it cannot be probed."""
+    return Pilot(subject.model, default_cache(), device).probe
 
 
-@dataclass(frozen=True)
-class RuleTask(ModelTask):
-    """Search for the rule of ``auto`` for a number of steps."""
-
-    steps: int
-
-    @torch.no_grad()
-    def __call__(self, world: WorkerContext, tell: Tell) -> None:  # noqa: ARG002
-        """Leave the rule in the cache."""
-        model = world.subject(self.model).model
-        grid = karras(self.steps, model.sigma_min, model.sigma_max)
-        Pilot(model, default_cache(), self.device).fitted(make("auto"), grid)
+def search_rule(subject: LoadedModel, device: str, steps: int) -> None:
+    """Leave the rule of ``auto`` for a number of steps in the cache."""
+    model = subject.model
+    grid = karras(steps, model.sigma_min, model.sigma_max)
+    Pilot(model, default_cache(), device).fitted(make("auto"), grid)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterator
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -11,14 +12,13 @@ from rich.text import Text
 
 from ...results.escaping import escape_markdown, strip_control_characters
 from ...results.text import format_number, markdown_table, without_empty_columns
-from .answer import Advice, Best
+from .answer import Advice
 from .exports import language, title
 from .sentences import headline_budget
 from .wording import TableRow, number_with_noun, own_solver, shown_library, table_rows
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 """Styles of the verdicts."""
-INDENT = 4
 
 
 def print_advice(advice: Advice, console: Console) -> None:
@@ -27,77 +27,78 @@ def print_advice(advice: Advice, console: Console) -> None:
     Nothing is cut, and no name or number is broken.
     """
     for place, sentence in enumerate(advice.sentences):
-        console.print(Text(strip_control_characters(sentence), style="" if place else "bold"))
+        console.print(_text(sentence, "" if place else "bold"))
     console.print()
-    rows, library = table_rows(advice), shown_library(advice.budgets, advice.library)
-    heading = (
-        f"{'evaluations':>{_printed_width(rows)}}  in {title(library)}, and beside what you use now"
-    )
-    _print_line(console, Text(heading, style="dim"))
-    for row in rows:
-        _print_row(row, rows, console)
+    library = shown_library(advice.budgets, advice.library)
+    _print_table(table_rows(advice), library, console)
     if advice.undecided:
         console.print()
         for item in advice.undecided:
-            console.print(Text(strip_control_characters(f"Not decided: {item}")))
+            console.print(_text(f"Not decided: {item}"))
     budget = headline_budget(advice.budgets, advice.library)
-    best = budget.best.get(library)
-    if best is not None:
+    if best := budget.best.get(library):
         console.print()
-        _print_lines_to_paste(best, budget.nfe, console)
+        evaluations = number_with_noun(budget.nfe, "evaluation")
+        console.print(Text(f"For {title(library)}, with {evaluations}:", style="bold"))
+        if best.lines.code:
+            code = textwrap.indent(_printable_code(best.lines.code), "    ", lambda _: True)
+            console.print(Text(f"\n{code}\n"), soft_wrap=True)
+        for remark in filter(None, (best.lines.remark, own_solver(best))):
+            console.print(_text(remark, "dim"))
     console.print()
     console.print(Text(_describe_measurement(advice), style="dim"))
 
 
-def _printed_width(rows: Iterable[TableRow]) -> int:
-    return max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
+def _text(words: str, style: str = "") -> Text:
+    return Text(strip_control_characters(words), style=style)
 
 
-def _print_row(row: TableRow, rows: list[TableRow], console: Console) -> None:
-    """Print the recommendation, its comparison next to it or below, and the rest in whole pieces."""
-    width = _printed_width(rows)
-    label, now = strip_control_characters(row.use), strip_control_characters(row.now.text)
-    first = Text(f"{row.nfe:>{width}}  ").append(label, style="bold")
-    comparison = Text(now, style=TONES[row.now.tone])
-    names = max(cell_len(strip_control_characters(item.use)) for item in rows)
-    texts = max(cell_len(strip_control_characters(item.now.text)) for item in rows)
+def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
+    """Print each recommendation, its comparison next to it or below, and the rest in whole pieces."""
+    width = max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
+    names = max(_text(row.use).cell_len for row in rows)
+    texts = max(_text(row.now.text).cell_len for row in rows)
     fits = width + 2 + names + 2 + texts <= console.width
-    if fits:
-        first.append(" " * (names + 2 - cell_len(label))).append_text(comparison)
-    _print_line(console, first)
-    rest = [
-        (row.now.detail, row.now.detail),
-        (row.error.text, f"error {row.error.whole}"),
-        (row.best.text, f"{'' if row.is_best else 'beside the best tried: '}{row.best.whole}"),
-        (
-            row.beside_own_solvers.text,
-            f"beside its own at their defaults: {row.beside_own_solvers.whole}",
-        ),
-        (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").whole),
-        (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
-        (row.nearer.text, f"nearer in distribution: {row.nearer.whole}"),
-    ]
-    pieces = [Text(strip_control_characters(text), style="dim") for exists, text in rest if exists]
-    _print_pieces(pieces if fits or not now else [comparison, *pieces], width + 2, console)
+    heading = f"{'evaluations':>{width}}  in {title(library)}, and beside what you use now"
+    console.print(Text(heading, style="dim"), soft_wrap=True)
+    for row in rows:
+        label, comparison = _text(row.use, "bold"), _text(row.now.text, TONES[row.now.tone])
+        first = Text(f"{row.nfe:>{width}}  ") + label
+        if fits:
+            first = first + Text(" " * (names + 2 - label.cell_len)) + comparison
+        console.print(first, soft_wrap=True)
+        rest = [
+            (row.now.detail, row.now.detail),
+            (row.error.text, f"error {row.error.whole}"),
+            (row.best.text, f"{'' if row.is_best else 'beside the best tried: '}{row.best.whole}"),
+            (
+                row.beside_own_solvers.text,
+                f"beside its own at their defaults: {row.beside_own_solvers.whole}",
+            ),
+            (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").whole),
+            (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
+            (row.nearer.text, f"nearer in distribution: {row.nearer.whole}"),
+        ]
+        pieces = [_text(words, "dim") for exists, words in rest if exists]
+        if comparison and not fits:
+            pieces.insert(0, comparison)
+        _print_pieces(pieces, Text(" " * (width + 2)), console)
 
 
-def _print_pieces(pieces: list[Text], indent: int, console: Console) -> None:
+def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
     """Print pieces, as many in a line as fit whole; one longer than a line is wrapped at its spaces."""
-    line = Text(" " * indent)
+    lines: list[Text] = []
     for place, piece in enumerate(pieces):
-        last = place == len(pieces) - 1
-        part = piece if last else piece + Text(";", style=piece.style)
-        if line.cell_len > indent and line.cell_len + 1 + part.cell_len > console.width:
-            _print_line(console, line)
-            line = Text(" " * indent)
-        line = (line + Text(" ") if line.cell_len > indent else line) + part
-        if line.cell_len > console.width:
-            *whole, rest = _wrap(line.plain.strip(), console.width - indent)
-            for word in whole:
-                _print_line(console, Text(" " * indent).append(word, style=piece.style))
-            line = Text(" " * indent).append(rest, style=piece.style)
-    if line.cell_len > indent:
-        _print_line(console, line)
+        part = piece if place == len(pieces) - 1 else piece + Text(";", style=piece.style)
+        if lines and lines[-1].cell_len + 1 + part.cell_len <= console.width:
+            lines[-1] = lines[-1] + Text(" ") + part
+        elif margin.cell_len + part.cell_len <= console.width:
+            lines.append(margin + part)
+        else:
+            wrapped = _wrap(part.plain, console.width - margin.cell_len)
+            lines += [margin + Text(words, style=piece.style) for words in wrapped]
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
 def _wrap(words: str, width: int) -> list[str]:
@@ -112,32 +113,8 @@ def _wrap(words: str, width: int) -> list[str]:
     return lines
 
 
-def _print_line(console: Console, text: Text) -> None:
-    """Print a line as it is, without line breaks of ours."""
-    console.print(text, soft_wrap=True)
-
-
-def _print_lines_to_paste(best: Best, nfe: int, console: Console) -> None:
-    console.print(
-        Text(
-            f"For {title(best.library)}, with {number_with_noun(nfe, 'evaluation')}:", style="bold"
-        )
-    )
-    if best.lines.code:
-        console.print()
-        _print_line(
-            console,
-            Text(
-                "\n".join(
-                    " " * INDENT + strip_control_characters(line)
-                    for line in best.lines.code.splitlines()
-                )
-            ),
-        )
-        console.print()
-    for remark in (best.lines.remark, own_solver(best)):
-        if remark:
-            console.print(Text(strip_control_characters(remark), style="dim"))
+def _printable_code(code: str) -> str:
+    return "\n".join(map(strip_control_characters, code.splitlines()))
 
 
 def _describe_measurement(advice: Advice) -> str:
@@ -184,20 +161,14 @@ def markdown(advice: Advice) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _markdown_to_paste(advice: Advice) -> list[str]:
-    lines, library = [], shown_library(advice.budgets, advice.library)
+def _markdown_to_paste(advice: Advice) -> Iterator[str]:
+    library = shown_library(advice.budgets, advice.library)
     for budget in advice.budgets:
-        best = budget.best.get(library)
-        if best is None:
-            continue
-        lines.append(
-            f"With {number_with_noun(budget.nfe, 'evaluation')}, in {title(best.library)}:"
-        )
-        if best.lines.code:
-            printable_code = "\n".join(map(strip_control_characters, best.lines.code.splitlines()))
-            lines.append(_fence(printable_code, language(best.library)))
-        lines += [escape_markdown(item) for item in (best.lines.remark, own_solver(best)) if item]
-    return lines
+        if best := budget.best.get(library):
+            yield f"With {number_with_noun(budget.nfe, 'evaluation')}, in {title(library)}:"
+            if best.lines.code:
+                yield _fence(_printable_code(best.lines.code), language(library))
+            yield from map(escape_markdown, (best.lines.remark, own_solver(best)))
 
 
 def _fence(code: str, language: str) -> str:

@@ -1,6 +1,4 @@
-"""Words of an answer: values and ratios that claim no more than their intervals show, and the table with a row
-for each budget, as the page, the terminal and Markdown show it.
-"""
+"""Words of an answer that claim no more than intervals show, and its table with a row for each budget."""
 
 from __future__ import annotations
 
@@ -9,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from ...results.table.description import names_in_words
 from ...results.text import format_number, interval_text
 from .answer import Advice, Alternative, Best, Budget, Choice, Value, describe_configuration
 from .exports import title
@@ -61,31 +60,36 @@ def _not_rounded_to_one(value: float) -> str:
     return next((text for text in texts if text != "1" or value == 1), texts[-1])
 
 
-def shown_ratio(ratio: Value) -> str:
+def times_in_words(ratio: Value, words: str, times: str = "times") -> str:
+    """Return a ratio in a sentence: ``3.2 times farther [2.9, 3.6]``."""
+    number, ends = ratio_in_words(ratio)
+    return f"{number} {times} {words} {ends}"
+
+
+def shown_ratio(ratio: Value, times: str = "×") -> str:
     """Return a ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
     outcome = verdict(ratio)
-    number, ends = ratio_in_words(ratio if outcome == "farther" else inverse(ratio))
-    return f"{number} × {outcome} {ends}"
+    return times_in_words(ratio if outcome == "farther" else inverse(ratio), outcome, times)
 
 
 def open_ratio(ratio: Value) -> str:
-    """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
-    interval is not to be trusted.
-    """
-    number, ends = ratio_in_words(inverse(ratio))
+    """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why not to trust it."""
     why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
-    return f"{number} × as close {ends}{why}"
+    return times_in_words(inverse(ratio), "as close", "×") + why
 
 
 def value_in_words(value: Value | None) -> str:
-    """Return ``value [low, high]``, the value alone where there is nothing to estimate, with ``?`` after an
-    interval that is not to be trusted; "–" if there is none.
-    """
+    """Return ``value [low, high]``, with ``?`` if flagged, or a value without an interval; "–" if there is none."""
     if value is None:
         return "–"
     if value.low == value.high and not value.flag:
         return format_number(value.value)
     return interval_text(value.value, value.low, value.high) + ("?" if value.flag else "")
+
+
+def distances_in_words(mine: Value | None, other: Value | None) -> str:
+    """Return a distance in distribution, and another one to compare it with if there is one."""
+    return value_in_words(mine) + (f" against {value_in_words(other)}" if other else "")
 
 
 def name_in_sentence(choice: Choice) -> str:
@@ -99,27 +103,16 @@ def own_solver(best: Best) -> str:
     """Return the cost of the library's best own solver if the recommendation is written out as numbers, or ""."""
     if best.own is None:
         return ""
-    cost = ""
-    if best.own_ratio is not None:
-        number, ends = ratio_in_words(best.own_ratio)
-        shown = "" if verdict(best.own_ratio) == "farther" else ", no difference shown"
-        cost = f": {number} times the error {ends}{shown}"
-    return f"The nearest that {best.library} has as a solver of its own is {name_in_sentence(best.own)}{cost}."
+    text = f"The nearest that {best.library} has as a solver of its own is {name_in_sentence(best.own)}"
+    if best.own_ratio is None:
+        return f"{text}."
+    shown = "" if verdict(best.own_ratio) == "farther" else ", no difference shown"
+    return f"{text}: {times_in_words(best.own_ratio, 'the error')}{shown}."
 
 
 def is_same_configuration(first: Choice, other: Choice) -> bool:
     """Return True if two choices are the same configuration under any name."""
     return name_in_sentence(first) == name_in_sentence(other)
-
-
-def list_in_words(items: Iterable[object]) -> str:
-    """Return items as a list in a sentence.
-
-    >>> list_in_words([5]), list_in_words([5, 8]), list_in_words([5, 8, 12])
-    ('5', '5 and 8', '5, 8 and 12')
-    """
-    texts = list(map(str, items))
-    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
 def number_with_noun(number: int, noun: str, many: str = "") -> str:
@@ -129,16 +122,11 @@ def number_with_noun(number: int, noun: str, many: str = "") -> str:
 
 def evaluations_in_words(*nfe: int) -> str:
     """Return budgets as a list in a sentence: ``1 evaluation``, ``5 and 8 evaluations``."""
-    return f"{list_in_words(nfe)} {'evaluation' if nfe == (1,) else 'evaluations'}"
-
-
-SAME = "what you use now"
+    return f"{names_in_words([*map(str, nfe)])} {'evaluation' if nfe == (1,) else 'evaluations'}"
 
 
 class TableCell(NamedTuple):
-    """A cell of the table: what it says, "" for nothing; what stands below it, or in brackets; and what an
-    interval shows, where it compares errors.
-    """
+    """A cell of the table: its text, the detail below it or in brackets, and the verdict where it compares errors."""
 
     text: str
     detail: str = ""
@@ -158,7 +146,6 @@ class TableRow:
     """Recommendation at one budget.
 
     Attributes:
-        nfe: evaluations that are allowed.
         use: label of the recommendation, and how many evaluations it makes if these are others.
         now, best, beside_own_solvers: how it compares with the default at this budget, or why it does not; with
             the best that was tried; and with the best of the library's own solvers at their defaults.
@@ -181,9 +168,7 @@ class TableRow:
 
 
 def shown_library(budgets: Iterable[Budget], library: str) -> str:
-    """Return the library that recommendations are shown for: the requested one, or this project's where
-    nothing was found for that at any budget.
-    """
+    """Return the requested library, or "python" where nothing was found for that at any budget."""
     return library if any(library in budget.best for budget in budgets) else "python"
 
 
@@ -233,7 +218,7 @@ def beside_default(best: Best, budget: Budget) -> TableCell:
     """Return how a recommendation compares with the default, or why that is not known."""
     default = budget.default
     if is_same_configuration(best.choice, default):
-        return TableCell(SAME)
+        return TableCell("what you use now")
     if default.failed:
         return TableCell("what you use now fails", default.failed)
     if best.choice.failed:
@@ -248,7 +233,7 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
         return TableCell("not compared", "it draws noise")
-    numbers = f"fd_conv {value_in_words(mine)} against {value_in_words(theirs)}"
+    numbers = f"fd_conv {distances_in_words(mine, theirs)}"
     outcome = compare_intervals(mine, theirs)
     if outcome == "open":
         return TableCell("no difference shown in distribution", numbers)
@@ -261,10 +246,7 @@ def beside_own_solvers(budget: Budget) -> TableCell:
     nearest = nearest_alternative(budget)
     if nearest is None or nearest.ratio is None:
         return NOTHING
-    cell = _compare(nearest.ratio)
-    return cell._replace(
-        detail=": ".join(filter(None, (name_in_sentence(nearest.choice), cell.detail)))
-    )
+    return _compare(nearest.ratio, name_in_sentence(nearest.choice))
 
 
 def nearest_alternative(budget: Budget) -> Alternative | None:
@@ -279,22 +261,21 @@ def beside_best(best: Best, budget: Budget) -> TableCell:
     if leader is None:
         return NOTHING
     if is_same_configuration(best.choice, leader.choice):
-        tried = f"{budget.tried:,}"
-        whole = budget.tried >= budget.field
-        of = f"all {tried}" if whole else f"{tried} tried of {budget.field:,}"
+        is_whole = budget.tried >= budget.field
+        of = f"all {budget.tried:,}" if is_whole else f"{budget.tried:,} tried of {budget.field:,}"
         return TableCell(f"the best of {of}")
     if best.to_best is None:
         return TableCell("not compared", leader.choice.label)
-    cell = _compare(best.to_best)
-    return cell._replace(detail=": ".join(filter(None, (leader.choice.label, cell.detail))))
+    return _compare(best.to_best, leader.choice.label)
 
 
-def _compare(ratio: Value) -> TableCell:
-    """Return a ratio of errors as closer, farther, or the interval of a difference that was not shown."""
+def _compare(ratio: Value, name: str = "") -> TableCell:
+    """Return the ratio of errors to those of a name: closer, farther, or of a difference that was not shown."""
     outcome = verdict(ratio)
     if outcome == "open":
-        return TableCell("no difference shown", open_ratio(ratio))
-    return TableCell(shown_ratio(ratio), "", outcome)
+        detail = f"{name}: {open_ratio(ratio)}" if name else open_ratio(ratio)
+        return TableCell("no difference shown", detail)
+    return TableCell(shown_ratio(ratio), name, outcome)
 
 
 def nearer_in_distribution(budget: Budget) -> TableCell:
@@ -302,6 +283,6 @@ def nearer_in_distribution(budget: Budget) -> TableCell:
     other, leader = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING
-    mine = None if leader is None else leader.choice.fd_conv
-    against = f" against {value_in_words(mine)}" if mine else ""
-    return TableCell(other.label, f"{value_in_words(other.fd_conv)}{against}")
+    return TableCell(
+        other.label, distances_in_words(other.fd_conv, leader and leader.choice.fd_conv)
+    )

@@ -1,7 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 not decided.
+"""Command line. Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 not decided.
 
-A command is a function in one of the modules here. What is slow to import, torch and pandas above
-all, is imported in the functions, so that help and completion are quick.
+Each command is a function in a module of this package. Functions import slow modules, such as torch
+and pandas, themselves, so that help and completion are quick.
 """
 
 from __future__ import annotations
@@ -67,15 +67,15 @@ add_installed_commands(app)
 
 
 def main() -> None:
-    """Run the command line."""
-    # importing torch makes a million objects that stay, and a collection walks them all: a tenth of
-    # the start
+    """Run the command line, and exit with its code."""
+    # torch's import makes a million lasting objects; garbage collections that walk them would take
+    # a tenth of the start
     gc.set_threshold(200_000)
     logger = logging.getLogger("samplerbench")
     logger.setLevel(logging.INFO)
     logger.addHandler(Warnings())
     code = run_app(app)
-    # registered last, called first: an interrupt that comes while libraries clear up, when all is done,
-    # would print their tracebacks
+    # the function registered last runs first: an interrupt while libraries clean up at the exit would
+    # print their tracebacks
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""``compare`` and ``gate``: real differences between runs, samplers of a run, or a run and papers."""
+"""Commands ``compare`` and ``gate``: differences between runs, samplers, or a run and papers."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _requested_comparisons(
     """Return the comparisons that the command line asks for.
 
     Raises:
-        ValueError: options that do not go together.
+        ValueError: the options contradict each other.
     """
     from ...results.comparison.compare import compare as cells
     from ...results.comparison.compare import compare_with

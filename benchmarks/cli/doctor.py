@@ -1,4 +1,4 @@
-"""``doctor``: the machine, its measurements, and the trust in its times."""
+"""Command ``doctor``: the machine, what it can measure, and whether its times can be trusted."""
 
 from __future__ import annotations
 

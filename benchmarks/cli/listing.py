@@ -23,12 +23,11 @@ from ..suites.files import built_in_suites, load_suite
 
 Row = dict[str, Any]
 
-LONGEST_PROFILE = 1000
-"""Steps whose orders are listed."""
+LONGEST_PROFILE = 1000  # most steps whose orders are listed
 
 
 def list_samplers() -> list[Row]:
-    """Return every registered sampler with its declarations, measured orders and author's schedules."""
+    """Return a row per registered sampler: declarations, measured orders and its author's schedules."""
     return [_sampler_row(name, shipped_entries().get(name, {})) for name in samplers.names()]
 
 
@@ -60,11 +59,12 @@ def _summary(documented: object) -> str:
 
 
 def list_profiles(steps: int) -> list[Row]:
-    """Return the order of each step on a ``karras`` grid to 0; None for a sampler that has none or
-    makes its own steps.
+    """Return a row per sampler with the order of each step on a ``karras`` grid to 0.
+
+    The orders are None for a sampler that declares none or chooses its own steps.
 
     Raises:
-        ValueError: fewer than one step, or more than anybody reads.
+        ValueError: ``steps`` is not from 1 to :data:`LONGEST_PROFILE`.
     """
     if not 1 <= steps <= LONGEST_PROFILE:
         raise ValueError(
@@ -86,12 +86,12 @@ def _profile(sampler: Any, grid: Grid) -> str | None:
 
 
 def list_peers() -> list[Row]:
-    """Return other libraries' samplers that can run here."""
+    """Return a row per sampler of another library that can run here."""
     return [{"name": name} for name in available()]
 
 
 def list_schedules() -> list[Row]:
-    """Return every schedule with its options and source."""
+    """Return a row per schedule, with its options and source."""
     return [
         {
             "name": name,
@@ -108,8 +108,9 @@ def list_schedules() -> list[Row]:
 
 
 def list_models() -> list[Row]:
-    """Return the built-in models, one with an error of known size, and installed packages' schemes,
-    of which nothing is imported.
+    """Return a row per built-in model, one for a perturbed model, and one per installed scheme.
+
+    Installed packages are not imported.
     """
     rows = []
     for name in (*model_names(), "perturbed:gmm-2d"):
@@ -135,7 +136,7 @@ def list_models() -> list[Row]:
 
 
 def list_extractors() -> list[Row]:
-    """Return this package's feature spaces, then installed packages', without importing these."""
+    """Return a row per feature space: built-in ones, then those of packages, which are not imported."""
     own = [
         {"name": scheme.usage, "features": _summary(scheme.load), "origin": "built in"}
         for scheme in EXTRACTORS.built_in()
@@ -147,7 +148,7 @@ def list_extractors() -> list[Row]:
 
 
 def list_metrics() -> list[Row]:
-    """Return the measured columns of the table, each with the name of its metric in a suite, if any."""
+    """Return a row per measured column of the table, with the name of its metric in a suite or None."""
     settings = ("sigma_min", "sigma_max")
     measured_by = {
         column.name: name
@@ -163,7 +164,7 @@ def list_metrics() -> list[Row]:
 
 
 def list_suites() -> list[Row]:
-    """Return the built-in suites."""
+    """Return a row per built-in suite."""
     rows = []
     for name in built_in_suites():
         suite = load_suite(name)

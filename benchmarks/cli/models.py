@@ -1,4 +1,4 @@
-"""``check-model``, ``convert`` a checkpoint, and ``reference``, statistics of real samples."""
+"""Commands ``check-model``, ``convert`` and ``reference``: models and statistics of real samples."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ if TYPE_CHECKING:
     from ..conformance.models import Checked
     from ..conformance.models.fit import Fit
 
-EXIT_CODES = {"passed": 0, "failed": 1, "not decided": 3}
-"""A script must take what is not decided neither for right nor for wrong; 2 is bad input."""
+EXIT_CODES = {"passed": 0, "failed": 1, "not decided": 3}  # by verdict; 2 is bad input
 SHOWN = ("event", "process", "prediction", "factor", "half", "time", "snap", "sigma_min")
 SHOWN += ("sigma_max", "limits", "classes", "labels", "embeddings", "scalars", "kind", "boundary")
 SHOWN += ("network", "weights", "decoder", "decode")
-"""Fields of a specification, in the order in which they are shown."""
-WIDEST = 54
-"""Characters of a value in text; ``--json`` has all of it."""
+"""Printed fields of a checkpoint's specification, in order."""
+WIDEST = 54  # most characters of a printed value; ``--json`` has the whole value
 OF_ANY = ("event", "sigma_min", "sigma_max", "limits", "classes", "conditions", "kind", "passes")
-"""Attributes of any model that are shown."""
+"""Printed attributes of a model that is no checkpoint."""
 
 
 def check_model(

@@ -1,4 +1,4 @@
-"""``status``, ``report``, ``show`` and ``figures``: views of a run directory, readable at 80 columns."""
+"""Commands ``status``, ``report``, ``show`` and ``figures``: views of a run directory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from ...results.result_table import ResultTable
 
 ERRORS = ("start", "typical", "rmse", "flips", "order", "end", "fd_conv")
-MOST_LINES = 40
-"""Kinds of changes that are printed: a terminal's height."""
+MOST_LINES = 40  # most groups of changed cells that are printed: a terminal's height
 
 Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 
@@ -74,11 +73,11 @@ def status(
 
 
 def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
-    """Print how the cells of a run directory stand, those alike together, or each as JSON.
+    """Print the states of a run directory's cells in groups, or the state of each cell as JSON.
 
     Raises:
-        ValueError: it is none, does not say what it ran, or what it ran is not here; or its ``run.json``
-            names code, or files elsewhere, and ``trust`` is False.
+        ValueError: ``folder`` is no run directory, or its suite is unknown or needs what is not here.
+            Or ``run.json`` names code or files elsewhere, and ``trust`` is False.
     """
     from ...results.run_directory.reading import read_run_record
     from ...results.run_directory.run_dir import RunDir
@@ -168,11 +167,11 @@ def write_report_page(
     Args:
         folders: run directories.
         to: the page; None for ``report.html`` in the only folder.
-        baseline: of the verdicts; None for the usual one.
-        anew: whether to write the report even if the present one is up to date.
+        baseline: sampler that verdicts are against; None for the default.
+        anew: True to write the report even if the present one is up to date.
 
     Raises:
-        ValueError: several folders and no file.
+        ValueError: ``to`` is None for several folders.
     """
     if to is None and len(folders) > 1:
         raise ValueError("say where the report of several runs goes, with --out FILE.html")
@@ -191,7 +190,7 @@ def write_report_page(
 def print_ranking(
     table: Any, folder: Path, metric: str | None = None, baseline: str = "", marks: Any = None
 ) -> None:
-    """Print the ranking of a run by ``metric``, or each model by its default quantity."""
+    """Print the ranking of samplers by ``metric``; None is each model's default quantity."""
     from ...results.table.curves import comparable_parts
     from ...results.table.description import why_no_data
     from ...results.terminal.ranking import print_table
@@ -203,7 +202,7 @@ def print_ranking(
 
 
 def rankable_columns(table: Any) -> list[str]:
-    """Return the columns to rank by: measured quantities with values, and others where less is better."""
+    """Return the columns to rank by: measured quantities and some others, if they have values."""
     names = table.frame.columns
     measured = [
         name.removesuffix("_se")
@@ -284,8 +283,9 @@ def print_errors(
     starts: Mapping[str, Mapping[str, float]],
     paths: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Print the error decomposition of each row, the path curvature, and from where on the model's
-    own error dominates a ranking; ``run.json`` has errors of starts, and curvatures of paths.
+    """Print each row's error decomposition, path curvatures, and where the model's error dominates.
+
+    ``starts`` and ``paths`` are the start errors and path curvatures of ``run.json``, by model name.
     """
     from ...results.table.error_decomposition import dominated_from, error_decomposition
     from ...results.terminal.path_curvature import curvature_lines
@@ -335,7 +335,7 @@ def _model_error_in_words(row: dict[str, Any]) -> str:
 
 
 def _dominance_in_words(whole: Any, *, measured: bool) -> str:
-    """Return in words from which budget on the model's error dominates; "" if it was not measured."""
+    """Return a sentence on where the model's error dominates; "" if it was not measured."""
     from ...results.text import format_number
 
     if not len(whole):

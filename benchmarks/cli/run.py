@@ -1,4 +1,4 @@
-"""``run``, ``plan`` and ``samples``: a suite, with what the command line replaces."""
+"""Commands ``run``, ``plan`` and ``samples``, which take a suite and options that replace parts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..running.sequential import InterimAnalyses
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
-"""Verdicts that decide nothing; their reasons are printed."""
+"""Verdicts without a decision, whose reasons are printed."""
 _MOST_REASONS = 6
 _MOST_NAMES = 3
 
@@ -88,7 +88,7 @@ def run(
     )
     with closing(runs_in):
         if isolating.looks_new(suite, options.out_dir):
-            runs_in.start()  # its imports take as long as ours, at the same time
+            isolating.start_early(runs_in)
 
         from ..api import run_suite
         from ..running.setup import default_run_folder
@@ -224,7 +224,7 @@ def samples(
 
 
 def _done_part_in_words(folder: Path, cells: set[str]) -> str:
-    """Return how much of a plan its run directory has already; "" if there is no run directory."""
+    """Return a sentence on the cells with results; "" if there is no run directory."""
     from ...results.result_table import load
 
     if not (folder / "parts").is_dir():
@@ -234,7 +234,7 @@ def _done_part_in_words(folder: Path, cells: set[str]) -> str:
 
 
 def print_answer(looks: InterimAnalyses) -> None:
-    """Print each row with its verdict, and what the verdicts can bear."""
+    """Print the rows of the interim analyses with their verdicts, and how far these hold."""
     from ...results.comparison.significance import LEVEL
 
     rows = [
@@ -262,7 +262,7 @@ def print_answer(looks: InterimAnalyses) -> None:
 
 
 def _interval_in_words(row: dict[str, Any]) -> str:
-    """Return ``Δ [low, high]`` with two digits."""
+    """Return a row's difference as ``Δ [low, high]`` with two digits; "" without an interval."""
     from ...results.text import format_number
 
     if row.get("low") is None:
@@ -272,7 +272,7 @@ def _interval_in_words(row: dict[str, Any]) -> str:
 
 
 def print_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:
-    """Print how many of these cells of a run directory have no result, and a line for each reason.
+    """Print how many of these cells have no result, and a line for each reason.
 
     Returns:
         The exit code: 1 if there are cells and none of them is ok, else 0.
@@ -305,7 +305,7 @@ def print_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> 
 
 
 def _first_names(names: list[str]) -> str:
-    """Return the first of some names, each once."""
+    """Return the first few names, each once, and the number of the others."""
     once = list(dict.fromkeys(names))
     return ", ".join(once[:_MOST_NAMES]) + (
         f" and {len(once) - _MOST_NAMES} more" if len(once) > _MOST_NAMES else ""

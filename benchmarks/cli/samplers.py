@@ -1,6 +1,4 @@
-"""``list``, ``check``, ``export`` and ``cite``: listings, checks of samplers, levels for other
-libraries; ``new-solver`` and ``new-metric``: packages of one's own.
-"""
+"""Commands ``list``, ``check``, ``export``, ``cite``, ``new-solver`` and ``new-metric``."""
 
 from __future__ import annotations
 
@@ -29,8 +27,7 @@ SAMPLER_COLUMNS = {"name": "name", "order": "order", "measured": "measured"} | {
     "same_as": "same as",
 }
 HIDDEN = {"url", "deviations", "options", "identity", "origin", "source"}
-SOURCE_WIDTH = 30
-"""Characters of a source in text, so that the table of samplers takes 120; ``--json`` has all."""
+SOURCE_WIDTH = 30  # most characters of a printed source: the table then takes 120 columns
 PackageFolder = Annotated[Path, option("--out", "Where to make the package.")]
 
 
@@ -76,7 +73,7 @@ def check(
 
 
 def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
-    """Make all samplers to check, before the first is checked."""
+    """Return the samplers to check; raises a ValueError unless names or ``--all`` are given."""
     from ... import samplers
     from ..checking import sampler_to_check
 
@@ -161,7 +158,7 @@ def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[
 
 
 def _shortened_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a sampler's row with a source that fits, and a stochastic one's weak order as its order."""
+    """Return a row with a shorter source, and the weak order if no other order is measured."""
     measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
     source = textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …")
     return {**row, "measured": measured, "source": source}

@@ -1,4 +1,4 @@
-"""``advise`` and ``tune``: the sampler, the number of steps and the noise levels for a model."""
+"""Commands ``advise`` and ``tune``, which find a sampler and noise levels for a model."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def advise(
         memory_limit=memory_limit,
     )
     with closing(runs_in):
-        runs_in.start()
+        isolating.start_early(runs_in)
         if threads is not None:
             import torch
 
@@ -232,7 +232,7 @@ def tune(
 
 
 def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other: str) -> None:
-    """Print the table of the entries, and how to read it."""
+    """Print the table of tuned entries and how to read it; ``other`` names the held-out model."""
     from ..tuning.problem import RESOLVED
 
     print_rows([_printed_row(entry) for entry in entries], TUNE_COLUMNS)
@@ -254,7 +254,7 @@ def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other:
 
 
 def _printed_row(entry: Tuned) -> dict[str, Any]:
-    """Return an entry for people: errors as ``untuned → tuned``."""
+    """Return the printed cells of a tuned entry, with errors as ``untuned → tuned``."""
 
     def errors(scores: Scores) -> str:
         return f"{scores.untuned.error:.3g} → {scores.tuned.error:.3g}"

@@ -1,4 +1,4 @@
-"""Suites with what the command line replaces: options of ``run``, ``plan`` and ``samples``."""
+"""Options of ``run``, ``plan`` and ``samples`` that replace parts of a suite."""
 
 from __future__ import annotations
 
@@ -131,11 +131,11 @@ class SuiteOptions:
 
 
 def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
-    """Load plugins and set torch's threads; return the suite that a command is to use, and the device.
+    """Return the suite with the options' replacements, and the device; load plugins, set threads.
 
     Raises:
-        ValueError: no such suite, a value that makes no sense, code that would run unasked, or the
-            frontier, which once was run as a suite.
+        ValueError: the suite does not exist or is "frontier", which is a command. Or a value is
+            invalid, or code would run without ``--trust-suite``.
     """
     if name == "frontier":
         raise ValueError(
@@ -194,7 +194,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
 
 
 def execution_axis(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
-    """Return the axis that --compile and --cuda-graph set, one mode for both; None leaves the suite's."""
+    """Return the suite's ``execution`` as these options set it; None leaves it unchanged."""
     modes = ["compile"] * compiled + ["cuda-graph"] * replayed
     return ("+".join(modes),) if modes else None
 
@@ -212,7 +212,7 @@ def with_sequential_options(
     """Return the suite with the command line's options of sequential sampling.
 
     Raises:
-        ValueError: an option says how to stop and nothing says when, or a value makes no sense.
+        ValueError: options without ``--until-decided`` or ``--target-se``, or an invalid value.
     """
     from ...samplers.spec import parse_spec
 

@@ -14,19 +14,15 @@ from typer import Abort, Context, Typer
 
 from .common.console import err
 
-LONGEST = 2000
-"""Letters of a sentence; the middle of a longer one is left out."""
-
-KILLED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+LONGEST = 2000  # most characters of an error message; the middle of a longer one is left out
+KILLED = 130  # exit code after Ctrl-C, as shells have it
 
 
 def run_app(app: Typer) -> int:
-    """Run the command line.
+    """Run the command line, and return the exit code.
 
-    Returns:
-        The exit code. A user's mistake is one sentence on the standard error and code 2, never a
-        traceback (unless SAMPLERBENCH_TRACEBACK is set).
+    A user's mistake prints one sentence on the standard error, and the code is 2. It gives a
+    traceback only if SAMPLERBENCH_TRACEBACK is set.
     """
     try:
         code = app(standalone_mode=False, prog_name="samplerbench")
@@ -41,9 +37,7 @@ def run_app(app: Typer) -> int:
     except (Abort, KeyboardInterrupt):
         return KILLED
     except Exception as error:
-        if not hasattr(
-            error, "format_message"
-        ):  # typer's own have it, whichever library typer takes them from
+        if not hasattr(error, "format_message"):  # errors of typer, or of its library, have it
             raise
         return _print_refusal(_describe_usage_error(error))
     return code if isinstance(code, int) else 0
@@ -58,7 +52,7 @@ def _print_refusal(sentence: str) -> int:
 
 
 def _describe_usage_error(error: Any) -> str:
-    """Return typer's complaint about the command line, with the command that helps."""
+    """Return a sentence on typer's error of usage, with the command that prints the help."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "samplerbench"
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
@@ -85,7 +79,7 @@ _PLAIN = {
     r"input should be less than or equal to (\S+)": r"give a number <= \1",
     r"\S+ is not in the range x?([<>]=?\S+?)\.?": r"give a number \1",
 }
-"""Patterns of typer's sentences on a value, and the plain sentences in their place."""
+"""Patterns of typer's messages on invalid values, and the plain words in their place."""
 
 
 def _in_plain_words(message: str) -> str:
@@ -96,7 +90,7 @@ def _in_plain_words(message: str) -> str:
 
 
 def _parameter_name(error: Any) -> str:
-    """Return the option, or the argument as its usage line writes it."""
+    """Return the name of an error's option, or of its argument as in the usage line."""
     param = error.param
     if param is None:
         return "an argument"
@@ -185,12 +179,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 
 def epilog(command: str) -> str:
-    """Return the examples of a built-in command as typer prints them."""
+    """Return the end of a built-in command's help: its examples, formatted for typer."""
     return format_examples(EXAMPLES[command])
 
 
 def format_examples(lines: Iterable[str]) -> str:
-    """Return command lines as typer prints them, one a line."""
+    """Return a list of example command lines, formatted for typer."""
     return "\b\nExamples:\n" + "\n".join(f"  {_SB} {line}" for line in lines)
 
 
@@ -202,8 +196,8 @@ STUDIES = ("explain", "calibrate", "frontier", "validate")
 def add_installed_commands(app: Typer) -> None:
     """Add the commands of installed packages, and a hint for studies that are missing.
 
-    An entry point of the group ``samplerbench.commands`` names a function whose signature typer reads;
-    a tuple ``EXAMPLES`` of its module stands under its help. One that cannot be imported costs a warning.
+    An entry point of the group ``samplerbench.commands`` names a function whose signature typer reads.
+    The help ends with the tuple ``EXAMPLES`` of its module. If the import fails, a warning says so.
     """
     missing = set(STUDIES)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):

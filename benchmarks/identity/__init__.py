@@ -1,4 +1,4 @@
-"""Fingerprints of samplers, models and extractors, which detect changed code."""
+"""Fingerprints of samplers, models and feature extractors, which detect changed code."""
 
 from ...results.run_directory.fingerprint import Fingerprint, Numbers, difference
 from .model import (

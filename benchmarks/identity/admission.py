@@ -1,9 +1,8 @@
-"""Admission of a run directory's cells: those that the present code would not make are set aside.
+"""Admission of cells to a run directory: cells that the present code would not reproduce are set aside.
 
-A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its
-model and its extractor, whose fingerprints lie in ``made/``. A digest names a record. The records
-are compared (:func:`.fingerprint.difference`): a directory of another machine stays valid although
-the last digits of its numbers differ.
+A cell's ``made.json`` contains the fingerprint of its sampler on its own grid, and two digests. They name the
+records of its model and its extractor in ``made/``. Fingerprints are compared within tolerances
+(:func:`.fingerprint.difference`). So a directory of another machine stays valid although last digits differ.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class ModelFingerprints(NamedTuple):
-    """Fingerprints of a model and of its extractor, if anything is scored by features.
+    """Fingerprints of a model and of its feature extractor, None if nothing is scored by features.
 
     Names of files that the model opens late are relative to ``folder``.
     """
@@ -38,10 +37,9 @@ class ModelFingerprints(NamedTuple):
 
 
 class Admission:
-    """Admission of cells to a locked run directory.
+    """Admission of cells to a locked run directory. If ``writes`` is False, the directory is only read.
 
-    ``makers`` are fingerprints by the name of the model, and ``probe`` returns the sampler's. Without
-    ``writes`` the directory is only read, and need not be locked.
+    ``makers`` contains the fingerprints of models by name. ``probe`` returns the fingerprint of a cell's sampler.
     """
 
     def __init__(
@@ -66,16 +64,16 @@ class Admission:
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
-        """Plan a cell with its identity columns; return True if it has other parts already.
+        """Plan a cell with the identity columns ``record``; return True if the directory already has parts of it.
 
-        An outdated cell is set aside, and a restorable one comes back.
+        A cell that other code made is set aside. A cell that was set aside is restored if the present code would make it.
         """
-        self.inspect(cell)
+        self.set_aside_if_outdated(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
         exists = self.exists(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
-        # the recorded ones, so that their digests stay
-        recorded = self._recorded_fingerprint(stored, sampler) or sampler
+        # recorded fingerprints come first, so that their digests stay
+        recorded = _recorded_fingerprint(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
         made_by = f"{recorded.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"
         self.run.plan(cell.key, record | {"made_by": made_by})
@@ -90,12 +88,12 @@ class Admission:
             self.run.write(cell.key, MADE, record_of_makers)
         return bool(stored) or exists
 
-    def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
-        """Set a cell of the directory aside if other code made it, and log it.
+    def set_aside_if_outdated(self, cell: Cell, *, extractor: bool = True) -> None:
+        """Set a cell of the directory aside, and log it, if the present code would not reproduce it.
 
-        Extractors are compared if the present one has the cell's feature space.
+        ``extractor`` compares extractors too, which makes sense for cells in the present extractor's feature space.
         """
-        if self.exists(cell.key) and (why := self.fault(cell, extractor=extractor)):
+        if self.exists(cell.key) and (why := self.why_outdated(cell, extractor=extractor)):
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
@@ -110,21 +108,21 @@ class Admission:
             self.run.set_aside(key, why)
             log.warning("%s is set aside: %s.", key, why)
 
-    def fault(self, cell: Cell, *, extractor: bool = True) -> str:
-        """Return the reason why the present code would not make a cell of the directory, or ""."""
+    def why_outdated(self, cell: Cell, *, extractor: bool = True) -> str:
+        """Return why the present code would not reproduce a cell of the directory; "" if it would."""
         stored = self.run.read(cell.key, MADE) or {}
         return self._why_not_reusable(stored, self.probe(cell), cell.model, extractor=extractor)
 
-    def digests(self, name: str) -> tuple[str, str]:
-        """Return the digests of a model's record and of its extractor's, "" without one."""
+    def digests_of_makers(self, name: str) -> tuple[str, str]:
+        """Return the digests of the records of a model and of its extractor; "" for no extractor."""
         return self._digests[name]
 
     def exists(self, key: str) -> bool:
-        """Return True if there is a cell; one that was planned and never begun does not count."""
+        """Return True if the directory has parts of a cell; a cell that was only planned has none."""
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def find_restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
-        """Return folder and ``made.json`` of an equal cell that was set aside, or None."""
+        """Return the folder and the ``made.json`` of an equal cell that was set aside; None if there is none."""
         if cell.key not in self._aside:
             return None
         sampler = self.probe(cell)
@@ -134,7 +132,7 @@ class Admission:
         return None
 
     def _restore(self, cell: Cell) -> dict[str, Any]:
-        """Restore a cell that was set aside, and return its ``made.json``, or {}."""
+        """Restore a cell that was set aside, and return its ``made.json``; {} if there is no such cell."""
         match = self.find_restorable(cell)
         if match is None:
             return {}
@@ -150,15 +148,15 @@ class Admission:
     def _why_not_reusable(
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
     ) -> str:
-        """Return the reason why the present code would not make a cell; "" if it would."""
-        before = self._recorded_fingerprint(stored, sampler)
+        """Return why the present code would not reproduce a cell with this ``made.json``; "" if it would."""
+        before = _recorded_fingerprint(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
         kinds = ("model", "extractor")[: 1 + extractor]
         folder = self.makers[name].folder
         for kind, now, digest in zip(kinds, self.makers[name], self._digests[name], strict=False):
             stands = str(stored.get(kind) or "")
-            if stands == digest:  # the record that equals the present one
+            if stands == digest:  # both have the same record
                 continue
             was = self._records.get(stands)
             if (was is None) != (now is None):
@@ -176,23 +174,13 @@ class Admission:
     def _describe_changes(
         self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path
     ) -> str:
-        """Describe changes of a maker on record and of the files that it opened late, or ""."""
+        """Describe changes of a recorded model or extractor and of the files that it opened late; "" for none."""
         return _describe_difference(was, now) or change_in_words(
             folder, self.run.late_file_hashes(digest)
         )
 
-    def _recorded_fingerprint(
-        self, stored: Mapping[str, Any], now: Fingerprint
-    ) -> Fingerprint | None:
-        """Return the sampler's fingerprint in a ``made.json``; ``now`` itself if it is the same."""
-        return (
-            now
-            if stored.get("sampler") == now.to_json()
-            else _parse_fingerprint(stored.get("sampler"))
-        )
-
     def _digest_of_record(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
-        """Return the digest of the record that equals a fingerprint, or of a new one."""
+        """Return the digest of the record that equals a fingerprint, or of a new record; "" for None."""
         if fingerprint is None:
             return ""
         late: set[str] = set()
@@ -209,7 +197,7 @@ class Admission:
                         self.run.write_made(digest, whole.to_json())
                     return digest
                 late |= opened.keys()
-        # it does the same with other files, as far as its probes show
+        # no record is equal, perhaps only because of files that are opened late
         files = {name: file_hash(str(folder / name)) or "" for name in sorted(late)}
         digest = without_levels(fingerprint).digest
         if digest in self._records:
@@ -231,7 +219,7 @@ def without_levels(fingerprint: Fingerprint) -> Fingerprint:
 
 
 def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
-    """Describe the difference between two fingerprints, at the levels that both have."""
+    """Describe the difference between two fingerprints at the levels that both have; "" for none."""
     if words := difference(without_levels(before), without_levels(now)):
         return words
     for key, at in before.values.items():
@@ -239,6 +227,12 @@ def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
             sigma = float(key.removeprefix(AT_LEVEL).split()[0])
             return f"its output at sigma {sigma:.4g} differs"
     return ""
+
+
+def _recorded_fingerprint(stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
+    """Return the sampler's fingerprint in a ``made.json``: ``now`` itself if it is equal, None if it is damaged."""
+    record = stored.get("sampler")
+    return now if record == now.to_json() else _parse_fingerprint(record)
 
 
 def _parse_fingerprint(record: object) -> Fingerprint | None:

@@ -1,4 +1,4 @@
-"""Fingerprints of models and feature extractors: outputs for fixed noise, hashes of their files."""
+"""Fingerprints of models and feature extractors: outputs for fixed noise, and hashes of their files."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from ...samplers import SampleNoise
 from .reduced_numbers import reduce_rows
 
 _BASE = frozenset({__name__.partition(".")[0], "torch", "numpy"})
-"""Packages of every run, whose versions are in ``run.json``."""
+"""Packages that every run imports; their versions are in ``run.json``."""
 
 LEVELS, ROWS, SEED = 5, 2, 0
 PROBES = 4
-LOUDER = 8.0  # range of the second noise where the data have no range
+LOUDER = 8.0  # range of the second noise for data without a range
 MANY_ROWS, LARGE = 16, 1024
-"""Samples at a level of a cell's own grid, and the size of a sample above which there are fewer."""
+"""Samples at a level of a cell's own grid, and the number of dimensions above which there are fewer."""
 AT_LEVEL = "output for many samples at sigma "
-"""Prefix of the names of these values. A record has as many as its cells have levels."""
+"""Prefix of the names of outputs at the levels of cells. A record has as many as its cells have levels."""
 
 _ABSOLUTE = re.compile(
     r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s\"',;()/\\]+[/\\])+(?=[^\s\"',;()/\\])"
 )
 
 
-_first: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary()
+_first_fingerprints: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary()
 
 
 def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """Return the fingerprint of a model, made by the first call: models may cache files."""
-    by_device = _first.setdefault(model, {})
+    """Return the fingerprint of a model, made once a device: files that the model caches may change a second one."""
+    by_device = _first_fingerprints.setdefault(model, {})
     if device not in by_device:
         by_device[device] = model_fingerprint(model, device)
     return by_device[device]
@@ -59,15 +59,17 @@ def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
 def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     """Return the fingerprint of an eager model, with its wrappers, on ``device``.
 
-    It holds :data:`LEVELS` evaluations of :data:`ROWS` samples between the ends of its levels, and
-    the hashes of its files, also of those that the calls open. It raises what the model raises.
+    It contains outputs for :data:`ROWS` samples at :data:`LEVELS` levels from sigma_max to sigma_min, and hashes of
+    the model's files, including files that these calls open. Exceptions of the model pass through.
     """
     ids, precision = torch.arange(ROWS, device=device), coarsest_dtype(model)
     values: dict[str, Numbers] = {}
+    ratio = model.sigma_min / model.sigma_max
+    inner = [model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)]
     with record_files() as recorder:
         bound = model.bind(ids, SEED)
         z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
-        for sigma in levels_to_probe(model):
+        for sigma in (model.sigma_max, *inner, model.sigma_min):
             values[f"output at sigma {sigma:.4g}"] = reduce_rows(
                 bound(z * math.sqrt(1 + sigma * sigma), sigma), precision, device
             )
@@ -94,7 +96,7 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
 
 
 def runs_users_code(model: Denoiser) -> bool:
-    """Return True if a model calls code of the user's, or of an installed package."""
+    """Return True if a model calls a user's code, or code of an installed package."""
     inner: object = model
     while isinstance(inner, Denoiser):
         if isinstance(inner, FileModel | ForeignDenoiser):
@@ -107,16 +109,16 @@ def runs_users_code(model: Denoiser) -> bool:
 def outputs_at(
     model: Denoiser, levels: Iterable[float], dtype: torch.dtype, device: str = "cpu"
 ) -> dict[str, Numbers]:
-    """Return the reduced output of a model for :data:`MANY_ROWS` samples of noise at each level.
+    """Return the reduced outputs of a model for :data:`MANY_ROWS` samples of noise at each level.
 
-    A large sample is as much work as many small ones: a level has two of them, by turns. The states
-    have ``dtype``, which need not be the model's own.
+    Of samples with more than :data:`LARGE` numbers, each level has only :data:`ROWS`, chosen by the level. The states have
+    ``dtype``, which need not be the model's own.
     """
     outputs, few = {}, math.prod(model.event) > LARGE
     precision = max(coarsest_dtype(model), dtype, key=lambda each: torch.finfo(each).eps)
     state = "" if dtype == model.dtype else f" in {str(dtype).removeprefix('torch.')}"
     for sigma in levels:
-        # decided by the level alone, so that the rows are the same whichever others there are
+        # depends on this level alone, so that the other levels do not change the rows
         first = int(1e6 * math.log(sigma)) % (MANY_ROWS // ROWS) * ROWS if few else 0
         ids = torch.arange(first, first + (ROWS if few else MANY_ROWS), device=device)
         z = SampleNoise(SEED, ids, model.event, dtype).initial()
@@ -125,15 +127,8 @@ def outputs_at(
     return outputs
 
 
-def levels_to_probe(model: Denoiser) -> list[float]:
-    """Return levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
-    ratio = model.sigma_min / model.sigma_max
-    inner = [model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)]
-    return [model.sigma_max, *inner, model.sigma_min]
-
-
 def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
-    """Return the hashes of a user's files as facts, also of files that were opened later."""
+    """Return the hashes of a user's files, and of the files opened ``later``; {} if ``read`` is None."""
     if read is None:
         return {}
     return {FILE + name: digest for name, digest in (read | later).hashes.items()}
@@ -163,8 +158,8 @@ def extractor_fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
-    A user's extractor is also tried on :data:`MANY_ROWS` louder samples. The samples ``(n, *event)``
-    are clamped to ``limits``, the range of the data. It raises what the extractor raises.
+    A user's extractor also gives features of :data:`MANY_ROWS` samples. Without ``limits``, their range is larger.
+    Exceptions of the extractor pass through.
     """
     exact: dict[str, Fact] = {
         "identity": without_folders(extractor.identity),
@@ -191,9 +186,9 @@ def probe_noise(
     count: int = PROBES,
     louder: float = 1.0,
 ) -> torch.Tensor:
-    """Return ``(count, *event)`` float32 noise: white rows, then smoother ones, of running means.
+    """Return ``(count, *event)`` float32 noise: half of the rows are white, the others smooth running sums.
 
-    It stays within the range of the data; where there is none, within ``louder`` times [-1, 1].
+    Values are within ``limits`` or, for None, within ``louder`` times [-1, 1].
     """
     low, high = limits or (-louder, louder)
     noise = SampleNoise(SEED, torch.arange(count), event, torch.float64).initial()
@@ -204,11 +199,7 @@ def probe_noise(
 
 
 def imported_package_versions(files: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the installed packages that source files import.
-
-    Digests of the modules that they name follow. Python's own modules, torch and numpy are left
-    out.
-    """
+    """Return the versions of installed packages that files import, with digests of the modules they name."""
     imported = {name for file in files for name in imported_names(file, "")}
     modules: dict[str, list[str]] = {}
     for name in sorted(imported):

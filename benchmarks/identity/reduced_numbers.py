@@ -1,9 +1,9 @@
-"""Tensors and plans as short lists: entries at fixed places, random projections of all entries."""
+"""Reduction of tensors and plans to short lists: entries at fixed places, and random projections."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +19,7 @@ ENTRIES, PROJECTIONS = 16, 4
 """Numbers of evenly spread entries and of weighted sums that stand for a longer list."""
 
 LONG_PLAN = 4000
-"""Longest plan that is stored whole; a longer one has reduced blocks that make up this size."""
+"""Longest plan that is stored whole; blocks of a longer one are reduced to about this size in all."""
 
 _SMALL = 1e-6  # weights below this are compared by their differences, larger ones by their ratios
 
@@ -31,14 +31,14 @@ def reduce_plan(numbers: list[float]) -> Numbers:
     """Reduce coefficients, whose last digits depend on the machine's exp, log and linear solver."""
     if len(numbers) <= LONG_PLAN:
         return Numbers(tuple(numbers), *_PLAN)
-    # so that levels of 80 do not hide weights of a hundredth in the sums
+    # on a log scale, so that levels of 80 do not hide weights of 0.01 in the sums
     ratios = np.arcsinh(np.array(numbers) / _SMALL)
     blocks = np.array_split(ratios, LONG_PLAN // (ENTRIES + PROJECTIONS))
     return Numbers(tuple(x for block in blocks for x in reduce_row(block)), *_PLAN)
 
 
 def reduce_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "cpu") -> Numbers:
-    """Reduce rows ``(n, …)``, each by itself, that ``device`` computed in ``dtype``."""
+    """Reduce each row of ``(n, …)`` by itself, with the tolerances of ``dtype`` on ``device``."""
     if isinstance(rows, Tensor):
         rows = rows.detach().to("cpu", torch.float64).numpy()
     flat = np.asarray(rows, np.float64).reshape(len(rows), -1)
@@ -46,7 +46,7 @@ def reduce_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "
 
 
 def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
-    """Return relative and absolute tolerance: some thousand roundings, or a GPU's tensor cores."""
+    """Return relative and absolute tolerances: some thousand roundings, or the errors of a GPU's tensor cores."""
     if dtype == torch.float64:
         return _STATE
     if dtype == torch.float32:
@@ -55,10 +55,10 @@ def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]
 
 
 def reduce_row(row: NDArray[np.float64]) -> list[float]:
-    """Return a row, if long :data:`ENTRIES` of its numbers and :data:`PROJECTIONS` weighted sums.
+    """Return a row; if it is long, :data:`ENTRIES` of its numbers and :data:`PROJECTIONS` weighted sums.
 
-    The sums have unit weights in the mean, so that none outgrows the entries: a change of one entry
-    in a thousand moves each by some 3 % of it.
+    The squared weights sum to 1 on average, so no sum outgrows the entries. A change of one entry in a
+    thousand moves each sum by about 3 % of the change.
     """
     if len(row) <= ENTRIES + PROJECTIONS:
         return [float(x) for x in row]
@@ -69,47 +69,38 @@ def reduce_row(row: NDArray[np.float64]) -> list[float]:
 
 @lru_cache(maxsize=64)
 def _projection_weights(count: int) -> NDArray[np.float64]:
-    """Return ``(PROJECTIONS, count)`` fixed weights of mean square sum 1, on every machine."""
+    """Return fixed weights ``(PROJECTIONS, count)``, equal on every machine, with a mean square sum of 1."""
     return normal(0, torch.arange(PROJECTIONS), 0, 0, count).numpy() / np.sqrt(count)
 
 
-class FlattenedValue:
-    """Nested tuples, records and arrays as a list of their floats and a hash of everything else.
+def flatten_value(value: Any) -> tuple[list[float], str]:
+    """Return the floats of nested tuples, records and arrays, and a hash of everything else.
 
-    Objects that are neither numbers, texts nor containers contribute their class name only.
+    The hash covers the places of the floats, and the counts, flags and texts between them. Objects that
+    are neither numbers, texts nor containers contribute their class name only.
     """
+    parts = list(_parts_of_value(value))
+    return [x for _, floats in parts for x in floats], hash_of([layout for layout, _ in parts])
 
-    def __init__(self, value: Any) -> None:
-        self.numbers: list[float] = []
-        self._layout: list[str] = []
-        self._walk(value)
 
-    @property
-    def layout(self) -> str:
-        """Hash of the places of the floats, and of the counts, flags and texts between them."""
-        return hash_of(self._layout)
-
-    def _walk(self, value: Any) -> None:
-        if isinstance(value, float | np.floating):
-            self.numbers.append(float(value))
-            self._layout.append("f")
-        elif value is None or isinstance(value, bool | int | str | np.integer | np.bool_):
-            self._layout.append(repr(value.item() if isinstance(value, np.generic) else value))
-        elif isinstance(value, Tensor | np.ndarray):
-            self._layout.append(f"array {tuple(value.shape)}")
-            array = value.detach().cpu() if isinstance(value, Tensor) else value
-            self.numbers += np.asarray(array, np.float64).ravel().tolist()
-        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-            self._walk_items(getattr(value, f.name) for f in dataclasses.fields(value))
-        elif isinstance(value, Mapping):
-            self._walk_items(part for item in value.items() for part in item)
-        elif isinstance(value, tuple | list):
-            self._walk_items(value)
-        else:
-            self._layout.append(type(value).__name__)
-
-    def _walk_items(self, parts: Any) -> None:
-        self._layout.append("(")
-        for part in parts:
-            self._walk(part)
-        self._layout.append(")")
+def _parts_of_value(value: Any) -> Iterator[tuple[str, list[float]]]:
+    """Yield the layout of each part of a value, with the floats in it."""
+    if isinstance(value, float | np.floating):
+        yield "f", [float(value)]
+    elif value is None or isinstance(value, bool | int | str | np.integer | np.bool_):
+        yield repr(value.item() if isinstance(value, np.generic) else value), []
+    elif isinstance(value, Tensor | np.ndarray):
+        array = value.detach().cpu() if isinstance(value, Tensor) else value
+        floats = np.asarray(array, np.float64).ravel().tolist()
+        yield f"array {tuple(value.shape)}", floats
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from _parts_of_value([getattr(value, f.name) for f in dataclasses.fields(value)])
+    elif isinstance(value, Mapping):
+        yield from _parts_of_value([part for item in value.items() for part in item])
+    elif isinstance(value, tuple | list):
+        yield "(", []
+        for part in value:
+            yield from _parts_of_value(part)
+        yield ")", []
+    else:
+        yield type(value).__name__, []

@@ -1,6 +1,6 @@
-"""Fingerprint of a configured sampler: its grid, its coefficients, its result for three points.
+"""Fingerprint of a configured sampler: its grid, its coefficients, and its results for three points.
 
-The points lie in the plane; the denoiser is that of a mixture of two Gaussians; the noise is fixed.
+The points lie in the plane. The denoiser is that of a mixture of two Gaussians, and the noise is fixed.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Self, cast
@@ -27,32 +28,31 @@ from ...samplers.loop import cached_plan
 from ...samplers.types import StepNoise
 from ..suites.cell import Cell, Start
 from .model import MANY_ROWS
-from .reduced_numbers import FlattenedValue, reduce_plan, reduce_rows
+from .reduced_numbers import flatten_value, reduce_plan, reduce_rows
 
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
-"""Class attributes that decide the run of a sampler, or columns of its row."""
+"""Class attributes that decide how a sampler runs, or that are columns of its row."""
 
-ROOM = 2**17  # most numbers in the samples for a plugin's trial; there are two samples at least
+ROOM = 2**17  # most numbers in the samples that a plugin is tried on, two at least
 
 
 def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
     """Return the fingerprint of a cell's sampler, grid, noise and start.
 
-    The results of a built-in sampler alone pin it: a new version of this package without changed
-    results leaves its numbers valid. A user's sampler, or another library's, is also pinned by its
-    files or version, and a plugin is tried on samples of the shape ``event``. It raises what the
-    sampler raises, and a ValueError for a cell without a grid.
+    A built-in sampler is identified by its results alone: new code with equal results leaves its rows valid. A user's
+    sampler, or another library's, is also identified by its files or version. A plugin also runs on samples of the shape
+    ``event``, unless that is None. Exceptions of the sampler pass through.
+
+    Raises a ValueError if the cell has no grid.
     """
     if cell.grid is None:
         raise ValueError(f"{cell.label} has no grid, so there is nothing to show what it does")
-    setup = SamplerSetup(cell.sampler, cell.grid, cell.noise, cell.sigma_max, cell.sigma_min)
-    start = None if cell.start.means is None else cell.start
     if event is None or not samplers.origin(cell.sampler.name):
-        return fingerprint_of_setup(setup, cell.label, start)
+        return _fingerprint_of_cell(cell, cell.grid)
     name = f"result for samples of shape {event} on {len(cell.grid)} steps"
     with record_files() as recorder:
-        values = {name: _solve_samples(setup, event, getattr(torch, cell.dtype))}
-        fingerprint = fingerprint_of_setup(setup, cell.label, start)
+        values = {name: _solve_samples(cell, cell.grid, event)}
+        fingerprint = _fingerprint_of_cell(cell, cell.grid)
     return replace(
         fingerprint,
         exact={**fingerprint.exact, **_file_hashes(_module_of(cell.sampler), recorder)},
@@ -60,78 +60,51 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
     )
 
 
-@dataclass(frozen=True)
-class SamplerSetup:
-    """All that decides the samples of a cell, besides its model.
-
-    The levels are the range of the model and of a Brownian path.
-    """
-
-    sampler: Sampler
-    grid: Grid
-    noise: str | None
-    sigma_max: float
-    sigma_min: float
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Largest and smallest level."""
-        return self.sigma_max, self.sigma_min
-
-
-def fingerprint_of_setup(setup: SamplerSetup, name: str, start: Start | None = None) -> Fingerprint:
-    """Return the fingerprint of a sampler under a name, with a start that is not noise alone."""
-    sampler, grid = setup.sampler, setup.grid
-    size = f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
+def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
+    """Return the fingerprint of a cell's sampler from three points in the plane."""
+    sampler, size = cell.sampler, f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
     exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
     values = {"grid": reduce_plan(list(grid.sigma))}
     if callable(getattr(sampler, "plan", None)):
-        plan = FlattenedValue(cached_plan(cast(GridSampler, sampler), grid))
-        exact[f"layout of the plan {size}"] = plan.layout
-        values[f"plan {size}"] = reduce_plan(plan.numbers)
-    values[f"result for three points {size}"] = _solve_points(setup)
-    if start is not None:
-        values[f"start {start.name}"] = _first_states(start)
-    return Fingerprint("sampler", name, exact, values)
-
-
-def _solve_points(setup: SamplerSetup) -> Numbers:
-    """Return the sampler's result for three points in the plane."""
-    noise = _noise_of(setup.noise, setup.ends)
-    denoise = ProbeDenoiser(math.sqrt(setup.sigma_max * setup.sigma_min))
-    x = setup.grid.sigma[0] * _WHITE.initial()
+        numbers, layout = flatten_value(cached_plan(cast(GridSampler, sampler), grid))
+        exact[f"layout of the plan {size}"] = layout
+        values[f"plan {size}"] = reduce_plan(numbers)
+    noise = _noise_of(cell.noise, cell.sigma_max, cell.sigma_min)
     with torch.no_grad():
-        x = setup.sampler.sample(denoise, x, setup.grid, noise)
+        x = sampler.sample(_denoiser_of(cell), grid.sigma[0] * _WHITE.initial(), grid, noise)
     # a peer may compute in float32
-    return reduce_rows(x, torch.float32 if ":" in setup.sampler.name else torch.float64)
+    dtype = torch.float32 if ":" in sampler.name else torch.float64
+    values[f"result for three points {size}"] = reduce_rows(x, dtype)
+    if cell.start.means is not None:
+        values[f"start {cell.start.name}"] = _first_states(cell.start, cell.start.means)
+    return Fingerprint("sampler", cell.label, exact, values)
 
 
-def _solve_samples(setup: SamplerSetup, event: tuple[int, ...], dtype: torch.dtype) -> Numbers:
-    """Return the sampler's result for samples of a model's shape."""
+def _solve_samples(cell: Cell, grid: Grid, event: tuple[int, ...]) -> Numbers:
+    """Return the sampler's reduced result for samples of a model's shape."""
     ids = torch.arange(max(2, min(MANY_ROWS, ROOM // math.prod(event))))
+    dtype = getattr(torch, cell.dtype)
     source = SampleNoise(PROBE_SEED, ids, event, dtype)
-    if setup.noise == "brownian":
-        source = BrownianNoise(PROBE_SEED, ids, event, *setup.ends, dtype)
-    denoise = ProbeDenoiser(math.sqrt(setup.sigma_max * setup.sigma_min), event)
-    noise = NoNoise() if setup.noise is None else source
+    if cell.noise == "brownian":
+        source = BrownianNoise(PROBE_SEED, ids, event, cell.sigma_max, cell.sigma_min, dtype)
+    noise = NoNoise() if cell.noise is None else source
     with torch.no_grad():
-        x = setup.grid.sigma[0] * source.initial()
-        x = setup.sampler.sample(denoise, x, setup.grid, noise)
+        x = grid.sigma[0] * source.initial()
+        x = cell.sampler.sample(_denoiser_of(cell, event), x, grid, noise)
     return reduce_rows(x[None], dtype)
 
 
-def _first_states(start: Start) -> Numbers:
-    """Return the first states of two latents."""
-    assert start.means is not None
-    device, ids = start.means.device, torch.arange(2)
-    z = SampleNoise(PROBE_SEED, ids, tuple(start.means.shape[1:]), torch.float64).initial()
-    labels = (ids % len(start.means)).to(device)
-    return reduce_rows(start.states((start.sigma_max * z).to(device), labels), torch.float64)
+def _first_states(start: Start, means: Tensor) -> Numbers:
+    """Return the reduced states that a start makes of two latents."""
+    ids = torch.arange(2)
+    z = SampleNoise(PROBE_SEED, ids, tuple(means.shape[1:]), torch.float64).initial()
+    labels = (ids % len(means)).to(means.device)
+    return reduce_rows(start.states((start.sigma_max * z).to(means.device), labels), torch.float64)
 
 
 def origin_of(sampler: Sampler) -> dict[str, Fact]:
-    """Return version and files of a sampler that is not built in."""
+    """Return ``origin`` and file hashes of a sampler that is not built in; {} for a built-in one."""
     origin = samplers.origin(sampler.name)
     if not origin:
         return {}
@@ -139,14 +112,11 @@ def origin_of(sampler: Sampler) -> dict[str, Fact]:
 
 
 def files_of_sampler(sampler: Sampler) -> frozenset[str]:
-    """Return the files of a plugin's code, and the files that were opened when it was imported."""
+    """Return the files of a plugin's code and those opened at its import; none for other samplers."""
     module = _module_of(sampler) if samplers.origin(sampler.name) else None
     if module is None:
         return frozenset()
-    recorder = samplers.seen_at_import(module.__name__)
-    return frozenset(files_of_modules(module)) | (
-        _files_opened(module, recorder) if recorder else frozenset()
-    )
+    return frozenset(files_of_modules(module)) | _files_opened(module)
 
 
 def _module_of(sampler: Sampler) -> ModuleType | None:
@@ -157,39 +127,37 @@ def _file_hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fa
     """Return the hashes of a plugin's files: its code, and all files opened at import and since."""
     if module is None:
         return {}
-    imported = samplers.seen_at_import(module.__name__)
-    recorders = [*seen, *([imported] if imported else [])]
-    opened = frozenset(path for recorder in recorders for path in _files_opened(module, recorder))
     folder = Path(module_file(module.__name__) or ".").parent
-    files = named_hashes(opened, folder) | hashes_of_code(module)
+    files = named_hashes(_files_opened(module, *seen), folder) | hashes_of_code(module)
     return {FILE + name: digest for name, digest in files.items()}
 
 
-def _files_opened(module: ModuleType, recorder: FileRecorder) -> frozenset[str]:
-    """Return the user's files that a recorder saw, and data files of the module's package."""
+def _files_opened(module: ModuleType, *seen: FileRecorder) -> frozenset[str]:
+    """Return the user's files opened at import and since, and data files of the module's package."""
     root = Path(module_file(module.__name__.partition(".")[0]) or "/dev/null").parent
-    return recorder.paths | frozenset(
-        path for path in tuple(recorder.opened) if is_package_data(path, root)
-    )
+    opened: set[str] = set()
+    for recorder in filter(None, (*seen, samplers.seen_at_import(module.__name__))):
+        opened |= recorder.paths
+        opened.update(path for path in tuple(recorder.opened) if is_package_data(path, root))
+    return frozenset(opened)
 
 
 ROWS, EVENT, PROBE_SEED = 3, (2,), 0
-_MOST = 20_000  # tensors of noise, of six numbers each
+_MOST = 20_000  # most cached tensors of noise, of six numbers each
 
 
 class ProbeDenoiser:
-    """Exact float64 denoiser of two Gaussians of one covariance, unlike weights, off the origin.
+    """Exact float64 denoiser of two Gaussians of equal covariance, unequal weights, and means off the origin.
 
-    With the standard deviations a of the coordinates, the centre c, the means c ± m and v = a² +
-    sigma²,
+    The coordinates have standard deviations a, and the means are c ± m. With v = a² + sigma²,
 
         d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
 
-    The ``scale`` of the data is in the middle of the noise levels: most steps see both Gaussians.
+    The ``scale`` of the data is in the middle of the noise levels, so that most steps see both Gaussians.
     The coordinates of ``event`` repeat the two of the plane.
     """
 
-    def __init__(self, scale: float, event: tuple[int, ...] = EVENT) -> None:
+    def __init__(self, scale: float, event: tuple[int, ...]) -> None:
         count = math.prod(event)
         self._square, self._centre, self._apart = (
             torch.tensor(values * -(-count // 2), dtype=torch.float64)[:count] * unit
@@ -201,7 +169,7 @@ class ProbeDenoiser:
         )
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return E[x0 | x] of ``x`` ``(n, *event)`` at ``sigma``, one level or ``(n,)``."""
+        """Return E[x0 | x] for ``x`` ``(n, *event)`` at ``sigma``, a number or ``(n,)``."""
         level = (
             sigma.to(torch.float64).reshape(-1, 1) if isinstance(sigma, Tensor) else float(sigma)
         )
@@ -213,18 +181,19 @@ class ProbeDenoiser:
         return d.to(x.dtype).reshape(x.shape)
 
     def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row has anything of its own
-        """Return itself for other rows."""
+        """Return this denoiser, which is the same for all rows."""
         return self
 
 
+def _denoiser_of(cell: Cell, event: tuple[int, ...] = EVENT) -> ProbeDenoiser:
+    return ProbeDenoiser(math.sqrt(cell.sigma_max * cell.sigma_min), event)
+
+
 class CachedNoise:
-    """Noise source whose tensors are drawn once a process: all cells share white noise.
+    """Noise source that keeps the tensors it has drawn: all cells share white noise."""
 
-    With ``intervals``, a draw depends on the levels of its step.
-    """
-
-    def __init__(self, source: SampleNoise | BrownianNoise, *, intervals: bool) -> None:
-        self._source, self._intervals = source, intervals
+    def __init__(self, source: SampleNoise | BrownianNoise) -> None:
+        self._source = source
         self._drawn: dict[tuple[object, ...], Tensor] = {}
 
     def initial(self) -> Tensor:
@@ -232,14 +201,13 @@ class CachedNoise:
         return self._cached(("initial",), self._source.initial)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """See :class:`~samplerbench.samplers.types.Noise`."""
-        where = (step, cur, nxt) if self._intervals else (step,)
+        """Return the noise of a step, as :class:`~samplerbench.samplers.types.Noise` says."""
+        source = self._source.at(step, cur, nxt)
+        where = (step, cur, nxt) if isinstance(self._source, BrownianNoise) else (step,)
 
         def answer(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
-            key = (*where, draw, cur, nxt) if self._intervals else (*where, draw)
-            return self._cached(key, lambda: source(draw, cur=cur, nxt=nxt))
+            return self._cached((*where, draw, cur, nxt), lambda: source(draw, cur=cur, nxt=nxt))
 
-        source = self._source.at(step, cur, nxt)
         return answer
 
     def take(self, rows: Tensor) -> Noise:
@@ -255,18 +223,15 @@ class CachedNoise:
 
 
 _IDS = torch.arange(ROWS)
-_WHITE = CachedNoise(SampleNoise(PROBE_SEED, _IDS, EVENT, torch.float64), intervals=False)
-_paths: dict[tuple[float, float], CachedNoise] = {}
+_WHITE = CachedNoise(SampleNoise(PROBE_SEED, _IDS, EVENT, torch.float64))
 
 
-def _noise_of(kind: str | None, ends: tuple[float, float]) -> Noise:
-    """Return the noise of a sampler: "white", "brownian" between these levels, or none."""
+@cache
+def _noise_of(kind: str | None, sigma_max: float, sigma_min: float) -> Noise:
+    """Return the noise of a kind: "white", "brownian" between these levels, or none for None."""
     if kind is None:
         return NoNoise()
     if kind != "brownian":
         return _WHITE
-    if ends not in _paths:
-        _paths[ends] = CachedNoise(
-            BrownianNoise(PROBE_SEED, _IDS, EVENT, *ends, torch.float64), intervals=True
-        )
-    return _paths[ends]
+    path = BrownianNoise(PROBE_SEED, _IDS, EVENT, sigma_max, sigma_min, torch.float64)
+    return CachedNoise(path)

@@ -1,6 +1,4 @@
-"""What a command costs before it does anything, and what it takes to look at a finished run:
-CPU time of whole processes.
-"""
+"""Benchmarks of CPU time of whole processes: help, version, and views of a finished run."""
 
 from __future__ import annotations
 
@@ -13,10 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 BARE = {"--help": 0.4, "--version": 0.4, "run --help": 0.4}
 FINISHED = {"rerun": 4.0, "show": 1.5}
-"""Seconds of CPU that each may take on a machine with nothing else to do.
-
-The tables say what it took.
-"""
+"""Most CPU seconds that each command may take on an idle machine."""
 
 SUITE = """
 models = ["gmm-2d", "gaussian"]
@@ -32,8 +27,8 @@ converged_samples = 200
 CELLS = 308
 
 
-def cpu_of(args: list[str]) -> float:
-    """CPU seconds, user and system, of a command line's process and of its children."""
+def measure_cpu_seconds(args: list[str]) -> float:
+    """Run a command line, and return the CPU seconds of its process and of its children."""
     before = os.times()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([sys.executable, "-m", "samplerbench.benchmarks", *args], check=True, **quiet)
@@ -44,22 +39,22 @@ def cpu_of(args: list[str]) -> float:
 
 
 def check(benchmark: BenchmarkFixture, args: list[str], most: float) -> None:
-    """Time a command a few times, and compare the least with what it may take."""
+    """Run a command a few times, and check that the least CPU seconds are below ``most``."""
     benchmark.group = "command line"
     spent: list[float] = []
-    benchmark.pedantic(lambda: spent.append(cpu_of(args)), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(lambda: spent.append(measure_cpu_seconds(args)), rounds=5, warmup_rounds=1)
     benchmark.extra_info["cpu_seconds"] = min(spent)
     assert min(spent) < most
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """The commands that look at a finished run, by name."""
+    """Make a run, and return the arguments of commands that look at it, by name."""
     folder = tmp_path_factory.mktemp("finished")
     suite, run = folder / "many.toml", folder / "run"
     suite.write_text(SUITE, encoding="utf-8")
     rerun = ["run", str(suite), "--out", str(run), "--no-timing"]
-    cpu_of(rerun)
+    measure_cpu_seconds(rerun)
     assert len(list((run / "parts").iterdir())) == CELLS
     return {"rerun": rerun, "show": ["show", str(run)]}
 

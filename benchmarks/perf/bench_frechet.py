@@ -1,6 +1,4 @@
-"""Time of the Fréchet distance: the eigenproblem, the estimate with its error, and the
-accumulation of moments.
-"""
+"""Benchmarks of the Fréchet distance: the eigenproblem, estimates with errors, and moments."""
 
 from time import perf_counter
 
@@ -21,12 +19,12 @@ N = 10_000
 
 
 def features(n: int, d: int, seed: int = 0) -> np.ndarray:
-    """Half precision, as a run directory stores them."""
+    """Return random features ``(n, d)`` in half precision, as a run directory stores them."""
     return np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32).astype(np.float16)
 
 
 def reference(d: int) -> FrechetReference:
-    """A full-rank reference, factorised before the clock starts."""
+    """Return a full-rank reference of ``d`` features, factorised before the clock starts."""
     scales = np.linspace(0.5, 2, d)
     made = FrechetReference(np.full(d, 0.1), np.diag(scales))
     assert made.rank == d
@@ -34,7 +32,7 @@ def reference(d: int) -> FrechetReference:
 
 
 def moments(d: int) -> Moments:
-    """Moments of N samples."""
+    """Return the moments of N samples with ``d`` features."""
     return Moments.of(features(N, d))
 
 
@@ -44,9 +42,7 @@ def test_frechet_distance(benchmark: BenchmarkFixture, d: int) -> None:
 
 
 def test_faster_than_scipys_matrix_root(benchmark: BenchmarkFixture) -> None:
-    """At the 2048 features of Inception, the reference factorised once: at least 6 times, and
-    the same number to 1e-8.
-    """
+    """Check a speed-up of 6 or more, and the same distance to 1e-8, for Inception's 2048 features."""
     ref, samples = reference(2048), moments(2048)
     value = benchmark.pedantic(frechet_distance, args=(ref, samples), rounds=3)
     start = perf_counter()

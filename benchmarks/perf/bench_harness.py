@@ -1,4 +1,4 @@
-"""What the harness itself costs: noise, planning a suite, and the result table."""
+"""Benchmarks of the harness: noise, plans of suites, and the result table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_noise_of_a_step(benchmark: BenchmarkFixture, noise: SampleNoise) -> Non
 
 
 def test_randn(benchmark: BenchmarkFixture) -> None:
-    """What torch's own generator takes, whose numbers depend on the batch."""
+    """Time torch's own generator, whose numbers depend on the batch size."""
     benchmark.group = f"noise, {BATCH} x 3 x 32 x 32"
     generator = torch.Generator().manual_seed(0)
     benchmark(lambda: torch.randn(BATCH, *EVENT, generator=generator))
@@ -47,7 +47,7 @@ def test_schedule(benchmark: BenchmarkFixture) -> None:
 
 @pytest.mark.parametrize("suite", ["quick", "full"])
 def test_plan_of_exact_problems(benchmark: BenchmarkFixture, suite: str) -> None:
-    """All cells of a suite on two exact problems, keys included."""
+    """Time the plan of a suite on two exact problems, with the keys of its cells."""
     benchmark.group = "plan"
     chosen = load_suite(suite).replaced(models=("gmm-2d", "gmm-64d"))
     models = load_models(chosen)

@@ -1,9 +1,8 @@
-"""What the samplers themselves cost beside the peers': whole calls of 50 steps with a denoiser that
-costs nothing.
+"""Benchmarks of this library's samplers and peers': calls of 50 steps with a free denoiser.
 
-Every group has ``axpy2``, 50 times two fused passes over the state in place;
-``samplerbench.benchmarks.perf.table`` prints all others as multiples of it. Peers run natively, without this
-library's adapters; those that are not installed are left out.
+Every group has ``axpy2``, which makes two fused passes over the state in place, 50 times.
+``samplerbench.benchmarks.perf.table`` prints all other times as multiples of it. Peers run without
+this library's adapters. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ OURS = (
     "heun",
 )
 Whole = Callable[[Tensor, Tensor], object]
-"""Samples from the state, with a denoiser that always returns the second tensor."""
+"""Function that samples from a state, with a denoiser that always returns the second tensor."""
 
 
 def ours(name: str, grid: Grid = GRID) -> Whole:

@@ -1,8 +1,7 @@
-"""What samplers cost beside the network: a step, and a whole call, with a denoiser that costs next
-to nothing.
+"""Benchmarks of samplers without a network: one step and whole calls, with a free denoiser.
 
-The yardstick is ``axpy2``: two fused passes over the state in place, less than which no first-order
-method can do.
+The yardstick is ``axpy2``: two fused passes over the state in place, which every first-order method
+needs at least.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ FIXED = [
 
 
 class Free:
-    """Returns one tensor, whatever it is asked: network time removed."""
+    """Denoiser that always returns the same tensor, and so takes no network time."""
 
     def __init__(self, d: Tensor) -> None:
         self.d = d

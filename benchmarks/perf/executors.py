@@ -1,14 +1,14 @@
-"""What an executor costs a shard, and how much faster two workers sample than one.
+"""Benchmarks of executors: their cost per shard, and the speed-up of two workers over one.
 
 ::
 
     python -m samplerbench.benchmarks.perf.executors
     python -m samplerbench.benchmarks.perf.executors --model fashion --samples 2048
 
-The first table has empty tasks: what packing, pipes and waiting take, of a worker that is there already.
-The second has shards of a model, sampled by one worker and by two with a thread each, from the first
-shard to the last: loading the model, references, scores and files are not in it. Shards of two workers
-end together only where there are many, so that the last one waits for nobody.
+The first table has the time of an empty task in a worker that runs already: packing, pipes and waiting.
+The second has the samples per second of one worker and of two, with a thread each. It leaves out the
+loading of models, references, scores and files. It needs many shards, so that both workers end at
+about the same time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from ..scoring.references import load_references
 from ..suites.suite import check_suite
 
-EMPTY = 500
-"""Tasks of the first table."""
+EMPTY = 500  # number of tasks for the first table
 
 
-def seconds(
+def time_tasks(
     executor: Executor, tasks: Sequence[Task], warm: Sequence[Task], world: WorkerContext
 ) -> float:
-    """Return what tasks take together, once others have run; a failure of one is raised."""
+    """Return the seconds of all ``tasks`` after ``warm``; raises the failure of a task."""
     begin = 0.0
     for group in (warm, tasks):
         begin = time.perf_counter()
@@ -44,19 +43,19 @@ def seconds(
     return time.perf_counter() - begin
 
 
-def empty_tasks() -> dict[str, float]:
-    """Return the milliseconds of an empty task, by executor."""
+def time_empty_tasks() -> dict[str, float]:
+    """Return the milliseconds per empty task, by executor."""
     executors = {"in-process": InProcess(), "worker": Worker(), "--jobs 2": Pool(2)}
     world, times = WorkerContext(WorkerConfig.here({}, "cpu")), {}
     tasks = [Call(abs, (1,))] * EMPTY
     for name, executor in executors.items():
-        times[name] = 1e3 * seconds(executor, tasks, tasks[:8], world) / EMPTY
+        times[name] = 1e3 * time_tasks(executor, tasks, tasks[:8], world) / EMPTY
         executor.close()
     return times
 
 
-def rates(model: str, samples: int, size: int) -> dict[int, float]:
-    """Return samples a second, by the number of workers, in shards of ``size`` samples."""
+def measure_throughput(model: str, samples: int, size: int) -> dict[int, float]:
+    """Return the samples per second in shards of ``size`` samples, by the number of workers."""
     data = {"name": "executors", "models": [model], "samplers": ["euler"], "nfe": [10]}
     suite = check_suite({**data, "samples": samples, "batch_size": 64}, "executors")
     models = load_models(suite)
@@ -70,7 +69,7 @@ def rates(model: str, samples: int, size: int) -> dict[int, float]:
         torch.set_num_threads(workers)  # one each
         pool, world = Pool(workers), WorkerContext(WorkerConfig.here({}, "cpu"), models, references)
         warm = [ShardTask(cell, 0, min(size, 64), 0, 0, clamp)] * 4 * workers  # all load the model
-        result[workers] = samples / seconds(pool, tasks, warm, world)
+        result[workers] = samples / time_tasks(pool, tasks, warm, world)
         pool.close()
     return result
 
@@ -82,9 +81,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2048)
     parser.add_argument("--shard", type=int, default=128)
     options = parser.parse_args()
-    for name, took in empty_tasks().items():
+    for name, took in time_empty_tasks().items():
         print(f"an empty shard, {name:<12} {took:8.2f} ms")
-    by_workers = rates(options.model, options.samples, options.shard)
+    by_workers = measure_throughput(options.model, options.samples, options.shard)
     for workers, rate in by_workers.items():
         print(f"{options.model}, {workers} workers   {rate:8.1f} samples/s")
     print(f"speed-up  {by_workers[2] / by_workers[1]:.2f}")

@@ -1,10 +1,11 @@
 """Everything that needs an NVIDIA card, in one command and a few minutes: ``make gpu``.
 
-It runs the tests that need a card, then times the suite ``gpu``, the best known samplers first, and
-writes one small folder that ``samplerbench report`` reads and that can be committed. It runs from a
-checkout, without a network and without an installation: what is missing it says. Run again, it goes on.
+The script runs the tests that need a card. Then it times the suite ``gpu``, the best known samplers
+first. It writes one small folder, which ``samplerbench report`` reads and which can be committed. It
+runs from a checkout without a network or an installation, and names missing packages. Another call
+resumes the run.
 
-It imports nothing of this package, so that it can make it importable first.
+The script imports this package only after it has made the package importable.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "gpu"
-"""Where the run goes on from: a run directory, and what makes the package importable."""
+"""Folder with the run directory, and with links that make the package importable."""
 WHEELS = ROOT / "build" / "gpu-wheels"
-"""Wheels of what the machine lacks, as ``make gpu-wheels`` collects them elsewhere."""
+"""Wheels of packages that the machine lacks, as ``make gpu-wheels`` collects them elsewhere."""
 
 NEEDS = (
     "torch",
@@ -42,34 +43,31 @@ NEEDS = (
 )
 NEEDS += ("markupsafe", "pydantic", "pyarrow", "matplotlib", "plotly")
 FIRST = ("euler", "heun", "ddim", "dpmpp_2m", "dpmpp_3m", "unipc_2", "dpm_solver_3m", "ddpm")
-"""The best known samplers."""
-TURNS = (FIRST, ())
-"""Samplers that are timed one after the other; none means all."""
+TURNS = (FIRST, ())  # samplers of the first and of the second run; none means all
 
-TESTS_SHARE, TIMING_SHARE = 0.25, 0.7
-"""Of the time: at most for tests, and of what is left for timing."""
-MOST_BYTES = 16 * 2**20
-"""Of a file in the folder."""
+TESTS_SHARE, TIMING_SHARE = 0.25, 0.7  # most of all time for tests, of a run's time for timing
+MOST_BYTES = 16 * 2**20  # largest size of the archive
 KEPT = ("run.json", "table.csv", "timing.csv", "throughput.csv")
 ARCHIVE, TESTS, MACHINE = "run.tar.gz", "cuda-tests.txt", "machine.json"
 
 Call = Callable[[Sequence[str], Path | None, float], int]
-"""Runs ``python ARGUMENTS``, with what it prints going to a file, for so many seconds at most."""
+"""Function that runs ``python ARGUMENTS`` with its output in a file, for a number of seconds at most.
+
+It returns the exit code. Without a file, the output goes to the terminal.
+"""
 
 
 def main(arguments: Sequence[str] | None = None, call: Call | None = None) -> int:
-    """The command; its exit code.
+    """Run the command, and return its exit code.
 
-    Args:
-        arguments: of the command line.
-        call: what runs programs; by default processes of their own.
+    ``arguments`` are those of the command line. ``call`` runs programs; None runs them in processes.
     """
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # pyright: ignore[reportOptionalMemberAccess]
     parser.add_argument("--minutes", type=float, default=8.0, help="for everything")
     parser.add_argument("--out", type=Path, help="default: results/reference/gpu-CARD")
     asked = parser.parse_args(arguments)
     end = time.monotonic() + 60 * asked.minutes
-    if fault := _prepared():
+    if fault := _make_importable():
         print(f"error: {fault}", file=sys.stderr)
         return 2
     import torch
@@ -84,22 +82,23 @@ def main(arguments: Sequence[str] | None = None, call: Call | None = None) -> in
     out.mkdir(parents=True, exist_ok=True)
     run = WORK / f"run-{_slug(card)}"
     _unpack(out / ARCHIVE, run)
-    call = call or _process
+    call = call or _call_python
     print(f"{card}: {asked.minutes:g} minutes, into {out}", flush=True)
-    _test(out, TESTS_SHARE * (end - time.monotonic()), call)
+    _run_cuda_tests(out, TESTS_SHARE * (end - time.monotonic()), call)
     for samplers in TURNS:
         left = end - time.monotonic()
         if left < 30:
             break
-        _time(run, samplers, left, call)
+        _run_suite(run, samplers, left, call)
     _collect(run, out)
     print(f"written: {', '.join(sorted(path.name for path in out.iterdir()))}")
     return 0
 
 
-def _prepared() -> str:
-    """Make the package, and what was brought along of what it needs, importable for this process and
-    those that it starts; why that cannot be, or "".
+def _make_importable() -> str:
+    """Make the package and the wheels importable here and in child processes.
+
+    Returns "", or a sentence on why that fails.
     """
     added = []
     if find_spec("samplerbench") is None:
@@ -132,8 +131,8 @@ def _missing() -> str:
     return ", ".join(name for name in NEEDS if find_spec(name) is None)
 
 
-def _test(out: Path, seconds: float, call: Call) -> None:
-    """Run the tests that need a card, and keep what they print."""
+def _run_cuda_tests(out: Path, seconds: float, call: Call) -> None:
+    """Run the tests that need a card, for at most ``seconds``, and keep their output in ``out``."""
     if find_spec("pytest") is None or find_spec("hypothesis") is None:
         (out / TESTS).write_text(
             "not run: pytest or hypothesis is not installed\n", encoding="utf-8"
@@ -145,16 +144,16 @@ def _test(out: Path, seconds: float, call: Call) -> None:
     print(f"tests that need a card: exit code {code}, in {out / TESTS}", flush=True)
 
 
-def _time(run: Path, samplers: Sequence[str], seconds: float, call: Call) -> None:
-    """Run the suite as far as time allows."""
+def _run_suite(run: Path, samplers: Sequence[str], seconds: float, call: Call) -> None:
+    """Run the suite ``gpu`` with these samplers (none: all), for at most ``seconds``."""
     chosen = [word for name in samplers for word in ("--sampler", name)]
     minutes = str(round(TIMING_SHARE * seconds / 60, 2))
     command = ["-m", "samplerbench.benchmarks", "run", "gpu", "--out", str(run), "--device", "cuda"]
     call([*command, "--timing-minutes", minutes, *chosen], None, seconds)
 
 
-def _process(arguments: Sequence[str], output: Path | None, seconds: float) -> int:
-    """A :data:`Call` in a process of its own, which is interrupted when its time is spent."""
+def _call_python(arguments: Sequence[str], output: Path | None, seconds: float) -> int:
+    """Do :data:`Call` in a process, which is interrupted when its time is spent."""
     sink = output.open("w", encoding="utf-8") if output else None
     try:
         process = subprocess.Popen(
@@ -178,7 +177,7 @@ def _process(arguments: Sequence[str], output: Path | None, seconds: float) -> i
 
 
 def _collect(run: Path, out: Path) -> None:
-    """Copy the tables, and put all that a later run needs to go on into one archive: no samples."""
+    """Copy the tables to ``out``, and archive the JSON files, from which a later run resumes."""
     from samplerbench.benchmarks.timing.machine import describe_device, describe_host  # pyright: ignore[reportMissingImports]
 
     about = {"machine": describe_host(), "device": describe_device("cuda")}
@@ -199,7 +198,7 @@ def _collect(run: Path, out: Path) -> None:
 
 
 def _unpack(archive: Path, run: Path) -> None:
-    """Go on from an earlier run, where this machine has none of its own."""
+    """Unpack an earlier run to resume, unless this machine has a run directory already."""
     if archive.is_file() and not run.exists():
         with tarfile.open(archive) as file:
             file.extractall(run, filter="data")

@@ -1,4 +1,4 @@
-"""Timings of the library itself: the JSON that pytest-benchmark writes, as a table in Markdown."""
+"""Table in Markdown of the library's own timings, from the JSON files of pytest-benchmark."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ def read_perf(paths: Sequence[Path | str]) -> list[dict[str, Any]]:
         ``ops`` (calls a second) and ``machine``.
 
     Raises:
-        ValueError: a file is missing or is not pytest-benchmark's.
+        ValueError: a file cannot be read or is not pytest-benchmark's.
     """
     rows = [row for path in paths for row in _rows(Path(path))]
     return sorted(rows, key=lambda row: (row["group"], row["median"], row["name"]))
 
 
 def perf_markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows of :func:`read_perf` in Markdown, with readable times and the machines below them.
+    """Return the rows of :func:`read_perf` as a Markdown table, with the machines below it.
 
-    In a group with a benchmark of the yardstick ``axpy2``, the minima of all are given as multiples
-    of its minimum.
+    In a group with the yardstick ``axpy2``, a column has the minima as multiples of its minimum.
     """
     columns = ("group", "benchmark", "min", "median", "IQR", "calls/s", "x axpy2")
     unit = {row["group"]: row["min"] for row in rows if _YARDSTICK in row["name"]}

@@ -1,14 +1,13 @@
-"""What the harness costs where cells cost nothing: many tiny cells of ``gmm-2d``, run, run again, and
-reported.
+"""Cost of the harness on many tiny cells of ``gmm-2d``: to run, to run again, and to report.
 
 ::
 
     python -m samplerbench.benchmarks.perf.tiny_cells FOLDER --cells 10000
     python -m samplerbench.benchmarks.perf.tiny_cells FOLDER --cells 500 -- --jobs 2
 
-``FOLDER`` must not be there yet. What stands behind ``--`` goes to ``samplerbench run``. Printed is a
-table of wall time and processor time, of whole processes with their children: of the first run, of the
-same run again, which finds nothing to do, and of ``samplerbench report``.
+``FOLDER`` must not exist yet. Words after ``--`` go to ``samplerbench run``. The printed table has the
+wall time and the processor time of whole processes with their children. Its lines are the first run,
+the same run again, which finds nothing to do, and ``samplerbench report``.
 """
 
 from __future__ import annotations
@@ -24,23 +23,20 @@ from typing import NamedTuple
 
 SAMPLERS = ("euler", "ddpm", "dpmpp_2m", "ipndm_2", "zab_2")
 MOST_STEPS = 20
-EACH = len(SAMPLERS) * MOST_STEPS
-"""Cells of one schedule."""
+EACH = len(SAMPLERS) * MOST_STEPS  # cells of one schedule
 
 
 class Cost(NamedTuple):
-    """Seconds of a command, by the wall clock and of processors."""
+    """Wall time and processor time of a command, in seconds."""
 
     wall: float
     processor: float
 
 
-def suite(cells: int) -> str:
-    """A suite of tiny cells, as TOML: five cheap samplers on 1 to 20 steps of as many schedules as it
-    takes, 16 samples each, few references, no pictures, no times.
+def suite_toml(cells: int) -> str:
+    """Return the TOML text of a suite of tiny cells: cheap samplers, few samples, no pictures or times.
 
-    Args:
-        cells: about how many; a multiple of 100.
+    ``cells`` is the number of cells, rounded down to a multiple of 100, but 100 at least.
     """
     schedules = ", ".join(
         f'{{ name = "karras", rho = {3 + k / 10:g} }}' for k in range(max(1, cells // EACH))
@@ -63,8 +59,8 @@ timing = {{ enabled = false }}
 """
 
 
-def cost_of(command: Sequence[str]) -> Cost:
-    """Return the cost of ``samplerbench`` with these arguments; a RuntimeError if it fails."""
+def measure_cost(command: Sequence[str]) -> Cost:
+    """Run ``samplerbench`` and return its cost; raises a RuntimeError if the command fails."""
     before, begin = os.times(), time.perf_counter()
     call = [sys.executable, "-m", "samplerbench.benchmarks", *command]
     done = subprocess.run(call, capture_output=True, text=True)
@@ -75,7 +71,7 @@ def cost_of(command: Sequence[str]) -> Cost:
 
 
 def main() -> None:
-    """Run the suite twice and the report, and print their costs."""
+    """Run the suite twice, write the report, and print the costs."""
     parser = argparse.ArgumentParser(description="Measures what the harness costs.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cells", type=int, default=10_000)
@@ -84,12 +80,12 @@ def main() -> None:
     options = parser.parse_args(words[:end])
     options.folder.mkdir(parents=True)
     file, out = options.folder / "tiny.toml", options.folder / "run"
-    file.write_text(suite(options.cells), encoding="utf-8")
+    file.write_text(suite_toml(options.cells), encoding="utf-8")
     command = ["run", str(file), "--out", str(out), *words[end + 1 : -1]]
     costs = {
-        "run": cost_of(command),
-        "run again": cost_of(command),
-        "report": cost_of(["report", str(out)]),
+        "run": measure_cost(command),
+        "run again": measure_cost(command),
+        "report": measure_cost(["report", str(out)]),
     }
     print(f"{options.cells} cells{' ' * 8}wall      processor")
     for name, cost in costs.items():

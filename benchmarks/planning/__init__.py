@@ -1,6 +1,4 @@
-"""Plan of cells for a suite: steps within a budget; schedules by formula, searched on a model, or
-tuned for a sampler.
-"""
+"""Planning of a suite's cells: steps within a budget, and schedules by formula, by search or by tuning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Number of steps within a budget of evaluations."""
+"""Number of steps that fit in a budget of evaluations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...models.denoiser import Denoiser
-from ...samplers import Grid, SampleNoise, Sampler
+from ...samplers import Grid, SampleNoise, Sampler, karras
 from ..sampling.batch import without_first_level
 from ..sampling.execution import has_varying_cost
 from .schedules import Schedule
@@ -26,14 +26,16 @@ def evaluations_by_steps(
     *,
     infinite: bool = False,
 ) -> Callable[[int], int]:
-    """Return the evaluations per sample from ``sigma_start`` (or sigma_max) as a cached function of the steps;
-    an infinite level adds one. It raises ValueError if the sampler's ``nfe()`` is None.
+    """Return a function that gives a sampler's evaluations per sample for a number of steps, cached.
+
+    With ``infinite``, runs begin at an infinite level. The function raises a ValueError if the sampler's ``nfe`` is None.
     """
+    levels = karras if schedule.needs_sampler else schedule  # tuned levels may be missing
 
     @cache
     def cost(n: int) -> int:
         top = sigma_start or model.sigma_max
-        grid = schedule.sketch(n, model.sigma_min, top, to_zero=end == "zero")
+        grid = levels(n, model.sigma_min, top, to_zero=end == "zero")
         rest = without_first_level(grid) if infinite else grid
         says = 0 if rest is None else sampler.nfe(rest)
         if says is None:
@@ -50,7 +52,7 @@ def evaluations_by_steps(
 
 
 def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
-    """Return the level of each evaluation of a sampler on a grid, in turn."""
+    """Return the noise level of each evaluation that a sampler makes on a grid, in order."""
     called: list[float] = []
 
     def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -63,6 +65,6 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 
 
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """Return the most steps whose evaluations (:func:`evaluations_by_steps`) fit in a budget; None if not one fits."""
-    # an analytic first step costs nothing
+    """Return the most steps whose ``cost`` (:func:`evaluations_by_steps`) fits in ``budget``; None if no number does."""
+    # up to budget + 1 steps: an analytic first step costs nothing
     return bisect_right(range(1, budget + 2), budget, key=cost) or None

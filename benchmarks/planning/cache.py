@@ -1,13 +1,14 @@
-"""Cache of measurements on models between runs: one file per key.
+"""Cache of measurements on models, shared by runs: one file per key.
 
-A key holds the digest of the model's behaviour (:func:`behaviour_of`), since an identity does not
-cover what a model takes from its environment. Each file has a digest of its content.
+A key contains the digest of the model's behaviour (:func:`behaviour_of`). An identity is not enough: it
+does not cover what a model takes from its environment. Each file contains a digest of its content.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,35 +18,25 @@ from numpy.typing import NDArray
 
 from ...models.checkpoints.specification import cache_folder
 from ...models.denoiser import Denoiser
-from ...models.loaders.user_files import (
-    change_in_words,
-    file_hash,
-    record_files,
-)
-from ...results.run_directory.files import (
-    read_json,
-    read_npz,
-    to_jsonable,
-    write_json,
-    write_npz,
-)
+from ...models.loaders.user_files import change_in_words, file_hash, record_files
+from ...results.run_directory.files import read_json, read_npz, to_jsonable, write_json, write_npz
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...samplers.spec import canonical_json
 from ..identity import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
-"""Item of a key, and of a file, with the digest of a model's behaviour, and of all other items."""
+"""Item of a key with the digest of a model's behaviour, and item of a file with the digest of its other items."""
 
-_found: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
+_behaviour_digests: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
 
 def default_cache() -> Path:
-    """Return the folder of the cache: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
+    """Return the cache folder: ``$SAMPLERBENCH_CACHE``, or else ``~/.cache/samplerbench``."""
     return cache_folder()
 
 
-def forget_searches(cache: Path) -> None:
-    """Move search results for models into a subfolder of the cache."""
+def set_measurements_aside(cache: Path) -> None:
+    """Move the cache's files on models into its subfolder ``past``, so that models are measured again."""
     kinds = ("auto", "gits", "mmse", "features", "model", "opened")
     for path in [path for kind in kinds for path in cache.glob(f"{kind}-*")]:
         (cache / "past").mkdir(exist_ok=True)
@@ -53,19 +44,18 @@ def forget_searches(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return the digest of a model's behaviour: of the cached record that equals its fingerprint,
-    or of a new one. It is "" without a cache, or for a model that fails.
-    """
-    digests = _found.setdefault(model, {})
+    """Return a digest of a model's outputs and opened files; "" without a cache, or if the model fails."""
+    digests = _behaviour_digests.setdefault(model, {})
     if cache is None or str(cache) in digests:
         return digests.get(str(cache), "")
     try:
         now = first_fingerprint(model, device)
-    except Exception:  # of a user's model, whose rows will say so
+    except Exception:  # raised by a user's model; its rows will give the reason
         return ""
     name = hashlib.sha256(model.identity.encode()).hexdigest()[:12]
-    folder, number = Path() if model.read is None else model.read.folder, 0
-    while True:
+    folder = Path() if model.read is None else model.read.folder
+    digest = ""
+    for number in count():
         digest = hash_of([now.to_json(), number])
         path = cache / f"model-{name}-{number}.json"
         stored = _checked_content(read_json(path))
@@ -79,7 +69,6 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
         if same and not change_in_words(folder, _files_opened(cache, str(stored[BEHAVIOUR]))):
             digest = str(stored[BEHAVIOUR])
             break
-        number += 1
     digests[str(cache)] = digest
     return digest
 
@@ -87,7 +76,7 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
 def search_key(
     model: Denoiser, cache: Path | None, device: str, seed: int, version: int
 ) -> dict[str, Any]:
-    """Return the cache key of a search on a model, without the search's options."""
+    """Return the cache key of a search on a model; callers add the search's options."""
     return {
         "model": model.name,
         "identity": model.identity,
@@ -103,13 +92,9 @@ def search_key(
 def cached_result(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the result of ``measure``, from ``cache`` if it is stored under this key.
+    """Return the values of ``measure`` and the ``key``, read from the folder ``cache`` if they are stored there.
 
-    Args:
-        cache: folder of the files; None measures every time and stores nothing.
-        name: prefix of the files' names.
-        key: everything that the result depends on, as JSON values.
-        measure: gives JSON values under other names than ``key``.
+    ``key`` has JSON values for everything that the result depends on. Without a cache, ``measure`` runs every time.
     """
     digest = hashlib.sha256(canonical_json(dict(key)).encode()).hexdigest()[:16]
     path = cache and cache / f"{name}-{digest}.json"
@@ -124,14 +109,14 @@ def cached_result(
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Return the arrays that :func:`write_arrays` wrote; None if they are missing or damaged."""
+    """Return the arrays that :func:`write_arrays` wrote to a file; None if the file is missing or damaged."""
     stored = read_npz(path)
     digest = None if stored is None else stored.pop(DIGEST, None)
     return stored if stored is not None and str(digest) == _digest_of(stored) else None
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays with a digest of all of them."""
+    """Write named arrays to an ``.npz`` file, with a digest of all of them."""
     write_npz(path, {**arrays, DIGEST: np.array(_digest_of(arrays))})
 
 
@@ -148,7 +133,7 @@ def _write_with_digest(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the content of a file whose digest is right; None for others."""
+    """Return the items of a file without its digest; None if the file is missing or its digest is wrong."""
     if stored is None:
         return None
     digest = stored.pop(DIGEST, None)
@@ -156,7 +141,7 @@ def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
-    """Record the files that a model opened in a measurement: if they change, so does the model."""
+    """Record the files that a model opened in a measurement: changes in them count as changes of the model."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:

@@ -1,4 +1,4 @@
-"""Rules fitted to a model: one probe, cached, and a search for each grid."""
+"""Rules of sampler ``auto`` for a model: one probe of the model, and one search for each grid, both cached."""
 
 from __future__ import annotations
 
@@ -33,45 +33,40 @@ from ...samplers.auto.probe import MOST
 from ...samplers.auto.search import CONFIRMED, FINALISTS, LATENTS_PER_AXIS
 from ...samplers.spec import canonical_json
 from ..sampling.counting import Meter
-from .cache import BEHAVIOUR, behaviour_of, cached_result, read_arrays, write_arrays
+from .cache import cached_result, read_arrays, search_key, write_arrays
 from .gits import SEARCH_IDS
 
 _VERSION = 3
-"""Version of the trajectories of a model."""
+"""Version of a model's probe, part of its cache key."""
 
 LATENTS = (16, 64)
 """Fewest and most trajectories of a probe."""
 NUMBERS = 1024
-"""Target for the numbers of one level in a probe's trajectories: few dimensions carry little
-information each.
-"""
+"""Target for trajectories times dimensions of a probe: models of few dimensions get more trajectories."""
 ROOM = 2**27
-"""Most numbers in memory for the states of a probe; a larger model has fewer trajectories."""
+"""Most numbers in memory for the states of a probe: larger models get fewer trajectories."""
 FRESH = 64
-"""Number of latents for the trial of finalists, after those in the probe."""
+"""Most latents, besides the probe's, on which finalists are compared."""
 FINE, RESOLVED = 32, 4.0
-"""Evaluations of the finalists' reference solution, and the least ratio of the smallest error to
-the reference's; below it, the probe's latents decide.
+"""Evaluations of the finalists' reference solution, and the least ratio of their smallest error to its error.
+
+Below that ratio, the probe's latents alone decide between finalists.
 """
 MOST_STEPS = 50
-"""Most steps of a fitted rule: longer grids use the rule for this number."""
+"""Most steps of a fitted rule; a longer grid uses the rule for this number of steps."""
 
 log = logging.getLogger("samplerbench")
 
 
 class _ProbeError(Exception):
-    """Model that cannot be probed, in a sentence."""
+    """Error for a model that cannot be probed; the message is a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pilot:
-    """Probe of one model, made once, and search for its rules.
+    """Probe of a model on ``device``, made once, and search for rules of sampler ``auto`` on the model.
 
-    Attributes:
-        model: on ``device``.
-        folder: cache of probe and rules; None for no cache.
-        device: "cpu" or "cuda".
-        seed: of the latents.
+    Probe and rules are cached in ``folder``, unless it is None. ``seed`` is the seed of the probe's latents.
     """
 
     model: Denoiser
@@ -83,8 +78,7 @@ class Pilot:
     def fitted(self, sampler: Sampler, grid: Grid) -> Sampler:
         """Return the sampler with the rule for a grid on this model.
 
-        It stays unchanged if it needs no probe, if the grid has one step, or if the model fails or
-        has no finite trajectories, which its rows will say.
+        The sampler is unchanged if it needs no probe, the grid has one step, or the model cannot be probed.
         """
         if not getattr(sampler, "needs_look", False) or len(grid) == 1:
             return sampler
@@ -98,29 +92,25 @@ class Pilot:
             log.warning("%s; %s has its usual rule there", unseen, sampler.name)
             return sampler
         rule = Rule(*entry["rule"])
-        if len(grid) > n:  # the last level of few steps is too high for many
+        if len(grid) > n:  # the last level of a shorter grid is too high
             rule = rule._replace(last=0.0)
         return cast(Any, sampler).fitted(Fitted(rule, int(entry["evaluations"])))
 
     @property
-    def look(self) -> ProbeData:
-        """Probe of the model, cached.
-
-        Raises:
-            ValueError: it fails, or has no finite trajectories.
-        """
+    def probe(self) -> ProbeData:
+        """Probe of the model, cached. Raises a ValueError if the model fails or has no finite trajectories."""
         try:
             return self._probe_and_evaluations[0]
         except _ProbeError as unseen:
             raise ValueError(str(unseen)) from unseen
 
     def _search_rule(self, sampler: Sampler, n: int, start: float, to_zero: bool) -> dict[str, Any]:
-        """Return the rule for a grid, and the evaluations for it."""
+        """Return the best ``rule`` for a grid, and the ``evaluations`` spent on the search."""
         (look, spent), meter = self._probe_and_evaluations, Meter()
-        if start != self.model.sigma_max:  # the trajectories begin at no latent there
+        if start != self.model.sigma_max:  # no trajectory of the probe begins there
             rule = best_rule(look, n, start, to_zero=to_zero)
             return {"rule": list(rule), "evaluations": spent}
-        grid = karras(n, self.model.sigma_min, start, to_zero=to_zero)  # its ends are all it is for
+        grid = karras(n, self.model.sigma_min, start, to_zero=to_zero)  # only its ends matter
 
         def run(rule: Rule, rows: NDArray[np.int64]) -> Tensor:
             return self._draw(meter, cast(Any, sampler).fitted(Fitted(rule, 0)), grid, rows)
@@ -144,11 +134,10 @@ class Pilot:
         return {"rule": list(rules[0]), "evaluations": spent + meter.rows}
 
     def _reference_ends(self, *, to_zero: bool) -> dict[str, NDArray[Any]]:
-        """Return ``ends`` of the fresh latents ``rows``, the rule's mean ``error``, and the
-        ``evaluations``, cached.
+        """Return ``ends`` of the latents ``rows``, the ``error`` of these ends, and the ``evaluations``, cached.
 
-        The usual rule for the data's spread, on many steps, gives the ends. Its error is the
-        geometric mean on the probe's latents, whose trajectories are known.
+        The latents are not the probe's. The ends come from the usual rule for the data's spread, on many steps.
+        ``error`` is the geometric mean error of that rule on the probe's latents, whose ends are known.
         """
         path = self._cache_file(f"ends-{'zero' if to_zero else 'sigma_min'}")
         if stored := self._references.get(to_zero) or (read_arrays(path) if path else None):
@@ -173,12 +162,12 @@ class Pilot:
         return reference
 
     def _cache_file(self, kind: str) -> Path | None:
-        """Return the file for a result that depends on the model alone."""
+        """Return the file for a result that depends on the model alone; None without a cache."""
         digest = hashlib.sha256(canonical_json(self._cache_key).encode()).hexdigest()[:16]
         return self.folder and self.folder / f"auto-{kind}-{digest}.npz"
 
     def _draw(self, meter: Meter, sampler: Sampler, grid: Grid, rows: NDArray[np.int64]) -> Tensor:
-        """Draw samples of some latents, in parts of the smallest probe's size."""
+        """Draw samples of the latents ``rows``, in batches of the smallest probe's size."""
         parts = []
         for part in np.split(rows, range(LATENTS[0], len(rows), LATENTS[0])):
             bound, latents = self._denoiser_and_latents(meter, part)
@@ -187,7 +176,7 @@ class Pilot:
 
     @cached_property
     def _probe_and_evaluations(self) -> tuple[ProbeData, int]:
-        """Probe and its number of evaluations, cached."""
+        """Probe of the model, cached, and the number of evaluations that it took."""
         path = self._cache_file("look")
         stored = read_arrays(path) if path else None
         if stored is not None:
@@ -197,7 +186,7 @@ class Pilot:
         bound, latents = self._denoiser_and_latents(meter, np.arange(self._trajectory_count))
         try:
             probe = probe_model(bound, latents, self.model.sigma_min, self.model.sigma_max)
-        except Exception as error:  # of a user's model
+        except Exception as error:  # raised by a user's model
             why = f"{type(error).__name__}: {error}"
             raise _ProbeError(f"model {self.model.name} cannot be looked at ({why})") from error
         if path:
@@ -207,14 +196,14 @@ class Pilot:
     def _denoiser_and_latents(
         self, meter: Meter, rows: NDArray[np.int64]
     ) -> tuple[Denoise, Tensor]:
-        """Return the counted denoiser of some search latents, and the latents."""
+        """Return the denoiser of the latents ``rows``, counted by ``meter``, and the latents."""
         ids = torch.from_numpy(SEARCH_IDS + rows).to(self.device)
         noise = SampleNoise(self.seed, ids, self.model.event, self.model.dtype)
         return meter.attach(self.model).bind(ids, self.seed), noise.initial()
 
     @property
     def _trajectory_count(self) -> int:
-        """Number of trajectories."""
+        """Number of trajectories of the probe."""
         dim = math.prod(self.model.event)
         least, most = LATENTS
         fitting = ROOM // (2 * MOST * dim)
@@ -222,47 +211,37 @@ class Pilot:
 
     @property
     def _fresh_count(self) -> int:
-        """Number of fresh latents."""
+        """Number of latents, besides the probe's, on which finalists are compared."""
         return min(FRESH, ROOM // (2 * FINALISTS * math.prod(self.model.event)))
 
     @property
     def _cache_key(self) -> dict[str, Any]:
-        """Cache key of a probe."""
-        model = self.model
-        return {
-            "model": model.name,
-            "identity": model.identity,
-            "sigma_min": model.sigma_min,
-            "sigma_max": model.sigma_max,
-            "dtype": str(model.dtype),
-            "seed": self.seed,
-            "version": _VERSION,
-            "code": _code_digest(),
-            BEHAVIOUR: behaviour_of(self.folder, model, self.device),
-        }
+        """Cache key of the probe."""
+        key = search_key(self.model, self.folder, self.device, self.seed, _VERSION)
+        return key | {"code": _code_digest()}
 
 
 @cache
 def _code_digest() -> str:
-    """Return a digest of the files that probe, forecast, search and choose."""
+    """Return a digest of the source files that probe models and search rules."""
     paths = [*sorted(Path(auto.__file__).parent.glob("*.py")), Path(__file__)]
     files = (path.read_bytes() for path in paths)
     return hashlib.sha256(b"".join(files)).hexdigest()[:16]
 
 
 def _rows_of_samples(ends: Tensor) -> NDArray[np.float64]:
-    """Return samples ``(n, *event)`` as rows ``(n, d)`` float64."""
+    """Return samples ``(n, *event)`` as rows ``(n, d)`` in float64."""
     return ends.flatten(1).double().cpu().numpy()
 
 
 def _arrays_of_probe(look: ProbeData) -> dict[str, NDArray[Any]]:
-    """Convert a probe to named arrays."""
+    """Return the fields of a probe as named arrays."""
     named = {f.name: getattr(look, f.name) for f in fields(look)}
     return {k: np.asarray(v) for k, v in (named | named.pop("response")._asdict()).items()}
 
 
 def _probe_from_arrays(arrays: dict[str, NDArray[Any]]) -> ProbeData:
-    """Restore a probe from named arrays."""
+    """Return the probe whose fields are these named arrays."""
     response = Response(*(arrays.pop(name) for name in Response._fields))
     numbers = {"dim": int, "spread": float}
     own: dict[str, Any] = {k: numbers[k](v) if k in numbers else v for k, v in arrays.items()}

@@ -1,8 +1,8 @@
-"""Schedules searched on a model's own trajectories, once per model: GITS, and equal errors of all Euler steps."""
+"""Schedules ``gits`` and ``equal_error``, searched once per model on the model's own trajectories."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,13 @@ from ..sampling.counting import Meter
 from .cache import cached_result, search_key
 
 SEARCH_IDS = 2**30
-"""First sample number of schedule searches: no scored or converged sample has one."""
+"""First sample number of the latents for searches; no scored or converged sample uses these."""
 
 _SEED = 0
 _VERSION = 1  # raised when the same options would give other costs
+
+Search = Callable[[Denoiser, Path | None, str], Searched]
+"""Search for levels on a model, given a cache folder or None, and a device, "cpu" or "cuda"."""
 
 
 @schedule(
@@ -42,83 +45,22 @@ _VERSION = 1  # raised when the same options would give other costs
 )
 def gits(
     *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, weight: float = 1.15
-) -> GitsSearch:
-    """The levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
+) -> Search:
+    """Levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
 
     Args:
-        teacher: the deterministic sampler on a fixed grid that gives the trajectories.
-        teacher_steps: its steps from sigma_max to sigma_min, >= 2; the search can use at most as many.
-        latents: how many trajectories, >= 1.
-        weight: > 0; a jump counts ``weight`` times more than the one before. The authors' coefficient.
+        teacher: spec of the sampler that draws the trajectories, deterministic and on a fixed grid.
+        teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2; a searched grid has at most as many.
+        latents: number of trajectories, >= 1.
+        weight: how many times more each jump counts than the one before, > 0. The default is the authors'.
+
+    Returns:
+        The search, a function of a model, a cache folder or None, and a device.
 
     Raises:
-        ValueError: an option out of range, or another kind of teacher.
+        ValueError: an option is out of range, or the teacher is stochastic or has no fixed grid.
     """
-    return GitsSearch(teacher=teacher, teacher_steps=teacher_steps, latents=latents, weight=weight)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GitsSearch:
-    """Options of a search (see :func:`gits`); its schedule's name is for messages."""
-
-    teacher: str
-    teacher_steps: int
-    latents: int
-    weight: float
-    name: str = "gits"
-
-    def __post_init__(self) -> None:
-        if self.teacher_steps < 2 or self.latents < 1 or not self.weight > 0:
-            raise ValueError(
-                f"{self.name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got {self.teacher_steps}, "
-                f"{self.latents} and {self.weight}"
-            )
-        solver = make(self.teacher)
-        if not isinstance(solver, GridSampler) or solver.stochastic:
-            raise ValueError(
-                f"{self.name}: teacher {self.teacher!r} must be a deterministic "
-                "sampler on a fixed grid, such as ipndm"
-            )
-
-    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
-        """Return the costs of a model on ``device``, from the cache folder if they are there; raise ValueError if the
-        teacher's trajectories are not finite.
-        """
-        # the costs do not depend on it
-        key = {k: v for k, v in asdict(self).items() if k not in ("weight", "name")}
-        key |= search_key(model, cache, device, _SEED, _VERSION)
-        stored = cached_result(cache, "gits", key, lambda: self._measure(model, device))
-        return Searched(
-            tuple(stored["levels"]), np.array(stored["cost"]), self.weight, stored["evaluations"]
-        )
-
-    @torch.no_grad()
-    def _measure(self, model: Denoiser, device: str) -> dict[str, Any]:
-        """Measure the fine grid, the cost of every jump on it, and all evaluations."""
-        grid = karras(self.teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
-        ids = torch.arange(SEARCH_IDS, SEARCH_IDS + self.latents, device=device)
-        meter = Meter()
-        bound = meter.attach(model).bind(ids, _SEED)
-        x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
-        states: list[Tensor] = [x]
-        teacher = make(self.teacher)
-        assert isinstance(teacher, GridSampler)  # as __post_init__ has seen to
-
-        def keep(_i: int, _level: float, state: Tensor) -> None:
-            states.append(state)
-
-        integrate(teacher, bound, x, grid, NoNoise(), on_step=keep)
-        slopes = [
-            (state - bound(state, level)) / level
-            for state, level in zip(states[:-1], grid.sigma, strict=False)
-        ]
-        cost = euler_costs(states, slopes, grid.sigma)
-        if not np.isfinite(cost).all():
-            raise ValueError(
-                f"{self.name}: the trajectories of {self.teacher} on model "
-                f"{model.name} are not finite; choose another teacher"
-            )
-        return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}
+    return _searcher(Searched, "gits", teacher, teacher_steps, latents, weight)
 
 
 @schedule(
@@ -135,26 +77,70 @@ class GitsSearch:
     ),
     needs_model=True,
 )
-def equal_error(
-    *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64
-) -> EqualErrorSearch:
-    """The levels of a fine karras grid between which Euler steps, each from the model's own trajectory, err as
-    equally as can be.
+def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64) -> Search:
+    """Levels of a fine karras grid between which Euler steps have errors as equal as possible.
 
-    The options are those of :func:`gits`, but for the weight.
-
-    Raises:
-        ValueError: as :func:`gits`.
+    Each Euler step starts on the model's own trajectory. Options, result and errors are as of :func:`gits`.
     """
-    options = {"teacher_steps": teacher_steps, "latents": latents}
-    return EqualErrorSearch(teacher=teacher, **options, weight=1.0, name="equal_error")
+    return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class EqualErrorSearch(GitsSearch):
-    """Options of a search (see :func:`equal_error`), with the costs of ``gits``, which both share in the cache."""
+def _searcher(
+    schedule: type[Searched], name: str, teacher: str, steps: int, latents: int, weight: float
+) -> Search:
+    """Return the search of a schedule with these options. All schedules share measured costs in the cache.
 
-    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Equalised:
-        """Return the search on a model, as :meth:`GitsSearch.on`."""
-        search = super().on(model, cache, device)
-        return Equalised(search.levels, search.cost, search.weight, search.evaluations, self.name)
+    Raises a ValueError for an option or a teacher that :func:`gits` does not allow.
+    """
+    if steps < 2 or latents < 1 or not weight > 0:
+        raise ValueError(
+            f"{name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got {steps}, "
+            f"{latents} and {weight}"
+        )
+    solver = make(teacher)
+    if not isinstance(solver, GridSampler) or solver.stochastic:
+        raise ValueError(
+            f"{name}: teacher {teacher!r} must be a deterministic "
+            "sampler on a fixed grid, such as ipndm"
+        )
+
+    def measure(model: Denoiser, device: str) -> dict[str, Any]:
+        costs = _measure_costs(model, solver, steps, latents, device)
+        if not np.isfinite(costs["cost"]).all():
+            raise ValueError(
+                f"{name}: the trajectories of {teacher} on model "
+                f"{model.name} are not finite; choose another teacher"
+            )
+        return costs
+
+    def search(model: Denoiser, cache: Path | None, device: str) -> Searched:
+        key = {"teacher": teacher, "teacher_steps": steps, "latents": latents}
+        key |= search_key(model, cache, device, _SEED, _VERSION)
+        found = cached_result(cache, "gits", key, lambda: measure(model, device))
+        levels, cost = tuple(found["levels"]), np.array(found["cost"])
+        return schedule(levels, cost, weight, found["evaluations"], name)
+
+    return search
+
+
+@torch.no_grad()
+def _measure_costs(
+    model: Denoiser, teacher: GridSampler, steps: int, latents: int, device: str
+) -> dict[str, Any]:
+    """Measure the ``levels`` of the fine grid, the ``cost`` of each jump on it, and count the ``evaluations``."""
+    grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
+    ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
+    bound = meter.attach(model).bind(ids, _SEED)
+    x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
+    states: list[Tensor] = [x]
+
+    def record_state(_i: int, _level: float, state: Tensor) -> None:
+        states.append(state)
+
+    integrate(teacher, bound, x, grid, NoNoise(), on_step=record_state)
+    slopes = [
+        (state - bound(state, level)) / level
+        for state, level in zip(states[:-1], grid.sigma, strict=False)
+    ]
+    cost = euler_costs(states, slopes, grid.sigma)
+    return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}

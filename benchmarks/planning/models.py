@@ -1,4 +1,4 @@
-"""Models by their specs, loaded for a command."""
+"""Loading of models by their specs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ log = logging.getLogger("samplerbench")
 
 
 class NamedModel(NamedTuple):
-    """Model with its spec."""
+    """Model and its name, the text of its spec."""
 
     name: str
     model: Denoiser
 
 
 def load_model(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a model onto a device, and log its choice among several sets of weights; raise ValueError if it is
-    unknown.
-    """
+    """Load a model onto a device, and log which set of its weights is used. Raises a ValueError for an unknown model."""
     options = parse_spec(spec)
     name = format_spec(options)
     model = make_model(options.pop("name"), **options)
     checkpoint = getattr(innermost_model(model), "spec", None)
     if checkpoint is not None:
-        from ...models.checkpoints.weights import chosen_set_in_words  # not at every start
+        from ...models.checkpoints.weights import chosen_set_in_words  # slow to import
 
         if weights := chosen_set_in_words(checkpoint):
             log.info(
@@ -38,7 +36,7 @@ def load_model(spec: Any, device: str = "cpu") -> NamedModel:
 
 
 def load_denoiser(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a model for the choice of a solver or of levels; raise ValueError if it is unknown, or a few-step map."""
+    """Load a denoiser as :func:`load_model` does. Raises a ValueError for an unknown model or a few-step map."""
     name, model = load_model(spec, device)
     if model.kind == "map":
         raise ValueError(

@@ -1,13 +1,12 @@
-"""Levels that come with a model: the default schedule, and a warning for drowned data."""
+"""Schedule ``native``, the levels that come with a model; default schedules; warnings for drowned data."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ...models.denoiser import Denoiser, innermost_model
 from ...samplers import Grid, Sampler, Source
@@ -17,21 +16,19 @@ from ..suites.cell import Cell
 log = logging.getLogger("samplerbench")
 
 NATIVE, USUAL = "native", "karras"
-"""The default schedules of models that bring levels, and of others."""
+"""Default schedule of models that bring levels, and of other models."""
 DROWNED = 100.0
-"""Multiple of the data's spread above which a level drowns the data.
+"""Multiple of the data's spread above which a level drowns the data: little but their mean can be seen.
 
-For x0 of spread s about m, E[x0 | x] - m = s² / (s² + sigma²) (x - m), of size s² / sigma where
-sigma is much larger: a hundredth of the spread.
+For x0 of spread s about m, E[x0 | x] - m = s² / (s² + sigma²) (x - m). Where sigma is much larger than s,
+the size of this is s² / sigma: at this multiple, a hundredth of the spread.
 """
 MOST = 0.5
-"""Share of drowned levels, without the first, from which on there is a warning."""
+"""Share of drowned levels, among all levels but the first, from which on there is a warning."""
 
 
 def default_schedule(model: Denoiser, sampler: Sampler) -> str:
-    """Return the default schedule of a sampler on a model: samplers that use only the ends of a grid have the
-    usual.
-    """
+    """Return the default schedule: ``native`` if the model brings levels and the sampler uses them, else ``karras``."""
     ends_only = sampler.adaptive or sampler.own_grid
     return USUAL if ends_only or model.native_levels(1) is None else NATIVE
 
@@ -45,47 +42,34 @@ def default_schedule(model: Denoiser, sampler: Sampler) -> str:
     ),
     needs_model=True,
 )
-def native() -> Native:
+def native() -> Callable[[Denoiser, Path | None, str], Callable[..., Grid]]:
     """Levels that come with a model, from its scheduler, its beta table, or its flow's times."""
-    return Native()
 
-
-@dataclass(frozen=True)
-class Native:
-    """Schedule before its model is known."""
-
-    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> NativeLevels:  # noqa: ARG002
-        """Return the levels of a model, without a search; raise ValueError if it brings none."""
+    def levels_of(model: Denoiser, _cache: Path | None, _device: str) -> Callable[..., Grid]:
         if model.native_levels(1) is None:
             raise ValueError(
                 f"schedule {NATIVE}: model {model.name} brings no levels but its range, "
                 f"{model.sigma_max:g} to {model.sigma_min:g}; take another, such as --schedule {USUAL}"
             )
-        return NativeLevels(model)
+        return partial(_native_grid, model)
+
+    return levels_of
 
 
-@dataclass(frozen=True)
-class NativeLevels:
-    """Levels of a model for any number of steps."""
+def _native_grid(
+    model: Denoiser, n: int, sigma_min: float, _sigma_max: float, *, to_zero: bool
+) -> Grid:
+    """Return the model's own grid of ``n`` evaluations, which ends at 0 or at ``sigma_min``.
 
-    model: Denoiser
-
-    def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:  # noqa: ARG002
-        """Return the grid of ``n`` evaluations that ends at 0, or at ``sigma_min``.
-
-        It begins where the model's scheduler begins, which may lie below ``sigma_max``.
-        """
-        levels = self.model.native_levels(n if to_zero else n + 1)
-        assert levels is not None
-        return Grid((*levels, 0.0) if to_zero else (*levels[:-1], sigma_min))
-
-    def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
-        """Return an empty mapping: these levels add no columns."""
-        return {}
+    The grid begins where the model's scheduler begins, which may lie below ``sigma_max``.
+    """
+    levels = model.native_levels(n if to_zero else n + 1)
+    assert levels is not None
+    return Grid((*levels, 0.0) if to_zero else (*levels[:-1], sigma_min))
 
 
 def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> None:
-    """Log a sentence for each model and schedule whose levels mostly drown the data."""
+    """Log one warning for each model and schedule if most levels drown the data (:data:`DROWNED`)."""
     warned = set()
     for cell in cells:
         key = (cell.model, cell.schedule.label)
@@ -112,9 +96,7 @@ def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
 
 
 def data_spread_of(model: Denoiser) -> float:
-    """Return EDM's sigma_data, half the range of images, or 1 for latents; infinite without a process or a
-    range.
-    """
+    """Return the spread of a model's data: sigma_data, else half the range of images, else 1; infinite without a process."""
     process = getattr(innermost_model(model), "process", None)
     data = getattr(process, "sigma_data", None)
     if data is not None:

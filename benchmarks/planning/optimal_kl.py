@@ -1,8 +1,7 @@
-"""Schedule with the smallest path divergence of ancestral sampling, searched once per model."""
+"""Schedule ``optimal_kl``: the smallest path divergence of ancestral sampling, searched once per model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Searched, staircase_costs
 from ..sampling.counting import Meter
 from .cache import cached_result, search_key
-from .gits import SEARCH_IDS
+from .gits import SEARCH_IDS, Search
 
 _NODES = 65
 _SEED = 0
@@ -41,75 +40,63 @@ _VERSION = 1  # raised when the same options would give other levels
     ),
     needs_model=True,
 )
-def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -> OptimalKLSearch:
-    """The levels that minimise the path divergence of ddpm, 1/2 sum int [mmse(gamma_i) - mmse(gamma)] dgamma, by
-    dynamic programming.
+def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -> Search:
+    """Levels that minimise the path divergence of ddpm, by dynamic programming.
+
+    The divergence is 1/2 sum int [mmse(gamma_i) - mmse(gamma)] dgamma, with gamma = 1 / sigma².
 
     Args:
-        fine_steps: geometric steps from sigma_max to the end, between which it chooses, >= 2.
-        samples: over which the MMSE curve is averaged, >= 2.
-        end: lowest level that counts; below it there is one step, to sigma_min. 0, the default, counts all.
+        fine_steps: number of geometric steps from sigma_max to ``end``, >= 2; the levels are chosen among their ends.
+        samples: number of samples over which the MMSE curve is averaged, >= 2.
+        end: lowest level that counts, as a sigma; one step leads from there to sigma_min. 0 counts all levels.
 
     Raises:
-        ValueError: an option out of range.
+        ValueError: an option is out of range.
     """
-    return OptimalKLSearch(fine_steps=fine_steps, samples=samples, end=end)
+    if fine_steps < 2 or samples < 2 or not end >= 0:
+        raise ValueError(
+            "optimal_kl needs fine_steps >= 2, samples >= 2 and end >= 0, got "
+            f"{fine_steps}, {samples} and {end}"
+        )
 
-
-@dataclass(frozen=True, kw_only=True)
-class OptimalKLSearch:
-    """Options of a search (see :func:`optimal_kl`)."""
-
-    fine_steps: int
-    samples: int
-    end: float
-
-    def __post_init__(self) -> None:
-        if self.fine_steps < 2 or self.samples < 2 or not self.end >= 0:
+    def search(model: Denoiser, cache: Path | None, device: str) -> Searched:
+        if end >= model.sigma_max:
             raise ValueError(
-                "optimal_kl needs fine_steps >= 2, samples >= 2 and end >= 0, got "
-                f"{self.fine_steps}, {self.samples} and {self.end}"
-            )
-
-    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
-        """Return the costs on a model on ``device``, with its MMSE curve in the cache folder if available.
-
-        Raises:
-            ValueError: the end is not below the model's sigma_max, or its denoising loss is not
-                finite.
-        """
-        if self.end >= model.sigma_max:
-            raise ValueError(
-                f"optimal_kl: end={self.end:g} must lie below sigma_max = "
+                f"optimal_kl: end={end:g} must lie below sigma_max = "
                 f"{model.sigma_max:g} of model {model.name}"
             )
-        key = {"samples": self.samples} | search_key(model, cache, device, _SEED, _VERSION)
+        key = {"samples": samples} | search_key(model, cache, device, _SEED, _VERSION)
         stored = cached_result(
-            cache, "mmse", key, lambda: _measure_mmse_curve(model, self.samples, device)
+            cache, "mmse", key, lambda: _measure_mmse_curve(model, samples, device)
         )
         curve = MMSECurve(np.array(stored["gamma"]), np.array(stored["mmse"])[None])
-        return self._search(curve, model.sigma_min, model.sigma_max, stored["evaluations"])
+        levels, cost = _step_costs(curve, fine_steps, end, model.sigma_min, model.sigma_max)
+        return Searched(levels, cost, 1.0, stored["evaluations"], "optimal_kl", "fine_steps")
 
-    def _search(
-        self, curve: MMSECurve, sigma_min: float, sigma_max: float, evaluations: int
-    ) -> Searched:
-        stop = max(self.end, sigma_min)
-        below = (sigma_min,) if stop > sigma_min else ()
-        gamma = gammas(stop, sigma_max, self.fine_steps + 1 - len(below))
-        mmse = np.minimum.accumulate(curve.at(gamma)[0])
-        integral = np.array([0.0, *curve.integral(gamma[0], gamma[1:])[0]])
-        levels = (sigma_max, *(gamma[1:-1] ** -0.5).tolist(), stop)
-        cost = staircase_costs(levels, mmse, integral)
-        if below:
-            # One step leads from the end to sigma_min, at no cost, and no other step does.
-            cost = np.pad(cost, ((0, 1), (0, 1)), constant_values=np.inf)
-            cost[-2, -1] = 0.0
-        return Searched((*levels, *below), cost, 1.0, evaluations, "optimal_kl", "fine_steps")
+    return search
+
+
+def _step_costs(
+    curve: MMSECurve, fine_steps: int, end: float, sigma_min: float, sigma_max: float
+) -> tuple[tuple[float, ...], np.ndarray]:
+    """Return the levels of the fine grid, and the cost of a step between any two of them."""
+    stop = max(end, sigma_min)
+    below = (sigma_min,) if stop > sigma_min else ()
+    gamma = gammas(stop, sigma_max, fine_steps + 1 - len(below))
+    mmse = np.minimum.accumulate(curve.at(gamma)[0])
+    integral = np.array([0.0, *curve.integral(gamma[0], gamma[1:])[0]])
+    levels = (sigma_max, *(gamma[1:-1] ** -0.5).tolist(), stop)
+    cost = staircase_costs(levels, mmse, integral)
+    if below:
+        # only the step from the end leads to sigma_min, and it costs nothing
+        cost = np.pad(cost, ((0, 1), (0, 1)), constant_values=np.inf)
+        cost[-2, -1] = 0.0
+    return (*levels, *below), cost
 
 
 @torch.no_grad()
 def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """Measure the MMSE curve at ``_NODES`` levels, and the evaluations for all samples."""
+    """Measure the MMSE curve ``mmse`` at ``_NODES`` values of ``gamma``, and count the ``evaluations``."""
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):
         curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES
@@ -126,7 +113,7 @@ def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str,
 def _loss_on_own_samples(
     model: Denoiser, gamma: np.ndarray, samples: int, device: str
 ) -> tuple[MMSECurve, int]:
-    """Measure the denoising loss on the model's own samples: the curve of the model's distribution."""
+    """Return the denoising loss on samples that a teacher draws from the model, and the evaluations."""
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + samples, device=device), Meter()
     metered = meter.attach(model)
     bound = metered.bind(ids, _SEED)

@@ -1,4 +1,4 @@
-"""What runs on a model: on few-step maps, and with ``--sampler pipeline``, the scheduler that came with it."""
+"""Samplers that a kind of model can run, and ``pipeline``, which follows the scheduler that came with a model."""
 
 from __future__ import annotations
 
@@ -16,20 +16,16 @@ from .native import NATIVE
 from .schedules import Schedule
 
 log = logging.getLogger("samplerbench")
-SAMPLER = "consistency"
-"""Sampler that messages suggest for maps."""
 
 
 def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
-    """Return the reason why a sampler does not run on a model of this kind; "" if it does, or if it is the model's
-    own scheduler's, which is checked once it is known.
-    """
+    """Return why a sampler cannot run on a model of this kind, denoiser or few-step map; "" if it can."""
     if getattr(sampler, "of_checkpoint", False):
         return ""
     if model.kind == "map" and not sampler.for_maps:
         return (
             f"sampler {sampler.name} needs a denoiser E[x0 | x], and model {model.name} is a few-step "
-            f"map to the end of the path; take --sampler {SAMPLER}"
+            f"map to the end of the path; take --sampler consistency"
         )
     if model.kind != "map" and sampler.for_maps:
         return (
@@ -40,9 +36,7 @@ def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
 
 
 def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
-    """Raise ValueError if a schedule is searched along the probability flow for a model that is a map: it has the end
-    of the path alone.
-    """
+    """Raise a ValueError if the model is a few-step map and a schedule needs a search with a denoiser."""
     for schedule in schedules:
         if model.kind == "map" and schedule.needs_model and schedule.name != NATIVE:
             raise ValueError(
@@ -54,13 +48,10 @@ def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
 def configure_pipeline(
     sampler: Any, model: Denoiser, grid: Grid, start: Start
 ) -> tuple[Sampler, str]:
-    """Configure ``pipeline`` like the model's own scheduler, with as many steps as a grid has.
+    """Return ``pipeline`` configured like the model's own scheduler on a grid, and "".
 
-    Remaining differences are logged, once a model.
-
-    Returns:
-        The sampler, and the reason to skip it: no scheduler came with the model, or none of our
-            samplers equals it; "" for none.
+    If that is impossible, return the sampler as it is, and the reason to skip it. Differences from the scheduler
+    are logged once a model.
     """
     if start.name != "noise":
         return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
@@ -81,13 +72,13 @@ def configure_pipeline(
 
 
 def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
-    """Return the behaviour of a model's scheduler, or of the scheduler that ``pipeline`` names."""
+    """Return the sampling of the model's scheduler, or of the one that ``pipeline`` names; None if there is none."""
     other = sampler.scheduler
     return model.own_sampling(steps, other) if other else model.own_sampling(steps)
 
 
 def pipeline_evaluations_by_steps(sampler: Any, model: Denoiser) -> Callable[[int], int]:
-    """Return the evaluations per sample of ``pipeline`` as a function of its steps, idle ones included."""
+    """Return a function that gives ``pipeline``'s evaluations per sample for a number of steps, idle ones included."""
 
     @cache
     def cost(n: int) -> int:

@@ -1,4 +1,4 @@
-"""Plan of a suite: its cells, with the grids for each budget, in the reader's order."""
+"""Plan of a suite: its cells, with a grid for each budget, in the order of the table."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from ... import samplers
 from ...models.denoiser import Denoiser
+from ...models.process import RectifiedFlow
 from ...models.reference import Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
 from ...samplers.spec import parse_spec
-from ..sampling.batch import is_start_at_infinity, top_level, without_first_level
+from ..sampling.batch import HIGHEST, is_start_at_infinity, without_first_level
 from ..sampling.execution import check_executions, why_not_executable
 from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
@@ -34,14 +35,12 @@ from .schedules import Schedule, make_schedule
 from .tuned_schedule import UntunedError
 
 FIXED_GRID = "fixed-grid"
-"""Placeholder for every sampler on a fixed grid, in a suite or after ``--sampler``."""
+"""Placeholder for all samplers on a fixed grid, in a suite or after ``--sampler``."""
 _GRID = Grid((80.0, 1.0, 0.0))
-
-ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma_min, 0)
 
 
 def load_models(suite: Suite, device: str = "cpu") -> dict[str, Denoiser]:
-    """Load the models of a suite by spec, in order, on a device; raise ValueError for an unknown model or option."""
+    """Load the models of a suite onto a device, by spec. Raises a ValueError for an unknown model or option."""
     return dict(load_model(entry.name, device) for entry in suite.models)
 
 
@@ -53,13 +52,12 @@ def plan(
 ) -> list[Cell]:
     """Plan all cells of a suite, models outermost and budgets innermost, each once.
 
-    An adaptive sampler uses only the ends of a grid, so it is planned for one schedule. A schedule
-    that is searched for a model is searched now, unless it is in the cache. If some schedules have
-    levels for certain samplers only, the other samplers run on the others.
+    A sampler that uses only the ends of a grid is planned for one schedule. A schedule that needs a model is searched
+    now, unless its search is cached. Samplers for which a schedule can have no levels run on the other schedules.
 
     Raises:
-        ValueError: unknown sampler, schedule or option, a schedule that is searched for a few-step
-            map, or an execution that this machine does not have.
+        ValueError: a sampler, schedule or option is unknown, or tuned levels are missing, or something cannot run on
+            ``device``.
     """
     check_executions(suite.execution, device)
     configured = [
@@ -107,11 +105,10 @@ def plan_cells_of_record(
     references: Mapping[str, Reference | None],
     device: str,
 ) -> list[Cell]:
-    """Plan the cells that a suite would need to request a row again, from its identity columns and its feature
-    space (:attr:`.Cell.space`; None for the present run's).
+    """Plan the cells of a stored row from its identity columns; return [] if they cannot be planned.
 
-    The present run has the models, and a suite for all that a row does not hold. The list is empty if they
-    cannot be planned.
+    ``models`` and ``suite`` are the present run's; ``suite`` gives what the row does not contain. ``space`` is the
+    row's feature space; None takes the present run's.
     """
     try:
         name = str(record["model"])
@@ -134,22 +131,20 @@ def plan_cells_of_record(
         cells = plan(request, {name: models[name]}, references, device)
         return cells if space is None else [replace(cell, space=space) for cell in cells]
     except (ValueError, KeyError, TypeError, RecursionError, OSError):
-        # a sampler that is not loaded now, a schedule of a file that is gone, or an edited record
+        # the sampler is not loaded, a schedule's file is gone, or the record was edited
         return []
 
 
 def _steps_and_budgets(
     suite: Suite, entry: ModelEntry
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
-    """Return a model's numbers of steps, and its budgets."""
+    """Return the numbers of steps and the budgets of a model: its own, or else the suite's."""
     own = entry.steps is not None or entry.nfe is not None
     return (entry.steps, entry.nfe) if own else (suite.steps, suite.nfe)
 
 
 def expand_fixed_grid(specs: Sequence[Spec]) -> list[Spec]:
-    """Return the specs with :data:`FIXED_GRID` replaced by the registered samplers on a fixed grid, sorted,
-    without second names (``same_as``) and samplers for few-step maps.
-    """
+    """Return the specs, with :data:`FIXED_GRID` replaced by the samplers on a fixed grid, sorted."""
     fixed = [
         name
         for name in sorted(samplers.names() if FIXED_GRID in specs else ())
@@ -162,7 +157,7 @@ def expand_fixed_grid(specs: Sequence[Spec]) -> list[Spec]:
 
 
 def _samplers_of_spec(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
-    """Yield the sampler; one per tolerance if it is adaptive and its tolerance is open."""
+    """Yield the sampler of a spec; if it is adaptive and sets no tolerances, one for each of ``tolerances``."""
     options = parse_spec(spec)
     sampler = samplers.make(options)
     open_tolerance = {"rtol", "atol"} <= {f.name for f in fields(sampler)} - set(options)
@@ -173,7 +168,7 @@ def _samplers_of_spec(spec: str | dict[str, Any], tolerances: tuple[float, ...])
 
 
 def _check_start(start: Start, schedule: Schedule) -> Start:
-    """Return the start, with a reason to skip it if the schedule has no grid from its level."""
+    """Return the start; add a reason to skip it if the schedule has no grid from the start's level."""
     if start.sigma == start.sigma_max or not schedule.needs_model:
         return start
     reason = (
@@ -187,7 +182,7 @@ def _check_start(start: Start, schedule: Schedule) -> Start:
 
 
 class ModelRun(NamedTuple):
-    """Model of a run, with the start and the execution of its runs, and its pilot."""
+    """Model of a run with its reference, start, execution mode and pilot: what its cells have in common."""
 
     name: str
     model: Denoiser
@@ -197,8 +192,8 @@ class ModelRun(NamedTuple):
     execution: ExecutionName
     pilot: Pilot
 
-    def fitted(self, sampler: Sampler, grid: Grid | None) -> tuple[Any, str]:
-        """Return the sampler fitted to the model and the grid, and the reason to skip it, "" for none."""
+    def fit_sampler(self, sampler: Sampler, grid: Grid | None) -> tuple[Any, str]:
+        """Return the sampler fitted to the model and the grid, and the reason to skip it or ""."""
         unfit = why_sampler_cannot_run(self.model, sampler)
         if grid is None or unfit:
             return sampler, unfit
@@ -224,19 +219,19 @@ def _plan_cells(
         space = f"{space} {suite.reference}"
     searched = schedule.needs_model and schedule.name != NATIVE
     infinite = is_start_at_infinity(model, sampler, start.name) and not searched
-    top = top_level(model, schedule.process) if infinite else start.sigma
-    sizes: list[tuple[int | None, int | None]]
-    if sampler.adaptive:
-        sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
+    flow = infinite and isinstance(schedule.process, RectifiedFlow)
+    top = HIGHEST if flow else start.sigma
+    of_checkpoint = getattr(sampler, "of_checkpoint", False)
+    sizes: list[tuple[int | None, int | None]] = [(count, None) for count in counts or ()]
+    if sampler.adaptive:  # uses only the ends: (sigma_max, sigma_min, 0)
+        sizes = [(2 if end == "zero" else 1, None)]
     elif budgets is not None:
         cost = (
             pipeline_evaluations_by_steps(sampler, model)
-            if getattr(sampler, "of_checkpoint", False)
+            if of_checkpoint
             else evaluations_by_steps(model, sampler, schedule, end, start.sigma, infinite=infinite)
         )
         sizes = [(most_steps_within(budget, cost), budget) for budget in budgets]
-    else:
-        sizes = [(count, None) for count in counts or ()]
     for n, budget in sizes:
         grid, begun = None, start
         if n and not start.skip:
@@ -245,9 +240,9 @@ def _plan_cells(
             begun = replace(start, sigma=grid.sigma[0])
         grid = without_first_level(grid) if grid and infinite else grid
         tuned = schedule.sampler_at(sampler, n) if grid and n else sampler
-        fitted, reason = subject.fitted(tuned, grid)
+        fitted, reason = subject.fit_sampler(tuned, grid)
         reached = end
-        if not reason and getattr(sampler, "of_checkpoint", False) and grid is not None:
+        if not reason and of_checkpoint and grid is not None:
             reached = "zero" if fitted.levels(grid).to_zero else "sigma_min"
         yield Cell(
             model=subject.name,
@@ -279,7 +274,7 @@ def _plan_cells(
 def _why_skipped(
     subject: ModelRun, sampler: Sampler, grid: Grid | None, budget: int | None, *, infinite: bool
 ) -> str:
-    """Return the reason to skip a cell; "" for none."""
+    """Return the reason to skip a cell; "" if there is none."""
     if grid is None and infinite:
         return f"{sampler.name} needs two steps or more where the first is from an infinite level"
     if infinite and subject.execution != "eager":

@@ -1,4 +1,4 @@
-"""Command that tunes the missing levels of a request, ready to paste."""
+"""Command that tunes the levels which a request lacks, ready to paste."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ def tuning_command(
     counts: Sequence[int] | None,
     budgets: Sequence[int] | None,
 ) -> str:
-    """Return the remedy: tune all levels of a model and samplers that are requested, by numbers of steps or
-    by budgets of evaluations, with the settings of the file.
+    """Return a sentence with the commands that tune all missing levels, or saying that there are none to tune.
 
-    Existing entries are not tuned again. If a budget gives some samplers levels to tune and others
-    none, each such group has its own command.
+    The settings are those of the file, and its entries are not tuned again. Samplers that have levels to tune at the
+    same sizes share a command.
     """
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
     karras, groups = make_schedule("karras"), dict[tuple[int, ...], dict[str, Any]]()
@@ -59,7 +58,7 @@ def tuning_command(
 
 
 def loading_options(made: Sequence[Any]) -> list[str]:
-    """Return the options that load users' files with samplers, and the folder with clones of peers."""
+    """Return the options that load the plugins of samplers and name the folder with clones of peers."""
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
     clones = peers_path() if any(":" in one.name for one in made) else None
     return [word for file in files for word in ("--plugin", file)] + (
@@ -68,7 +67,7 @@ def loading_options(made: Sequence[Any]) -> list[str]:
 
 
 def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
-    """Return the settings of the last entry, of the model if any: rows with others are not compared."""
+    """Return options with the settings of the file's last entry, of this model if it has one; [] without entries."""
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []

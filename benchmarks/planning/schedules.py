@@ -1,4 +1,4 @@
-"""Schedules by name, maps from N, sigma_min and sigma_max to a grid; and levels on the command line."""
+"""Schedules by name, which map N, sigma_min and sigma_max to a grid; and levels on the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
-from ...samplers import Grid, Sampler, karras, make
+from ...samplers import Grid, Sampler, make
 from ...samplers.schedules import SCHEDULES
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
@@ -20,20 +20,19 @@ from . import tuned_schedule as tuned
 from .native import default_schedule, log, warning_if_drowned
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
-"""Values of an option ``process``; the first is the default."""
+"""Processes by their names, the values of an option ``process``; the first is the default."""
 
-# Ranges on which a schedule is tried when it is made, with enough steps for levels between the
-# ends.
+# Ranges (sigma_min, sigma_max) and number of steps on which a new schedule is tried for errors.
 _TRIALS = ((0.01, 1.0), (0.002, 80.0))
 _TRIAL_STEPS = 8
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Schedule with its options, but for defaults: call it with (n, sigma_min, sigma_max, to_zero=…).
+    """Schedule with its non-default options; a call returns a grid.
 
-    ``searched`` is the result of :meth:`for_model`, for a schedule that needs a model; of
-    :meth:`for_sampler`, if it needs a sampler too.
+    ``searched`` is the result of :meth:`for_model` for a schedule that needs a model, or of :meth:`for_sampler`
+    for one that needs a sampler too. It is None for a formula.
     """
 
     name: str
@@ -43,15 +42,13 @@ class Schedule:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps.
 
-        Raises:
-            ValueError: the levels do not make a grid, the options take them out of the range of floats, or the
-                model or the sampler is missing.
+        Raises a ValueError if the levels make no grid, or if a model or sampler is missing that they depend on.
         """
         if self.needs_model and self.searched is None:
             raise ValueError(
                 f"schedule {self.label!r} depends on the model; call its for_model(model) first"
             )
-        if self.needs_sampler and hasattr(self.searched, "of"):
+        if self.needs_sampler and self.searched.sampler is None:
             raise ValueError(
                 f"schedule {self.label!r} depends on the sampler; call its for_sampler(sampler) first"
             )
@@ -74,7 +71,7 @@ class Schedule:
 
     @property
     def process(self) -> Process | None:
-        """Process whose native time the levels are in; None for most."""
+        """Process in whose time the levels are spaced; None for most schedules."""
         return _resolve_options(self.name, self.options).get("process")
 
     @property
@@ -85,15 +82,13 @@ class Schedule:
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
     ) -> Schedule:
-        """Return this schedule on a model on ``device``: itself, unless it needs one. Without a cache folder
-        it is searched again each time.
-        """
+        """Return this schedule with levels for a model, searched or from the cache; unchanged if it needs no model."""
         if not self.needs_model:
             return self
         search = SCHEDULES[self.name].make(**dict(self.options))
-        return replace(self, searched=search.on(model, cache, device))
+        return replace(self, searched=search(model, cache, device))
 
-    def bare(self) -> Schedule:
+    def without_search_results(self) -> Schedule:
         """Return this schedule without its search results."""
         return replace(self, searched=None)
 
@@ -103,41 +98,39 @@ class Schedule:
         return SCHEDULES[self.name].needs_sampler
 
     def for_sampler(self, sampler: Sampler) -> Schedule:
-        """Return this schedule, on a model, for a sampler: itself, unless it needs one; raise ValueError if it has
-        nothing for the sampler.
+        """Return this schedule with levels for a sampler; unchanged if they depend on no sampler.
+
+        Raises a ValueError if the schedule can have no levels for the sampler.
         """
         if not self.needs_sampler or self.searched is None:
             return self
-        return replace(self, searched=self.searched.of(sampler))
+        return replace(self, searched=self.searched.for_sampler(sampler))
 
     def sampler_at(self, sampler: Sampler, n: int) -> Sampler:
-        """Return the sampler on its grid of ``n`` steps, with tuned coefficients if any."""
+        """Return the sampler for the grid of ``n`` steps, with tuned coefficients if there are any."""
         return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
 
     def suits(self, sampler: Sampler) -> bool:
-        """Return True if this schedule can have levels for a sampler: tuned schedules need a tunable sampler."""
+        """Return True if this schedule can have levels for a sampler; ``tuned`` has them for tunable samplers."""
         return not self.needs_sampler or not tuned.why_untunable(sampler)
 
-    def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """Return a grid of ``n`` steps to count evaluations on: its own, or karras for tuned schedules."""
-        grid = karras if self.needs_sampler else self
-        return grid(n, sigma_min, sigma_max, to_zero=to_zero)
-
     def facts(self, n: int) -> dict[str, Any]:
-        """Return the table's columns about its grid of ``n`` steps; none for a formula."""
+        """Return columns of the table about the grid of ``n`` steps; {} for a formula."""
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 
 def schedule_options(name: str) -> dict[str, Any]:
-    """Return the options of a schedule and their defaults; a process by its name."""
+    """Return the options of a schedule with their defaults; a process is given by its name."""
     parameters = inspect.signature(SCHEDULES[name].make).parameters.values()
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "to_zero"]
     return {p.name: next(iter(PROCESSES)) if p.name == "process" else p.default for p in options}
 
 
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
-    """Make a schedule from its name and options; raise ValueError for unknown ones, and for options that give no
-    grid.
+    """Return the schedule of a spec, such as "karras(rho=7)".
+
+    Raises:
+        ValueError: the name or an option is unknown, or the options give no grid.
     """
     options = parse_spec(spec)
     name = options.pop("name")
@@ -151,10 +144,10 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
             raise ValueError(
                 f"schedule {name!r} has no option {key!r}; its options: {', '.join(defaults) or 'none'}"
             )
-        if not _has_type_of(value, defaults[key]):
+        wanted = type(defaults[key])
+        if type(value) is not wanted and (wanted, type(value)) != (float, int):
             raise ValueError(
-                f"schedule {name!r}: option {key!r} must be a "
-                f"{type(defaults[key]).__name__}, got {value!r}"
+                f"schedule {name!r}: option {key!r} must be a {wanted.__name__}, got {value!r}"
             )
     schedule = Schedule(name, tuple(sorted((k, v) for k, v in options.items() if v != defaults[k])))
     if schedule.needs_model:
@@ -166,7 +159,7 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
 
 
 def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """Return all options of a schedule, with the process itself in place of its name."""
+    """Return all options of a schedule, with a process in place of its name."""
     resolved = schedule_options(name) | dict(options)
     if "process" in resolved:
         process = resolved["process"]
@@ -178,21 +171,8 @@ def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[st
     return resolved
 
 
-def _has_type_of(value: Any, default: Any) -> bool:
-    """Return True if an option's value has its default's type; an integer may stand for a float."""
-    if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(default)
-
-
-FORM = (
-    "write levels that fall, such as 80,5,0.5,0, or "
-    "SCHEDULE:STEPS:SIGMA_MIN:SIGMA_MAX, such as 'karras(rho=7):10:0.002:80'"
-)
-
-
 def read_levels(text: str) -> tuple[float, ...]:
-    """Read levels from a list, or from a schedule with its range.
+    """Return the levels of a text: a list, or a schedule with its number of steps and its range.
 
     >>> read_levels("80,1,0")
     (80.0, 1.0, 0.0)
@@ -200,7 +180,7 @@ def read_levels(text: str) -> tuple[float, ...]:
     (100.0, 1.0, 0.0)
 
     Raises:
-        ValueError: neither, or levels that do not fall.
+        ValueError: the text is neither, or its levels do not fall.
     """
     schedule, *fields = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
     try:
@@ -210,14 +190,17 @@ def read_levels(text: str) -> tuple[float, ...]:
         ):
             raise ValueError("a schedule needs a whole number of steps and two levels")
     except ValueError as error:
-        raise ValueError(f"cannot read the levels {short_repr(text)}; {FORM}") from error
+        raise ValueError(
+            f"cannot read the levels {short_repr(text)}; write levels that fall, such as 80,5,0.5,0, or "
+            "SCHEDULE:STEPS:SIGMA_MIN:SIGMA_MAX, such as 'karras(rho=7):10:0.002:80'"
+        ) from error
     if schedule is None:
         return Grid(numbers).sigma
     steps, low, high = numbers
-    return make_schedule(schedule)(_steps(steps), low, high).sigma
+    return make_schedule(schedule)(_check_step_count(steps), low, high).sigma
 
 
-def _steps(number: float) -> int:
+def _check_step_count(number: float) -> int:
     if number > LARGEST:
         raise ValueError(
             f"{number:.12g} steps are too many for a list of levels; give at most {LARGEST:,}"
@@ -228,16 +211,13 @@ def _steps(number: float) -> int:
 def levels_of_schedule(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
 ) -> tuple[float, ...]:
-    """Return the levels of a schedule on the range of a model on the CPU, to 0.
+    """Return the levels of a schedule on a model's range, and down to 0; None takes the default schedule.
 
-    None is the default schedule of the model and the sampler, or of the model where there is none.
-
-    Raises:
-        ValueError: unknown schedule, or a number of steps below 1 or beyond any list.
+    Searches run on the CPU. Raises a ValueError for an unknown schedule, and for steps below 1 or too many for a list.
     """
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
     chosen = make_schedule(spec).for_model(model)
-    grid = chosen(_steps(steps), model.sigma_min, model.sigma_max)
+    grid = chosen(_check_step_count(steps), model.sigma_min, model.sigma_max)
     warning = "" if sampler and sampler.own_grid else warning_if_drowned(grid, model, chosen.label)
     if warning:
         log.warning("%s", warning)

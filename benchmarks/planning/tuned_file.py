@@ -20,16 +20,12 @@ FORMAT: Literal[2] = 2
 """Version of the meaning of an entry."""
 
 What = Literal["grid", "coefficients", "both"]
-"""Tuned quantities: the levels, by a search; the coefficients of a linear method, or these and the
-levels, by least squares.
-"""
+"""Tuned quantities: levels, by search; or coefficients of a linear method, or both, by least squares."""
 WHATS: tuple[What, ...] = get_args(What)
 
 
 class Score(StrictTable):
-    """Distances to the converged endpoints of some latents, per dimension, in data units: the mean that is
-    the objective, the root mean square (the table's ``rmse``), and the median.
-    """
+    """Distances to endpoints per dimension, in data units: ``error``, the mean to minimise; ``rms``; ``median``."""
 
     error: float
     rms: float
@@ -37,10 +33,10 @@ class Score(StrictTable):
 
 
 class Scores(StrictTable):
-    """Errors of the same latents on the best built-in schedule, and on the tuned levels.
+    """Scores on the same latents: ``untuned`` of the best built-in schedule, ``tuned`` of the tuned levels.
 
-    ``resolution`` is how far the endpoints moved when the teacher's steps were last doubled (RMS per
-    dimension, data units); 0 where they are exact.
+    ``resolution`` is the RMS distance per dimension by which the teacher's last doubling of steps moved the
+    endpoints; 0 if they are exact.
     """
 
     untuned: Score
@@ -49,7 +45,7 @@ class Scores(StrictTable):
 
     @property
     def unresolved(self) -> float:
-        """Resolution as a share of the smaller root mean square."""
+        """Resolution as a share of the smaller RMS distance."""
         return self.resolution / min(self.untuned.rms, self.tuned.rms) if self.resolution else 0.0
 
     @property
@@ -58,13 +54,8 @@ class Scores(StrictTable):
         return self.tuned.error / self.untuned.error
 
 
-def train_test_gap(train: Scores, test: Scores) -> float:
-    """Return the train-test gap: how much larger the error ratio is on other latents, as a share."""
-    return test.ratio / train.ratio - 1
-
-
-class Elsewhere(StrictTable):
-    """The levels on another model, at the same relative positions in log sigma, with their scores there."""
+class HoldOutResult(StrictTable):
+    """Tuned levels carried over to another model, at the same relative positions in log sigma, and their scores."""
 
     model: str
     identity: str
@@ -75,7 +66,7 @@ class Elsewhere(StrictTable):
 
 
 class Cost(StrictTable):
-    """Network evaluations, counted, and seconds."""
+    """Counted network evaluations, in total and per latent, and seconds."""
 
     evaluations: int
     per_latent: float
@@ -83,7 +74,7 @@ class Cost(StrictTable):
 
 
 class Setting(StrictTable):
-    """Settings of the tuning: entries with other settings are tuned again."""
+    """Settings of a tuning; an entry with other settings is tuned again."""
 
     format: Literal[2] = FORMAT
     what: What = "grid"
@@ -95,9 +86,7 @@ class Setting(StrictTable):
 
 
 class Subject(StrictTable):
-    """Key of an entry: model and sampler as on the command line, ``origin`` of a plugin's sampler, "" for a
-    built-in one, and steps of the grid.
-    """
+    """Key of an entry: model, sampler as on the command line, a plugin's ``origin``, and number of steps."""
 
     model: str
     identity: str
@@ -109,18 +98,19 @@ class Subject(StrictTable):
 
 
 class Tuned(StrictTable):
-    """Entry: tuned levels of one subject.
+    """Entry of the file: tuned levels of one subject, with their scores and costs.
 
     Attributes:
-        levels: from sigma_max to 0.
-        coefficients: a row a step, the weights of the state and then of the denoised images, newest
-            first (:class:`.TableRow`); None where they are the sampler's own.
-        nfe: evaluations per sample on them, counted.
-        schedule: the best built-in schedule on the training latents, called "untuned".
-        train, test, gap: scores on the training latents, on others, and the gap between (:func:`train_test_gap`).
-        teacher: all endpoints of the training latents so far, coarser solutions included; entries
-            of one command share them. 0 evaluations for a closed form.
-        search: everything else that was evaluated on the training latents.
+        levels: ``steps + 1`` levels from sigma_max to 0.
+        coefficients: one row a step: the weight of the state, then the weights of the denoised images,
+            newest first (:class:`.TableRow`); None if the sampler keeps its own.
+        nfe: evaluations per sample on these levels, counted.
+        schedule: best built-in schedule on the training latents, which ``untuned`` scores refer to.
+        train, test: scores on the training latents, and on other latents.
+        gap: relative increase of :attr:`Scores.ratio` from ``train`` to ``test``.
+        teacher: cost of the endpoints of the training latents so far, coarser solutions included. Entries
+            of one command share these endpoints. Exact endpoints cost 0 evaluations.
+        search: cost of everything else that was evaluated on the training latents.
     """
 
     subject: Subject
@@ -134,10 +124,10 @@ class Tuned(StrictTable):
     gap: float
     teacher: Cost
     search: Cost
-    elsewhere: Elsewhere
+    elsewhere: HoldOutResult
 
     @model_validator(mode="after")
-    def _check_levels(self) -> Self:
+    def _check_numbers(self) -> Self:
         falling = all(cur > nxt for cur, nxt in pairwise(self.levels))
         top, steps = self.subject.sigma_max, self.subject.steps
         ends = (len(self.levels), self.levels[0], self.levels[-1]) if self.levels else ()
@@ -145,10 +135,6 @@ class Tuned(StrictTable):
             raise ValueError(
                 f"levels of {self.subject.sampler} must fall from {top:g} to 0 in {steps} steps"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _coefficients_fit(self) -> Self:
         if (self.coefficients is None) != (self.setting.what == "grid"):
             raise ValueError(
                 f"{self.subject.sampler} has coefficients where {self.setting.what} was tuned, or none"
@@ -165,25 +151,25 @@ class Tuned(StrictTable):
 
     @property
     def table(self) -> Table | None:
-        """Coefficients; None where they are the sampler's own."""
+        """Coefficients as a table; None if the sampler keeps its own."""
         if self.coefficients is None:
             return None
-        return tuple(TableRow(a, b) for a, *b in self.coefficients for b in [tuple(b)])
+        return tuple(TableRow(a, tuple(b)) for a, *b in self.coefficients)
 
     @property
     def unresolved(self) -> float:
-        """Largest :attr:`Scores.unresolved`."""
+        """Largest :attr:`Scores.unresolved` of the entry."""
         return max(scores.unresolved for scores in (self.train, self.test, self.elsewhere.scores))
 
     @property
     def digest(self) -> str:
-        """Digest of the levels, and of the coefficients if any: all that samples depend on besides the subject."""
+        """Digest of the levels and any coefficients: all that samples depend on besides the subject."""
         content = self.levels if self.coefficients is None else (self.levels, self.coefficients)
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:8]
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Columns of a row at these levels."""
+        """Columns of the table for a row at these levels."""
         scores = self.elsewhere.scores
         return {
             "tuning_digest": self.digest,
@@ -202,13 +188,16 @@ class Tuned(StrictTable):
 
 
 class _File(StrictTable):
-    """Content of the whole file."""
+    """Content of the file."""
 
     tuned: tuple[Tuned, ...]
 
 
 def read_tuned(path: Path) -> tuple[Tuned, ...]:
-    """Read the entries of a file; raise OSError if it is missing, and ValueError if it holds something else."""
+    """Return the entries of a file.
+
+    Raises an OSError if the file is missing, and a ValueError if its content is something else.
+    """
     content = read_regular(path, LARGEST_JSON)
     try:
         return _File.model_validate_json(content).tuned
@@ -219,7 +208,7 @@ def read_tuned(path: Path) -> tuple[Tuned, ...]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise ValueError for a file that could not be written, before hours of search."""
+    """Raise a ValueError, before hours of search, if a file cannot be written."""
     if not path.parent.is_dir():
         raise ValueError(
             f"cannot write {path}: there is no folder {path.parent}; make it, or choose another file with --out"
@@ -231,5 +220,5 @@ def check_writable(path: Path) -> None:
 
 
 def write_tuned(path: Path, entries: Iterable[Tuned]) -> None:
-    """Write a file of entries, atomically."""
+    """Write entries to a file, atomically."""
     write_json(path, {"tuned": [entry.model_dump(mode="json") for entry in entries]})

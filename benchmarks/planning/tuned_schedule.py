@@ -1,12 +1,11 @@
-"""Schedule ``tuned``: grids that ``samplerbench tune`` wrote, for each model, sampler and number of steps; and
-the free numbers of a grid.
-"""
+"""Schedule ``tuned``, the grids that ``samplerbench tune`` wrote; and the free numbers of a grid."""
 
 from __future__ import annotations
 
 import math
 import shlex
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +24,20 @@ LEAST = 1e-3
 """Smallest gap between two levels, as a share of the range in log sigma: 1 % from 80 to 0.002."""
 
 MOST_STEPS = round(0.5 / LEAST)
-"""Most steps of a tuned grid, at which smallest gaps fill half of the range."""
+"""Most steps of a tuned grid: with so many, the smallest gaps fill half of the range."""
 
 
 @dataclass(frozen=True)
 class Spacing:
-    """Grids of ``steps`` steps (2 … :data:`MOST_STEPS`) from sigma_max to 0, with the other levels anywhere above
-    sigma_min.
+    """Grids of ``steps`` steps from sigma_max to 0, as functions of N = ``steps`` free numbers z.
 
-    N numbers give N gaps in lam = -log sigma by a softmax, which fill the range from sigma_max to
-    sigma_min; the last one lies below the last positive level. (A common constant changes nothing,
-    so N - 1 of them are free, as many as there are levels.)
+    ``steps`` is 2 … :data:`MOST_STEPS`. A softmax of z gives N gaps in lam = -log sigma:
 
-        gap_i = LEAST + (1 - N LEAST) exp(z_i) / sum_j exp(z_j),     lam_i = lam_0 + (lam_end - lam_0) (gap_1 +
-        ... + gap_i)
+        gap_i = LEAST + (1 - N LEAST) exp(z_i) / sum_j exp(z_j),
+        lam_i = lam_0 + (lam_end - lam_0) (gap_1 + ... + gap_i)
+
+    The gaps fill the range from sigma_max to sigma_min, and the last one lies below the last positive level.
+    A constant added to z changes nothing, so z has N - 1 degrees of freedom, one for each inner level.
     """
 
     steps: int
@@ -52,17 +51,15 @@ class Spacing:
             )
 
     def grid(self, z: ArrayLike) -> Grid:
-        """Return the grid of ``z`` ``(steps,)``."""
-        from scipy.special import softmax  # here: few runs have a use for it
+        """Return the grid at the free numbers ``z`` ``(steps,)``."""
+        from scipy.special import softmax  # here, since few runs need it
 
         gaps = LEAST + (1 - self.steps * LEAST) * softmax(np.asarray(z, float))
         falls = np.exp(-self.width * np.cumsum(gaps)[:-1])
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
-    def numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """Return ``(steps,)`` numbers of a grid to 0, or of the nearest grid without gaps below twice
-        :data:`LEAST`; raise ValueError for another number of steps or other ends.
-        """
+    def free_numbers(self, grid: Grid) -> NDArray[np.float64]:
+        """Return the free numbers ``(steps,)`` of a grid to 0, whose gaps below twice :data:`LEAST` are widened."""
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
             raise ValueError(
                 f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here"
@@ -73,7 +70,7 @@ class Spacing:
 
     @property
     def width(self) -> float:
-        """Range in log sigma."""
+        """Width of the range in log sigma."""
         return math.log(self.sigma_max / self.sigma_min)
 
 
@@ -98,17 +95,26 @@ FILE = "tuned.json"
     needs_model=True,
     needs_sampler=True,
 )
-def tuned(*, file: str = FILE) -> TunedFile:
-    """The levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
+def tuned(*, file: str = FILE) -> Callable[[Denoiser, Path | None, str], TunedGrids]:
+    """Levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
 
     Args:
-        file: its output.
+        file: JSON file that ``samplerbench tune`` wrote.
     """
-    return TunedFile(file)
+
+    def read(model: Denoiser, _cache: Path | None, _device: str) -> TunedGrids:
+        try:
+            entries = read_tuned(Path(file))
+        except OSError as error:
+            what = f"schedule tuned: cannot read {file} ({error.strerror})"
+            raise UntunedError(what, file) from error
+        return TunedGrids(file, model.name, model.identity, entries)
+
+    return read
 
 
 class UntunedError(ValueError):
-    """Levels that a file does not hold: a description, the file, and its entries."""
+    """Error for missing levels: ``what`` is missing, from which ``file``, and the ``entries`` that this file has."""
 
     def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
         super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
@@ -116,59 +122,32 @@ class UntunedError(ValueError):
 
 
 @dataclass(frozen=True)
-class TunedFile:
-    """File of tuned grids (see :func:`tuned`)."""
-
-    file: str
-
-    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
-        """Return its entries for a model; raise ValueError if there is no such file, or it holds something else."""
-        return TunedOnModel(self.file, model.name, model.identity, _read_entries(self.file))
-
-
-@dataclass(frozen=True)
-class TunedOnModel:
-    """Entries of a file, and the model that needs them."""
+class TunedGrids:
+    """Grids of a file by number of steps, for one model and for the sampler of :meth:`for_sampler`."""
 
     file: str
     model: str
     identity: str
     entries: tuple[Tuned, ...]
+    sampler: Any = None
 
-    def of(self, sampler: Sampler) -> TunedGrids:
-        """Return the grids for a sampler; raise ValueError if no sampler of this kind can be tuned."""
-        label, origin = label_of(sampler), samplers.origin(sampler.name)
+    def for_sampler(self, sampler: Sampler) -> TunedGrids:
+        """Return the grids for a sampler. Raises a ValueError if samplers of this kind cannot be tuned."""
         if reason := why_untunable(sampler):
             raise ValueError(
-                f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule"
+                f"schedule tuned has nothing for {label_of(sampler)}, which {reason}; "
+                "leave it out, or run it on another schedule"
             )
-        grids = {
-            s.steps: entry
-            for entry in self.entries
-            for s in [entry.subject]
-            if (s.identity, s.sampler, s.origin) == (self.identity, label, origin)
-        }
-        return TunedGrids(self, sampler, label, grids)
-
-
-@dataclass(frozen=True)
-class TunedGrids:
-    """Grids for one sampler on one model, by number of steps."""
-
-    source: TunedOnModel
-    made: Sampler
-    sampler: str
-    entries: dict[int, Tuned]
+        return replace(self, sampler=sampler)
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """Return the grid of ``n`` steps; for n = 1 the jump, which has nothing to tune.
+        """Return the grid of ``n`` steps; for n = 1 the jump to 0, which has nothing to tune.
 
-        Raises:
-            ValueError: the file has none, or it was tuned on another range or to another end.
+        Raises a ValueError if the file has no such grid or one of another range, or if ``to_zero`` is False.
         """
         if not to_zero:
             raise ValueError(
-                f"the grids of {self.source.file} were tuned to end at 0; run them with end zero"
+                f"the grids of {self.file} were tuned to end at 0; run them with end zero"
             )
         if n == 1:
             return Grid((sigma_max, 0.0))
@@ -176,45 +155,44 @@ class TunedGrids:
         subject = entry.subject
         if (subject.sigma_min, subject.sigma_max) != (sigma_min, sigma_max):
             raise ValueError(
-                f"{self.source.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; "
+                f"{self.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; "
                 "run it without that start"
             )
         return Grid(entry.levels)
 
     def sampler_at(self, n: int) -> Sampler:
-        """Return the sampler on the grid of ``n`` steps, with tuned coefficients if any."""
+        """Return the sampler for the grid of ``n`` steps, with tuned coefficients if there are any."""
         table = self._entry(n).table if n > 1 else None
-        return self.made if table is None else Tabulated(stands_for=self.made, table=table)
+        return self.sampler if table is None else Tabulated(stands_for=self.sampler, table=table)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return the columns of a row at the grid of ``n`` steps."""
+        """Return columns of the table about the grid of ``n`` steps."""
         return self._entry(n).facts if n > 1 else {}
 
     def _entry(self, n: int) -> Tuned:
+        label, origin = label_of(self.sampler), samplers.origin(self.sampler.name)
         if n > MOST_STEPS:
             raise ValueError(
-                f"{n} steps of {self.sampler} are too many to tune; give at most {MOST_STEPS}, or another schedule"
+                f"{n} steps of {label} are too many to tune; give at most {MOST_STEPS}, or another schedule"
             )
-        if n not in self.entries:
-            file = self.source.file
-            what = f"{file} has no grid of {n} steps for {self.sampler} on {self.source.model} as it is here"
-            raise UntunedError(what, file, self.source.entries)
-        return self.entries[n]
+        for entry in reversed(self.entries):
+            own = entry.subject
+            if (own.identity, own.sampler, own.origin, own.steps) == (
+                self.identity,
+                label,
+                origin,
+                n,
+            ):
+                return entry
+        what = f"{self.file} has no grid of {n} steps for {label} on {self.model} as it is here"
+        raise UntunedError(what, self.file, self.entries)
 
 
 def why_untunable(sampler: Sampler) -> str:
-    """Return the reason why a sampler has no levels to tune; "" if it has."""
+    """Return why a sampler has no levels to tune; "" if it has some."""
     reasons = {
         "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,
         "makes its own steps": sampler.adaptive or sampler.batch_coupled,
         "has levels of its own": sampler.own_grid,
     }
     return next((words for words, true in reasons.items() if true), "")
-
-
-def _read_entries(file: str) -> tuple[Tuned, ...]:
-    try:
-        return read_tuned(Path(file))
-    except OSError as error:
-        what = f"schedule tuned: cannot read {file} ({error.strerror})"
-        raise UntunedError(what, file) from error

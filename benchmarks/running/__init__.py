@@ -1,4 +1,4 @@
-"""Runs a suite into a run directory: executors, interim looks, progress and provenance."""
+"""Running of suites into run directories, with executors, interim analyses and progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States of the cells of a run directory: missing samples, failures, and what a run would do."""
+"""States of the cells of a run directory: missing samples, failures, and what a run would redo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def missing_shards(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
 
 
 def is_skipped_or_failed(run: RunDir, cell: Cell) -> bool:
-    """Return True if a cell is skipped, or has failed with this batch size, version and samples."""
+    """Return True if a cell is skipped, or failed with its present :func:`_failure_inputs`."""
     quality = run.read(cell.key, QUALITY)
     failed = (
         quality and quality["status"] != "ok" and quality.get("attempt") == _failure_inputs(cell)
@@ -47,24 +47,21 @@ def record_no_samples(run: RunDir, cell: Cell, status: str, reason: str) -> None
 
 
 def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
-    """Reset cells without a result, so that they are tried again.
+    """Delete the records of failed cells, so that a run tries the cells again.
 
-    Without ``every``, only cells whose process was killed from outside, which is no verdict.
+    If ``every`` is False, it deletes only those of cells whose process was killed from outside.
     """
     for cell in cells:
         try:
             status = run.read_or_raise(cell.key, QUALITY).get("status", "ok")
-        except (
-            FileNotFoundError,
-            DamagedError,
-        ):  # which is said, and mended, when cells are admitted
+        except (FileNotFoundError, DamagedError):  # admission reports and repairs damage
             continue
         if not cell.skip and status != "ok" and (every or status == "killed"):
             run.delete(cell.key, QUALITY)
 
 
 def _failure_inputs(cell: Cell) -> Record:
-    """Return the inputs of a failure besides the cell's identity."""
+    """Return what a failure depends on besides the cell's identity: a change allows a new try."""
     return {
         "batch_size": cell.batch_size,
         "samplerbench": package_version(),
@@ -73,13 +70,13 @@ def _failure_inputs(cell: Cell) -> Record:
 
 
 class OtherCell(NamedTuple):
-    """Cell of an earlier run into the directory that the present one does not request.
+    """Cell of an earlier run into the directory that the present run does not request.
 
     Attributes:
-        key: of the cell.
+        key: key of the cell.
         record: identity columns of its row.
-        space: its feature space; None for the present run's.
-        planned: equal cells, as planned now; None if its model is not loaded.
+        space: recorded feature space of its scores; None if unknown.
+        planned: the cell as planned now, [] if it cannot be; None if its model is not loaded.
     """
 
     key: str
@@ -89,7 +86,7 @@ class OtherCell(NamedTuple):
 
 
 def other_cells(setup: Setup) -> Iterator[OtherCell]:
-    """Yield the cells of earlier runs that a run does not request."""
+    """Yield the cells of earlier runs in the directory that the present run does not request."""
     run, requested = setup.directory, {cell.key for cell in setup.cells}
     for key in run.cells():
         if key in requested:
@@ -108,14 +105,14 @@ def other_cells(setup: Setup) -> Iterator[OtherCell]:
 State = Literal[
     "up to date", "changed", "comes back", "missing", "to be scored", "ended", "skipped", "not told"
 ]
-"""State of a cell. ``changed``: it will be set aside and made again. ``comes back``: it was set
-aside, and equals the cell of the present code. ``ended``: it failed, and is not tried again. ``not
-told``: the last run into the directory did not request it, and its fingerprints cannot be compared.
+"""State of a cell. A "changed" cell will be set aside and made again. One that "comes back" was set
+aside and equals the cell of the present code. An "ended" cell failed and is not tried again. One "not
+told" was not requested by the last run, and its fingerprints cannot be compared.
 """
 
 
 class CellState(NamedTuple):
-    """State of one cell: its key, columns of its row, and the reason in a clause, or ""."""
+    """State of one cell: key, columns of its row, state, and the reason as a clause, or ""."""
 
     cell: str
     model: str
@@ -126,7 +123,7 @@ class CellState(NamedTuple):
 
 
 def cell_states_of(setup: Setup) -> list[CellState]:
-    """Return the states of a run directory's cells: those that a run requests, then others."""
+    """Return the states of a run directory's cells: first those that the run requests, then others."""
     admission = Admission(setup.directory, setup.makers, setup.probes.fingerprint, writes=False)
 
     def watch(*_: object) -> Any:
@@ -137,7 +134,7 @@ def cell_states_of(setup: Setup) -> list[CellState]:
         cells = setup.cells_of(name)
         planned = [cell for cell in cells if not cell.skip]
         report = Reporter(setup.console, 0, 0.0)
-        scorer = make_scorer(setup, name, admission.digests(name), planned, watch, report)
+        scorer = make_scorer(setup, name, admission.digests_of_makers(name), planned, watch, report)
         for cell in cells:
             state, why = _state_and_reason(setup.directory, admission, cell, scorer)
             standing = CellState(cell.key, cell.model, cell.label, cell.steps, state, why)
@@ -147,7 +144,7 @@ def cell_states_of(setup: Setup) -> list[CellState]:
         why = "the last run did not ask for it"
         standing = CellState(key, model, sampler, record.get("steps"), "not told", why)
         if planned:
-            why = admission.fault(planned[0])
+            why = admission.why_outdated(planned[0])
             standing = standing._replace(state="changed" if why else "up to date", why=why)
         found[key] = standing
     return [*found.values()]
@@ -161,7 +158,7 @@ def make_scorer(
     watch: Callable[[Cell, int], Trajectories],
     report: Reporter,
 ) -> Scorer:
-    """Return a scorer of cells of the model ``name``; other arguments as :class:`.Scorer`."""
+    """Return the scorer of a model's cells; ``digests`` name its records of model and extractor."""
     return Scorer(
         setup.directory.of_model(*digests),
         setup.suite,
@@ -182,7 +179,7 @@ def _state_and_reason(
         if admission.find_restorable(cell) is not None:
             return "comes back", "it was set aside, and is what the present code makes"
         return "missing", f"0 of {cell.samples:,} samples are there"
-    if why := UNPROVEN if run.predates_checksums else admission.fault(cell):
+    if why := UNPROVEN if run.predates_checksums else admission.why_outdated(cell):
         return "changed", why
     quality = run.read(cell.key, QUALITY) or {}
     if is_skipped_or_failed(run, cell):

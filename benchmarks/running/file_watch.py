@@ -1,4 +1,4 @@
-"""User's files that a run depends on: stamps from their first opening, and records of late ones."""
+"""Watch over the user's files that a run depends on, from the first opening of each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .executors.worker_context import hashes_of_files
 
 
 class FileWatch:
-    """Watch over the files of a run; those in its directory do not count."""
+    """Watch over the user's files that a run opens outside its directory and the cache."""
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
@@ -33,27 +33,27 @@ class FileWatch:
         self._late: dict[str, dict[str, str]] = {}
         self._models: dict[str, tuple[str, Path, frozenset[object]]] = {}
 
-    def expect(self, paths: Iterable[str]) -> None:
-        """Watch files that fingerprints or identities name already."""
+    def watch_files(self, paths: Iterable[str]) -> None:
+        """Watch files from now on; their names are in fingerprints or identities already."""
         for path in paths:
             self._stamp_once(path, stamp_of(path))
 
     @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        """Assign all files that the block opens, and its results, to a model.
+    def recording_files_of(self, name: str) -> Iterator[None]:
+        """Record the files that the block opens as files of the model ``name``.
 
-        It is a ValueError at the end if a file was edited since it was opened; its results are
-        recorded with an unknown file.
+        Raises:
+            ValueError: at the end of the block, if one of the files changed since its first opening.
         """
         with self.recording_opened_files() as recorder:
             try:
                 yield
             finally:
-                self.add(name, hashes_of_files(recorder.stamps), made=True)
+                self.add_files(name, hashes_of_files(recorder.stamps), made=True)
 
     @contextmanager
     def recording_opened_files(self) -> Iterator[FileRecorder]:
-        """Watch all files that the block opens."""
+        """Watch all files that the block opens; yields the recorder of their stamps."""
         with record_files() as recorder:
             try:
                 yield recorder
@@ -61,11 +61,14 @@ class FileWatch:
                 for path, stamp in recorder.stamps.items():
                     self._stamp_once(path, stamp)
 
-    def add(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
-        """Add files that the model ``name`` opened; it is a ValueError if one of them changed.
+    def add_files(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
+        """Record files that were opened for the model ``name``.
 
-        ``opened`` has the SHA-256 by absolute path, "" for a file that changed since. If results
-        were ``made`` of them already, changed files are recorded too.
+        ``opened`` has the SHA-256 by absolute path, "" for a file that changed since its opening. If
+        results were ``made`` already, a changed file is recorded too, with an unknown hash.
+
+        Raises:
+            ValueError: a file changed since its first opening.
         """
         late, other = self._late.setdefault(name, {}), ""
         for path, content in opened.items():
@@ -83,11 +86,11 @@ class FileWatch:
         if other:
             raise ValueError(_changed_file_message(other))
 
-    def record(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
-        """Register the record of a model, so that its files are written with it.
+    def add_model(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
+        """Register a model's record in the run directory, and write the model's files to it.
 
-        Files are named from ``folder``. The fingerprints hold hashes of files that need no other
-        record.
+        ``digest`` names the record. Files are named relative to ``folder``. A file whose hash is in
+        the fingerprints ``made`` is not written.
         """
         facts = frozenset(
             (key.removeprefix(FILE).partition("#")[0], fact)

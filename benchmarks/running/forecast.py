@@ -21,21 +21,21 @@ from ..suites.suite import Suite
 from ..timing.disturbances import LoadCounters, cpu_doubts
 from .executors.shard_limits import evaluations_per_second, expected_evaluations, seconds_per_image
 
-TRIED = 256  # number of invented samples in a trial of scoring
+TRIED = 256  # number of random features in a trial of scoring
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecast of one model's share of a suite.
+    """Forecast of the cost of one model's cells in a suite.
 
     Attributes:
-        model: its name.
+        model: name of the model.
         cells: number of cells that run.
-        adaptive: number of guessed ones.
-        evaluations: network passes times samples, of sampling.
-        seconds: of network time on this machine, for sampling.
-        references: seconds until converged endpoints and samples are made.
-        scoring: seconds until all cells are scored.
+        adaptive: number of cells with adaptive samplers, whose evaluations are guessed.
+        evaluations: network passes times samples, for sampling.
+        seconds: network time for sampling on this machine, in seconds.
+        references: seconds to make converged endpoints and samples.
+        scoring: seconds to score all cells.
     """
 
     model: str
@@ -55,10 +55,10 @@ def forecast_suite(
     cells: Sequence[Cell],
     device: str,
 ) -> tuple[list[Forecast], list[str]]:
-    """Forecast the cost of sampling, references and scoring, per model; timing comes on top.
+    """Forecast the cost of sampling, references and scoring per model, without that of timing.
 
     Returns:
-        One forecast a model, and reasons to distrust their seconds, such as other processes.
+        One forecast per model, and clauses on what disturbs the seconds, such as other processes.
     """
     out, busy = [], LoadCounters()
     for name, model in models.items():
@@ -80,9 +80,9 @@ def forecast_suite(
 def scoring_seconds(
     model: Denoiser, reference: Reference | None, cells: Sequence[Cell], names: Sequence[str] | None
 ) -> float:
-    """Forecast the seconds to score a model's cells, from one score of a few invented samples.
+    """Forecast the seconds to score a model's cells, by scoring a few random features.
 
-    ``names`` are of the metrics; None stands for all. The forecast is 0 without a reference.
+    ``names`` are those of the metrics, None for all. The forecast is 0 without a reference.
     """
     if reference is None or not cells:
         return 0.0

@@ -1,9 +1,9 @@
-"""Sanity check of a model: a wrong one gives a ranking of samplers that looks like any other.
+"""Sanity check of a model before a run, since a wrong model's ranking of samplers looks plausible.
 
-Before the first cell, a few evaluations check that outputs are finite, reproducible, and
-independent of the batch. With data they check that it denoises. The squared error of E[x0 | x]
-rises with sigma and stays below the errors of a constant and of a multiple of the noisy sample,
-unless the predicted noise is nearly right. It is no smaller for another level than the noise has.
+A few evaluations check that outputs are finite, reproducible and independent of the batch. With data,
+they check the mean squared error of E[x0 | x]. The error must rise with sigma, and be smallest for
+the true level. It must not exceed the error of a constant, or of a multiple of the noisy sample. This
+bound is not applied where the predicted noise is nearly right.
 """
 
 from __future__ import annotations
@@ -25,21 +25,20 @@ from ..identity.model import coarsest_dtype
 from ..identity.reduced_numbers import tolerance_of
 
 ROWS, SEED, DATA_SEED = 4, 0, 4_000_000
-FEW, MANY, LARGE = 16, 256, 256  # samples of data whose event is larger than LARGE numbers, or not
-WRONG = 2.0  # factor for a wrong level, and for its inverse
-
-SPREADS = (4.0, 1.5, 0.6, 0.2, 0.05)
+FEW, MANY, LARGE = 16, 256, 256  # FEW samples if one has more than LARGE numbers, else MANY
+WRONG = 2.0  # a wrong level is the true one times, or divided by, this factor
+SPREADS = (4.0, 1.5, 0.6, 0.2, 0.05)  # checked levels, in standard deviations of the data
 
 SLACK, OFF = 1.2, 0.01
-"""Tolerances: a ratio of two errors (half of that on the same samples), a share of the variance."""
+"""Tolerated ratio of two errors, and tolerated difference as a share of the data's variance."""
 
 POOR, ROUGH = 2.0, 0.05
-"""Tolerances relative to the best multiple of the noisy sample, coarse at the smallest levels."""
+"""Tolerated multiple of the best linear denoiser's error, plus a share of the data's variance."""
 
 NOISE = 0.01
-"""Tolerance of a network that predicts the noise, as a share of the noise's variance.
+"""Error that is always tolerated, as a share of the noise's variance.
 
-Far above the data its error is multiplied by the level, and exceeds a constant's by much.
+A network that predicts noise has its error multiplied by sigma, which can exceed a constant's error.
 """
 
 _PROCESS = (
@@ -57,19 +56,18 @@ def check_model(
     denoising: bool = True,
     device: str = "cpu",
 ) -> None:
-    """Refuse a model that cannot match its user's intent.
+    """Check the outputs of a model and, with data, its denoising error.
 
     Args:
-        model: eager, on ``device``.
-        reference: of the model; its held-out samples are data, if its features are the samples.
-        data: ``(n, *event)`` samples of the truth; None takes the model's own or the reference's.
-            Without any, and for models that are no posterior means, a warning says that the error
-            was not checked.
-        denoising: True to check the error; the tests of this package check its own models.
+        model: model on ``device``, not compiled.
+        reference: reference of the model; its held-out samples are data if features are samples.
+        data: ``(n, *event)`` clean samples; None takes the model's own or the reference's. Without
+            any, or if the model is no posterior mean, a warning says that the error was not checked.
+        denoising: True to check the denoising error, which built-in models do not need.
         device: "cpu" or "cuda".
 
     Raises:
-        ValueError: with the defect, in one sentence.
+        ValueError: the model has a defect, which the message names.
     """
     rtol, atol = tolerance_of(coarsest_dtype(model), device)
     ids = torch.arange(ROWS, device=device)
@@ -110,7 +108,7 @@ def check_model(
 def _compare_with_data(
     model: Denoiser, reference: Reference | None, data: Tensor | None, device: str
 ) -> str:
-    """Check the error on data; return the reason if it could not be checked, or ""."""
+    """Check the denoising error; return "", or the reason why it could not be checked."""
     if model.kind == "map":
         return "it is a few-step map"
     if is_altered(model):
@@ -148,7 +146,7 @@ def _error_in_words(error: Exception) -> str:
 def _remedy_for_failed_call(
     model: Denoiser, error: Exception, x: Tensor, sigma: float, ids: Tensor
 ) -> str:
-    """Return the remedy for a failed call, if it can be detected."""
+    """Return a clause with the remedy for a failed call; "" if none is known."""
     if "require grad" in str(error) or "requires grad" in str(error):
         return "; models are called without gradients: put `with torch.enable_grad():` around what needs them"
     if len(x) > 1:
@@ -176,7 +174,7 @@ def _check_output(model: Denoiser, d: Tensor, x: Tensor, sigma: float) -> None:
 
 
 def _check_decoder(model: Denoiser, latents: Tensor) -> None:
-    """Refuse a decoder that fails on noise, gives no finite images, or mixes its rows."""
+    """Raise a ValueError if a decoder fails on noise, is not finite, or depends on the batch."""
     rtol, atol = tolerance_of(torch.float32, latents.device.type)
     try:
         images, first = model.decode(latents), model.decode(latents[:1])
@@ -216,11 +214,11 @@ def is_altered(model: Denoiser) -> bool:
 def data_samples(
     model: Denoiser, reference: Reference | None, device: str, count: int | None = None
 ) -> Tensor | None:
-    """Return ``count`` samples of the data, of the model or held out; None if there are none."""
+    """Return clean samples ``(count, *event)`` of a model or held out; None if there are none."""
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
-    if reference is None or model.decoder is not None:  # whose features are of images
+    if reference is None or model.decoder is not None:  # held-out samples would be no latents
         return None if x is None else x.to(device)
     if x is None and isinstance(reference.extractor, Identity):
         x = torch.from_numpy(reference.held_out(count)).reshape(-1, *model.event)
@@ -228,9 +226,9 @@ def data_samples(
 
 
 def labels_and_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
-    """Return the labels of samples, and True if they are known.
+    """Return the labels of samples, and True if they are known or the model has none.
 
-    Labels that a model draws for a sample do not follow from the data, except classes.
+    Classes follow from the samples; other conditions that a model draws do not.
     """
     ids = torch.arange(len(x0), device=x0.device)
     if model.draw_labels(ids, SEED) is None:
@@ -240,7 +238,7 @@ def labels_and_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
 
 
 class DenoisingErrors(NamedTuple):
-    """Mean squared errors at one level, for the right, a smaller and a larger level as input."""
+    """Mean squared errors at noise level ``sigma``, if the model gets it, a smaller or a larger one."""
 
     sigma: float
     right: float
@@ -249,7 +247,7 @@ class DenoisingErrors(NamedTuple):
 
 
 def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None:
-    """Compare the errors with bounds that every posterior mean obeys."""
+    """Raise a ValueError if the errors break a bound that every posterior mean obeys."""
     ids = torch.arange(len(x0), device=x0.device)
     variance = float((x0 - x0.mean(0)).double().square().mean())
     levels = _levels_to_check(model, math.sqrt(variance))
@@ -264,7 +262,7 @@ def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None
         remedy = f"{_PROCESS}, or the data are not what it was trained on"
         if at.right > max((SLACK + OFF) * variance, predicted):
             raise ValueError(f"{poor} constant has {variance:.3g}, their variance; {remedy}")
-        # of E[x0] + a (x - E[x0]), a = variance / (variance + sigma^2)
+        # error of E[x0] + a (x - E[x0]) with a = variance / (variance + sigma^2)
         multiple = variance * at.sigma**2 / (variance + at.sigma**2)
         if at.right > max(POOR * multiple + ROUGH * variance, predicted):
             raise ValueError(f"{poor} multiple of the noisy sample has {multiple:.3g}; {remedy}")
@@ -287,9 +285,9 @@ def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None
 def _check_range(
     model: Denoiser, x0: Tensor, ids: Tensor, labels: Tensor | None, levels: list[float]
 ) -> None:
-    """Refuse data in [0, 1] of a model of [-1, 1], or the reverse.
+    """Raise a ValueError if data are in [0, 1] and the model's in [-1, 1], or the reverse.
 
-    A rescaled state at the rescaled level is as hard to denoise: the two errors are comparable.
+    Rescaled states at rescaled levels are as hard to denoise, so that their errors are comparable.
     """
     bound, (low, high) = model.bind(ids, SEED, labels), (float(x0.min()), float(x0.max()))
     variance = float((x0 - x0.mean(0)).double().square().mean())
@@ -318,7 +316,7 @@ def _check_range(
 
 
 def _levels_to_check(model: Denoiser, std: float) -> list[float]:
-    """Return the ends, and levels about the data's standard deviation, in falling order."""
+    """Return the model's end levels, and :data:`SPREADS` times ``std``, in falling order."""
     inner = {level for each in SPREADS if model.sigma_min < (level := std * each) < model.sigma_max}
     return sorted({model.sigma_max, model.sigma_min, *inner}, reverse=True)
 

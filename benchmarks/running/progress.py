@@ -1,4 +1,4 @@
-"""Progress of a run, for its user."""
+"""Display of a run's progress."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Reporter:
 
     @contextmanager
     def part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
-        """Show a part of the work, which fills the bar by its share of the evaluations."""
+        """Show a part of the work; at the end of the block, the bar has moved by ``evaluations``."""
         if text:
             self.stage(text)
         self._within, end = evaluations, self._reached + evaluations
@@ -65,17 +65,17 @@ class Reporter:
         self._bar.update(self._task, completed=self._reached)
 
     def stage(self, text: str) -> None:
-        """Name the present stage."""
+        """Show the name of the present stage."""
         self._text = text
         self._bar.update(self._task, description=text)
 
     def samples(self, count: int, evaluations: float) -> None:
-        """Add ``count`` samples, which cost ``evaluations`` in the plan's estimate."""
+        """Add ``count`` drawn samples, for which the plan expected ``evaluations``."""
         self._samples += count
         self.evaluations(evaluations)
 
     def evaluations(self, count: float) -> None:
-        """Add ``count`` evaluations; those beyond the estimate of a part do not move the bar."""
+        """Add ``count`` evaluations; those beyond the estimate of a :meth:`part` do not count."""
         count = min(count, self._within)
         self._within -= count
         self._reached += count
@@ -95,9 +95,9 @@ class Reporter:
 
 
 class CellProgress:
-    """Progress of cells, by key, several at a time, as a part of a reporter's bar.
+    """Progress of several cells at a time in the bar of a :class:`Reporter`.
 
-    Each fills no more of it than its expected evaluations, and all of that once it is done.
+    A cell moves the bar by its ``expected`` evaluations at most, and by all of them once it is done.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class CellProgress:
             self._report.count_cell()
 
     def _share_within_estimate(self, key: str, evaluations: float) -> float:
-        """Return the share of these evaluations that moves the bar."""
+        """Return how many of these evaluations are left of the cell's estimate, and use them up."""
         counted = min(evaluations, self._left.get(key, 0.0))
         if key in self._left:
             self._left[key] -= counted

@@ -1,4 +1,4 @@
-"""Provenance of numbers: the machine, the software and the papers, stored once per run."""
+"""Provenance of a run's results: the machine, the software and the samplers' papers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ..timing.machine import describe_device, describe_host, load_averages, pack
 
 def installed_versions() -> dict[str, str]:
     """Return the versions of the installed distributions by name."""
-    versions = {}  # from the names of their folders: to read the metadata of all takes 0.1 s
-    # Python imports the first of one name
+    versions = {}  # from the names of folders, since reading all metadata takes 0.1 s
+    # reversed: of several versions, Python imports the one that is first in sys.path
     for place in reversed([Path(entry or ".") for entry in sys.path]):
         for folder in place.glob("*.dist-info") if place.is_dir() else ():
             name, _, version = folder.stem.partition("-")

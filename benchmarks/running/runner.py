@@ -1,8 +1,8 @@
 """Run of a suite into a run directory, in six stages: plan, admit, sample, score, time, tabulate.
 
-They are :func:`.setup.set_up`, :func:`admit_cells`, :func:`.shards.draw_missing_samples`, :func:`score_model`,
-:func:`time_sampled_cells` and :func:`.rebuild`. A run computes only what the
-directory lacks, and a cell that fails becomes a row with the reason.
+The stages are :func:`.setup.set_up`, :func:`admit_cells`, :func:`.shards.draw_missing_samples`,
+:func:`score_model`, :func:`time_sampled_cells` and :func:`.rebuild`. A run computes only what the
+directory lacks. A cell that fails becomes a row with the reason.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from .shards import draw_for_leader, draw_missing_samples
 
 @torch.no_grad()
 def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTable:
-    """Run the missing parts of a planned suite, and rebuild the table even after a failure.
+    """Run the missing parts of a planned suite, and return the table, rebuilt even after a failure.
 
     Args:
-        setup: of the run.
-        retry: True to run cells without a result again although nothing changed.
-        timing: True to take times. False leaves the executor open for another call, as between the
-            interim analyses of ``until``.
+        setup: inputs of the run.
+        retry: True to run failed cells again although nothing changed.
+        timing: True to take times. False leaves the executor open for another call, as between
+            interim analyses.
 
     Raises:
         BusyError: another process runs in the directory.
@@ -110,14 +110,14 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
     """Call :func:`run`; if another process leads in the directory, draw missing shards for it.
 
-    If that process dies, this one takes over. If this one leads and loses the lock, as when it was
-    suspended, it helps the new leader.
+    If that process dies, this one takes over. If this process leads and loses the lock, for example
+    because it was suspended, it draws samples for the new leader.
 
     Returns:
-        The table; None if the other process still runs: that one will write it.
+        The table; None if the other process still runs and will write it.
 
     Raises:
-        BusyError: another process leads, and has no samples for this one to draw.
+        BusyError: another process leads and has no samples for this one to draw.
     """
     while True:
         try:
@@ -130,7 +130,7 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
 
 
 def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
-    """Admit all cells to the locked run directory; return digests of model and extractor by model.
+    """Admit all cells to the locked run directory, and set aside what other code or files made.
 
     Cells that cannot run get a row with the reason.
 
@@ -145,9 +145,9 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
     spaces = {cell.model: cell.space for cell in setup.cells}
     for key, record, space, planned in other_cells(setup):
         for cell in planned or ():
-            admission.inspect(cell, extractor=space in (None, spaces.get(cell.model)))
-        # [], not None: the cell cannot be planned, for its sampler or searched levels are missing, but its
-        # model is loaded and can be compared
+            admission.set_aside_if_outdated(cell, extractor=space in (None, spaces.get(cell.model)))
+        # [], not None: the cell cannot be planned, since its sampler or searched levels are missing, but
+        # its model is loaded and can be compared
         if planned == []:
             admission.set_aside_if_model_changed(key, str(record["model"]))
     for cell in setup.cells:
@@ -155,18 +155,18 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
             continue
         run.set_aside_damaged_parts(cell.key)
         if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
-            # scoring will read these shards; those of a finished cell are not read, so not checked
+            # scoring will read these shards, but not those of a finished cell
             run.set_aside_damaged_shards(cell.key)
     for cell in setup.cells:
         if cell.skip:
             record_no_samples(run, cell, "skipped", cell.skip)
-        elif failure := setup.probes.of(cell).failure:
+        elif failure := setup.probes.probe_once(cell).failure:
             record_no_samples(run, cell, failure.status, failure.reason)
-    return {name: admission.digests(name) for name in setup.makers}
+    return {name: admission.digests_of_makers(name) for name in setup.makers}
 
 
 def _write_run_json(setup: Setup) -> None:
-    """Write ``run.json``, where earlier runs into the same directory stay on record."""
+    """Write ``run.json``, which keeps a record of earlier runs into the same directory."""
     run, about = setup.directory, setup.about
     stored = run.run()
     earlier = list(stored.get("earlier", []))
@@ -187,7 +187,7 @@ def _write_run_json(setup: Setup) -> None:
 
 
 def _settings_that_tell_runs_apart(run: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return suite, versions, machine and device: a run with other ones is recorded as another run."""
+    """Return suite, versions, machine and device; if one differs, ``run.json`` lists two runs."""
     origin = run.get("provenance") or {}
     return (
         run.get("suite"),
@@ -196,7 +196,7 @@ def _settings_that_tell_runs_apart(run: Mapping[str, Any]) -> tuple[object, ...]
 
 
 def _expected_work(setup: Setup) -> tuple[dict[str, float], dict[str, float]]:
-    """Return expected evaluations for missing samples by cell, and for references by model."""
+    """Return expected evaluations for missing samples by cell key, and for references by model."""
     cells = {
         cell.key: expected_evaluations(setup.models[cell.model], cell)
         * sum(b - a for a, b in lacking)
@@ -219,11 +219,11 @@ def score_model(
     report: Reporter,
     redraw: Callable[[Cell], object],
 ) -> None:
-    """Score the fully sampled cells of a model; ``redraw`` samples a cell anew whose shards are damaged."""
+    """Score the fully sampled cells of a model; ``redraw`` draws a cell's damaged shards again."""
     directory = setup.directory
 
     def trajectories_of(cell: Cell, count: int) -> Trajectories:
-        limit = setup.limits.of(cell, count)
+        limit = setup.limits.limit_of(cell, count)
         return setup.executor.run(TrajectoryTask(cell, count), setup.world, limit=limit)
 
     while complete := [
@@ -231,7 +231,7 @@ def score_model(
         for cell in setup.cells_of(name)
         if not is_skipped_or_failed(directory, cell) and not missing_shards(directory, cell)
     ]:
-        with setup.watch.of(name):
+        with setup.watch.recording_files_of(name):
             damaged = make_scorer(setup, name, digests, complete, trajectories_of, report).score(
                 complete
             )
@@ -243,7 +243,7 @@ def score_model(
 
 
 def time_sampled_cells(setup: Setup, report: Reporter, timer: Executor | None) -> None:
-    """Time the cells that have samples, at each batch size, in this process or by ``timer``."""
+    """Time the cells that have samples at each batch size, on ``timer``; None is this process."""
     options = setup.suite.timing
     if not options.enabled:
         return
@@ -251,7 +251,7 @@ def time_sampled_cells(setup: Setup, report: Reporter, timer: Executor | None) -
     parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
 
     def seconds_for_next_part() -> float | None:
-        """Count the part, and return its seconds: an equal share of the time left; None for no limit."""
+        """Return an equal share of the remaining seconds for the next part; None for no limit."""
         nonlocal parts_left
         parts_left -= 1
         return None if end is None else max(0.0, end - time.monotonic()) / (parts_left + 1)
@@ -268,7 +268,7 @@ def time_sampled_cells(setup: Setup, report: Reporter, timer: Executor | None) -
 
 @contextmanager
 def _lead_cells(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[None]:
-    """Let other processes sample these cells during the block."""
+    """Let other processes draw samples of these cells during the block."""
     try:
         if cells:
             claims.lead(cells)
@@ -277,13 +277,13 @@ def _lead_cells(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iter
         if directory.leads:
             claims.end()
             directory.clear_strays()
-        else:  # another process leads now: the published plan and unfinished files are its own
+        else:  # another process leads now, and owns the published plan and unfinished files
             claims.close()
 
 
 @contextmanager
 def _rebuild_table_on_failure(run: RunDir, executor: Executor) -> Iterator[None]:
-    """Rebuild the table from computed results when the block is stopped or fails."""
+    """Close the executor and rebuild the table if the block is stopped or fails."""
     try:
         yield
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""Probes of the cells' samplers: their fingerprints, and samplers that fail ``check``."""
+"""Probes of samplers: their fingerprints, and the conformance checks that users' samplers fail."""
 
 from __future__ import annotations
 
@@ -19,30 +19,29 @@ from .executors import Executor, Failure, InProcess
 from .executors.tasks import CellTask, FingerprintTask
 from .executors.worker_context import WorkerContext
 
-FAULT = "fault"  # fact of the fingerprint of a sampler that failed in its probe
+FAULT = "fault"  # key of the reason of a failed probe, among the facts of its fingerprint
 
 ENDED = ("crashed", "timed out")
-"""Statuses of samplers that are not tried again while their files are the same.
+"""Statuses of failed probes that are not repeated while the sampler's files are unchanged.
 
-Others fail at once, so they are probed each time.
+Other probes fail quickly, and are repeated.
 """
 
-LONGEST_PROBE = 20.0
-"""Longest probe of a sampler, in seconds; built-in samplers take milliseconds for three points."""
+LONGEST_PROBE = 20.0  # time limit of a probe, in seconds; built-in samplers take milliseconds
 
 
 class SamplerProbe(NamedTuple):
-    """Fingerprint of a sampler, or of its failure, which is set if it ended its process or hung."""
+    """Fingerprint of a sampler or of its failed probe; ``failure`` is set if it crashed or hung."""
 
     fingerprint: Fingerprint
     failure: Failure | None = None
 
 
 class SamplerProbes:
-    """Probes of the samplers of cells, once each.
+    """Probes of the cells' samplers, each made once.
 
-    Earlier failures are on record in ``run``. The executor is for samplers that did not come with
-    this package. A smaller ``time_limit`` replaces :data:`LONGEST_PROBE`.
+    ``run`` has the failures of earlier runs. ``executor`` probes samplers that are not built in. A
+    ``time_limit`` in seconds that is smaller than :data:`LONGEST_PROBE` replaces it.
     """
 
     def __init__(
@@ -53,29 +52,28 @@ class SamplerProbes:
         self._probes: dict[str, SamplerProbe] = {}
         self._alike: dict[tuple[object, ...], SamplerProbe] = {}
 
-    def of(self, cell: Cell) -> SamplerProbe:
-        """Return the probe of a cell's sampler on the cell's grid."""
+    def probe_once(self, cell: Cell) -> SamplerProbe:
+        """Return the probe of a cell's sampler on the cell's grid, made at the first call."""
         if cell.key not in self._probes:
             self._probes[cell.key] = self._recorded_failure(cell) or self._probe(cell)
         return self._probes[cell.key]
 
     def fingerprint(self, cell: Cell) -> Fingerprint:
         """Return the fingerprint of a cell's sampler."""
-        return self.of(cell).fingerprint
+        return self.probe_once(cell).fingerprint
 
     def describe_nonconforming(self, cells: Iterable[Cell], table: ResultTable) -> str:
-        """Return a sentence with the user's samplers that fail ``samplerbench check``, or "".
+        """Return a sentence that names the user's samplers that fail ``samplerbench check``, or "".
 
-        Built-in samplers pass it in the tests, and other libraries' samplers are not checked. Nor
-        are samplers without a result in the table: their rows give the reason, and they may hang.
+        Built-in samplers and those of other libraries are not checked. Samplers without a result in
+        the table are not checked either, since they may hang.
         """
         finished = set(table.ok.frame["cell"])
         own = {
             cell.label: cell for cell in cells if cell.key in finished and _is_user_sampler(cell)
         }
-        failed = {
-            label: names for label, cell in own.items() if (names := self._failed_checks(cell))
-        }
+        checked = {label: self._run_conformance_checks(cell) for label, cell in own.items()}
+        failed = {label: names for label, names in checked.items() if names}
         if not failed:
             return ""
         failures = "; ".join(f"{label} ({', '.join(names)})" for label, names in failed.items())
@@ -85,10 +83,10 @@ class SamplerProbes:
         return f"These samplers fail samplerbench check: {failures}; {command} says why."
 
     def _probe(self, cell: Cell) -> SamplerProbe:
-        """Probe a sampler.
+        """Fingerprint a cell's sampler by its result for three points in the plane.
 
-        One that fails on three points in the plane may still work on its model, so it runs, pinned
-        by its files alone. One that ends its process or hangs does not run again.
+        A sampler that raises on these may still work on its model. So it runs, with a fingerprint of its
+        files alone. A sampler that crashes or hangs does not run again.
         """
         origin = samplers.origin(cell.sampler.name)
         facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}
@@ -112,7 +110,7 @@ class SamplerProbes:
             task = FingerprintTask(cell, event)
             probe = SamplerProbe(executor.run(task, self._world, limit=self._limit))
         except Failure as failure:
-            # of an exception only its type is recorded: its words may name an address
+            # only an exception's type is recorded, since its message may have a memory address
             ended = failure.status in (*ENDED, "killed")
             words = failure.reason if ended else failure.reason.partition(":")[0]
             facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {words}"}
@@ -123,7 +121,10 @@ class SamplerProbes:
         return probe
 
     def _recorded_failure(self, cell: Cell) -> SamplerProbe | None:
-        """Return the recorded probe of an unchanged sampler that ended its process or hung."""
+        """Return the recorded probe of a sampler that crashed or hung, in place of a new probe.
+
+        It is None if there is no such record, or if the sampler's files changed since.
+        """
         quality = self._run.read(cell.key, QUALITY) or {}
         if quality.get("status") not in ENDED:
             return None
@@ -137,14 +138,14 @@ class SamplerProbes:
         is_same = same and fingerprint.exact.get(FAULT, "") == fault
         return SamplerProbe(fingerprint) if is_same else None
 
-    def _failed_checks(self, cell: Cell) -> list[str]:
-        """Return the failed checks of a sampler; empty if it cannot be checked, as its rows say."""
+    def _run_conformance_checks(self, cell: Cell) -> list[str]:
+        """Return the names of the checks that a sampler fails; [] if it crashes or hangs in them."""
         from .. import conformance
 
-        probe = self.of(cell)
+        probe = self.probe_once(cell)
         if probe.failure:
             return []
-        # a check takes about a second, so a verdict is cached until the sampler or a check changes
+        # the checks take about a second, so the result is cached until the sampler or a check changes
         files = sorted(Path(conformance.__file__).parent.glob("*.py"))
         checks = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
         options = samplers.non_default(cell.sampler)
@@ -161,10 +162,10 @@ class SamplerProbes:
 
 
 class ConformanceTask(CellTask):
-    """Task: the names of the checks that a cell's sampler fails."""
+    """Task that runs the quick conformance checks on a cell's sampler."""
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load nothing."""
+        """Load nothing, since the checks bring their own models."""
 
     def __call__(self, world: WorkerContext, tell: Any) -> list[str]:  # noqa: ARG002
         """Return the names of the failed checks."""
@@ -174,6 +175,6 @@ class ConformanceTask(CellTask):
 
 
 def _is_user_sampler(cell: Cell) -> bool:
-    """Return True for a plugin, or a class of this session."""
+    """Return True for a sampler that is neither built in nor another library's."""
     module = type(cell.sampler).__module__
     return ":" not in cell.sampler.name and not module.startswith(f"{samplers.__name__}.")

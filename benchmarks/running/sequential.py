@@ -1,17 +1,17 @@
-r"""Sequential sampling: analyses at N, 2 N, 4 N, … samples of the open rows, until decided.
+r"""Sequential sampling: analyses at N, 2 N, 4 N, … samples of the open rows, until all are closed.
 
-A row is closed when its difference to the baseline is significant or within the margin, when its
-standard error is as small as requested, or when it fails. One that may not be extended further is
-*undecided*. ``looks.json`` of the run directory stores the analyses: a killed run continues, and
-one that ``max_samples`` stopped can get more.
+A row is closed when its difference to the baseline is significant or within the margin. It is also
+closed when its standard error is as small as requested, or when its cell fails. A row that may not be
+extended further is *undecided*. ``looks.json`` in the run directory stores the analyses. So a killed
+run can continue, and a run that ``max_samples`` stopped can get more samples.
 
 Analysis k of a table of m rows may spend
 
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha,
 
-so that the number of analyses need not be known beforehand (alpha spending: Lan and DeMets 1983),
-and each row an m-th of it: a row is decided at analysis k by the tests of
-:class:`~samplerbench.results.comparison.significance.Evidence` at the level t = alpha_k / m.
+so that the number of analyses need not be known beforehand (alpha spending: Lan and DeMets 1983).
+Each row may spend an m-th of alpha_k. So :class:`~samplerbench.results.comparison.significance.Evidence`
+tests a row at analysis k at the level t = alpha_k / m.
 
 Claim: for any dependence of rows and analyses, the chance of any false decision in the table, at
 any analysis, is at most alpha.
@@ -23,9 +23,9 @@ that fails. If 0 < |d| < margin, only the sign can be wrong: t / 2. Let d >= mar
 of at most Phi(-z' - mu) with Phi(-z') = t / 2: together no more than t if mu <= z + z', and beyond
 that no more than t + Phi(-2 z' - z) < (1 + 3e-7) t. The sum over rows and analyses is alpha. □
 
-The sums are Bonferroni's and suppose nothing; analyses share samples, so the true rate is lower.
-Holm's step-down would not do here: a row that is rightly called worse can still be called
-equivalent wrongly, so deciding it does not leave fewer false claims to guard against.
+The sums are Bonferroni's and suppose nothing. Analyses share samples, so the true rate is lower.
+Holm's step-down is not valid here: a row that is rightly called worse can still be called equivalent
+wrongly. So a decision on it does not leave fewer false claims to guard against.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ GROWTH = 16  # default limit of a row's samples, as a multiple of its first numb
 UNDECIDED = "undecided"
 
 FUTILE = 0.8
-"""Share of the variance from the reference's own samples above which more samples do not help."""
+"""Share of a difference's variance from the reference's samples above which a row is futile."""
 
 Row = dict[str, Any]
 """Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look``, and the
 numbers of the verdict.
 
-``verdict`` is the result of a comparison, "precise" (its standard error is as small as requested),
-"futile" (more samples would not decide it), "not compared", "failed" (its samples are gone, with
-the numbers of earlier analyses) or "undecided".
+``verdict`` is that of a comparison, "not compared", "undecided", or one of three others. "precise": the
+standard error is as small as requested. "futile": more samples would not decide the row. "failed":
+the cell failed, so that the row lacks the numbers of earlier analyses.
 """
 
 
@@ -72,11 +72,11 @@ class InterimAnalyses:
 
     Attributes:
         until: settings of the analyses.
-        question: all that an answer depends on.
+        question: settings and first numbers of samples, on which the results depend.
         made: fingerprints of each cell, by key; empty before the first analysis.
-        number: of analyses so far.
-        samples: of each cell that was extended, by key.
-        found: result of each row, by key.
+        number: number of analyses so far.
+        samples: number of samples of each extended cell, by key.
+        found: result of each row, by the key of its cell.
     """
 
     until: Until
@@ -97,9 +97,9 @@ class InterimAnalyses:
         return self.question["first"]
 
     def cells_to_extend(self) -> set[str]:
-        """Return the cells of the next analysis: all, then open ones below their limit.
+        """Return the keys of the cells that the next analysis extends.
 
-        The baselines of the open ones are among them.
+        The first extends all. Later ones extend open rows below their limit, and their baselines.
         """
         if not self.number:
             return set(self.first)
@@ -114,7 +114,7 @@ class InterimAnalyses:
         return still | {rows[key]["against"] for key in still if "against" in rows[key]}
 
     def samples_at_analysis(self, key: str, look: int) -> int:
-        """Return the samples of an open row at an analysis."""
+        """Return the number of samples of an open row at analysis ``look`` >= 1."""
         return self.first[key] * 2 ** (look - 1)
 
     def to_json(self) -> dict[str, Any]:
@@ -136,13 +136,13 @@ class SequentialResult(NamedTuple):
 
 
 def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> SequentialResult:
-    """Extend and analyse until no row is open, then take the times.
+    """Sample and analyse until no row is open, then take the times, and return table and analyses.
 
-    The cells of ``setup`` have the samples of the first analysis.
+    The cells of ``setup`` have the numbers of samples of the first analysis.
 
     Raises:
         ValueError: the baseline is not among the samplers, or a row starts with more samples than
-            any may have.
+            ``max_samples``.
     """
     run, looks = setup.directory, stored_analyses(setup, until)
     with run.lock():  # so that all cells are of the present code
@@ -157,7 +157,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Seq
             **{key: looks.samples_at_analysis(key, number) for key in extended},
         }
         runner.run(_with_samples(setup, samples), retry=retry, timing=False)
-        retry = False  # once
+        retry = False  # failed cells are tried again once only
         rows = {**looks.found, **analyse_open_rows(setup, looks, extended)}
         looks = replace(looks, number=number, samples=samples, found=rows)
         run.write_log(FILE, looks.to_json())
@@ -165,7 +165,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Seq
 
 
 def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
-    """Return the stored analyses if they are of the same question, else an empty record."""
+    """Return the stored analyses if ``question`` is the same; else one without any analysis."""
     cells = [cell for cell in setup.cells if not cell.skip]
     _check_question(until, cells)
     question: dict[str, Any] = {
@@ -185,7 +185,7 @@ def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
 
 
 def _check_question(until: Until, cells: list[Cell]) -> None:
-    """Refuse a question that cannot be decided."""
+    """Raise a ValueError if the baseline is not run, or ``max_samples`` is too small."""
     samplers = sorted({cell.sampler.name for cell in cells})
     if until.baseline is not None and until.baseline not in samplers:
         raise ValueError(
@@ -202,7 +202,7 @@ def _check_question(until: Until, cells: list[Cell]) -> None:
 
 
 def _with_samples(setup: Setup, samples: Mapping[str, int]) -> Setup:
-    """Return the same run with these numbers of samples."""
+    """Return a copy of the setup with these numbers of samples, by cell key."""
     cells = [replace(cell, samples=samples.get(cell.key, cell.samples)) for cell in setup.cells]
     return replace(setup, cells=cells)
 
@@ -210,7 +210,7 @@ def _with_samples(setup: Setup, samples: Mapping[str, int]) -> Setup:
 def analyse_open_rows(
     setup: Setup, looks: InterimAnalyses, extended: Collection[str]
 ) -> dict[str, Row]:
-    """Return the rows that were open and extended, as the next analysis judges them."""
+    """Judge the open rows that were extended, and return them by cell key."""
     number, until, first = looks.number + 1, looks.until, looks.first
     compared = [
         cell for cell in setup.cells if cell.key in first and cell.sampler.name != until.baseline
@@ -236,14 +236,14 @@ def level_of_test(look: int, rows: int, level: float = LEVEL) -> float:
 
 
 def verdict_of(evidence: Evidence, level: float) -> Verdict:
-    """Return the verdict of one row by itself at a level."""
+    """Return the verdict of a row at a significance level, without correction for other rows."""
     return verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
 
 
 def judged_rows(entries: Sequence[Entry], until: Until, level: float) -> dict[str, Row]:
-    """Return the rows by cell, each judged by itself at a level.
+    """Judge each row at a significance level, and return the rows by cell key.
 
-    Rows of the baseline are included only if a precision is requested.
+    Rows of the baseline are included only if a standard error is requested.
     """
     pairs = {cell_key_of(pair.candidate): pair for pair in _pairs_with_baseline(entries, until)}
     rows = {}
@@ -259,7 +259,7 @@ def judged_rows(entries: Sequence[Entry], until: Until, level: float) -> dict[st
 
 
 def failed_rows(failed: Sequence[Record], until: Until) -> dict[str, Row]:
-    """Return the rows without results, closed: earlier analyses used other samples."""
+    """Return the rows of failed cells by cell key, with the verdict "failed"."""
     rows = {}
     for row in failed:
         if is_judged(row, until):
@@ -272,12 +272,12 @@ def failed_rows(failed: Sequence[Record], until: Until) -> dict[str, Row]:
 
 
 def is_judged(row: Record, until: Until) -> bool:
-    """Return True if a row is judged: the baseline's are not, unless a precision is requested."""
+    """Return True except for rows of the baseline, which need a requested standard error."""
     return until.target_se is not None or text(row, "sampler") != until.baseline
 
 
 def cell_key_of(entry: Entry) -> str:
-    """Return the name of an entry's cell."""
+    """Return the key of an entry's cell."""
     return text(entry.record, "cell")
 
 
@@ -292,7 +292,7 @@ def _identity_columns(row: Record) -> Row:
 
 
 def _pairs_with_baseline(entries: Sequence[Entry], until: Until) -> list[Pair]:
-    """Return the comparable rows, with their baselines."""
+    """Return pairs of comparable rows and their baselines; [] if no baseline was measured."""
     quantity, baseline = find(until.column), until.baseline
     measured = [entry for entry in entries if entry.estimate(quantity) is not None]
     if baseline is None or all(text(each.record, "sampler") != baseline for each in measured):
@@ -342,7 +342,7 @@ def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
 
 
 def _precision_columns(entry: Entry, until: Until) -> Row:
-    """Return "verdict" and "reason" by a row's standard error; {} if not requested or unknown."""
+    """Return "verdict" and "reason" by the standard error; {} if it is not requested or unknown."""
     quantity = find(until.column)
     estimate = entry.estimate(quantity)
     if until.target_se is None or estimate is None or estimate.se is None:

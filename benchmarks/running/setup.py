@@ -53,16 +53,16 @@ class Setup:
     """Inputs of a run.
 
     Attributes:
-        directory: of all results; made when a run takes its lock.
-        executor: of samplers.
-        models, references: by name of the model, on the device.
-        cells: the plan.
-        world: the models for tasks.
-        limits: of the time of a shard.
-        makers: fingerprints of models and extractors.
+        directory: run directory, which is created when a run locks it.
+        executor: executor of the tasks that sample.
+        models, references: models and references on the device, by model name.
+        cells: planned cells.
+        world: models for the tasks.
+        limits: time limits of shards.
+        makers: fingerprints of models and extractors, by model name.
         probes: fingerprints of samplers.
         about: content of ``run.json``.
-        watch: over the user's files.
+        watch: watch over the user's files.
         batches: batch sizes that fit into memory, by cell.
     """
 
@@ -83,11 +83,11 @@ class Setup:
     batches: FittingBatchSizes = field(default_factory=FittingBatchSizes)
 
     def register_records(self, admission: Admission) -> None:
-        """Register records, so that files opened late are written with their model."""
+        """Register each model's record with ``watch``, which writes files opened later to it."""
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
-            self.watch.record(name, admission.digests(name)[0], folder, prints)
+            self.watch.add_model(name, admission.digests_of_makers(name)[0], folder, prints)
 
     def cells_of(self, model: str) -> list[Cell]:
         """Return the cells of one model, in the order of the plan."""
@@ -105,18 +105,18 @@ def set_up(
     join: bool = False,
     write: bool = True,
 ) -> Setup:
-    """Load and plan a suite, without writing.
+    """Load, check and plan a suite, and return the inputs of its run; nothing is written.
 
     Args:
         suite: what to run.
         out: run directory.
         device: "cpu" or "cuda".
-        console: for progress.
-        executor: of samplers; None runs them in this process.
+        console: console for progress.
+        executor: executor of the tasks that sample; None runs them in this process.
         time_limit: seconds for a shard of samples; None for a forecast (:class:`.ShardTimeLimits`), 0 for
             none.
         join: True if another process may run in ``out`` (:func:`.runner.run_or_join`).
-        write: True if a run follows; without, ``out`` must be a run directory.
+        write: True if a run follows; if False, ``out`` must be a run directory already.
 
     Raises:
         ValueError: something requested does not exist, a model fails its check, or ``out`` is no
@@ -128,10 +128,10 @@ def set_up(
     executor = executor or InProcess()
     models, watch = load_models(suite, device), FileWatch(directory)
     for model in models.values():
-        watch.expect(model.read.paths if model.read else ())
-        with suppress(Exception), watch.recording_opened_files():  # its check will give the reason
+        watch.watch_files(model.read.paths if model.read else ())
+        with suppress(Exception), watch.recording_opened_files():  # the check will give the reason
             first_fingerprint(model, device)
-    with watch.recording_opened_files():  # which their identities name
+    with watch.recording_opened_files():  # the references' identities name these files
         references = load_references(models, suite.extractors, suite.reference)
     for name, reference in references.items():
         if reference is not None and reference.note:
@@ -139,23 +139,23 @@ def set_up(
     with ExitStack() as opened:
         for name, model in models.items():
             if model.read is not None:
-                opened.enter_context(watch.of(name))
+                opened.enter_context(watch.recording_files_of(name))
         cells = plan(suite, models, references, device)
     warn_of_drowned(cells, models)
     for sampler in {cell.sampler.name: cell.sampler for cell in cells}.values():
-        watch.expect(files_of_sampler(sampler))
+        watch.watch_files(files_of_sampler(sampler))
     for reference in references.values():
         read = getattr(reference and reference.extractor, "read", None)
-        watch.expect(read.paths if read else ())
+        watch.watch_files(read.paths if read else ())
     world = WorkerContext(WorkerConfig.here(suite.extractors, device), models, references)
     makers = {}
     for name, model in models.items():
-        with watch.of(name):
+        with watch.recording_files_of(name):
             own = [cell for cell in cells if cell.model == name]
-            makers[name] = _fingerprints(suite, name, model, references[name], own, device)
+            makers[name] = _check_and_fingerprint(suite, name, model, references[name], own, device)
 
-    def rate(cell: Cell) -> float:
-        """Return the evaluations per second; infinity for a model that fails, as rows will say."""
+    def measure_rate(cell: Cell) -> float:
+        """Return the evaluations per second of a cell's model; infinity if it fails."""
         try:
             return executor.run(ThroughputTask(cell, 0.1), world, limit=SHORTEST_COMPILED)
         except Failure:
@@ -171,7 +171,7 @@ def set_up(
         references=references,
         cells=cells,
         world=world,
-        limits=ShardTimeLimits(models, time_limit if executor.keeps_limits else 0, rate),
+        limits=ShardTimeLimits(models, time_limit if executor.keeps_limits else 0, measure_rate),
         makers=makers,
         watch=watch,
         probes=SamplerProbes(directory, world, executor, time_limit),
@@ -200,7 +200,7 @@ def set_up(
 
 
 @torch.no_grad()
-def _fingerprints(
+def _check_and_fingerprint(
     suite: Suite,
     name: str,
     model: Denoiser,
@@ -208,7 +208,7 @@ def _fingerprints(
     cells: Sequence[Cell],
     device: str,
 ) -> ModelFingerprints:
-    """Check a model and its extractor, and return their fingerprints."""
+    """Check a model and its extractor, and return their fingerprints; a defect raises a ValueError."""
     is_users = model.read is not None
     real = suite.reference if is_users and model.decoder is None else None  # images are no latents
     data = held_out_samples(model, real) if real is not None else None
@@ -237,14 +237,14 @@ def _with_outputs_at_levels(
     dtype: torch.dtype,
     device: str,
 ) -> Fingerprint:
-    """Add a model's output at the levels of its cells and of converged samples."""
+    """Return the fingerprint with outputs at the levels of the cells and of converged samples."""
     converged = karras(CONVERGED_STEPS, model.sigma_min, model.sigma_max)
     grids = [converged, *(cell.grid for cell in cells if cell.grid and not cell.skip)]
     levels = {sigma for grid in grids for sigma in grid.sigma if sigma > 0}
     try:
         with unseeded_draws() as draws:
             values = outputs_at(model, sorted(levels), dtype, device)
-    except Exception:  # the rows will say so
+    except Exception:  # the rows of the cells will give the reason
         return fingerprint
     if draws.sources:
         raise ValueError(
@@ -260,7 +260,7 @@ def default_run_folder(suite: Suite) -> Path:
 
 
 def resolve_device(device: str, suite: Suite | None = None) -> str:
-    """Return the device: ``auto`` becomes ``cuda`` where there is one.
+    """Return "cpu" or "cuda"; "auto" becomes "cuda" if torch sees a GPU.
 
     Raises:
         ValueError: "cuda" without a GPU; or "auto" without one, for a suite that needs one.

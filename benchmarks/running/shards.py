@@ -1,4 +1,4 @@
-"""Sampling of a run's shards, shared by all processes in the run directory."""
+"""Sampling of a run's missing shards, shared by all processes in the run directory."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ Item = TypeVar("Item")
 def groups_of_like_cost(
     shards: Sequence[Item], cost: Callable[[Item], float], turn: float = 0.0
 ) -> list[list[Item]]:
-    """Return the shards of the plan in groups of like cost, to a factor of two, longest first.
+    """Return shards in groups whose costs agree to a factor of two, the most expensive group first.
 
-    So the last shards, for which other processes wait, are short. Each process begins a group at
-    its ``turn``, 0 to 1: a thousand of them do not all claim the same shard.
+    The last shards, for which other processes wait, are then short. Each process rotates a group by
+    its ``turn``, a share from 0 to 1, so that processes do not all claim the same shard.
     """
     groups: dict[int, list[Item]] = {}
     for shard in shards:
@@ -58,12 +58,12 @@ def groups_of_like_cost(
 
 
 def seconds_until_next_scan(seconds: float) -> float:
-    """Return the seconds to sleep before the next scan for free shards, after one of ``seconds``."""
+    """Return the seconds to wait for the next scan for free shards, after one that took ``seconds``."""
     return min(LONGEST_PAUSE, max(PAUSE, PAUSE_RATIO * seconds))
 
 
 Failed = Callable[[Cell, int, str, str], None]
-"""Receiver of the first failed shard of a cell: its first sample, status and reason."""
+"""Callback for a cell's first failed shard: the cell, the shard's start, the status, the reason."""
 
 _Todo = Sequence[tuple[Cell, int, int]]
 
@@ -79,17 +79,17 @@ def draw_missing_samples(
 ) -> None:
     """Draw the missing samples of a model's cells, and wait for shards of other processes.
 
-    A failure is the row of its cell, whose other shards are not begun any more. The first shard
-    gives the reason, as in a run of one process. After memory ran out, the cell's shards are drawn
-    in smaller batches instead (:class:`.FittingBatchSizes`).
+    After a failure, no other shard of the cell begins. If several fail, the first shard of the cell
+    gives the reason, as in a run of one process. After memory ran out, the cell's shards are drawn in
+    smaller batches instead (:class:`.FittingBatchSizes`).
 
     Args:
-        setup: of the run.
-        cells: of one model.
+        setup: inputs of the run.
+        cells: cells of one model.
         report: receives progress.
         planned: expected evaluations of each cell, by its key.
-        claims: of this process.
-        failed: receives failures, also of other processes.
+        claims: claims of this process.
+        failed: receives failures, also those of other processes.
         turn: see :func:`groups_of_like_cost`.
     """
     directory, batches = setup.directory, setup.batches
@@ -120,7 +120,7 @@ def draw_missing_samples(
             break
         todo = [*chain(*groups_of_like_cost(lacking, lambda shard: costs[shard[0].key], turn))]
         shards_left = Counter(cell.key for cell, *_ in todo)
-        tried = {cell.key: batches.fitted(cell) for cell, *_ in todo}
+        tried = {cell.key: batches.resize(cell) for cell, *_ in todo}
 
         def wanted(
             number: int,
@@ -134,7 +134,7 @@ def draw_missing_samples(
                 others_shards and others_shards.is_taken(cell.key, start, stop)
             ):
                 return False
-            if batches.fitted(cell) != tried[cell.key]:  # the next round draws it so
+            if batches.resize(cell) != tried[cell.key]:  # the next round takes the smaller batch
                 return False
             if not claims.take(cell.key, start, stop):
                 return False
@@ -153,7 +153,9 @@ def draw_missing_samples(
             [_shard_task(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
             setup.world,
             tell=tell,
-            limits=[setup.limits.of(tried[cell.key], stop - start) for cell, start, stop in todo],
+            limits=[
+                setup.limits.limit_of(tried[cell.key], stop - start) for cell, start, stop in todo
+            ],
             wanted=wanted,
         )
         with closing(results):
@@ -161,11 +163,12 @@ def draw_missing_samples(
                 cell, start, stop = todo[number]
                 used = tried[cell.key]
                 opened = None if isinstance(result, Failure) else result.pop(OPENED, None)
-                setup.watch.add(cell.model, json.loads(str(opened)) if opened is not None else {})
+                hashes = {} if opened is None else json.loads(str(opened))
+                setup.watch.add_files(cell.model, hashes)
                 setup.watch.check()
                 if isinstance(result, Failure):
                     if not batches.shrink(used, stop - start, result):
-                        fails(cell, start, result.status, batches.reason(cell, used, result))
+                        fails(cell, start, result.status, batches.explain(cell, used, result))
                 else:
                     if used.batch_size < cell.batch_size:
                         result[BATCH] = np.array(used.batch_size)
@@ -188,7 +191,7 @@ def draw_missing_samples(
 
 
 class _OthersShards:
-    """Snapshot of shards that others claimed or drew; the claim alone decides."""
+    """Recent list of shards that other processes claimed or drew, which avoids vain claims."""
 
     def __init__(self, directory: RunDir, claims: Claims) -> None:
         self._directory, self._claims = directory, claims
@@ -210,10 +213,11 @@ class _OthersShards:
 def draw_for_leader(setup: Setup, report: Reporter) -> bool:
     """Draw samples for the process that leads in the directory, until none is missing.
 
-    It is a BusyError if that has none for this process to draw.
-
     Returns:
-        True if it is gone and another must lead.
+        True if the leader is gone, so that another process must lead.
+
+    Raises:
+        BusyError: the leader has no samples for this process to draw.
     """
     directory = setup.directory
     claims = Claims(directory.path)
@@ -245,7 +249,7 @@ def draw_for_leader(setup: Setup, report: Reporter) -> bool:
 
 
 def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
-    """Wait for the plan of the leading process; None if it is gone."""
+    """Wait for the leader's plan, and return the keys of its cells; None if the leader is gone."""
     while (planned := claims.planned_cells()) is None:
         if _has_no_leader(directory):
             return None
@@ -254,7 +258,7 @@ def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
 
 
 def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
-    """Wait until the leader's plan of each cell is visible: a cell without one lacks nothing."""
+    """Wait until the part ``MADE`` of each cell exists, without which no shard counts as missing."""
     until = time.monotonic() + STALE  # a network file system can take half a minute
     while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
         if claims.is_leader_gone or time.monotonic() > until:
@@ -271,7 +275,7 @@ def _has_no_leader(directory: RunDir) -> bool:
 
 
 def _shard_task(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:
-    """Return the task of a shard."""
+    """Return the task that draws the samples ``start`` to ``stop`` of a cell."""
     reference = setup.references[cell.model]
     return ShardTask(
         cell,

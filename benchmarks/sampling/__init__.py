@@ -1,4 +1,4 @@
-"""From a cell to samples: batches, counted evaluations, execution modes, shards, trajectories."""
+"""Sampling of a cell: batches, counted evaluations, execution modes, shards and trajectories."""
 
 from __future__ import annotations
 

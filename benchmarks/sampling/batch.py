@@ -1,4 +1,4 @@
-"""One batch of a cell: its latents, its noise, and an eager run with counts and checks."""
+"""One batch of a cell: its latents, its noise, and an eager run that is counted and checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ...models.denoiser import Bound, Denoiser
-from ...models.process import RectifiedFlow
 from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
 from ...samplers.types import Denoise
@@ -19,29 +18,21 @@ from .execution import has_varying_cost
 from .failure import Failure
 
 HIGHEST = 1e300
-"""Stand-in for an infinite level in a flow's schedules: its time is 1 to the last bit."""
+"""Level that stands for infinity in a flow's schedules: its time is 1 to the last bit."""
 
 
 def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
     """Return the samples of a cell with a grid.
 
-    Where nothing is left of the data, as at t = 1 of a flow, the state in canonical coordinates is
-    infinite, but the network's input is noise z alone, and it has an output d. The flow from there
-    to a level s is, with d held,
+    ``x`` ``(batch, *event)`` are states at the first level, or standard normal noise z if the cell begins at an infinite
+    level. Nothing is left of the data there, as at t = 1 of a flow: the network's input is z alone, its output is d. The
+    state in canonical coordinates is infinite. With d held, the flow arrives at a level s at
 
         x(s) = d + s z,
 
     the limit of DDIM's step (Song et al. 2021, arXiv:2010.02502, eq. 12) as the first level grows.
-    All samplers begin so, at one evaluation, and treat the second level as their first. A step of
-    higher order would need the slope at the infinite level, and histories in sigma or log sigma
-    would give it no weight.
-
-    Args:
-        cell: what to run.
-        denoise: bound denoiser.
-        x: ``(batch, *event)``, states at the grid's first level, or noise of standard deviation 1
-            if the cell begins at an infinite one.
-        noise: of the sampler.
+    All samplers begin so, at one evaluation, and treat the second level as their first. A step of higher order would
+    need the slope at the infinite level, and histories in sigma or log sigma would give that slope no weight.
     """
     assert cell.grid is not None
     if cell.infinite:
@@ -50,31 +41,26 @@ def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
 
 
 def evaluations_per_sample(cell: Cell) -> int | None:
-    """Return a cell's calls of the denoiser per sample; None if only counting can tell."""
+    """Return how often a cell calls the denoiser per sample; None if only counting can tell."""
     assert cell.grid is not None
     says = cell.sampler.nfe(cell.grid)
     return None if says is None else says + int(cell.infinite)
 
 
 def is_start_at_infinity(model: Denoiser, sampler: Sampler, start: str) -> bool:
-    """Return True if a run begins at an infinite level of its model."""
-    # the sampler must keep to its grid
+    """Return True if runs of a sampler from a start begin at an infinite level of the model."""
+    # such a sampler does not keep to its grid
     moves = sampler.adaptive or sampler.own_grid or getattr(sampler, "needs_look", False)
     return model.infinite and start == "noise" and not moves
 
 
 def without_first_level(grid: Grid) -> Grid | None:
-    """Return the grid without its first, infinite level; None if a single level is left."""
+    """Return the grid without its first, infinite level; None if only one level is left."""
     return Grid(grid.sigma[1:]) if len(grid) > 1 else None
 
 
-def top_level(model: Denoiser, process: object) -> float:
-    """Return the top level of a schedule: for a flow's time the stand-in for t = 1."""
-    return HIGHEST if isinstance(process, RectifiedFlow) else model.sigma_max
-
-
 class Batch(NamedTuple):
-    """Samples with their counts."""
+    """Samples ``x``, evaluations per sample ``nfe``, and sequential calls of the network ``depth``."""
 
     x: Tensor
     nfe: float
@@ -84,13 +70,16 @@ class Batch(NamedTuple):
 def latents(
     model: Denoiser, ids: Tensor, seed: int, dtype: torch.dtype
 ) -> tuple[Tensor, SampleNoise]:
-    """Return the states of samples at sigma_max, and their noise: the same for every sampler."""
+    """Return the states ``(n, *event)`` at sigma_max of samples ``ids`` ``(n,)``, and their noise.
+
+    Both depend on ``ids`` and ``seed`` alone: every sampler starts from the same states.
+    """
     noise = SampleNoise(seed, ids, model.event, dtype)
     return model.sigma_max * noise.initial(), noise
 
 
 def first_states_and_noise(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
-    """Return the states and the noise of a cell's samples, as :func:`solve_cell` takes them."""
+    """Return the first states and the noise of a cell's samples, as :func:`solve_cell` takes them."""
     x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
     if cell.infinite:
         return source.initial(), noise_of(model, cell, ids)
@@ -98,7 +87,7 @@ def first_states_and_noise(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Te
 
 
 def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:
-    """Return the noise of the cell's sampler: a function of ``ids``, on their device."""
+    """Return the noise of a cell's sampler: a function of the sample numbers ``ids``, on their device."""
     dtype = getattr(torch, cell.dtype)
     if cell.noise == "brownian":
         return BrownianNoise(cell.seed, ids, model.event, cell.sigma_max, cell.sigma_min, dtype)
@@ -106,11 +95,10 @@ def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:
 
 
 def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor) -> Batch:
-    """Sample ``ids`` with the cell's sampler.
+    """Draw the samples ``ids`` with the cell's sampler, and count passes of the network.
 
-    ``model`` is metered by ``meter`` and bound in ``bound``. The sampler's own count is compared
-    with the calls of the model, with guidance; the result counts passes of the network. It is a
-    failure if they differ, or the result has the wrong shape or dtype.
+    ``meter`` counts the calls of ``model``, and ``bound`` is this model for ``ids``. Raises a Failure if the samples
+    have the wrong shape or dtype, or if the passes, with guidance, differ from the sampler's ``nfe``.
     """
     assert cell.grid is not None
     x, noise = first_states_and_noise(model, cell, ids)
@@ -132,7 +120,7 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
 
 
 class _CountedSavings:
-    """Bound model with guidance at some levels only; ``saved[0]`` sums saved passes times rows."""
+    """Bound model with guidance at some levels only: ``saved[0]`` sums the passes that it saves, times rows."""
 
     def __init__(self, model: Denoiser, bound: Bound, saved: list[float] | None = None) -> None:
         self._model, self._bound = model, bound

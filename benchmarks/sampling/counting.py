@@ -13,12 +13,7 @@ from ...models.exact.base import ExactModel
 
 @dataclass
 class Meter:
-    """Counts of one batch.
-
-    Attributes:
-        rows: evaluations: network passes times samples.
-        calls: sequential calls of the network, for any batch size.
-    """
+    """Counts of one batch: ``rows``, passes of the network times samples; ``calls``, sequential calls of any size."""
 
     rows: int = 0
     calls: int = 0
@@ -29,7 +24,7 @@ class Meter:
         self.calls += 1
 
     def attach(self, model: Denoiser) -> Denoiser:
-        """Return the same model, counted."""
+        """Return the model with this meter at its network."""
         return model.instrumented(lambda network: Metered(network, self))
 
     def reset(self) -> None:
@@ -38,19 +33,19 @@ class Meter:
 
 
 class Metered(Wrapper):
-    """Network with counted evaluations; its ``passes`` says how many a call has."""
+    """Network whose evaluations ``meter`` counts; one call has ``passes`` evaluations a row."""
 
     def __init__(self, inner: Denoiser, meter: Meter) -> None:
         super().__init__(inner)
         self.meter = meter
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Count, then denoise."""
+        """Count the call, then denoise."""
         self.meter.add(len(x) * self.inner.passes)
         return self.inner.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the network's own endpoint, counted where an exact model integrates it."""
+        """Return the network's own endpoint or None; if an exact model integrates it, the evaluations are counted."""
         inner = self.inner
         if isinstance(inner, ExactModel):
             inner = inner.with_observer(self.meter.add)
@@ -59,7 +54,7 @@ class Metered(Wrapper):
 
 @dataclass
 class ReportingMeter(Meter):
-    """Meter that passes the rows of each call to ``tell``, for progress."""
+    """Meter that also passes the rows of each call to ``tell``, for progress."""
 
     tell: Callable[[int], object] = field(kw_only=True)
 

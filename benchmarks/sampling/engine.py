@@ -1,8 +1,7 @@
-"""Execution of a cell's batches: counted for quality, as bare calls for timing."""
+"""Runs of a cell's batches: counted ones for quality, bare calls for timing."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ...models.denoiser import Bound, Denoiser
 from ...samplers import Denoise, Noise
-from ...samplers.cuda_graphs import Backend, CudaGraph, Recording, TensorLevels, capture
+from ...samplers.cuda_graphs import CudaGraph, Recording, TensorLevels, capture
 from ..suites.cell import Cell
 from .batch import Batch, first_states_and_noise, noise_of, sample_batch, solve_cell
 from .counting import Meter
@@ -22,20 +21,17 @@ from .failure import Failure
 
 ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 
-NewBackend = Callable[[torch.device], Backend]
-
 
 class Engine:
     """Counted runs of a cell's batches.
 
-    No Python runs in a replay, so nothing can be counted there. A replayed cell makes one eager
-    pass over its first batch, counted and checked. Its counts hold for every batch, since the
-    recording makes the same evaluations every time. ``backend`` makes the recorder of a run.
+    No Python runs in a replay, so nothing can be counted there. A replayed cell first runs its first batch eagerly,
+    counted and checked. These counts hold for every batch, since the recording makes the same evaluations every time.
     """
 
-    def __init__(self, model: Denoiser, cell: Cell, backend: NewBackend = CudaGraph) -> None:
+    def __init__(self, model: Denoiser, cell: Cell) -> None:
         self._plain = model_for_execution(model, cell.execution)
-        self._cell, self._backend, self._meter = cell, backend, Meter()
+        self._cell, self._meter = cell, Meter()
         self._metered = self._meter.attach(self._plain)
         self._counted: Batch | None = None
         self._run: Recording | None = None
@@ -45,18 +41,18 @@ class Engine:
         return self._metered.bind(ids, self._cell.seed)
 
     def sample(self, bound: Bound, ids: Tensor) -> Batch:
-        """Return the samples ``ids``, with their counts, as :func:`sample_batch`."""
+        """Return the samples ``ids`` with their counts. Raises a Failure as :func:`sample_batch` does."""
         if not is_captured(self._cell.execution):
             return sample_batch(self._metered, self._meter, bound, self._cell, ids)
         if self._run is None or self._counted is None:
             self._counted = sample_batch(self._metered, self._meter, bound, self._cell, ids)
-            self._run = _record_run(self._plain, self._cell, bound, ids, self._backend)
+            self._run = _record_run(self._plain, self._cell, bound, ids)
         x, _ = first_states_and_noise(self._plain, self._cell, ids)
         return self._counted._replace(x=self._run(x, *_inputs_of_batch(bound, ids)))
 
 
 def engine_of(model: Denoiser, cell: Cell) -> Engine:
-    """Return an engine of the cell; one that records is the same until another cell runs."""
+    """Return an engine for a cell; one with a recording is reused until another cell needs one."""
     return _recording_engine(model, cell) if is_captured(cell.execution) else Engine(model, cell)
 
 
@@ -66,7 +62,7 @@ def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
 
 
 class RecordedCall(NamedTuple):
-    """Call of a bound denoiser: a copy of its states ``(n, *event)``, and their level or levels."""
+    """Call of a bound denoiser: copies of its states ``(n, *event)`` and of their level or levels."""
 
     denoise: Denoise
     x: Tensor
@@ -76,11 +72,9 @@ class RecordedCall(NamedTuple):
 class RecordedCalls:
     """Calls of a run, in order, to be repeated without the sampler.
 
-    The cost of an evaluation can depend on the level (guidance at some levels only, experts by
-    level), on the rows, and on a GPU on the numbers themselves, since their power moves the clocks.
-    So a run's network is timed on all of the run's own states, and not on one call times their
-    number. When the states outgrow the room in bytes, every second stored call is dropped. The
-    others stay evenly spread over the run, and stand for all.
+    The cost of an evaluation can depend on the level and the rows. On a GPU it can depend on the numbers themselves,
+    since their power moves the clocks. So a run's network is timed on the run's own states. When these outgrow ``room``
+    bytes, every second stored call is dropped: the others stay evenly spread over the run.
     """
 
     def __init__(self, room: float) -> None:
@@ -89,7 +83,7 @@ class RecordedCalls:
         self._room, self._stride = room, 1
 
     def add(self, denoise: Denoise, x: Tensor, sigma: float | Tensor) -> None:
-        """Add one more call."""
+        """Count one more call, and store it if its turn has come."""
         if self.count % self._stride == 0:
             levels = sigma.clone() if isinstance(sigma, Tensor) else sigma
             self.stored.append(RecordedCall(denoise, x.clone(), levels))
@@ -103,12 +97,12 @@ class RecordedCalls:
         return sum(call.x.numel() * call.x.element_size() for call in self.stored)
 
     @property
-    def share(self) -> float:
-        """Ratio of calls to stored calls, the factor for the time of the latter."""
+    def time_factor(self) -> float:
+        """Ratio of all calls to stored calls, a factor for the time of the latter; 0 without calls."""
         return self.count / len(self.stored) if self.stored else 0.0
 
     def repeat(self) -> Tensor:
-        """Repeat the stored calls, one at least; return the result of the last."""
+        """Repeat the stored calls, of which there is at least one, and return the result of the last."""
         *others, last = self.stored
         for call in others:
             call.denoise(call.x, call.sigma)
@@ -116,7 +110,7 @@ class RecordedCalls:
 
 
 class _RecordingDenoiser:
-    """Bound denoiser that stores its calls."""
+    """Bound denoiser that adds its calls to ``calls``."""
 
     def __init__(self, denoise: Denoise, calls: RecordedCalls) -> None:
         self._denoise, self._calls = denoise, calls
@@ -130,7 +124,7 @@ class _RecordingDenoiser:
 
 
 def bytes_for_states_on(device: torch.device) -> float:
-    """Return the most bytes of states to store on a device."""
+    """Return how many bytes of states may be stored on a device."""
     if device.type != "cuda":
         return ROOM
     free, _ = torch.cuda.mem_get_info(device)
@@ -138,39 +132,30 @@ def bytes_for_states_on(device: torch.device) -> float:
 
 
 class TimedWork(NamedTuple):
-    """Calls of a timing pass, all data in place.
+    """Functions to be timed, with all data in place: ``sample`` runs the sampler, ``network`` its calls of the model.
 
     Attributes:
-        sample: sampler on a batch.
-        network: the sampler's calls of the model, guidance and all, on the same states and levels.
-        calls: of the model, in one run of the sampler.
-        share: factor for the time of ``network``, > 1 if not all calls could be stored.
-        first_ms: milliseconds of the first batch, with compilation and other one-time work.
-        held: bytes of the states stored for ``network``.
-        decode: the decoder, eager, on the samples; None for a model without one.
+        calls: number of calls of the model in one run of the sampler.
+        time_factor: factor for the time of ``network``, > 1 if not all calls could be stored.
+        first_ms: milliseconds of the first run, with compilation and other one-time work.
+        stored_bytes: bytes of the states stored for ``network``.
+        decode: function that decodes the samples, eager; None for a model without a decoder.
     """
 
     sample: Callable[[], object]
     network: Callable[[], object]
     calls: int
-    share: float
+    time_factor: float
     first_ms: float
-    held: int
+    stored_bytes: int
     decode: Callable[[], object] | None = None
 
 
-def prepare_timed_work(
-    model: Denoiser,
-    cell: Cell,
-    ids: Tensor,
-    backend: NewBackend = CudaGraph,
-    *,
-    room: float = math.inf,
-) -> TimedWork:
-    """Prepare the calls to be timed, on one batch.
+def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float) -> TimedWork:
+    """Return the functions to be timed, on one batch; call this once a cell.
 
     The sampler runs once, recorded if it is to be replayed. Then it runs again, and its calls of
-    the model are stored, in ``room`` bytes at most. Call this once a cell.
+    the model are stored, in ``room`` bytes at most.
     """
     assert cell.grid is not None
     model = model_for_execution(model, cell.execution)
@@ -178,7 +163,7 @@ def prepare_timed_work(
     x, noise = first_states_and_noise(model, cell, ids)
     calls, started = RecordedCalls(room), time.perf_counter()
     if is_captured(cell.execution):
-        run = _record_run(model, cell, bound, ids, backend)
+        run = _record_run(model, cell, bound, ids)
         sample = partial(run, x, *_inputs_of_batch(bound, ids))
         denoise = TensorLevels(bound)
     else:
@@ -189,9 +174,9 @@ def prepare_timed_work(
     solve_cell(cell, _RecordingDenoiser(denoise, calls), x, noise)
     network = calls.repeat
     if is_captured(cell.execution):
-        network = Recording(lambda _: calls.repeat(), (x,), backend(x.device)).replay
+        network = Recording(lambda _: calls.repeat(), (x,), CudaGraph(x.device)).replay
     decode = None if model.decoder is None else partial(model.decode, samples)
-    return TimedWork(sample, network, calls.count, calls.share, first_ms, calls.bytes, decode)
+    return TimedWork(sample, network, calls.count, calls.time_factor, first_ms, calls.bytes, decode)
 
 
 def wait_for_device(device: torch.device) -> None:
@@ -200,10 +185,8 @@ def wait_for_device(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _record_run(
-    model: Denoiser, cell: Cell, bound: Bound, ids: Tensor, backend: NewBackend
-) -> Recording:
-    """Record the cell's run on a batch like ``ids``; sample numbers and labels are inputs."""
+def _record_run(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor) -> Recording:
+    """Return a recording of a cell's run on a batch like ``ids``. Raises a Failure if the run cannot be captured."""
 
     def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
         return model.bind(ids, cell.seed, *labels), noise_of(model, cell, ids)
@@ -211,13 +194,12 @@ def _record_run(
     assert cell.grid is not None
     x, _ = first_states_and_noise(model, cell, ids)
     try:
-        return capture(
-            cell.sampler, cell.grid, setting, (x, *_inputs_of_batch(bound, ids)), backend(x.device)
-        )
+        inputs = (x, *_inputs_of_batch(bound, ids))
+        return capture(cell.sampler, cell.grid, setting, inputs, CudaGraph(x.device))
     except ValueError as error:
         raise Failure("skipped", str(error)) from error
 
 
 def _inputs_of_batch(bound: Bound, ids: Tensor) -> tuple[Tensor, ...]:
-    """Return the inputs that differ between batches, besides the latents."""
+    """Return what differs between batches besides the latents: sample numbers, and labels if any."""
     return (ids,) if bound.labels is None else (ids, bound.labels)

@@ -1,6 +1,6 @@
-"""Execution modes: "eager", "compile" (torch.compile), "cuda-graph" (replay of runs), or both.
+"""Execution modes: "eager", "compile" (torch.compile), "cuda-graph" (replay of runs), or the last two together.
 
-A sampler is the same mathematics in each, so one table compares the modes row by row.
+A sampler computes the same in each mode, so one table compares the modes row by row.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def is_compiled(execution: ExecutionName) -> bool:
 
 
 def is_captured(execution: ExecutionName) -> bool:
-    """Return True if whole runs are replayed."""
+    """Return True if whole runs are recorded and replayed."""
     return "cuda-graph" in execution.split("+")
 
 
 def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
-    """Refuse executions that a device ("cpu" or "cuda") cannot run; a trivial program is compiled.
+    """Check that a device, "cpu" or "cuda", can run these modes; for "compile", compile a trivial program.
 
     Raises:
-        ValueError: replays without CUDA, or a compiler that does not work.
+        ValueError: a mode needs CUDA and the device is another, or the compiler does not work.
     """
     if any(map(is_captured, executions)) and not device.startswith("cuda"):
         raise ValueError(
@@ -52,7 +52,7 @@ def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
 def why_not_executable(
     execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: Grid
 ) -> str:
-    """Return the reason why a sampler on a model does not support an execution mode; "" if it does."""
+    """Return why a sampler on a model cannot run in an execution mode; "" if it can."""
     if execution == "eager":
         return ""
     if is_captured(execution) and not innermost_model(model).capturable:
@@ -77,35 +77,34 @@ def has_varying_cost(model: Denoiser, grid: Grid, *, infinite: bool = False) -> 
 
 
 def model_for_execution(model: Denoiser, execution: ExecutionName) -> Denoiser:
-    """Return the model for this execution: compiled once for consecutive cells, or itself."""
+    """Return the model for a mode: compiled, once for consecutive cells, or unchanged."""
     return _compile_model(model) if is_compiled(execution) else model
 
 
 class Compiled(Wrapper):
-    """Network compiled at its first evaluation of a shape; it is counted as a whole."""
+    """Network that is compiled at its first evaluation of a shape, and counted as a whole."""
 
     def __init__(self, inner: Denoiser) -> None:
         super().__init__(inner)
         self._program = torch.compile(inner.denoise, dynamic=False)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Denoise with the inner model."""
+        """Denoise with the compiled program."""
         # levels are tensors, because torch would compile another program for each float
         return self._program(x, as_level_tensor(sigma, x), labels)
 
     def rewrapped(self, inner: Denoiser) -> Compiled:
-        """Compile another model."""
+        """Return another model compiled."""
         return Compiled(inner)
 
     def instrumented(self, wrap: Any) -> Denoiser:
-        """Wrap the program as a whole."""
+        """Wrap the compiled program as a whole, so that its calls are counted."""
         return wrap(self)
 
 
 @lru_cache(maxsize=1)
 def _compile_model(model: Denoiser) -> Denoiser:
-    # programs of an earlier model count towards torch's limit, beyond which it falls back to eager
-    # without a word
+    # torch limits the number of programs, also of earlier models, and silently runs others eagerly
     torch.compiler.reset()
     return model.instrumented(Compiled)
 

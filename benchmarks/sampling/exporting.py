@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.lib.format import write_array, write_array_header_1_0
-from numpy.typing import NDArray
 
 from ...models.denoiser import Denoiser
 from ...models.extractors.quantised import How, to_grey_levels
@@ -20,7 +18,7 @@ from .shard import sample_shard, whole_shard_size
 
 
 def check_exportable(model: Denoiser) -> None:
-    """Raise a ValueError for samples that are no images, or whose range of values is not known."""
+    """Raise a ValueError if samples are no images, or if the range of their values is not known."""
     if len(model.decoded_event) != 3 or model.decoded_event[0] not in (1, 3):
         raise ValueError(
             f"samples of {model.name} have shape {model.decoded_event} and are no grey or RGB images; "
@@ -33,19 +31,12 @@ def check_exportable(model: Denoiser) -> None:
         )
 
 
-def export_samples(
-    model: Denoiser,
-    cell: Cell,
-    path: Path,
-    how: How,
-    progress: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Write all samples of a cell that a run scores.
+def export_samples(model: Denoiser, cell: Cell, path: Path, how: How) -> None:
+    """Write all samples of a cell into the file ``path``, and their description into a ``.json`` file next to it.
 
-    The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, where the samples have
-    classes, ``arr_1`` ``(n,)`` int64; a ``.json`` file next to it describes them. Writing follows
-    sampling: memory holds one shard. Errors are as of :func:`check_exportable` and
-    :func:`.sample_shard`; progress receives the number of samples after each batch.
+    The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, if samples have classes, ``arr_1`` ``(n,)`` int64.
+    ``how`` names the rounding to 8 bits. Memory holds one shard at a time. Raises the errors of :func:`check_exportable`
+    and :func:`.sample_shard`.
     """
     check_exportable(model)
     assert model.decoded_limits is not None
@@ -59,22 +50,18 @@ def export_samples(
             write_array_header_1_0(file, header | {"shape": shape})
             for start in range(0, cell.samples, whole):
                 stop = min(start + whole, cell.samples)
-                drawn = sample_shard(model, None, cell, start, stop, cell.device, 0, stop, progress)
+                drawn = sample_shard(
+                    model, None, cell, start, stop, cell.device, 0, stop, lambda _: None
+                )
                 x = model.decode(torch.from_numpy(drawn["endpoint"]))
                 levels = to_grey_levels(x, model.decoded_limits, how).permute(0, 2, 3, 1)
                 file.write(levels.contiguous().numpy().tobytes())
-                labels.append(_class_labels(model, cell, start, stop))
-        if all(part is not None for part in labels):
+                if model.classes:
+                    ids = torch.arange(start, stop, device=cell.device)
+                    labels.append(model.bind(ids, cell.seed).labels)
+        if labels and all(part is not None for part in labels):
             with archive.open("arr_1.npy", "w") as file:
-                write_array(file, np.concatenate(labels))
+                write_array(file, torch.cat(labels).cpu().numpy().astype(np.int64))
     about = {**cell.record(""), "model_identity": model.identity, "quantisation": how}
     path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     os.replace(unfinished, path)
-
-
-def _class_labels(model: Denoiser, cell: Cell, start: int, stop: int) -> NDArray[np.int64] | None:
-    """Return the classes of samples; None for an unconditional model."""
-    if not model.classes:
-        return None
-    labels = model.bind(torch.arange(start, stop, device=cell.device), cell.seed).labels
-    return None if labels is None else labels.cpu().numpy().astype(np.int64)

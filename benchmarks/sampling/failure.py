@@ -1,4 +1,4 @@
-"""Failure of a task: the status and reason of its row; and errors for lack of memory.
+"""Failure of a task, with the status and reason of its row; and errors for lack of memory.
 
 All imports of this module are quick.
 """
@@ -12,19 +12,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "alloc_failed", "std::bad_alloc")
-"""Phrases in RuntimeErrors of torch's allocators, cuBLAS, cuDNN and C++."""
+"""Phrases in out-of-memory errors of torch's allocators, cuBLAS, cuDNN and C++."""
 
 
 class Failure(Exception):  # noqa: N818 - it becomes the status of a row
-    """Task that cannot be completed: the status and the reason of its row.
+    """Failure of a task, with the status and the reason of its row.
 
     Attributes:
-        status: "failed", "diverged", "skipped"; "crashed" if the process ended, "timed out" if it
-            had to be ended, "killed" if another process ended it, which says nothing about the
-            task.
-        reason: in plain words, on one line.
-        shrink: divisor of the batch for another try after memory ran out, >= 2; 0 for other
-            failures.
+        status: "failed", "diverged", "skipped", "crashed" if the process ended, "timed out" if it had to be
+            ended, or "killed" if another process ended it. "killed" says nothing about the task.
+        reason: plain words, on one line.
+        shrink: divisor >= 2 of the batch for another try after memory ran out; 0 for other failures.
     """
 
     def __init__(self, status: str, reason: str, shrink: int = 0) -> None:
@@ -34,7 +32,7 @@ class Failure(Exception):  # noqa: N818 - it becomes the status of a row
         self.shrink = shrink
 
     def __reduce__(self) -> tuple[type, tuple[str, str, int]]:
-        """Pickle all parts."""
+        """Pickle status, reason and shrink."""
         return Failure, (self.status, self.reason, self.shrink)
 
 
@@ -49,7 +47,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def draw_in_batches(ids: Tensor, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the rows of ``draw`` for ``ids`` ``(n,)``, n >= 1, in batches of at most ``size``.
+    """Return the rows of ``draw`` for ``ids`` ``(n,)``, n >= 1, drawn in batches of at most ``size``.
 
     After an out-of-memory error, the rest is drawn in batches of half the size, down to one.
     """

@@ -1,4 +1,4 @@
-"""Run of one shard of a cell: samples, batch by batch, checked and reduced for the metrics."""
+"""Samples of one shard of a cell, drawn batch by batch, checked, and reduced to what metrics need."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from .failure import Failure
 Arrays = dict[str, NDArray]
 
 CONVERGED_IDS = 2**31
-"""First sample number of converged samples: their latents are disjoint from every run's."""
+"""First sample number of converged samples; runs never use these latents."""
 
 SHARD = 512
-"""Fewest samples of a whole shard (the loss from a kill); most dimensions with exact moments."""
+"""Fewest samples of a whole shard, which a kill can lose; most dimensions of features with exact moments."""
 
 BATCH = "batch"
-"""Array of a shard with the size of its batches, if memory could not hold the cell's."""
+"""Name of a shard's array with its batch size, if memory could not hold the cell's."""
 
 _FLOAT16_MAX = 6e4
-_LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite
+_LARGEST = 1e30  # squares of larger values overflow float32
 
 
 class FeatureExtraction(NamedTuple):
-    """Extractor of features, and the range to clamp values to first, or None."""
+    """Extractor of features, and the range to clamp values to before; None clamps nothing."""
 
     extractor: Extractor
     clamp: tuple[float, float] | None
@@ -53,26 +53,18 @@ def sample_shard(
     endpoints: int,
     progress: Callable[[int], None],
 ) -> Arrays:
-    """Draw samples ``start`` … ``stop - 1`` of a cell.
+    """Draw samples ``start`` … ``stop - 1`` of a cell with a model on ``device``; return arrays by name.
 
-    Args:
-        model: on ``device``.
-        reference: gives the features of decoded samples; None for a model without features.
-        cell: what to run.
-        start: first sample number.
-        stop: one past the last.
-        device: where the state lives.
-        keep: samples below this number are stored as pictures.
-        endpoints: samples below this number are stored whole, for ``rmse``.
-        progress: receives the number of samples after each batch.
+    Samples below ``keep`` are stored as pictures, samples below ``endpoints`` whole, for ``rmse``. ``reference`` gives
+    the features of decoded samples; None gives none. ``progress`` gets the number of samples of each batch.
 
     Returns:
-        ``features`` (n, d), their exact ``moments_*`` in float64 where d <= :data:`SHARD`,
-        ``endpoint`` (k, *event), ``picture``; ``sizes``, ``nfe`` and ``clamped`` of the batches,
-        and the largest ``depth``; with labels, ``own_label`` (n,): True for samples in their class.
+        ``features`` (n, d) and, for d <= :data:`SHARD`, their exact ``moments_*`` in float64; ``endpoint`` and
+        ``picture`` (k, *event); ``sizes``, ``nfe`` and ``clamped`` of the batches; the largest ``depth``; with
+        labels, ``own_label`` (n,), True for samples in their class.
 
     Raises:
-        Failure: see :class:`Engine`; or a sample is not finite.
+        Failure: the sampler fails, draws from a global generator, or gives a sample that is not finite.
     """
     engine = engine_of(model, cell)
     features, stored, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], 0
@@ -81,7 +73,7 @@ def sample_shard(
         bound = engine.bind(ids)
         with unseeded_draws() as draws:
             batch = engine.sample(bound, ids)
-        if draws.sentence and ":" not in cell.sampler.name:  # other libraries' samplers are theirs
+        if draws.sentence and ":" not in cell.sampler.name:  # other libraries may
             raise Failure("failed", f"{cell.sampler.name} {draws.sentence}")
         rows = slice(first - int(ids[0]), last - int(ids[0]))
         x = batch.x[rows]
@@ -115,7 +107,7 @@ def sample_shard(
         arrays["own_label"] = np.concatenate(own)
     if features:
         rows = np.concatenate(features)
-        # moments next to the features, unless they would outweigh them
+        # moments are stored too, unless they would be larger than the features
         exact = rows.shape[1] <= SHARD
         half = exact and bool(np.abs(rows).max() < _FLOAT16_MAX)
         arrays["features"] = rows.astype(np.float16 if half else np.float32)
@@ -127,29 +119,24 @@ def sample_shard(
 
 
 def whole_shard_size(batch: int) -> int:
-    """Return the number of samples in a whole shard: whole batches of this size."""
+    """Return the number of samples in a whole shard: whole batches of ``batch`` samples, :data:`SHARD` or more."""
     return batch * -(-SHARD // batch)
 
 
 def batches_of_shard(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
-    """Yield the sample numbers of batches that cover a shard, each with the range that counts.
+    """Yield the sample numbers of each batch of a shard, and the first and the end of those that count.
 
-    A sampler that couples a batch always runs whole batches of the same members: its samples do not
-    depend on the number of samples, or on interruptions. Programs and recordings have one shape, so
-    they run whole batches too.
+    A sampler that couples a batch always runs whole batches of the same members. So its samples do not depend on the
+    number of samples, or on interruptions. Compiled programs and recordings have one shape, so they do the same.
     """
-    size = cell.batch_size
-    if cell.sampler.batch_coupled or cell.execution != "eager":
-        for first in range(start // size * size, stop, size):
-            yield torch.arange(first, first + size), max(first, start), min(first + size, stop)
-    else:
-        for first in range(start, stop, size):
-            last = min(first + size, stop)
-            yield torch.arange(first, last), first, last
+    size, whole = cell.batch_size, cell.sampler.batch_coupled or cell.execution != "eager"
+    for first in range(start // size * size if whole else start, stop, size):
+        last = min(first + size, stop)
+        yield torch.arange(first, first + size if whole else last), max(first, start), last
 
 
 def clamp(x: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, float]:
-    """Return samples inside the data range, and the share of values that were outside."""
+    """Return samples clamped to ``limits``, and the share of values that were outside; None clamps nothing."""
     if limits is None:
         return x, 0.0
     inside = x.clamp(*limits)
@@ -157,17 +144,14 @@ def clamp(x: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, float]
 
 
 class GlobalDraws:
-    """Snapshot of the global generators, to be compared with their present states."""
+    """Snapshot of the states of the global random generators, to be compared with their present states."""
 
     def __init__(self) -> None:
         self._before = _generator_states()
 
     @property
     def sources(self) -> list[str]:
-        """Generators that moved since the snapshot, in words.
-
-        Generators of devices that came into use meanwhile are unknown.
-        """
+        """Names of the generators that moved since the snapshot; devices that came into use later are left out."""
         return [
             name
             for name, state in _generator_states().items()
@@ -177,16 +161,16 @@ class GlobalDraws:
     @property
     def sentence(self) -> str:
         """Sentence with the generators that were drawn from, and the remedy; "" for none."""
-        remedy = "use the noise that it is handed, noise()"
-        return f"draws from {' and '.join(sources)}; {remedy}" if (sources := self.sources) else ""
+        sources = " and ".join(self.sources)
+        return f"draws from {sources}; use the noise that it is handed, noise()" if sources else ""
 
 
 @contextmanager
 def unseeded_draws() -> Iterator[GlobalDraws]:
     """Detect draws of the block from the global generators of torch, numpy and Python.
 
-    They depend on what ran before, and no seed of ours reaches them. Nothing is restored: another
-    part of the program may be using these generators.
+    Such draws depend on what ran before, and a run's seed does not reach them. The generators are not restored,
+    since another part of the program may be using them.
 
     >>> with unseeded_draws() as draws:
     ...     _ = torch.randn(1)
@@ -197,7 +181,7 @@ def unseeded_draws() -> Iterator[GlobalDraws]:
 
 
 def _generator_states() -> dict[str, bytes]:
-    """Return the state of each generator; reading them waits for no device."""
+    """Return the state of each generator, without waiting for a device."""
     states = {
         "torch's global generator": torch.get_rng_state().numpy().tobytes(),
         "numpy's global generator": pickle.dumps(np.random.get_state()),  # noqa: NPY002 - it is what must stay still

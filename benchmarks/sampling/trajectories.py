@@ -1,4 +1,4 @@
-"""Samples and trajectories of a few samples, for the pictures of a report."""
+"""Samples for the pictures of a report, and trajectories of a few of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLOUD = 256
 
 Arrays = dict[str, NDArray]
 Trajectories = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
-"""Lists of ``(sigma, x, d)`` of each evaluation of all samples together, and the end."""
+"""Evaluations ``(sigma, x, d)`` of all samples together, in order, and the final samples."""
 
 
 def picture_count(model: Denoiser, images: int) -> int:
@@ -38,7 +38,7 @@ def picture_arrays(
 ) -> dict[str, NDArray]:
     """Return samples ``(k, *event)`` as a report shows them: ``images`` in uint8, or ``points``.
 
-    ``converged`` has the limits of the same latents, sample by sample, at most k of them.
+    ``converged`` are converged samples of the same latents, in order; at most k are returned.
     """
     name = "images" if len(model.decoded_event) == 3 else "points"
     arrays = {name: as_report_values(model, reference, x)}
@@ -48,7 +48,7 @@ def picture_arrays(
 
 
 def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
-    """Return ``(..., *event)`` for a report: decoded, images in uint8, others flat in float32."""
+    """Return values ``(..., *event)`` for a report, decoded: images in uint8, others flat in float32."""
     if model.decoder is not None:
         before = x.shape[: x.ndim - len(model.event)]
         latents = torch.from_numpy(x.reshape(-1, *model.event)).float()
@@ -60,12 +60,10 @@ def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Return the values for black and white: of the card, or about the mean, or -1 and 1."""
-    if reference is None:
-        return -1.0, 1.0
-    if reference.clamp is not None:
+    """Return the values for black and white: the card's range, or mean ± 3 spreads, or -1 and 1."""
+    if reference is not None and reference.clamp is not None:
         return reference.clamp
-    if reference.moments is None:  # moments of features say nothing about values
+    if reference is None or reference.moments is None:  # no moments of values
         return -1.0, 1.0
     mean, cov = reference.moments
     center = float(mean.mean())
@@ -77,30 +75,22 @@ def trajectory_arrays(
     model: Denoiser,
     reference: Reference | None,
     cell: Cell,
-    watch: Callable[[int], Trajectories] | None = None,
+    watch: Callable[[int], Trajectories],
 ) -> Arrays:
-    """Return the trajectory of a cell's first samples.
+    """Return the trajectories of a cell's first samples, which ``watch`` runs, perhaps in another process.
 
-    States are shown as x s / sqrt(s² + sigma²), with s the root mean square of the end: noise as
-    large as the data, at every level.
-
-    Args:
-        model: on the cell's device.
-        reference: gives the range of values.
-        cell: what to run.
-        watch: runs that many samples (:func:`record_trajectories`), perhaps in another process; None runs them
-            in this one.
+    States are shown as x s / sqrt(s² + sigma²), with s the root mean square of the end: noise is as large
+    as the data at every level.
 
     Returns:
-        ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n,
-        *event)``, all as :func:`as_report_values`. Empty without pictures, for a batch-coupled
-        sampler, and after a failure: a picture is not worth a row.
+        ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n, *event)``; all but
+        ``sigma`` as :func:`as_report_values`. Empty without pictures, for a batch-coupled sampler, and after a failure.
     """
     count = min(picture_count(model, IMAGES), CLOUD)
     if not count or cell.grid is None or cell.sampler.batch_coupled:
         return {}
     try:
-        evaluations, end = watch(count) if watch else record_trajectories(model, cell, count)
+        evaluations, end = watch(count)
     except Exception:
         return {}
     if not evaluations or not np.isfinite(end).all():
@@ -117,7 +107,7 @@ def trajectory_arrays(
 
 @torch.no_grad()
 def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories:
-    """Run the first ``count`` samples of a cell and record their evaluations."""
+    """Run the first ``count`` samples of a cell; return their evaluations at single levels, and the final samples."""
     assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)

@@ -1,4 +1,4 @@
-"""Cell: one row of the table, its start, and the name of the folder with its results."""
+"""Cell, a future row of the table; its start; and the name of the folder with its results."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ from ...samplers.spec import canonical_json, label_of
 from .suite import ExecutionName, NoiseName, StartName
 
 SPREADS = 3.0
-"""The Gaussian flow ends at this many standard deviations of the data along their first principal
-axis.
+"""Level where the Gaussian flow ends, in standard deviations of the data along their first principal axis.
 
-Of 20, 10, 5, 3, 2 and 1.5, on five exact models with ipndm and dpmpp_2m at 5, 10 and 20
-evaluations: rmse falls to 0.57 of its value without a start on geometric average, and rises by 6 %
-at most. At 1.5 the Gaussian's own error dominates.
+20, 10, 5, 3, 2 and 1.5 were tried on five exact models with ipndm and dpmpp_2m at 5, 10 and 20 evaluations. At 3,
+rmse falls to 0.57 of its value without a start on geometric average, and rises by 6 % at most. At 1.5 the
+Gaussian's own error dominates.
 """
 LARGEST = 4096
 """Largest number of dimensions for which a covariance is diagonalised."""
@@ -36,27 +35,24 @@ LARGEST = 4096
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Map from latents to first states: from noise alone, from noise about the data's mean, or along
-    a Gaussian's probability flow, which costs no evaluation.
+    """Map from latents to the first states of a run.
 
-    Far above the spread of the data, a denoiser sees little of them but mean and covariance. For x0 ~
-    N(mean, sum_k c_k u_k u_k^T) the flow from level S to level s has a closed form,
+    "noise" keeps the latents, "mean" adds the data's mean, and "gaussian" follows the probability flow of a Gaussian,
+    which costs no evaluation. Far above the spread of the data, a denoiser sees little of them but mean and
+    covariance. For x0 ~ N(mean, sum_k c_k u_k u_k^T) the flow from level S to level s has a closed form,
 
         x(s) = mean + sum_k sqrt((c_k + s^2) / (c_k + S^2)) u_k u_k^T (x(S) - mean),
 
     and replaces the first steps of any sampler (Wang and Vastola 2024, arXiv:2412.09726: analytical
-    teleportation). A class-conditional network has a mean for each class, and the covariance about
-    them.
+    teleportation). A class-conditional network has a mean for each class, and one covariance about them.
 
     Attributes:
-        name: "noise", "mean" or "gaussian".
-        sigma_max: where the latents lie.
-        sigma: where the states lie, and grids begin; for "noise" and "mean" sigma_max, or the first
+        sigma_max: level of the latents.
+        sigma: level of the states, where grids begin: sigma_max for "noise" and "mean", or the first
             level of the model's own scheduler.
-        means: ``(1, *event)``, or ``(classes, *event)`` for a class-conditional model; for "mean"
-            and "gaussian".
-        gaussian: with the first mean and the data's covariance, for start "gaussian".
-        skip: why the model has no such start (then ``sigma`` is sigma_max); "" if it has.
+        means: ``(1, *event)``, or ``(classes, *event)`` for a class-conditional model; None for "noise".
+        gaussian: Gaussian with the first mean and the data's covariance, for start "gaussian".
+        skip: why the model has no such start (``sigma`` is sigma_max then); "" if it has one.
     """
 
     name: StartName
@@ -67,10 +63,9 @@ class Start:
     skip: str = ""
 
     def states(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return states at ``sigma`` from ``x`` ``(batch, *event)`` at ``sigma_max``.
+        """Return states at ``sigma`` from latents ``x`` ``(batch, *event)`` at ``sigma_max``.
 
-        They are bit-identical in any batch. ``labels`` ``(batch,)`` are classes of the samples,
-        needed where there is a mean for each.
+        States are bit-identical in any batch. If each class has a mean, ``labels`` ``(batch,)`` are the samples' classes.
         """
         if self.gaussian is None and self.sigma != self.sigma_max:
             x = x * (self.sigma / self.sigma_max)
@@ -88,23 +83,17 @@ class Start:
 
 
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
-    """Make the start of this name for a model, with states on ``device``.
+    """Return the start of this name for a model, with states on ``device``.
 
-    ``level`` is where the Gaussian flow ends; None takes :data:`SPREADS` standard deviations, or
-    sigma_max if that is less.
+    The Gaussian flow ends at ``level``; None takes :data:`SPREADS` standard deviations, or sigma_max if that is less.
     """
     top = model.sigma_max
     if name == "noise":
         return Start(name, top, top)
     moments = moments_of(model)
     if moments is None:
-        return Start(
-            name,
-            top,
-            top,
-            skip=f"start {name} needs the data's mean and covariance, which model {model.name} "
-            "does not know",
-        )
+        reason = f"start {name} needs the data's mean and covariance, which model {model.name} does not know"
+        return Start(name, top, top, skip=reason)
     means, cov = torch.from_numpy(moments[0]).reshape(-1, *model.event), moments[1]
     if name == "mean":
         return Start(name, top, top, means)
@@ -122,57 +111,50 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
 
 
 def moments_of(model: Denoiser) -> Moments | None:
-    """Return mean(s) and covariance of a model's data; None if unknown, or too large."""
+    """Return the means and the covariance of a model's data; None if unknown, or above :data:`LARGEST` dimensions."""
     return model.moments() if math.prod(model.event) <= LARGEST else None
 
 
 SAMPLING_VERSION = 4
-"""Version of the noise and of the content of shards, which pin neither a sampler nor a model."""
+"""Version of the noise and of the content of shards, which neither a sampler nor a model identifies."""
 
-_ANSWERS = ("suite", "samples", "batch_size", "origin")
-"""Columns excluded from the cell's key: suite name, sample count, batch size, origin."""
+_COLUMNS_OUTSIDE_KEY = ("suite", "samples", "batch_size", "origin")
+"""Columns that a cell's key leaves out."""
 
 
 class GridMaker(Protocol):
-    """Schedule of a cell's grid."""
+    """Schedule of a cell's grid, as far as the cell uses it."""
 
     @property
     def label(self) -> str:
-        """Name as on the command line."""
+        """Name and options as on the command line."""
         ...
 
     def facts(self, n: int) -> Record:
-        """Return the table's columns about its grid of ``n`` steps."""
+        """Return columns of the table about the grid of ``n`` steps."""
         ...
 
-    def bare(self) -> GridMaker:
+    def without_search_results(self) -> GridMaker:
         """Return the schedule without its search results."""
         ...
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One future row of the table: a model, a sampler on a grid, and a number of samples.
+    """Future row of the table: a model, a sampler on a grid, and a number of samples.
 
     Attributes:
-        model: the model's spec.
-        sampler: the configured sampler.
-        schedule: source of the grid.
-        start: makes the first state from a latent.
-        end: "zero" or "sigma_min".
+        end: last level, "zero" or "sigma_min".
         noise: "white" or "brownian"; None for a deterministic sampler.
-        grid: the noise levels; None if the budget buys no step, with the reason in ``skip``.
-        steps: intervals; None for an adaptive sampler.
-        budget: allowed evaluations per sample; None for a suite with steps.
-        samples, seed, batch_size, dtype: as in the suite.
-        sigma_min, sigma_max: the model's range.
+        grid: noise levels; None if there is nothing to run, as when one step costs more than the budget.
+        steps: number of intervals; None for an adaptive sampler.
+        budget: most evaluations per sample; None for a suite that gives steps.
         identity: identities of the model and of the extractor.
         device: "cpu" or "cuda".
         skip: why there is nothing to run; "" if there is.
-        execution: how runs reach the device.
-        space: the feature space as the suite names it.
-        infinite: whether a first step from an infinite level comes before the grid, which has one
-            step less than ``steps``.
+        space: feature space as the suite names it.
+        infinite: True if a step from an infinite level comes before the grid, which then has one step
+            less than ``steps``.
     """
 
     model: str
@@ -199,24 +181,24 @@ class Cell:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The sampler's non-default fields."""
+        """Options of the sampler that are no defaults."""
         return samplers.non_default(self.sampler)
 
     @property
     def label(self) -> str:
-        """Sampler as on the command line."""
+        """Sampler and options as on the command line."""
         return label_of(self.sampler)
 
     @cached_property
     def facts(self) -> Record:
-        """Further columns on the schedule (:meth:`GridMaker.facts`) and on the fitted sampler."""
+        """Further columns about the schedule and the fitted sampler."""
         facts = dict(getattr(self.sampler, "facts", {}))
         if self.steps is None or self.grid is None:
             return facts
         return facts | dict(self.schedule.facts(self.steps))
 
     def record(self, suite: str) -> Record:
-        """Return the identity columns of the row."""
+        """Return the identity columns of the row, for a suite of this name."""
         return {
             "suite": suite,
             "model": self.model,
@@ -242,7 +224,7 @@ class Cell:
 
     @property
     def _implied_columns(self) -> list[str]:
-        """Columns that say nothing about the samples, because the others or the default do."""
+        """Columns that other columns or the default imply, so that the key leaves them out."""
         unless = {
             "sigma_start": self.start.name == "gaussian",
             "noise": self.noise == "brownian",
@@ -254,11 +236,11 @@ class Cell:
     def key(self) -> str:
         """Name of the cell's folder: readable, with a hash of the configuration.
 
-        The hash leaves out the suite's name, the number of samples (a larger one extends the cell) and,
-        unless the sampler couples a batch, the batch size. It does not cover code or files either: the
-        folder stays the same when they change, and :mod:`..identity.admission` detects the change.
+        The hash leaves out the suite's name and the number of samples: more samples extend the cell. It leaves out
+        the batch size too, unless the sampler couples a batch. It covers neither code nor files: when they change,
+        the folder stays, and :mod:`..identity.admission` detects the change.
         """
-        left_out = (*_ANSWERS, *self._implied_columns)
+        left_out = (*_COLUMNS_OUTSIDE_KEY, *self._implied_columns)
         identity = {k: v for k, v in self.record("").items() if k not in left_out}
         identity["version"] = SAMPLING_VERSION
         if self.space != "card":
@@ -275,6 +257,6 @@ class Cell:
 
 
 def file_name(text: str, digest: str) -> str:
-    """Return a readable and safe file name: the safe part of ``text``, and a digest."""
+    """Return a readable and safe file name: the safe part of ``text``, and ``digest``."""
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-._+")[-80:].lstrip("-._+")
     return f"{readable or 'x'}-{digest}"

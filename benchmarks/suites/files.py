@@ -1,6 +1,4 @@
-"""Files of suites: the built-in suites, paths relative to a suite's own file, and files that need a
-trusted suite: Python files, which run as code, and files outside the suite's folder.
-"""
+"""TOML files of suites: built-in ones, relative paths in files, and files that need a trusted suite."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from ...samplers.spec import format_spec, parse_spec, short_repr
 from .suite import Spec, Suite, check_suite
 
 DATA_SETS = ("fashion-mnist", "digits", "emoji")
-"""Real samples that a suite names instead of a file."""
+"""Data sets of real samples that a suite names instead of a file."""
 
 _PREFIX = re.compile(r"((?:[a-z0-9][a-z0-9_-]+:)*)(.+)", re.DOTALL)
 """Schemes, as in ``truncate:inception:weights.pth``, and a file; one letter is a drive."""
@@ -26,48 +24,41 @@ _PYTHON = re.compile(r"\.py(:|$)")
 
 LARGEST_FILE = 256 << 10
 MOST_POINTS = 500
-"""Limits of a TOML file: its bytes, and the points in a line. A key of many parts, such as
-``a.a.a``, takes memory that grows with their square.
-"""
+"""Most bytes of a TOML file, and most points in a line: memory for a key such as ``a.a.a`` grows with their square."""
 
 
 def built_in_suites() -> dict[str, Path]:
-    """Return the built-in suites: name to TOML file."""
+    """Return the TOML files of the built-in suites, by name."""
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}
 
 
 def load_suite(name: str) -> Suite:
-    """Load a built-in suite by name, or the suite of a TOML file.
+    """Return a built-in suite by name, or the suite of a TOML file.
 
     Raises:
-        ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message
-            names it.
+        ValueError: there is no such suite or file, the TOML is not valid, or a key or value is wrong. The
+            message names the mistake.
     """
     suites = built_in_suites()
     path = suites.get(name, Path(name))
     if not path.is_file():
         close = difflib.get_close_matches(name, suites, n=1)
-        hint = (
-            f"did you mean {close[0]}?"
-            if close
-            else (f"built-in suites: {', '.join(suites)}; or give the path of a TOML file")
-        )
+        hint = f"built-in suites: {', '.join(suites)}; or give the path of a TOML file"
+        if close:
+            hint = f"did you mean {close[0]}?"
         raise ValueError(f"unknown suite {name!r}; {hint}")
     try:
         data = tomllib.loads(_read_toml(path))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # also of numbers with thousands of digits, and of thousands of brackets
+    # numbers of thousands of digits raise the former, thousands of brackets the latter
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} is not valid TOML: {error}") from error
-    return check_suite(
-        {"name": path.stem, **(data if name in suites else with_resolved_paths(data, path.parent))},
-        path.name,
-    )
+    if name not in suites:
+        data = with_resolved_paths(data, path.parent)
+    return check_suite({"name": path.stem, **data}, path.name)
 
 
 def _read_toml(path: Path) -> str:
-    """Read a TOML file; a ValueError if it is too large, or no UTF-8."""
+    """Return the text of a TOML file. Raises a ValueError if it is too large, or not UTF-8."""
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(
             f"it has more than {LARGEST_FILE:,} bytes; put long lists into files that it names"
@@ -79,9 +70,9 @@ def _read_toml(path: Path) -> str:
 
 
 def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Resolve the paths of models, schedules, extractor and samples against the suite's folder.
+    """Return a suite's data with relative paths of models, schedules, extractor and samples put into ``folder``.
 
-    In the working directory nothing changes, and no digest.
+    If ``folder`` is the working directory, the paths and so the suite's digest do not change.
     """
     placed = dict(data)
     if folder.resolve() == Path.cwd():
@@ -90,12 +81,12 @@ def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]
         if isinstance(placed.get(axis), list):
             placed[axis] = [_resolve_entry(entry, folder) for entry in placed[axis]]
     for key in ("extractor", "reference", "real"):
-        if isinstance(placed.get(key), str):
-            placed[key] = _resolve(placed[key], folder)
-    for key in ("reference", "real"):  # a folder of images
         source = placed.get(key)
-        if isinstance(source, str) and source not in DATA_SETS and (folder / source).is_dir():
-            placed[key] = str(folder / source)
+        if isinstance(source, str):
+            placed[key] = _resolve(source, folder)
+            is_images = key != "extractor" and source not in DATA_SETS
+            if is_images and (folder / source).is_dir():
+                placed[key] = str(folder / source)
     return placed
 
 
@@ -105,7 +96,7 @@ def _resolve_entry(entry: Any, folder: Path) -> Any:
         try:
             spec = parse_spec(entry)
         except ValueError:
-            return entry  # said when the suite is checked
+            return entry  # an error when the suite is checked
         moved = _resolve(spec, folder)
         return entry if moved == spec else format_spec(moved)
     return _resolve(entry, folder) if isinstance(entry, Mapping) else entry
@@ -121,14 +112,8 @@ def _resolve(value: Any, folder: Path) -> Any:
     return value if match is None else match[1] + str(folder / match[2])
 
 
-def without_schemes(text: str) -> str:
-    """Return a text without its schemes: ``weights.pth`` of ``truncate:inception:weights.pth``."""
-    match = _PREFIX.fullmatch(text)
-    return text if match is None else match[2]
-
-
 def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
-    """Yield the texts of models, schedules and extractors, each with the suite's key."""
+    """Yield the texts in models, schedules and extractors, each after its key in the suite."""
     for entry in suite.models:
         yield from (("models", text) for text in _texts_of_spec(entry.name))
     yield from (("schedules", text) for spec in schedules for text in _texts_of_spec(spec))
@@ -142,10 +127,9 @@ def python_files(suite: Suite) -> Iterator[tuple[str, str]]:
 
 
 def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
-    """Yield the files outside the suite's folder: the suite's key, and the text with the file.
+    """Yield the files that a suite names outside its folder: the suite's key, and the text with the file.
 
-    Links in the folder are followed: the owner of the folder made them, and their targets are read
-    as data.
+    Links in the folder are allowed: the owner of the folder made them, and their targets are read as data.
     """
     folder = os.path.abspath(file.parent)
     texts = [
@@ -154,7 +138,8 @@ def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
     ]
     for key, text in texts:
         for part in re.split(r"[?&=]", text):  # a checkpoint's settings name files, too
-            path = without_schemes(part)
+            match = _PREFIX.fullmatch(part)
+            path = part if match is None else match[2]
             leads = os.path.isabs(path) or path.startswith("~") or ".." in Path(path).parts
             inside = os.path.abspath(path).startswith(folder.rstrip(os.sep) + os.sep)
             if leads and (path.startswith("~") or not inside):
@@ -175,12 +160,10 @@ def _texts_of_spec(value: Any) -> Iterator[str]:
 
 
 def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -> None:
-    """Raise a ValueError for a suite that would run Python files, or reads files elsewhere.
+    """Raise a ValueError if a suite would run Python files, or reads files outside its folder.
 
-    Args:
-        suite: content of its file.
-        where: the name of a built-in suite, or the file, as the user named it.
-        replaced: keys that the command line replaces: the user named these files.
+    ``where`` is a built-in suite or the suite's file, as the user named it. ``replaced`` are keys that the
+    command line replaces: the user named the files under these keys.
     """
     outside = () if where in built_in_suites() else outside_files(suite, Path(where))
     for named, words in (

@@ -1,38 +1,33 @@
-"""Errors in a suite, found by pydantic, in one plain sentence."""
+"""One plain sentence for an error in a suite that pydantic found."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from pydantic import ValidationError
 
 from ...samplers.spec import short_repr
 
 COMMAND_LINE = "the command line"
-"""Source of values from options; messages name these places as options."""
+"""Source of values that come from options; messages name the options instead of keys."""
 
 _OPTIONS = {"models": "model", "samplers": "sampler", "schedules": "schedule"}
 
-_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "missing": lambda _: "is missing",
-    "greater_than_equal": lambda ctx: f"give a number >= {ctx['ge']}",
-    "greater_than": lambda ctx: f"give a number > {ctx['gt']:g}",
-    "less_than_equal": lambda ctx: f"give a number <= {ctx['le']:,}",
-    "less_than": lambda ctx: f"give a number < {ctx['lt']:,}",
-    "finite_number": lambda _: "give a finite number",
-    "too_short": lambda ctx: (
-        "give at least one" if ctx["min_length"] == 1 else f"give at least {ctx['min_length']}"
-    ),
-    "too_long": lambda ctx: f"give at most {ctx['max_length']:,}",
-    "literal_error": lambda ctx: f"choose {ctx['expected']}",
-    "string_pattern_mismatch": lambda _: (
-        "use letters, digits, '.', '_' and '-', and begin with a letter or digit"
-    ),
-    "value_error": lambda ctx: str(ctx["error"]),
+_REMEDIES = {
+    "missing": "is missing",
+    "greater_than_equal": "give a number >= {ge}",
+    "greater_than": "give a number > {gt:g}",
+    "less_than_equal": "give a number <= {le:,}",
+    "less_than": "give a number < {lt:,}",
+    "finite_number": "give a finite number",
+    "too_short": "give at least one",
+    "literal_error": "choose {expected}",
+    "string_pattern_mismatch": "use letters, digits, '.', '_' and '-', and begin with a letter or digit",
+    "value_error": "{error}",
 }
-_KINDS = {
+"""Remedies by pydantic's names of errors, to be formatted with an error's context."""
+_REMEDIES_BY_TYPE = {
     "int_": "give a whole number",
     "float_": "give a number",
     "bool_": "give true or false",
@@ -41,49 +36,46 @@ _KINDS = {
     "model_": "give a table",
     "dict_": "give a text or a table with a name",
 }
-"""Beginnings of the names of errors about types."""
+"""Remedies for values of a wrong type, by the beginnings of pydantic's names of errors."""
 
 
 def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) -> str:
-    """Describe the first mistake in a suite: its place, and the remedy.
+    """Return one sentence on the first mistake in a suite: its place, and the remedy.
 
-    ``where`` is the name of its file, or :data:`COMMAND_LINE`; ``keys`` are all that there are.
+    ``where`` is the name of the suite's file, or :data:`COMMAND_LINE`; ``keys`` are all keys of suites.
     """
     errors = error.errors()
     # a typo in a key explains the key that is missing
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    place = _place_in_words(first["loc"])
-    if first["type"] == "extra_forbidden":
+    place, kind = _dotted_path(first["loc"]), first["type"]
+    if kind == "extra_forbidden":
         close = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1)
         return f"{where}: unknown key {place!r}" + (
             f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys"
         )
-    words = _remedy_for_mistake(first["type"], first.get("ctx", {}))
-    if first["type"] == "value_error":
+    words = next(
+        (words for begin, words in _REMEDIES_BY_TYPE.items() if kind.startswith(begin)),
+        "give another value",
+    )
+    if kind in _REMEDIES:
+        words = _REMEDIES[kind].format(**first.get("ctx", {}))
+    if kind == "value_error":
         return f"{where}: {words}"
-    if first["type"] == "missing":
+    if kind == "missing":
         return f"{where}: {place} {words}; docs/suites.md lists the keys"
     begin = f"{where}: {place}" if where != COMMAND_LINE else _option_of_place(first["loc"])
     return f"{begin}: {words}, got {short_repr(first['input'])}"
 
 
-def _remedy_for_mistake(kind: str, ctx: Mapping[str, Any]) -> str:
-    if kind in _WORDS:
-        return _WORDS[kind](ctx)
-    return next(
-        (words for begin, words in _KINDS.items() if kind.startswith(begin)), "give another value"
-    )
-
-
-def _place_in_words(loc: tuple[int | str, ...]) -> str:
-    """Return ``models.0.samples``: keys and numbers of entries."""
+def _dotted_path(loc: tuple[int | str, ...]) -> str:
+    """Return the place of an error as keys and numbers of entries, such as ``models.0.samples``."""
     return ".".join(
         str(part) for part in loc if isinstance(part, int) or ("[" not in part and part != "str")
     )
 
 
 def _option_of_place(loc: tuple[int | str, ...]) -> str:
-    """Return the option for a place: its last key, as ``--max-samples`` of ``until.max_samples``."""
+    """Return the option for the place of an error, such as ``--max-samples`` for ``until.max_samples``."""
     name = [
         part
         for part in loc

@@ -1,6 +1,6 @@
 """Suite: models, samplers, schedules and budgets of a run, and its settings.
 
-TOML on disk, checked when it is read.
+A suite is TOML on disk, and is checked when it is read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHECKPOINT = "checkpoint:"
 """Prefix of the name of a model from a user's file."""
 
 MOST_SAMPLES = 1_000_000_000
-"""Most samples of a cell or a batch; larger numbers are slips."""
+"""Most samples of a cell or a batch; larger numbers are typing errors."""
 
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 Several = Annotated[int, Field(ge=2, le=MOST_SAMPLES)]
@@ -41,36 +41,27 @@ class StrictTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _as_list(value: Any) -> Any:
-    """Wrap one number in a list."""
-    return value if isinstance(value, list | tuple) else (value,)
-
-
 class Timing(StrictTable):
     """Settings of the timing pass.
 
     Attributes:
-        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0
-            takes the suite's. The first is in the result table; all of them are in ``timing.csv``.
-        seconds: most wall time to spend on it, per model and batch size.
-        min_rounds, max_rounds: how often each cell is timed.
-        half_width: a cell is settled when the 95 % interval of its median is within this of the
-            median, relative to it.
-        energy_seconds: length of the window in which a cell's energy is measured, on a GPU with
-            NVML; 0 for no such measurement.
-        minutes: most wall time over all models and batch sizes; the next run times the other cells.
-            0 for no such limit.
-        sweep: largest batch of a sweep over batch sizes 1, 2, 4, … of each model's first cell,
-            which ends when throughput stops growing; 0 for no sweep.
-        tf32: whether a GPU may compute products and convolutions of float32 in TF32 while it is
-            timed.
+        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the suite's.
+            The result table has the times of the first size, ``timing.csv`` those of all.
+        seconds: most wall time per model and batch size.
+        min_rounds, max_rounds: fewest and most times that each cell is timed.
+        half_width: a cell is settled when the 95 % interval of its median is within this share of it.
+        energy_seconds: seconds in which a cell's energy is measured, on a GPU with NVML; 0 for none.
+        minutes: most wall time over all models and batch sizes; the next run times the others. 0 for no limit.
+        sweep: largest batch of a sweep over batch sizes 1, 2, 4, …; 0 for no sweep. A sweep times each
+            model's first cell, and ends when throughput stops growing.
+        tf32: whether a GPU may compute float32 in TF32 while it is timed.
         cudnn_benchmark: whether cuDNN tries its algorithms before it chooses one.
     """
 
     enabled: bool = True
     batch_size: Annotated[
         tuple[Annotated[int, Field(ge=0, le=MOST_SAMPLES)], ...],
-        BeforeValidator(_as_list),
+        BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
         Field(min_length=1),
     ] = (0,)
     seconds: float = Field(default=60.0, gt=0)
@@ -85,14 +76,13 @@ class Timing(StrictTable):
 
 
 class Until(StrictTable):
-    """Sequential sampling: limits for a row's samples (``benchmarks.running.sequential``).
+    """Rule of sequential sampling for when a row has enough samples (``benchmarks.running.sequential``).
 
     Attributes:
-        baseline: registry name of the sampler that each row is compared with, at the same model,
-            budget, start, end and schedule; None asks for no comparison.
-        metric: column of the comparison and of the standard error; None for fd_conv where there is
-            a baseline, else fid_proxy.
-        margin: equivalence margin, as a share of the baseline's value.
+        baseline: name of the sampler that each row is compared with, at the same model, budget, start, end
+            and schedule; None for no comparison.
+        metric: column to compare; None for fd_conv if there is a baseline, else fid_proxy.
+        margin: difference that does not matter, as a share of the baseline's value.
         target_se: standard error at which a row is precise enough, decided or not; None for none.
         max_samples: most samples of a row; None for 16 times its first number.
     """
@@ -104,13 +94,9 @@ class Until(StrictTable):
     max_samples: Several | None = None
 
     @model_validator(mode="after")
-    def _check_something_is_asked(self) -> Self:
+    def _check_question(self) -> Self:
         if self.baseline is None and self.target_se is None:
             raise ValueError("until needs a baseline to compare with, or a target_se")
-        return self
-
-    @model_validator(mode="after")
-    def _check_metric_grows(self) -> Self:
         grow = [quantity.name for quantity in quantities.judged() if quantity.grows]
         if self.metric is not None and self.metric not in grow:
             raise ValueError(
@@ -121,7 +107,7 @@ class Until(StrictTable):
 
     @property
     def column(self) -> str:
-        """Column of the comparison."""
+        """Column of the metric to compare, or to measure to ``target_se``."""
         return self.metric or ("fid_proxy" if self.baseline is None else "fd_conv")
 
 
@@ -146,33 +132,27 @@ class Suite(StrictTable):
 
     Attributes:
         name: part of the default run directory.
-        version: results of different versions are not compared.
-        models, samplers, schedules: the axes, as specs; without schedules each model has its
-            default (:mod:`samplerbench.benchmarks.planning.native`).
-        steps, nfe: budgets, exactly one of them: numbers of steps, or evaluations per sample (the
-            largest grid that fits is taken).
-        tolerances: rtol = atol of adaptive samplers that do not set their own, one row each.
-        start: how runs begin (``benchmarks.suites.cell.make_start``).
-        sigma_start: the level down to which start "gaussian" goes without an evaluation; None
-            leaves it to the data's spread.
-        noise: of stochastic samplers: independent numbers, or the increments of one Brownian path
-            per sample.
-        execution: how runs reach the device (``benchmarks.sampling.execution``).
+        version: number of this suite's version; results of different versions are not compared.
+        models, samplers, schedules: lists of specs; without schedules each model has its default
+            (:mod:`samplerbench.benchmarks.planning.native`).
+        steps, nfe: numbers of steps, or budgets of evaluations per sample; exactly one of the two. A budget
+            takes the largest grid that fits.
+        tolerances: rtol = atol of adaptive samplers that set none themselves, one row each.
+        start: how runs begin (:class:`samplerbench.benchmarks.suites.cell.Start`).
+        sigma_start: level at which start "gaussian" ends; None takes it from the data's spread.
+        noise: kind for stochastic samplers: independent numbers, or increments of one Brownian path per sample.
+        execution: execution modes (:mod:`samplerbench.benchmarks.sampling.execution`).
         device: "cuda" for a suite that needs a GPU: it runs elsewhere only on request.
-        dtype: dtype of the state; None leaves it to the model.
-        reference_samples: how many samples are compared with their converged endpoints.
-        keep: number of images stored as pictures; of a model in two dimensions, 512 points unless
-            it is 0.
+        dtype: dtype of the states; None takes the model's.
+        reference_samples: number of samples that are compared with their converged endpoints.
+        keep: number of images stored as pictures; in two dimensions, 512 points unless it is 0.
         converged_samples: number of converged samples for fd_conv, where the model's card has none.
-        extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own,
-            ``card:32`` for 32 axes of it, or one of
-            :func:`samplerbench.models.extractors.make_extractor`.
+        extractor: feature space of the Fréchet distance and similar metrics: ``card`` for the model's own, ``card:32``
+            for 32 axes of it, or one of :func:`samplerbench.models.extractors.make_extractor`.
         reference: source of real samples, or of their statistics, in another feature space
             (``benchmarks.scoring.real_data``); None has the model draw them. Its old name is ``real``.
-        metrics: names of the metrics that are measured (``samplerbench list metrics``); None for
-            all.
-        path_curvature: True to measure the curvature of each model's paths
-            (``benchmarks.scoring.path_curvature``).
+        metrics: names of the metrics (``samplerbench list metrics``); None for all.
+        path_curvature: True to measure the curvature of each model's paths.
         until: when to stop extending rows; None leaves each at ``samples``.
     """
 
@@ -207,21 +187,18 @@ class Suite(StrictTable):
 
     @model_validator(mode="before")
     @classmethod
-    def _convert_names_to_entries(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and isinstance(data.get("models"), list | tuple):
-            entries = [_model_entry(place, m) for place, m in enumerate(data["models"])]
-            return {**data, "models": entries}
-        return data
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rename_real_to_reference(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and "real" in data and "reference" not in data:
-            return {"reference" if key == "real" else key: value for key, value in data.items()}
+    def _read_short_and_old_forms(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        data = dict(data)
+        if "real" in data and "reference" not in data:
+            data["reference"] = data.pop("real")
+        if isinstance(data.get("models"), list | tuple):
+            data["models"] = [_model_entry(place, m) for place, m in enumerate(data["models"])]
         return data
 
     @model_validator(mode="after")
-    def _check_one_budget(self) -> Self:
+    def _check_whole(self) -> Self:
         for scope in (self, *self.models):
             if scope.steps is not None and scope.nfe is not None:
                 raise ValueError("give steps or nfe, not both")
@@ -229,20 +206,12 @@ class Suite(StrictTable):
                 raise ValueError("steps and nfe need at least one number")
         if self.steps is None and self.nfe is None:
             raise ValueError("give steps (numbers of steps) or nfe (evaluations per sample)")
-        return self
-
-    @model_validator(mode="after")
-    def _check_reference_has_extractor(self) -> Self:
         if self.reference is not None and re.match(
             r"(?:(?:round|truncate):)?card(?::|$)", self.extractor
         ):
             raise ValueError(
                 "a reference is for another feature space: give an extractor too, such as pixels"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_each_model_once(self) -> Self:
         specs = [parse_spec(entry.name) for entry in self.models]
         for i, spec in enumerate(specs):
             if spec in specs[:i]:
@@ -254,10 +223,10 @@ class Suite(StrictTable):
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that pin the samples.
+        """Eight hexadecimal digits that identify the settings of the samples.
 
-        ``until`` is excluded: a run can be continued to a decision, or to more times. Younger keys
-        do not count at their defaults: older runs keep their folders.
+        ``until`` and ``timing.minutes`` do not count, since a run can be continued. Younger keys do not count at
+        their defaults, so that older runs keep their folders.
         """
         young = {
             name
@@ -265,7 +234,7 @@ class Suite(StrictTable):
             if getattr(self, name) == type(self).model_fields[name].default
         }
         data = self.model_dump(mode="json", exclude={"until", *young})
-        if data["schedules"] is None:  # as it was written when karras was the default of all models
+        if data["schedules"] is None:  # as in older runs: karras was every model's default
             data["schedules"] = ["karras"]
         if "reference" in data:
             data["real"] = data.pop("reference")
@@ -273,14 +242,10 @@ class Suite(StrictTable):
             value, default = data["timing"].pop(name), Timing.model_fields[name].default
             if name != "minutes" and value != default:
                 data["timing"][name] = value
-        data["models"] = [
-            {
-                k: v
-                for k, v in entry.items()
-                if k != "published" and (k != "extractor" or v is not None)
-            }
-            for entry in data["models"]
-        ]
+        for entry in data["models"]:
+            del entry["published"]
+            if entry["extractor"] is None:
+                del entry["extractor"]
         return hashlib.sha256(canonical_json(data).encode()).hexdigest()[:8]
 
     @property
@@ -289,9 +254,9 @@ class Suite(StrictTable):
         return extractors_of(self.model_dump())
 
     def replaced(self, **axes: Any) -> Suite:
-        """Return this suite with some axes replaced.
+        """Return this suite with other values of some keys; None leaves a key as it is.
 
-        Deviations of single models, or a list of timed batch sizes, are replaced with them.
+        A new value also replaces the values of single models, and a new batch size the list of timed ones.
         """
         changes = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
@@ -303,20 +268,18 @@ class Suite(StrictTable):
                 for name in changes["models"]
             ]
         data |= changes
+        cleared = {"samples", "batch_size", "reference_samples", "extractor"} & set(changes)
         if {"steps", "nfe"} & set(changes):
             data |= {key: changes.get(key) for key in ("steps", "nfe")}
+            cleared |= {"steps", "nfe"}
         if "batch_size" in changes and len(self.timing.batch_size) > 1:
             data["timing"]["batch_size"] = (0,)
-        cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(changes) else set()
-        cleared |= {"samples", "batch_size", "reference_samples", "extractor"} & set(changes)
         data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
         return check_suite(data, COMMAND_LINE)
 
 
 def _model_entry(place: int, entry: object) -> object:
-    """Return a model that is given by its name alone as a table; a ValueError for an object, which
-    no other process can make again.
-    """
+    """Return the table of a model that may be given by its name alone. Raises a ValueError for another object."""
     if isinstance(entry, str):
         return {"name": entry}
     if isinstance(entry, Mapping | ModelEntry):
@@ -328,17 +291,13 @@ def _model_entry(place: int, entry: object) -> object:
 
 
 def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
-    """Return the entry for ``name`` in place of the models; checkpoint for checkpoint, settings stay."""
+    """Return the entry of a model that replaces ``models``. A checkpoint keeps the settings of a single checkpoint."""
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
-    if len(models) > 1 or not stated["name"].startswith(CHECKPOINT) or not _is_path(replaced):
+    path = str(replaced["name"]).partition("?")[0]
+    is_checkpoint = path.startswith(CHECKPOINT) or Path(path).exists()
+    if len(models) > 1 or not stated["name"].startswith(CHECKPOINT) or not is_checkpoint:
         return {"name": name}
     return {**models[0], "name": {**stated, **replaced}}
-
-
-def _is_path(spec: Mapping[str, Any]) -> bool:
-    """Return True for a model that is a checkpoint by its path, with or without its family."""
-    path = str(spec["name"]).partition("?")[0]
-    return path.startswith(CHECKPOINT) or Path(path).exists()
 
 
 def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
@@ -351,14 +310,14 @@ def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_suite(data: Mapping[str, Any], where: str) -> Suite:
-    """Validate a suite; the first mistake becomes one sentence."""
+    """Return the suite of these data; messages name their source ``where``.
+
+    Raises:
+        ValueError: the data have a mistake; the message describes the first one.
+    """
     try:
         return Suite.model_validate(data)
     except ValidationError as error:
-        keys = {
-            **Suite.model_fields,
-            **ModelEntry.model_fields,
-            **Timing.model_fields,
-            **Until.model_fields,
-        }
+        tables = (Suite, ModelEntry, Timing, Until)
+        keys = [key for table in tables for key in table.model_fields]
         raise ValueError(describe_mistake(error, where, keys)) from error

@@ -210,7 +210,7 @@ class _Pass:
             self.watches.append(watch)
             self._visit(watch, room)
             if watch.works is not None:
-                bytes_held += watch.works.held
+                bytes_held += watch.works.stored_bytes
                 a_round += watch.visits[-1].seconds
             longest = max(longest, time.perf_counter() - begin)
         self.rounds = 1
@@ -266,7 +266,7 @@ class _Pass:
         watch.facts = {
             **self.about,
             "first_batch_ms": run.first_ms,
-            "timing_network_calls": [run.calls, run.calls / run.share],
+            "timing_network_calls": [run.calls, run.calls / run.time_factor],
         }
         if watch.batch == 1:
             if self.cold is None:  # one for all cells: it is twice as large as a cache
@@ -278,7 +278,7 @@ class _Pass:
                 watch.facts |= {
                     "launches_per_step": calls / steps,
                     "kernels_per_step": kernels / steps,
-                    "network_kernels_per_step": bare * run.share / steps,
+                    "network_kernels_per_step": bare * run.time_factor / steps,
                 }
 
     def _measure(self, watch: CellTiming) -> None:
@@ -294,7 +294,7 @@ class _Pass:
             self.cold.zero_()
             cold = self.clock(run.sample).ms
         seconds = time.perf_counter() - begin
-        why, bare = doubts_of_blocks([block], [total]), network.ms * run.share
+        why, bare = doubts_of_blocks([block], [total]), network.ms * run.time_factor
         visit = TimedVisit(self.rounds, total, bare, decoder, cold, block, why, seconds)
         watch.visits.append(visit)
 

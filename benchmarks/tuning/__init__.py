@@ -1,21 +1,13 @@
-"""Grids and coefficients that are tuned for a sampler on a model: its samples end where the
-probability flow ends (docs/tuning.md).
+"""Tuning of a sampler's grid and coefficients on a model, so that samples end where the probability flow ends.
 
-They are tuned for each sampler and number of steps by themselves, on latents that no run scores and by the
-distance to converged endpoints alone: no feature extractor takes part.
+Each sampler and number of steps is tuned by itself (docs/tuning.md). Tuning uses latents that no run scores, and
+only their distance to converged endpoints: no feature extractor takes part.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from ...lazy import lazy
-
-if TYPE_CHECKING:
-    from .free import FreeKind, FreeParameters, arrays_of
-    from .least_squares import Runs, fit
-    from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
-    from .search import OBJECTIVES, candidate_grids, power_mean
+from .free import FreeKind, FreeParameters, arrays_of
+from .least_squares import Runs, fit
+from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
+from .search import OBJECTIVES, candidate_grids, power_mean
 
 __all__ = [
     "OBJECTIVES",
@@ -31,20 +23,3 @@ __all__ = [
     "power_mean",
     "tuning_problem",
 ]
-
-_HOMES = {
-    "FreeKind": "free",
-    "FreeParameters": "free",
-    "OBJECTIVES": "search",
-    "Runs": "least_squares",
-    "TEST_IDS": "problem",
-    "TRAIN_IDS": "problem",
-    "TuningProblem": "problem",
-    "arrays_of": "free",
-    "candidate_grids": "search",
-    "fit": "least_squares",
-    "power_mean": "search",
-    "tuning_problem": "problem",
-}
-
-__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -1,6 +1,4 @@
-"""Fair comparisons of the samplers of a run: each at its best of the same schedules, at its
-author's, or at one tuned for it.
-"""
+"""Fair comparison of a run's samplers: each at the best common schedule, its authors', or a tuned one."""
 
 from __future__ import annotations
 
@@ -12,8 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.denoiser import Denoiser
-from ...models.reference import Reference
 from ...models.registry import make_model
 from ...results.comparison.compare import Comparison, choose_quantities, compare_matches
 from ...results.comparison.distances import carried_by_few, summed
@@ -53,18 +49,11 @@ Fair = Literal["best", "author", "tuned"]
 def compare_fairly(
     run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair
 ) -> Comparison:
-    """Compare the samplers of a run over several schedules with one of them, across schedules.
+    """Compare the samplers of a run with ``baseline``, each at a schedule of its own.
 
-    Args:
-        run: run directory.
-        baseline: registry name of a sampler.
-        metrics: at most one of :data:`HALVED` for ``best``, else as in
-            :func:`samplerbench.results.comparison.compare.compare`.
-        margin: share of the baseline's value that does not matter.
-        fair: "best": each sampler at its best of the schedules that all have, chosen on one half of
-            the samples and measured on the other; "author": each at the schedule of its author,
-            where :data:`.authors.AUTHORS` knows one; "tuned": each at levels that were tuned for
-            it, on other latents than these.
+    With ``fair`` "best", one half of the samples chooses among the common schedules by one metric of :data:`HALVED`, and
+    the other half is measured. "author" takes the schedules of :data:`.authors.AUTHORS`, "tuned" levels that were tuned
+    for the sampler on other latents. ``margin`` is the share of the baseline's value that does not matter.
 
     Raises:
         ValueError: the run has no choice of schedules, or no tuned ones; a metric cannot be halved;
@@ -73,9 +62,12 @@ def compare_fairly(
     source = read_source(run)
     if fair == "best":
         quantity, schedules = _metric_for_choice(source, metrics), common_schedules_by_model(source)
-        entries = entries_at_best_schedules(
-            source, schedules, quantity, _measure_of_halves(run, source, quantity)
-        )
+        if quantity.apart:
+            halves: Halves = partial(distance_halves, quantity=quantity)
+        else:
+            references = _references_by_model(source)
+            halves = partial(frechet_halves, run=RunDir.open(run), references=references)
+        entries = entries_at_best_schedules(source, schedules, quantity, halves)
         metrics = (quantity.name,)
     elif fair == "tuned":
         entries = entries_at_tuned_levels(source)
@@ -96,20 +88,13 @@ def compare_fairly(
 
 
 def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
-    """Return the one metric to choose schedules by."""
+    """Return the metric to choose schedules by. Raises a ValueError if there are several."""
     halved = [quantity for quantity in judged() if quantity.name in HALVED]
     chosen = choose_quantities(metrics, quantities_in_all([source], halved))
     if len(chosen) > 1:
         options = " or ".join(f"--metric {quantity.name}" for quantity in chosen)
         raise ValueError(f"schedules are chosen by one metric: give {options}")
     return chosen[0]
-
-
-def _measure_of_halves(run: Path, source: Source, quantity: Quantity) -> Halves:
-    """Return the function that measures the two halves of a cell of ``run``."""
-    if quantity.apart:
-        return partial(distance_halves, quantity=quantity)
-    return partial(frechet_halves, run=RunDir.open(run), references=_references_by_model(source))
 
 
 def frechet_halves(
@@ -125,7 +110,7 @@ def frechet_halves(
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Return summaries of the distances of the two halves of a cell's samples, and the second's flag."""
+    """Return a metric of single distances on the two halves of a cell's samples, and the flag of the second."""
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
         raise ValueError(
@@ -154,14 +139,14 @@ def _estimate_of_half(distances: NDArray[np.float64], row: Record, quantity: Qua
 
 
 def _split_in_halves(samples: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the first and the second half of samples."""
+    """Return the first and the second half of samples. Raises a ValueError for fewer than four."""
     if len(samples) < 4:
         raise ValueError(f"{len(samples)} samples cannot be halved; run at least four")
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
 def _stored_features(entry: Entry, run: RunDir) -> NDArray:
-    """Return the stored features of a cell, in the order of its samples."""
+    """Return the stored features of a cell, in the order of its samples. Raises a ValueError if there are none."""
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
     shards = [run.read_shard(cell, *span) or {} for span in run.shard_ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
@@ -173,11 +158,12 @@ def _stored_features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references_by_model(source: Source) -> dict[str, FrechetReference]:
-    """Return the reference that each model of the run is scored against, and refuse a model that is another by
-    now.
-    """
+    """Return the reference of each model. Raises a ValueError if the model, its features or its data have changed."""
     scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
-    models = {name: _model(name) for name in sorted({text(e.record, "model") for e in scored})}
+    models = {}
+    for name in sorted({text(e.record, "model") for e in scored}):
+        spec = parse_spec(name)
+        models[name] = make_model(spec.pop("name"), **spec)
     identities = source.run.get("models") or {}
     for name, model in models.items():
         if identities.get(name, model.identity) != model.identity:
@@ -186,28 +172,19 @@ def _references_by_model(source: Source) -> dict[str, FrechetReference]:
                 "this model"
             )
     suite = source.run.get("suite") or {}
-    default = str(suite.get("extractor", CARD))  # of models that an earlier run into the folder had
+    default = str(suite.get("extractor", CARD))  # for models of an earlier run into the folder
     extractors = dict.fromkeys(models, default) | extractors_of(suite)
     loaded = load_references(models, extractors, suite.get("reference", suite.get("real")))
     references = {name: reference for name, reference in loaded.items() if reference is not None}
     for entry in scored:
         reference = references.get(text(entry.record, "model"))
-        if reference is not None:
-            _check_reference(entry, reference)
+        if reference is None:
+            continue
+        scored_on = text(entry.record, "estimator").split("; ")
+        for part in (reference.extractor.identity, f"reference {reference.identity}"):
+            if part not in scored_on:
+                raise ValueError(
+                    f"{text(entry.record, 'curve')} was scored in another feature space, or against other data, than "
+                    f"{part} here; run the suite again in a folder of its own"
+                )
     return {name: FrechetReference(r.mean, r.cov, r.n) for name, r in references.items()}
-
-
-def _check_reference(entry: Entry, reference: Reference) -> None:
-    """Refuse to score stored features against a reference of another feature space or data."""
-    parts = text(entry.record, "estimator").split("; ")
-    for part in (reference.extractor.identity, f"reference {reference.identity}"):
-        if part not in parts:
-            raise ValueError(
-                f"{text(entry.record, 'curve')} was scored in another feature space, or against other data, than "
-                f"{part} here; run the suite again in a folder of its own"
-            )
-
-
-def _model(name: str) -> Denoiser:
-    spec = parse_spec(name)
-    return make_model(spec.pop("name"), **spec)

@@ -1,4 +1,4 @@
-"""Free numbers of a sampler on a grid: its levels and coefficients as functions of them."""
+"""Levels and coefficients of a sampler on a grid, as functions of free numbers."""
 
 from __future__ import annotations
 
@@ -15,28 +15,26 @@ from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate
 from ..planning.tuned_schedule import LEAST, Spacing
 
 FreeKind = Literal["levels", "coefficients", "both"]
-"""Kind of free numbers: levels of an unchanged sampler, coefficients of its table on fixed levels, or both."""
+"""What is free: levels of an unchanged sampler, coefficients of its table on fixed levels, or both."""
 
-_GAIN = 0.1  # of a free number, in the weight of the state: what it multiplies is mostly noise
+_GAIN = 0.1  # factor of a free number in the weight of the state, which is mostly noise
 
 
 @dataclass(eq=False)
 class FreeParameters:
-    """Sampler and its grid as functions of free numbers.
+    """Sampler and its grid as functions of free numbers, which are 0 at the start.
 
-    The numbers are 0 at the start, and are the following in this order, as far as they are free:
+    The numbers have this order, without those that are not free:
 
         gain_i      the weight of the state is (1 + 0.1 gain_i) times the one at the start
-        weight_ij   of the image denoised in step j < i, added to the one at the start
-        gap_i       of the levels, as :class:`.Spacing` has them, added to the ones at the start
+        weight_ij   added, in step i, to the starting weight of the image denoised in step j < i
+        gap_i       added to the starting number of a gap between levels (:class:`.Spacing`)
 
-    The newest weight makes up for the others, so that the sum of a row stays what it was: moving the
-    data moves the samples. Only a first step without an evaluation has no such sum: its weight of the state
-    follows the level that it ends at.
+    The newest weight makes up for the others, so that a row keeps its sum: moving the data moves the samples. A first
+    step without an evaluation has no such weight. Its weight of the state follows the level where the step ends.
 
-    The sampler is deterministic and on a fixed grid, whose levels are ``start``; where coefficients are free, it
-    makes one evaluation a step. ``older`` is how many weights of a row are free, for the newest images but the last
-    one; None for all.
+    The sampler is deterministic and on a fixed grid, whose levels are ``start``. If coefficients are free, it makes one
+    evaluation a step. ``older`` limits the free weights of a row to so many images before the newest; None frees all.
     """
 
     sampler: Sampler
@@ -48,7 +46,7 @@ class FreeParameters:
 
     def __post_init__(self) -> None:
         n = len(self.start)
-        self.skipped = 0  # steps at the beginning that make no evaluation
+        self.skipped = 0  # number of first steps without an evaluation
         rows, columns = torch.tril_indices(n, n, -1)
         if self.what != "levels":
             table = tabulate(self.sampler, self.start)
@@ -57,13 +55,13 @@ class FreeParameters:
         older = n if self.older is None else self.older
         free = (columns >= self.skipped) & (rows - columns <= older)
         self._lower = (rows[free], columns[free])
-        # a single step is the jump: it has no levels
+        # a single step has no inner levels
         self._spacing = Spacing(n, self.sigma_min, self.sigma_max) if self.has_free_levels else None
-        self._z = self._spacing.numbers(self.start) if self._spacing else np.zeros(0)
+        self._z = self._spacing.free_numbers(self.start) if self._spacing else np.zeros(0)
 
     @property
     def has_free_levels(self) -> bool:
-        """Return True if there are levels to move."""
+        """True if there are levels to move."""
         return self.what != "coefficients" and len(self.start) > 1
 
     @property
@@ -73,13 +71,13 @@ class FreeParameters:
         return table + len(self._z)
 
     def grid(self, z: NDArray[np.float64]) -> Grid:
-        """Return the levels at ``z`` ``(size,)``."""
+        """Return the grid at the free numbers ``z`` ``(size,)``."""
         if self._spacing is None or not z[-len(self._z) :].any():
             return self.start
         return self._spacing.grid(self._z + z[-len(self._z) :])
 
     def table(self, z: NDArray[np.float64]) -> Table | None:
-        """Return the coefficients at ``z``; None where they are the sampler's own."""
+        """Return the coefficients at ``z`` ``(size,)``; None if the sampler keeps its own."""
         if self.what == "levels":
             return None
         _, a, w = self.tensors(torch.from_numpy(np.asarray(z, float)))
@@ -89,7 +87,7 @@ class FreeParameters:
         )
 
     def sampler_at(self, z: NDArray[np.float64]) -> Sampler:
-        """Return the sampler at ``z``, for :meth:`grid`."""
+        """Return the sampler at ``z`` ``(size,)``, to run on the :meth:`grid` at ``z``."""
         table, own = self.table(z), self.sampler
         if table is None:
             return own
@@ -97,19 +95,14 @@ class FreeParameters:
         return Tabulated(stands_for=stands_for, table=table)
 
     def levels(self, free: Tensor) -> Tensor:
-        """Return the positive levels ``(n,)``, with slopes by the numbers."""
+        """Return the positive levels ``(n,)`` at the free numbers, differentiable."""
         if self._spacing is None:
             return torch.tensor(self.start.sigma[:-1], dtype=torch.float64) + 0 * free.sum()
         return levels_from_numbers(self._spacing, torch.from_numpy(self._z) + free[-len(self._z) :])
 
     def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return levels ``(n,)`` and the table ``(n,)``, ``(n, n)`` with column j for the image of step j, with
-        slopes by the numbers; only where coefficients are free.
-        """
+        """Return levels ``(n,)``, weights of the state ``(n,)`` and of images ``(n, n)`` by step, differentiable."""
         levels = self.levels(free)
-        return levels, *self._coefficients(free, levels)
-
-    def _coefficients(self, free: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
         n, (rows, columns) = len(self._a), self._lower
         a = self._a * (1 + _GAIN * free[:n])
         if self.skipped:
@@ -122,24 +115,24 @@ class FreeParameters:
         older = (self._w + moved).tril(-1)
         newest = self._a + self._w.sum(1) - a - older.sum(1)
         evaluated = torch.arange(n) >= self.skipped
-        return a, older + torch.diag(newest * evaluated)
+        return levels, a, older + torch.diag(newest * evaluated)
 
 
 def project_grid(grid: Grid, sigma_min: float, sigma_max: float) -> Grid:
-    """Return the nearest grid of free levels: the last positive one above sigma_min, no two too close."""
+    """Return the nearest grid that free numbers reach: no gap too small, the last positive level above sigma_min."""
     spacing = Spacing(len(grid), sigma_min, sigma_max)
-    return spacing.grid(spacing.numbers(grid))
+    return spacing.grid(spacing.free_numbers(grid))
 
 
 def levels_from_numbers(spacing: Spacing, z: Tensor) -> Tensor:
-    """Return the positive levels ``(steps,)`` of :meth:`.Spacing.grid`, with slopes by ``z``."""
+    """Return the positive levels ``(steps,)`` of :meth:`.Spacing.grid`, differentiable by ``z``."""
     gaps = LEAST + (1 - spacing.steps * LEAST) * z.softmax(0)
     falls = torch.exp(-spacing.width * gaps.cumsum(0)[:-1])
     return spacing.sigma_max * torch.cat([falls.new_ones(1), falls])
 
 
 def arrays_of(table: Table) -> tuple[Tensor, Tensor]:
-    """Return a table as ``(n,)`` weights of the state and ``(n, n)`` of the denoised images by their step."""
+    """Return the weights of a table as arrays: ``(n,)`` of the state, ``(n, n)`` of the images by their step."""
     n = len(table)
     a = torch.tensor([row.a for row in table], dtype=torch.float64)
     w = torch.zeros(n, n, dtype=torch.float64)

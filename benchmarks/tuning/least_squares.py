@@ -1,22 +1,21 @@
-r"""Levels and coefficients that bring a sampler nearest to known endpoints, by least squares: without a
-backward pass, so for any model, and in a few dozen runs.
+r"""Levels and coefficients that bring a sampler nearest to known endpoints, by least squares.
 
-What is made small is a power mean over latents of the distance e_s = |r_s(z)| between sample and endpoint, the
-geometric mean for power 0, as a function of the free numbers z (:class:`.free.FreeParameters`). Samples are nearly
-linear in them:
+The fit needs no backward pass, so it works for any model, and takes a few dozen runs. The free numbers z
+(:class:`.free.FreeParameters`) minimise a power mean over latents of the distance e_s = |r_s(z)| between sample and
+endpoint; power 0 is the geometric mean. Samples are nearly linear in z:
 
     r_s(z + dz) = r_s(z) + J_s dz,        J_s from one run a number, by differences.
 
-With G_s = J_s' J_s and p_s = J_s' r_s the squares of a linear model are e_s² + 2 p_s · dz + dz' G_s dz, and
-the mean of e_s^p is made small by weights that are renewed: as u^(p/2) (for power 0, log u) is concave in the
-square u for p <= 2 and lies below its tangents, the minimum of the sum of squares with weights w_s = e_s^(p-2)
-has no larger mean. Each damping of
+With G_s = J_s' J_s and p_s = J_s' r_s, the squares of this linear model are e_s² + 2 p_s · dz + dz' G_s dz.
+Sums of squares with renewed weights w_s = e_s^(p-2) minimise the mean of e_s^p. The reason: for p <= 2, u^(p/2) (for
+power 0, log u) is concave in the square u, and lies below its tangents. So the minimum has no larger mean. Each
+damping of
 
     (sum_s w_s G_s + damping diag(...)) dz = - sum_s w_s p_s
 
-gives a step, which is run. The step that is best on latents that no equation had is taken. These latents
-also limit the iterations and the fit of chance. Steps for power 0 are tried as well as for p: a few latents
-that are near a boundary of the flow, where nothing is linear, have little to say in them.
+gives a step, which is run. The best step on latents without equations is taken. These latents also
+limit the iterations, and overfitting. Steps for power 0 are tried besides those for p: they give little
+weight to the few latents near a boundary of the flow, where nothing is linear.
 """
 
 from __future__ import annotations
@@ -37,13 +36,11 @@ from .free import FreeParameters
 from .search import power_mean
 
 Steps = Sequence[tuple[float, TableRow]]
-"""Levels and coefficients."""
+"""Level and coefficients of each step."""
 
 
 class _Trajectory(NamedTuple):
-    """A run by a table: levels and coefficients, the state at the beginning of each step, the image of each step that
-    makes an evaluation, and the samples.
-    """
+    """Run of a table: the state before each step, the image of each evaluation, and the samples."""
 
     steps: Steps
     states: Sequence[Tensor]
@@ -53,9 +50,9 @@ class _Trajectory(NamedTuple):
 
 @dataclass(eq=False)
 class Runs:
-    """Runs of deterministic samplers from the same latents ``x`` ``(n, *event)`` at the first level of the grids,
-    which lead to ``ends``. A table that differs in one step from the last other one begins at that step, from
-    the cached states and images.
+    """Runs of deterministic samplers from latents ``x`` ``(n, *event)``, at the grids' first level, to ``ends``.
+
+    Tables that differ in one step from the cached run start at that step, with the cached states and images.
     """
 
     model: Denoiser
@@ -67,8 +64,10 @@ class Runs:
     _trajectories: dict[tuple[int, int], _Trajectory] = field(default_factory=dict, repr=False)
 
     @torch.no_grad()
-    def off(self, sampler: Sampler, grid: Grid, part: slice) -> NDArray[np.float64]:
-        """Return samples of some of the latents less their endpoints, ``(n, d)`` in data units."""
+    def differences_from_ends(
+        self, sampler: Sampler, grid: Grid, part: slice
+    ) -> NDArray[np.float64]:
+        """Return samples of some latents minus their endpoints, ``(n, d)`` in data units."""
         ids, x = self.ids[part].split(self.batch), self.x[part].split(self.batch)
         samples = [self._samples(sampler, grid, *pair) for pair in zip(ids, x, strict=True)]
         differences = torch.cat(samples).double() - self.ends[part].double()
@@ -88,7 +87,7 @@ class Runs:
         if not others:
             return cached.end
         first = others[0]
-        # the image at this step's own level is among those that are known, unless the level is another
+        # the image of this step itself is known, unless its level has changed
         count = max(len(steps[first][1].b) - (cached.steps[first][0] != steps[first][0]), 0)
         return _run_table(bound, steps, cached.states[: first + 1], cached.images[:count]).end
 
@@ -110,8 +109,8 @@ def _run_table(
 
 
 Floats = NDArray[np.float64]
-Off = Callable[[Sampler, Grid, slice], Floats]
-"""Samples of a sampler less the endpoints of their latents: ``(n, d)`` for a slice of the latents."""
+DifferencesOf = Callable[[Sampler, Grid, slice], Floats]
+"""Samples of a sampler on a grid minus their endpoints, ``(n, d)``, for a slice of the latents."""
 
 DIFFERENCE = 1e-2
 """Difference of a free number for a slope: far above rounding in float32."""
@@ -124,14 +123,12 @@ RENEWED = 20
 NEAREST = 0.1
 """Share of the median distance: smaller distances have no larger weight."""
 ROOM = 2**26
-"""Numbers of the slopes of some latents that are in memory at a time."""
+"""Most numbers in memory for slopes at a time."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Result of a fit: the sampler, with coefficients in place of its own where these were free, and its grid; the
-    mean of the distances of the latents that no equation had; and whether it ended before it was made to stop.
-    """
+    """Fitted sampler and grid, error before and after on latents without equations; ``ended`` unless time was up."""
 
     sampler: Sampler
     grid: Grid
@@ -145,16 +142,16 @@ class _TimeUpError(Exception):
 
 
 def fit(
-    free: FreeParameters, off: Off, equations: int, power: int = 0, late: Callable[[], bool] = bool
+    free: FreeParameters,
+    differences_of: DifferencesOf,
+    equations: int,
+    power: int = 0,
+    late: Callable[[], bool] = bool,
 ) -> Fit:
-    """Fit the free numbers of a sampler.
+    """Fit the free numbers of a sampler by a mean of ``power`` <= 2 of its distances, 0 for the geometric mean.
 
-    Args:
-        free: the numbers.
-        off: runs of it.
-        equations: latents that are fitted, from the first on. The others that ``off`` has choose the step.
-        power: of the mean, 2 at most; 0 for the geometric one.
-        late: asked before each run whether to stop, with what was found so far.
+    The first ``equations`` latents are fitted, and the others choose the step. ``late`` is asked before each run whether
+    to stop; the fit then returns what it has found.
     """
     z, ended = np.zeros(free.size), True
     choosing = slice(equations, None)
@@ -162,7 +159,7 @@ def fit(
     def run(numbers: Floats, part: slice) -> Floats:
         if late():
             raise _TimeUpError
-        return off(free.sampler_at(numbers), free.grid(numbers), part)
+        return differences_of(free.sampler_at(numbers), free.grid(numbers), part)
 
     def error_of(numbers: Floats) -> float:
         return (
@@ -171,14 +168,14 @@ def fit(
             else np.inf
         )
 
-    first = off(free.sampler_at(z), free.grid(z), choosing)
+    first = differences_of(free.sampler_at(z), free.grid(z), choosing)
     least = before = power_mean_of_rows(first, power)
     size = max(1, ROOM // (len(z) * first.shape[1]))
     parts = [slice(k, min(k + size, equations)) for k in range(0, equations, size)]
     try:
         for _ in range(ITERATIONS):
             linear = _linearise(run, z, parts)
-            tried = [z + linear.step(damping, p) for p in {0, power} for damping in DAMPINGS]
+            tried = [z + _step(*linear, damping, p) for p in {0, power} for damping in DAMPINGS]
             errors = [error_of(numbers) for numbers in tried]
             error = min(errors)
             gained = error < (1 - ENOUGH) * least
@@ -192,44 +189,37 @@ def fit(
 
 
 def power_mean_of_rows(differences: Floats, power: int) -> float:
-    """Return the power mean of the root mean squares of rows ``(n, d)``; infinite where one is not finite."""
+    """Return the power mean of the root mean squares of rows ``(n, d)``; infinite if one is not finite."""
     with np.errstate(all="ignore"):
         distances = np.sqrt(np.square(differences).mean(1))
         return power_mean(distances, power) if np.isfinite(distances).all() else np.inf
 
 
-@dataclass(frozen=True)
-class _LinearModel:
-    """Squared distances of n latents as functions of p numbers: ``(n,)`` where these are 0, ``(n, p)`` half their
-    slopes there, and ``(n, p, p)`` half their curvatures.
-    """
-
-    squares: Floats
-    pulls: Floats
-    grams: Floats
-
-    def step(self, damping: float, power: int) -> Floats:
-        """Return the step ``(p,)`` that makes the power mean smallest, shortened by ``damping``."""
-        if not len(self.squares):
-            return np.full(self.pulls.shape[1], np.nan)
-        least = max(NEAREST**2 * float(np.median(self.squares)), np.finfo(float).tiny)
-        squares, dz = self.squares, np.zeros(self.pulls.shape[1])
-        scale: Floats | None = None
-        for _ in range(RENEWED):
-            weights = np.maximum(squares, least) ** (power / 2 - 1)
-            curvature = np.einsum("s,sij->ij", weights, self.grams)
-            if scale is None:
-                own = np.diag(curvature)
-                scale = np.maximum(own, 1e-12 * own.max(initial=1e-300))
-            dz = -np.linalg.solve(curvature + damping * np.diag(scale), weights @ self.pulls)
-            squares = self.squares + 2 * self.pulls @ dz + (self.grams @ dz) @ dz
-        return dz
+def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: int) -> Floats:
+    """Return the step ``(p,)`` of a linear model with the smallest power mean, shortened by ``damping``."""
+    if not len(squares):
+        return np.full(pulls.shape[1], np.nan)
+    least = max(NEAREST**2 * float(np.median(squares)), np.finfo(float).tiny)
+    moved, dz = squares, np.zeros(pulls.shape[1])
+    scale: Floats | None = None
+    for _ in range(RENEWED):
+        weights = np.maximum(moved, least) ** (power / 2 - 1)
+        curvature = np.einsum("s,sij->ij", weights, grams)
+        if scale is None:
+            own = np.diag(curvature)
+            scale = np.maximum(own, 1e-12 * own.max(initial=1e-300))
+        dz = -np.linalg.solve(curvature + damping * np.diag(scale), weights @ pulls)
+        moved = squares + 2 * pulls @ dz + (grams @ dz) @ dz
+    return dz
 
 
 def _linearise(
     run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]
-) -> _LinearModel:
-    """Return the linear model at ``z`` of some latents, without the ones whose samples are not finite."""
+) -> tuple[Floats, Floats, Floats]:
+    """Return the linear model at ``z`` ``(p,)`` of the n latents with finite samples.
+
+    The model is squared distances ``(n,)``, half their slopes ``(n, p)``, and half their curvatures ``(n, p, p)``.
+    """
     parts_of_model = []
     for part in parts:
         differences = run(z, part)
@@ -242,4 +232,5 @@ def _linearise(
         pulls = np.einsum("sid,sd->si", by_latent, differences)
         grams = by_latent @ by_latent.transpose(0, 2, 1)
         parts_of_model.append((np.square(differences).sum(1), pulls, grams))
-    return _LinearModel(*(np.concatenate(arrays) for arrays in zip(*parts_of_model, strict=True)))
+    squares, pulls, grams = (np.concatenate(part) for part in zip(*parts_of_model, strict=True))
+    return squares, pulls, grams

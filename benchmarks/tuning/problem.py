@@ -1,8 +1,8 @@
-"""Latents that no run scores, their converged endpoints by a teacher, and how far from these a sampler ends."""
+"""Latents that no run scores, their converged endpoints by a teacher, and a sampler's distance from these."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
 
@@ -21,31 +21,21 @@ from ..scoring.endpoints import ODE, solve
 BATCH = 96
 
 
-@dataclass(eq=False)
 class Teacher:
-    """Endpoints of some latents: exact ones where the model knows them, else the reference solver's, which keeps
-    every solution.
+    """Endpoints of latents: exact ones ``(n, *event)`` or, if ``exact`` is None, the reference solver's.
 
-    Attributes:
-        seconds: that all endpoints took so far.
-        exact: ``(n, *event)``, or None where only a solver finds them.
+    Every solution is kept. ``seconds`` is the time that all endpoints took so far.
     """
 
-    model: Denoiser
-    ids: Tensor
-    seed: int
-    seconds: float = field(default=0.0, init=False)
-    exact: Tensor | None = field(init=False)
-    _meter: Meter = field(default_factory=Meter, init=False, repr=False)
-    _solved: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
-
     @torch.no_grad()
-    def __post_init__(self) -> None:
+    def __init__(self, model: Denoiser, ids: Tensor, seed: int) -> None:
         started = perf_counter()
-        self.model = self._meter.attach(self.model)
-        x = latents(self.model, self.ids, self.seed, self.model.dtype)[0]
-        self.exact = self.model.endpoint(x, self.model.draw_labels(self.ids, self.seed))
-        self.seconds += perf_counter() - started
+        self._meter = Meter()
+        self._solved: dict[int, Tensor] = {}
+        self.model, self.ids, self.seed = self._meter.attach(model), ids, seed
+        x = latents(self.model, ids, seed, self.model.dtype)[0]
+        self.exact = self.model.endpoint(x, self.model.draw_labels(ids, seed))
+        self.seconds = perf_counter() - started
 
     @property
     def evaluations(self) -> int:
@@ -58,9 +48,7 @@ class Teacher:
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:
-        """Return ``(n, *event)``: the exact ones, or the reference solver's on so many steps; raise ValueError if
-        they are not finite.
-        """
+        """Return endpoints ``(n, *event)``, exact or solved in ``steps``. Raises a ValueError if one is not finite."""
         if self.exact is not None:
             return self.exact
         if steps not in self._solved:
@@ -75,16 +63,9 @@ class Teacher:
             self.seconds += perf_counter() - started
         return self._solved[steps]
 
-    def distance_from_coarser(self, steps: int) -> float:
-        """Return the RMS distance per dimension of the endpoints from the ones on half as many steps; 0 for
-        exact ones.
-        """
-        difference = self.endpoints(steps) - self.endpoints(steps // 2)
-        return float(difference.double().square().mean().sqrt())
-
 
 MOST = 2**28
-"""Latents of a set, at most."""
+"""Most latents of a set."""
 
 TRAIN_IDS = SEARCH_IDS + MOST
 """First sample number to tune on: between the numbers of schedule searches and of converged samples."""
@@ -93,23 +74,18 @@ TEST_IDS = TRAIN_IDS + MOST
 """First sample number that measures the gap between latents that were tuned on and others."""
 
 RESOLVED = 0.01
-"""Endpoints are converged when doubling the teacher's steps moves them by this share of the
-error that is measured, or less.
-"""
+"""Endpoints are converged if doubling the teacher's steps moves them by at most this share of the error."""
 
 LOST = 1e6
-"""The distance of a sample that is not finite, or further away."""
+"""Distance of a sample that is not finite, or further away."""
 
 
 @dataclass(eq=False)
 class TuningProblem:
-    """Latents of a model, and how far from their converged endpoints a sampler takes them.
+    """Latents of a model, and the distance at which samplers end from their converged endpoints.
 
-    Attributes:
-        model, meter: the model, and the counter of its evaluations but for the teacher's, from here on.
-        ids, seed: of the latents, ``(n,)`` on the model's device.
-        teacher: knows the endpoints.
-        steps: of the teacher's solution that counts; says nothing where the endpoints are exact.
+    ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the model's device.
+    ``steps`` are the teacher's steps for the present endpoints, unless these are exact.
     """
 
     model: Denoiser
@@ -126,16 +102,14 @@ class TuningProblem:
 
     @property
     def resolution(self) -> float:
-        """RMS distance per dimension that the last doubling of the teacher's steps moved the endpoints; 0 for
-        exact ones.
-        """
-        return self.teacher.distance_from_coarser(self.steps)
+        """RMS distance per dimension that the last doubling of steps moved the endpoints; 0 if exact."""
+        difference = self.endpoints - self.teacher.endpoints(self.steps // 2)
+        return float(difference.double().square().mean().sqrt())
 
     def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
-        """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the smallest RMS distance
-        of samplers on their grids; return True if they changed.
+        """Refine the endpoints until doubling moves them by :data:`RESOLVED` of the smallest RMS distance of the runs.
 
-        Where rounding or the most steps of the reference solver come first, ``resolution`` has the distance then.
+        Rounding, or the most steps of the reference solver, may stop it earlier. Return True if the endpoints changed.
         """
         if self.resolution <= self.teacher.rounding:
             return False
@@ -148,24 +122,24 @@ class TuningProblem:
         return self.steps != before
 
     def distances(self, sampler: Sampler, grid: Grid) -> NDArray[np.float64]:
-        """Return ``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), data units, up to :data:`LOST`."""
+        """Return ``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d) in data units, at most :data:`LOST`."""
         return self._distances(self.sample(sampler, grid))
 
     @torch.no_grad()
     def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
-        """Return the sampler's samples from these latents."""
+        """Return the sampler's samples ``(n, *event)`` from these latents."""
         bound = ((self.model.bind(ids, self.seed), x) for ids, x in self.batches)
         return torch.cat([sampler.sample(model, x, grid, NoNoise()) for model, x in bound])
 
     def nfe(self, sampler: Sampler, grid: Grid) -> int:
-        """Return counted evaluations per sample."""
+        """Run the sampler, and return its counted evaluations per sample."""
         before = self.meter.rows
         self.sample(sampler, grid)
         return round((self.meter.rows - before) / len(self.ids))
 
     @cached_property
     def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """Numbers of each batch and its latents, which no sampler modifies."""
+        """Sample numbers and latents of each batch; no sampler modifies the latents."""
         return [
             (ids, latents(self.model, ids, self.seed, self.model.dtype)[0])
             for ids in self.ids.split(BATCH)

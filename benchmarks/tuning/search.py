@@ -19,34 +19,32 @@ from ..planning.tuned_schedule import Spacing
 from .problem import TuningProblem
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
-"""Means of the distances by their power, the default first (docs/tuning.md has their side effects)."""
+"""Means of the distances to minimise, by their power, the default first; docs/tuning.md says their side effects."""
 
 STARTS = 2
 """Number of grids from which the search goes downhill."""
 
 PATIENCE = 30
-"""Evaluations of the objective of each descent, at most, in units of the number of steps."""
+"""Most evaluations of the objective in a descent, in units of the number of steps."""
 
 FLOOR = 1e-9
-"""Distances below this are rounding, and count as much."""
+"""Distances below this are rounding, and count as this."""
 
-# of a free number, for a slope: far above rounding in float32, far below what matters
+# difference of a free number for a slope: far above rounding in float32, far below what matters
 _DIFFERENCE = 1e-3
 _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarithm of the objective
 
 
 class SearchResult(NamedTuple):
-    """Result of a search: the best levels; the built-in schedule that was best on the same latents, and its grid;
-    and the best coefficients, None where the sampler's own stay.
-    """
+    """Best levels ``grid``, best built-in ``schedule`` with its grid ``untuned``, and tuned coefficients if any."""
 
     grid: Grid
     schedule: str
     untuned: Grid
     table: Table | None = None
 
-    def sampler(self, base: Sampler) -> Sampler:
-        """Return a sampler with the coefficients that were found for it."""
+    def apply_coefficients(self, base: Sampler) -> Sampler:
+        """Return the sampler with the coefficients that were found for it; unchanged if there are none."""
         return base if self.table is None else Tabulated(stands_for=base, table=self.table)
 
 
@@ -56,7 +54,7 @@ def built_in_grids(steps: int, model: Denoiser) -> dict[str, Grid]:
     for name, entry in SCHEDULES.items():
         if entry.needs_model or entry.same_as in SCHEDULES:
             continue
-        with suppress(ValueError):  # it has none of so many steps
+        with suppress(ValueError):  # the schedule has no grid of so many steps
             grids[name] = make_schedule(name)(steps, model.sigma_min, model.sigma_max)
     return grids
 
@@ -68,12 +66,11 @@ def search_levels(
     objective: str = "mean",
     begun: Grid | None = None,
 ) -> SearchResult:
-    """Return the levels that bring a deterministic sampler on a fixed grid nearest to the endpoints of a problem,
-    by an objective of :data:`OBJECTIVES`.
+    """Search the levels that bring a deterministic sampler nearest to the endpoints of a problem.
 
-    They are never worse than the best built-in schedule. Built-in schedules spend their last evaluation at
-    sigma_min, mostly in vain. So the descents start from the best of these grids and of the same with one step more
-    and without sigma_min; or from ``begun``, the result of a search with coarser endpoints, alone.
+    The result is never worse than the best built-in schedule. Built-in schedules spend their last evaluation at
+    sigma_min, mostly in vain. So descents start from the best of these grids, and of those with one step more and
+    without sigma_min. With ``begun``, the result of a search with coarser endpoints, they start there alone.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
@@ -86,7 +83,7 @@ def search_levels(
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *starts])}
     for start in starts or sorted(errors, key=errors.__getitem__)[:STARTS]:
         lowest = spacing.grid(
-            _descend(lambda z: float(np.log(error(spacing.grid(z)))), spacing.numbers(start))
+            _descend(lambda z: float(np.log(error(spacing.grid(z)))), spacing.free_numbers(start))
         )
         errors[lowest] = error(lowest)
     best = min(untuned, key=errors.__getitem__)
@@ -102,8 +99,8 @@ def candidate_grids(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[
 
 
 def power_mean(distances: NDArray[np.float64], power: int) -> float:
-    """Return the power mean, the geometric one for power 0; in the units of the distances."""
-    values = np.maximum(distances, FLOOR)  # so that no log and no power fails
+    """Return the power mean of distances, in their units; power 0 is the geometric mean."""
+    values = np.maximum(distances, FLOOR)  # so that neither log nor power fails
     if power == 0:
         return float(np.exp(np.log(values).mean()))
     return float((values ** float(power)).mean() ** (1 / power))
@@ -112,6 +109,6 @@ def power_mean(distances: NDArray[np.float64], power: int) -> float:
 def _descend(
     cost: Callable[[NDArray[np.float64]], float], z: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return a local minimum by L-BFGS-B, with slopes by forward differences."""
+    """Return a local minimum of ``cost`` by L-BFGS-B, with slopes by forward differences."""
     options = {"eps": _DIFFERENCE, "ftol": _ENOUGH, "maxfun": PATIENCE * len(z)}
     return minimize(cost, z, method="L-BFGS-B", options=options).x

@@ -1,4 +1,4 @@
-"""One tuning: the numbers of a target are searched, and scored on latents that chose nothing."""
+"""One tuning: a target's levels and coefficients are searched, then scored on latents that chose nothing."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from ..planning.budget import evaluations_by_steps, most_steps_within
 from ..planning.models import NamedModel
 from ..planning.schedules import make_schedule
 from ..planning.tuned_file import (
+    WHATS,
     Cost,
-    Elsewhere,
+    HoldOutResult,
     Score,
     Scores,
     Setting,
     Subject,
     Tuned,
     What,
-    train_test_gap,
 )
 from ..planning.tuned_schedule import MOST_STEPS, why_untunable
 from ..running.executors import Tell
 from .free import FreeParameters, project_grid
 from .least_squares import Runs, fit
-from .problem import BATCH, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
+from .problem import BATCH, MOST, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search_levels
 
 
@@ -46,19 +46,16 @@ class Target(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Sampler as the command line writes it."""
+        """Sampler and options as on the command line."""
         return label_of(self.sampler)
 
 
 MOST_TABULATED = 30
-"""Steps of a table: as many denoised images are kept, and its numbers grow with their square."""
+"""Most steps of a table, which keeps as many denoised images; its numbers grow with their square."""
 
 
 def check_target(target: Target, what: What = "grid") -> None:
-    """Raise ValueError for a target that has no levels to tune, or no coefficients: the sampler is stochastic,
-    adaptive, or has levels of its own, or is no linear method of one evaluation a step; or the steps are too
-    few or too many.
-    """
+    """Raise a ValueError for a target that has no levels to tune, or no coefficients."""
     if reason := why_untunable(target.sampler):
         raise ValueError(
             f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
@@ -92,32 +89,27 @@ def targets_of(
     budgets: Sequence[int] | None,
     what: What = "grid",
 ) -> list[Target]:
-    """Return each sampler once for each number of steps, or for the most steps that each budget buys; raise
-    ValueError for what is no target (:func:`check_target`), or a budget that buys no step.
-    """
+    """Return a target for each sampler and number of steps or budget. Raises a ValueError if one cannot be tuned."""
     karras = make_schedule("karras")
-    targets: dict[Target, None] = {}
+    targets = []
     for sampler in samplers:
         for size in steps or budgets or ():
-            # an adaptive sampler is refused below, with the reason
-            fits = sampler.adaptive or steps is not None
-            count = (
-                size
-                if fits
-                else most_steps_within(size, evaluations_by_steps(model, sampler, karras, "zero"))
-            )
+            count: int | None = size
+            if steps is None and not sampler.adaptive:  # check_target refuses adaptive ones
+                cost = evaluations_by_steps(model, sampler, karras, "zero")
+                count = most_steps_within(size, cost)
             if count is None:
                 raise ValueError(
                     f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
                 )
             target = Target(sampler, count)
             check_target(target, what)
-            targets[target] = None
-    return list(targets)
+            targets.append(target)
+    return list(dict.fromkeys(targets))
 
 
 EQUATIONS = 2 / 3
-"""Share of the latents that coefficients are fitted to; the others choose how far."""
+"""Share of the latents that coefficients are fitted to; the others choose the size of the step."""
 
 
 def fit_coefficients(
@@ -128,11 +120,9 @@ def fit_coefficients(
     what: Literal["coefficients", "both"] = "both",
     begun: SearchResult | None = None,
 ) -> SearchResult:
-    """Return the coefficients, and with ``both`` the levels too, that bring a linear method of one evaluation a
-    step nearest to the endpoints of a problem of two latents or more.
+    """Fit the coefficients, with "both" the levels too, that bring a sampler nearest to two or more endpoints.
 
-    Never worse than the sampler on the best built-in schedule, which has the levels that are not free, or than
-    ``begun``, the result of a search with coarser endpoints that this one goes on from.
+    The result is never worse than the best built-in schedule, or than ``begun``, a result with coarser endpoints.
     """
     model, power = problem.model, OBJECTIVES[objective]
 
@@ -144,7 +134,7 @@ def fit_coefficients(
     best = min(untuned, key=errors.__getitem__)
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
     first = SearchResult(start, untuned[best], best) if begun is None else begun
-    initial = first.sampler(sampler)
+    initial = first.apply_coefficients(sampler)
     own = first if first.table else first._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
     runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
@@ -152,16 +142,17 @@ def fit_coefficients(
     if what == "both":
         start = project_grid(start, model.sigma_min, model.sigma_max)
     free = FreeParameters(initial, start, model.sigma_min, model.sigma_max, what)
-    result = fit(free, runs.off, equations, power)
+    result = fit(free, runs.differences_from_ends, equations, power)
     if error(result.sampler, result.grid) >= error(initial, own.grid):
         return own
     return own._replace(grid=result.grid, table=result.sampler.table)  # type: ignore[attr-defined]
 
 
 @dataclass
-class Tuning:
-    """Tuning of samplers on a model, scored on another one too, one after the other, with the same endpoints (see
-    :class:`.Tuner`).
+class ModelTuning:
+    """Tuning of samplers on a model, one after the other with the same endpoints, and scoring on another model.
+
+    ``latents`` are tuned on, and ``test_latents`` measure the gap, 2 or more of each.
     """
 
     subject: NamedModel
@@ -170,12 +161,27 @@ class Tuning:
     test_latents: int
     seed: int
     objective: str
-    what: What = "grid"
-    device: str = "cpu"
-    _posed: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
+    what: What
+    device: str
+    _problems: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for option, count in (("--latents", self.latents), ("--test-latents", self.test_latents)):
+            if not 2 <= count <= MOST:
+                raise ValueError(f"{option} {count}: give between 2 and {MOST} latents")
+        if self.objective not in OBJECTIVES:
+            raise ValueError(
+                f"--objective {self.objective!r}: choose one of {', '.join(OBJECTIVES)}"
+            )
+        if self.what not in WHATS:
+            raise ValueError(f"--what {self.what!r}: choose one of {', '.join(WHATS)}")
+        if self.other.model.identity == self.subject.model.identity:
+            raise ValueError(
+                f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
+            )
 
     def __call__(self, target: Target, tell: Tell) -> Tuned:
-        """Return the entry of a target; report progress in words."""
+        """Return the entry of a target; report each stage to ``tell``, in words."""
         where = f"{self.subject.name}: {target.label}, {target.steps} steps"
         train, test = (self._problem(self.subject, first, tell) for first in (TRAIN_IDS, TEST_IDS))
         tell(f"{where}: searching")
@@ -187,17 +193,17 @@ class Tuning:
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
-        scores = [self._scores(problem, target, result) for problem in (train, test)]
+        on_train, on_test = (self._scores(problem, target, result) for problem in (train, test))
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
             levels=result.grid.sigma,
             coefficients=_plain_coefficients(result.table),
-            nfe=test.nfe(result.sampler(target.sampler), result.grid),
+            nfe=test.nfe(result.apply_coefficients(target.sampler), result.grid),
             schedule=result.schedule,
-            train=scores[0],
-            test=scores[1],
-            gap=train_test_gap(*scores),
+            train=on_train,
+            test=on_test,
+            gap=on_test.ratio / on_train.ratio - 1,
             teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
             search=search_cost,
             elsewhere=self._elsewhere(target, result, tell),
@@ -213,15 +219,15 @@ class Tuning:
             train, target.sampler, target.steps, self.objective, self.what, previous
         )
 
-    def _elsewhere(self, target: Target, result: SearchResult, tell: Tell) -> Elsewhere:
-        """Return the score on the other model, on latents that were not tuned on there either."""
+    def _elsewhere(self, target: Target, result: SearchResult, tell: Tell) -> HoldOutResult:
+        """Return the result on the hold-out model, whose latents were not tuned on either."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(result.schedule)(target.steps, other.sigma_min, other.sigma_max)
         grid = carry_grid(result.grid, self.subject.model, other)
         table = move_coefficients(result.table, result.grid, grid)
         carried_over = result._replace(grid=grid, untuned=untuned, table=table)
-        return Elsewhere(
+        return HoldOutResult(
             model=self.other.name,
             identity=other.identity,
             levels=grid.sigma,
@@ -231,19 +237,16 @@ class Tuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return latents of a model with their teacher, made once; each entry begins with the coarsest
-        endpoints.
-        """
-        if (named.name, first) not in self._posed:
+        """Return the problem of a model's latents with the coarsest endpoints; its teacher is made once."""
+        if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
-            self._posed[named.name, first] = tuning_problem(
-                named.model, first, count, self.seed, self.device
-            )
-        return replace(self._posed[named.name, first])
+            problem = tuning_problem(named.model, first, count, self.seed, self.device)
+            self._problems[named.name, first] = problem
+        return replace(self._problems[named.name, first])
 
     def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
-        """Score untuned and tuned on a problem's latents, with endpoints fine enough for the better one."""
+        """Score the untuned and the tuned sampler on a problem, with endpoints fine enough for the better one."""
         runs = _untuned_and_tuned(target, result)
         problem.converge_endpoints(*runs)
         scores = []
@@ -258,7 +261,7 @@ class Tuning:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
 
     def subject_of(self, target: Target) -> Subject:
-        """Return the subject that names the entry of a target."""
+        """Return the key of a target's entry."""
         model = self.subject.model
         return Subject(
             model=self.subject.name,
@@ -272,7 +275,7 @@ class Tuning:
 
     @property
     def setting(self) -> Setting:
-        """Setting of the tuning: other dependencies of the entries."""
+        """Settings of the tuning, part of its entries."""
         return Setting(
             seed=self.seed,
             latents=self.latents,
@@ -286,7 +289,7 @@ class Tuning:
 def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampler, Grid]]:
     """Return the sampler on the best built-in grid, and the tuned sampler on its grid."""
     sampler = target.sampler
-    return [(sampler, result.untuned), (result.sampler(sampler), result.grid)]
+    return [(sampler, result.untuned), (result.apply_coefficients(sampler), result.grid)]
 
 
 def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
@@ -294,9 +297,7 @@ def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | 
 
 
 def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
-    """Return coefficients on other levels: the weight of the state follows the levels' ratio, and the
-    newest weight makes up for it.
-    """
+    """Return coefficients for other levels: the state's weight follows their ratio, the newest weight makes up."""
     if table is None:
         return None
     rows = []

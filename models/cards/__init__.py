@@ -1,6 +1,4 @@
-"""Model cards of the shipped models, their weights and reference statistics, and the code that
-reads them.
-"""
+"""Cards, weights and reference statistics of the shipped models, and their readers."""
 
 from typing import TYPE_CHECKING
 

@@ -27,22 +27,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def _is_whole_number(value: Any) -> bool:
-    """Return True for an integer that is no flag."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_finite_number(value: Any) -> bool:
-    """Return True for a finite number that is no flag."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_line_of_text(value: Any) -> bool:
-    """Return True for printable text that is not blank."""
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
 def _is_list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Return a test for non-empty lists whose values all pass ``fits``."""
     return lambda value: isinstance(value, list | tuple) and bool(value) and all(map(fits, value))
 
 
@@ -173,19 +169,14 @@ def _check_values(table: Mapping[str, Any], prefix: str) -> None:
 
 
 def _is_plain_value(value: Any) -> bool:
-    """Return True for text, a flag, a finite number, or a list or table of them."""
     if isinstance(value, list | tuple):
         return all(map(_is_plain_value, value))
     return isinstance(value, str | bool | Mapping) or _is_finite_number(value)
 
 
 CARDS = Path(__file__).parent
-WEIGHTS, REFERENCE, CONVERGED = (
-    "weights.safetensors",
-    "reference.safetensors",
-    "converged.safetensors",
-)
-MOMENTS, AXES = "moments.safetensors", "axes.safetensors"
+WEIGHTS, MOMENTS, AXES = "weights.safetensors", "moments.safetensors", "axes.safetensors"
+REFERENCE, CONVERGED = "reference.safetensors", "converged.safetensors"
 
 Table = Mapping[str, Any]
 """A table of a card: strings, numbers, flags, lists of them, and tables."""
@@ -303,8 +294,7 @@ def load_card(name: str, root: Path = CARDS) -> Card:
         files = {file: FileEntry(**entry) for file, entry in table.pop("files").items()}
         return Card(**{**table, "event": tuple(table["event"]), "files": files, "folder": folder})
     except (ValueError, TypeError, RecursionError) as error:
-        message = (
+        raise CardError(
             f"{name}: card.toml cannot be read ({type(error).__name__}: {error}); "
             "reinstall samplerbench or restore the file"
-        )
-        raise CardError(message) from error
+        ) from error

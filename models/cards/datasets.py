@@ -1,6 +1,4 @@
-"""Data sets of the shipped models, Fashion-MNIST, scikit-learn's digits and the emoji of a font, in
-[-1, 1].
-"""
+"""Data sets of the shipped models in [-1, 1]: Fashion-MNIST, scikit-learn's digits, and emoji."""
 
 from __future__ import annotations
 
@@ -58,23 +56,19 @@ def fashion_mnist(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
         FileNotFoundError: the files are not in ``$SAMPLERBENCH_FASHION``.
     """
     prefix = "train" if split == "train" else "t10k"
-    images = _read_idx(FASHION_DIR / f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(
-        -1, 1, 28, 28
-    )
-    labels = _read_idx(FASHION_DIR / f"{prefix}-labels-idx1-ubyte.gz", header=8)
-    return torch.from_numpy(images.astype(np.float32) / 127.5 - 1), torch.from_numpy(
-        labels.astype(np.int64)
-    )
+    grey = _read_idx(FASHION_DIR / f"{prefix}-images-idx3-ubyte.gz", header=16)
+    images = grey.reshape(-1, 1, 28, 28).astype(np.float32) / 127.5 - 1
+    labels = _read_idx(FASHION_DIR / f"{prefix}-labels-idx1-ubyte.gz", header=8).astype(np.int64)
+    return torch.from_numpy(images), torch.from_numpy(labels)
 
 
 def _read_idx(path: Path, *, header: int) -> np.ndarray:
     """Read the bytes of a gzipped IDX file after its header."""
     if not path.is_file():
-        message = (
+        raise FileNotFoundError(
             f"{path} not found; install Debian's dataset-fashion-mnist, or set "
             "SAMPLERBENCH_FASHION to the folder of its files"
         )
-        raise FileNotFoundError(message)
     return np.frombuffer(gzip.decompress(path.read_bytes()), dtype=np.uint8, offset=header)
 
 

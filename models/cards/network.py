@@ -37,8 +37,8 @@ class NetworkDenoiser(Denoiser):
         self._net = self.network(card)
         self._net.load_state_dict(card.tensors() if weights is None else weights)
         self._net = self._net.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        self._class_counts: list[float] = card.data["class_counts"]
-        self.classes, self.class_weights = len(self._class_counts), self._class_counts
+        self.class_weights = card.data["class_counts"]
+        self.classes = len(card.data["class_counts"])
 
     @staticmethod
     def network(card: Card) -> nn.Module:
@@ -62,7 +62,7 @@ class NetworkDenoiser(Denoiser):
 
         ``(batch,)`` int64 on ``ids``'s device.
         """
-        return labels_for(ids, seed, self._class_counts)
+        return labels_for(ids, seed, self.card.data["class_counts"])
 
     def to(self, device: torch.device | str) -> NetworkDenoiser:
         """Return a copy of this model with its weights on ``device``; the extractor follows its samples."""
@@ -85,12 +85,11 @@ class NetworkDenoiser(Denoiser):
 
     def mode_of(self, x: Tensor) -> Tensor | None:
         """Return the class that the card's extractor sees, ``(batch,)`` int64; None without one."""
-        extractor = extractor_of(self.card)  # it knows nothing outside the data range
-        return (
-            extractor.predict(x.clamp(*value_range(self.card)))
-            if isinstance(extractor, FashionExtractor)
-            else None
-        )
+        extractor = extractor_of(self.card)
+        if not isinstance(extractor, FashionExtractor):
+            return None
+        # it knows nothing outside the data range
+        return extractor.predict(self.decode(x).clamp(*value_range(self.card)))
 
 
 def fashion() -> NetworkDenoiser:
@@ -130,14 +129,10 @@ class NetworkMap(NetworkDenoiser):
 
     @cached_property
     def _reference(self) -> Reference | None:
-        """The teacher's reference without its converged samples, read once."""
+        """The teacher's reference without its converged samples, which are another model's."""
         teacher = self._teacher_card
         files = {name: file for name, file in teacher.files.items() if name != CONVERGED}
         return card_reference(replace(teacher, files=files))
-
-    def reference(self) -> Reference | None:
-        """Return the teacher's reference without its converged samples, which are another model's."""
-        return self._reference
 
     def moments(self) -> Moments | None:
         """Return the moments of the data, from its teacher's card."""
@@ -213,15 +208,6 @@ class LatentNetwork(NetworkDenoiser):
         twin.autoencoder = self.autoencoder.to(device)
         twin.decoder = twin.autoencoder
         return twin
-
-    def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return the class that the card's extractor sees in the images of latents, ``(batch,)`` int64."""
-        extractor = extractor_of(self.card)
-        return (
-            extractor.predict(self.decode(x).clamp(*value_range(self.card)))
-            if isinstance(extractor, FashionExtractor)
-            else None
-        )
 
 
 def fashion_latent() -> LatentNetwork:

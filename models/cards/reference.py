@@ -64,10 +64,9 @@ class FashionExtractor:
         net, parts = self._classifier_on(x.device), []
         for start in range(0, len(x), CHUNK):
             part = x[start : start + CHUNK].to(torch.float32)
-            full = F.pad(part, (0, 0) * 3 + (0, CHUNK - len(part))).contiguous(
-                memory_format=torch.channels_last
-            )
-            parts.append(net.features(full)[: len(part)])
+            full = F.pad(part, (0, 0) * 3 + (0, CHUNK - len(part)))
+            features = net.features(full.contiguous(memory_format=torch.channels_last))
+            parts.append(features[: len(part)])
         return torch.cat(parts) if parts else torch.empty(0, self.dim, device=x.device)
 
 
@@ -87,21 +86,14 @@ def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
     means, lower = (tensors[name].double().numpy() for name in ("means", "lower"))
     classes, d = len(card.data["class_counts"]), int(np.prod(card.event))
     if means.shape != (classes, d) or lower.shape != (d * (d + 1) // 2,):
-        remedy = (
+        raise CardError(
+            f"{card.name}: {MOMENTS} is not of {classes} classes of samples of {d} numbers; "
             f"run python -m samplerbench_studies.training.reference {card.name} "
             "--moments in a checkout of samplerbench"
-        )
-        raise CardError(
-            f"{card.name}: {MOMENTS} is not of {classes} classes of samples "
-            f"of {d} numbers; {remedy}"
         )
     cov: FloatArray = np.zeros((d, d))
     cov[np.tril_indices(d)] = lower
     return means, cov + np.tril(cov, -1).T
-
-
-BLOCKS = "blocks"
-"""Prefix of the extractor of means of blocks of pixels."""
 
 
 def extractor_of(card: Card) -> Extractor:
@@ -109,7 +101,7 @@ def extractor_of(card: Card) -> Extractor:
     if not card.extractor:
         return Identity(card.event)
     name, _, side = card.extractor.rpartition("-")
-    return Blocks(card.event, int(side)) if name == BLOCKS else load_extractor(card.extractor)
+    return Blocks(card.event, int(side)) if name == "blocks" else load_extractor(card.extractor)
 
 
 def clamped_features(card: Card, samples: Tensor) -> FloatArray:
@@ -144,17 +136,13 @@ def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> R
         tensors = card.tensors(REFERENCE)
 
         def held_out(n: int) -> FloatArray:
-            return (
-                tensors["held_out"][:n].double().numpy()
-                if draw is None
-                else clamped_features(card, draw(n))
-            )
+            if draw is None:
+                return tensors["held_out"][:n].double().numpy()
+            return clamped_features(card, draw(n))
 
-        converged = (
-            card.tensors(CONVERGED)["features"].double().numpy()
-            if CONVERGED in card.files
-            else None
-        )
+        converged = None
+        if CONVERGED in card.files:
+            converged = card.tensors(CONVERGED)["features"].double().numpy()
         return Statistics(tensors["mean"].numpy(), tensors["cov"].numpy(), held_out, converged)
 
     return Reference(

@@ -54,11 +54,8 @@ class Conditions:
 def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     """Read a file of embeddings: safetensors, with a row for each condition in every tensor.
 
-    A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal ones.
-
-    Args:
-        path: of the file.
-        needs: names of the tensors that a network takes; none takes those that the file has.
+    A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal ones. The network ``needs``
+    tensors of these names, or if there are none, those that the file has.
 
     Raises:
         CheckpointError: it is no such file, lacks a tensor or has another, or rows do not fit.
@@ -145,11 +142,7 @@ def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
 
 
 class Lookup(nn.Module):
-    """Tables of embeddings that move with a network, looked up by row.
-
-    Args:
-        tables: ``(rows, …)`` each.
-    """
+    """Tables of embeddings ``(rows, …)`` that move with a network, looked up by row."""
 
     def __init__(self, tables: Mapping[str, Tensor]) -> None:
         super().__init__()

@@ -76,8 +76,6 @@ class Checkpoint(NativeDenoiser):
             labels and is to be sampled without.
     """
 
-    spec: Specification
-
     def __init__(
         self,
         spec: Specification,
@@ -203,9 +201,7 @@ def digest_of_value(value: Any) -> str:
 
 
 def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
-    """Rows of an identity matrix, ``(batch, classes)`` of ``like``'s dtype; zeros for the label
-    ``classes``. None without labels.
-    """
+    """Rows of an identity matrix, ``(batch, classes)``, zeros for the label ``classes``; None without labels."""
     if labels is None or not classes:
         return None
     return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]

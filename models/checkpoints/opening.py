@@ -10,7 +10,7 @@ import pickle
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,6 @@ _INNER = {
 """Numbers of the fields that are messages, by the kind of message (onnx.proto3)."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _KEY, _VALUE = 1, 2
-Field = tuple[int, memoryview]
 Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
 LARGEST_JSON = 16 << 20
 INDEX = ".safetensors.index.json"
@@ -125,7 +124,7 @@ def _external_locations(kind: str, message: memoryview) -> Iterator[str]:
             yield from _external_locations(inner, content)
 
 
-def _message_fields(message: memoryview) -> Iterator[Field]:
+def _message_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield the fields that have a length; no others matter here."""
     place = 0
     while place < len(message):
@@ -180,20 +179,20 @@ class Opened:
     def content(self) -> str:
         """SHA-256 of the file, of it with its files of weights, or of a folder's files by name, in hexadecimal."""
         if self.weight_files:
-            names = [("", self.path), *((p.name, p) for p in self.weight_files)]
-            hashes = [(name, _hash_of_file(path)) for name, path in names]
-            return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
-        if self.container != "folder":
+            named = [("", self.path), *((path.name, path) for path in self.weight_files)]
+        elif self.container == "folder":
+            # hidden files are a download's or Git's own
+            files = (path for path in sorted(self.path.rglob("*")) if path.is_file())
+            inside = [(path.relative_to(self.path), path) for path in files]
+            named = [
+                (name.as_posix(), path)
+                for name, path in inside
+                if not any(part.startswith(".") for part in name.parts) and path.suffix != ".lock"
+            ]
+        else:
             return _hash_of_file(self.path)
-        # hidden files are a download's or Git's own
-        files = (p for p in sorted(self.path.rglob("*")) if p.is_file())
-        inside = [(p.relative_to(self.path), p) for p in files]
-        named = [
-            (name.as_posix(), _hash_of_file(p))
-            for name, p in inside
-            if not any(part.startswith(".") for part in name.parts) and p.suffix != ".lock"
-        ]
-        return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+        hashes = [(name, _hash_of_file(path)) for name, path in named]
+        return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
     def config(self, name: str) -> dict[str, Any]:
         """Read a JSON file of a folder.
@@ -327,8 +326,7 @@ def _open_zip(path: Path) -> Opened:
 
 def _open_pickle(path: Path) -> Opened:
     """Read a bare pickle, or a file of ``torch.save`` from before its zip archives."""
-    with path.open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with path.open("rb") as file:
         first = _read_or_refuse(path, lambda: RestrictedUnpickler(file).load())
     if isinstance(first, int):  # the magic number of the old format
         return Opened(path, "torch", _unpickle(path, mapped=False))
@@ -340,20 +338,18 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:
 
     Tensors that are ``mapped`` are read from the file when they are used.
     """
+    options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule}
+    return _read_or_refuse(
+        path, lambda: torch.load(path, map_location="cpu", mmap=mapped, **options)
+    )
 
-    def read() -> Any:
+
+def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
+    """Return the result of ``read``, without warnings; an exception becomes a :class:`CheckpointError`."""
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule}
-            return torch.load(path, map_location="cpu", mmap=mapped, **options)
-
-    return _read_or_refuse(path, read)
-
-
-def _read_or_refuse(path: Path, read: Any) -> Any:
-    """Return the result of ``read``; an exception becomes a :class:`CheckpointError`."""
-    try:
-        return read()
+            return read()
     except UnsafePickleError as error:
         raise CheckpointError(f"{path} is a pickle with code: {error}") from None
     except (EOFError, pickle.UnpicklingError, RuntimeError, OSError) as error:

@@ -28,34 +28,26 @@ class UnsafePickleError(ValueError):
 
 
 class Record:
-    """Record of an object whose class is not looked up: its name, arguments and state.
+    """Record of an object whose class is not looked up: its name and state.
 
     Attributes:
         qualified_name: module and name of the class or function.
-        arguments: of the call.
         state: attributes that the object would have had.
     """
 
     qualified_name = ""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        self.arguments = (*arguments, *named.items())
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ARG002 - of the call
         self.state: Any = None
-        self.items: list[Any] = []
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
 
     def append(self, item: Any) -> None:
-        """Record an item of a list of another class."""
-        self.items.append(item)
-
-    def extend(self, items: Any) -> None:
-        """Record items of a list of another class."""
-        self.items.extend(items)
+        """Leave out an item of a list of another class."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.items.append((key, value))
+        """Leave out an entry of a mapping of another class."""
 
     def __repr__(self) -> str:
         return f"<{self.qualified_name}>"
@@ -67,7 +59,7 @@ class PersistentObject(Record):
     Attributes:
         class_name: name of its class.
         source: text of the module that defines the class.
-        state: its attributes; of a network ``_init_kwargs``, ``_parameters``, ``_buffers`` and
+        state: of a network ``_init_kwargs``, ``_parameters``, ``_buffers`` and
             ``_modules`` among them.
     """
 
@@ -172,15 +164,10 @@ MOST_PARTS = 1_000_000
 
 
 class RestrictedUnpickler(pickle._Unpickler):
-    """Unpickler that executes nothing of the file.
-
-    Attributes:
-        inert: names that became records.
-    """
+    """Unpickler that executes nothing of the file."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.inert: set[str] = set()
         self._sizes: dict[int, tuple[int, Any]] = {}
 
     def load(self) -> Any:
@@ -213,7 +200,7 @@ class RestrictedUnpickler(pickle._Unpickler):
             code[0]: _with_size_check(pickle._Unpickler.dispatch[code[0]])
             for code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)
         },
-        pickle.BYTEARRAY8[0]: lambda self: _load_bytearray(self),
+        pickle.BYTEARRAY8[0]: _load_bytearray,
     }
 
     def find_class(self, module: str, name: str) -> Any:
@@ -235,7 +222,6 @@ class RestrictedUnpickler(pickle._Unpickler):
                 f"it names {module}.{name}, which no checkpoint needs; nothing of it was executed. "
                 "Get the file from its author as safetensors"
             )
-        self.inert.add(full)
         return type(name.rpartition(".")[2], (Record,), {"qualified_name": full})
 
 

@@ -28,6 +28,15 @@ REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
 """Time input of networks with data at t = 1."""
 
 
+def edm_fields(sigma_data: float) -> dict[str, Any]:
+    """Return the fields of EDM's F, with the time input ln(sigma) / 4 (Karras et al. 2022, Table 1)."""
+    return {
+        "process": {"name": "edm", "sigma_data": sigma_data},
+        "prediction": "edm",
+        "time": {"of": "log_level", "scale": 0.25},
+    }
+
+
 def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
     """Return the ``steps`` rates of a named schedule.
 
@@ -61,14 +70,12 @@ def range_of_betas(betas: Sequence[float]) -> dict[str, Any]:
     return {"sigma_min": levels[0], "sigma_max": levels[-1]}
 
 
-def _sigmoid_betas(steps: int, start: float, end: float) -> FloatArray:
-    return start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, steps)))
-
-
 _RATES: dict[str, Callable[[int, float, float], FloatArray]] = {
     "linear": lambda steps, start, end: np.linspace(start, end, steps),
     "scaled_linear": lambda steps, start, end: np.linspace(start**0.5, end**0.5, steps) ** 2,
-    "sigmoid": _sigmoid_betas,
+    "sigmoid": lambda steps, start, end: (
+        start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, steps)))
+    ),
 }
 
 
@@ -125,14 +132,9 @@ PROCESSES: dict[str, Callable[..., Process]] = {
 """Processes by their names in a specification, whose other entries are the arguments."""
 
 
-def arguments_of_process(name: str) -> list[str]:
-    """List the arguments of a process; none if there is no such process."""
-    return list(inspect.signature(PROCESSES[name]).parameters) if name in PROCESSES else []
-
-
-def numeric_arguments_of_process(name: str) -> list[str]:
-    """List the arguments of a process that are numbers."""
+def arguments_of_process(name: str) -> dict[str, str]:
+    """Return the arguments of a process with their types in words; none if there is no such process."""
     if name not in PROCESSES:
-        return []
-    entries = inspect.signature(PROCESSES[name]).parameters.values()
-    return [parameter.name for parameter in entries if parameter.annotation in ("float", "int")]
+        return {}
+    parameters = inspect.signature(PROCESSES[name]).parameters.values()
+    return {parameter.name: parameter.annotation for parameter in parameters}

@@ -13,22 +13,18 @@ from torch import Tensor
 
 from .mapping import one_hot
 from .opening import CheckpointError, Opened
-from .processes import REVERSED, VP_ENDS, betas_of, range_of_betas
-from .specification import FILE, Answers, Specification
+from .processes import REVERSED, VP_ENDS, betas_of, edm_fields, range_of_betas
+from .specification import FILE, SIDES, Answers, Specification
 
 SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
 """Schedules of 1000 betas, with their ends."""
 VP_SCORE: dict[str, Any] = {"process": {"name": "vp_linear"}, "prediction": "score", **VP_ENDS}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
 
-SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
-"""Sides of images to try if the program takes any."""
 WHOLE = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
 """Trainings with fractional times."""
 PREFIX = "samplerbench."
 """Prefix of the metadata that answer questions, such as ``samplerbench.training``."""
-Run = Callable[[tuple[Tensor, ...]], Tensor]
-"""Program: a function of its inputs in their order that returns its first output."""
 
 
 def training_answers() -> Answers:
@@ -42,11 +38,7 @@ def training_answers() -> Answers:
     """
     return {
         **{f"{s}-{p}": _discrete_training(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},
-        "edm": {
-            "process": {"name": "edm", "sigma_data": 0.5},
-            "prediction": "edm",
-            "time": {"of": "log_level", "scale": 0.25},
-        },
+        "edm": edm_fields(0.5),
         "denoiser": {"process": {"name": "ve"}, "prediction": "x0", "time": {"of": "level"}},
         "flow": FLOW,
         "flow-1000": {**FLOW, "time": {"of": "t", "scale": 1000.0}},
@@ -70,13 +62,7 @@ def _discrete_training(schedule: str, prediction: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Port:
-    """Input or output of a program.
-
-    Attributes:
-        name: in the program.
-        shape: sizes; None for any size.
-        dtype: of its numbers.
-    """
+    """Input or output of a program; a size of its shape is None for any."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -152,11 +138,7 @@ def program_specification(
 ) -> Specification:
     """Return the specification of a program, with open questions for what its file leaves out.
 
-    Args:
-        family: of the program.
-        opened: the program.
-        signature: its inputs.
-        metadata: of the file; names that begin with :data:`PREFIX` are read as settings.
+    Metadata of the file whose names begin with :data:`PREFIX` are read as settings.
 
     Raises:
         CheckpointError: the channels may be any, or the output's are neither as many nor twice.
@@ -178,6 +160,8 @@ def program_specification(
     if None in sides:
         questions["size"] = {str(s): {"event": [channels, *(s for _ in sides)]} for s in SIDES}
     classes = signature.labels.shape[1] if signature.one_hot and signature.labels else 0
+    roles = {"noisy image": signature.state, "time": signature.time, "labels": signature.labels}
+    descriptions = ", ".join(f"{port} is the {role}" for role, port in roles.items() if port)
     spec = Specification(
         family=family,
         network={"class": family, "arguments": {}},
@@ -188,7 +172,11 @@ def program_specification(
         limits=None,
         classes=classes or 0,
         labels="none" if signature.labels is None else "random",
-        evidence=_evidence(signature),
+        evidence=(
+            f"of its inputs {descriptions}",
+            f"its output is {signature.output}",
+            *([f"it takes {signature.batch} rows at a time"] if signature.batch else []),
+        ),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
         open=questions,
     )
@@ -196,100 +184,82 @@ def program_specification(
     return spec.overridden(answers, FILE)
 
 
-def _evidence(signature: Signature) -> tuple[str, ...]:
-    roles = {"noisy image": signature.state, "time": signature.time, "labels": signature.labels}
-    descriptions = ", ".join(f"{port} is the {role}" for role, port in roles.items() if port)
-    return (
-        f"of its inputs {descriptions}",
-        f"its output is {signature.output}",
-        *([f"it takes {signature.batch} rows at a time"] if signature.batch else []),
-    )
-
-
-def classes_of(spec: Specification, signature: Signature) -> int:
-    """Return the number of classes of a program's labels; 0 without labels.
-
-    Raises:
-        ValueError: it takes labels, and their number of classes is unknown.
-    """
-    if signature.labels is not None and not spec.classes:
-        raise ValueError(
-            f"{spec.weights['file']}: its input {signature.labels} are labels, and the file does not say "
-            "how many classes there are; say it, as in ?classes=10"
-        )
-    return spec.classes
-
-
-def call_program(
-    run: Run, signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
-) -> Tensor:
-    """Return the prediction, in the dtype of the program.
+class ProgramNetwork:
+    """Network of a program, whose output has the dtype of the program.
 
     A program with a fixed number of rows gets batches of that size, the last filled with copies of a
     row. A program with one time for all rows is called for each time.
 
     Args:
-        run: the program.
-        signature: its inputs.
-        classes: their number; the label ``classes`` is "no label".
-        x: ``(batch, *event)``.
-        t: ``(batch,)``.
-        labels: ``(batch,)`` int64, or None.
+        run: function of the program's inputs in their order that returns its first output.
+        signature: of the program.
+        spec: with the number of its classes.
 
     Raises:
-        ValueError: the program fails on inputs of these sizes.
+        ValueError: it takes labels, and their number of classes is unknown.
     """
-    if not signature.one_time:
-        return _call_in_batches(run, signature, classes, x, t, labels)
-    order, parts = [], []
-    for time in t.unique():
-        (rows,) = (t == time).nonzero(as_tuple=True)
-        own = None if labels is None else labels[rows]
-        parts.append(_call_in_batches(run, signature, classes, x[rows], t[rows], own))
-        order.append(rows)
-    return torch.cat(parts)[torch.cat(order).argsort()]
 
-
-def _call_in_batches(
-    run: Run, signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
-) -> Tensor:
-    """Return a program's outputs for all rows, called in parts of its fixed batch."""
-    size = signature.batch or len(x)
-    parts = []
-    for start in range(0, len(x), size):
-        rows = torch.arange(start, start + size, device=x.device).clamp_(max=len(x) - 1)
-        own = None if labels is None else labels[rows]
-        inputs = _program_inputs(signature, classes, x[rows], t[rows], own)
-        try:
-            parts.append(run(inputs))
-        except torch.OutOfMemoryError:  # which has a status of its own
-            raise
-        except Exception as error:  # of torch's operators, or onnxruntime's own kinds
-            named = zip(signature.inputs, inputs, strict=True)
-            sizes = ", ".join(f"{port.name} {tuple(value.shape)}" for port, value in named)
-            what = " ".join(str(error).split())[:160]
+    def __init__(
+        self, run: Callable[..., Tensor], signature: Signature, spec: Specification
+    ) -> None:
+        if signature.labels is not None and not spec.classes:
             raise ValueError(
-                f"the program fails on inputs of the sizes {sizes} ({what}); give the sizes that it "
-                "was exported for"
-            ) from error
-    return torch.cat(parts)[: len(x)]
+                f"{spec.weights['file']}: its input {signature.labels} are labels, and the file does not say "
+                "how many classes there are; say it, as in ?classes=10"
+            )
+        self.run, self.signature, self.classes = run, signature, spec.classes
 
+    @torch.no_grad()
+    def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the prediction; see :class:`~samplerbench.models.adapters.Network`.
 
-def _program_inputs(
-    signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
-) -> tuple[Tensor, ...]:
-    """Return a program's inputs in its order, from states, times and labels."""
-    times = t[:1] if signature.one_time else t
-    values = {signature.state.name: x, signature.time.name: _times_for_port(times, signature.time)}
-    if signature.labels is not None:
-        none = torch.full((len(x),), classes, device=x.device)
-        class_numbers = none if labels is None else labels
-        rows = one_hot(class_numbers, classes, x) if signature.one_hot else class_numbers
-        values[signature.labels.name] = class_numbers if rows is None else rows
-    return tuple(values[port.name].to(port.dtype) for port in signature.inputs)
+        Raises:
+            ValueError: the program fails on inputs of these sizes.
+        """
+        if not self.signature.one_time:
+            return self._call_in_batches(x, t, labels)
+        order, parts = [], []
+        for time in t.unique():
+            (rows,) = (t == time).nonzero(as_tuple=True)
+            own = None if labels is None else labels[rows]
+            parts.append(self._call_in_batches(x[rows], t[rows], own))
+            order.append(rows)
+        return torch.cat(parts)[torch.cat(order).argsort()]
 
+    def _call_in_batches(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        size = self.signature.batch or len(x)
+        parts = []
+        for start in range(0, len(x), size):
+            rows = torch.arange(start, start + size, device=x.device).clamp_(max=len(x) - 1)
+            own = None if labels is None else labels[rows]
+            inputs = self._inputs(x[rows], t[rows], own)
+            try:
+                parts.append(self.run(*inputs))
+            except torch.OutOfMemoryError:  # which has a status of its own
+                raise
+            except Exception as error:  # of torch's operators, or onnxruntime's own kinds
+                named = zip(self.signature.inputs, inputs, strict=True)
+                sizes = ", ".join(f"{port.name} {tuple(value.shape)}" for port, value in named)
+                what = " ".join(str(error).split())[:160]
+                raise ValueError(
+                    f"the program fails on inputs of the sizes {sizes} ({what}); give the sizes that it "
+                    "was exported for"
+                ) from error
+        return torch.cat(parts)[: len(x)]
 
-def _times_for_port(t: Tensor, port: Port) -> Tensor:
-    """Return times ``(batch,)`` with the port's dimensions, rounded if it takes whole numbers."""
-    shaped = t.reshape(()) if not port.shape else t.reshape(-1, *[1] * (len(port.shape) - 1))
-    return shaped if port.dtype.is_floating_point else shaped.round()
+    def _inputs(self, x: Tensor, t: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:
+        """Return the program's inputs in its order; times are rounded if it takes whole numbers."""
+        of = self.signature
+        times = t[:1] if of.one_time else t
+        times = times.reshape(-1, *[1] * (len(of.time.shape) - 1)) if of.time.shape else times[0]
+        values = {
+            of.state.name: x,
+            of.time.name: times if of.time.dtype.is_floating_point else times.round(),
+        }
+        if of.labels is not None:
+            none = torch.full((len(x),), self.classes, device=x.device)
+            numbers = none if labels is None else labels
+            rows = one_hot(numbers, self.classes, x) if of.one_hot else numbers
+            assert rows is not None
+            values[of.labels.name] = rows
+        return tuple(values[port.name].to(port.dtype) for port in of.inputs)

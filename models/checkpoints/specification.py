@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .conditions import read_conditions
-from .processes import arguments_of_process, numeric_arguments_of_process
+from .processes import arguments_of_process
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
 """Sources of a value: the file; its family; the user; or a check of the possible answers (``check-model``)."""
@@ -47,6 +47,10 @@ _CHOICES = {
     "labels": ("none", "random", "balanced"),
     "kind": ("denoiser", "map"),
 }
+
+
+SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
+"""Sides of images to try if the file takes any."""
 
 
 def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
@@ -177,9 +181,9 @@ class Specification:
                 f"choose one of {', '.join(answers)}"
             )
         remaining = {name: options for name, options in self.open.items() if name != question}
-        changes = dict(answers[answer])
+        changes = _typed_values(answers[answer])
         sources = {**self.sources, **dict.fromkeys(changes, source)}
-        return replace(self, **_typed_values(changes), sources=sources, open=remaining)
+        return replace(self, **changes, sources=sources, open=remaining)
 
     def settled(self) -> Specification:
         """Return this specification with every question answered that has only one possible answer."""
@@ -198,16 +202,11 @@ class Specification:
             yield by_question, chosen
 
     def overridden(self, settings: Mapping[str, str], source: str = USER) -> Specification:
-        """Return this with a user's settings: answers to open questions, and fields by name.
+        """Return this with a user's settings as written after ``?``: answers to open questions, and fields by name.
 
-        ``process``, ``time``, ``network``, ``weights``, ``boundary``, ``scalars`` and ``decoder`` are
-        set part by part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
+        Tables are set part by part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
         ``embeddings`` is the path of a file, which is read; ``event`` another size of the same number
         of channels. ``decoder.folder`` implies ``decode``, unless ``decode=0`` is given.
-
-        Args:
-            settings: name to text, as written after ``?``.
-            source: of the settings.
 
         Raises:
             ValueError: there is no such name, or the text is no value of it.
@@ -283,9 +282,8 @@ def _with_field(spec: Specification, name: str, text: str, source: str) -> Speci
         _check_value(spec, name, value, text)
         value = {**getattr(spec, top), part: value}
     if name == "process.name" and text != spec.process["name"]:
-        shared = {
-            part: of for part, of in spec.process.items() if part in arguments_of_process(text)
-        }
+        takes = arguments_of_process(text)
+        shared = {part: of for part, of in spec.process.items() if part in takes}
         spec, value = replace(spec, snap=""), {**shared, "name": text}
     changes = _typed_values({top: value})
     if not dot:
@@ -297,12 +295,12 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
     """Add a file of embeddings: samples take its rows in turn, unless the user sets ``labels``."""
     if not spec.embeddings:
         raise ValueError(f"embeddings={path}: this network ({spec.family}) takes no embeddings")
-    description = read_conditions(Path(path), spec.embeddings["needs"]).described()
-    drawn = spec.labels if spec.source("labels") == USER else "balanced"
+    needs = spec.embeddings["needs"]
+    description = read_conditions(Path(path), needs).described()
     return replace(
         spec,
-        embeddings={"needs": spec.embeddings["needs"], **description},
-        labels=drawn,
+        embeddings={"needs": needs, **description},
+        labels=spec.labels if spec.source("labels") == USER else "balanced",
         null_label=description["null"],
         sources={**spec.sources, "embeddings": USER},
     )
@@ -328,13 +326,14 @@ def _typed_values(changes: Mapping[str, Value]) -> dict[str, Value]:
     return typed
 
 
-def _is_number(value: Value) -> bool:
+def is_number(value: Value) -> bool:
+    """Return True for a number that is no flag."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_range(value: Value) -> bool:
     pair = list(value) if isinstance(value, tuple) else []
-    return len(pair) == 2 and all(map(_is_number, pair)) and pair[0] < pair[1]
+    return len(pair) == 2 and all(map(is_number, pair)) and pair[0] < pair[1]
 
 
 _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
@@ -370,12 +369,10 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
             f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
             + (", with as many channels" if spec.event else "")
         )
-    numbers = {
-        "time": ("scale", "offset"),
-        "process": numeric_arguments_of_process(spec.process["name"]),
-    }
-    is_number = isinstance(getattr(spec, name, None), float) or part in numbers.get(top, ())
-    if is_number and not _is_number(value):
+    types = arguments_of_process(spec.process["name"])
+    numeric = name in ("time.scale", "time.offset")
+    numeric = numeric or (top == "process" and types.get(part) in ("float", "int"))
+    if (numeric or isinstance(getattr(spec, name, None), float)) and not is_number(value):
         raise ValueError(f"{name}={text}: it must be a number")
     if name == "time.of" and value not in TIMES:
         raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")

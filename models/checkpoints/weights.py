@@ -53,7 +53,7 @@ def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
-    for name, value in _tables_in_file(opened):
+    for name, value in _walk_tables(opened.value, "", DEPTH, set()):
         if isinstance(value, list):
             averages[name] = value
             continue
@@ -78,9 +78,8 @@ def entry_by_name(
         CheckpointError: there is none.
     """
     wanted = str(name)
-    for entry, tensors in sets.items():
-        if entry == wanted:
-            return tensors
+    if wanted in sets:
+        return sets[wanted]
     for entry, tensors in sets.items():
         if entry.startswith(f"{wanted}.") or entry.endswith(f".{wanted}"):
             return tensors
@@ -103,9 +102,7 @@ def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def chosen_set_in_words(spec: Specification) -> str:
-    """Return the part of the evidence that says which of several sets was taken; "" if there was only one, or
-    the user chose.
-    """
+    """Return the evidence of the choice among several sets; "" for a single set, and for the user's choice."""
     sentences = [sentence for sentence in spec.evidence if FIT in sentence]
     is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
     return sentences[0].partition(";")[0] if sentences and is_choice else ""
@@ -120,36 +117,30 @@ def training_arguments(opened: Opened) -> Mapping[str, Any]:
 
 def tensor_names_by_entry(opened: Opened) -> dict[str, list[str]]:
     """List the names of the tensors of each table in a file, by the name of its entry."""
-    sets = _tables_in_file(opened)
-    return {name: list(value) for name, value in sets if isinstance(value, dict)}
-
-
-def _tables_in_file(opened: Opened) -> Iterator[tuple[str, Any]]:
-    is_searchable = isinstance(opened.value, Mapping | list | tuple | Record)
-    return _walk_tables(opened.value, "", DEPTH, set()) if is_searchable else iter(())
+    tables = _walk_tables(opened.value, "", DEPTH, set())
+    return {name: list(value) for name, value in tables if isinstance(value, dict)}
 
 
 def _walk_tables(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
     """Yield each table of tensors, and each list of tensors whose name says that it is an average, once."""
-    if id(value) in visited:
+    if id(value) in visited or not isinstance(value, Mapping | list | tuple | Record):
         return
     visited.add(id(value))
     if isinstance(value, Record):
         if tensors := tensors_of(value):
             yield name, tensors
         return
-    if isinstance(value, list | tuple) and value and all(isinstance(v, Tensor) for v in value):
+    is_list = isinstance(value, list | tuple)
+    if is_list and value and all(isinstance(v, Tensor) for v in value):
         if AVERAGE.search(name.lower()):
             yield name.removesuffix(f".{SHADOW}"), list(value)
         return
     if isinstance(value, Mapping) and (tensors := state_dict(value)):
         yield name, tensors
-    inside = value.items() if isinstance(value, Mapping) else enumerate(value)
+    inside = enumerate(value) if is_list else value.items()
     for part, inner in inside if depth else ():
-        if isinstance(inner, Mapping | list | tuple | Record):
-            yield from _walk_tables(
-                inner, f"{name}.{part}" if name else str(part), depth - 1, visited
-            )
+        at = f"{name}.{part}" if name else str(part)
+        yield from _walk_tables(inner, at, depth - 1, visited)
 
 
 def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
@@ -257,9 +248,6 @@ class _SizeLimit(TorchFunctionMode):
     """Context that refuses to build a network with more numbers than its file has bytes.
 
     Without it, a damaged or hostile file of a kilobyte could allocate any amount of memory.
-
-    Args:
-        path: of the file or folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -282,13 +270,13 @@ class _SizeLimit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def fill_network(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
-    """Load these weights into the network, freeze it in evaluation mode, and return it.
+def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
+    """Return the weights whose names begin with a prefix, by the rest of their names."""
+    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
-    Args:
-        network: changed in place.
-        tensors: by their names in its state dict, all of them and no others.
-        path: of the checkpoint, for the message.
+
+def fill_network(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
+    """Load all weights of the network into it, freeze it in evaluation mode, and return it.
 
     Raises:
         CheckpointError: names or shapes of the weights differ from the network's.
@@ -320,21 +308,15 @@ def load_network(
     spec: Specification,
     opened: Opened,
     sets: Mapping[str, dict[str, Tensor]],
-    without: tuple[str, ...] = (),
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
 ) -> M:
-    """Return a specification's network with its weights, in float32.
+    """Return a specification's network of this class with its weights of ``sets``, in float32.
 
-    Args:
-        kind: the network's class.
-        spec: ``network["arguments"]`` go to the class; ``weights["entry"]`` is one of ``sets``.
-        opened: the checkpoint.
-        sets: sets of weights by entry.
-        without: prefixes of names to leave out: tensors that are not this network's.
+    The weights are renamed from the file's names to the class's by ``rename``.
 
     Raises:
         CheckpointError: the class does not take the arguments, or the weights do not fit it.
     """
     raw = build_network(kind, spec.network["arguments"], opened.path)
     tensors = entry_by_name(sets, spec.weights["entry"], opened)
-    own = {k: v for k, v in tensors.items() if not k.startswith(without)}
-    return fill_network(raw, own, opened.path)
+    return fill_network(raw, rename(tensors), opened.path)

@@ -13,7 +13,7 @@ import copy
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..denoiser import Denoiser, level_per_row
 from ..reference import Identity, Reference, Statistics
-from .flow import flow_rows
+from .flow import flow_states
 
 CHUNK = 96
 """Rows of every evaluation: a multiple of the 4, 6, 8, 12, 16 or 24 that matrix kernels take at a
@@ -31,6 +31,7 @@ time and of all vector widths, to avoid remainder loops.
 
 FloatArray = NDArray[np.float64]
 Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Holder = TypeVar("Holder")
 
 
 class _ContinuingGenerator(np.random.Generator):
@@ -63,12 +64,15 @@ class ExactModel(Denoiser):
         tolerance: error of a step of :meth:`flow`, relative to ``|x| + sqrt(sigma^2 +
             scale^2)``.
         closed_form: True if :meth:`flow` evaluates a formula, and integrates nothing.
+        make_reference: makes the reference in another feature space than that of the samples; it
+            may give None.
     """
 
     dtype = torch.float64
     scale: float
     tolerance: float = 1e-12
     closed_form: bool = False
+    make_reference: Callable[[], Reference | None] | None = None
     _seen: Callable[[int], object] | None = None
 
     @property
@@ -98,11 +102,7 @@ class ExactModel(Denoiser):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """See :meth:`Denoiser.denoise`; computed in float64, returned in ``x``'s dtype."""
-        return (
-            self.evaluate_in_chunks(self.denoise_rows, x, sigma, labels)
-            .reshape(x.shape)
-            .to(x.dtype)
-        )
+        return self.map_states(self.denoise_rows, x, sigma, labels)
 
     def log_density(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the log-density p_sigma(x) of x0 + sigma z, in nats: ``(batch,)`` float64.
@@ -150,18 +150,8 @@ class ExactModel(Denoiser):
         if sigma_to == 0:
             near = 1e-3 * self.scale
             return self.flow_to_zero(self.flow(x, sigma_from, near, labels), near, labels)
-        rows = x.reshape(len(x), self.dim).double()
-
-        def denoise(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
-            return self._denoise_in_flow(
-                rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]
-            ).reshape(rows.shape)
-
-        return (
-            flow_rows(denoise, rows, sigma_from, sigma_to, self.scale, self.tolerance)
-            .reshape(x.shape)
-            .to(x.dtype)
-        )
+        levels = sigma_from, sigma_to
+        return flow_states(self._denoise_in_flow, x, labels, *levels, self.scale, self.tolerance)
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return the end of the flow from a small ``sigma`` to 0.
@@ -193,7 +183,9 @@ class ExactModel(Denoiser):
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:
-        """Return the reference in data space: exact moments and :meth:`held_out` samples."""
+        """Return ``make_reference()``, else exact moments of the data and :meth:`held_out` samples."""
+        if self.make_reference and (made := self.make_reference()):
+            return made
         features = Identity(self.event)
         return Reference(
             features,
@@ -208,11 +200,13 @@ class ExactModel(Denoiser):
 
     def to(self, device: torch.device | str) -> Self:
         """Return a copy of this model with its tensors on ``device``."""
-        twin = copy.copy(self)
-        for key, value in vars(self).items():
-            if isinstance(value, Tensor):
-                setattr(twin, key, value.to(device))
-        return twin
+        return copy_on_device(self, device)
+
+    def map_states(
+        self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
+    ) -> Tensor:
+        """Return :meth:`evaluate_in_chunks` of a map of states, like ``x``."""
+        return self.evaluate_in_chunks(rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
 
     def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
@@ -244,18 +238,20 @@ class ExactModel(Denoiser):
         parts = []
         for start in range(0, n, CHUNK):
             part = slice(start, start + CHUNK)
-            parts.append(
-                rows(
-                    pad_to_chunk(flat[part]),
-                    pad_to_chunk(level[part]),
-                    None if labels is None else pad_to_chunk(labels[part]),
-                )
-            )
-        return (
-            torch.cat(parts)[:n]
-            if parts
-            else rows(flat.new_zeros(CHUNK, self.dim), flat.new_ones(CHUNK), None)[:0]
-        )
+            which = None if labels is None else pad_to_chunk(labels[part])
+            parts.append(rows(pad_to_chunk(flat[part]), pad_to_chunk(level[part]), which))
+        if not parts:
+            return rows(flat.new_zeros(CHUNK, self.dim), flat.new_ones(CHUNK), None)[:0]
+        return torch.cat(parts)[:n]
+
+
+def copy_on_device(holder: Holder, device: torch.device | str) -> Holder:
+    """Return a copy of an object with the tensors among its attributes on ``device``."""
+    twin = copy.copy(holder)
+    for key, value in vars(holder).items():
+        if isinstance(value, Tensor):
+            setattr(twin, key, value.to(device))
+    return twin
 
 
 def pad_to_chunk(rows: Tensor) -> Tensor:

@@ -96,11 +96,9 @@ class PointCloud(ExactModel):
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
         """Return p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` > 0, ``(batch, N)`` float64."""
-
-        def responsibilities_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-            return self._log_joint(x, sigma, labels).softmax(1)
-
-        return self.evaluate_in_chunks(responsibilities_of_rows, x, sigma, labels)
+        return self.evaluate_in_chunks(
+            lambda *rows: self._log_joint(*rows).softmax(1), x, sigma, labels
+        )
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and covariance of the points under p(j | x)."""
@@ -120,10 +118,9 @@ class PointCloud(ExactModel):
         return self._index_of_nearest(x, 1.0, None)
 
     def _index_of_nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        def nearest_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-            return self._log_joint(x, sigma, labels).argmax(1)
-
-        return self.evaluate_in_chunks(nearest_of_rows, x, sigma, labels)
+        return self.evaluate_in_chunks(
+            lambda *rows: self._log_joint(*rows).argmax(1), x, sigma, labels
+        )
 
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``; -inf for other classes."""
@@ -151,13 +148,8 @@ def _log_prior_by_label(count: int, labels: Tensor | None, classes: int) -> Tens
 
 def digits_cloud() -> PointCloud:
     """``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8."""
-    return cloud_of_card(load_card("digits-cloud"))
-
-
-def cloud_of_card(card: Card) -> PointCloud:
-    """Return the points of a card with ``pixels`` uint8, grey up to ``levels``, and labels."""
-    tensors = card.tensors()
-    low, high = card.data["range"]
+    card = load_card("digits-cloud")
+    tensors, (low, high) = card.tensors(), card.data["range"]
     points = low + tensors["pixels"].double() * ((high - low) / card.data["levels"])
     return PointCloud(card.name, points, tensors["labels"].long())
 
@@ -177,20 +169,12 @@ class KernelDensity(ExactModel):
     Args:
         cloud: the points; the model has the ``tolerance`` of its flow.
         width: standard deviation of the kernel, in the units of the data, > 0.
-        reference: makes the reference in a feature space; without it, or if it gives None, the
-            samples themselves are compared.
 
     Raises:
         ValueError: the width is not positive and finite.
     """
 
-    def __init__(
-        self,
-        cloud: PointCloud,
-        width: float,
-        *,
-        reference: Callable[[], Reference | None] = lambda: None,
-    ) -> None:
+    def __init__(self, cloud: PointCloud, width: float) -> None:
         if not (isinstance(width, int | float) and 0 < width < math.inf):
             raise ValueError(
                 f"model {cloud.name}: width must be a positive number, got "
@@ -200,7 +184,6 @@ class KernelDensity(ExactModel):
         self.width, self.scale, self.tolerance = float(width), float(width), cloud.tolerance
         self.identity = f"{cloud.identity}(width={self.width:.15g})"
         self._cloud = cloud
-        self._reference = reference
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return E[x0 | x] of rows by the formula of the class."""
@@ -227,9 +210,8 @@ class KernelDensity(ExactModel):
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Return ``n`` points with noise around them; the first m do not depend on n."""
         for_point, for_noise = rng.spawn(2)
-        return self._cloud.draw(n, for_point) + self.width * for_noise.standard_normal(
-            (n, self.dim)
-        )
+        points = self._cloud.draw(n, for_point)
+        return points + self.width * for_noise.standard_normal((n, self.dim))
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the points' moments, with width^2 more variance in every direction."""
@@ -246,9 +228,8 @@ class KernelDensity(ExactModel):
         centre, cov = self._cloud.posterior(x, level)
         eye = torch.eye(self.dim, dtype=torch.float64, device=x.device)
         mean = keep * x.flatten(1).double() + (1 - keep) * centre
-        return mean, (1 - keep[..., None]).square() * cov + (keep[:, 0] * square)[
-            :, None, None
-        ] * eye
+        within = (keep[:, 0] * square)[:, None, None] * eye
+        return mean, (1 - keep[..., None]).square() * cov + within
 
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
@@ -257,10 +238,6 @@ class KernelDensity(ExactModel):
         return self._cloud.flow(
             x, math.hypot(sigma_from, self.width), math.hypot(sigma_to, self.width), labels
         )
-
-    def reference(self) -> Reference | None:
-        """Return the given reference, or exact moments of the samples themselves."""
-        return self._reference() or super().reference()
 
     def mode_of(self, x: Tensor) -> Tensor:
         """Return the class of the nearest point (or its number, without classes), ``(batch,)`` int64."""
@@ -298,13 +275,13 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
         return None if real is None else real.of_another_model()
 
     card = load_card("fashion-kde")
-    model = KernelDensity(image_cloud_of_card(card), width, reference=reference)
-    model.limits = value_range(card)
+    model = KernelDensity(image_cloud_of_card(card), width)
+    model.limits, model.make_reference = value_range(card), reference
     return model
 
 
 def image_cloud_of_card(card: Card) -> PointCloud:
-    """Return the points of a card of images, as :func:`cloud_of_card`.
+    """Return the points of a card with ``pixels`` uint8, grey up to ``levels``, and labels.
 
     Squared distances between grey levels are whole numbers below 2^53, which a matrix product gives
     without an error.

@@ -37,9 +37,8 @@ class Gaussian(ExactModel):
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return E[x0 | x] of rows by the formula of the class."""
-        return self._scale_along_axes(
-            x, self._variances / (self._variances + sigma.square()[:, None])
-        )
+        total = self._variances + sigma.square()[:, None]
+        return self._scale_along_axes(x, self._variances / total)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return the log-density of N(mean, cov + sigma^2 I)."""
@@ -49,16 +48,14 @@ class Gaussian(ExactModel):
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Return ``n`` samples mean + Q [sqrt(v) z]."""
-        mean, basis, std = (
-            t.cpu().numpy() for t in (self._mean, self._basis, self._variances.sqrt())
-        )
+        parts = (self._mean, self._basis, self._variances.sqrt())
+        mean, basis, std = (part.cpu().numpy() for part in parts)
         return mean + (rng.standard_normal((n, self.dim)) * std) @ basis.T
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the mean and the covariance Q diag(variances) Q^T."""
-        return self._mean.cpu().numpy(), (
-            self._basis * self._variances @ self._basis.T
-        ).cpu().numpy()
+        cov = self._basis * self._variances @ self._basis.T
+        return self._mean.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T, the same for all ``x``."""
@@ -73,18 +70,10 @@ class Gaussian(ExactModel):
         """Return the state at ``sigma_to`` by the closed form of the class, to rounding error."""
 
         def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            return self._scale_along_axes(
-                x,
-                (
-                    (self._variances + sigma_to**2) / (self._variances + sigma.square()[:, None])
-                ).sqrt(),
-            )
+            squares = (self._variances + sigma_to**2) / (self._variances + sigma.square()[:, None])
+            return self._scale_along_axes(x, squares.sqrt())
 
-        return (
-            self.evaluate_in_chunks(flow_of_rows, x, sigma_from, labels)
-            .reshape(x.shape)
-            .to(x.dtype)
-        )
+        return self.map_states(flow_of_rows, x, sigma_from, labels)
 
     def _scale_along_axes(self, x: Tensor, factors: Tensor) -> Tensor:
         """Return the rows mean + Q [factors c]."""

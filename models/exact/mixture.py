@@ -1,11 +1,9 @@
-"""Mixtures of Gaussians whose covariances are low rank plus isotropic, at a cost of O(K d r) an
-evaluation.
-"""
+"""Mixtures of Gaussians of low-rank plus isotropic covariances, at O(K d r) an evaluation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -112,22 +110,17 @@ class GaussianMixture(ExactModel):
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
         """Return p(k | x) at ``sigma`` >= 0, ``(batch, K)`` float64."""
-
-        def responsibilities_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-            return self._component_terms(x, sigma, labels).log_joint.softmax(1)
-
-        return self.evaluate_in_chunks(responsibilities_of_rows, x, sigma, labels)
+        return self.evaluate_in_chunks(
+            lambda *rows: self._component_terms(*rows).log_joint.softmax(1), x, sigma, labels
+        )
 
     def mode_of(self, x: Tensor) -> Tensor:
         """Return the likeliest class (or component, without classes) of the clean sample, ``(batch,)`` int64."""
         chosen = self.responsibilities(x, 0.0)
         if self.component_class is None:
             return chosen.argmax(1)
-        return (
-            chosen.new_zeros(len(x), self.classes)
-            .index_add_(1, self.component_class, chosen)
-            .argmax(1)
-        )
+        of_class = chosen.new_zeros(len(x), self.classes)
+        return of_class.index_add_(1, self.component_class, chosen).argmax(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Return ``n`` samples mu + W z + s z', each of a component drawn by its weight.
@@ -135,13 +128,10 @@ class GaussianMixture(ExactModel):
         But for rounding, the first m of n samples do not depend on n.
         """
         for_component, for_position = rng.spawn(2)
-        weights, floor, factors, basis = (
-            t.cpu().numpy() for t in (self._weights, self._floor, self._factors, self._basis)
-        )
-        component = np.minimum(
-            np.searchsorted(weights.cumsum(), for_component.random(n), side="right"),
-            len(weights) - 1,
-        )
+        tensors = (self._weights, self._floor, self._factors, self._basis)
+        weights, floor, factors, basis = (tensor.cpu().numpy() for tensor in tensors)
+        component = np.searchsorted(weights.cumsum(), for_component.random(n), side="right")
+        component = np.minimum(component, len(weights) - 1)
         normal = for_position.standard_normal((n, self._rank + self.dim))
         means = basis.reshape(len(weights), self._rank + 1, self.dim)[:, -1]
         x = np.empty((n, self.dim))
@@ -156,13 +146,11 @@ class GaussianMixture(ExactModel):
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the mean and the covariance sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
-        spread = torch.cat(
-            [self._variances - self._floor[:, None], torch.ones_like(self._floor[:, None])], 1
-        )
+        floor = self._floor[:, None]
+        spread = torch.cat([self._variances - floor, torch.ones_like(floor)], 1)
         weighted = (self._weights[:, None] * spread).reshape(-1, 1) * self._basis
-        cov = self._basis.T @ weighted + (self._weights @ self._floor) * torch.eye(
-            self.dim, dtype=torch.float64, device=self._basis.device
-        )
+        eye = torch.eye(self.dim, dtype=torch.float64, device=self._basis.device)
+        cov = self._basis.T @ weighted + (self._weights @ self._floor) * eye
         return self._centre.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -170,10 +158,8 @@ class GaussianMixture(ExactModel):
 
         By the law of total covariance on sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}.
         """
-        chosen, mean = (
-            self.responsibilities(x, sigma),
-            self.evaluate_in_chunks(self.denoise_rows, x, sigma, None),
-        )
+        chosen = self.responsibilities(x, sigma)
+        mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         level = level_per_row(sigma, x)
         flat = x.reshape(len(x), -1).double() - self._centre
         basis = self._basis.reshape(-1, self._rank + 1, self.dim)
@@ -192,9 +178,8 @@ class GaussianMixture(ExactModel):
         )
         between = torch.einsum("nk,nkd,nke->nde", chosen, deviations, deviations)
         isotropic = (chosen * keep).sum(1, keepdim=True) * square
-        return mean, along + between + isotropic[:, :, None] * torch.eye(
-            self.dim, dtype=torch.float64, device=x.device
-        )
+        eye = torch.eye(self.dim, dtype=torch.float64, device=x.device)
+        return mean, along + between + isotropic[:, :, None] * eye
 
     def _component_terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
         """Return projections and joint log-densities of ``(n, d)`` rows."""
@@ -238,39 +223,18 @@ class MPPCA(GaussianMixture):
 
     ``tensors`` are those that ``samplerbench_studies.training.fit_mppca`` stores: ``weights``,
     ``means``, ``factors``, ``noise`` and ``component_class`` of a :class:`GaussianMixture`.
-    ``reference`` gives the reference in the features of the model's card; without it, or if it
-    gives None, the samples themselves are compared.
     """
 
     tolerance = 1e-9
 
-    def __init__(
-        self,
-        name: str,
-        event: tuple[int, ...],
-        tensors: Mapping[str, Tensor],
-        *,
-        reference: Callable[[], Reference | None] = lambda: None,
-    ) -> None:
-        if missing := {"weights", "means", "factors", "noise", "component_class"} - set(tensors):
+    def __init__(self, name: str, event: tuple[int, ...], tensors: Mapping[str, Tensor]) -> None:
+        parts = ("weights", "means", "factors", "noise", "component_class")
+        if missing := set(parts) - set(tensors):
             raise ValueError(
                 f"model {name} lacks the tensors {', '.join(sorted(missing))}; "
                 "fit it again with samplerbench_studies.training.fit_mppca"
             )
-        super().__init__(
-            name,
-            event,
-            tensors["weights"],
-            tensors["means"],
-            tensors["factors"],
-            tensors["noise"],
-            tensors["component_class"],
-        )
-        self._reference = reference
-
-    def reference(self) -> Reference | None:
-        """Return the given reference, or exact moments of the samples themselves."""
-        return self._reference() or super().reference()
+        super().__init__(name, event, *(tensors[part] for part in parts))
 
 
 def fashion_mppca() -> MPPCA:
@@ -284,6 +248,6 @@ def fashion_mppca() -> MPPCA:
     def reference() -> Reference | None:
         return card_reference(card, model.held_out)
 
-    model = MPPCA(card.name, card.event, card.tensors(), reference=reference)
-    model.limits = value_range(card)
+    model = MPPCA(card.name, card.event, card.tensors())
+    model.limits, model.make_reference = value_range(card), reference
     return model

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ..denoiser import Denoiser, level_per_row
 from ..guidance import Altered
-from .base import CHUNK, ExactModel, pad_to_chunk, row_stable_matmul
-from .flow import flow_rows
+from .base import CHUNK, ExactModel, copy_on_device, pad_to_chunk, row_stable_matmul
+from .flow import flow_states
 
 FEATURES = 64
 
@@ -61,18 +61,6 @@ class RandomField:
             self._signs,
         )
 
-    def to(self, device: torch.device | str) -> Self:
-        """Return a copy of this field with its tensors on ``device``."""
-        twin = copy.copy(self)
-        vars(twin).update(
-            {
-                key: value.to(device)
-                for key, value in vars(self).items()
-                if isinstance(value, Tensor)
-            }
-        )
-        return twin
-
 
 NEAR = 1e-6
 """End of the flow, in units of the scale: d is x(0) to second order in sigma, as the error has order 1."""
@@ -94,12 +82,8 @@ class Perturbed(Altered):
         self, inner: Denoiser, delta: float, spread: float, *, length: float = 0.5, seed: int = 0
     ) -> None:
         _check_option("delta", delta, "a number >= 0", _is_number(delta) and 0 <= delta < math.inf)
-        _check_option(
-            "spread", spread, "a number > 0", _is_number(spread) and 0 < spread < math.inf
-        )
-        _check_option(
-            "length", length, "a number > 0", _is_number(length) and 0 < length < math.inf
-        )
+        for name, value in (("spread", spread), ("length", length)):
+            _check_option(name, value, "a number > 0", _is_number(value) and 0 < value < math.inf)
         _check_option("seed", seed, "a whole number >= 0", isinstance(seed, int) and seed >= 0)
         super().__init__(
             inner, f"delta={delta:.15g},spread={spread:.15g},length={length:.15g},seed={seed}"
@@ -123,27 +107,15 @@ class Perturbed(Altered):
         """Return the end of this model's flow to about 1e-10; None if ``inner`` is not exact."""
         if not isinstance(self.inner, ExactModel):
             return None
-
-        def denoise(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
-            return self.denoise(
-                rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]
-            ).reshape(rows.shape)
-
         scale = self.inner.scale
-        rows = flow_rows(
-            denoise,
-            x.flatten(1).double(),
-            self.sigma_max,
-            NEAR * scale,
-            scale,
-            self.inner.tolerance,
-        )
-        return self.denoise(rows.reshape(x.shape), NEAR * scale, labels).to(x.dtype)
+        levels = self.sigma_max, NEAR * scale
+        near = flow_states(self.denoise, x.double(), labels, *levels, scale, self.inner.tolerance)
+        return self.denoise(near, NEAR * scale, labels).to(x.dtype)
 
     def to(self, device: torch.device | str) -> Self:
         """Return a copy of this model, with the inner one and the field on ``device``."""
         twin = copy.copy(self)
-        twin.inner, twin._field = self.inner.to(device), self._field.to(device)
+        twin.inner, twin._field = self.inner.to(device), copy_on_device(self._field, device)
         return twin
 
 
@@ -153,6 +125,5 @@ def _is_number(value: object) -> bool:
 
 
 def _check_option(name: str, value: object, wanted: str, valid: bool) -> None:
-    """Raise ValueError for an option that is not valid."""
     if not valid:
         raise ValueError(f"perturbed: {name} must be {wanted}, got {value!r}")

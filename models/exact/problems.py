@@ -27,9 +27,9 @@ def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
     """Make a Gaussian whose variances fall as a power of their number, between -1/2 and -2."""
     variances = np.arange(1, dim + 1.0) ** -rng.uniform(0.5, 2)
     variances *= std**2 / variances.mean()
-    return Gaussian(
-        "", torch.zeros(dim, dtype=torch.float64), _random_rotation(dim, rng), _as_tensor(variances)
-    )
+    rotation = np.linalg.qr(rng.standard_normal((dim, dim)))[0]
+    zeros = torch.zeros(dim, dtype=torch.float64)
+    return Gaussian("", zeros, _as_tensor(rotation), _as_tensor(variances))
 
 
 def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
@@ -124,24 +124,11 @@ def _thin_mixture(middle: FloatArray, std: float, rng: np.random.Generator) -> E
 def _mixture(
     weights: FloatArray, means: FloatArray, factors: FloatArray, widths: FloatArray
 ) -> ExactModel:
-    """Make a mixture of these numbers, without a name."""
-    return GaussianMixture(
-        "",
-        (means.shape[1],),
-        _as_tensor(weights),
-        _as_tensor(means),
-        _as_tensor(factors),
-        _as_tensor(widths),
-    )
-
-
-def _random_rotation(dim: int, rng: np.random.Generator) -> Tensor:
-    """Return a random orthogonal ``(dim, dim)`` matrix."""
-    return _as_tensor(np.linalg.qr(rng.standard_normal((dim, dim)))[0])
+    tensors = map(_as_tensor, (weights, means, factors, widths))
+    return GaussianMixture("", (means.shape[1],), *tensors)
 
 
 def _as_tensor(values: FloatArray) -> Tensor:
-    """Return an array as a contiguous tensor."""
     return torch.from_numpy(np.ascontiguousarray(values))
 
 

@@ -1,6 +1,4 @@
-"""Images of any size whose probability flow has a closed form: independent mixtures, one a Haar
-coefficient.
-"""
+"""Images whose probability flow has a closed form: independent mixtures of Haar coefficients."""
 
 from __future__ import annotations
 
@@ -204,11 +202,8 @@ class Wavelet(ExactModel):
                 "wavelet needs channels >= 1 and a side that is a power of "
                 f"two >= 2, got {channels} and {side}"
             )
-        self.name = (
-            "wavelet"
-            if (channels, side) == (1, 32)
-            else f"wavelet(channels={channels}, side={side})"
-        )
+        options = "" if (channels, side) == (1, 32) else f"(channels={channels}, side={side})"
+        self.name = f"wavelet{options}"
         self.event = (channels, side, side)
         weights, means, stds = mixtures(side)
         shape = (2, channels * side * side)
@@ -236,23 +231,19 @@ class Wavelet(ExactModel):
         The first m of n samples do not depend on n.
         """
         for_component, for_position = rng.spawn(2)
-        weights, means, stds = (
-            values.cpu().numpy() for values in (self._weights, self._means, self._stds)
-        )
+        weights, means, stds = self._mixtures()
         second = for_component.random((n, self.dim)) >= weights[0]
         coefficients = np.where(second, means[1], means[0])
-        coefficients += np.where(second, stds[1], stds[0]) * for_position.standard_normal(
-            (n, self.dim)
-        )
+        normal = for_position.standard_normal((n, self.dim))
+        coefficients += np.where(second, stds[1], stds[0]) * normal
         return self._to_pixels(torch.from_numpy(coefficients)).numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return moments of the coefficients, carried to pixels; the covariance is dense, d² numbers."""
         mean = (self._weights * self._means).sum(0)
         variance = (self._weights * (self._stds.square() + (self._means - mean).square())).sum(0)
-        return self._to_pixels(mean[None])[0].cpu().numpy(), self._pixel_covariance(variance[None])[
-            0
-        ].cpu().numpy()
+        cov = self._pixel_covariance(variance[None])[0]
+        return self._to_pixels(mean[None])[0].cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and covariance of x0 given ``x``, in pixels.
@@ -271,9 +262,7 @@ class Wavelet(ExactModel):
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
         """Return the state at ``sigma_to`` in closed form (see :func:`transport_mixture`)."""
-        weights, means, stds = (
-            values.cpu().numpy() for values in (self._weights, self._means, self._stds)
-        )
+        weights, means, stds = self._mixtures()
         source, target = np.hypot(stds, sigma_from), np.hypot(stds, sigma_to)
 
         def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
@@ -282,11 +271,7 @@ class Wavelet(ExactModel):
             )
             return self._to_pixels(torch.from_numpy(transported).to(x.device))
 
-        return (
-            self.evaluate_in_chunks(flow_of_rows, x, sigma_from, labels)
-            .reshape(x.shape)
-            .to(x.dtype)
-        )
+        return self.map_states(flow_of_rows, x, sigma_from, labels)
 
     def reference(self) -> Reference | None:
         """Return exact moments, or None above :data:`LARGEST` dimensions, for want of a dense covariance."""
@@ -297,12 +282,16 @@ class Wavelet(ExactModel):
         coarse = haar_transform(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
+    def _mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return weights, means and deviations ``(2, d)``."""
+        tensors = (self._weights, self._means, self._stds)
+        weights, means, stds = (tensor.cpu().numpy() for tensor in tensors)
+        return weights, means, stds
+
     def _to_coefficients(self, rows: Tensor) -> Tensor:
-        """Return the Haar coefficients of rows of pixels."""
         return haar_transform(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _to_pixels(self, rows: Tensor) -> Tensor:
-        """Return the rows of pixels of Haar coefficients."""
         return inverse_haar_transform(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _log_joint(self, c: Tensor, sigma: Tensor) -> Tensor:
@@ -331,11 +320,6 @@ class Wavelet(ExactModel):
         return self._to_pixels(half.transpose(1, 2).reshape(-1, self.dim)).reshape(
             -1, self.dim, self.dim
         )
-
-
-def wavelet(channels: int = 1, side: int = 32) -> Wavelet:
-    """``wavelet``: see :class:`Wavelet`."""
-    return Wavelet(channels, side)
 
 
 def mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:

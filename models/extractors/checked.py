@@ -42,10 +42,8 @@ class CheckedExtractor:
         self.space = str(getattr(self._call, "space", ""))
         self.identity = called  # until its files are known
         low, high = limits or (-1.0, 1.0)
-        noise = (
-            torch.rand(_PROBES, *event, generator=torch.Generator().manual_seed(0)) * (high - low)
-            + low
-        )
+        uniform = torch.rand(_PROBES, *event, generator=torch.Generator().manual_seed(0))
+        noise = uniform * (high - low) + low
         with record_files() as files_read:  # weights may be loaded at the first call
             together, alone = self._features(noise.clone()), self._features(noise[:1].clone())
         self.read |= files_read.paths
@@ -67,9 +65,8 @@ class CheckedExtractor:
     def _features(self, x: Tensor) -> FloatArray:
         try:
             result = self._call(x)
-            features = np.asarray(
-                result.detach().cpu() if isinstance(result, Tensor) else result, dtype=np.float64
-            )
+            result = result.detach().cpu() if isinstance(result, Tensor) else result
+            features = np.asarray(result, dtype=np.float64)
         except Exception as error:
             raise ValueError(
                 f"extractor {self.identity} raised {type(error).__name__} on "

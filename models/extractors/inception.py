@@ -1,6 +1,4 @@
-"""``inception:WEIGHTS``, the 2048 features of the FID: torch-fidelity's Inception-v3 with the user's file of
-weights.
-"""
+"""``inception:WEIGHTS``, the 2048 features of the FID by torch-fidelity's Inception-v3."""
 
 from __future__ import annotations
 
@@ -17,29 +15,21 @@ DIM = 2048
 
 
 @extractor("inception", usage="inception:WEIGHTS")
-def load(weights: str, samples: Samples) -> Inception:
-    """Load the 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights."""
+def load(weights: str, samples: Samples) -> RgbNetwork:
+    """Load the 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights.
+
+    It is ``inception-v3-compat``, which agrees with the FID's original, and resizes to 299 x 299 by
+    itself.
+    """
     if not weights:
         raise ValueError(
             "inception needs the file of its weights, which torch-fidelity "
             "publishes; write inception:WEIGHTS"
         )
-    return Inception(Path(weights), samples)
-
-
-class Inception(RgbNetwork):
-    """Extractor ``inception-v3-compat`` of torch-fidelity, which agrees with the FID's original.
-
-    It resizes to 299 x 299 by itself. ``weights`` is the file that torch-fidelity publishes.
-    """
-
-    def __init__(self, weights: Path, samples: Samples) -> None:
-        checked_pixel_limits("inception", samples)  # before the weights are read, which takes long
-        network = _load_network(weights)
-        made_of = f"inception-v3-compat-{DIM}-{hash_of_file(weights)}"
-        super().__init__(
-            "inception", samples, network, _features, DIM, made_of, f"inception-v3-{DIM}"
-        )
+    limits = checked_pixel_limits("inception", samples)  # before a long reading of the weights
+    network = _load_network(Path(weights))
+    made_of = f"inception-v3-compat-{DIM}-{hash_of_file(Path(weights))}"
+    return RgbNetwork(limits, network, _features, DIM, made_of, f"inception-v3-{DIM}")
 
 
 def _features(network: Any, images: Tensor) -> Tensor:

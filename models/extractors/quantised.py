@@ -24,9 +24,8 @@ LEVELS = 255
 def to_grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
     """Return values, clamped to the range of the data, as uint8, rounded or truncated."""
     low, high = limits
-    levels = (
-        (x.to(torch.promote_types(x.dtype, torch.float32)) - low) * (LEVELS / (high - low))
-    ).clamp(0, LEVELS)
+    values = x.to(torch.promote_types(x.dtype, torch.float32))
+    levels = ((values - low) * (LEVELS / (high - low))).clamp(0, LEVELS)
     return (levels.round() if how == "round" else levels).to(torch.uint8)
 
 

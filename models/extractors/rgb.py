@@ -29,30 +29,25 @@ class RgbNetwork:
     images by half a grey level), and grey images are repeated three times.
 
     Args:
-        name: scheme, for messages.
-        samples: to extract features of: images (1, h, w) or (3, h, w) of a known range.
+        limits: range of the data (:func:`checked_pixel_limits`).
         network: a module; it is moved to the device of the images.
         features: of ``(network, images)``, images ``(n, 3, h, w)`` uint8, gives ``(n, dim)``.
         dim: number of features.
         made_of: name of the network, hash of its weights, preprocessing: the identity but for the
             range of the data, which does not matter to 8-bit images.
         space: common name of these features, such as ``inception-v3-2048``; "" for none.
-
-    Raises:
-        ValueError: samples are no images of a known range.
     """
 
     def __init__(
         self,
-        name: str,
-        samples: Samples,
+        limits: tuple[float, float],
         network: Any,
         features: Callable[[Any, Tensor], Tensor],
         dim: int,
         made_of: str,
         space: str = "",
     ) -> None:
-        self._low, self._high = checked_pixel_limits(name, samples)
+        self._low, self._high = limits
         self._net, self._features, self.dim = network, features, dim
         self.made_of, self.space = f"{made_of}-uint8-rounded", space
         self.identity = f"{self.made_of}-range[{self._low:g},{self._high:g}]"
@@ -75,9 +70,7 @@ class RgbNetwork:
 
 
 def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:
-    """Return the limits of the pixel values; raise ValueError unless the samples are grey or RGB images with
-    known limits.
-    """
+    """Return the limits of pixels; raise ValueError for samples but grey or RGB images of known limits."""
     event, limits = samples.event, samples.limits
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(

@@ -18,7 +18,7 @@ import safetensors.torch
 from torch import nn
 
 from ..checkpoints.diffusers.library import decoder_of
-from ..checkpoints.families import families, family, family_names
+from ..checkpoints.families import family, family_names
 from ..checkpoints.families.converted import CARD, WEIGHTS, card_of
 from ..checkpoints.mapping import Checkpoint
 from ..checkpoints.opening import AGAIN, SUFFIXES, CheckpointError, Opened, open_checkpoint
@@ -142,7 +142,15 @@ AS_IT_IS = {
 def _describe_unknown(opened: Opened) -> str:
     """Describe a checkpoint of no known family: its tensors, their likely origin and the remedy."""
     if opened.container == "folder":
-        return _folder(opened)
+        files = sorted(
+            p.name for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file()
+        )
+        if files:
+            return (
+                f"it is a folder with {', '.join(files[:SHOWN])}; give the file itself, as in "
+                f"{opened.path / files[0]}"
+            )
+        return f"it is a folder without model_index.json, config.json or weights; {WRAP}"
     entries = tensor_names_by_entry(opened)
     names = [name for table in entries.values() for name in table]
     if not names:
@@ -158,19 +166,8 @@ def _describe_unknown(opened: Opened) -> str:
     return f"{summary} are those of no network that is known; {WRAP}"
 
 
-def _folder(opened: Opened) -> str:
-    inside = sorted(p.name for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file())
-    if inside:
-        return f"it is a folder with {', '.join(inside[:SHOWN])}; give the file itself, as in {opened.path / inside[0]}"
-    return f"it is a folder without model_index.json, config.json or weights; {WRAP}"
-
-
 def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification:
-    """Return the specification of a checkpoint.
-
-    Args:
-        opened: of :func:`open_checkpoint`.
-        name: of its family; None asks all.
+    """Return the specification of a checkpoint of the family ``name``; None asks all families.
 
     Raises:
         CheckpointError: no family, or not this one, or more than one recognises it.
@@ -184,7 +181,7 @@ def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification
             )
         return spec
     by_all = _read_or_refuse(
-        opened, lambda: [candidate.recognise(opened) for candidate in families()]
+        opened, lambda: [family(each).recognise(opened) for each in family_names()]
     )
     specifications = [spec for spec in by_all if spec is not None]
     if len(specifications) > 1:
@@ -230,13 +227,10 @@ def build_model(spec: Specification, opened: Opened) -> Checkpoint:
 
 
 def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:
-    """Load the model of a checkpoint with the user's settings, on the CPU; open questions take cached answers
+    """Load the model of a file or folder with the user's settings, on the CPU; open questions take cached answers
     of ``samplerbench check-model``.
 
-    Args:
-        path: of a file or folder.
-        settings: settings by name, as :meth:`Specification.overridden` takes them.
-        name: of its family; None to recognise it.
+    ``settings`` are as :meth:`Specification.overridden` takes them; the family ``name`` is recognised if None.
 
     Raises:
         CheckpointError: it cannot be read, or is of no known family.
@@ -257,8 +251,7 @@ def load_spec(rest: str) -> Denoiser:
     """Load the model of a checkpoint, under guidance if a setting asks for it, as in
     ``checkpoint:ema.pt?guidance=2``.
 
-    Args:
-        rest: path, settings after ``?``, and the family before a colon, if the file does not determine it.
+    The family stands before a colon, if the file does not determine it.
 
     Raises:
         ValueError: as :func:`load`.

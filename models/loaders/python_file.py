@@ -33,6 +33,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
 
@@ -46,9 +47,6 @@ from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, 
 from . import loader
 from .source_file import LoadedValue, options_text, source_function
 
-AT_ONCE = 64
-"""Latents at a time."""
-
 Call = Callable[[Tensor, float | Tensor], Tensor]
 LARGEST_DECODED = 4096
 """Most values of an image for a default reference: more have a covariance of gigabytes."""
@@ -61,36 +59,26 @@ _WHAT = {
 }
 
 
+@dataclass(eq=False)
 class FileDecoder:
-    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) from a user's ``decode``.
-
-    Args:
-        decode: the function.
-        event: shape of an image.
-        limits: range of the values of images.
-        device: of its networks.
-    """
+    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) from a user's ``decode``."""
 
     identity = ""  # the model's has the hash of its file
-    batch = AT_ONCE
+    batch = 64
 
-    def __init__(
-        self,
-        decode: Callable[[Tensor], Tensor],
-        event: tuple[int, ...],
-        limits: tuple[float, float] | None,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self._decode, self.event, self.limits, self.device = decode, event, limits, device
+    decode: Callable[[Tensor], Tensor]
+    event: tuple[int, ...]
+    limits: tuple[float, float] | None
+    device: torch.device | str = "cpu"
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Return the user's images, in the dtype of the latents."""
-        images = self._decode(latents)
+        images = self.decode(latents)
         return images.to(latents.dtype) if isinstance(images, Tensor) else images
 
     def to(self, device: torch.device | str) -> FileDecoder:
         """Return a copy with its networks on ``device``."""
-        return FileDecoder(copy_to_device(self._decode, device), self.event, self.limits, device)
+        return replace(self, decode=copy_to_device(self.decode, device), device=device)
 
 
 def file_decoder(
@@ -171,11 +159,6 @@ class FileModel(Denoiser):
     It has no classes (``classes`` is 0) even where it has ``bind``: the labels are then rows of
     (id, seed), which no mode equals.
 
-    Args:
-        model: the callable.
-        name: its name in tables.
-        identity: with the hash of its file.
-
     Raises:
         ValueError: it is not callable with x and sigma, or lacks or has a wrong attribute.
     """
@@ -237,10 +220,9 @@ class FileModel(Denoiser):
             ValueError: the user's callable returns no tensor like ``x``.
         """
         cast_x, level = x, sigma
-        if self.network_dtype is not None and self.network_dtype != x.dtype:
+        if self.network_dtype is not None:
             cast_x = x.to(self.network_dtype)
-        if self.network_dtype is not None and isinstance(sigma, Tensor):
-            level = sigma.to(self.network_dtype)
+            level = sigma.to(self.network_dtype) if isinstance(sigma, Tensor) else sigma
         d = self._bound(labels)(cast_x, level)
         check_tensor(f"{self.name}: the model", d)
         if d.shape != x.shape:

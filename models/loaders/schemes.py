@@ -110,13 +110,9 @@ class Schemes:
         self._loaded: dict[tuple[str, str, str], Scheme] = {}
 
     def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
-        """Return a decorator that registers a function as the loader of ``name:…``.
+        """Return a decorator that registers a function as the loader of ``name:…``, with its syntax for messages.
 
-        For files of this package; others have an entry point.
-
-        Args:
-            name: the scheme, and the name of the file with "-" for "_".
-            usage: its syntax, for messages; by default ``name:…``.
+        For files of this package, with the name of the scheme, and "-" for "_"; others have an entry point.
 
         Raises:
             ValueError: another function has the scheme.

@@ -43,9 +43,7 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
 def files_of_modules(module: ModuleType, package: str | None = None) -> list[str]:
     """List the files of a module and of all loaded user modules that its sources import, in functions too.
 
-    Args:
-        module: to begin with.
-        package: first name of modules that count even if installed; None for the module's own package.
+    Modules of ``package``, by default the module's own, count even if installed.
     """
     if package is None:
         package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
@@ -54,12 +52,10 @@ def files_of_modules(module: ModuleType, package: str | None = None) -> list[str
     while todo:
         name = todo.pop()
         file = module_file(name)
+        if name in files or file is None:
+            continue
         own = bool(package) and name.partition(".")[0] == package
-        if (
-            name in files
-            or file is None
-            or not ((own and os.path.isfile(file)) or is_users_file(file))
-        ):
+        if not (own and os.path.isfile(file)) and not is_users_file(file):
             continue
         files[name] = file
         outer = str(getattr(sys.modules[name], "__package__", "") or "")
@@ -106,8 +102,7 @@ class LoadedValue(NamedTuple):
     Attributes:
         value: the returned object.
         read: the user's files that it was made of: the function's, all imported ones, all that were read.
-        digest: 16 hexadecimal digits of their hashes; of the function's own file, if there is no
-            other.
+        digest: of these, by :func:`digest_of`.
     """
 
     value: Any
@@ -143,15 +138,11 @@ class SourceFunction:
         with importing_from(self.read.folder), record_files() as recorder:
             try:
                 value = self.function(**params)
-            except SystemExit as error:
-                raise ValueError(
-                    f"{self.spec}: {name}() called sys.exit({error.code!r}); "
-                    "let it return a value or raise"
-                ) from error
-            except Exception as error:
-                raise ValueError(
-                    f"{self.spec}: {name}() raised {type(error).__name__}: {error}"
-                ) from error
+            except (Exception, SystemExit) as error:
+                what = f"raised {type(error).__name__}: {error}"
+                if isinstance(error, SystemExit):
+                    what = f"called sys.exit({error.code!r}); let it return a value or raise"
+                raise ValueError(f"{self.spec}: {name}() {what}") from error
             read = self.read | recorder.paths | frozenset(files_of_modules(self.module))
         return LoadedValue(value, read, digest_of(read))
 
@@ -187,11 +178,7 @@ def short_path(text: str) -> str:
 def source_function(spec: str, makes: str) -> SourceFunction:
     """Return the function that ``path/to/file.py:function`` names.
 
-    Each call runs the file again, and the modules in its folder too.
-
-    Args:
-        spec: path and name.
-        makes: word for the function's result, for messages.
+    Each call runs the file again, and the modules in its folder too. What it ``makes`` is a word for messages.
 
     Raises:
         ValueError: no such file or function, or the file raises when it is imported.
@@ -268,10 +255,8 @@ def _restore_modules(folder: Path, names: set[str], aside: dict[str, ModuleType]
         if name.partition(".")[0] in names and (module_file(name) or "").startswith(prefix)
     )
     for name, module in aside.items():
-        foreign = module not in _fresh and not str(getattr(module, "__file__", "")).startswith(
-            prefix
-        )
-        if foreign or name not in sys.modules:
+        is_inside = str(getattr(module, "__file__", "")).startswith(prefix)
+        if (module not in _fresh and not is_inside) or name not in sys.modules:
             sys.modules[name] = module
 
 
@@ -290,10 +275,7 @@ def _importable_names(folder: Path) -> set[str]:
 def _is_replaceable(name: str) -> bool:
     """Return True if a loaded module is a user's file, or a folder of such without a package."""
     module, file = sys.modules[name], module_file(name)
-    if (
-        name == "__main__"
-        or name.partition(".")[0] == __name__.partition(".")[0]
-        or not isinstance(module, ModuleType)
-    ):
+    kept = ("__main__", __name__.partition(".")[0])
+    if name.partition(".")[0] in kept or not isinstance(module, ModuleType):
         return False
     return is_users_file(file) if file else hasattr(module, "__path__")

@@ -121,11 +121,8 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file whose hash differs from ``opened``; "" if none does.
-
-    Args:
-        folder: start of the names.
-        opened: SHA-256 of each file when it was opened, by :func:`name_from`.
+    """Return a clause on the first file whose SHA-256 differs from the one in ``opened``, by :func:`name_from`
+    ``folder``; "" if none does.
     """
     for name, before in opened.items():
         now = file_hash(os.path.join(folder, name)) or ""
@@ -167,12 +164,7 @@ def module_file(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class FilesRead:
-    """Files that an object was made of, and the folder that names are relative to.
-
-    Attributes:
-        folder: start of the names.
-        paths: absolute paths.
-    """
+    """Absolute paths of files that an object was made of, and the folder that their names are relative to."""
 
     folder: Path
     paths: frozenset[str] = frozenset()
@@ -324,9 +316,7 @@ def _wrap_readers() -> None:
 def _loaded_object(place: str) -> Any:
     """Return the loaded module, or class of a module, of this name; else None."""
     module, _, name = place.rpartition(".")
-    return sys.modules.get(place) or (
-        getattr(sys.modules[module], name, None) if module in sys.modules else None
-    )
+    return sys.modules.get(place) or getattr(sys.modules.get(module), name, None)
 
 
 def _recording(reader: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,8 @@ published checkpoints'.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,32 +50,20 @@ class Heads:
         return heads
 
 
-class Resample(nn.Module):
-    """Change of the resolution by two: a strided convolution ``op``, one after enlargement ``conv``, or ``plain``."""
-
-    def __init__(self, channels: int, change: Change, *, plain: bool = False) -> None:
-        super().__init__()
-        self.change: Change = change
-        self.plain = plain
-        if plain:
-            return
-        if change == "down":
-            self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        else:
-            self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, c, h, w)`` to ``(batch, c, h', w')``."""
-        if self.plain:
-            return change_resolution(x, self.change)
-        return self.op(x) if self.change == "down" else self.conv(change_resolution(x, "up"))
-
-
-def change_resolution(x: Tensor, change: Change) -> Tensor:
-    """Return ``x`` at twice the resolution (pixels repeated) or at half of it (pixels averaged)."""
+def change_layer(change: Change) -> nn.Module:
+    """Return the layer that doubles the resolution (pixels repeated), halves it (averaged) or leaves it."""
     if change == "up":
-        return F.interpolate(x, scale_factor=2, mode="nearest")
-    return F.avg_pool2d(x, 2) if change == "down" else x
+        return nn.Upsample(scale_factor=2)
+    return nn.AvgPool2d(2) if change == "down" else nn.Identity()
+
+
+def resample_layer(channels: int, change: Change) -> nn.Module:
+    """Return the layer that changes the resolution with a convolution: ``op`` down, ``conv`` up."""
+    if change == "down":
+        down = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        return nn.Sequential(OrderedDict(op=down))
+    conv = nn.Conv2d(channels, channels, 3, padding=1)
+    return nn.Sequential(OrderedDict(change=change_layer(change), conv=conv))
 
 
 class ResBlock(nn.Module):
@@ -93,7 +82,7 @@ class ResBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.scale_shift = scale_shift
-        self.change: Change = change
+        self.change = change_layer(change)
         self.in_layers = nn.Sequential(
             nn.GroupNorm(GROUPS, c_in), nn.SiLU(), nn.Conv2d(c_in, c_out, 3, padding=1)
         )
@@ -111,7 +100,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
         norm, act, conv = self.in_layers
-        h = conv(change_resolution(act(norm(x)), self.change))
+        h = conv(self.change(act(norm(x))))
         modulation = self.emb_layers(emb)[:, :, None, None]
         norm, *rest = self.out_layers
         if self.scale_shift:
@@ -121,7 +110,7 @@ class ResBlock(nn.Module):
             h = norm(h + modulation)
         for layer in rest:
             h = layer(h)
-        return self.skip_connection(change_resolution(x, self.change)) + h
+        return self.skip_connection(self.change(x)) + h
 
 
 class Attention(nn.Module):
@@ -167,7 +156,7 @@ class ADMUNet(nn.Module):
         attention: levels with attention, from 0; the middle has it always.
         heads, head_width, together: see :class:`Heads`.
         scale_shift: see :class:`ResBlock`.
-        resample_blocks: True to change the resolution in residual blocks, False in :class:`Resample`.
+        resample_blocks: True to change the resolution in residual blocks, False in layers of their own.
         resample_plain: in the latter case, True to change it without a convolution.
         classes: of the labels; 0 for none.
 
@@ -194,74 +183,54 @@ class ADMUNet(nn.Module):
         classes: int = 0,
     ) -> None:
         super().__init__()
-        self.classes, self.scale_shift = classes, scale_shift
-        self.resample_blocks, self.wide = resample_blocks, 4 * embedding
-        self.resample_plain = resample_plain
-        self.heads = Heads(heads=heads, head_width=head_width, together=together)
+        self.classes, wide = classes, 4 * embedding
+        of_attention = Heads(heads=heads, head_width=head_width, together=together)
         self.embed = SinusoidalNoise(embedding, reaches_end=False)
         self.time_embed = nn.Sequential(
-            nn.Linear(embedding, self.wide), nn.SiLU(), nn.Linear(self.wide, self.wide)
+            nn.Linear(embedding, wide), nn.SiLU(), nn.Linear(wide, wide)
         )
         if classes:
-            self.label_emb = nn.Embedding(classes, self.wide)
+            self.label_emb = nn.Embedding(classes, wide)
+
+        def block(c_in: int, c_out: int, change: Change = "") -> ResBlock:
+            return ResBlock(c_in, c_out, wide, scale_shift=scale_shift, change=change)
+
+        def stage(c_in: int, c_out: int, level: int) -> list[nn.Module]:
+            first = block(c_in, c_out)
+            return [first, Attention(c_out, of_attention)] if level in attention else [first]
+
+        def resample(channels: int, change: Change) -> nn.Module:
+            if resample_blocks:
+                return block(channels, channels, change)
+            return change_layer(change) if resample_plain else resample_layer(channels, change)
+
         skips = [stem]
         self.input_blocks = nn.ModuleList([Layers([nn.Conv2d(in_channels, stem, 3, padding=1)])])
-        self.input_blocks.extend(self._down(widths, blocks, attention, skips))
-        wide = widths[-1]
-        self.middle_block = Layers(
-            [self._block(wide, wide), Attention(wide, self.heads), self._block(wide, wide)]
-        )
-        self.output_blocks = nn.ModuleList(self._up(widths, blocks, attention, skips))
-        self.out = nn.Sequential(
-            nn.GroupNorm(GROUPS, widths[0]),
-            nn.SiLU(),
-            nn.Conv2d(widths[0], out_channels, 3, padding=1),
-        )
-
-    def _down(
-        self, widths: Sequence[int], blocks: int, attention: Sequence[int], skips: list[int]
-    ) -> Iterator[Layers]:
-        """Yield layers, finest level first; append the channels of each result to ``skips``."""
         for level, width in enumerate(widths):
             for _ in range(blocks):
-                yield Layers(self._stage(skips[-1], width, level in attention))
+                self.input_blocks.append(Layers(stage(skips[-1], width, level)))
                 skips.append(width)
             if level < len(widths) - 1:
-                yield Layers([self._resample(width, "down")])
+                self.input_blocks.append(Layers([resample(width, "down")]))
                 skips.append(width)
-
-    def _up(
-        self, widths: Sequence[int], blocks: int, attention: Sequence[int], skips: list[int]
-    ) -> Iterator[Layers]:
-        """Yield layers, coarsest level first; take ``skips`` from the end."""
-        channels = widths[-1]
+        c = widths[-1]
+        self.middle_block = Layers([block(c, c), Attention(c, of_attention), block(c, c)])
+        self.output_blocks = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
             for i in range(blocks + 1):
-                layers = self._stage(channels + skips.pop(), width, level in attention)
-                channels = width
+                layers = stage(c + skips.pop(), width, level)
+                c = width
                 if level and i == blocks:
-                    layers.append(self._resample(width, "up"))
-                yield Layers(layers)
-
-    def _stage(self, c_in: int, c_out: int, attends: bool) -> list[nn.Module]:
-        block = self._block(c_in, c_out)
-        return [block, Attention(c_out, self.heads)] if attends else [block]
-
-    def _resample(self, channels: int, change: Change) -> nn.Module:
-        if self.resample_blocks:
-            return self._block(channels, channels, change)
-        return Resample(channels, change, plain=self.resample_plain)
-
-    def _block(self, c_in: int, c_out: int, change: Change = "") -> ResBlock:
-        return ResBlock(c_in, c_out, self.wide, scale_shift=self.scale_shift, change=change)
+                    layers.append(resample(width, "up"))
+                self.output_blocks.append(Layers(layers))
+        self.out = nn.Sequential(
+            nn.GroupNorm(GROUPS, c), nn.SiLU(), nn.Conv2d(c, out_channels, 3, padding=1)
+        )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the raw output.
+        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, whose sides 2^(levels - 1) divides.
 
-        Args:
-            x: ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels less one.
-            t: ``(batch,)``.
-            labels: ``(batch,)`` int64 in [0, classes), or None without classes.
+        Times ``t`` and labels, int64 in [0, classes), are ``(batch,)``; None without classes.
         """
         emb = self.time_embed(self.embed(t))
         if self.classes:

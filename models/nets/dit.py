@@ -9,6 +9,7 @@ published checkpoints'.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Literal
 
 import torch
@@ -85,19 +86,12 @@ class Attention(nn.Module):
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
-class Perceptron(nn.Module):
-    """Perceptron of two layers with a GELU between, in its exact form or as ``tanh``."""
-
-    def __init__(
-        self, width: int, hidden: int, approximate: Literal["none", "tanh"] = "tanh"
-    ) -> None:
-        super().__init__()
-        self.approximate = approximate
-        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, tokens, width)`` to the same shape."""
-        return self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))
+def perceptron(
+    width: int, hidden: int, approximate: Literal["none", "tanh"] = "tanh"
+) -> nn.Sequential:
+    """Make a perceptron of two layers with a GELU between, in its exact form or as ``tanh``."""
+    fc1, fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+    return nn.Sequential(OrderedDict(fc1=fc1, act=nn.GELU(approximate), fc2=fc2))
 
 
 class SwiGLU(nn.Module):
@@ -128,7 +122,7 @@ class Block(nn.Module):
 
     Args:
         width, heads, hidden: of both.
-        normed, rms, swiglu, shift: see :class:`RotaryDiT`; DiT's by default.
+        normed, rms, swiglu, shift: see :class:`DiT`.
     """
 
     def __init__(
@@ -138,19 +132,19 @@ class Block(nn.Module):
         hidden: int,
         *,
         normed: bool,
-        rms: bool = False,
-        swiglu: bool = False,
-        shift: bool = True,
+        rms: bool,
+        swiglu: bool,
+        shift: bool,
     ) -> None:
         super().__init__()
         self.shift = shift
         self.norm1, self.norm2 = _make_norm(width, rms=rms), _make_norm(width, rms=rms)
         self.attn = Attention(width, heads, normed=normed, rms=rms)
-        self.mlp = SwiGLU(width, hidden) if swiglu else Perceptron(width, hidden)
+        self.mlp = SwiGLU(width, hidden) if swiglu else perceptron(width, hidden)
         numbers = (6 if shift else 4) * width
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, numbers))
 
-    def forward(self, x: Tensor, emb: Tensor, rotary: Rotary | None = None) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, rotary: Rotary | None) -> Tensor:
         """Map ``(batch, tokens, width)`` and ``(batch, width)`` to the shape of ``x``."""
         modulation = self.adaLN_modulation(emb)
         if self.shift:
@@ -164,7 +158,7 @@ class Block(nn.Module):
 class FinalLayer(nn.Module):
     """Layer from tokens to the numbers of their patches."""
 
-    def __init__(self, width: int, numbers: int, *, rms: bool = False) -> None:
+    def __init__(self, width: int, numbers: int, *, rms: bool) -> None:
         super().__init__()
         self.norm_final = _make_norm(width, rms=rms)
         self.linear = nn.Linear(width, numbers)
@@ -176,29 +170,17 @@ class FinalLayer(nn.Module):
         return self.linear(_modulate(self.norm_final(x), shift, scale))
 
 
-class Patches(nn.Module):
-    """Layer from an image to tokens: a convolution in strides of its side."""
-
-    def __init__(self, channels: int, width: int, patch: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(channels, width, patch, patch)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, channels, side, side)`` to ``(batch, tokens, width)``, row by row."""
-        return self.proj(x).flatten(2).transpose(1, 2)
+def patch_embedding(channels: int, width: int, patch: int, narrow: int = 0) -> nn.Sequential:
+    """Make the layer from an image to squares of ``patch`` pixels as ``width`` channels, through ``narrow`` unless 0."""
+    if not narrow:
+        return nn.Sequential(OrderedDict(proj=nn.Conv2d(channels, width, patch, patch)))
+    first = nn.Conv2d(channels, narrow, patch, patch, bias=False)
+    return nn.Sequential(OrderedDict(proj1=first, proj2=nn.Conv2d(narrow, width, 1)))
 
 
-class NarrowPatches(nn.Module):
-    """Layer from an image to tokens through fewer channels than a token has."""
-
-    def __init__(self, channels: int, narrow: int, width: int, patch: int) -> None:
-        super().__init__()
-        self.proj1 = nn.Conv2d(channels, narrow, patch, patch, bias=False)
-        self.proj2 = nn.Conv2d(narrow, width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, channels, side, side)`` to ``(batch, tokens, width)``, row by row."""
-        return self.proj2(self.proj1(x)).flatten(2).transpose(1, 2)
+def tokens_of(x: Tensor) -> Tensor:
+    """Return ``(batch, width, h, w)`` as tokens ``(batch, h w, width)``, row by row."""
+    return x.flatten(2).transpose(1, 2)
 
 
 def images_of_patches(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
@@ -210,29 +192,11 @@ def images_of_patches(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
     return squares.permute(0, 5, 1, 3, 2, 4).reshape(n, -1, height, width)
 
 
-class TimeEmbedding(nn.Module):
-    """Embedding of a number: sinusoids and two layers."""
-
-    def __init__(self, width: int, frequencies: int) -> None:
-        super().__init__()
-        self.embed = SinusoidalNoise(frequencies, reaches_end=False)
-        self.mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
-
-    def forward(self, t: Tensor) -> Tensor:
-        """Map ``(batch,)`` to ``(batch, width)``."""
-        return self.mlp(self.embed(t))
-
-
-class LabelEmbedding(nn.Module):
-    """Table of embeddings with a row for each label, and one for "no label"."""
-
-    def __init__(self, rows: int, width: int) -> None:
-        super().__init__()
-        self.embedding_table = nn.Embedding(rows, width)
-
-    def forward(self, labels: Tensor) -> Tensor:
-        """Map ``(batch,)`` to ``(batch, width)``."""
-        return self.embedding_table(labels)
+def time_embedding(width: int, frequencies: int) -> nn.Sequential:
+    """Make the embedding of numbers ``(batch,)`` as ``(batch, width)``: sinusoids and two layers."""
+    mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
+    embed = SinusoidalNoise(frequencies, reaches_end=False)
+    return nn.Sequential(OrderedDict(embed=embed, mlp=mlp))
 
 
 class DiT(nn.Module):
@@ -246,74 +210,14 @@ class DiT(nn.Module):
         depth: number of blocks.
         heads: of attention.
         hidden: width of the perceptrons.
-        frequencies: sinusoids of the time, even.
         labels: rows of the table of labels, "no label" included.
-        normed: see :class:`Attention`.
+        frequencies: sinusoids of the time, even.
+        normed: True if queries and keys are normalised.
         interval: of MeanFlow, which predicts the mean velocity from t down to r and takes t - r too:
             ``whole`` for r = 0, ``none`` for r = t, which is the velocity at t; "" for networks that
             take t alone.
-    """
-
-    def __init__(
-        self,
-        *,
-        side: int,
-        in_channels: int,
-        out_channels: int,
-        patch: int,
-        width: int,
-        depth: int,
-        heads: int,
-        hidden: int,
-        labels: int,
-        frequencies: int = 256,
-        normed: bool = False,
-        interval: Literal["", "whole", "none"] = "",
-    ) -> None:
-        super().__init__()
-        self.patch, self.interval = patch, interval
-        self.x_embedder = Patches(in_channels, width, patch)
-        self.t_embedder = TimeEmbedding(width, frequencies)
-        if interval:
-            self.r_embedder = TimeEmbedding(width, frequencies)
-        self.y_embedder = LabelEmbedding(labels, width)
-        self.pos_embed = nn.Parameter(torch.zeros(1, (side // patch) ** 2, width))
-        self.blocks = nn.ModuleList(
-            Block(width, heads, hidden, normed=normed) for _ in range(depth)
-        )
-        self.final_layer = FinalLayer(width, patch**2 * out_channels)
-
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the raw output ``(batch, out_channels, side, side)``.
-
-        Args:
-            x: ``(batch, in_channels, side, side)``.
-            t: ``(batch,)``.
-            labels: ``(batch,)`` int64; the last row of the table is "no label".
-        """
-        assert labels is not None
-        emb = self.t_embedder(t) + self.y_embedder(labels)
-        if self.interval:
-            emb = emb + self.r_embedder(t if self.interval == "whole" else torch.zeros_like(t))
-        return self.transformed(x, emb)
-
-    def transformed(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Return the raw output for images and embeddings ``(batch, width)`` of all else."""
-        tokens = self.x_embedder(x) + self.pos_embed
-        for block in self.blocks:
-            tokens = block(tokens, emb)
-        return images_of_patches(self.final_layer(tokens, emb), self.patch, x)
-
-
-class RotaryDiT(nn.Module):
-    """Later transformer: LightningDiT, and JiT, whose images are pixels.
-
-    Args:
-        side, in_channels, out_channels, patch, width, depth, heads, hidden, labels, frequencies: as in
-            :class:`DiT`.
-        normed: True if queries and keys are normalised.
         rms: True if normalisations divide by the root mean square and have weights.
-        swiglu: True for :class:`SwiGLU`, False for :class:`Perceptron`.
+        swiglu: True for :class:`SwiGLU`, False for :func:`perceptron`.
         rotary: True if attention rotates queries and keys by their places.
         shift: True if the embedding shifts and scales blocks, False to scale alone.
         narrow: channels between image and tokens (JiT); 0 for none.
@@ -337,10 +241,11 @@ class RotaryDiT(nn.Module):
         hidden: int,
         labels: int,
         frequencies: int = 256,
-        normed: bool,
-        rms: bool,
-        swiglu: bool,
-        rotary: bool,
+        normed: bool = False,
+        interval: Literal["", "whole", "none"] = "",
+        rms: bool = False,
+        swiglu: bool = False,
+        rotary: bool = False,
         shift: bool = True,
         narrow: int = 0,
         told: int = 0,
@@ -351,13 +256,13 @@ class RotaryDiT(nn.Module):
             raise ValueError(
                 f"{width} channels in {heads} heads cannot be turned in two dimensions"
             )
-        self.patch, self.label_tokens, self.join_before = patch, told, told_from
-        if narrow:
-            self.x_embedder = NarrowPatches(in_channels, narrow, width, patch)
-        else:
-            self.x_embedder = Patches(in_channels, width, patch)
-        self.t_embedder = TimeEmbedding(width, frequencies)
-        self.y_embedder = LabelEmbedding(labels, width)
+        self.patch, self.interval = patch, interval
+        self.label_tokens, self.join_before = told, told_from
+        self.x_embedder = patch_embedding(in_channels, width, patch, narrow)
+        self.t_embedder = time_embedding(width, frequencies)
+        if interval:
+            self.r_embedder = time_embedding(width, frequencies)
+        self.y_embedder = nn.ModuleDict({"embedding_table": nn.Embedding(labels, width)})
         self.pos_embed = nn.Parameter(torch.zeros(1, (side // patch) ** 2, width))
         self.feat_rope = self.turned = None
         if rotary:
@@ -374,11 +279,20 @@ class RotaryDiT(nn.Module):
         self.final_layer = FinalLayer(width, patch**2 * out_channels, rms=rms)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the raw output; see :meth:`DiT.forward`."""
+        """Return the raw output ``(batch, out_channels, side, side)`` for ``x`` ``(batch, in_channels, side, side)``.
+
+        Times ``t`` and labels, int64, are ``(batch,)``; the last row of the table is "no label".
+        """
         assert labels is not None
-        label = self.y_embedder(labels)
+        label = self.y_embedder["embedding_table"](labels)
         emb = self.t_embedder(t) + label
-        tokens = self.x_embedder(x) + self.pos_embed
+        if self.interval:
+            emb = emb + self.r_embedder(t if self.interval == "whole" else torch.zeros_like(t))
+        return self.transformed(x, emb, label)
+
+    def transformed(self, x: Tensor, emb: Tensor, label: Tensor) -> Tensor:
+        """Return the raw output for images and embeddings ``(batch, width)`` of all else and of labels alone."""
+        tokens = tokens_of(self.x_embedder(x)) + self.pos_embed
         rotary = self.feat_rope
         for number, block in enumerate(self.blocks):
             if self.label_tokens and number == self.join_before:
@@ -388,3 +302,7 @@ class RotaryDiT(nn.Module):
         return images_of_patches(
             self.final_layer(tokens[:, self.label_tokens :], emb), self.patch, x
         )
+
+
+class RotaryDiT(DiT):
+    """Later transformer: LightningDiT, and JiT, whose images are pixels."""

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .edm_layers import LevelUNet, Resample
+
 EPS = 1e-4
 
 
@@ -96,8 +98,8 @@ class Block(nn.Module):
         c_emb: int,
         *,
         encodes: bool,
-        resample: str = "",
-        heads: int = 0,
+        resample: Resample,
+        heads: int,
         res_balance: float,
         attn_balance: float,
         clip_act: float | None,
@@ -138,7 +140,7 @@ class Block(nn.Module):
         return self.attn_proj(mixed.transpose(2, 3).reshape(x.shape))
 
 
-class EDM2UNet(nn.Module):
+class EDM2UNet(LevelUNet):
     """U-Net of EDM2.
 
     Args:
@@ -194,56 +196,27 @@ class EDM2UNet(nn.Module):
         self.emb_fourier = Fourier(c_noise)
         self.emb_noise = Layer(c_noise, c_emb)
         self.emb_label = Layer(label_dim, c_emb) if label_dim else None
-        self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
 
         def make_block(
-            part: nn.ModuleDict, c_in: int, c_out: int, attends: bool = False, resample: str = ""
+            c_in: int, c_out: int, encodes: bool, attends: bool, resample: Resample
         ) -> Block:
             return Block(
-                c_in, c_out, c_emb, encodes=part is self.enc, resample=resample,
+                c_in, c_out, c_emb, encodes=encodes, resample=resample,
                 heads=c_out // channels_per_head if attends else 0,
                 res_balance=res_balance, attn_balance=attn_balance, clip_act=clip_act,
             )  # fmt: skip
 
-        c, skip_channels = widths[0], [widths[0]]
-        levels = [
-            (f"{img_resolution >> n}x{img_resolution >> n}", img_resolution >> n, width)
-            for n, width in enumerate(widths)
-        ]
-        for n, (at, side, width) in enumerate(levels):
-            if n == 0:
-                self.enc[f"{at}_conv"] = Layer(img_channels + 1, c, 3)
-            else:
-                self.enc[f"{at}_down"] = make_block(self.enc, c, c, resample="down")
-                skip_channels.append(c)
-            for k in range(num_blocks):
-                self.enc[f"{at}_block{k}"] = make_block(
-                    self.enc, c, width, side in attn_resolutions
-                )
-                c = width
-                skip_channels.append(c)
-        for n, (at, side, width) in reversed([*enumerate(levels)]):
-            if n == len(levels) - 1:
-                self.dec[f"{at}_in0"] = make_block(self.dec, c, c, True)
-                self.dec[f"{at}_in1"] = make_block(self.dec, c, c)
-            else:
-                self.dec[f"{at}_up"] = make_block(self.dec, c, c, resample="up")
-            for k in range(num_blocks + 1):
-                attends = side in attn_resolutions
-                self.dec[f"{at}_block{k}"] = make_block(
-                    self.dec, c + skip_channels.pop(), width, attends
-                )
-                c = width
-        self.out_conv = Layer(c, img_channels, 3)
+        stem = Layer(img_channels + 1, widths[0], 3)
+        self._add_levels(
+            img_resolution, widths, num_blocks, stem, widths[0], attn_resolutions, make_block
+        )
+        self.out_conv = Layer(widths[0], img_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output.
+        """Return the raw output for ``x`` ``(batch, img_channels, side, side)``, of unit variance, and ``noise`` ``(batch,)``,
+        ln(sigma) / 4.
 
-        Args:
-            x: ``(batch, img_channels, side, side)``, of unit variance.
-            noise: ``(batch,)``, ln(sigma) / 4.
-            labels: ``(batch, label_dim)``, rows of an identity matrix, or of zeros for no label; None
-                without classes.
+        Labels ``(batch, label_dim)`` are rows of an identity matrix, or of zeros for no label; None without classes.
         """
         emb = self.emb_noise(self.emb_fourier(noise))
         if self.emb_label is not None:
@@ -252,12 +225,9 @@ class EDM2UNet(nn.Module):
             emb = blend(emb, label_embedding, self.label_balance)
         emb = silu(emb)
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # in place of biases
-        skips = []
-        for block in self.enc.values():
-            x = block(x, emb) if isinstance(block, Block) else block(x)
-            skips.append(x)
-        for name, block in self.dec.items():
-            if "block" in name:
-                x = concatenate_balanced(x, skips.pop(), self.concat_balance)
-            x = block(x, emb)
+        for _, state in self._decoded(self._encoded(x, emb), emb):
+            x = state
         return self.out_conv(x, self.out_gain)
+
+    def _joined(self, x: Tensor, earlier: Tensor) -> Tensor:
+        return concatenate_balanced(x, earlier, self.concat_balance)

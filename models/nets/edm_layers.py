@@ -1,5 +1,5 @@
 """Parts of the U-Nets of EDM checkpoints: embeddings of the noise level, convolutions with changes of
-resolution, and the residual block.
+resolution, the residual block, and the order of blocks.
 
 Written from the papers (Song et al. 2021, arXiv:2011.13456; Dhariwal & Nichol 2021,
 arXiv:2105.05233; Karras et al. 2022, arXiv:2206.00364, appendix F.1 and Table 7). Names of
@@ -9,7 +9,7 @@ parameters are the published checkpoints'.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, cast
 
 import torch
@@ -186,3 +186,102 @@ class Block(nn.Module):
         query, key, value = (part.transpose(2, 3) for part in parts.unbind(3))
         mixed = F.scaled_dot_product_attention(query, key, value)
         return self.proj(mixed.transpose(2, 3).reshape(x.shape))
+
+
+class LevelUNet(nn.Module):
+    """Encoder and decoder over halving resolutions, with layers by the published checkpoints' names.
+
+    Each layer of the encoder has a skip connection to the decoder, which has one block more at each resolution.
+    """
+
+    def _add_levels(
+        self,
+        img_resolution: int,
+        widths: Sequence[int],
+        num_blocks: int,
+        stem: nn.Module,
+        channels: int,
+        attention: Sequence[int],
+        make_block: Callable[[int, int, bool, bool, Resample], nn.Module],
+        *,
+        everywhere: bool = True,
+    ) -> None:
+        """Add both parts.
+
+        Args:
+            img_resolution: side of the images.
+            widths: channels of each resolution, the finest first.
+            num_blocks: blocks of the encoder at each resolution.
+            stem: first layer of the encoder.
+            channels: that it gives.
+            attention: sides with attention.
+            make_block: block of channels in and out, in the encoder or not, with attention or not, and with a
+                change of resolution.
+            everywhere: False for attention in the last block of the decoder alone.
+        """
+        self.blocks = num_blocks
+        self.sides = [img_resolution >> level for level in range(len(widths))]
+        self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
+        levels = [(f"{side}x{side}", side, w) for side, w in zip(self.sides, widths, strict=True)]
+        c, skip_channels = channels, [channels]
+        for level, (at, side, width) in enumerate(levels):
+            if level == 0:
+                self.enc[f"{at}_conv"] = stem
+            else:
+                self.enc[f"{at}_down"] = make_block(c, c, True, False, "down")
+                skip_channels.append(c)
+            for n in range(num_blocks):
+                self.enc[f"{at}_block{n}"] = make_block(c, width, True, side in attention, "")
+                c = width
+                skip_channels.append(c)
+        for level, (at, side, width) in reversed([*enumerate(levels)]):
+            if level == len(levels) - 1:
+                self.dec[f"{at}_in0"] = make_block(c, c, False, True, "")
+                self.dec[f"{at}_in1"] = make_block(c, c, False, False, "")
+            else:
+                self.dec[f"{at}_up"] = make_block(c, c, False, False, "up")
+            for n in range(num_blocks + 1):
+                attends = side in attention and (everywhere or n == num_blocks)
+                c_in = c + skip_channels.pop()
+                self.dec[f"{at}_block{n}"] = make_block(c_in, width, False, attends, "")
+                c = width
+
+    def _encoded(self, x: Tensor, emb: Tensor) -> list[Tensor]:
+        """Return the states after every layer of the encoder."""
+        states, image = [], x
+        for level, side in enumerate(self.sides):
+            at = f"{side}x{side}"
+            if level == 0:
+                x = self.enc[f"{at}_conv"](x)
+            else:
+                x, image = self._inject_image(at, self.enc[f"{at}_down"](x, emb), image)
+            states.append(x)
+            for n in range(self.blocks):
+                x = self.enc[f"{at}_block{n}"](x, emb)
+                states.append(x)
+        return states
+
+    def _decoded(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name and state of each resolution, from the states of the encoder, which are consumed."""
+        x = states[-1]
+        for side in reversed(self.sides):
+            at = f"{side}x{side}"
+            for name in ("in0", "in1") if side == self.sides[-1] else ("up",):
+                x = self.dec[f"{at}_{name}"](x, emb)
+            for n in range(self.blocks + 1):
+                x = self.dec[f"{at}_block{n}"](self._joined(x, states.pop()), emb)
+            yield at, x
+
+    def _joined(self, x: Tensor, earlier: Tensor) -> Tensor:
+        """Return the input of a block of the decoder, with a state of the encoder."""
+        return torch.cat([x, earlier], dim=1)
+
+    def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the image to the state at a lower resolution, if there are layers for it; return both for the next."""
+        if f"{at}_aux_skip" in self.enc:
+            image = self.enc[f"{at}_aux_down"](image)
+            return x + self.enc[f"{at}_aux_skip"](image), image
+        if f"{at}_aux_residual" in self.enc:
+            x = math.sqrt(0.5) * (x + self.enc[f"{at}_aux_residual"](image))
+            return x, x
+        return x, image

@@ -9,127 +9,16 @@ are taken and do nothing.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .edm_layers import Block, Conv, FourierNoise, GroupNorm, Resample, SinusoidalNoise
+from .edm_layers import Block, Conv, FourierNoise, GroupNorm, LevelUNet, Resample, SinusoidalNoise
 
 
-class _UNet(nn.Module, ABC):
-    """Encoder and decoder over halving resolutions; each block of the encoder has a skip connection to the
-    decoder, which has one block more at each.
-
-    Args:
-        img_resolution: side of the images.
-        in_channels: of the images.
-        model_channels: width, which ``channel_mult`` multiplies at each resolution.
-        channel_mult: one factor a resolution, the finest first.
-        num_blocks: blocks of the encoder at each resolution.
-        attention: sides at which the encoder has attention.
-        attention_above: sides at which every block of the decoder has it; at other sides of
-            ``attention`` the last alone.
-        c_emb: channels of the embedding.
-        channels_per_head: of the attention; 0 for a single head.
-        block: other arguments of every :class:`.Block`.
-    """
-
-    def __init__(
-        self,
-        img_resolution: int,
-        in_channels: int,
-        *,
-        model_channels: int,
-        channel_mult: Sequence[int],
-        num_blocks: int,
-        attention: Sequence[int],
-        attention_above: Sequence[int],
-        c_emb: int,
-        channels_per_head: int,
-        block: dict[str, Any],
-    ) -> None:
-        super().__init__()
-        self.blocks = num_blocks
-        self.sides = [img_resolution >> level for level in range(len(channel_mult))]
-        self.widths = [model_channels * factor for factor in channel_mult]
-        self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
-
-        def make_block(
-            c_in: int, c_out: int, attends: bool = False, resample: Resample = ""
-        ) -> Block:
-            heads = (c_out // channels_per_head if channels_per_head else 1) if attends else 0
-            return Block(c_in, c_out, c_emb, resample=resample, heads=heads, **block)
-
-        c, skip_channels = model_channels, [model_channels]
-        for level, (side, width) in enumerate(zip(self.sides, self.widths, strict=True)):
-            at = f"{side}x{side}"
-            if level == 0:
-                self.enc[f"{at}_conv"] = Conv(in_channels, c, 3)
-            else:
-                self.enc[f"{at}_down"] = make_block(c, c, resample="down")
-                skip_channels.append(c)
-            for n in range(num_blocks):
-                self.enc[f"{at}_block{n}"] = make_block(c, width, side in attention)
-                c = width
-                skip_channels.append(c)
-        for level, (side, width) in reversed(
-            [*enumerate(zip(self.sides, self.widths, strict=True))]
-        ):
-            at = f"{side}x{side}"
-            if level == len(self.sides) - 1:
-                self.dec[f"{at}_in0"] = make_block(c, c, True)
-                self.dec[f"{at}_in1"] = make_block(c, c)
-            else:
-                self.dec[f"{at}_up"] = make_block(c, c, resample="up")
-            for n in range(num_blocks + 1):
-                last = n == num_blocks and side in attention
-                self.dec[f"{at}_block{n}"] = make_block(
-                    c + skip_channels.pop(), width, last or side in attention_above
-                )
-                c = width
-
-    def _encoded(self, x: Tensor, emb: Tensor) -> list[Tensor]:
-        """Return the states after every layer of the encoder."""
-        states, image = [], x
-        for level, side in enumerate(self.sides):
-            at = f"{side}x{side}"
-            if level == 0:
-                x = self.enc[f"{at}_conv"](x)
-            else:
-                x, image = self._inject_image(at, self.enc[f"{at}_down"](x, emb), image)
-            states.append(x)
-            for n in range(self.blocks):
-                x = self.enc[f"{at}_block{n}"](x, emb)
-                states.append(x)
-        return states
-
-    def _decoded(self, states: list[Tensor], emb: Tensor) -> Tensor:
-        """Return the image, from the states of the encoder, which are consumed."""
-        x, image = states[-1], None
-        for side in reversed(self.sides):
-            at = f"{side}x{side}"
-            for name in ("in0", "in1") if side == self.sides[-1] else ("up",):
-                x = self.dec[f"{at}_{name}"](x, emb)
-            for n in range(self.blocks + 1):
-                x = self.dec[f"{at}_block{n}"](torch.cat([x, states.pop()], dim=1), emb)
-            image = self._read(at, x, image)
-        assert image is not None
-        return image
-
-    def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        """Add the image to the state at a lower resolution; return both for the next."""
-        return x, image
-
-    @abstractmethod
-    def _read(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
-        """Return the image so far, after the blocks of one resolution of the decoder."""
-
-
-class SongUNet(_UNet):
+class SongUNet(LevelUNet):
     """U-Net of DDPM++ and NCSN++.
 
     Args:
@@ -137,7 +26,8 @@ class SongUNet(_UNet):
         in_channels, out_channels: of the images.
         label_dim: classes; 0 for none.
         augment_dim: input numbers of the training's augmentation; 0 for none.
-        model_channels, channel_mult, num_blocks: see :class:`_UNet`.
+        model_channels, channel_mult, num_blocks: width, its factor at each
+            resolution, the finest first, and blocks of the encoder at each.
         channel_mult_emb: width of the embedding, in ``model_channels``.
         attn_resolutions: sides with attention.
         embedding_type: ``positional`` (DDPM++) or ``fourier`` (NCSN++).
@@ -177,14 +67,21 @@ class SongUNet(_UNet):
         _check_choice("encoder_type", encoder_type, "standard", "skip", "residual")
         _check_choice("decoder_type", decoder_type, "standard", "skip")
         c_noise, c_emb = model_channels * channel_mult_noise, model_channels * channel_mult_emb
-        super().__init__(
-            img_resolution, in_channels, model_channels=model_channels, channel_mult=channel_mult,
-            num_blocks=num_blocks, attention=attn_resolutions, attention_above=(), c_emb=c_emb,
-            channels_per_head=0,
-            block={
-                "taps": resample_filter, "eps": 1e-6, "adaptive": False, "projected": True,
-                "weight": math.sqrt(0.5),
-            },
+
+        def make_block(c_in: int, c_out: int, _: bool, attends: bool, resample: Resample) -> Block:
+            return Block(
+                c_in, c_out, c_emb, resample=resample, taps=resample_filter, heads=int(attends),
+                eps=1e-6, adaptive=False, projected=True, weight=math.sqrt(0.5),
+            )  # fmt: skip
+
+        super().__init__()
+        self.widths, stem = (
+            [model_channels * of for of in channel_mult],
+            Conv(in_channels, model_channels, 3),
+        )
+        self._add_levels(
+            img_resolution, self.widths, num_blocks, stem, model_channels, attn_resolutions,
+            make_block, everywhere=False,
         )  # fmt: skip
         self.map_noise = (
             SinusoidalNoise(c_noise, reaches_end=True)
@@ -220,13 +117,10 @@ class SongUNet(_UNet):
                 self.dec[f"{at}_aux_conv"] = Conv(width, c_out, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output.
+        """Return the raw output for ``x`` ``(batch, in_channels, side, side)``, and ``noise`` ``(batch,)``,
+        the network's input for the noise level.
 
-        Args:
-            x: ``(batch, in_channels, side, side)``.
-            noise: ``(batch,)``, the network's input for the noise level.
-            labels: ``(batch, label_dim)``, rows of an identity matrix, or of zeros for no label; None
-                without classes.
+        Labels ``(batch, label_dim)`` are rows of an identity matrix, or of zeros for no label; None without classes.
         """
         cos, sin = self.map_noise(noise).chunk(2, dim=1)
         emb = torch.cat([sin, cos], dim=1)  # the published weights expect sines first
@@ -234,18 +128,14 @@ class SongUNet(_UNet):
             assert labels is not None
             emb = emb + self.map_label(labels * math.sqrt(self.map_label.in_features))
         emb = F.silu(self.map_layer1(F.silu(self.map_layer0(emb))))
-        return self._decoded(self._encoded(x, emb), emb)
-
-    def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        if f"{at}_aux_skip" in self.enc:
-            image = self.enc[f"{at}_aux_down"](image)
-            return x + self.enc[f"{at}_aux_skip"](image), image
-        if f"{at}_aux_residual" in self.enc:
-            x = math.sqrt(0.5) * (x + self.enc[f"{at}_aux_residual"](image))
-            return x, x
-        return x, image
+        image: Tensor | None = None
+        for at, state in self._decoded(self._encoded(x, emb), emb):
+            image = self._read(at, state, image)
+        assert image is not None
+        return image
 
     def _read(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
+        """Return the image so far, after the blocks of one resolution of the decoder."""
         if image is not None:
             image = self.dec[f"{at}_aux_up"](image)
         if f"{at}_aux_conv" not in self.dec:
@@ -254,7 +144,7 @@ class SongUNet(_UNet):
         return contribution if image is None else image + contribution
 
 
-class DhariwalUNet(_UNet):
+class DhariwalUNet(LevelUNet):
     """U-Net of ADM.
 
     Args:
@@ -282,12 +172,21 @@ class DhariwalUNet(_UNet):
         label_dropout: float = 0,  # noqa: ARG002
     ) -> None:
         c_emb = model_channels * channel_mult_emb
-        super().__init__(
-            img_resolution, in_channels, model_channels=model_channels, channel_mult=channel_mult,
-            num_blocks=num_blocks, attention=attn_resolutions, attention_above=attn_resolutions,
-            c_emb=c_emb, channels_per_head=64,
-            block={"taps": (1, 1), "eps": 1e-5, "adaptive": True, "projected": False, "weight": 1.0},
-        )  # fmt: skip
+
+        def make_block(c_in: int, c_out: int, _: bool, attends: bool, resample: Resample) -> Block:
+            return Block(
+                c_in, c_out, c_emb, resample=resample, taps=(1, 1),
+                heads=c_out // 64 if attends else 0, eps=1e-5, adaptive=True, projected=False, weight=1.0,
+            )  # fmt: skip
+
+        super().__init__()
+        widths, stem = (
+            [model_channels * of for of in channel_mult],
+            Conv(in_channels, model_channels, 3),
+        )
+        self._add_levels(
+            img_resolution, widths, num_blocks, stem, model_channels, attn_resolutions, make_block
+        )
         self.map_noise = SinusoidalNoise(model_channels, reaches_end=False)
         self.map_augment = (
             nn.Linear(augment_dim, model_channels, bias=False) if augment_dim else None
@@ -295,8 +194,8 @@ class DhariwalUNet(_UNet):
         self.map_layer0 = nn.Linear(model_channels, c_emb)
         self.map_layer1 = nn.Linear(c_emb, c_emb)
         self.map_label = nn.Linear(label_dim, c_emb, bias=False) if label_dim else None
-        self.out_norm = GroupNorm(self.widths[0])
-        self.out_conv = Conv(self.widths[0], out_channels, 3)
+        self.out_norm = GroupNorm(widths[0])
+        self.out_conv = Conv(widths[0], out_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the raw output; see :meth:`SongUNet.forward`."""
@@ -305,11 +204,8 @@ class DhariwalUNet(_UNet):
             assert labels is not None
             emb = emb + self.map_label(labels)
         emb = F.silu(emb)
-        return self._decoded(self._encoded(x, emb), emb)
-
-    def _read(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:  # noqa: ARG002
-        if at != f"{self.sides[0]}x{self.sides[0]}":
-            return None
+        for _, state in self._decoded(self._encoded(x, emb), emb):
+            x = state
         return self.out_conv(F.silu(self.out_norm(x)))
 
 

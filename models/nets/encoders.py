@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,15 +15,23 @@ MARGIN = 2
 LATENT = (4, 8, 8)
 
 
-class NormalisedResidual(nn.Module):
-    """Residual block x + f(x) with f two 3 × 3 convolutions, normalised before each."""
+class Residual(nn.Module):
+    """Residual block x + f(x) with f two 3 × 3 convolutions, normalised before each.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: of the image.
+        batch: True to normalise by the batch; False in groups, and to start as the identity.
+    """
+
+    def __init__(self, channels: int, *, batch: bool = False) -> None:
         super().__init__()
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        norm = nn.BatchNorm2d if batch else partial(nn.GroupNorm, channels // GROUP)
+        self.norm1 = norm(channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=not batch)
+        self.norm2 = norm(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=not batch)
+        if not batch:
+            nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, channels, h, w)`` to the same shape."""
@@ -50,9 +60,9 @@ class Classifier(nn.Module):
         super().__init__()
         fine, coarse = channels
         self.stem = nn.Conv2d(4, fine, 3, padding=1, bias=False)
-        self.fine = NormalisedResidual(fine)
+        self.fine = Residual(fine, batch=True)
         self.shrink = nn.Conv2d(fine, coarse, 2, stride=2, bias=False)
-        self.coarse = nn.Sequential(NormalisedResidual(coarse), NormalisedResidual(coarse))
+        self.coarse = nn.Sequential(Residual(coarse, batch=True), Residual(coarse, batch=True))
         self.norm = nn.BatchNorm2d(coarse)
         self.maps = nn.Conv2d(coarse, features, 1, bias=False)
         self.norm_maps = nn.BatchNorm2d(features)
@@ -70,23 +80,6 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``(batch, classes)``."""
         return self.classify(self.features(x))
-
-
-class Residual(nn.Module):
-    """Residual block x + f(x) with f two 3 × 3 convolutions, normalised before each; starts as the identity."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm1 = nn.GroupNorm(channels // GROUP, channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2 = nn.GroupNorm(channels // GROUP, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, channels, h, w)`` to the same shape."""
-        h = self.conv1(F.silu(self.norm1(x)))
-        return x + self.conv2(F.silu(self.norm2(h)))
 
 
 class Autoencoder(nn.Module):

@@ -38,19 +38,15 @@ class FourierFeatures(nn.Module):
 class AdaptiveNorm(nn.Module):
     """Group normalisation, scaled and shifted by the embedding."""
 
-    def __init__(self, embedding: int, channels: int, groups: int) -> None:
+    def __init__(self, embedding: int, channels: int) -> None:
         super().__init__()
-        self.groups = groups
+        self.groups = max(1, channels // GROUP)
         self.mapper = nn.Linear(embedding, 2 * channels)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, channels, h, w)`` to the same shape."""
         scale, shift = self.mapper(emb)[:, :, None, None].chunk(2, 1)
         return F.group_norm(x, self.groups) * (1 + scale) + shift
-
-
-def _group_count(channels: int) -> int:
-    return max(1, channels // GROUP)
 
 
 class ResBlock(nn.Module):
@@ -60,11 +56,11 @@ class ResBlock(nn.Module):
         super().__init__()
         self.main = nn.ModuleList(
             [
-                AdaptiveNorm(embedding, c_in, _group_count(c_in)),
+                AdaptiveNorm(embedding, c_in),
                 nn.GELU(),
                 nn.Conv2d(c_in, c_mid, 3, padding=1),
                 nn.Identity(),  # dropout, in training
-                AdaptiveNorm(embedding, c_mid, _group_count(c_mid)),
+                AdaptiveNorm(embedding, c_mid),
                 nn.GELU(),
                 nn.Conv2d(c_mid, c_out, 3, padding=1),
             ]
@@ -85,7 +81,7 @@ class Attention(nn.Module):
     def __init__(self, embedding: int, channels: int) -> None:
         super().__init__()
         self.heads = max(1, channels // HEAD)
-        self.norm_in = AdaptiveNorm(embedding, channels, _group_count(channels))
+        self.norm_in = AdaptiveNorm(embedding, channels)
         self.qkv_proj = nn.Conv2d(channels, 3 * channels, 1)
         self.out_proj = nn.Conv2d(channels, channels, 1)
 
@@ -207,12 +203,8 @@ class KImageV1(nn.Module):
         self.u_net = _Stages(down, up[::-1])
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Return the raw output ``(batch, channels, side, side)``.
-
-        Args:
-            x: ``(batch, channels, side, side)``.
-            c_noise: ``(batch,)``, ln(sigma) / 4.
-            labels: None.
+        """Return the raw output for ``x``, both ``(batch, channels, side, side)``, and ``c_noise`` ``(batch,)``,
+        ln(sigma) / 4, without labels.
         """
         emb = self.mapping(self.timestep_embed(c_noise[:, None]))
         x = self.proj_in(F.pixel_unshuffle(x, self.patch))

@@ -34,27 +34,19 @@ HEAD = 64
 
 
 class Norm(nn.Module):
-    """Normalisation by the root mean square, with a scale."""
+    """Normalisation by the root mean square, with a scale: learned, or made from an embedding."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, embedding: int = 0) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(width))
+        if embedding:
+            self.linear = nn.Linear(embedding, width, bias=False)
+        else:
+            self.scale = nn.Parameter(torch.ones(width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(…, width)`` to the same shape."""
-        return F.rms_norm(x, x.shape[-1:], eps=EPS) * self.scale
-
-
-class AdaptiveNorm(nn.Module):
-    """Normalisation by the root mean square, with a scale from the embedding."""
-
-    def __init__(self, width: int, embedding: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(embedding, width, bias=False)
-
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, h, w, width)`` to the same shape."""
-        return F.rms_norm(x, x.shape[-1:], eps=EPS) * (1 + self.linear(emb)[:, None, None])
+    def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
+        """Map ``(…, width)``, or ``(batch, h, w, width)`` with an embedding, to the same shape."""
+        normed = F.rms_norm(x, x.shape[-1:], eps=EPS)
+        return normed * (self.scale if emb is None else 1 + self.linear(emb)[:, None, None])
 
 
 class Perceptron(nn.Module):
@@ -62,7 +54,7 @@ class Perceptron(nn.Module):
 
     def __init__(self, width: int, hidden: int, embedding: int = 0) -> None:
         super().__init__()
-        self.norm = AdaptiveNorm(width, embedding) if embedding else Norm(width)
+        self.norm = Norm(width, embedding)
         self.up_proj = nn.Linear(width, 2 * hidden, bias=False)
         self.down_proj = nn.Linear(hidden, width, bias=False)
 
@@ -121,23 +113,6 @@ def _merge_heads(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1, 4).flatten(3)
 
 
-class _Scale(nn.Module):
-    """Logarithm of the factor of a head's logits."""
-
-    def __init__(self, heads: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.full((heads,), math.log(10.0)))
-
-
-class _Frequencies(nn.Module):
-    """Logarithms of a head's frequencies in both directions."""
-
-    def __init__(self, heads: int, count: int) -> None:
-        super().__init__()
-        logs = torch.linspace(math.log(math.pi), math.log(5 * math.pi), count).repeat(heads, 1)
-        self.freqs_h, self.freqs_w = nn.Parameter(logs), nn.Parameter(logs.clone())
-
-
 class AttentionV1(nn.Module):
     """Attention to all places by cosines of queries and keys, with all pairs of channels rotated."""
 
@@ -146,17 +121,21 @@ class AttentionV1(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.heads = width // HEAD
-        self.norm = AdaptiveNorm(width, width)
+        self.norm = Norm(width, width)
         self.qkv_proj = nn.Linear(width, 3 * width, bias=False)
-        self.qk_norm, self.pos_emb = _Scale(self.heads), _Frequencies(self.heads, HEAD // 4)
+        self.qk_norm = nn.ParameterDict({"scale": torch.full((self.heads,), math.log(10.0))})
+        logs = torch.linspace(math.log(math.pi), math.log(5 * math.pi), HEAD // 4)
+        logs = logs.repeat(self.heads, 1)
+        self.pos_emb = nn.ParameterDict({"freqs_h": logs, "freqs_w": logs.clone()})
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, h, w, width)`` to the same shape."""
         q, k, v = _split_heads(self.qkv_proj(self.norm(x, emb)), self.heads)
-        log = self.qk_norm.scale.clamp(max=self.LARGEST)[:, None, None, None]
+        log = self.qk_norm["scale"].clamp(max=self.LARGEST)[:, None, None, None]
         scale = torch.exp(0.5 * log - 0.25 * math.log(HEAD))
-        angle = rotation_angles(at, self.pos_emb.freqs_h.exp(), self.pos_emb.freqs_w.exp())
+        down, across = (self.pos_emb[name].exp() for name in ("freqs_h", "freqs_w"))
+        angle = rotation_angles(at, down, across)
 
         def normalised(t: Tensor) -> Tensor:
             t = F.rms_norm(t, t.shape[-1:], eps=EPS) * scale
@@ -189,7 +168,7 @@ class AttentionV2(nn.Module):
         if self.kind == "neighborhood" and self.size % 2 == 0:
             raise ValueError(f"kernel_size {self.size} of a neighbourhood must be odd")
         self.shift = self.size // 2 if index % 2 else 0
-        self.norm = AdaptiveNorm(width, embedding)
+        self.norm = Norm(width, embedding)
         self.qkv_proj = nn.Linear(width, 3 * width, bias=False)
         self.scale = nn.Parameter(torch.full((self.heads,), 10.0))
         self.pos_emb = nn.Module()

@@ -97,16 +97,6 @@ class Attention(nn.Module):
         return x + self.to_out(mixed.mT.reshape(n, -1, height, width))
 
 
-def _halving_layer(c_in: int, c_out: int) -> nn.Module:
-    """Return a layer of half the resolution: four pixels side by side as channels of one."""
-    return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * c_in, c_out, 1))
-
-
-def _doubling_layer(c_in: int, c_out: int) -> nn.Module:
-    """Return a layer of twice the resolution: each pixel as four."""
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, padding=1))
-
-
 class LinearAttentionUNet(nn.Module):
     """U-Net called with times.
 
@@ -154,9 +144,13 @@ class LinearAttentionUNet(nn.Module):
         ends = list(zip([stem, *widths[:-1]], widths, strict=True))
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, (c_in, c_out) in enumerate(ends):
-            is_last = level == len(ends) - 1
-            down = nn.Conv2d(c_in, c_out, 3, padding=1) if is_last else _halving_layer(c_in, c_out)
-            up = _doubling_layer(c_out, c_in) if level else nn.Conv2d(c_out, c_in, 3, padding=1)
+            if level < len(ends) - 1:  # four pixels side by side as channels of one
+                down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * c_in, c_out, 1))
+            else:
+                down = nn.Conv2d(c_in, c_out, 3, padding=1)
+            up: nn.Module = nn.Conv2d(c_out, c_in, 3, padding=1)
+            if level:
+                up = nn.Sequential(nn.Upsample(scale_factor=2), up)
             self.downs.append(stage(level, c_in, c_in, down))
             self.ups.insert(0, stage(level, c_out + c_in, c_out, up))
         last = widths[-1]
@@ -167,12 +161,9 @@ class LinearAttentionUNet(nn.Module):
         self.final_conv = nn.Conv2d(stem, out_channels, 1)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Return the raw output.
+        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, whose sides 2^(levels - 1) divides.
 
-        Args:
-            x: ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels less one.
-            t: ``(batch,)``.
-            labels: None.
+        Times ``t`` are ``(batch,)``; there are no labels.
         """
         cosines, sines = self.embed(t).chunk(2, dim=1)
         emb = self.time_mlp(torch.cat([sines, cosines], dim=1))

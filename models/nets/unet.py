@@ -45,9 +45,7 @@ class FourierFeatures(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block of two 3 × 3 convolutions; the embedding scales and shifts the second normalisation. It
-    starts as the identity.
-    """
+    """Residual block that starts as the identity; the embedding scales and shifts the second normalisation."""
 
     def __init__(
         self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False, group: int = 16
@@ -140,12 +138,9 @@ class UNet(nn.Module):
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """Return the raw network output F(x, c_noise, label).
+        """Return the raw network output F(x, c_noise, label) for ``x`` ``(batch, C, side, side)`` of unit variance.
 
-        Args:
-            x: ``(batch, C, side, side)``, scaled to unit variance.
-            c_noise: ``(batch,)``, ln(sigma) / 4.
-            labels: ``(batch,)`` int64 in [0, labels]; ``labels`` is the null label.
+        ``c_noise`` is ln(sigma) / 4, and labels are int64 in [0, labels], the last the null label; both ``(batch,)``.
         """
         emb = F.silu(self.embed_in(self.embed_noise(c_noise))) + self.embed_label(labels)
         emb = F.silu(self.embed_out(emb))
@@ -174,17 +169,10 @@ class EDMPrecond(nn.Module):
         self.sigma_data = sigma_data
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Denoise ``x``.
+        """Return the estimate of E[x0 | x] for ``x`` ``(batch, C, h, w)`` = x0 + sigma z, in its shape and dtype.
 
-        Args:
-            x: ``(batch, C, h, w)`` = x0 + sigma z.
-            sigma: ``(batch,)``, > 0.
-            labels: ``(batch,)`` int64.
-
-        Returns:
-            The estimate of E[x0 | x], shape and dtype of ``x``. F runs in the dtype of its weights
-            (and under autocast), the rest in ``x``'s, so that the error of F is scaled down with
-            c_out at small sigma.
+        ``sigma``, > 0, and labels, int64, are ``(batch,)``. F runs in the dtype of its weights (and under autocast),
+        the rest in ``x``'s, so that the error of F is scaled down with c_out at small sigma.
         """
         s = sigma[:, None, None, None]
         total = (s**2 + self.sigma_data**2).sqrt()
@@ -226,8 +214,7 @@ class MapPrecond(nn.Module):
     :class:`EDMPrecond`, so a map can begin with the weights of a denoiser.
 
     Args:
-        net: the raw network F(x, c_noise, labels).
-        sigma_data: standard deviation of the data, in the data's own units.
+        net, sigma_data: as of :class:`EDMPrecond`.
         sigma_min: the level at which the map is the identity, > 0.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .dit import Attention, Patches, Perceptron, images_of_patches
+from .dit import Attention, images_of_patches, patch_embedding, perceptron, tokens_of
 from .edm_layers import SinusoidalNoise
 
 
@@ -20,7 +20,7 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attn = Attention(width, heads, bias=bias)
-        self.mlp = Perceptron(width, hidden, "none")
+        self.mlp = perceptron(width, hidden, "none")
         self.skip_linear = nn.Linear(2 * width, width) if skips else None
 
     def forward(self, x: Tensor, earlier: Tensor | None = None) -> Tensor:
@@ -66,7 +66,7 @@ class UViT(nn.Module):
         super().__init__()
         self.patch, self.extra = patch, 2 if labels else 1
         self.embed = SinusoidalNoise(width, reaches_end=False)
-        self.patch_embed = Patches(channels, width, patch)
+        self.patch_embed = patch_embedding(channels, width, patch)
         if time_layers:
             self.time_embed = nn.Sequential(
                 nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width)
@@ -90,14 +90,12 @@ class UViT(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the raw output ``(batch, channels, side, side)``.
+        """Return the raw output for ``x``, both ``(batch, channels, side, side)``.
 
-        Args:
-            x: ``(batch, channels, side, side)``.
-            t: ``(batch,)``.
-            labels: ``(batch,)`` int64; None without labels.
+        Times ``t`` and labels, int64, are ``(batch,)``; None without labels.
         """
-        tokens = torch.cat([self.time_embed(self.embed(t))[:, None], self.patch_embed(x)], 1)
+        tokens = tokens_of(self.patch_embed(x))
+        tokens = torch.cat([self.time_embed(self.embed(t))[:, None], tokens], 1)
         if self.extra == 2:
             assert labels is not None
             tokens = torch.cat([self.label_emb(labels)[:, None], tokens], 1)

@@ -48,9 +48,7 @@ class TypicalError(NamedTuple):
 
 
 def typical_error(distances: Array, apart: float) -> TypicalError:
-    """Return the typical error of distances ``(n,)`` >= 0; ``apart`` is the distance of two
-    endpoints.
-    """
+    """Return the typical error of distances ``(n,)`` >= 0, two endpoints being ``apart``."""
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
     cut, ordered = int(TRIM * n), np.sort(logs)
@@ -103,9 +101,7 @@ def summed(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
 
 
 def carried_by_few(distances: Array) -> str:
-    """Return why a mean of squares is not to be trusted (few samples carry half of it); "" if it
-    is.
-    """
+    """Return why a mean of squares is not to be trusted (few samples carry half); else ""."""
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()
     carriers = int(np.searchsorted(sums, sums[-1] / 2)) + 1

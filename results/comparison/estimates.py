@@ -36,7 +36,7 @@ from ..intervals import interval_bounds
 from ..quantities import Quantity, Summary, judged
 from ..record import Record
 from ..text import Z95
-from ..values import number, text
+from ..values import number
 from .distances import IMAGINARY_FLIPS, largest_flip_square, typical_error
 from .shares import count_changes, share_error
 
@@ -74,8 +74,7 @@ class Difference:
     """``b - a`` of two estimates; its error is None if not known.
 
     ``paired`` counts the samples from the same latents that it rests on; 0 for independent runs.
-    ``changed``: of two shares, how many samples have the property in ``b`` alone, and in ``a``
-    alone.
+    ``changed``: of two shares, the samples with the property in ``b`` alone, and in ``a`` alone.
     """
 
     value: float
@@ -106,7 +105,7 @@ def default_quantity(
 
 def is_dominated(row: Record) -> bool:
     """Return True if the model's own error dominates a row's distance to the data."""
-    return row.get("dominated") is True or text(row, "dominated").lower() in ("true", "yes", "1")
+    return row.get("dominated") is True
 
 
 def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) -> Estimate | None:
@@ -139,13 +138,9 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
 def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Difference:
     """Return ``b - a`` with its standard error.
 
-    Args:
-        a: an estimate.
-        b: another one.
-        same_latents: whether sample i of both starts from the same latent: if so, the error is
-            paired where both kept what each sample contributes. False for independent runs. None
-            where it is not known: then, as without influence values, the error is the largest
-            possible.
+    With ``same_latents`` sample i of both starts from the same latent: the error is paired where
+    both kept what each sample contributes. False is for independent runs. None is for what is not
+    known: then, as without influence values, the error is the largest possible.
     """
     value = b.value - a.value
     if same_latents and a.influence is not None and b.influence is not None:
@@ -172,21 +167,19 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:
-    """Return the difference of two values over the difference of their underlying means."""
+    """Return the difference of two summaries of distances over that of their underlying means."""
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":
         return 1 / (low + high) if high > 0 else 0.0
-    if a.summary == "typical":
-        ratio = math.log(high / low) if low > 0 else 0.0
-        return (high - low) / ratio if ratio > 1e-6 else high
-    return 1.0
+    ratio = math.log(high / low) if low > 0 else 0.0
+    return (high - low) / ratio if ratio > 1e-6 else high
 
 
 def _derivative_of_value(a: Estimate) -> float:
-    """Return the derivative of a value by the mean that it is computed from."""
+    """Return the derivative of a summary of distances by the mean that it is computed from."""
     if a.summary == "root mean square":
         return 1 / (2 * a.value) if a.value > 0 else 0.0
-    return a.value if a.summary == "typical" else 1.0
+    return a.value
 
 
 def _variance_of_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

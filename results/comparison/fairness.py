@@ -51,11 +51,10 @@ def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
 def entries_at_best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
-    """Return the best of the common schedules per model, solver and budget, with the value of the
-    half that did not choose.
+    """Return the best of the common schedules per model, solver and budget.
 
-    Samplers with levels of their own, and adaptive ones, have nothing to choose, and are measured
-    on the same half.
+    Its value is that of the half that did not choose. Samplers with levels of their own, and
+    adaptive ones, have nothing to choose, and are measured on the same half.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in source.entries:
@@ -80,12 +79,8 @@ def entries_at_schedules(
     entries: Sequence[Entry], names: Mapping[str, Collection[str]]
 ) -> list[Entry]:
     """Return the entries whose schedule is among those that ``names`` lists for their sampler."""
-
-    def at_one_of_its_own(row: Record) -> bool:
-        own = names.get(text(row, "sampler"), ())
-        return text(row, "schedule").partition("(")[0] in own
-
-    return [entry for entry in entries if at_one_of_its_own(entry.record)]
+    rows = [(entry, text(entry.record, "schedule").partition("(")[0]) for entry in entries]
+    return [entry for entry, name in rows if name in names.get(text(entry.record, "sampler"), ())]
 
 
 def entries_at_tuned_levels(source: Source) -> list[Entry]:

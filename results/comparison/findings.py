@@ -15,7 +15,7 @@ import pandas as pd
 from ..quantities import Quantity
 from ..record import Record
 from ..table.curves import comparable_parts
-from ..values import number, rows_as_dicts, text
+from ..values import number, rows_by_index, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
 from .pairing import Entry, entry_of, match_with_sampler
@@ -93,9 +93,7 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Findings of one problem; ``dominated``: by ``fd_conv``, since the model's own error
-    dominates.
-    """
+    """Findings of one problem; ``dominated``: by ``fd_conv``, as the model's own error dominates."""
 
     panel: Panel
     best: tuple[BestRow, ...]
@@ -129,8 +127,7 @@ def findings_of(
         frame: of a :class:`..table.typed_table.TypedTable`.
         homes: path of each run by its name in the column ``run``, or of the only one as "".
         baseline: sampler or curve that rows are held against.
-        unseen: rows of the table that are not in the frame, which claims are corrected for all the
-            same.
+        unseen: rows of the table that are not in the frame; claims are corrected for them too.
     """
     parts = {title: _entries_by_index(rows, homes or {}) for title, rows in comparable_parts(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
@@ -164,11 +161,8 @@ def lines_against_baseline(
 
 
 def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
-    finished = rows.loc[rows["status"] == "ok"]
-    return {
-        int(index): entry_of(row, homes)
-        for index, row in zip(finished.index, rows_as_dicts(finished), strict=True)
-    }
+    finished = rows_by_index(rows.loc[rows["status"] == "ok"])
+    return {index: entry_of(row, homes) for index, row in finished.items()}
 
 
 def _default_panel(entries: Mapping[int, Entry]) -> Panel | None:
@@ -178,7 +172,7 @@ def _default_panel(entries: Mapping[int, Entry]) -> Panel | None:
         return None
     measured = {index: entry for index, entry in entries.items() if entry.estimate(quantity)}
     has_budget = any(number(entry.record, "slot") is not None for entry in measured.values())
-    return Panel(measured, quantity, 0, 0) if has_budget else None
+    return Panel(measured, quantity) if has_budget else None
 
 
 def _findings_of_problem(panel: Panel, lines: Lines, baseline: str) -> Findings:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -93,17 +93,11 @@ def gate(
     return GateReport((*_correct_checks([*drafts, *times]), *without))
 
 
-@dataclass(frozen=True)
-class _UncorrectedCheck:
-    """A check before the correction over all of them."""
-
-    row: str
-    what: str
-    detail: str
-    evidence: Evidence | None
+Draft = tuple[Check, Evidence | None]
+"""A check before the correction over all of them, still inconclusive, and its evidence."""
 
 
-def _quality_check(pair: Pair, quantity: Quantity, share: float) -> _UncorrectedCheck | None:
+def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None:
     judgement = judge(pair, quantity, share)
     if judgement is None:
         return None
@@ -111,47 +105,43 @@ def _quality_check(pair: Pair, quantity: Quantity, share: float) -> _Uncorrected
     detail = " → ".join(format_number(printed_value(quantity.name, side.value)) for side in sides)
     detail += f" ± {format_number(se, 2)}" if se is not None else ""
     detail += f" ({judgement.reason})" if judgement.reason else ""
-    return _UncorrectedCheck(
-        row_in_words(pair.candidate.record), quantity.name, detail, judgement.evidence
-    )
+    name = row_in_words(pair.candidate.record)
+    return Check(name, quantity.name, "inconclusive", detail), judgement.evidence
 
 
-def _time_check(pair: Pair, share: float) -> _UncorrectedCheck | None:
+def _time_check(pair: Pair, share: float) -> Draft | None:
     """Return the check of a pair's times; None where one of the two rows was not timed."""
     first, second = pair.baseline.timing, pair.candidate.timing
     if not (first and second):
         return None
-    ratio, name, margin = (
-        time_ratio(first, second),
-        row_in_words(pair.candidate.record),
-        math.log1p(share),
-    )
+    name, margin = row_in_words(pair.candidate.record), math.log1p(share)
     # a run against itself: the same times, not times that are as long
     if first == second:
-        return _UncorrectedCheck(name, "time", "the same times", Evidence(0.0, 0.0, margin))
-    if isinstance(ratio, NoRatio):
+        detail, evidence = "the same times", Evidence(0.0, 0.0, margin)
+    elif isinstance(ratio := time_ratio(first, second), NoRatio):
         if ratio.mismatch:
             raise ValueError(
                 f"the times of {name} cannot be compared: {ratio.reason}; "
                 "time both runs alike, or give --no-time"
             )
-        return _UncorrectedCheck(name, "time", ratio.reason, None)
-    value, low, high = map(format_number, (ratio.value, *ratio.ends))
-    evidence = Evidence(ratio.log, ratio.se, margin)
-    return _UncorrectedCheck(name, "time", f"× {value} [{low}, {high}]", evidence)
+        detail, evidence = ratio.reason, None
+    else:
+        value, low, high = map(format_number, (ratio.value, *ratio.ends))
+        detail, evidence = f"× {value} [{low}, {high}]", Evidence(ratio.log, ratio.se, margin)
+    return Check(name, "time", "inconclusive", detail), evidence
 
 
-def _correct_checks(drafts: Sequence[_UncorrectedCheck]) -> list[Check]:
-    tested = [draft.evidence for draft in drafts if draft.evidence is not None]
+def _correct_checks(drafts: Sequence[Draft]) -> list[Check]:
+    tested = [evidence for _, evidence in drafts if evidence is not None]
     beyond = iter(holm_adjusted([evidence.p_beyond for evidence in tested]))
     within = iter(holm_adjusted([evidence.p_within for evidence in tested]))
     checks = []
-    for draft in drafts:
-        outcome: Outcome = "inconclusive"
-        if draft.evidence is not None:
+    for check, evidence in drafts:
+        if evidence is not None:
             worse, fine = next(beyond) <= LEVEL, next(within) <= LEVEL
             outcome = "regression" if worse else "passed" if fine else "inconclusive"
-        checks.append(Check(draft.row, draft.what, outcome, draft.detail))
+            check = replace(check, outcome=outcome)
+        checks.append(check)
     return checks
 
 

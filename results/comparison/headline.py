@@ -52,13 +52,10 @@ class Crossing(NamedTuple):
     high: float
 
 
-def headline_table(table: TypedTable | pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
-    """Return one row per model and curve: ``nfe_to_floor`` with its 95 % interval, in evaluations
-    per sample.
+def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
+    """Return one row per model and curve: evaluations per sample to the floor, and 95 % interval.
 
-    Rows without results, ``fd_conv`` or a floor are left out. ``samples`` carries the floor to this
-    many samples, as 1 / N, so that runs of different lengths share a tolerance; by default it
-    belongs to the model's row with the fewest samples.
+    Rows without results, ``fd_conv`` or a floor are left out.
 
     Returns:
         :data:`COLUMNS`: ``nfe_to_floor`` is inf for more than ``largest``, and ``smallest`` for
@@ -67,7 +64,7 @@ def headline_table(table: TypedTable | pd.DataFrame, *, samples: int | None = No
             model ("worse"; "" for the first itself). The fewest come first within a model.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
-    lines = [line for _, rows in comparable_parts(frame) for line in _headline_rows(rows, samples)]
+    lines = [line for _, rows in comparable_parts(frame) for line in _headline_rows(rows)]
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
@@ -112,7 +109,7 @@ def crossing_in_words(found: Crossing, smallest: float, largest: float) -> str:
     return f"{value} [{low}, {high}]" if found.low != found.high else value
 
 
-def _headline_rows(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:
+def _headline_rows(rows: pd.DataFrame) -> list[tuple[object, ...]]:
     finished = rows.loc[rows["status"] == "ok"].dropna(
         subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"]
     )
@@ -120,8 +117,7 @@ def _headline_rows(rows: pd.DataFrame, samples: int | None) -> list[tuple[object
     if not len(finished):
         return []
     fewest = rows_as_dicts(finished.sort_values("samples", kind="stable").head(1))[0]
-    floor, count = number(fewest, "fid_proxy_floor") or 0.0, number(fewest, "samples") or 0.0
-    tolerance = floor if samples is None else floor * count / samples
+    tolerance = number(fewest, "fid_proxy_floor") or 0.0
     if not tolerance > 0:
         return []
     lines = []
@@ -135,7 +131,7 @@ def _headline_rows(rows: pd.DataFrame, samples: int | None) -> list[tuple[object
         scale = (
             crossing_in_words(cross, nfe[0], nfe[-1]),
             tolerance,
-            int(samples or count),
+            int(number(fewest, "samples") or 0),
             nfe[0],
             nfe[-1],
         )

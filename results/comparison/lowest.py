@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..intervals import interval_bounds
-from ..quantities import Quantity, quantities
+from ..quantities import find
 from ..table.curves import comparable_parts
 from ..values import number, rows_as_dicts, text
 from .estimates import default_quantity
@@ -89,7 +89,6 @@ def lowest_places(
 
     Of several rows in one place the one with the most evaluations counts.
     """
-    by_name = {quantity.name: quantity for quantity in quantities()}
     panels: dict[str, Panel] = {}
     for title, rows in comparable_parts(frame):
         finished = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
@@ -101,8 +100,7 @@ def lowest_places(
             if number(row, column) is not None
         }
         entries = {n: entry_of(row, homes or {}) for n, row in enumerate(places.values())}
-        quantity = by_name.get(column, Quantity(name=column, meaning=""))
-        panels[title] = Panel(entries, quantity, 0, 0)
+        panels[title] = Panel(entries, find(column))
     corrected = panels_corrected_together(panels.values(), unseen)
     return {
         title: _places_tied_with_lowest(panel)

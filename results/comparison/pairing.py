@@ -50,9 +50,7 @@ class Entry:
 
     @cached_property
     def timing(self) -> dict[str, Any]:
-        """Contents of ``timing.json`` with the conditions of its times; empty if the row was not
-        timed.
-        """
+        """Contents of ``timing.json`` and the conditions of its times; empty without times."""
         timing = (
             self.folder and _run_dir_of_cell(self.folder).read(self.folder.name, TIMING)
         ) or {}
@@ -113,8 +111,7 @@ def read_source(path: Path | str | TypedTable) -> Source:
     path = Path(path)
     frame = with_curves(read_table(path).frame)
     run = read_run_record(path)
-    provenance = run.get("provenance")
-    device = provenance.get("device") if isinstance(provenance, dict) else None
+    device = (run.get("provenance") or {}).get("device")
     conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}
     home = RunDir.open(path) if (path / "parts").is_dir() else None
     if home and not run:
@@ -196,13 +193,10 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 def match_with_sampler(
     entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False
 ) -> Matches:
-    """Return each row paired with the row of ``sampler`` in the same setting: budget, start, end,
-    estimator, schedule.
+    """Return each row paired with the row of ``sampler`` in the same setting (:data:`SETTING`).
 
-    Args:
-        entries: rows of one run.
-        sampler: registry name of the baseline, or its curve's name.
-        any_schedule: let the schedules differ; a sampler with levels of its own always differs.
+    ``sampler`` is a registry name or a curve's name. With ``any_schedule`` the schedules may differ;
+    that of a sampler with levels of its own always may.
 
     Raises:
         ValueError: no row is that sampler's.
@@ -291,7 +285,7 @@ def check_sources(a: Source, b: Source) -> None:
     first, second = (source.run.get("models") or {} for source in (a, b))
     known = [source.run.get("fingerprints") or {} for source in (a, b)]
     for name in sorted(first.keys() & second.keys()):
-        fingerprints = [models.get(name) for models in known if isinstance(models, dict)]
+        fingerprints = [models.get(name) for models in known]
         if change := _model_difference(first[name], second[name], fingerprints):
             raise ValueError(
                 f"{a} and {b} cannot be compared: model {name} {change}; run both with one model"

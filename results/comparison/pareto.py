@@ -50,11 +50,11 @@ class FrontPosition(NamedTuple):
 
 
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """Return the rows that have both columns, by problem and cost, with ``on_front`` (flag) and
-    ``front`` (text).
+    """Return the rows that have both columns, by problem and cost, with their place on the front.
 
-    A frame has no influence values, so that only disjoint intervals separate rows. ``cost`` is
-    "nfe", exact, or "ms_per_sample", a median time.
+    That is in ``on_front`` (flag) and ``front`` (text). A frame has no influence values, so that
+    only disjoint intervals separate rows. ``cost`` is "nfe", exact, or "ms_per_sample", a median
+    time.
 
     Raises:
         ValueError: there is no such column.
@@ -71,7 +71,7 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     ]
     quantity = find(metric)
     panels = panels_corrected_together(
-        Panel(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity, 0, 0) for rows in parts
+        Panel(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity) for rows in parts
     )
     frames = [
         _with_front_columns(rows, panel, cost) for rows, panel in zip(parts, panels, strict=True)
@@ -96,20 +96,12 @@ def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
 
 def _undominated_points(points: Mapping[int, Point]) -> list[int]:
     """Return the points that no other point dominates, in their order."""
-    least: dict[float, float] = {}
-    for point in points.values():
-        least[point.cost] = min(point.value, least.get(point.cost, math.inf))
-    costs: set[float] = set()
-    lowest: float | None = None
-    for cost in sorted(least):
-        if lowest is None or least[cost] < lowest:
-            costs.add(cost)
-            lowest = least[cost]
-    return [
-        index
-        for index, point in points.items()
-        if point.cost in costs and point.value == least[point.cost]
-    ]
+    front: dict[int, Point] = {}
+    last: Point | None = None
+    for index, point in sorted(points.items(), key=lambda item: (item[1].cost, item[1].value)):
+        if last is None or point.value < last.value or point[:2] == last[:2]:
+            front[index] = last = point
+    return [index for index in points if index in front]
 
 
 def cost_point_of(row: Record, metric: str, cost: str) -> Point | None:
@@ -152,9 +144,8 @@ def _front_membership(
         return "uncertain"
     others = (other for other in points if other != index)
     threats = (other for other in others if not is_surely_cheaper(point, points[other]))
-    return (
-        "on" if all(_is_harmless(other, index, points, panel) for other in threats) else "uncertain"
-    )
+    is_on = all(_is_harmless(other, index, points, panel) for other in threats)
+    return "on" if is_on else "uncertain"
 
 
 def _is_no_dearer(a: Point, b: Point) -> bool:

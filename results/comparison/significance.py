@@ -61,11 +61,9 @@ class Evidence:
         """P value of a difference as large as the margin: the larger of two one-sided ones."""
         if self.identical:
             return 0.0
-        return (
-            upper_tail_probability(self.margin - abs(self.difference), self.se)
-            if self.margin > 0
-            else 1.0
-        )
+        if not self.margin > 0:
+            return 1.0
+        return upper_tail_probability(self.margin - abs(self.difference), self.se)
 
     @property
     def p_beyond(self) -> float:
@@ -75,11 +73,9 @@ class Evidence:
     @property
     def p_within(self) -> float:
         """P value of being worse by the margin or more."""
-        return (
-            0.0
-            if self.identical
-            else upper_tail_probability(self.margin - self.difference, self.se)
-        )
+        if self.identical:
+            return 0.0
+        return upper_tail_probability(self.margin - self.difference, self.se)
 
 
 def upper_tail_probability(excess: float, se: float) -> float:
@@ -90,8 +86,7 @@ def upper_tail_probability(excess: float, se: float) -> float:
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p values: reject those at most the level, which bounds the family-wise
-    error.
+    """Return Holm's adjusted p values; those at most the level are to be rejected.
 
     The k-th smallest of m becomes the running maximum of (m - k + 1) p, at most 1. NaN counts as 1.
     """
@@ -106,8 +101,7 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
 def judge_table(
     evidence: Sequence[Evidence | None], level: float = LEVEL, *, unseen: int = 0
 ) -> list[Verdict]:
-    """Return the verdict of each line of a table; one without evidence gets "no verdict" and is no
-    test.
+    """Return the verdict of each line of a table; one without evidence is no test.
 
     ``unseen`` lines that belong to the table count as tests whose p values are larger. A difference
     that is real but shown to be within the margin is "equivalent".
@@ -133,11 +127,9 @@ def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
     if evidence is None:
         return "no verdict"
     verdict = verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
-    return (
-        "inconclusive"
-        if verdict in ("better", "worse") and abs(evidence.difference) <= evidence.margin
-        else verdict
-    )
+    if verdict in ("better", "worse") and abs(evidence.difference) <= evidence.margin:
+        return "inconclusive"
+    return verdict
 
 
 def verdict_at(

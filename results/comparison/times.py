@@ -24,13 +24,14 @@ from functools import lru_cache
 from statistics import NormalDist, median
 from typing import Any, Literal, NamedTuple
 
+from ..text import interval_ends
+
 FEWEST = 6
 """Fewer times have no 95 % interval: the range of five covers the median in 94 % of cases."""
 
 
 def median_interval(times: Sequence[float]) -> tuple[float, float]:
-    """Return the narrowest symmetric pair of order statistics that covers the median with
-    probability >= 95 %.
+    """Return the narrowest symmetric pair of order statistics that covers the median at >= 95 %.
 
     Independent times lie below their median like tosses of a coin, so [t_(k+1), t_(n-k)] misses it
     with probability 2 P(B <= k), B being binomial (n, 1/2) (David and Nagaraja, Order Statistics,
@@ -87,9 +88,8 @@ class Ratio:
     @property
     def ends(self) -> tuple[float, float]:
         """Ends of the 95 % interval of the ratio."""
-        from ..text import Z95  # which needs pandas; a timer does without
-
-        return math.exp(self.log - Z95 * self.se), math.exp(self.log + Z95 * self.se)
+        low, high = interval_ends(self.log, self.se)
+        return math.exp(low), math.exp(high)
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,7 @@ def median_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio
 
 
 def log_median(times: Sequence[float]) -> tuple[float, float]:
-    """Return the log of the median of positive numbers, at least :data:`FEWEST`, and its standard
-    error.
-    """
+    """Return the log of the median of :data:`FEWEST` or more positive numbers, and its error."""
     n, ordered = len(times), sorted(times)
     c = max(1, round((n + 1) / 2 - math.sqrt(n)))
     outside = sum(math.comb(n, k) for k in range(c)) / 2**n
@@ -151,13 +149,12 @@ Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class SpeedVerdict(NamedTuple):
-    """Verdict on speed: the ratio by the first clock with its 95 % interval, and by the second."""
+    """Verdict on speed, and the ratio by the first clock with its 95 % interval."""
 
     verdict: Word
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
-    second_ratio: float | None = None
     reason: str = ""
 
 
@@ -175,7 +172,7 @@ def speed_verdict(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> 
     if isinstance(second, NoRatio):
         return SpeedVerdict("ambiguous", *first, reason=f"second clock: {second.reason}")
     word = _speed_word(first)
-    return SpeedVerdict(word if word == _speed_word(second) else "ambiguous", *first, second[0])
+    return SpeedVerdict(word if word == _speed_word(second) else "ambiguous", *first)
 
 
 def _ratio_by_clock(
@@ -195,7 +192,7 @@ def _ratio_by_clock(
         return math.exp(median(logs)), math.exp(low), math.exp(high)
     if min(map(len, times)) < FEWEST:
         return NoRatio(f"fewer than {FEWEST} times")
-    ratio: Ratio = median_ratio(*times)
+    ratio = median_ratio(*times)
     return ratio.value, *ratio.ends
 
 

@@ -80,18 +80,15 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
     if a is None or b is None:
         return None
     margin = _margin_of_value(pair, quantity, a, share)
-    if has_same_numbers(pair, quantity):
+    if a.same(b) and _is_same_row(pair, quantity, a, b):
         gap = Difference(0.0, 0.0, int(number(pair.candidate.record, "samples") or 0))
         return Judgement(pair, quantity, a, b, gap, margin, "")
     gap = difference(a, b, same_latents=pair.same_latents)
     return Judgement(pair, quantity, a, b, gap, margin, _pair_refusal(pair, quantity, gap))
 
 
-def has_same_numbers(pair: Pair, quantity: Quantity) -> bool:
-    """Return True if two rows hold the same numbers: per sample if known, else in all columns."""
-    a, b = (entry.estimate(quantity) for entry in pair)
-    if a is None or b is None or not a.same(b):
-        return False
+def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bool:
+    """Return True if rows of the same estimate are one: per sample if known, else in all columns."""
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
     # two samplers without a flip are not one sampler
@@ -104,18 +101,15 @@ def has_same_numbers(pair: Pair, quantity: Quantity) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Rows, by their place in a table, that may all be compared by one quantity."""
+    """Rows, by their place in a table, that may all be compared by one quantity.
+
+    Verdicts are corrected for a number of pairs (:func:`panels_corrected_together`).
+    """
 
     entries: dict[int, Entry]
     quantity: Quantity
-    within_budget: int
-    across_budgets: int
-
-    @classmethod
-    def of(cls, entries: dict[int, Entry], quantity: Quantity) -> Panel:
-        """Return a panel whose verdicts are corrected over its own pairs only."""
-        (panel,) = panels_corrected_together([cls(entries, quantity, 0, 0)])
-        return panel
+    within_budget: int = 0
+    across_budgets: int = 0
 
     def is_refused(self, index: int) -> bool:
         """Return True if a row gets no verdict against any other."""

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from scipy.optimize import isotonic_regression
 
 from ..quantities import find, quantities
 from ..record import Record
@@ -33,6 +35,8 @@ HEIGHT = {"single": 2.5, "double": 3.4}
 """Inches of a panel."""
 ROOM, NAMES = 0.25, 0.9
 """Inches that a tick needs, and that names at the right will take from the axes."""
+NAME_SIZE = 6.5
+"""Points of a name's letters."""
 
 
 def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
@@ -134,42 +138,32 @@ GAP, REACH = 0.035, 0.09
 
 
 def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return places at least ``gap`` apart in their order, near the wanted ones, within [low, high]
-    where all fit.
+    """Return places at least ``gap`` apart in their order, near the wanted ones.
 
-    This is isotonic regression (pool adjacent violators) of ``wanted - gap * rank``, moved into the
-    range as a whole.
+    This is isotonic regression of ``wanted - gap * rank``, moved into [low, high] where all fit.
 
     >>> spread_labels([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
     [0.45, 0.55, 0.9]
     """
-    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
-    blocks: list[tuple[float, int]] = []  # mean and size
-    for rank, index in enumerate(order):
-        blocks.append((wanted[index] - gap * rank, 1))
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (a, m), (b, n) = blocks[-2:]
-            blocks[-2:] = [((a * m + b * n) / (m + n), m + n)]
-    last = max(low, high - gap * (len(wanted) - 1))
-    flat = [min(max(mean, low), last) for mean, size in blocks for _ in range(size)]
-    places = dict(
-        zip(order, (round(value + gap * rank, 9) for rank, value in enumerate(flat)), strict=True)
-    )
-    return [places[index] for index in range(len(wanted))]
+    order, steps = np.argsort(wanted, kind="stable"), gap * np.arange(len(wanted))
+    flat = isotonic_regression(np.asarray(wanted)[order] - steps).x
+    places = np.empty(len(wanted))
+    places[order] = np.clip(flat, low, max(low, high - gap * (len(wanted) - 1))) + steps
+    return [round(place, 9) for place in places.tolist()]
 
 
-def write_curve_names(axes: Axes, series: Sequence[Series], size: float = 6.5) -> None:
+def write_curve_names(axes: Axes, series: Sequence[Series]) -> None:
     """Write each curve's name right of the axes with its marker and a line from its last point."""
     bottom, top = map(math.log, axes.get_ylim())
     left, right = map(math.log, axes.get_xlim())
     height = size_in_inches(axes)[1] * 72
     ys = [(math.log(curve.points[-1].y) - bottom) / (top - bottom) for curve in series]
     xs = [(math.log(curve.points[-1].x) - left) / (right - left) for curve in series]
-    start, places = max([1.0, *xs]), spread_labels(ys, 1.3 * size / height, 0.0, 1.0)
+    start, places = max([1.0, *xs]), spread_labels(ys, 1.3 * NAME_SIZE / height, 0.0, 1.0)
     line, end = start + GAP, start + REACH
     aside: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
     words: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    words |= {"va": "center_baseline", "fontsize": size}
+    words |= {"va": "center_baseline", "fontsize": NAME_SIZE}
     for curve, x, y, place in zip(series, xs, ys, places, strict=True):
         bend = [x, line - GAP / 2, end]
         axes.plot(bend, [y, y, place], color=RULE, lw=0.6, zorder=1, **aside)

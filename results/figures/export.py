@@ -100,10 +100,8 @@ def _figures_of_kind(
                 yield f"{file_name_of(title)}-samples", figure
         return
     for title, rows in comparable_parts(table.ok.frame):
-        part, name = (
-            TypedTable(rows.drop(columns=["curve", "slot"])),
-            f"{file_name_of(title)}-{kind}",
-        )
+        part = TypedTable(rows.drop(columns=["curve", "slot"]))
+        name = f"{file_name_of(title)}-{kind}"
         if kind == "timing" and len(rows.dropna(subset=TIMED)):
             yield name, timing(part, width=width)
         elif kind == "ranking" and (right := _distance_column_for_ranking(rows)):

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..comparison.pareto import pareto
+from ..comparison.verdicts import COINCIDE
 from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
@@ -17,16 +18,13 @@ from .series import Point, Series, curve_label, marker_keywords, point_of, style
 from .sheet import SOFT, Sheet, Width, with_typography
 
 PALE = 0.35
-EQUAL = 1e-5
-"""Relative difference of values that counts as none: in one step all methods are the same."""
 
 
 @with_typography
 def front(
     table: TypedTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
 ) -> Sheet:
-    """Draw a panel for each model and estimator: all rows as dots, those on the front joined by
-    steps.
+    """Draw a panel for each model and estimator: rows as dots, the front joined by steps.
 
     A filled marker is on the front for certain, an open one by its value only
     (:mod:`..comparison.pareto`). A sampler's name belongs to its last point on the front; the
@@ -54,7 +52,7 @@ def _draw_front(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list
     set_log_scales(axes, [point.x for _, point in row_points], [point.y for _, point in row_points])
     leads: list[tuple[Record, Point]] = []  # by cost; of those equal to rounding the first
     for row, point in row_points:
-        if row["on_front"] and (not leads or point.y < leads[-1][1].y * (1 - EQUAL)):
+        if row["on_front"] and (not leads or point.y < leads[-1][1].y * (1 - COINCIDE)):
             leads.append((row, point))
     last: dict[str, Series] = {}
     for row, point in sorted(row_points, key=lambda item: item[1].x):

@@ -46,7 +46,7 @@ def ranking(
     parts = [
         (title, at, rows)
         for title, frame in comparable_parts(table.ok.frame)
-        for at, rows in [_rows_with_both_metrics(frame, left, right, budget)]
+        for at, rows in [rows_at_budget(frame, budget, left, right)]
         if len(rows) > 1
     ]
     if not parts:
@@ -65,26 +65,23 @@ def ranking(
     return figure
 
 
-def nearest_to_ten(slots: list[int]) -> int:
-    """Return the budget nearest to ten, on a logarithmic scale."""
-    return min(slots, key=lambda slot: (abs(math.log(slot / NEAR)), slot))
-
-
-def _rows_with_both_metrics(
-    frame: pd.DataFrame, left: str, right: str, budget: int | None
+def rows_at_budget(
+    frame: pd.DataFrame, budget: int | None, *needed: str
 ) -> tuple[int, list[Record]]:
-    """Return the budget, and one row at this budget for each curve that has both metrics."""
-    if left not in frame or right not in frame:
+    """Return a budget, and for each curve one row at it that has the ``needed`` columns.
+
+    Without a ``budget`` it is the one nearest to :data:`NEAR`, on a logarithmic scale.
+    """
+    if not set(needed) <= set(frame):
         return 0, []
-    ranked = frame.dropna(subset=[left, right, "slot"]).sort_values("nfe", kind="stable")
-    if ranked.empty:
+    known = frame.dropna(subset=[*needed, "slot"]).sort_values("nfe", kind="stable")
+    if known.empty:
         return 0, []
-    at = (
-        nearest_to_ten([int(slot) for slot in ranked["slot"].unique()])
-        if budget is None
-        else budget
-    )
-    return at, rows_as_dicts(ranked.loc[ranked["slot"] == at].drop_duplicates("curve", keep="last"))
+    if budget is None:
+        slots = [int(slot) for slot in known["slot"].unique()]
+        budget = min(slots, key=lambda slot: (abs(math.log(slot / NEAR)), slot))
+    at = known.loc[known["slot"] == budget].drop_duplicates("curve", keep="last")
+    return budget, rows_as_dicts(at)
 
 
 def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:

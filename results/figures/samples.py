@@ -34,13 +34,8 @@ def samples(
 ) -> list[tuple[str, Sheet]]:
     """Draw a figure for each model of a run directory that kept pictures.
 
-    Args:
-        run: run directory.
-        rows: rows of its table to draw; all finished ones by default.
-        width: of the figures, in columns of a page.
-
-    Returns:
-        Titles of the models and their figures.
+    ``rows`` are those of its table to draw, all finished ones by default. Titles of the models are
+    returned with their figures.
 
     Raises:
         ValueError: ``run`` is not a run directory.
@@ -67,14 +62,11 @@ def _found_pictures(run: RunDir, rows: pd.DataFrame) -> Found:
 
 def _sample_figure(title: str, pictures: Found, width: Width) -> Sheet:
     rows = {curve: row for (curve, _), (row, _) in reversed(list(pictures.items()))}
-    curves, slots = dict.fromkeys(curve for curve, _ in pictures), {slot for _, slot in pictures}
-    saved = [arrays for _, arrays in pictures.values()]
-    stacks = {
-        place: arrays.get("images", arrays.get("points"))
-        for place, arrays in zip(pictures, saved, strict=True)
-    }
-    limit = next((arrays["converged"] for arrays in saved if "converged" in arrays), None)
-    slots = sorted(slots)
+    curves = dict.fromkeys(curve for curve, _ in pictures)
+    slots = sorted({slot for _, slot in pictures})
+    saved = {place: arrays for place, (_, arrays) in pictures.items()}
+    stacks = {place: arrays.get("images", arrays.get("points")) for place, arrays in saved.items()}
+    limit = next((arrays["converged"] for arrays in saved.values() if "converged" in arrays), None)
     heads = [str(slot) for slot in slots] + ["limit"] * (limit is not None)
     drawn = [stack for stack in (*stacks.values(), limit) if stack is not None]
     clouds = [np.asarray(stack[:, :2], float) for stack in drawn if stack.ndim == 2]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import interval_bounds
+from ..intervals import bar_on_log_axis
 from ..palette import Style, style
 from ..record import Record
 from ..values import number, rows_as_dicts, text
@@ -112,16 +112,8 @@ def style_of(row: Record) -> Style:
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
     """Return a row as a point; None if a value is missing, or has no place on a logarithmic axis."""
-    x, y = number(row, cost), number(row, metric)
-    if x is None or y is None or x <= 0:
-        return None
-    interval = interval_bounds(row, metric)
-    if interval is None:
-        return Point(x, y) if y > 0 else None
-    low, high = interval
-    if y > 0:
-        return Point(x, y, low, high)
-    return Point(x, high, limit=True) if high > 0 else None
+    x, (y, low, high, limit) = number(row, cost), bar_on_log_axis(row, metric)
+    return None if x is None or y is None or x <= 0 else Point(x, y, low, high, limit)
 
 
 def curve_label(words: str) -> str:

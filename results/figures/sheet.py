@@ -20,13 +20,10 @@ from ..run_directory.files import write_bytes
 
 
 def inline_svg(svg: str, variables: Mapping[str, str]) -> str:
-    """Return an SVG file as an element: no prologue, colours from CSS variables, ids that no other
-    figure has, as wide as there is room.
+    """Return an SVG file as an element: no prologue, ids that no other figure has, no own size.
 
-    Args:
-        svg: the file's text.
-        variables: colour as the file writes it: the name of the CSS variable that replaces it,
-            without its dashes.
+    ``variables`` has for colours, as the file writes them, the name of the CSS variable that replaces
+    them, without its dashes.
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -108,14 +105,12 @@ def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
     return under
 
 
-def sheet_with_panels(
-    width: Width, height: float, panels: int = 1, **options: Any
-) -> tuple[Sheet, list[Axes]]:
+def sheet_with_panels(width: Width, height: float, panels: int) -> tuple[Sheet, list[Axes]]:
     """Return a figure with axes for its panels, two side by side, each row ``height`` inches tall."""
     across = min(panels, 2)
     down = -(-panels // across)
     figure = blank_sheet("double" if panels > 1 else width, height * down)
-    axes = figure.subplots(down, across, squeeze=False, **options).ravel().tolist()
+    axes = figure.subplots(down, across, squeeze=False).ravel().tolist()
     for unused in axes[panels:]:
         unused.remove()
     return figure, axes[:panels]

@@ -11,8 +11,8 @@ from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import format_number
-from ..values import number, rows_as_dicts, text
-from .ranking import nearest_to_ten
+from ..values import number, text
+from .ranking import rows_at_budget
 from .series import curve_label
 from .sheet import INK, SOFT, Sheet, Width, sheet_with_panels, with_typography
 
@@ -50,15 +50,7 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
 
 
 def _timed_rows(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Record]]:
-    timed = frame.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"]).sort_values(
-        "nfe", kind="stable"
-    )
-    if timed.empty:
-        return 0, []
-    at = (
-        nearest_to_ten([int(slot) for slot in timed["slot"].unique()]) if budget is None else budget
-    )
-    rows = rows_as_dicts(timed.loc[timed["slot"] == at].drop_duplicates("curve", keep="last"))
+    at, rows = rows_at_budget(frame, budget, "ms_per_sample", "model_ms_per_sample")
     return at, sorted(rows, key=lambda row: (_overhead_ms(row), text(row, "curve")))
 
 

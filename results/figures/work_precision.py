@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import pairwise, product
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -26,7 +27,7 @@ from .series import (
 from .sheet import RULE, SOFT, Sheet, Width, with_typography
 
 Path = Sequence[tuple[float, float]]
-"""A curve's points, in data coordinates or as shares of the axes."""
+"""A curve's points, in data coordinates."""
 
 ORDERS = (1, 2, 3)
 WIDE, STEEP = 0.22, 0.34
@@ -41,9 +42,8 @@ ALONG = 24
 """Places on a piece of a curve where it is looked for."""
 
 
-def draw_order_slopes(axes: Axes, exponent: int, curves: Iterable[Path]) -> None:
+def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Path]) -> None:
     """Draw a fan of lines that fall as errors of orders 1, 2 and 3 do, where no data are."""
-    paths = [list(path) for path in curves]
     steepest = exponent * max(ORDERS)
     place = _free_place(axes, steepest, paths)
     if place is None:
@@ -72,13 +72,8 @@ def _free_place(
 ) -> tuple[float, float, float] | None:
     """Return the lower left corner of the lines and their size; None if no place is free."""
     (left, right), (bottom, top) = _log_limits(axes)
-    dots = [
-        dot
-        for path in paths
-        for dot in _points_along(
-            [_as_share_of_axes(point, (left, right), (bottom, top)) for point in path]
-        )
-    ]
+    shares = axes.transScale + axes.transLimits
+    dots = np.concatenate([_points_along(shares.transform(path)) for path in paths])
 
     def from_the_edge(place: tuple[float, float]) -> tuple[float, float, float]:
         u, v = place
@@ -86,11 +81,13 @@ def _free_place(
 
     for size in SIZES:
         run = _fan_width(axes, steepest, size)
-        wide, tall = run / (right - left) + LETTERS, steepest * run / (top - bottom) + LETTERS
-        across, up = (_candidate_positions(1 - 2 * EDGE - extent) for extent in (wide, tall))
+        extent = np.array([run / (right - left), steepest * run / (top - bottom)]) + LETTERS
+        rooms = np.maximum(0.0, 1 - 2 * EDGE - extent).tolist()
+        across, up = ([EDGE + room * step / 8 for step in range(9)] for room in rooms)
         for u, v in sorted(product(across, up), key=from_the_edge):
-            low, high = (u - EDGE, v - EDGE), (u + wide + EDGE, v + tall + EDGE)
-            if not any(low[0] <= x <= high[0] and low[1] <= y <= high[1] for x, y in dots):
+            low = np.array([u, v]) - EDGE
+            covered = (dots >= low) & (dots <= low + extent + 2 * EDGE)
+            if not covered.all(axis=1).any():
                 return u, v, size
     return None
 
@@ -100,24 +97,10 @@ def _fan_width(axes: Axes, steepest: int, size: float) -> float:
     return size * min(WIDE * (right - left), STEEP * (top - bottom) / steepest)
 
 
-def _candidate_positions(room: float, count: int = 9) -> list[float]:
-    return [EDGE + max(0.0, room) * step / (count - 1) for step in range(count)]
-
-
-def _points_along(path: Path) -> Iterable[tuple[float, float]]:
-    yield from path
-    for (x0, y0), (x1, y1) in pairwise(path):
-        yield from (
-            (x0 + (x1 - x0) * step / ALONG, y0 + (y1 - y0) * step / ALONG)
-            for step in range(1, ALONG)
-        )
-
-
-def _as_share_of_axes(
-    point: tuple[float, float], across: tuple[float, float], up: tuple[float, float]
-) -> tuple[float, float]:
-    x, y = map(math.log, point)
-    return (x - across[0]) / (across[1] - across[0]), (y - up[0]) / (up[1] - up[0])
+def _points_along(path: np.ndarray) -> np.ndarray:
+    corners = np.arange(len(path))
+    places = np.linspace(0, corners[-1], ALONG * corners[-1] + 1)
+    return np.stack([np.interp(places, corners, side) for side in path.T], axis=1)
 
 
 def _log_limits(axes: Axes) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -136,8 +119,7 @@ NEAR = 10
 def work_precision(
     table: TypedTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
 ) -> Sheet:
-    """Draw a panel for each model and estimator: ``metric`` against ``cost``, a curve for each
-    sampler.
+    """Draw a panel for each model and estimator: ``metric`` against ``cost``, a curve a sampler.
 
     Bars are 95 % intervals; a downward triangle is the upper end of the interval of a value that is
     not positive. The dashed line is what the metric cannot see below (:class:`..quantities.Floor`).
@@ -170,12 +152,8 @@ def _draw_panel(
     near = [floor[0]] if floor and floor[0] > min(values) / NEAR else []
     set_log_scales(axes, [point.x for point in points], values + near)
     if power := find(metric).power:
-        draw_order_slopes(
-            axes,
-            power,
-            [[(point.x, point.y) for point in curve.points] for curve in series]
-            + _floor_paths(axes, floor),
-        )
+        paths = [[(point.x, point.y) for point in curve.points] for curve in series]
+        draw_order_slopes(axes, power, [*paths, *_floor_paths(axes, floor)])
     if floor:
         draw_floor_line(axes, *floor)
     for curve in reversed(series):

@@ -65,13 +65,8 @@ def protocol_differences(
 ) -> list[ProtocolDifference]:
     """Return the points in which a row and a published number differ, or one side says nothing.
 
-    An adaptive sampler has no grid to differ in.
-
-    Args:
-        row: of the run.
-        paper: the number.
-        solver: under which name the two were matched.
-        model: the run's model by its published name.
+    An adaptive sampler has no grid to differ in. ``solver`` is the name under which the two were
+    matched, ``model`` the run's model by its published name.
     """
     options = options_of(row)
     nfe = text(row, "nfe").removesuffix(".0")
@@ -128,17 +123,12 @@ class Reproduction:
     """Row of a run, compared with one published number.
 
     Attributes:
-        row: the row.
-        model: its model by the published name.
+        model: the row's model by the published name.
         paper: the number; None where nothing is published.
-        outcome: the verdict.
-        reason: why there is none; "" if there is one.
-        differences: in what the protocols differ, or are not known.
-        fid: the run's plug-in value at the source's number of samples; without Inception it is the
-            Fréchet distance in the run's features.
-        low, high: ends of its 95 % interval.
+        reason: why there is no verdict; "" if there is one.
+        fid: the run's plug-in value at the source's number of samples, with its 95 % interval;
+            without Inception it is the Fréchet distance in the run's features.
         difference: ``fid`` less the published one; None where the two cannot be compared.
-        difference_low, difference_high: ends of its 95 % interval.
     """
 
     row: Record
@@ -195,19 +185,14 @@ class Reproduction:
                 *("samples", "seed", "estimator", "fid_proxy", "fid_proxy_raw"),
             )
         }
+        own = (
+            *("outcome", "verdict", "reason", "fid", "low", "high"),
+            *("difference", "difference_low", "difference_high", "reach"),
+        )
         return {
             "name": text(self.row, "curve") or text(self.row, "sampler"),
             "published_model": self.model,
-            "outcome": self.outcome,
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "fid": self.fid,
-            "low": self.low,
-            "high": self.high,
-            "difference": self.difference,
-            "difference_low": self.difference_low,
-            "difference_high": self.difference_high,
-            "reach": self.reach,
+            **{name: getattr(self, name) for name in own},
             "run": row,
             "published": None if self.paper is None else self.paper.flat,
             "differences": [asdict(item) for item in self.differences],
@@ -217,8 +202,7 @@ class Reproduction:
 def reproductions(
     run: Path | str, *, model: str | None = None, margin: float = MARGIN
 ) -> list[Reproduction]:
-    """Compare each row of a run with the published numbers of its model, solver and NFE, the
-    nearest protocol first.
+    """Compare each row of a run with the published numbers, the nearest protocol first.
 
     Args:
         run: run directory or table.
@@ -253,20 +237,17 @@ def _published_names_by_model(
                 "give each in its suite (published = NAME)"
             )
         return {models[0]: check_model_name(model_name)}
-    suite = source.run.get("suite")
-    entries = (suite.get("models") or []) if isinstance(suite, dict) else []
+    entries = (source.run.get("suite") or {}).get("models") or []
     published = {
         _bare_spec(str(entry.get("name"))): str(entry["published"])
         for entry in entries
         if isinstance(entry, dict) and entry.get("published")
     }
-    names_of = {
-        name: check_model_name(published[_bare_spec(name)])
-        if _bare_spec(name) in published
-        else published_model_of(name)
-        for name in models
-    }
-    names = {name: published_name for name, published_name in names_of.items() if published_name}
+    names: dict[str, str] = {}
+    for name in models:
+        given = published.get(_bare_spec(name))
+        if known := check_model_name(given) if given else published_model_of(name):
+            names[name] = known
     return names or {models[0]: check_model_name(models[0])}
 
 
@@ -286,21 +267,16 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
     published_rows = [paper for paper in rows_of_model(model) if paper.solver in by_name]
     matched = [paper for paper in published_rows if _has_same_cost(row, paper)]
     judged = [_reproduction_of(row, paper, model, margin, by_name) for paper in matched]
-    yield from sorted(judged, key=_protocol_distance)
+    # points of the method first, then all that differ
+    yield from sorted(judged, key=lambda one: (len(one.other_method), len(one.differences)))
     if not judged:
         budgets = sorted({int(paper.nfe) for paper in published_rows if paper.nfe})
-        reason = (
-            f"{' or '.join(by_name)} of this model is published at "
-            f"{', '.join(map(str, budgets))} evaluations only"
-            if budgets
-            else f"no number of {' or '.join(by_name)} for this model and its evaluations"
-        )
+        names = " or ".join(by_name)
+        reason = f"no number of {names} for this model and its evaluations"
+        if budgets:
+            at = ", ".join(map(str, budgets))
+            reason = f"{names} of this model is published at {at} evaluations only"
         yield Reproduction(row, model, None, "nothing published", reason)
-
-
-def _protocol_distance(one: Reproduction) -> tuple[int, int]:
-    """Return the distance of protocols: points of the method first, then all that differ."""
-    return len(one.other_method), len(one.differences)
 
 
 def _has_same_cost(row: Record, paper: Published) -> bool:
@@ -351,9 +327,7 @@ def outcome_of(low: float, high: float, published: float, margin: float) -> Outc
 def _fid_at_published_size(
     row: Record, paper: Published
 ) -> tuple[float, float | None, float | None, float]:
-    """Return the plug-in FID at the published sample count, its interval, and half the published
-    interval.
-    """
+    """Return the plug-in FID at the published sample count, its interval, and half the other's."""
     raw, plain, n = (number(row, name) for name in ("fid_proxy_raw", "fid_proxy", "samples"))
     assert raw is not None
     if plain is None:

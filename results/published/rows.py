@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,14 +84,10 @@ class Published:
 
 
 @cache
-def read_published_rows(path: Path = TABLE) -> tuple[Published, ...]:
-    """Return the rows of the published table; a ValueError if its columns are wrong."""
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        expected = [field.name for field in fields(Published)]
-        if reader.fieldnames != expected:
-            raise ValueError(f"{path.name} has other columns than {', '.join(expected)}")
-        return tuple(Published(**row) for row in reader)
+def read_published_rows() -> tuple[Published, ...]:
+    """Return the rows of the published table."""
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return tuple(Published(**row) for row in csv.DictReader(file))
 
 
 def model_names() -> list[str]:
@@ -123,9 +119,7 @@ def published_model_of(spec: str) -> str | None:
 
 
 def rows_of_model(name: str) -> list[Published]:
-    """Return the rows of a model, and those whose source says only the beginning of its name, such
-    as ``edm-cifar10-32x32`` of ``edm-cifar10-32x32-uncond-vp``.
-    """
+    """Return the rows of a model, and those whose source says only the beginning of its name."""
     return [
         row
         for row in read_published_rows()
@@ -138,7 +132,6 @@ class Solver:
     """A sampler of ours under a name of the papers.
 
     Attributes:
-        sampler: registry name.
         name: column ``solver`` of the published table.
         options: non-default options with which it is the papers' method.
         exact: whether it is another method with other options, and not to be compared then.

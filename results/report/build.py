@@ -31,6 +31,7 @@ from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts, with_curves
 from ..table.description import (
     brief_model_name,
+    distinct_texts,
     extent_in_words,
     heading_of,
     names_in_words,
@@ -39,30 +40,26 @@ from ..table.description import (
 from ..table.latex import latex_tables
 from ..table.reading import run_names
 from ..text import format_number, interval_text, name_hint
-from ..values import is_empty, number, rows_as_dicts, text
+from ..values import is_empty, number, rows_as_dicts, rows_by_index, text
+from . import TEMPLATES
 from .listing import MARKS, listing_of
 from .model_section import Homes, model_section
 from .pictures import grids_of, trajectory_strips_of
 from .plots import curve_styles, family_css
 from .provenance import (
+    Provenance,
     citations_of,
     command_of,
     differing_entries,
     digest_comment,
     digest_of_ingredients,
-    provenance_of,
+    sections_of,
 )
 from .sentences import markdown_summary
 from .timing import throughput_of, times_by_batch_size
 
-
-@dataclass(frozen=True)
-class RunFacts:
-    """Facts on how one run was made, a phrase each; an only run has no name."""
-
-    name: str
-    facts: tuple[str, ...]
-    command: str
+RunFacts = tuple[str, tuple[str, ...], str]
+"""Name of a run (an only one has none), facts on how it was made, and its command."""
 
 
 @dataclass(frozen=True)
@@ -76,33 +73,28 @@ class Title:
 
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
     """Return the head of a page from all rows and the name and ``run.json`` of each run."""
-    suites = names_in_words(
-        [strip_control_characters(str(name)) for name in frame["suite"].dropna().unique()] or [""]
-    )
+    suites = names_in_words(distinct_texts(frame["suite"]) or [""])
     facts = (*extent_in_words(frame), *((f"suite {suites}",) if suites else ()))
     if len(runs) == 1:
-        run = _run_facts("", frame, runs[0][1])
-        return Title(heading_of(frame), (*facts, *run.facts), (RunFacts("", (), run.command),))
+        _, made, command = _run_facts("", frame, runs[0][1])
+        return Title(heading_of(frame), (*facts, *made), (("", (), command),))
     names = frame.get("run", pd.Series(dtype="string"))
     parts = tuple(_run_facts(name, frame.loc[names == name], record) for name, record in runs)
     return Title(f"{number_in_words(len(runs))} runs: {heading_of(frame)}", facts, parts)
 
 
 def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> RunFacts:
-    provenance = _mapping_or_empty(record.get("provenance"))
+    provenance = record.get("provenance") or {}
     facts = (_device_in_words(provenance, frame), _day_in_words(provenance.get("started")))
-    return RunFacts(name, tuple(filter(None, facts)), strip_control_characters(command_of(record)))
+    return name, tuple(filter(None, facts)), strip_control_characters(command_of(record))
 
 
 def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
-    device, machine = (
-        _mapping_or_empty(provenance.get("device")),
-        _mapping_or_empty(provenance.get("machine")),
-    )
+    device = _mapping_or_empty(provenance.get("device"))
+    machine = _mapping_or_empty(provenance.get("machine"))
     kind = str(device.get("type") or "")
     if not kind:
-        names = [name for name in dict.fromkeys(frame["device"]) if not is_empty(name)]
-        return names_in_words([strip_control_characters(str(name)) for name in names] or [""])
+        return names_in_words(distinct_texts(frame["device"]) or [""])
     cores = machine.get("cores_allowed") or machine.get("cores")
     words = {"cpu": "CPU", "cuda": "GPU"}.get(kind, kind)
     if kind == "cpu" and cores:
@@ -150,7 +142,6 @@ def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
     return comparisons
 
 
-TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_WHOLE = 20
 """Letters of a name that stays on one line in a heading."""
 
@@ -231,7 +222,9 @@ def render_page(
         for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
     ]
     records = [(name, read_run_record(path)) for name, path in _names_and_paths(sources)]
-    runs = [provenance_of(name, record) for name, record in records]
+    runs = [
+        Provenance(name, command_of(record), tuple(sections_of(record))) for name, record in records
+    ]
     samplers = frame["sampler"].dropna()
     template = _template_environment().get_template("report.html")
     return template.render(
@@ -322,7 +315,7 @@ def _part_folders(
     rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]
 ) -> dict[int, Path]:
     return {
-        int(index): place(RunDir(homes[text(row, "run")]), text(row, "cell"))
-        for index, row in zip(rows.index, rows_as_dicts(rows), strict=True)
+        index: place(RunDir(homes[text(row, "run")]), text(row, "cell"))
+        for index, row in rows_by_index(rows).items()
         if row.get("cell")
     }

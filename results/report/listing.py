@@ -13,7 +13,7 @@ from ..intervals import interval_flag, value_plus_minus
 from ..quantities import columns, flags, quantities
 from ..record import Record
 from ..text import format_number
-from ..values import is_empty, number, rows_as_dicts, text
+from ..values import is_empty, number, rows_by_index, text
 
 MARKS = {"ok": "✓", "diverged": "∞", "skipped": "→", "missing": "…"} | dict.fromkeys(
     ("failed", "crashed", "timed out", "killed"), "✗"
@@ -31,9 +31,7 @@ _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def table_columns() -> list[str]:
-    """Return the columns of the table: each listed quantity is followed by what perfect samples would get,
-    where that is known.
-    """
+    """Return the columns of the table; after a listed quantity what perfect samples would get."""
     measured = []
     for quantity in quantities():
         if quantity.listed:
@@ -52,12 +50,8 @@ class ColumnHead:
     numeric: bool
 
 
-@dataclass(frozen=True)
-class ListingCell:
-    """Cell of the listing: its text, and the number to sort it by (None: sort by the text)."""
-
-    shown: str
-    key: float | None
+ListingCell = tuple[str, float | None]
+"""Cell of the listing: its text, and the number to sort it by (None: sort by the text)."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +94,7 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
             heads.append(ColumnHead(name, meaning, str(frame[name].dtype) in ("Int64", "Float64")))
     by_index = verdicts or {}
     lines = [
-        _listed_row(row, heads, by_index.get(int(index)))
-        for index, row in zip(frame.index, rows_as_dicts(frame), strict=True)
+        _listed_row(row, heads, by_index.get(index)) for index, row in rows_by_index(frame).items()
     ]
     return Listing(tuple(heads), tuple(lines), same, _metrics_in_words(by_index.values()))
 
@@ -142,12 +135,12 @@ def _listed_row(row: Record, heads: list[ColumnHead], verdict: JudgedLine | None
 
 def _listing_cell(row: Record, head: ColumnHead) -> ListingCell:
     if not head.numeric:
-        return ListingCell(text(row, head.name), None)
+        return text(row, head.name), None
     value = number(row, head.name)
     if value is None:
-        return ListingCell("", None)
+        return "", None
     words = (
         str(row[head.name]) if isinstance(row[head.name], int) else value_plus_minus(row, head.name)
     )
     flag = "†" if interval_flag(row, head.name) else ""
-    return ListingCell(words + flag, float(f"{value:.7g}"))
+    return words + flag, float(f"{value:.7g}")

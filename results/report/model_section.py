@@ -25,10 +25,10 @@ from ..run_directory.reading import read_run_record
 from ..table.description import why_no_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
-from ..values import number, text
+from ..values import number, rows_as_dicts, text
 from .pictures import SampleGrid, TrajectoryStrips
 from .plots import CurveStyle, plot_data_of
-from .sentences import Answer, answer_in_words, lead_sentences
+from .sentences import answer_in_words, lead_sentences
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
@@ -134,8 +134,9 @@ class ModelSection:
     """Section on one model; a part is None where nothing is known of it."""
 
     title: str
-    answer: Answer | None
+    found: Findings | None
     lead: tuple[str, ...]
+    sentences: tuple[str, ...]
     fronts: tuple[Front, ...]
     plot: dict[str, Any] | None
     grid: SampleGrid | None
@@ -157,21 +158,19 @@ def model_section(
     homes: Homes,
 ) -> ModelSection:
     """Return the section of one problem."""
-    remarks, sentences = answer_in_words(found, rows), ()
-    if found and remarks:
-        sentences = lead_sentences(
-            found, remarks, headline_table(rows.drop(columns=["curve", "slot"]))
-        )
-    bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
-    undrawn = [
-        f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE "
-        f"({row['status']})"
-        for row in bad
-    ]
+    lead, sentences = (), ()
+    if found:
+        lead = lead_sentences(found, headline_table(rows.drop(columns=["curve", "slot"])))
+        sentences = answer_in_words(found, rows)
+    undrawn = tuple(
+        f"{text(row, 'curve')} at {text(row, 'slot') or '?'} NFE ({row['status']})"
+        for row in rows_as_dicts(rows.loc[~rows["status"].isin(["ok", "missing"])])
+    )
     return ModelSection(
         title=title,
-        answer=remarks,
-        lead=sentences,
+        found=found,
+        lead=lead,
+        sentences=sentences,
         fronts=fronts_of(found) if found else (),
         plot=plot_data_of(title, rows, styles),
         grid=grid,
@@ -180,7 +179,7 @@ def model_section(
             homes.values(), text(rows.iloc[0].to_dict(), "model")
         ),
         timing=timing_of(rows, homes, found),
-        undrawn=tuple(undrawn),
+        undrawn=undrawn,
         missing=len(rows.loc[rows["status"] == "missing"]),
         without_data=why_no_data(rows) or statistical_limits(rows, homes.values()),
     )
@@ -190,10 +189,9 @@ def statistical_limits(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
     """Return the limits of the statistics that rows are compared with."""
     first = rows.iloc[0].to_dict()
     for home in homes:
-        references = read_run_record(home).get("references")
-        about = references.get(text(first, "model")) if isinstance(references, dict) else None
-        if not isinstance(about, dict) or not about.get("note"):
-            continue
-        if f"reference {about.get('identity')};" in f"{text(first, 'estimator')};":
+        references = read_run_record(home).get("references") or {}
+        about = references.get(text(first, "model")) or {}
+        named = f"reference {about.get('identity')};" in f"{text(first, 'estimator')};"
+        if named and about.get("note"):
             return f"Of what samples are compared with: {about['note']}."
     return ""

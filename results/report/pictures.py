@@ -15,7 +15,7 @@ from ..comparison.lowest import ranked_curves
 from ..record import Record
 from ..run_directory.reading import read_pictures_at
 from ..text import format_number
-from ..values import number, rows_as_dicts, text
+from ..values import number, rows_by_index, text
 from .drawing import (
     Box,
     common_box,
@@ -129,8 +129,7 @@ class KeptSamples:
     @classmethod
     def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
         """Return the pictures of rows at the paths in ``files``, by index."""
-        indexed = zip(rows.index, rows_as_dicts(rows), strict=True)
-        placed = {index: row for index, row in indexed if row["slot"] is not None}
+        placed = {i: row for i, row in rows_by_index(rows).items() if row["slot"] is not None}
         read = {index: read_pictures_at(files[index]) for index in placed if index in files}
         pictures = {
             index: arrays
@@ -248,7 +247,7 @@ def _read_trajectories(
     """Return the trajectories of one problem at the budget where most were kept; None if none was."""
     saved = [
         (files[index], text(row, "curve"), _budget_of_row(row))
-        for index, row in zip(rows.index, rows_as_dicts(rows), strict=True)
+        for index, row in rows_by_index(rows).items()
         if row["slot"] is not None and index in files and files[index].is_file()
     ]
     slots = [slot for _, _, slot in saved]

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import interval_bounds, interval_flag
+from ..intervals import bar_on_log_axis, interval_flag
 from ..palette import FAMILIES, style
 from ..quantities import Quantity, panels
 from ..record import Record
-from ..values import number, rows_as_dicts, text
+from ..values import number, rows_by_index, text
 
 VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Endings of Plotly's markers."""
@@ -45,7 +45,7 @@ def plot_data_of(
             "flagged"}``: lists with one entry a row and None without a value. ``limit``: y is the
             upper end of the interval of a value that is not positive.
     """
-    indexed = zip(rows.index, rows_as_dicts(rows), strict=True)
+    indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
 
     def has(name: str, *, above: float = -math.inf) -> bool:
@@ -94,7 +94,7 @@ def _curve_data(
 
 def _point_lists(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
     name = quantity.name
-    points = [_point_with_bar(number(row, name), interval_bounds(row, name)) for row in rows]
+    points = [bar_on_log_axis(row, name) for row in rows]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
     columns = {"value": [number(row, name) for row in rows], "y": y, "low": low, "high": high}
     marks = {"limit": limit, "flagged": [bool(interval_flag(row, name)) for row in rows]}
@@ -104,20 +104,6 @@ def _point_lists(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]
 def _six_digits(value: float | None) -> float | None:
     """Return a number rounded to six digits, which halves the bytes and suffices for a plot."""
     return None if value is None else float(f"{value:.6g}")
-
-
-def _point_with_bar(
-    value: float | None, interval: tuple[float, float] | None
-) -> tuple[float | None, float | None, float | None, bool]:
-    """Return ``(y, low, high, limit)`` of a value on a logarithmic axis."""
-    if value is None:
-        return None, None, None, False
-    if interval is None:
-        return (value if value > 0 else None), None, None, False
-    low, high = interval
-    if value > 0:
-        return value, low, high, False
-    return (high if high > 0 else None), None, None, high > 0
 
 
 def _floor_data(quantity: Quantity, rows: list[Record]) -> float | None:

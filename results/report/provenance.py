@@ -133,11 +133,6 @@ class Provenance:
     sections: tuple[Section, ...]
 
 
-def provenance_of(name: str, run: Mapping[str, Any]) -> Provenance:
-    """Return the provenance of a run, from its ``run.json``."""
-    return Provenance(name, command_of(run), tuple(sections_of(run)))
-
-
 def command_of(run: Mapping[str, object]) -> str:
     """Return the command line in ``run.json``, a text or a list of arguments; "" if it has none."""
     provenance = run.get("provenance")
@@ -196,9 +191,7 @@ def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> 
     """Return the citations of ``samplers`` in the runs' ``run.json``."""
     table: dict[str, Mapping[str, Any]] = {}
     for run in runs:
-        cited_by_run = run.get("citations")
-        entries = cited_by_run.items() if isinstance(cited_by_run, Mapping) else ()
-        table |= {str(name): entry for name, entry in entries if isinstance(entry, Mapping)}
+        table |= run.get("citations") or {}
     names = sorted(set(samplers))
     cited = [name for name in names if name in table]
     sources = [(name, *(str(table[name].get(part) or "") for part in PARTS)) for name in cited]

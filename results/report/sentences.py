@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import groupby
 
 import pandas as pd
 
-from ..comparison.findings import BASELINE, BestRow, Findings, Standing, TableFindings, findings_of
+from ..comparison.findings import BASELINE, BestRow, Findings, Standing, TableFindings
 from ..escaping import escape_markdown
 from ..intervals import interval_flag, printed_value, value_plus_minus, value_with_bounds
 from ..quantities import Quantity, flags, quantities
 from ..record import Record
 from ..result_table import ResultTable
 from ..table.curves import comparable_parts
+from ..table.description import names_in_words
 from ..text import format_number, markdown_table, without_empty_columns
 from ..values import number, rows_as_dicts, text
 
@@ -36,39 +36,25 @@ AGAINST: dict[Standing, str] = {
 NOTHING = "Nothing was measured."
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The findings on one problem: sentences, and the table that they are read from."""
-
-    quantity: Quantity
-    sentences: tuple[str, ...]
-    best: tuple[BestRow, ...]
-
-
-def answer_in_words(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
-    """Return the findings in words; None if nothing was measured that can be judged."""
-    if found is None:
-        return None
-    quantity, best = found.quantity, found.best
-    jump = _sentence_on_one_step(rows_as_dicts(rows.loc[rows["status"] == "ok"]))
-    dominated = DOMINATED if found.dominated else ""
+def answer_in_words(found: Findings, rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return the findings on one problem as sentences."""
     sentences = (
-        _sentence_on_lowest(best, quantity),
-        _sentence_against_baseline(best),
-        dominated,
-        jump,
-        _sentence_of_caveat(best),
+        _sentence_on_lowest(found.best, found.quantity),
+        _sentence_against_baseline(found.best),
+        DOMINATED if found.dominated else "",
+        _sentence_on_one_step(rows_as_dicts(rows.loc[rows["status"] == "ok"])),
+        _sentence_of_caveat(found.best),
     )
-    return Answer(quantity, tuple(filter(None, sentences)), best)
+    return tuple(filter(None, sentences))
 
 
 def _sentence_on_lowest(best: tuple[BestRow, ...], quantity: Quantity) -> str:
     distinct = [item for item in best if item.standing != "the same"]
     runs = [
-        (curve, [item.budget for item in items])
+        (curve, [str(item.budget) for item in items])
         for curve, items in groupby(distinct, key=lambda item: item.curve)
     ]
-    words = "; ".join(f"{curve} at {_budgets_in_words(budgets)} NFE" for curve, budgets in runs)
+    words = "; ".join(f"{curve} at {names_in_words(budgets)} NFE" for curve, budgets in runs)
     return f"Lowest {quantity.title}: {words}." if words else ""
 
 
@@ -77,9 +63,9 @@ def _sentence_against_baseline(best: tuple[BestRow, ...]) -> str:
     if all(item.standing == "alone" for item in best):
         return f"There is no row of {against} to compare with."
     phrases = [
-        phrase.format(against=against, budgets=_budgets_in_words(budgets))
+        phrase.format(against=against, budgets=names_in_words(budgets))
         for standing, phrase in AGAINST.items()
-        if (budgets := [item.budget for item in best if item.standing == standing])
+        if (budgets := [str(item.budget) for item in best if item.standing == standing])
     ]
     return f"The lowest is {'; '.join(phrases)}."
 
@@ -105,26 +91,21 @@ def _sentence_on_one_step(rows: list[Record]) -> str:
 
 
 def _sentence_of_caveat(best: tuple[BestRow, ...]) -> str:
-    if flagged := [item.budget for item in best if item.flagged]:
-        at = _budgets_in_words(flagged)
+    if flagged := [str(item.budget) for item in best if item.flagged]:
+        at = names_in_words(flagged)
         return f"Intervals flagged † at {at} NFE are not to be trusted; the table says why."
     return ""
 
 
-def _budgets_in_words(budgets: list[int]) -> str:
-    *head, last = (str(budget) for budget in budgets)
-    return f"{', '.join(head)} and {last}" if head else last
-
-
-def lead_sentences(found: Findings, remarks: Answer, crossings: pd.DataFrame) -> tuple[str, ...]:
+def lead_sentences(found: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
     """Return the sentences on one problem; ``crossings`` are its lines of ``headline``."""
     distinct = [best for best in found.best if best.standing != "the same"]
     if not distinct:
         return ("At these budgets all methods coincide: there is nothing to choose.",)
     best = min(distinct, key=lambda best: abs(math.log(best.budget / TYPICAL)))
     sentences = (
-        _sentence_of_advice(best, remarks.quantity),
-        _sentence_on_plateau(found, remarks.quantity),
+        _sentence_of_advice(best, found.quantity),
+        _sentence_on_plateau(found),
         _sentence_on_floor(crossings),
     )
     return tuple(filter(None, sentences))
@@ -169,26 +150,20 @@ def _factor_over_baseline(best: BestRow, quantity: Quantity) -> str:
     if best.standing != "better" or best.baseline is None:
         return words.get(best.standing, "")
     low, high = (number(row, quantity.name) or 0.0 for row in (best.row, best.baseline))
-    if not _is_clearly_positive(best.row, quantity):
+    se = number(best.row, quantity.se) or 0.0
+    if not (low > 2 * se and low > 0):  # else a ratio makes no sense
         return f", where {best.against} has {format_number(printed_value(quantity.name, high))}"
     return f", {format_number(high / low, 2)} times better than {best.against}"
 
 
-def _is_clearly_positive(row: Record, quantity: Quantity) -> bool:
-    """Return True if a row's value is above twice its standard error, so that a ratio makes sense."""
-    value = number(row, quantity.name) or 0.0
-    se = (number(row, quantity.se) if quantity.se else None) or 0.0
-    return value > 2 * se and value > 0
-
-
-def _sentence_on_plateau(findings: Findings, quantity: Quantity) -> str:
+def _sentence_on_plateau(findings: Findings) -> str:
     if findings.plateau is None:
         return ""
     budget, kind = findings.plateau.budget, findings.plateau.kind
     if kind == "falling":
         return f"The lowest is still falling at {budget} evaluations, the most that were tried."
     if kind == "none":
-        return f"Beyond {budget} evaluations more buys no lower {quantity.title}."
+        return f"Beyond {budget} evaluations more buys no lower {findings.quantity.title}."
     return (
         f"Beyond {budget} evaluations nothing is told apart from the lowest there: "
         "whether more work helps is open."
@@ -216,14 +191,14 @@ def _sentence_on_floor(crossings: pd.DataFrame) -> str:
 _BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
 
 
-def markdown_summary(table: ResultTable, page: TableFindings | None = None) -> str:
-    """Return the Markdown text; findings are made from the table alone if they are not given."""
-    parts, page = ["# Sampler benchmark", ""], page or findings_of(table.frame)
+def markdown_summary(table: ResultTable, page: TableFindings) -> str:
+    """Return the Markdown text of a table and its findings."""
+    parts = ["# Sampler benchmark", ""]
     summarised = [quantity for quantity in quantities() if quantity.short]
     for title, rows in comparable_parts(table.frame):
-        found = answer_in_words(page.by_title[title], rows)
+        found = page.by_title[title]
         parts += [f"## {escape_markdown(title)}", ""]
-        sentences = found.sentences if found else (NOTHING,)
+        sentences = answer_in_words(found, rows) if found else (NOTHING,)
         parts += [f"- {escape_markdown(sentence)}" for sentence in sentences]
         lines = [
             (

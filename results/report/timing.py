@@ -17,7 +17,7 @@ from ..comparison.times import SpeedVerdict, speed_verdict
 from ..record import Record
 from ..run_directory.layout import TIMING
 from ..run_directory.run_dir import RunDir
-from ..values import number, rows_as_dicts, text
+from ..values import number, rows_by_index, text
 
 OPTIONAL = (
     *("decoder_ms_per_sample", "cold_ms_per_sample", "overhead_us_per_step", "launches_per_step"),
@@ -66,10 +66,10 @@ def timing_of(
     rows: pd.DataFrame, homes: Mapping[str, Path] | None = None, found: Findings | None = None
 ) -> Timing | None:
     """Return the timing of one problem at the largest budget; None without times."""
-    finished = rows.loc[rows["status"] == "ok"]
+    finished = rows_by_index(rows.loc[rows["status"] == "ok"])
     timed = {
         place: row
-        for place, row in zip(finished.index, rows_as_dicts(finished), strict=True)
+        for place, row in finished.items()
         if row["slot"] is not None and number(row, "ms_per_sample") is not None
     }
     if not timed:

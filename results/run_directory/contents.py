@@ -6,7 +6,7 @@ is: another process may change any file, and a damaged one must be found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +56,7 @@ class Contents:
     @property
     def predates_checksums(self) -> bool:
         """Return True if the run is older than checksums: its files can be read, but prove nothing."""
-        opened = self._opened_json("run.json")
+        opened = self._opened("run.json")
         # which no earlier version wrote: then it is run.json that is damaged
         sealed_once = (self._folder / "made").is_dir()
         unsealed = isinstance(opened.fault, UnsealedError) and "suite" in (opened.value or {})
@@ -69,7 +69,7 @@ class Contents:
             FileNotFoundError: there is no such file.
             DamagedError: it is not what its name says.
         """
-        return dict(self._content_if_expected(self._opened_json(place), made_by))
+        return dict(self._content_if_expected(self._opened(place), made_by))
 
     def npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
         """Return the arrays in a file with the digest ``sha256`` (None: any); see :meth:`json`."""
@@ -81,7 +81,7 @@ class Contents:
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
         """Raise the exceptions of :meth:`npz`, from the digest alone."""
-        opened = self._opened_npz(place)
+        opened = self._opened(place)
         if isinstance(opened.fault, UnsealedError) and self.predates_checksums:
             self.npz(place)
         else:
@@ -89,7 +89,7 @@ class Contents:
 
     def digest(self, place: str) -> str:
         """Return the digest of the content of a JSON file or of arrays; "" where there is no file."""
-        return (self._opened_json if place.endswith(".json") else self._opened_npz)(place).digest
+        return self._opened(place).digest
 
     def forget(self, place: str) -> None:
         """Drop the cached content of a file that is about to change."""
@@ -107,11 +107,15 @@ class Contents:
         self.pending_run = dict(run) if same else None
         return same
 
-    def _opened_json(self, place: str) -> OpenedFile:
-        return self._read_once(place, lambda: open_json(self._folder / place, place))
-
-    def _opened_npz(self, place: str) -> OpenedFile:
-        return self._read_once(place, lambda: open_npz(self._folder / place, place, arrays=False))
+    def _opened(self, place: str) -> OpenedFile:
+        """Return a file, of arrays without them, from the cache where it is there."""
+        if place in self._cache:
+            return self._cache[place]
+        path = self._folder / place
+        is_json = place.endswith(".json")
+        opened = open_json(path, place) if is_json else open_npz(path, place, arrays=False)
+        self._remember(place, opened)
+        return opened
 
     def _content_if_expected(
         self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
@@ -121,13 +125,6 @@ class Contents:
             opened.check(made_by, sha256)
         assert opened.value is not None
         return opened.value
-
-    def _read_once(self, place: str, read: Callable[[], OpenedFile]) -> OpenedFile:
-        if place not in self._cache:
-            opened = read()
-            self._remember(place, opened)
-            return opened
-        return self._cache[place]
 
     def _remember(self, place: str, opened: OpenedFile) -> None:
         if self.lead is not None:

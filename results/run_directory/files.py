@@ -98,17 +98,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:
-    """Return all bytes of a file; a link to one is followed.
+    """Return all bytes of a file of at most ``most`` (None: half of this machine's memory).
 
     A network file system may call a file stale (ESTALE) that another machine has just replaced; a
     second attempt finds the new one.
 
-    Args:
-        path: where.
-        most: bytes that it may have; None for half of this machine's memory.
-
     Raises:
-        StrangeFileError: it is a pipe or a device, whose reading may never end, or too large.
+        UnusualFileError: it is a pipe or a device, whose reading may never end, or too large.
         OSError: it cannot be read.
     """
     for _ in range(TRIES - 1):
@@ -160,10 +156,8 @@ def write_json(path: Path, value: object) -> None:
 def json_text(value: object, *, spread: bool = True) -> str:
     """Return the text of a JSON file.
 
-    Args:
-        value: as in :func:`write_json`.
-        spread: whether what is nested is spread out, for people to read, which takes Python ten
-            times as long; else each item of an object has a line.
+    With ``spread`` what is nested is spread out, for people to read, which takes Python ten times as
+    long; else each item of an object has a line.
     """
     encode = _spread_json if spread else _one_line_per_item
     try:
@@ -216,8 +210,7 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_archive(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an open archive as :func:`write_arrays` stores them, all read and
-    checksummed.
+    """Return the arrays of an open archive of :func:`write_arrays`, all read and checksummed.
 
     One of :data:`UNREADABLE` is raised if it is none, holds a pickle, or would be larger in memory
     than it is.

@@ -44,7 +44,6 @@ class RunReader:
     Make one with :meth:`open`; it reads no more than it is asked for.
 
     Attributes:
-        path: the folder.
         model: digest of the model of reference data (:meth:`of_model`); "" where only one is known.
         extractor: digest of the extractor of their features.
     """
@@ -90,10 +89,6 @@ class RunReader:
         """Return path of a cell's trajectories."""
         return self.path / trajectories_place(cell)
 
-    def reference(self, name: str) -> Path:
-        """Return path of reference data, without the suffix in ``name``."""
-        return self.path / self._reference(name)
-
     def cells(self) -> list[str]:
         """Return keys of the planned cells, sorted."""
         return sorted(path.parent.name for path in (self.path / "parts").glob(f"*/{CELL}"))
@@ -111,9 +106,10 @@ class RunReader:
         They do not depend on how the cell came to have its samples, so that the same batches are
         summed in the same order. A shard that an earlier number of samples cut short is kept.
         """
-        size = self.shard_size(cell)
-        # a run from before does not say it
-        return shard_ranges(samples, size) if size else sorted(self.stored_shards(cell))
+        size = (self.read(cell, MADE) or {}).get("shard")
+        if isinstance(size, int) and size > 0:
+            return shard_ranges(samples, size)
+        return sorted(self.stored_shards(cell))  # a run from before does not say it
 
     def missing_shards(self, cell: str, samples: int) -> list[tuple[int, int]]:
         """Return the shards of :meth:`shard_ranges` without a file, in order."""
@@ -130,11 +126,6 @@ class RunReader:
         matches = [SHARD.fullmatch(name) for name in names]
         shards = [((int(match[1]), int(match[2])), match[0]) for match in matches if match]
         return {piece for piece, name in shards if shard_place(cell, *piece).endswith(f"/{name}")}
-
-    def shard_size(self, cell: str) -> int:
-        """Return the number of samples of a whole shard, as first planned; 0 if it is not recorded."""
-        size = (self.read(cell, MADE) or {}).get("shard")
-        return size if isinstance(size, int) and size > 0 else 0
 
     def run(self) -> dict[str, Any]:
         """Return the valid items of ``run.json``; empty if the file does not exist."""
@@ -178,20 +169,15 @@ class RunReader:
         """Return a cell's pictures; None if they are missing or damaged."""
         return self._read_or_none(pictures_place(cell), self._contents.npz, self.made_by(cell))
 
-    def read_evolution(self, cell: str) -> Arrays | None:
-        """Return a cell's trajectories; None if they are missing or damaged."""
-        return self._read_or_none(trajectories_place(cell), self._contents.npz, self.made_by(cell))
-
     def read_reference(self, name: str) -> Arrays | None:
         """Return reference data by name; None if they are missing or damaged."""
         return self._read_or_none(self._reference(name), self._contents.npz)
 
     def reference_steps(self, tag: str) -> list[int]:
         """Return the numbers N for which there are reference data ``TAG-N``, sorted."""
-        stems = (
-            path.name.removesuffix(".npz") for path in self.reference(tag).parent.glob("*.npz")
-        )
-        ends = (stem.removeprefix(f"{Path(self._reference(tag)).stem}-") for stem in stems)
+        start = Path(self._reference(tag)).stem + "-"
+        paths = (self.path / "reference").glob(f"{start}*.npz")
+        ends = (path.stem.removeprefix(start) for path in paths)
         return sorted(int(end) for end in ends if end.isdecimal())
 
     def fingerprints(self) -> dict[str, dict[str, Any]]:
@@ -204,9 +190,7 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
-        """Return the SHA-256, by name, of the files that a model opened only while sampling or
-        scoring.
-        """
+        """Return the SHA-256, by name, of files that a model opened only at sampling or scoring."""
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
             read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}
@@ -278,10 +262,8 @@ def _is_of_a_run(key: str, value: Any) -> bool:
 
 def read_pictures_at(path: Path) -> Arrays | None:
     """Return the pictures or trajectories in the file at ``path``; None if it does not exist."""
-    run, cell = RunReader(path.parent.parent), path.stem
-    if cell.endswith("-path"):
-        return run.read_evolution(cell.removesuffix("-path"))
-    return run.read_samples(cell)
+    run, cell = RunReader(path.parent.parent), path.stem.removesuffix("-path")
+    return run._read_or_none(f"samples/{path.name}", run._contents.npz, run.made_by(cell))
 
 
 def read_run_record(path: Path) -> dict[str, Any]:

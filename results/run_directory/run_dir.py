@@ -4,7 +4,6 @@ by other code.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -74,9 +73,7 @@ class RunDir(RunReader):
     def at(cls, path: Path | str, *, join: bool = False) -> Self:
         """Return the run directory that exists or can be made at ``path``; nothing is written.
 
-        Args:
-            path: of the folder.
-            join: True to allow that another process runs there.
+        With ``join`` another process may run there.
 
         Raises:
             ValueError: it cannot be one (:func:`.layout.check_run_folder`).
@@ -99,8 +96,7 @@ class RunDir(RunReader):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the lock on this folder, made if need be; first delete what killed processes left
-        half-written.
+        """Hold the lock on this folder, made if need be and cleared of half-written files.
 
         Raises:
             BusyError: another process holds the lock.
@@ -204,15 +200,11 @@ class RunDir(RunReader):
         self._write(name, value)
 
     def plan(self, cell: str, record: Record) -> None:
-        """Write ``cell.json``, which makes a cell part of this run, with the row's identity
-        columns.
-        """
+        """Write the row's identity columns as ``cell.json``, which makes a cell part of this run."""
         place, made_by = part_place(cell, CELL), str(record.get("made_by") or "")
-        try:
+        with suppress(FileNotFoundError, DamagedError):
             if self._contents.json(place) == record:
                 return
-        except (FileNotFoundError, DamagedError):
-            pass
         self._write(place, record, made_by)
 
     def delete(self, cell: str, name: str) -> None:
@@ -236,8 +228,7 @@ class RunDir(RunReader):
         places = [part_place(cell, name) for name in names if not SHARD.fullmatch(name)]
         for place in (*places, pictures_place(cell), trajectories_place(cell)):
             if place.endswith((".json", ".npz")):
-                is_json = place.endswith(".json")
-                read = self._contents.json if is_json else self._contents.check
+                read = self._contents.json if place.endswith(".json") else self._contents.check
                 pin = (self._pinned_digest(cell),) if place.endswith(INFLUENCE) else ()
                 self._set_aside_if_damaged(place, read, self.made_by(cell), *pin)
 
@@ -274,12 +265,9 @@ class RunDir(RunReader):
         )
         records = []
         for folder in folders:
-            try:
-                records.append(
-                    (folder.name, sealed.read_json(folder / MADE, part_place(cell, MADE)))
-                )
-            except (FileNotFoundError, DamagedError):
-                continue
+            with suppress(FileNotFoundError, DamagedError):
+                record = sealed.read_json(folder / MADE, part_place(cell, MADE))
+                records.append((folder.name, record))
         return records
 
     def restore(self, cell: str, folder: str) -> None:
@@ -308,9 +296,7 @@ class RunDir(RunReader):
     def set_all_aside(self, why: str, *, returns: bool = True) -> int:
         """Set aside all cells and references, as nothing proves them; return the number of cells.
 
-        Args:
-            why: the reason.
-            returns: False to have no cell that was ever set aside come back.
+        Without ``returns`` no cell that was ever set aside comes back.
         """
         cells = sorted(path.name for path in (self.path / "parts").iterdir() if path.is_dir())
         for cell in cells:
@@ -342,13 +328,11 @@ class RunDir(RunReader):
 
     def _path_without_links(self, place: str) -> Path:
         """Return the path of a place; a ValueError if one of its folders is a symbolic link."""
-        path = self.path / place
-        folder = str(self.path)
+        folder = self.path
         for name in place.split("/")[:-1]:
-            folder = f"{folder}/{name}"
-            if os.path.islink(folder):
-                check_not_link(Path(folder))
-        return path
+            folder /= name
+            check_not_link(folder)
+        return self.path / place
 
     def _set_aside_if_damaged(
         self, place: str, read: Callable[..., object], *expected: str | None

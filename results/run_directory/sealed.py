@@ -107,11 +107,7 @@ class OpenedFile:
     fault: DamagedError | FileNotFoundError | None = None
 
     def check(self, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise an exception if the file is not as expected.
-
-        Args:
-            made_by: what the seal must say; None to take anything.
-            sha256: the digest that the file must have, where another file says so.
+        """Raise an exception if the file does not have the maker and the digest (None: any).
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -167,8 +163,7 @@ def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]
 
 
 def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> SealedFile:
-    """Return named arrays with their seal as bytes to be written, uncompressed; arguments as
-    :func:`sealed_json`.
+    """Return named arrays with their seal as bytes to be written, uncompressed.
 
     Raises:
         TypeError: an array holds Python objects.
@@ -288,13 +283,8 @@ def _verified_seal(data: bytes, words: object, of: str, start: int = 0) -> Seal:
 class StoredArray:
     """An array in a file whose seal was checked, read repeatedly without the rest of the file.
 
-    It is read without a digest, which would take the whole file: a file that was changed since is
-    refused.
-
-    Attributes:
-        path: of the file.
-        name: of the array.
-        stamp: size of the file, and the moment of its last change.
+    It is read without a digest, which would take the whole file: a file that was changed since, by
+    its size and the moment in ``stamp``, is refused.
     """
 
     path: Path

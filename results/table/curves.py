@@ -79,21 +79,14 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return parts
 
 
-def budgets_of(frame: pd.DataFrame) -> list[int]:
-    """Return the budgets of one model's rows, ascending; its step counts where no budget was asked
-    for.
-    """
-    limit = frame["budget"].dropna()
-    return sorted({int(value) for value in (limit if len(limit) else frame["steps"].dropna())})
-
-
 def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
     """Return the curve and the slot of each of one model's rows."""
     varying = [
         name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1
     ]
     varying += [TUNED] * _has_several_tunings(group, varying)
-    ladder = budgets_of(group)
+    budgets = group["budget"].dropna()
+    ladder = sorted({int(at) for at in (budgets if len(budgets) else group["steps"].dropna())})
     return [(_curve_label(row, varying), _slot_of_row(row, ladder)) for row in rows_as_dicts(group)]
 
 
@@ -143,18 +136,7 @@ NAME = "tuned"
 
 @dataclass(frozen=True)
 class Tuning:
-    """Tuning of a row, as shown next to its value.
-
-    Attributes:
-        teacher: network evaluations of the converged endpoints, all training latents together.
-        search: network evaluations of the search.
-        latents: training latents, which no row scores.
-        seconds: that both took.
-        gap: train-test gap: (tuned / untuned error on other latents) / (the same on its own) - 1.
-        other: a model that the levels were not tuned on.
-        other_error, other_untuned: the errors there, of the levels and of the best built-in
-            schedule.
-    """
+    """Tuning of a row: its columns ``tuning_…`` (:mod:`..record`), as shown next to its value."""
 
     teacher: int
     search: int
@@ -174,17 +156,11 @@ def is_tuned(row: Record) -> bool:
 def tuning_of(row: Record) -> Tuning | None:
     """Return the tuning of a row; None if it was not tuned, or has no level to tune."""
     kinds = {
-        "teacher": int,
-        "search": int,
-        "latents": int,
-        "seconds": float,
-        "gap": float,
-        "other_error": float,
-        "other_untuned": float,
+        **dict.fromkeys(("teacher", "search", "latents"), int),
+        **dict.fromkeys(("seconds", "gap", "other_error", "other_untuned"), float),
     }
     items = {name: number(row, f"tuning_{name}") for name in kinds}
     if not is_tuned(row) or None in items.values():
         return None
-    return Tuning(
-        other=text(row, "tuning_other"), **{name: kind(items[name]) for name, kind in kinds.items()}
-    )
+    numbers = {name: kind(items[name]) for name, kind in kinds.items()}
+    return Tuning(other=text(row, "tuning_other"), **numbers)

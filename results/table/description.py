@@ -31,17 +31,13 @@ OF_CODE, OF_FILES = "Give it sample(n, seed), or a Denoiser data(n, seed), or ru
 
 
 def heading_of(frame: pd.DataFrame) -> str:
-    """Return the samplers and models of a table, as in "Nine samplers on fashion, gmm-2d and
-    gmm-64d".
-    """
-    samplers, models = _distinct_texts(frame["sampler"]), _distinct_texts(frame["model"])
+    """Return the samplers and models of a table, as in "Nine samplers on fashion and gmm-2d"."""
+    samplers, models = distinct_texts(frame["sampler"]), distinct_texts(frame["model"])
     if not samplers or not models:
-        return ", ".join(_distinct_texts(frame["suite"])) or "Results"
-    who = (
-        names_in_words(samplers)
-        if len(samplers) <= NAMED
-        else f"{number_in_words(len(samplers))} samplers"
-    )
+        return ", ".join(distinct_texts(frame["suite"])) or "Results"
+    who = names_in_words(samplers)
+    if len(samplers) > NAMED:
+        who = f"{number_in_words(len(samplers))} samplers"
     if len(models) > MOST_MODELS:
         return f"{who} on {number_in_words(len(models)).lower()} models"
     return f"{who} on {names_in_words([brief_model_name(name) for name in models])}"
@@ -123,6 +119,7 @@ def _budgets_in_words(frame: pd.DataFrame) -> str:
     return ""
 
 
-def _distinct_texts(values: Iterable[object]) -> list[str]:
+def distinct_texts(values: Iterable[object]) -> list[str]:
+    """Return the distinct values that are not empty as harmless texts."""
     names = dict.fromkeys(value for value in values if not is_empty(value))
     return [strip_control_characters(str(name)) for name in names]

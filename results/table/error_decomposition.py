@@ -66,8 +66,7 @@ def error_decomposition(
 
     Args:
         table: results.
-        starts: the start's error by model and name of the start, from ``run.json``; without, its
-            column is empty.
+        starts: the start's error by model and name of the start, from ``run.json``.
 
     Returns:
         Columns of the table (:data:`COPIED`), and ``order`` with the ends ``order_low`` and

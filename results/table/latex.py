@@ -11,7 +11,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from ..intervals import interval_flag, printed_value
-from ..palette import FAMILIES, family_of_sampler
+from ..palette import FAMILIES, style
 from ..record import Record
 from ..text import format_number
 from ..values import number, rows_as_dicts, text
@@ -52,14 +52,11 @@ def latex_tables(
     budgets: Sequence[int] | None = None,
     bold: Mapping[str, Collection[tuple[str, int]]] = MappingProxyType({}),
 ) -> str:
-    """Return the tables of all models, one below the other.
-
-    Samplers are grouped by family (:mod:`..palette`), groups being apart by a small space.
+    """Return the tables of all models, one below the other, samplers grouped by family.
 
     Args:
         frame: rows of a table; finished rows count, others are dashes.
-        metric: column of the values, lower is better; its standard error is taken from
-            ``METRIC_se`` where there is one.
+        metric: column of the values, lower is better, with standard errors in ``METRIC_se``.
         budgets: columns; all that the model's rows compete in by default.
         bold: curves and budgets that are set in bold, by the title of their problem.
 
@@ -93,9 +90,7 @@ def _latex_tabular(
     several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}
     order = [kin.name for kin in FAMILIES]
     curves = {
-        text(row, "curve"): order.index(
-            family_of_sampler(text(row, "sampler"), text(row, "origin"))
-        )
+        text(row, "curve"): order.index(style(text(row, "sampler"), text(row, "origin")).family)
         for row in rows_as_dicts(finished)
     }
     body: list[str] = []

@@ -40,9 +40,7 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
-    """Return the names of runs in the column ``run``: their last folders, or whole paths where two
-    are equal.
-    """
+    """Return the names of runs in the column ``run``: last folders, or paths if two are equal."""
     short = [path.resolve().name for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
@@ -65,9 +63,7 @@ def _read_run_or_file(path: Path) -> TypedTable:
 
 
 def read_csv(path: Path | str) -> TypedTable:
-    """Return the table in a ``table.csv``; columns that are not known are typed by what they look
-    like.
-    """
+    """Return the table in a ``table.csv``; unknown columns are typed by what they look like."""
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")

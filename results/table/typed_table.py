@@ -30,11 +30,7 @@ def _cells(values: Iterable[object]) -> list[object]:
 
 
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
-    """Return cells (numbers, flags, texts, or texts of these) as a column of a kind, or of their own.
-
-    Raises:
-        ValueError: a value is not of the kind, or an integer that has no room in 64 bits.
-    """
+    """Return cells (numbers, flags, texts, or texts of these) as a column of a kind, or of their own."""
     kind = _kind_of_values(cells) if kind is None else kind
     data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.array(data, dtype=DTYPES[kind])  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -42,18 +38,14 @@ def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") 
 
 def why_misfit(value: object, kind: Kind, name: str) -> str:
     """Return why a value from a file does not fit its column, as a clause; "" if it fits."""
-    if value is None or (
-        type(value) in _PLAIN[kind] and not (isinstance(value, str) and not value.isascii())
-    ):
+    if value is None:
         return ""
     try:
         if isinstance(value, list | dict):
             raise TypeError(value)
         str(_typed_value(value, kind, name)).encode()
     except (ValueError, TypeError):
-        return (
-            f"column {name} holds {repr(value)[:60]}, which is no {kind} that a table has room for"
-        )
+        return _misfit_in_words(value, kind, name)
     return ""
 
 
@@ -61,9 +53,11 @@ def _typed_value(cell: object, kind: Kind, name: str) -> object:
     try:
         return _READ[kind](cell)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(
-            f"column {name} holds {repr(cell)[:60]}, which is no {kind} that a table has room for"
-        ) from error
+        raise ValueError(_misfit_in_words(cell, kind, name)) from error
+
+
+def _misfit_in_words(value: object, kind: Kind, name: str) -> str:
+    return f"column {name} holds {repr(value)[:60]}, which is no {kind} that a table has room for"
 
 
 def _to_int64(value: object) -> int:
@@ -106,15 +100,6 @@ _READ: dict[Kind, Callable] = {
     "flag": lambda value: value == "True" if isinstance(value, str) else bool(value),
 }
 
-_PLAIN: dict[Kind, tuple[type, ...]] = {
-    "text": (str,),
-    "number": (float,),
-    "integer": (),
-    "flag": (bool,),
-}
-"""The types of nearly all values, which need no further look."""
-
-
 ORDER = (
     *("suite", "model", "schedule", "start", "end", "sampler", "params"),
     *("budget", "steps", "nfe", "samples", "seed", "device", "dtype", "batch_size"),
@@ -144,14 +129,9 @@ class TypedTable:
             frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
         kinds = column_kinds()
         extra = [name for name in frame.columns if name not in kinds]
-        # most columns of most tables are empty: one array of each kind, which the frame copies
         none: list[object] = [None] * len(frame)
-        nothing = {kind: _typed_array(none, kind) for kind in DTYPES}
-        cells = {name: _cells(frame[name]) for name in kinds if name in frame}
         arrays = {
-            name: nothing[kind]
-            if cells.get(name, none) == none
-            else _typed_array(cells[name], kind, name)
+            name: _typed_array(_cells(frame[name]) if name in frame else none, kind, name)
             for name, kind in kinds.items()
         }
         arrays |= {name: _typed_array(_cells(frame[name]), name=str(name)) for name in extra}
@@ -172,8 +152,7 @@ class TypedTable:
         return self._with_rows(self._rows_equal_to("status", "ok"))
 
     def where(self, **equal: object) -> Self:
-        """Return the rows with given values in given columns, such as ``where(model="fashion",
-        sampler=["heun", "euler"])``.
+        """Return the rows with given values in given columns, as in ``where(sampler="heun")``.
 
         Args:
             equal: column to value, or to several in a list, tuple or set; None is a value that is
@@ -220,8 +199,7 @@ def _hint_of_names(word: str, names: Iterable[str]) -> str:
     ordered = sorted(names)
     if close := difflib.get_close_matches(word, ordered, n=3):
         return f"; did you mean {' or '.join(close)}?"
-    return (
-        f"; there {'is' if len(ordered) == 1 else 'are'} {', '.join(ordered[:12])}{', …' if len(ordered) > 12 else ''}"
-        if ordered
-        else ""
-    )
+    if not ordered:
+        return ""
+    more = ", …" if len(ordered) > 12 else ""
+    return f"; there {'is' if len(ordered) == 1 else 'are'} {', '.join(ordered[:12])}{more}"

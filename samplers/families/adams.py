@@ -22,71 +22,18 @@ from .multistep import Multistep, Startup
 
 
 class Form(Protocol):
-    """The probability-flow ODE in one family's variables.
+    """The probability-flow ODE in one family's variables: write :meth:`variable` and :meth:`moments`.
 
-    The memo is the denoised image d, or scale (x - c d) with c and scale functions of the level
-    (eps: c = 1, scale = 1 / sigma).
+    The memo is the denoised image d, or scale (x - c d) with c and scale functions of the level.
+    Unless the other two are overridden, it is eps and nothing is solved exactly: dx/dsigma = eps.
     """
 
     def remembered(self, sigma: float) -> tuple[float, float] | None:
         """Return (c, scale) of the memo scale (x - c d) at ``sigma``; None for the memo d."""
-        ...
-
-    def decay(self, cur: float, nxt: float) -> float:
-        """Return the factor of the state over the step in the exact solution of the linear part."""
-        ...
-
-    def variable(self, sigma: float) -> float:
-        """Return the u in which the memo is a polynomial."""
-        ...
-
-    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
-        ...
-
-
-def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
-    """Return the step to ``nxt`` from memos at ``levels``, newest first.
-
-    The scale of a memo moves into its weight, so that the memo is x - c d or d.
-    """
-    cur = levels[0]
-    origin = form.variable(cur)
-    nodes = [form.variable(level) - origin for level in levels]
-    weights = monomial_weights(nodes, form.moments(cur, nxt, len(levels)))
-    memos = [form.remembered(level) for level in levels]
-    if memos[0] is None:
-        return LinearRow(cur, form.decay(cur, nxt), tuple(weights))
-    scaled = tuple(w * memo[1] for w, memo in zip(weights, memos, strict=True) if memo)
-    return LinearRow(cur, form.decay(cur, nxt), scaled, p=1.0, q=-memos[0][0])
-
-
-def eps_memo(form: object, sigma: float) -> tuple[float, float]:  # noqa: ARG001 - a method
-    """Return c and scale of the memo eps = (x - d) / sigma."""
-    return 1.0, 1 / sigma
-
-
-def no_decay(form: object, cur: float, nxt: float) -> float:  # noqa: ARG001 - a method
-    """Return 1: nothing is solved exactly."""
-    return 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdamsBashforth(Multistep):
-    """Base class of Adams-Bashforth samplers: write :meth:`variable` and :meth:`moments`.
-
-    Unless the other two are overridden, eps is remembered and nothing is solved exactly: dx/dsigma
-    = eps.
-    """
-
-    startup: Startup = "ramp"
-
-    def remembered(self, sigma: float) -> tuple[float, float] | None:
-        """Return c and scale of the memo eps = (x - d) / sigma."""
         return 1.0, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """Return 1: there is no linear part."""
+        """Return the factor of the state over the step in the exact solution of the linear part."""
         return 1.0
 
     @abstractmethod
@@ -96,6 +43,35 @@ class AdamsBashforth(Multistep):
     @abstractmethod
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         """Return integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
+
+
+def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
+    """Return the step to ``nxt`` from memos at ``levels``, newest first.
+
+    The scale of a memo moves into its weight, so that the memo is x - c d or d.
+    """
+    cur = levels[0]
+    weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
+    memos = [form.remembered(level) for level in levels]
+    if memos[0] is None:
+        return LinearRow(cur, form.decay(cur, nxt), tuple(weights))
+    scaled = tuple(w * memo[1] for w, memo in zip(weights, memos, strict=True) if memo)
+    return LinearRow(cur, form.decay(cur, nxt), scaled, p=1.0, q=-memos[0][0])
+
+
+def memo_weights(
+    form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
+) -> list[float]:
+    """Return weights of memos at ``levels`` for a functional with these moments about u(cur)."""
+    origin = form.variable(cur)
+    return monomial_weights([form.variable(level) - origin for level in levels], moments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamsBashforth(Multistep, Form):
+    """Base class of Adams-Bashforth samplers: write :meth:`variable` and :meth:`moments`."""
+
+    startup: Startup = "ramp"
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """Return the row that integrates the polynomial through the memos over the step."""

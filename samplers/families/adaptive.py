@@ -122,13 +122,10 @@ class AdaptiveSampler(Tolerant, ABC):
         while active := [k for k, s in enumerate(samples) if s.level > last]:
             if stale := [k for k in active if not samples[k].known]:
                 rows = torch.tensor(stale, device=x.device)
-                d[rows] = denoise.take(rows)(
-                    x[rows], level_tensor([samples[k].level for k in stale], x)
-                )
-            cur, nxt = (
-                [samples[k].level for k in active],
-                [samples[k].next_level(last) for k in active],
-            )
+                levels = level_tensor([samples[k].level for k in stale], x)
+                d[rows] = denoise.take(rows)(x[rows], levels)
+            cur = [samples[k].level for k in active]
+            nxt = [samples[k].next_level(last) for k in active]
             rows = torch.tensor(active, device=x.device)
             attempt = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))
             errors = row_rms(attempt.error)

@@ -43,9 +43,8 @@ def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
 
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
     """Return weights of d at ``levels``, by exact integration of their polynomial in lam."""
-    return monomial_weights(
-        [math.log(cur / level) for level in levels], data_moments(cur, nxt, len(levels), kappa)
-    )
+    lam = [math.log(cur / level) for level in levels]
+    return monomial_weights(lam, data_moments(cur, nxt, len(levels), kappa))
 
 
 def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> LinearRow:

@@ -1,6 +1,4 @@
-"""Multistep methods: how many earlier evaluations each step uses, and the options at both ends
-of the grid.
-"""
+"""Multistep methods: how many earlier evaluations a step uses, and options at both ends."""
 
 from __future__ import annotations
 
@@ -31,19 +29,6 @@ class StartRow(NamedTuple):
     q: float = 1.0
 
 
-def start_row(method: Multistep, cur: float, nxt: float, order: int) -> StartRow:
-    """Return a single step to ``nxt`` > 0 in the method's weights, of ``order`` evaluations."""
-    memo = method.row((cur,), nxt)
-    return StartRow(SingleStep(method=method, stages=order).row(cur, nxt), memo.p, memo.q)
-
-
-def start_step(x: Tensor, row: StartRow, denoise: Denoise) -> tuple[Tensor, Tensor]:
-    """Apply the row to ``x`` in place; return the next state and the memo."""
-    before = x.clone() if row.p else x
-    x, images = run_stages(x, row.stages, denoise)
-    return x, memo_of(before, images[0], row.p, row.q)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SingleStep(LinearStages):
     """The single-step method in a multistep one's weights.
@@ -69,9 +54,8 @@ class SingleStep(LinearStages):
         levels, memos = [cur], [self._memo_at(x, denoise, cur, nxt)]
         for j in range(1, self.stages):
             level = cur ** (1 - j / self.stages) * nxt ** (j / self.stages)
-            memos.append(
-                self._memo_at(self._state_from_memos(x, memos, levels, level), denoise, level, nxt)
-            )
+            y = self._state_from_memos(x, memos, levels, level)
+            memos.append(self._memo_at(y, denoise, level, nxt))
             levels.append(level)
         return self._state_from_memos(x, memos, levels, nxt)
 
@@ -167,7 +151,8 @@ class Multistep(GridSampler):
         """Return one row a step, of the order that the profile says."""
         rows = [self._row_at(grid, i, k) for i, k in enumerate(self.profile(grid))]
         if self._skips_first(grid):
-            rows[0] = rows[0]._replace(gain=analytic_gain(rows[0].sigma))
+            cur = rows[0].sigma
+            rows[0] = rows[0]._replace(gain=1 - cur / math.hypot(1, cur))
         return rows
 
     def _row_at(self, grid: Grid, i: int, order: int) -> Any:
@@ -176,7 +161,8 @@ class Multistep(GridSampler):
         if nxt == 0 and not self.through_zero:
             return jump(cur)
         if order > i + 1 and nxt > 0:
-            return start_row(self, cur, nxt, order)
+            memo, single = self.row((cur,), nxt), SingleStep(method=self, stages=order)
+            return StartRow(single.row(cur, nxt), memo.p, memo.q)
         points = min(order, i + 1)
         return self.row(grid.sigma[i - points + 1 : i + 1][::-1], nxt)
 
@@ -185,7 +171,9 @@ class Multistep(GridSampler):
     ) -> tuple[Tensor, Tensor | None]:
         """Take a step: a :class:`StartRow` by the single-step method, else the multistep method."""
         if isinstance(row, StartRow):
-            return start_step(x, row, denoise)
+            before = x.clone() if row.p else x
+            x, images = run_stages(x, row.stages, denoise)
+            return x, memo_of(before, images[0], row.p, row.q)
         x, memo = linear_step(x, row, past, denoise, noise)
         return x, memo if self.history else None
 
@@ -213,8 +201,3 @@ class SelfStarting(Multistep):
     """A multistep method whose row holds for any distinct levels: it has the option ``startup``."""
 
     startup: Startup = "ramp"
-
-
-def analytic_gain(sigma: float) -> float:
-    """Return the factor g of d = g x that corresponds to eps = x / sqrt(1 + sigma²)."""
-    return 1 - sigma / math.hypot(1, sigma)

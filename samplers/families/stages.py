@@ -238,11 +238,8 @@ class Churned(LinearStages):
     @property
     def order(self) -> int | None:  # type: ignore[override]
         """The method's, if s_noise is 1 and 16 steps show the order; None otherwise."""
-        return (
-            self.solver_order
-            if not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
-            else None
-        )
+        shows = not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
+        return self.solver_order if shows else None
 
     def plan(self, grid: Grid) -> list[StagesRow]:
         """Return one row per step, from sigma_hat after the churn."""

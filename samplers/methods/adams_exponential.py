@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..families.adams import adams_row, eps_memo, no_decay
+from ..families.adams import Form, adams_row
 from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
@@ -25,7 +25,7 @@ class NoiseEAB(Multistep):
     )
     startup: Startup = "ramp"
 
-    remembered, decay = eps_memo, no_decay
+    remembered, decay = Form.remembered, Form.decay
 
     def variable(self, sigma: float) -> float:
         return -math.log(sigma)

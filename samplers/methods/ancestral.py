@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 from ..families.linear import LinearMultistep, LinearRow
 from ..families.noisy_stages import AncestralStages
@@ -11,6 +12,9 @@ from ..grid import Grid
 from ..registry import register, register_unlisted
 from ..types import Source
 from .edm import EulerChurn
+
+_ddim = partial(Source, "song2021ddim", url="https://arxiv.org/abs/2010.02502v4")
+_ddpm = partial(Source, "ho2020ddpm", url="https://arxiv.org/abs/2006.11239v2")
 
 
 def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
@@ -39,7 +43,7 @@ class DDIM(LinearMultistep):
     name = "ddim"
     order = 1
     same_as = "euler"
-    source = Source("song2021ddim", "eq. (12) and (16)", "https://arxiv.org/abs/2010.02502v4")
+    source = _ddim("eq. (12) and (16)")
     eta: float = 0.0
 
     def __post_init__(self) -> None:
@@ -68,10 +72,8 @@ class DDPM(LinearMultistep):
     order = 1
     stochastic = True
     strong_order = 1.0
-    source = Source(
-        "ho2020ddpm",
+    source = _ddpm(
         "Alg. 2, with the posterior variance of eq. (7)",
-        "https://arxiv.org/abs/2006.11239v2",
         deviations=("the variance is the smaller of the paper's two choices",),
     )
 
@@ -94,11 +96,7 @@ class DDPMLarge(LinearMultistep):
     order = 1
     stochastic = True
     translates = False
-    source = Source(
-        "ho2020ddpm",
-        "Alg. 2, with sigma_t² = beta_t (section 3.2)",
-        "https://arxiv.org/abs/2006.11239v2",
-    )
+    source = _ddpm("Alg. 2, with sigma_t² = beta_t (section 3.2)")
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows = []
@@ -119,9 +117,5 @@ class EulerAncestral(AncestralStages):
 
     name = "euler_ancestral"
     same_as = "ddpm"
-    source = Source(
-        "song2021ddim",
-        "eq. (12) and (16); k-diffusion, sample_euler_ancestral",
-        "https://arxiv.org/abs/2010.02502v4",
-    )
+    source = _ddim("eq. (12) and (16); k-diffusion, sample_euler_ancestral")
     solver = EulerChurn(churn=0.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from ..families.adams import adams_row, eps_memo, no_decay
+from ..families.adams import Form, adams_row
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
 from ..families.stages import Evaluate, LinearStages
@@ -32,7 +32,7 @@ class SigmaAB(Multistep):
     through_zero: bool = False
     startup: Startup = "ramp"
 
-    remembered, decay = eps_memo, no_decay
+    remembered, decay = Form.remembered, Form.decay
 
     def variable(self, sigma: float) -> float:
         return sigma
@@ -62,7 +62,7 @@ class TimeAB(Multistep):
     beta_d: float = 19.9
     beta_min: float = 0.1
 
-    remembered, decay = eps_memo, no_decay
+    remembered, decay = Form.remembered, Form.decay
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -127,7 +127,6 @@ class SigmaRungeKutta(LinearStages):
 
 
 def _weighted_sum(weights: tuple[float, ...], slopes: list[Any]) -> Any:
-    """Return the sum of slopes times weights."""
     first, *others = (w * k for w, k in zip(weights, slopes, strict=True))
     return sum(others, first)
 

@@ -186,9 +186,8 @@ def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
     rows = []
     for k, cur in enumerate(levels[:-1]):
         before = changes[k] + [0.0] * (len(changes[k + 1]) - len(changes[k]))
-        weights = [
-            (w - v) / sigma for w, v, sigma in zip(changes[k + 1], before, levels, strict=False)
-        ]
+        pairs = zip(changes[k + 1], before, levels, strict=False)
+        weights = [(w - v) / sigma for w, v, sigma in pairs]
         rows.append(LinearRow(cur, a=1.0, b=tuple(reversed(weights)), p=1.0, q=-1.0))
     return rows
 
@@ -288,5 +287,4 @@ class DPMSolver23(AdaptiveSampler):
 
 
 def _level_change(cur: list[float], nxt: list[float], x: Tensor) -> Tensor:
-    """Return the change of the level of each row, nxt - cur."""
     return as_column([b - a for a, b in zip(cur, nxt, strict=True)], x)

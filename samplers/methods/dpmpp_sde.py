@@ -185,7 +185,5 @@ class DPMpp3MSDEPublished(SDEMultistep):
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
         integrals = data_moments(levels[0], nxt, len(levels), self.eta)
-        return monomial_weights(
-            [math.log(levels[0] / level) for level in levels],
-            [*integrals[:2], *(m / 2 for m in integrals[2:])],
-        )
+        lam = [math.log(levels[0] / level) for level in levels]
+        return monomial_weights(lam, [*integrals[:2], *(m / 2 for m in integrals[2:])])

@@ -133,10 +133,10 @@ def _register_method(base: type, library: str, method: str, **declared: object) 
     globals()[title] = register(cls)
 
 
-for _method in ("RK23", "RK45", "DOP853", "LSODA", "BDF", "Radau"):
-    _register_method(
-        ScipyODE, "scipy", _method, batch_coupled=_method not in ("LSODA", "BDF", "Radau")
-    )
+for _method in ("RK23", "RK45", "DOP853"):
+    _register_method(ScipyODE, "scipy", _method, batch_coupled=True)
+for _method in ("LSODA", "BDF", "Radau"):
+    _register_method(ScipyODE, "scipy", _method)
 for _method, (_order, _) in _FIXED.items():
     _register_method(TorchdiffeqFixed, "torchdiffeq", _method, order=_order)
 for _method in _ADAPTIVE:

@@ -76,7 +76,6 @@ class Pipeline(Declared):
 
     @property
     def _inner_sampler(self) -> Sampler:
-        """Sampler that makes the scheduler's steps."""
         inner: Any = make("euler" if self.found is None else self.found.sampler)
         return inner.ending_at(self.found.map_end) if self.found and inner.for_maps else inner
 
@@ -99,8 +98,6 @@ class Pipeline(Declared):
 
 @dataclass(frozen=True)
 class _RetimedDenoiser:
-    """Denoiser that gives the network another time at some levels."""
-
     denoise: Denoise
     times: Mapping[float, float]
 

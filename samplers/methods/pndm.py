@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ..families.linear import LinearRow
-from ..families.multistep import Multistep, StartRow, start_step
+from ..families.multistep import Multistep, StartRow
 from ..families.stages import Evaluate, LinearStages
 from ..grid import Grid
 from ..loop import GridSampler
@@ -51,11 +51,8 @@ class IPNDM(Multistep):
     through_zero: bool = False
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        cur = levels[0]
-        b = tuple(
-            (nxt - cur) * w / level
-            for w, level in zip(EQUAL_STEPS[len(levels) - 1], levels, strict=True)
-        )
+        cur, weights = levels[0], EQUAL_STEPS[len(levels) - 1]
+        b = tuple((nxt - cur) * w / level for w, level in zip(weights, levels, strict=True))
         return LinearRow(cur, a=1.0, b=b, p=1.0, q=-1.0)
 
 
@@ -127,8 +124,6 @@ class PseudoNumerical(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        if isinstance(row, StartRow):
-            return start_step(x, row, denoise)
         return get("ipndm")().step(x, row, past, denoise, noise)
 
 

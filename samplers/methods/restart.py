@@ -72,9 +72,8 @@ class Restart(Heun):
     intervals: tuple[Interval, ...] = ((3, 2, 0.06, 0.30, 1.0),)
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "intervals", tuple(_checked_interval(item) for item in self.intervals)
-        )
+        checked = tuple(_checked_interval(item) for item in self.intervals)
+        object.__setattr__(self, "intervals", checked)
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -98,7 +97,6 @@ class Restart(Heun):
         return [RestartRow(self.row(cur, nxt), cycles.get(nxt, ())) for cur, nxt in steps]
 
     def _cycles(self, interval: Interval, low: float, first: float) -> tuple[Cycle, ...]:
-        """Return the cycles that an interval adds at level ``low``."""
         count, times, _, high, s_noise = interval
         high = min(high, first)
         if high <= low:

@@ -198,9 +198,8 @@ class PredictorCorrector(GridSampler):
     def _correct(self, x: Tensor, sigma: float, d: Tensor, z: Tensor) -> Tensor:
         if self.corrector == "langevin":
             size = row_sums_of_squares(x - d)
-            w = torch.where(
-                size > 0, 2 * (self.snr * sigma) ** 2 * (row_sums_of_squares(z) / size), 0.0
-            )
+            share = row_sums_of_squares(z) / size
+            w = torch.where(size > 0, 2 * (self.snr * sigma) ** 2 * share, 0.0)
             return x.lerp_(d, as_column(w, x)).addcmul_(as_column(sigma * (2 * w).sqrt(), x), z)
         w = 2 * self.snr**2 if self.corrector == "annealed" else 1 - math.sqrt(1 - 4 * self.snr**2)
         return x.lerp_(d, w).add_(z, alpha=2 * self.snr * sigma)

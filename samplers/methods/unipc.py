@@ -106,23 +106,21 @@ class UniPC(Multistep):
         """Return weights of m at ``levels`` over the step from the first of them to ``nxt``."""
         if len(levels) == 2:
             rate = math.log(levels[1] / levels[0]) / math.log(levels[0] / nxt)
-            total, slope = (
-                self._moments(levels[0], nxt, 1)[0],
-                self._integral_weight(levels[0], nxt) / rate,
-            )
-            return [total + slope, -slope]
-        return monomial_weights(
-            _lam_from(levels, levels[0]), self._moments(levels[0], nxt, len(levels))
-        )
+            slope = self._integral_weight(levels[0], nxt) / rate
+            return [self._moments(levels[0], nxt, 1)[0] + slope, -slope]
+        return self._polynomial_weights(levels, levels[0], nxt)
 
     def _corrector_weights(self, levels: Sequence[float], nxt: float) -> list[float]:
         """Return weights of m at ``nxt``, then at ``levels``."""
         if len(levels) == 1:
             half = self._integral_weight(levels[0], nxt)
             return [half, self._moments(levels[0], nxt, 1)[0] - half]
-        return monomial_weights(
-            _lam_from((nxt, *levels), levels[0]), self._moments(levels[0], nxt, len(levels) + 1)
-        )
+        return self._polynomial_weights((nxt, *levels), levels[0], nxt)
+
+    def _polynomial_weights(self, levels: Sequence[float], cur: float, nxt: float) -> list[float]:
+        """Return weights of m at ``levels`` that integrate their polynomial from ``cur`` to ``nxt``."""
+        lam = [math.log(cur / level) for level in levels]
+        return monomial_weights(lam, self._moments(cur, nxt, len(levels)))
 
     def _integral_weight(self, cur: float, nxt: float) -> float:
         """Return the weight for the integral of s / h over the step: -B(h) / 2 for the data prediction, and
@@ -134,7 +132,6 @@ class UniPC(Multistep):
         return -nxt * (h if self.variant == "bh1" else math.expm1(h)) / 2
 
     def _moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return moments of the data or the noise prediction over the step."""
         return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
 
     def _memo_weights(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
@@ -142,11 +139,6 @@ class UniPC(Multistep):
         if self.prediction == "data":
             return tuple(weights)
         return tuple(w / s for w, s in zip(weights, levels, strict=True))
-
-
-def _lam_from(levels: Sequence[float], origin: float) -> list[float]:
-    """Return lam of each level less that of ``origin``."""
-    return [math.log(origin / level) for level in levels]
 
 
 for _points in (1, 2, 3):

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ..auto.rule import Fitted, Rule, Warp, read_rule, typical
 from ..base import FOUND, Declared
-from ..families.adams import adams_row
+from ..families.adams import adams_row, memo_weights
 from ..families.linear import LinearRow, jump
 from ..families.multistep import Multistep, Startup
 from ..grid import Grid
 from ..loop import integrate
-from ..numerics import FACTORIALS, integrate_panels, monomial_weights
+from ..numerics import FACTORIALS, integrate_panels
 from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
@@ -47,12 +47,10 @@ def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
     x1 = ratio * x0 + (1 - ratio) * d
     m0, m1 = first.p * x0 + first.q * d, second.p * x1 + second.q * d
     shifts = [x1 - provided, *[0j] * len(rows)]  # only the second row starts at the provided state
+    later = enumerate(zip(rows[1:], shifts, strict=False), 1)
     return [
         first,
-        *(
-            _substitute_memos(row, i, m1, m0, row.a * shift)
-            for i, (row, shift) in enumerate(zip(rows[1:], shifts, strict=False), 1)
-        ),
+        *(_substitute_memos(row, i, m1, m0, row.a * shift) for i, (row, shift) in later),
     ]
 
 
@@ -68,9 +66,7 @@ def _substitute_memos(
 
 
 TO_ZERO = 40.0
-"""log(cur / nxt) that stands for a step to 0 in a quadrature over log sigma: what is left out
-is below rounding.
-"""
+"""log(cur / nxt) for a step to 0 in a quadrature over log sigma; the rest is below rounding."""
 SOURCE = Source(
     "zhang2023deis",
     "rhoAB-DEIS, with another memo, variable and kernel",
@@ -161,13 +157,9 @@ class WarpedAB(Multistep):
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
         """Return ``row`` after correcting the step from ``before`` (newest first) by sum_j C_j m_j."""
-        cur = before[0]
-        origin = self.variable(cur)
-        levels = (row.sigma, *before)
-        through = monomial_weights(
-            [self.variable(level) - origin for level in levels],
-            self.moments(cur, row.sigma, len(levels)),
-        )
+        cur, levels = before[0], (row.sigma, *before)
+        moments = self.moments(cur, row.sigma, len(levels))
+        through = memo_weights(self, levels, cur, moments)
         scaled = (w * self.remembered(s)[1] for w, s in zip(through, levels, strict=True))
         weights = (0.0, *adams_row(self, before, row.sigma).b)
         change = (row.a * (c - w) for c, w in zip(scaled, weights, strict=True))
@@ -204,12 +196,10 @@ class WarpedAB(Multistep):
         cur, ratio = levels[0], self.end / self.knee
         if cur <= self.end:
             return jump(cur)
-        step, origin = adams_row(self, levels, self.end), self.variable(cur)
-        distance = self.variable(self.end) - origin
-        ahead = monomial_weights(
-            [self.variable(level) - origin for level in levels],
-            [distance**j / FACTORIALS[j] for j in range(len(levels))],
-        )
+        step = adams_row(self, levels, self.end)
+        distance = self.variable(self.end) - self.variable(cur)
+        powers = [distance**j / FACTORIALS[j] for j in range(len(levels))]
+        ahead = memo_weights(self, levels, cur, powers)
         weights = (
             (b - w * self.remembered(level)[1] * ratio) / (1 + ratio)
             for b, w, level in zip(step.b, ahead, levels, strict=True)
@@ -271,9 +261,8 @@ class Auto(Declared):
         """Return the levels that are used in place of ``grid``'s."""
         if len(grid) == 1:
             return grid
-        return self._rule_for(grid).grid(
-            len(grid), grid.sigma[0], grid.positive[-1], to_zero=grid.to_zero
-        )
+        ends = grid.sigma[0], grid.positive[-1]
+        return self._rule_for(grid).grid(len(grid), *ends, to_zero=grid.to_zero)
 
     def profile(self, grid: Grid) -> list[int]:
         """Return orders of the steps on :meth:`levels`, a deferred first one included."""

@@ -63,17 +63,13 @@ class _Denoiser:
 
 def names() -> list[str]:
     """Return names of the samplers that azula exports, without the base class."""
-    return sorted(
-        name
-        for name in import_installed(LIBRARY, LIBRARY, "azula.sample").__all__
-        if name != "Sampler"
-    )
+    exported = import_installed(LIBRARY, LIBRARY, "azula.sample").__all__
+    return sorted(name for name in exported if name != "Sampler")
 
 
 def make(name: str) -> type[Peer]:
     """Return the class of ``azula:SAMPLER``."""
-    takes = inspect.signature(
-        getattr(import_installed(name, LIBRARY, "azula.sample"), name.partition(":")[2]).__init__
-    ).parameters
+    module = import_installed(name, LIBRARY, "azula.sample")
+    takes = inspect.signature(getattr(module, name.partition(":")[2]).__init__).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
     return define_peer(Azula, name, options, source=_SOURCE, origin=version_of_package(LIBRARY))

@@ -1,6 +1,4 @@
-"""The base class of peers, other libraries' samplers: options as fields, our grid, noise and
-denoiser in the forms that they ask for, evaluations counted by a dry run.
-"""
+"""Base class of peers: options as fields; our grid, noise and denoiser in their forms."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ from ..types import Denoise, Noise, RowByRow, StepNoise
 from .locate import resolve
 
 ROUNDING = 3e-6
-"""Relative distance within which a peer's level is the grid's: some compute levels in float32,
-through logarithms.
-"""
+"""Relative distance within which a peer's level is the grid's: some compute in float32."""
 
 
 class PeerBatch:
@@ -92,7 +88,6 @@ class PeerBatch:
         return fresh if at == len(path) - 1 else (value - path[at][1]) / math.sqrt(start - end)
 
     def _next_draw(self, step: int, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """Return the next draw of a step."""
         count = self._drawn[step] = self._drawn.get(step, -1) + 1
         noise = self._noise.at(step, *self.grid.sigma[step : step + 2])
         return noise(count, cur=cur, nxt=nxt)
@@ -192,10 +187,7 @@ class Peer(Declared, ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name and options: another process makes the class again."""
-        return _unpickle_peer, (
-            type(self).name,
-            {f.name: getattr(self, f.name) for f in fields(self)},
-        )
+        return _unpickle_peer, (self.name, {f.name: getattr(self, f.name) for f in fields(self)})
 
 
 def define_peer(

@@ -64,13 +64,12 @@ def place_grid(scheduler: Any, kind: str, grid: Grid) -> Frame:
             raise ValueError(f"diffusers' {kind}Scheduler always steps to 0; use end = zero")
         evaluated = _place_interleaved(scheduler, kind, grid)
     scheduler.timesteps = _as_tensor(evaluated)
+    output = _data_output if kind == "EulerDiscrete" else _direction_output
     if kind.startswith("EDM"):
-        return Frame(_unit_alpha, evaluated, partial(_edm_raw_output, scheduler.config.sigma_data))
-    if hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
+        output = partial(_edm_raw_output, scheduler.config.sigma_data)
+    elif hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
         return Frame(_vp_alpha, evaluated, _noise_output)
-    return Frame(
-        _unit_alpha, evaluated, _data_output if kind == "EulerDiscrete" else _direction_output
-    )
+    return Frame(lambda _: 1.0, evaluated, output)
 
 
 def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
@@ -120,12 +119,10 @@ def _place_ipndm(scheduler: Any, grid: Grid) -> Frame:
 
 
 def _data_output(d: Tensor, x: Tensor, s: float) -> Tensor:  # noqa: ARG001
-    """Return the denoised image d."""
     return d
 
 
 def _direction_output(d: Tensor, x: Tensor, s: float) -> Tensor:
-    """Return the direction (x - d) / s."""
     return (x - d) / s
 
 
@@ -150,13 +147,7 @@ def _vp_alpha(sigma: float) -> float:
     return 1 / math.sqrt(1 + sigma * sigma)
 
 
-def _unit_alpha(sigma: float) -> float:  # noqa: ARG001
-    """Return 1, the scale of variance-exploding states."""
-    return 1.0
-
-
 def _as_tensor(values: Sequence[float]) -> Tensor:
-    """Return levels as a tensor."""
     return torch.tensor(values, dtype=torch.float64)
 
 

@@ -102,11 +102,9 @@ def make(name: str) -> type[Peer]:
     takes = inspect.signature(getattr(load_sampling(name), target)).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
     adaptive = "rtol" in takes
-    origin = (
-        name_and_hash_of_file(package_folder(name) / "sampling.py")
-        if find_clone("k-diffusion")
-        else version_of_package(PREFIX)
-    )
+    file = package_folder(name) / "sampling.py"
+    cloned = find_clone("k-diffusion")
+    origin = name_and_hash_of_file(file) if cloned else version_of_package(PREFIX)
     return define_peer(
         KDiffusion,
         name,

@@ -1,6 +1,4 @@
-"""Samplers of other libraries by name, ``LIBRARY:NAME``, and the place of their code: an installed
-package, or a clone in the user's folder.
-"""
+"""Other libraries' samplers, ``LIBRARY:NAME``, in an installed package or the user's clones."""
 
 from __future__ import annotations
 
@@ -105,11 +103,8 @@ def import_installed(name: str, package: str, module: str) -> ModuleType:
 def missing_library_error(name: str, package: str, error: ImportError | None = None) -> ValueError:
     """Return the error for a library that is missing or that lacks a package itself."""
     lacks = getattr(error, "name", None)
-    detail = (
-        f" (which lacks {lacks})"
-        if lacks and lacks.partition(".")[0] != package.replace("-", "_")
-        else ""
-    )
+    is_other = lacks and lacks.partition(".")[0] != package.replace("-", "_")
+    detail = f" (which lacks {lacks})" if is_other else ""
     return ValueError(
         f"peer {name!r} needs the {package} package{detail}: pip install 'samplerbench[peers]'"
     )
@@ -207,12 +202,9 @@ def resolve(name: str) -> Any:
         )
     targets = _sampler_names(library)
     if target not in targets:
-        close = difflib.get_close_matches(target, targets, n=3)
-        hint = (
-            f"did you mean {' or '.join(f'{library}:{c}' for c in close)}?"
-            if close
-            else f"there are {', '.join(targets)}"
-        )
+        hint = f"there are {', '.join(targets)}"
+        if close := difflib.get_close_matches(target, targets, n=3):
+            hint = f"did you mean {' or '.join(f'{library}:{c}' for c in close)}?"
         raise ValueError(f"peer library {library!r} has no sampler {target!r}; {hint}")
     return _make_class(name, _path_of_code(library, target))
 
@@ -245,13 +237,11 @@ def available() -> list[str]:
 
 
 def _sampler_names(library: str) -> list[str]:
-    """Return names of the samplers of a library."""
     module = _adapter_module(library)
     return module.names(library) if _MODULES[library] == "official" else module.names()
 
 
 def _adapter_module(library: str) -> Any:
-    """Import our module that adapts a library."""
     return import_module(f"{__package__}.{_MODULES[library]}")
 
 
@@ -259,11 +249,9 @@ def _path_of_code(library: str, target: str) -> str:
     """Return the path of a peer's code, part of the cache's key; "" for installed packages."""
     if library in SOURCES:
         return str(clone_file(f"{library}:{target}"))
-    return (
-        str(_adapter_module(library).package_folder(f"{library}:{target}"))
-        if library == "k-diffusion"
-        else ""
-    )
+    if library == "k-diffusion":
+        return str(_adapter_module(library).package_folder(f"{library}:{target}"))
+    return ""
 
 
 @lru_cache(maxsize=256)

@@ -68,12 +68,12 @@ class DPMSolverOrUniPC(Peer):
         module = load_script(clone_file(self.name))
         cls = module.UniPC if self.name.startswith("UniPC") else module.DPM_Solver
         built = {key: options.pop(key) for key in ("algorithm_type", "variant") if key in options}
+
+        def eps(y: Tensor, t: Tensor) -> Tensor:
+            return call.eps(y.reshape(x.shape), t).reshape(y.shape)
+
         with _silent_with_dtype(x.dtype):
-            solver = cls(
-                lambda y, t: call.eps(y.reshape(x.shape), t).reshape(y.shape),
-                VarianceExploding(),
-                **built,
-            )
+            solver = cls(eps, VarianceExploding(), **built)
             inner = solver.get_time_steps
 
             def ours(skip_type: str, t_T: float, t_0: float, N: int, device: Any) -> Tensor:

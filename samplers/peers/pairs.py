@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 from ..grid import Grid
 
 DOUBLE, SINGLE, NEAR = 1e-10, 5e-6, math.inf
-"""Relative difference allowed to a peer that computes in float64, to one that rounds its state
-to float32, and to a mere relative.
-"""
+"""Relative difference allowed in float64, to states rounded to float32, and to mere relatives."""
 
 
 class Pair(NamedTuple):
@@ -44,6 +42,8 @@ _DF = "diffusers:"
 _JUMP = "the last step is of order 4, not x <- d"
 _rounded = partial(Pair, within=SINGLE, note="rounds the state to float32 in every step")
 _relative = partial(Pair, within=NEAR)
+_to_zero = partial(Pair, end="zero")
+_second_order = partial(Pair, label="DPM++ 3M", note="of order 2")
 
 PAIRS: tuple[Pair, ...] = (
     # k-diffusion
@@ -91,18 +91,14 @@ PAIRS: tuple[Pair, ...] = (
     _rounded("euler", f"{_DF}EulerDiscreteScheduler", "Euler"),
     _rounded("euler", f"{_DF}EDMEulerScheduler", "Euler"),
     _rounded("euler_ancestral", f"{_DF}EulerAncestralDiscreteScheduler", "Euler a"),
-    Pair("heun", f"{_DF}HeunDiscreteScheduler", "Heun", end="zero"),
-    Pair("dpm_2", f"{_DF}KDPM2DiscreteScheduler", "DPM2", end="zero"),
-    Pair("dpm_2_ancestral", f"{_DF}KDPM2AncestralDiscreteScheduler", "DPM2 a", end="zero"),
+    _to_zero("heun", f"{_DF}HeunDiscreteScheduler", "Heun"),
+    _to_zero("dpm_2", f"{_DF}KDPM2DiscreteScheduler", "DPM2"),
+    _to_zero("dpm_2_ancestral", f"{_DF}KDPM2AncestralDiscreteScheduler", "DPM2 a"),
     Pair("lms(through_zero=True)", f"{_DF}LMSDiscreteScheduler", "LMS", note=_JUMP),
     Pair("ddim", f"{_DF}DDIMScheduler", "DDIM"),
     Pair("ddim(eta=0.5)", f"{_DF}DDIMScheduler(eta=0.5)", "DDIM, eta 0.5"),
-    Pair(
-        "ddpm",
-        f"{_DF}DDPMScheduler",
-        "DDPM",
-        end="zero",
-        note="no noise in the last step, wherever it ends",
+    _to_zero(
+        "ddpm", f"{_DF}DDPMScheduler", "DDPM", note="no noise in the last step, wherever it ends"
     ),
     Pair(
         "plms",
@@ -116,18 +112,12 @@ PAIRS: tuple[Pair, ...] = (
     _rounded("dpmpp_2m", _DF_2M, "DPM++ 2M", end="zero"),
     _rounded("dpmpp_2m(last=(1,))", _DF_2M, "DPM++ 2M", end="sigma_min", most=14),
     _rounded("dpmpp_2m", _DF_2M, "DPM++ 2M", end="sigma_min", fewest=15),
-    Pair(
-        "dpmpp_3m_published(last=(2, 1))",
-        f"{_DF_2M}(solver_order=3)",
-        "DPM++ 3M",
-        most=14,
-        within=SINGLE,
-        note="of order 2",
+    _second_order(
+        "dpmpp_3m_published(last=(2, 1))", f"{_DF_2M}(solver_order=3)", most=14, within=SINGLE
     ),
-    Pair(
+    _second_order(
         "dpmpp_3m_published",
         f"{_DF_2M}(solver_order=3)",
-        "DPM++ 3M",
         fewest=15,
         within=SINGLE,
         note="of order 2; dpmpp_3m is corrected",
@@ -135,28 +125,22 @@ PAIRS: tuple[Pair, ...] = (
     _rounded(
         "dpmpp_2m_sde", f"{_DF_2M}(algorithm_type='sde-dpmsolver++')", "DPM++ 2M SDE", end="zero"
     ),
-    Pair("dpmpp_2m", f"{_DF}EDMDPMSolverMultistepScheduler", "DPM++ 2M", end="zero"),
-    Pair("dpmpp_sde", f"{_DF}DPMSolverSDEScheduler", "DPM++ SDE", end="zero"),
-    Pair("zeab_2(last=(1, 1))", f"{_DF}DEISMultistepScheduler", "DEIS", most=15, end="zero"),
-    Pair(
-        "zeab_3(last=(2, 1, 1))",
-        f"{_DF}DEISMultistepScheduler(solver_order=3)",
-        "DEIS",
-        most=15,
-        end="zero",
+    _to_zero("dpmpp_2m", f"{_DF}EDMDPMSolverMultistepScheduler", "DPM++ 2M"),
+    _to_zero("dpmpp_sde", f"{_DF}DPMSolverSDEScheduler", "DPM++ SDE"),
+    _to_zero("zeab_2(last=(1, 1))", f"{_DF}DEISMultistepScheduler", "DEIS", most=15),
+    _to_zero(
+        "zeab_3(last=(2, 1, 1))", f"{_DF}DEISMultistepScheduler(solver_order=3)", "DEIS", most=15
     ),
-    Pair("zeab_2", f"{_DF}DEISMultistepScheduler", "DEIS", fewest=16, end="zero"),
+    _to_zero("zeab_2", f"{_DF}DEISMultistepScheduler", "DEIS", fewest=16),
     Pair("unipc_2_published", f"{_DF}UniPCMultistepScheduler", "UniPC"),
     Pair("unipc_3_published", f"{_DF}UniPCMultistepScheduler(solver_order=3)", "UniPC"),
-    # official repositories
     Pair(
         "unipc_2_published(variant='bh1')",
-        "diffusers:UniPCMultistepScheduler(solver_type='bh1')",
+        f"{_DF}UniPCMultistepScheduler(solver_type='bh1')",
         "UniPC",
         end="sigma_min",
         note="NaN in the step to 0",
     ),
-    # diffusers
     _relative(
         "dpmpp_2s",
         f"{_DF}DPMSolverSinglestepScheduler",
@@ -175,15 +159,15 @@ PAIRS: tuple[Pair, ...] = (
     Pair("euler", "azula:EulerSampler"),
     Pair("heun", "azula:HeunSampler"),
     *(
-        Pair(f"zab_{k}(through_zero=True)", f"azula:zABSampler(max_order={k})")
+        Pair(f"{ours}_{k}(through_zero=True)", f"azula:{ours[0]}ABSampler(max_order={k})")
+        for ours in ("zab", "vab")
         for k in (1, 2, 3, 4)
     ),
     *(
-        Pair(f"vab_{k}(through_zero=True)", f"azula:vABSampler(max_order={k})")
+        Pair(f"{ours}_{k}", f"azula:{ours[0]}EABSampler(max_order={k})")
+        for ours in ("zeab", "xeab")
         for k in (1, 2, 3, 4)
     ),
-    *(Pair(f"zeab_{k}", f"azula:zEABSampler(max_order={k})") for k in (1, 2, 3, 4)),
-    *(Pair(f"xeab_{k}", f"azula:xEABSampler(max_order={k})") for k in (1, 2, 3, 4)),
     *(
         _relative(f"reab_{k}", f"azula:REABSampler(max_order={k})", note="theirs is of order 1")
         for k in (1, 2, 3, 4)
@@ -196,23 +180,15 @@ PAIRS: tuple[Pair, ...] = (
     # torchsde
     Pair("euler_maruyama", "torchsde:euler"),
     # official repositories
-    Pair("dpmpp_2m(last=(1, 1))", "dpm-solver:multistep", "DPM++ 2M", most=10, end="zero"),
+    _to_zero("dpmpp_2m(last=(1, 1))", "dpm-solver:multistep", "DPM++ 2M", most=10),
     Pair("dpmpp_2m", "dpm-solver:multistep", "DPM++ 2M", fewest=11),
-    Pair(
+    _second_order(
         "dpmpp_3m_published(last=(2, 1, 1))",
         "dpm-solver:multistep(max_order=3)",
-        "DPM++ 3M",
         most=10,
         end="zero",
-        note="of order 2",
     ),
-    Pair(
-        "dpmpp_3m_published",
-        "dpm-solver:multistep(max_order=3)",
-        "DPM++ 3M",
-        fewest=11,
-        note="of order 2",
-    ),
+    _second_order("dpmpp_3m_published", "dpm-solver:multistep(max_order=3)", fewest=11),
     Pair("dpm_solver_2m", "dpm-solver:multistep(algorithm_type='dpmsolver')", "", fewest=11),
     Pair(
         "dpm_solver_3m_published",
@@ -225,11 +201,9 @@ PAIRS: tuple[Pair, ...] = (
     Pair("dpmpp_3s", "dpm-solver:singlestep_fixed(max_order=3)"),
     Pair("dpm_solver_2", "dpm-solver:singlestep_fixed(algorithm_type='dpmsolver')"),
     Pair("dpm_solver_3", "dpm-solver:singlestep_fixed(algorithm_type='dpmsolver', max_order=3)"),
-    Pair("unipc_3(last=(2, 1, 1), variant='bh1')", "UniPC:multistep", "UniPC", end="zero"),
-    Pair("unipc_3(last=(2, 1, 1))", "UniPC:multistep(variant='bh2')", "UniPC", end="zero"),
-    Pair(
-        "unipc_2(last=(1, 1))", "UniPC:multistep(variant='bh2', max_order=2)", "UniPC", end="zero"
-    ),
+    _to_zero("unipc_3(last=(2, 1, 1), variant='bh1')", "UniPC:multistep", "UniPC"),
+    _to_zero("unipc_3(last=(2, 1, 1))", "UniPC:multistep(variant='bh2')", "UniPC"),
+    _to_zero("unipc_2(last=(1, 1))", "UniPC:multistep(variant='bh2', max_order=2)", "UniPC"),
     Pair("unipc_3_published(variant='bh1')", "UniPC:multistep", "UniPC", end="sigma_min"),
     Pair("unipc_3_published", "UniPC:multistep(variant='bh2')", "UniPC", end="sigma_min"),
     Pair(
@@ -249,12 +223,11 @@ PAIRS: tuple[Pair, ...] = (
         )
         for k in (2, 3, 4)
     ),
-    Pair("heun", "edm:edm_sampler", "EDM", end="zero"),
-    Pair(
+    _to_zero("heun", "edm:edm_sampler", "EDM"),
+    _to_zero(
         "edm_stochastic",
         "edm:edm_sampler(S_churn=40, S_min=0.05, S_max=50.0, S_noise=1.003)",
         "EDM, churn",
-        end="zero",
     ),
 )
 
@@ -281,18 +254,17 @@ def translate(library: str) -> list[dict[str, Any]]:
     """
     if library not in LIBRARIES:
         raise ValueError(f"cannot translate {library!r}; choose {', '.join(LIBRARIES)}")
-    return [
-        _row_of_pair(pair) for pair in PAIRS if pair.theirs.partition(":")[0] in LIBRARIES[library]
-    ]
-
-
-def _row_of_pair(pair: Pair) -> dict[str, Any]:
-    """Return a pair as a row of :func:`translate`."""
-    steps = "" if pair.most > 10**6 else f"up to {pair.most}"
-    if pair.fewest > 1:
-        steps = f"from {pair.fewest}" if not steps else f"{pair.fewest} to {pair.most}"
-    rest = {"end": pair.end, "within": pair.within, "note": pair.note}
-    return {"label": pair.label, "theirs": pair.theirs, "ours": pair.ours, "steps": steps, **rest}
+    rows = []
+    for pair in PAIRS:
+        if pair.theirs.partition(":")[0] not in LIBRARIES[library]:
+            continue
+        steps = "" if pair.most > 10**6 else f"up to {pair.most}"
+        if pair.fewest > 1:
+            steps = f"from {pair.fewest}" if not steps else f"{pair.fewest} to {pair.most}"
+        names = {"label": pair.label, "theirs": pair.theirs, "ours": pair.ours}
+        rest = {"end": pair.end, "within": pair.within, "note": pair.note}
+        rows.append({**names, "steps": steps, **rest})
+    return rows
 
 
 def export_sigmas(library: str, sigmas: Sequence[float]) -> dict[str, Any]:

@@ -38,9 +38,7 @@ _SOURCE = Source(
 class TorchSDE(Peer):
     """A solver of torchsde on the reverse SDE of the variance-exploding process."""
 
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return True
+    stochastic = True
 
     def integrate(self, call: PeerBatch, x: Tensor) -> Tensor:
         sdeint = import_installed(self.name, LIBRARY, "torchsde").sdeint

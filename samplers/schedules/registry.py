@@ -24,7 +24,7 @@ class Entry:
         same_as: spec of the schedule that it equals with default options, or "".
         needs_model: whether its levels depend on the model.
         needs_sampler: whether they depend on the sampler too, and are there for some numbers of
-            steps only. What is found on a model has then a method ``of(sampler)``, whose result has
+            steps only. What is found on a model has then a method ``for_sampler(sampler)``, whose result has
             a method ``facts(n)`` and is called for grids.
     """
 

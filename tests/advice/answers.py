@@ -7,10 +7,10 @@ from samplerbench.benchmarks.advice.answer import (
     Best,
     Budget,
     Choice,
-    Lines,
     Pictures,
     Value,
 )
+from samplerbench.benchmarks.advice.exports import Export
 
 HOSTILE = "</script><img src=x onerror=alert(1)> | `**bold**` \x1b[31m"
 
@@ -24,7 +24,7 @@ def choice(sampler="euler", schedule="uniform_time", nfe=8, error=None, **given)
 def best(chosen, library="diffusers", to_default=None, to_best=None, tied=(), **lines):
     values = [Value(*one) if isinstance(one, tuple) else one for one in (to_default, to_best)]
     given = {"code": f"use({chosen.sampler!r})", "remark": ""} | lines
-    return Best(library, chosen, *values, tuple(tied), Lines(library, **given))
+    return Best(library, chosen, *values, tuple(tied), Export(library, **given))
 
 
 def budget(nfe, *bests, default=None, **given):

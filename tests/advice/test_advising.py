@@ -215,10 +215,10 @@ def test_a_forecast_is_exact_where_the_denoiser_is_linear():
     """On a Gaussian nothing is of second order, so the error that is forecast is the one that is made."""
     asked = load_subject("gaussian", "cpu", 0, "card", ("heun", "dpmpp_2m", "unipc_2"))
     pilot = Pilot(asked.model, None)
-    rows = torch.from_numpy(pilot.look.rows)
+    rows = torch.from_numpy(pilot.probe.rows)
     for entry in asked.entries(8, auto=False)[:6]:
         told, _ = forecast_errors_of_table(
-            pilot.look, steps_of(entry.cell.sampler, entry.cell.grid)
+            pilot.probe, steps_of(entry.cell.sampler, entry.cell.grid)
         )
         start = (1 << 30) + rows
         found = sample_shard(
@@ -232,13 +232,13 @@ def test_a_forecast_is_exact_where_the_denoiser_is_linear():
             1 << 31,
             lambda _: None,
         )["endpoint"]
-        made = pilot.look.distances_from_ends(torch.from_numpy(found), to_zero=True)
+        made = pilot.probe.distances_from_ends(torch.from_numpy(found), to_zero=True)
         np.testing.assert_allclose(told, made, rtol=0.02, atol=1e-6)
 
 
 def test_what_is_forecast_to_do_well_comes_first():
     asked = load_subject("gmm-64d", "cpu", 0, "card", ())
-    look = Pilot(asked.model, None).look
+    look = Pilot(asked.model, None).probe
     entries = asked.entries(10, auto=False)[::9]
     found = order_by_forecast(look, entries)
     assert sorted(e.label for e in found) == sorted(e.label for e in entries)

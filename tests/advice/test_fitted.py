@@ -64,8 +64,8 @@ def test_a_run_that_begins_where_it_departs_is_the_whole_run(asked, name, what):
     point = 0.1 * np.random.default_rng(0).normal(size=free.size)
     for z in (point, *(point + 0.01 * row for row in np.eye(free.size)), 2 * point):
         made, levels = free.sampler_at(z), free.grid(z)
-        whole = runs_of(model, cell).off(made, levels, part)
-        np.testing.assert_array_equal(kept.off(made, levels, part), whole)
+        whole = runs_of(model, cell).differences_from_ends(made, levels, part)
+        np.testing.assert_array_equal(kept.differences_from_ends(made, levels, part), whole)
         ids = torch.arange(COUNT)[part]
         direct = made.sample(
             model.bind(ids, 0), first_states_and_noise(model, cell, ids)[0], levels, NoNoise()
@@ -77,13 +77,15 @@ def test_a_run_with_one_other_level_is_the_whole_run(asked):
     cell = cell_of(asked, "auto")
     sampler, grid = resolve_levels(cell.sampler, cell.grid)
     runs = runs_of(asked.model, cell)
-    runs.off(sampler, grid, slice(None))
+    runs.differences_from_ends(sampler, grid, slice(None))
     for k in range(1, len(grid)):
         levels = list(grid.sigma)
         levels[k] *= 0.97
         moved = Grid(tuple(levels))
-        whole = runs_of(asked.model, cell).off(sampler, moved, slice(None))
-        np.testing.assert_array_equal(runs.off(sampler, moved, slice(None)), whole)
+        whole = runs_of(asked.model, cell).differences_from_ends(sampler, moved, slice(None))
+        np.testing.assert_array_equal(
+            runs.differences_from_ends(sampler, moved, slice(None)), whole
+        )
 
 
 def test_few_evaluations_are_made_again(asked):
@@ -92,7 +94,7 @@ def test_few_evaluations_are_made_again(asked):
     free = FreeParameters(cell.sampler, cell.grid, model.sigma_min, model.sigma_max, "coefficients")
     runs = runs_of(model, cell)
     for z in (np.zeros(free.size), *(0.01 * np.eye(free.size))):
-        runs.off(free.sampler_at(z), free.grid(z), slice(None))
+        runs.differences_from_ends(free.sampler_at(z), free.grid(z), slice(None))
     once = 8 * COUNT
     assert meter.rows == once + sum((i + 1) * (7 - i) for i in range(8)) * COUNT
 

@@ -14,9 +14,10 @@ from looping import each
 
 from samplerbench import samplers
 from samplerbench.benchmarks.identity import Fingerprint, difference, sampler_fingerprint
-from samplerbench.benchmarks.identity.sampler import SamplerSetup, fingerprint_of_setup
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.benchmarks.suites.cell import Cell, Start
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.samplers import Grid, karras, loop, registry
 from samplerbench.samplers.methods.edm import Heun
@@ -28,9 +29,26 @@ ENDS = 80.0, 0.002
 def fingerprint(name, steps=5, noise="white", grid=None):
     sampler = samplers.make(name)
     grid = grid or karras(2 if sampler.adaptive else steps, ENDS[1], ENDS[0])
-    return fingerprint_of_setup(
-        SamplerSetup(sampler, grid, noise if sampler.stochastic else None, *ENDS), str(name)
+    cell = Cell(
+        model="any",
+        sampler=sampler,
+        schedule=make_schedule("karras"),
+        start=Start("noise", ENDS[0], ENDS[0]),
+        end="zero",
+        noise=noise if sampler.stochastic else None,
+        grid=grid,
+        steps=len(grid),
+        budget=None,
+        samples=2,
+        seed=0,
+        batch_size=2,
+        dtype="float64",
+        sigma_min=ENDS[1],
+        sigma_max=ENDS[0],
+        identity=("", ""),
+        device="cpu",
     )
+    return sampler_fingerprint(cell)
 
 
 def rounded_otherwise(grid):
@@ -152,7 +170,7 @@ def test_other_noise_is_another():
 
 def test_an_option_is_another():
     assert difference(fingerprint({"name": "ddim", "eta": 0.5}), fingerprint("ddim")).startswith(
-        "it was the sampler {'name': 'ddim'"
+        "it was the sampler ddim(eta=0.5)"
     )
 
 

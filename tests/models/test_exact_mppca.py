@@ -137,7 +137,9 @@ def test_the_reference_is_the_given_one_or_the_samples_themselves() -> None:
     plain = MPPCA("m", (2,), tensors).reference()
     assert isinstance(plain, Reference)
     np.testing.assert_allclose(plain.cov, [[2.0, 1.0], [1.0, 2.0]])
-    assert MPPCA("m", (2,), tensors, reference=lambda: plain).reference() is plain
+    model = MPPCA("m", (2,), tensors)
+    model.make_reference = lambda: plain
+    assert model.reference() is plain
 
 
 def test_shipped_model_is_small_and_knows_its_classes() -> None:

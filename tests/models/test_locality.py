@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from samplerbench.models import Denoiser, make_model
 from samplerbench.models.analysis import normal_like
-from samplerbench.models.exact.wavelet import wavelet
+from samplerbench.models.exact.wavelet import Wavelet
 from samplerbench_studies.analysis.locality import receptive_radius, sensitivity
 
 
@@ -38,7 +38,7 @@ def test_the_pixel_can_be_chosen_and_moves_the_field_along():
 
 @pytest.mark.parametrize("sigma", [0.3, 3.0])
 def test_for_an_exact_model_it_is_a_row_of_the_covariance(sigma):
-    model = wavelet(side=8)
+    model = Wavelet(side=8)
     x0 = model.sample(2, 0)
     x = x0 + sigma * normal_like(x0, 0)
     row = model.posterior(x, sigma)[1][:, 4 * 8 + 4].reshape(x.shape) / sigma**2

@@ -208,7 +208,7 @@ def test_it_moves_with_its_field(model: Perturbed) -> None:
     x = normal(3, 2)
     assert moved is not model
     assert torch.equal(moved.denoise(x, 1.0, None), model.denoise(x, 1.0, None))
-    assert model._field.to("meta")._phase.device.type == "meta"
+    assert model.to("meta")._field._phase.device.type == "meta"
 
 
 def test_a_network_keeps_its_precision_and_has_no_exact_endpoints() -> None:

@@ -13,7 +13,7 @@ from samplerbench.models.analysis import normal_like, posterior_trace
 from samplerbench.models.exact.cloud import KernelDensity, PointCloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
-from samplerbench.models.exact.wavelet import wavelet
+from samplerbench.models.exact.wavelet import Wavelet
 from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
 from samplerbench_studies.analysis.candidates import (
     class_log_prob,
@@ -58,7 +58,7 @@ MODELS = {
     "gmm-2d": gmm_2d(),
     "gmm-64d": gmm_64d(),
     "labelled": labelled()[-1],
-    "wavelet": wavelet(side=8),
+    "wavelet": Wavelet(side=8),
     "cloud": cloud(),
     "kde": KernelDensity(cloud(), 0.3),
 }

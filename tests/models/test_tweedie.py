@@ -12,7 +12,7 @@ from samplerbench.models import Denoiser, make_model
 from samplerbench.models.analysis import normal_like, posterior_trace
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
-from samplerbench.models.exact.wavelet import wavelet
+from samplerbench.models.exact.wavelet import Wavelet
 from samplerbench_studies.analysis.tweedie import (
     asymmetry,
     covariance,
@@ -32,7 +32,7 @@ MODELS = {
     "gaussian": gaussian(),
     "gmm-2d": gmm_2d(),
     "gmm-64d": gmm_64d(),
-    "wavelet": wavelet(side=4),
+    "wavelet": Wavelet(side=4),
     "cloud": cloud(),
 }
 

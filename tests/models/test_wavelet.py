@@ -22,7 +22,6 @@ from samplerbench.models.exact.wavelet import (
     log_cdf,
     octave_of_each,
     transport_mixture,
-    wavelet,
 )
 
 SMALL = Wavelet(side=4)
@@ -152,7 +151,7 @@ def test_samples_have_the_moments_and_the_density() -> None:
 
 
 def test_endpoint_agrees_with_dop853_at_1024_dimensions() -> None:
-    model = wavelet()
+    model = Wavelet()
     x = 80 * normal(1, 1, 32, 32, seed=5)
     low = 1e-4
 
@@ -271,11 +270,11 @@ def test_modes_are_the_signs_of_the_coarse_coefficients() -> None:
 
 
 def test_names_and_mistakes() -> None:
-    assert wavelet().name == "wavelet"
-    assert wavelet().event == (1, 32, 32)
-    assert wavelet(channels=3, side=8).name == "wavelet(channels=3, side=8)"
-    assert wavelet(side=8).identity != wavelet(side=16).identity
+    assert Wavelet().name == "wavelet"
+    assert Wavelet().event == (1, 32, 32)
+    assert Wavelet(channels=3, side=8).name == "wavelet(channels=3, side=8)"
+    assert Wavelet(side=8).identity != Wavelet(side=16).identity
     assert Wavelet(channels=2, side=64).reference() is None
     for channels, side in ((0, 8), (1, 12), (1, 1)):
         with pytest.raises(ValueError, match="power of two"):
-            wavelet(channels, side)
+            Wavelet(channels, side)

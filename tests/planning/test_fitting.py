@@ -62,7 +62,7 @@ def test_pilot__finalists_are_tried_on_latents_of_neither_look_nor_samples(monke
     )
     pilot = Pilot(make_model("gmm-2d"), None)
     assert pilot.fitted(AUTO, GRID).found.rule
-    look, fresh = set(pilot.look.rows), set(pilot._reference_ends(to_zero=True)["rows"])
+    look, fresh = set(pilot.probe.rows), set(pilot._reference_ends(to_zero=True)["rows"])
     assert len(fresh) == 64
     assert not look & fresh
     assert {int(row) for rows in drawn for row in rows} == look | fresh

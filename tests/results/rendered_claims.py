@@ -251,16 +251,14 @@ def rendered(table, page):
     found = {}
     for title, rows in comparable_parts(table.frame):
         findings = page.by_title[title]
-        words = answer_in_words(findings, rows)
-        if findings is None or words is None:
+        if findings is None:
             continue
-        first = lead_sentences(
-            findings, words, headline_table(rows.drop(columns=["curve", "slot"]))
-        )
+        first = lead_sentences(findings, headline_table(rows.drop(columns=["curve", "slot"])))
         fronts = fronts_of(findings)
         problem = {
             "title": title,
-            "answer": words,
+            "found": findings,
+            "sentences": answer_in_words(findings, rows),
             "lead": first,
             "fronts": fronts,
             "without_data": "",

@@ -25,9 +25,7 @@ def row(sampler, value, se=1.0, budget=10, **more):
 
 
 def findings(*rows):
-    frame = ResultTable.of(rows).frame
-    ((title, part),) = comparable_parts(frame)
-    found = answer_in_words(findings_of(frame).by_title[title], part)
+    (found,) = findings_of(ResultTable.of(rows).frame).by_title.values()
     assert found is not None
     return found
 
@@ -55,7 +53,7 @@ def test_intervals_are_95_percent_and_touch_exactly_where_they_should():
 
 
 def test_sentences_name_the_winners_the_doubts_and_the_jump():
-    found = findings(
+    rows = [
         *(
             row(name, 200.0, budget=1, fid_proxy_raw=201.0, fid_proxy_floor=0.5)
             for name in ("euler", "heun")
@@ -66,8 +64,9 @@ def test_sentences_name_the_winners_the_doubts_and_the_jump():
             row("euler", 5.0, budget=40),
             row("heun", 4.9, budget=40, fid_flag="too few"),
         ),
-    )
-    said = " ".join(found.sentences)
+    ]
+    ((_, part),) = comparable_parts(ResultTable.of(rows).frame)
+    said = " ".join(answer_in_words(findings(*rows), part))
     assert "Lowest FID proxy: heun at 10 and 40 NFE." in said
     assert "better than Euler at 10 NFE" in said
     assert "without a verdict against Euler at 40 NFE" in said

@@ -117,9 +117,6 @@ def test_all_curves_of_a_model_share_the_floor_of_the_fewest_samples():
     assert set(found["tolerance"]) == {0.02}
     assert set(found["samples"]) == {1000}
     assert found["nfe_to_floor"].nunique() == 1
-    carried = headline_table(both, samples=4000)
-    assert carried["tolerance"].to_list() == pytest.approx([0.005] * 2)
-    assert (carried["nfe_to_floor"] > found["nfe_to_floor"]).all()
 
 
 def test_rows_without_what_it_takes_are_left_out():

@@ -5,7 +5,7 @@ import pytest
 from looping import each
 
 from samplerbench import samplers
-from samplerbench.results.palette import FAMILIES, OWN, family_of_sampler, style
+from samplerbench.results.palette import FAMILIES, OWN, style
 
 # Machado, Oliveira & Fernandes (2009), severity 1.0, on linear RGB.
 SIGHT = {
@@ -67,7 +67,7 @@ def test_every_colour_stands_out_from_its_page():
 def test_nearly_every_sampler_of_the_registry_has_a_look_of_its_own_and_a_family():
     names = samplers.names()
     assert len({style(name) for name in names}) >= 0.95 * len(names)
-    assert all(family_of_sampler(name) != FAMILIES[-1].name for name in names)
+    assert all(style(name).family != FAMILIES[-1].name for name in names)
 
 
 @each(
@@ -86,7 +86,7 @@ def test_nearly_every_sampler_of_the_registry_has_a_look_of_its_own_and_a_family
     ],
 )
 def test_palette__families_go_by_whole_words_and_the_longest_beginning(sampler, kin):
-    assert family_of_sampler(sampler) == kin
+    assert style(sampler).family == kin
 
 
 def test_the_dash_is_the_order_and_the_symbol_the_method():

@@ -192,9 +192,8 @@ def test_a_flag_is_at_the_values_that_it_belongs_to():
     assert found["heun"] == {"fid_proxy": [True], "fd_conv": [True], "typical_error": [False]}
     first, second = sorted(listing_of(apart).lines, key=lambda line: line.sampler)
     assert (first.reason, second.reason) == ("† too few", "† few; too few")
-    lines = markdown_summary(
-        ResultTable.of([row(**values, fid_flag="", fd_conv_flag="few")])
-    ).splitlines()
+    table = ResultTable.of([row(**values, fid_flag="", fd_conv_flag="few")])
+    lines = markdown_summary(table, findings_of(table.frame)).splitlines()
     header, line = (
         [cell.strip() for cell in line.split("|")]
         for line in lines

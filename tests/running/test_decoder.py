@@ -185,7 +185,7 @@ def test_another_decoder_is_another_model(file, tmp_path):
     model = make_model(f"{file}:decoded")
     twin = make_model(f"{file}:decoded")
     assert difference(model_fingerprint(model), model_fingerprint(twin)) == ""
-    twin.decoder._decode = lambda x: model.decode(x) + 0.01  # pyright: ignore
+    twin.decoder.decode = lambda x: model.decode(x) + 0.01  # pyright: ignore
     assert "decoded noise" in difference(model_fingerprint(model), model_fingerprint(twin))
 
 
@@ -224,7 +224,7 @@ def test_the_time_that_a_shard_may_take_has_room_for_the_decoder(file, monkeypat
     monkeypatch.setattr(model, "decode", slow)
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: clock[0])
     limits = throughput.ShardTimeLimits(models, None, lambda _: 1e9)
-    assert limits.of(cell, 640) == pytest.approx(throughput.GENEROUS * 10, rel=1e-3)
+    assert limits.limit_of(cell, 640) == pytest.approx(throughput.GENEROUS * 10, rel=1e-3)
 
 
 @pytest.mark.parametrize(

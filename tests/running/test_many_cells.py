@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from quiet_runs import quiet_run
 
-from samplerbench.benchmarks.perf.tiny_cells import EACH, SAMPLERS, suite
+from samplerbench.benchmarks.perf.tiny_cells import EACH, SAMPLERS, suite_toml
 from samplerbench.benchmarks.running.executors import tasks
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.run_directory import contents
@@ -26,7 +26,7 @@ COUNTED = {
 def counted(tmp_path_factory):
     """The folder of a run of tiny cells, and how often each thing was done, and the second time."""
     out, counts = tmp_path_factory.mktemp("tiny") / "run", (Counter(), Counter())
-    asked = check_suite(tomllib.loads(suite(EACH)), "tiny")
+    asked = check_suite(tomllib.loads(suite_toml(EACH)), "tiny")
     for count in counts:
         with pytest.MonkeyPatch.context() as patch:
             for name, (module, function) in COUNTED.items():
@@ -64,5 +64,5 @@ def test_a_finished_cell_is_looked_at_once(counted):
 
 
 def test_tiny_cells_are_as_many_as_asked_for():
-    asked = check_suite(tomllib.loads(suite(10_000)), "tiny")
+    asked = check_suite(tomllib.loads(suite_toml(10_000)), "tiny")
     assert len(asked.schedules) * len(asked.steps) * len(SAMPLERS) == 10_000

@@ -119,15 +119,15 @@ def test_a_look_that_extends_a_run_begins_with_what_fitted(tmp_path):
     setup = quiet_setup(suite(samplers=["hungry"]), tmp_path / "run")
     (cell,) = setup.cells
     assert setup.batches.shrink(cell, 512, Failure("failed", "", 2))
-    assert setup.batches.fitted(cell).batch_size == 64
-    assert setup.batches.fitted(cell).key == cell.key
+    assert setup.batches.resize(cell).batch_size == 64
+    assert setup.batches.resize(cell).key == cell.key
     # that of a worker beside it, which was as large
     assert setup.batches.shrink(cell, 512, Failure("failed", "", 8))
-    assert setup.batches.fitted(cell).batch_size == 64
+    assert setup.batches.resize(cell).batch_size == 64
     # a shard that has fewer samples than a batch is one of these
-    assert setup.batches.shrink(setup.batches.fitted(cell), 20, Failure("failed", "", 2))
-    assert setup.batches.fitted(cell).batch_size == 10
-    assert not setup.batches.shrink(setup.batches.fitted(cell), 512, Failure("failed", ""))
+    assert setup.batches.shrink(setup.batches.resize(cell), 20, Failure("failed", "", 2))
+    assert setup.batches.resize(cell).batch_size == 10
+    assert not setup.batches.shrink(setup.batches.resize(cell), 512, Failure("failed", ""))
 
 
 def test_a_batch_that_did_not_fit_is_not_timed_nor_another_for_it(tmp_path):

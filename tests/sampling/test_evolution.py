@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,12 @@ import torch
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.provenance import bibtex_by_key, citations
-from samplerbench.benchmarks.sampling.trajectories import CLOUD, picture_arrays, trajectory_arrays
+from samplerbench.benchmarks.sampling.trajectories import (
+    CLOUD,
+    picture_arrays,
+    record_trajectories,
+    trajectory_arrays,
+)
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import Suite
 
@@ -20,10 +27,14 @@ def cell_of(sampler, model="gmm-2d", steps=12):
     return models[model], references[model], cell
 
 
+def arrays_of(model, reference, cell):
+    return trajectory_arrays(model, reference, cell, partial(record_trajectories, model, cell))
+
+
 @pytest.fixture(scope="module")
 def found():
     model, reference, cell = cell_of("euler")
-    return model, cell, trajectory_arrays(model, reference, cell)
+    return model, cell, arrays_of(model, reference, cell)
 
 
 def test_the_first_and_the_last_evaluation_are_among_eight(found):
@@ -58,10 +69,7 @@ def test_the_end_is_what_the_sampler_gives_and_nothing_is_disturbed(found):
 def test_there_is_nothing_where_a_sample_depends_on_its_batch_or_the_run_fails(found):
     model, reference, cell = cell_of("euler")
     coupled = type("Coupled", (), {"batch_coupled": True})()
-    assert (
-        trajectory_arrays(model, reference, type("Cell", (), {**vars(cell), "sampler": coupled})())
-        == {}
-    )
+    assert arrays_of(model, reference, type("Cell", (), {**vars(cell), "sampler": coupled})()) == {}
 
     def fail(*_):
         raise RuntimeError("no")
@@ -69,10 +77,7 @@ def test_there_is_nothing_where_a_sample_depends_on_its_batch_or_the_run_fails(f
     broken = type(
         "Broken", (), {"batch_coupled": False, "sample": staticmethod(fail), "stochastic": False}
     )()
-    assert (
-        trajectory_arrays(model, reference, type("Cell", (), {**vars(cell), "sampler": broken})())
-        == {}
-    )
+    assert arrays_of(model, reference, type("Cell", (), {**vars(cell), "sampler": broken})()) == {}
 
 
 def test_converged_samples_stand_beside_the_samples(found):

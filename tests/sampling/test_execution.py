@@ -1,5 +1,6 @@
 """The execution axis: in suites, in the cells' identity, and what an engine does with it."""
 
+import math
 import statistics
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ from on_cuda import cuda
 from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli import suite_options
 from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.sampling import engine as engines
 from samplerbench.benchmarks.sampling import execution
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.sampling.counting import Meter
@@ -199,9 +201,12 @@ def test_a_model_may_say_that_it_cannot_be_captured():
 
 @pytest.mark.parametrize("sampler", ["heun", "ddpm", "auto"])
 @pytest.mark.parametrize("model", [MODEL, Labelled()], ids=["gmm-2d", "labelled"])
-def test_a_replaying_engine_gives_the_samples_and_the_counts_of_an_eager_one(sampler, model):
+def test_a_replaying_engine_gives_the_samples_and_the_counts_of_an_eager_one(
+    sampler, model, monkeypatch
+):
+    monkeypatch.setattr(engines, "CudaGraph", Again)
     eager = a_cell("eager", samplers=[sampler])
-    once, each = Engine(model, replace(eager, execution="cuda-graph"), Again), Engine(model, eager)
+    once, each = Engine(model, replace(eager, execution="cuda-graph")), Engine(model, eager)
     for first in (0, 4, 100):
         ids = torch.arange(first, first + 4)
         replayed, run = (engine.sample(engine.bind(ids), ids) for engine in (once, each))
@@ -209,7 +214,7 @@ def test_a_replaying_engine_gives_the_samples_and_the_counts_of_an_eager_one(sam
         assert replayed[1:] == run[1:]
 
 
-def test_no_label_is_drawn_in_a_recording():
+def test_no_label_is_drawn_in_a_recording(monkeypatch):
     """Drawing may wait for the device."""
 
     class Draws(Labelled):
@@ -226,13 +231,15 @@ def test_no_label_is_drawn_in_a_recording():
             Draws.recording = False
             return self.output
 
-    engine, ids = Engine(Draws(), a_cell(), Noted), torch.arange(4)
+    monkeypatch.setattr(engines, "CudaGraph", Noted)
+    engine, ids = Engine(Draws(), a_cell()), torch.arange(4)
     assert engine.sample(engine.bind(ids), ids).x.shape == (4, 3)
 
 
-def test_brownian_paths_are_those_of_the_batch():
+def test_brownian_paths_are_those_of_the_batch(monkeypatch):
+    monkeypatch.setattr(engines, "CudaGraph", Again)
     eager = a_cell("eager", samplers=["ddpm"], noise="brownian")
-    once, each = Engine(MODEL, replace(eager, execution="cuda-graph"), Again), Engine(MODEL, eager)
+    once, each = Engine(MODEL, replace(eager, execution="cuda-graph")), Engine(MODEL, eager)
     for first in (0, 100):
         ids = torch.arange(first, first + 4)
         torch.testing.assert_close(
@@ -242,8 +249,9 @@ def test_brownian_paths_are_those_of_the_batch():
         )
 
 
-def test_a_run_that_cannot_be_recorded_is_skipped():
-    engine, ids = Engine(MODEL, a_cell(), Waits), torch.arange(4)
+def test_a_run_that_cannot_be_recorded_is_skipped(monkeypatch):
+    monkeypatch.setattr(engines, "CudaGraph", Waits)
+    engine, ids = Engine(MODEL, a_cell()), torch.arange(4)
     with pytest.raises(Failure, match="it waits for the device") as failure:
         engine.sample(engine.bind(ids), ids)
     assert failure.value.status == "skipped"
@@ -267,11 +275,12 @@ def test_every_batch_has_one_shape_unless_it_is_eager(mode, sizes):
     assert [(first, last) for _, first, last in parts] == [(0, 4), (4, 8), (8, 10)]
 
 
-def test_what_is_timed_is_the_run_and_its_calls_of_the_model_on_what_it_showed_it():
+def test_what_is_timed_is_the_run_and_its_calls_of_the_model_on_what_it_showed_it(monkeypatch):
+    monkeypatch.setattr(engines, "CudaGraph", Again)
     cell, ids = a_cell("eager"), torch.arange(4)
     plain, recorded = (
-        prepare_timed_work(MODEL, cell, ids),
-        prepare_timed_work(MODEL, replace(cell, execution="cuda-graph"), ids, Again),
+        prepare_timed_work(MODEL, replace(cell, execution=mode), ids, room=math.inf)
+        for mode in ("eager", "cuda-graph")
     )
     torch.testing.assert_close(recorded.sample(), plain.sample(), rtol=1e-12, atol=1e-12)
     shown = []
@@ -280,8 +289,8 @@ def test_what_is_timed_is_the_run_and_its_calls_of_the_model_on_what_it_showed_i
     cell.sampler.sample(lambda x, s: shown.append(bound(x, s)) or shown[-1], x, cell.grid, noise)
     assert torch.equal(plain.network(), shown[-1])
     assert plain.calls == recorded.calls == len(shown) == 7
-    assert plain.share == 1.0
-    assert plain.held == 7 * x.numel() * x.element_size()
+    assert plain.time_factor == 1.0
+    assert plain.stored_bytes == 7 * x.numel() * x.element_size()
     assert recorded.network() is None
 
 
@@ -292,8 +301,8 @@ def test_where_there_is_no_room_for_all_states_those_that_are_kept_are_spread_ov
     cell, ids = a_cell("eager"), torch.arange(4)
     run = prepare_timed_work(MODEL, cell, ids, room=room)
     assert run.calls == 7
-    assert run.calls / run.share == kept
-    assert run.held <= max(room, run.held / kept)
+    assert run.calls / run.time_factor == kept
+    assert run.stored_bytes <= max(room, run.stored_bytes / kept)
 
 
 @pytest.fixture
@@ -375,7 +384,7 @@ def test_cuda_a_replay_of_one_sample_costs_no_more_than_its_evaluations(name):
     cell = replace(
         a_cell(samplers=[name], models=["fashion"], steps=[18]), device="cuda", batch_size=1
     )
-    run = prepare_timed_work(model, cell, torch.arange(1, device="cuda"))
+    run = prepare_timed_work(model, cell, torch.arange(1, device="cuda"), room=math.inf)
     run.sample(), run.network()
     assert milliseconds(run.sample) <= 1.05 * milliseconds(run.network)
 

@@ -171,8 +171,7 @@ def stand_in(*, counters: bool = True, call_ms: float = 0.01) -> Iterator[OnCuda
         mock.patch.object(LoadCounters, "of_this_moment", LoadCounters),
         mock.patch.object(clock, "time", virtual),
         mock.patch.object(cells, "time", virtual),
-        mock.patch.object(engine.prepare_timed_work, "__defaults__", (Rerun,)),
-        mock.patch.object(engine.Engine.__init__, "__defaults__", (Rerun,)),
+        mock.patch.object(engine, "CudaGraph", Rerun),
         mock.patch.object(energy.joules_per_call, "__defaults__", (virtual.perf_counter,)),
     ]
     # mock.patch.dict would forget the modules that are imported within

@@ -31,7 +31,7 @@ def fitted(problem, sampler, grid, what, power=0):
     x = torch.cat([states for _, states in problem.batches])
     runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, len(x))
     free = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, what)
-    return fit(free, runs.off, FITTED, power)
+    return fit(free, runs.differences_from_ends, FITTED, power)
 
 
 def error(problem, found):

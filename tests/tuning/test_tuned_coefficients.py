@@ -127,7 +127,7 @@ def test_a_fit_that_gains_nothing_keeps_the_best_schedule(what, train, monkeypat
     monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.fit", worse)
     found = fit_coefficients(train, make("euler"), 3, "mean", what)
     assert found.table == tabulate(make("euler"), found.grid)
-    kept = found.grid, found.sampler(make("euler"))
+    kept = found.grid, found.apply_coefficients(make("euler"))
     assert train.distances(kept[1], kept[0]).mean() <= (
         train.distances(make("euler"), found.untuned).mean() + 1e-12
     )

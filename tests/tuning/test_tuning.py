@@ -86,14 +86,14 @@ def test_numbers_and_grids_are_each_others_inverse(shares):
     falls = np.cumsum(shares)[:-1] / sum(shares)
     grid = Grid((80.0, *(80 * (0.002 / 80) ** falls), 0.0))
     spacing = Spacing(len(grid), 0.002, 80.0)
-    assert spacing.grid(spacing.numbers(grid)).sigma == pytest.approx(grid.sigma, rel=1e-9)
+    assert spacing.grid(spacing.free_numbers(grid)).sigma == pytest.approx(grid.sigma, rel=1e-9)
 
 
 def test_a_grid_that_ends_at_sigma_min_has_numbers_nearby():
     spacing, grid = Spacing(5, 0.002, 80.0), karras(5, 0.002, 80.0)
-    assert spacing.grid(spacing.numbers(grid)).sigma == pytest.approx(grid.sigma, rel=0.1)
+    assert spacing.grid(spacing.free_numbers(grid)).sigma == pytest.approx(grid.sigma, rel=0.1)
     with pytest.raises(ValueError, match="has no place here"):
-        spacing.numbers(karras(4, 0.002, 80.0))
+        spacing.free_numbers(karras(4, 0.002, 80.0))
     with pytest.raises(ValueError, match="a grid of 1 steps cannot be tuned"):
         Spacing(1, 0.002, 80.0)
 

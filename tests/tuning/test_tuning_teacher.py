@@ -14,7 +14,7 @@ from samplerbench.benchmarks.planning.tuned_file import Tuned
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.scoring.endpoints import ODE, solve
 from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.tuning import Target, Tuning
+from samplerbench.benchmarks.tuning.tuning import ModelTuning, Target
 from samplerbench.models import make_model
 from samplerbench.models.cards.network import NetworkDenoiser
 from samplerbench.models.exact.cloud import KernelDensity, PointCloud
@@ -91,7 +91,7 @@ class Seen:
 def both(tmp_path_factory):
     """A fine entry, then a coarse one, counted by a counter of this test's own."""
     rows, until_scores = [0], []
-    plain, scores = NetworkDenoiser.denoise, Tuning._scores
+    plain, scores = NetworkDenoiser.denoise, ModelTuning._scores
 
     def counted(self, x, sigma, labels):
         rows[0] += len(x)
@@ -104,7 +104,7 @@ def both(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         solved = watch(patched)
         patched.setattr(NetworkDenoiser, "denoise", counted)
-        patched.setattr(Tuning, "_scores", watched)
+        patched.setattr(ModelTuning, "_scores", watched)
         tasks = [Target(make("dpmpp_2m"), 7), Target(EULER, 2)]
         fine, coarse = digits_tuner(tmp_path_factory.mktemp("both") / "t.json")(tasks)
     return Seen(fine, coarse, *until_scores[0])

@@ -54,9 +54,10 @@ class Export:
 
     Attributes:
         library: one of :data:`LIBRARIES`.
-        code: complete lines to paste, imports included, without a newline at the end.
-        remark: what the library does otherwise all the same, in one sentence; "" where images are the
-            same to rounding.
+        code: complete lines to paste, imports included, without a newline at the end; "" in an answer
+            where there are none.
+        remark: what the library does otherwise all the same, or why there are no lines; "" where images
+            are the same to rounding.
     """
 
     library: str
@@ -75,32 +76,21 @@ def language(library: str) -> str:
 
 
 def solvers(library: str) -> tuple[str, ...]:
-    """Return a library's own solvers that its users would try next, by our names; none for pipelines,
-    which have :data:`SCHEDULERS`.
-    """
+    """Return a library's own solvers by our names; none for pipelines, which have :data:`SCHEDULERS`."""
     return _target(library).SOLVERS
 
 
 def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
-    """Return why a library cannot take a sampler's steps on a model, in a short sentence; "" if it can.
-
-    Nothing is evaluated, and the library is not imported.
-
-    Raises:
-        ValueError: unknown library.
+    """Return why a library cannot take a sampler's steps on a model, "" if it can; raise ValueError for none of
+    :data:`LIBRARIES`. Nothing is evaluated, and the library is not imported.
     """
     return _target(library).missing(sampler, model)
 
 
 def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> Export:
-    """Return the lines with which a library takes a sampler's steps.
+    """Return the lines with which a library takes a sampler's steps on levels of x = x0 + sigma z.
 
-    Args:
-        library: one of :data:`LIBRARIES`.
-        sampler: configured, and fitted where it is one that is found for a model.
-        grid: levels of x = x0 + sigma z.
-        model: the model.
-        spec: the model as ``--model`` takes it.
+    The sampler is fitted where it is one that is found for a model, and ``spec`` is as ``--model`` takes it.
 
     Raises:
         ValueError: unknown library; :func:`missing` has a reason; or the library cannot be given this grid.

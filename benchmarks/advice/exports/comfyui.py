@@ -21,6 +21,7 @@ Read in its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at
 from __future__ import annotations
 
 import math
+import textwrap
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +31,7 @@ from ....models.process import RectifiedFlow
 from ....samplers import Grid, Sampler, karras, uniform_lambda
 from ....samplers.spec import format_spec, label_of
 from .equivalents import name_and_options
+from .literals import WIDTH
 
 TITLE, LANGUAGE, SOLVERS = "ComfyUI", "text", ("euler", "dpmpp_2m")
 NAMES: dict[str, str] = {
@@ -54,7 +56,6 @@ NAMES: dict[str, str] = {
 """Our samplers in their defaults, and the names in ``KSamplerSelect``."""
 OF_FLOWS = {"euler": "euler", "vab_4": "lms"}
 """Our samplers that are the same on a flow, and their names in ``KSamplerSelect``."""
-_OWN = "the draws are its own, so images differ one by one, and not as a whole"
 DIGITS = 9
 """Significant digits of a level, as many as float32 has, which the node keeps."""
 
@@ -83,9 +84,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the nodes, and a remark; raise ValueError for levels that are the same in float32, or one step of a
-    sampler that needs two.
-    """
+    """Return the nodes, and a remark; raise ValueError if the library cannot do it on this grid."""
     if sampler.name.startswith("unipc") and len(grid) == 1:
         raise ValueError("ComfyUI's uni_pc has no order for one step; take more")
     flow = _is_flow(model)
@@ -101,7 +100,8 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
-    remarks = [_OWN] if sampler.stochastic else []
+    own = "the draws are its own, so images differ one by one, and not as a whole"
+    remarks = [own] if sampler.stochastic else []
     if sampler.name == "deis_tab_3":
         remarks.append("its coefficients are sums in float32, off by about 1e-4")
     more = math.hypot(1, 1 / grid.sigma[0]) - 1
@@ -119,13 +119,10 @@ def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
 
 
 def sigmas_text(levels: list[float]) -> str:
-    """Return levels as ``ManualSigmas`` reads them: numbers without exponents, and commas.
+    """Return levels as ``ManualSigmas`` reads them; raise ValueError if two are the same in float32.
 
     >>> sigmas_text([14.614642, 0.00001, 0.0])
     '14.614642, 0.00001, 0.0'
-
-    Raises:
-        ValueError: two levels are the same in float32.
     """
     rounded = [float(np.float32(level)) for level in levels]
     if any(nxt >= cur for cur, nxt in pairwise(rounded)):
@@ -136,20 +133,11 @@ def sigmas_text(levels: list[float]) -> str:
         np.format_float_positional(level, precision=DIGITS, fractional=False, trim="0")
         for level in levels
     ]
-    rows: list[str] = []
-    for word in words:
-        if rows and len(rows[-1]) + len(word) + 2 < 100:
-            rows[-1] += f", {word}"
-        else:
-            rows.append(word)
-    return ",\n".join(rows)
+    return textwrap.fill(f"{', '.join(words)},", WIDTH).removesuffix(",")
 
 
 def _scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """Return the name of ComfyUI's scheduler that has these levels on this model; "" for none.
-
-    Its karras (rho 7) and exponential go from the model's highest level to its lowest, and then to 0.
-    """
+    """Return the name of ComfyUI's scheduler that has these levels, over the model's range and to 0; "" for none."""
     if not grid.to_zero or len(grid) < 2:
         return ""
     ends = (model.sigma_min, model.sigma_max)

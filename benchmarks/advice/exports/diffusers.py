@@ -11,6 +11,7 @@ network sees.
 from __future__ import annotations
 
 import math
+from textwrap import indent
 from typing import Any, NamedTuple
 
 from ....models.denoiser import Denoiser
@@ -25,11 +26,9 @@ from .diffusers_schedulers import (
     why_no_coordinates,
 )
 from .equivalents import Row, name_and_options, steps_of, why_no_table
-from .literals import OWN_DRAWS, call_code, indent_lines, list_code, step_code
+from .literals import OWN_DRAWS, call_code, list_code, step_code
 
 TITLE, LANGUAGE, SOLVERS = "diffusers", "python", ()
-ARGUMENTS = "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None"
-"""Arguments of every ``set_timesteps``: pipelines check which of them exist."""
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
 """Pipelines, in addition to a flow's, that ignore the scheduler's scale of the initial noise: it is 1."""
 CLOSE = 1e-5
@@ -37,10 +36,13 @@ CLOSE = 1e-5
 _TWICE = {"heun": "HeunDiscreteScheduler", "dpm_2": "KDPM2DiscreteScheduler"}
 _LMS = ("lms", "zab_1", "zab_2", "zab_3", "zab_4")
 _NUMBERS = "no scheduler of diffusers takes these steps, so they are written out as numbers"
-_IMPORT_OUTPUT = "from diffusers.schedulers.scheduling_utils import SchedulerOutput"
+# pipelines check which of these arguments exist
+_SET_TIMESTEPS = (
+    "def set_timesteps("
+    "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None):"
+)
 _STEP = "def step(self, model_output, timestep, sample, generator=None, return_dict=True):"
-_RETURN = "return SchedulerOutput(prev_sample=x) if return_dict else (x,)"
-_FROM_CONFIG = "pipe.scheduler = OnLevels.from_config"
+_RETURN = "    return SchedulerOutput(prev_sample=x) if return_dict else (x,)"
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:
@@ -58,11 +60,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines, and a remark.
-
-    Raises:
-        ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
-    """
+    """Return the lines, and a remark; raise ValueError if the library cannot do it on this grid."""
     if getattr(sampler, "of_checkpoint", False):
         return _pipeline_code(sampler.scheduler, len(grid)), ""  # type: ignore[attr-defined]
     of = coordinates_of(model)
@@ -91,13 +89,15 @@ def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
 
 def _remark(sampler: Sampler, of: Coordinates, start: float, first: str = "") -> str:
     remarks = [first] if first else []
-    if getattr(getattr(of.model, "spec", None), "family", "") != "diffusers":
+    spec = getattr(of.model, "spec", None)
+    if getattr(spec, "family", "") != "diffusers":
         remarks.append(
             "the model is no pipeline of diffusers, so pipe has to be one of the same network"
         )
     if sampler.stochastic:
         remarks.append(OWN_DRAWS)
-    if abs(start - 1) > CLOSE and (of.kind == "flow" or of.pipeline in NOT_SCALED):
+    pipeline = spec.preset.get("pipeline") if spec else None
+    if abs(start - 1) > CLOSE and (of.kind == "flow" or pipeline in NOT_SCALED):
         remarks.append(
             f"the pipeline begins with standard normal noise, and this sampler with {start:.6g} times that: "
             "scale the latents where it takes them"
@@ -115,66 +115,78 @@ def _pipeline_code(scheduler: str, steps: int) -> str:
     return f"{code}images = pipe(num_inference_steps={steps}).images"
 
 
-def _own_code(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> str:
-    """Return one of the library's schedulers on our levels."""
-    cls, end = scheduler.name, of.scale(grid.sigma[-1])
-    # some pipelines hand a generator to any scheduler
-    stepped = end != 1 or not scheduler.generator
-    times = list_code("TIMESTEPS", map(of.time, grid.sigma[:-1]))
+def _class_code(
+    base: str,
+    name: str,
+    words: str,
+    constants: list[str],
+    body: list[str],
+    settings: dict[str, object],
+    steps: int,
+) -> str:
+    """Return a subclass of a scheduler after its constants, and the lines that give it to a pipeline."""
+    output = "from diffusers.schedulers.scheduling_utils import SchedulerOutput"
     parts = [
         "import torch",
-        f"from diffusers import {cls}",
-        *([_IMPORT_OUTPUT] if stepped else []),
+        f"from diffusers import {base}",
+        *([output] if _RETURN in body else []),
         "",
-        list_code("SIGMAS", map(of.level, grid.sigma)),
-        times + "  # what the network is told",
-        "",
-        "",
-        f"class OnLevels({cls}):",
-        '    """The scheduler on the levels above, whatever a pipeline asks for."""',
-        "",
-        f"    def set_timesteps({ARGUMENTS}):",
-        "        super().set_timesteps(len(TIMESTEPS), device=device)",
-        "        self.sigmas = torch.tensor(SIGMAS)",
-        "        self.timesteps = torch.tensor(TIMESTEPS, device=device)",
-        f"        self.init_noise_sigma = {start!r}",
-        "        self.set_begin_index(0)",
-        *([indent_lines(_step_method_code(scheduler.generator, 1 / end))] if stepped else []),
+        *constants,
         "",
         "",
-        call_code(_FROM_CONFIG, _from_config_settings(scheduler, of), "pipe.scheduler.config"),
-        _call_line(len(grid)),
+        f"class {name}({base}):",
+        f'    """{words}"""',
+        "",
+        indent("\n".join(body), "    "),
+        "",
+        "",
+        call_code(f"pipe.scheduler = {name}.from_config", settings, "pipe.scheduler.config"),
+        f"# then as always: images = pipe(..., num_inference_steps={steps}).images",
     ]
     return "\n".join(parts)
+
+
+def _own_code(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> str:
+    """Return one of the library's schedulers on our levels."""
+    end = of.scale(grid.sigma[-1])
+    times = list_code("TIMESTEPS", map(of.time, grid.sigma[:-1]))
+    constants = [
+        list_code("SIGMAS", map(of.level, grid.sigma)),
+        f"{times}  # what the network is told",
+    ]
+    body = [
+        _SET_TIMESTEPS,
+        "    super().set_timesteps(len(TIMESTEPS), device=device)",
+        "    self.sigmas = torch.tensor(SIGMAS)",
+        "    self.timesteps = torch.tensor(TIMESTEPS, device=device)",
+        f"    self.init_noise_sigma = {start!r}",
+        "    self.set_begin_index(0)",
+    ]
+    keyword = "generator=generator, " if scheduler.generator else ""
+    step = f"    x = super().step(model_output, timestep, sample, {keyword}return_dict=False)[0]"
+    scaled = [
+        "    if self.step_index == len(TIMESTEPS):",
+        f"        x = x * {1 / end!r}  # the end, in the units of the data",
+    ]
+    if end != 1:
+        body += ["", _STEP, step, *scaled, _RETURN]
+    elif not scheduler.generator:  # some pipelines hand one to any scheduler
+        body += ["", _STEP, step, _RETURN]
+    words = "The scheduler on the levels above, whatever a pipeline asks for."
+    settings = _from_config_settings(scheduler, of)
+    return _class_code(scheduler.name, "OnLevels", words, constants, body, settings, len(grid))
 
 
 def _from_config_settings(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
     """Return the settings that ``from_config`` gets in addition to the pipeline's scheduler's."""
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
+    flow = of.kind == "flow"
     settings = {**scheduler.settings, "prediction_type": of.words, "thresholding": False}
     if of.model.half:
         settings["variance_type"] = None
-    settings |= {"use_karras_sigmas": False, "use_flow_sigmas": of.kind == "flow"}
-    return settings | (
-        {"flow_shift": 1.0, "use_dynamic_shifting": False} if of.kind == "flow" else {}
-    )
-
-
-def _step_method_code(generator: bool, end: float) -> str:
-    """Return a method ``step`` that takes a generator and ends in the units of the data."""
-    keyword = "generator=generator, " if generator else ""
-    lines = [
-        "",
-        _STEP,
-        f"    x = super().step(model_output, timestep, sample, {keyword}return_dict=False)[0]",
-    ]
-    if end != 1:
-        lines += [
-            "    if self.step_index == len(TIMESTEPS):",
-            f"        x = x * {end!r}  # the end, in the units of the data",
-        ]
-    return "\n".join([*lines, f"    {_RETURN}"])
+    settings |= {"use_karras_sigmas": False, "use_flow_sigmas": flow}
+    return settings | ({"flow_shift": 1.0, "use_dynamic_shifting": False} if flow else {})
 
 
 class ScaledScheduler(NamedTuple):
@@ -183,8 +195,7 @@ class ScaledScheduler(NamedTuple):
     Attributes:
         name, sigmas: its class, and its list of levels.
         evaluated: levels at which the network is called.
-        between: KDPM2's second list; empty for the others.
-        orders: of LMS's steps; empty for the others.
+        between, orders: KDPM2's second list, and of LMS's steps; empty for the others.
     """
 
     name: str
@@ -224,44 +235,32 @@ def _scaled_code(scheduler: ScaledScheduler, steps: int, of: Coordinates, start:
         "TIMESTEPS": tuple(of.time(level) for level in scheduler.evaluated),
     }
     order = "order=ORDERS[self.step_index], " if scheduler.orders else ""
-    settings = {"prediction_type": of.words, "use_karras_sigmas": False}
-    parts = [
-        "import torch",
-        f"from diffusers import {scheduler.name}",
-        _IMPORT_OUTPUT,
+    body = [
+        f"init_noise_sigma = {start!r}",
         "",
-        *(list_code(name, values) for name, values in lists.items() if values),
+        _SET_TIMESTEPS,
+        f"    super().set_timesteps({steps}, device=device)",
+        "    self.sigmas = torch.tensor(SIGMAS)",
+        *(["    self.sigmas_interpol = torch.tensor(BETWEEN)"] if scheduler.between else []),
+        "    self.timesteps = torch.tensor(TIMESTEPS, device=device)  # what the network is told",
+        "    self.set_begin_index(0)",
         "",
+        "def scale_model_input(self, sample, timestep=None):",
+        "    return sample",
         "",
-        f"class OnLevels({scheduler.name}):",
-        '    """The scheduler on the levels above, with states in the network\'s units."""',
-        "",
-        f"    init_noise_sigma = {start!r}",
-        "",
-        f"    def set_timesteps({ARGUMENTS}):",
-        f"        super().set_timesteps({steps}, device=device)",
-        "        self.sigmas = torch.tensor(SIGMAS)",
-        *(["        self.sigmas_interpol = torch.tensor(BETWEEN)"] if scheduler.between else []),
-        "        self.timesteps = torch.tensor(TIMESTEPS, device=device)  # what the network is told",
-        "        self.set_begin_index(0)",
-        "",
-        "    def scale_model_input(self, sample, timestep=None):",
-        "        return sample",
-        "",
-        f"    {_STEP}",
-        "        x = sample.float()  # not in half precision",
-        "        x = x / super().scale_model_input(torch.ones_like(x), timestep)",
-        f"        x = super().step(model_output.float(), timestep, x, {order}return_dict=False)[0]",
-        "        if self.step_index < len(TIMESTEPS):",
-        "            x = super().scale_model_input(x, timestep)",
-        "        x = x.to(sample.dtype)",
-        f"        {_RETURN}",
-        "",
-        "",
-        call_code(_FROM_CONFIG, settings, "pipe.scheduler.config"),
-        _call_line(steps),
+        _STEP,
+        "    x = sample.float()  # not in half precision",
+        "    x = x / super().scale_model_input(torch.ones_like(x), timestep)",
+        f"    x = super().step(model_output.float(), timestep, x, {order}return_dict=False)[0]",
+        "    if self.step_index < len(TIMESTEPS):",
+        "        x = super().scale_model_input(x, timestep)",
+        "    x = x.to(sample.dtype)",
+        _RETURN,
     ]
-    return "\n".join(parts)
+    constants = [list_code(name, values) for name, values in lists.items() if values]
+    words = "The scheduler on the levels above, with states in the network's units."
+    settings = {"prediction_type": of.words, "use_karras_sigmas": False}
+    return _class_code(scheduler.name, "OnLevels", words, constants, body, settings, steps)
 
 
 def _table_code(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
@@ -271,39 +270,27 @@ def _table_code(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
         step_code((then * w for w in step.b), repr(of.time(step.sigma)), repr(step.a * then / now))
         for step, now, then in zip(rows, scales, scales[1:], strict=False)
     ]
-    parts = [
-        "import torch",
-        "from diffusers import DPMSolverMultistepScheduler",
-        _IMPORT_OUTPUT,
-        "",
+    constants = [
         "# what the network is told; the next state, as weights of the state and of the outputs, "
         "newest first",
         "ROWS = [",
-        indent_lines("\n".join(written)),
+        indent("\n".join(written), "    "),
         "]",
-        "",
-        "",
-        "class Table(DPMSolverMultistepScheduler):",
-        '    """The steps above, whatever a pipeline asks for."""',
-        "",
-        f"    def set_timesteps({ARGUMENTS}):",
-        "        self.timesteps = torch.tensor([row[0] for row in ROWS], device=device)",
-        "        self.num_inference_steps, self.seen = len(ROWS), []",
-        f"        self.init_noise_sigma = {start!r}",
-        "",
-        f"    {_STEP}",
-        "        _, a, weights = ROWS[len(self.seen)]",
-        "        self.seen.insert(0, model_output.float())  # not in half precision",
-        "        x = a * sample.float() + sum(w * out for w, out in zip(weights, self.seen))",
-        "        x = x.to(sample.dtype)",
-        f"        {_RETURN}",
-        "",
-        "",
-        "pipe.scheduler = Table.from_config(pipe.scheduler.config)",
-        _call_line(len(rows)),
     ]
-    return "\n".join(parts)
-
-
-def _call_line(steps: int) -> str:
-    return f"# then as always: images = pipe(..., num_inference_steps={steps}).images"
+    body = [
+        _SET_TIMESTEPS,
+        "    self.timesteps = torch.tensor([row[0] for row in ROWS], device=device)",
+        "    self.num_inference_steps, self.seen = len(ROWS), []",
+        f"    self.init_noise_sigma = {start!r}",
+        "",
+        _STEP,
+        "    _, a, weights = ROWS[len(self.seen)]",
+        "    self.seen.insert(0, model_output.float())  # not in half precision",
+        "    x = a * sample.float() + sum(w * out for w, out in zip(weights, self.seen))",
+        "    x = x.to(sample.dtype)",
+        _RETURN,
+    ]
+    words = "The steps above, whatever a pipeline asks for."
+    return _class_code(
+        "DPMSolverMultistepScheduler", "Table", words, constants, body, {}, len(rows)
+    )

@@ -21,6 +21,7 @@ from ....models.checkpoints.diffusers.preset import DPM, SHORT
 from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import EDM, Discrete, RectifiedFlow
 from ....samplers import Grid, Sampler
+from ....samplers.spec import format_spec
 from .equivalents import name_and_options
 
 Kind = Literal["table", "flow", "edm"]
@@ -46,9 +47,7 @@ class Coordinates:
         return sigma / (1 + sigma) if self.kind == "flow" else sigma
 
     def time(self, sigma: float) -> float:
-        """Return the network's time in the scheduler's units: the nearest time of a table, t times the
-        number of training steps, or ln(sigma) / 4.
-        """
+        """Return the network's time in the scheduler's units: of a table, t times its steps, or ln(sigma) / 4."""
         if self.kind == "edm":
             return math.log(sigma) / 4
         if self.kind == "flow":
@@ -75,12 +74,6 @@ class Coordinates:
         if self.kind == "edm":
             return "epsilon" if self.model.factor > 0 else "v_prediction"
         return _WORDS[self.model.prediction]
-
-    @property
-    def pipeline(self) -> str:
-        """Class of the pipeline that the model comes from; "" where it is unknown."""
-        spec = getattr(self.model, "spec", None)
-        return "" if spec is None else str(spec.preset.get("pipeline", ""))
 
     @property
     def _process(self) -> Any:
@@ -116,20 +109,15 @@ def coordinates_of(model: Denoiser) -> Coordinates:
         raise ValueError(reason)
     network = innermost_model(model)
     assert isinstance(network, NativeDenoiser)
-    kinds: dict[type, Kind] = {RectifiedFlow: "flow", EDM: "edm", Discrete: "table"}
-    return Coordinates(next(k for c, k in kinds.items() if isinstance(network.process, c)), network)
+    prediction = network.prediction
+    return Coordinates(prediction if prediction in ("flow", "edm") else "table", network)
 
 
 SCHEDULERS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler")
 """Schedulers that users of a pipeline would try next, at the defaults that ``from_config`` gives them."""
 
 
-_DPM = "DPMSolverMultistepScheduler"
-_UNIPC = "UniPCMultistepScheduler"
-_FLOW = "FlowMatchEulerDiscreteScheduler"
-_BY_DPM = {name: key for key, name in reversed(DPM.items())} | {
-    "dpmpp_2m_sde(solver_type='heun')": ("sde-dpmsolver++", 2, "heun")
-}
+_BY_DPM = {name: key for key, name in reversed(DPM.items())}
 """Our samplers to algorithm, order and, where it matters, solver of its multistep scheduler."""
 _BY_UNIPC = {f"unipc_{p}{end}": p for p in (1, 2, 3) for end in ("", "_published")}
 
@@ -165,17 +153,14 @@ def _multistep_key(sampler: Sampler) -> Any:
     canonical = name_and_options(sampler)
     if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None
-    if set(canonical.options) - {"solver_type"}:
-        return None
-    solver = canonical.options.get("solver_type")
-    options = "" if solver is None else f"(solver_type={solver!r})"
-    return _BY_DPM.get(f"{canonical.name}{options}")
+    return _BY_DPM.get(format_spec({"name": canonical.name, **canonical.options}))
 
 
 def _dpm_scheduler(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
     algorithm, order, *solver = key
     if order == 1 and kind == "flow" and algorithm == "dpmsolver++":
-        return Scheduler(_FLOW, {"shift": 1.0, "use_dynamic_shifting": False})
+        settings = {"shift": 1.0, "use_dynamic_shifting": False}
+        return Scheduler("FlowMatchEulerDiscreteScheduler", settings)
     if algorithm == "dpmsolver" and (grid.to_zero or kind == "flow"):
         return None  # not a number in the step to 0, and no flow
     for lowered, euler in product((False, True), repeat=2):
@@ -188,7 +173,7 @@ def _dpm_scheduler(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Schedu
                 "euler_at_final": euler,
                 "final_sigmas_type": "zero" if grid.to_zero else "sigma_min",
             }
-            return Scheduler(_DPM, settings)
+            return Scheduler("DPMSolverMultistepScheduler", settings)
     return None
 
 
@@ -224,7 +209,7 @@ def _unipc_scheduler(
                 "disable_corrector": [] if options.get("corrector", True) else list(range(n)),
                 "final_sigmas_type": "zero" if grid.to_zero else "sigma_min",
             }
-            return Scheduler(_UNIPC, settings, generator=False)
+            return Scheduler("UniPCMultistepScheduler", settings, generator=False)
     return None
 
 

@@ -23,9 +23,7 @@ ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 
 
 class Configured(NamedTuple):
-    """Canonical name of a sampler, or of one that it equals; its options that are not at their defaults; and of these
-    the ones of :data:`ENDS` apart.
-    """
+    """Canonical name of a sampler, its options that are not at their defaults, and those of :data:`ENDS` apart."""
 
     name: str
     options: dict[str, Any]
@@ -82,8 +80,8 @@ class Row(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Numbers of a sampler on a grid: the state of the first evaluation as a multiple of the first state, at the
-    grid's first level; and a row for each evaluation, of which the last one's next state is the result.
+    """Numbers of a sampler on a grid: the state of the first evaluation as a multiple of the first state; and a row
+    for each evaluation, of which the last one's next state is the result.
     """
 
     start: float
@@ -106,23 +104,35 @@ def why_no_table(sampler: Sampler) -> str:
 
 
 def steps_of(sampler: Sampler, grid: Grid, weights: Weights = clean_image_weights) -> Steps:
-    """Return the steps of a deterministic sampler of fixed steps on a grid as numbers.
-
-    ``weights`` say how a network's output becomes the clean image. Sums of what a network gives itself
-    lose fewer digits at high levels than sums of clean images.
+    """Return the steps of a deterministic sampler of fixed steps on a grid as numbers, of outputs that become the
+    clean image by ``weights``. These lose fewer digits at high levels than sums of clean images.
 
     Raises:
         ValueError: it is not linear in its evaluations (:func:`why_no_table`), or as the sampler has it.
     """
     if reason := why_no_table(sampler):
         raise ValueError(f"{sampler.name} is no table of numbers: {reason}")
-    probe = _Probe((sampler.nfe(grid) or len(grid)) + SPARE, weights)
-    first = torch.zeros(1, probe.room + 1, dtype=torch.float64)
+    room = (sampler.nfe(grid) or len(grid)) + SPARE
+    states: list[Tensor] = []
+    sigmas: list[float] = []
+
+    def unit_vectors(x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Denoise with a network whose k-th output is the k-th unit vector."""
+        if len(x) != 1 or len(sigmas) == room:
+            raise ValueError("the sampler evaluates several states at once, or more than it says")
+        states.append(x[0].clone())
+        p, q = weights(float(sigma))
+        answer = p * x
+        answer[0, len(sigmas)] += q
+        sigmas.append(float(sigma))
+        return answer
+
+    first = torch.zeros(1, room + 1, dtype=torch.float64)
     first[0, -1] = 1.0
-    result = sampler.sample(probe, first, grid, NoNoise(sampler))
-    states = [*probe.states, result[0]]
+    result = sampler.sample(unit_vectors, first, grid, NoNoise(sampler))
+    states.append(result[0])
     rows = []
-    for i, sigma in enumerate(probe.sigmas):
+    for i, sigma in enumerate(sigmas):
         now, then = states[i], states[i + 1]
         if abs(float(now[-1])) > SMALLEST:
             a = float(then[-1] / now[-1])
@@ -159,27 +169,3 @@ def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) 
         x = a * x + sum(w * out for w, out in zip(b, outputs, strict=False))
     right = sampler.sample(denoised, first, grid, NoNoise(sampler))
     return bool((x - right).abs().max() <= CLOSE * right.abs().max())
-
-
-class _Probe:
-    """Denoiser whose network's k-th output is the k-th unit vector; it keeps the states that it gets."""
-
-    def __init__(self, room: int, weights: Weights) -> None:
-        self.room, self.weights = room, weights
-        self.states: list[Tensor] = []
-        self.sigmas: list[float] = []
-
-    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the clean image ``(1, room + 1)`` of a new unit vector."""
-        if len(x) != 1 or len(self.sigmas) == self.room:
-            raise ValueError("the sampler evaluates several states at once, or more than it says")
-        self.states.append(x[0].clone())
-        self.sigmas.append(float(sigma))
-        p, q = self.weights(float(sigma))
-        answer = p * x
-        answer[0, len(self.sigmas) - 1] += q
-        return answer
-
-    def take(self, rows: Tensor) -> _Probe:  # noqa: ARG002
-        """Return the probe itself: there is one row."""
-        return self

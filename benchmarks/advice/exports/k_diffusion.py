@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import Any
 
 from ....models.denoiser import Denoiser
@@ -9,7 +10,7 @@ from ....samplers import Grid, Sampler
 from ....samplers.peers.pairs import NEAR, PAIRS
 from ....samplers.spec import parse_spec
 from .equivalents import Configured, Steps, name_and_options, steps_of, why_no_table
-from .literals import OWN_DRAWS, call_code, indent_lines, list_code, step_code
+from .literals import OWN_DRAWS, call_code, list_code, step_code
 
 TITLE, LANGUAGE, SOLVERS = "k-diffusion", "python", ("euler", "heun", "dpmpp_2m")
 FUNCTIONS: dict[str, str] = {
@@ -18,16 +19,9 @@ FUNCTIONS: dict[str, str] = {
     if pair.theirs.startswith("k-diffusion:") and pair.within < NEAR
 } | {"dpmpp_2s": "sample_dpmpp_2s_ancestral"}
 """Our samplers, and the functions that are the same."""
-OPTIONS = {
-    "churn": "s_churn",
-    "s_min": "s_tmin",
-    "s_max": "s_tmax",
-    "s_noise": "s_noise",
-    "eta": "eta",
-    "r": "r",
-    "solver_type": "solver_type",
-}
-"""Our options, and the library's names of them."""
+OPTIONS = ("churn", "s_min", "s_max", "s_noise", "eta", "r", "solver_type")
+RENAMED = {"churn": "s_churn", "s_min": "s_tmin", "s_max": "s_tmax"}
+"""Our options, and those that the library has by another name."""
 FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
 """Steps below which a function raises."""
 _NUMBERS = "no function of k-diffusion takes these steps, so they are written out as numbers"
@@ -45,11 +39,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
-    """Return the function that equals a sampler, and its arguments; None where there is none.
-
-    A linear multistep method through the last step of a grid is one on grids that end at 0 only
-    (:func:`lines`).
-    """
+    """Return the function that equals a sampler, on some grids at least, and its arguments; None for none."""
     canonical = name_and_options(sampler)
     if canonical is None:
         return None
@@ -65,9 +55,8 @@ def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
     ours = "euler_ancestral" if canonical.name == "ddpm" else canonical.name
     if ours not in FUNCTIONS or set(canonical.options) - set(OPTIONS):
         return None
-    own = sampler if sampler.name == ours else None
-    arguments = {} if own is None else {k: getattr(own, k) for k in OPTIONS if hasattr(own, k)}
-    return FUNCTIONS[ours], {OPTIONS[key]: value for key, value in arguments.items()}
+    given = [key for key in OPTIONS if sampler.name == ours and hasattr(sampler, key)]
+    return FUNCTIONS[ours], {RENAMED.get(key, key): getattr(sampler, key) for key in given}
 
 
 _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
@@ -125,7 +114,7 @@ def _loop_code(steps: Steps, grid: Grid) -> str:
             _NOISE,
             "# level of the evaluation; the next state, as weights of the state and of the clean images",
             "ROWS = [",
-            indent_lines("\n".join(step_code(r.b, repr(r.sigma), repr(r.a)) for r in steps.rows)),
+            indent("\n".join(step_code(r.b, repr(r.sigma), repr(r.a)) for r in steps.rows), "    "),
             "]",
             "",
             "",

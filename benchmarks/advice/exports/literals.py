@@ -59,8 +59,3 @@ def wrap_in_brackets(begin: str, words: list[str], end: str) -> str:
 def step_code(weights: Iterable[float], *numbers: str) -> str:
     """Return a step as a tuple of numbers and the tuple of its weights, with a comma at the end."""
     return wrap_in_brackets("(", [*numbers, repr(tuple(weights))], "),")
-
-
-def indent_lines(lines: str, by: int = 4) -> str:
-    """Return lines moved to the right; empty ones stay empty."""
-    return textwrap.indent(lines, " " * by)

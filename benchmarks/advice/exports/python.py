@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from textwrap import indent
 from typing import Any
 
 from ....models.denoiser import Denoiser
@@ -11,7 +12,7 @@ from ....samplers import Grid, Sampler, non_default, plugin_file
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.registry import origin
 from ....samplers.spec import parse_spec
-from .literals import WIDTH, call_code, indent_lines, literal, wrap_in_brackets
+from .literals import WIDTH, call_code, literal, wrap_in_brackets
 
 TITLE, LANGUAGE, SOLVERS = "samplerbench (Python)", "python", ()
 
@@ -22,34 +23,24 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines, and no remark.
-
-    Raises:
-        ValueError: the sampler stands for a checkpoint's scheduler that was not looked up.
-    """
+    """Return the lines, and no remark; raise ValueError if a checkpoint's scheduler was not looked up."""
     if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
         raise ValueError(
             f"{sampler.name} stands for the scheduler of a checkpoint, which is looked up for a model: "
             "give it fitted"
         )
-    options = parse_spec(spec)
-    made = call_code(
-        "model = make_model",
-        {k: v for k, v in options.items() if k != "name"},
-        literal(options["name"]),
-    )
+    options = dict(parse_spec(spec))
+    made = call_code("model = make_model", options, literal(options.pop("name")))
     file = plugin_file(sampler.name)
     # of an installed plugin, the origin is its distribution
-    installed = bool(origin(sampler.name)) and ":" not in sampler.name and file is None
-    loaders = [
-        name for name, used in {"load_file": file, "load_plugins": installed}.items() if used
-    ]
+    installed = bool(origin(sampler.name)) and ":" not in sampler.name
     loading = [f"load_file({literal(str(file))})"] if file else ["load_plugins()"] * installed
+    names = ["Grid", "SampleNoise", *(call.partition("(")[0] for call in loading), "make"]
     return "\n".join(
         [
             "import torch",
             "from samplerbench.models import make_model",
-            f"from samplerbench.samplers import {', '.join(['Grid', 'SampleNoise', *loaders, 'make'])}",
+            f"from samplerbench.samplers import {', '.join(names)}",
             *_import_lines(sampler),
             "",
             *loading,
@@ -72,8 +63,8 @@ def _sampler_code(sampler: Any) -> str:
         return _value_code(sampler)
     call = call_code("make", dict(non_default(sampler)), literal(sampler.name))
     values = [getattr(sampler, f.name) for f in fields(sampler) if f.metadata.get("found")]
-    fitted = [value for value in values if value is not None]
-    return f"{call}.fitted({_value_code(fitted[0])})" if fitted else call
+    found = next((value for value in values if value is not None), None)
+    return call if found is None else f"{call}.fitted({_value_code(found)})"
 
 
 def _import_lines(sampler: Any) -> Iterator[str]:
@@ -103,27 +94,19 @@ def _classes_in(value: Any) -> Iterator[type]:
 def _value_code(value: Any) -> str:
     """Return Python of a value: named tuples by their fields, tables of coefficients, plain values."""
     if isinstance(value, Tabulated):
-        arguments = {
-            "stands_for": _sampler_code(value.stands_for),
-            "table": _value_code(value.table),
-        }
-        return _call_on_lines(type(value).__name__, arguments)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        fields = zip(value._fields, value, strict=True)  # type: ignore[attr-defined]
-        arguments = {name: _value_code(part) for name, part in fields}
-        return _call_on_lines(type(value).__name__, arguments)
-    if isinstance(value, tuple):
+        table = _value_code(value.table)
+        arguments = {"stands_for": _sampler_code(value.stands_for), "table": table}
+    elif hasattr(value, "_fields"):
+        arguments = {name: _value_code(part) for name, part in value._asdict().items()}
+    elif isinstance(value, tuple):
         words = [_value_code(part) for part in value]
         flat = wrap_in_brackets("(", words, ",)" if len(words) == 1 else ")")
         plain = all("\n" not in word and len(word) < WIDTH for word in words)
-        return flat if plain else "(\n" + indent_lines(",\n".join(words)) + ",\n)"
-    return literal(value)
-
-
-def _call_on_lines(name: str, arguments: dict[str, str]) -> str:
-    """Return a call with keywords, on one line if it fits and else one keyword a line."""
-    words = [f"{key}={value}" for key, value in arguments.items()]
-    line = f"{name}({', '.join(words)})"
+        return flat if plain else "(\n" + indent(",\n".join(words), "    ") + ",\n)"
+    else:
+        return literal(value)
+    words = [f"{key}={code}" for key, code in arguments.items()]
+    line = f"{type(value).__name__}({', '.join(words)})"
     if len(line) <= WIDTH and "\n" not in line:
         return line
-    return f"{name}(\n" + indent_lines(",\n".join(words)) + ",\n)"
+    return f"{type(value).__name__}(\n" + indent(",\n".join(words), "    ") + ",\n)"

@@ -1,4 +1,4 @@
-"""What the commands share: options, what is printed and how, and the process of a run."""
+"""Parts that commands share: options, output on the console, and executors."""
 
 from __future__ import annotations
 

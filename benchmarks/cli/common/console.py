@@ -17,17 +17,15 @@ from rich.text import Text
 
 from ....results.escaping import strip_control_characters
 
-WIDE = 1000
-"""Letters across where there is no screen: text for a pipe or a file is neither cut nor wrapped."""
-
-
+WIDE = 1000  # columns without a terminal: text for a pipe or a file is neither cut nor wrapped
 _PROSE, _WRAPPED = 34, 24
-"""A column with texts longer than this may be wrapped, to no less than the second number."""
+"""Width from which a column of a table may be wrapped, and its width then, at least."""
 
 
 class SafeConsole(Console):
-    """Console that prints control characters as text: names and reasons come from files, and may
-    hold anything. There is no emoji for ``:factory:``, and no colour by default.
+    """Console that removes control characters from texts, since names and reasons come from files.
+
+    It prints no emoji for ``:factory:``, and no colours by default.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -38,7 +36,7 @@ class SafeConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Yield rich's rendering, with every text that is not rich's own control made plain."""
+        """Yield rich's segments, with control characters removed from their texts."""
         for segment in super().render(renderable, options):
             yield (
                 segment
@@ -53,14 +51,14 @@ error_console = err
 
 
 class Warnings(logging.Handler):
-    """Prints warnings and notes of the library to standard error, each sentence once."""
+    """Logging handler that prints the library's warnings and notes to standard error, each once."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a warning or a note."""
+        """Print a record as a warning or a note, unless it was printed before."""
         sentence = record.getMessage()
         if sentence not in self._said:
             self._said.add(sentence)
@@ -69,21 +67,20 @@ class Warnings(logging.Handler):
 
 
 def say(text: str) -> None:
-    """Print text as it is: no markup, and no line breaks of ours."""
+    """Print text without interpreting markup and without wrapping lines."""
     out.print(text, markup=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON; what JSON does not know becomes text."""
+    """Print a value as JSON; values of types that JSON lacks become text."""
     out.print_json(json.dumps(value, default=str))
 
 
 def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
-    """Print one row a line: ``columns`` maps the keys that are shown to their headings.
+    """Print rows as a table; ``columns`` maps the keys of the printed columns to their headings.
 
-    Nothing is cut and no number or name is broken. Where the console is too narrow, long texts are
-    wrapped in their columns; where that does not do, the last columns go to a second line under
-    each row, with their headings.
+    Nothing is cut. If the console is too narrow, long texts are wrapped in their columns. If that is
+    not enough, the last columns go to a second line under each row, with their headings.
     """
     texts = [[cell_text(row[key]) for key in columns] for row in rows]
     widths = [
@@ -121,7 +118,7 @@ def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
 
 
 def cell_text(value: Any) -> str:
-    """Return a value as text: "" for None and False, "yes" for True, four digits of a number."""
+    """Return a value as text: "" for None and False, "yes" for True, four digits of a float."""
     if value is None or value is False or value == "":
         return ""
     if value is True:

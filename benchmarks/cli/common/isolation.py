@@ -1,4 +1,4 @@
-"""``run``: the process of its samplers, limits of time and memory, and its shutdown."""
+"""Executors that the command line's options name, with their limits, and their shutdown."""
 
 from __future__ import annotations
 
@@ -28,20 +28,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StoppedError(KeyboardInterrupt):
-    """The user, or the system, asked the run to stop."""
+    """Interrupt of a command by SIGINT or SIGTERM."""
 
 
-def executor(
+def make_named_executor(
     name: str | None,
     isolation: bool | None,
     time_limit: float | None,
     memory_limit: float | None,
 ) -> Executor:
-    """Return the executor of a name, for which ``isolation`` is short: True for "worker", False for
-    "in-process".
+    """Make the executor ``name``; ``isolation`` True is short for "worker", False for "in-process".
 
     Raises:
-        ValueError: an unknown name, two that contradict each other, or a limit that nothing keeps.
+        ValueError: the name is unknown or contradicts ``isolation``, or a limit would not be kept.
     """
     short = {None: None, True: "worker", False: "in-process"}[isolation]
     if name and short and name != short:
@@ -77,26 +76,26 @@ def pick_executor(
     time_limit: float | None = None,
     memory_limit: float | None = None,
 ) -> Executor:
-    """Return the executor that the options of a command name.
+    """Make the executor that a command's options describe.
 
     Raises:
-        ValueError: options that contradict each other.
+        ValueError: the options contradict each other, or a value is invalid.
     """
-    on_ray = ray.executor(name, isolation, jobs, memory_limit)
+    on_ray = ray.make_ray_executor(name, isolation, jobs, memory_limit)
     if on_ray is not None:
         return on_ray
     if jobs is None:
-        return executor(name, isolation, time_limit, memory_limit)
+        return make_named_executor(name, isolation, time_limit, memory_limit)
     return worker_pool(jobs, device, name, isolation, memory_limit)
 
 
 def worker_pool(
     jobs: str, device: str, executor: str | None, isolation: bool | None, memory_limit: float | None
 ) -> Executor:
-    """Return as many worker processes as ``--jobs`` asks for, each with one of the GPUs in turn.
+    """Make a pool of ``jobs`` workers, "auto" for one per GPU or core; they get the GPUs in turn.
 
     Raises:
-        ValueError: ``jobs`` is neither, or another option says that samplers run elsewhere.
+        ValueError: ``jobs`` is no number and not "auto", or an option names another executor.
     """
     if executor not in (None, "worker") or isolation is False:
         other = f"--executor {executor}" if executor else "--no-isolation"
@@ -116,18 +115,18 @@ class RayOptions:
     gpus: float | None = None
     accelerator: str | None = None
 
-    def executor(
+    def make_ray_executor(
         self,
         name: str | None,
         isolation: bool | None,
         jobs: str | None,
         memory_limit: float | None,
     ) -> Executor | None:
-        """Return the executor ``ray`` or ``ray:ADDRESS``; None where the name is another's.
+        """Make the executor "ray" or "ray:ADDRESS"; return None if ``name`` is another executor.
 
         Raises:
-            ValueError: options that contradict each other, no numbers of workers or GPUs, or a
-                cluster that cannot be joined.
+            ValueError: the options contradict each other, a value is invalid, or the cluster cannot
+                be joined.
         """
         kind, _, rest = (name or "").partition(":")
         if kind != "ray":
@@ -153,7 +152,7 @@ class RayOptions:
                 "of whole ones"
             )
         if name == "ray:":
-            return make_executor(name)  # which says what is wrong with it
+            return make_executor(name)  # its error says that the address is missing
         result = Ray(
             rest or self.address or "",
             jobs=_number_of_jobs(jobs) if jobs is not None else None,
@@ -166,7 +165,7 @@ class RayOptions:
 
 
 def _number_of_jobs(jobs: str) -> int | None:
-    """Return the value of ``--jobs``; None for ``auto``."""
+    """Return the number in ``--jobs``, None for "auto"; raises a ValueError for anything else."""
     if jobs == "auto":
         return None
     if not jobs.isascii() or not jobs.isdecimal() or not 0 < int(jobs) <= MOST_JOBS:
@@ -185,7 +184,7 @@ LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
 
 
 def take_gpu_of_rank() -> None:
-    """Restrict a process of a launcher to one GPU of its machine, in turn; call it before CUDA is used."""
+    """Restrict a launcher's process to the GPU of its local rank, before CUDA is used."""
     local = next((os.environ[name] for name in LOCAL if name in os.environ), "")
     if local.isascii() and local.isdecimal() and (gpus := _visible_gpus()):
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(local) % len(gpus)]
@@ -206,7 +205,7 @@ def _visible_gpus() -> list[str]:
 
 
 def workers(jobs: int) -> Executor:
-    """Return the executor of studies: some processes, or this one where :data:`OFF` says so."""
+    """Return a pool of ``jobs`` workers, or an in-process executor if isolation is :data:`OFF`."""
     return InProcess() if _is_isolation_off() else Pool(jobs)
 
 
@@ -214,8 +213,16 @@ def _is_isolation_off() -> bool:
     return os.environ.get("SAMPLERBENCH_ISOLATION", "").lower() in OFF
 
 
+def start_early(where: Executor) -> None:
+    """Start an executor before this process computes anything, so that workers can be its forks."""
+    if isinstance(where, Pool | Worker):
+        where.start(fork=True)
+    else:
+        where.start()
+
+
 def looks_new(suite: str, folder: Path | None) -> bool:
-    """Return True if a run probably has cells to sample: its folder, or one of its name, holds none."""
+    """Return True if ``folder`` (None: any default folder of the suite) has no run yet."""
     if folder is not None:
         return not (folder / "run.json").exists()
     return not any(Path("results", "runs").glob(f"{Path(suite).stem}-*/run.json"))
@@ -223,15 +230,17 @@ def looks_new(suite: str, folder: Path | None) -> bool:
 
 @contextmanager
 def graceful_shutdown(folder: Path, where: Executor, kept: str | None = None) -> Iterator[None]:
-    """Stop cleanly on SIGINT and SIGTERM, and print how to resume; a second signal ends the run at once.
+    """Stop the block cleanly on SIGINT or SIGTERM, and print how to resume.
+
+    A second signal ends the process at once.
 
     Args:
         folder: run directory.
-        where: executor that ends with the run.
-        kept: words on the finished work; None for the number of complete cells in the folder's table.
+        where: executor, which is closed at the end of the block.
+        kept: clause on the finished work; None for the number of complete cells in the folder.
 
     Raises:
-        typer.Exit: it was stopped; the exit code is 128 and the number of the signal.
+        typer.Exit: a signal stopped the block; the exit code is 128 plus the signal's number.
     """
     by: list[int] = []
 
@@ -256,7 +265,7 @@ def graceful_shutdown(folder: Path, where: Executor, kept: str | None = None) ->
     except KeyboardInterrupt:
         if not by:
             raise
-        # of the exception itself a library that waits in C may have made a plain interrupt
+        # not StoppedError: a library that waits in C may replace it by a plain KeyboardInterrupt
         command = shlex.join(["samplerbench", *sys.argv[1:]])
         err.print(
             f"stopped by {signal.Signals(by[0]).name}{_progress_in_words(folder) if kept is None else kept}; go on with: {command}",
@@ -271,7 +280,7 @@ def graceful_shutdown(folder: Path, where: Executor, kept: str | None = None) ->
 
 
 def _progress_in_words(folder: Path) -> str:
-    """Return in words how far a run came."""
+    """Return a clause on how many cells of a run are complete."""
     from ....results.result_table import load
 
     with suppress(ValueError, OSError):

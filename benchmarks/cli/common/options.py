@@ -1,4 +1,4 @@
-"""Options that several commands have: how they are declared, shown in panels, and read."""
+"""Options that several commands share: their declarations, panels in the help, and parsing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 STARTS = ("noise", "mean", "gaussian")
 NOISES = ("white", "brownian")
 MOST = 1_000_000_000
-LARGEST_SEED = 2**63 - 1
-"""Tables have no room for larger ones."""
+LARGEST_SEED = 2**63 - 1  # tables cannot store larger seeds
 
 WHAT = "What to run"
 WHERE = "Where it runs"
@@ -32,10 +31,8 @@ STATISTICS = "Samples and statistics"
 TIMING = "Timing"
 OUTPUT = "Output"
 PANELS = (WHAT, WHERE, OUTPUT, STATISTICS, EXECUTION, TIMING)
-EVERYDAY = (WHAT, WHERE, OUTPUT)
-"""Panels of ``--help``."""
-FOLDED = 6
-"""Options from which on the other panels are left to ``--help-all``."""
+EVERYDAY = (WHAT, WHERE, OUTPUT)  # panels that ``--help`` always shows
+FOLDED = 6  # number of options in the other panels from which only ``--help-all`` shows them
 
 
 def option(names: str, text: str, panel: str | None = None, **limits: Any) -> Any:
@@ -123,14 +120,14 @@ MemoryLimitOption = Annotated[
 def setting(
     names: str, text: str, panel: str | None = None, default: Any = None, **limits: Any
 ) -> Any:
-    """Return an option of one command as the default of its parameter, or of a field."""
+    """Return an option of one command, as the default of a parameter or of a dataclass field."""
     return typer.Option(default, *names.split(), help=text, rich_help_panel=panel, **limits)
 
 
 def with_options_of(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command every field of a dataclass as an option, in place of its parameter ``options``.
+    """Return a decorator that replaces a command's parameter ``options`` by a dataclass's fields.
 
-    A field is annotated as an option is and has a default, or is a :func:`setting`.
+    A field is annotated with an :func:`option` and has a default, or its default is a :func:`setting`.
     """
     hints = get_type_hints(options, include_extras=True)
     shared = [
@@ -161,10 +158,10 @@ def with_options_of(options: type) -> Callable[[Callable[..., None]], Callable[.
 
 
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:
-    """Return a comma-separated list of numbers >= 1.
+    """Return the whole numbers >= 1 of a comma-separated text; None for None.
 
     Raises:
-        ValueError: anything else.
+        ValueError: the text is something else, or a number is too large.
     """
     if text is None:
         return None
@@ -188,7 +185,7 @@ def check_choice(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice
     """Return ``value`` if it is one of ``allowed``.
 
     Raises:
-        ValueError: it is not.
+        ValueError: ``value`` is not one of them.
     """
     if value not in allowed:
         raise ValueError(f"{option} {value!r}: choose one of {', '.join(allowed)}")
@@ -196,10 +193,10 @@ def check_choice(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice
 
 
 def parse_share(text: str, option: str) -> float:
-    """Return a share >= 0 given as ``1%`` or ``0.01``.
+    """Return the share >= 0 that is written as ``1%`` or ``0.01``.
 
     Raises:
-        ValueError: anything else.
+        ValueError: the text is something else.
     """
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
@@ -211,7 +208,7 @@ def parse_share(text: str, option: str) -> float:
 
 
 def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> None:
-    """Load installed plugins, of which a broken one costs a warning, then the user's files."""
+    """Load installed plugins, with a warning for each broken one, then the user's files."""
     from .... import samplers
     from ....models.loaders.user_files import record_files
 
@@ -226,10 +223,10 @@ def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> No
 
 
 class PanelCommand(TyperCommand):
-    """Command whose options stand in panels; options without a panel are shown always."""
+    """Command whose help shows options in panels; it always shows those without a panel."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Print all panels and end where ``--help-all`` is among the arguments."""
+        """Parse the arguments; with ``--help-all``, print the help with all panels and exit."""
         if "--help-all" in args:
             ctx.meta["help_all"] = True
             typer.echo(ctx.get_help())
@@ -237,7 +234,7 @@ class PanelCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write a section for each panel."""
+        """Write a section of the help for each panel that is shown."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)

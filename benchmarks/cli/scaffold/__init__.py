@@ -1,4 +1,4 @@
-"""New plugin package with a working sampler or metric in it, to change into one's own."""
+"""Scaffold of a plugin package, with a working sampler or metric that the user replaces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ _SUFFIX = ".tmpl"
 
 Kind = Literal["solver", "metric"]
 
-
 _STEPS: dict[Kind, tuple[str, ...]] = {
     "solver": (
         "pip install -e {package}",
@@ -35,7 +34,7 @@ _STEPS: dict[Kind, tuple[str, ...]] = {
 
 
 def _names_in_use(kind: Kind) -> dict[str, Collection[str]]:
-    """Return the names that a package may not have, by what each is the name of."""
+    """Return the names that a new package may not take, by the kind of thing that has them."""
     if kind == "solver":
         return {"sampler": sampler_names()}
     from ...metrics.metric import metrics
@@ -44,14 +43,12 @@ def _names_in_use(kind: Kind) -> dict[str, Collection[str]]:
 
 
 def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
-    """Write a plugin package ``folder/name`` with its entry point, one working file, its test and a
-    README.
+    """Write a plugin package ``folder/name``: an entry point, a working file, its test, a README.
 
     Args:
         kind: "solver" or "metric".
-        name: of the sampler or metric and of the package: a lower-case Python identifier that is
-            not taken.
-        folder: where the package's folder goes; made if it does not exist.
+        name: name of the sampler or metric and of the package: an unused lower-case identifier.
+        folder: parent of the package's folder, created if it does not exist.
 
     Returns:
         The package's folder.
@@ -89,5 +86,5 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
 
 
 def next_steps(kind: Kind, name: str, package: Path) -> list[str]:
-    """Return the commands that take a new package to a result, in order."""
+    """Return the commands that install, check and run a new package, in order."""
     return [step.format(name=name, package=package) for step in _STEPS[kind]]

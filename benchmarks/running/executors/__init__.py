@@ -1,4 +1,4 @@
-"""Executors of tasks: in this process, in worker processes, on a cluster, by installed packages.
+"""Executors, which run tasks in this process, in worker processes, on a cluster or by a plugin.
 
 All imports of this module are quick.
 """
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import the context of a worker when it is first used: it imports the models."""
+    """Import ``WorkerConfig`` or ``WorkerContext`` at first use: their module imports the models."""
     if name not in ("WorkerConfig", "WorkerContext"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import worker_context

@@ -1,7 +1,6 @@
-"""Tasks and executors: the interface that all share, and the executor of this process.
+"""Interfaces of tasks and executors, and the executor that runs tasks in this process.
 
-A task is picklable and holds all that its result depends on. docs/adding-an-executor.md is the
-guide.
+A task is picklable and holds all that its result depends on. See docs/adding-an-executor.md.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ if TYPE_CHECKING:
     from .worker_context import WorkerContext
 
 Tell = Callable[[Any], None]
-"""Receiver of a task's progress in the task's own unit, such as further samples; picklable."""
+"""Callback that receives a task's progress: a picklable value, such as a number of new samples."""
 
 TellOf = Callable[[int, Any], None]
-"""Receiver of the progress of many tasks: the task's number comes first."""
+"""Callback that receives the progress of many tasks: a task's number, then its progress."""
 
 Wanted = Callable[[int], bool]  # predicate on a task's number: True if the task must still run
-LONGEST = 500  # longest part of an exception's message in a reason, in letters
+LONGEST = 500  # most characters of an exception's message in the reason of a failure
 
 
 def ignore_progress(*_news: object) -> None:
-    """Ignore progress."""
+    """Discard a task's progress: the default of ``tell``."""
 
 
 def want_every_task(_number: int) -> bool:
-    """Return True."""
+    """Return True: the default of ``wanted``."""
     return True
 
 
@@ -40,23 +39,27 @@ class Task(Protocol):
     """Unit of work for an executor."""
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load the requirements of the task, outside its time limit, or raise a ValueError."""
+        """Load what the task needs, before its time limit begins.
+
+        Raises:
+            ValueError: something cannot be loaded; the message is for the user.
+        """
         ...
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Any:
-        """Return the picklable result, or raise a :class:`Failure`."""
+        """Run the task, and return its picklable result or raise a :class:`Failure`."""
         ...
 
 
 @dataclass(frozen=True)
 class Call:
-    """Task: a function of a module, and its picklable arguments."""
+    """Task that calls a function of a module with picklable arguments."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...] = ()
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load nothing."""
+        """Load nothing, since a function needs no model."""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
         """Return the function's result."""
@@ -64,21 +67,21 @@ class Call:
 
 
 class Executor(ABC):
-    """Executor of tasks, in this process or elsewhere; a subclass needs :meth:`map` alone.
+    """Base class of executors, which run tasks here or elsewhere; a subclass must define :meth:`map`.
 
     Attributes:
-        keeps_limits: True if it stops a task that takes too long.
+        keeps_limits: True if the executor stops tasks that exceed their time limit.
     """
 
     keeps_limits: bool = False
 
     @property
     def size(self) -> int:
-        """Number of tasks that run at a time, as far as known."""
+        """Number of tasks that run at the same time; an estimate on a cluster."""
         return 1
 
     def start(self) -> None:
-        """Start up early, if that takes a while."""
+        """Start processes early, if there are any, so that the first task does not wait for them."""
         return
 
     @abstractmethod
@@ -91,21 +94,22 @@ class Executor(ABC):
         limits: Sequence[float | None] = (),
         wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
-        """Yield the number of each task and its result, as they finish, in any order.
+        """Yield the number and the result of each task as it finishes, in any order.
 
-        Tasks beyond the last one taken need not run. When the iterator is closed, or an exception
-        such as an interrupt leaves it, running tasks are stopped.
+        Tasks whose results nobody takes need not run. Running tasks are stopped when the iterator is
+        closed, or when an exception such as an interrupt leaves it.
 
         Args:
             tasks: what to run.
             world: the models of this process, and the setting that recreates them in another.
             tell: receives progress, in the iterating thread.
-            limits: seconds after which each task is stopped, if possible; None for never, empty for
-                no limits.
-            wanted: called in any thread before a task begins; an unwanted task has no result.
+            limits: seconds that each task may take, if ``keeps_limits``; None for no limit, and an
+                empty sequence for no limits.
+            wanted: called in any thread before a task begins; if False, the task does not run.
 
         Yields:
-            A :class:`Failure` for a task that raised, ended its process or took too long.
+            Number and result. The result of a task that raised, ended its process or took too long
+            is a :class:`Failure`.
 
         Raises:
             ValueError: a task could not be prepared; unfinished tasks are stopped.
@@ -119,17 +123,19 @@ class Executor(ABC):
         tell: Tell = ignore_progress,
         limit: float | None = None,
     ) -> Any:
-        """Return the result of one task, or raise its :class:`Failure`; else as :meth:`map`."""
+        """Run one task as :meth:`map` does, and return its result or raise its :class:`Failure`."""
         ((_, result),) = self.map([task], world, tell=lambda _, news: tell(news), limits=[limit])
         if isinstance(result, Failure):
             raise result
         return result
 
     def alone(self, device: str) -> Executor | None:  # noqa: ARG002
-        """Return the executor of timing tasks, on a "cpu" or "cuda" device of their own.
+        """Return an executor for timing, whose tasks have a "cpu" or "cuda" device to themselves.
 
-        None stands for this process, once the executor is closed. It is a ValueError if the device is
-        ambiguous or shared.
+        None means that this process takes the times, after the executor is closed.
+
+        Raises:
+            ValueError: the devices are shared, or of several types.
         """
         return None
 
@@ -139,7 +145,7 @@ class Executor(ABC):
 
 
 class Serial(Executor):
-    """Executor that runs tasks one by one, in order; a subclass needs :meth:`run` alone."""
+    """Executor that runs tasks one by one, in order; a subclass must define :meth:`run`."""
 
     def map(
         self,
@@ -172,7 +178,7 @@ class Serial(Executor):
 
 
 def result_or_failure(run: Callable[[], Any]) -> Any:
-    """Return the result of a call, or the failure that it raises."""
+    """Call a function, and return its result or the :class:`Failure` that it raises."""
     try:
         return run()
     except Failure as failure:
@@ -182,12 +188,12 @@ def result_or_failure(run: Callable[[], Any]) -> Any:
 def one_limit_per_task(
     limits: Sequence[float | None], tasks: Sequence[Task]
 ) -> Sequence[float | None]:
-    """Return a time limit for each task: ``limits``, or None for each if these are empty."""
+    """Return a time limit for each task: ``limits``, or None for each if ``limits`` is empty."""
     return limits or [None] * len(tasks)
 
 
 class InProcess(Serial):
-    """Executor in the calling process, without time limits or protection from its tasks."""
+    """Executor in the calling process, without time limits and without protection from crashes."""
 
     def run(
         self,
@@ -203,12 +209,12 @@ class InProcess(Serial):
 
 
 def run_in_process(task: Task, number: int, world: WorkerContext, tell: TellOf) -> Any:
-    """Return the result of a task of a map in this process, or its failure."""
+    """Run a task of :meth:`Executor.map` in this process, and return its result or its failure."""
     return result_or_failure(partial(InProcess().run, task, world, tell=partial(tell, number)))
 
 
 def run_prepared(task: Task, world: WorkerContext, tell: Tell) -> Any:
-    """Return the result of a prepared task; any error becomes a :class:`Failure`."""
+    """Run a prepared task, and return its result; any error but an interrupt becomes a Failure."""
     try:
         return task(world, tell)
     except Failure:
@@ -216,13 +222,13 @@ def run_prepared(task: Task, world: WorkerContext, tell: Tell) -> Any:
     except SystemExit as error:
         code = "" if error.code is None else repr(error.code)
         raise Failure("failed", f"it called sys.exit({code})") from error
-    except (KeyboardInterrupt, GeneratorExit):  # of the caller
+    except (KeyboardInterrupt, GeneratorExit):  # these are meant for the caller
         raise
     except BaseException as error:
         raise Failure("failed", error_in_words(error)) from error
 
 
 def error_in_words(error: BaseException) -> str:
-    """Return the kind of an exception and its message, on one line."""
+    """Return the class name of an exception and its message, on one line."""
     text = " ".join(str(error).split())[:LONGEST]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

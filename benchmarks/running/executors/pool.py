@@ -29,16 +29,15 @@ if TYPE_CHECKING:
 
 
 class Pool(Executor):
-    """Executor with several workers, each with a thread that waits for it.
+    """Executor with several worker processes, each served by a thread of this process.
 
-    Each has its part of the threads of torch, one at least. Tasks that cannot be sent to a worker
-    run in the iterating thread. The workers live until the pool is closed; they serve one map at a
-    time.
+    The workers share torch's threads equally, one at least. Tasks that cannot be pickled run in the
+    thread that iterates :meth:`map`. A pool runs one map at a time. Its workers live until it is closed.
 
     Args:
         size: number of workers, >= 1.
-        memory: bytes that each may hold, as in :class:`.Worker`; None for its part of the default.
-        gpus: names for CUDA_VISIBLE_DEVICES, one a worker in turn; empty for no change.
+        memory: bytes that each may hold, 0 for no limit; None for an equal part of the default.
+        gpus: values of CUDA_VISIBLE_DEVICES, given to workers in turn; empty leaves it unchanged.
     """
 
     keeps_limits = True
@@ -86,7 +85,7 @@ class Pool(Executor):
                         news = partial(tell_number, number)
                         run = partial(worker.run_packed, sent, news, limit)
                         outcome = "done", number, result_or_failure(run)
-                except BaseException as error:  # such as a full disk, where claims are files
+                except BaseException as error:  # of ``wanted``, such as a full disk
                     messages.put(("error", number, error))
                     return
                 messages.put(outcome)
@@ -116,10 +115,10 @@ class Pool(Executor):
         finally:
             self._stop()
 
-    def start(self) -> None:
-        """Start all processes, whose imports take a while."""
+    def start(self, *, fork: bool = False) -> None:
+        """Start all worker processes early; ``fork`` as in :meth:`.Worker.start`."""
         for worker in self._first_workers(self._size):
-            worker.start()
+            worker.start(fork=fork)
 
     def _first_workers(self, count: int) -> list[Worker]:
         while len(self._workers) < count:
@@ -129,13 +128,13 @@ class Pool(Executor):
         return self._workers[:count]
 
     def close(self) -> None:
-        """End the processes, at once."""
+        """End the worker processes at once."""
         self._stop()
         for worker in self._workers:
             worker.close()
 
     def _stop(self) -> None:
-        """Stop running tasks, and wait until no thread has a worker."""
+        """Stop the running tasks, and wait until all threads have ended."""
         self._given_up.set()
         for thread in self._threads:
             thread.join()

@@ -1,7 +1,7 @@
-"""Actors on a Ray cluster: each holds a :class:`.Worker`, and a group has as many as there is room.
+"""Actors on a Ray cluster, each of which runs tasks in a :class:`.Worker`.
 
-The worker keeps limits of time and memory, and dies in the place of the actor. So the death of a
-sampler's process differs from the loss of a machine, after which a task is tried elsewhere.
+A sampler that crashes or exceeds a limit ends the worker process, and the actor lives on. A lost
+actor therefore means a lost machine, and its task is tried elsewhere.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from .worker import Worker, default_memory_limit
 PERIOD = 0.5  # seconds between reports of progress
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Variables of the caller, unset ones too: Ray sets the first, and sums depend on it."""
+"""Variables that actors copy from the caller: Ray sets the first, and rounding depends on it."""
 
 TYPE = "accelerator_type:"  # prefix of Ray's resource for the type of a machine's devices
-LONGEST = 300  # longest part of Ray's message about a loss, in letters
-STILLBORN = 3  # consecutive actors that fail to start on a running machine, until an error
-UNLUCKY = 100  # consecutive actors whose machines are lost before they start, until an error
+LONGEST = 300  # most characters of Ray's message about a lost actor
+STILLBORN = 3  # error after so many consecutive actors fail to start on a running machine
+UNLUCKY = 100  # error after so many consecutive actors lose their machine before they start
 QUERY = 2.0  # seconds between queries of the cluster's resources
 
 
 def shared_versions() -> dict[str, str]:
-    """Return the versions that all machines must share, besides Ray's and Python's; or ""."""
+    """Return the versions that all machines must share, by package; "" for one not installed."""
     found = {}
     for package in ("samplerbench", "torch"):
         try:
@@ -48,7 +48,7 @@ def shared_versions() -> dict[str, str]:
 
 
 class Environment(NamedTuple):
-    """Working folder, search path and relevant variables (None: unset) of the calling process."""
+    """Working folder, ``sys.path`` and some variables (None if unset) of the calling process."""
 
     folder: str
     path: Sequence[str]
@@ -64,7 +64,7 @@ class Environment(NamedTuple):
         return cls(os.getcwd(), tuple(sys.path), {**own, **threads})
 
     def apply(self) -> str:
-        """Apply the environment, if this machine has the same folders; describe missing parts."""
+        """Apply the environment; return "", or a clause on the folder that this machine lacks."""
         for name, value in self.variables.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -78,24 +78,24 @@ class Environment(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Share of a machine for one actor.
+    """Part of a machine that one actor takes.
 
     Attributes:
-        cpus: cores, >= 1.
-        gpus: number, or part, of devices.
-        accelerator: type of the device, as Ray calls it, such as "H100"; "" for any.
+        cpus: number of cores, >= 1.
+        gpus: number of GPUs, >= 0, possibly a fraction.
+        accelerator: type of the GPU, as Ray calls it, such as "H100"; "" for any.
     """
 
     cpus: int
     gpus: float = 0.0
     accelerator: str = ""
 
-    def room(self, resources: Mapping[str, float]) -> int:
-        """Return the number of actors that fit into an empty machine.
+    def count_actors(self, resources: Mapping[str, float]) -> int:
+        """Return the number of actors that fit into an empty machine with these Ray resources.
 
-        >>> Share(2, 0.5).room({"CPU": 16.0, "GPU": 2.0})
+        >>> Share(2, 0.5).count_actors({"CPU": 16.0, "GPU": 2.0})
         4
-        >>> Share(1, 1, "H100").room({"CPU": 16.0, "GPU": 2.0, "accelerator_type:A100": 1.0})
+        >>> Share(1, 1, "H100").count_actors({"CPU": 16.0, "GPU": 2.0, "accelerator_type:A100": 1.0})
         0
         """
         if self.accelerator and f"{TYPE}{self.accelerator}" not in resources:
@@ -103,12 +103,13 @@ class Share(NamedTuple):
         room = resources.get("CPU", 0.0) / self.cpus
         return int(min(room, resources.get("GPU", 0.0) / self.gpus) if self.gpus else room)
 
-    def actors_here(self) -> int:
-        """Return :meth:`room` of the machine on which an actor runs."""
+    def count_here(self) -> int:
+        """Return the number of actors that fit into the machine of the calling actor."""
         import ray  # pyright: ignore[reportMissingImports]
 
         here = ray.get_runtime_context().get_node_id()
-        return next(self.room(node["Resources"]) for node in ray.nodes() if node["NodeID"] == here)
+        machine = next(node for node in ray.nodes() if node["NodeID"] == here)
+        return self.count_actors(machine["Resources"])
 
     def __str__(self) -> str:
         """Format as ``1 CPU and 0.5 GPU of type H100``."""
@@ -117,7 +118,7 @@ class Share(NamedTuple):
 
 
 class HostInfo(NamedTuple):
-    """First message of an actor: name of its machine, versions, missing parts in words."""
+    """First message of an actor: its machine's name, versions, and a clause on a missing folder."""
 
     node: str
     versions: Mapping[str, str]
@@ -125,26 +126,26 @@ class HostInfo(NamedTuple):
 
 
 class Host:
-    """Actor that runs tasks in a worker, with arguments as of :class:`.Ray`; ``most`` are jobs."""
+    """Ray actor that runs tasks in a :class:`.Worker`; ``most`` is the largest number of actors."""
 
     def __init__(
         self, environment: Environment, memory: int | None, share: Share, most: int | None
     ) -> None:
         self._lacks = environment.apply()
         if memory is None:
-            room = share.actors_here()
+            room = share.count_here()
             memory = default_memory_limit() // max(1, room if most is None else min(room, most))
         self._worker = Worker(memory)
         self._worker.start()
 
-    def about(self) -> HostInfo:
-        """Describe this machine."""
+    def describe_machine(self) -> HostInfo:
+        """Return this machine's name, its versions, and a clause on a missing folder."""
         return HostInfo(platform.node(), shared_versions(), self._lacks)
 
     def run(
         self, sent: tuple[bytes, bytes], limit: float | None
     ) -> Iterator[tuple[list[Any], str, Any]]:
-        """Run a :func:`.packed` task, and yield the parts of each :class:`Message`."""
+        """Run a :func:`.packed` task; yield ``news``, ``kind``, ``value`` of each :class:`Message`."""
         messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
 
         def tell(news: Any) -> None:
@@ -176,10 +177,10 @@ class Host:
 
 @dataclass(eq=False)
 class Member:
-    """Actor of a group.
+    """Actor of a group, as the calling process sees it.
 
-    ``starting`` becomes its :class:`HostInfo`, and is None once it has started; ``stream`` is of
-    the task that it runs.
+    ``starting`` is Ray's future of the :class:`HostInfo`, None once the actor has started. ``stream``
+    yields Ray's futures of the present task's messages, None without a task.
     """
 
     actor: Any
@@ -190,9 +191,10 @@ class Member:
 
 
 class Message(NamedTuple):
-    """Message of an actor: progress of its task, a kind, and a pickled result or a sentence.
+    """Message about an actor's task: its progress, a kind, and a value.
 
-    The kind is "" while the task runs, then "done", "unprepared", or "lost" with the actor.
+    While the task runs, the kind is "" and the value None. For "done" the value is the pickled
+    result. For "unprepared", or "lost" with the actor, the value is the reason.
     """
 
     member: Member
@@ -202,10 +204,10 @@ class Message(NamedTuple):
 
 
 class WorkerGroup:
-    """Actors that each have the same share of a machine.
+    """Group of actors with equal shares of a machine, started as the cluster has room for them.
 
-    They are hired as the cluster has room, and replaced when their machine is lost. ``jobs`` is
-    their largest number, None for as many as fit; the cluster ``grows`` if it may get machines.
+    ``jobs`` is the largest number of actors, None for as many as fit. ``memory`` is as in
+    :class:`.Ray`. ``grows`` is True if the cluster may get more machines.
     """
 
     def __init__(
@@ -216,23 +218,21 @@ class WorkerGroup:
         self._stillborn, self._unlucky, self._environment = 0, 0, Environment.here()
         self._queried, self._room = float("-inf"), 0
 
-    def room(self) -> int:
+    def count_actors(self) -> int:
         """Return the number of actors that fit into the empty cluster."""
         if time.monotonic() - self._queried > QUERY:
-            self._room = sum(
-                self.share.room(resources) for resources in machine_resources(self._ray)
-            )
+            self._room = sum(map(self.share.count_actors, machine_resources(self._ray)))
             self._queried = time.monotonic()
         return self._room
 
-    def fit(self, wanted: int) -> None:
-        """Hire actors up to the wanted number and the cluster's room.
+    def start_actors(self, wanted: int) -> None:
+        """Start actors up to the wanted number, at most ``jobs`` or as many as fit.
 
-        A cluster that may grow gets twice the requests: they wait, and an autoscaler sees them.
+        A growing cluster gets twice as many requests: its autoscaler adds machines for those that wait.
         """
         most = self._jobs
         if most is None:
-            most = max(1, self.room()) * (2 if self._grows else 1)
+            most = max(1, self.count_actors()) * (2 if self._grows else 1)
         for _ in range(min(wanted, most) - len(self.members)):
             self._start_actor()
 
@@ -248,28 +248,29 @@ class WorkerGroup:
         """Return the actors that have not started yet."""
         return [m for m in self.members if m.starting is not None]
 
-    def give(self, member: Member, sent: tuple[bytes, bytes], limit: float | None) -> None:
-        """Run a task on an actor."""
+    def start_task(self, member: Member, sent: tuple[bytes, bytes], limit: float | None) -> None:
+        """Start a :func:`.packed` task on an idle actor; ``limit`` in seconds, None for none."""
         member.stream = member.actor.run.options(num_returns="streaming").remote(sent, limit)
 
     def messages(self, seconds: float) -> Iterator[Message]:
-        """Yield the messages about tasks, after a wait of at most this many seconds.
+        """Wait for at most ``seconds``, and yield the messages about tasks that have come.
 
-        It is a ValueError if machines have other versions, or no actor can start.
+        Raises:
+            ValueError: a machine has other versions, or no actor can start.
         """
         members = {m.starting if m.stream is None else m.stream: m for m in self.members}
         members.pop(None, None)
         if not members:
             return
         ready, _ = self._ray.wait(list(members), timeout=seconds)
-        if ready:  # of the others, those that are ready too
+        if ready:  # ask for all that are ready, not only the first
             ready, _ = self._ray.wait(list(members), num_returns=len(members), timeout=0)
         for ref in ready:
             if (message := self._read_message(members[ref])) is not None:
                 yield message
 
     def dismiss(self, members: list[Member]) -> None:
-        """End actors, at once."""
+        """End actors at once, and remove them from the group."""
         for member in members:
             self.members.remove(member)
             with suppress(Exception):  # the cluster may be gone
@@ -285,10 +286,10 @@ class WorkerGroup:
         }
         host = self._ray.remote(Host).options(**options)
         actor = host.remote(self._environment, self._memory, self.share, self._jobs)
-        self.members.append(Member(actor, actor.about.remote()))
+        self.members.append(Member(actor, actor.describe_machine.remote()))
 
     def _read_message(self, member: Member) -> Message | None:
-        """Read a message of an actor; None if it is not about a task."""
+        """Read the next message of an actor; return None unless it is about a task."""
         started = member.starting is None
         try:
             if not started:
@@ -299,7 +300,7 @@ class WorkerGroup:
             self.dismiss([member])
             if started:
                 return Message(member, [], "lost", loss_in_words(error))
-            # of a machine that is gone it takes Ray a while to know
+            # Ray takes a while to notice a lost machine, and starts actors there meanwhile
             exceptions = self._ray.exceptions
             is_lost = isinstance(error, exceptions.RayActorError | exceptions.NodeDiedError)
             by_itself = getattr(error, "actor_init_failed", not is_lost)
@@ -316,7 +317,7 @@ class WorkerGroup:
         return message
 
     def _register(self, member: Member, info: HostInfo) -> None:
-        """Register an actor that has started."""
+        """Note that an actor has started; raises a ValueError if its machine has other versions."""
         self._stillborn, self._unlucky, member.starting = 0, 0, None
         member.node, member.lacks = info.node, info.lacks
         differences = " and ".join(
@@ -332,12 +333,12 @@ class WorkerGroup:
 
 
 def machine_resources(ray: Any) -> list[dict[str, float]]:
-    """Return the resources of each machine of the cluster."""
+    """Return Ray's resources of each running machine, such as ``{"CPU": 16.0, "GPU": 2.0}``."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def loss_in_words(error: BaseException) -> str:
-    """Return Ray's reason for a loss, in a line."""
+    """Return Ray's reason why an actor was lost, on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reasons = [line for line in lines if "because" in line or "Error: " in line]
     return (reasons[-1:] or lines[:1] or [type(error).__name__])[0][:LONGEST].rstrip(". ")

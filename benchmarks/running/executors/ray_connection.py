@@ -17,22 +17,25 @@ from typing import Any
 
 EXTRA = "pip install 'samplerbench[cluster]'"
 ADDRESS = "RAY_ADDRESS"  # environment variable that Ray sets in its commands (``ray job submit``)
-PROBE = 5.0  # time limit of an address's answer, in seconds
+PROBE = 5.0  # seconds that the server at an address has to answer
 OBJECTS = 2**29  # bytes of unread results on this machine; more go to the disk
 
-LONGEST_FOLDER = 32
-"""Longest path of a folder for Ray's sockets, whose names may have 107 letters in all."""
+LONGEST_FOLDER = 32  # characters of the path of Ray's folder: paths of sockets are at most 107 long
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""Settings of Ray before its import, unless the user has others: it sends and prints nothing."""
+"""Defaults of Ray's environment variables, with which it sends no statistics and prints less."""
 
 
 def import_ray() -> Any:
-    """Return the module ``ray``; it is a ValueError if it is not installed."""
+    """Import and return the module ``ray``.
+
+    Raises:
+        ValueError: Ray is not installed.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -46,12 +49,12 @@ def import_ray() -> Any:
 
 
 class Connection:
-    """Connection to a cluster, from its first use until it is closed.
+    """Connection to a Ray cluster, from :meth:`open` to :meth:`close`.
 
     Args:
-        address: ``host:port`` of the cluster's head, or "auto" for this machine's; "" for the
-            environment's (:data:`ADDRESS`), or else for a cluster of this machine alone, whose
-            ports are bound to localhost and need a token.
+        address: ``host:port`` of the cluster's head, or "auto" for the cluster of this machine. ""
+            takes the address in :data:`ADDRESS`. If that is not set, a private cluster starts on
+            this machine. Its ports are bound to localhost and need a token.
     """
 
     def __init__(self, address: str = "") -> None:
@@ -61,11 +64,11 @@ class Connection:
 
     @property
     def local(self) -> bool:
-        """True if the cluster was started for this process, on this machine alone."""
+        """True if this connection started a private cluster on this machine."""
         return self._ours and not self.address
 
     def check(self) -> None:
-        """Check that a cluster can be joined; errors as :meth:`open`."""
+        """Check that Ray is installed and a server listens at the address; raises as :meth:`open`."""
         if self.address:
             _check_address(self.address)
             import_ray()
@@ -73,10 +76,12 @@ class Connection:
             ray_on_this_machine()
 
     def open(self, cpus: int, gpus: int) -> Any:
-        """Connect, if not connected, and return the module ``ray``.
+        """Connect, unless connected, and return the module ``ray``.
 
-        A cluster of this machine alone has these numbers of cores and GPUs. It is a ValueError if
-        Ray is missing, no cluster answers at the address, or it has another version.
+        ``cpus`` and ``gpus`` are the numbers of cores and GPUs of a private cluster.
+
+        Raises:
+            ValueError: Ray is missing, no cluster answers at the address, or it has another version.
         """
         ray = ray_on_this_machine() if not self.address else import_ray()
         if ray.is_initialized():
@@ -105,7 +110,7 @@ class Connection:
         return ray
 
     def close(self) -> None:
-        """Disconnect; a cluster of this machine alone ends."""
+        """Disconnect, and end the cluster if it is private."""
         ours, self._ours = self._ours, False
         folder, self._folder = self._folder, ""
         if ours:
@@ -115,7 +120,7 @@ class Connection:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _describe_error(self, error: Exception) -> str:
-        """Describe an error in a sentence."""
+        """Return a sentence for the user on an error of ``ray.init``."""
         words = " ".join(str(error).split())
         if not self.address:
             return f"Ray does not start on this machine ({type(error).__name__}: {words})"
@@ -132,11 +137,10 @@ class Connection:
 
 
 def ray_on_this_machine() -> Any:
-    """Return :func:`import_ray` restricted to this machine and a token, for its several users.
+    """Import and return ``ray``, restricted to localhost and to clients with a secret token.
 
-    Ray binds its ports to all interfaces on Linux, and to localhost where it makes no clusters of
-    several machines, which the first variable selects. It reads both at import; in a process that
-    has imported it there is no token.
+    On Linux, Ray binds its ports to all interfaces unless clusters of several machines are disabled.
+    Ray reads its variables when it is imported. There is no token if it was imported before.
     """
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
@@ -150,7 +154,7 @@ def ray_on_this_machine() -> Any:
 
 
 def _check_address(address: str) -> None:
-    """Check that a server listens at an address, which takes Ray itself a minute."""
+    """Raise a ValueError if no server listens at an address; Ray itself would take a minute."""
     if address == "auto":
         return
     if "://" in address:
@@ -171,7 +175,7 @@ def _check_address(address: str) -> None:
 
 
 def _make_socket_folder() -> str:
-    """Make a new folder for Ray's sockets and logs."""
+    """Make a folder with a short path for Ray's sockets and logs, and return its path."""
     usual = tempfile.gettempdir()
     return tempfile.mkdtemp(prefix="sb-ray-", dir=usual if len(usual) < LONGEST_FOLDER else "/tmp")
 

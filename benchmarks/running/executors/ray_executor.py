@@ -30,26 +30,26 @@ from .transport import packed
 if TYPE_CHECKING:
     from .worker_context import WorkerConfig, WorkerContext
 
-TRIES = 3  # most tries of a task whose machine is lost
+TRIES = 3  # most tries of a task whose machines are lost
 TICK = 0.2  # seconds between checks for more room in the cluster
-PATIENCE = 15.0  # seconds without any actor after which the user gets the reason for the wait
+PATIENCE = 15.0  # seconds without any actor after which a warning gives the reason
 
 log = logging.getLogger("samplerbench")
 
 
 class Ray(Executor):
-    """Executor with actors, each of which holds a worker process and loads the model once.
+    """Executor on a Ray cluster, with actors that each have a worker process and load models once.
 
-    A task whose machine is lost is tried elsewhere, :data:`TRIES` times in all. Each actor has its
-    part of the threads of torch, and as many cores. Tasks that cannot be sent run in the iterating
-    thread. The actors serve one map at a time, and live until the executor is closed.
+    A task whose machine is lost is tried elsewhere, :data:`TRIES` times in all. The actors share
+    torch's threads equally, and each gets as many cores. Tasks that cannot be pickled run in the
+    thread that iterates :meth:`map`. Only one map runs at a time. Actors live until :meth:`close`.
 
     Args:
         address: as in :class:`.Connection`.
-        jobs: number of actors; None for one a GPU or core, and for more as the cluster grows.
-        gpus: of each actor; None for one on CUDA, and for none elsewhere.
-        memory: bytes that each worker may hold; None for its part of the default, 0 for no limit.
-        accelerator: type of the timed device for Ray, such as "H100"; "" for the cluster's only one.
+        jobs: number of actors; None for one per GPU or core, and more as the cluster grows.
+        gpus: GPUs of each actor, possibly a fraction; None for 1 on CUDA and 0 elsewhere.
+        memory: bytes that each worker may hold, 0 for no limit; None for its part of the default.
+        accelerator: Ray's type of the GPU to time on, such as "H100"; "" for the cluster's only one.
     """
 
     keeps_limits = True
@@ -71,8 +71,8 @@ class Ray(Executor):
 
     @property
     def size(self) -> int:
-        """Number of requested actors; if the cluster decides, the number that fits by now."""
-        return self._jobs or (self._group.room() if self._group else 1)
+        """Number of requested actors; without a request, the number that fits into the cluster."""
+        return self._jobs or (self._group.count_actors() if self._group else 1)
 
     def map(
         self,
@@ -92,7 +92,7 @@ class Ray(Executor):
         runs, begun, idle_since = dict[Any, int](), Counter[int](), time.monotonic()
         try:
             while todo or runs:
-                group.fit(len(todo) + len(runs))
+                group.start_actors(len(todo) + len(runs))
                 for member in group.idle():
                     while todo and member.stream is None:
                         number = todo.popleft()
@@ -103,7 +103,7 @@ class Ray(Executor):
                             continue
                         begun[number] += 1
                         runs[member] = number
-                        group.give(member, sent, within[number])
+                        group.start_task(member, sent, within[number])
                 for message in group.messages(TICK):
                     number = runs[message.member]
                     for news in message.news:
@@ -121,13 +121,16 @@ class Ray(Executor):
                 group.dismiss(group.waiting())
 
     def check(self) -> None:
-        """Check early that a cluster can be joined, without joining or starting one."""
+        """Check as :meth:`.Connection.check`, without joining or starting a cluster."""
         self._connection.check()
 
     def alone(self, device: str) -> Executor | None:
-        """See :meth:`.Executor.alone`: the executor has an actor with a whole GPU of one type.
+        """Return an executor with one actor, which has a whole GPU of one type.
 
-        On processors this process takes the times, unless a type of accelerator is requested.
+        It is None for a "cpu" device, unless a type of accelerator is requested.
+
+        Raises:
+            ValueError: actors share GPUs, or the cluster has GPUs of several types.
         """
         if self._gpus is not None and self._gpus < 1:
             raise ValueError(
@@ -154,14 +157,14 @@ class Ray(Executor):
         return timer
 
     def close(self) -> None:
-        """End the actors, at once, and leave the cluster."""
+        """End the actors at once, and leave the cluster."""
         group, self._group = self._group, None
         if group is not None:
             group.dismiss(list(group.members))
         self._connection.close()
 
     def _group_of_setting(self, setting: WorkerConfig) -> WorkerGroup:
-        """Return the group for tasks of a setting, a new one if it needs another share."""
+        """Return the actors for a setting; another device or number of threads needs new ones."""
         needs = (setting.device, setting.threads)
         if self._group is not None and self._needs != needs:
             self._group.dismiss(list(self._group.members))
@@ -181,12 +184,12 @@ class Ray(Executor):
         )
         grows = not self._connection.local
         group = WorkerGroup(ray, share, self._jobs, self._memory, grows=grows)
-        if not grows and not group.room():
+        if not grows and not group.count_actors():
             raise ValueError(f"this machine has no {share} for a worker; --device cpu needs no GPU")
         return group
 
     def _connected_ray(self, gpus_per_actor: float, threads: int) -> Any:
-        """Return the module ``ray``, connected."""
+        """Connect to the cluster, or start a private one, and return the module ``ray``."""
         cores = os.cpu_count() or 1
         if hasattr(os, "sched_getaffinity"):
             cores = len(os.sched_getaffinity(0))
@@ -199,7 +202,7 @@ class Ray(Executor):
 
 
 def _result_or_raise(message: Message) -> Any:
-    """Return the outcome of a task that is not tried again, or raise why it was not prepared."""
+    """Return the result or Failure in a last message; raises a ValueError if "unprepared"."""
     if message.kind == "done":
         return pickle.loads(message.value)
     if message.kind == "lost":
@@ -216,7 +219,7 @@ def _result_or_raise(message: Message) -> Any:
 
 
 def _waiting_since(group: WorkerGroup, since: float) -> float:
-    """Return when the wait for an actor began; infinity once it is reported."""
+    """Return when the wait for a first actor began; report a long wait once, then infinity."""
     if len(group.waiting()) < len(group.members) or not group.members:
         return time.monotonic() if since < float("inf") else since
     if time.monotonic() - since > PATIENCE:
@@ -232,12 +235,12 @@ def _waiting_since(group: WorkerGroup, since: float) -> float:
 def _threads_per_actor(
     nodes: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int
 ) -> int:
-    """Return the threads of each actor: its part of all, at most its part of a machine's cores."""
+    """Return the threads of each actor: an equal part, at most its part of a machine's cores."""
     alone = Share(1, gpus)
-    count = jobs or sum(map(alone.room, nodes))
+    count = jobs or sum(map(alone.count_actors, nodes))
     most = (
-        int(machine.get("CPU", 0.0) // max(1, alone.room(machine) if gpus else 1))
+        int(machine.get("CPU", 0.0) // max(1, alone.count_actors(machine) if gpus else 1))
         for machine in nodes
-        if alone.room(machine)
+        if alone.count_actors(machine)
     )
     return max(1, min(threads // max(1, count), max(most, default=1)))

@@ -1,6 +1,6 @@
-"""Executors by name: built-in ones, and entry points of the group ``samplerbench.executors``.
+"""Names of executors: built-in ones, and entry points of the group ``samplerbench.executors``.
 
-A name never enters a number, an identity or a run directory. All imports of this module are quick.
+Results and run directories do not depend on an executor's name. All imports here are quick.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ BUILT_IN = {"worker": Worker, "in-process": InProcess}
 
 
 def executors() -> list[str]:
-    """Return all names, without imports."""
+    """Return the names of all executors, without importing any package."""
     return list(dict.fromkeys([*BUILT_IN, *(point.name for point in _entry_points())]))
 
 
 def make_executor(spec: str) -> Executor:
-    """Make the executor called ``name``, or ``name:argument``, such as an address.
+    """Make an executor from ``name`` or ``name:argument``, where the argument may be an address.
 
     Raises:
-        ValueError: there is none, there are two, its package cannot be imported, or it takes no
-            such argument.
+        ValueError: no executor or several have the name, its package fails, or it takes no argument.
     """
     name, colon, rest = spec.partition(":")
     points = [point for point in _entry_points() if point.name == name]

@@ -1,4 +1,4 @@
-"""Times taken on a device of an executor."""
+"""Timing of cells on the device of an executor, such as a GPU of a cluster."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .worker_context import WorkerContext
 
 @dataclass(frozen=True)
 class TimesTask:
-    """Task: times of cells of one model, by the key of the cell.
+    """Task that times cells of one model.
 
-    ``size`` is the samples per timed batch, 0 for each cell's own; ``within`` the seconds for all.
+    ``size`` is the batch size, 0 for each cell's own. ``within`` is the seconds for all cells, or None.
     """
 
     parts: tuple[CellTask, ...]
@@ -35,7 +35,7 @@ class TimesTask:
             part.prepare(world)
 
     def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
-        """Return the timing columns; news is the input of :data:`.Progress`."""
+        """Return the timing columns by cell key; ``tell`` gets the arguments of :data:`.Progress`."""
         cells = [part.cell for part in self.parts]
         records: dict[str, Record] = {}
         time_cells(
@@ -53,27 +53,27 @@ class TimesTask:
 
 @dataclass(frozen=True)
 class SweepTask(CellTask):
-    """Task: sweep over batch sizes, as :func:`.sweep_record`."""
+    """Task that times a cell at many batch sizes, as :func:`.sweep_record`."""
 
     options: Timing
     within: float | None
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Record:
-        """Return the record; news is the next batch size."""
+        """Return the times by batch size; ``tell`` gets each batch size before it is timed."""
         model = world.subject(self.cell.model).model
         return sweep_record(model, self.cell, self.options, world.setting.device, self.within, tell)
 
 
 @dataclass(frozen=True)
 class RemoteTimer:
-    """Timer (:class:`.Timer`) on a device of its own: the result of :meth:`.Executor.alone`."""
+    """:class:`.Timer` that times on ``executor``, the result of :meth:`.Executor.alone`."""
 
     executor: Executor
     world: WorkerContext
     options: Timing
 
     def machine(self) -> Record:
-        """See :class:`.Timer`; it is a ValueError if the device cannot be reached."""
+        """See :class:`.Timer`; raises a ValueError if the device cannot be reached."""
         try:
             return self.executor.run(
                 Call(conditions_for_times, (self.world.setting.device,)), self.world
@@ -92,7 +92,7 @@ class RemoteTimer:
         progress: Progress,
         done: Done,
     ) -> None:
-        """See :class:`.Timer`. If a cell ends the process of the times, no cell has any."""
+        """See :class:`.Timer`. If the task fails, all cells get the reason in place of times."""
 
         def tell(news: Any) -> None:
             progress(*news)
@@ -106,7 +106,7 @@ class RemoteTimer:
             done(key, record)
 
     def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
-        """See :class:`.Timer`; the record is empty if the process of the times ends."""
+        """See :class:`.Timer`; the record is empty if the task fails."""
         task = SweepTask(cell, self.options, within)
         try:
             return self.executor.run(task, self.world, tell=progress)

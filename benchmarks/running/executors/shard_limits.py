@@ -18,12 +18,11 @@ from ...suites.cell import Cell
 ADAPTIVE_GUESS = 60  # expected evaluations of an adaptive sampler, for forecasts only
 ADAPTIVE_MOST = 10  # largest allowed multiple of that guess
 GENEROUS = 20  # largest allowed multiple of a shard's forecast: machines get busy, samplers do more
-SHORTEST, SHORTEST_COMPILED = 60.0, 900.0
-"""Shortest time limit of a shard, in seconds; a compiler takes minutes."""
+SHORTEST, SHORTEST_COMPILED = 60.0, 900.0  # shortest time limits of a shard, in seconds
 
 
 def expected_evaluations(model: Denoiser, cell: Cell) -> float:
-    """Return the expected evaluations per sample of a cell; a guess for adaptive samplers."""
+    """Return the expected evaluations per sample: a guess for adaptive samplers, 0 without a grid."""
     if cell.grid is None:
         return 0.0
     says = evaluations_per_sample(cell)
@@ -60,8 +59,8 @@ def seconds_per_image(model: Denoiser) -> float:
 class ShardTimeLimits:
     """Time limits of shards, in seconds.
 
-    The user's limit ``asked`` is 0 for none, and None for a forecast from the evaluations per
-    second that ``measure`` returns.
+    ``asked`` is the user's limit, 0 for none. If it is None, limits are forecast from the evaluations
+    per second that ``measure`` returns for a cell.
     """
 
     def __init__(
@@ -71,8 +70,8 @@ class ShardTimeLimits:
         self._rates: dict[tuple[str, int], float] = {}
         self._decoding: dict[str, float] = {}
 
-    def of(self, cell: Cell, count: int) -> float | None:
-        """Return the limit of ``count`` samples of a cell; None for none."""
+    def limit_of(self, cell: Cell, count: int) -> float | None:
+        """Return the seconds that ``count`` samples of a cell may take; None for no limit."""
         if self._asked is not None:
             return self._asked or None
         at = (cell.model, cell.batch_size)
@@ -90,30 +89,29 @@ class ShardTimeLimits:
 
 
 class FittingBatchSizes:
-    """Batch sizes that fit into memory, by cell, for its later shards.
+    """Batch sizes that fit into memory, by cell, reduced when memory runs out.
 
-    Samples do not depend on their batches, but for the rounding of float32. A cell whose sampler
-    couples a batch stays unchanged: it would have other samples. A compiled or recorded one is
-    compiled or recorded again for the smaller shape.
+    Smaller batches change samples by float32 rounding only. A sampler that couples the samples of a
+    batch keeps its batch size. A smaller shape is compiled, or recorded as a CUDA graph, again.
     """
 
     def __init__(self) -> None:
         self._sizes: dict[str, int] = {}
 
-    def fitted(self, cell: Cell) -> Cell:
-        """Return the cell with its present batch size."""
+    def resize(self, cell: Cell) -> Cell:
+        """Return the cell with its reduced batch size, or unchanged if memory never ran out."""
         size = self._sizes.get(cell.key, cell.batch_size)
         return cell if size >= cell.batch_size else replace(cell, batch_size=size)
 
     def shrink(self, tried: Cell, count: int, failure: Failure) -> bool:
-        """Make the batches of a cell smaller if that may help; return True to draw again.
+        """Reduce the batch size of a cell after a failure; return True if another try may succeed.
 
-        ``tried`` is the cell of the failed draw (:meth:`fitted`) of ``count`` samples.
+        ``tried`` is the cell that failed, as of :meth:`resize`, and ``count`` its number of samples.
         """
         size = min(tried.batch_size, count) if tried.execution == "eager" else tried.batch_size
         if not failure.shrink or size == 1 or tried.sampler.batch_coupled:
             return False
-        if self.fitted(tried) != tried:  # another shard was faster, and this one says no more
+        if self.resize(tried) != tried:  # another shard has reduced it already
             return True
         smaller = self._sizes[tried.key] = max(1, size // failure.shrink)
         what = tried.label, tried.model, size, smaller, failure.reason
@@ -124,8 +122,8 @@ class FittingBatchSizes:
         )
         return True
 
-    def reason(self, cell: Cell, tried: Cell, failure: Failure) -> str:
-        """Return the reason why a requested cell has no samples, after its last draw."""
+    def explain(self, cell: Cell, tried: Cell, failure: Failure) -> str:
+        """Return the reason of a last failure; after memory ran out, with why no batch fits."""
         if not failure.shrink:
             return failure.reason
         if cell.sampler.batch_coupled and cell.batch_size > 1:

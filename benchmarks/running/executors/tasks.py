@@ -1,4 +1,4 @@
-"""Tasks about a cell: a shard, trajectories, the throughput of its model, a fingerprint."""
+"""Tasks about one cell: its shards, trajectories, throughput and the sampler's fingerprint."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from .shard_limits import evaluations_per_second
 from .worker_context import WorkerContext
 
 OPENED = "opened"
-"""Array of a shard's result, not stored in the shard: the files that were opened for it."""
+"""Key in a shard's result of the hashes of opened files, as JSON; it is not stored in the shard."""
 
 
 class SentSampler(NamedTuple):
-    """Sampler for another process, where its class may be known by name only.
+    """Picklable description of a sampler, from which another process makes the sampler again.
 
-    ``found`` are fields that were fitted to a model, and ``table`` has tuned coefficients.
+    ``origin`` is the plugin's, or "". ``found`` are the fields that were fitted to a model. ``table``
+    has tuned coefficients, or is None.
     """
 
     spec: dict[str, Any]
@@ -39,10 +40,7 @@ class SentSampler(NamedTuple):
 
     @classmethod
     def of(cls, sampler: Sampler) -> SentSampler:
-        """Describe a sampler for another process.
-
-        It is a PicklingError if only this process knows its class, as one of a notebook.
-        """
+        """Describe a sampler; raises a PicklingError if only this process knows its class."""
         if isinstance(sampler, Tabulated):
             return cls.of(sampler.stands_for)._replace(table=sampler.table)
         name, origin = sampler.name, samplers.origin(sampler.name)
@@ -56,7 +54,7 @@ class SentSampler(NamedTuple):
         return cls(spec, origin, samplers.found_for_model(sampler))
 
     def restore_sampler(self) -> Sampler:
-        """Make the sampler in this process; it is a ValueError if it is not the same."""
+        """Make the described sampler in this process; raises a ValueError if its file changed."""
         sampler = samplers.make(self.spec)
         if samplers.origin(sampler.name) != self.origin:
             raise ValueError(
@@ -69,13 +67,13 @@ class SentSampler(NamedTuple):
 
 @dataclass(frozen=True)
 class CellTask:
-    """Task about one cell, whose identities pin the model and the extractor."""
+    """Base class of tasks about one cell, whose identity pins the model and the extractor."""
 
     cell: Cell
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load the model; it is a ValueError if it is not the one of the plan."""
-        with world.recording(self.cell.model):
+        """Load the model; raises a ValueError if its files changed since the plan."""
+        with world.recording_files_of(self.cell.model):
             model, extractor = world.subject(self.cell.model)
         identity = (model.identity, extractor.identity if extractor else "")
         if identity != self.cell.identity:
@@ -87,7 +85,7 @@ class CellTask:
     def __reduce__(self) -> tuple[Callable[..., CellTask], tuple[Any, ...]]:
         """Pickle the sampler by its name, and the schedule without its search results."""
         cell, *others = vars(self).values()
-        bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
+        bare = replace(cell, sampler=None, schedule=cell.schedule.without_search_results())
         return _unpickle_task, (type(self), bare, SentSampler.of(cell.sampler), *others)
 
 
@@ -99,7 +97,7 @@ def _unpickle_task(
 
 @dataclass(frozen=True)
 class ShardTask(CellTask):
-    """Task: a shard of a cell, with arguments of :func:`.sample_shard`."""
+    """Task that draws the samples ``start`` to ``stop`` of a cell, as :func:`.sample_shard`."""
 
     start: int
     stop: int
@@ -108,15 +106,15 @@ class ShardTask(CellTask):
     clamp: tuple[float, float] | None
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Arrays:
-        """Return the arrays of the shard; after memory ran out, half the batch is worth a try."""
+        """Return the shard's arrays; a Failure for lack of memory proposes half the batch size."""
         cell, (model, extractor) = self.cell, world.subject(self.cell.model)
         scored = None if extractor is None else FeatureExtraction(extractor, self.clamp)
         numbers = self.start, self.stop, cell.device, self.keep, self.endpoints
         try:
             foreign = bool(samplers.origin(cell.sampler.name))
-            with world.recording(cell.model, foreign=foreign):
+            with world.recording_files_of(cell.model, foreign=foreign):
                 arrays = sample_shard(model, scored, cell, *numbers, tell)
-            if opened := world.opened(cell.model):
+            if opened := world.opened_file_hashes(cell.model):
                 arrays[OPENED] = np.array(json.dumps(opened))
             return arrays
         except (MemoryError, RuntimeError) as error:
@@ -129,24 +127,24 @@ class ShardTask(CellTask):
 
 @dataclass(frozen=True)
 class FingerprintTask(CellTask):
-    """Task: fingerprint of a cell's sampler on its grid, for samples of shape ``event``."""
+    """Task that fingerprints a cell's sampler on its grid, for samples of shape ``event``."""
 
     event: tuple[int, ...]
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load nothing."""
+        """Load nothing, since the fingerprint does not depend on the model."""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Fingerprint:  # noqa: ARG002
         """Return the fingerprint."""
-        # a helper imported now is not opened again when samples are drawn
+        # a module imported now is not opened again when samples are drawn
         foreign = bool(samplers.origin(self.cell.sampler.name))
-        with world.recording(self.cell.model, foreign=foreign):
+        with world.recording_files_of(self.cell.model, foreign=foreign):
             return sampler_fingerprint(self.cell, self.event)
 
 
 @dataclass(frozen=True)
 class TrajectoryTask(CellTask):
-    """Task: trajectories of the first ``count`` samples of a cell, for a picture."""
+    """Task that records the trajectories of the first ``count`` samples of a cell."""
 
     count: int
 
@@ -157,11 +155,11 @@ class TrajectoryTask(CellTask):
 
 @dataclass(frozen=True)
 class ThroughputTask(CellTask):
-    """Task: evaluations per second of a cell's model at its batch size, in about ``seconds``."""
+    """Task that measures, for about ``seconds``, a model's evaluations per second."""
 
     seconds: float
 
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
-        """Return the rate."""
+        """Return the evaluations per second at the cell's batch size."""
         model, cell = world.subject(self.cell.model).model, self.cell
         return evaluations_per_second(model, cell.batch_size, cell.device, seconds=self.seconds)

@@ -1,4 +1,4 @@
-"""Transport of tasks to another process: packing, and the loop of a worker that runs them.
+"""Pickling of tasks for another process, and the loop of a worker process that runs them.
 
 All imports of this module are quick.
 """
@@ -21,16 +21,16 @@ from .executor import Failure, Task, Tell, ignore_progress, result_or_failure, r
 if TYPE_CHECKING:
     from .worker_context import WorkerConfig, WorkerContext
 
-TRACE_SIGNAL = signal.SIGUSR1  # signal that makes a worker write its place in the code
+TRACE_SIGNAL = signal.SIGUSR1  # at this signal, a worker writes the stacks of its threads
 
 _LATEST: dict[bytes, WorkerContext] = {}
-"""Context of this process by its pickled setting: tasks share its models."""
+"""Latest context of this process, by its pickled setting: tasks share its models."""
 
 
 def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
-    """Return the pickled setting of another process, and the pickled task, for :func:`unpacked`.
+    """Pickle a setting and a task for :func:`unpacked` in another process.
 
-    It is None for a task of a class that only this process knows, such as one of a notebook.
+    The result is None if pickling fails, as for a task whose class a notebook defines.
     """
     try:
         return _pickled(setting), _pickled(task)
@@ -39,9 +39,10 @@ def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
 
 
 def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
-    """Apply a setting, and return a task from another process with its context.
+    """Apply a setting of :func:`packed`, prepare its task, and return the task and its context.
 
-    It is a ValueError if the task could not be prepared.
+    Raises:
+        ValueError: the setting or the task cannot be loaded or prepared.
     """
     from .worker_context import WorkerContext
 
@@ -61,10 +62,10 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
 
 
 def packed_result(task: Task, world: WorkerContext, tell: Tell = ignore_progress) -> bytes:
-    """Return the pickled result of a prepared task, or the :class:`Failure` in its place."""
+    """Run a prepared task, and return its pickled result or its pickled :class:`Failure`."""
     try:
         result = result_or_failure(partial(run_prepared, task, world, tell))
-    except BaseException as error:  # one that is meant to pass all nets
+    except BaseException as error:  # an interrupt that the task raised itself
         words = " ".join(f"{type(error).__name__}: {error}".split())
         result = Failure("failed", words.removesuffix(":"))
     try:
@@ -79,25 +80,26 @@ def _pickled(value: Any) -> bytes:
 
 
 def serve_tasks(tasks: int, lifeline: int, traces: int) -> None:
-    """Run tasks in a worker process until the pipe is closed, and end with the parent.
+    """Run tasks in a worker process until the pipe is closed or the parent ends.
 
-    A request is the result of :func:`packed`. Answers are ``("begun", None)`` when all is loaded
-    and the time counts, ``("progress", news)``, and at last ``("done", packed result)`` or, for a
-    task that could not begin, ``("unprepared", sentence)``. The arguments are file descriptors: of
-    the pipe, of one that ends when the parent does, of the file for :data:`TRACE_SIGNAL`.
+    A request is the result of :func:`packed`. The answers are ``("begun", None)`` once the task is
+    prepared, ``("progress", news)``, and ``("done", packed result)``. A task that cannot be prepared
+    has the only answer ``("unprepared", sentence)``. The arguments are file descriptors: of the pipe,
+    of a pipe that closes when the parent ends, and of the file for :data:`TRACE_SIGNAL`.
     """
     threading.Thread(target=_end_with_the_parent, args=(lifeline,), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # else an exception, as if the task raised it
+    for signum in (signal.SIGINT, signal.SIGTERM):  # else an exception, as if the task raised it
+        signal.signal(signum, signal.SIG_DFL)
     faulthandler.enable(traces)
     faulthandler.register(TRACE_SIGNAL, traces)
     with suppress(OSError):  # when memory runs out, the kernel ends this process, not its parent
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    from . import worker_context  # noqa: F401 - torch, while the parent is still planning
+    from . import worker_context  # noqa: F401 - imports torch while the parent is still planning
 
     pipe, process = Connection(tasks), os.getpid()
 
     def send(kind: str, value: object = None) -> None:
-        if os.getpid() != process:  # a fork that a sampler let return: its answers are void
+        if os.getpid() != process:  # a child that a sampler forked, which must not answer
             os._exit(0)
         pipe.send((kind, value))
 

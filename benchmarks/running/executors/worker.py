@@ -1,8 +1,8 @@
-"""Executor that survives its tasks: a worker process, which may crash, hang, or exhaust memory.
+"""Executor in a worker process, which survives tasks that crash, hang or exhaust memory.
 
-The process is a fresh interpreter rather than a fork, because OpenMP and CUDA do not outlive a
-fork. It has a process group of its own: an interrupt from the terminal reaches the parent alone,
-and children of a sampler end with it.
+The worker is a fork of this process if that has computed nothing yet, which saves importing torch.
+Otherwise it is a new interpreter, since OpenMP and CUDA do not survive a fork. It has its own process
+group. So an interrupt in the terminal reaches only the parent, and a sampler's children end with it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -22,29 +24,26 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event
 from time import monotonic, sleep
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .executor import Failure, InProcess, Serial, Task, Tell, ignore_progress
-from .transport import TRACE_SIGNAL, packed
+from .transport import TRACE_SIGNAL, packed, serve_tasks
 
 if TYPE_CHECKING:
     from .worker_context import WorkerContext
 
 TICK = 0.1  # seconds between checks of a silent worker
 
-GAP = 1.0
-"""Time between two such checks that means a pause of this process or its machine, in seconds."""
-
-STOPPED = 3600.0  # longest discounted stop of a worker, in seconds, while its parent runs
+GAP = 1.0  # a longer time between two checks, in seconds, means that this process was paused
+STOPPED = 3600.0  # most seconds of a stopped worker that do not count towards its time limit
 PATIENCE = 2.0  # seconds for a dying worker to report its place in the code
 
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Signals of an operator, a scheduler or the kernel, which samplers do not send."""
+"""Signals that an operator, a scheduler or the kernel sends, and samplers do not."""
 
 SHRINK = 8  # batch divisor after an out-of-memory kill: large, because each retry costs a process
 
-MEMORY_SHARE = 0.8
-"""Default limit of a worker, as a share of the machine's or the container's memory."""
+MEMORY_SHARE = 0.8  # default memory limit, as a share of the machine's or container's memory
 
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -65,19 +64,49 @@ _PACKAGES = [
 
 
 class _Process(NamedTuple):
-    """Running worker: the process, the pipe to it, its lifeline, and the file of its traces."""
+    """Running worker: process, pipe, lifeline (its closing ends the worker), file of stack traces."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | _Fork
     pipe: Connection
     lifeline: int
     traces: IO[bytes]
 
 
-class _WorkerEnd(Exception):  # noqa: N818
-    """End of the worker, in words.
+class _Fork:
+    """Forked child with the methods of :class:`subprocess.Popen` that a worker needs."""
 
-    ``begun``: the task had all it needs. ``killed``: another process ended it. ``memory``: the
-    kernel did, for lack of memory; None if unknown.
+    returncode: int | None = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """Return the exit code, or minus the signal that ended the child; None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float = float("inf")) -> int:
+        """Return :meth:`poll` at the end; raises ``subprocess.TimeoutExpired`` after ``timeout`` s."""
+        until = monotonic() + timeout
+        while (code := self.poll()) is None:
+            if monotonic() > until:
+                raise subprocess.TimeoutExpired("worker", timeout)
+            sleep(0.001)
+        return code
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, signum)
+
+
+class _WorkerEnd(Exception):  # noqa: N818
+    """End of the worker process: a clause that describes it, and its cause.
+
+    ``begun``: the task was prepared and running. ``killed``: another process ended the worker.
+    ``memory``: the kernel killed it because memory ran out; None if unknown.
     """
 
     def __init__(
@@ -88,10 +117,11 @@ class _WorkerEnd(Exception):  # noqa: N818
 
 
 class Worker(Serial):
-    """Executor in a process that is replaced when it dies; unsendable tasks run in this process.
+    """Executor in a worker process, which is replaced when it dies.
 
-    It may hold ``memory`` bytes: None for a share of the machine's, 0 for no limit. The event
-    ``given_up`` stops the running task, as an interrupt does.
+    Tasks that cannot be pickled run in this process. ``memory`` is the bytes that the worker may hold:
+    0 for no limit, None for :func:`default_memory_limit`. The event ``given_up`` stops the running
+    task, as an interrupt does. ``environment`` has variables of the worker.
     """
 
     keeps_limits = True
@@ -105,10 +135,13 @@ class Worker(Serial):
         self._memory = default_memory_limit() if memory is None else memory
         self._given_up, self._environment = given_up, dict(environment or {})
         self._worker: _Process | None = None
-        self._kills: int | None = None  # the kernel's, for memory, before the task
+        self._kills: int | None = None  # kernel's kills for lack of memory before the task
 
-    def start(self) -> None:
-        """Start the process, unless it runs: its imports take a while."""
+    def start(self, *, fork: bool = False) -> None:
+        """Start the worker process early, unless it runs already.
+
+        ``fork`` says that this process has computed nothing yet, and may be forked where that is safe.
+        """
         if self._worker is not None and self._worker.process.poll() is None:
             return
         self.close()
@@ -116,22 +149,51 @@ class Worker(Serial):
         death, lifeline = os.pipe()
         traces = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         handed = (theirs.fileno(), death, traces.fileno())
-        code = (
-            f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.transport import "
-            f"serve_tasks; serve_tasks{handed}"
-        )
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.DEVNULL,
-                pass_fds=handed,
-                env={**os.environ, **self._environment},
-                process_group=0,
-            )
+            if fork and can_fork():
+                process = _Fork(os.fork())
+                if process.pid == 0:
+                    ours.close()
+                    os.close(lifeline)
+                    self._serve_as_fork(*handed)
+                with suppress(OSError):  # the child sets it too, since either may run first
+                    os.setpgid(process.pid, process.pid)
+            else:
+                process = self._start_interpreter(handed)
         finally:
             theirs.close()
             os.close(death)
         self._worker = _Process(process, ours, lifeline, traces)
+
+    def _start_interpreter(self, handed: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.transport import "
+            f"serve_tasks; serve_tasks{handed}"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            pass_fds=handed,
+            env={**os.environ, **self._environment},
+            process_group=0,
+        )
+
+    def _serve_as_fork(self, *handed: int) -> NoReturn:
+        """Serve tasks in a forked child, then exit: it must never return to the parent's code."""
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.environ.update(self._environment)
+            serve_tasks(*handed)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            with suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
 
     def run(
         self,
@@ -148,13 +210,18 @@ class Worker(Serial):
         return self.run_packed(sent, tell, limit)
 
     def run_packed(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:
-        """Run a task that is :func:`.packed` already."""
+        """Run a :func:`.packed` task, and return its result; a killed worker is replaced once.
+
+        Raises:
+            Failure: the task failed, or ended its worker.
+            ValueError: the task could not be prepared.
+        """
         for last in (False, True):
             try:
                 return self._run(sent, tell, limit)
             except _WorkerEnd as gone:
-                # before the task began it is not to blame: an earlier task may have left a time
-                # bomb. Nor, perhaps, after a kill by another process: then it is tried again
+                # the task gets a second try if the worker ended before it began, perhaps by an
+                # earlier task, or if another process killed the worker
                 self.close()
                 if gone.begun and (gone.memory or not gone.killed):
                     raise Failure("crashed", gone.ending, SHRINK if gone.memory else 0) from None
@@ -170,13 +237,13 @@ class Worker(Serial):
                     ) from None
             except (Failure, ValueError):
                 raise
-            except BaseException:  # an interrupt: the worker's task is useless now
+            except BaseException:  # an interrupt: nobody waits for the task any more
                 self.close()
                 raise
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """End the process, at once."""
+        """End the worker process and its children at once."""
         worker, self._worker = self._worker, None
         if worker is not None:
             with suppress(ProcessLookupError):
@@ -190,7 +257,7 @@ class Worker(Serial):
         self.start()
         assert self._worker is not None
         self._kills = _count_kernel_kills()
-        with suppress(OSError):  # it ended: the wait says how
+        with suppress(OSError):  # the worker has ended: _wait describes how
             self._worker.pipe.send(sent)
         return self._wait(self._worker, tell, limit)
 
@@ -230,7 +297,7 @@ class Worker(Serial):
                     held = f"its process held more than {self._memory / 2**30:.3g} GiB of memory"
                     remedy = "and was ended; --memory-limit GIB allows more"
                     self._end(worker, "crashed", f"{held}{{place}}, {remedy}", SHRINK)
-            # a pause of either process does not count, but a task may stop its own
+            # a pause of either process does not count, up to STOPPED if the task caused it
             gap = now - since > GAP
             if begun is not None and (
                 gap or (stopped < STOPPED and _is_stopped(worker.process.pid))
@@ -248,7 +315,7 @@ class Worker(Serial):
                 )
 
     def _end(self, worker: _Process, status: str, reason: str, shrink: int = 0) -> None:
-        """End the worker, and raise a failure with its place in the code."""
+        """End the worker, and raise a Failure with its place in the code for ``{place}``."""
         worker.process.send_signal(TRACE_SIGNAL)
         until, size = monotonic() + PATIENCE, -1
         while monotonic() < until and (grown := os.fstat(worker.traces.fileno()).st_size) != size:
@@ -276,13 +343,26 @@ class Worker(Serial):
         )
 
 
+def can_fork() -> bool:
+    """Import what forks need, and return True if forks of this process can compute."""
+    import torch
+
+    from . import tasks  # noqa: F401 - imports torch, for the forks too
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # else forks write it again
+    return (
+        sys.platform == "linux" and threading.active_count() == 1 and not torch.cuda.is_available()
+    )
+
+
 def _read_traces(traces: IO[bytes]) -> str:
     traces.seek(0)
     return traces.read().decode(errors="replace")
 
 
 def default_memory_limit() -> int:
-    """Return the default limit of a worker in bytes."""
+    """Return the default memory limit of one worker in bytes."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in _CGROUP_LIMITS:
         with suppress(OSError, ValueError):  # "max" is no number: no limit
@@ -301,13 +381,13 @@ def memory_of(pid: int) -> int:
 def _is_stopped(pid: int) -> bool:
     """Return True if a process was stopped by a signal; False if unknown."""
     with suppress(OSError, IndexError):
-        # the name before it is in brackets, and may hold any
+        # the state follows the name, which is in brackets and may contain brackets
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
     return False
 
 
 def _count_kernel_kills() -> int | None:
-    """Return the processes that the kernel killed for memory since boot; None if unknown."""
+    """Return the number of kills for lack of memory since boot; None if unknown."""
     with suppress(OSError, ValueError, StopIteration):
         lines = _COUNTERS.read_text(encoding="ascii").splitlines()
         return int(next(line for line in lines if line.startswith("oom_kill ")).split()[1])
@@ -315,9 +395,9 @@ def _count_kernel_kills() -> int | None:
 
 
 def describe_exit(code: int, memory: bool | None = None) -> str:
-    """Describe an exit code of subprocess, as the end of a sentence about the process.
+    """Return a clause on how a process ended, by its exit code as :mod:`subprocess` gives it.
 
-    ``memory``: a killed process was killed because memory ran out; None for unknown.
+    ``memory`` is True if a killed process was killed because memory ran out; None if unknown.
 
     >>> describe_exit(-11)
     'ended with signal 11 (segmentation fault)'
@@ -338,14 +418,15 @@ def describe_exit(code: int, memory: bool | None = None) -> str:
 
 
 def place_in_code(traces: str) -> str:
-    """Return the place in a dump of ``faulthandler``: ``, in step (mine.py, line 12)``, or "".
+    """Return where a task was, such as ``, in step (mine.py, line 12)``; "" if unknown.
 
-    It is the innermost frame outside Python, installed packages and this library, else the
-    innermost of all.
+    ``traces`` is a dump of ``faulthandler``. The place is the innermost frame outside Python,
+    installed packages and this library, else the innermost of all.
     """
     threads = re.split(r"^(?=(?:Current thread|Thread) 0x)", traces, flags=re.MULTILINE)
     last = next((thread for thread in reversed(threads) if " in serve_tasks\n" in thread), "")
-    frames = [match.groupdict() for match in _FRAME.finditer(last)]
+    inner = last.partition(" in serve_tasks\n")[0]  # a fork has frames of its parent outside
+    frames = [match.groupdict() for match in _FRAME.finditer(inner)]
     if not frames:
         return ""
     frame = next((frame for frame in frames if not _is_installed(frame["file"])), frames[0])

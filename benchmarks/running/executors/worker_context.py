@@ -1,4 +1,4 @@
-"""Models of a process, and the setting that recreates them in another process."""
+"""Models of a process, and the setting with which another process loads the same ones."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """Setting of a process before its first task.
+    """Setting that a process applies before its first task.
 
-    ``extractors`` are the feature spaces by the models' specs, ``plugins`` the user's files with
-    samplers, and ``peers`` is a folder with clones of peers.
+    ``extractors`` are pairs of a model's spec and its feature space. ``plugins`` are the user's files
+    with samplers. ``peers`` is a folder with clones of other libraries, or None.
     """
 
     extractors: tuple[tuple[str, str], ...]
@@ -48,9 +48,10 @@ class WorkerConfig:
         )
 
     def apply(self) -> None:
-        """Apply the setting to this process; it is a PluginError if a file is gone or broken.
+        """Set torch's threads, switch gradients off, and load plugins and peers.
 
-        A broken installed plugin was reported by the process that began the run.
+        Raises a PluginError if a file is missing or broken. The first process of the run reports
+        broken installed plugins.
         """
         torch.set_num_threads(self.threads)
         torch.set_grad_enabled(False)
@@ -61,16 +62,16 @@ class WorkerConfig:
 
 
 class LoadedModel(NamedTuple):
-    """Model on its device, and its extractor; None for a model without a reference."""
+    """Model on its device, and its feature extractor, or None if there is none."""
 
     model: Denoiser
     extractor: Extractor | None
 
 
 class WorkerContext:
-    """Models by name: of a run, or made on demand; of the latter the latest is cached.
+    """Models by name: those of a run, or others, loaded on demand, of which only the latest is kept.
 
-    ``extractors`` are of models without a reference.
+    ``extractors`` are the feature extractors of models without a reference.
     """
 
     def __init__(
@@ -93,15 +94,18 @@ class WorkerContext:
         self._opened: dict[str, dict[str, Stamp | None]] = {}
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """Return ``make()``, called once for all tasks in this context."""
+        """Return ``make()``, which is called once per ``key`` and shared by tasks in this context."""
         if key not in self._results:
             self._results[key] = make()
         return self._results[key]
 
     @contextmanager
-    def recording(self, name: str, *, foreign: bool = False) -> Iterator[None]:
-        """Record the user's files that the block opens as the model's."""
-        if not foreign and self._is_plain(name):  # all code is this package's
+    def recording_files_of(self, name: str, *, foreign: bool = False) -> Iterator[None]:
+        """Record the user's files that the block opens as files of the model ``name``.
+
+        A loaded built-in model has none, unless the cell's sampler is ``foreign``: of a plugin.
+        """
+        if not foreign and self._is_plain(name):
             yield
             return
         with record_files() as recorder:
@@ -120,12 +124,16 @@ class WorkerContext:
             return False
         return loaded.model.read is None and getattr(loaded.extractor, "read", None) is None
 
-    def opened(self, name: str) -> dict[str, str]:
-        """Return :func:`hashes_of_files` the files opened for a model."""
+    def opened_file_hashes(self, name: str) -> dict[str, str]:
+        """Return the :func:`hashes_of_files` recorded for a model."""
         return hashes_of_files(self._opened.get(name, {}))
 
     def subject(self, name: str) -> LoadedModel:
-        """Return a model by its spec; it is a ValueError if it cannot be made."""
+        """Return the model with this spec and its extractor, loaded if necessary.
+
+        Raises:
+            ValueError: the model cannot be made.
+        """
         if name in self._loaded:
             return self._loaded[name]
         if self._latest is None or self._latest[0] != name:

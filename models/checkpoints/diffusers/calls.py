@@ -23,9 +23,10 @@ from ..specification import Specification
 from .folder import DIT, FLUX, SANA, SD3, UNET, UNET_TEXT
 
 Config = Mapping[str, Any]
-Conditions = Mapping[str, Tensor]
+Conditions = Mapping[str, Any]
 Scalars = Mapping[str, Any]
 PROMPT, POOLED, MASK = "prompt_embeds", "pooled_prompt_embeds", "prompt_attention_mask"
+LABELS = "class_labels"
 
 NOISE = "randn_tensor"
 """Name of the library's function that draws initial noise."""
@@ -36,6 +37,22 @@ USUAL = {
     "guidance_scale": 1.0,
 }
 """Defaults for pipelines that have such arguments: no guidance."""
+
+
+Call = Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor]
+
+
+def _call_with(**inputs: str) -> Call:
+    """Make the call of a network with these inputs of its own, each by the name of embeddings or labels."""
+
+    def call(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, _: Scalars) -> Tensor:
+        named = {own: rows[name] for own, name in inputs.items()}
+        return net(x, timestep=t, **named, return_dict=False)[0]
+
+    return call
+
+
+WITH_LABELS = _call_with(class_labels=LABELS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +72,7 @@ class Convention:
 
     channels: int
     size: int | None
-    call: Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor] | None = None
+    call: Call = WITH_LABELS
     needs: Callable[[Config], tuple[str, ...]] = lambda _: ()
     scalars: Callable[[Config], dict[str, Any]] = lambda _: {}
     packed: int = 1
@@ -64,9 +81,7 @@ class Convention:
 
 
 def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
-    """Call Stable Diffusion 1 and 2 and DeepFloyd IF; XL with a pooled embedding and six sizes; LCMs with the
-    guidance scale.
-    """
+    """Call Stable Diffusion or DeepFloyd IF; XL with a pooled embedding and six sizes, LCMs with the guidance scale."""
     added = None
     if POOLED in rows:
         time_ids = torch.tensor(scalars["time_ids"], dtype=x.dtype, device=x.device)
@@ -78,9 +93,7 @@ def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: 
 
 
 def _guidance_embedding(scale: float, net: nn.Module, x: Tensor) -> Tensor:
-    """Return the guidance input of distilled networks: scale less one, in thousandths, as sines and cosines
-    of frequencies from 1 to 1e-4.
-    """
+    """Return the guidance input of distilled networks: scale less one, in thousandths, as sines and cosines."""
     width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
     half = width // 2
     places = torch.arange(half, dtype=x.dtype, device=x.device)
@@ -112,16 +125,6 @@ def _unet_scalars(config: Config) -> dict[str, Any]:
     return {**sizes, **guided}
 
 
-def _call_sd3(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
-    return net(
-        hidden_states=x,
-        timestep=t,
-        encoder_hidden_states=rows[PROMPT],
-        pooled_projections=rows[POOLED],
-        return_dict=False,
-    )[0]
-
-
 def _call_flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
     """Call FLUX with squares of 2 x 2 latents as tokens, each with its place; places of words are 0."""
     batch, channels, height, width = x.shape
@@ -147,16 +150,6 @@ def _call_flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: 
     return squares.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
 
 
-def _call_sana(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
-    return net(
-        x,
-        encoder_hidden_states=rows[PROMPT],
-        encoder_attention_mask=rows[MASK],
-        timestep=t,
-        return_dict=False,
-    )[0]
-
-
 CONVENTIONS = {
     UNET: Convention(channels=3, size=None),
     DIT: Convention(channels=4, size=32),
@@ -168,7 +161,12 @@ CONVENTIONS = {
         scalars=_unet_scalars,
         refused=_why_unet_refused,
     ),
-    SD3: Convention(channels=16, size=128, call=_call_sd3, needs=lambda _: (PROMPT, POOLED)),
+    SD3: Convention(
+        channels=16,
+        size=128,
+        call=_call_with(encoder_hidden_states=PROMPT, pooled_projections=POOLED),
+        needs=lambda _: (PROMPT, POOLED),
+    ),
     FLUX: Convention(
         channels=64,
         size=128,
@@ -181,7 +179,7 @@ CONVENTIONS = {
     SANA: Convention(
         channels=32,
         size=32,
-        call=_call_sana,
+        call=_call_with(encoder_hidden_states=PROMPT, encoder_attention_mask=MASK),
         needs=lambda _: (PROMPT, MASK),
         time_factor=lambda config: float(config.get("timestep_scale") or 1.0),
         refused=lambda config: (
@@ -200,29 +198,13 @@ def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
     return {**spec.scalars, "time_ids": [height, width, 0, 0, height, width]}
 
 
-class LabelledNetwork(nn.Module):
-    """Network ``UNet2DModel`` or ``DiTTransformer2DModel``, called as pipelines call it.
+class CalledNetwork(nn.Module):
+    """Network of the library, called as pipelines call it.
 
     Args:
         network: of the library.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return its output for states ``(batch, *event)``, times ``(batch,)`` and class numbers."""
-        return self.network(x_t, timestep=t, class_labels=labels, return_dict=False)[0]
-
-
-class PromptedNetwork(nn.Module):
-    """Network that takes embeddings of prompts, called as pipelines call it.
-
-    Args:
-        network: of the library.
-        convention: with a ``call``.
-        tables: embeddings by name, with a row for each condition.
+        convention: of its calls.
+        tables: embeddings by name, with a row for each condition; empty for a network of class numbers.
         scalars: its further inputs.
     """
 
@@ -237,10 +219,12 @@ class PromptedNetwork(nn.Module):
         self.network, self.lookup = network, Lookup(tables)
         self.convention, self.scalars = convention, dict(scalars)
 
-    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        """Return its output for states ``(batch, *event)``, times and rows of embeddings, both ``(batch,)``."""
-        assert self.convention.call is not None
-        return self.convention.call(self.network, x_t, t, self.lookup(labels), self.scalars)
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """Return its output for states ``(batch, *event)``, times ``(batch,)``, and class numbers or rows."""
+        rows: Conditions = {LABELS: labels}
+        if self.lookup.names and labels is not None:
+            rows = self.lookup(labels)
+        return self.convention.call(self.network, x_t, t, rows, self.scalars)
 
 
 class _CapturedSignal(Exception):  # noqa: N818 - ends the pipeline, and is no error
@@ -250,9 +234,7 @@ class _CapturedSignal(Exception):  # noqa: N818 - ends the pipeline, and is no e
 class OneStepScheduler:
     """Scheduler of one time, which stores the network's output for it and ends the pipeline.
 
-    Args:
-        scheduler: the original, whose settings pipelines read.
-        time: in its units.
+    Pipelines read the settings of the original.
     """
 
     order, init_noise_sigma, begin_index = 1, 1.0, 0
@@ -267,9 +249,9 @@ class OneStepScheduler:
         self,
         num_inference_steps: Any = None,  # noqa: ARG002 - pipelines look which there are
         device: Any = None,
-        timesteps: Any = None,  # noqa: ARG002 - pipelines look which of them there are
-        sigmas: Any = None,  # noqa: ARG002 - pipelines look which of them there are
-        mu: Any = None,  # noqa: ARG002 - pipelines look which of them there are
+        timesteps: Any = None,  # noqa: ARG002
+        sigmas: Any = None,  # noqa: ARG002
+        mu: Any = None,  # noqa: ARG002
         original_inference_steps: Any = None,  # noqa: ARG002 - of a latent consistency model
     ) -> None:
         """Move the time to ``device``; it does not change."""
@@ -284,11 +266,7 @@ class OneStepScheduler:
         return sample
 
     def step(self, model_output: Tensor, *_: Any, **__: Any) -> None:
-        """Store the output.
-
-        Raises:
-            _Captured: always.
-        """
+        """Store the output and end the pipeline."""
         self.output = model_output
         raise _CapturedSignal
 
@@ -333,8 +311,7 @@ class CapturedNetwork(nn.Module):
         pipeline.set_progress_bar_config(disable=True)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return its output for states ``(batch, *event)``, times and rows of embeddings or class numbers,
-        ``(batch,)``.
+        """Return its output for states ``(batch, *event)``, times ``(batch,)``, and class numbers or rows.
 
         The pipeline runs once for each distinct time of the batch.
         """

@@ -100,7 +100,6 @@ def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     if len(networks) != 1 or foreign:
         what = ", ".join(foreign or [parts[name] for name in networks] or parts.values())
         raise CheckpointError(_unsupported_message(opened, f"a {pipeline} ({what})"))
-    prompts = any(name.startswith(TEXT) for name in index)
     part = _folder_of_part(opened, networks[0], CONFIG)
     config = opened.config(_path_in_part(part, CONFIG))
     scheduler = _read_scheduler(opened, _folder_of_part(opened, "scheduler", SCHEDULER))
@@ -110,7 +109,12 @@ def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     decode = decoder.get("class") in DECODERS_READ and any(
         (opened.path / decoder["folder"]).glob(f"{STEM}*")
     )
-    why = _why_call_unknown(pipeline, cls, prompts=prompts)
+    prompts = any(name.startswith(TEXT) for name in index)
+    why = ""
+    if cls not in NETWORKS.values():
+        why = f"nobody wrote down how a {pipeline} calls its {cls}"
+    elif prompts and cls not in OF_TEXT:
+        why = f"a {pipeline} gives its {cls} more than class numbers"
     return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, decode, why, prompts)
 
 
@@ -126,15 +130,6 @@ def _checked_class(opened: Opened, name: str, cls: Any) -> str:
             f"{opened.path}: {INDEX} has a part of the class {cls!r}; download it again"
         )
     return cls
-
-
-def _why_call_unknown(pipeline: str, network: str, *, prompts: bool) -> str:
-    """Return the reason why the call of a network is unknown here; "" if it is known."""
-    if network not in NETWORKS.values():
-        return f"nobody wrote down how a {pipeline} calls its {network}"
-    if prompts and network not in OF_TEXT:
-        return f"a {pipeline} gives its {network} more than class numbers"
-    return ""
 
 
 def _unsupported_message(opened: Opened, what: str) -> str:
@@ -195,10 +190,7 @@ def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
 
 
 def check_no_code(weights: Path) -> None:
-    """Refuse weights that are pickles with code, before any library opens them.
-
-    Args:
-        weights: a file, or the index of several.
+    """Refuse weights, a file or the index of several, that are pickles with code, before any library opens them.
 
     Raises:
         CheckpointError: one is such a pickle, or cannot be read.

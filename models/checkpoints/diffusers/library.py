@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ...networks import copy_to_device
 from ..conditions import read_tables
 from ..opening import CheckpointError, Opened, open_checkpoint
-from ..specification import DECODER_PARTS, USER, Specification
-from .calls import CONVENTIONS, CapturedNetwork, LabelledNetwork, PromptedNetwork, scalars_of
+from ..specification import DECODER_PARTS, USER, Specification, is_number
+from .calls import CONVENTIONS, CalledNetwork, CapturedNetwork, scalars_of
 from .folder import (
     CONFIG,
     DECODERS_READ,
@@ -35,24 +35,22 @@ BATCH = 8
 FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
-def network(
-    spec: Specification, opened: Opened
-) -> LabelledNetwork | PromptedNetwork | CapturedNetwork:
+def network(spec: Specification, opened: Opened) -> CalledNetwork | CapturedNetwork:
     """Make the network with its weights, in float32 on the CPU.
 
     Raises:
         CheckpointError: the library is missing, the weights are damaged or do not fit, or the network
             takes embeddings and none are given.
     """
-    if spec.network.get("call") == PIPELINE:
+    of, weights = spec.network, spec.weights
+    if of.get("call") == PIPELINE:
         return make_captured_network(spec, opened)
-    if not spec.embeddings:
-        return LabelledNetwork(_load_network(spec, opened))
     tables = read_tables(spec.embeddings, opened.path)
-    scalars = scalars_of(spec, int(spec.network.get("pixels", 1)))
-    return PromptedNetwork(
-        _load_network(spec, opened), CONVENTIONS[spec.network["class"]], tables, scalars
+    scalars = scalars_of(spec, int(of.get("pixels", 1)))
+    loaded = load_pretrained(
+        of["class"], opened.path, of["folder"], weights["file"], weights["variant"]
     )
+    return CalledNetwork(loaded, CONVENTIONS[of["class"]], tables, scalars)
 
 
 def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwork:
@@ -93,22 +91,10 @@ def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwor
     return CapturedNetwork(pipeline, spec.event, tables, scalars)
 
 
-def _load_network(spec: Specification, opened: Opened) -> nn.Module:
-    of, weights = spec.network, spec.weights
-    return load_pretrained(
-        of["class"], opened.path, of["folder"], weights["file"], weights["variant"]
-    )
-
-
 def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:
     """Load a network of the library with its weights, in float32 on the CPU.
 
-    Args:
-        cls: name of its class.
-        path: of the checkpoint.
-        part: folder of the network inside, "" for the checkpoint itself.
-        file: of its weights, from ``path``.
-        variant: of the weights; "" for none.
+    It is in the folder ``part`` of the checkpoint; ``file`` is the path of its weights from the checkpoint.
 
     Raises:
         CheckpointError: the library is missing, or the weights are damaged or do not fit.
@@ -296,8 +282,8 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
         raise ValueError(f"a decoder has no {unknown[0]!r}; there are: {', '.join(DECODER_PARTS)}")
     for part in ("scale", "shift"):
         values = parts[part] if isinstance(parts[part], list) else [parts[part]]
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-        if not numbers or len(values) not in (1, event[0]) or (part == "scale" and 0 in values):
+        wrong = not all(map(is_number, values)) or len(values) not in (1, event[0])
+        if wrong or (part == "scale" and 0 in values):
             raise ValueError(
                 f"decoder.{part}={parts[part]}: it must be a number{' other than 0' * (part == 'scale')},"
                 f" or a list of {event[0]}, one for each channel"

@@ -73,12 +73,13 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
     """Return the sampler of a scheduler, without the orders of its last steps; "" if none is it."""
     if kind in ALWAYS:
         return ALWAYS[kind]
-    order = int(scheduler.get("solver_order", 2))
+    order, (algorithm, solver) = (
+        int(scheduler.get("solver_order", 2)),
+        _algorithm_and_solver(scheduler),
+    )
     if kind in DPM_KINDS:
-        algorithm, solver = _algorithm_and_solver(scheduler)
         return DPM.get((algorithm, order), DPM.get((algorithm, order, solver), ""))
     if kind == "DPMSolverSinglestep":
-        algorithm, solver = _algorithm_and_solver(scheduler)
         if algorithm not in ("dpmsolver++", "dpmsolver") or not 1 <= order <= 3:
             return ""
         prediction = "data" if algorithm == "dpmsolver++" else "noise"
@@ -86,9 +87,8 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
     if kind == "DEISMultistep":
         return DEIS.get(order, "")
     if kind == "UniPCMultistep":
-        data, variant = scheduler.get("predict_x0", True), scheduler.get("solver_type", "bh2")
-        options = "" if data else "prediction='noise', "
-        options += f"variant='{variant if variant == 'bh1' else 'bh2'}'"
+        options = "" if scheduler.get("predict_x0", True) else "prediction='noise', "
+        options += f"variant='{'bh1' if scheduler.get('solver_type') == 'bh1' else 'bh2'}'"
         return f"unipc_{order}({options})" if 1 <= order <= 3 else ""
     return VARIANCES.get(str(scheduler.get("variance_type", "fixed_small")), "")
 
@@ -104,9 +104,7 @@ def _algorithm_and_solver(scheduler: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
-    """Return the sampler of a preset with the orders of ``count`` steps, the last ``dropped`` if it goes
-    nowhere.
-    """
+    """Return the sampler of a preset with the orders of ``count`` steps; a last one to nowhere is ``dropped``."""
     settings, sampler = preset["settings"], str(preset["sampler"])
     order = int(settings.get("solver_order", 2))
     if kind == "PNDM":
@@ -227,7 +225,7 @@ def _unsupported_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) ->
             "with use_dynamic_shifting its shift depends on the size of the state in a way that is not "
             "known here"
         )
-    spaced = spacing_keys or _is_flow(scheduler)
+    spaced = spacing_keys or scheduler.get("use_flow_sigmas")
     if kind == "UniPCMultistep" and not _ends_at_zero(scheduler) and spaced:
         yield f"with {(*spacing_keys, 'use_flow_sigmas')[0]} and final_sigmas_type sigma_min its last step is not a number"
     if kind in LOG_STEPS:
@@ -241,35 +239,29 @@ def _unsupported_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) ->
         )
 
 
-def _is_flow(scheduler: Mapping[str, Any]) -> bool:
-    return bool(scheduler.get("use_flow_sigmas"))
-
-
 def _unsupported_flows(
     scheduler: Mapping[str, Any], kind: str, spacing_keys: list[str]
 ) -> Iterator[str]:
     """Yield the reasons why a scheduler of tables does not step through a flow in a known manner."""
     predicts = scheduler.get("prediction_type", "epsilon")
-    if _is_flow(scheduler) != (predicts == "flow_prediction"):
-        what = "with" if _is_flow(scheduler) else "without"
+    is_flow = bool(scheduler.get("use_flow_sigmas"))
+    if is_flow != (predicts == "flow_prediction"):
+        what = "with" if is_flow else "without"
         yield f"prediction_type {predicts} {what} use_flow_sigmas is no process that is known here"
-    if _is_flow(scheduler) and spacing_keys:
+    if is_flow and spacing_keys:
         yield f"its levels with {spacing_keys[0]} and use_flow_sigmas are not known here"
-    if _is_flow(scheduler) and not _ends_at_zero(scheduler) and kind != "UniPCMultistep":
+    if is_flow and not _ends_at_zero(scheduler) and kind != "UniPCMultistep":
         yield "with use_flow_sigmas and final_sigmas_type sigma_min it ends at a level of the table"
 
 
 def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1) -> dict[str, Any]:
-    """Return the preset of a scheduler.
+    """Return the preset of a scheduler's settings.
 
     >>> preset_of({"_class_name": "DDIMScheduler", "clip_sample": False})["sampler"]
     'ddim'
 
-    Args:
-        scheduler: its settings.
-        pipeline: class of the pipeline, which may ask for times of its own.
-        tokens: side of the state's squares that are one token, for shifts that depend on the size of
-            the state; 0 if unknown.
+    The class of the pipeline may ask for times of its own. ``tokens`` is the side of the state's squares that are
+    one token, for shifts that depend on the size of the state; 0 if unknown.
 
     Returns:
         ``scheduler``, its class; ``sampler``, the equivalent one on its levels, "" for none;
@@ -335,13 +327,8 @@ def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
 
 
 def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSampling:
-    """Return the steps of the folder's own scheduler in ``steps`` steps, the library's
-    ``num_inference_steps``.
-
-    Args:
-        spec: with a preset.
-        steps: of the scheduler.
-        scheduler: class that replaces the folder's own; "" for its own.
+    """Return the steps of the folder's own scheduler, or of another class with its settings, in ``steps`` steps,
+    the library's ``num_inference_steps``.
 
     Raises:
         ValueError: no sampler here takes such steps.
@@ -366,7 +353,8 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     if preset["spacing"] == "shifted" and levels[0] == spec.sigma_max:
         levels = (FAR, *levels[1:])
     flow = spec.process["name"] == "flow"
-    first, end = _state_scale(levels[0], flow=flow), _state_scale(levels[-1], flow=flow)
+    # the factor 1 / alpha of a state of the process, for x0 + level z
+    first, end = (1 + of if flow else math.hypot(1, of) for of in (levels[0], levels[-1]))
     return OwnSampling(
         sampler_with_orders(preset, kind, steps, dropped=dropped),
         levels,
@@ -376,11 +364,6 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
         f"{preset['scheduler']}, {preset['spacing']}",
         times=tuple(_network_times(spec, kind, scheduler_steps)),
     )
-
-
-def _state_scale(level: float, *, flow: bool) -> float:
-    """Return the factor 1 / alpha of a state of the process, for x0 + level z."""
-    return 1 + level if flow else math.hypot(1, level)
 
 
 def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:

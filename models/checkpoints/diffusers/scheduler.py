@@ -5,7 +5,7 @@ The other settings of a scheduler are about sampling, and no part of the model: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..opening import CheckpointError
@@ -20,15 +20,6 @@ TABLE = (
 """Schedulers, without "Scheduler", of networks trained at a table of times; :data:`LATENT_BETAS` have
 other default rates.
 """
-FLOW = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
-EDM = ("EDMEuler", "EDMDPMSolverMultistep")
-SCORES = ("ScoreSdeVe",)
-"""Schedulers of score_sde's VE networks, which give the score itself."""
-MAPS = ("CMStochasticIterative",)
-"""Schedulers of consistency models, which are few-step maps."""
-LATENT_MAPS = ("LCM",)
-"""Schedulers of latent consistency models, maps distilled from a network of a table of times."""
-
 SCHEDULES = {
     "linear": "linear",
     "scaled_linear": "scaled_linear",
@@ -44,33 +35,21 @@ CAP = 1e4
 
 
 def trained_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields ``process``, ``prediction``, ``factor``, ``time``, ``snap`` and ``limits`` of a
-    specification.
+    """Return the fields of a specification that a scheduler's settings, or the library's defaults, give.
 
     >>> trained_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
     -1.0
-
-    Args:
-        scheduler: settings; a setting that is missing has the library's default.
 
     Raises:
         CheckpointError: an unknown scheduler, schedule or prediction.
     """
     kind = kind_of(scheduler)
-    for kinds, training in (
-        (EDM, _edm_fields),
-        (FLOW, _flow_fields),
-        (SCORES, _score_fields),
-        (MAPS, _consistency_fields),
-    ):
-        if kind in kinds:
-            return training(scheduler)
-    if kind in LATENT_MAPS:
-        return _latent_consistency_fields(scheduler, kind)
+    if kind in _TRAININGS:
+        return _TRAININGS[kind](scheduler)
     if kind not in TABLE:
         raise CheckpointError(
             f"the scheduler {scheduler.get('_class_name')} is none that is read "
-            f"({', '.join((*TABLE, *FLOW, *EDM, *SCORES, *MAPS, *LATENT_MAPS))}); put the file of the one "
+            f"({', '.join((*TABLE, *_TRAININGS))}); put the file of the one "
             f"that the network was trained with, such as DDPMScheduler, in the place of {SCHEDULER}"
         )
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
@@ -102,9 +81,9 @@ def _table_fields(scheduler: Mapping[str, Any], kind: str, prediction: str) -> d
     if scheduler.get("trained_betas") is not None:
         process["betas"] = [float(beta) for beta in scheduler["trained_betas"]]
     else:
-        latent = kind in (*LATENT_BETAS, *LATENT_MAPS)
+        latent = kind in (*LATENT_BETAS, "LCM")
         start, end = (0.00085, 0.012) if latent else (1e-4, 0.02)
-        usual = {"beta_schedule": "scaled_linear"} if kind in LATENT_MAPS else {}
+        usual = {"beta_schedule": "scaled_linear"} if kind == "LCM" else {}
         process |= {
             "schedule": _look_up({**usual, **scheduler}, "beta_schedule", SCHEDULES),
             "steps": int(scheduler.get("num_train_timesteps", 1000)),
@@ -164,7 +143,7 @@ def _consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _latent_consistency_fields(scheduler: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def _latent_consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields for a latent consistency model: the clean image inside c_skip and c_out of the scaled time."""
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
@@ -173,7 +152,7 @@ def _latent_consistency_fields(scheduler: Mapping[str, Any], kind: str) -> dict[
             f"library has; write the one that the network was trained with into {SCHEDULER}"
         )
     return {
-        **_table_fields(scheduler, kind, prediction),
+        **_table_fields(scheduler, "LCM", prediction),
         "kind": "map",
         "boundary": {"scale": float(scheduler.get("timestep_scaling", 10.0)), "sigma_data": 0.5},
     }
@@ -188,3 +167,15 @@ def _continuous_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         "prediction": "v",
         "time": {"of": "log_level", "scale": 0.25},
     }
+
+
+_TRAININGS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "FlowMatchEulerDiscrete": _flow_fields,
+    "FlowMatchHeunDiscrete": _flow_fields,
+    "EDMEuler": _edm_fields,
+    "EDMDPMSolverMultistep": _edm_fields,
+    "ScoreSdeVe": _score_fields,
+    "CMStochasticIterative": _consistency_fields,
+    "LCM": _latent_consistency_fields,
+}
+"""Fields by the schedulers, without "Scheduler", of other networks."""

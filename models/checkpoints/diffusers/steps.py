@@ -77,11 +77,7 @@ def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
 
 
 def steps_of(spec: Specification, count: int) -> Steps:
-    """Return the evaluations of the folder's own scheduler in ``count`` steps.
-
-    Args:
-        spec: with a preset.
-        count: the scheduler's ``num_inference_steps``, >= 1.
+    """Return the evaluations of the folder's own scheduler in ``count`` steps, its ``num_inference_steps``, >= 1.
 
     Raises:
         ValueError: the scheduler's steps are no path.
@@ -96,15 +92,11 @@ def steps_of(spec: Specification, count: int) -> Steps:
     elif spec.preset["spacing"] == "flow":
         levels, times = _levels_and_times_of_flow_table(spec, kind, process, count)
     elif spec.time.get("of") == "log_level":  # the network takes the level itself
-        settings = spec.preset["settings"]
-        levels, times = (
-            _formula_levels(spec, settings["sigma_max"], settings["sigma_min"], count),
-            None,
-        )
+        top, bottom = (spec.preset["settings"][end] for end in ("sigma_max", "sigma_min"))
+        levels, times = _formula_levels(spec, top, bottom, count), None
     else:
         levels, times = _levels_and_times_of_table(spec, kind, process, count)
-    highest = spec.sigma_max if math.isfinite(spec.sigma_max) else math.inf
-    levels = [min(float(level), highest) for level in levels]
+    levels = [min(float(level), spec.sigma_max) for level in levels]
     network_times = process.t_of(np.asarray(levels)) if times is None else times
     end = _end_level(spec, process, levels[-1])
     return Steps(tuple(levels), tuple(map(float, network_times)), end)
@@ -248,8 +240,7 @@ def _levels_and_times_of_flow_table(
 
 
 def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
-    """Return shifted times from 1 down. Without a pipeline's times or a shift by size, the library shifts the
-    last twice.
+    """Return the levels of shifted times from 1 down; the library may shift the last twice.
 
     No signal at all, at 1, is the level ``sigma_max``.
     """
@@ -264,9 +255,7 @@ def _flow_levels(spec: Specification, process: Process, count: int) -> list[floa
 
 
 def _shift_of_size(spec: Specification) -> float:
-    """Return a shift that grows with the number of tokens (Esser et al. 2024, arXiv:2403.03206, section
-    5.3.2, in the pipelines' exponential form).
-    """
+    """Return a shift that grows with the tokens, in the pipelines' form of arXiv:2403.03206, section 5.3.2."""
     settings = spec.preset["settings"]
     few = float(settings.get("base_image_seq_len", 256))
     many = float(settings.get("max_image_seq_len", 4096))

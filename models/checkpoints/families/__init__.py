@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
 from typing import Protocol, cast
 
 from ...adapters import Network
@@ -60,8 +59,3 @@ def family(name: str) -> Family:
             f"there is no family {name!r} of checkpoints; there are: {', '.join(family_names())}"
         )
     return cast(Family, importlib.import_module(f"{__name__}.{name}"))
-
-
-def families() -> Iterator[Family]:
-    """Yield all families; each is imported when its turn comes."""
-    return map(family, family_names())

@@ -17,18 +17,8 @@ from ...adapters import Network
 from ...nets.linear_attention_unet import LinearAttentionUNet
 from ..opening import CheckpointError, Opened
 from ..processes import range_of_betas
-from ..specification import FILE, Specification, size_answers
-from ..weights import (
-    WRAP,
-    Sets,
-    Tensors,
-    build_network,
-    choice_in_words,
-    entries_of,
-    entry_by_name,
-    fill_network,
-)
-from .openai import OTHER_SIDES
+from ..specification import FILE, SIDES, Specification, size_answers
+from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network, without_prefix
 
 WITHIN = "model."
 """Prefix of the U-Net's weights in ``GaussianDiffusion``."""
@@ -56,7 +46,7 @@ def recognise(opened: Opened) -> Specification | None:
             f"{opened.path} is denoising-diffusion-pytorch's, but a network with {more[0]}, and only "
             f"its Unet in a GaussianDiffusion is read: {WRAP}"
         )
-    layout = _read_unet_arguments(opened, _unet_weights(tensors))
+    layout = _read_unet_arguments(opened, _within(tensors))
     channels, doubled = layout["in_channels"], layout["out_channels"] == 2 * layout["in_channels"]
     betas = tensors["betas"].double().tolist()
     objective = _find_objective(tensors)
@@ -77,7 +67,7 @@ def recognise(opened: Opened) -> Specification | None:
         ),
         open={
             "objective": {of: {"prediction": PREDICTIONS[of]} for of in possible},
-            "size": size_answers(channels, OTHER_SIDES, len(layout["widths"])),
+            "size": size_answers(channels, SIDES, len(layout["widths"])),
         },
     )
     return (spec.answered("objective", objective, FILE) if objective else spec).settled()
@@ -85,13 +75,11 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the U-Net."""
-    raw = build_network(LinearAttentionUNet, spec.network["arguments"], opened.path)
-    tensors = entry_by_name(entries_of(opened, KEYS), spec.weights["entry"], opened)
-    return fill_network(raw, _unet_weights(tensors), opened.path)
+    return load_network(LinearAttentionUNet, spec, opened, entries_of(opened, KEYS), _within)
 
 
-def _unet_weights(tensors: Tensors) -> dict[str, Tensor]:
-    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
+def _within(tensors: Tensors) -> dict[str, Tensor]:
+    return without_prefix(tensors, WITHIN)
 
 
 def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:

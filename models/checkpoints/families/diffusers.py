@@ -31,7 +31,7 @@ def recognise(opened: Opened) -> Specification | None:
     if folder is None:
         return None
     folder = _with_caller(opened, folder)
-    convention = _convention_of(folder)
+    convention = _OF_PIPELINES if folder.by_pipeline else CONVENTIONS[folder.network]
     training = trained_fields(folder.scheduler)
     if (scale := convention.time_factor(folder.config)) != 1:
         time = training.get("time", {"of": "t"})
@@ -40,14 +40,14 @@ def recognise(opened: Opened) -> Specification | None:
         family="diffusers",
         network=_network_field(opened, folder),
         weights={"file": folder.weights, "variant": folder.variant},
-        event=_sample_shape(opened, folder),
+        event=_sample_shape(opened, folder, convention),
         limits=None if folder.decoder else training.pop("limits", (-1.0, 1.0)),
         decoder=folder.decoder,
         decode=folder.decode,
         evidence=tuple(_evidence(folder)),
         scalars=convention.scalars(folder.config),
         **training,
-        **_condition_fields(opened, folder),
+        **_condition_fields(opened, folder, convention),
     )
     patch = int(folder.config.get("patch_size") or 1)
     tokens = 0 if folder.by_pipeline else convention.packed * patch
@@ -65,10 +65,6 @@ def _sampling_in_words(preset: Mapping[str, Any]) -> str:
         return f"--sampler pipeline cannot sample as its scheduler does: {differs}"
     sentence = f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
     return f"{sentence}; but of the scheduler, {differs}" if differs else sentence
-
-
-def _convention_of(folder: Folder) -> Convention:
-    return _OF_PIPELINES if folder.by_pipeline else CONVENTIONS[folder.network]
 
 
 def _with_caller(opened: Opened, folder: Folder) -> Folder:
@@ -95,9 +91,8 @@ def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
     return entry
 
 
-def _sample_shape(opened: Opened, folder: Folder) -> tuple[int, ...]:
+def _sample_shape(opened: Opened, folder: Folder, convention: Convention) -> tuple[int, ...]:
     """Return the shape of a sample; empty if only the user can give it."""
-    convention = _convention_of(folder)
     is_known = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
     if folder.by_pipeline and not is_known:
         return ()
@@ -112,9 +107,9 @@ def _sample_shape(opened: Opened, folder: Folder) -> tuple[int, ...]:
     return (int(channels), int(height), int(width))
 
 
-def _condition_fields(opened: Opened, folder: Folder) -> dict[str, Any]:
+def _condition_fields(opened: Opened, folder: Folder, convention: Convention) -> dict[str, Any]:
     """Return the fields ``classes``, ``null_label``, ``labels``, ``half`` and ``embeddings``."""
-    config, convention = folder.config, _convention_of(folder)
+    config = folder.config
     if folder.by_pipeline:
         return {"embeddings": {"needs": []} if folder.prompts else {}}
     if folder.network in OF_TEXT:
@@ -148,12 +143,11 @@ def _condition_fields(opened: Opened, folder: Folder) -> dict[str, Any]:
 
 def _evidence(folder: Folder) -> list[str]:
     scheduler = folder.scheduler
-    name = scheduler.get("_class_name")
     prediction = scheduler.get("prediction_type", "")
     of = f"a {folder.pipeline} of diffusers" if folder.pipeline else "a network of diffusers"
     sentences = [
         f"{of}, with the network {folder.network}",
-        f"its scheduler is a {name}"
+        f"its scheduler is a {scheduler.get('_class_name')}"
         + (f" with prediction_type {prediction}" if prediction else ""),
     ]
     if folder.by_pipeline:

@@ -18,7 +18,7 @@ from ...adapters import Network
 from ...nets.dit import DiT
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED, VP_ENDS
-from ..specification import FAMILY, FILE, Specification, heads_answers
+from ..specification import FILE, Specification, heads_answers
 from ..weights import WRAP, Tensors, choice_in_words, entries_of, load_network, training_arguments
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed", "blocks.0.mlp.fc1.weight")
@@ -119,29 +119,28 @@ def recognise(opened: Opened) -> Specification | None:
         sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
         open={"training": trainings, "heads": heads},
     )
-    if len(heads) == 1:
-        spec = spec.answered("heads", next(iter(heads)), FAMILY)
     settings = training_arguments(opened)
-    if mean:
-        path = str(settings.get("path_type", "linear"))
-        if path != "linear":
-            raise CheckpointError(
-                f"{opened.path} is MeanFlow's, trained along the path {path!r}; the straight one "
-                f"(linear) is read: {WRAP}"
-            )
-        return spec.answered("training", "MeanFlow", FILE)
-    training = _named_training(settings, repa=repa)
-    if training not in trainings:
-        return spec
-    spec = spec.answered("training", training, FILE)
-    if not training.startswith("SiT"):
-        return spec
-    return replace(spec, **PREDICTED[settings.get("prediction", "velocity")])
+    training = "MeanFlow" if mean else _named_training(settings, repa=repa)
+    path = str(settings.get("path_type", "linear"))
+    if mean and path != "linear":
+        raise CheckpointError(
+            f"{opened.path} is MeanFlow's, trained along the path {path!r}; the straight one "
+            f"(linear) is read: {WRAP}"
+        )
+    if training in trainings:
+        spec = spec.answered("training", training, FILE)
+    if training.startswith("SiT"):
+        spec = replace(spec, **PREDICTED[settings.get("prediction", "velocity")])
+    return spec.settled()
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the transformer."""
-    return load_network(DiT, spec, opened, entries_of(opened, KEYS), (PROJECTORS,))
+
+    def own(tensors: Tensors) -> dict[str, Tensor]:
+        return {k: t for k, t in tensors.items() if not k.startswith(PROJECTORS)}
+
+    return load_network(DiT, spec, opened, entries_of(opened, KEYS), own)
 
 
 def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
@@ -163,10 +162,7 @@ def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
 def read_transformer_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
     """Return the arguments of a transformer with DiT's names, without its heads.
 
-    Args:
-        tensors: its weights.
-        stem: the convolution that the image goes through first.
-        opened: for messages.
+    The image goes through the convolution ``stem`` first.
 
     Raises:
         CheckpointError: its tokens are no square, or its output is no prediction.

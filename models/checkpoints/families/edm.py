@@ -23,7 +23,7 @@ from ...process import VPLinear
 from ..mapping import OneHot
 from ..opening import AGAIN, CheckpointError, Opened
 from ..pickles import PersistentObject, Record, tensors_of
-from ..processes import betas_of
+from ..processes import betas_of, edm_fields
 from ..specification import FILE, Specification
 from ..weights import WRAP, build_network, fill_network
 
@@ -31,18 +31,11 @@ OUTER = {"img_channels", "use_fp16", "model_type", "sigma_min", "sigma_max", "si
 OUTER |= {"beta_d", "beta_min", "M", "epsilon_t", "C_1", "C_2"}
 """Arguments of the preconditionings alone."""
 NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
-Fields = dict[str, Any]
-Arguments = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class PersistentNetwork:
-    """Network of such a pickle.
-
-    Attributes:
-        network: with its preconditioning.
-        entry: key of the dictionary with the network; "" if the file is the network alone.
-    """
+    """Network of such a pickle with its preconditioning, and its entry, "" if the file is the network alone."""
 
     network: PersistentObject
     entry: str
@@ -95,13 +88,8 @@ def class_and_arguments(
 ) -> tuple[str, dict[str, Any]]:
     """Return the class name and arguments of the network inside a preconditioning.
 
-    Args:
-        opened: for the messages.
-        outer: the preconditioning.
-        attribute: of the preconditioning, that holds the network.
-        networks: classes by name.
-        own: arguments of the preconditioning that are none of the network's.
-        assumed: arguments of a network that does not say its own.
+    The preconditioning ``outer`` holds the network as ``attribute``, and has arguments of its ``own``; those that
+    are ``assumed`` are of a network that does not say its own.
 
     Raises:
         CheckpointError: no such class, or arguments that neither class has, or too few.
@@ -148,18 +136,16 @@ def _plain_value(value: Any) -> Any:
     return value if isinstance(value, int | float | str | None) else repr(value)
 
 
-def _edm_fields(precond_arguments: Arguments) -> Fields:
+def _edm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of EDM, Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
     return {
-        "process": {"name": "edm", "sigma_data": precond_arguments.get("sigma_data", 0.5)},
-        "prediction": "edm",
-        "time": {"of": "log_level", "scale": 0.25},
+        **edm_fields(precond_arguments.get("sigma_data", 0.5)),
         "sigma_min": max(0.002, precond_arguments.get("sigma_min", 0.0)),
         "sigma_max": min(80.0, precond_arguments.get("sigma_max", math.inf)),
     }
 
 
-def _vp_fields(precond_arguments: Arguments) -> Fields:
+def _vp_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of VP, Table 1: the noise z at the time input 999 t."""
     arguments = {
         "beta_d": precond_arguments.get("beta_d", 19.9),
@@ -176,7 +162,7 @@ def _vp_fields(precond_arguments: Arguments) -> Fields:
     }
 
 
-def _ve_fields(precond_arguments: Arguments) -> Fields:
+def _ve_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of VE, Table 1: minus the noise z at the time input ln(sigma / 2)."""
     low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
     return {
@@ -189,7 +175,7 @@ def _ve_fields(precond_arguments: Arguments) -> Fields:
     }
 
 
-def _iddpm_fields(precond_arguments: Arguments) -> Fields:
+def _iddpm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return Table 1, column iDDPM: the noise z in the first half of the channels. The time input is the
     index of the nearest level of the file's table ``u``, from the highest down to 0.
     """
@@ -208,7 +194,7 @@ def _iddpm_fields(precond_arguments: Arguments) -> Fields:
     }
 
 
-PRECONDITIONINGS: dict[str, Callable[[Arguments], Fields]] = {
+PRECONDITIONINGS = {
     "EDMPrecond": _edm_fields,
     "VPPrecond": _vp_fields,
     "VEPrecond": _ve_fields,

@@ -12,6 +12,7 @@ from ...adapters import Network
 from ...nets.edm2_unet import EDM2UNet
 from ..opening import CheckpointError, Opened
 from ..pickles import PersistentObject
+from ..processes import edm_fields
 from ..specification import FILE, Specification
 from ..weights import WRAP
 from .edm import class_and_arguments, persistent_network, raw_network
@@ -35,9 +36,7 @@ def recognise(opened: Opened) -> Specification | None:
         network={"class": raw, "arguments": arguments},
         weights={"file": str(opened.path), "entry": persistent.entry},
         event=(arguments["img_channels"], side, side),
-        process={"name": "edm", "sigma_data": persistent.arguments.get("sigma_data", 0.5)},
-        prediction="edm",
-        time={"of": "log_level", "scale": 0.25},
+        **edm_fields(persistent.arguments.get("sigma_data", 0.5)),
         classes=classes,
         labels="random" if classes else "none",
         limits=None if decoder or arguments["img_channels"] != 3 else (-1.0, 1.0),

@@ -17,7 +17,6 @@ import operator
 import pickle
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,7 @@ from torch import Tensor, nn
 
 from ...adapters import Network
 from ..opening import CheckpointError, Opened, state_dict
-from ..programs import (
-    Port,
-    Signature,
-    call_program,
-    classes_of,
-    program_specification,
-    signature_of,
-)
+from ..programs import Port, ProgramNetwork, program_specification, signature_of
 from ..specification import Specification
 
 DTYPES = {
@@ -74,26 +66,8 @@ PLAIN += ("as_int_lists",)
 Values = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Archive:
-    """Content of the file.
-
-    Attributes:
-        path: of the file.
-        graph: nodes, inputs, outputs and the shapes of tensors.
-        inputs, outputs: specifications of each input and output of the graph.
-        tensors: weights, buffers and constants by their names in the network.
-    """
-
-    path: Path
-    graph: Json
-    inputs: list[Json]
-    outputs: list[Json]
-    tensors: Mapping[str, Tensor]
-
-
-def read_archive(path: Path) -> Archive:
-    """Read a file of ``torch.export.save``; nothing of it is executed.
+def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, Tensor]]:
+    """Read a file of ``torch.export.save``: graph, inputs, outputs, and tensors by their names in the network.
 
     Raises:
         CheckpointError: it is of another format or version, holds pickled objects, or is damaged.
@@ -119,33 +93,27 @@ def read_archive(path: Path) -> Archive:
                 )
             tensors: dict[str, Tensor] = {}
             for kind in STORED:
-                single_file = names.get(f"data/{kind}/{model}.pt")
-                tensors |= (
-                    _read_saved_tensors(path, kind, file.read(single_file)) if single_file else {}
-                )
+                if single_file := names.get(f"data/{kind}/{model}.pt"):
+                    tensors |= _read_saved_tensors(path, kind, file.read(single_file))
                 config = names.get(f"data/{kind}/{model}_{kind}_config.json")
                 entries = json.loads(file.read(config))["config"] if config else {}
                 for name, entry in entries.items():
-                    _refuse_objects(path, name, entry)
+                    # torch.export.load would unpickle them
+                    if entry.get("use_pickle") or entry.get("tensor_meta") is None:
+                        raise CheckpointError(
+                            f"{path}: {name} is a pickled object, and unpickling it would execute what it "
+                            "says; export a network of plain tensors"
+                        )
                     stored = file.read(names[f"data/{kind}/{entry['path_name']}"])
                     tensors[name] = _make_tensor(stored, entry["tensor_meta"])
             signature = program["graph_module"]["signature"]
-            graph, inputs = program["graph_module"]["graph"], signature["input_specs"]
-            return Archive(path, graph, inputs, signature["output_specs"], tensors)
+            ends = signature["input_specs"], signature["output_specs"]
+            return program["graph_module"]["graph"], *ends, tensors
         except (KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
             if isinstance(error, CheckpointError):
                 raise
             what = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
             raise CheckpointError(f"{path} is damaged ({what}); {AGAIN}") from None
-
-
-def _refuse_objects(path: Path, name: str, entry: Json) -> None:
-    """Refuse objects that ``torch.export.load`` would unpickle."""
-    if entry.get("use_pickle") or entry.get("tensor_meta") is None:
-        raise CheckpointError(
-            f"{path}: {name} is a pickled object, and unpickling it would execute what it says; "
-            "export a network of plain tensors"
-        )
 
 
 def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
@@ -179,81 +147,38 @@ def recognise(opened: Opened) -> Specification | None:
     """Recognise a program whose inputs are a noisy image, a time and perhaps labels."""
     if opened.container != "exported":
         return None
-    return program_specification("exported", opened, _read_program(opened)[1], {})
+    return program_specification("exported", opened, Program(opened.path).signature, {})
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the network of the program."""
-    program, signature = _read_program(opened)
-    return ExportedNetwork(program, signature, classes_of(spec, signature)).eval()
-
-
-class ExportedNetwork(nn.Module):
-    """Network of a program.
-
-    Args:
-        program: to run.
-        signature: its inputs.
-        classes: their number.
-    """
-
-    def __init__(self, program: Program, signature: Signature, classes: int) -> None:
-        super().__init__()
-        self.program, self.signature, self.classes = program, signature, classes
-
-    @torch.no_grad()
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """See :class:`~samplerbench.models.adapters.Network`."""
-        return call_program(
-            lambda inputs: self.program(*inputs), self.signature, self.classes, x, t, labels
-        )
-
-
-def _read_program(opened: Opened) -> tuple[Program, Signature]:
-    program = Program(read_archive(opened.path))
-    return program, signature_of(opened.path, program.ports, [program.output])
-
-
-@dataclass(frozen=True)
-class OperatorCall:
-    """Call of one operator.
-
-    Attributes:
-        call: the operator.
-        arguments: by the names of its schema; of arithmetic by position, named 0, 1, ….
-        outputs: names, nested as the return value.
-        done: names that no later step reads.
-    """
-
-    call: Callable[..., Any]
-    arguments: tuple[tuple[str, Json], ...]
-    outputs: Any
-    done: tuple[str, ...]
+    program = Program(opened.path)
+    return ProgramNetwork(program, program.signature, spec)
 
 
 class Program(nn.Module):
-    """Network of an exported program's inputs.
-
-    Args:
-        archive: content of the file.
+    """Network of the inputs of an exported program in a file.
 
     Raises:
-        CheckpointError: it has operators, inputs or outputs that are not supported.
+        CheckpointError: the file is of another format or version, holds pickled objects or is damaged, or the
+            program has operators, inputs or outputs that are not supported.
     """
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
-        self.path = archive.path
+        self.path = path
+        graph, inputs, outputs, tensors = _read_archive(path)
         self._buffer_names: dict[str, str] = {}
         self.ports: list[Port] = []
-        for spec in archive.inputs:
-            self._add_input(archive, spec)
-        (kind, spec), *more = (next(iter(output.items())) for output in archive.outputs)
+        for spec in inputs:
+            self._add_input(graph, tensors, spec)
+        (kind, spec), *more = (next(iter(output.items())) for output in outputs)
         if more or kind != "user_output" or "as_tensor" not in spec["arg"]:
             raise self._refusal("gives more than one tensor, or changes its buffers")
         self._result: str = spec["arg"]["as_tensor"]["name"]
-        self.output = self._port(archive, self._result)
-        self._steps = list(self._read(archive.graph["nodes"]))
+        output = self._port(graph, self._result)
+        self._steps = list(self._read(graph["nodes"]))
+        self.signature = signature_of(path, self.ports, [output])
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return the output for the inputs, in the order of :attr:`ports`."""
@@ -262,39 +187,46 @@ class Program(nn.Module):
         }
         values |= {port.name: value for port, value in zip(self.ports, inputs, strict=True)}
         device = inputs[0].device
-        for step in self._steps:
+        for call, arguments, names, done in self._steps:
             call_arguments = {
-                name: _argument_value(argument, values, device) for name, argument in step.arguments
+                name: _argument_value(argument, values, device)
+                for name, argument in arguments.items()
             }
-            _store_outputs(step.outputs, _call_operator(step.call, call_arguments), values)
-            for name in step.done:
+            _store_outputs(names, _call_operator(call, call_arguments), values)
+            for name in done:
                 values.pop(name, None)
         return values[self._result]
 
-    def _add_input(self, archive: Archive, spec: Json) -> None:
+    def _add_input(self, graph: Json, tensors: Mapping[str, Tensor], spec: Json) -> None:
         ((kind, details),) = spec.items()
         arg = details.get("arg", {})
         if kind == "user_input":
             if "as_tensor" in arg:
-                self.ports.append(self._port(archive, arg["as_tensor"]["name"]))
+                self.ports.append(self._port(graph, arg["as_tensor"]["name"]))
             elif "as_none" not in arg:
                 raise self._refusal("has an input that is no tensor")
             return
         name = next((str(details[k]) for k in details if k.endswith("_name")), "")
-        if kind not in ("parameter", "buffer", "tensor_constant") or name not in archive.tensors:
+        if kind not in ("parameter", "buffer", "tensor_constant") or name not in tensors:
             raise self._refusal(f"has an input of the kind {kind}, or one without its weights")
         buffer = f"kept_{len(self._buffer_names)}"
-        self.register_buffer(buffer, archive.tensors[name])
+        self.register_buffer(buffer, tensors[name])
         self._buffer_names[arg["name"]] = buffer
 
-    def _port(self, archive: Archive, name: str) -> Port:
-        meta = archive.graph["tensor_values"][name]
+    def _port(self, graph: Json, name: str) -> Port:
+        meta = graph["tensor_values"][name]
         sizes = tuple(size.get("as_int") for size in meta["sizes"])
         if meta["dtype"] not in DTYPES:
             raise self._refusal(f"has an input of the dtype {meta['dtype']}")
         return Port(name, sizes, DTYPES[meta["dtype"]])
 
-    def _read(self, nodes: list[Json]) -> Iterator[OperatorCall]:
+    def _read(
+        self, nodes: list[Json]
+    ) -> Iterator[tuple[Callable[..., Any], dict[str, Json], Any, list[str]]]:
+        """Yield operators, their arguments, names of their outputs, and names that no later step reads.
+
+        Arguments are by the names of the operator's schema; of arithmetic by position, named 0, 1, ….
+        """
         last = {name: i for i, node in enumerate(nodes) for name in _argument_names(node["inputs"])}
         last[self._result] = len(nodes)
         done: dict[int, list[str]] = {}
@@ -303,13 +235,11 @@ class Program(nn.Module):
         for i, node in enumerate(nodes):
             if not node["target"].startswith(SKIPPED):
                 call = self._operator(node["target"])
-                arguments = tuple(
-                    (entry["name"] or str(k), self._allowed(entry["arg"], node["target"]))
+                arguments = {
+                    entry["name"] or str(k): self._allowed(entry["arg"], node["target"])
                     for k, entry in enumerate(node["inputs"])
-                )
-                yield OperatorCall(
-                    call, arguments, _output_names(node["outputs"]), tuple(done.get(i, ()))
-                )
+                }
+                yield call, arguments, _output_names(node["outputs"]), done.get(i, [])
 
     def _operator(self, target: str) -> Callable[..., Any]:
         library, _, name = target.rpartition(".")

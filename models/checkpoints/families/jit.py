@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from ...adapters import Network
 from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED
 from ..specification import FILE, Specification
-from ..weights import WRAP, choice_in_words, entries_of, load_network
+from ..weights import WRAP, Tensors, choice_in_words, entries_of, load_network
 from .dit import ENDS
 from .lightning_dit import read_rotary_dit_arguments
 
@@ -69,4 +71,8 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the transformer."""
-    return load_network(RotaryDiT, spec, opened, entries_of(opened, KEYS), ("feat_rope",))
+
+    def own(tensors: Tensors) -> dict[str, Tensor]:
+        return {k: t for k, t in tensors.items() if not k.startswith("feat_rope")}
+
+    return load_network(RotaryDiT, spec, opened, entries_of(opened, KEYS), own)

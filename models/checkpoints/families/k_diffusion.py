@@ -16,6 +16,7 @@ from ...adapters import Network
 from ...nets.k_image_v1 import KImageV1
 from ...nets.k_transformers import KTransformerV1, KTransformerV2
 from ..opening import AGAIN, CheckpointError, Opened
+from ..processes import edm_fields
 from ..specification import FILE, Specification
 from ..weights import (
     WRAP,
@@ -114,9 +115,7 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
         },
         weights={"file": str(opened.path), "entry": entry},
         event=(config["input_channels"], height, width),
-        process={"name": "edm", "sigma_data": config["sigma_data"]},
-        prediction="edm",
-        time={"of": "log_level", "scale": 0.25},
+        **edm_fields(config["sigma_data"]),
         sigma_min=config["sigma_min"],
         sigma_max=config["sigma_max"],
         classes=classes,

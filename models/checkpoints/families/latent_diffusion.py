@@ -18,7 +18,7 @@ from torch import Tensor
 from ...adapters import Network
 from ...nets.adm_unet import Heads
 from ..conditions import read_tables
-from ..diffusers.calls import CONVENTIONS, PROMPT, PromptedNetwork, scalars_of
+from ..diffusers.calls import CONVENTIONS, PROMPT, CalledNetwork, scalars_of
 from ..diffusers.folder import UNET_TEXT
 from ..diffusers.library import import_diffusers
 from ..opening import CheckpointError, Opened, state_dict
@@ -32,6 +32,7 @@ from ..weights import (
     entries_of,
     entry_by_name,
     fill_network,
+    without_prefix,
 )
 from .openai import KEYS as OF_UNET
 from .openai import WITHIN_LATENT as WITHIN
@@ -63,7 +64,7 @@ def recognise(opened: Opened) -> Specification | None:
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
-    unet, stored = _unet_weights(tensors), _stored_tensors(opened)
+    unet, stored = without_prefix(tensors, WITHIN), _stored_tensors(opened)
     arguments = read_unet_arguments(unet, opened.path)
     channels, out = arguments["in_channels"], arguments["out_channels"]
     if out != channels:
@@ -104,21 +105,17 @@ def recognise(opened: Opened) -> Specification | None:
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the U-Net."""
     tensors = entry_by_name(entries_of(opened, KEYS), spec.weights["entry"], opened)
-    arguments = spec.network["arguments"]
+    unet, arguments = without_prefix(tensors, WITHIN), spec.network["arguments"]
     if spec.network["class"] != UNET_TEXT:
-        return make_unet(spec, opened, {spec.weights["entry"]: _unet_weights(tensors)})
+        return make_unet(spec, opened, {spec.weights["entry"]: unet})
     library = import_diffusers()
     raw = build_network(library.UNet2DConditionModel, arguments, opened.path)
     convert = library.loaders.single_file_utils.convert_ldm_unet_checkpoint
-    named = {WITHIN + name: tensor for name, tensor in _unet_weights(tensors).items()}
+    named = {WITHIN + name: tensor for name, tensor in unet.items()}
     full = fill_network(raw, convert(named, arguments), opened.path)
     tables = read_tables(spec.embeddings, opened.path)
     tables = tables or {PROMPT: _stored_tensors(opened)[CLASSES].float()[:, None]}
-    return PromptedNetwork(full, CONVENTIONS[UNET_TEXT], tables, scalars_of(spec, PIXELS)).eval()
-
-
-def _unet_weights(tensors: Tensors) -> dict[str, Tensor]:
-    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
+    return CalledNetwork(full, CONVENTIONS[UNET_TEXT], tables, scalars_of(spec, PIXELS)).eval()
 
 
 def _stored_tensors(opened: Opened) -> dict[str, Tensor]:

@@ -15,14 +15,7 @@ from torch import Tensor
 
 from ...adapters import Network
 from ..opening import CheckpointError, Opened
-from ..programs import (
-    Port,
-    Signature,
-    call_program,
-    classes_of,
-    program_specification,
-    signature_of,
-)
+from ..programs import Port, ProgramNetwork, Signature, program_specification, signature_of
 from ..specification import Specification
 
 DTYPES = {
@@ -51,32 +44,18 @@ def network(spec: Specification, opened: Opened) -> Network:
     """Make the network of the program."""
     session = _open_session(opened.path)
     signature = _signature_of_session(session, opened.path)
-    return OnnxNetwork(session, signature, classes_of(spec, signature))
 
-
-class OnnxNetwork:
-    """Network of a session.
-
-    Args:
-        session: of onnxruntime.
-        signature: its inputs.
-        classes: their number.
-    """
-
-    def __init__(self, session: Any, signature: Signature, classes: int) -> None:
-        self.session, self.signature, self.classes = session, signature, classes
-
-    def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """See :class:`~samplerbench.models.adapters.Network`."""
-        return call_program(self._run, self.signature, self.classes, x, t, labels)
-
-    def _run(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        named = {
-            port.name: np.ascontiguousarray(value.numpy())
-            for port, value in zip(self.signature.inputs, inputs, strict=True)
-        }
-        (output,) = self.session.run([self.signature.output.name], named)
+    def run(*inputs: Tensor) -> Tensor:
+        arrays = (np.ascontiguousarray(value.numpy()) for value in inputs)
+        named = {port.name: array for port, array in zip(signature.inputs, arrays, strict=True)}
+        (output,) = session.run([signature.output.name], named)
         return torch.from_numpy(output)
+
+    return OnnxNetwork(run, signature, spec)
+
+
+class OnnxNetwork(ProgramNetwork):
+    """Network of a session of onnxruntime."""
 
     def to(self, device: torch.device | str) -> OnnxNetwork:
         """Return itself on the CPU.
@@ -112,13 +91,11 @@ def _open_session(path: Path) -> Any:
 
 
 def _signature_of_session(session: Any, path: Path) -> Signature:
-    return signature_of(
-        path,
-        *(
-            [_port_of(p, path) for p in ports()]
-            for ports in (session.get_inputs, session.get_outputs)
-        ),
+    inputs, outputs = (
+        [_port_of(port, path) for port in ports]
+        for ports in (session.get_inputs(), session.get_outputs())
     )
+    return signature_of(path, inputs, outputs)
 
 
 def _port_of(port: Any, path: Path) -> Port:

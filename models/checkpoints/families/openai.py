@@ -12,21 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ...adapters import Network
 from ...nets.adm_unet import ADMUNet, Heads
 from ..opening import CheckpointError, Opened
-from ..processes import betas_of, range_of_betas
-from ..specification import FILE, Answers, Specification, size_answers
-from ..weights import (
-    WRAP,
-    Sets,
-    Tensors,
-    build_network,
-    choice_in_words,
-    entries_of,
-    entry_by_name,
-    fill_network,
-)
+from ..processes import betas_of, edm_fields, range_of_betas
+from ..specification import FILE, SIDES, Answers, Specification, size_answers
+from ..weights import WRAP, Sets, Tensors, choice_in_words, entries_of, load_network
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
 WITHIN_LATENT = "model.diffusion_model."
@@ -42,15 +35,18 @@ RESCALED = (
 """Advice for networks without blocks that change the resolution, as in improved-diffusion. As answers, two
 maps so close could not be distinguished.
 """
-SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256}
-SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
+PUBLISHED_SIDES = {
+    (1, 2, 2, 2): 32,
+    (1, 2, 3, 4): 64,
+    (1, 1, 2, 3, 4): 128,
+    (1, 1, 2, 2, 4, 4): 256,
+}
+PUBLISHED_SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
 """Side of the images by the multipliers of the channels, as in the libraries."""
-OTHER_SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
 ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
 """Divisions of the channels in published networks."""
 TEACHER: dict[str, Any] = {
-    "process": {"name": "edm", "sigma_data": 0.5},
-    "prediction": "edm",
+    **edm_fields(0.5),
     "time": {"of": "log_level", "scale": 250.0},
     "sigma_min": 0.002,
     "sigma_max": 80.0,
@@ -178,14 +174,15 @@ def make_unet(spec: Specification, opened: Opened, sets: Sets) -> Network:
     Raises:
         CheckpointError: they do not fit it.
     """
-    raw = build_network(ADMUNet, spec.network["arguments"], opened.path)
-    tensors = {
-        name: t.reshape(*t.shape[:2], 1)
-        if name.endswith((".qkv.weight", ".proj_out.weight"))
-        else t
-        for name, t in entry_by_name(sets, spec.weights["entry"], opened).items()
-    }
-    return fill_network(raw, tensors, opened.path)
+
+    def in_one_dimension(tensors: Tensors) -> dict[str, Tensor]:
+        attention = (".qkv.weight", ".proj_out.weight")
+        return {
+            name: t.reshape(*t.shape[:2], 1) if name.endswith(attention) else t
+            for name, t in tensors.items()
+        }
+
+    return load_network(ADMUNet, spec, opened, sets, in_one_dimension)
 
 
 def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
@@ -203,7 +200,8 @@ def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str,
 def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible sides of the images: the libraries' for these channels, or all."""
     multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
-    sides = (SIDES[multipliers],) if multipliers in SIDES else OTHER_SIDES
+    published = PUBLISHED_SIDES.get(multipliers)
+    sides = (published,) if published else SIDES
     return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["widths"]))
 
 

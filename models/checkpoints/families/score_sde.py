@@ -119,13 +119,7 @@ def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
 def rename_weights(
     tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """Return the weights by their names in our network.
-
-    Args:
-        tensors: of the checkpoint.
-        network: state of ours, whose filters are no weights of the checkpoint's.
-        arguments: of ours.
-    """
+    """Return the checkpoint's weights by their names in our network of these arguments, with that one's filters."""
     own = {name: t for name, t in network.items() if name.endswith("resample_filter")}
     modules = iter(_modules_with_weights(tensors))
     for name, module in zip(_module_names(arguments), modules, strict=False):
@@ -298,14 +292,13 @@ def _weight_sets(opened: Opened) -> Sets:
 
 def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
     name = "NCSN++" if unet_arguments["encoder_type"] != "standard" else "DDPM++"
-    sentences = {
-        "fourier": "it is told the level by sines of random frequencies: the VE process",
-        "positional": "it is told the time by sines in order: VP, subVP, or VE at 1000 levels",
-    }
+    exploding = unet_arguments["embedding_type"] == "fourier"
     return (
         "the names of its weights are those of score_sde's list of modules",
         f"they are in the order of {name}",
-        sentences[unet_arguments["embedding_type"]],
+        "it is told the level by sines of random frequencies: the VE process"
+        if exploding
+        else "it is told the time by sines in order: VP, subVP, or VE at 1000 levels",
     )
 
 

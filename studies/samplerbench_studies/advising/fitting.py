@@ -78,7 +78,7 @@ def rows_of(
     begun, before = time.perf_counter(), train.meter.rows
     older = None if len(grid) <= WHOLE else OLDER
     free = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, "coefficients", older)
-    found = fit(free, runs.off, EQUATIONS)
+    found = fit(free, runs.differences_from_ends, EQUATIONS)
     yield Row(
         "least squares",
         (train.meter.rows - before) / len(train.ids),

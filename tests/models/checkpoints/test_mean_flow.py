@@ -46,8 +46,9 @@ def losses(network: DiT):
     """
 
     def velocity(x, t, r, labels):
-        emb = network.t_embedder(t) + network.r_embedder(t - r) + network.y_embedder(labels)
-        return network.transformed(x, emb)
+        label = network.y_embedder["embedding_table"](labels)
+        emb = network.t_embedder(t) + network.r_embedder(t - r) + label
+        return network.transformed(x, emb, label)
 
     def of(x0, modes, generator):
         count = len(x0)
@@ -111,8 +112,9 @@ def test_the_file_is_a_map_whose_end_is_x_less_t_times_u(path):
         state = clean + sigma * z
         x = state / (1 + sigma)  # (1 - t) x0 + t z
         with torch.no_grad():
-            emb = network.t_embedder(t) + network.r_embedder(t) + network.y_embedder(modes)
-            right = x - t[0] * network.transformed(x, emb)
+            label = network.y_embedder["embedding_table"](modes)
+            emb = network.t_embedder(t) + network.r_embedder(t) + label
+            right = x - t[0] * network.transformed(x, emb, label)
         found = model.denoise(state, sigma, modes)
         torch.testing.assert_close(found, right, rtol=0, atol=1e-5)
         assert (found - ends(state, sigma, modes)).square().mean() < 0.05

@@ -5,6 +5,7 @@ and how long a shard may take.
 import math
 import os
 import pickle
+import threading
 import time
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import pytest
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executors import Call, Failure, InProcess, Worker
+from samplerbench.benchmarks.running.executors import worker as worker_module
 from samplerbench.benchmarks.running.executors.shard_limits import (
     GENEROUS,
     SHORTEST,
@@ -74,6 +76,40 @@ def test_a_worker_is_replaced_when_it_dies_or_has_to_be_ended(worker):
         assert late.value.status == "timed out"
         assert time.monotonic() - begin < 120
         assert worker.run(Call(math.hypot, (3, 4)), WORLD) == 5
+
+
+def test_worker__a_fork_is_as_good_as_a_fresh_process(monkeypatch):
+    monkeypatch.setattr(worker_module, "can_fork", lambda: True)  # pytest's thread computes nothing
+    worker = Worker()
+    worker.start(fork=True)
+    try:
+        forked = worker.run(Call(os.getpid), WORLD)
+        assert worker.run(Call(os.getppid), WORLD) == os.getpid() != forked
+        assert worker.run(Call(os.getpgid, (0,)), WORLD) == forked
+        assert worker.run(Call(math.hypot, (3, 4)), WORLD) == 5
+        assert worker.run(Call(os.read, (0, 1)), WORLD) == b""
+        with pytest.raises(Failure, match=r"in wait_for_ever \(test_executing.py, line \d+\)"):
+            worker.run(Call(wait_for_ever), WORLD, limit=0.2)
+        worker.start(fork=True)
+        with pytest.raises(Failure, match="ended itself with exit code 3"):
+            worker.run(Call(os._exit, (3,)), WORLD)
+        with new_processes.ready():  # one that replaces it is never a fork: this process computed
+            assert worker.run(Call(os.getpid), WORLD) not in (forked, os.getpid())
+    finally:
+        worker.close()
+
+
+def wait_for_ever():
+    time.sleep(600)
+
+
+def test_can_fork__not_beside_another_thread():
+    waiting = threading.Event()
+    thread = threading.Thread(target=waiting.wait)
+    thread.start()
+    assert not worker_module.can_fork()
+    waiting.set()
+    thread.join()
 
 
 def test_what_cannot_be_sent_runs_here(worker):
@@ -150,13 +186,13 @@ def test_limits_are_generous_and_follow_what_is_asked():
         return 1.0
 
     limits = ShardTimeLimits(models, None, measure)
-    assert limits.of(cell, 16) == GENEROUS * 5 * 16
-    assert limits.of(cell, 17) == GENEROUS * 5 * 32, "a sampler may run whole batches"
-    assert limits.of(adaptive, 16) > 100 * limits.of(cell, 16)
+    assert limits.limit_of(cell, 16) == GENEROUS * 5 * 16
+    assert limits.limit_of(cell, 17) == GENEROUS * 5 * 32, "a sampler may run whole batches"
+    assert limits.limit_of(adaptive, 16) > 100 * limits.limit_of(cell, 16)
     assert len(measured) == 1
-    assert ShardTimeLimits(models, None, lambda cell: 1e9).of(cell, 16) == SHORTEST
-    assert ShardTimeLimits(models, 3.0, measure).of(cell, 16) == 3.0
-    assert ShardTimeLimits(models, 0, measure).of(cell, 16) is None
+    assert ShardTimeLimits(models, None, lambda cell: 1e9).limit_of(cell, 16) == SHORTEST
+    assert ShardTimeLimits(models, 3.0, measure).limit_of(cell, 16) == 3.0
+    assert ShardTimeLimits(models, 0, measure).limit_of(cell, 16) is None
 
 
 def test_what_the_system_says_of_a_process():

@@ -102,17 +102,17 @@ def test_two_of_one_name_are_refused_with_both_origins(site):
 )
 def test_what_options_name_which(monkeypatch, name, isolated, kind):
     monkeypatch.delenv("SAMPLERBENCH_ISOLATION", raising=False)
-    assert type(isolation.executor(name, isolated, None, None)) is kind
+    assert type(isolation.make_named_executor(name, isolated, None, None)) is kind
 
 
 def test_the_environment_says_what_is_not_said_on_the_command_line(monkeypatch):
     monkeypatch.setenv("SAMPLERBENCH_ISOLATION", "0")
-    assert type(isolation.executor(None, None, None, None)) is InProcess
-    assert type(isolation.executor("worker", None, 3, 1)) is Worker
-    assert type(isolation.executor(None, True, None, None)) is Worker
+    assert type(isolation.make_named_executor(None, None, None, None)) is InProcess
+    assert type(isolation.make_named_executor("worker", None, 3, 1)) is Worker
+    assert type(isolation.make_named_executor(None, True, None, None)) is Worker
     assert type(isolation.workers(3)) is InProcess
     monkeypatch.setenv("SAMPLERBENCH_ISOLATION", "1")
-    assert type(isolation.executor(None, None, None, None)) is Worker
+    assert type(isolation.make_named_executor(None, None, None, None)) is Worker
     assert type(isolation.workers(3)) is Pool
 
 
@@ -127,7 +127,7 @@ def test_the_environment_says_what_is_not_said_on_the_command_line(monkeypatch):
 )  # fmt: skip
 def test_options_that_contradict_each_other_are_refused(given, sentence):
     with pytest.raises(ValueError, match="leave one of them out") as caught:
-        isolation.executor(*given)
+        isolation.make_named_executor(*given)
     assert str(caught.value).startswith(sentence)
 
 

@@ -261,7 +261,7 @@ def test_what_differs_or_lacks_on_another_machine_is_a_sentence(cluster, monkeyp
 def test_a_mistake_is_a_sentence(given, sentence):
     name, isolation, jobs = given
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared
-        RayOptions("127.0.0.1:1").executor(name, isolation, jobs, None)
+        RayOptions("127.0.0.1:1").make_ray_executor(name, isolation, jobs, None)
     assert str(caught.value).startswith(sentence)
 
 
@@ -307,7 +307,7 @@ def test_a_share_of_threads_and_of_machines():
     assert _threads_per_actor(machines, 0.0, None, 64) == 2
     assert _threads_per_actor(machines, 0.0, None, 8) == 1
     assert _threads_per_actor([], 1.0, None, 8) == 1
-    assert sum(map(ray_actors.Share(1, 0.5).room, machines)) == 8
+    assert sum(map(ray_actors.Share(1, 0.5).count_actors, machines)) == 8
     assert ray_actors.loss_in_words(
         RuntimeError("The actor died.\n It is dead because its node has died.")
     ) == ("It is dead because its node has died")
