@@ -1,10 +1,10 @@
 """Metric interface: a function of a cell's samples, its needs and its quantities.
 
-A metric is one file. The decorator :func:`metric` registers it; an installed package names the
-decorated function as an entry point in the group ``samplerbench.metrics``. Its quantities
-(``results.quantities``) describe the numbers and their columns. A plugin's quantities stand in its
-own file. Those in this package are in ``results/quantities/built_in.py``, since tables are read
-without the code that computes them.
+A metric is one file, whose function the decorator :func:`metric` registers. An installed package
+names the decorated function as an entry point in the group ``samplerbench.metrics``. Quantities
+(``results.quantities``) describe the numbers of a metric and their columns. A plugin declares its
+quantities in its own file. This package's quantities are in ``results/quantities/built_in.py``,
+since tables are read without the code that computes them.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ Need = Literal[
     "path limit",
     "labels",
 ]
-"""Needs: features with a reference; samples; their modes or classes; the training set; coefficients
-with known distributions; the endpoint of each latent by the ODE, or by its Brownian path; the
-classes that samples were conditioned on.
+"""Data that a metric can need; "features" includes a reference, "modes" are modes or classes.
+
+"coefficients" have known distributions. "reference solution" and "path limit" are the endpoint of
+each latent, by the ODE or by its Brownian path. "labels" are the classes that condition samples.
 """
 
 
@@ -45,10 +46,10 @@ class Endpoints:
     """Reference solution of samples 0 … k - 1: the converged endpoints of their latents.
 
     Attributes:
-        x: ``(k, *event)``.
-        modes: their modes or classes ``(k,)``; None where the model has none.
-        steps: of the solution; 0 where it is exact.
-        resolution: error of the endpoints themselves (RMS per dimension); 0 where they are exact.
+        x: endpoints ``(k, *event)``.
+        modes: modes or classes of the endpoints, ``(k,)``; None for a model without modes.
+        steps: number of solver steps; 0 if the endpoints are exact.
+        resolution: RMS error of the endpoints themselves per dimension; 0 if they are exact.
     """
 
     x: NDArray
@@ -60,7 +61,7 @@ class Endpoints:
 class Context(Protocol):
     """Samples of one cell, and references to compare them with.
 
-    An attribute is available if its need is met.
+    A ValueError is raised for an attribute whose need is not met.
     """
 
     @property
@@ -75,52 +76,48 @@ class Context(Protocol):
 
     @property
     def feature_rows(self) -> Rows:
-        """:attr:`features`, a block at a time, for more than memory holds. Need: "features"."""
+        """The rows of :attr:`features`, readable block by block if memory is short. Need: "features"."""
         ...
 
     @property
     def moments(self) -> Moments:
-        """Moments of the features, merged from parts. Need: "features"."""
+        """Count, mean and scatter of :attr:`features`. Need: "features"."""
         ...
 
     @property
     def reference(self) -> Any:
-        """Real or exact features: ``mean`` ``(d,)``, ``cov`` ``(d, d)``, ``n``.
-
-        Need: "features".
-        """
+        """Real or exact features, as ``mean`` ``(d,)``, ``cov`` ``(d, d)`` and ``n``. Need: "features"."""
         ...
 
     @property
     def converged(self) -> FloatArray | None:
-        """Features ``(m, d)`` of converged samples, from other latents. None for a few-step map.
+        """Features ``(m, d)`` of converged samples from other latents; None for a few-step map.
+
         Need: "features".
         """
         ...
 
     def held_out(self, n: int) -> FloatArray:
-        """Return the first ``n`` real or exact features outside the reference, or all. Need:
-        "features".
-        """
+        """Return at most ``n`` real or exact features ``(m, d)`` outside the reference. Need: "features"."""
         ...
 
     def held_out_rows(self, n: int) -> Rows:
-        """Return :meth:`held_out`, a block at a time. Need: "features"."""
+        """Return the rows of :meth:`held_out`, readable block by block. Need: "features"."""
         ...
 
     @property
     def known(self) -> NDArray:
-        """Available samples ``(k, *event)``, perhaps in half precision. Need: "samples"."""
+        """Samples that can be recovered ``(k, *event)``, perhaps in half precision. Need: "samples"."""
         ...
 
     @property
     def known_rows(self) -> Rows:
-        """:attr:`known`, a block at a time. Need: "samples"."""
+        """The rows of :attr:`known`, readable block by block. Need: "samples"."""
         ...
 
     @property
     def whole(self) -> NDArray:
-        """First samples ``(k, *event)``, stored in full. Need: "samples"."""
+        """First samples ``(k, *event)``, those stored in full precision. Need: "samples"."""
         ...
 
     def exact_samples(self, n: int) -> NDArray | None:
@@ -145,13 +142,13 @@ class Context(Protocol):
     def training(self) -> tuple[FloatArray, float]:
         """Training examples ``(m, d)``, and a threshold. Need: "training set".
 
-        Below that ratio of the distances to the two nearest, a sample counts as one of them.
+        A sample counts as memorised if its distances to the two nearest have a smaller ratio.
         """
         ...
 
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means and deviations ``(K, d)`` of coefficients. Need: "coefficients"."""
+        """Weights, means and standard deviations ``(K, d)`` of each coefficient's mixture. Need: "coefficients"."""
         ...
 
     def coefficients(self, x: NDArray) -> FloatArray:
@@ -160,16 +157,16 @@ class Context(Protocol):
 
     @property
     def solution(self) -> Endpoints:
-        """Endpoints of the latents. Need: "reference solution" or "path limit"."""
+        """Converged endpoints of the first latents. Need: "reference solution" or "path limit"."""
         ...
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """Return ``make()``, called once for all cells of the model, for example for a floor."""
+        """Return ``make()``, which is called once per ``key`` for all cells of the model."""
         ...
 
 
 class Measured(NamedTuple):
-    """Result of a metric: values by column, and influence values by array name."""
+    """Result of a metric: values by column, and influence values ``(n,)`` by array name."""
 
     columns: Mapping[str, object]
     influence: Mapping[str, FloatArray] = {}
@@ -180,13 +177,12 @@ class Metric:
     """Registered metric.
 
     Attributes:
-        name: in suites and versions.
-        version: to be raised with every change that moves a number; only this metric is then
-            computed again.
-        needs: all must be met for it to run; where one is not, its columns stay empty.
-        quantities: its results, in the order of the table.
-        measure: the function. It may raise ArithmeticError or ValueError for samples that no
-            formula can take, which fails the row; a metric that is not built in fails alone.
+        name: of the metric in suites and versions.
+        version: to be raised with every change of a number; then the metric is computed again.
+        needs: data that the metric reads. If one is missing, its columns stay empty.
+        quantities: of the results, in the order of the table.
+        measure: decorated function. An ArithmeticError or ValueError from a built-in metric fails
+            the row of the cell. An error from a plugin leaves only its own columns empty.
     """
 
     name: str
@@ -196,7 +192,11 @@ class Metric:
     measure: Callable[[Context], Measured] = field(compare=False)
 
     def __call__(self, context: Context) -> Measured:
-        """Measure a cell; refuse columns and influence values that no quantity of it has."""
+        """Measure a cell.
+
+        Raises:
+            ValueError: the result is no Measured, or has a name that ``quantities`` lack.
+        """
         result = self.measure(context)
         if not isinstance(result, Measured):
             got = type(result).__name__
@@ -220,16 +220,16 @@ _METRICS: dict[str, Metric] = {}
 def metric(
     name: str, *, version: int, needs: Collection[Need], quantities: tuple[Quantity, ...]
 ) -> Callable[[Callable[[Context], Measured]], Metric]:
-    """Decorate a function to register it as a metric.
+    """Return a decorator that registers a function as a metric.
 
     Args:
-        name: letters, digits and _; not another metric's.
+        name: letters, digits and _, different from other metrics' names.
         version: see :class:`Metric`.
         needs: see :data:`Need`.
-        quantities: of the values that it gives.
+        quantities: of the values that the function returns.
 
     Raises:
-        ValueError: the name, a need or a column is not one that it can have.
+        ValueError: the name or a quantity is invalid or taken, or a need is unknown.
     """
 
     def decorated(measure: Callable[[Context], Measured]) -> Metric:
@@ -241,7 +241,7 @@ def metric(
 
 
 def register(entry: Metric) -> None:
-    """Register a metric; the same file loaded again replaces its own."""
+    """Register a metric, in place of the same function loaded before; errors as in :func:`metric`."""
     if not entry.name.isidentifier():
         raise ValueError(f"a metric needs a name of letters, digits and _, got {entry.name!r}")
     if unknown := sorted(entry.needs - set(get_args(Need))):
@@ -275,7 +275,7 @@ def metrics() -> dict[str, Metric]:
     """Return all metrics by name: built-in ones, then plugins.
 
     Raises:
-        ValueError: one of an installed package cannot be loaded: a run without it would look whole.
+        ValueError: an installed package's metric cannot be loaded; a run would silently lack it.
     """
     for plugin in known.installed():
         if plugin.fault:
@@ -285,7 +285,7 @@ def metrics() -> dict[str, Metric]:
 
 
 def origin(entry: Metric) -> str:
-    """Return the package or file of a metric that is not built in; "" if it is."""
+    """Return the package, file or module of a metric from outside samplerbench; "" for a built-in one."""
     module = entry.measure.__module__
     if _is_built_in(entry):
         return ""
