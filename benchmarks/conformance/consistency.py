@@ -1,4 +1,4 @@
-"""Checks that end finite, count evaluations and hold identities that every consistent method obeys."""
+"""Checks of finite results, counted evaluations, and identities that every consistent method obeys."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check counted evaluations against ``nfe``, and that levels stay in the grid's range (sqrt(2) times it with noise)."""
+    """Check that counted evaluations equal ``nfe``, and that all levels are in the grid's range.
+
+    A stochastic sampler may go up to sqrt(2) times the highest level.
+    """
     data, wrong, levels = [], [], []
     for to_zero, n in product((True, False), COUNTED):
         grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), Recorder(Rational())
@@ -66,7 +69,7 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_finite(sampler: Sampler) -> Iterator[Check]:
-    """Check that 1, 2 and 3 steps in both precisions end finite and keep shape, dtype and device."""
+    """Check that runs of 1 to 3 steps in both precisions end finite, with the shape and dtype of the start."""
     steps = (1, 3) if sampler.adaptive else (1, 2, 3)
     grids = [karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in steps]
     failed: list[dict[str, Any]] = []
@@ -83,7 +86,7 @@ def check_finite(sampler: Sampler) -> Iterator[Check]:
 
 
 def _fault_of_run(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
-    """Return the fault of a run's result (exception, shape, dtype, not finite) in words; "" if there is none."""
+    """Return the fault of a run in words (exception, shape, dtype, device, values not finite); "" for none."""
     noise, latents = noise_and_latents(sampler, IDS, (3,), dtype)
     x = latents * grid.sigma[0]
     try:
@@ -100,7 +103,7 @@ def _tensor_in_words(x: Tensor) -> str:
 
 
 def check_to_zero(sampler: Sampler) -> Iterator[Check]:
-    """Check that a sampler ends at the only datum of a one-point data set: the last step to 0 is x <- d."""
+    """Check that a sampler ends at the only point of a one-point data set, as the step to 0 is x <- d."""
     datum = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
     grid = karras(6, *RANGE)
     end = draw_samples(sampler, lambda x, _: datum.expand_as(x).clone(), grid, IDS, shift=datum)
@@ -110,7 +113,7 @@ def check_to_zero(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_translation(sampler: Sampler) -> Iterator[Check]:
-    """Check that data moved by a constant vector give samples moved by it: the weights sum to 1."""
+    """Check that data shifted by a constant give samples shifted by the same constant: weights sum to 1."""
     if not sampler.translates:
         return
     grid, shift = karras(6, *RANGE), 5.0
@@ -123,7 +126,7 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_algebra(sampler: Sampler) -> Iterator[Check]:
-    """Check linear multistep rows: a + sum_j b_j (p + q)_(i-j) = 1, and the memory declared."""
+    """Check rows of a linear multistep method: a + sum_j b_j (p + q)_(i-j) = 1, and only memos at hand."""
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return
     worst, wrong = 0.0, []
