@@ -1,4 +1,4 @@
-"""Metrics' view of one cell (:class:`..metrics.metric.Context`), read lazily from its shards."""
+"""Data of one cell for metrics (:class:`..metrics.metric.Context`), read lazily from its shards."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class GatheredShards(NamedTuple):
     """Contents of a cell's shards.
 
     Attributes:
-        parts: content of each, in order, without features and moments.
+        parts: arrays of each shard, in order, without features and moments.
         features: ``(n, d)`` of the samples; None for a model without features.
-        moments: merged from the shards; None if these do not cover the samples.
+        moments: of the features, merged from the shards; None unless shards cover just the samples.
     """
 
     parts: Sequence[Arrays]
@@ -42,10 +42,9 @@ class GatheredShards(NamedTuple):
 def gather_shards(
     shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
 ) -> GatheredShards:
-    """Gather the contents of a cell's shards, which cover [0, ``samples``), reading each once.
+    """Read each shard of a cell once, and return their contents; they must cover [0, ``samples``).
 
-    ``again`` yields their features once more, in order, to hold one block in memory; None holds
-    all.
+    ``again`` yields the shards' features once more, to read large ones by blocks. None keeps all in memory.
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
@@ -76,12 +75,10 @@ def gather_shards(
 def read_consecutive_samples(
     shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None
 ) -> NDArray:
-    """Return samples 0 … k - 1 as stored whole, or as a ``picture``; the first ``most``, which ends
-    the reading early.
+    """Return the stored samples 0 … k - 1 up to the first gap, at most ``most``; ``name`` is their array.
 
-    A shard stores as many as its run requested. If a later run requests more, later shards store
-    samples whose predecessors are gone. The result ends at this gap, because its rows must be the
-    samples of that number.
+    Each shard stores the first samples of its range, as many as its run requested. Later shards can
+    store more after a gap, but row i of the result must be sample i.
     """
     arrays, count = [], 0
     for shard in shards:
@@ -93,7 +90,7 @@ def read_consecutive_samples(
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Return counted evaluations, the longest sequential chain, and the smallest used batch."""
+    """Return the columns ``nfe`` (mean), ``depth`` (maximum) and, if recorded, ``batch_used`` (minimum)."""
     columns: Record = {
         "nfe": mean_over_batches(shards, "nfe"),
         "depth": max(int(s["depth"]) for s in shards),
@@ -103,7 +100,7 @@ def count_columns(shards: Sequence[Arrays]) -> Record:
 
 
 def mean_over_batches(shards: Sequence[Arrays], name: str) -> float:
-    """Return the mean over samples of a value per batch."""
+    """Return the mean over samples of the array ``name``, which has one value per batch."""
     values, sizes = (np.concatenate([shard[key] for shard in shards]) for key in (name, "sizes"))
     return float(np.average(values, weights=sizes))
 
@@ -116,12 +113,12 @@ class CellContext:
     """Samples of one cell, and references to compare them with (:class:`..metrics.metric.Context`).
 
     Attributes:
-        shards: their contents.
-        count: how many samples the cell has.
-        data: about the model's data.
-        scale: references of features; None for a model without a reference.
-        truth: endpoints of the latents; None for samples without a limit.
-        follows_path: True if ``truth`` holds limits of Brownian paths, False for the ODE.
+        shards: contents of the cell's shards.
+        count: number of samples of the cell.
+        data: modes, training set and coefficients of the model.
+        scale: reference features; None for a model without a reference.
+        truth: converged endpoints of the latents; None for samples that do not converge.
+        follows_path: True if ``truth`` has limits along Brownian paths, False for the ODE.
     """
 
     shards: GatheredShards
@@ -133,7 +130,7 @@ class CellContext:
 
     @cached_property
     def met(self) -> frozenset[Need]:
-        """Needs of metrics that are met."""
+        """Needs of metrics that this cell meets."""
         availability: dict[Need, bool] = {
             "samples": True,
             "features": self.scale is not None,
@@ -232,7 +229,7 @@ class CellContext:
 
 
 def _require(value: Value | None, need: Need) -> Value:
-    """Return a value; raise ValueError for None, as the metric did not declare that need."""
+    """Return a value; raises a ValueError for None, as the metric did not declare that need."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

@@ -1,4 +1,4 @@
-"""Reference statistics of a folder or an array, for other evaluators and for later runs."""
+"""Computation of reference statistics from a folder or an array, for other evaluators and later runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .real_files import PREFIX, image_files, name_of_samples, open_arrays
 from .statistics_files import write_statistics
 
 BYTES = (-1.0, 1.0)
-"""Range for bytes without a model; features of images of 8 bits do not depend on it."""
+"""Range of 8-bit images without a model; features of such images do not depend on the range."""
 
 
 class WrittenStatistics(NamedTuple):
-    """Number of samples, and the extractor of their features."""
+    """Number ``n`` of samples in a written file, and the extractor of their features."""
 
     n: int
     extractor: Extractor
@@ -32,8 +32,16 @@ def make_statistics(
 ) -> WrittenStatistics:
     """Write mean and covariance of the features of real samples for :func:`.read_statistics`.
 
-    ``source`` is as ``--reference`` takes it; of a data set the training images count. None is held
-    out, as in published numbers. Shape and range are those of ``model``, or of images.
+    All samples count, as in published numbers; of a data set, all training images.
+
+    Args:
+        source: as ``--reference`` takes it.
+        spec: of the extractor, as ``--extractor`` takes it.
+        out: ``.npz`` file to write.
+        model: gives shape and range of the samples; None takes these from images.
+
+    Raises:
+        ValueError: ``out`` has another suffix, or samples or extractor cannot be used.
     """
     if out.suffix != ".npz":
         raise ValueError(f"--out {out}: statistics go into a .npz file, such as {out.stem}.npz")
@@ -54,7 +62,7 @@ def make_statistics(
 def _image_shape_and_range(
     source: str, spec: str
 ) -> tuple[tuple[int, ...], tuple[float, float] | None]:
-    """Return the shape and range of images in a folder or in bytes."""
+    """Return the shape and range of the images of a folder or an array; raises a ValueError if unknown."""
     path = Path(source)
     if path.is_dir():
         return _image_shape(image_files(path)[0]), BYTES
@@ -73,7 +81,7 @@ def _image_shape_and_range(
 
 
 def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return (channels, h, w) of grey images, or of ones with the channels last or first."""
+    """Return (channels, h, w) for an array of images: grey ``(n, h, w)``, channels last, or channels first."""
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]
@@ -95,7 +103,7 @@ def _image_shape(path: Path) -> tuple[int, ...]:
 
 
 def _array_header(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
-    """Return shape and dtype of the samples of a file; None for a file that reading will refuse."""
+    """Return shape and dtype of the samples of a file; None for a file that cannot be read."""
     try:
         stored = open_arrays(path)
         if isinstance(stored, np.ndarray):

@@ -1,4 +1,4 @@
-"""Samples from files of arrays and from folders of images."""
+"""Samples from files of arrays, folders of images, and data sets of torchvision."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from torch import Tensor
 from ..suites.files import DATA_SETS
 
 MOST_TIMES, SMALL = 100, 64 << 20
-"""Largest ratio of an archive's unpacked size to its own, and unpacked bytes that are always
-allowed.
+"""Largest ratio of an archive's unpacked size to its own, and unpacked bytes that are always allowed.
 
-Photographs are packed to a half, drawings to a twentieth.
+Photographs compress to a half, drawings to a twentieth.
 """
 
 
 def open_arrays(path: Path) -> Any:
-    """Return the result of ``numpy.load`` without Python objects; refuse far larger archives."""
+    """Return the result of ``numpy.load`` without Python objects.
+
+    Raises a ValueError for an archive that would be suspiciously large when unpacked.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
@@ -37,7 +39,7 @@ def open_arrays(path: Path) -> Any:
 
 
 def why_unreadable(error: Exception) -> str:
-    """Return the reason why a file cannot be read, in words that offer nothing unsafe."""
+    """Return the reason why a file cannot be read, without NumPy's advice to allow pickles."""
     if "allow_pickle" in str(error):
         return "it holds Python objects, which are not read; save numbers"
     return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
@@ -52,11 +54,12 @@ def read_array(
     limits: tuple[float, float] | None,
     most: int | None = None,
 ) -> Tensor:
-    """Read the samples of a file, ``(n, …)`` float32, ``most`` of them spread evenly over it.
+    """Read the samples of a file, ``(n, …)`` float32: all, or ``most`` spread evenly over the file.
 
-    The file is ``.npy``, or ``.npz`` with one array, ``x`` or ``arr_0``, ``(n, *event)`` in the
-    model's range. Bytes (uint8) of a model with ``limits`` are images, from ``limits[0]`` for 0 to
-    ``limits[1]`` for 255; of ``(n, h, w)`` or ``(n, h, w, channels)`` the channels are put first.
+    The file is ``.npy``, or ``.npz`` with one array or with ``x`` or ``arr_0``: ``(n, *event)`` in
+    the model's range. With ``limits``, bytes (uint8) are images, whose 0 … 255 become ``limits``.
+    Images ``(n, h, w)`` or ``(n, h, w, channels)`` get their channels first. Raises a ValueError if
+    the file is missing, damaged or ambiguous. The shape is not checked.
     """
     if not path.is_file():
         raise ValueError(
@@ -94,7 +97,8 @@ def read_array(
 def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float] | None) -> Tensor:
     """Read the images of a folder and its subfolders, sorted by path, ``(n, *event)`` float32.
 
-    Black is ``limits[0]``; colours are converted to grey or RGB. Other files are left alone.
+    Black becomes ``limits[0]``, and colours become grey or RGB. Files that are no images are
+    skipped. Raises a ValueError without images, without ``limits``, or if a size does not fit.
     """
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(
@@ -112,9 +116,9 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
 
 
 def image_files(folder: Path, option: str = "") -> list[Path]:
-    """Return the images of a folder and its subfolders, sorted; refuse a folder without any.
+    """Return the paths of all images in a folder and its subfolders, sorted.
 
-    ``option`` stands before the folder in the message.
+    Raises a ValueError if there are none, in whose message ``option`` precedes the folder.
     """
     files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     paths = sorted(path for path in files if path.is_file())
@@ -126,17 +130,17 @@ def image_files(folder: Path, option: str = "") -> list[Path]:
 
 
 def name_of_samples(arrays: Mapping[str, Any]) -> str:
-    """Return the name of the array that holds the samples of a file: x, arr_0, or the first."""
+    """Return the name of the array with the samples of a file: x, arr_0, or the first."""
     return next((name for name in ("x", "arr_0") if name in arrays), next(iter(arrays)))
 
 
 def evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
-    """Return places of ``n`` samples, or of all, evenly: classes may stand together."""
+    """Return the indices of at most ``n`` samples spread evenly, since files may be sorted by class."""
     return np.linspace(0, available - 1, min(n, available)).round().astype(int)
 
 
 def scaled_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Return values from 0 to 255 carried to the range ``limits``."""
+    """Return values in [0, 255] rescaled to the range ``limits``."""
     low, high = limits
     return values / 255 * (high - low) + low
 
@@ -161,7 +165,10 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
 
 
 def pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
-    """Return a Pillow image as ``event`` of 8-bit numbers, grey or RGB as the event is."""
+    """Return a Pillow image as bytes of shape ``event`` (channels, h, w), converted to grey or RGB.
+
+    Raises a ValueError for another size; ``where`` names the image in its message.
+    """
     channels, height, width = event
     size = getattr(image, "size", None)
     if size != (width, height):
@@ -187,7 +194,8 @@ def read_torchvision(
 ) -> tuple[Tensor, Tensor]:
     """Return training and test images ``(n, *event)`` of a local ``torchvision:NAME:FOLDER``.
 
-    NAME is a class of ``torchvision.datasets`` and FOLDER its ``root``. Colours are converted.
+    NAME is a class of ``torchvision.datasets`` and FOLDER its ``root``. Colours become grey or RGB.
+    Raises a ValueError if the data set cannot be loaded or does not fit the model.
     """
     name, colon, folder = source.removeprefix(PREFIX).partition(":")
     if not (name and colon and folder):
@@ -226,8 +234,8 @@ def _load_part(source: str, name: str, folder: str, train: bool) -> Any:
             "images; names are those of its classes, such as CIFAR10"
         )
     try:
-        return kind(folder, **options)  # pyright: ignore[reportCallIssue] - looked at above
-    except Exception as error:  # each set has its own ways to miss its files
+        return kind(folder, **options)  # pyright: ignore[reportCallIssue] - signature checked above
+    except Exception as error:  # each set raises its own errors for missing files
         words = " ".join(str(error).split())[:200]
         raise ValueError(
             f"--reference {source}: {words or type(error).__name__}; put its files into {folder}, as "

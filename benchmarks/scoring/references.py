@@ -1,4 +1,4 @@
-"""References for scoring: the model's own, or one in the feature space of a suite."""
+"""References for scoring: a model's own, or one in the feature space that a suite chooses."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from .statistics_files import RealStatistics, StatisticsFile, read_statistics
 Made = TypeVar("Made")
 
 CARD = "card"
-"""Extractor that leaves each model its own."""
+"""Extractor name by which each model keeps its own feature space."""
 PIXELS = "pixels"
-"""Feature space of the samples themselves, for a model that draws its data and has no features."""
+"""Extractor name for the samples themselves, the default of small models without own features."""
 STEP = 1e-7
-"""Rounding of the numbers in a user's reference, as a share of the largest."""
+"""Rounding of the numbers in a user's reference, as a share of the largest number."""
 LARGEST_OWN = 4096
-"""Largest sample for :data:`PIXELS` by default: the covariance of more values takes gigabytes."""
+"""Most values of a sample for :data:`PIXELS` by default, as larger covariances take gigabytes."""
 
 
 def load_references(
@@ -45,22 +45,21 @@ def load_references(
     source: str | None = None,
     cache: Path | None = None,
 ) -> dict[str, Reference | None]:
-    """Return the reference of each model's samples.
+    """Return the reference of each model by name; None for a model without one.
 
     Call it once, since it can cost tens of thousands of samples.
 
     Args:
         models: by name.
-        extractor: feature space, of all models or by name; ``card`` leaves each model its own, or
-            the samples themselves where it draws its data and has none; others as for
-            :func:`.make_extractor`.
-        source: of real samples in another feature space (:func:`.load_real_data`), or of their
-            statistics (:func:`.read_statistics`).
-        cache: folder for features of real samples; None for the default one.
+        extractor: feature space of all models, or by model name. ``card`` is each model's own
+            space; a small model that has none and draws its data gets ``pixels``. Other names are
+            those of :func:`.make_extractor`.
+        source: of real samples (:func:`.load_real_data`) or of their statistics
+            (:func:`.read_statistics`), for feature spaces other than ``card``.
+        cache: folder for features of real samples; None for the default folder.
 
     Raises:
-        ValueError: a user's model cannot give its samples or moments, or there is no such
-            extractor, or nothing to compare with.
+        ValueError: a model's own data or the real samples cannot be had, or no such extractor.
     """
     references = {}
     for name, model in models.items():
@@ -69,7 +68,7 @@ def load_references(
         space, chosen = _feature_space(name, model, own, spec), own
         if space != CARD:
             chosen = _reference_in_space(model, own, space, source, cache or default_cache())
-        # now, not at the end of a run
+        # loaded now, so that errors come before a run
         loaded = None if chosen is None else _call_of_model(name, chosen.loaded)
         if loaded is not None and runs_users_code(model):
             loaded = _call_of_model(name, partial(_pin_numbers, loaded))
@@ -78,7 +77,7 @@ def load_references(
 
 
 def _pin_numbers(reference: Reference) -> Reference:
-    """Put the numbers of a user's reference into its identity, since no file holds them all."""
+    """Return a user's reference with its numbers in its identity, since they come from code."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
     values = np.array([x for part in some for x in reduce_row(part)])
     numbers = np.where(np.isfinite(values), values, 0.0)  # a check refuses what is not finite
@@ -88,7 +87,7 @@ def _pin_numbers(reference: Reference) -> Reference:
 
 
 def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """Return the extractor of :func:`load_references` for a model, without a reference."""
+    """Return the extractor that :func:`load_references` would use for a model; None for a model without one."""
     own = _call_of_model(name, model.reference)
     space = _feature_space(name, model, own, spec)
     if space == CARD:
@@ -98,7 +97,7 @@ def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor |
 
 
 def _feature_space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """Return the feature space of a model: pixels for small data that it draws, featureless."""
+    """Return ``spec``, or PIXELS for ``card`` on a small model without features that draws its data."""
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
     return spec if _call_of_model(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
@@ -124,7 +123,7 @@ def _reference_in_space(
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
     if isinstance(extractor, Reference):
         return extractor
-    if isinstance(extractor, Quantised):  # samples are, real ones are not
+    if isinstance(extractor, Quantised):  # samples are quantised, real samples are not
         return extractor.reference(_reference_for(model, own, extractor.inner, source, cache))
     return _reference_for(model, own, extractor, source, cache)
 
@@ -158,7 +157,7 @@ def _reference_for(
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
-    """Refuse images in another range, which clamping would make black and white."""
+    """Raise a ValueError if real samples have another range, which clamping would distort."""
     if limits is None:
         return
     low, high = limits
@@ -180,10 +179,9 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 def _pixel_reference(
     model: Denoiser, own: Reference | None, extractor: Identity
 ) -> Reference | None:
-    """Return a pixel reference from a model's own moments; None without moments.
+    """Return a pixel reference from a model's own exact moments; None without moments.
 
-    A model that draws its data has held-out samples too, and no range: its moments belong to values
-    that were never clamped.
+    If the model draws its data, these are held out, and samples are not clamped, as the moments are not.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
@@ -215,7 +213,7 @@ def _pixel_reference(
 def _reference_from_data(
     extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
 ) -> Reference:
-    """Return a reference from the moments of real samples' features and held-out features."""
+    """Return a reference with the moments of real samples' features, and held-out features."""
     features, name = real_features(extractor, real, limits, cache)
     mean, cov, held_out = (features[key] for key in ("mean", "cov", "held_out"))
     statistics = Statistics(mean, cov, lambda n: held_out[:n])
@@ -231,11 +229,11 @@ def _reference_from_data(
 def statistics_reference(
     file: StatisticsFile, known: RealStatistics, model: Denoiser, extractor: Extractor, cache: Path
 ) -> Reference:
-    """Return a reference from statistics in a file; ``known`` has those of the extractor.
+    """Return a reference with the statistics of a file; ``known`` are those of the extractor.
 
-    Fréchet distances need moments only; comparisons of samples with samples need features, stored
-    in the file or of its images. The floor needs real samples outside the moments, which no such
-    file has. Neither size nor noise of the reference set enters an estimate or an error.
+    Held-out features are those stored in the file, or of its images, or there are none. If there
+    are any, the moments include them, so the reference is not ``disjoint`` and has no floor. Its
+    ``note`` names the metrics that cannot be measured.
     """
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)
@@ -263,7 +261,7 @@ def statistics_reference(
 
 
 def _unmeasurable_in_words(file: StatisticsFile, known: RealStatistics, fits: bool) -> str:
-    """Describe the metrics that cannot be measured, and the reason."""
+    """Return in words which metrics cannot be measured with a file of statistics, and why."""
     if known.features is not None or fits:
         data = "the features" if known.features is not None else "images"
         lacks = f"has {data} that its moments were made of, none beside them: no floor"

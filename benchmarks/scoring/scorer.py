@@ -1,4 +1,4 @@
-"""Scoring of one model's finished cells, against shared references, and files for reports."""
+"""Scoring of one model's sampled cells against shared references, with files for reports."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def measure_metrics(
 ) -> tuple[Record, Arrays]:
     """Return the quality columns of a cell and their influence values.
 
-    ``requested`` and ``stored_versions`` are versions of metrics by name: of the suite, and of the
-    numbers in ``done`` and ``arrays``.
+    Numbers in ``done`` and ``arrays`` whose ``stored_versions`` are up to date are kept. Other
+    metrics in ``requested`` are measured. Both map metrics' names to versions.
     """
     all_metrics = requested_metrics(None)
     present, versions = versions_of(all_metrics), {}
@@ -74,7 +74,7 @@ def measure_metrics(
         elif metric.needs <= context.met:
             columns, values = _run_metric(metric, cell, context, record)
         if columns is None:
-            continue  # it failed; the next run tries it again
+            continue  # the metric failed; without a version the next run tries again
         versions[metric.name] = present[metric.name]
         record |= columns
         influences |= values
@@ -84,7 +84,7 @@ def measure_metrics(
 def _run_metric(
     metric: Metric, cell: Cell, context: Context, record: Record
 ) -> tuple[Record | None, Arrays]:
-    """Return the results of one metric; a plugin fails alone, with the reason in the row."""
+    """Return the results of one metric; if a plugin fails, (None, {}) with the reason added to ``record``."""
     if not origin(metric):
         measured = metric(context)
         return dict(measured.columns), dict(measured.influence)
@@ -100,14 +100,14 @@ def _run_metric(
 Watch = Callable[[Cell, int], Trajectories]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
-"""Item of ``quality.json`` that lists the files written next to it."""
+"""KEPT is the item of ``quality.json`` that lists the files next to it; the others are such files."""
 
 ASKED = "asked"
-"""Item of ``quality.json`` with all inputs of a score that are known before scoring."""
+"""Item of ``quality.json`` with the inputs of a score that are known before scoring."""
 
 
 class _UnusableShardError(Exception):
-    """Shard for scoring that is damaged, missing, or stores too few samples whole."""
+    """Shard that is damaged, missing, or stores too few samples in full; ``cell`` must be drawn again."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__(f"a shard of {cell.key} is gone")
@@ -118,20 +118,20 @@ class Progress(Protocol):
     """Receiver of the progress of scoring."""
 
     def stage(self, text: str) -> None:
-        """Name the present stage."""
+        """Receive the present stage in words."""
         ...
 
     def evaluations(self, count: float) -> None:
-        """Add ``count`` evaluations."""
+        """Receive the number of evaluations since the last call."""
         ...
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scoring of one model's cells in one run directory.
+    """Scorer of one model's cells in one run directory.
 
-    ``model`` is on the device, ``endpoint_count`` samples are compared with converged endpoints,
-    and ``watch`` records the first samples of a cell for a picture.
+    ``model`` is on the device. The first ``endpoint_count`` samples of a cell are compared with
+    converged endpoints. ``watch`` records the trajectories of a cell's first samples for pictures.
     """
 
     run: RunDir
@@ -149,14 +149,14 @@ class Scorer:
 
     @cached_property
     def solved(self) -> Denoiser:
-        """Same model, with evaluations that move the bar."""
+        """The model, which reports its evaluations as progress."""
         return ReportingMeter(tell=self.report.evaluations).attach(self.model)
 
     def score(self, cells: Sequence[Cell]) -> Cell | None:
-        """Write score and pictures of every cell without a present score, and path curvature.
+        """Score the cells without a present score, and measure path curvature if the suite wants it.
 
-        Returns a cell with damaged samples, or too few stored whole, which must be drawn again
-        before the others can be scored. None if all are scored.
+        Returns None if all are scored, else a cell with damaged samples, or too few stored in full.
+        That cell must be drawn again before the others can be scored.
         """
         curvatures = self.run.run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
@@ -189,18 +189,18 @@ class Scorer:
                 whole = {"status": "ok", "reason": "", **stamp, **record}
                 self.run.write_score(cell.key, whole, influences)
             except (ArithmeticError, ValueError) as error:
-                # numbers that no formula can take: this row only
+                # numbers that no formula can take fail this row only
                 reason = f"scoring: {' '.join(str(error).split())}"
                 failed = {**stamp, "status": "failed", "reason": reason}
                 self.run.write(cell.key, QUALITY, failed)
         if self.suite.path_curvature and converged_endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
-            from .path_curvature import store_curvature  # few runs ask for it
+            from .path_curvature import store_curvature  # imported here, since few runs need it
 
             store_curvature(self.run, self.model, cells[0], truths[converged_endpoints].x)
 
     def why_unscored(self, cell: Cell) -> str:
-        """Return the reason why a sampled cell has no present score, in a clause; "" if it has."""
+        """Return in a clause why a sampled cell has no present score; "" if it has one."""
         done = self.run.read(cell.key, QUALITY) or {}
         if not done:
             return "its samples are not scored yet"
@@ -238,7 +238,7 @@ class Scorer:
     def _score_cell(
         self, cell: Cell, context: CellContext, done: Mapping[str, Any]
     ) -> tuple[Record, Arrays]:
-        """Return the quality columns and influence values of a cell, with its pictures written."""
+        """Write the pictures of a cell, and return its quality columns and influence values."""
         shards, written = context.shards.parts, {}
         stored_versions = measured_versions(done)
         arrays = self.run.influence(cell.key) if done else None
@@ -264,7 +264,7 @@ class Scorer:
         return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
-        """Return the inputs of a score besides the parts and the metrics."""
+        """Return the inputs of a cell's score other than its samples and the metrics' versions."""
         return {
             "samples": cell.samples,
             "reference_steps": truth.steps if truth else None,
@@ -277,14 +277,14 @@ class Scorer:
         if self.reference is None:
             return None
         count = self.suite.converged_samples
-        if self.model.kind == "map":  # a solver would take it for a denoiser
+        if self.model.kind == "map":  # a map has no converged samples
             return ScoringReference(self.reference, None)
         self.report.stage(f"{first.model}: {count} converged samples")
         converged = converged_features(self.run, self.solved, self.reference, first, count)
         return ScoringReference(self.reference, converged)
 
     def _whole_samples(self, cell: Cell) -> NDArray:
-        """Return the samples of a cell that were stored whole, as many as are compared."""
+        """Return the samples of a cell stored in full, at most ``endpoint_count``."""
         return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
     def _gather(self, cell: Cell) -> GatheredShards:
@@ -303,20 +303,20 @@ class Scorer:
         return gather_shards(self._shards(cell), cell.samples, reread_features)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
-        """Yield the shards that cover the cell's samples, in order."""
+        """Yield the shards that cover a cell's samples, in order; raises _UnusableShardError."""
         for start, stop in self.run.shard_ranges(cell.key, cell.samples):
             shard = self.run.read_shard(cell.key, start, stop)
             if shard is None:
                 raise _UnusableShardError(cell)
             if len(shard["endpoint"]) < min(stop, self.endpoint_count) - start:
-                # made when fewer samples were compared with their endpoints
+                # drawn when fewer samples were compared with endpoints
                 self.run.drop_shard(cell.key, start, stop)
                 raise _UnusableShardError(cell)
             yield shard
 
 
 def _stored_inputs(done: Mapping[str, Any]) -> Any:
-    """Return the inputs of a stored score, without the old version of all metrics."""
+    """Return the inputs of a stored score, without the version of all metrics in old files."""
     inputs = done.get(ASKED)
     if not isinstance(inputs, dict):
         return inputs
