@@ -1,7 +1,7 @@
 """Timing of a run directory's cells without present times, and the tables of times.
 
-``timing.csv`` has a line per cell and batch size, for suites with several; ``throughput.csv`` a line
-per model and batch size of a sweep.
+``timing.csv`` has a line per cell and batch size, for suites with several batch sizes.
+``throughput.csv`` has a line per model and batch size of a sweep.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .machine import describe_device, package_version
 from .sweep import sweep_record
 
 SWEEP = "sweep.json"
-"""Name of the part with a sweep over batch sizes."""
+"""Name of a cell's file with its sweep over batch sizes."""
 
 IDENTITY = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
 _AROUND = [column.name for column in AROUND]
@@ -75,7 +75,7 @@ class Timer(Protocol):
 
 @dataclass(frozen=True)
 class LocalTimer:
-    """Timer in this process; the model is on the device, "cpu" or "cuda"."""
+    """Timer in this process; ``model`` is on ``device``, "cpu" or "cuda"."""
 
     model: Denoiser
     options: Timing
@@ -106,7 +106,7 @@ class LocalTimer:
 
 
 def conditions_for_times(device: str) -> Record:
-    """Return the conditions for times of this process."""
+    """Return the device, its name and torch's threads in this process, on which times depend."""
     return {
         "timing_device": device,
         "timing_device_name": describe_device(device)["name"],
@@ -126,11 +126,11 @@ def time_pending(
 
     Args:
         run: stores the times.
-        cells: of the model, with samples.
+        cells: sampled cells of the model.
         options: batch sizes, duration and precision.
-        place: the timer.
-        stage: receives the present stage.
-        within: gives, before each batch size and before the sweep, its seconds; None for no limit.
+        place: timer of the cells.
+        stage: receives the present stage in words.
+        within: returns the seconds for the next batch size or the sweep; None for no limit.
     """
     if not cells:
         return
@@ -169,7 +169,7 @@ def time_pending(
 
 
 def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
-    """Return the reason why a batch exceeds the memory, as sampling found; "" if it does not."""
+    """Return why a batch of ``size`` exceeds the memory, as sampling found; "" if it does not."""
     used = (run.read(cell.key, QUALITY) or {}).get("batch_used")
     if not isinstance(used, int) or size <= used:
         return ""
@@ -180,7 +180,7 @@ def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
 
 
 def _timing_inputs(cell: Cell, options: Timing, size: int) -> Record:
-    """Return the inputs of times besides the machine and the cell; a change is another chance."""
+    """Return what times depend on besides machine and cell; after a change even a failed cell is timed again."""
     left_out = {"enabled", "batch_size", "minutes", "sweep"}
     requested = {
         "samplerbench": package_version(),
@@ -190,15 +190,13 @@ def _timing_inputs(cell: Cell, options: Timing, size: int) -> Record:
 
 
 def timing_file(size: int, options: Timing) -> str:
-    """Return the name of the part with a cell's times at one batch size."""
-    # the first is in the result table
+    """Return the name of a cell's file with its times at one batch size."""
+    # times of the first batch size are in the result table
     return TIMING if size == options.batch_size[0] else f"timing-{size}.json"
 
 
 def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
-    """Write ``timing.csv`` if more than one batch size is timed, and ``throughput.csv`` if there
-    was a sweep; a line per cell, by its key.
-    """
+    """Write ``timing.csv`` for several batch sizes, ``throughput.csv`` for a sweep, from cells by key."""
     if options.enabled and options.sweep:
         lines = [line for cell in cells for line in _lines_of_sweep(run, cell)]
         write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))

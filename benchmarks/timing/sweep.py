@@ -1,7 +1,7 @@
-"""Throughput against the batch size, up to the point where larger batches gain nothing.
+"""Throughput against the batch size, up to the size where larger batches gain nothing.
 
-The knee is the smallest batch with nearly the largest throughput: below it a GPU waits for
-launches, above it samples wait for one another.
+The knee is the smallest batch with nearly the largest throughput. Smaller batches leave a GPU
+waiting for launches; in larger ones samples wait for one another.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .cells import Stopwatch
 from .clock import Clock, set_backends, warm_up
 
 GAIN = 1.05
-"""Smallest factor that counts as a gain from a doubling; after two without, the sweep ends."""
+"""Smallest factor of throughput that counts as a gain; the sweep ends after two doublings without one."""
 NEARLY = 0.9
-"""Share of the largest throughput at the knee."""
+"""Smallest share of the largest throughput at the knee."""
 FEWEST, MOST = 6, 15
-"""Fewest and most calls timed at each size."""
+"""Fewest and most timed calls at each batch size."""
 WARM_UP_MS = 5000.0
 
 
 class SweepPoint(NamedTuple):
-    """Batch size in samples, and the median time of a call in ms."""
+    """Batch size in samples, and the median time in ms of sampling one batch."""
 
     batch: int
     ms: float
@@ -52,7 +52,7 @@ def sweep_record(
     within: float | None,
     progress: Callable[[int], None],
 ) -> Record:
-    """Sweep up to the options' largest batch, under their settings; return the stored record."""
+    """Time batches of 1, 2, 4, … samples up to ``options.sweep``; return points, knee and reason for the end."""
     with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
         points, ended = sweep_batch_sizes(
             model, cell, Clock(device).time, options.sweep, progress=progress, within=within
@@ -61,7 +61,7 @@ def sweep_record(
 
 
 def knee_batch_size(points: Sequence[SweepPoint]) -> int:
-    """Return the smallest batch with :data:`NEARLY` the largest throughput; 0 without points."""
+    """Return the smallest batch size with :data:`NEARLY` the largest throughput; 0 without points."""
     most = max((point.samples_per_second for point in points), default=0.0)
     good = (point.batch for point in points if point.samples_per_second >= NEARLY * most)
     return min(good, default=0)
@@ -78,8 +78,8 @@ def sweep_batch_sizes(
 ) -> tuple[list[SweepPoint], str]:
     """Time a cell's sampler in batches of 1, 2, 4, … samples, up to ``most``.
 
-    ``progress`` receives the next batch size; after ``within`` seconds the sweep ends. The reason
-    for the end is returned with the points.
+    ``progress`` receives each batch size before its calls. No batch is begun after ``within``
+    seconds. Returns the points, and the reason why the sweep ended.
     """
     until = None if within is None else time.monotonic() + within
     points: list[SweepPoint] = []
