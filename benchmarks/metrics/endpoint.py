@@ -65,7 +65,7 @@ def endpoint_error(x: ArrayLike, reference: ArrayLike) -> EndpointError:
     return EndpointError(rmse, se, float(np.median(distances)), distances)
 
 
-def flips(
+def find_flipped(
     modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
 ) -> NDArray[np.bool_]:
     """Return a mask ``(n,)`` of the samples in another mode or class than their converged endpoint.
@@ -91,12 +91,12 @@ def flips(
 def flip_fraction(
     modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
 ) -> float:
-    """Return the fraction of samples, in [0, 1], that :func:`flips` marks; same arguments and errors."""
-    return float(flips(modes, reference_modes, finite).mean())
+    """Return the fraction of samples, in [0, 1], that :func:`find_flipped` marks; same arguments and errors."""
+    return float(find_flipped(modes, reference_modes, finite).mean())
 
 
 @metric("rmse", version=9, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
-def to_solution(cell: Context) -> Measured:
+def measure_endpoint_distances(cell: Context) -> Measured:
     """Measure the distance of each sample to its latent's endpoint by the ODE, and which samples flipped."""
     x, error = _distances(cell)
     columns: dict[str, object] = {
@@ -109,14 +109,14 @@ def to_solution(cell: Context) -> Measured:
     if cell.solution.modes is not None:
         modes = cell.modes(x)
         assert modes is not None
-        flipped = flips(modes, cell.solution.modes[: len(x)])
+        flipped = find_flipped(modes, cell.solution.modes[: len(x)])
         columns |= flip_columns(flipped)
         arrays["flipped"] = flipped.astype(np.float64)
     return Measured(columns, arrays)
 
 
 @metric("strong_error", version=9, needs={"samples", "path limit"}, quantities=STRONG)
-def to_path_limit(cell: Context) -> Measured:
+def measure_path_distances(cell: Context) -> Measured:
     """Measure the distance of each sample to the limit along its own Brownian path."""
     _, error = _distances(cell)
     columns = {

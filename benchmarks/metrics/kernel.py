@@ -42,8 +42,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities.built_in import KID
-from .estimators.rows import FloatArray, as_rows, cuts
-from .estimators.second_order import Noise, interval, left_over
+from .estimators.rows import FloatArray, as_rows, block_slices
+from .estimators.second_order import Noise, centred_variance, interval
 from .metric import Context, Measured, metric
 
 BLOCK = 1024
@@ -57,12 +57,16 @@ class Kernel(NamedTuple):
     itself: Callable[[FloatArray], FloatArray]
 
 
-def within(x: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, float, float]:
+def kernel_moments_within(
+    x: NDArray, block: int, kernel: Kernel
+) -> tuple[FloatArray, float, float]:
     """Return row means ``(n,)``, mean and V of the kernel matrix of one set, without its diagonal."""
     n = len(x)
     sums, squares = np.zeros(n), 0.0
-    for i, rows in blocks(x, block):
-        for j, columns in blocks(x[: i.stop], block):  # lower triangle of a symmetric matrix
+    for i, rows in float64_blocks(x, block):
+        for j, columns in float64_blocks(
+            x[: i.stop], block
+        ):  # lower triangle of a symmetric matrix
             tile = kernel.between(rows, columns)
             if i == j:
                 np.fill_diagonal(tile, 0)
@@ -71,17 +75,17 @@ def within(x: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, float, f
             if i != j:
                 sums[j] += tile.sum(axis=0)
     total = float(sums.sum())
-    return sums / (n - 1), total / (n * (n - 1)), left_over(sums, squares)
+    return sums / (n - 1), total / (n * (n - 1)), centred_variance(sums, squares)
 
 
-def across(
+def kernel_moments_between(
     x: NDArray, y: NDArray, block: int, kernel: Kernel
 ) -> tuple[FloatArray, FloatArray, float]:
     """Return row means ``(n,)``, column means ``(m,)`` and V of the kernel matrix between two sets."""
     n, m = len(x), len(y)
     rows, columns, squares = np.zeros(n), np.zeros(m), 0.0
-    for i, part in blocks(x, block):
-        for j, other in blocks(y, block):
+    for i, part in float64_blocks(x, block):
+        for j, other in float64_blocks(y, block):
             tile = kernel.between(part, other)
             rows[i] += tile.sum(axis=1)
             columns[j] += tile.sum(axis=0)
@@ -91,12 +95,14 @@ def across(
     return rows / m, columns / n, max(centred / ((n - 1) * (m - 1)), 0.0)
 
 
-def form(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int, kernel: Kernel) -> float:
+def bilinear_form(
+    x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int, kernel: Kernel
+) -> float:
     """Return sum_ij u_i k(x_i, y_j) v_j for weights ``u`` ``(n,)`` and ``v`` ``(m,)``."""
     return sum(
         float(u[i] @ kernel.between(rows, columns) @ v[j])
-        for i, rows in blocks(x, block)
-        for j, columns in blocks(y, block)
+        for i, rows in float64_blocks(x, block)
+        for j, columns in float64_blocks(y, block)
     )
 
 
@@ -112,9 +118,9 @@ CUBIC = Kernel(_cubic, lambda x: (np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) 
 """Kernel of KID."""
 
 
-def blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
+def float64_blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
     """Yield (slice, rows in float64) of each block of ``x``; raises a ValueError for values not finite."""
-    return ((where, as_rows(x[where])) for where in cuts(len(x), block))
+    return ((where, as_rows(x[where])) for where in block_slices(len(x), block))
 
 
 KERNEL_ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
@@ -138,9 +144,8 @@ class KernelEstimate:
         value: unbiased estimate. For equal distributions it scatters around 0.
         se: standard error of ``value``, of first and second order, from both sides.
         low, high: ends of the 95 % interval, >= 0, which account for the skewness of the noise.
-        influence: influence of each sample ``(n,)``, mean 0, in the order of the samples. The
-            variance from the influences alone is twice ``se²`` for equal distributions, and about
-            ``se²`` for very different ones.
+        influence: influence of each sample ``(n,)``, mean 0, in the order of the samples. Their
+            variance alone gives 2 ``se²`` for equal distributions, ``se²`` for very different ones.
         reference_influence: influence of each reference sample ``(m,)``, mean 0.
     """
 
@@ -175,9 +180,9 @@ def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> K
     The kernel must be symmetric and conditionally positive definite.
     """
     n, m = len(x), len(y)
-    rows_x, mean_x, v_x = within(x, block, kernel)
-    rows_y, mean_y, v_y = within(y, block, kernel)
-    cross_x, cross_y, v_xy = across(x, y, block, kernel)
+    rows_x, mean_x, v_x = kernel_moments_within(x, block, kernel)
+    rows_y, mean_y, v_y = kernel_moments_within(y, block, kernel)
+    cross_x, cross_y, v_xy = kernel_moments_between(x, y, block, kernel)
     value = mean_x + mean_y - 2 * float(cross_x.mean())
     half_x, half_y = rows_x - cross_x, rows_y - cross_y
     # includes the noise of the means
@@ -211,7 +216,7 @@ def _noise(
     third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
     some, others = _spread(n), _spread(m)
     x, u, y, v = x[some], u[some], y[others], v[others]
-    between = form(x, u, y, v, block, kernel) / (len(u) * len(v))
+    between = bilinear_form(x, u, y, v, block, kernel) / (len(u) * len(v))
     cross = (
         2 * _pairs(x, u, kernel, block) / n**2
         + 2 * _pairs(y, v, kernel, block) / m**2
@@ -226,8 +231,8 @@ def _spread(n: int) -> NDArray[np.int_]:
 
 def _pairs(x: NDArray, u: FloatArray, kernel: Kernel, block: int) -> float:
     """Return the mean of u_i u_j k(x_i, x_j) over i ≠ j."""
-    diagonal = np.concatenate([kernel.itself(rows) for _, rows in blocks(x, block)])
-    pairs = form(x, u, x, u, block, kernel) - float(u**2 @ diagonal)
+    diagonal = np.concatenate([kernel.itself(rows) for _, rows in float64_blocks(x, block)])
+    pairs = bilinear_form(x, u, x, u, block, kernel) - float(u**2 @ diagonal)
     return pairs / (len(u) * (len(u) - 1))
 
 

@@ -86,7 +86,7 @@ MOST = 5_000
 
 
 @metric("precision_recall", version=8, needs={"features"}, quantities=MANIFOLDS)
-def manifolds(cell: Context) -> Measured:
+def measure_precision_recall(cell: Context) -> Measured:
     """Measure precision, recall, density and coverage against as many held-out features.
 
     At most :data:`MOST` samples are compared. The result is empty for too few samples.

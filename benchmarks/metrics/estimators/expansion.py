@@ -65,15 +65,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .rows import FloatArray, Moments, Rows
-from .second_order import Blocks, Noise, noise
+from .second_order import Blocks, Noise, compute_noise
 
 
-def excess(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
+def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return terms ``(n,)`` beyond second order: to add up in the bias, and to subtract from influences.
 
     The terms of a sample of mean leverage are subtracted. The inflation of the others' inverse root
-    is included. ``along`` is p = sum_i s_i z_i² and ``pairs`` is sum_ij w_ij z_i² z_j², both
-    ``(n,)`` >= 0.
+    is included. ``along`` ``(n,)`` is p and ``pairs`` ``(n,)`` is sum_ij w_ij z_i² z_j², both >= 0.
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
@@ -161,7 +160,7 @@ class Side(NamedTuple):
 
     Attributes:
         raw: plug-in value.
-        bias: estimated bias of ``raw``, of second order and of single samples (:func:`excess`).
+        bias: estimated bias of ``raw``: second order, and :func:`leverage_corrections`.
         influence: IF ``(n,)`` less each sample's own part (:mod:`.frechet`), mean 0.
         flags: reasons not to trust an interval.
         noise: further moments for an interval; None unless requested.
@@ -197,12 +196,12 @@ def expand(
         along[where] = z2 @ s
         pairs[where] = np.einsum("ij,ij->i", z2 @ weights, z2)
     q = square + 0.5 * pairs - 0.5 * along + 0.25 * s.sum()  # w_ii = s_i / 2
-    more_bias, more_influence = excess(along, pairs)
+    more_bias, more_influence = leverage_corrections(along, pairs)
     influence = 2 * shift + square - along - 2 * q / n - more_influence
     influence -= influence.mean()
     raw = reference.distance(moments.mean, trace, float(s.sum()))
     bias = float(q.mean()) / n + float(more_bias.sum())
-    second = noise(influence, blocks, weights, q) if with_noise else None
+    second = compute_noise(influence, blocks, weights, q) if with_noise else None
     return Side(raw, bias, influence, _flags(reference, n, trace, len(s)), second)
 
 

@@ -24,8 +24,8 @@ term, which is therefore subtracted,
 
     SE = sd(IF - 2 q / N - …) / sqrt(N),
 
-where … are the terms of :func:`.excess` for outlying samples. This SE counts the variance of second
-order twice; the interval of :mod:`.second_order` corrects that.
+where … are the terms of :func:`.leverage_corrections` for outlying samples. This SE counts the
+variance of second order twice; the interval of :mod:`.second_order` corrects that.
 """
 
 from __future__ import annotations

@@ -228,7 +228,7 @@ class HeldRows(Rows):
 
     def blocks(self) -> Blocks:
         """See :meth:`Rows.blocks`; yields views, not copies."""
-        return ((where, self._array[where]) for where in cuts(len(self), self.size))
+        return ((where, self._array[where]) for where in block_slices(len(self), self.size))
 
     @cached_property
     def checked(self) -> Rows:
@@ -254,7 +254,7 @@ class Pieces(Rows):
     def blocks(self) -> Blocks:
         """See :meth:`Rows.blocks`."""
         pieces, piece = self._read(), np.empty((0, *self.shape[1:]))
-        for where in cuts(len(self), self.size):
+        for where in block_slices(len(self), self.size):
             block, filled = np.empty((where.stop - where.start, *self.shape[1:])), 0
             while filled < len(block):
                 if not len(piece):
@@ -282,7 +282,7 @@ def block_size(shape: tuple[int, ...]) -> int:
     return most // MULTIPLE * MULTIPLE or most
 
 
-def cuts(n: int, size: int) -> Iterator[slice]:
+def block_slices(n: int, size: int) -> Iterator[slice]:
     """Return an iterator of slices that cover 0 … n - 1 in steps of ``size``; the last may be shorter."""
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 

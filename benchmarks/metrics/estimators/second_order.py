@@ -14,9 +14,8 @@ variance of first order is visible:
 
     sigma² = se² - excess clip((se² - 2 K) / K, 0, 1).
 
-All of it is subtracted if the true distance is at least half the plug-in bias. Nothing is
-subtracted if the value is not significantly above 0: the noise is then skewed, and intervals need
-the excess to cover.
+All of it is subtracted if the true distance is at least half the plug-in bias. Nothing is if the
+value is not significantly above 0: the noise is then skewed, and intervals need it to cover.
 
 **Skewness.** A value that is too low by chance comes with an error that is too low. With g = E IF³,
 t = E IF(x) IF(y) h(x, y) and s² = Var IF, the Studentised U-statistic has to order 1/√n the
@@ -34,9 +33,8 @@ have the nominal probability,
 The rise is about z delta² for small delta and delta - 0.32 for large delta. For negative delta the
 lower end falls by as much instead. ``LIMIT`` bounds delta to the range of the expansion.
 
-**Two sides.** Third moments of independent sides add. The mixed second-order term is taken as if
-the noise of both sides had the same shape, which holds if their distributions are close: K = (√K_a
-+ √K_b)², and t likewise.
+**Two sides.** Third moments of independent sides add. The mixed second-order term assumes noise of
+the same shape on both sides, as of close distributions: K = (√K_a + √K_b)², and t likewise.
 """
 
 from __future__ import annotations
@@ -80,7 +78,9 @@ Blocks = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
 """Function that yields (slice of samples, their c ``(m, d)``, their z ``(m, k)``), in order."""
 
 
-def noise(influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray) -> Noise:
+def compute_noise(
+    influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray
+) -> Noise:
     """Return the noise of one side from influences of mean 0, blocks of c and z, weights w and q (``own``)."""
     n = len(influence)
     unit = float(influence.std()) / math.sqrt(n)
@@ -115,10 +115,10 @@ def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
         if value > 1e-4 * values[-1]:
             h += value * ((z * vector) @ z.T) ** 2
     np.fill_diagonal(h, 0)
-    return left_over(h.sum(axis=1), float(np.vdot(h, h)))
+    return centred_variance(h.sum(axis=1), float(np.vdot(h, h)))
 
 
-def left_over(sums: FloatArray, squares: float) -> float:
+def centred_variance(sums: FloatArray, squares: float) -> float:
     """Return V (:mod:`.kernel`) of a symmetric matrix, n >= 4, whose diagonal is left out.
 
     ``sums`` are the row sums ``(n,)``, and ``squares`` is the sum of all squares.
