@@ -62,11 +62,11 @@ class ImpulseNoise:
 
 @dataclass(frozen=True)
 class Moments:
-    """Exact mean ``(d,)`` and covariance ``(d, d)``; ``affine`` is the error of superposition, 0 if affine."""
+    """Exact mean ``(d,)`` and covariance ``(d, d)``; ``superposition_error`` is 0 for an affine sampler."""
 
     mean: Tensor
     cov: Tensor
-    affine: float
+    superposition_error: float
 
 
 def exact_moments(
@@ -115,7 +115,7 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
     data: dict[str, Any] = {}
     for name, make in GRIDS.items():
         results = [exact_moments(sampler, problem, make(n)) for n in STEPS]
-        bent = max(moments.affine for moments in results)
+        bent = max(moments.superposition_error for moments in results)
         if bent > 1e-9:
             detail = (
                 f"not affine in its noise (superposition fails by {bent:.0e}): no exact moments"
@@ -154,7 +154,7 @@ def check_noise(sampler: Sampler) -> list[Check]:
         white, along = (
             exact_moments(sampler, problem, grid, of) for of in (white_noise_units, path)
         )
-        if max(white.affine, along.affine) > 1e-9:
+        if max(white.superposition_error, along.superposition_error) > 1e-9:
             worst = math.nan
             break
         distances = (white.mean - along.mean).abs().max(), (white.cov - along.cov).abs().max()

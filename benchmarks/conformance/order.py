@@ -262,8 +262,8 @@ def check_strong(sampler: Sampler) -> Iterator[Check]:
     """Check that the slope of the pathwise error against N is near the declared strong order.
 
     The error is the distance to the limit of the reverse SDE. A sampler without a declared strong
-    order need not follow that SDE. So its change from N to 2 N steps is measured too, and nothing
-    is judged. Samplers for few-step maps have no strong order, and get no check.
+    order is not judged, and its change from N to 2 N steps is measured too. Samplers for few-step
+    maps get no check.
     """
     if sampler.for_maps:
         return

@@ -25,10 +25,7 @@ SEED = 2024
 def noise_and_latents(
     sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Noise, Tensor]:
-    """Return the noise source of samples ``ids``, and their latents.
-
-    The source of a sampler that is not stochastic refuses draws.
-    """
+    """Return a noise source for samples ``ids``, which refuses draws unless declared, and their latents."""
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
 
@@ -61,7 +58,7 @@ class CallLog:
     answers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     @property
-    def tampered(self) -> int:
+    def modified_answers(self) -> int:
         """Number of answers that the caller modified in place."""
         return sum(not is_identical(answer, copy) for answer, copy in self.answers)
 
@@ -124,16 +121,16 @@ class ExactProblem(ABC):
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return E[x0 | x] of ``x`` ``(batch, d)`` at one level, or at one level a row."""
         if not isinstance(sigma, Tensor) or sigma.ndim == 0:
-            return self.at(x, float(sigma))
+            return self.denoise_at(x, float(sigma))
         d = torch.empty_like(x)
         levels, counts = sigma.unique_consecutive(return_counts=True)
         sizes = counts.tolist()
         for level, rows, out in zip(levels.tolist(), x.split(sizes), d.split(sizes), strict=True):
-            out.copy_(self.at(rows, level))
+            out.copy_(self.denoise_at(rows, level))
         return d
 
     @abstractmethod
-    def at(self, x: Tensor, sigma: float) -> Tensor:
+    def denoise_at(self, x: Tensor, sigma: float) -> Tensor:
         """Return E[x0 | x] of ``x`` ``(batch, d)`` at one level."""
 
     @abstractmethod
@@ -173,7 +170,7 @@ class AnisotropicGaussian(ExactProblem):
             self.mean + noise * (self.variances + INTERIOR[1] ** 2).sqrt() @ self.basis
         )
 
-    def at(self, x: Tensor, sigma: float) -> Tensor:
+    def denoise_at(self, x: Tensor, sigma: float) -> Tensor:
         """Return E[x0 | x]: ``x`` shrunk towards the mean along the principal axes."""
         gain, offset = self._gain(sigma)
         if x.dtype == offset.dtype:
@@ -222,7 +219,7 @@ class ThreeModes(ExactProblem):
             self.means[modes] + noise * (self.variances[modes, None] + INTERIOR[1] ** 2).sqrt()
         )
 
-    def at(self, x: Tensor, sigma: float) -> Tensor:
+    def denoise_at(self, x: Tensor, sigma: float) -> Tensor:
         """Return sum_k p_k [g_k x + (1 - g_k) mu_k] with g_k = v_k / (v_k + sigma^2)."""
         constant, linear, quadratic, gain, pull = self._parts(sigma)
         state = x.double()

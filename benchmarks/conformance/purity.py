@@ -82,7 +82,7 @@ def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
     sampler.sample(recorder, x, GRID, noise)
     changes = {
         "the latents": not is_identical(x, before),
-        "denoised images": recorder.log.tampered > 0,
+        "denoised images": recorder.log.modified_answers > 0,
     }
     if isinstance(sampler, GridSampler):
         watched = HistoryWatcher(inner=sampler)

@@ -77,8 +77,7 @@ def read_consecutive_samples(
 ) -> NDArray:
     """Return the stored samples 0 … k - 1 up to the first gap, at most ``most``; ``name`` is their array.
 
-    Each shard stores the first samples of its range, as many as its run requested. Later shards can
-    store more after a gap, but row i of the result must be sample i.
+    A shard stores the first samples of its range, as many as requested, so that gaps can follow.
     """
     arrays, count = [], 0
     for shard in shards:
@@ -116,16 +115,16 @@ class CellContext:
         shards: contents of the cell's shards.
         count: number of samples of the cell.
         data: modes, training set and coefficients of the model.
-        scale: reference features; None for a model without a reference.
-        truth: converged endpoints of the latents; None for samples that do not converge.
-        follows_path: True if ``truth`` has limits along Brownian paths, False for the ODE.
+        scoring_reference: reference features; None for a model without a reference.
+        endpoints: converged endpoints of the latents; None for samples that do not converge.
+        follows_path: True if ``endpoints`` has limits along Brownian paths, False for the ODE.
     """
 
     shards: GatheredShards
     count: int
     data: ModelData
-    scale: ScoringReference | None
-    truth: Endpoints | None
+    scoring_reference: ScoringReference | None
+    endpoints: Endpoints | None
     follows_path: bool
 
     @cached_property
@@ -133,11 +132,11 @@ class CellContext:
         """Needs of metrics that this cell meets."""
         availability: dict[Need, bool] = {
             "samples": True,
-            "features": self.scale is not None,
+            "features": self.scoring_reference is not None,
             "modes": self.data.exact is not None or bool(self.classes),
             "training set": self.data.training is not None,
             "coefficients": self.data.mixtures is not None,
-            self._solved: self.truth is not None,
+            self._solved: self.endpoints is not None,
             "labels": all("own_label" in shard for shard in self.shards.parts),
         }
         return frozenset(need for need, is_met in availability.items() if is_met)
@@ -156,17 +155,17 @@ class CellContext:
 
     @property
     def reference(self) -> Reference:
-        return self._scale.reference
+        return self._required_reference.reference
 
     @property
     def converged(self) -> FloatArray | None:
-        return self._scale.converged
+        return self._required_reference.converged_features
 
     def held_out(self, n: int) -> FloatArray:
-        return self._scale.held_out(n)
+        return self._required_reference.held_out(n)
 
     def held_out_rows(self, n: int) -> Rows:
-        return self._scale.held_out_rows(n)
+        return self._required_reference.held_out_rows(n)
 
     @cached_property
     def known(self) -> NDArray:
@@ -175,7 +174,9 @@ class CellContext:
     @cached_property
     def known_rows(self) -> Rows:
         model, features = self.data.model, self.shards.features
-        is_identity = self.scale and isinstance(self.scale.reference.extractor, Identity)
+        is_identity = self.scoring_reference and isinstance(
+            self.scoring_reference.reference.extractor, Identity
+        )
         if is_identity and model.decoder is None and features is not None:  # samples are features
             return features.each(lambda x: x.reshape(-1, *model.event), model.event)
         return HeldRows(self.whole)
@@ -214,7 +215,7 @@ class CellContext:
 
     @property
     def solution(self) -> Endpoints:
-        return _require(self.truth, self._solved)
+        return _require(self.endpoints, self._solved)
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
         return self.data.once(key, make)
@@ -224,8 +225,8 @@ class CellContext:
         return "path limit" if self.follows_path else "reference solution"
 
     @property
-    def _scale(self) -> ScoringReference:
-        return _require(self.scale, "features")
+    def _required_reference(self) -> ScoringReference:
+        return _require(self.scoring_reference, "features")
 
 
 def _require(value: Value | None, need: Need) -> Value:

@@ -33,7 +33,7 @@ class ScoringReference:
     """Reference of a model, and features ``(m, d)`` of converged samples; these are None for a map."""
 
     reference: Reference
-    converged: FloatArray | None
+    converged_features: FloatArray | None
     _held_out: dict[int, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
     def held_out(self, n: int) -> FloatArray:
@@ -60,7 +60,7 @@ class ScoringReference:
         )
         extractor = self.reference.extractor.identity
         reference = f"reference {self.reference.identity}"
-        converged = 0 if self.converged is None else len(self.converged)
+        converged = 0 if self.converged_features is None else len(self.converged_features)
         return "; ".join((FRECHET_ESTIMATOR, extractor, reference, f"{converged} converged", sets))
 
 

@@ -223,11 +223,11 @@ def modes_of_samples(model: Denoiser, x: NDArray, device: str) -> NDArray[np.int
     return None if modes is None else modes.cpu().numpy()
 
 
-Truth = Callable[..., Endpoints]
+EndpointSolver = Callable[..., Endpoints]
 """Function :func:`.converged_endpoints` or :func:`.converged_path_endpoints`."""
 
 
-def endpoint_kind(model: Denoiser, cell: Cell) -> Truth | None:
+def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None:
     """Return the function that computes the endpoints for a cell; None for samples that do not converge.
 
     Limits along paths take thousands of evaluations, hence need an exact denoiser. They also need a
@@ -244,26 +244,26 @@ def endpoint_kind(model: Denoiser, cell: Cell) -> Truth | None:
     )
 
 
-def endpoints_by_kind(
+def endpoints_by_solver(
     run: RunDir,
     model: Denoiser,
-    solved: Denoiser,
+    reporting_model: Denoiser,
     cells: Sequence[Cell],
     whole: Callable[[Cell], NDArray],
     stage: Callable[[str], None],
-) -> Mapping[Truth | None, Endpoints]:
+) -> Mapping[EndpointSolver | None, Endpoints]:
     """Return the converged endpoints that cells need, by the function that computes them.
 
     ``whole`` gives the samples of a cell that were stored in full, which set the required accuracy.
-    ``solved`` is the model with counted evaluations; ``stage`` receives the present stage.
+    ``reporting_model`` is the model with counted evaluations; ``stage`` receives the present stage.
     """
-    truths: dict[Truth | None, Endpoints] = {}
+    truths: dict[EndpointSolver | None, Endpoints] = {}
     for truth in (converged_endpoints, converged_path_endpoints):
-        comparable = [cell for cell in cells if endpoint_kind(model, cell) is truth]
+        comparable = [cell for cell in cells if choose_endpoint_solver(model, cell) is truth]
         if comparable:
             measured = [whole(cell) for cell in comparable]
             kind = "endpoints" if truth is converged_endpoints else "paths"
             count = max(map(len, measured))
             stage(f"{comparable[0].model}: converged {kind} of {count} samples")
-            truths[truth] = truth(run, solved, comparable[0], measured)
+            truths[truth] = truth(run, reporting_model, comparable[0], measured)
     return truths

@@ -32,10 +32,8 @@ def make_statistics(
 ) -> WrittenStatistics:
     """Write mean and covariance of the features of real samples for :func:`.read_statistics`.
 
-    All samples count, as in published numbers; of a data set, all training images.
-
     Args:
-        source: as ``--reference`` takes it.
+        source: as ``--reference`` takes it. All samples count; of a data set, the training images.
         spec: of the extractor, as ``--extractor`` takes it.
         out: ``.npz`` file to write.
         model: gives shape and range of the samples; None takes these from images.

@@ -59,8 +59,10 @@ def follow_paths(
         return d
 
     end = make(SOLVER).sample(watched, x, grid, NoNoise())  # pyright: ignore[reportArgumentType]
-    states, images = (_flat(torch.stack(part), 2) for part in zip(*evaluations, strict=True))
-    return FollowedPaths(np.array(grid.sigma[:-1]), states, images, _flat(end, 1))
+    states, images = (
+        _flatten_to_numpy(torch.stack(part), 2) for part in zip(*evaluations, strict=True)
+    )
+    return FollowedPaths(np.array(grid.sigma[:-1]), states, images, _flatten_to_numpy(end, 1))
 
 
 def arc_length(path: FollowedPaths, unit: float, every: int = 1) -> FloatArray:
@@ -101,7 +103,7 @@ def straightness(path: FollowedPaths, unit: float) -> FloatArray:
     return trapezoid(whole[::-1], np.append(t, 0.0)[::-1], axis=0) / t[0]
 
 
-def _flat(x: Tensor, axis: int) -> FloatArray:
+def _flatten_to_numpy(x: Tensor, axis: int) -> FloatArray:
     return x.flatten(axis).double().cpu().numpy()
 
 

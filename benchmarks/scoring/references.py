@@ -141,7 +141,7 @@ def _reference_for(
     file = read_statistics(source) if source is not None else None
     if file is not None:
         try:
-            moments = file.of(extractor, limits)
+            moments = file.choose_statistics(extractor, limits)
         except ValueError:
             if not file.images:
                 raise
@@ -231,9 +231,8 @@ def statistics_reference(
 ) -> Reference:
     """Return a reference with the statistics of a file; ``known`` are those of the extractor.
 
-    Held-out features are those stored in the file, or of its images, or there are none. If there
-    are any, the moments include them, so the reference is not ``disjoint`` and has no floor. Its
-    ``note`` names the metrics that cannot be measured.
+    Held-out features are those in the file, or of its images, or none. If any, the moments include
+    them: ``disjoint`` is False, and there is no floor. ``note`` names the unmeasurable metrics.
     """
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)

@@ -32,10 +32,10 @@ from .context import (
 )
 from .data import ModelData, ScoringReference
 from .endpoints import (
+    choose_endpoint_solver,
     converged_endpoints,
     converged_features,
-    endpoint_kind,
-    endpoints_by_kind,
+    endpoints_by_solver,
 )
 from .versions import (
     METRICS,
@@ -148,7 +148,7 @@ class Scorer:
         return versions_of(requested_metrics(self.suite.metrics))
 
     @cached_property
-    def solved(self) -> Denoiser:
+    def reporting_model(self) -> Denoiser:
         """The model, which reports its evaluations as progress."""
         return ReportingMeter(tell=self.report.evaluations).attach(self.model)
 
@@ -169,12 +169,17 @@ class Scorer:
         return None
 
     def _score_all(self, cells: Sequence[Cell]) -> None:
-        truths = endpoints_by_kind(
-            self.run, self.model, self.solved, cells, self._whole_samples, self.report.stage
+        truths = endpoints_by_solver(
+            self.run,
+            self.model,
+            self.reporting_model,
+            cells,
+            self._whole_samples,
+            self.report.stage,
         )
-        scale, data = self._scale(cells[0]), ModelData(self.model, cells[0].device)
+        scale, data = self._load_scoring_reference(cells[0]), ModelData(self.model, cells[0].device)
         for place, cell in enumerate(cells, 1):
-            truth = truths.get(endpoint_kind(self.model, cell))
+            truth = truths.get(choose_endpoint_solver(self.model, cell))
             stamp = self._stamp(cell, truth, scale)
             done = self.run.read(cell.key, QUALITY) or {}
             before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
@@ -248,13 +253,13 @@ class Scorer:
             cell, context, self.versions, stored_versions, done, arrays or {}
         )
         record |= {**count_columns(shards), KEPT: written}
-        if context.scale is not None:
+        if context.scoring_reference is not None:
             record["clamped"] = mean_over_batches(shards, "clamped")
         written[INFLUENCE] = bool(influences)
         picture = read_consecutive_samples(shards, "picture")
         if len(picture):
             written[PICTURES] = True
-            truth = context.truth.x if context.truth else None
+            truth = context.endpoints.x if context.endpoints else None
             pictures = picture_arrays(self.model, self.reference, picture, truth)
             self.run.write_samples(cell.key, pictures)
             path = trajectory_arrays(self.model, self.reference, cell, partial(self.watch, cell))
@@ -273,14 +278,14 @@ class Scorer:
             ASKED: self._inputs(cell),
         }
 
-    def _scale(self, first: Cell) -> ScoringReference | None:
+    def _load_scoring_reference(self, first: Cell) -> ScoringReference | None:
         if self.reference is None:
             return None
         count = self.suite.converged_samples
         if self.model.kind == "map":  # a map has no converged samples
             return ScoringReference(self.reference, None)
         self.report.stage(f"{first.model}: {count} converged samples")
-        converged = converged_features(self.run, self.solved, self.reference, first, count)
+        converged = converged_features(self.run, self.reporting_model, self.reference, first, count)
         return ScoringReference(self.reference, converged)
 
     def _whole_samples(self, cell: Cell) -> NDArray:

@@ -92,7 +92,9 @@ class StatisticsFile:
     known: tuple[RealStatistics, ...]
     images: tuple[int, ...] | None = None
 
-    def of(self, extractor: Extractor, limits: tuple[float, float] | None) -> RealStatistics:
+    def choose_statistics(
+        self, extractor: Extractor, limits: tuple[float, float] | None
+    ) -> RealStatistics:
         """Return the statistics for an extractor's features of samples in the range ``limits``.
 
         Raises:

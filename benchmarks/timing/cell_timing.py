@@ -144,7 +144,7 @@ class CellTiming:
             ),
             "raw_total_ms": times,
             "raw_rounds": [v.round for v in visits],
-            "raw_second": [v.total.second for v in visits],
+            "raw_second": [v.total.second_clock for v in visits],
             "raw_wall_ms": walls if cuda else [],
             "raw_network_ms": [v.network_ms for v in visits],
             "raw_decoder_ms": decoder,

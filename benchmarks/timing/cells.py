@@ -6,8 +6,8 @@ after it the same calls of the model alone. With these two times,
     solver = total - network,        overhead = solver / network.
 
 Neither contains the decoder of a latent model, which is timed separately on as many latents.
-Disturbed visits are discarded and counted. Rounds end when all 95 % intervals of medians are narrow, or
-the time is spent.
+Disturbed visits are discarded and counted. Rounds end when every median's 95 % interval is narrow,
+or the time is spent.
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ def time_cells(
     settings = set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark)
     with settings as applied:
         about = {f"timing_{name}": value for name, value in applied.items()}
-        about["timing_second_clock"] = own.second
+        about["timing_second_clock"] = own.second_clock_unit
         while waiting:
-            _Pass(
+            _TimingPass(
                 model,
                 options,
                 device,
@@ -162,7 +162,7 @@ def time_cells(
 
 
 @dataclass
-class _Pass:
+class _TimingPass:
     """Timing pass over cells that fit into memory together; ``watches`` are those not concluded."""
 
     model: Denoiser

@@ -31,12 +31,12 @@ class CallTimes(NamedTuple):
     Attributes:
         ms: milliseconds between CUDA events on a GPU, or of the monotonic clock on a CPU.
         wall_ms: milliseconds of the monotonic clock until the device is idle; ``ms`` on a CPU.
-        second: time by the second clock, in the unit :attr:`Clock.second`; None without one.
+        second_clock: time in the unit :attr:`Clock.second_clock_unit`; None without a second clock.
     """
 
     ms: float
     wall_ms: float
-    second: float | None = None
+    second_clock: float | None = None
 
 
 class CounterClock:
@@ -92,11 +92,13 @@ def make_sm_clock(gpu: Gpu | None) -> SmClock | None:
 
 
 class Clock:
-    """Timer of calls on a device; ``second`` is the unit of its second clock, "" without such a clock."""
+    """Timer of calls on a device; ``second_clock_unit`` is the unit of its second clock, "" without such a clock."""
 
     def __init__(self, device: str, sm_clock: SmClock | None = None) -> None:
         self._cuda, self._sm_clock = device.startswith("cuda"), sm_clock
-        self.second = (sm_clock.name if sm_clock else "") if self._cuda else "ms of processor time"
+        self.second_clock_unit = (
+            (sm_clock.name if sm_clock else "") if self._cuda else "ms of processor time"
+        )
 
     def time(self, work: Callable[[], object]) -> CallTimes:
         """Run ``work`` until it is complete on the device, and return its times."""

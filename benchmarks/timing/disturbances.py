@@ -134,13 +134,13 @@ class BlockObservations:
         load: growth of the load counters.
         state: state of the GPU at the end of the block; None on a CPU or without NVML.
         peak: largest number of bytes that torch allocated on the GPU; None on a CPU.
-        grown: number of slow requests of torch's allocator to the driver for memory.
+        memory_requests: number of slow requests of torch's allocator to the driver for memory.
     """
 
     load: LoadCounters = field(default_factory=LoadCounters)
     state: GpuState | None = None
     peak: int | None = None
-    grown: int = 0
+    memory_requests: int = 0
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def observe_block(device: str, gpu: Gpu | None) -> Iterator[BlockObservations]:
         block.load = LoadCounters.of_this_moment().since(before)
         if cuda:
             block.peak = torch.cuda.max_memory_allocated()
-            block.grown = _count_segments() - segments
+            block.memory_requests = _count_segments() - segments
         if gpu is not None:
             block.state = gpu.state()
     finally:
@@ -176,7 +176,7 @@ def doubts_of_blocks(
     states = [block.state for block in blocks if block.state is not None]
     reasons = cpu_doubts(total_load(blocks), os.cpu_count() or 1, torch.get_num_threads())
     reasons += gpu_doubts(states) + _doubts_of_clocks(readings)
-    grown = sum(block.grown for block in blocks)
+    grown = sum(block.memory_requests for block in blocks)
     return reasons + ([f"torch asked the driver for memory {grown} times"] if grown else [])
 
 

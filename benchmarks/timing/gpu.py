@@ -80,7 +80,7 @@ class Gpu:
         """Return the energy in J since the driver was loaded; None if unknown."""
         return _query_nvml(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the driver version and the enforced power limit in W."""
         driver = _query_nvml(self.nvml.nvmlSystemGetDriverVersion)
         return {

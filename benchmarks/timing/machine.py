@@ -51,7 +51,7 @@ def describe_device(device: str) -> dict[str, Any]:
     if not device.startswith("cuda"):
         return {"type": "cpu", "name": cpu_name()}
     properties, gpu = torch.cuda.get_device_properties(0), Gpu.of_current_device()
-    about = gpu.about() if gpu else {"driver": None, "power_limit_w": None}
+    about = gpu.describe() if gpu else {"driver": None, "power_limit_w": None}
     return {
         "type": "cuda",
         "name": properties.name,

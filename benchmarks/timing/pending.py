@@ -58,7 +58,7 @@ THROUGHPUT = (
 class Timer(Protocol):
     """Timer of a model's cells, in this process or in another one."""
 
-    def machine(self) -> Record:
+    def timing_conditions(self) -> Record:
         """See :func:`conditions_for_times`."""
         ...
 
@@ -68,7 +68,9 @@ class Timer(Protocol):
         """Time cells at a batch size; see :func:`.time_cells`."""
         ...
 
-    def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
+    def sweep_batch_sizes(
+        self, cell: Cell, within: float | None, progress: Callable[[int], None]
+    ) -> Record:
         """Time a cell at many batch sizes; see :func:`.sweep_record`."""
         ...
 
@@ -81,7 +83,7 @@ class LocalTimer:
     options: Timing
     device: str
 
-    def machine(self) -> Record:
+    def timing_conditions(self) -> Record:
         """See :class:`Timer`."""
         return conditions_for_times(self.device)
 
@@ -100,7 +102,9 @@ class LocalTimer:
             within=within,
         )
 
-    def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
+    def sweep_batch_sizes(
+        self, cell: Cell, within: float | None, progress: Callable[[int], None]
+    ) -> Record:
         """See :class:`Timer`."""
         return sweep_record(self.model, cell, self.options, self.device, within, progress)
 
@@ -134,7 +138,7 @@ def time_pending(
     """
     if not cells:
         return
-    machine = place.machine()
+    machine = place.timing_conditions()
     for size in options.batch_size:
         file, stamps = timing_file(size, options), {}
         for cell in cells:
@@ -163,7 +167,9 @@ def time_pending(
         if stamp.items() <= (run.read(cell.key, SWEEP) or {}).items():
             return
         title = f"{cell.model}: throughput of {cell.label}"
-        result = place.sweep(cell, within(), lambda batch: stage(f"{title}, batches of {batch}"))
+        result = place.sweep_batch_sizes(
+            cell, within(), lambda batch: stage(f"{title}, batches of {batch}")
+        )
         if result.get("points"):
             run.write(cell.key, SWEEP, {**stamp, **result})
 

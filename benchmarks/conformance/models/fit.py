@@ -83,9 +83,8 @@ class Fit:
     def excess(self, best: Fit) -> tuple[float, float]:
         """Return the relative excess of the error over that of ``best``, and its standard error.
 
-        Both fits are on the same samples and levels. The excess is the mean over the middle half of
-        the levels, ordered by their excess: a poorly trained network of the noise is far off at
-        high levels only, and a wrong map at most levels.
+        Both fits are on the same samples and levels. The mean is over the middle half of the levels
+        by excess: poorly trained networks are far off at high levels only, wrong maps at most.
         """
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():

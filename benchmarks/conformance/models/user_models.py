@@ -81,8 +81,8 @@ def readings_of_time(stated: Candidate) -> Readings:
     elif last := _last_usual_time(times):
         unit = 1000 if last == 1 else 1 / (last + 1)
         retimed = partial(Retimed, model, module)
-        yield f"{last} - t {INSTEAD}", partial(retimed, partial(_affine_time, -1, last, last))
-        yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_affine_time, unit, 0, math.inf))
+        yield f"{last} - t {INSTEAD}", partial(retimed, partial(_rescale_time, -1, last, last))
+        yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_rescale_time, unit, 0, math.inf))
         if not stated.may_be_right:
             yield from _readings_of_shift(stated, retimed, last)
 
@@ -100,7 +100,7 @@ def _readings_of_shift(
     if last:
 
         def shifted_model(shift: float) -> Denoiser:
-            return retimed(partial(_affine_time, 1, shift, last))
+            return retimed(partial(_rescale_time, 1, shift, last))
 
         shift = _best_shift(stated, shifted_model, last)
         sign, size = "+" if shift > 0 else "-", float(f"{abs(shift):.2g}")
@@ -118,7 +118,7 @@ def _denoise_at_reversed_step(process: Process, d: Call, x: Tensor, s: float) ->
     return x - s / other * (y - d(y, other))
 
 
-def _affine_time(scale: float, offset: float, most: float, t: Any) -> Any:
+def _rescale_time(scale: float, offset: float, most: float, t: Any) -> Any:
     """Return ``scale * t + offset``, clamped to [0, ``most``], for a time or a tensor of times."""
     changed = scale * t + offset
     return changed.clamp(0, most) if isinstance(t, Tensor) else min(max(changed, 0), most)
