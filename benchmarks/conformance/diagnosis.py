@@ -75,7 +75,7 @@ def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
             "the error does not fall with the number of steps: not even to first order is a step one "
             "of dx/dlam = d - x"
         )
-    if not most - least <= AGREE:  # nor where a slope is not a number
+    if not most - least <= AGREE:  # also if a slope is NaN
         return ""
     whole = round(mean(values))
     if whole > sampler.order:

@@ -112,7 +112,7 @@ def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, 
         total += expected[mode]
         if total >= FEWEST:
             cell, total = cell + 1, 0.0
-    if total > 0 or cell == 0:  # what is left over joins the last full cell
+    if total > 0 or cell == 0:  # the modes left over join the last full cell
         cells = np.minimum(cells, max(cell - 1, 0))
     return tuple(np.bincount(cells, weights=value[order]).astype(np.float64) for value in values)
 

@@ -64,9 +64,8 @@ def kernel_moments_within(
     n = len(x)
     sums, squares = np.zeros(n), 0.0
     for i, rows in float64_blocks(x, block):
-        for j, columns in float64_blocks(
-            x[: i.stop], block
-        ):  # lower triangle of a symmetric matrix
+        # the lower triangle of a symmetric matrix
+        for j, columns in float64_blocks(x[: i.stop], block):
             tile = kernel.between(rows, columns)
             if i == j:
                 np.fill_diagonal(tile, 0)

@@ -130,7 +130,7 @@ class Context(Protocol):
         ...
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:
-        """Return modes or classes ``(n,)`` of samples; None where the model has none."""
+        """Return modes or classes ``(n,)`` of samples ``(n, *event)``; None for a model without them."""
         ...
 
     @property

@@ -108,9 +108,7 @@ def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatA
     """Return influences ``(n,)``: centred potentials of sorted columns, averaged, in the samples' order."""
     n, m = len(x), len(y)
     at = np.arange(1, n) * m
-    target = (
-        y[(at - 1) // n] + y[at // n]
-    ) / 2  # the middle of a jump of G^{-1}, if i / n is at one
+    target = (y[(at - 1) // n] + y[at // n]) / 2  # mid-jump if i / n is at a jump of G^{-1}
     steps = np.diff(x, axis=0) * (x[1:] + x[:-1] - 2 * target)
     potential = np.concatenate([np.zeros((1, x.shape[1])), steps.cumsum(axis=0)])
     potential -= potential.mean(axis=0)

@@ -77,7 +77,7 @@ def read_consecutive_samples(
 ) -> NDArray:
     """Return the stored samples 0 … k - 1 up to the first gap, at most ``most``; ``name`` is their array.
 
-    A shard stores the first samples of its range, as many as requested, so that gaps can follow.
+    A shard stores as many of its samples as its run requested, so the next shard can follow a gap.
     """
     arrays, count = [], 0
     for shard in shards:

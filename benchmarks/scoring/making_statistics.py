@@ -94,7 +94,7 @@ def _image_shape(path: Path) -> tuple[int, ...]:
             return (channels, image.height, image.width)
     except ImportError as error:
         raise ValueError("a folder of images needs Pillow; pip install pillow") from error
-    except Exception as error:  # a file of anything can raise anything
+    except Exception as error:  # a damaged file can raise anything
         raise ValueError(
             f"{path} cannot be read as an image ({type(error).__name__}: {error})"
         ) from error

@@ -99,7 +99,7 @@ def straightness(path: FollowedPaths, unit: float) -> FloatArray:
     slope = (path.x - path.d) / sigma - path.d / unit
     chord = (path.x[0] / (unit + path.sigma[0]) - path.end / unit) / t[0]
     squares = np.square(slope - chord).mean(-1)
-    whole = np.concatenate([squares, squares[-1:]])  # from the last node to 0 the slope stays
+    whole = np.concatenate([squares, squares[-1:]])  # the last slope holds until 0
     return trapezoid(whole[::-1], np.append(t, 0.0)[::-1], axis=0) / t[0]
 
 

@@ -57,7 +57,7 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
         try:
             reference = model.data(MODEL_SAMPLES, SEED)
             held_out = model.data(MODEL_SAMPLES, HELD_OUT_SEED)
-        except Exception as error:  # of a user's model
+        except Exception as error:  # a user's model can raise anything
             raise ValueError(
                 f"model {model.name} cannot draw {MODEL_SAMPLES} samples "
                 f"({type(error).__name__}: {error})"
@@ -137,7 +137,7 @@ def real_features(
 ) -> tuple[Mapping[str, FloatArray], str]:
     """Return features of real samples, from the cache if stored, and a name for the samples.
 
-    They are ``mean`` ``(d,)`` and ``cov`` ``(d, d)`` of the reference set, and ``held_out`` ``(k, d)``.
+    The features are ``mean`` and ``cov`` of the reference set, and ``held_out`` ``(k, d)``.
     """
     data = _name_with_digest(real.name, *real[:2])
 

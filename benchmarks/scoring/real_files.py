@@ -157,7 +157,7 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
             if image.size == event[:0:-1]:
                 return pixels_of(image, event, str(path))
             size = image.size
-    except Exception as error:  # a file of anything can raise anything
+    except Exception as error:  # a damaged image can raise anything
         raise ValueError(
             f"--reference: {path} cannot be read as an image ({type(error).__name__}: {error})"
         ) from error

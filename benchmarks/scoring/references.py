@@ -65,7 +65,7 @@ def load_references(
     for name, model in models.items():
         own = _call_of_model(name, model.reference)
         spec = extractor if isinstance(extractor, str) else extractor[name]
-        space, chosen = _feature_space(name, model, own, spec), own
+        space, chosen = _choose_feature_space(name, model, own, spec), own
         if space != CARD:
             chosen = _reference_in_space(model, own, space, source, cache or default_cache())
         # loaded now, so that errors come before a run
@@ -80,7 +80,7 @@ def _pin_numbers(reference: Reference) -> Reference:
     """Return a user's reference with its numbers in its identity, since they come from code."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
     values = np.array([x for part in some for x in reduce_row(part)])
-    numbers = np.where(np.isfinite(values), values, 0.0)  # a check refuses what is not finite
+    numbers = np.where(np.isfinite(values), values, 0.0)  # NaN and infinity fail a later check
     # rounded, since last digits depend on the machine
     steps = np.round(numbers / (np.abs(numbers).max(initial=0.0) or 1.0) / STEP).astype(int)
     return replace(reference, identity=f"{reference.identity} data {hash_of(steps.tolist())}")
@@ -89,14 +89,14 @@ def _pin_numbers(reference: Reference) -> Reference:
 def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor | None:
     """Return the extractor that :func:`load_references` would use for a model; None for a model without one."""
     own = _call_of_model(name, model.reference)
-    space = _feature_space(name, model, own, spec)
+    space = _choose_feature_space(name, model, own, spec)
     if space == CARD:
         return own and own.extractor
     space_extractor = make_extractor(space, Samples(model.decoded_event, model.decoded_limits, own))
     return space_extractor.extractor if isinstance(space_extractor, Reference) else space_extractor
 
 
-def _feature_space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
+def _choose_feature_space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
     """Return ``spec``, or PIXELS for ``card`` on a small model without features that draws its data."""
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
@@ -106,7 +106,7 @@ def _feature_space(name: str, model: Denoiser, own: Reference | None, spec: str)
 def _call_of_model(name: str, make: Callable[[], Made]) -> Made:
     try:
         return make()
-    except Exception as error:  # of a user's model
+    except Exception as error:  # a user's model can raise anything
         raise ValueError(
             f"model {name}: its reference cannot be made ({type(error).__name__}: {error})"
         ) from error

@@ -130,7 +130,8 @@ def check_checkpoint(
     Args:
         spec: what is known of the checkpoint; each combination of answers is a candidate.
         network: of the checkpoint, in its native coordinates.
-        images: clean samples ``(n, *event)``. None draws them from the model, which never passes.
+        images: clean samples ``(n, *event)``. None draws samples of the model; the verdict is then
+            never "passed".
         labels: classes of the images ``(n,)``, or None.
         built: makes the network of a candidate; None if all candidates have ``network``.
         teacher: denoiser along whose paths a few-step map is checked; by default that of

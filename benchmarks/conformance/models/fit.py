@@ -102,7 +102,7 @@ def levels_for_check(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
     narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
     low = max(model.sigma_min, narrowest * std)
     high = min(model.sigma_max, (WIDEST if model.kind != "map" else NEAR) * std)
-    if low >= high:  # a range away from the data
+    if low >= high:  # the model has no levels around the data
         low, high = model.sigma_min, min(model.sigma_max, 1e4 * model.sigma_min)
     return np.geomspace(high, low, LEVELS)
 

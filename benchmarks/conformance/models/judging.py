@@ -210,7 +210,7 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
     worst = int(abs(result.defect).argmax())
     at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"
     detail = f"the defect is {at} at most, and 0 for a posterior mean"
-    has_time = isinstance(of.model, NativeDenoiser)  # which check_time looks at
+    has_time = isinstance(of.model, NativeDenoiser)  # check_time checks the time of these
     if has_small_defect(result):
         passed = True
     elif (

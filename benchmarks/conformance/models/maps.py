@@ -40,7 +40,7 @@ TWICE = (1.4, 2.3)
 
 
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
-    """Return True if the error at high levels is about twice the data's variance, as of a random sample."""
+    """Return True if the error at high levels is about twice the data's variance, as for a random sample."""
     variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
     return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())

@@ -18,7 +18,7 @@ from .maps import variance_of
 from .readings import with_network
 
 ALL, OTHERS = 16, 6
-"""Largest number of classes of which all are tried, and number of shifts tried for more classes."""
+"""Number of classes up to which all labels are tried, and number of shifts tried for more classes."""
 AT = (0.5, 2.0)
 """Levels, in standard deviations of the data, where labels tell more than the state."""
 LEAST, SHOWN = 4, 4

@@ -78,7 +78,7 @@ def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
     if time["of"] != "t":
         return
     whole, units = abs(time["scale"]), [1000.0, 0.001]
-    if spec.process["name"] == "discrete":  # numbers of steps in thousandths, or the reverse
+    if spec.process["name"] == "discrete":  # step numbers out of another usual number of steps
         steps = steps_of_table(spec.process)
         whole *= steps - 1
         units.append(USUAL_STEPS / steps if steps != USUAL_STEPS else 4.0)
@@ -245,7 +245,7 @@ def _denoise_with_scaled_output(
 
 
 def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
-    """Return the factor of the output that fits clean samples best; None if levels differ or it is about 1."""
+    """Return the output's factor that fits clean samples best; None if it is about 1 or levels differ in it."""
     generator = torch.Generator().manual_seed(0)
     (clean, labels), factors = stated.few_samples, []
     for level in stated.fit.levels.tolist():

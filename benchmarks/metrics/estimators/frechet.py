@@ -172,7 +172,7 @@ def paired_difference(
 
 
 def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: int) -> float:
-    """Return the plug-in distance of ``n`` held-out real or exact samples, as of a perfect sampler.
+    """Return the plug-in distance of ``n`` held-out real or exact samples: the raw value of a perfect sampler.
 
     With fewer than ``n`` held-out samples, their bias is rescaled to ``n``, as it falls as 1 / n.
 

@@ -34,7 +34,7 @@ The rise is about z delta² for small delta and delta - 0.32 for large delta. Fo
 lower end falls by as much instead. ``LIMIT`` bounds delta to the range of the expansion.
 
 **Two sides.** Third moments of independent sides add. The mixed second-order term assumes noise of
-the same shape on both sides, as of close distributions: K = (√K_a + √K_b)², and t likewise.
+the same shape on both sides, as close distributions have: K = (√K_a + √K_b)², and t likewise.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def compute_noise(
         some.append((centred[local], z[local]))
     mean, spread = np.asarray(mean) / n, np.asarray(spread) / n
     with_own = 2 * float(mean @ mean) + float(np.vdot(weights, spread * spread))
-    # pairs of different samples
+    # without the pairs of a sample with itself
     cross = (n * with_own - 2 * float(np.mean(influence**2 * own))) / (n - 1) / unit
     some_centred, some_z = (np.concatenate(parts) for parts in zip(*some, strict=True))
     return Noise(
