@@ -33,7 +33,7 @@ from .problems import (
     AnisotropicGaussian,
     Rational,
     ThreeModes,
-    noise_and_latents,
+    draw_samples,
     uneven_grid,
 )
 from .purity import check_batch, check_purity
@@ -56,9 +56,8 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
     """Run all checks on one sampler; an exception counts as a failure of the check that it interrupts.
 
     Args:
-        sampler: a sampler, or what :func:`~samplerbench.samplers.make` takes: its registry name, or
-            a table with ``name`` and options.
-        fast: orders on two of the four pairs of problem and grid.
+        sampler: a sampler, its registry name, or a table with ``name`` and options.
+        fast: True measures orders on two of the four pairs of problem and grid.
 
     Raises:
         ValueError: unknown name or option.
@@ -77,13 +76,12 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
 
 
 def _check_can_run(sampler: Sampler) -> list[Check]:
-    """Return one failed check if a sampler can take three steps neither to 0 nor to sigma_min, else none."""
+    """Return one failed check if a sampler raises on three steps to 0 and also to sigma_min, else none."""
     reasons = []
     for to_zero in (True, False):
         grid = karras(3, 0.02, 10.0, to_zero=to_zero)
-        noise, latents = noise_and_latents(sampler, torch.arange(4), (3,))
         try:
-            sampler.sample(AnisotropicGaussian(), latents * grid.sigma[0], grid, noise)
+            draw_samples(sampler, AnisotropicGaussian(), grid, torch.arange(4))
         except Exception as error:
             reasons.append(exception_in_words(error))
     return [Check("runs", False, reasons[0])] if len(reasons) == 2 else []
@@ -91,7 +89,7 @@ def _check_can_run(sampler: Sampler) -> list[Check]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Run torch on one thread in this context: more threads slow tensors of thirty numbers up to a hundredfold."""
+    """Run torch on one thread in this context, since more threads slow small tensors up to a hundredfold."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -101,7 +99,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _checks_by_name(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
-    """Return the functions that check a sampler of this kind, by the name of the check."""
+    """Return the check functions that apply to a sampler, by the name of the check."""
     accuracy: dict[str, Callable[[Any], Iterable[Check]]]
     if sampler.adaptive:
         accuracy = {"tolerance": check_tolerance}

@@ -1,8 +1,7 @@
-"""Report of a conformance run: named checks, each with its verdict, a sentence and its numbers."""
+"""Report of a conformance run: named checks, each with a verdict, a sentence and its measurements."""
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ...results.run_directory.files import to_jsonable
+
 Mark = Literal["pass", "FAIL", "measured"]
 STYLES: dict[Mark, str] = {"pass": "green", "FAIL": "bold red", "measured": "dim"}
 TABLE: Any = {"title_justify": "left", "box": None, "pad_edge": False}
@@ -22,7 +23,7 @@ _LOOP = _OURS.parents[1] / "samplers"
 
 @dataclass(frozen=True)
 class Check:
-    """Check of one property; without ``asserted`` it is only measured, and no number can fail."""
+    """Result of the check of one property; if not ``asserted``, the property is measured but not judged."""
 
     name: str
     passed: bool
@@ -32,13 +33,13 @@ class Check:
 
     @property
     def mark(self) -> Mark:
-        """Verdict in a word; "measured" for a passed check that asserts nothing."""
+        """Verdict in a word: "FAIL", "pass", or "measured" for a passed check that is not ``asserted``."""
         return "FAIL" if not self.passed else "pass" if self.asserted else "measured"
 
 
 @dataclass(frozen=True, repr=False)
 class Conformance:
-    """Checks of one sampler, and the likely causes of its failures."""
+    """Results of all checks of one sampler, and the likely causes of its failures (``why``)."""
 
     sampler: str
     params: dict[str, Any]
@@ -48,9 +49,14 @@ class Conformance:
     why: list[str] = field(default_factory=list)
 
     @property
+    def title(self) -> str:
+        """Name of the sampler, and its options that differ from their defaults."""
+        return self.sampler + "".join(f" {key}={value}" for key, value in self.params.items())
+
+    @property
     def passed(self) -> bool:
-        """Return True if every check passed."""
-        return all(check.passed for check in self.checks)
+        """True if every check passed."""
+        return not self.failures
 
     @property
     def failures(self) -> list[Check]:
@@ -59,21 +65,21 @@ class Conformance:
 
     def __repr__(self) -> str:
         """Return the verdict, the failures and their likely causes, a line each."""
-        params = "".join(f" {key}={value}" for key, value in self.params.items())
         failed, count = [f"  {c.name}: {c.detail}" for c in self.failures], len(self.checks)
         verdict = (
             f"{len(failed)} of {count} checks failed" if failed else f"all {count} checks passed"
         )
         causes = [f"  {'why' if failed else 'note'}: {sentence}" for sentence in self.why]
-        return "\n".join([f"{self.sampler}{params}: {verdict}", *failed, *causes])
+        return "\n".join([f"{self.title}: {verdict}", *failed, *causes])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON: the fields, ``passed`` and the sampler's ``name``; None if not finite."""
-        return {"name": self.sampler, "passed": self.passed, **_json_value(asdict(self))}
+        """Return the fields, ``passed`` and the sampler's ``name`` for JSON; numbers not finite are None."""
+        fields: Any = to_jsonable(asdict(self))
+        return {"name": self.sampler, "passed": self.passed, **fields}
 
 
 def checks_or_failure(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
-    """Return the checks that ``run`` makes, or one failed check called ``name`` if it raises."""
+    """Return the checks that ``run`` yields, or one failed check called ``name`` if ``run`` raises."""
     try:
         return list(run())
     except Exception as error:
@@ -81,7 +87,7 @@ def checks_or_failure(name: str, run: Callable[[], Iterable[Check]]) -> list[Che
 
 
 def exception_in_words(error: BaseException) -> str:
-    """Return an exception in a sentence, with the line of the sampler's code that raised it."""
+    """Return an exception as text, with the last line of the sampler's code in its traceback."""
     trace = traceback.extract_tb(error.__traceback__)
     frames = [frame for frame in trace if _is_sampler_code(Path(frame.filename))]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
@@ -89,25 +95,15 @@ def exception_in_words(error: BaseException) -> str:
 
 
 def _is_sampler_code(file: Path) -> bool:
-    """Return True if code belongs to the checked sampler, not to the suite, the loop or a library."""
+    """Return True if a file can be the checked sampler's: not the suite, the sampling loop or a library."""
     loop = file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py")
     library = "site-packages" in file.parts or file.name.startswith("<")
     return not (loop or library or file.parent == _OURS)
 
 
-def _json_value(value: Any) -> Any:
-    """Return the value with lists for tuples and None for numbers that JSON cannot hold."""
-    if isinstance(value, dict):
-        return {key: _json_value(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_value(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def print_conformance(result: Conformance, console: Console) -> None:
-    """Print one line for each check, the likely causes of failures, and a table of measured errors against N."""
-    title = result.sampler + "".join(f" {key}={value}" for key, value in result.params.items())
-    table = Table("check", "", "found", title=title, **TABLE)
+    """Print a line for each check, the likely causes of failures, and a table of errors against N steps."""
+    table = Table("check", "", "found", title=result.title, **TABLE)
     for check in result.checks:
         table.add_row(check.name, f"[{STYLES[check.mark]}]{check.mark}[/]", escape(check.detail))
     console.print(table)
@@ -122,7 +118,7 @@ def print_conformance(result: Conformance, console: Console) -> None:
 
 
 def _error_table(data: dict[str, dict[str, list[float]]]) -> Table:
-    """Return the global errors of a check of the order, a row per pair and a column per N."""
+    """Return a table of global errors, with a row per pair of problem and grid and a column per N."""
     steps = max((entry["N"] for entry in data.values()), key=len)
     table = Table("problem / grid", title="RMS error from exact start values", **TABLE)
     for n in steps:

@@ -1,9 +1,10 @@
-"""Checks that end finite, count evaluations and hold identities that every consistent method obeys."""
+"""Checks of finite results, counted evaluations, and identities that every consistent method obeys."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import torch
@@ -21,8 +22,16 @@ from ...samplers import (
     non_default,
 )
 from .check import Check, exception_in_words
-from .problems import GRIDS, AnisotropicGaussian, Rational, Recorder, noise_and_latents
+from .problems import (
+    GRIDS,
+    AnisotropicGaussian,
+    Rational,
+    Recorder,
+    draw_samples,
+    noise_and_latents,
+)
 
+IDS = torch.arange(4)
 COUNTED = (1, 2, 3, 10)
 BATCH = 2
 RANGE = (0.02, 80.0)
@@ -30,12 +39,14 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check counted evaluations against ``nfe``, and that levels stay in the grid's range (sqrt(2) times it with noise)."""
+    """Check that counted evaluations equal ``nfe``, and that all levels are in the grid's range.
+
+    A stochastic sampler may go up to sqrt(2) times the highest level.
+    """
     data, wrong, levels = [], [], []
-    for to_zero, n in ((to_zero, n) for to_zero in (True, False) for n in COUNTED):
+    for to_zero, n in product((True, False), COUNTED):
         grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), Recorder(Rational())
-        noise, x = noise_and_latents(sampler, torch.arange(BATCH), (3,))
-        sampler.sample(recorder, x * grid.sigma[0], grid, noise)
+        draw_samples(sampler, recorder, grid, torch.arange(BATCH))
         calls, counted, declared = recorder.log.calls, recorder.log.rows / BATCH, sampler.nfe(grid)
         row = {"steps": n, "to_zero": to_zero, "declared": declared, "counted": counted}
         data.append({**row, "calls": calls})
@@ -57,27 +68,16 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
     yield Check("levels", not levels, outside or "all within the grid")
 
 
-def _draw_samples(
-    sampler: Sampler, denoise: Any, grid: Grid, around: Tensor | float = 0.0
-) -> Tensor:
-    """Return four samples of a sampler on a grid, from latents shifted by ``around``."""
-    noise, latents = noise_and_latents(sampler, torch.arange(4), (3,))
-    return sampler.sample(denoise, latents * grid.sigma[0] + around, grid, noise)
-
-
 def check_finite(sampler: Sampler) -> Iterator[Check]:
-    """Check that 1, 2 and 3 steps in both precisions end finite and keep shape, dtype and device."""
+    """Check that runs of 1 to 3 steps in both precisions end finite, with the shape and dtype of the start."""
     steps = (1, 3) if sampler.adaptive else (1, 2, 3)
     grids = [karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in steps]
     failed: list[dict[str, Any]] = []
-    for dtype, grid in (
-        (dtype, grid) for dtype in (torch.float32, torch.float64) for grid in grids
-    ):
+    for dtype, grid in product((torch.float32, torch.float64), grids):
         if reason := _fault_of_run(sampler, grid, dtype):
             name, n = str(dtype).removeprefix("torch."), len(grid)
             reason = f"{n} steps to {grid.sigma[-1]:g} in {name}: {reason}"
-            about = {"steps": n, "to_zero": grid.to_zero, "dtype": name, "reason": reason}
-            failed.append(about)
+            failed.append({"steps": n, "to_zero": grid.to_zero, "dtype": name, "reason": reason})
     counts = f"{', '.join(map(str, steps))} steps, to 0 and to sigma_min, float32 and float64"
     if failed:
         yield Check("finite", False, failed[0]["reason"], {"failed": failed})
@@ -86,8 +86,8 @@ def check_finite(sampler: Sampler) -> Iterator[Check]:
 
 
 def _fault_of_run(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
-    """Return the fault of a run's result (exception, shape, dtype, not finite) in words; "" if there is none."""
-    noise, latents = noise_and_latents(sampler, torch.arange(4), (3,), dtype)
+    """Return the fault of a run in words (exception, shape, dtype, device, values not finite); "" for none."""
+    noise, latents = noise_and_latents(sampler, IDS, (3,), dtype)
     x = latents * grid.sigma[0]
     try:
         end = sampler.sample(AnisotropicGaussian(), x, grid, noise)
@@ -99,26 +99,26 @@ def _fault_of_run(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
 
 
 def _tensor_in_words(x: Tensor) -> str:
-    """Return shape, dtype and device of a tensor as text."""
     return f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')} {x.device}"
 
 
 def check_to_zero(sampler: Sampler) -> Iterator[Check]:
-    """Check that a sampler ends at the only datum of a one-point data set: the last step to 0 is x <- d."""
+    """Check that a sampler ends at the only point of a one-point data set, as the step to 0 is x <- d."""
     datum = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
-    end = _draw_samples(sampler, lambda x, _: datum.expand_as(x).clone(), karras(6, *RANGE), datum)
+    grid = karras(6, *RANGE)
+    end = draw_samples(sampler, lambda x, _: datum.expand_as(x).clone(), grid, IDS, shift=datum)
     error = float((end - datum).abs().max())
     detail = f"one datum, and the end at sigma = 0 is it, to {error:.0e}"
     yield Check("to zero", error < 1e-9, detail, {"error": error})
 
 
 def check_translation(sampler: Sampler) -> Iterator[Check]:
-    """Check that data moved by a constant vector give samples moved by it: the weights sum to 1."""
+    """Check that data shifted by a constant give samples shifted by the same constant: weights sum to 1."""
     if not sampler.translates:
         return
     grid, shift = karras(6, *RANGE), 5.0
     still, moved = (
-        _draw_samples(sampler, AnisotropicGaussian(by), grid, by) for by in (0.0, shift)
+        draw_samples(sampler, AnisotropicGaussian(by), grid, IDS, shift=by) for by in (0.0, shift)
     )
     error = float((moved - shift - still).abs().max())
     detail = f"moved data, moved samples: to {error:.0e}"
@@ -126,7 +126,7 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_algebra(sampler: Sampler) -> Iterator[Check]:
-    """Check linear multistep rows: a + sum_j b_j (p + q)_(i-j) = 1, and the memory declared."""
+    """Check rows of a linear multistep method: a + sum_j b_j (p + q)_(i-j) = 1, and only memos at hand."""
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return
     worst, wrong = 0.0, []
@@ -146,8 +146,7 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
                 yield Check("algebra", False, detail)
                 return
             if row.sigma != grid.sigma[i]:
-                starts = f"and its step begins at {grid.sigma[i]:.4g}"
-                detail = f"row {i} evaluates at sigma = {row.sigma:.4g}, {starts}"
+                detail = f"row {i} evaluates at sigma = {row.sigma:.4g}, and its step begins at {grid.sigma[i]:.4g}"
                 yield Check("algebra", False, detail)
                 return
             weights = (b * (rows[i - j].p + rows[i - j].q) for j, b in enumerate(row.b))
@@ -170,7 +169,7 @@ def check_twin(sampler: Sampler) -> Iterator[Check]:
     if not sampler.same_as or non_default(sampler):
         return
     problem, grid = AnisotropicGaussian(), karras(10, *RANGE)
-    mine, other = (_draw_samples(s, problem, grid) for s in (sampler, make(sampler.same_as)))
+    mine, other = (draw_samples(s, problem, grid, IDS) for s in (sampler, make(sampler.same_as)))
     error = float((mine - other).abs().max())
     detail = f"equals {sampler.same_as} to {error:.0e}"
     yield Check("same as", error < 1e-12, detail, {"error": error})

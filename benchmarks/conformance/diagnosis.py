@@ -1,4 +1,4 @@
-"""Diagnosis of failed checks: a sentence for each known pattern; hypotheses, not verdicts."""
+"""Likely causes of failed checks: a sentence for each known pattern, as a hypothesis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .problems import GRIDS, AnisotropicGaussian, ThreeModes
 
 ChecksByName = Mapping[str, Check]
 AGREE = 0.35
-"""Slopes within this of one another are one order."""
+"""Largest range of slopes that count as one order."""
 
 
 def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
@@ -23,7 +23,7 @@ def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
 
 
 def _diagnose_step_ratio(sampler: Sampler, checks: ChecksByName) -> str:
-    """Return the diagnosis of orders that are right where all steps are equal, and wrong where they are not, or ""."""
+    """Return the likely cause if orders are right on equal steps and wrong on unequal steps, else ""."""
     slopes, low = _slopes_by_pair(checks), _pairs_below_order(sampler, checks)
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
     wrong_on_karras = low and low <= karras and even and (ThreeModes.name, "karras") in low
@@ -47,7 +47,7 @@ def _diagnose_step_ratio(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_nonlinearity(sampler: Sampler, checks: ChecksByName) -> str:
-    """Return the diagnosis of orders that are right on the Gaussian and wrong on the mixture, or ""."""
+    """Return the likely cause if orders are right on the Gaussian and wrong on the mixture, else ""."""
     slopes, low = _slopes_by_pair(checks), _pairs_below_order(sampler, checks)
     linear, curved = (
         {key for key in slopes if key[0] == problem.name}
@@ -63,7 +63,7 @@ def _diagnose_nonlinearity(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
-    """Return the diagnosis of another order than the declared one on all pairs of problem and grid, or ""."""
+    """Return the likely cause if the order differs from the declared one on all problems and grids, else ""."""
     slopes = _slopes_by_pair(checks)
     check = checks.get("order")
     if check is None or check.passed or not slopes or sampler.order is None:
@@ -75,7 +75,7 @@ def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
             "the error does not fall with the number of steps: not even to first order is a step one "
             "of dx/dlam = d - x"
         )
-    if not most - least <= AGREE:  # nor where a slope is not a number
+    if not most - least <= AGREE:  # also if a slope is NaN
         return ""
     whole = round(mean(values))
     if whole > sampler.order:
@@ -89,7 +89,7 @@ def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_history(sampler: Sampler, checks: ChecksByName) -> str:
-    """Return the diagnosis of a single step that is right in a run that is not, or ""."""
+    """Return a hint at the memos if a single step has the right order and whole runs do not, else ""."""
     local = checks.get("local order")
     right_alone = local is not None and local.passed and local.asserted
     if not (right_alone and getattr(sampler, "history", 0)):
@@ -101,7 +101,7 @@ def _diagnose_history(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_start(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the diagnosis of orders that are right from exact states and wrong after its own start, or ""."""
+    """Return the likely cause if the order is right from exact states only, not after the own start-up, else ""."""
     order, shipped = checks.get("order"), checks.get("order as shipped")
     if order is None or shipped is None or not order.passed or shipped.passed:
         return ""
@@ -113,12 +113,9 @@ def _diagnose_start(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG
 
 
 def _diagnose_end_at_zero(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the diagnosis of failures only where the grid ends at 0, or ""."""
-    failed, point, order = (
-        _faults_of_check(checks, "finite"),
-        checks.get("to zero"),
-        checks.get("order"),
-    )
+    """Return the likely cause if only grids that end at 0 fail, else ""."""
+    failed = _faults_of_check(checks, "finite")
+    point, order = checks.get("to zero"), checks.get("order")
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
     no_datum = point is not None and not point.passed and order is not None and order.passed
     if only_zero or no_datum:
@@ -130,7 +127,7 @@ def _diagnose_end_at_zero(sampler: Sampler, checks: ChecksByName) -> str:  # noq
 
 
 def _diagnose_short_grids(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the diagnosis of failures only on one or two steps, or only in one precision, or ""."""
+    """Return the likely cause if only grids of one or two steps fail, or only float32, else ""."""
     failed = _faults_of_check(checks, "finite")
     if not failed or all(entry["to_zero"] for entry in failed):
         return ""
@@ -148,7 +145,7 @@ def _diagnose_short_grids(sampler: Sampler, checks: ChecksByName) -> str:  # noq
 
 
 def _diagnose_row_sums(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the diagnosis of rows whose weights do not sum to 1, or ""."""
+    """Return the likely cause if rows with memos, or the step to 0, have weights that do not sum to 1, else ""."""
     wrong = _faults_of_check(checks, "algebra")
     if not wrong:
         return ""
@@ -163,7 +160,7 @@ def _diagnose_row_sums(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: 
 
 
 def _diagnose_moments(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the diagnosis of a right mean with a wrong covariance, or a wrong mean, or ""."""
+    """Return the likely cause of a wrong mean, or of a wrong variance with a right mean, else ""."""
     moments = checks.get("moments")
     if moments is None or not moments.data or moments.passed:
         return ""
@@ -181,7 +178,7 @@ def _diagnose_moments(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: A
 
 
 def _diagnose_undeclared_noise(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the diagnosis of noise of a sampler that declares none, or ""."""
+    """Return the likely cause if a sampler draws noise and declares itself not stochastic, else ""."""
     runs = checks.get("runs")
     if runs is not None and "stochastic = False asked for noise" in runs.detail:
         return "it draws noise: declare stochastic = True"
@@ -210,7 +207,7 @@ def _faults_of_check(checks: ChecksByName, name: str) -> list[dict[str, Any]]:
 
 
 def _slopes_by_pair(checks: ChecksByName) -> dict[tuple[str, str], float]:
-    """Return the measured order from exact start values by (problem, grid)."""
+    """Return the measured orders from exact start values by (problem, grid); empty without such a check."""
     table = checks["order"].data if "order" in checks else {}
     return {tuple(key.split("/")): entry["slope"] for key, entry in table.items()}  # type: ignore[misc]
 
@@ -225,6 +222,5 @@ def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str,
 
 
 def _range_in_words(slopes: Iterable[float]) -> str:
-    """Return the smallest and the largest slope to one digit, as text."""
     values = [f"{slope:.1f}" for slope in sorted(slopes)]
     return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"

@@ -1,4 +1,4 @@
-"""Shipped file of the measurements of ``check`` for each sampler, which listings show."""
+"""Measurements of ``check`` for each built-in sampler, shipped as a file for listings."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .order import range_in_words
 
 SHIPPED = Path(__file__).with_name("measured.json")
 FEW, MANY = 3, 10
-"""Numbers of steps, both run by ``check``, between which evaluations per step are counted."""
+"""Numbers of steps, both run by ``check``, whose evaluations give the cost per step."""
 
 Entry = dict[str, Any]
 
 
 def label_of(result: Conformance) -> str:
-    """Return the checked sampler's name and options as on the command line."""
+    """Return the checked sampler's name and options as the command line takes them."""
     return format_spec({"name": result.sampler, **result.params})
 
 
 def entry_of(result: Conformance) -> Entry:
-    """Summarize a conformance run as an entry of the file; None for values that were not measured.
+    """Return a conformance run as an entry of the file, with None for values that were not measured.
 
-    ``measured`` is the range of orders over problems and grids, as text; ``weak`` and ``strong``
-    are orders of a stochastic sampler; ``nfe_per_step`` is counted between 3 and 10 steps.
+    ``measured`` is the range of orders over problems and grids, as text. ``weak`` and ``strong``
+    are orders of a stochastic sampler. ``nfe_per_step`` comes from counts at 3 and at 10 steps.
     """
     data = {check.name: check.data for check in result.checks}
     slopes = [pair["slope"] for pair in data.get("order", {}).values()]
@@ -56,7 +56,7 @@ def rounded_order(order: float | None) -> float | None:
 
 
 def nfe_per_step(sampler: Sampler) -> float | None:
-    """Return the declared evaluations of one more step; None where only counting shows the cost."""
+    """Return the declared evaluations of one more step; None for samplers that declare none."""
     if sampler.adaptive:
         return None
     few, many = (sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY))
@@ -69,12 +69,12 @@ def cost_per_step(few: float, many: float) -> float:
 
 
 def write_measured(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Write the entries as JSON, one sampler a line, so that diffs stay small."""
+    """Write the entries as JSON, with one sampler per line to keep diffs small."""
     lines = (f"  {json.dumps(name)}: {json.dumps(entries[name])}" for name in sorted(entries))
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 @cache
 def shipped_entries() -> dict[str, Entry]:
-    """Return the entries that the package ships; none where the file is missing."""
+    """Return the entries of the shipped file by sampler; empty if the file is missing."""
     return json.loads(SHIPPED.read_text(encoding="utf-8")) if SHIPPED.is_file() else {}

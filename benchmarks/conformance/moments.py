@@ -1,12 +1,11 @@
-"""Exact moments of what a stochastic sampler draws on a Gaussian, under white noise and on a path.
+"""Exact moments of a stochastic sampler's samples on Gaussian data, with white noise and on a path.
 
-With a denoiser that is affine in x, the sample is affine in the latent and in every noise tensor: y
-= y_0 + sum_k R_k z_k. A batch whose rows have one unit impulse each, in one coordinate of one z_k,
-gives y_0 and the columns of all R_k in one run; the mean is y_0 and the covariance is sum_k R_k
-R_k^T, exactly.
+If the denoiser is affine in x, the sample is affine in the latent and in every noise tensor: y =
+y_0 + sum_k R_k z_k. Then the mean is y_0 and the covariance is sum_k R_k R_k^T, exactly. One run
+gives them all: each row of its batch has a unit impulse in one coordinate of one z_k.
 
-A Brownian path answers two draws over intervals that overlap with correlated increments, white
-noise with independent ones. A sampler that asks for such draws is two methods.
+For draws over overlapping intervals a Brownian path gives correlated increments, and white noise
+gives independent ones. A sampler with such draws is a different method on each.
 """
 
 from __future__ import annotations
@@ -31,25 +30,25 @@ CLOSE, SAME = 0.05, 1e-11
 
 Interval = tuple[float, float]
 Key = tuple[int, int, Interval | None]
-"""A draw: its step, its number in the step, and the interval of levels that it drives, if any."""
+"""Identity of a draw: step, number within the step, and the interval of levels it covers, or None."""
 Units = Callable[[Iterable[Key]], dict[Key, dict[Hashable, float]]]
-"""Source of draws: the weights of each draw over independent standard normals."""
+"""Function that writes each draw as weights over independent standard normals, by names of these."""
 
 
 def white_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return the weights of white noise: one standard normal for each step and draw, for any interval."""
+    """Return white noise as weights: each draw is its own standard normal, whatever its interval."""
     return {key: {key[:2]: 1.0} for key in draws}
 
 
 @dataclass(frozen=True)
 class ImpulseNoise:
-    """Noise from a table; ``asked`` has each draw once, in order."""
+    """Noise that ``answer`` gives by draw; ``asked`` collects each requested draw once, in order."""
 
     answer: Callable[[Key], Tensor]
     asked: dict[Key, None] = field(default_factory=dict)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Return the draws of one step; as on a Brownian path, draw 0 drives all of it by default."""
+        """Return the noise function of one step; by default draw 0 covers the whole step, as on a Brownian path."""
         whole = cur, nxt
 
         def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
@@ -63,17 +62,17 @@ class ImpulseNoise:
 
 @dataclass(frozen=True)
 class Moments:
-    """Exact mean ``(d,)`` and covariance ``(d, d)``, and the violation of superposition."""
+    """Exact mean ``(d,)`` and covariance ``(d, d)``; ``superposition_error`` is 0 for an affine sampler."""
 
     mean: Tensor
     cov: Tensor
-    affine: float
+    superposition_error: float
 
 
 def exact_moments(
     sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, units: Units = white_noise_units
 ) -> Moments:
-    """Return the moments at the end of ``grid``, from exact noisy data and ``units``."""
+    """Return the exact moments of samples at the end of ``grid``, started from the exact noisy Gaussian."""
     d = len(problem.mean)
     eye = torch.eye(d, dtype=torch.float64)
     root = torch.linalg.cholesky(problem.covariance + grid.sigma[0] ** 2 * eye)
@@ -86,7 +85,7 @@ def exact_moments(
     mixed = torch.from_numpy(np.random.default_rng(1).standard_normal(rows - 1))
 
     def impulse(first: int) -> Tensor:
-        """Return units in each coordinate from row ``first`` on, and a random combination in the last row."""
+        """Return ``(rows + 1, d)``: unit impulses from row ``first`` on, and their random mixture in the last."""
         z = torch.zeros(rows + 1, d, dtype=torch.float64)
         z[first : first + d] = eye
         z[-1] = mixed[first - 1 : first - 1 + d]
@@ -104,19 +103,19 @@ def exact_moments(
 
 
 def gaussian_for(sampler: Sampler) -> AnisotropicGaussian:
-    """Return the Gaussian problem: its denoiser, or its exact map for samplers of few-step maps."""
+    """Return the Gaussian problem, with its exact few-step map as denoiser for samplers of such maps."""
     return GaussianMap() if sampler.for_maps else AnisotropicGaussian()
 
 
 def check_moments(sampler: Sampler) -> Iterator[Check]:
-    """Check exact mean and covariance at the largest N, and their weak order if one is declared."""
+    """Check the exact mean and covariance at the largest N, and the weak order if an order is declared."""
     problem = gaussian_for(sampler)
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)
     scale = float(truth.diagonal().max())
     data: dict[str, Any] = {}
     for name, make in GRIDS.items():
         results = [exact_moments(sampler, problem, make(n)) for n in STEPS]
-        bent = max(moments.affine for moments in results)
+        bent = max(moments.superposition_error for moments in results)
         if bent > 1e-9:
             detail = (
                 f"not affine in its noise (superposition fails by {bent:.0e}): no exact moments"
@@ -126,8 +125,8 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
         cov = [float((moments.cov - truth).abs().max()) / scale for moments in results]
         mean = [float((moments.mean - problem.mean).abs().max()) for moments in results]
         variance, order = float(results[-1].cov.trace() / truth.trace()), slope(STEPS, cov)
-        data[name] = {"N": STEPS, "cov_error": cov, "mean_error": mean, "weak_order": order}
-        data[name]["variance"] = variance
+        errors = {"cov_error": cov, "mean_error": mean}
+        data[name] = {"N": STEPS, **errors, "weak_order": order, "variance": variance}
     mean = max(entry["mean_error"][-1] for entry in data.values())
     cov = max(entry["cov_error"][-1] for entry in data.values())
     orders = [entry["weak_order"] for entry in data.values()]
@@ -140,7 +139,7 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_noise(sampler: Sampler) -> list[Check]:
-    """Compare the exact mean and covariance of one step and of eight under both kinds of noise."""
+    """Check that one and eight steps have the same exact moments from white noise and on a Brownian path."""
     problem, grids = gaussian_for(sampler), [make(n) for n in (1, 8) for make in GRIDS.values()]
     worst, overlaps, drawn = 0.0, [], False
 
@@ -155,29 +154,25 @@ def check_noise(sampler: Sampler) -> list[Check]:
         white, along = (
             exact_moments(sampler, problem, grid, of) for of in (white_noise_units, path)
         )
-        if max(white.affine, along.affine) > 1e-9:
+        if max(white.superposition_error, along.superposition_error) > 1e-9:
             worst = math.nan
             break
         distances = (white.mean - along.mean).abs().max(), (white.cov - along.cov).abs().max()
         worst = max(worst, *(float(error) for error in distances))
     data = {"error": worst, "overlapping": overlaps[:1]}
     if not drawn:
-        passed, detail = (
-            False,
-            (
-                "stochastic = True, and it never draws: call noise() in the step, or declare "
-                "stochastic = False"
-            ),
+        passed = False
+        detail = (
+            "stochastic = True, and it never draws: call noise() in the step, or declare "
+            "stochastic = False"
         )
     elif overlaps:
         (a, b), (c, d) = overlaps[0]
-        passed, detail = (
-            False,
-            (
-                f"draws over {a:.4g} to {b:.4g} and over {c:.4g} to {d:.4g}, which overlap, are "
-                "correlated on a path and independent as white noise: moments differ by "
-                f"{worst:.1e}; draw over disjoint intervals and combine (on_one_path)"
-            ),
+        passed = False
+        detail = (
+            f"draws over {a:.4g} to {b:.4g} and over {c:.4g} to {d:.4g}, which overlap, are "
+            "correlated on a path and independent as white noise: moments differ by "
+            f"{worst:.1e}; draw over disjoint intervals and combine (on_one_path)"
         )
     elif math.isnan(worst):
         passed, detail = True, "draws over disjoint intervals"
@@ -188,7 +183,10 @@ def check_noise(sampler: Sampler) -> list[Check]:
 
 
 def path_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return the weights of draws from a Brownian path in 1 / sigma²: sums of its increments."""
+    """Return each draw on a Brownian path in 1 / sigma² as weights over the path's increments.
+
+    The increments lie between neighbouring levels of all draws, as independent standard normals.
+    """
     keys = list(draws)
     levels = sorted({level for key in keys for level in _interval_on_path(key) or ()}, reverse=True)
     return {
@@ -204,7 +202,7 @@ def path_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
 
 
 def overlapping_intervals(draws: Iterable[Key]) -> list[tuple[Interval, Interval]]:
-    """Return the pairs of intervals of different draws that have more than an end in common."""
+    """Return the pairs of different draws' intervals that overlap by more than a common end."""
     spans = [span for key in draws if (span := _interval_on_path(key))]
     return [
         (first, other)
@@ -214,6 +212,6 @@ def overlapping_intervals(draws: Iterable[Key]) -> list[tuple[Interval, Interval
 
 
 def _interval_on_path(key: Key) -> Interval | None:
-    """Return the interval of a draw if it falls to a positive level, else None."""
+    """Return the interval of a draw if it goes down to a positive level, else None."""
     span = key[2]
     return span if span and span[0] > span[1] > 0 else None

@@ -1,12 +1,12 @@
 """Orders of convergence, from exact start values, on two problems and two grids.
 
 One first-order step among N leaves a global error of second order with any method. So the state is
-set to the exact flow after each of the first ``history`` steps, while the memos come from the steps
-themselves. Errors may cancel on one problem or grid, on a Gaussian even for good (the midpoint rule
-in sigma: docs/findings.md), so the linear problem bounds a slope from below only.
+set to the exact flow after each of the first ``history`` steps; memos still come from the steps.
+Errors can cancel on one problem or grid, and on a Gaussian for every N (the midpoint rule in sigma:
+docs/findings.md). So on the Gaussian a slope may exceed the declared order.
 
-Strong orders are measured on the mixture and a uniform grid in lam, on which the tree has the noise
-of every N. The root mean square over paths has heavy tails, so slopes scatter by about 0.1.
+Strong orders are measured on the mixture and a grid uniform in lam, where the Brownian tree has the
+noise of every N. The error over paths has heavy tails, so slopes scatter by about 0.1.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from .problems import GRIDS, INTERIOR, POINTS, SEED, ExactProblem, ThreeModes, p
 
 STEPS = (24, 48, 96, 192, 384, 768)
 FLOOR = 1e-10
-"""Errors below this are rounding and the truth's own, and no slope is read from them."""
+"""Error below which rounding and the error of the exact flow dominate; slopes ignore such errors."""
 WINDOW = 4
 MARGIN = 0.25
 TOLERANCES = (1e-1, 1e-3, 1e-5)
 WORTH = 100
-"""Largest ratio of the error at the end to the tolerance, which bounds an estimate of a step's error."""
+"""Largest ratio of the global error to the tolerance, which bounds the estimated error of a step."""
 ROWS = slice(0, 4)
 """Points from which an adaptive sampler starts."""
 MENDED_LATER = (
@@ -53,7 +53,10 @@ class _ExactRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExactStart(GridSampler):
-    """Grid sampler whose problem's points are set to the exact flow until history is full."""
+    """Grid sampler that steps as ``inner`` does, with exact states until the history is full.
+
+    The first rows of a batch are the problem's points, and only these rows are replaced.
+    """
 
     name = "exact_start"
     source: ClassVar[Source] = Source("", "", "")
@@ -66,19 +69,17 @@ class ExactStart(GridSampler):
         return self.inner.history
 
     def plan(self, grid: Grid) -> list[_ExactRow]:
-        """Return the inner rows, the first ``history`` of them with the state that belongs after them."""
-        exact = [
-            self.problem.truth(s) if i < self.history else None
-            for i, s in enumerate(grid.sigma[1:])
-        ]
+        """Return the inner rows, the first ``history`` of them with the exact state after the step."""
+        rows = zip(cached_plan(self.inner, grid), grid.sigma[1:], strict=True)
         return [
-            _ExactRow(row, x) for row, x in zip(cached_plan(self.inner, grid), exact, strict=True)
+            _ExactRow(row, self.problem.truth(s) if i < self.history else None)
+            for i, (row, s) in enumerate(rows)
         ]
 
     def step(
         self, x: Tensor, row: _ExactRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Take the inner step; replace the state by the exact one, if the row has one."""
+        """Take the inner step, and replace the state by the exact state if the row has one."""
         x, memo = self.inner.step(x, row.inner, past, denoise, noise)
         if row.exact is not None:
             x = torch.cat([row.exact, x[len(row.exact) :]])
@@ -86,11 +87,10 @@ class ExactStart(GridSampler):
 
 
 def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
-    """Check global and local slopes against the declared order, with exact start values, as shipped
-    and on uneven steps.
+    """Check the order of whole runs and of one step, from exact states, as shipped, and on uneven steps.
 
-    One first-order step caps a start-up at second order, so no more is demanded there. On uneven
-    steps the error only has to fall. The global order decides where a single step has a lower one.
+    Runs as shipped need the declared order up to 2, the most that a first-order first step allows.
+    On uneven steps the error only has to fall. Single steps may have a lower order than runs.
     """
     _prepare_truths(getattr(sampler, "history", 0))
     pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
@@ -109,11 +109,11 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
         _has_declared_order(slope, order, exactly=key.startswith(ThreeModes.name))
         for key, slope in slopes.items()
     )
-    # its first step depends on how many there are
+    # with an own grid, the first step depends on the number of steps
     measurable = order is not None and not sampler.own_grid
     least = order + 1 if order is not None and measurable else -math.inf
     enough = all(slope > least - MARGIN for slope in local.values())
-    decided = measurable and right and not enough  # a later step takes back what this one leaves
+    decided = measurable and right and not enough  # later steps correct the error of this one
     declared = "none declared" if order is None else f"declared {order}"
     detail = f"{range_in_words(slopes.values())}, {declared}"
     yield Check("order", right, detail, table, asserted=order is not None)
@@ -135,13 +135,13 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
 
 
 def _has_declared_order(slope: float, order: int, *, exactly: bool) -> bool:
-    """Return True if a slope is not below the declared order; with ``exactly``, not above either."""
+    """Return True if a slope is at least the declared order, and with ``exactly`` also at most that order."""
     return slope > order - MARGIN and (slope < order + MARGIN or not exactly)
 
 
 @cache
 def _prepare_truths(history: int) -> None:
-    """Compute all truths in one pass, once a process: start values, the step after them, and the end."""
+    """Compute the exact flow at all needed levels in one pass: at the first steps and at the end."""
     grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven_grid) for n in STEPS]
     levels = [level for sigma in grids for level in (*sigma[1 : max(history, 3) + 2], sigma[-1])]
     for problem in problems():
@@ -151,7 +151,7 @@ def _prepare_truths(history: int) -> None:
 def _errors_and_slopes(
     sampler: Sampler, problem: ExactProblem, schedule: Callable[[int], Grid]
 ) -> dict[str, Any]:
-    """Return errors and slopes over the step counts, up to the first error at rounding level."""
+    """Return errors and slopes over the numbers of steps, up to the first errors at rounding level."""
     errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
     for n in STEPS:
         error, local, shipped = _errors_on_grid(sampler, problem, schedule(n))
@@ -172,7 +172,7 @@ def _errors_and_slopes(
 def _errors_on_grid(
     sampler: Sampler, problem: ExactProblem, grid: Grid
 ) -> tuple[float, float, float]:
-    """Return errors at the end, of the first step with full history, and at the end with own start-up."""
+    """Return the error at the end, after the first step with full history, and at the end as shipped."""
     truth = problem.truth(grid.sigma[-1])
     if not isinstance(sampler, GridSampler):
         error = rms(_sample_from_start(sampler, problem, grid), truth)
@@ -185,7 +185,7 @@ def _errors_on_grid(
         if i == sampler.history:
             local = rms(x[:POINTS], problem.truth(level))
 
-    # the points once more, with the start-up, where a row's result does not hang on the others
+    # the points once more as shipped, in the same batch, if rows are independent
     plain = type(sampler).sample is GridSampler.sample
     both = sampler.history > 0 and not sampler.batch_coupled and plain
     start = torch.cat([problem.start] * (1 + both))
@@ -194,25 +194,25 @@ def _errors_on_grid(
     error = rms(end[:POINTS], truth)
     if both:
         return error, local, rms(end[POINTS:], truth)
-    return (
-        error,
-        local,
-        rms(_sample_from_start(sampler, problem, grid), truth) if sampler.history else error,
-    )
+    if not sampler.history:
+        return error, local, error
+    return error, local, rms(_sample_from_start(sampler, problem, grid), truth)
 
 
 def _sample_from_start(sampler: Sampler, problem: ExactProblem, grid: Grid) -> Tensor:
-    """Return the sampler's samples from the problem's start on a grid."""
     return sampler.sample(problem, problem.start.clone(), grid, NoNoise())
 
 
 def rms(x: Tensor, truth: Tensor) -> float:
-    """Return the root mean square of the difference, over points and dimensions."""
+    """Return the root mean square of ``x`` - ``truth`` over points and dimensions."""
     return float((x - truth).square().mean().sqrt())
 
 
 def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
-    """Return minus the slope of log error against log N, over the last four errors above the floor."""
+    """Return the order: minus the slope of log error against log N, over the last four errors above FLOOR.
+
+    NaN with fewer than two such errors.
+    """
     pairs = zip(steps, errors, strict=True)
     points = [(math.log(n), -math.log(e)) for n, e in pairs if FLOOR < e < math.inf][-WINDOW:]
     if len(points) < 2:
@@ -222,13 +222,13 @@ def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
 
 
 def range_in_words(orders: Iterable[float]) -> str:
-    """Return the range of some orders, such as ``2.97 to 3.01``; one number where they agree."""
+    """Return the range of some orders, such as ``2.97 to 3.01``, or a single number."""
     values = list(orders)
     return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(values), max(values))))
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """Check that the smallest tolerance gives the smallest error, below 100 tolerances."""
+    """Check that the smallest tolerance gives the smallest error, and less than 100 times the tolerance."""
     names = [f.name for f in fields(sampler) if f.name in ("rtol", "atol", "tol")]
     if not names:
         return [Check("tolerance", False, "an adaptive sampler needs a field rtol, atol or tol")]
@@ -249,22 +249,21 @@ def check_tolerance(sampler: Sampler) -> list[Check]:
 
 
 def _errors_in_words(values: Sequence[float]) -> str:
-    """Return errors to one digit, separated by commas."""
     return ", ".join(f"{value:.0e}" for value in values)
 
 
 PATHS = 512
 PATH_STEPS = (16, 32, 64, 128)
 LOG2_LIMIT_STEPS = 8
-"""The limit is off by 4e-4, a twentieth of what first-order methods are at 256 steps."""
+"""log2 of the limit's steps: its error is 4e-4, a twentieth of that of first-order methods at 256 steps."""
 
 
 def check_strong(sampler: Sampler) -> Iterator[Check]:
     """Check that the slope of the pathwise error against N is near the declared strong order.
 
-    The truth is the limit of the reverse SDE, which a sampler without a declared order need not
-    follow: how far it moves from N to 2 N steps is measured too, and neither is judged. One for
-    few-step maps follows none.
+    The error is the distance to the limit of the reverse SDE. A sampler without a declared strong
+    order is not judged, and its change from N to 2 N steps is measured too. Samplers for few-step
+    maps get no check.
     """
     if sampler.for_maps:
         return
@@ -289,14 +288,14 @@ def check_strong(sampler: Sampler) -> Iterator[Check]:
 
 @dataclass(frozen=True)
 class _CachedPaths(BrownianNoise):
-    """Paths that cache their increments: most samplers ask for the same intervals."""
+    """Brownian paths with cached increments, since most samplers draw over the same intervals."""
 
     _increments: dict[tuple[float, float], Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """Return a copy of the cached increment, since a step may overwrite its noise."""
+        """Return a copy of the cached increment, since a step may overwrite it."""
         if (cur, nxt) not in self._increments:
             self._increments[cur, nxt] = super().increment(cur, nxt)
         return self._increments[cur, nxt].clone()
@@ -304,18 +303,18 @@ class _CachedPaths(BrownianNoise):
 
 @cache
 def _shared_paths() -> BrownianNoise:
-    """Return the Brownian paths on which all strong orders are measured."""
+    """Return the Brownian paths for all strong orders, made once a process."""
     return _CachedPaths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
 
 
 def _end_on_paths(sampler: Sampler, n: int) -> Tensor:
-    """Return the samples of ``n`` steps on the shared paths."""
+    """Return a sampler's samples ``(PATHS, 2)`` of the mixture after ``n`` steps on the shared paths."""
     noise, grid = _shared_paths(), GRIDS["uniform_lambda"](n)
     return sampler.sample(problems()[1], INTERIOR[1] * noise.initial(), grid, noise)
 
 
 @cache
 def _limit_on_paths() -> Tensor:
-    """Return the samples of the reverse SDE on the shared paths, by very many steps."""
+    """Return the limit of the reverse SDE on the shared paths, ``(PATHS, 2)``, from very many steps."""
     noise = _shared_paths()
     return path_limit(problems()[1], noise.tree, INTERIOR[1] * noise.initial(), LOG2_LIMIT_STEPS)

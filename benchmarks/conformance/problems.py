@@ -1,6 +1,6 @@
-"""Problems with exact flows on which orders are measured, and doubles that record calls.
+"""Problems with exact flows for measuring orders, and a denoiser that records its calls.
 
-All are float64 and smooth on the interior levels, and written for a handful of points: a check
+All problems are float64, smooth on the interior levels, and fast for a few points: a check
 evaluates them some ten thousand times a second.
 """
 
@@ -25,9 +25,22 @@ SEED = 2024
 def noise_and_latents(
     sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Noise, Tensor]:
-    """Return the noise source of samples ``ids`` (one that refuses draws if none are declared) and their latents."""
+    """Return a noise source for samples ``ids``, which refuses draws unless declared, and their latents."""
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
+
+
+def draw_samples(
+    sampler: Sampler,
+    denoise: Any,
+    grid: Grid,
+    ids: Tensor,
+    dim: int = 3,
+    shift: float | Tensor = 0.0,
+) -> Tensor:
+    """Return a sampler's samples ``ids`` ``(n, dim)`` on a grid, from start states moved by ``shift``."""
+    noise, latents = noise_and_latents(sampler, ids, (dim,))
+    return sampler.sample(denoise, latents * grid.sigma[0] + shift, grid, noise)
 
 
 def is_identical(a: Tensor, b: Tensor) -> bool:
@@ -37,7 +50,7 @@ def is_identical(a: Tensor, b: Tensor) -> bool:
 
 @dataclass
 class CallLog:
-    """Calls that a recorder saw; ``answers`` are kept with a copy of each."""
+    """Calls and rows of a recorder, their levels, and pairs of an answer and its copy at that time."""
 
     calls: int = 0
     rows: int = 0
@@ -45,21 +58,21 @@ class CallLog:
     answers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     @property
-    def tampered(self) -> int:
-        """Number of answers that were modified after they were given."""
+    def modified_answers(self) -> int:
+        """Number of answers that the caller modified in place."""
         return sum(not is_identical(answer, copy) for answer, copy in self.answers)
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """Denoiser that records calls of another; subsets share the log."""
+    """Denoiser that logs calls of ``inner``, with the answers if ``keep``; subsets share the log."""
 
     inner: Denoise
     keep: bool = False
     log: CallLog = field(default_factory=CallLog)
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the inner denoiser's answer, and record the call."""
+        """Return the inner denoiser's answer, and log the call."""
         self.log.calls += 1
         self.log.rows += len(x)
         levels = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1)
@@ -75,7 +88,7 @@ class Recorder:
 
 
 INTERIOR = (0.15, 3.0)
-"""Levels between which orders are measured: away from 0, where every order drops to one."""
+"""Lowest and highest level for measuring orders: away from 0, where every order drops to one."""
 POINTS = 10
 GRIDS: dict[str, Callable[[int], Grid]] = {
     "uniform_lambda": cache(lambda n: uniform_lambda(n, *INTERIOR, to_zero=False)),
@@ -85,7 +98,7 @@ GRIDS: dict[str, Callable[[int], Grid]] = {
 
 @cache
 def uneven_grid(n: int) -> Grid:
-    """Return levels whose steps in lam alternate as 1 to 2, for even ``n``."""
+    """Return a grid of ``n`` (even) steps on the interior, whose lengths in lam alternate as 1 to 2."""
     low, high = INTERIOR
     lengths = [1.0 + i % 2 for i in range(n)]
     done = [sum(lengths[: i + 1]) / sum(lengths) for i in range(n - 1)]
@@ -97,7 +110,7 @@ def _float64_tensor(*values: object) -> Tensor:
 
 
 class ExactProblem(ABC):
-    """Denoiser of single rows with its exact flow from ``start`` ``(points, d)`` float64."""
+    """Denoiser with a known flow: ``start`` ``(points, d)`` float64 are its states at the highest level."""
 
     name: ClassVar[str]
 
@@ -108,33 +121,33 @@ class ExactProblem(ABC):
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return E[x0 | x] of ``x`` ``(batch, d)`` at one level, or at one level a row."""
         if not isinstance(sigma, Tensor) or sigma.ndim == 0:
-            return self.at(x, float(sigma))
+            return self.denoise_at(x, float(sigma))
         d = torch.empty_like(x)
         levels, counts = sigma.unique_consecutive(return_counts=True)
         sizes = counts.tolist()
         for level, rows, out in zip(levels.tolist(), x.split(sizes), d.split(sizes), strict=True):
-            out.copy_(self.at(rows, level))
+            out.copy_(self.denoise_at(rows, level))
         return d
 
     @abstractmethod
-    def at(self, x: Tensor, sigma: float) -> Tensor:
+    def denoise_at(self, x: Tensor, sigma: float) -> Tensor:
         """Return E[x0 | x] of ``x`` ``(batch, d)`` at one level."""
 
     @abstractmethod
     def flow(self, levels: list[float]) -> list[Tensor]:
         """Return ``start`` carried to each of the falling ``levels``."""
 
-    def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - a row's result does not depend on which sample it is
+    def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row depends on its sample's number
         """Return the same denoiser for any rows."""
         return self
 
     def truth(self, sigma: float) -> Tensor:
-        """Return the flow of ``start`` at level ``sigma``, to about 1e-12; cached, not to be modified."""
+        """Return the states of the flow at level ``sigma``, to about 1e-12; cached, so do not modify them."""
         self.prepare([sigma])
         return self._truths[sigma]
 
     def prepare(self, levels: Iterable[float]) -> None:
-        """Compute the truth at many levels in one pass."""
+        """Compute and cache the states of the flow at many levels in one pass."""
         missing = sorted(set(levels) - self._truths.keys(), reverse=True)
         if missing:
             self._truths |= zip(missing, self.flow(missing), strict=True)
@@ -157,8 +170,8 @@ class AnisotropicGaussian(ExactProblem):
             self.mean + noise * (self.variances + INTERIOR[1] ** 2).sqrt() @ self.basis
         )
 
-    def at(self, x: Tensor, sigma: float) -> Tensor:
-        """Shrink towards the mean along the principal axes."""
+    def denoise_at(self, x: Tensor, sigma: float) -> Tensor:
+        """Return E[x0 | x]: ``x`` shrunk towards the mean along the principal axes."""
         gain, offset = self._gain(sigma)
         if x.dtype == offset.dtype:
             return torch.addmm(offset, x, gain)
@@ -169,7 +182,7 @@ class AnisotropicGaussian(ExactProblem):
         return gain, self.mean - self.mean @ gain
 
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """Return the closed form of the class."""
+        """Return the states by the closed form in the class docstring."""
         first = self.variances + INTERIOR[1] ** 2
         coords = (self.start - self.mean) @ self.basis
         return [
@@ -179,7 +192,7 @@ class AnisotropicGaussian(ExactProblem):
 
 
 class GaussianMap(AnisotropicGaussian):
-    """The exact few-step map of the Gaussian: its flow from any level to the lowest interior one."""
+    """Exact few-step map of the Gaussian: the flow from any level to the lowest interior level."""
 
     name = "gaussian map"
 
@@ -190,7 +203,7 @@ class GaussianMap(AnisotropicGaussian):
 
 
 class ThreeModes(ExactProblem):
-    """x0 ~ sum_k w_k N(mu_k, v_k I) in 2 D: nonlinear; its flow by DOP853 near rounding."""
+    """x0 ~ sum_k w_k N(mu_k, v_k I) in 2 D, a nonlinear denoiser, with its flow from DOP853 near rounding."""
 
     name = "mixture"
     weights, variances = _float64_tensor(0.5, 0.3, 0.2), _float64_tensor(0.25, 0.16, 0.36)
@@ -206,7 +219,7 @@ class ThreeModes(ExactProblem):
             self.means[modes] + noise * (self.variances[modes, None] + INTERIOR[1] ** 2).sqrt()
         )
 
-    def at(self, x: Tensor, sigma: float) -> Tensor:
+    def denoise_at(self, x: Tensor, sigma: float) -> Tensor:
         """Return sum_k p_k [g_k x + (1 - g_k) mu_k] with g_k = v_k / (v_k + sigma^2)."""
         constant, linear, quadratic, gain, pull = self._parts(sigma)
         state = x.double()
@@ -216,7 +229,7 @@ class ThreeModes(ExactProblem):
         return d if d.dtype == x.dtype else d.to(x.dtype)
 
     def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
-        """Return log(w_k N(x; mu_k, (v_k + sigma^2) I)) by powers of x, gains and pulls."""
+        """Return the coefficients of log(w_k N(x; mu_k, (v_k + sigma^2) I)) in 1, x and x², g_k, (1 - g_k) mu_k."""
         total = self.variances + sigma**2
         constant = self.weights.log() - total.log() - self._norms / (2 * total)
         gain = (self.variances / total)[:, None]
@@ -229,7 +242,7 @@ class ThreeModes(ExactProblem):
         )
 
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """Solve with one pass of DOP853 in lam, read off at the levels."""
+        """Return the states at the levels from one pass of DOP853 in lam."""
         from scipy.integrate import solve_ivp
 
         def slope(lam: float, y: np.ndarray) -> np.ndarray:
@@ -238,8 +251,7 @@ class ThreeModes(ExactProblem):
 
         lams = [-math.log(s) for s in levels]
         span = (-math.log(INTERIOR[1]), lams[-1])
-        # The small steps are for the interpolant that gives the levels between them; its order is
-        # lower than the method's.
+        # Small steps, since the interpolant between them has a lower order than the method.
         how: dict[str, Any] = {"method": "DOP853", "rtol": 1e-13, "atol": 1e-14, "max_step": 0.05}
         path = solve_ivp(slope, span, self.start.numpy().ravel(), t_eval=lams, **how)
         return [torch.from_numpy(y.copy()).reshape(-1, 2) for y in path.y.T]
@@ -247,18 +259,18 @@ class ThreeModes(ExactProblem):
 
 @cache
 def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
-    """Return the Gaussian and the mixture, made once a process so that their truths are shared."""
+    """Return the Gaussian and the mixture, made once a process so that their states are shared."""
     return AnisotropicGaussian(), ThreeModes()
 
 
 @dataclass(frozen=True)
 class Rational:
-    """Elementwise denoiser (x + k x / (1 + x^2)) / (1 + sigma^2): the same bits at every position."""
+    """Elementwise denoiser (x + k x / (1 + x^2)) / (1 + sigma^2), with k = ``pull`` and equal bits at each place."""
 
     pull: float = 0.5
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Denoise ``x`` ``(batch, *event)``."""
+        """Return ``x`` ``(batch, *event)`` denoised at one level, or at one level a row."""
         level = sigma
         if isinstance(sigma, Tensor):
             level = sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))

@@ -1,4 +1,4 @@
-"""Checks of purity (state, arguments, random numbers) and of independence of the batch."""
+"""Checks that a sampler keeps no state, modifies no argument, and treats each sample on its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ...samplers import (
 )
 from ..sampling.shard import unseeded_draws
 from .check import Check, checks_or_failure
-from .problems import Rational, Recorder, is_identical, noise_and_latents
+from .problems import Rational, Recorder, draw_samples, is_identical, noise_and_latents
 
 GRID = karras(5, 0.02, 10.0)
 OTHER = uniform_lambda(7, 0.05, 20.0)
@@ -33,7 +33,7 @@ BATCH = torch.tensor([3, 11, 0, 7, 5, 2, 8])  # shuffled, with gaps
 
 
 def check_purity(sampler: Sampler) -> list[Check]:
-    """Check state between calls, arguments, global generators, the plan, and the value object."""
+    """Check that runs are repeatable and modify no argument, and that sampler and plan are plain values."""
     promises: dict[str, Callable[[Any], tuple[bool, str]]] = {
         "repeatable": _is_repeatable,
         "arguments untouched": _keeps_arguments,
@@ -50,18 +50,14 @@ def check_purity(sampler: Sampler) -> list[Check]:
     ]
 
 
-def _draw_samples(sampler: Sampler, grid: Grid, first: int = 0) -> Tensor:
-    noise, latents = noise_and_latents(sampler, torch.arange(first, first + 3), (4,))
-    return sampler.sample(Rational(), latents * grid.sigma[0], grid, noise)
-
-
 def _is_repeatable(sampler: Sampler) -> tuple[bool, str]:
-    """Return whether a run changes no attribute and no later result, and a sentence on it."""
+    """Return whether a run leaves attributes, global generators and later results unchanged, with a sentence."""
     before = _attributes_in_words(sampler)
+    ids, others, denoise = torch.arange(3), torch.arange(10, 13), Rational()
     with unseeded_draws() as draws:
-        first = _draw_samples(sampler, GRID)
-        _draw_samples(sampler, OTHER, first=10)
-        again = _draw_samples(sampler, GRID)
+        first = draw_samples(sampler, denoise, GRID, ids, 4)
+        draw_samples(sampler, denoise, OTHER, others, 4)
+        again = draw_samples(sampler, denoise, GRID, ids, 4)
     if draws.sentence:
         return False, draws.sentence
     after = _attributes_in_words(sampler)
@@ -79,14 +75,14 @@ def _attributes_in_words(sampler: Sampler) -> dict[str, str]:
 
 
 def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
-    """Return whether a run leaves latents, denoised images and history unmodified, and a sentence on it."""
+    """Return whether a run leaves latents, denoised images and memos unmodified, with a sentence."""
     noise, latents = noise_and_latents(sampler, torch.arange(3), (4,))
     recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
     before = x.clone()
     sampler.sample(recorder, x, GRID, noise)
     changes = {
         "the latents": not is_identical(x, before),
-        "denoised images": recorder.log.tampered > 0,
+        "denoised images": recorder.log.modified_answers > 0,
     }
     if isinstance(sampler, GridSampler):
         watched = HistoryWatcher(inner=sampler)
@@ -100,7 +96,7 @@ def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
 
 
 def _is_value(sampler: Any) -> tuple[bool, str]:
-    """Return whether the sampler is a frozen dataclass that survives pickling, and a sentence on it."""
+    """Return whether the sampler is a frozen dataclass that survives pickling, with a sentence."""
     kind = type(sampler)
     params = getattr(kind, "__dataclass_params__", None)
     if not params or not params.frozen:
@@ -116,7 +112,7 @@ def _is_value(sampler: Any) -> tuple[bool, str]:
 
 
 def _has_pure_plan(sampler: GridSampler) -> tuple[bool, str]:
-    """Return whether the plan is repeatable and holds Python numbers only, and a sentence on it."""
+    """Return whether the plan is repeatable and holds Python scalars only, with a sentence."""
     plan = sampler.plan(GRID)
     if list(plan) != list(sampler.plan(GRID)):
         return False, "plan() of the same grid is another plan the second time"
@@ -141,14 +137,14 @@ def _leaves_of(value: Any) -> Iterator[Any]:
 
 
 def _is_unchanged(memo: Any, copied: Any) -> bool:
-    """Return True if all tensors of a history entry equal those of its copy."""
+    """Return True if all tensors of a memo equal those of its copy."""
     pairs = zip(_leaves_of(memo), _leaves_of(copied), strict=True)
     return all(is_identical(u, v) for u, v in pairs if isinstance(u, Tensor))
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryWatcher(GridSampler):
-    """Grid sampler that keeps each history entry of another, with a copy made on return."""
+    """Grid sampler that steps as ``inner`` does, and keeps each memo with a copy made when returned."""
 
     name = "watch_memos"
     source: ClassVar[Source] = Source("", "", "")
@@ -161,13 +157,13 @@ class HistoryWatcher(GridSampler):
         return self.inner.history
 
     def plan(self, grid: Grid) -> Any:
-        """Return the inner plan."""
+        """Return the plan of the inner sampler."""
         return self.inner.plan(grid)
 
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Take the inner step, and copy its history entry."""
+        """Take the inner step, and copy its memo."""
         x, memo = self.inner.step(x, row, past, denoise, noise)
         if self.history:
             self.seen.append((memo, copy.deepcopy(memo)))
@@ -175,9 +171,11 @@ class HistoryWatcher(GridSampler):
 
 
 def check_batch(sampler: Sampler) -> list[Check]:
-    """Check that each of seven samples alone has the bits that it has in the batch."""
-    together = _samples_with_ids(sampler, BATCH)
-    alone = torch.cat([_samples_with_ids(sampler, number) for number in BATCH.split(1)])
+    """Check that each of seven samples is bit-identical alone and in a batch of all seven."""
+    together, *each = (
+        draw_samples(sampler, Rational(), BATCH_GRID, ids, 5) for ids in (BATCH, *BATCH.split(1))
+    )
+    alone = torch.cat(each)
     equal, moved = is_identical(together, alone), float((together - alone).abs().max())
     differs = f"a sample alone differs by {moved:.1e}"
     detail = "bit-identical alone and in a batch of 7" if equal else differs
@@ -185,8 +183,3 @@ def check_batch(sampler: Sampler) -> list[Check]:
     if coupled:
         detail += " (declared batch_coupled)"
     return [Check(name, equal or coupled, detail, data, asserted=not coupled)]
-
-
-def _samples_with_ids(sampler: Sampler, ids: Tensor) -> Tensor:
-    noise, latents = noise_and_latents(sampler, ids, (5,))
-    return sampler.sample(Rational(), latents * BATCH_GRID.sigma[0], BATCH_GRID, noise)

@@ -1,7 +1,7 @@
-"""One metric a file: the mathematics, pure functions of float64 arrays, and below it the metric.
+"""Metrics, one a file: the mathematics as pure functions of float64 arrays, and the metric below.
 
-Importing this package imports every file in it, which makes its metrics known. Extractors, files
-and tables are the caller's. :mod:`.metric` says how to add one.
+Importing this package imports every file in it, which registers its metrics. The caller extracts
+features and reads and writes files. :mod:`.metric` describes how to add a metric.
 """
 
 import importlib

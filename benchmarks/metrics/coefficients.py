@@ -1,17 +1,17 @@
-r"""Distance of every coefficient's distribution to its exact one, a mixture of Gaussians.
+r"""Distance from each coefficient's distribution to its exact one, a mixture of Gaussians.
 
 For sorted values x_(1) <= … <= x_(n) and an exact distribution with quantile function Q,
 
     W_2² = sum_i ∫_{(i-1)/n}^{i/n} (x_(i) - Q(u))² du = mean x² - 2 sum_i x_(i) q_i + E X²,      q_i = ∫_{(i-1)/n}^{i/n} Q(u) du,
 
-without an error of discretisation: for a mixture with weights w_k, means m_k and standard
-deviations s_k, and z = (Q(i/n) - m_k) / s_k,
+without an error of discretisation. For a mixture with weights w_k, means m_k and standard
+deviations s_k, and with z = (Q(i/n) - m_k) / s_k,
 
     ∫_0^{i/n} Q(u) du = sum_k w_k [m_k Phi(z) - s_k phi(z)].
 
-A distance of one-dimensional distributions needs no pairing of samples, so that stochastic samplers
-have one as deterministic ones do, and n samples suffice in any number of dimensions; what it cannot
-see is dependence between coefficients.
+A distance between one-dimensional distributions needs no pairing of samples, so stochastic samplers
+have one too. The number of samples needed does not grow with the number of dimensions. The distance
+does not see dependence between coefficients.
 """
 
 from __future__ import annotations
@@ -28,17 +28,16 @@ from .metric import Context, Measured, metric
 def coefficient_distances(
     x: ArrayLike, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return the squared 2-Wasserstein distance of each column to its mixture, in units of the
-    mixture's variance.
+    """Return each column's squared 2-Wasserstein distance to its mixture, over the mixture's variance.
 
     Args:
-        x: ``(n, d)`` coefficients of n >= 1 samples.
-        weights: ``(K, d)`` > 0, columns summing to 1.
-        means: ``(K, d)``.
-        stds: ``(K, d)`` > 0.
+        x: coefficients ``(n, d)`` of n >= 1 samples.
+        weights: of the K components ``(K, d)``, > 0; each column sums to 1.
+        means: of the components ``(K, d)``.
+        stds: of the components ``(K, d)``, > 0.
 
     Returns:
-        ``(d,)`` >= 0; of n exact samples about 1 / n or more, never 0.
+        Distances ``(d,)`` > 0. Even n exact samples have distances of about 1 / n or more.
 
     Raises:
         ValueError: shapes do not fit, there is no sample, or a value is not finite.
@@ -52,26 +51,26 @@ def coefficient_distances(
             f"mixtures (K, {rows.shape[1]}), not {weights.shape}"
         )
     ordered = np.sort(rows, axis=0)
-    # Most coefficients share one of a few mixtures: each is solved once.
+    # Most coefficients share one of a few mixtures, so each mixture is solved once.
     kinds, kind = np.unique(np.concatenate([weights, means, stds]), axis=1, return_inverse=True)
     w, m, s = np.split(kinds, 3)
     mean = (w * m).sum(axis=0)
     cells = quantile_cells(len(rows), w, m - mean, s)[:, kind.ravel()]
     variance = (w * (s**2 + (m - mean) ** 2)).sum(axis=0)[kind.ravel()]
     centred = ordered - mean[kind.ravel()]
-    # sum_i [(x_i - q_i)² / n] with q_i the means of the cells, and the spread of Q within them.
+    # sum_i [(x_i - q_i)² / n] with q_i the means of the cells, plus the variance of Q within cells
     between = np.square(centred - cells).mean(axis=0)
     within = np.maximum(variance - np.square(cells).mean(axis=0), 0.0)
     return (between + within) / variance
 
 
 def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
-    """Return means of the quantile function over n equal cells of probability, ``(n, d)``."""
-    from scipy.special import ndtr  # here: a finished run has no use for it
+    """Return the mean of each mixture's quantile function over n equal cells of probability, ``(n, d)``."""
+    from scipy.special import ndtr  # imported here, since a finished run does not need it
 
     w, m, s = (values[:, None] for values in (weights, means, stds))
     inner = np.arange(1, n)[:, None] / n * np.ones(weights.shape[1])
-    # From the nearer tail, whose logarithm keeps its digits.
+    # The logarithm of the nearer tail's probability keeps its digits.
     sign = np.where(inner <= 0.5, 1.0, -1.0)
     edges = sign * log_quantile(np.log(np.minimum(inner, 1 - inner)), np.log(w), sign * m, s)
     z = (edges - m) / s
@@ -82,12 +81,12 @@ def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatAr
 
 
 MOST = 4_000
-"""Number of samples whose coefficients are compared: the first ones."""
+"""Largest number of samples whose coefficients are compared; the first samples are taken."""
 
 
 @metric("coefficients", version=8, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
 def coefficients(cell: Context) -> Measured:
-    """Return the root mean square distance of the coefficients, and its floor (exact samples)."""
+    """Measure the root mean square distance of the coefficients, and the distance of exact samples (the floor)."""
     first = cell.known_rows[:MOST]
     if not len(first):
         return Measured({})

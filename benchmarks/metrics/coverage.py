@@ -1,6 +1,4 @@
-"""Coverage of modes or classes: counts, missing modes, and a chi-squared test of their
-frequencies.
-"""
+"""Coverage of modes or classes: counts, missing modes, and a chi-squared test of frequencies."""
 
 from __future__ import annotations
 
@@ -14,9 +12,9 @@ from .estimators.rows import FloatArray
 from .metric import Context, Measured, metric
 
 FEWEST = 5.0
-"""Expected count of a cell of the test (Cochran 1954, doi:10.2307/3001616).
+"""Smallest expected count of a cell of the test (Cochran 1954, doi:10.2307/3001616).
 
-Rarer modes are pooled until they reach it.
+Rarer modes are pooled into cells of at least this count.
 """
 
 
@@ -25,13 +23,12 @@ class ModeCoverage:
     """Spread of samples over modes.
 
     Attributes:
-        counts: ``(K,)`` samples in each mode.
-        missing: numbers of the modes that should be visited and are not.
-        covered: share of the modes that should be visited that are, in [0, 1].
+        counts: samples in each mode, ``(K,)``.
+        missing: indices of the modes that should have samples and have none.
+        covered: share, in [0, 1], of the modes that should have samples and do.
         statistic: Pearson's chi-squared of the pooled counts.
-        freedom: its degrees of freedom; 0 where pooling left one cell, and nothing to test.
-        p: probability of a statistic as large if the proportions are right; 1 with 0 degrees of
-            freedom.
+        freedom: degrees of freedom of ``statistic``; 0 if pooling left a single cell.
+        p: probability of a statistic as large if the proportions are right; 1 if ``freedom`` is 0.
     """
 
     counts: NDArray[np.int64]
@@ -58,13 +55,11 @@ def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCovera
     """Test counts against known proportions: sum (O - E)² / E, with E = n p.
 
     Args:
-        counts: ``(K,)`` samples in each mode, at least one sample.
-        proportions: ``(K,)`` >= 0, normalised here. A mode of proportion 0 that has samples is a p
-            value of 0.
+        counts: samples in each mode, ``(K,)``; at least one sample in all.
+        proportions: expected shares ``(K,)`` >= 0. A sample in a mode of proportion 0 makes p 0.
 
     Raises:
-        ValueError: shapes differ, there is no sample, or proportions are not >= 0 with a positive
-            sum.
+        ValueError: shapes differ, a value is negative, or all counts or all proportions are 0.
     """
     observed, p = _pair(counts, proportions)
     expected = p / p.sum() * observed.sum()
@@ -76,14 +71,14 @@ def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCovera
 
 
 def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCoverage:
-    """Test counts against a reference *sample*: homogeneity of a 2 × K table, both rows random.
+    """Test counts against those of a reference *sample*: chi-squared homogeneity of a 2 × K table.
 
     Args:
-        counts: ``(K,)`` samples in each mode.
-        reference_counts: ``(K,)`` counts of independent samples of the truth.
+        counts: samples in each mode, ``(K,)``.
+        reference_counts: independent samples of the truth in each mode, ``(K,)``.
 
     Raises:
-        ValueError: shapes differ, or a side has no sample.
+        ValueError: shapes differ, a count is negative, or a side has no sample.
     """
     observed, reference = _pair(counts, reference_counts)
     n, m = observed.sum(), reference.sum()
@@ -109,7 +104,7 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """Return ``values`` summed over cells: from the rarest mode on, until FEWEST are expected."""
+    """Return ``values`` summed over cells, which pool modes from the rarest on until FEWEST are expected."""
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
     for place, mode in enumerate(order):
@@ -117,7 +112,7 @@ def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, 
         total += expected[mode]
         if total >= FEWEST:
             cell, total = cell + 1, 0.0
-    if total > 0 or cell == 0:  # what is left over joins the last full cell
+    if total > 0 or cell == 0:  # the modes left over join the last full cell
         cells = np.minimum(cells, max(cell - 1, 0))
     return tuple(np.bincount(cells, weights=value[order]).astype(np.float64) for value in values)
 
@@ -140,7 +135,7 @@ def _coverage(
 def _tail(statistic: float, freedom: int) -> float:
     if np.isinf(statistic):
         return 0.0
-    from scipy.special import chdtrc  # here: a finished run has no use for it
+    from scipy.special import chdtrc  # imported here, since a finished run does not need it
 
     return float(chdtrc(freedom, statistic)) if freedom > 0 else 1.0
 
@@ -151,10 +146,10 @@ MODE_SAMPLES = 10_000
 
 @metric("modes", version=8, needs={"samples", "modes"}, quantities=(MODES,))
 def mode_coverage(cell: Context) -> Measured:
-    """Return the coverage of the modes, and its test where exact samples give the true proportions.
+    """Measure the share of modes with samples, and for an exact model the p value of their frequencies.
 
-    A network's classes are not tested: the true proportions of real images in the classes of an
-    imperfect classifier are unknown.
+    A network's classes get no p value: an imperfect classifier assigns unknown proportions of real
+    images to each class. Without samples or modes the result is empty.
     """
     modes = _modes(cell)
     if modes is None:
@@ -182,5 +177,5 @@ def _exact_modes(cell: Context) -> NDArray[np.int64] | None:
 
 @metric("labels", version=8, needs={"labels"}, quantities=(LABELS,))
 def label_agreement(cell: Context) -> Measured:
-    """Return the share of conditional samples that lie in their own class."""
+    """Measure the share of conditional samples that lie in the class they were conditioned on."""
     return Measured({"label_agreement": float(cell.own_label.mean())})

@@ -1,6 +1,4 @@
-"""Distance to the converged endpoint from the same latent: the discretisation error of a
-deterministic sampler.
-"""
+"""Distance to the converged endpoint of the same latent: a deterministic sampler's discretisation error."""
 
 from __future__ import annotations
 
@@ -22,15 +20,13 @@ from .metric import Context, Measured, metric
 
 @dataclass(frozen=True, eq=False)
 class EndpointError:
-    """Per-dimension distances e_i = ||x_i - r_i|| / sqrt(d), in the units of the data, and their
-    summaries.
+    """Distances of samples x_i to endpoints r_i, e_i = ||x_i - r_i|| / sqrt(d), in the data's units.
 
     Attributes:
         rmse: sqrt(mean e_i²).
-        rmse_se: its standard error; NaN for one sample, 0 where every sample is exact.
-        rmse_median: median of e_i. Far below ``rmse`` where a few samples went to another mode and
-            dominate the mean.
-        per_sample: ``(n,)`` the e_i, in the order of the samples.
+        rmse_se: standard error of ``rmse``; NaN for one sample, 0 if every sample is exact.
+        rmse_median: median of e_i; far below ``rmse`` if a few samples in other modes dominate.
+        per_sample: the e_i ``(n,)``, in the order of the samples.
     """
 
     rmse: float
@@ -40,18 +36,17 @@ class EndpointError:
 
 
 def endpoint_error(x: ArrayLike, reference: ArrayLike) -> EndpointError:
-    """Measure how far samples ended from the converged solution.
+    """Measure the distances of samples to the converged endpoints of their latents.
 
     The standard error is the delta method's: with q = mean e², d sqrt(q) = dq / (2 sqrt(q)), so SE
     = sd(e²) / (2 rmse sqrt(n)).
 
     Args:
-        x: ``(n, *event)`` samples, n >= 1.
-        reference: ``(n, *event)`` converged endpoints of the same latents, in the same order.
+        x: samples ``(n, *event)``, n >= 1.
+        reference: converged endpoints ``(n, *event)`` of the same latents, in the same order.
 
     Raises:
-        ValueError: shapes differ, there is no sample, or a value is not finite (a diverged sample
-            has no distance).
+        ValueError: shapes differ, there is no sample, or a value is not finite.
     """
     if np.shape(x) != np.shape(reference):
         raise ValueError(
@@ -70,16 +65,15 @@ def endpoint_error(x: ArrayLike, reference: ArrayLike) -> EndpointError:
     return EndpointError(rmse, se, float(np.median(distances)), distances)
 
 
-def flips(
+def find_flipped(
     modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
 ) -> NDArray[np.bool_]:
-    """Return which samples ended in another mode or class than their converged endpoint: ``(n,)``.
+    """Return a mask ``(n,)`` of the samples in another mode or class than their converged endpoint.
 
     Args:
-        modes: ``(n,)`` integer modes of the samples, n >= 1.
-        reference_modes: ``(n,)`` modes of the endpoints from the same latents.
-        finite: ``(n,)`` True for finite samples; the others count as flipped under any label. None:
-            all are.
+        modes: integer modes of the samples ``(n,)``, n >= 1.
+        reference_modes: modes of the endpoints from the same latents, ``(n,)``.
+        finite: mask of finite samples ``(n,)``; others count as flipped. None if all are finite.
 
     Raises:
         ValueError: shapes differ, or there is no sample.
@@ -97,13 +91,13 @@ def flips(
 def flip_fraction(
     modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
 ) -> float:
-    """Return the fraction of samples that :func:`flips` finds, in [0, 1]."""
-    return float(flips(modes, reference_modes, finite).mean())
+    """Return the fraction of samples, in [0, 1], that :func:`find_flipped` marks; same arguments and errors."""
+    return float(find_flipped(modes, reference_modes, finite).mean())
 
 
 @metric("rmse", version=9, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
-def to_solution(cell: Context) -> Measured:
-    """Return distances to the ODE's endpoint of each latent, and which samples flipped."""
+def measure_endpoint_distances(cell: Context) -> Measured:
+    """Measure the distance of each sample to its latent's endpoint by the ODE, and which samples flipped."""
     x, error = _distances(cell)
     columns: dict[str, object] = {
         **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), ENDPOINTS),
@@ -115,15 +109,15 @@ def to_solution(cell: Context) -> Measured:
     if cell.solution.modes is not None:
         modes = cell.modes(x)
         assert modes is not None
-        flipped = flips(modes, cell.solution.modes[: len(x)])
+        flipped = find_flipped(modes, cell.solution.modes[: len(x)])
         columns |= flip_columns(flipped)
         arrays["flipped"] = flipped.astype(np.float64)
     return Measured(columns, arrays)
 
 
 @metric("strong_error", version=9, needs={"samples", "path limit"}, quantities=STRONG)
-def to_path_limit(cell: Context) -> Measured:
-    """Return distances to the limit along each sample's own Brownian path."""
+def measure_path_distances(cell: Context) -> Measured:
+    """Measure the distance of each sample to the limit along its own Brownian path."""
     _, error = _distances(cell)
     columns = {
         **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), STRONG),
@@ -133,13 +127,13 @@ def to_path_limit(cell: Context) -> Measured:
 
 
 def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
-    """Return the samples that have a solution, and their distances to it."""
+    """Return the samples with a reference endpoint, and their distances to that endpoint."""
     x = cell.whole[: len(cell.solution.x)]
     return x, endpoint_error(x, cell.solution.x[: len(x)])
 
 
 def endpoint_distance(x: ArrayLike) -> float:
-    """Return the RMS distance per dimension between two endpoints ``(n, *event)``; NaN for one."""
+    """Return the RMS distance per dimension between two of the endpoints ``(n, *event)``; NaN if n is 1."""
     rows = as_rows(x)
     return math.sqrt(2 * rows.var(axis=0, ddof=1).mean()) if len(rows) > 1 else math.nan
 
@@ -147,9 +141,10 @@ def endpoint_distance(x: ArrayLike) -> float:
 def distance_columns(
     distances: FloatArray, apart: float, quantities: Sequence[Quantity]
 ) -> dict[str, object]:
-    """Return columns with intervals of distances ``(n,)`` >= 0 per dimension, by quantity.
+    """Return columns that summarise distances ``(n,)`` >= 0 per dimension: value, error, interval.
 
-    ``apart`` is the distance between two endpoints. Other quantities have no columns here.
+    ``apart`` is the typical distance between two endpoints, as :func:`endpoint_distance` gives.
+    Quantities without ``apart`` or ``flag`` get no columns.
     """
     columns: dict[str, object] = {}
     for quantity in quantities:
@@ -163,11 +158,11 @@ def distance_columns(
 
 
 def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
-    """Return the columns of ``flip_fraction``, given which samples ``(n,)`` flipped."""
+    """Return the columns of ``flip_fraction`` and its interval from a mask ``(n,)`` of flipped samples."""
     low, high = share_interval(int(flipped.sum()), len(flipped))
     return {
         "flip_fraction": float(flipped.mean()),
-        # of the interval: none of n is not 0 for certain
+        # from the interval, since no flip among n samples does not make the error 0
         "flip_fraction_se": (high - low) / (2 * Z95),
         "flip_fraction_low": low,
         "flip_fraction_high": high,

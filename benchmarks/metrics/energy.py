@@ -3,9 +3,9 @@ r"""Energy distance between two sets, from distances within and between them.
     D = 2 E|X - Y| - E|X - X'| - E|Y - Y'|  >= 0,  0 for equal distributions only
 
 (Székely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018, eq. 2.1), with the Euclidean norm of
-features. It is the squared maximum mean discrepancy of the kernel -|x - y| (Sejdinovic et al. 2013,
-arXiv:1207.6076, theorem 22), with the U-statistic, error and interval of :mod:`.kernel`: unbiased,
-with no choice of a kernel width and no moments beyond the first.
+features. D is the squared maximum mean discrepancy of the kernel -|x - y| (Sejdinovic et al. 2013,
+arXiv:1207.6076, theorem 22). Estimate, error and interval are those of :mod:`.kernel`. The estimate
+is unbiased, needs no kernel width, and needs no moments beyond the first.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .kernel import SMALLEST, Kernel, KernelEstimate, discrepancy
 from .metric import Context, Measured, metric
 
 MOST = 5_000
-"""Number of samples of a side that are compared: the first ones."""
+"""Largest number of samples of a side that are compared; the first samples are taken."""
 
 
 def _minus_distance(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return -|x_i - y_j| of rows: ``(n, m)``."""
+    """Return the kernel matrix -|x_i - y_j|, ``(n, m)``, of rows x_i and y_j."""
     squares = np.einsum("ij,ij->i", x, x)[:, None] + np.einsum("ij,ij->i", y, y) - 2 * (x @ y.T)
     return -np.sqrt(np.maximum(squares, 0.0))
 
@@ -32,14 +32,14 @@ MINUS_DISTANCE = Kernel(_minus_distance, lambda x: np.zeros(len(x)))
 
 
 def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> KernelEstimate:
-    """Return the energy distance between the distributions of two independent sets.
+    """Estimate the energy distance between the distributions of two independent sets.
 
     Args:
         features: ``(n, d)`` of the generated samples, n >= 4.
         reference_features: ``(m, d)`` of samples of the truth, m >= 4.
 
     Returns:
-        In the units of the features; unbiased, so that it may be negative.
+        Estimate in the units of the features. It is unbiased, so its value may be negative.
 
     Raises:
         ValueError: dimensions differ, a side has fewer than four samples, or a value is not finite.
@@ -50,14 +50,14 @@ def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> Kerne
             f"sets {x.shape} and {y.shape} have no energy distance: pass at least "
             f"{SMALLEST} samples of each, by one extractor"
         )
-    # distances stay as they are, and squares of large numbers do not cancel
+    # a common shift leaves distances unchanged, and smaller squares lose fewer digits
     centre = y.mean(axis=0)
     return discrepancy(x - centre, y - centre, MINUS_DISTANCE)
 
 
 @metric("energy", version=1, needs={"features"}, quantities=(ENERGY,))
 def energy(cell: Context) -> Measured:
-    """Return the distance to as many held-out features; empty for too few of either."""
+    """Measure the distance to as many held-out features; the result is empty if either side has too few."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST:

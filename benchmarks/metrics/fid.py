@@ -19,8 +19,9 @@ from .metric import Context, Measured, metric
 
 @metric("frechet", version=8, needs={"features"}, quantities=FRECHET)
 def frechet(cell: Context) -> Measured:
-    """Return all Fréchet columns: ``fid_proxy``, ``fd_conv``, the model's error, ``dominated``."""
-    truth = cell.once("frechet reference", lambda: _reference_of(cell))
+    """Measure all Fréchet columns: ``fid_proxy``, ``fd_conv``, the model's error, ``dominated``."""
+    known = cell.reference
+    truth = cell.once("frechet reference", lambda: FrechetReference(known.mean, known.cov, known.n))
     n, d = cell.feature_rows.shape
     fixed = estimate(truth, cell.feature_rows, cell.moments)
     lowest = cell.once(("frechet floor", n), lambda: _floor(cell, truth, n))
@@ -40,7 +41,7 @@ def frechet(cell: Context) -> Measured:
 
 
 def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray) -> Measured:
-    """Return the distances that involve the model's own converged samples."""
+    """Return the distance from samples to the model's converged samples, and from these to the data."""
     population = population_estimate(cell.feature_rows, converged)
     model_error = cell.once("model error", lambda: estimate(truth, converged))
     columns = {
@@ -55,35 +56,27 @@ def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray)
         "fid_proxy_converged_high": model_error.high,
         "dominated": dominated(population, model_error),
     }
-    assert population.reference_influence is not None
-    influence = {
-        "fd_conv": population.influence,
-        "fd_conv_reference": population.reference_influence,
-    }
-    return Measured(columns, influence)
-
-
-def _reference_of(cell: Context) -> FrechetReference:
-    return FrechetReference(cell.reference.mean, cell.reference.cov, cell.reference.n)
+    other = population.reference_influence
+    assert other is not None
+    return Measured(columns, {"fd_conv": population.influence, "fd_conv_reference": other})
 
 
 def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float] | None:
-    """Return the plug-in distance of ``n`` held-out samples with its standard error.
+    """Return the plug-in distance of ``n`` held-out samples, and its standard error.
 
-    It is carried to ``n`` by its bias if there are fewer; None if there are none, or if the
-    reference's moments include them.
+    With fewer, the bias is rescaled to ``n``. Returns None below two, or if the reference includes them.
     """
     rows = rows_of(cell.held_out_rows(n)) if cell.reference.disjoint else ()
     return (floor(truth, rows, n), standard_error(truth, rows)) if len(rows) > 1 else None
 
 
 def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bool | None:
-    """Return True if the model's own error is the larger part of a distance to the data.
+    """Return True if the model's error is the larger part of a distance to the data; None if unknown.
 
-    With e the sampler's error, ``to_converged``, and m the model's, the distance to the data is
-    m + e and a cross term of at most 2 sqrt(m e), of either sign: where e < m that term can
-    outweigh e: a sampler further from the solution may look better. A model that is not measurably
-        wrong dominates nothing; None for too few converged samples.
+    With e the sampler's error, ``to_converged``, and m the model's, the distance to the data is m +
+    e plus a cross term of either sign. That term is at most 2 sqrt(m e), so where e < m it can
+    outweigh e. A sampler further from the solution may then look better. The result is False if the
+    model is not measurably wrong, and None if converged samples are too few.
     """
     if model_error.flag:
         return None

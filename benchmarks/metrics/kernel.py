@@ -1,36 +1,35 @@
-r"""Kernel distance (KID): the squared maximum mean discrepancy of features, unbiased, with its
-analytic standard error.
+r"""Kernel distance (KID): unbiased squared maximum mean discrepancy of features, with analytic error.
 
 With k(x, y) = (x·y / d + 1)³ (Bińkowski et al. 2018, arXiv:1801.01401), samples x_1 … x_n and
 reference samples y_1 … y_m,
 
     KID = mean_{i≠j} k(x_i, x_j) + mean_{i≠j} k(y_i, y_j) - 2 mean_ij k(x_i, y_j),
 
-the U-statistic on all samples: no random subsets, whose spread is no standard error.
+the U-statistic on all samples. Random subsets are not used: their spread is no standard error.
 
-**Variance.** Hoeffding's decomposition of the three means has uncorrelated terms. With a(x) = E
-k(x, X) - E k(x, Y), b(y) = E k(y, Y) - E k(y, X), and V the variance of a kernel matrix after the
-means of its rows and columns are taken out,
+**Variance.** Hoeffding's decomposition of the three means has uncorrelated terms. Let a(x) = E k(x,
+X) - E k(x, Y) and b(y) = E k(y, Y) - E k(y, X). Let V be the variance of a kernel matrix after
+subtracting the means of its rows and columns. Then
 
     Var = 4 Var a / n + 4 Var b / m + 2 V_xx / (n (n-1)) + 2 V_yy / (m (m-1)) + 4 V_xy / (n m).
 
-The second-order terms are all that there is where both distributions are equal. Each V has an
-unbiased estimate that is never negative (U-centring, Székely and Rizzo 2014, section 3): with row
-sums r and total T of a kernel matrix without its diagonal,
+If both distributions are equal, only the second-order terms remain. Each V has an unbiased estimate
+that is never negative (U-centring, Székely and Rizzo 2014, section 3). With row sums r and total T
+of a kernel matrix without its diagonal,
 
     V_xx = [sum k² - 2/(n-2) sum r² + T² / ((n-1)(n-2))] / (n (n-3)),
 
-and likewise for the cross matrix. A variance of estimated row means, s_a², counts the noise of the
-means too, which is taken off: Var a = s_a² - V_xx (n-2) / (n-1)² - V_xy / m (cf. Sutherland and
+and likewise for the cross matrix. The variance of estimated row means, s_a², includes the noise of
+these means, which is subtracted: Var a = s_a² - V_xx (n-2) / (n-1)² - V_xy / m (cf. Sutherland and
 Deka 2019, arXiv:1906.02104; here for unequal sizes).
 
-**Interval.** By :mod:`.second_order`, which starts from the variance of the influences, 2
-(a(x) - its mean) and 2 (b(y) - its mean), at the samples' own means: it counts the second order
-twice. With u and v the influences, E IF IF h is there
+**Interval.** :mod:`.second_order` takes the variance of the influences, which counts the second
+order twice. Let u and v be the influences: 2 a(x) and 2 b(y) at the samples' own means, less their
+means. The moment E IF IF h of that module is
 
     2 E u(x) u(x') k(x, x') / n² + 2 E v(y) v(y') k(y, y') / m² - 4 E u(x) v(y) k(x, y) / (n m),
 
-from all pairs of ``PAIRS`` samples of each side.
+estimated from all pairs of ``PAIRS`` samples of each side.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities.built_in import KID
-from .estimators.rows import FloatArray, as_rows
-from .estimators.second_order import Noise, interval, left_over
+from .estimators.rows import FloatArray, as_rows, block_slices
+from .estimators.second_order import Noise, centred_variance, interval
 from .metric import Context, Measured, metric
 
 BLOCK = 1024
@@ -52,18 +51,21 @@ BLOCK = 1024
 
 
 class Kernel(NamedTuple):
-    """Kernel of rows: between two sets, ``(n, m)``, and of each row with itself, ``(n,)``."""
+    """Kernel k as two functions: ``between`` gives k(x_i, y_j) ``(n, m)``, ``itself`` k(x_i, x_i) ``(n,)``."""
 
     between: Callable[[FloatArray, FloatArray], FloatArray]
     itself: Callable[[FloatArray], FloatArray]
 
 
-def within(x: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, float, float]:
-    """Return row means, mean and V of the kernel matrix of one set, without its diagonal."""
+def kernel_moments_within(
+    x: NDArray, block: int, kernel: Kernel
+) -> tuple[FloatArray, float, float]:
+    """Return row means ``(n,)``, mean and V of the kernel matrix of one set, without its diagonal."""
     n = len(x)
     sums, squares = np.zeros(n), 0.0
-    for i, rows in blocks(x, block):
-        for j, columns in blocks(x[: i.stop], block):  # the lower triangle: the matrix is symmetric
+    for i, rows in float64_blocks(x, block):
+        # the lower triangle of a symmetric matrix
+        for j, columns in float64_blocks(x[: i.stop], block):
             tile = kernel.between(rows, columns)
             if i == j:
                 np.fill_diagonal(tile, 0)
@@ -72,46 +74,39 @@ def within(x: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, float, f
             if i != j:
                 sums[j] += tile.sum(axis=0)
     total = float(sums.sum())
-    return sums / (n - 1), total / (n * (n - 1)), left_over(sums, squares)
+    return sums / (n - 1), total / (n * (n - 1)), centred_variance(sums, squares)
 
 
-def across(
+def kernel_moments_between(
     x: NDArray, y: NDArray, block: int, kernel: Kernel
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Return row means, column means and V of the kernel matrix between two sets."""
+    """Return row means ``(n,)``, column means ``(m,)`` and V of the kernel matrix between two sets."""
     n, m = len(x), len(y)
     rows, columns, squares = np.zeros(n), np.zeros(m), 0.0
-    for i, part in blocks(x, block):
-        for j, other in blocks(y, block):
+    for i, part in float64_blocks(x, block):
+        for j, other in float64_blocks(y, block):
             tile = kernel.between(part, other)
             rows[i] += tile.sum(axis=1)
             columns[j] += tile.sum(axis=0)
             squares += float(np.vdot(tile, tile))
-    centred = (
-        squares
-        - float(rows @ rows) / m
-        - float(columns @ columns) / n
-        + float(rows.sum()) ** 2 / (n * m)
-    )
+    centred = squares - float(rows @ rows) / m - float(columns @ columns) / n
+    centred += float(rows.sum()) ** 2 / (n * m)
     return rows / m, columns / n, max(centred / ((n - 1) * (m - 1)), 0.0)
 
 
-def diagonal(x: NDArray, block: int, kernel: Kernel) -> FloatArray:
-    """Return k(x_i, x_i) of the rows ``(n,)``."""
-    return np.concatenate([kernel.itself(rows) for _, rows in blocks(x, block)])
-
-
-def form(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int, kernel: Kernel) -> float:
+def bilinear_form(
+    x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int, kernel: Kernel
+) -> float:
     """Return sum_ij u_i k(x_i, y_j) v_j for weights ``u`` ``(n,)`` and ``v`` ``(m,)``."""
     return sum(
         float(u[i] @ kernel.between(rows, columns) @ v[j])
-        for i, rows in blocks(x, block)
-        for j, columns in blocks(y, block)
+        for i, rows in float64_blocks(x, block)
+        for j, columns in float64_blocks(y, block)
     )
 
 
 def _cubic(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return k(x, y) = (x·y / d + 1)³ of rows: ``(n, m)``."""
+    """Return the kernel matrix (x_i·y_j / d + 1)³, ``(n, m)``, of rows x_i and y_j."""
     inner = x @ y.T
     inner /= x.shape[1]
     inner += 1
@@ -122,39 +117,35 @@ CUBIC = Kernel(_cubic, lambda x: (np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) 
 """Kernel of KID."""
 
 
-def blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield parts of ``x`` in float64, each after its slice."""
-    for start in range(0, len(x), block):
-        where = slice(start, min(start + block, len(x)))
-        yield where, as_rows(x[where])
+def float64_blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
+    """Yield (slice, rows in float64) of each block of ``x``; raises a ValueError for values not finite."""
+    return ((where, as_rows(x[where])) for where in block_slices(len(x), block))
 
 
 KERNEL_ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
-"""Version of the estimator, raised with every change that moves a value or an error."""
+"""Version of the estimator, raised with every change of a value or an error."""
 
 SMALLEST = 4
-"""Fewest samples of a side: V takes out the means of rows, of columns and of everything."""
+"""Fewest samples of a side for which V, with its n - 3 in the denominator, is defined."""
 
 PAIRS = 2000
-"""Number of samples of a side whose pairs estimate the skewness of the noise."""
+"""Largest number of samples of a side whose pairs estimate the skewness of the noise."""
 
 LARGEST = 1e24
-"""Largest magnitude of a feature: kernel values grow as its sixth power, and are squared."""
+"""Largest magnitude of a feature: the kernel grows as the sixth power of it and is squared."""
 
 
 @dataclass(frozen=True, eq=False)
 class KernelEstimate:
-    """Kernel distance with its error.
+    """Kernel distance between the distributions of two sets of samples, with its error.
 
     Attributes:
-        value: unbiased; scatters around 0, so may be negative, where the distributions are equal.
-        se: its standard error, first and second order; both sides are samples.
-        low, high: ends of its 95 % interval, >= 0: not ``value`` ± 1.96 ``se``, which covers too
-            rarely where the noise is skewed.
-        influence: ``(n,)`` influence of each sample, mean 0, in the order of the samples. Its
-            first-order variance alone, sd² / n, is twice ``se²`` where the distributions are equal,
-            and ``se²`` far from there.
-        reference_influence: ``(m,)`` influence of each reference sample.
+        value: unbiased estimate. For equal distributions it scatters around 0.
+        se: standard error of ``value``, of first and second order, from both sides.
+        low, high: ends of the 95 % interval, >= 0, which account for the skewness of the noise.
+        influence: influence of each sample ``(n,)``, mean 0, in the order of the samples. Their
+            variance alone gives 2 ``se²`` for equal distributions, ``se²`` for very different ones.
+        reference_influence: influence of each reference sample ``(m,)``, mean 0.
     """
 
     value: float
@@ -166,16 +157,15 @@ class KernelEstimate:
 
 
 def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) -> KernelEstimate:
-    """Return the kernel distance between the distributions of two independent sets.
+    """Estimate the kernel distance between the distributions of two independent sets.
 
     Args:
-        features: ``(n, d)`` of the generated samples, n >= 4, any real dtype; not copied as a
-            whole.
+        features: ``(n, d)`` of the generated samples, n >= 4; converted to float64 by blocks.
         reference_features: ``(m, d)`` of samples of the truth, m >= 4.
-        block: rows of a tile, >= 1. Changes memory and rounding only.
+        block: rows of a tile, >= 1. It changes memory and rounding only.
 
     Raises:
-        ValueError: a side has fewer than four samples, dimensions differ, or a value is not finite
+        ValueError: a side has fewer than four samples, dimensions differ, or values are not finite
             or beyond ``LARGEST``.
     """
     x, y = np.asarray(features), np.asarray(reference_features)
@@ -184,25 +174,24 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
 
 
 def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> KernelEstimate:
-    """Return the squared maximum mean discrepancy of finite sets, n, m >= 4, with standard errors.
+    """Estimate the squared maximum mean discrepancy of finite rows ``(n, d)`` and ``(m, d)``, n, m >= 4.
 
-    The kernel is symmetric and conditionally positive definite.
+    The kernel must be symmetric and conditionally positive definite.
     """
     n, m = len(x), len(y)
-    rows_x, mean_x, v_x = within(x, block, kernel)
-    rows_y, mean_y, v_y = within(y, block, kernel)
-    cross_x, cross_y, v_xy = across(x, y, block, kernel)
+    rows_x, mean_x, v_x = kernel_moments_within(x, block, kernel)
+    rows_y, mean_y, v_y = kernel_moments_within(y, block, kernel)
+    cross_x, cross_y, v_xy = kernel_moments_between(x, y, block, kernel)
     value = mean_x + mean_y - 2 * float(cross_x.mean())
     half_x, half_y = rows_x - cross_x, rows_y - cross_y
-    # counts the noise of the means too
+    # includes the noise of the means
     noisy = 4 * (half_x.var(ddof=1) / n + half_y.var(ddof=1) / m)
     noise = sum(
         4 * (v * (size - 2) / (size - 1) ** 2 + v_xy / other) / size
         for v, size, other in ((v_x, n, m), (v_y, m, n))
     )
     second = 2 * v_x / (n * (n - 1)) + 2 * v_y / (m * (m - 1)) + 4 * v_xy / (n * m)
-    # The true first order is a variance: an estimate below 0 says that it is small, not that the
-    # error is.
+    # The first-order term is a variance: an estimate below 0 means that it is small.
     first = max(noisy - noise, 0.0)
     se = float(np.sqrt(second + first))
     u, v = _influence(half_x), _influence(half_y)
@@ -212,23 +201,21 @@ def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> K
 
 
 Side = tuple[NDArray, FloatArray]
-"""Features of one side, and their influences."""
+"""Features ``(n, d)`` of one side, and their influences ``(n,)``."""
 
 
 def _noise(
     second: float, unit: float, side_x: Side, side_y: Side, kernel: Kernel, block: int
 ) -> Noise:
-    """Return third moments of the influences ``u`` and ``v``, and E IF IF h."""
+    """Return the noise moments of both sides, with E IF IF h from at most ``PAIRS`` samples of each."""
     if unit == 0:
         return Noise(second, 0.0, 0.0)
     (x, u), (y, v) = side_x, side_y
     n, m, u, v = len(x), len(y), u / unit, v / unit
     third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
-    (x, u), (y, v) = (
-        (rows[some], weights[some])
-        for rows, weights, some in ((x, u, _spread(n)), (y, v, _spread(m)))
-    )
-    between = form(x, u, y, v, block, kernel) / (len(u) * len(v))
+    some, others = _spread(n), _spread(m)
+    x, u, y, v = x[some], u[some], y[others], v[others]
+    between = bilinear_form(x, u, y, v, block, kernel) / (len(u) * len(v))
     cross = (
         2 * _pairs(x, u, kernel, block) / n**2
         + 2 * _pairs(y, v, kernel, block) / m**2
@@ -243,9 +230,9 @@ def _spread(n: int) -> NDArray[np.int_]:
 
 def _pairs(x: NDArray, u: FloatArray, kernel: Kernel, block: int) -> float:
     """Return the mean of u_i u_j k(x_i, x_j) over i ≠ j."""
-    return (form(x, u, x, u, block, kernel) - float(u**2 @ diagonal(x, block, kernel))) / (
-        len(u) * (len(u) - 1)
-    )
+    diagonal = np.concatenate([kernel.itself(rows) for _, rows in float64_blocks(x, block)])
+    pairs = bilinear_form(x, u, x, u, block, kernel) - float(u**2 @ diagonal)
+    return pairs / (len(u) * (len(u) - 1))
 
 
 def _check(x: NDArray, y: NDArray) -> None:
@@ -271,12 +258,12 @@ def _influence(half: FloatArray) -> FloatArray:
 
 
 MOST = 10_000
-"""Number of samples of a side that are compared: the first ones."""
+"""Largest number of samples of a side that are compared; the first samples are taken."""
 
 
 @metric("kid", version=8, needs={"features"}, quantities=(KID,))
 def kernel_distance(cell: Context) -> Measured:
-    """Return the KID to held-out features; empty for too few, or beyond the kernel's range."""
+    """Measure the KID to held-out features; the result is empty for too few samples or too large features."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST or np.abs(x).max() > LARGEST:

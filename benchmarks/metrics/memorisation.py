@@ -1,14 +1,13 @@
 r"""Memorisation: closeness of samples to training examples, compared with fresh data.
 
 For a sample, r = d_1 / d_2 is its distance to the nearest training example over that to the second
-nearest; r < 1/3 is the usual sign of memorisation (Gu et al. 2023, arXiv:2310.02664, section 2).
-The threshold here is not a constant but a quantile of r over data that the model has not seen. It
-means the same on digits as on photographs:
+nearest. The usual sign of memorisation is r < 1/3 (Gu et al. 2023, arXiv:2310.02664, section 2).
+The threshold here is instead the 1 % quantile of r over data that the model has not seen:
 
-    memorised = share of samples with r below the held-out data's 1 % quantile,
+    memorised = share of samples with r below the held-out data's 1 % quantile.
 
-below which fresh data fall by chance only: 1 % is the share under generalisation. Without held-out
-data, every training example is held out from the others in turn.
+So a model that generalises has a share of 1 % on any data set. Without held-out data, every
+training example is held out from the others in turn.
 """
 
 from __future__ import annotations
@@ -32,11 +31,10 @@ class Memorisation:
     """Share of samples that are near-copies of training examples.
 
     Attributes:
-        share: of the samples whose ratio is below the threshold, in [0, 1]; compare with the
-            ``level`` of the threshold.
-        low, high: its exact binomial interval (Clopper and Pearson 1934).
+        share: of the samples with a ratio below ``threshold``; without memorisation about 1 %.
+        low, high: exact binomial interval of ``share`` (Clopper and Pearson 1934).
         threshold: quantile of the held-out data's ratios.
-        ratio: ``(n,)`` d_1 / d_2 of each sample, in [0, 1].
+        ratio: d_1 / d_2 of each sample, ``(n,)`` in [0, 1].
     """
 
     share: float
@@ -47,14 +45,14 @@ class Memorisation:
 
 
 def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> FloatArray:
-    """Return d_1 / d_2 of each sample, ``(n,)`` in [0, 1].
+    """Return each sample's ratio d_1 / d_2 of distances to its two nearest examples, ``(n,)`` in [0, 1].
 
-    0 for an exact copy, even of an example that is there twice.
+    The ratio of an exact copy is 0, also if the example occurs twice.
 
     Args:
-        x: ``(n, ...)`` samples.
-        training: ``(m, ...)`` examples, m >= 2.
-        same: ``x`` is ``training``, and no example is its own neighbour.
+        x: samples ``(n, ...)``.
+        training: examples ``(m, ...)``, m >= 2.
+        same: True if ``x`` is ``training``; then no example is its own neighbour.
 
     Raises:
         ValueError: too few examples, dimensions differ, or a value is not finite.
@@ -72,20 +70,16 @@ def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> 
 def memorised_threshold(
     training: ArrayLike, held_out: ArrayLike | None = None, level: float = LEVEL
 ) -> float:
-    """Return the ``level`` quantile of the ratio over data that are no training examples.
+    """Return the ``level`` quantile of :func:`distance_ratio` over data outside the training set.
 
     Args:
-        training: ``(m, ...)`` examples.
-        held_out: ``(k, ...)`` data of the same kind that the model was not trained on; None: the
-            examples themselves, one at a time.
-        level: in (0, 1).
+        training: examples ``(m, ...)``.
+        held_out: other data ``(k, ...)`` of the same kind. None holds out each example in turn.
+        level: of the quantile, in (0, 1).
     """
-    fresh = (
-        distance_ratio(training, training, same=True)
-        if held_out is None
-        else distance_ratio(held_out, training)
-    )
-    return float(np.quantile(fresh, level))
+    fresh = training if held_out is None else held_out
+    ratio = distance_ratio(fresh, training, same=held_out is None)
+    return float(np.quantile(ratio, level))
 
 
 def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: float) -> Memorisation:
@@ -93,11 +87,11 @@ def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: floa
 
     Args:
         samples: ``(n, ...)``, n >= 1.
-        training: ``(m, ...)`` examples, m >= 2.
-        threshold: from :func:`memorised_threshold`.
+        training: examples ``(m, ...)``, m >= 2.
+        threshold: largest ratio of a near-copy, from :func:`memorised_threshold`.
 
     Raises:
-        ValueError: there is no sample, or as in :func:`distance_ratio`.
+        ValueError: there is no sample, or :func:`distance_ratio` raises.
     """
     rows = rows_of(samples)
     if len(rows) == 0:
@@ -109,7 +103,7 @@ def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: floa
 
 
 def duplicate_share(samples: ArrayLike) -> float:
-    """Return the share of the samples, in [0, 1), that equal an earlier one in every value.
+    """Return the share of the samples, in [0, 1), that equal an earlier sample in every value.
 
     Raises:
         ValueError: there is no sample, or a value is not finite.
@@ -122,7 +116,7 @@ def duplicate_share(samples: ArrayLike) -> float:
 
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return Clopper and Pearson's interval of a probability from ``hits`` in ``n`` >= 1 trials."""
-    from scipy.special import betaincinv  # here: a finished run has no use for it
+    from scipy.special import betaincinv  # imported here, since a finished run does not need it
 
     tail = (1 - confidence) / 2
     low = float(betaincinv(hits, n - hits + 1, tail)) if hits > 0 else 0.0
@@ -132,7 +126,7 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tupl
 
 @metric("memorised", version=8, needs={"samples", "training set"}, quantities=(MEMORISED,))
 def memorised(cell: Context) -> Measured:
-    """Return the share of near-copies of training examples."""
+    """Measure the share of near-copies of training examples; the result is empty without samples."""
     if not len(cell.known_rows):
         return Measured({})
     result = memorisation(cell.known_rows, *cell.training)
@@ -142,5 +136,5 @@ def memorised(cell: Context) -> Measured:
 
 @metric("duplicates", version=8, needs={"samples"}, quantities=(DUPLICATES,))
 def duplicates(cell: Context) -> Measured:
-    """Return the share of exact repeats among the samples that are stored in full."""
+    """Measure the share of exact repeats among the samples stored in full; empty without such samples."""
     return Measured({"duplicates": duplicate_share(cell.whole)} if len(cell.whole) else {})

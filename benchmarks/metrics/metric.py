@@ -1,10 +1,10 @@
 """Metric interface: a function of a cell's samples, its needs and its quantities.
 
-A metric is one file. The decorator :func:`metric` registers it; an installed package names the
-decorated function as an entry point in the group ``samplerbench.metrics``. Its quantities
-(``results.quantities``) describe the numbers and their columns. A plugin's quantities stand in its
-own file. Those in this package are in ``results/quantities/built_in.py``, since tables are read
-without the code that computes them.
+A metric is one file, whose function the decorator :func:`metric` registers. An installed package
+names the decorated function as an entry point in the group ``samplerbench.metrics``. Quantities
+(``results.quantities``) describe the numbers of a metric and their columns. A plugin declares its
+quantities in its own file. This package's quantities are in ``results/quantities/built_in.py``,
+since tables are read without the code that computes them.
 """
 
 from __future__ import annotations
@@ -34,35 +34,34 @@ Need = Literal[
     "path limit",
     "labels",
 ]
-"""Needs: features with a reference; samples; their modes or classes; the training set; coefficients
-with known distributions; the endpoint of each latent by the ODE, or by its Brownian path; the
-classes that samples were conditioned on.
+"""Data that a metric can need; "features" includes a reference, "modes" are modes or classes.
+
+"coefficients" have known distributions. "reference solution" and "path limit" are the endpoint of
+each latent, by the ODE or by its Brownian path. "labels" are the classes that condition samples.
 """
 
 
-class Solution(Protocol):
-    """Reference solution of samples 0 … k - 1: the endpoints of their latents."""
+@dataclass(frozen=True)
+class Endpoints:
+    """Reference solution of samples 0 … k - 1: the converged endpoints of their latents.
 
-    @property
-    def x(self) -> NDArray:
-        """Endpoints ``(k, *event)``."""
-        ...
+    Attributes:
+        x: endpoints ``(k, *event)``.
+        modes: modes or classes of the endpoints, ``(k,)``; None for a model without modes.
+        steps: number of solver steps; 0 if the endpoints are exact.
+        resolution: RMS error of the endpoints themselves per dimension; 0 if they are exact.
+    """
 
-    @property
-    def modes(self) -> NDArray | None:
-        """Modes or classes ``(k,)`` of the endpoints; None where the model has none."""
-        ...
-
-    @property
-    def resolution(self) -> float:
-        """Error of the endpoints themselves (RMS per dimension); 0 where they are exact."""
-        ...
+    x: NDArray
+    modes: NDArray | None
+    steps: int
+    resolution: float
 
 
 class Context(Protocol):
     """Samples of one cell, and references to compare them with.
 
-    An attribute is available if its need is met.
+    A ValueError is raised for an attribute whose need is not met.
     """
 
     @property
@@ -77,52 +76,48 @@ class Context(Protocol):
 
     @property
     def feature_rows(self) -> Rows:
-        """:attr:`features`, a block at a time, for more than memory holds. Need: "features"."""
+        """The rows of :attr:`features`, readable block by block if memory is short. Need: "features"."""
         ...
 
     @property
     def moments(self) -> Moments:
-        """Moments of the features, merged from parts. Need: "features"."""
+        """Count, mean and scatter of :attr:`features`. Need: "features"."""
         ...
 
     @property
     def reference(self) -> Any:
-        """Real or exact features: ``mean`` ``(d,)``, ``cov`` ``(d, d)``, ``n``.
-
-        Need: "features".
-        """
+        """Real or exact features, as ``mean`` ``(d,)``, ``cov`` ``(d, d)`` and ``n``. Need: "features"."""
         ...
 
     @property
     def converged(self) -> FloatArray | None:
-        """Features ``(m, d)`` of converged samples, from other latents. None for a few-step map.
+        """Features ``(m, d)`` of converged samples from other latents; None for a few-step map.
+
         Need: "features".
         """
         ...
 
     def held_out(self, n: int) -> FloatArray:
-        """Return the first ``n`` real or exact features outside the reference, or all. Need:
-        "features".
-        """
+        """Return at most ``n`` real or exact features ``(m, d)`` outside the reference. Need: "features"."""
         ...
 
     def held_out_rows(self, n: int) -> Rows:
-        """Return :meth:`held_out`, a block at a time. Need: "features"."""
+        """Return the rows of :meth:`held_out`, readable block by block. Need: "features"."""
         ...
 
     @property
     def known(self) -> NDArray:
-        """Available samples ``(k, *event)``, perhaps in half precision. Need: "samples"."""
+        """Samples that can be recovered ``(k, *event)``, perhaps in half precision. Need: "samples"."""
         ...
 
     @property
     def known_rows(self) -> Rows:
-        """:attr:`known`, a block at a time. Need: "samples"."""
+        """The rows of :attr:`known`, readable block by block. Need: "samples"."""
         ...
 
     @property
     def whole(self) -> NDArray:
-        """First samples ``(k, *event)``, stored in full. Need: "samples"."""
+        """First samples ``(k, *event)``, those stored in full precision. Need: "samples"."""
         ...
 
     def exact_samples(self, n: int) -> NDArray | None:
@@ -135,7 +130,7 @@ class Context(Protocol):
         ...
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:
-        """Return modes or classes ``(n,)`` of samples; None where the model has none."""
+        """Return modes or classes ``(n,)`` of samples ``(n, *event)``; None for a model without them."""
         ...
 
     @property
@@ -147,13 +142,13 @@ class Context(Protocol):
     def training(self) -> tuple[FloatArray, float]:
         """Training examples ``(m, d)``, and a threshold. Need: "training set".
 
-        Below that ratio of the distances to the two nearest, a sample counts as one of them.
+        A sample counts as memorised if its distances to the two nearest have a smaller ratio.
         """
         ...
 
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means and deviations ``(K, d)`` of coefficients. Need: "coefficients"."""
+        """Weights, means and standard deviations ``(K, d)`` of each coefficient's mixture. Need: "coefficients"."""
         ...
 
     def coefficients(self, x: NDArray) -> FloatArray:
@@ -161,17 +156,17 @@ class Context(Protocol):
         ...
 
     @property
-    def solution(self) -> Solution:
-        """Endpoints of the latents. Need: "reference solution" or "path limit"."""
+    def solution(self) -> Endpoints:
+        """Converged endpoints of the first latents. Need: "reference solution" or "path limit"."""
         ...
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """Return ``make()``, called once for all cells of the model, for example for a floor."""
+        """Return ``make()``, which is called once per ``key`` for all cells of the model."""
         ...
 
 
 class Measured(NamedTuple):
-    """Result of a metric: values by column, and influence values by array name."""
+    """Result of a metric: values by column, and influence values ``(n,)`` by array name."""
 
     columns: Mapping[str, object]
     influence: Mapping[str, FloatArray] = {}
@@ -182,13 +177,12 @@ class Metric:
     """Registered metric.
 
     Attributes:
-        name: in suites and versions.
-        version: to be raised with every change that moves a number; only this metric is then
-            computed again.
-        needs: all must be met for it to run; where one is not, its columns stay empty.
-        quantities: its results, in the order of the table.
-        measure: the function. It may raise ArithmeticError or ValueError for samples that no
-            formula can take, which fails the row; a metric that is not built in fails alone.
+        name: of the metric in suites and versions.
+        version: to be raised with every change of a number; then the metric is computed again.
+        needs: data that the metric reads. If one is missing, its columns stay empty.
+        quantities: of the results, in the order of the table.
+        measure: decorated function. An ArithmeticError or ValueError from a built-in metric fails
+            the row of the cell. An error from a plugin leaves only its own columns empty.
     """
 
     name: str
@@ -198,7 +192,11 @@ class Metric:
     measure: Callable[[Context], Measured] = field(compare=False)
 
     def __call__(self, context: Context) -> Measured:
-        """Measure a cell; refuse columns and influence values that no quantity of it has."""
+        """Measure a cell.
+
+        Raises:
+            ValueError: the result is no Measured, or has a name that ``quantities`` lack.
+        """
         result = self.measure(context)
         if not isinstance(result, Measured):
             got = type(result).__name__
@@ -222,16 +220,16 @@ _METRICS: dict[str, Metric] = {}
 def metric(
     name: str, *, version: int, needs: Collection[Need], quantities: tuple[Quantity, ...]
 ) -> Callable[[Callable[[Context], Measured]], Metric]:
-    """Decorate a function to register it as a metric.
+    """Return a decorator that registers a function as a metric.
 
     Args:
-        name: letters, digits and _; not another metric's.
+        name: letters, digits and _, different from other metrics' names.
         version: see :class:`Metric`.
         needs: see :data:`Need`.
-        quantities: of the values that it gives.
+        quantities: of the values that the function returns.
 
     Raises:
-        ValueError: the name, a need or a column is not one that it can have.
+        ValueError: the name or a quantity is invalid or taken, or a need is unknown.
     """
 
     def decorated(measure: Callable[[Context], Measured]) -> Metric:
@@ -243,7 +241,7 @@ def metric(
 
 
 def register(entry: Metric) -> None:
-    """Register a metric; the same file loaded again replaces its own."""
+    """Register a metric, in place of the same function loaded before; errors as in :func:`metric`."""
     if not entry.name.isidentifier():
         raise ValueError(f"a metric needs a name of letters, digits and _, got {entry.name!r}")
     if unknown := sorted(entry.needs - set(get_args(Need))):
@@ -266,12 +264,10 @@ def register(entry: Metric) -> None:
 
 
 def _is_built_in(entry: Metric) -> bool:
-    """Return True for a metric of this package."""
     return entry.measure.__module__.startswith(f"{__package__}.")
 
 
 def _qualified_name(entry: Metric) -> str:
-    """Return the qualified name of a metric's function."""
     return f"{entry.measure.__module__}.{entry.measure.__qualname__}"
 
 
@@ -279,7 +275,7 @@ def metrics() -> dict[str, Metric]:
     """Return all metrics by name: built-in ones, then plugins.
 
     Raises:
-        ValueError: one of an installed package cannot be loaded: a run without it would look whole.
+        ValueError: an installed package's metric cannot be loaded; a run would silently lack it.
     """
     for plugin in known.installed():
         if plugin.fault:
@@ -289,7 +285,7 @@ def metrics() -> dict[str, Metric]:
 
 
 def origin(entry: Metric) -> str:
-    """Return the package or file of a metric that is not built in; "" if it is."""
+    """Return the package, file or module of a metric from outside samplerbench; "" for a built-in one."""
     module = entry.measure.__module__
     if _is_built_in(entry):
         return ""

@@ -1,9 +1,7 @@
-r"""Precision and recall, density and coverage: fidelity and diversity of samples as separate
-numbers.
+r"""Precision and recall, density and coverage: fidelity and diversity of samples as separate numbers.
 
-Around every real sample y_i lies a ball that reaches its k-th nearest real neighbour; the balls
-together are the real manifold, and likewise for generated samples. With R the real balls and G the
-generated ones,
+The ball of a real sample reaches its k-th nearest real neighbour. The union of these balls R
+estimates the real manifold. The balls G of generated samples are made likewise.
 
     precision = share of generated samples in some ball of R,   recall = share of real samples in some ball of G,          k = 3
                                                                   (Kynkäänniemi et al. 2019,
@@ -13,9 +11,9 @@ generated ones,
                                                                   (Naeem et al. 2020,
                                                                   arXiv:2002.09797, eqs. 5 and 6)
 
-All depend on the numbers of samples: the radii shrink as they grow. Compare values of equal numbers
-only. Two sets of the same distribution get no 1 but, for coverage, 1 - (m-1)…(m-k) /
-((n+m-1)…(n+m-k)), which tends to 1 - 2^-k for n = m; density gets 1.
+All four depend on the numbers of samples n and m, since radii shrink as sets grow. Compare only
+values from equal numbers. For two sets from one distribution the expected density is 1. Their
+coverage is 1 - (m-1)…(m-k) / ((n+m-1)…(n+m-k)), which tends to 1 - 2^-k for n = m.
 """
 
 from __future__ import annotations
@@ -31,13 +29,13 @@ from .estimators.rows import as_rows
 from .metric import Context, Measured, metric
 
 MANIFOLD = 3
-"""Neighbours of precision and recall, as their authors chose."""
+"""Number of neighbours k for precision and recall, as their authors chose."""
 DENSITY = 5
-"""Neighbours of density and coverage, as their authors chose."""
+"""Number of neighbours k for density and coverage, as their authors chose."""
 
 
 class PrecisionRecall(NamedTuple):
-    """Precision, recall, density and coverage in [0, 1]; density may exceed 1 in crowds."""
+    """Precision, recall and coverage in [0, 1], and density >= 0, which can exceed 1."""
 
     precision: float
     recall: float
@@ -48,12 +46,12 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(
     features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK
 ) -> PrecisionRecall:
-    """Compare generated samples with real ones.
+    """Measure precision, recall, density and coverage of generated samples.
 
     Args:
         features: ``(n, d)`` of the generated samples, n > 3.
         reference_features: ``(m, d)`` of real samples, m > 5.
-        block: rows of a distance matrix that exist at a time; changes memory only.
+        block: rows of a distance matrix in memory at a time; the result does not depend on it.
 
     Raises:
         ValueError: too few samples, dimensions differ, or a value is not finite.
@@ -84,12 +82,15 @@ def precision_recall(
 
 
 MOST = 5_000
-"""Number of samples of a side that are compared: the first ones."""
+"""Largest number of samples of a side that are compared; the first samples are taken."""
 
 
 @metric("precision_recall", version=8, needs={"features"}, quantities=MANIFOLDS)
-def manifolds(cell: Context) -> Measured:
-    """Return the four shares against as many held-out features; empty for too few samples."""
+def measure_precision_recall(cell: Context) -> Measured:
+    """Measure precision, recall, density and coverage against as many held-out features.
+
+    At most :data:`MOST` samples are compared. The result is empty for too few samples.
+    """
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     enough = len(x) > MANIFOLD and len(y) > DENSITY

@@ -1,22 +1,19 @@
-r"""Sliced Wasserstein distance: the mean over directions of the squared 2-Wasserstein distance of
-projections.
+r"""Sliced Wasserstein distance: the mean squared 2-Wasserstein distance of projections on directions.
 
     SWD = mean_l ∫_0^1 (F_l^{-1}(u) - G_l^{-1}(u))² du                    (Bonneel et al. 2015, doi:10.1007/s10851-014-0506-3)
 
-with F_l and G_l the distributions of features and reference features along the unit vector w_l. On
-the line optimal transport matches quantiles: sorting solves it, and sets of n and m points are
-compared on the n + m - 1 intervals on which both quantile functions are constant, exactly. The
-directions are fixed (a seed), so that the distance is one number and not a random one: a part of
-the metric.
+with F_l and G_l the distributions of features and reference features along the unit vector w_l. In
+one dimension optimal transport matches quantiles, which sorting gives. Sets of n and m points are
+compared exactly, on the at most n + m - 1 intervals where both quantile functions are constant. A
+fixed seed draws the directions, so the distance is not random. The seed is part of the metric.
 
-**Error.** The influence function of W_2² is its Kantorovich potential, phi'(x) = 2 (x - T(x)) with
-T = G^{-1} F (Santambrogio 2015, section 7.2.2), less its mean. Between two neighbours x_(i) and
-x_(i+1) the map T is constant, G^{-1}(i / n), so that
+**Error.** The influence function of W_2² is its Kantorovich potential phi less the mean of phi.
+Here phi'(x) = 2 (x - T(x)) with T = G^{-1} F (Santambrogio 2015, section 7.2.2). Between two
+neighbours x_(i) and x_(i+1) the map T is constant, G^{-1}(i / n), so that
 
     phi(x_(i+1)) - phi(x_(i)) = x_(i+1)² - x_(i)² - 2 G^{-1}(i / n) (x_(i+1) - x_(i)).
 
-The value is a plug-in, biased upwards by O(1/n) + O(1/m): compare it with the value between two
-real sets of the same sizes.
+The plug-in value is biased upwards by O(1/n) + O(1/m). Compare it with that of two real sets.
 """
 
 from __future__ import annotations
@@ -39,10 +36,10 @@ class SlicedWasserstein:
     """Sliced Wasserstein distance with its error.
 
     Attributes:
-        value: squared, in squared feature units, >= 0; a plug-in.
-        se: its standard error with the directions fixed, both sides being samples; first order.
-        influence: ``(n,)`` influence of each sample, mean 0.
-        reference_influence: ``(m,)`` influence of each reference sample.
+        value: plug-in squared distance, in squared feature units, >= 0.
+        se: standard error of ``value`` to first order, for fixed directions and two random sets.
+        influence: influence of each sample ``(n,)``, mean 0.
+        reference_influence: influence of each reference sample ``(m,)``, mean 0.
     """
 
     value: float
@@ -57,13 +54,13 @@ def sliced_wasserstein(
     projections: int = PROJECTIONS,
     seed: int = SEED,
 ) -> SlicedWasserstein:
-    """Return the distance between two sets of features.
+    """Measure the sliced Wasserstein distance between two sets of features.
 
     Args:
         features: ``(n, d)``, n >= 2.
         reference_features: ``(m, d)``, m >= 2; n and m may differ.
         projections: number of directions, >= 1.
-        seed: of the directions; part of the metric's identity.
+        seed: of the directions. Compare only distances with the same seed.
 
     Raises:
         ValueError: dimensions differ, a side has fewer than two samples, or a value is not finite.
@@ -89,29 +86,29 @@ def sliced_wasserstein(
 
 
 def directions(d: int, projections: int = PROJECTIONS, seed: int = SEED) -> FloatArray:
-    """Return ``(d, projections)`` unit vectors, uniform on the sphere, by ``seed``."""
+    """Return random unit vectors as columns ``(d, projections)``, uniform on the sphere."""
     normal = np.random.default_rng(seed).standard_normal((d, projections))
     return normal / np.linalg.norm(normal, axis=0)
 
 
 def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return W_2² ``(l,)`` of sorted columns ``(n, l)`` and ``(m, l)``."""
+    """Return W_2² ``(l,)`` between the sorted columns ``(n, l)`` of ``x`` and ``(m, l)`` of ``y``."""
     of_x, of_y, width = _intervals(len(x), len(y))
     return width @ np.square(x[of_x] - y[of_y])
 
 
 def _intervals(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return both order statistics and length of each piece with constant quantile functions."""
+    """Return, for each interval with constant quantile functions, both sets' row indices and its length."""
     edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
     start = edges[:-1]
     return start // m, start // n, np.diff(edges) / (n * m)
 
 
 def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatArray:
-    """Return the centred potentials of sorted columns, mean over columns, in the samples' order."""
+    """Return influences ``(n,)``: centred potentials of sorted columns, averaged, in the samples' order."""
     n, m = len(x), len(y)
     at = np.arange(1, n) * m
-    target = (y[(at - 1) // n] + y[at // n]) / 2  # the middle of G's jump, where i / n falls on one
+    target = (y[(at - 1) // n] + y[at // n]) / 2  # mid-jump if i / n is at a jump of G^{-1}
     steps = np.diff(x, axis=0) * (x[1:] + x[:-1] - 2 * target)
     potential = np.concatenate([np.zeros((1, x.shape[1])), steps.cumsum(axis=0)])
     potential -= potential.mean(axis=0)
@@ -121,12 +118,12 @@ def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatA
 
 
 MOST = 10_000
-"""Number of samples of a side that are compared: the first ones."""
+"""Largest number of samples of a side that are compared; the first samples are taken."""
 
 
 @metric("swd", version=8, needs={"features"}, quantities=(SWD,))
 def sliced_distance(cell: Context) -> Measured:
-    """Return the distance to as many held-out features, and between two such sets."""
+    """Measure the distance to as many held-out features, and between two held-out sets (the floor)."""
     x = cell.feature_rows[:MOST]
     n = len(x)
     y = cell.held_out(n)
@@ -138,6 +135,6 @@ def sliced_distance(cell: Context) -> Measured:
 
 
 def _floor(cell: Context, n: int) -> float | None:
-    """Return the distance of the first ``n`` held-out features to the next, if there are 2 n."""
+    """Return the distance between the first ``n`` held-out features and the next; None with fewer than 2 n."""
     both = cell.held_out(2 * n)
     return sliced_wasserstein(both[n:], both[:n]).value if len(both) == 2 * n else None

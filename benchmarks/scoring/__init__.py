@@ -1,4 +1,4 @@
-"""From a cell's samples to the quality columns of its row: metrics, and what they compare with."""
+"""Scoring of a cell's samples: quality columns from metrics, and the references for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics' view of one cell (:class:`..metrics.metric.Context`), read lazily from its shards."""
+"""Data of one cell for metrics (:class:`..metrics.metric.Context`), read lazily from its shards."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.denoiser import Denoiser
 from ...models.reference import Identity, Reference
 from ...results.record import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
-from ..metrics.metric import Need
+from ..metrics.metric import Endpoints, Need
 from ..sampling.shard import BATCH, Arrays
 from .data import ModelData, ScoringReference
-from .endpoints import Endpoints
 
 if TYPE_CHECKING:  # a protocol's property accepts no cached_property
     cached_property = property
@@ -24,13 +22,16 @@ else:
     from functools import cached_property
 
 
+_GATHERED = {"features", "moments_n", "moments_mean", "moments_m2"}
+
+
 class GatheredShards(NamedTuple):
     """Contents of a cell's shards.
 
     Attributes:
-        parts: content of each, in order, without features and moments.
+        parts: arrays of each shard, in order, without features and moments.
         features: ``(n, d)`` of the samples; None for a model without features.
-        moments: merged from the shards; None if these do not cover the samples.
+        moments: of the features, merged from the shards; None unless shards cover just the samples.
     """
 
     parts: Sequence[Arrays]
@@ -41,15 +42,14 @@ class GatheredShards(NamedTuple):
 def gather_shards(
     shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
 ) -> GatheredShards:
-    """Gather the contents of a cell's shards, which cover [0, ``samples``), reading each once.
+    """Read each shard of a cell once, and return their contents; they must cover [0, ``samples``).
 
-    ``again`` yields their features once more, in order, to hold one block in memory; None holds
-    all.
+    ``again`` yields the shards' features once more, to read large ones by blocks. None keeps all in memory.
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
     for shard in shards:
-        parts.append({key: shard[key] for key in shard if not _is_features_or_moments(key)})
+        parts.append({key: shard[key] for key in shard if key not in _GATHERED})
         features = shard.get("features")
         if features is None:
             continue
@@ -58,7 +58,9 @@ def gather_shards(
         if again is not None and values > VALUES:
             features_in_memory.clear()
         if "moments_n" in shard:
-            moments = _moments_in_shard(shard)
+            moments = Moments.from_dict(
+                {name: shard[f"moments_{name}"] for name in ("n", "mean", "m2")}
+            )
             merged, covered = merged.merge(moments) if merged else moments, covered + moments.n
     if shape is None:
         return GatheredShards(parts, None, None)
@@ -70,36 +72,12 @@ def gather_shards(
     return GatheredShards(parts, rows, merged if covered == samples else None)
 
 
-def _is_features_or_moments(key: str) -> bool:
-    return key == "features" or key.startswith("moments_")
-
-
-def _moments_in_shard(shard: Arrays) -> Moments:
-    prefix = "moments_"
-    return Moments.from_dict(
-        {key.removeprefix(prefix): value for key, value in shard.items() if key.startswith(prefix)}
-    )
-
-
-def available_samples(
-    model: Denoiser, reference: Reference | None, contents: GatheredShards, samples: int
-) -> Rows:
-    """Return the available samples ``(n, *event)``: all if they are the features."""
-    features = reference is not None and isinstance(reference.extractor, Identity)
-    if features and model.decoder is None and contents.features is not None:
-        return contents.features.each(lambda x: x.reshape(-1, *model.event), model.event)
-    return HeldRows(read_consecutive_samples(contents.parts)[:samples])
-
-
 def read_consecutive_samples(
     shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None
 ) -> NDArray:
-    """Return samples 0 … k - 1 as stored whole, or as a ``picture``; the first ``most``, which ends
-    the reading early.
+    """Return the stored samples 0 … k - 1 up to the first gap, at most ``most``; ``name`` is their array.
 
-    A shard stores as many as its run requested. If a later run requests more, later shards store
-    samples whose predecessors are gone. The result ends at this gap, because its rows must be the
-    samples of that number.
+    A shard stores as many of its samples as its run requested, so the next shard can follow a gap.
     """
     arrays, count = [], 0
     for shard in shards:
@@ -111,22 +89,17 @@ def read_consecutive_samples(
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Return counted evaluations, the longest sequential chain, and the smallest used batch."""
+    """Return the columns ``nfe`` (mean), ``depth`` (maximum) and, if recorded, ``batch_used`` (minimum)."""
     columns: Record = {
-        "nfe": _mean_over_batches(shards, "nfe"),
+        "nfe": mean_over_batches(shards, "nfe"),
         "depth": max(int(s["depth"]) for s in shards),
     }
     fitted = [int(shard[BATCH]) for shard in shards if BATCH in shard]
     return columns | ({"batch_used": min(fitted)} if fitted else {})
 
 
-def clamped_share(shards: Sequence[Arrays]) -> float:
-    """Return the share of values outside the data's range, which features clamp."""
-    return _mean_over_batches(shards, "clamped")
-
-
-def _mean_over_batches(shards: Sequence[Arrays], name: str) -> float:
-    """Return the mean over samples of a value per batch."""
+def mean_over_batches(shards: Sequence[Arrays], name: str) -> float:
+    """Return the mean over samples of the array ``name``, which has one value per batch."""
     values, sizes = (np.concatenate([shard[key] for shard in shards]) for key in (name, "sizes"))
     return float(np.average(values, weights=sizes))
 
@@ -139,31 +112,31 @@ class CellContext:
     """Samples of one cell, and references to compare them with (:class:`..metrics.metric.Context`).
 
     Attributes:
-        shards: their contents.
-        count: how many samples the cell has.
-        data: about the model's data.
-        scale: references of features; None for a model without a reference.
-        truth: endpoints of the latents; None for samples without a limit.
-        follows_path: True if ``truth`` holds limits of Brownian paths, False for the ODE.
+        shards: contents of the cell's shards.
+        count: number of samples of the cell.
+        data: modes, training set and coefficients of the model.
+        scoring_reference: reference features; None for a model without a reference.
+        endpoints: converged endpoints of the latents; None for samples that do not converge.
+        follows_path: True if ``endpoints`` has limits along Brownian paths, False for the ODE.
     """
 
     shards: GatheredShards
     count: int
     data: ModelData
-    scale: ScoringReference | None
-    truth: Endpoints | None
+    scoring_reference: ScoringReference | None
+    endpoints: Endpoints | None
     follows_path: bool
 
     @cached_property
     def met(self) -> frozenset[Need]:
-        """Needs of metrics that are met."""
+        """Needs of metrics that this cell meets."""
         availability: dict[Need, bool] = {
             "samples": True,
-            "features": self.scale is not None,
+            "features": self.scoring_reference is not None,
             "modes": self.data.exact is not None or bool(self.classes),
             "training set": self.data.training is not None,
             "coefficients": self.data.mixtures is not None,
-            self._solved: self.truth is not None,
+            self._solved: self.endpoints is not None,
             "labels": all("own_label" in shard for shard in self.shards.parts),
         }
         return frozenset(need for need, is_met in availability.items() if is_met)
@@ -182,17 +155,17 @@ class CellContext:
 
     @property
     def reference(self) -> Reference:
-        return self._scale.reference
+        return self._required_reference.reference
 
     @property
     def converged(self) -> FloatArray | None:
-        return self._scale.converged
+        return self._required_reference.converged_features
 
     def held_out(self, n: int) -> FloatArray:
-        return self._scale.held_out(n)
+        return self._required_reference.held_out(n)
 
     def held_out_rows(self, n: int) -> Rows:
-        return self._scale.held_out_rows(n)
+        return self._required_reference.held_out_rows(n)
 
     @cached_property
     def known(self) -> NDArray:
@@ -200,8 +173,13 @@ class CellContext:
 
     @cached_property
     def known_rows(self) -> Rows:
-        reference = self.scale and self.scale.reference
-        return available_samples(self.data.model, reference, self.shards, self.count)
+        model, features = self.data.model, self.shards.features
+        is_identity = self.scoring_reference and isinstance(
+            self.scoring_reference.reference.extractor, Identity
+        )
+        if is_identity and model.decoder is None and features is not None:  # samples are features
+            return features.each(lambda x: x.reshape(-1, *model.event), model.event)
+        return HeldRows(self.whole)
 
     @cached_property
     def whole(self) -> NDArray:
@@ -237,7 +215,7 @@ class CellContext:
 
     @property
     def solution(self) -> Endpoints:
-        return _require(self.truth, self._solved)
+        return _require(self.endpoints, self._solved)
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
         return self.data.once(key, make)
@@ -247,12 +225,12 @@ class CellContext:
         return "path limit" if self.follows_path else "reference solution"
 
     @property
-    def _scale(self) -> ScoringReference:
-        return _require(self.scale, "features")
+    def _required_reference(self) -> ScoringReference:
+        return _require(self.scoring_reference, "features")
 
 
 def _require(value: Value | None, need: Need) -> Value:
-    """Return a value; raise ValueError for None, as the metric did not declare that need."""
+    """Return a value; raises a ValueError for None, as the metric did not declare that need."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

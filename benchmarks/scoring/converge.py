@@ -1,9 +1,8 @@
-"""Converged samples for a model's card: ``python -m
-samplerbench.benchmarks.scoring.converge fashion --out OUT``.
+"""Converged samples for a model's card, from the command line.
 
-``python -m samplerbench_studies.training.reference fashion --converged converged.safetensors`` then
-puts their features into the card, so that ``fd_conv`` needs no converged samples of its own in
-every run.
+``python -m samplerbench.benchmarks.scoring.converge fashion --out OUT`` writes them. Then ``python
+-m samplerbench_studies.training.reference fashion --converged OUT`` puts their features into the
+card, so that runs need not draw converged samples for ``fd_conv``.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from .endpoints import CONVERGED_STEPS, SOLVER, converged_samples
 
 
 def main() -> None:
-    """Run the command line."""
+    """Draw converged samples as the command line says, and write them to ``--out``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--samples", type=int, default=5000)

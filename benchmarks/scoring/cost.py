@@ -1,6 +1,4 @@
-"""Forecast of the work on references before any scoring: converged endpoints, converged samples and
-paths.
-"""
+"""Forecast of the evaluations for references: converged endpoints, converged samples and paths."""
 
 from __future__ import annotations
 
@@ -19,33 +17,30 @@ from ..suites.suite import Suite
 from .endpoints import CONVERGED_STEPS, ODE, PATH
 
 EXACT_FLOW = 1000
-"""Expected evaluations of an integrated exact endpoint: 500 to 1000 in measurements."""
+"""Expected evaluations of an integrated exact endpoint; measured ones took 500 to 1000."""
 
 DOUBLINGS = 3
-"""Expected number of solutions, each on twice the steps, until a reference has converged."""
+"""Expected number of solutions until a reference has converged, each with twice the steps."""
 
 STAGES = 2
-"""Number of evaluations of a step of the pathwise limit."""
+"""Evaluations per step of the pathwise limit."""
 
 
 class _EvaluatedError(Exception):
-    """Evaluation during the search for an endpoint."""
+    """Signal that the trial of an endpoint has called the model."""
 
 
 def reference_evaluations(
-    suite: Suite,
-    model: Denoiser,
-    reference: Reference | None,
-    cells: Sequence[Cell],
+    suite: Suite, model: Denoiser, reference: Reference | None, cells: Sequence[Cell]
 ) -> float:
-    """Return the expected evaluations before a model's cells can be scored, if none is stored."""
-    if not cells or model.kind == "map":  # it has no reference solution
+    """Return the expected evaluations for a model's references, as if none were stored; 0 without cells."""
+    if not cells or model.kind == "map":  # a map has no reference solution
         return 0.0
     total, endpoints = 0.0, max(endpoint_count(suite, cell) for cell in cells)
     if any(not cell.sampler.stochastic for cell in cells):
         total += endpoints * evaluations_per_endpoint(model, cells[0])
         if suite.path_curvature:
-            from .path_curvature import MOST, STEPS  # few runs ask for it
+            from .path_curvature import MOST, STEPS  # imported here, since few runs need them
 
             total += min(endpoints, MOST) * model.passes * STEPS[0]
     if any(_follows_path(cell) for cell in cells) and isinstance(model, ExactModel):
@@ -56,13 +51,13 @@ def reference_evaluations(
 
 
 def endpoint_count(suite: Suite, cell: Cell) -> int:
-    """Return how many samples of a cell are compared with their converged endpoints."""
+    """Return the number of a cell's samples to compare with converged endpoints."""
     entry = next(e for e in suite.models if format_spec(parse_spec(e.name)) == cell.model)
     return min(cell.samples, entry.reference_samples or suite.reference_samples)
 
 
 def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Return the expected evaluations for one endpoint, by a trial that ends at the first one."""
+    """Return the expected evaluations for one endpoint; a trial finds out if the model integrates it itself."""
     if isinstance(model, ExactModel) and model.closed_form:
         return 0.0
 
@@ -71,10 +66,9 @@ def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
 
     ids = torch.zeros(1, dtype=torch.int64, device=cell.device)
     x = latents(model, ids, cell.seed, getattr(torch, cell.dtype))[0]
+    watched = ReportingMeter(tell=stop).attach(model)
     try:
-        endpoint = (
-            ReportingMeter(tell=stop).attach(model).endpoint(x, model.draw_labels(ids, cell.seed))
-        )
+        endpoint = watched.endpoint(x, model.draw_labels(ids, cell.seed))
     except _EvaluatedError:
         return EXACT_FLOW
     return 0.0 if endpoint is not None else model.passes * _steps_of_doublings(ODE.first)

@@ -1,6 +1,4 @@
-"""Data of a model beyond features: its modes, its training set, the distributions of its
-coefficients.
-"""
+"""Data of a model for metrics: reference features, modes, training set, distributions of coefficients."""
 
 from __future__ import annotations
 
@@ -24,6 +22,7 @@ from ..metrics.memorisation import memorised_threshold
 from ..metrics.precision_recall import DENSITY, MANIFOLD
 from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
 from ..metrics.sliced_wasserstein import PROJECTIONS, SEED
+from .endpoints import modes_of_samples
 
 FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
 """Version of the Fréchet distances, raised with every change of a value or an error."""
@@ -31,20 +30,20 @@ FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage
 
 @dataclass(frozen=True)
 class ScoringReference:
-    """Reference of a model, and features ``(m, d)`` of converged samples; None for a map."""
+    """Reference of a model, and features ``(m, d)`` of converged samples; these are None for a map."""
 
     reference: Reference
-    converged: FloatArray | None
+    converged_features: FloatArray | None
     _held_out: dict[int, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
     def held_out(self, n: int) -> FloatArray:
-        """Return the first ``n`` held-out features, or all; drawn once."""
+        """Return at most ``n`` held-out features ``(k, d)``; cached for each ``n``."""
         if n not in self._held_out:
             self._held_out[n] = self.reference.held_out(n)
         return self._held_out[n]
 
     def held_out_rows(self, n: int) -> Rows:
-        """Return :meth:`held_out`, a block at a time; many rows are drawn again for each pass."""
+        """Return the rows of :meth:`held_out`; large sets are drawn by blocks, again for each pass."""
         d = len(self.reference.mean)
         size = block_size((n, d))
         blocks = self.reference.statistics.held_out_blocks
@@ -54,42 +53,40 @@ class ScoringReference:
 
     @cached_property
     def identity(self) -> str:
-        """Identity that comparable numbers share."""
+        """Text that equals another reference's only if numbers from both are comparable."""
         sets = (
-            f"sets/1 as many held-out samples: kid and swd({PROJECTIONS}, seed {SEED}) up "
-            f"to {MOST}, "
+            f"sets/1 as many held-out samples: kid and swd({PROJECTIONS}, seed {SEED}) up to {MOST}, "
             f"precision, recall({MANIFOLD}), density, coverage({DENSITY}) up to {MOST_NEIGHBOURS}"
         )
         extractor = self.reference.extractor.identity
         reference = f"reference {self.reference.identity}"
-        converged = 0 if self.converged is None else len(self.converged)
+        converged = 0 if self.converged_features is None else len(self.converged_features)
         return "; ".join((FRECHET_ESTIMATOR, extractor, reference, f"{converged} converged", sets))
 
 
 Value = TypeVar("Value")
 
 _CARDS = {"digits-cloud": "digits-cloud", "digits": "digits-cloud", "fashion-kde": "fashion-kde"}
-"""Card with the training images of a model, in its ``pixels``."""
+"""Card by model name, with the model's training images in the tensor ``pixels``."""
 
 
 class TrainingSet:
-    """Training examples ``(m, d)``, and data ``(k, d)`` that the model has not seen, or None."""
+    """Training examples ``(m, d)`` of a model, and held-out data ``(k, d)`` or None."""
 
     def __init__(self, examples: NDArray[np.float64], held_out: NDArray[np.float64] | None) -> None:
         self.examples, self.held_out = examples, held_out
 
     @cached_property
     def threshold(self) -> float:
-        """Ratio of distances below which a sample counts as memorised."""
+        """Ratio of distances to the two nearest examples below which a sample counts as memorised."""
         return memorised_threshold(self.examples, self.held_out)
 
 
 def training_set(model: Denoiser) -> TrainingSet | None:
-    """Return the training set of a built-in model, guided or not; None where it is not shipped.
+    """Return the training set of a built-in model, guided or not; None if it is not shipped.
 
     ``digits`` was trained on seven of every nine images (``models.cards.datasets.digits``), and the
-    other two are held out. The clouds hold all the images that there are, so each is held out from
-    the others in turn.
+    other two are held out. The other models contain all their images, so nothing is held out.
     """
     name = model.name.partition("(")[0]
     card = load_card(_CARDS[name]) if name in _CARDS else None
@@ -106,32 +103,32 @@ def training_set(model: Denoiser) -> TrainingSet | None:
 
 @dataclass(frozen=True)
 class ModelData:
-    """Data of one model, computed once."""
+    """Data of one model for all its cells; each is computed once."""
 
     model: Denoiser
     device: str
     _known: dict[object, object] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """Return the result of ``make`` from the first call under this key."""
+        """Return ``make()``, computed at the first call with this ``key`` only."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]  # pyright: ignore[reportReturnType] - what this key's maker gives
 
     @cached_property
     def exact(self) -> ExactModel | None:
-        """Exact model at the heart of this one, on the CPU; None if there is none."""
+        """Exact model inside of all wrappers, on the CPU; None if the innermost model is not exact."""
         inner = innermost_model(self.model)
         return inner.to("cpu") if isinstance(inner, ExactModel) else None
 
     @cached_property
     def training(self) -> TrainingSet | None:
-        """Training set, where it is shipped."""
+        """Training set; None if it is not shipped."""
         return training_set(self.model)
 
     @cached_property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Weights, means and standard deviations ``(2, d)`` of a ``wavelet``'s coefficients."""
+        """Weights, means and deviations ``(2, d)`` of a ``wavelet``'s coefficients; None for other models."""
         if not isinstance(self.exact, Wavelet):
             return None
         channels, side, _ = self.exact.event
@@ -141,9 +138,8 @@ class ModelData:
         return weights, means, stds
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:
-        """Return modes ``(n,)`` of samples ``(n, *event)``; None where the model has none."""
-        modes = self.model.mode_of(torch.from_numpy(x).to(self.device))
-        return None if modes is None else modes.cpu().numpy()
+        """Return modes ``(n,)`` of samples ``(n, *event)``; None for a model without modes."""
+        return modes_of_samples(self.model, x, self.device)
 
     def coefficients(self, x: NDArray) -> FloatArray:
         """Return Haar coefficients ``(n, d)`` of samples ``(n, *event)`` of a ``wavelet``."""

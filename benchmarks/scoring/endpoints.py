@@ -1,16 +1,15 @@
-"""Reference solutions: converged endpoints of the same latents, and converged samples from other
-latents.
+"""Reference solutions: converged endpoints of the same latents, converged samples from other latents.
 
-The endpoint of a latent is a property of the model: from its own sigma_max to 0, for any grid of a
-cell. Exact models know it in closed form or integrate to 1e-12; for networks the reference solver's
-steps are doubled until doubling no longer matters.
+The endpoint of a latent depends on the model alone: it goes from the model's sigma_max to 0,
+whatever the grid of a cell. Exact models have endpoints in closed form or integrate them to 1e-12.
+For networks the steps of a reference solver are doubled until the endpoints hardly move.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from ...models.reference import Reference
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import NoNoise, karras, make
 from ...samplers.brownian import DEPTH, BrownianTree
+from ..metrics.metric import Endpoints
 from ..sampling.batch import latents
 from ..sampling.failure import draw_in_batches
 from ..sampling.shard import CONVERGED_IDS, clamp
@@ -31,24 +31,14 @@ from ..suites.cell import Cell, file_name
 from .path_limit import SUBDIVISION, path_limit
 
 MARGIN = 1e-5
-"""An rmse below this (data units per dimension) is not resolved in float32 by any steps."""
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Converged endpoints ``(k, *event)`` of the first samples, their modes and error (RMS)."""
-
-    x: NDArray
-    modes: NDArray | None
-    steps: int
-    resolution: float
+"""Rmse, in data units per dimension, below which float32 resolves nothing with any number of steps."""
 
 
 class Doubling(NamedTuple):
     """Stopping rule for doubling the steps of a reference solution, from ``first`` to ``last``.
 
-    Another doubling must move it by less than ``negligible`` of the smallest error in the table;
-    it moves it ``gain`` times less than the last did.
+    Each doubling is assumed to move the solution ``gain`` times less than the one before. Doubling
+    ends when the next move would be below ``negligible`` of the smallest error to measure.
     """
 
     first: int
@@ -64,7 +54,7 @@ def endpoints_by_doubling(
     measured: Sequence[NDArray],
     rule: Doubling,
 ) -> Endpoints:
-    """Return the first stored ``solve(steps)`` that one more doubling of the steps hardly moves."""
+    """Return endpoints from :func:`solve_by_doubling`, with all solutions stored in the run directory."""
 
     def kept(steps: int) -> NDArray:
         name = f"{tag}-{steps}"
@@ -74,29 +64,29 @@ def endpoints_by_doubling(
             run.write_reference(name, stored)
         return stored["x"]
 
-    return solve_by_doubling(kept, measured, rule, _first_steps(run, tag, rule.first))
+    # begin at half of the most steps stored, so that references never coarsen
+    first = max(rule.first, max(run.reference_steps(tag), default=0) // 2)
+    return solve_by_doubling(kept, measured, rule, first)
 
 
 def solve_by_doubling(
     solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
 ) -> Endpoints:
-    """Return the first ``solve(steps)`` that one more doubling moves little."""
+    """Return the first ``solve(steps)``, for steps ``first``, 2 ``first``, …, at which ``rule`` ends.
+
+    ``measured`` are samples ``(k, *event)`` of the same latents: their smallest distance to the
+    solution is the smallest error to measure. The endpoints have no modes.
+    """
     steps, previous = first, None
     while True:
         x = solve(steps)
         if previous is not None:
             resolution = _rms(x - previous) / rule.gain
-            smallest = min(
-                [_rms(other - x[: len(other)]) for other in measured if len(other)], default=np.inf
-            )
+            errors = [_rms(other - x[: len(other)]) for other in measured if len(other)]
+            smallest = min(errors, default=np.inf)
             if resolution <= max(rule.negligible * smallest, MARGIN) or steps >= rule.last:
                 return Endpoints(x, None, steps, resolution)
         previous, steps = x, 2 * steps
-
-
-def _first_steps(run: RunDir, tag: str, fewest: int) -> int:
-    """Return the first number of steps: half of the most stored, as references never coarsen."""
-    return max(fewest, max(run.reference_steps(tag), default=0) // 2)
 
 
 def _rms(difference: NDArray) -> float:
@@ -104,26 +94,25 @@ def _rms(difference: NDArray) -> float:
 
 
 SOLVER = "dpm_solver_3m"
-"""Solver of third order at one evaluation a step: the cheapest built-in way to converge."""
+"""Reference solver, of third order with one evaluation a step: the cheapest built-in way to converge."""
 
 CONVERGED_STEPS = 64
-"""Steps of converged samples of fd_conv: their error is far below a covariance's noise."""
-
+"""Steps of converged samples for fd_conv; their error is far below the noise of a covariance."""
 
 ODE = Doubling(64, 1024, negligible=0.01, gain=4)
-"""Doubling of ODE solutions; second order is assumed: the solver's third would gain 8."""
+"""Rule for ODE solutions; ``gain`` assumes second order, though the solver has third."""
 
 PATH = Doubling(64, 1 << (DEPTH - SUBDIVISION), negligible=0.05, gain=2)
-"""Doubling of paths, whose errors are random: a twentieth adds a 400th of its square.
-
-The order is 1.5, and at last 1: first order is assumed.
-"""
+"""Rule for path limits; ``gain`` assumes first order. An independent error of 1/20 adds 1/400 to squares."""
 
 
 def solve(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, steps: int, batch: int
 ) -> torch.Tensor:
-    """Return endpoints of the probability-flow ODE by the reference solver on karras steps."""
+    """Return endpoints ``(n, *event)`` of the probability-flow ODE for the latents of ``ids`` ``(n,)``.
+
+    The reference solver takes ``steps`` karras steps to 0, for ``batch`` samples at a time.
+    """
     grid = karras(steps, model.sigma_min, model.sigma_max)
     sampler = make(SOLVER)
 
@@ -137,22 +126,21 @@ def solve(
 def converged_endpoints(
     run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArray]
 ) -> Endpoints:
-    """Return converged endpoints of the samples from 0 on, from the run directory if stored.
+    """Return converged endpoints of latents 0, 1, … by the ODE, from the run directory if stored.
 
     Args:
-        run: stores them.
+        run: stores the endpoints.
         model: on the cell's device.
         cell: any cell of the model with these latents.
-        measured: results of deterministic samplers from the same latents, each ``(k, *event)``; the
-            largest k is the number of endpoints, and the smallest distance to these decides when
-            the reference is converged.
+        measured: samples ``(k, *event)`` of deterministic samplers from the same latents. The
+            largest k is the number of endpoints; the smallest error sets the required accuracy.
+
+    Raises:
+        ValueError: an exact model cannot compute its endpoints.
     """
     count = max(map(len, measured))
-    tag, ids = (
-        file_tag(model, cell.seed, cell.dtype, count),
-        torch.arange(count, device=cell.device),
-    )
-    dtype = getattr(torch, cell.dtype)
+    tag = file_tag(model, cell.seed, cell.dtype, count)
+    ids, dtype = torch.arange(count, device=cell.device), getattr(torch, cell.dtype)
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
         labels = model.bind(ids, cell.seed).labels
@@ -166,22 +154,22 @@ def converged_endpoints(
             exact = {"x": x.cpu().numpy()}
             run.write_reference(f"{tag}-exact", exact)
     if exact is not None:
-        return Endpoints(exact["x"], _modes(model, exact["x"], cell.device), 0, 0.0)
+        return Endpoints(exact["x"], modes_of_samples(model, exact["x"], cell.device), 0, 0.0)
 
     def solution(steps: int) -> torch.Tensor:
         return solve(model, ids, cell.seed, dtype, steps, cell.batch_size)
 
     found = endpoints_by_doubling(run, tag, solution, measured, ODE)
-    return replace(found, modes=_modes(model, found.x, cell.device))
+    return replace(found, modes=modes_of_samples(model, found.x, cell.device))
 
 
 def converged_path_endpoints(
     run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArray]
 ) -> Endpoints:
-    """Return states of the reverse SDE at sigma_min along Brownian paths, denoised.
+    """Return converged endpoints of the reverse SDE along the Brownian paths of samples 0, 1, ….
 
-    This is the limit at 0 but for terms of fourth order in sigma_min. Arguments as
-    :func:`converged_endpoints`.
+    They are denoised states at sigma_min, which differ from the limit at 0 by terms of fourth order
+    in sigma_min. Arguments are those of :func:`converged_endpoints`.
     """
     count, seed = max(map(len, measured)), cell.seed
 
@@ -201,7 +189,7 @@ def converged_path_endpoints(
 def converged_features(
     run: RunDir, model: Denoiser, reference: Reference, cell: Cell, count: int
 ) -> NDArray[np.float64]:
-    """Return features ``(m, d)`` of converged samples: the card's, or ``count`` computed ones."""
+    """Return features ``(m, d)`` of converged samples: the card's, or else of ``count`` drawn or stored ones."""
     if reference.converged is not None:
         return reference.converged
     space = (reference.extractor.identity, run.extractor)
@@ -218,66 +206,64 @@ def converged_features(
 def converged_samples(
     model: Denoiser, count: int, seed: int, dtype: torch.dtype, batch: int, device: str
 ) -> torch.Tensor:
-    """Draw ``count`` converged samples of the model from latents that no run uses."""
+    """Return ``count`` converged samples ``(count, *event)`` from latents that no run uses."""
     ids = torch.arange(CONVERGED_IDS, CONVERGED_IDS + count, device=device)
     return solve(model, ids, seed, dtype, CONVERGED_STEPS, batch)
 
 
 def file_tag(model: Denoiser, *what: object) -> str:
-    """Return the name of a file about a model and ``what`` else its content depends on."""
+    """Return a file name for results that depend on a model and on the values ``what``."""
     text = repr((model.identity, model.sigma_max, model.sigma_min, *what))
     return file_name(model.name, hashlib.sha256(text.encode()).hexdigest()[:10])
 
 
-def _modes(model: Denoiser, x: NDArray, device: str) -> NDArray | None:
+def modes_of_samples(model: Denoiser, x: NDArray, device: str) -> NDArray[np.int64] | None:
+    """Return modes ``(n,)`` of samples ``(n, *event)``; None for a model without modes."""
     modes = model.mode_of(torch.from_numpy(x).to(device))
     return None if modes is None else modes.cpu().numpy()
 
 
-Truth = Callable[..., Endpoints]
-"""One of :func:`.converged_endpoints` and :func:`.converged_path_endpoints`."""
+EndpointSolver = Callable[..., Endpoints]
+"""Function :func:`.converged_endpoints` or :func:`.converged_path_endpoints`."""
 
 
-def endpoint_kind(model: Denoiser, cell: Cell) -> Truth | None:
-    """Return the kind of endpoints for a cell's samples; None for samples without a limit.
+def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None:
+    """Return the function that computes the endpoints for a cell; None for samples that do not converge.
 
-    A pathwise limit takes thousands of evaluations, hence an exact denoiser, and a sampler that
-    claims to converge to it. The Gaussian start follows the ODE, not the path.
+    Limits along paths take thousands of evaluations, hence need an exact denoiser. They also need a
+    sampler with a strong order, and a start other than "gaussian", which follows the ODE.
     """
     if model.kind == "map":
         return None
     if not cell.sampler.stochastic:
         return converged_endpoints
+    on_path = cell.noise == "brownian" and cell.start.name != "gaussian"
     claims = getattr(cell.sampler, "strong_order", None) is not None
-    follows = (
-        cell.noise == "brownian"
-        and claims
-        and cell.start.name != "gaussian"
-        and isinstance(model, ExactModel)
+    return (
+        converged_path_endpoints if on_path and claims and isinstance(model, ExactModel) else None
     )
-    return converged_path_endpoints if follows else None
 
 
-def endpoints_by_kind(
+def endpoints_by_solver(
     run: RunDir,
     model: Denoiser,
-    solved: Denoiser,
+    reporting_model: Denoiser,
     cells: Sequence[Cell],
     whole: Callable[[Cell], NDArray],
     stage: Callable[[str], None],
-) -> Mapping[Truth | None, Endpoints]:
-    """Return converged endpoints of both kinds, where cells need them.
+) -> Mapping[EndpointSolver | None, Endpoints]:
+    """Return the converged endpoints that cells need, by the function that computes them.
 
-    Their required accuracy depends on the cells' own results: ``whole`` gives the samples of a cell
-    that were stored whole. ``solved`` is the model with counted evaluations.
+    ``whole`` gives the samples of a cell that were stored in full, which set the required accuracy.
+    ``reporting_model`` is the model with counted evaluations; ``stage`` receives the present stage.
     """
-    truths: dict[Truth | None, Endpoints] = {}
+    truths: dict[EndpointSolver | None, Endpoints] = {}
     for truth in (converged_endpoints, converged_path_endpoints):
-        comparable = [cell for cell in cells if endpoint_kind(model, cell) is truth]
+        comparable = [cell for cell in cells if choose_endpoint_solver(model, cell) is truth]
         if comparable:
             measured = [whole(cell) for cell in comparable]
             kind = "endpoints" if truth is converged_endpoints else "paths"
             count = max(map(len, measured))
             stage(f"{comparable[0].model}: converged {kind} of {count} samples")
-            truths[truth] = truth(run, solved, comparable[0], measured)
+            truths[truth] = truth(run, reporting_model, comparable[0], measured)
     return truths

@@ -1,4 +1,4 @@
-"""Reference statistics of a folder or an array, for other evaluators and for later runs."""
+"""Computation of reference statistics from a folder or an array, for other evaluators and later runs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from ...models.reference import Extractor, Reference
 from ..sampling.shard import clamp
 from ..suites.files import DATA_SETS
 from .real_data import read_samples
-from .real_files import PREFIX, SUFFIXES, open_arrays
+from .real_files import PREFIX, image_files, name_of_samples, open_arrays
 from .statistics_files import write_statistics
 
 BYTES = (-1.0, 1.0)
-"""Range for bytes without a model; features of images of 8 bits do not depend on it."""
-
-Shape = tuple[tuple[int, ...], tuple[float, float] | None]
-"""Shape of a sample, and the range of its values."""
+"""Range of 8-bit images without a model; features of such images do not depend on the range."""
 
 
 class WrittenStatistics(NamedTuple):
-    """Number of samples, and the extractor of their features."""
+    """Number ``n`` of samples in a written file, and the extractor of their features."""
 
     n: int
     extractor: Extractor
@@ -35,8 +32,14 @@ def make_statistics(
 ) -> WrittenStatistics:
     """Write mean and covariance of the features of real samples for :func:`.read_statistics`.
 
-    ``source`` is as ``--reference`` takes it; of a data set the training images count. None is held
-    out, as in published numbers. Shape and range are those of ``model``, or of images.
+    Args:
+        source: as ``--reference`` takes it. All samples count; of a data set, the training images.
+        spec: of the extractor, as ``--extractor`` takes it.
+        out: ``.npz`` file to write.
+        model: gives shape and range of the samples; None takes these from images.
+
+    Raises:
+        ValueError: ``out`` has another suffix, or samples or extractor cannot be used.
     """
     if out.suffix != ".npz":
         raise ValueError(f"--out {out}: statistics go into a .npz file, such as {out.stem}.npz")
@@ -54,11 +57,13 @@ def make_statistics(
     return WrittenStatistics(len(features), extractor)
 
 
-def _image_shape_and_range(source: str, spec: str) -> Shape:
-    """Return the shape and range of images in a folder or in bytes."""
+def _image_shape_and_range(
+    source: str, spec: str
+) -> tuple[tuple[int, ...], tuple[float, float] | None]:
+    """Return the shape and range of the images of a folder or an array; raises a ValueError if unknown."""
     path = Path(source)
     if path.is_dir():
-        return _first_image_shape(path), BYTES
+        return _image_shape(image_files(path)[0]), BYTES
     if path.suffix in (".npy", ".npz") and path.is_file():
         header = _array_header(path)
         if header is not None and header[1] == np.uint8:
@@ -74,42 +79,34 @@ def _image_shape_and_range(source: str, spec: str) -> Shape:
 
 
 def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return (channels, h, w) of grey images, or of ones with the channels last or first."""
+    """Return (channels, h, w) for an array of images: grey ``(n, h, w)``, channels last, or channels first."""
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]
 
 
-def _first_image_shape(path: Path) -> tuple[int, ...]:
-    """Return the shape of the first image: grey or RGB."""
-    first = min(
-        (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()), default=None
-    )
-    if first is None:
-        raise ValueError(
-            f"{path}: there are no images in this folder; it takes {', '.join(SUFFIXES)}"
-        )
+def _image_shape(path: Path) -> tuple[int, ...]:
     try:
         from PIL import Image
 
-        with Image.open(first) as image:
+        with Image.open(path) as image:
             channels = 1 if image.mode in ("1", "L", "I", "F", "I;16") else 3
             return (channels, image.height, image.width)
     except ImportError as error:
         raise ValueError("a folder of images needs Pillow; pip install pillow") from error
-    except Exception as error:  # a file of anything can raise anything
+    except Exception as error:  # a damaged file can raise anything
         raise ValueError(
-            f"{first} cannot be read as an image ({type(error).__name__}: {error})"
+            f"{path} cannot be read as an image ({type(error).__name__}: {error})"
         ) from error
 
 
 def _array_header(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
-    """Return shape and dtype of the samples of a file; None for a file that reading will refuse."""
+    """Return shape and dtype of the samples of a file; None for a file that cannot be read."""
     try:
         stored = open_arrays(path)
         if isinstance(stored, np.ndarray):
             return stored.shape, stored.dtype
-        name = next((name for name in ("x", "arr_0") if name in stored), next(iter(stored)))
-        return stored[name].shape, stored[name].dtype
+        samples = stored[name_of_samples(stored)]
+        return samples.shape, samples.dtype
     except Exception:  # a damaged file can raise anything
         return None

@@ -1,6 +1,4 @@
-"""Curvature of a model's trajectories from the latents of ``rmse``: measured once a run directory,
-summarised in ``run.json``.
-"""
+"""Curvature of a model's ODE paths from the first latents, measured once a run and put into ``run.json``."""
 
 from __future__ import annotations
 
@@ -23,19 +21,19 @@ from ..suites.cell import Cell, moments_of
 from .endpoints import file_tag
 
 SOLVER = "dpm_solver_3m"
-"""Solver of third order, at one evaluation a node."""
+"""Solver of third order with one evaluation a step."""
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class FollowedPaths:
-    """Paths of ``n`` samples.
+    """Paths of n samples at k nodes.
 
     Attributes:
-        sigma: ``(k,)`` levels of the nodes, falling, > 0.
-        x, d: ``(k, n, D)`` states and denoised images there.
-        end: ``(n, D)`` ends, at 0.
+        sigma: levels of the nodes ``(k,)``, falling, > 0.
+        x, d: states and denoised images at the nodes, ``(k, n, D)``.
+        end: ends of the paths at level 0, ``(n, D)``.
     """
 
     sigma: FloatArray
@@ -45,14 +43,14 @@ class FollowedPaths:
 
     @property
     def dim(self) -> int:
-        """Number of dimensions D."""
+        """Number of values of a sample, D."""
         return self.end.shape[-1]
 
 
 def follow_paths(
     denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid
 ) -> FollowedPaths:
-    """Follow paths from ``x`` at the first level of a grid to 0, one evaluation a step."""
+    """Follow paths from ``x`` ``(n, *event)`` along a grid that ends at 0, with one evaluation a step."""
     evaluations: list[tuple[Tensor, Tensor]] = []
 
     def watched(x: Tensor, sigma: float) -> Tensor:
@@ -61,91 +59,93 @@ def follow_paths(
         return d
 
     end = make(SOLVER).sample(watched, x, grid, NoNoise())  # pyright: ignore[reportArgumentType]
-    states, images = (_flat(torch.stack(part), 2) for part in zip(*evaluations, strict=True))
-    return FollowedPaths(np.array(grid.sigma[:-1]), states, images, _flat(end, 1))
+    states, images = (
+        _flatten_to_numpy(torch.stack(part), 2) for part in zip(*evaluations, strict=True)
+    )
+    return FollowedPaths(np.array(grid.sigma[:-1]), states, images, _flatten_to_numpy(end, 1))
 
 
 def arc_length(path: FollowedPaths, unit: float, every: int = 1) -> FloatArray:
-    """Return the arc length of d's polygon at every ``every``-th node and the last, in ``unit``."""
+    """Return the arc length of d up to each ``every``-th node and the last, ``(nodes, n)``.
+
+    The lengths are those of a polygon through these nodes, in ``unit`` times sqrt(D).
+    """
     nodes = np.unique([*range(0, len(path.sigma), every), len(path.sigma) - 1])
     steps = np.linalg.norm(np.diff(path.d[nodes], axis=0), axis=-1)
     return np.concatenate([np.zeros_like(steps[:1]), np.cumsum(steps, 0)]) / (unit * path.dim**0.5)
 
 
 def one_step_error(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return the error of one Euler step to 0, ``(n,)``, in ``unit`` per root dimension."""
+    """Return the error of a single Euler step from the first node to 0, ``(n,)``, in ``unit`` times sqrt(D)."""
     return np.linalg.norm(path.end - path.d[0], axis=-1) / (unit * path.dim**0.5)
 
 
 def largest_deviation(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return the largest distance from the chord, ``(n,)``, in ``unit`` per root dimension."""
+    """Return each path's largest distance from its chord, ``(n,)``, in ``unit`` times sqrt(D)."""
     chord, away = path.x[0] - path.end, path.x - path.end
     along = (away * chord).sum(-1, keepdims=True) / np.square(chord).sum(-1, keepdims=True)
     return np.linalg.norm(away - along * chord, axis=-1).max(0) / (unit * path.dim**0.5)
 
 
 def straightness(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return the mean square of y' less the chord's slope over time, ``(n,)``; 0 is straight."""
-    from scipy.integrate import trapezoid  # here: few runs have a use for it
+    """Return the mean squared deviation of the velocity from the chord's, ``(n,)``; 0 for straight paths.
+
+    Paths are y = x / (unit + sigma) in units of the data, over the time t = sigma / (unit + sigma).
+    """
+    from scipy.integrate import trapezoid  # imported here, since few runs need it
 
     sigma = path.sigma[:, None, None]
     t = path.sigma / (unit + path.sigma)
     slope = (path.x - path.d) / sigma - path.d / unit
     chord = (path.x[0] / (unit + path.sigma[0]) - path.end / unit) / t[0]
     squares = np.square(slope - chord).mean(-1)
-    whole = np.concatenate([squares, squares[-1:]])  # from the last node to 0 the slope stays
+    whole = np.concatenate([squares, squares[-1:]])  # the last slope holds until 0
     return trapezoid(whole[::-1], np.append(t, 0.0)[::-1], axis=0) / t[0]
 
 
-def _flat(x: Tensor, axis: int) -> FloatArray:
+def _flatten_to_numpy(x: Tensor, axis: int) -> FloatArray:
     return x.flatten(axis).double().cpu().numpy()
 
 
 MOST = 64
 """Largest number of latents to follow."""
 BANDS = 16
-"""Bands of equal width in lam, from sigma_max to sigma_min, of the profile."""
+"""Number of bands of the profile, of equal width in lam from sigma_max to sigma_min."""
 STEPS = (64, 128, 256, 512)
 NEGLIGIBLE = 0.005
-"""Steps are doubled until the polygon would grow by less than this share with more."""
+"""Share of the arc length: steps are doubled until more steps would add less than this share."""
 
 _VERSION = 1  # raised when the same latents would give other numbers
-_NUMBERS = 1 << 24  # of a path that are held at once
+_NUMBERS = 1 << 24  # most values of followed paths in memory at once
 
 Arrays = dict[str, NDArray]
 
 
 def store_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> None:
-    """Measure the curvature of a model's trajectories, unless stored, for ``run.json``.
+    """Measure the curvature of a model's paths, unless stored, and write a summary into ``run.json``.
 
-    A path that is not finite has no summary. At most :data:`MOST` ``ends`` are followed again.
+    The paths are those of the first ``ends`` ``(n, *event)``, at most :data:`MOST`. If a value is
+    not finite, nothing is written into ``run.json``.
     """
     count = min(len(ends), MOST)
     name = f"{file_tag(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
     arrays = run.read_reference(name)
     if arrays is None:
-        ids = torch.arange(count, device=cell.device)
-        arrays = converged_curvature(
-            model,
-            ids,
-            cell.seed,
-            getattr(torch, cell.dtype),
-            cell.batch_size,
-            data_spread(model, ends),
-        )
+        ids, dtype = torch.arange(count, device=cell.device), getattr(torch, cell.dtype)
+        unit = data_spread(model, ends)
+        arrays = converged_curvature(model, ids, cell.seed, dtype, cell.batch_size, unit)
         run.write_reference(name, arrays)
     if all(np.isfinite(values).all() for values in arrays.values()):
         about: dict[str, Any] = run.run()
-        run.write_run(
-            {**about, KEY: {**(about.get(KEY) or {}), cell.model: curvature_summary(arrays)}}
-        )
+        summaries = {**(about.get(KEY) or {}), cell.model: curvature_summary(arrays)}
+        run.write_run({**about, KEY: summaries})
 
 
 @torch.no_grad()
 def converged_curvature(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float
 ) -> Arrays:
-    """Run :func:`curvature_arrays` on so many steps that more would change it little."""
+    """Return :func:`curvature_arrays` on the first of :data:`STEPS` at which more would change little."""
     arrays: Arrays = {}
     for steps in STEPS:
         arrays = curvature_arrays(model, ids, seed, dtype, batch, unit, steps)
@@ -164,42 +164,39 @@ def curvature_arrays(
     unit: float,
     steps: int,
 ) -> Arrays:
-    """Return single samples' values on ``steps`` >= 2 karras steps to 0.
+    """Return the curvature of each sample's path on ``steps`` >= 2 karras steps to 0, as arrays by name.
 
-    They are ``sigma`` (17,), the falling edges of bands; ``way`` (n, 17), the arc length of d from
-    sigma_max to each; ``missing`` (n,), the growth of the last with more steps; ``jump``,
-    ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
+    ``sigma`` (17,) are the falling edges of bands, and ``way`` (n, 17) is the arc length of d from
+    sigma_max to each edge. ``missing`` (n,) is the growth of the whole length with more steps.
+    ``jump`` is :func:`one_step_error`, ``deviation`` is :func:`largest_deviation`, both (n,) as
+    ``straightness``. ``steps`` and ``unit`` are the arguments.
     """
     grid = karras(steps, model.sigma_min, model.sigma_max)
     edges = np.geomspace(model.sigma_max, model.sigma_min, BANDS + 1)
     parts = []
     for part in ids.split(max(1, min(batch, _NUMBERS // (steps * math.prod(model.event))))):
-        parts.append(
-            _curvature_values(
-                follow_paths(model.bind(part, seed), latents(model, part, seed, dtype)[0], grid),
-                unit,
-                edges,
-            )
-        )
+        x = latents(model, part, seed, dtype)[0]
+        parts.append(_curvature_values(follow_paths(model.bind(part, seed), x, grid), unit, edges))
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return {"sigma": edges, "steps": np.array(steps), "unit": np.array(unit), **values}
 
 
 def curvature_summary(arrays: Arrays) -> dict[str, Any]:
-    """Return means over latents with their standard errors (None for a single one), and the levels
-    of the curvature.
+    """Return means over samples from :func:`curvature_arrays`, and where on the path the curvature is.
 
     Returns:
-        ``curvature``, ``jump``, ``deviation``, ``straightness``, each with ``_se``; ``resolution``,
-        the curvature between the steps; ``half``, the levels about its middle half; ``profile``,
-        its density in lam in each band, between the ``edges``; ``samples``, ``steps``, ``unit``.
+        ``curvature`` (the arc length of d), ``jump``, ``deviation`` and ``straightness``, each with
+        a standard error ``_se`` (None for one sample); ``resolution``, the curvature missed between
+        steps; ``half``, the levels that bound its middle half; ``profile``, its density in lam
+        between ``edges``; ``samples``, ``steps``, ``unit``.
     """
     whole = {"curvature": arrays["way"][:, -1]} | {
         name: arrays[name] for name in ("jump", "deviation", "straightness")
     }
     record: dict[str, Any] = {}
     for name, values in whole.items():
-        record |= {name: float(values.mean()), f"{name}_se": _standard_error(values)}
+        se = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+        record |= {name: float(values.mean()), f"{name}_se": se}
     lengths, lam = arrays["way"].mean(0), -np.log(arrays["sigma"])
     return record | {
         "resolution": float(arrays["missing"].mean()),
@@ -215,28 +212,21 @@ def curvature_summary(arrays: Arrays) -> dict[str, Any]:
 
 
 def data_spread(model: Denoiser, ends: NDArray) -> float:
-    """Return the RMS standard deviation of the data, or of the ``ends``; 1 for constant data."""
+    """Return the RMS standard deviation of the data if known, else of ``ends`` ``(n, *event)``; never 0."""
     moments, rows = moments_of(model), ends.reshape(len(ends), -1).astype(np.float64)
     if moments is None:
         return float(np.sqrt(rows.var(0).mean())) or 1.0
-    # one, or one a class, about which the covariance is
+    # one mean, or one of each class; the covariance is within classes
     means = np.asarray(moments[0], float).reshape(-1, rows.shape[1])
-    return (
-        float(
-            np.sqrt(
-                (np.trace(moments[1]) + np.square(means - means.mean(0)).sum(1).mean())
-                / rows.shape[1]
-            )
-        )
-        or 1.0
-    )
+    between = np.square(means - means.mean(0)).sum(1).mean()
+    return float(np.sqrt((np.trace(moments[1]) + between) / rows.shape[1])) or 1.0
 
 
 def _curvature_values(path: FollowedPaths, unit: float, edges: FloatArray) -> Arrays:
     lengths_at_nodes = arc_length(path, unit)
     lam = -np.log(path.sigma)
     lengths = np.stack([np.interp(-np.log(edges), lam, row) for row in lengths_at_nodes.T])
-    # a polygon's length is of second order in its sides
+    # the error of a polygon's length is of second order in its sides
     missing = (lengths_at_nodes[-1] - arc_length(path, unit, every=2)[-1]) / 3
     return {
         "way": lengths,
@@ -245,7 +235,3 @@ def _curvature_values(path: FollowedPaths, unit: float, edges: FloatArray) -> Ar
         "deviation": largest_deviation(path, unit),
         "straightness": straightness(path, unit),
     }
-
-
-def _standard_error(values: FloatArray) -> float | None:
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None

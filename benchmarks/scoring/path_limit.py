@@ -1,14 +1,11 @@
-"""Pathwise limit of the reverse SDE: the end of a sample along its Brownian path for infinitely
-many steps.
+"""Pathwise limit of the reverse SDE: the end of a sample along its Brownian path for many steps.
 
-In y = x / sigma^2 and tau = 1 / sigma^2 the SDE is dy = d dtau + dW (``samplers.brownian``):
-additive noise of constant size, for which SRA1 of Rössler 2010 (doi:10.1137/09076636X, section 5)
-is a method of strong order 1.5:
+In y = x / sigma^2 and tau = 1 / sigma^2 the SDE is dy = d dtau + dW (``samplers.brownian``). For
+such additive noise SRA1 of Rössler 2010 (doi:10.1137/09076636X, section 5) has strong order 1.5:
 
     y <- y + h (f_1 + 2 f_2) / 3 + W_nxt - W_cur,    f_1 = d(x, cur),    f_2 = d at tau + 3 h / 4 and y + 3 h f_1 / 4 + 3 J / (2 h),
 
-with J the integral of W - W_cur over the step. The path is known everywhere, so J is a trapezoidal
-sum over finer levels: no evaluation.
+with J the integral of W - W_cur over the step, a trapezoidal sum over finer levels of the path.
 """
 
 from __future__ import annotations
@@ -20,16 +17,17 @@ from ...samplers import Denoise
 from ...samplers.brownian import BrownianTree
 
 SUBDIVISION = 4
-"""log2 of the pieces of a step over which J is summed: a 16th of its uncertainty remains."""
+"""log2 of the pieces of a step over which J is summed; a 16th of the uncertainty of J remains."""
 PIECES = 1 << SUBDIVISION
 BLOCK = 1 << 23
-"""Most numbers of a path in memory (64 MiB)."""
+"""Largest number of values of a path in memory (64 MiB)."""
 
 
 def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int) -> Tensor:
-    """Return float64 states at ``tree.sigma_floor``, from states ``x`` ``(batch, *event)`` on top.
+    """Return the float64 states at ``tree.sigma_floor`` of the reverse SDE along the paths of ``tree``.
 
-    Takes 2^log2_steps steps evenly spaced in log sigma, at most 2^(DEPTH - SUBDIVISION).
+    ``x`` ``(batch, *event)`` are the states at ``tree.sigma_max``. There are 2^log2_steps steps,
+    evenly spaced in log sigma; log2_steps is at most DEPTH - SUBDIVISION.
     """
     fine = log2_steps + SUBDIVISION
     coarse = next(c for c in range(fine + 1) if c == log2_steps or x.numel() << (fine - c) <= BLOCK)
@@ -42,7 +40,7 @@ def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int)
 
 
 def _step(denoise: Denoise, y: Tensor, levels: list[float], path: Tensor) -> Tensor:
-    """Take one step of SRA1 over ``levels``, at which the path is ``path``."""
+    """Return y after one step of SRA1 over ``levels``, at which the Brownian path has the values ``path``."""
     path = path - path[0]
     clock = torch.tensor(levels, dtype=torch.float64, device=y.device) ** -2
     area = torch.trapezoid(path, clock, dim=0)

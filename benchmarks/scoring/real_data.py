@@ -1,6 +1,4 @@
-"""Real samples of a model's data, for feature spaces without a card: from a file, a folder of
-images, or a data set.
-"""
+"""Real samples of a model's data from a file, a folder of images or a data set, and their features."""
 
 from __future__ import annotations
 
@@ -27,10 +25,10 @@ from .real_files import PREFIX, read_array, read_folder, read_torchvision
 from .statistics_files import read_statistics
 
 HELD_OUT = 6
-"""Stride of a file's held-out samples, as in Fashion-MNIST's 60 000 and 10 000."""
+"""Every HELD_OUT-th sample of a file is held out, about as in Fashion-MNIST's 60 000 and 10 000."""
 
 MODEL_SAMPLES = 10_000
-"""Size of the reference, and of the held-out set, from a model that draws its own data."""
+"""Size of the reference set, and of the held-out set, from a model that draws its own data."""
 
 SEED, HELD_OUT_SEED = 3_000_000, 3_000_001
 
@@ -40,7 +38,7 @@ SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = dict(
 
 
 class RealData(NamedTuple):
-    """Samples of the truth ``(n, *event)`` for the moments, others held out, and their source."""
+    """Real samples ``(n, *event)`` for the reference moments, others held out, and the name of their source."""
 
     reference: Tensor
     held_out: Tensor
@@ -48,19 +46,18 @@ class RealData(NamedTuple):
 
 
 def load_real_data(model: Denoiser, source: str | None) -> RealData:
-    """Return real samples for a model: images, for a latent model with a decoder.
+    """Return real samples for a model; of a latent model with a decoder, decoded images.
 
-    ``source`` is a file (:func:`read_array`), a folder of images (:func:`read_folder`),
-    ``fashion-mnist``, ``digits`` or ``emoji`` where those are installed
-    (:mod:`samplerbench.models.cards.datasets`), or ``torchvision:NAME:FOLDER``
-    (:func:`read_torchvision`); None has the model draw them.
+    ``source`` is a file (:func:`read_array`), a folder of images (:func:`read_folder`), an
+    installed ``fashion-mnist``, ``digits`` or ``emoji`` (:mod:`samplerbench.models.cards.datasets`)
+    or ``torchvision:NAME:FOLDER`` (:func:`read_torchvision`). None has the model draw the samples.
+    Raises a ValueError if the samples cannot be had, do not fit the model, or are too few.
     """
     if source is None:
         try:
-            reference, held_out = (
-                model.data(MODEL_SAMPLES, seed) for seed in (SEED, HELD_OUT_SEED)
-            )
-        except Exception as error:  # of a user's model
+            reference = model.data(MODEL_SAMPLES, SEED)
+            held_out = model.data(MODEL_SAMPLES, HELD_OUT_SEED)
+        except Exception as error:  # a user's model can raise anything
             raise ValueError(
                 f"model {model.name} cannot draw {MODEL_SAMPLES} samples "
                 f"({type(error).__name__}: {error})"
@@ -88,7 +85,10 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
 def read_samples(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
 ) -> tuple[Tensor, Tensor | None]:
-    """Return a source's samples ``(n, *event)`` float32, and its held-out part, if it has one."""
+    """Return a source's samples ``(n, *event)`` float32, and the test part of a data set, or None.
+
+    Raises a ValueError if samples cannot be read, have another shape, or are not finite.
+    """
     if source.startswith(PREFIX):
         return read_torchvision(source, event, limits)
     if source in SETS:
@@ -106,7 +106,7 @@ def read_samples(
 
 
 def held_out_samples(model: Denoiser, source: str) -> Tensor | None:
-    """Return real samples outside every reference set; None for a source of statistics alone."""
+    """Return the held-out real samples ``(n, *event)``; None for a source with statistics alone."""
     file = read_statistics(source)
     if file is not None and not file.has_images_of(model.decoded_event):
         return None
@@ -125,26 +125,20 @@ def _check_samples(samples: Tensor, event: tuple[int, ...], source: str, whose: 
 
 
 MADE_BY = "made_by"
-"""Array of cached features with the fingerprint of their extractor."""
+"""Name of the array in a cache file with the fingerprint of the extractor, as JSON."""
 OPENED = "opened"
-"""Array with the files opened meanwhile; if they change, so does the extractor."""
+"""Name of the array with hashes of the files that the extractor opened, which are part of it."""
 
 Limits = tuple[float, float] | None
 
 
-class RealFeatures(NamedTuple):
-    """Moments of the reference set's features, held-out features, and hash of the samples."""
-
-    mean: FloatArray
-    cov: FloatArray
-    held_out: FloatArray
-    data: str
-
-
 def real_features(
     extractor: Extractor, real: RealData, limits: Limits, cache: Path
-) -> RealFeatures:
-    """Return moments of real samples' features, and held-out features, cached by extractor."""
+) -> tuple[Mapping[str, FloatArray], str]:
+    """Return features of real samples, from the cache if stored, and a name for the samples.
+
+    The features are ``mean`` and ``cov`` of the reference set, and ``held_out`` ``(k, d)``.
+    """
     data = _name_with_digest(real.name, *real[:2])
 
     def make() -> dict[str, np.ndarray]:
@@ -153,14 +147,13 @@ def real_features(
         return {"mean": moments.mean, "cov": moments.cov, "held_out": held_out}
 
     event = tuple(real.reference.shape[1:])
-    stored = _cached_arrays(extractor, event, limits, cache, data, make)
-    return RealFeatures(stored["mean"], stored["cov"], stored["held_out"], data)
+    return _cached_arrays(extractor, event, limits, cache, data, make), data
 
 
 def features_of(
     extractor: Extractor, samples: Tensor, name: str, limits: Limits, cache: Path
 ) -> FloatArray:
-    """Return the features ``(n, d)`` of real samples, cached by extractor."""
+    """Return the features ``(n, d)`` of real samples, from the cache if stored."""
 
     def make() -> dict[str, np.ndarray]:
         return {"features": extractor(clamp(samples, limits)[0])}
@@ -170,7 +163,7 @@ def features_of(
 
 
 def _name_with_digest(name: str, *parts: Tensor) -> str:
-    """Return a name for samples with a digest of their values."""
+    """Return ``name`` with a digest of the samples' shapes and values."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
@@ -185,7 +178,7 @@ def _cached_arrays(
     data: str,
     make: Callable[[], dict[str, np.ndarray]],
 ) -> Mapping[str, np.ndarray]:
-    """Return the result of ``make``, from the cache if this extractor made the stored one."""
+    """Return ``make()``, or the cached result if this extractor made it."""
     name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
     path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
     stored = read_npz(path)
@@ -199,7 +192,7 @@ def _cached_arrays(
 
 
 def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
-    """Return True if cached features cannot be shown to come from an equal extractor."""
+    """Return True unless cached features provably come from an equal extractor with unchanged files."""
     try:
         before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))
         opened = json.loads(str(stored[OPENED])) if OPENED in stored else {}

@@ -1,28 +1,32 @@
-"""Samples from files of arrays and from folders of images."""
+"""Samples from files of arrays, folders of images, and data sets of torchvision."""
 
 from __future__ import annotations
 
 import inspect
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..suites.files import DATA_SETS
 
 MOST_TIMES, SMALL = 100, 64 << 20
-"""Largest ratio of an archive's unpacked size to its own, and unpacked bytes that are always
-allowed.
+"""Largest ratio of an archive's unpacked size to its own, and unpacked bytes that are always allowed.
 
-Photographs are packed to a half, drawings to a twentieth.
+Photographs compress to a half, drawings to a twentieth.
 """
 
 
 def open_arrays(path: Path) -> Any:
-    """Return the result of ``numpy.load``; refuse Python objects, and far larger archives."""
+    """Return the result of ``numpy.load`` without Python objects.
+
+    Raises a ValueError for an archive that would be suspiciously large when unpacked.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
@@ -31,21 +35,13 @@ def open_arrays(path: Path) -> Any:
                 f"it is {unpacked / 2**30:.2g} GiB unpacked, {unpacked / path.stat().st_size:,.0f} "
                 "times its size; save the samples with numpy.savez, which packs nothing"
             )
-    try:
-        return np.load(path, allow_pickle=False)
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise ValueError(PICKLED) from None
-        raise
-
-
-PICKLED = "it holds Python objects, which are not read; save numbers"
+    return np.load(path, allow_pickle=False)
 
 
 def why_unreadable(error: Exception) -> str:
-    """Return the reason why a file cannot be read, in words that offer nothing unsafe."""
+    """Return the reason why a file cannot be read, without NumPy's advice to allow pickles."""
     if "allow_pickle" in str(error):
-        return PICKLED
+        return "it holds Python objects, which are not read; save numbers"
     return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
 
 
@@ -58,11 +54,12 @@ def read_array(
     limits: tuple[float, float] | None,
     most: int | None = None,
 ) -> Tensor:
-    """Read the samples of a file, ``(n, …)`` float32, ``most`` of them spread evenly over it.
+    """Read the samples of a file, ``(n, …)`` float32: all, or ``most`` spread evenly over the file.
 
-    The file is ``.npy``, or ``.npz`` with one array, ``x`` or ``arr_0``, ``(n, *event)`` in the
-    model's range. Bytes (uint8) of a model with ``limits`` are images, from ``limits[0]`` for 0 to
-    ``limits[1]`` for 255; of ``(n, h, w)`` or ``(n, h, w, channels)`` the channels are put first.
+    The file is ``.npy``, or ``.npz`` with one array or with ``x`` or ``arr_0``: ``(n, *event)`` in
+    the model's range. With ``limits``, bytes (uint8) are images, whose 0 … 255 become ``limits``.
+    Images ``(n, h, w)`` or ``(n, h, w, channels)`` get their channels first. Raises a ValueError if
+    the file is missing, damaged or ambiguous. The shape is not checked.
     """
     if not path.is_file():
         raise ValueError(
@@ -78,20 +75,18 @@ def read_array(
         raise ValueError(
             f"--reference {path.name} is no NumPy file of numbers ({why_unreadable(error)})"
         ) from error
-    name = next((name for name in ("x", "arr_0") if name in arrays), None)
-    if name is None and len(arrays) != 1:
+    if not arrays.keys() & {"x", "arr_0"} and len(arrays) != 1:
         raise ValueError(
             f"--reference {path.name} has the arrays {', '.join(arrays)}; call the one that is meant x"
         )
-    array = next(iter(arrays.values())) if name is None else arrays[name]
+    array = arrays[name_of_samples(arrays)]
     if array.dtype.kind not in "fiu":
         raise ValueError(f"--reference {path.name} holds {array.dtype}, not numbers")
-    if most is not None and most < len(array):
-        array = array[np.linspace(0, len(array) - 1, most).round().astype(int)]
+    if most is not None:
+        array = array[evenly_spread_places(len(array), most)]
     values = array.astype(np.float32)
     if array.dtype == np.uint8 and limits is not None and len(event) == 3:
-        low, high = limits
-        values = values / 255 * (high - low) + low
+        values = scaled_bytes(values, limits)
         if event[0] == 1 and values.shape[1:] == event[1:]:
             values = values[:, None]
         elif values.shape[1:] == (*event[1:], event[0]):
@@ -102,7 +97,8 @@ def read_array(
 def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float] | None) -> Tensor:
     """Read the images of a folder and its subfolders, sorted by path, ``(n, *event)`` float32.
 
-    Black is ``limits[0]``; colours are converted to grey or RGB. Other files are left alone.
+    Black becomes ``limits[0]``, and colours become grey or RGB. Files that are no images are
+    skipped. Raises a ValueError without images, without ``limits``, or if a size does not fit.
     """
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(
@@ -115,20 +111,41 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
             "range its values have; say it behind a checkpoint, as in PATH?limits=[-1,1], or give a model of "
             "yours an attribute limits = (-1.0, 1.0)"
         )
-    paths = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    pixels = np.stack([_read_image(path, event) for path in image_files(folder, "--reference ")])
+    return torch.from_numpy(scaled_bytes(pixels.astype(np.float32), limits))
+
+
+def image_files(folder: Path, option: str = "") -> list[Path]:
+    """Return the paths of all images in a folder and its subfolders, sorted.
+
+    Raises a ValueError if there are none, in whose message ``option`` precedes the folder.
+    """
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in files if path.is_file())
     if not paths:
         raise ValueError(
-            f"--reference {folder}: there are no images in this folder; it takes {', '.join(SUFFIXES)}"
+            f"{option}{folder}: there are no images in this folder; it takes {', '.join(SUFFIXES)}"
         )
-    pixels = np.stack([_read_image(path, event) for path in paths])
+    return paths
+
+
+def name_of_samples(arrays: Mapping[str, Any]) -> str:
+    """Return the name of the array with the samples of a file: x, arr_0, or the first."""
+    return next((name for name in ("x", "arr_0") if name in arrays), next(iter(arrays)))
+
+
+def evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
+    """Return the indices of at most ``n`` samples spread evenly, since files may be sorted by class."""
+    return np.linspace(0, available - 1, min(n, available)).round().astype(int)
+
+
+def scaled_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Return values in [0, 255] rescaled to the range ``limits``."""
     low, high = limits
-    return torch.from_numpy(pixels.astype(np.float32) / 255 * (high - low) + low)
+    return values / 255 * (high - low) + low
 
 
 def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
-    """Read an image as ``event`` of 8-bit numbers."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -140,7 +157,7 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
             if image.size == event[:0:-1]:
                 return pixels_of(image, event, str(path))
             size = image.size
-    except Exception as error:  # a file of anything can raise anything
+    except Exception as error:  # a damaged image can raise anything
         raise ValueError(
             f"--reference: {path} cannot be read as an image ({type(error).__name__}: {error})"
         ) from error
@@ -148,7 +165,10 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
 
 
 def pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
-    """Return a Pillow image as ``event`` of 8-bit numbers, grey or RGB as the event is."""
+    """Return a Pillow image as bytes of shape ``event`` (channels, h, w), converted to grey or RGB.
+
+    Raises a ValueError for another size; ``where`` names the image in its message.
+    """
     channels, height, width = event
     size = getattr(image, "size", None)
     if size != (width, height):
@@ -174,7 +194,8 @@ def read_torchvision(
 ) -> tuple[Tensor, Tensor]:
     """Return training and test images ``(n, *event)`` of a local ``torchvision:NAME:FOLDER``.
 
-    NAME is a class of ``torchvision.datasets`` and FOLDER its ``root``. Colours are converted.
+    NAME is a class of ``torchvision.datasets`` and FOLDER its ``root``. Colours become grey or RGB.
+    Raises a ValueError if the data set cannot be loaded or does not fit the model.
     """
     name, colon, folder = source.removeprefix(PREFIX).partition(":")
     if not (name and colon and folder):
@@ -186,15 +207,12 @@ def read_torchvision(
             f"--reference {source}: the model's samples {event} are no grey or RGB images of a known "
             "range; give a .npy file"
         )
-    parts = [
-        _images_of_data_set(_load_part(source, name, folder, part), source, event)
-        for part in (True, False)
-    ]
-    low, high = limits
-    train, test = (
-        torch.from_numpy(part.astype(np.float32) / 255 * (high - low) + low) for part in parts
-    )
-    return train, test
+    parts = []
+    for is_training in (True, False):
+        images = _load_part(source, name, folder, is_training)
+        pixels = np.stack([pixels_of(image, event, source) for image, *_ in images])
+        parts.append(torch.from_numpy(scaled_bytes(pixels.astype(np.float32), limits)))
+    return parts[0], parts[1]
 
 
 def _load_part(source: str, name: str, folder: str, train: bool) -> Any:
@@ -216,14 +234,10 @@ def _load_part(source: str, name: str, folder: str, train: bool) -> Any:
             "images; names are those of its classes, such as CIFAR10"
         )
     try:
-        return kind(folder, **options)  # pyright: ignore[reportCallIssue] - looked at above
-    except Exception as error:  # each set has its own ways to miss its files
+        return kind(folder, **options)  # pyright: ignore[reportCallIssue] - signature checked above
+    except Exception as error:  # each set raises its own errors for missing files
         words = " ".join(str(error).split())[:200]
         raise ValueError(
             f"--reference {source}: {words or type(error).__name__}; put its files into {folder}, as "
             "torchvision does with download=True"
         ) from error
-
-
-def _images_of_data_set(data_set: Any, source: str, event: tuple[int, ...]) -> np.ndarray:
-    return np.stack([pixels_of(image, event, source) for image, *_ in data_set])

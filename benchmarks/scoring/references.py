@@ -1,4 +1,4 @@
-"""References for scoring: the model's own, or one in the feature space of a suite."""
+"""References for scoring: a model's own, or one in the feature space that a suite chooses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...models.denoiser import Denoiser
 from ...models.extractors import Samples, make_extractor
@@ -25,19 +24,19 @@ from ..metrics.estimators.rows import FloatArray
 from ..planning.cache import default_cache
 from ..sampling.shard import clamp
 from .real_data import HELD_OUT_SEED, RealData, features_of, load_real_data, real_features
-from .real_files import read_array
+from .real_files import evenly_spread_places, read_array
 from .statistics_files import RealStatistics, StatisticsFile, read_statistics
 
 Made = TypeVar("Made")
 
 CARD = "card"
-"""Extractor that leaves each model its own."""
+"""Extractor name by which each model keeps its own feature space."""
 PIXELS = "pixels"
-"""Feature space of the samples themselves, for a model that draws its data and has no features."""
+"""Extractor name for the samples themselves, the default of small models without own features."""
 STEP = 1e-7
-"""Rounding of the numbers in a user's reference, as a share of the largest."""
+"""Rounding of the numbers in a user's reference, as a share of the largest number."""
 LARGEST_OWN = 4096
-"""Largest sample for :data:`PIXELS` by default: the covariance of more values takes gigabytes."""
+"""Most values of a sample for :data:`PIXELS` by default, as larger covariances take gigabytes."""
 
 
 def load_references(
@@ -46,34 +45,30 @@ def load_references(
     source: str | None = None,
     cache: Path | None = None,
 ) -> dict[str, Reference | None]:
-    """Return the reference of each model's samples.
+    """Return the reference of each model by name; None for a model without one.
 
     Call it once, since it can cost tens of thousands of samples.
 
     Args:
         models: by name.
-        extractor: feature space, of all models or by name; ``card`` leaves each model its own, or
-            the samples themselves where it draws its data and has none; others as for
-            :func:`.make_extractor`.
-        source: of real samples in another feature space (:func:`.load_real_data`), or of their
-            statistics (:func:`.read_statistics`).
-        cache: folder for features of real samples; None for the default one.
+        extractor: feature space of all models, or by model name. ``card`` is each model's own
+            space; a small model that has none and draws its data gets ``pixels``. Other names are
+            those of :func:`.make_extractor`.
+        source: of real samples (:func:`.load_real_data`) or of their statistics
+            (:func:`.read_statistics`), for feature spaces other than ``card``.
+        cache: folder for features of real samples; None for the default folder.
 
     Raises:
-        ValueError: a user's model cannot give its samples or moments, or there is no such
-            extractor, or nothing to compare with.
+        ValueError: a model's own data or the real samples cannot be had, or no such extractor.
     """
     references = {}
     for name, model in models.items():
         own = _call_of_model(name, model.reference)
         spec = extractor if isinstance(extractor, str) else extractor[name]
-        space = _feature_space(name, model, own, spec)
-        chosen = (
-            own
-            if space == CARD
-            else _reference_in_space(model, own, space, source, cache or default_cache())
-        )
-        # now, not at the end of a run
+        space, chosen = _choose_feature_space(name, model, own, spec), own
+        if space != CARD:
+            chosen = _reference_in_space(model, own, space, source, cache or default_cache())
+        # loaded now, so that errors come before a run
         loaded = None if chosen is None else _call_of_model(name, chosen.loaded)
         if loaded is not None and runs_users_code(model):
             loaded = _call_of_model(name, partial(_pin_numbers, loaded))
@@ -82,27 +77,27 @@ def load_references(
 
 
 def _pin_numbers(reference: Reference) -> Reference:
-    """Put the numbers of a user's reference into its identity, since no file holds them all."""
+    """Return a user's reference with its numbers in its identity, since they come from code."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
     values = np.array([x for part in some for x in reduce_row(part)])
-    numbers = np.where(np.isfinite(values), values, 0.0)  # a check refuses what is not finite
+    numbers = np.where(np.isfinite(values), values, 0.0)  # NaN and infinity fail a later check
     # rounded, since last digits depend on the machine
     steps = np.round(numbers / (np.abs(numbers).max(initial=0.0) or 1.0) / STEP).astype(int)
     return replace(reference, identity=f"{reference.identity} data {hash_of(steps.tolist())}")
 
 
 def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """Return the extractor of :func:`load_references` for a model, without a reference."""
+    """Return the extractor that :func:`load_references` would use for a model; None for a model without one."""
     own = _call_of_model(name, model.reference)
-    space = _feature_space(name, model, own, spec)
+    space = _choose_feature_space(name, model, own, spec)
     if space == CARD:
         return own and own.extractor
     space_extractor = make_extractor(space, Samples(model.decoded_event, model.decoded_limits, own))
     return space_extractor.extractor if isinstance(space_extractor, Reference) else space_extractor
 
 
-def _feature_space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """Return the feature space of a model: pixels for small data that it draws, featureless."""
+def _choose_feature_space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
+    """Return ``spec``, or PIXELS for ``card`` on a small model without features that draws its data."""
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
     return spec if _call_of_model(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
@@ -111,7 +106,7 @@ def _feature_space(name: str, model: Denoiser, own: Reference | None, spec: str)
 def _call_of_model(name: str, make: Callable[[], Made]) -> Made:
     try:
         return make()
-    except Exception as error:  # of a user's model
+    except Exception as error:  # a user's model can raise anything
         raise ValueError(
             f"model {name}: its reference cannot be made ({type(error).__name__}: {error})"
         ) from error
@@ -128,7 +123,7 @@ def _reference_in_space(
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
     if isinstance(extractor, Reference):
         return extractor
-    if isinstance(extractor, Quantised):  # samples are, real ones are not
+    if isinstance(extractor, Quantised):  # samples are quantised, real samples are not
         return extractor.reference(_reference_for(model, own, extractor.inner, source, cache))
     return _reference_for(model, own, extractor, source, cache)
 
@@ -136,20 +131,17 @@ def _reference_in_space(
 def _reference_for(
     model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
 ) -> Reference:
-    """Return the reference of a model in the space of an extractor."""
     limits, note = model.decoded_limits, ""
     if source is None and isinstance(extractor, Identity):
-        exact = (
-            own
-            if own is not None and isinstance(own.extractor, Identity)
-            else _pixel_reference(model, own, extractor)
-        )
+        if own is not None and isinstance(own.extractor, Identity):
+            return own
+        exact = _pixel_reference(model, own, extractor)
         if exact is not None:
             return exact
     file = read_statistics(source) if source is not None else None
     if file is not None:
         try:
-            moments = file.of(extractor, limits)
+            moments = file.choose_statistics(extractor, limits)
         except ValueError:
             if not file.images:
                 raise
@@ -165,34 +157,31 @@ def _reference_for(
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
-    """Refuse images in another range, which clamping would make black and white."""
+    """Raise a ValueError if real samples have another range, which clamping would distort."""
+    if limits is None:
+        return
+    low, high = limits
     outside = clamp(data.reference, limits)[1]
-    if limits is not None and outside > MOST_OUTSIDE:
+    if outside > MOST_OUTSIDE:
         raise ValueError(
             f"{outside:.0%} of the values of --reference {source} are outside the data's range "
-            f"[{limits[0]:g}, {limits[1]:g}]; scale them to it"
+            f"[{low:g}, {high:g}]; scale them to it"
         )
-    if limits is not None:
-        (low, high), smallest, largest = (
-            limits,
-            float(data.reference.min()),
-            float(data.reference.max()),
+    smallest, largest = float(data.reference.min()), float(data.reference.max())
+    if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
+        raise ValueError(
+            f"the values of --reference {source} are all in [{smallest:g}, {largest:g}], "
+            f"one half of the data's range [{low:g}, {high:g}]; "
+            "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
         )
-        if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
-            raise ValueError(
-                f"the values of --reference {source} are all in [{smallest:g}, {largest:g}], "
-                f"one half of the data's range [{low:g}, {high:g}]; "
-                "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
-            )
 
 
 def _pixel_reference(
     model: Denoiser, own: Reference | None, extractor: Identity
 ) -> Reference | None:
-    """Return a pixel reference from a model's own moments; None without moments.
+    """Return a pixel reference from a model's own exact moments; None without moments.
 
-    A model that draws its data has held-out samples too, and no range: its moments belong to values
-    that were never clamped.
+    If the model draws its data, these are held out, and samples are not clamped, as the moments are not.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
@@ -224,13 +213,14 @@ def _pixel_reference(
 def _reference_from_data(
     extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
 ) -> Reference:
-    """Return a reference from the moments of real samples' features and held-out features."""
-    features = real_features(extractor, real, limits, cache)
-    statistics = Statistics(features.mean, features.cov, lambda n: features.held_out[:n])
+    """Return a reference with the moments of real samples' features, and held-out features."""
+    features, name = real_features(extractor, real, limits, cache)
+    mean, cov, held_out = (features[key] for key in ("mean", "cov", "held_out"))
+    statistics = Statistics(mean, cov, lambda n: held_out[:n])
     return Reference(
         extractor,
         len(real.reference),
-        f"{features.data}-{extractor.identity}",
+        f"{name}-{extractor.identity}",
         lambda: statistics,
         clamp=limits,
     )
@@ -239,28 +229,29 @@ def _reference_from_data(
 def statistics_reference(
     file: StatisticsFile, known: RealStatistics, model: Denoiser, extractor: Extractor, cache: Path
 ) -> Reference:
-    """Return a reference from statistics in a file; ``known`` has those of the extractor.
+    """Return a reference with the statistics of a file; ``known`` are those of the extractor.
 
-    Fréchet distances need moments only; comparisons of samples with samples need features, stored
-    in the file or of its images. The floor needs real samples outside the moments, which no such
-    file has. Neither size nor noise of the reference set enters an estimate or an error.
+    Held-out features are those in the file, or of its images, or none. If any, the moments include
+    them: ``disjoint`` is False, and there is no floor. ``note`` names the unmeasurable metrics.
     """
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)
 
     def held_out(n: int) -> FloatArray:
         if features is not None:
-            return features[_evenly_spread_places(len(features), n)].astype(np.float64)
+            return features[evenly_spread_places(len(features), n)].astype(np.float64)
         if not fits:
             return np.empty((0, extractor.dim))
         some = read_array(path, model.decoded_event, model.decoded_limits, n)
         return features_of(extractor, some, path.name, model.decoded_limits, cache)
 
     statistics = Statistics(known.mean, known.cov, held_out)
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()[:16]
     return Reference(
         extractor,
         known.n,
-        f"{path.name}-{_file_hash(path)}-{extractor.identity}",
+        f"{path.name}-{digest}-{extractor.identity}",
         lambda: statistics,
         clamp=model.decoded_limits,
         disjoint=features is None and not fits,
@@ -269,7 +260,7 @@ def statistics_reference(
 
 
 def _unmeasurable_in_words(file: StatisticsFile, known: RealStatistics, fits: bool) -> str:
-    """Describe the metrics that cannot be measured, and the reason."""
+    """Return in words which metrics cannot be measured with a file of statistics, and why."""
     if known.features is not None or fits:
         data = "the features" if known.features is not None else "images"
         lacks = f"has {data} that its moments were made of, none beside them: no floor"
@@ -278,13 +269,3 @@ def _unmeasurable_in_words(file: StatisticsFile, known: RealStatistics, fits: bo
         lacks = f"has moments and no real samples{other}: no kid, precision, recall and their like, no floor"
     unknown = "" if known.n else ", and of how many samples they are is not said"
     return f"{lacks}; the noise of its moments is in no error{unknown}"
-
-
-def _evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
-    """Return places of ``n`` samples, or of all, evenly: classes may stand together."""
-    return np.linspace(0, available - 1, min(n, available)).round().astype(int)
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Scoring of one model's finished cells, against shared references, and files for reports."""
+"""Scoring of one model's sampled cells against shared references, with files for reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
-from ..metrics.metric import Context, Metric, origin
+from ..metrics.metric import Context, Endpoints, Metric, origin
 from ..sampling.counting import ReportingMeter
 from ..sampling.shard import Arrays
 from ..sampling.trajectories import Trajectories, picture_arrays, trajectory_arrays
@@ -25,18 +25,17 @@ from ..suites.suite import Suite
 from .context import (
     CellContext,
     GatheredShards,
-    clamped_share,
     count_columns,
     gather_shards,
+    mean_over_batches,
     read_consecutive_samples,
 )
 from .data import ModelData, ScoringReference
 from .endpoints import (
-    Endpoints,
+    choose_endpoint_solver,
     converged_endpoints,
     converged_features,
-    endpoint_kind,
-    endpoints_by_kind,
+    endpoints_by_solver,
 )
 from .versions import (
     METRICS,
@@ -58,8 +57,8 @@ def measure_metrics(
 ) -> tuple[Record, Arrays]:
     """Return the quality columns of a cell and their influence values.
 
-    ``requested`` and ``stored_versions`` are versions of metrics by name: of the suite, and of the
-    numbers in ``done`` and ``arrays``.
+    Numbers in ``done`` and ``arrays`` whose ``stored_versions`` are up to date are kept. Other
+    metrics in ``requested`` are measured. Both map metrics' names to versions.
     """
     all_metrics = requested_metrics(None)
     present, versions = versions_of(all_metrics), {}
@@ -75,7 +74,7 @@ def measure_metrics(
         elif metric.needs <= context.met:
             columns, values = _run_metric(metric, cell, context, record)
         if columns is None:
-            continue  # it failed; the next run tries it again
+            continue  # the metric failed; without a version the next run tries again
         versions[metric.name] = present[metric.name]
         record |= columns
         influences |= values
@@ -85,7 +84,7 @@ def measure_metrics(
 def _run_metric(
     metric: Metric, cell: Cell, context: Context, record: Record
 ) -> tuple[Record | None, Arrays]:
-    """Return the results of one metric; a plugin fails alone, with the reason in the row."""
+    """Return the results of one metric; if a plugin fails, (None, {}) with the reason added to ``record``."""
     if not origin(metric):
         measured = metric(context)
         return dict(measured.columns), dict(measured.influence)
@@ -101,14 +100,14 @@ def _run_metric(
 Watch = Callable[[Cell, int], Trajectories]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
-"""Item of ``quality.json`` that lists the files written next to it."""
+"""KEPT is the item of ``quality.json`` that lists the files next to it; the others are such files."""
 
 ASKED = "asked"
-"""Item of ``quality.json`` with all inputs of a score that are known before scoring."""
+"""Item of ``quality.json`` with the inputs of a score that are known before scoring."""
 
 
 class _UnusableShardError(Exception):
-    """Shard for scoring that is damaged, missing, or stores too few samples whole."""
+    """Shard that is damaged, missing, or stores too few samples in full; ``cell`` must be drawn again."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__(f"a shard of {cell.key} is gone")
@@ -119,20 +118,20 @@ class Progress(Protocol):
     """Receiver of the progress of scoring."""
 
     def stage(self, text: str) -> None:
-        """Name the present stage."""
+        """Receive the present stage in words."""
         ...
 
     def evaluations(self, count: float) -> None:
-        """Add ``count`` evaluations."""
+        """Receive the number of evaluations since the last call."""
         ...
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scoring of one model's cells in one run directory.
+    """Scorer of one model's cells in one run directory.
 
-    ``model`` is on the device, ``endpoint_count`` samples are compared with converged endpoints,
-    and ``watch`` records the first samples of a cell for a picture.
+    ``model`` is on the device. The first ``endpoint_count`` samples of a cell are compared with
+    converged endpoints. ``watch`` records the trajectories of a cell's first samples for pictures.
     """
 
     run: RunDir
@@ -149,19 +148,19 @@ class Scorer:
         return versions_of(requested_metrics(self.suite.metrics))
 
     @cached_property
-    def solved(self) -> Denoiser:
-        """Same model, with evaluations that move the bar."""
+    def reporting_model(self) -> Denoiser:
+        """The model, which reports its evaluations as progress."""
         return ReportingMeter(tell=self.report.evaluations).attach(self.model)
 
     def score(self, cells: Sequence[Cell]) -> Cell | None:
-        """Write score and pictures of every cell without a present score, and path curvature.
+        """Score the cells without a present score, and measure path curvature if the suite wants it.
 
-        Returns a cell with damaged samples, or too few stored whole, which must be drawn again
-        before the others can be scored. None if all are scored.
+        Returns None if all are scored, else a cell with damaged samples, or too few stored in full.
+        That cell must be drawn again before the others can be scored.
         """
         curvatures = self.run.run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
-        if not curvature_lacks and not any(map(self._needs_score, cells)):
+        if not curvature_lacks and not any(map(self.why_unscored, cells)):
             return None
         try:
             self._score_all(cells)
@@ -170,17 +169,22 @@ class Scorer:
         return None
 
     def _score_all(self, cells: Sequence[Cell]) -> None:
-        truths = endpoints_by_kind(
-            self.run, self.model, self.solved, cells, self._whole_samples, self.report.stage
+        truths = endpoints_by_solver(
+            self.run,
+            self.model,
+            self.reporting_model,
+            cells,
+            self._whole_samples,
+            self.report.stage,
         )
-        scale, data = self._scale(cells[0]), ModelData(self.model, cells[0].device)
+        scale, data = self._load_scoring_reference(cells[0]), ModelData(self.model, cells[0].device)
         for place, cell in enumerate(cells, 1):
-            truth = truths.get(endpoint_kind(self.model, cell))
+            truth = truths.get(choose_endpoint_solver(self.model, cell))
             stamp = self._stamp(cell, truth, scale)
             done = self.run.read(cell.key, QUALITY) or {}
             before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
             same = done.get("status") == "ok" and before == stamp
-            if same and not self._needs_score(cell):
+            if same and not self.why_unscored(cell):
                 continue
             self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
@@ -190,21 +194,18 @@ class Scorer:
                 whole = {"status": "ok", "reason": "", **stamp, **record}
                 self.run.write_score(cell.key, whole, influences)
             except (ArithmeticError, ValueError) as error:
-                # numbers that no formula can take: this row only
+                # numbers that no formula can take fail this row only
                 reason = f"scoring: {' '.join(str(error).split())}"
                 failed = {**stamp, "status": "failed", "reason": reason}
                 self.run.write(cell.key, QUALITY, failed)
         if self.suite.path_curvature and converged_endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
-            from .path_curvature import store_curvature  # few runs ask for it
+            from .path_curvature import store_curvature  # imported here, since few runs need it
 
             store_curvature(self.run, self.model, cells[0], truths[converged_endpoints].x)
 
-    def _needs_score(self, cell: Cell) -> bool:
-        return bool(self.why_unscored(cell))
-
     def why_unscored(self, cell: Cell) -> str:
-        """Return the reason why a sampled cell has no present score, in a clause; "" if it has."""
+        """Return in a clause why a sampled cell has no present score; "" if it has one."""
         done = self.run.read(cell.key, QUALITY) or {}
         if not done:
             return "its samples are not scored yet"
@@ -218,19 +219,18 @@ class Scorer:
         ]
         if other:
             kind = "is new" if other[0] not in stored_versions else "has another version"
-            return f"metric {other[0]} {kind}" + (
-                f", and {n} more" if (n := len(other) - 1) else ""
-            )
+            more = f", and {len(other) - 1} more" if len(other) > 1 else ""
+            return f"metric {other[0]} {kind}{more}"
         written = done.get(KEPT) or {}
         files = {
             PICTURES: self.run.pictures_path(cell.key),
             PATHS: self.run.trajectories_path(cell.key),
             INFLUENCE: self.run.part(cell.key, INFLUENCE),
         }
-        missing_files = [
-            name for name, path in files.items() if written.get(name) and not path.is_file()
-        ]
-        return f"its {missing_files[0]} is gone" if missing_files else ""
+        for name, path in files.items():
+            if written.get(name) and not path.is_file():
+                return f"its {name} is gone"
+        return ""
 
     def _inputs(self, cell: Cell) -> Record:
         return {
@@ -243,29 +243,25 @@ class Scorer:
     def _score_cell(
         self, cell: Cell, context: CellContext, done: Mapping[str, Any]
     ) -> tuple[Record, Arrays]:
-        """Return the quality columns and influence values of a cell, with its pictures written."""
+        """Write the pictures of a cell, and return its quality columns and influence values."""
         shards, written = context.shards.parts, {}
-        stored_versions, arrays = (
-            measured_versions(done),
-            self.run.influence(cell.key) if done else None,
-        )
+        stored_versions = measured_versions(done)
+        arrays = self.run.influence(cell.key) if done else None
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
             stored_versions = {}
         record, influences = measure_metrics(
             cell, context, self.versions, stored_versions, done, arrays or {}
         )
         record |= {**count_columns(shards), KEPT: written}
-        if context.scale is not None:
-            record["clamped"] = clamped_share(shards)
+        if context.scoring_reference is not None:
+            record["clamped"] = mean_over_batches(shards, "clamped")
         written[INFLUENCE] = bool(influences)
         picture = read_consecutive_samples(shards, "picture")
         if len(picture):
             written[PICTURES] = True
-            truth = context.truth
-            self.run.write_pictures(
-                cell.key,
-                picture_arrays(self.model, self.reference, picture, truth.x if truth else None),
-            )
+            truth = context.endpoints.x if context.endpoints else None
+            pictures = picture_arrays(self.model, self.reference, picture, truth)
+            self.run.write_pictures(cell.key, pictures)
             path = trajectory_arrays(self.model, self.reference, cell, partial(self.watch, cell))
             if path:
                 written[PATHS] = True
@@ -273,7 +269,7 @@ class Scorer:
         return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
-        """Return the inputs of a score besides the parts and the metrics."""
+        """Return the inputs of a cell's score other than its samples and the metrics' versions."""
         return {
             "samples": cell.samples,
             "reference_steps": truth.steps if truth else None,
@@ -282,26 +278,26 @@ class Scorer:
             ASKED: self._inputs(cell),
         }
 
-    def _scale(self, first: Cell) -> ScoringReference | None:
+    def _load_scoring_reference(self, first: Cell) -> ScoringReference | None:
         if self.reference is None:
             return None
         count = self.suite.converged_samples
-        if self.model.kind == "map":  # a solver would take it for a denoiser
+        if self.model.kind == "map":  # a map has no converged samples
             return ScoringReference(self.reference, None)
         self.report.stage(f"{first.model}: {count} converged samples")
-        converged = converged_features(self.run, self.solved, self.reference, first, count)
+        converged = converged_features(self.run, self.reporting_model, self.reference, first, count)
         return ScoringReference(self.reference, converged)
 
     def _whole_samples(self, cell: Cell) -> NDArray:
-        """Return the samples of a cell that were stored whole, as many as are compared."""
+        """Return the samples of a cell stored in full, at most ``endpoint_count``."""
         return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
     def _gather(self, cell: Cell) -> GatheredShards:
-        """Gather the contents of a cell's shards."""
         stored: list[StoredArray] = []
 
         def reread_features() -> Iterator[NDArray]:
-            paths = [self.run.shard(cell.key, *bounds) for bounds in self._shard_ranges(cell)]
+            ranges = self.run.shard_ranges(cell.key, cell.samples)
+            paths = [self.run.shard(cell.key, *bounds) for bounds in ranges]
             try:
                 stored.extend(
                     StoredArray.from_file(path, "features") for path in paths[len(stored) :]
@@ -313,30 +309,22 @@ class Scorer:
 
         return gather_shards(self._shards(cell), cell.samples, reread_features)
 
-    def _shard_ranges(self, cell: Cell) -> list[tuple[int, int]]:
-        return self.run.shard_ranges(cell.key, cell.samples)
-
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
-        """Yield the shards that cover the cell's samples, in order."""
-        for start, stop in self._shard_ranges(cell):
+        """Yield the shards that cover a cell's samples, in order; raises _UnusableShardError."""
+        for start, stop in self.run.shard_ranges(cell.key, cell.samples):
             shard = self.run.read_shard(cell.key, start, stop)
-            if (
-                shard is not None
-                and len(shard["endpoint"]) < min(stop, self.endpoint_count) - start
-            ):
-                # made when fewer samples were compared with their endpoints
-                self.run.drop_shard(cell.key, start, stop)
-                shard = None
             if shard is None:
+                raise _UnusableShardError(cell)
+            if len(shard["endpoint"]) < min(stop, self.endpoint_count) - start:
+                # drawn when fewer samples were compared with endpoints
+                self.run.drop_shard(cell.key, start, stop)
                 raise _UnusableShardError(cell)
             yield shard
 
 
 def _stored_inputs(done: Mapping[str, Any]) -> Any:
-    """Return the inputs of a stored score, without the old version of all metrics."""
+    """Return the inputs of a stored score, without the version of all metrics in old files."""
     inputs = done.get(ASKED)
-    return (
-        {name: value for name, value in inputs.items() if name != "quality_version"}
-        if isinstance(inputs, dict)
-        else inputs
-    )
+    if not isinstance(inputs, dict):
+        return inputs
+    return {name: value for name, value in inputs.items() if name != "quality_version"}

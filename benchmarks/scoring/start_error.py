@@ -2,12 +2,12 @@ r"""Error of a start from noise alone, which no number of steps removes.
 
 At sigma_max = S the noisy data are x0 + S z, and a run begins at S z. For Gaussian data with mean
 m_k and variance c_k along their principal axes the probability flow maps x(S) to m_k + g_k (x_k -
-m_k) with g_k = sqrt(c_k / (c_k + S²)), so that samples have the mean (1 - g_k) m_k and the
-deviation g_k S. Their Wasserstein distance to the data, per dimension, is
+m_k) with g_k = sqrt(c_k / (c_k + S²)). So samples have the mean (1 - g_k) m_k and the deviation g_k
+S. Their Wasserstein distance to the data, per dimension, is
 
     sqrt(1/D sum_k g_k² [m_k² + (sqrt(c_k + S²) - S)²]).
 
-Start "mean" is without the first term. Start "gaussian" carries S z, and has both.
+The start "mean" lacks the term m_k². The start "gaussian" transports S z, and has both terms.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ...models.denoiser import Denoiser
 from ..suites.cell import moments_of
 
 LARGEST = 1024
-"""Largest dimension for start errors, a second's work on the covariance."""
+"""Largest dimension for start errors, whose covariance takes about a second."""
 
 
 def start_errors(model: Denoiser) -> dict[str, float]:
-    """Return the error of each start of a model, were its data Gaussian.
+    """Return the error of each start by name, as if a model's data were Gaussian.
 
-    It is empty if their mean and covariance are unknown.
+    The result is empty for data of unknown moments, or of more than LARGEST dimensions.
     """
     moments = moments_of(model) if math.prod(model.event) <= LARGEST else None
     if moments is None:
@@ -41,7 +41,7 @@ def start_errors(model: Denoiser) -> dict[str, float]:
 def start_error(means: NDArray, cov: NDArray, sigma_max: float) -> float:
     """Return the root mean square Wasserstein distance per dimension, in the units of the data.
 
-    ``means`` are ``(D,)`` or ``(classes, D)``, whose squares are averaged; ``cov`` is about them.
+    ``means`` are ``(D,)``, or ``(classes, D)`` of equal weight. ``cov`` ``(D, D)`` is within classes.
     """
     variances, axes = np.linalg.eigh(cov)
     c = variances.clip(min=0)

@@ -1,5 +1,4 @@
-"""Precomputed statistics of real samples: means and covariances of features, or the features
-themselves, in the field's file formats.
+"""Precomputed statistics of real samples, moments or features, in the field's file formats.
 
 | file | holds |
 |---|---|
@@ -11,8 +10,7 @@ themselves, in the field's file formats.
 | torch-fidelity's cache ``.pt`` | ``mu``, ``sigma``; or a tensor of features |
 | score_sde's ``*_stats.npz`` | ``pool_3``, features |
 
-All covariances are divided by N - 1, and nearly none of the files has N. No code of a file is
-executed.
+All covariances are divided by N - 1, and few of the files store N. No code in a file is executed.
 """
 
 from __future__ import annotations
@@ -34,9 +32,9 @@ from ..metrics.estimators.rows import Moments
 from .real_files import open_arrays, why_unreadable
 
 INCEPTION = "inception-v3-2048"
-"""Features of the FID: the original network with the original's resizing."""
+"""Feature space of the FID: the original network with its original resizing."""
 SPATIAL = "inception-v3-spatial-2023"
-"""Features of ADM's sFID."""
+"""Feature space of ADM's sFID."""
 
 _CLEAN_FID = re.compile(
     r"_(clean|legacy_tensorflow|legacy_pytorch)(_clip_vit_b_32)?_[a-z0-9+]+_(\d+|na)(_kid)?$"
@@ -55,9 +53,9 @@ class RealStatistics:
         mean: ``(d,)`` float64.
         cov: ``(d, d)`` float64.
         n: number of samples; None if unknown.
-        space: of the features, such as :data:`INCEPTION`; "" if unknown.
-        extractor: their exact origin (:func:`features_identity`); "" if unknown.
-        features: ``(n, d)`` of the same samples; None for moments alone.
+        space: name of the feature space, such as :data:`INCEPTION`; "" if unknown.
+        extractor: exact identity of the features (:func:`features_identity`); "" if unknown.
+        features: ``(n, d)`` of the same samples; None if only moments are known.
     """
 
     mean: FloatArray
@@ -82,23 +80,25 @@ class RealStatistics:
 
 @dataclass(frozen=True, eq=False)
 class StatisticsFile:
-    """File of statistics.
+    """Contents of a file of statistics.
 
     Attributes:
         path: of the file.
-        known: in one or more feature spaces.
-        images: shape of the images in it, as ``arr_0`` (ADM's); None if there are none.
+        known: statistics in one or more feature spaces.
+        images: shape of the file's array of images ``arr_0`` (ADM's); None without images.
     """
 
     path: Path
     known: tuple[RealStatistics, ...]
     images: tuple[int, ...] | None = None
 
-    def of(self, extractor: Extractor, limits: tuple[float, float] | None) -> RealStatistics:
-        """Return the statistics of an extractor's features, of samples in the range ``limits``.
+    def choose_statistics(
+        self, extractor: Extractor, limits: tuple[float, float] | None
+    ) -> RealStatistics:
+        """Return the statistics for an extractor's features of samples in the range ``limits``.
 
         Raises:
-            ValueError: it has none, as far as the file and the extractor tell.
+            ValueError: no statistics have the number of features, or the known identity or space.
         """
         name, dims = self.path.name, [len(statistics.mean) for statistics in self.known]
         exact, space = features_identity(extractor, limits), getattr(extractor, "space", "")
@@ -124,7 +124,7 @@ class StatisticsFile:
         return right[0]
 
     def has_images_of(self, event: tuple[int, ...]) -> bool:
-        """Return True if it has images of the shape ``event``."""
+        """Return True if the file has images of the shape ``event`` (channels, h, w)."""
         if self.images is None or len(event) != 3:
             return False
         channels, height, width = event
@@ -133,7 +133,7 @@ class StatisticsFile:
 
 
 def features_identity(extractor: Extractor, limits: tuple[float, float] | None) -> str:
-    """Return the identity of an extractor's features, with the range of values where it matters."""
+    """Return the identity of an extractor's features, with the range of samples if features depend on it."""
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
     values = f" of values in [{limits[0]:g}, {limits[1]:g}]" if limits else ""
@@ -147,7 +147,7 @@ def read_statistics(source: str) -> StatisticsFile | None:
         source: as ``--reference`` takes it.
 
     Raises:
-        ValueError: it is such a file, but damaged, or it holds something else.
+        ValueError: the file is damaged, or is of such a type and has no statistics.
     """
     path = Path(source)
     if not path.is_file() or path.suffix not in (".npz", *_OTHER):
@@ -167,7 +167,7 @@ def _read_npz(path: Path) -> StatisticsFile | None:
     try:
         stored = open_arrays(path)
         keys = set(stored)
-    except Exception:  # said where arrays are read
+    except Exception:  # reading the samples reports the error
         return None
     with stored:
         if "mu" in keys and "sigma" in keys:
@@ -180,7 +180,7 @@ def _read_npz(path: Path) -> StatisticsFile | None:
 
 
 def _read_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> StatisticsFile:
-    """Read ``mu`` and ``sigma``, and further statistics in or next to the file."""
+    """Read ``mu`` and ``sigma``, ADM's spatial statistics, and clean-fid's features next to the file."""
     images = _stored_shape(path) if "arr_0" in keys else None
     spatial = {"mu_s", "sigma_s"} <= keys
     clean = _CLEAN_FID.search(path.stem)
@@ -188,29 +188,27 @@ def _read_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> Stat
     kid_file = path.with_name(f"{path.stem}_kid.npz")
     features = open_arrays(kid_file)["feats"] if clean and kid_file.is_file() else None
     first = RealStatistics(
-        *_check_moments(stored["mu"], stored["sigma"]),
+        *_float_moments(stored["mu"], stored["sigma"]),
         n=int(stored["n"]) if "n" in keys else None,
         space=space,
         extractor=str(stored["extractor"]) if "extractor" in keys else "",
         features=features,
     )
-    second = (
-        (RealStatistics(*_check_moments(stored["mu_s"], stored["sigma_s"]), space=SPATIAL),)
-        if spatial
-        else ()
-    )
-    return StatisticsFile(path, (first, *second), images)
+    if not spatial:
+        return StatisticsFile(path, (first,), images)
+    second = RealStatistics(*_float_moments(stored["mu_s"], stored["sigma_s"]), space=SPATIAL)
+    return StatisticsFile(path, (first, second), images)
 
 
 def _stored_shape(path: Path) -> tuple[int, ...]:
-    """Return the shape of ``arr_0`` without reading it: it can take gigabytes."""
+    """Return the shape of ``arr_0`` without reading the array, which can take gigabytes."""
     with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as array:
         read_magic(array)
         return read_array_header_1_0(array)[0]
 
 
 def _clean_fid_space(name: re.Match[str] | None) -> str:
-    """Return the feature space in the file name of clean-fid; "" for others."""
+    """Return the feature space in a file name of clean-fid; "" for other names (None)."""
     if name is None:
         return ""
     mode, clip = name[1].replace("_", "-"), name[2]
@@ -220,22 +218,21 @@ def _clean_fid_space(name: re.Match[str] | None) -> str:
 
 
 def _read_pickle(path: Path) -> StatisticsFile:
-    """Read EDM2's pickle and torch-fidelity's cache as data."""
+    """Read EDM2's pickle or torch-fidelity's cache, without executing code in the file."""
     value = open_checkpoint(path).value
     match = _TORCH_FIDELITY.search(path.stem)
     space = "" if match is None else _torch_fidelity_space(match[1], match[2])
     if isinstance(value, Tensor):
         return StatisticsFile(path, (_statistics_of_features(value.numpy(), space),))
     if isinstance(value, Mapping) and {"mu", "sigma"} <= set(value):
-        return StatisticsFile(
-            path, (RealStatistics(*_check_moments(value["mu"], value["sigma"]), space=space),)
-        )
+        known = RealStatistics(*_float_moments(value["mu"], value["sigma"]), space=space)
+        return StatisticsFile(path, (known,))
     spaces = {"fid": INCEPTION, "fd_dinov2": "dinov2-vit-l-14-edm2"}
     parts = value if isinstance(value, Mapping) else {}
     count = parts.get("num_images")
     spaces_in_file = [
         RealStatistics(
-            *_check_moments(part["mu"], part["sigma"]),
+            *_float_moments(part["mu"], part["sigma"]),
             n=None if count is None else int(count),
             space=spaces.get(str(name), str(name)),
         )
@@ -255,12 +252,8 @@ def _torch_fidelity_space(network: str, layer: str) -> str:
     return f"{network}-torch-fidelity"
 
 
-def _check_moments(mean: Any, cov: Any) -> tuple[FloatArray, FloatArray]:
-    mean, cov = (
-        np.asarray(part.numpy() if isinstance(part, Tensor) else part, np.float64)
-        for part in (mean, cov)
-    )
-    return mean, cov
+def _float_moments(mean: Any, cov: Any) -> tuple[FloatArray, FloatArray]:
+    return np.asarray(mean, np.float64), np.asarray(cov, np.float64)
 
 
 def _statistics_of_features(features: np.ndarray, space: str) -> RealStatistics:
@@ -275,10 +268,10 @@ def _statistics_of_features(features: np.ndarray, space: str) -> RealStatistics:
 def write_statistics(
     path: Path, features: FloatArray, extractor: Extractor, limits: tuple[float, float] | None
 ) -> None:
-    """Write a file for :func:`read_statistics` and EDM's scripts.
+    """Write the moments of ``features`` ``(n, d)`` for :func:`read_statistics` and EDM's scripts.
 
-    It is ``.npz`` with ``mu`` ``(d,)`` and ``sigma`` ``(d, d)``, float64, the covariance by N - 1;
-    and ``n`` and ``extractor``, which other readers ignore.
+    The file is ``.npz`` with float64 ``mu`` ``(d,)`` and ``sigma`` ``(d, d)``, divided by n - 1. It
+    also has ``n`` and ``extractor``, which other readers ignore.
     """
     moments = Moments.of(features)
     with path.open("wb") as file:

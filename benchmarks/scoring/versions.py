@@ -1,4 +1,4 @@
-"""Versions by metric: they decide which numbers of a scored cell are still valid.
+"""Versions of metrics, which decide which numbers of a scored cell are still valid.
 
 ``quality.json`` stores under :data:`METRICS` the version of every requested metric, also with unmet
 needs. A changed or new metric is measured from the cell's shards; the other numbers stay.
@@ -25,14 +25,14 @@ from ..sampling.shard import Arrays
 METRICS = "metrics"
 
 _ONE_VERSION = ("quality_version", 8)
-"""Key and last value of the former version of all metrics, which is each metric's first version."""
+"""Key and last value of one version for all metrics in old files, which equals each metric's first version."""
 
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """Return the metrics of these names; all known ones for None.
+    """Return the metrics of these names, or all metrics for None.
 
     Raises:
-        ValueError: one is unknown, or an installed one cannot be loaded.
+        ValueError: a name is unknown, or an installed metric cannot be loaded.
     """
     all_metrics = metrics()
     for name in names or ():
@@ -42,17 +42,14 @@ def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
 
 
 def version_of(metric: Metric) -> str:
-    """Return the key that keeps a metric's numbers valid: its version, and a plugin's code."""
+    """Return a metric's version, for a plugin with a digest of its code; stored numbers need the same."""
     where = origin(metric)
-    return (
-        f"{metric.version} of {where}, code {_code_digest(metric)}"
-        if where
-        else str(metric.version)
-    )
+    plugin = f" of {where}, code {_code_digest(metric)}" if where else ""
+    return f"{metric.version}{plugin}"
 
 
 def _code_digest(metric: Metric) -> str:
-    """Return a digest of a metric's files; of its own lines if it was typed in."""
+    """Return a digest of a metric's files, or of its source if typed into a session; "unknown" without any."""
     module = sys.modules.get(metric.measure.__module__)
     files = hashes_of_code(module, metric.measure.__module__.partition(".")[0]) if module else {}
     if files:
@@ -69,7 +66,7 @@ def versions_of(chosen: Sequence[Metric]) -> dict[str, str]:
 
 
 def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
-    """Return the versions of the metrics with numbers in a ``quality.json``."""
+    """Return the versions, by name, of the metrics with numbers in a ``quality.json``."""
     if METRICS in done:
         versions = done[METRICS]
         return dict(versions) if isinstance(versions, dict) else {}
@@ -84,7 +81,7 @@ def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
 def stored_numbers(
     metric: Metric, done: Mapping[str, Any], arrays: Arrays
 ) -> tuple[Record, Arrays]:
-    """Return the stored columns and influence values of a metric."""
+    """Return the columns in ``done`` and the influence values in ``arrays`` that belong to a metric."""
     columns = [column.name for quantity in metric.quantities for column in quantity.columns]
     names = {
         name for q in metric.quantities for name in (q.influence, q.reference_influence) if name
@@ -94,7 +91,10 @@ def stored_numbers(
 
 
 def check_results(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
-    """Check a plugin's results: columns of their kind, influence values finite numbers."""
+    """Return a plugin's results as a record and arrays.
+
+    Raises a ValueError for a column of another kind, or influence values other than finite ``(n,)``.
+    """
     kinds: dict[str, Kind] = {
         column.name: column.kind for q in metric.quantities for column in q.columns
     }

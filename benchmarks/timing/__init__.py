@@ -1,1 +1,1 @@
-"""Wall time (docs/timing.md): time per sample, overhead, intervals, and reasons to distrust them."""
+"""Wall time (docs/timing.md): time per sample, overhead, intervals, and reasons to distrust times."""

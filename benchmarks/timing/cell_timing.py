@@ -1,4 +1,4 @@
-"""Times of one cell, round by round, and their columns."""
+"""Times of one cell from all rounds, and the columns that summarise them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .disturbances import BlockObservations, doubts_of_blocks, raw_observations
 from .gpu import STEADY
 
 MOST_DISCARDED = 2
-"""Most visits of a cell, as a multiple of the requested rounds."""
+"""Most visits of a cell, disturbed ones included, as a multiple of ``max_rounds``."""
 
 
 class TimedVisit(NamedTuple):
     """Times of one cell in one round.
 
     Attributes:
-        round: its number.
-        total: the sampler's whole call.
-        network_ms: the same calls of the model, without the sampler.
-        decoder_ms: decoding the batch; None without a decoder.
-        cold_ms: the sampler's whole call with caches emptied before; None if not requested.
-        block: observations of the machine meanwhile.
+        round: number of the round.
+        total: times of the sampler's whole call.
+        network_ms: time of the same calls of the model, without the sampler.
+        decoder_ms: time to decode the batch; None without a decoder.
+        cold_ms: time of the sampler's whole call with emptied caches; None for batches above 1.
+        block: observations of the machine during the calls.
         doubts: reasons to distrust the times; empty for none.
         seconds: duration of the visit.
     """
@@ -51,11 +51,11 @@ class CellTiming:
     """Times of one cell so far.
 
     Attributes:
-        batch: samples of a call.
-        works: the calls; None before the first round and after the last.
-        facts: columns that are known from the start.
-        warm: True if the warm-up ended by agreement.
-        joules: energy of a call; None without a counter.
+        batch: number of samples of a call.
+        works: calls to time; None before the first round and after the last.
+        facts: columns that are known before the first round.
+        warm: True if the warm-up ended with steady times.
+        joules: energy of a call in J; None without a counter.
     """
 
     cell: Cell
@@ -68,7 +68,7 @@ class CellTiming:
 
     @property
     def undisturbed_visits(self) -> list[TimedVisit]:
-        """Visits with trustworthy times: no doubts, and a usual clock of the GPU."""
+        """Visits without doubts, and with an SM clock of the GPU close to the median."""
         fine = [visit for visit in self.visits if not visit.doubts]
         clocks = [v.block.state.sm_clock for v in fine if v.block.state and v.block.state.sm_clock]
         if not clocks:
@@ -83,24 +83,24 @@ class CellTiming:
 
     @property
     def counted_visits(self) -> list[TimedVisit]:
-        """Visits that count: the undisturbed ones, or all if these are too few, which is flagged."""
+        """Visits that count: the undisturbed ones, or all if these are too few."""
         fine = self.undisturbed_visits
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
     def is_interval_narrow(self, options: Timing) -> bool:
-        """Return True if the interval of the median is as narrow as requested."""
+        """Return True if the interval of the median time is as narrow as the options request."""
         visits = self.counted_visits
         return is_settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
     def has_all_rounds(self, options: Timing) -> bool:
-        """Return True if there are as many rounds as allowed."""
+        """Return True if undisturbed visits, or all visits, are as many as allowed."""
         return (
             len(self.undisturbed_visits) >= options.max_rounds
             or len(self.visits) >= MOST_DISCARDED * options.max_rounds
         )
 
     def columns(self, options: Timing, device: str) -> Record:
-        """Return the timing columns, the raw times and the disturbances."""
+        """Return the timing columns, the raw times and the disturbances of at least one visit."""
         visits, cuda = self.counted_visits, device.startswith("cuda")
         times, walls = [v.total.ms for v in visits], [v.total.wall_ms for v in visits]
         own = [v.total.ms - v.network_ms for v in visits]
@@ -144,7 +144,7 @@ class CellTiming:
             ),
             "raw_total_ms": times,
             "raw_rounds": [v.round for v in visits],
-            "raw_second": [v.total.second for v in visits],
+            "raw_second": [v.total.second_clock for v in visits],
             "raw_wall_ms": walls if cuda else [],
             "raw_network_ms": [v.network_ms for v in visits],
             "raw_decoder_ms": decoder,
@@ -155,7 +155,7 @@ class CellTiming:
 
 
 def _doubts_without_numbers(visit: TimedVisit) -> list[str]:
-    """Return the doubts of a visit without their numbers, to be counted."""
+    """Return the doubts of a visit without words that have digits, so that equal kinds can be counted."""
     return [
         " ".join(word for word in text.split() if not any(map(str.isdigit, word)))
         for text in visit.doubts

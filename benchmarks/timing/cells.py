@@ -1,14 +1,13 @@
-"""Timing pass over the cells of one model: rounds over all cells in random order, to share the
-machine's drift.
+"""Timing pass over the cells of one model: rounds over all cells, which thus share the machine's drift.
 
-A round times each cell's whole ``sample(batch)`` and its calls of the model, on the same states, so
-that
+A round visits the cells in random order. A visit times a cell's whole ``sample(batch)``, and right
+after it the same calls of the model alone. With these two times,
 
-    solver = total - network,        overhead = solver / network
+    solver = total - network,        overhead = solver / network.
 
-are differences of adjacent times in every round. The decoder of a latent model is timed separately,
-on the same number of latents; it is part of neither. A disturbed round is discarded and counted.
-Rounds go on until the 95 % interval of every median is narrow, or the time is spent.
+Neither contains the decoder of a latent model, which is timed separately on as many latents.
+Disturbed visits are discarded and counted. Rounds end when every median's 95 % interval is narrow,
+or the time is spent.
 """
 
 from __future__ import annotations
@@ -43,14 +42,10 @@ def joules_per_call(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float | None:
-    """Return the energy of one call, J, of the whole device with its idle power; None without a counter.
+    """Return the energy of one call in J, of the whole device with its idle power; None without a counter.
 
-    Args:
-        work: the call; repeated for at least ``seconds``, of which one is the least that makes sense.
-        joules: reads the energy counter, J, which moves every few hundredths of a second.
-        finish: returns when the device has finished its work.
-        seconds: length of the window.
-        clock: seconds.
+    The call is repeated for at least ``seconds``, since the counter ``joules`` is updated only
+    every few hundredths of a second. ``finish`` waits until the device is idle.
     """
     finish()
     before, begin, calls = joules(), clock(), 0
@@ -66,24 +61,16 @@ def joules_per_call(
 
 CPU_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNKNOWN = 128 * 2**20
-"""Bytes of the last cache where the system does not report it."""
+"""Assumed bytes of the last cache if the system does not report them."""
 
 
-class CacheEvictor:
-    """Buffer that overwrites twice the bytes of a device's last cache."""
-
-    def __init__(self, device: str) -> None:
-        self._buffer = torch.empty(
-            2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device
-        )
-
-    def empty(self) -> None:
-        """Evict all other data from the cache."""
-        self._buffer.zero_()
+def cache_filler(device: str) -> torch.Tensor:
+    """Return a float32 tensor of twice the bytes of a device's last cache; writing to it empties the cache."""
+    return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 
 def last_cache_bytes(device: str) -> int:
-    """Return the bytes of a device's last cache: the L2 of a GPU, the largest of a processor."""
+    """Return the bytes of a device's last cache: the L2 of a GPU, or the largest cache of a processor."""
     if device.startswith("cuda"):
         return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or UNKNOWN
     sizes = [0]
@@ -95,14 +82,12 @@ def last_cache_bytes(device: str) -> int:
 
 
 LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch")
-"""Prefixes of the CUDA calls that start work on the device; a replayed graph is one."""
+"""Prefixes of the CUDA calls that start work on the device; replaying a graph is one call."""
 
 
 def count_launches(work: Callable[[], object]) -> tuple[int, int]:
-    """Count, by torch's profiler, one call's CUDA calls that start work, and the kernels that ran,
-    copies and fills included.
-    """
-    from torch.profiler import ProfilerActivity, profile  # slow to import, for this only
+    """Return the number of CUDA launches in one call of ``work``, and of kernels with copies and fills."""
+    from torch.profiler import ProfilerActivity, profile  # imported here, since it is slow
 
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
@@ -116,10 +101,10 @@ def count_launches(work: Callable[[], object]) -> tuple[int, int]:
 
 
 WARM_UP_SHARE = 0.25
-"""Share of the time for warming up, over all cells."""
+"""Share of the pass's seconds for the warm-up of all cells together."""
 
 ROUND_ROOM = 4
-"""Memory for the states of all cells timed together, as a multiple of one cell's."""
+"""Memory for the states of all cells of a pass, as a multiple of the memory for one cell's states."""
 
 Done = Callable[[str, Record], None]
 Progress = Callable[[float, str], None]
@@ -145,13 +130,12 @@ def time_cells(
         cells: finished cells, the most important first.
         options: duration and precision.
         device: "cpu" or "cuda".
-        batch_size: samples per timed batch; 0 takes each cell's own.
-        progress: receives the share of the pass that is done, and the label of the cell.
-        done: receives the key and the timing columns of a cell once it is settled, or the time is
-            spent. A cell that cannot be timed gets a ``timing_reason`` and no times.
-        clock: times a call; by default :meth:`.Clock.time` of the device.
-        within: seconds for all. Only cells that can be visited often enough are begun; the others
-            never reach ``done``.
+        batch_size: samples per timed batch; 0 takes each cell's own batch size.
+        progress: receives the share of the pass that is done, in [0, 1], and a cell's label.
+        done: receives the key and the timing columns of a cell whose timing has ended. If the cell
+            cannot be timed, the only column is ``timing_reason``.
+        clock: function that times a call; by default :meth:`.Clock.time` of the device.
+        within: seconds for all cells, or None. Cells without time for enough visits are not begun.
     """
     until = None if within is None else time.monotonic() + within
     gpu = Gpu.of_current_device() if device.startswith("cuda") else None
@@ -161,9 +145,9 @@ def time_cells(
     settings = set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark)
     with settings as applied:
         about = {f"timing_{name}": value for name, value in applied.items()}
-        about["timing_second_clock"] = own.second
+        about["timing_second_clock"] = own.second_clock_unit
         while waiting:
-            _Pass(
+            _TimingPass(
                 model,
                 options,
                 device,
@@ -178,8 +162,8 @@ def time_cells(
 
 
 @dataclass
-class _Pass:
-    """Timing pass: the open watches, and their settings."""
+class _TimingPass:
+    """Timing pass over cells that fit into memory together; ``watches`` are those not concluded."""
 
     model: Denoiser
     options: Timing
@@ -194,10 +178,10 @@ class _Pass:
     watches: list[CellTiming] = field(default_factory=list)
     begun: float = field(default_factory=time.perf_counter)
     rounds: int = 0
-    cold: CacheEvictor | None = None
+    cold: torch.Tensor | None = None
 
     def run(self, waiting: deque[CellTiming]) -> None:
-        """Time as many cells as memory and time allow, in rounds, and conclude those that are open."""
+        """Take cells off ``waiting`` as memory and time allow, time them in rounds, and conclude them."""
         self._begin_cells(waiting)
         order = random.Random(0)
         while self.watches and not self._is_spent():
@@ -211,13 +195,9 @@ class _Pass:
             self._conclude(watch)
 
     def _begin_cells(self, waiting: deque[CellTiming]) -> None:
-        """Visit cells for the first time."""
-        room, bytes_held, a_round, longest = (
-            bytes_for_states_on(torch.device(self.device)),
-            0,
-            0.0,
-            0.0,
-        )
+        """Take cells off ``waiting`` and visit each once; without time for a cell, drop the rest."""
+        room, bytes_held = bytes_for_states_on(torch.device(self.device)), 0
+        a_round, longest = 0.0, 0.0
         while waiting and bytes_held <= ROUND_ROOM * room:
             if not self._has_time(a_round, longest):
                 waiting.clear()
@@ -232,7 +212,10 @@ class _Pass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if one cell more can be visited often enough; the first always, unless late."""
+        """Return True if there is time for ``min_rounds`` rounds with one cell more, or for a first cell.
+
+        ``a_round`` is the duration of a round so far, and ``longest`` of the longest first visit.
+        """
         if self.until is None or not self.watches:
             return not self._is_late()
         seconds_left = self.until - time.monotonic() - longest
@@ -246,14 +229,14 @@ class _Pass:
         return self.until is not None and time.monotonic() > self.until
 
     def _is_spent(self) -> bool:
-        """Return True if another round would go beyond the time."""
+        """Return True if another round would exceed the time."""
         return self._is_late() or (
             self.rounds >= self.options.min_rounds
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds
         )
 
     def _visit(self, watch: CellTiming, room: float = 0.0) -> None:
-        """Time a cell once more, and conclude it if that is enough or it fails."""
+        """Time a cell once more, and conclude it if its times suffice or an error occurs."""
         share = max(self._seconds() / self.options.seconds, self.rounds / self.options.max_rounds)
         self.progress(min(1.0, share), watch.cell.label)
         try:
@@ -263,8 +246,7 @@ class _Pass:
         except Exception as error:
             self.watches.remove(watch)
             watch.works = None
-            text = " ".join(str(error).split())[:500]
-            reason = f"{type(error).__name__}: {text}"
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
             if is_out_of_memory(error):
                 reason += f"; a batch of {watch.batch} does not fit, and no other is timed for it"
             self.done(watch.cell.key, {"timing_reason": reason})
@@ -274,7 +256,7 @@ class _Pass:
             self._conclude(watch)
 
     def _begin(self, watch: CellTiming, room: float) -> None:
-        """Make the calls of a cell, and warm them up."""
+        """Prepare the calls of a cell, warm them up, and set the columns known from the start."""
         ids = torch.arange(watch.batch, device=self.device)
         watch.works = run = prepare_timed_work(self.model, watch.cell, ids, room=room)
         watch.warm = warm_up(run.sample, self.clock, self.warm_up_ms)
@@ -286,14 +268,12 @@ class _Pass:
             "timing_network_calls": [run.calls, run.calls / run.time_factor],
         }
         if watch.batch == 1:
-            if self.cold is None:  # one for all cells: it is twice as large as a cache
-                self.cold = CacheEvictor(self.device)
+            if self.cold is None:  # one tensor for all cells, as it is large
+                self.cold = cache_filler(self.device)
             if self.device.startswith("cuda"):
                 steps = watch.cell.steps or run.calls
-                (calls, kernels), (_, bare) = (
-                    count_launches(run.sample),
-                    count_launches(run.network),
-                )
+                calls, kernels = count_launches(run.sample)
+                _, bare = count_launches(run.network)
                 watch.facts |= {
                     "launches_per_step": calls / steps,
                     "kernels_per_step": kernels / steps,
@@ -301,7 +281,7 @@ class _Pass:
                 }
 
     def _measure(self, watch: CellTiming) -> None:
-        """Time the whole sampler, its calls of the model, and the decoder once."""
+        """Time a cell's sampler, its calls of the model and its decoder once each, and add the visit."""
         assert watch.works is not None
         run, begin = watch.works, time.perf_counter()
         with observe_block(self.device, self.gpu) as block:
@@ -310,26 +290,23 @@ class _Pass:
             decoder = self.clock(run.decode).ms if run.decode is not None else None
         cold = None
         if watch.batch == 1 and self.cold is not None:
-            self.cold.empty()
+            self.cold.zero_()
             cold = self.clock(run.sample).ms
         seconds = time.perf_counter() - begin
         why, bare = doubts_of_blocks([block], [total]), network.ms * run.time_factor
-        watch.visits.append(
-            TimedVisit(self.rounds, total, bare, decoder, cold, block, why, seconds)
-        )
+        visit = TimedVisit(self.rounds, total, bare, decoder, cold, block, why, seconds)
+        watch.visits.append(visit)
 
     def _conclude(self, watch: CellTiming) -> None:
-        """Measure energy, if requested and available, then report the columns."""
+        """Measure the energy if requested and available, free the calls, and report the columns."""
         if watch.works is None:
             return
         before = time.perf_counter()
         if self.gpu is not None and self.options.energy_seconds and not self._is_late():
+            joules, seconds = self.gpu.joules, self.options.energy_seconds
             watch.joules = joules_per_call(
-                watch.works.sample,
-                self.gpu.joules,
-                torch.cuda.synchronize,
-                self.options.energy_seconds,
+                watch.works.sample, joules, torch.cuda.synchronize, seconds
             )
-            self.begun += time.perf_counter() - before  # windows come on top of the time for rounds
-        watch.works = None  # frees what the cell holds on the device
+            self.begun += time.perf_counter() - before  # energy does not take time from rounds
+        watch.works = None  # frees the cell's memory on the device
         self.done(watch.cell.key, watch.columns(self.options, self.device))

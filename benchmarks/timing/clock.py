@@ -1,10 +1,10 @@
 """Time of one call on a device by two clocks, warm-up, and speed settings of torch.
 
-A second clock that does not count seconds separates a slower sampler from a slower machine:
+The second clock does not count seconds, and so tells a slower sampler from a slower machine:
 
-* on a GPU the cycles of its multiprocessors, which a lower clock does not change: by a kernel that
-  reads two counters before and after, or else by NVML's clock afterwards;
-* on a CPU the processor time of all threads, which other processes do not change.
+* On a GPU it counts cycles of a multiprocessor, which do not depend on the clock frequency. A
+  kernel reads two counters before and after the call; else NVML gives the frequency afterwards.
+* On a CPU it is the processor time of all threads, which other processes do not change.
 """
 
 from __future__ import annotations
@@ -29,24 +29,20 @@ class CallTimes(NamedTuple):
     """Time of one call.
 
     Attributes:
-        ms: milliseconds on the device: between CUDA events on a GPU, of the monotonic clock on a
-            CPU.
-        wall_ms: milliseconds of the monotonic clock until the device is idle again; equal to ``ms``
-            on a CPU.
-        second: by the second clock (:attr:`Clock.second`); None without one.
+        ms: milliseconds between CUDA events on a GPU, or of the monotonic clock on a CPU.
+        wall_ms: milliseconds of the monotonic clock until the device is idle; ``ms`` on a CPU.
+        second_clock: time in the unit :attr:`Clock.second_clock_unit`; None without a second clock.
     """
 
     ms: float
     wall_ms: float
-    second: float | None = None
+    second_clock: float | None = None
 
 
 class CounterClock:
-    """Mean clock of multiprocessor 0 by its counters, from :meth:`start` to :meth:`mhz`.
+    """Reader of the mean frequency of multiprocessor 0 between :meth:`start` and :meth:`mhz`.
 
-    Args:
-        read: a kernel that writes its cycles and the nanoseconds of the GPU's timer into an int64
-            tensor ``(2,)`` on the device.
+    ``read`` is :func:`.read_counters`.
     """
 
     name = "SM cycles"
@@ -56,18 +52,18 @@ class CounterClock:
         self._before, self._after = (torch.zeros(2, dtype=torch.int64, device="cuda") for _ in "ab")
 
     def start(self) -> None:
-        """Mark the first moment, in the order of the work on the device."""
+        """Enqueue the first reading of the counters on the device."""
         self._read(self._before)
 
     def mhz(self) -> float | None:
-        """Return the clock from the mark until now, when the device is idle; None if unknown."""
+        """Return the mean frequency in MHz since :meth:`start`, on an idle device; None if unknown."""
         self._read(self._after)
         cycles, nanoseconds = (self._after - self._before).tolist()
         return 1e3 * cycles / nanoseconds if nanoseconds > 0 else None
 
 
 class NvmlClock:
-    """Clock that NVML reports at the end, renewed a few times a second only."""
+    """Reader of the frequency that NVML reports at the end, updated only a few times a second."""
 
     name = "SM cycles, by NVML's clock"
 
@@ -75,10 +71,10 @@ class NvmlClock:
         self._gpu = gpu
 
     def start(self) -> None:
-        """Do nothing: see :meth:`CounterClock.start`."""
+        """Do nothing; see :meth:`CounterClock.start`."""
 
     def mhz(self) -> float | None:
-        """See :meth:`CounterClock.mhz`."""
+        """Return the present frequency in MHz; None if unknown."""
         return self._gpu.state().sm_clock
 
 
@@ -86,7 +82,7 @@ SmClock = CounterClock | NvmlClock
 
 
 def make_sm_clock(gpu: Gpu | None) -> SmClock | None:
-    """Return the best reader of the current CUDA device's clock; None if there is none."""
+    """Return the best reader of the current CUDA device's SM frequency; None if there is none."""
     with suppress(Exception):  # no Triton, or one that cannot compile here
         counters = CounterClock(import_module(f"{__package__}.sm_counters").read_counters)
         counters.start()
@@ -96,18 +92,16 @@ def make_sm_clock(gpu: Gpu | None) -> SmClock | None:
 
 
 class Clock:
-    """Clock of calls on a device, with the clock of its multiprocessors if there is one.
-
-    Attributes:
-        second: unit of the second clock.
-    """
+    """Timer of calls on a device; ``second_clock_unit`` is the unit of its second clock, "" without such a clock."""
 
     def __init__(self, device: str, sm_clock: SmClock | None = None) -> None:
         self._cuda, self._sm_clock = device.startswith("cuda"), sm_clock
-        self.second = (sm_clock.name if sm_clock else "") if self._cuda else "ms of processor time"
+        self.second_clock_unit = (
+            (sm_clock.name if sm_clock else "") if self._cuda else "ms of processor time"
+        )
 
     def time(self, work: Callable[[], object]) -> CallTimes:
-        """Time one call until it is complete on the device."""
+        """Run ``work`` until it is complete on the device, and return its times."""
         return self._time_on_gpu(work) if self._cuda else _time_on_cpu(work)
 
     def _time_on_gpu(self, work: Callable[[], object]) -> CallTimes:
@@ -136,9 +130,9 @@ def _time_on_cpu(work: Callable[[], object]) -> CallTimes:
 def warm_up(
     work: Callable[[], object], clock: Callable[[Callable[[], object]], CallTimes], most_ms: float
 ) -> bool:
-    """Repeat a call until two consecutive medians of three agree within 2 %; True if they do.
+    """Repeat a call until two consecutive medians of three times agree within 2 %, and return True.
 
-    It gives up after ``most_ms``, or after 20 medians.
+    Returns False after ``most_ms`` milliseconds, or after 20 medians.
     """
     times: list[float] = []
     before = 0.0
@@ -156,9 +150,7 @@ def warm_up(
 
 @contextmanager
 def set_backends(*, tf32: bool, cudnn_benchmark: bool) -> Iterator[Record]:
-    """Set TF32 for products and convolutions of float32, and cuDNN's search for algorithms, for the
-    block; yield the settings, to be stored with the times.
-    """
+    """Set TF32 for float32 and cuDNN's search for algorithms in this context; yield both settings."""
     backends = torch.backends
     before = backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
     searched = backends.cudnn.benchmark

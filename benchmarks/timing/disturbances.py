@@ -1,20 +1,22 @@
 """Disturbances while a block of calls is timed, as reasons to distrust its times.
 
-The kernel's counters give three views of the load, since each is missing somewhere: the time that
-this process's own threads were ready to run and had no core (schedstat; on any Linux, in containers
-too), the busy time of the whole machine (/proc/stat), and the limits of the container (cgroup).
+Three counters of the Linux kernel show the load, since each is missing on some machines. schedstat
+has the time that this process's threads were ready and had no core. /proc/stat has the busy time of
+the whole machine. The cgroup counts how often a container's limit stopped the process.
 """
 
 from __future__ import annotations
 
 import gc
+import operator
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,26 +26,23 @@ from .gpu import Gpu, GpuState, gpu_doubts
 TICK = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 CGROUP_STAT = ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat")
 CONTENT = 0.02
-"""Share of time below which load is ignored: a kernel always has some work."""
+"""Share of time below which load is ignored, since the operating system always has some work."""
 OTHERS = 0.10
-"""Share of the machine that other processes may take: they slow caches, memory and turbo clocks
-before they take a core.
-"""
+"""Largest share of the machine that other processes may take before times are doubted."""
 SHORT = 0.2
-"""Seconds below which ticks of 10 ms say nothing about the machine."""
+"""Shortest interval in seconds for counters in ticks of 10 ms to be used."""
 
 
 class LoadCounters(NamedTuple):
-    """Counters at one moment, or their growth over an interval: only differences and their sums
-    have a meaning.
+    """Counters of load at one moment, or their growth over an interval.
 
     Attributes:
         wall: seconds of the monotonic clock.
         cpu: seconds of processor time of this process, all threads.
-        waited: seconds that its threads were ready and had no core; None if unknown.
-        busy: seconds of processor time of the whole machine, over all cores; None where unknown.
-        stolen: seconds that a hypervisor took from all cores; None where unknown.
-        throttled: how often the cgroup's limit stopped the process.
+        waited: seconds that threads of this process were ready without a core; None if unknown.
+        busy: seconds of processor time of the whole machine, over all cores; None if unknown.
+        stolen: seconds that a hypervisor took from all cores; None if unknown.
+        throttled: number of times that the cgroup's limit stopped the process.
     """
 
     wall: float = 0.0
@@ -55,39 +54,29 @@ class LoadCounters(NamedTuple):
 
     @classmethod
     def of_this_moment(cls) -> LoadCounters:
-        """Read the counters."""
+        """Return the present counters."""
         busy, stolen = _machine_seconds()
-        return cls(
-            time.perf_counter(),
-            time.process_time(),
-            _run_queue_seconds(),
-            busy,
-            stolen,
-            _throttle_count(),
-        )
+        wall, cpu = time.perf_counter(), time.process_time()
+        return cls(wall, cpu, _run_queue_seconds(), busy, stolen, _throttle_count())
 
     def since(self, earlier: LoadCounters) -> LoadCounters:
-        """Return the growth since ``earlier``; a counter that fell, as when a thread ended, has not
-        grown.
-        """
-        return LoadCounters(
-            *(  # type: ignore[arg-type]
-                None if a is None or b is None else max(type(a)(0), a - b)
-                for a, b in zip(self, earlier, strict=True)
-            )
-        )
+        """Return the growth since ``earlier``, at least 0; counters can fall when a thread ends."""
+        return self._combined(earlier, lambda now, before: max(type(now)(0), now - before))
 
     def plus(self, other: LoadCounters) -> LoadCounters:
-        """Return the growth over both of two intervals."""
-        return LoadCounters(
-            *(None if a is None or b is None else a + b for a, b in zip(self, other, strict=True))  # type: ignore[arg-type]
-        )
+        """Return the sum of the growths over two intervals."""
+        return self._combined(other, operator.add)
+
+    def _combined(self, other: LoadCounters, combine: Callable[[Any, Any], Any]) -> LoadCounters:
+        pairs = zip(self, other, strict=True)
+        grown: list[Any] = [None if None in pair else combine(*pair) for pair in pairs]
+        return LoadCounters(*grown)
 
 
 def cpu_doubts(load: LoadCounters, cores: int, threads: int) -> list[str]:
     """Return the reasons to distrust times taken while the counters grew by ``load``.
 
-    ``cores`` are the machine's, ``threads`` those that the timed work may use.
+    ``cores`` is the machine's number of cores; the timed work may use ``threads`` threads.
     """
     doubts, own = [], load.cpu + (load.waited or 0.0)
     if load.waited is not None and load.waited > CONTENT * max(own, TICK):
@@ -108,7 +97,7 @@ def cpu_doubts(load: LoadCounters, cores: int, threads: int) -> list[str]:
 
 
 def _run_queue_seconds() -> float | None:
-    """Return the run-queue delay of this process's threads in seconds."""
+    """Return the seconds that this process's threads waited for a core; None if unknown."""
     total, is_known = 0, False
     for path in Path("/proc/self/task").glob("*/schedstat"):
         with suppress(OSError, ValueError, IndexError):  # a thread may end in between
@@ -117,7 +106,7 @@ def _run_queue_seconds() -> float | None:
 
 
 def _machine_seconds() -> tuple[float | None, float | None]:
-    """Return busy and stolen seconds over all cores: the first line of /proc/stat, in ticks."""
+    """Return busy and stolen seconds over all cores, from /proc/stat; (None, None) if unknown."""
     try:
         with open("/proc/stat", encoding="ascii") as file:
             user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
@@ -134,9 +123,7 @@ def _throttle_count() -> int:
 
 
 APART, APART_MS = 0.05, 0.1
-"""Allowed difference of CUDA events and the wall clock, as a share of the time or in milliseconds:
-launching and synchronising cost some.
-"""
+"""Allowed difference of wall clock and CUDA events (launches take time): share, or ms per call."""
 
 
 @dataclass
@@ -144,24 +131,21 @@ class BlockObservations:
     """Observations during one block of calls.
 
     Attributes:
-        load: growth of the machine's counters.
-        state: of the GPU, at its end; None on a CPU or without NVML.
-        peak: most bytes that torch held on the GPU; None on a CPU.
-        grown: number of the allocator's requests to the driver for memory, which take long and wait
-            for the device.
+        load: growth of the load counters.
+        state: state of the GPU at the end of the block; None on a CPU or without NVML.
+        peak: largest number of bytes that torch allocated on the GPU; None on a CPU.
+        memory_requests: number of slow requests of torch's allocator to the driver for memory.
     """
 
     load: LoadCounters = field(default_factory=LoadCounters)
     state: GpuState | None = None
     peak: int | None = None
-    grown: int = 0
+    memory_requests: int = 0
 
 
 @contextmanager
 def observe_block(device: str, gpu: Gpu | None) -> Iterator[BlockObservations]:
-    """Observe the block inside, without garbage collection; what is yielded is filled in at its
-    end.
-    """
+    """Run the context without garbage collection; the yielded observations are filled in at its end."""
     block, cuda, segments = BlockObservations(), device.startswith("cuda"), 0
     collects = gc.isenabled()
     gc.disable()
@@ -174,7 +158,7 @@ def observe_block(device: str, gpu: Gpu | None) -> Iterator[BlockObservations]:
         block.load = LoadCounters.of_this_moment().since(before)
         if cuda:
             block.peak = torch.cuda.max_memory_allocated()
-            block.grown = _count_segments() - segments
+            block.memory_requests = _count_segments() - segments
         if gpu is not None:
             block.state = gpu.state()
     finally:
@@ -187,25 +171,22 @@ def doubts_of_blocks(
 ) -> list[str]:
     """Return the reasons to distrust the times of some blocks, each in a few words; empty for none.
 
-    A disturbance too small to show in each block may show in all.
+    Blocks are judged together, as disturbances can be too small to show in a single block.
     """
     states = [block.state for block in blocks if block.state is not None]
     reasons = cpu_doubts(total_load(blocks), os.cpu_count() or 1, torch.get_num_threads())
     reasons += gpu_doubts(states) + _doubts_of_clocks(readings)
-    grown = sum(block.grown for block in blocks)
+    grown = sum(block.memory_requests for block in blocks)
     return reasons + ([f"torch asked the driver for memory {grown} times"] if grown else [])
 
 
 def total_load(blocks: Sequence[BlockObservations]) -> LoadCounters:
-    """Return the growth of the counters over all blocks."""
-    total = LoadCounters()
-    for block in blocks:
-        total = total.plus(block.load)
-    return total
+    """Return the sum over blocks of the growth of the load counters."""
+    return reduce(LoadCounters.plus, (block.load for block in blocks), LoadCounters())
 
 
 def raw_observations(blocks: Sequence[BlockObservations]) -> dict[str, object]:
-    """Return the raw record: seconds of the load, and the range of each number of the GPU."""
+    """Return the summed load counters by name, and the range of each known value of the GPU's state."""
     ranges: dict[str, object] = {}
     for name in GpuState._fields:
         values = [
@@ -219,12 +200,12 @@ def raw_observations(blocks: Sequence[BlockObservations]) -> dict[str, object]:
 
 
 def _count_segments() -> int:
-    """Return the number of segments that torch's allocator has had from the driver so far."""
+    """Return the number of memory segments that torch's allocator has requested from the driver so far."""
     return int(torch.cuda.memory_stats().get("segment.all.allocated", 0))
 
 
 def _doubts_of_clocks(readings: Sequence[CallTimes]) -> list[str]:
-    """Return the reason if CUDA events and the wall clock disagree, by their sums; empty if not."""
+    """Return a list with the reason if sums of CUDA events and of wall clock times disagree, else empty."""
     ms, wall = sum(r.ms for r in readings), sum(r.wall_ms for r in readings)
     if abs(wall - ms) <= max(APART * wall, APART_MS * len(readings)):
         return []

@@ -1,4 +1,4 @@
-"""Diagnosis of a machine for ``doctor``."""
+"""Diagnosis of a machine for the command ``doctor``: steadiness of times, counters, packages, models."""
 
 from __future__ import annotations
 
@@ -25,16 +25,14 @@ from .gpu import Gpu
 from .machine import describe_device, describe_host, load_averages, package_version
 
 SIDE = {"cpu": 384, "cuda": 4096}
-"""Side of the square matrices whose product is the work: milliseconds on one core or a GPU."""
+"""Side of the square matrices to multiply, which takes milliseconds on one core or a GPU."""
 STEADY, USABLE = 0.02, 0.10
-"""Relative interquartile range up to which single times are steady, and up to which medians of many
-are usable.
-"""
+"""Largest relative interquartile range for trusting single times, and for trusting medians of many."""
 
 
 @dataclass(frozen=True)
 class Steadiness:
-    """Times of the same work: their median in ms, number, and findings of the counters.
+    """Statistics of repeated times of the same work: median ``ms``, number of ``runs``, and ``doubts``.
 
     ``spread`` is the interquartile range, ``half_width`` half of the 95 % interval of the median
     and ``slowest`` the largest time, all relative to the median.
@@ -49,7 +47,7 @@ class Steadiness:
 
     @property
     def verdict(self) -> str:
-        """Verdict on times taken on this machine, in one sentence."""
+        """Sentence on whether times taken on this machine can be trusted."""
         if self.doubts or self.spread > USABLE:
             why = "; ".join(self.doubts) or (
                 f"the same work took times that spread by {self.spread:.0%}"
@@ -67,7 +65,7 @@ class Steadiness:
 
 
 def measure_steadiness(device: str, seconds: float = 1.5) -> Steadiness:
-    """Time products of two fixed matrices for some seconds, after a fifth of that to warm up."""
+    """Time a matrix product repeatedly for ``seconds``, after a warm-up of a fifth of that."""
     a = torch.linspace(-1, 1, SIDE[device] ** 2, device=device).reshape(SIDE[device], -1)
     clock, times, before = Clock(device), [], LoadCounters()
     for phase in (seconds / 5, seconds):
@@ -98,9 +96,9 @@ TRIES = 2000
 def available_counters() -> dict[str, Any]:
     """Return the available sources of times, load and energy.
 
-    ``perf_counter_ns`` is the smallest step of the clock that was seen, ns; ``run_queue`` and
-    ``machine_load`` say whether the kernel reports the wait for a core, and the load of all cores;
-    ``rapl`` is "readable", "not readable" or "absent". The others are True where they can be used.
+    ``perf_counter_ns`` is the smallest observed step of the clock in ns. ``run_queue`` and
+    ``machine_load`` are True if the kernel reports the wait for a core, and the load of all cores.
+    ``rapl`` is "readable", "not readable" or "absent". The others are True if available.
     """
     load, gpu = LoadCounters.of_this_moment(), Gpu.of_current_device()
     return {
@@ -115,7 +113,7 @@ def available_counters() -> dict[str, Any]:
 
 
 def resolution_ns() -> int:
-    """Return the smallest difference > 0 of two readings of ``perf_counter_ns``."""
+    """Return the smallest positive difference of successive readings of ``perf_counter_ns``; 0 if none."""
     times = [time.perf_counter_ns() for _ in range(TRIES)]
     return min((later - sooner for sooner, later in pairwise(times) if later > sooner), default=0)
 
@@ -149,10 +147,9 @@ _REQUIREMENT = re.compile(
 
 
 class RequiredPackage(NamedTuple):
-    """Requirement of samplerbench.
+    """Package that samplerbench requires, in versions ``needs`` such as ``>=2.6``.
 
-    It has the required versions, such as ``>=2.6``, the extra that needs it ("" if everyone does)
-    and the installed version.
+    ``extra`` is the extra that requires the package, or "". ``version`` is the installed one.
     """
 
     name: str
@@ -162,7 +159,7 @@ class RequiredPackage(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """True if it is installed in no older version than required."""
+        """True if the package is installed in at least the required version."""
         if self.version is None:
             return False
         least = re.search(r">=\s*([\d.]+)", self.needs)
@@ -170,16 +167,14 @@ class RequiredPackage(NamedTuple):
 
 
 def required_packages(requirements: list[str] | None = None) -> list[RequiredPackage]:
-    """Return every requirement (by default of the installed samplerbench), those without an extra
-    first.
-    """
+    """Return all requirements, by default of the installed samplerbench; those without an extra first."""
     if requirements is None:
         try:
             requirements = importlib.metadata.requires(NAME) or []
         except importlib.metadata.PackageNotFoundError:
             requirements = []
     required = [
-        _parse_requirement(match) for text in requirements if (match := _REQUIREMENT.match(text))
+        _parse_requirement(match) for match in map(_REQUIREMENT.match, requirements) if match
     ]
     return sorted(required, key=lambda package: (package.extra != "", package.extra))
 
@@ -195,7 +190,7 @@ def _parse_requirement(match: re.Match[str]) -> RequiredPackage:
 
 
 def _release_numbers(version: str) -> tuple[int, ...]:
-    """Return the release of a version: 2.13.0+cpu is (2, 13, 0)."""
+    """Return the release of a version as numbers, such as (2, 13, 0) of 2.13.0+cpu."""
     return tuple(int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", version)[0]))  # type: ignore[index]
 
 
@@ -204,7 +199,7 @@ SHIPPED = ("fashion", "digits", "emoji", "fashion-map")
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Diagnosis of a machine: facts by name, steadiness by device, and defects, a sentence each."""
+    """Diagnosis of a machine: facts by name, steadiness by device, and ``broken``, a sentence per defect."""
 
     version: str
     machine: dict[str, Any]
@@ -218,14 +213,14 @@ class Diagnosis:
 
     @property
     def extras(self) -> dict[str, list[str]]:
-        """Missing packages of each extra, by extra."""
+        """Names of the missing or too old packages, by extra."""
         return {
             extra: [p.name for p in self.packages if p.extra == extra and not p.fits]
             for extra in dict.fromkeys(p.extra for p in self.packages if p.extra)
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready record."""
+        """Return the diagnosis as plain data for JSON."""
         return {
             **{
                 name: getattr(self, name)
@@ -248,7 +243,7 @@ class Diagnosis:
 
 
 def diagnose_machine(seconds: float = 1.5) -> Diagnosis:
-    """Examine this machine; each device's reference work is timed for some seconds."""
+    """Return the diagnosis of this machine; times are measured for ``seconds`` on each device."""
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     required = required_packages()
     return Diagnosis(
@@ -265,7 +260,7 @@ def diagnose_machine(seconds: float = 1.5) -> Diagnosis:
 
 
 def _missing_packages(required: list[RequiredPackage]) -> list[str]:
-    """Return the missing packages that everyone needs, a sentence each."""
+    """Return a sentence for each missing or too old package that every installation needs."""
     if not required:
         return [f"{NAME} is not installed: pip install -e . in its folder"]
     return [
@@ -277,15 +272,13 @@ def _missing_packages(required: list[RequiredPackage]) -> list[str]:
 
 
 def _broken_models() -> list[str]:
-    """Return the shipped networks that cannot be loaded, or give values that are not finite."""
+    """Return a sentence for each shipped network that cannot be loaded or gives values not finite."""
     broken = []
     for name in SHIPPED:
         try:
             model = make_model(name)
-            x = torch.full((1, *model.event), 0.5)
-            if not math.isfinite(
-                float(model.bind(torch.zeros(1, dtype=torch.int64), 0)(x, 1.0).sum())
-            ):
+            x, ids = torch.full((1, *model.event), 0.5), torch.zeros(1, dtype=torch.int64)
+            if not math.isfinite(float(model.bind(ids, 0)(x, 1.0).sum())):
                 broken.append(f"model {name} gives numbers that are not finite")
         except Exception as error:
             broken.append(f"model {name} cannot be loaded: {' '.join(str(error).split())}")

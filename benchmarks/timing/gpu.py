@@ -1,7 +1,7 @@
-"""State of the GPU by NVML, unchanged: clocks, temperature, throttling, other processes, energy.
+"""State of the GPU as NVML reports it: clocks, temperature, throttling, other processes, energy.
 
-NVML is the library of nvidia-smi; its Python binding is the optional package nvidia-ml-py. Values
-that a card or a driver does not offer are None.
+NVML is the library behind nvidia-smi; its Python binding is the optional package nvidia-ml-py.
+Values that a card or a driver does not offer are None. No setting of the GPU is changed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ REASONS = {
     0x40: "heat (hardware)",
     0x80: "power brake",
 }
-"""Bits of the clocks' event reasons (nvml.h, nvmlClocksEventReason) that mean less than full
-speed; an idle GPU or set clocks do not.
-"""
+"""Bits of the clocks' event reasons (nvml.h, nvmlClocksEventReason) for less than full speed under load."""
 STEADY = 0.05
 """Largest relative change of the SM clock while one cell is timed."""
 
@@ -33,8 +31,8 @@ STEADY = 0.05
 class GpuState(NamedTuple):
     """State of a GPU at one moment; None for unknown values.
 
-    ``reasons`` are bits of the reasons for the clocks, ``temperature`` is in degrees Celsius,
-    ``sm_clock`` in MHz, ``power`` in W; ``others`` counts other processes that compute on it.
+    ``reasons`` are bits of :data:`REASONS` and others. ``temperature`` is in degrees Celsius,
+    ``sm_clock`` in MHz, ``power`` in W. ``others`` counts other computing processes on the GPU.
     """
 
     reasons: int | None
@@ -46,16 +44,14 @@ class GpuState(NamedTuple):
 
 @dataclass(frozen=True)
 class Gpu:
-    """GPU that torch uses, by NVML: the module ``pynvml``, and its handle of the device."""
+    """Access to torch's GPU by NVML: the module ``pynvml``, and its handle of the device."""
 
     nvml: Any
     handle: Any
 
     @classmethod
     def of_current_device(cls) -> Gpu | None:
-        """Return the current device of torch; None without a GPU, nvidia-ml-py, or a driver that
-        answers.
-        """
+        """Return access to torch's current device; None without a GPU, nvidia-ml-py or a working driver."""
         if not torch.cuda.is_available():
             return None
         try:
@@ -63,9 +59,7 @@ class Gpu:
             nvml.nvmlInit()
             uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
             return cls(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}"))
-        except (
-            Exception
-        ):  # NVML has an exception class a sentence; after any of them there are no counters
+        except Exception:  # NVML has many error classes; after any of them there are no counters
             return None
 
     def state(self) -> GpuState:
@@ -78,15 +72,15 @@ class Gpu:
             ),
             _query_nvml(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
             _query_nvml(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
-            # one of them is this one, in a container by a number of the host
+            # one of the processes is this one, whose id in a container differs
             _query_nvml(lambda: max(0, len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)) - 1)),
         )
 
     def joules(self) -> float | None:
-        """Return the energy since the driver was loaded, J."""
+        """Return the energy in J since the driver was loaded; None if unknown."""
         return _query_nvml(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the driver version and the enforced power limit in W."""
         driver = _query_nvml(self.nvml.nvmlSystemGetDriverVersion)
         return {
@@ -98,7 +92,7 @@ class Gpu:
 
 
 def gpu_doubts(states: list[GpuState]) -> list[str]:
-    """Return the reasons to distrust times taken while a GPU went through these states."""
+    """Return the reasons to distrust times during which a GPU had these states; empty for none."""
     bits = 0
     for state in states:
         bits |= state.reasons or 0

@@ -18,7 +18,7 @@ CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
 def describe_host() -> dict[str, Any]:
-    """Return the fixed facts: system, processor, cores, limits of the container, memory."""
+    """Return the host's fixed facts: system, processor, cores, container limit, memory, governor, Python."""
     return {
         "system": platform.platform(),
         "cpu": cpu_name(),
@@ -32,7 +32,7 @@ def describe_host() -> dict[str, Any]:
 
 
 def package_version() -> str:
-    """Return the version of the installed package."""
+    """Return the version of the installed samplerbench; "unknown" if it is not installed."""
     try:
         return importlib.metadata.version("samplerbench")
     except importlib.metadata.PackageNotFoundError:
@@ -40,20 +40,18 @@ def package_version() -> str:
 
 
 def load_averages() -> dict[str, Any]:
-    """Return the varying facts: the load averages over 1, 5 and 15 minutes."""
+    """Return the load averages over 1, 5 and 15 minutes as ``load_average``; None if unknown."""
     with suppress(OSError, AttributeError):
         return {"load_average": [round(load, 2) for load in os.getloadavg()]}
     return {"load_average": None}
 
 
 def describe_device(device: str) -> dict[str, Any]:
-    """Return the device of samples: a GPU with its memory in bytes, driver and power limit, or the
-    processor.
-    """
+    """Return the facts about a device: a GPU with memory in bytes, driver and power limit, or the CPU."""
     if not device.startswith("cuda"):
         return {"type": "cpu", "name": cpu_name()}
     properties, gpu = torch.cuda.get_device_properties(0), Gpu.of_current_device()
-    about = gpu.about() if gpu else {"driver": None, "power_limit_w": None}
+    about = gpu.describe() if gpu else {"driver": None, "power_limit_w": None}
     return {
         "type": "cuda",
         "name": properties.name,
@@ -64,7 +62,7 @@ def describe_device(device: str) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """Return the processor's model name."""
+    """Return the processor's model name, or its architecture if unknown."""
     for line in (_read_text(Path("/proc/cpuinfo")) or "").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -72,7 +70,7 @@ def cpu_name() -> str:
 
 
 def cpu_limit() -> float | None:
-    """Return the cores' worth of time that the cgroup (v2, then v1) allows; None without a limit."""
+    """Return the number of cores whose time the cgroup (v2, then v1) allows; None without a limit."""
     quota, _, period = (_read_text(CGROUP / "cpu.max") or "").partition(" ")
     if not quota:
         quota = _read_text(CGROUP_1 / "cpu.cfs_quota_us") or ""

@@ -1,7 +1,7 @@
 """Timing of a run directory's cells without present times, and the tables of times.
 
-``timing.csv`` has a line per cell and batch size, for suites with several; ``throughput.csv`` a line
-per model and batch size of a sweep.
+``timing.csv`` has a line per cell and batch size, for suites with several batch sizes.
+``throughput.csv`` has a line per model and batch size of a sweep.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 
 from ...models.denoiser import Denoiser
-from ...results.record import Record
+from ...results.record import AROUND, Record
 from ...results.run_directory.files import write_text
 from ...results.run_directory.layout import CELL, QUALITY, TIMING
 from ...results.run_directory.run_dir import RunDir
@@ -25,35 +25,17 @@ from .machine import describe_device, package_version
 from .sweep import sweep_record
 
 SWEEP = "sweep.json"
-"""Name of the part with a sweep over batch sizes."""
-
+"""Name of a cell's file with its sweep over batch sizes."""
 
 IDENTITY = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
+_AROUND = [column.name for column in AROUND]
 TIMES = (
     "timing_batch_size",
     "timing_execution",
     "timing_device",
     "timing_device_name",
     "timing_threads",
-    "ms_per_sample",
-    "ms_low",
-    "ms_high",
-    "ms_iqr",
-    "wall_ms_per_sample",
-    "model_ms_per_sample",
-    "solver_ms_per_sample",
-    "decoder_ms_per_sample",
-    "cold_ms_per_sample",
-    "overhead",
-    "overhead_us_per_step",
-    "launches_per_step",
-    "kernels_per_step",
-    "network_kernels_per_step",
-    "latency_ms",
-    "samples_per_second",
-    "first_batch_ms",
-    "peak_memory_mb",
-    "joules_per_sample",
+    *_AROUND[_AROUND.index("ms_per_sample") : _AROUND.index("timing_converged")],
     "timing_rounds",
     "timing_discarded",
     "timing_converged",
@@ -76,7 +58,7 @@ THROUGHPUT = (
 class Timer(Protocol):
     """Timer of a model's cells, in this process or in another one."""
 
-    def machine(self) -> Record:
+    def timing_conditions(self) -> Record:
         """See :func:`conditions_for_times`."""
         ...
 
@@ -86,25 +68,22 @@ class Timer(Protocol):
         """Time cells at a batch size; see :func:`.time_cells`."""
         ...
 
-    def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
+    def sweep_batch_sizes(
+        self, cell: Cell, within: float | None, progress: Callable[[int], None]
+    ) -> Record:
         """Time a cell at many batch sizes; see :func:`.sweep_record`."""
         ...
 
 
 @dataclass(frozen=True)
 class LocalTimer:
-    """Timer in this process.
-
-    Attributes:
-        model: on the device, "cpu" or "cuda".
-        options: duration and precision.
-    """
+    """Timer in this process; ``model`` is on ``device``, "cpu" or "cuda"."""
 
     model: Denoiser
     options: Timing
     device: str
 
-    def machine(self) -> Record:
+    def timing_conditions(self) -> Record:
         """See :class:`Timer`."""
         return conditions_for_times(self.device)
 
@@ -123,13 +102,15 @@ class LocalTimer:
             within=within,
         )
 
-    def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
+    def sweep_batch_sizes(
+        self, cell: Cell, within: float | None, progress: Callable[[int], None]
+    ) -> Record:
         """See :class:`Timer`."""
         return sweep_record(self.model, cell, self.options, self.device, within, progress)
 
 
 def conditions_for_times(device: str) -> Record:
-    """Return the conditions for times of this process."""
+    """Return the device, its name and torch's threads in this process, on which times depend."""
     return {
         "timing_device": device,
         "timing_device_name": describe_device(device)["name"],
@@ -149,15 +130,15 @@ def time_pending(
 
     Args:
         run: stores the times.
-        cells: of the model, with samples.
+        cells: sampled cells of the model.
         options: batch sizes, duration and precision.
-        place: the timer.
-        stage: receives the present stage.
-        within: gives, before each batch size and before the sweep, its seconds; None for no limit.
+        place: timer of the cells.
+        stage: receives the present stage in words.
+        within: returns the seconds for the next batch size or the sweep; None for no limit.
     """
     if not cells:
         return
-    machine = place.machine()
+    machine = place.timing_conditions()
     for size in options.batch_size:
         file, stamps = timing_file(size, options), {}
         for cell in cells:
@@ -186,13 +167,15 @@ def time_pending(
         if stamp.items() <= (run.read(cell.key, SWEEP) or {}).items():
             return
         title = f"{cell.model}: throughput of {cell.label}"
-        result = place.sweep(cell, within(), lambda batch: stage(f"{title}, batches of {batch}"))
+        result = place.sweep_batch_sizes(
+            cell, within(), lambda batch: stage(f"{title}, batches of {batch}")
+        )
         if result.get("points"):
             run.write(cell.key, SWEEP, {**stamp, **result})
 
 
 def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
-    """Return the reason why a batch exceeds the memory, as sampling found; "" if it does not."""
+    """Return why a batch of ``size`` exceeds the memory, as sampling found; "" if it does not."""
     used = (run.read(cell.key, QUALITY) or {}).get("batch_used")
     if not isinstance(used, int) or size <= used:
         return ""
@@ -203,7 +186,7 @@ def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
 
 
 def _timing_inputs(cell: Cell, options: Timing, size: int) -> Record:
-    """Return the inputs of times besides the machine and the cell; a change is another chance."""
+    """Return what times depend on besides machine and cell; after a change even a failed cell is timed again."""
     left_out = {"enabled", "batch_size", "minutes", "sweep"}
     requested = {
         "samplerbench": package_version(),
@@ -213,23 +196,24 @@ def _timing_inputs(cell: Cell, options: Timing, size: int) -> Record:
 
 
 def timing_file(size: int, options: Timing) -> str:
-    """Return the name of the part with a cell's times at one batch size."""
-    # the first is in the result table
+    """Return the name of a cell's file with its times at one batch size."""
+    # times of the first batch size are in the result table
     return TIMING if size == options.batch_size[0] else f"timing-{size}.json"
 
 
 def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
-    """Write ``timing.csv`` if more than one batch size is timed, and ``throughput.csv`` if there
-    was a sweep; a line per cell, by its key.
-    """
+    """Write ``timing.csv`` for several batch sizes, ``throughput.csv`` for a sweep, from cells by key."""
     if options.enabled and options.sweep:
         lines = [line for cell in cells for line in _lines_of_sweep(run, cell)]
         write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))
     if not options.enabled or len(options.batch_size) == 1:
         return
-    columns, files = IDENTITY + TIMES, [timing_file(size, options) for size in options.batch_size]
-    rows = (_timing_row(run, cell, file) for cell in cells for file in files)
-    lines = ([row.get(column) for column in columns] for row in rows if row)
+    columns, lines = IDENTITY + TIMES, []
+    for cell in cells:
+        for size in options.batch_size:
+            if times := run.read(cell, timing_file(size, options)):
+                row = {**(run.read(cell, CELL) or {}), **times}
+                lines.append([row.get(column) for column in columns])
     write_text(run.path / "timing.csv", csv_lines(columns, lines))
 
 
@@ -243,8 +227,3 @@ def _lines_of_sweep(run: RunDir, cell: str) -> list[list[object]]:
         [*about, batch, ms, 1e3 * batch / ms, batch == result["knee"], result["ended"]]
         for batch, ms in result["points"]
     ]
-
-
-def _timing_row(run: RunDir, cell: str, file: str) -> Record:
-    times = run.read(cell, file)
-    return {**(run.read(cell, CELL) or {}), **times} if times else {}

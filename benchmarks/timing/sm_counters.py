@@ -1,4 +1,4 @@
-"""Triton kernel that reads two counters of a multiprocessor, if Triton is installed."""
+"""Triton kernel that reads the counters of cycles and nanoseconds of a GPU, if Triton is installed."""
 # pyright: reportPossiblyUnboundVariable=false, reportIndexIssue=false
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ import torch
 try:
     import triton  # pyright: ignore[reportMissingImports]
     import triton.language as tl  # pyright: ignore[reportMissingImports]
-except ImportError:  # as with torch's builds for CPUs
+except ImportError:  # torch's builds for CPUs lack Triton
     triton = None
 
 BLOCKS = 4
-"""Blocks started for each multiprocessor: one of them runs on the first."""
+"""Blocks to start per multiprocessor, so that at least one runs on multiprocessor 0."""
 
 if triton is not None:
 
@@ -32,11 +32,10 @@ if triton is not None:
 
 
 def read_counters(out: torch.Tensor) -> None:
-    """Write the cycles of multiprocessor 0 (PTX %clock64) and the GPU's nanoseconds (%globaltimer)
-    into an int64 tensor ``(2,)`` on the current CUDA device; waits for nothing.
+    """Enqueue a kernel that writes two counters into ``out``, an int64 tensor ``(2,)`` on the current device.
 
-    Raises:
-        RuntimeError: there is no Triton.
+    They are the cycles of multiprocessor 0 (PTX %clock64) and the GPU's nanoseconds (%globaltimer).
+    Raises a RuntimeError without Triton.
     """
     if triton is None:
         raise RuntimeError("there is no Triton here")

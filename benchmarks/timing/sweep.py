@@ -1,7 +1,7 @@
-"""Throughput against the batch size, up to the point where larger batches gain nothing.
+"""Throughput against the batch size, up to the size where larger batches gain nothing.
 
-The knee is the smallest batch with nearly the largest throughput: below it a GPU waits for
-launches, above it samples wait for one another.
+The knee is the smallest batch with nearly the largest throughput. Smaller batches leave a GPU
+waiting for launches; in larger ones samples wait for one another.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .cells import Stopwatch
 from .clock import Clock, set_backends, warm_up
 
 GAIN = 1.05
-"""Smallest factor that counts as a gain from a doubling; after two without, the sweep ends."""
+"""Smallest factor of throughput that counts as a gain; the sweep ends after two doublings without one."""
 NEARLY = 0.9
-"""Share of the largest throughput at the knee."""
+"""Smallest share of the largest throughput at the knee."""
 FEWEST, MOST = 6, 15
-"""Fewest and most calls timed at each size."""
+"""Fewest and most timed calls at each batch size."""
 WARM_UP_MS = 5000.0
 
 
 class SweepPoint(NamedTuple):
-    """Batch size in samples, and the median time of a call in ms."""
+    """Batch size in samples, and the median time in ms of sampling one batch."""
 
     batch: int
     ms: float
@@ -44,13 +44,6 @@ class SweepPoint(NamedTuple):
         return 1e3 * self.batch / self.ms
 
 
-class Sweep(NamedTuple):
-    """Points of a sweep, from small to large, and the reason for its end in a few words."""
-
-    points: list[SweepPoint]
-    ended: str
-
-
 def sweep_record(
     model: Denoiser,
     cell: Cell,
@@ -59,17 +52,16 @@ def sweep_record(
     within: float | None,
     progress: Callable[[int], None],
 ) -> Record:
-    """Sweep up to the options' largest batch, under their settings; return the stored record."""
+    """Time batches of 1, 2, 4, … samples up to ``options.sweep``; return points, knee and reason for the end."""
     with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
-        clock = Clock(device).time
-        result = sweep_batch_sizes(
-            model, cell, clock, options.sweep, progress=progress, within=within
+        points, ended = sweep_batch_sizes(
+            model, cell, Clock(device).time, options.sweep, progress=progress, within=within
         )
-    return {"points": result.points, "knee": knee_batch_size(result.points), "ended": result.ended}
+    return {"points": points, "knee": knee_batch_size(points), "ended": ended}
 
 
 def knee_batch_size(points: Sequence[SweepPoint]) -> int:
-    """Return the smallest batch with :data:`NEARLY` the largest throughput; 0 without points."""
+    """Return the smallest batch size with :data:`NEARLY` the largest throughput; 0 without points."""
     most = max((point.samples_per_second for point in points), default=0.0)
     good = (point.batch for point in points if point.samples_per_second >= NEARLY * most)
     return min(good, default=0)
@@ -83,31 +75,32 @@ def sweep_batch_sizes(
     *,
     progress: Callable[[int], None],
     within: float | None = None,
-) -> Sweep:
+) -> tuple[list[SweepPoint], str]:
     """Time a cell's sampler in batches of 1, 2, 4, … samples, up to ``most``.
 
-    ``progress`` receives the next batch size; after ``within`` seconds the sweep ends.
+    ``progress`` receives each batch size before its calls. No batch is begun after ``within``
+    seconds. Returns the points, and the reason why the sweep ended.
     """
     until = None if within is None else time.monotonic() + within
     points: list[SweepPoint] = []
     batch, small_gains = 1, 0
     while batch <= most:
         if until is not None and time.monotonic() > until:
-            return Sweep(points, "the time was spent")
+            return points, "the time was spent"
         progress(batch)
         try:
             points.append(SweepPoint(batch, _median_ms(model, cell, clock, batch)))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            return Sweep(points, f"{batch} samples do not fit into memory")
+            return points, f"{batch} samples do not fit into memory"
         if len(points) > 1:
             gain = points[-1].samples_per_second / points[-2].samples_per_second
             small_gains = small_gains + 1 if gain < GAIN else 0
         if small_gains == 2:
-            return Sweep(points, "larger batches bring nothing more")
+            return points, "larger batches bring nothing more"
         batch *= 2
-    return Sweep(points, f"{most} samples are the most that were asked for")
+    return points, f"{most} samples are the most that were asked for"
 
 
 def _median_ms(model: Denoiser, cell: Cell, clock: Stopwatch, batch: int) -> float:

@@ -11,9 +11,9 @@ from scipy.stats import norm
 from samplerbench.benchmarks.metrics.estimators.second_order import (
     LIMIT,
     Noise,
+    compute_noise,
     end_shift,
     interval,
-    noise,
     sum_of_noise,
 )
 
@@ -59,7 +59,7 @@ def test_noise_is_that_of_all_pairs(d: int) -> None:
         + 0.25 * s.sum()
     )
     square, cross = brute_force(influence, c, z, w)
-    found = noise(influence, lambda: iter([(slice(0, len(c)), c, z)]), w, own)
+    found = compute_noise(influence, lambda: iter([(slice(0, len(c)), c, z)]), w, own)
     # eigenvalues of w below 1e-4 of the largest are left out
     assert found.second == pytest.approx(square / (2 * n**2), rel=1e-3)
     assert found.cross * found.unit**3 == pytest.approx(cross / n**2, rel=1e-9)
@@ -67,7 +67,7 @@ def test_noise_is_that_of_all_pairs(d: int) -> None:
 
 
 def test_too_few_samples_have_no_noise_of_second_order() -> None:
-    assert noise(np.zeros(3), lambda: iter(()), np.eye(2), np.zeros(3)) == NONE
+    assert compute_noise(np.zeros(3), lambda: iter(()), np.eye(2), np.zeros(3)) == NONE
 
 
 @given(st.floats(-5, 5), st.floats(0.01, 2))

@@ -217,7 +217,7 @@ def test_clip_gives_the_embeddings_of_its_folder(tmp_path):
     theirs = tmp_path / "x_clean_clip_vit_b_32_custom_na.npz"
     np.savez(theirs, mu=np.zeros(16), sigma=np.eye(16))
     with pytest.raises(ValueError, match="has statistics of clip-vit-b-32-clean-fid-clean, but"):
-        read_statistics(str(theirs)).of(made, RGB.limits)
+        read_statistics(str(theirs)).choose_statistics(made, RGB.limits)
     (tmp_path / "model.safetensors").write_bytes(b"junk")
     with pytest.raises(ValueError, match="does not hold a CLIP model"):
         make_extractor(f"clip:{tmp_path}", RGB)

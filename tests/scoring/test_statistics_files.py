@@ -96,7 +96,7 @@ def test_features_beside_the_moments_of_clean_fid_are_found(digits, tmp_path):
 
 
 def of(path, dim, space="", made_of="ours"):
-    return read_statistics(str(path)).of(
+    return read_statistics(str(path)).choose_statistics(
         SimpleNamespace(identity="ours", dim=dim, space=space, made_of=made_of), None
     )
 
@@ -131,12 +131,12 @@ def test_what_this_project_writes_is_read_again_to_the_last_bit_and_knows_its_ex
     assert stored["mu"].dtype == stored["sigma"].dtype == np.float64
     np.testing.assert_allclose(stored["sigma"], COV, rtol=1e-12, atol=1e-15)
     file = read_statistics(str(tmp_path / "x.npz"))
-    known = file.of(pixels, (-1.0, 1.0))
+    known = file.choose_statistics(pixels, (-1.0, 1.0))
     np.testing.assert_array_equal(known.mean, stored["mu"])
     np.testing.assert_array_equal(known.cov, stored["sigma"])
     assert known.n == N
     with pytest.raises(ValueError, match=r"are those of identity-64 of values in \[0, 1\], and"):
-        file.of(pixels, (0.0, 1.0))
+        file.choose_statistics(pixels, (0.0, 1.0))
 
 
 def test_images_take_the_place_of_statistics_of_other_features(digits, tmp_path):

@@ -31,18 +31,18 @@ def swept(most=4096, holds=1 << 30):
 
 
 def test_the_sweep_ends_two_doublings_after_throughput_has_stopped_to_grow():
-    found, seen = swept()
+    (points, ended), seen = swept()
     assert seen == [1, 2, 4, 8, 16, 32, 64]
-    assert knee_batch_size(found.points) == 16
-    assert found.ended == "larger batches bring nothing more"
-    assert found.points[4].samples_per_second == pytest.approx(16 / (5 * 2e-3))
+    assert knee_batch_size(points) == 16
+    assert ended == "larger batches bring nothing more"
+    assert points[4].samples_per_second == pytest.approx(16 / (5 * 2e-3))
 
 
 def test_the_sweep_ends_where_memory_does_and_at_the_most_that_was_asked_for():
-    found, _ = swept(holds=8)
-    assert (len(found.points), found.ended) == (4, "16 samples do not fit into memory")
-    found, _ = swept(most=4)
-    assert (knee_batch_size(found.points), found.ended) == (
+    (points, ended), _ = swept(holds=8)
+    assert (len(points), ended) == (4, "16 samples do not fit into memory")
+    (points, ended), _ = swept(most=4)
+    assert (knee_batch_size(points), ended) == (
         4,
         "4 samples are the most that were asked for",
     )

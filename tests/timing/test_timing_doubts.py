@@ -154,7 +154,7 @@ def test_the_state_of_a_gpu_in_units_that_people_use(pids, others):
     gpu = Gpu(driver, None)
     assert gpu.state() == GpuState(4, 61.0, 1980.0, 512.0, others)
     assert gpu.joules() is None
-    assert gpu.about() == {"driver": "570.1", "power_limit_w": None}
+    assert gpu.describe() == {"driver": "570.1", "power_limit_w": None}
 
 
 def test_there_are_no_counters_without_a_gpu(monkeypatch):
@@ -202,7 +202,7 @@ def test_a_gpu_is_timed_by_events_and_by_the_wall_clock_between_two_synchronisat
     assert reading.ms == 10.0
     assert 2.0 <= reading.wall_ms < 1000
     assert (seen, cuda.synchronised) == ([1], 2)
-    assert reading.second is None
+    assert reading.second_clock is None
 
 
 class Steady:
@@ -220,13 +220,13 @@ class Steady:
 def test_the_second_clock_of_a_gpu_counts_cycles_and_that_of_a_cpu_processor_time(monkeypatch):
     FakeCuda(monkeypatch)
     clock = Clock("cuda", Steady())
-    assert clock.second == "SM cycles"
-    assert clock.time(lambda: None).second == 1500e6 * 10e-3
+    assert clock.second_clock_unit == "SM cycles"
+    assert clock.time(lambda: None).second_clock == 1500e6 * 10e-3
     cpu = Clock("cpu")
     asleep, at_work = cpu.time(lambda: time.sleep(0.02)), cpu.time(lambda: spin(0.02))
-    assert cpu.second == "ms of processor time"
-    assert asleep.ms >= 20 > 10 > asleep.second
-    assert at_work.second >= 20
+    assert cpu.second_clock_unit == "ms of processor time"
+    assert asleep.ms >= 20 > 10 > asleep.second_clock
+    assert at_work.second_clock >= 20
 
 
 def spin(seconds):
@@ -249,7 +249,7 @@ def test_a_block_knows_its_peak_of_memory_the_state_of_the_gpu_and_what_the_driv
     assert cuda.peaks == 3
     assert raw_observations(blocks)["gpu_sm_clock"] == [1980.0, 1980.0]
     assert "clocks lowered: power cap" in doubts_of_blocks(blocks, [])
-    assert [block.grown for block in blocks] == [0, 2, 0]
+    assert [block.memory_requests for block in blocks] == [0, 2, 0]
     assert "torch asked the driver for memory 2 times" in doubts_of_blocks([blocks[1]], [])
 
 

@@ -242,10 +242,10 @@ def test_caches_are_emptied_by_one_tensor_for_all_cells_of_a_pass(monkeypatch):
         def __init__(self, device):
             made.append(device)
 
-        def empty(self):
+        def zero_(self):
             emptied.append(1)
 
-    monkeypatch.setattr(pass_module, "CacheEvictor", Counted)
+    monkeypatch.setattr(pass_module, "cache_filler", Counted)
     records = timed(Network(machine, 2.0), [Working(machine=machine)] * 3, machine, batch_size=1)
     assert made == ["cpu"]
     assert len(emptied) == sum(record["timing_rounds"] for record in records)

@@ -1,10 +1,10 @@
-"""Check of a model: its output against E[x0 | x], and the best of the possible maps."""
+"""Check of a model: its output against E[x0 | x], and the best of the possible settings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -50,7 +50,7 @@ from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 
 def misfit_of(of: Candidate, *, own: bool) -> float:
-    """Return the misfit of a candidate, smaller is better: its error, or on the model's own samples its largest defect."""
+    """Return the misfit, smaller is better: median log error, or with ``own`` samples the largest defect."""
     if own:
         worst = float(abs(of.fit.defect).max())
         return worst if math.isfinite(worst) else math.inf
@@ -58,7 +58,7 @@ def misfit_of(of: Candidate, *, own: bool) -> float:
 
 
 def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) -> Check:
-    """Check that the best answer to the open questions fits, and that no other answer fits as well."""
+    """Check that the best answer to a specification's open questions fits, and that no other fits as well."""
     is_map, passed = best.model.kind == "map", None if own else False
     alike = [
         other.settings
@@ -89,10 +89,10 @@ def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) ->
 class Checked:
     """Result of all checks of a model.
 
-    ``spec`` has nothing open, and is None for a model that is no checkpoint; ``answers`` are to
-    what was open, if all checks passed. ``fit`` is None for a few-step map. ``images`` counts clean
-    samples, 0 where the model's own took their place. ``candidates`` are rows of settings, excess
-    errors and largest defects.
+    ``spec`` is the best specification without open questions; None for a model that is no
+    checkpoint. ``answers`` to the open questions are empty unless all checks passed. ``fit`` is
+    None for a few-step map. ``images`` counts clean samples; it is 0 if the model's own samples
+    were used. ``candidates`` has a row for each reading: settings, excess error, largest defect.
     """
 
     spec: Specification | None
@@ -100,7 +100,7 @@ class Checked:
     checks: tuple[Check, ...]
     fit: Fit | None
     images: int
-    candidates: tuple[dict[str, Any], ...] = field(default=())
+    candidates: tuple[dict[str, Any], ...] = ()
     source: str = "images"
 
     @property
@@ -110,7 +110,7 @@ class Checked:
 
     @property
     def passed(self) -> bool:
-        """Return True if the verdict is "passed"."""
+        """True if the verdict is "passed"."""
         return self.verdict == "passed"
 
 
@@ -128,19 +128,19 @@ def check_checkpoint(
     """Check a checkpoint, and find the answers to the open questions of its specification.
 
     Args:
-        spec: what is known.
+        spec: what is known of the checkpoint; each combination of answers is a candidate.
         network: of the checkpoint, in its native coordinates.
-        images: clean samples ``(n, *event)``; None takes each candidate's own, on which nothing can
-            pass.
-        labels: their classes ``(n,)``, or None.
-        built: makes the network of a candidate that has another one; None where all have the same.
-        teacher: of a few-step map: a denoiser that knows its paths, by default
-            :meth:`.Specification.teacher`.
-        samples: how many of its own.
+        images: clean samples ``(n, *event)``. None draws samples of the model; the verdict is then
+            never "passed".
+        labels: classes of the images ``(n,)``, or None.
+        built: makes the network of a candidate; None if all candidates have ``network``.
+        teacher: denoiser along whose paths a few-step map is checked; by default that of
+            :meth:`.Specification.teacher`, if ``built`` is given.
+        samples: number of samples to draw without ``images``.
         device: "cpu" or "cuda".
 
     Raises:
-        ValueError: the images are of another shape than the model's, or no candidate can be called.
+        ValueError: the images lack the model's shape or needed labels, or no candidate can be made.
     """
     networks = {digest_of_value(spec.network): network}
 
@@ -174,7 +174,6 @@ def check_checkpoint(
 
 
 def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
-    """Return the error for images whose shape is not the model's."""
     shape = tuple(images.shape[1:])
     return ValueError(f"the images are of shape {shape}, but the model's are {event}")
 
@@ -187,7 +186,6 @@ def _result_of_checks(
     spec: Specification | None = None,
     answers: dict[str, str] | None = None,
 ) -> Checked:
-    """Return the result of all checks of the best candidate."""
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
     rows = tuple(_rows_of_readings([(best, best), *tried]))
@@ -206,7 +204,7 @@ def check_denoiser(
     """Check any model, such as one of a Python file; arguments as in :func:`check_checkpoint`.
 
     Raises:
-        ValueError: the images are of another shape than the model's, or need labels.
+        ValueError: the images do not have the model's shape, or lack labels that it needs.
     """
     if images is not None and tuple(images.shape[1:]) != model.event:
         raise _shape_error(images, model.event)
@@ -227,7 +225,7 @@ def check_denoiser(
 def _run_checks(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
-    """Return the checks of one reading, and the other readings that were tried on images."""
+    """Return the checks of the best reading, and the other readings that were tried on images."""
     model, behaviour = best.model, check_behaviour(best.model, device)
     fits = bool(np.isfinite(best.fit.errors).all())
     if own and not fits:
@@ -272,7 +270,7 @@ NOT_COMPARED = Check(
 def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Yield the checks of a few-step map's consistency: with images, and along the paths of a teacher."""
+    """Yield the checks of a few-step map's consistency: on images, and along a teacher's paths if given."""
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = measure_movement(best.model, best.clean, best.labels, std)
@@ -287,7 +285,7 @@ def _check_paths(
 
 
 def check_behaviour(model: Denoiser, device: str) -> Check:
-    """Check that outputs are finite at both ends of the levels, repeatable, and independent of other rows."""
+    """Check that outputs are finite at the lowest and highest level, repeatable, and independent of other rows."""
     try:
         check_model(model, denoising=False, device=device)
     except ValueError as error:
@@ -297,7 +295,7 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
 
 
 def _rows_of_readings(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each reading: settings, excess error over the stated one, and largest defect."""
+    """Yield a row for each reading: settings, excess error over the stated reading, and largest defect."""
     for reading, stated in compared:
         excess, se = reading.fit.excess(stated.fit)
         yield {

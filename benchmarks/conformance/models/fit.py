@@ -1,12 +1,12 @@
 """Fit of a denoiser to clean samples, level by level: its error, and its defect from Pythagoras.
 
 If d = E[x0 | x] with x = x0 + sigma z, then d - x0 is orthogonal to every function of x. So no other
-function of x has a smaller mean squared error, which decides between candidates; and
+function of x has a smaller mean squared error, which decides between candidates. By Pythagoras,
 
-    E |sigma z|² = E |x - d|² + E |d - x0|²,
+    E |sigma z|² = E |x - d|² + E |d - x0|².
 
-which needs no other candidate. The defect is the difference of the two sides over the left one,
--2 E <x - d, d - x0> / (sigma² D), D numbers a sample.
+The defect is the right side less the left side, over the left side: 0 for a posterior mean. For
+samples of D numbers it is -2 E <x - d, d - x0> / (sigma² D), which needs no other candidate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Verdict = Literal["passed", "failed", "not decided"]
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check; ``passed`` is None where it cannot be decided."""
+    """Result of one check, with a sentence (``said``); ``passed`` is None if it cannot be decided."""
 
     name: str
     passed: bool | None
@@ -38,31 +38,31 @@ class Check:
 
 
 def verdict_of(checks: Iterable[Check]) -> Verdict:
-    """Return ``failed`` if one check failed, else ``not decided`` if one is not decided."""
+    """Return "failed" if a check failed, else "not decided" if a check is undecided, else "passed"."""
     results = {check.passed for check in checks}
     return "failed" if False in results else "not decided" if None in results else "passed"
 
 
 SEED = 5_000_000
+SURE = 3.0
+"""Standard errors by which a measurement may differ by chance."""
 BATCH = 64
 SMALL = 1 << 16
-"""Numbers of a batch up to which its noise is cached."""
+"""Largest number of values in a batch whose noise is cached."""
 LEVELS = 9
 NARROWEST, WIDEST = 0.05, 20.0
-"""Levels of interest, in standard deviations of the data: below and above, all maps look alike."""
+"""Lowest and highest level, in standard deviations of the data: outside, all maps look alike."""
 NARROWEST_X0 = 0.5
-"""The lowest for a network of the data themselves: below, its own error exceeds the noise."""
-
-
+"""Lowest level for a network that predicts x0, in these units: below, its error exceeds the noise."""
 NEAR = 0.5
-"""Highest level of interest of few-step maps, in standard deviations of the data."""
+"""Highest level for few-step maps, in standard deviations of the data."""
 LEAST = 1e-9
-"""Share of the largest error below which an error counts as none."""
+"""Smallest denominator of an excess error, as a share of the largest error over the levels."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Fit at L falling levels ``(L,)``: squared errors of d, a number, and defects, ``(L, n)``."""
+    """Fit at falling ``levels`` ``(L,)``: mean squared errors and defects of each sample, both ``(L, n)``."""
 
     levels: NDArray[np.float64]
     errors: NDArray[np.float64]
@@ -70,23 +70,21 @@ class Fit:
 
     @property
     def defect(self) -> NDArray[np.float64]:
-        """Defect ``(L,)``; 0 for a posterior mean."""
-        with np.errstate(all="ignore"):  # of a map that is far off
+        """Mean defect over samples at each level, ``(L,)``; 0 for a posterior mean."""
+        with np.errstate(all="ignore"):  # a wrong map may overflow
             return self.defects.mean(1)
 
     @property
     def defect_se(self) -> NDArray[np.float64]:
         """Standard errors ``(L,)`` of :attr:`defect`."""
-        with np.errstate(all="ignore"):  # of a map that is far off
+        with np.errstate(all="ignore"):  # a wrong map may overflow
             return self.defects.std(1, ddof=1) / math.sqrt(self.defects.shape[1])
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """Return the share by which the error exceeds another fit's on the same samples, and its
-        standard error.
+        """Return the relative excess of the error over that of ``best``, and its standard error.
 
-        It is the mean over the middle half of the levels in the order of this share: a network of
-        the noise that is trained little is far off at high levels, a wrong map is worse at most
-        levels.
+        Both fits are on the same samples and levels. The mean is over the middle half of the levels
+        by excess: poorly trained networks are far off at high levels only, wrong maps at most.
         """
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():
@@ -99,20 +97,20 @@ class Fit:
 
 
 def levels_for_check(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
-    """Return falling levels around the data's standard deviation; below it for a few-step map."""
+    """Return falling levels ``(LEVELS,)`` around the standard deviation of the data; for a map, below it."""
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
     narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
     low = max(model.sigma_min, narrowest * std)
     high = min(model.sigma_max, (WIDEST if model.kind != "map" else NEAR) * std)
-    if low >= high:  # a range away from the data
+    if low >= high:  # the model has no levels around the data
         low, high = model.sigma_min, min(model.sigma_max, 1e4 * model.sigma_min)
     return np.geomspace(high, low, LEVELS)
 
 
 def noise_of(model: Denoiser, clean: Tensor, start: int = 0) -> Tensor:
-    """Return the noise of clean samples ``(n, *event)``, the first of which has number ``start``."""
-    what = start, len(clean), model.event, clean.dtype, clean.device
-    return _small_noise(*what) if clean.numel() <= SMALL else _noise(*what)
+    """Return standard normal noise for clean samples ``(n, *event)``, whose numbers begin at ``start``."""
+    make = _small_noise if clean.numel() <= SMALL else _noise
+    return make(start, len(clean), model.event, clean.dtype, clean.device)
 
 
 def _noise(
@@ -123,7 +121,7 @@ def _noise(
 
 
 _small_noise = lru_cache(maxsize=16)(_noise)
-"""Every reading of a network is tried with the same noise, which nobody modifies."""
+"""Cached :func:`_noise`, since all readings of a network share their noise; do not modify the result."""
 
 
 @torch.no_grad()

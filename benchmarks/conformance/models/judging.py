@@ -1,6 +1,6 @@
 """Judgement of one reading of a network on clean samples, and the readings that fit better.
 
-E[x0 | x] has the smallest squared error: a smaller one shows that the stated reading is wrong.
+E[x0 | x] has the smallest squared error: if another reading has a smaller one, the stated is wrong.
 """
 
 from __future__ import annotations
@@ -18,34 +18,32 @@ from torch import Tensor
 
 from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
-from .fit import Check, Fit, levels_for_check, measure_fit
+from .fit import SURE, Check, Fit, levels_for_check, measure_fit
 from .maps import check_map, looks_like_a_map, variance_of
 
-SURE = 3.0
-"""Standard errors by which one map must be better than another."""
 ALIKE = 0.005
-"""Share of the error by which two maps that differ at all must differ."""
+"""Smallest relative difference of errors that counts as a difference."""
 SLACK, LARGE = 0.1, 0.3
-"""Largest defects of a trained network, and of one that is trained too little."""
+"""Largest defect of a trained network, and of a poorly trained one."""
 POOR = 1.2
-"""Largest ratio of the error to the best multiple's of the noisy sample."""
+"""Largest ratio of the error to that of the best multiple of the noisy sample, for a right reading."""
 LINEAR = 0.95
 """Largest such ratio of a network that has learned more than a multiple of the noisy sample."""
 FEW, MOST = 24, 6
-"""Samples on which all readings are tried, and how many of the best are tried on all samples."""
+"""Number of samples on which all readings are tried, and of best readings tried on all samples."""
 
 MOST_CAUSES = 2
-"""Readings that fit alike and are named as the cause."""
+"""Largest number of readings with equal fits that are all named as the cause."""
 
 Readings = Iterable[tuple[str, Callable[[], Denoiser]]]
-"""Names and makers of other readings of a model."""
+"""Other readings of a model: the name of each, and a function that makes its model."""
 Compared = tuple["Candidate", "Candidate"]
-"""Pair of readings that are compared on the same samples, the second the stated one."""
+"""Two readings fitted to the same samples; the second is the stated reading."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One reading of a network, its settings, and its fit to clean samples ``(n, *event)``."""
+    """One reading of a network: settings, model, and fit to clean samples ``(n, *event)``."""
 
     settings: str
     model: Denoiser
@@ -55,25 +53,25 @@ class Candidate:
 
     @property
     def few_samples(self) -> tuple[Tensor, Tensor | None]:
-        """A few of the samples and labels, spread over all."""
+        """At most FEW of the samples, spread over all, and their labels or None."""
         rows = torch.linspace(0, len(self.clean) - 1, min(FEW, len(self.clean))).long()
         return self.clean[rows], None if self.labels is None else self.labels[rows]
 
     @cached_property
     def error_ratio(self) -> float:
-        """Median over levels of the ratio of the error to the best multiple's of the noisy sample."""
+        """Ratio of the error to that of the best multiple of the noisy sample; median over levels."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
 
     @property
     def may_be_right(self) -> bool:
-        """Return True if the reading may be right, allowing for a poorly trained network."""
+        """True if the reading may be right, allowing for a poorly trained network."""
         return self.error_ratio <= POOR and has_small_defect(self.fit, LARGE)
 
     @property
     def is_right(self) -> bool:
-        """Return True if the reading has a small error and a small defect, so that it is right."""
+        """True if the error and the defect are those of a right reading of a trained network."""
         return self.error_ratio <= POOR and has_small_defect(self.fit)
 
 
@@ -84,14 +82,14 @@ def fit_candidate(
     labels: Tensor | None,
     at: NDArray[np.float64] | None = None,
 ) -> Candidate:
-    """Return a reading with its fit to clean samples; the fit is NaN if the network raises."""
+    """Return a reading with its fit to clean samples ``(n, *event)``; the fit is NaN if the network raises."""
     levels = levels_for_check(model, clean) if at is None else at
     try:
-        with np.errstate(all="ignore"):  # times that a process does not have
+        with np.errstate(all="ignore"):  # a reading's times may be outside of its process
             result = measure_fit(model, clean, labels, levels)
     except torch.OutOfMemoryError:
         raise
-    except Exception:  # a user's network, which may raise anything when it is called otherwise
+    except Exception:  # a user's network may raise anything for other inputs
         nowhere = np.full((len(levels), len(clean)), math.nan)
         result = Fit(levels, nowhere, nowhere)
     return Candidate(settings, model, result, clean, labels)
@@ -103,13 +101,16 @@ def has_small_defect(of: Fit, slack: float = SLACK) -> bool:
 
 
 def is_better(first: Candidate, other: Candidate) -> bool:
-    """Return True if the error of ``first`` is smaller than ``other``'s, beyond chance."""
+    """Return True if the error of ``first`` is smaller than that of ``other``, beyond chance."""
     excess, se = other.fit.excess(first.fit)
     return excess > max(SURE * se, ALIKE)
 
 
 class BetterReadings(NamedTuple):
-    """Readings that fit better, best first, and all tried, each with the stated one."""
+    """Readings that fit better than the stated one, best first, and all tried, each with the stated one.
+
+    Those in ``passing`` have a small error and defect; those in ``failing`` do not.
+    """
 
     passing: list[Candidate]
     failing: list[Candidate]
@@ -117,23 +118,21 @@ class BetterReadings(NamedTuple):
 
 
 def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
-    """Return the readings that fit better than the stated one: tried on a few samples, the best on all."""
+    """Return the readings that fit better than the stated one.
+
+    All readings are tried on a few samples at every second level, and the best then on all samples.
+    """
     few, labels = stated.few_samples
     at = stated.fit.levels
     rough = fit_candidate("", stated.model, few, labels, at[::2])
-    tried = [
-        fit_candidate(name, model, few, labels, at[::2])
-        for name, model in usable_readings(readings)
-    ]
+    usable = usable_readings(readings)
+    tried = [fit_candidate(name, model, few, labels, at[::2]) for name, model in usable]
     gains = {id(reading): rough.fit.excess(reading.fit)[0] for reading in tried}
     hopeful = [reading for reading in tried if gains[id(reading)] > -ALIKE]
-    hopeful.sort(key=lambda reading: -gains[id(reading)])
-    # of those that pass on a few, the best first
-    hopeful.sort(key=lambda reading: not reading.is_right)
-    full = [
-        fit_candidate(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful[:MOST]
-    ]
-    compared = [(reading, rough) for reading in tried if reading not in hopeful[:MOST]]
+    # first the readings that are right on the few samples, each group best first
+    hopeful = sorted(hopeful, key=lambda c: (not c.is_right, -gains[id(c)]))[:MOST]
+    full = [fit_candidate(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful]
+    compared = [(reading, rough) for reading in tried if reading not in hopeful]
     compared += [(reading, stated) for reading in full]
     better = [reading for reading in full if is_better(reading, stated)]
     better.sort(key=lambda reading: median_log_error(reading.fit))
@@ -142,17 +141,17 @@ def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
 
 
 def usable_readings(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
-    """Yield the models of the readings, without those that this network cannot have."""
+    """Yield (name, model) of each reading, without readings whose model cannot be made."""
     for settings, maker in readings:
         try:
             model = maker()
-        except (ValueError, TypeError):  # such as a prediction that the process does not have
+        except (ValueError, TypeError):  # such as a prediction that the process lacks
             continue
         yield settings, model
 
 
 def median_log_error(of: Fit) -> float:
-    """Return the median over levels of the logarithm of the error; infinite where one is not finite."""
+    """Return the median over levels of the logarithm of the error; infinite if an error is not finite."""
     error = of.errors.mean(1)
     return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
 
@@ -160,7 +159,10 @@ def median_log_error(of: Fit) -> float:
 def check_readings(
     stated: Candidate, better: BetterReadings, broken: str, observation: str
 ) -> Check:
-    """Return the check for usual mistakes: it fails with the reading that fits better, or with what is broken."""
+    """Check that no other reading fits better, and that the outputs are not broken.
+
+    ``broken`` says how outputs are broken, or ""; ``observation`` describes them if nothing fits.
+    """
     passed: bool | None = False
     count = len(better.tried)
     if broken and (better.passing or better.failing or not stated.may_be_right):
@@ -194,7 +196,7 @@ def check_readings(
 
 
 def check_denoises(of: Candidate) -> Check:
-    """Check that the error is not larger than the error of the best multiple of the noisy sample."""
+    """Check that the error is at most :data:`POOR` times that of the best multiple of the noisy sample."""
     detail = f"the error is {of.error_ratio:.2g} times that of the best multiple of the noisy sample (median)"
     passed = of.error_ratio <= POOR
     if not passed:
@@ -203,12 +205,12 @@ def check_denoises(of: Candidate) -> Check:
 
 
 def check_pythagoras(of: Candidate, *, own: bool) -> Check:
-    """Check that the defect is about 0; on the model's own samples the check cannot fail."""
+    """Check that the defect is about 0; on the model's own samples a large defect leaves it undecided."""
     result, passed = of.fit, None
     worst = int(abs(result.defect).argmax())
     at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"
     detail = f"the defect is {at} at most, and 0 for a posterior mean"
-    has_time = isinstance(of.model, NativeDenoiser)  # which check_time looks at
+    has_time = isinstance(of.model, NativeDenoiser)  # check_time checks the time of these
     if has_small_defect(result):
         passed = True
     elif (
@@ -216,12 +218,10 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
         and looks_like_a_map(result, of.clean)
         and all(check.passed for check in check_map(of.model, of.clean, of.labels))
     ):
-        passed, detail = (
-            False,
-            (
-                f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
-                "another sample; it is a few-step map: say kind=map"
-            ),
+        passed = False
+        detail = (
+            f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
+            "another sample; it is a few-step map: say kind=map"
         )
     elif has_small_defect(result, LARGE) and (has_time or of.error_ratio < LINEAR):
         passed, detail = True, f"{detail}; more than {SLACK:g}, so it is trained little"
@@ -233,11 +233,9 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
             "hardly at all, or its map is wrong"
         )
     else:
-        passed, detail = (
-            False,
-            (
-                f"d is no posterior mean: the defect is {at}; its process, prediction, sign or time is "
-                "wrong, or it is trained on other data, or hardly at all"
-            ),
+        passed = False
+        detail = (
+            f"d is no posterior mean: the defect is {at}; its process, prediction, sign or time is "
+            "wrong, or it is trained on other data, or hardly at all"
         )
     return Check("Pythagoras", passed, detail)

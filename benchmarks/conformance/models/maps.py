@@ -1,16 +1,16 @@
 """Checks of few-step maps: boundary, distribution, and one end for the states of one path.
 
-A map f takes a state along the probability flow to its end at sigma_min. So it leaves a state at
-sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3); and
-f(x0 + sigma z) has the distribution of the data at every level, where E[x0 | x] has less variance.
+A map f takes a state along the probability flow to its end at sigma_min. So f leaves a state at
+sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3). At
+every level f(x0 + sigma z) has the distribution of the data, while E[x0 | x] has less variance.
 
-f(x(s), s) stands still on every path of the flow, whose velocity is E[z | x]. Along x0 + s z, whose
-velocity z has that mean, its rate is 0 on average over all that could have become the state, and
-orthogonal to every function g of the state:
+On every path of the flow, whose velocity is E[z | x], f(x(s), s) is constant. The line x0 + s z has
+the velocity z, whose mean given x is that of the flow. So along such lines the rate of f is 0 on
+average given x, and orthogonal to every function g of x:
 
     E <d/d(ln s) f(x0 + s z, s), g(x)> = 0.
 
-It is what consistency training uses (theorem 2), and needs no denoiser that knows the paths.
+Consistency training uses this identity (theorem 2), which needs no denoiser to follow paths.
 """
 
 from __future__ import annotations
@@ -26,22 +26,21 @@ from torch import Tensor
 
 from ....models.denoiser import Denoiser
 from ....samplers import Grid, karras, make
-from .fit import LEVELS, NARROWEST, SEED, WIDEST, Check, Fit, noise_of
+from .fit import LEVELS, NARROWEST, SEED, SURE, WIDEST, Check, Fit, noise_of
 
 MOVED = 0.02
-"""Standard deviations of the data by which a state may move at sigma_min, in addition to twice that."""
+"""Standard deviations of the data by which a state at sigma_min may move, on top of twice sigma_min."""
 LEAST, MOST = 0.5, 2.0
-"""Bounds of the ratio of the outputs' variance to the data's, which a trained map keeps."""
-
+"""Lowest and highest ratio of the outputs' variance to the data's, for a trained map."""
 
 FAR = 4.0
-"""Standard deviations of the data above which a level leaves little of a sample in the state."""
+"""Level, in standard deviations of the data, above which a state says little about its sample."""
 TWICE = (1.4, 2.3)
-"""Bounds of twice the variance of the data, as what is left and what was learned allow."""
+"""Range of the error, in variances of the data, that counts as twice the variance."""
 
 
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
-    """Return True if the error at high levels is about twice the data's variance; a posterior mean's is at most once."""
+    """Return True if the error at high levels is about twice the data's variance, as for a random sample."""
     variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
     return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())
@@ -49,7 +48,7 @@ def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
 
 @torch.no_grad()
 def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Check]:
-    """Check that a model can be a few-step map of the clean samples ``(n, *event)``."""
+    """Check the boundary and the outputs' variance of a few-step map on clean samples ``(n, *event)``."""
     z, variance = noise_of(model, clean), variance_of(clean)
     detail = (
         "the model is a map: it gives one of the samples that a state can become and not their "
@@ -107,32 +106,29 @@ def _check_distribution(
 
 
 def variance_of(x: Tensor) -> float:
-    """Return the variance over samples, averaged over the numbers of a sample."""
+    """Return the variance over samples ``(n, *event)``, averaged over the event."""
     return float((x - x.mean(0)).double().square().mean())
 
 
 BY = 0.1
-"""Distance in ln sigma, to both sides, of the differences that stand for the rate."""
+"""Half-width in ln sigma of the central differences that estimate the rate."""
 RATE_LEVELS = 7
 DEFECT = 0.15
-"""Largest mean product of rate and g of a trained map, in data deviations a unit of ln sigma."""
+"""Largest mean product of rate and g for a trained map, in standard deviations per unit of ln sigma."""
 BETTER, CLOSE = 2.0, 0.03
-"""Factor and difference by which a wrong map moves more than a right one, in all."""
-SURE = 3.0
-"""Standard errors that are allowed to chance."""
+"""A map is wrong if its movement exceeds BETTER times another reading's movement plus CLOSE."""
 STOPS, STEPS = 5, 30
-"""States on each path that are looked at, and steps of Heun's method to get there."""
+"""Number of states to check on each path, and of steps of Heun's method along the path."""
 APART = 0.5
-"""Squared distance of the ends of one path, in variances of the data; two samples are 2 apart."""
+"""Largest squared distance of the ends of one path, in variances of the data; two samples are 2 apart."""
 
 
 class Movement(NamedTuple):
-    """Movement of a map's outputs where noise is put back: root mean square over levels and
-    functions g, in standard deviations of the data a unit of ln sigma, and the largest beyond
-    chance, with its level and g.
+    """Mean products of the rate of a map's outputs with functions g, in data deviations per unit of ln sigma.
 
-    ``varied``: the outputs have about the variance of the data at every level; a constant stands
-    still too.
+    ``size`` is their root mean square over levels and g. ``worst`` is the largest beyond chance, at
+    ``level`` with the g named ``along``. ``varied`` is True if the outputs have about the variance
+    of the data at every level, since a constant output does not move either.
     """
 
     size: float
@@ -144,7 +140,7 @@ class Movement(NamedTuple):
 
 @torch.no_grad()
 def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Movement:
-    """Measure how fast a map's outputs move where noise is put back on clean samples ``(n, *event)``."""
+    """Measure how fast a map's outputs move with the level of the noise on clean samples ``(n, *event)``."""
     z, ratio = noise_of(model, clean), math.exp(BY)
     low = max(model.sigma_min, NARROWEST * std) * ratio
     high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
@@ -170,7 +166,7 @@ def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std:
 
 
 def _test_functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yield functions g of the state by name, ``(n, numbers)`` of mean 0 and mean square 1."""
+    """Yield (name, values) of functions g of the state; the values ``(n, numbers)`` have mean square 1."""
     state = _standardised(x)
     yield "the state", state
     yield "a curve of the state", _standardised(state - state**3 / 3)
@@ -178,13 +174,13 @@ def _test_functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 
 def _standardised(x: Tensor) -> Tensor:
-    """Return samples as rows, centred and scaled to mean square 1."""
+    """Return samples as rows in float64, centred and scaled to mean square 1."""
     flat = (x - x.mean(0)).flatten(1).double()
     return flat / flat.square().mean().sqrt().clamp_min(1e-12)
 
 
 def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
-    """Check that a map's outputs do not move, on average, where noise is put back."""
+    """Check that a map's outputs do not move with the level on average, and that no other map moves far less."""
     text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
@@ -209,7 +205,7 @@ def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
 def check_one_path(
     model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
 ) -> Check:
-    """Check that a map takes the states of one path, as ``teacher`` knows it, to one end."""
+    """Check that a map takes all states of one path to one end; Heun's method on ``teacher`` gives the paths."""
     z = noise_of(model, clean)
     high = min(model.sigma_max, teacher.sigma_max, WIDEST * std)
     low = max(model.sigma_min, teacher.sigma_min, 1e-3 * std)
@@ -229,11 +225,10 @@ def check_one_path(
         f"of states on one path, which {teacher.name} was followed along, the ends are up to "
         f"{distances[worst]:.2g} variances of the data apart (from sigma {states[worst][0]:.3g})"
     )
-    if distances[worst] <= APART:
-        return Check("one path", True, text)
-    return Check(
-        "one path",
-        False,
-        f"{text}; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
-        "denoiser, or it was distilled from another",
-    )
+    passed = distances[worst] <= APART
+    if not passed:
+        text += (
+            "; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
+            "denoiser, or it was distilled from another"
+        )
+    return Check("one path", passed, text)

@@ -1,4 +1,4 @@
-"""Observations on a map without another reading: its outputs, its use of the time, and the noise that it leaves."""
+"""Observations on a model without another reading: its outputs, its use of time and labels, noise left in d."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torch import Tensor
 from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
 from ....samplers import SampleNoise
-from .fit import BATCH, SEED, Check, noise_of
-from .judging import ALIKE, LARGE, SURE, Candidate
+from .fit import BATCH, SEED, SURE, Check, noise_of
+from .judging import ALIKE, LARGE, Candidate
 from .maps import variance_of
 from .readings import with_network
 
 ALL, OTHERS = 16, 6
-"""Labels that are all tried, and how many others are tried of more."""
+"""Number of classes up to which all labels are tried, and number of shifts tried for more classes."""
 AT = (0.5, 2.0)
-"""Levels, in standard deviations of the data, where labels say what the state does not."""
+"""Levels, in standard deviations of the data, where labels tell more than the state."""
 LEAST, SHOWN = 4, 4
-"""Images that a label is judged on, and labels that are named."""
+"""Fewest images for a verdict on a label, and largest number of labels named in a message."""
 
 
 @torch.no_grad()
 def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
-    """Compare the error under the labels ``(n,)`` of the images with the error under other labels.
+    """Check that the error is smaller under the images' labels ``(n,)`` than under other labels.
 
-    E[x0 | x, label] has a smaller error with the label of the image than with any other. A label
-    that has a smaller one is found on one half of the images and confirmed on the other.
+    E[x0 | x, label] has the smallest error under the image's own label. A better label is searched
+    on one half of the images and must be confirmed on the other half.
     """
     count = model.classes
     others = {1, count - 1, *np.linspace(2, count - 2, OTHERS).astype(int).tolist()}
@@ -56,7 +56,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
 
 
 def _row_of_better_label(errors: np.ndarray) -> int:
-    """Return the row of another label that is better on each half of the images; 0 if none is."""
+    """Return the row of ``errors`` ``(labels, n)`` that is better than row 0 on each half of the images, else 0."""
     if errors.shape[1] < LEAST:
         return 0
     best = int(errors[:, ::2].mean(1).argmin())
@@ -66,7 +66,7 @@ def _row_of_better_label(errors: np.ndarray) -> int:
 
 
 def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
-    """Return the squared error of each sample over sigma², averaged over two levels."""
+    """Return the mean squared error of each sample over sigma², ``(n,)``, averaged over the levels of AT."""
     std, total = variance_of(clean) ** 0.5, np.zeros(len(clean))
     for start in range(0, len(clean), BATCH):
         rows = slice(start, start + BATCH)
@@ -79,18 +79,18 @@ def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndar
 
 
 CLAMPED = 0.02
-"""Share of values at one number from which on they are taken for clamped."""
+"""Share of outputs exactly at an extreme value above which outputs count as clamped."""
 AGAIN = 2
-"""Least number of levels at which they are clamped."""
+"""Fewest levels with such a share for clamped outputs."""
 HIGHEST, STATES = 1e3, 64
-"""Level that an infinite range begins at, and states of noise."""
+"""Highest level for :func:`check_noise` if sigma_max is larger, and its number of noise states."""
 DEAD = 1e-3
-"""Share of the data's standard deviation: outputs that vary less are constant."""
+"""Smallest standard deviation of outputs that vary, as a share of that of the data."""
 
 
 @torch.no_grad()
 def why_outputs_are_broken(of: Candidate) -> str:
-    """Return the reason why outputs are broken: not finite, clamped or constant; "" if they are not."""
+    """Return how outputs are broken, in words: not finite, constant or clamped; "" if they are not."""
     levels = of.fit.levels.tolist()
     outputs = [_outputs_at_level(of, level) for level in levels]
     bad = [s for s, y in zip(levels, outputs, strict=True) if not y.isfinite().all()]
@@ -108,13 +108,12 @@ def why_outputs_are_broken(of: Candidate) -> str:
 
 @torch.no_grad()
 def noise_and_defect_in_words(of: Candidate) -> str:
-    """Return the range of noise that is left in d, and the largest defect, in words."""
+    """Return in words the range over levels of the noise left in d, and the largest defect."""
     shares = []
     for level in of.fit.levels.tolist():
         x, z = noisy_samples(of, level)
-        shares.append(
-            float(share_of_noise_left(of.model.denoise(x, level, of.labels), z, level).mean())
-        )
+        d = of.model.denoise(x, level, of.labels)
+        shares.append(float(share_of_noise_left(d, z, level).mean()))
     return (
         f"{min(shares):.2g} to {max(shares):.2g} times the noise is left in d, and the defect is up to "
         f"{float(abs(of.fit.defect).max()):.2g}"
@@ -123,7 +122,7 @@ def noise_and_defect_in_words(of: Candidate) -> str:
 
 @torch.no_grad()
 def check_time(of: Candidate) -> Check:
-    """Check that the output of a network in its own coordinates depends on its time."""
+    """Check that the output of a candidate's network depends on the time; undecided if it does not."""
     model = of.model
     assert isinstance(model, NativeDenoiser)
     (output, x_t, high, own), (_, _, low, _) = (
@@ -144,18 +143,17 @@ def noisy_samples(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
 
 
 def _outputs_at_level(of: Candidate, level: float) -> Tensor:
-    """Return the output of a network in its own coordinates; of other models, their own."""
+    """Return the raw output of a native network on noisy samples, or the output of any other model."""
     x, _ = noisy_samples(of, level)
-    if not isinstance(of.model, NativeDenoiser):
-        return of.model.denoise(x, level, of.labels)
-    (output, _, _, _) = record_network_call(of.model, x, level, of.labels)
-    return output
+    if isinstance(of.model, NativeDenoiser):
+        return record_network_call(of.model, x, level, of.labels)[0]
+    return of.model.denoise(x, level, of.labels)
 
 
 def record_network_call(
     model: NativeDenoiser, x: Tensor, level: float, labels: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return the network's output, and the state, time and labels that it gets."""
+    """Call ``model.denoise``; return its network's output, and the state, time and labels passed to the network."""
     calls = []
 
     def network(x_t: Tensor, t: Tensor, own: Tensor | None) -> Tensor:
@@ -167,17 +165,17 @@ def record_network_call(
 
 
 def share_of_noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float64]:
-    """Return the share of the noise ``level * z`` that is in the output, ``(n,)``."""
+    """Return the share ``(n,)`` of the noise ``level * z`` that remains in the output ``d``."""
     output, z = d.flatten(1).double(), z.flatten(1).double()
     return ((output * z).sum(1) / (level * z.square().sum(1))).cpu().numpy()
 
 
 @torch.no_grad()
 def check_noise(model: Denoiser, device: str) -> Check:
-    """Check what the model leaves of noise at its highest level, which needs no data.
+    """Check the share of pure noise that the model leaves at its highest level; needs no data.
 
-    E[x0 | x] leaves a share between 0 and 1 of the noise: its Jacobian is a covariance over sigma².
-    Where the range of the data is known, the share is at most their variance over sigma².
+    E[x0 | x] leaves a share between 0 and 1 of the noise, since its Jacobian is a covariance over
+    sigma². For data in known limits the share is at most their largest variance over sigma².
     """
     level, ids = min(model.sigma_max, HIGHEST), torch.arange(STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()

@@ -1,6 +1,6 @@
-"""Other readings of a denoiser: its output if one thing about it were otherwise.
+"""Other readings of a network: the denoiser that results if one thing about the network were different.
 
-:func:`alternative_specifications` are those that settings choose.
+:func:`alternative_specifications` yields the readings that settings of a checkpoint can choose.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from .judging import Candidate, Readings
 
 VP = ("vp_linear", "sub_vp", "vp_cosine", "discrete")
 LINEAR = ("vp_linear", "sub_vp")
-"""Processes with a linear rate."""
+"""Processes whose beta(t) is linear."""
 NAMED = ("linear", "scaled_linear", "cosine")
-"""Schedules of betas."""
+"""Schedules of betas for a discrete process."""
 ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
 USUAL_STEPS = 1000
 CIRCLE = 2 / math.pi
-"""Factor of ``v`` in the velocity along a circle."""
+"""Factor between the output of a trigonometric flow and ``v``."""
 DATA = (0.25, 0.5, 1.0)
-"""Standard deviations of the data that EDM's networks are trained for."""
+"""Usual values of EDM's ``sigma_data``."""
 PREDICTIONS = {
     **dict.fromkeys(VP, ("eps", "v", "x0", "score")),
     "flow": ("flow", "x0", "eps"),
     "ve": ("x0", "eps", "score"),
     "edm": ("edm", "x0", "eps"),
 }
-"""Predictions of each process; a map's own prediction, ``consistency``, has no other."""
+"""Predictions to try for each process. A network that predicts ``consistency`` has no alternatives."""
 
 
 def alternative_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield other maps for the network of a ``spec`` without open settings, by the settings of each."""
+    """Yield (settings, specification) of other readings of ``spec``, which has no open questions."""
     for settings, changes in _changes_by_settings(spec):
         yield settings, replace(spec, **changes)
 
 
 def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield other values of a specification's fields, each with the settings that choose them."""
+    """Yield (settings, changed fields) of each other reading of a specification."""
     yield f"factor={-spec.factor:g}", {"factor": -spec.factor}
     if spec.half:
         other = "second" if spec.half == "first" else "first"
@@ -78,7 +78,7 @@ def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
     if time["of"] != "t":
         return
     whole, units = abs(time["scale"]), [1000.0, 0.001]
-    if spec.process["name"] == "discrete":  # numbers of steps in thousandths, or the reverse
+    if spec.process["name"] == "discrete":  # step numbers out of another usual number of steps
         steps = steps_of_table(spec.process)
         whole *= steps - 1
         units.append(USUAL_STEPS / steps if steps != USUAL_STEPS else 4.0)
@@ -88,26 +88,28 @@ def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
 
 
 def steps_of_table(process: Mapping[str, Any]) -> int:
-    """Return the number of steps of a process that is a table."""
+    """Return the number of steps of a discrete process."""
     table = process.get("levels") or process.get("betas")
     return len(table) if table is not None else process.get("steps", USUAL_STEPS)
 
 
 def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
-    """Return a time input as settings behind a path."""
     of = "" if time["of"] == spec.time.get("of", "t") else f"time.of={time['of']}&"
     return f"{of}time.scale={time['scale']:g}&time.offset={time['offset']:g}"
 
 
 def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield readings of a user's ``model(x, sigma)``, a network of E[x0 | x] at levels, as a raw one."""
+    """Yield (name, specification) of a user's ``model(x, sigma)`` read as a raw network of a known training.
+
+    ``spec`` describes the model as a denoiser, which is not yielded.
+    """
     for training, changes in training_answers().items():
         if training != "denoiser":
             yield f"training={training}", replace(spec, **{**changes, "sigma_min": spec.sigma_min})
 
 
 def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield fields of other processes of the same kind, each with its settings."""
+    """Yield (settings, changed fields) of other processes of the same kind."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
         own = steps_of_table(process)
@@ -136,12 +138,12 @@ def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]
 
 
 Call = Callable[[Tensor, float], Tensor]
-"""A model with its labels bound: ``(x, sigma)`` to its output."""
+"""Denoiser with bound labels: a function of ``(x, sigma)``."""
 
 UNLIKE = 4 / 3
-"""Factor by which an output must be too large or too small to be read as scaled."""
+"""Smallest factor (or inverse factor) of an output that counts as another scale."""
 STEADY = 1.25
-"""Ratio of the factors of two levels, within the middle half of them."""
+"""Largest ratio of the best factors within the middle half of the levels, for one common scale."""
 
 
 class ChangedCall(Wrapper):
@@ -157,7 +159,7 @@ class ChangedCall(Wrapper):
 
 
 def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
-    """Yield readings with other ranges and layouts of images."""
+    """Yield readings of a model as trained on images of another range or layout."""
     for settings, scale, shift in _other_ranges(clean):
         yield settings, partial(ChangedCall, model, partial(_denoise_rescaled, scale, shift))
     if len(model.event) != 3:
@@ -169,10 +171,8 @@ def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
     if channels == 3:
         flips["the channels of the {} reversed (BGR)"] = partial(torch.flip, dims=(1,))
     for settings, flip in flips.items():
-        yield (
-            settings.format("images"),
-            partial(ChangedCall, model, partial(_denoise_flipped, flip)),
-        )
+        change = partial(_denoise_flipped, flip)
+        yield settings.format("images"), partial(ChangedCall, model, change)
         yield settings.format("output"), partial(_with_flipped_output, model, flip)
 
 
@@ -194,7 +194,7 @@ def with_network(model: NativeDenoiser, network: Callable[..., Tensor]) -> Nativ
 
 
 def _other_ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
-    """Yield other ranges of a network's images: name, and scale and shift of the samples."""
+    """Yield (name, scale, shift) of each usual range that the clean images could be taken to."""
     low, high = float(clean.min()), float(clean.max())
     ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
     for own, (start, end) in ranges.items():
@@ -207,12 +207,12 @@ def _other_ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
 
 
 def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
-    """Return d of images that are scaled and shifted before the call, and back after it."""
+    """Return E[x0 | x] from a denoiser ``d`` of images that are scaled and shifted."""
     return (d(scale * x + shift, scale * s) - shift) / scale
 
 
 def readings_of_scale(stated: Candidate) -> Readings:
-    """Yield readings whose output has another scale, if one scale fits all levels."""
+    """Yield readings with another scale of the output, if one scale fits all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
         opposite = _with_factor(model, -1.0)
@@ -245,7 +245,7 @@ def _denoise_with_scaled_output(
 
 
 def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
-    """Return the least-squares multiple of the output; None if levels differ or it is about 1."""
+    """Return the output's factor that fits clean samples best; None if it is about 1 or levels differ in it."""
     generator = torch.Generator().manual_seed(0)
     (clean, labels), factors = stated.few_samples, []
     for level in stated.fit.levels.tolist():
@@ -264,13 +264,13 @@ def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> 
 
 
 def readings_of_network(model: NativeDenoiser) -> Readings:
-    """Yield readings with other scales of the network's input."""
+    """Yield readings with usual mistakes in the scale of the network's input."""
     for power, scaling in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
         yield f"the network's input {scaling}", partial(_with_scaled_input, model, power)
 
 
 def _with_scaled_input(model: NativeDenoiser, power: int) -> Denoiser:
-    """Return the model with its network's input multiplied by alpha to ``power`` - 1."""
+    """Return a copy of the model whose network gets its input multiplied by alpha to ``power`` - 1."""
     time, process = model.time, model.process
 
     def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Clean samples that a model is checked on, with their labels: images, or the model's own."""
+"""Clean samples for checking a model, with their labels: given images, or the model's own samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ....models.denoiser import Denoiser
 from ....models.reference import MOST_OUTSIDE
 from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS
-from ...scoring.real_files import SUFFIXES, open_arrays, read_array, read_folder
+from ...scoring.real_files import image_files, open_arrays, read_array, read_folder
 from .fit import SEED, Check, Fit
 from .judging import Candidate, fit_candidate
 
@@ -25,18 +25,18 @@ def read_images(
     """Read at most ``most`` samples, spread over a folder, a file or a data set.
 
     Args:
-        source: folder of images, in a folder for each class or not; ``.npy`` or ``.npz``, of the
-            latter with class numbers in ``y`` or ``arr_1`` or not; or a data set by name, whose
-            test images are read.
+        source: folder of images, possibly with a subfolder for each class; a ``.npy`` file; a
+            ``.npz`` file, possibly with class numbers in ``y`` or ``arr_1``; or the name of a data
+            set, whose test images are read.
         event: shape of a sample.
-        limits: range of the model's data.
-        most: samples at most.
+        limits: range of the model's data, to which bytes are scaled; None if unknown.
+        most: largest number of samples.
 
     Returns:
-        ``(n, *event)`` float32, and ``(n,)`` int64 or None.
+        Samples ``(n, *event)`` float32, and their classes ``(n,)`` int64, or None without classes.
 
     Raises:
-        ValueError: there is nothing of this kind, or of this shape.
+        ValueError: the source cannot be read, or its samples have another shape.
     """
     path, labels = Path(source), None
     try:
@@ -67,11 +67,11 @@ def read_latents(
     """Read latents from a file, or encode images with the model's autoencoder.
 
     Returns:
-        Latents ``(n, *event)`` float32 (None of images that nothing encodes), class numbers or
-            None, and a sentence on what was done with images.
+        Latents ``(n, *event)``, or None for images without an autoencoder; classes ``(n,)``, or
+            None; and a sentence on what was done with images, or "".
 
     Raises:
-        ValueError: there is nothing of this kind, or of the shape of an image or a latent.
+        ValueError: the path cannot be read, or its samples have neither shape.
     """
     try:
         if not path.is_dir():
@@ -101,14 +101,13 @@ _NEEDS_LATENTS = (
 
 
 def _classes_by_folder(path: Path) -> Tensor | None:
-    """Return the class of each image, in the order in which they are read."""
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    """Return the class ``(n,)`` of each image in reading order, by its folder; None for a single folder."""
+    files = image_files(path)
     names = sorted({p.parent for p in files})
     return torch.tensor([names.index(p.parent) for p in files]) if len(names) > 1 else None
 
 
 def _classes_in_file(path: Path) -> Tensor | None:
-    """Return the class numbers of an ``.npz`` file, or None."""
     stored = open_arrays(path)
     if isinstance(stored, np.ndarray):
         return None
@@ -117,7 +116,7 @@ def _classes_in_file(path: Path) -> Tensor | None:
 
 
 STEPS, HIGHEST = 40, 1e3
-"""Steps of the model's own samples, and the level that an infinite range begins at."""
+"""Steps for drawing own samples, and their highest level if sigma_max is larger."""
 
 
 def candidate_on_samples(
@@ -128,7 +127,7 @@ def candidate_on_samples(
     samples: int,
     device: str,
 ) -> Candidate:
-    """Return a reading with its fit to clean images, or without images to the model's own samples."""
+    """Return a reading with its fit to clean images, or to ``samples`` samples of the model without images."""
     if images is not None:
         clean = images.to(device, model.dtype)
         return fit_candidate(settings, model, clean, labels_for_network(model, labels, device))
@@ -136,14 +135,17 @@ def candidate_on_samples(
         return fit_candidate(settings, model, *draw_own_samples(model, samples, device))
     except torch.OutOfMemoryError:
         raise
-    except Exception:  # a network that cannot be called; what it says, check_behaviour says
+    except Exception:  # a network that cannot be called, which check_behaviour reports
         nowhere = np.full((1, samples), np.nan)
         none = torch.zeros(samples, *model.event, device=device, dtype=model.dtype)
         return Candidate(settings, model, Fit(np.ones(1), nowhere, nowhere), none, None)
 
 
 def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | None:
-    """Return the labels to call the network with; None if it takes none, or if it knows "no label" and none are given."""
+    """Return labels for the network; None if it takes none, or knows "no label" and none are given.
+
+    Raises a ValueError if the network needs labels and none are given.
+    """
     if not (model.classes or model.conditions):
         return None
     if labels is not None:
@@ -163,19 +165,19 @@ def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> T
 
 @torch.no_grad()
 def draw_own_samples(model: Denoiser, count: int, device: str) -> tuple[Tensor, Tensor | None]:
-    """Draw samples from the model itself; return them with their labels."""
+    """Return ``count`` samples of the model itself ``(count, *event)``, and their labels or None."""
     ids = torch.arange(count, device=device)
     top = min(model.sigma_max, HIGHEST)
     is_map = model.kind == "map"
     grid = Grid((top, 0.0)) if is_map else karras(STEPS, model.sigma_min, top)
-    bound = model.bind(ids, SEED + 1)  # other noise than what they are then checked with
+    bound = model.bind(ids, SEED + 1)  # independent of the noise of the checks
     latents = SampleNoise(SEED + 1, ids, model.event, model.dtype).initial()
     sampler = make("consistency" if is_map else "dpmpp_2m")
     return sampler.sample(bound, top * latents, grid, NoNoise()), bound.labels
 
 
 def check_range(limits: tuple[float, float], images: Tensor) -> Check:
-    """Check that images lie in the range that samples are clamped to before they are scored."""
+    """Check that images lie within ``limits``, to which samples are clamped before scoring."""
     (low, high), least, most = limits, float(images.min()), float(images.max())
     outside = float(((images < low) | (images > high)).double().mean())
     text = f"the images go from {least:.3g} to {most:.3g}, and samples are clamped to limits {low:g} and {high:g}"

@@ -1,4 +1,4 @@
-"""Readings of a user's own model: an adapter's other settings, usual mistakes, other times."""
+"""Other readings of a user's own model: other settings of its adapter, usual mistakes, other times."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from .readings import (
 )
 
 Change = Callable[[Any], Any]
-"""Another time, or tensor of times."""
+"""Function from a time, or a tensor of times, to another."""
 COUNTS = (1, 100, 250, 500, 1000, 2000, 4000)
-"""Usual numbers of steps; 1 stands for times in [0, 1]."""
+"""Usual numbers of discrete times; 1 stands for continuous times in [0, 1]."""
 INSTEAD = "given to the network in place of its time t"
 FINEST = 1000
-"""Part of the largest time to which a shift is searched."""
+"""Resolution of the search for a shift: the largest time over FINEST."""
 
 
 class Retimed(Wrapper):
-    """Model with one module, which takes a state and a time by position, called at another time."""
+    """Model one of whose modules is called with ``change(time)``; the module takes (state, time, ...)."""
 
     def __init__(self, inner: Denoiser, module: nn.Module, change: Change) -> None:
         super().__init__(inner)
@@ -61,7 +61,7 @@ class Retimed(Wrapper):
 
 
 def readings_of_time(stated: Candidate) -> Readings:
-    """Yield readings of a model at other times; a shift only where it is wrong without one."""
+    """Yield readings of a model whose network gets other times; a shift only if the model is wrong."""
     model, levels = stated.model, [float(level) for level in stated.fit.levels]
     if isinstance(model, NativeDenoiser):
         if not stated.may_be_right:
@@ -69,10 +69,8 @@ def readings_of_time(stated: Candidate) -> Readings:
                 record_network_call(model, noisy_samples(stated, s)[0], s, stated.labels)
                 for s in levels
             ]
-            times = [float(t[0]) for _, _, t, _ in calls]
-            yield from _readings_of_shift(
-                stated, partial(_with_changed_time, model), _last_usual_time(times)
-            )
+            last = _last_usual_time([float(t[0]) for _, _, t, _ in calls])
+            yield from _readings_of_shift(stated, partial(_with_changed_time, model), last)
         return
     module, times = _timed_module(stated, levels)
     if module is None:
@@ -83,14 +81,14 @@ def readings_of_time(stated: Candidate) -> Readings:
     elif last := _last_usual_time(times):
         unit = 1000 if last == 1 else 1 / (last + 1)
         retimed = partial(Retimed, model, module)
-        yield f"{last} - t {INSTEAD}", partial(retimed, partial(_affine_time, -1, last, last))
-        yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_affine_time, unit, 0, math.inf))
+        yield f"{last} - t {INSTEAD}", partial(retimed, partial(_rescale_time, -1, last, last))
+        yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_rescale_time, unit, 0, math.inf))
         if not stated.may_be_right:
             yield from _readings_of_shift(stated, retimed, last)
 
 
 def _last_usual_time(times: list[float]) -> int:
-    """Return the last time of the smallest usual range that holds all ``times``; 0 if none does."""
+    """Return the last time of the smallest usual range that contains all ``times``; 0 if none does."""
     counts = [n for n in COUNTS if min(times) >= 0 and max(times) <= n]
     return max(counts[0] - 1, 1) if counts else 0
 
@@ -98,11 +96,11 @@ def _last_usual_time(times: list[float]) -> int:
 def _readings_of_shift(
     stated: Candidate, retimed: Callable[[Change], Denoiser], last: int
 ) -> Readings:
-    """Yield the best shift of times from 0 to ``last``, if these are known."""
+    """Yield the reading with the best shift of times in 0 … ``last``; nothing if ``last`` is 0."""
     if last:
 
         def shifted_model(shift: float) -> Denoiser:
-            return retimed(partial(_affine_time, 1, shift, last))
+            return retimed(partial(_rescale_time, 1, shift, last))
 
         shift = _best_shift(stated, shifted_model, last)
         sign, size = "+" if shift > 0 else "-", float(f"{abs(shift):.2g}")
@@ -110,25 +108,27 @@ def _readings_of_shift(
 
 
 def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
-    """Return the model with ``change`` applied to its network's times."""
     return with_network(model, lambda x_t, t, labels: model.network(x_t, change(t), labels))
 
 
 def _denoise_at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
-    """Return E[x0 | x] by the noise that a call gives at the level of the reversed step."""
+    """Return E[x0 | x] from the noise that ``d`` predicts at the level of the reversed step."""
     other = float(process.level(process.t_max - process.t_of(np.array([s])))[0])
     y = x * (math.hypot(1, other) / math.hypot(1, s))
     return x - s / other * (y - d(y, other))
 
 
-def _affine_time(scale: float, offset: float, most: float, t: Any) -> Any:
-    """Return a changed time, or tensor of times, between 0 and ``most``."""
+def _rescale_time(scale: float, offset: float, most: float, t: Any) -> Any:
+    """Return ``scale * t + offset``, clamped to [0, ``most``], for a time or a tensor of times."""
     changed = scale * t + offset
     return changed.clamp(0, most) if isinstance(t, Tensor) else min(max(changed, 0), most)
 
 
 def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
-    """Return the outermost module that gets states and a time other than the level, with its times."""
+    """Return the outermost module called with (state, time) where time is not the level, and its times.
+
+    Without such a module the result is (None, [nan]).
+    """
     times_by_module: dict[nn.Module, list[float]] = {}
     for level in levels:
         x, _ = noisy_samples(of, level)
@@ -150,15 +150,14 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
 
 
 def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:
-    """Return the shift with the smallest error on a few samples: first among powers of two, then halved."""
+    """Return the shift with the smallest error on a few samples: the best ``last / 2**k``, then refined."""
     few, labels = stated.few_samples
     rounded = round if last > 1 else float
 
     @cache
     def error(shift: float) -> float:
-        errors = fit_candidate("", shifted(shift), few, labels, stated.fit.levels).fit.errors.mean(
-            1
-        )
+        fit = fit_candidate("", shifted(shift), few, labels, stated.fit.levels).fit
+        errors = fit.errors.mean(1)
         return float(np.log(errors).mean()) if np.isfinite(errors).all() else math.inf
 
     sizes = [last / 2**k for k in range(1, 10)]
@@ -171,13 +170,13 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
 
 
 def adapter_of(model: Denoiser) -> Denoiser:
-    """Return the adapter inside a model of a Python file; any other model as it is."""
+    """Return the adapter inside a model of a Python file, or the model itself without an adapter."""
     inner = model.inner if isinstance(model, ForeignDenoiser) else model
     return inner if isinstance(inner, NativeDenoiser) else model
 
 
 def readings_of_user_model(model: Denoiser) -> Readings:
-    """Yield other readings of a model that is no checkpoint."""
+    """Yield other readings of a model that is no checkpoint; for a process of the user's own, nothing."""
     if not isinstance(model, NativeDenoiser):
         for words, change in _CALLS.items():
             yield words, partial(ChangedCall, model, change)
@@ -192,12 +191,15 @@ def readings_of_user_model(model: Denoiser) -> Readings:
     process = _process_fields(model.process)
     if process is None:
         return
-    more: dict[str, Any] = {"factor": model.factor, "half": model.half or ""}
-    more |= {
-        "time": asdict(model.time),
-        "boundary": asdict(model.boundary) if model.boundary else {},
-    }
-    spec = _specification_of(model, process, model.prediction, **more)
+    spec = _specification_of(
+        model,
+        process,
+        model.prediction,
+        factor=model.factor,
+        half=model.half or "",
+        time=asdict(model.time),
+        boundary=asdict(model.boundary) if model.boundary else {},
+    )
     for name, of in alternative_specifications(spec):
         yield name, partial(_adapter_for, model, spec, of)
 
@@ -205,7 +207,7 @@ def readings_of_user_model(model: Denoiser) -> Readings:
 def _specification_of(
     model: Denoiser, process: dict[str, Any], prediction: str, **more: Any
 ) -> Specification:
-    """Return a user's model as a specification, with this process and prediction."""
+    """Return a specification of a user's model with the given process and prediction."""
     rows = {"rows": model.conditions} if model.conditions else {}
     return Specification(
         family="python",
@@ -227,7 +229,7 @@ def _specification_of(
 
 
 def _process_fields(process: Process) -> dict[str, Any] | None:
-    """Return a process as plain fields of a specification; None for a process that users wrote."""
+    """Return a process as fields of a specification; None for a process of the user's own."""
     if type(process) is Discrete:
         return {"name": "discrete", "levels": list(process.levels)}
     names = {kind: name for name, kind in PROCESSES.items() if isinstance(kind, type)}
@@ -236,7 +238,7 @@ def _process_fields(process: Process) -> dict[str, Any] | None:
 
 
 def _adapter_for(model: NativeDenoiser, stated: Specification, of: Specification) -> Denoiser:
-    """Return the model's network under another specification, with the model's dtypes."""
+    """Return the model's network as a checkpoint of the specification ``of``, with the model's dtypes."""
     twin = Checkpoint(of, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
     if steps_of_table(of.process) == steps_of_table(stated.process):
@@ -289,4 +291,4 @@ _CALLS: dict[str, Callable[[Call, Tensor, float], Tensor]] = {
     "a thousandth of the level": lambda d, x, s: d(x, s / 1000),
     "exp of the level": lambda d, x, s: d(x, math.exp(min(s, 80.0))),
 }
-"""Readings by words that follow "with"."""
+"""Changes to a user's model that undo usual mistakes, by words that follow "with" in a message."""

@@ -1,1 +1,1 @@
-"""Mathematics that several metrics share: moments, Fréchet and kernel distances, errors."""
+"""Mathematics behind the metrics: moments, Fréchet distances, nearest neighbours, noise, errors."""

@@ -1,63 +1,57 @@
-r"""The Fréchet distance to a fixed reference as an expansion in the noise of the samples: value,
-influence, and bias of second order.
+r"""Expansion of the Fréchet distance to a fixed reference in the samples' noise: value, influence, bias.
 
     FD = |mu2 - mu1|² + tr Sigma1 + tr Sigma2 - 2 tr (Sigma1 Sigma2)^½                       (Dowson and Landau 1982)
 
-With Sigma1 = R R^T the last trace is sum_i s_i, where M = R^T Sigma2 R = Q diag(s²) Q^T: a
-symmetric eigenproblem, so nothing complex, and no matrix square root, is ever formed.
+With Sigma1 = R R^T the last trace is sum_i s_i, where M = R^T Sigma2 R = Q diag(s²) Q^T. This is a
+symmetric eigenproblem, which needs no complex number and no matrix square root.
 
 **First order.** Let c = x - mu2 and z = diag(1/s) Q^T R^T c (whitened: E z z^T = I). Moving a
 fraction t of the mass to x changes mu2 by t c and Sigma2 by t (c c^T - Sigma2), to first order in
-t, and tr M^½ by tr(½ M^{-½} dM). Hence the influence function
+t. It changes tr M^½ by tr(½ M^{-½} dM). Hence the influence function
 
     IF(x) = 2 (mu2 - mu1)^T c + |c|² - sum_i s_i z_i² - its mean.
 
-**Second order.** The unbiased covariance has E[dM] = 0, so the bias comes from |d mu2|², which
+**Second order.** The unbiased covariance has E[dM] = 0. So the bias comes from |d mu2|², which
 gives tr(Sigma2) / N, and from the curvature of the root. The second derivative of tr f(M) along E
-is sum_ij E_ij² f'[λi, λj], with E in the eigenbasis of M and f' its divided difference; for f =
-sqrt that is -1 / (2 s_i s_j (s_i + s_j)). With E_ij = s_i s_j (mean of z_i z_j - δ_ij), whose
-variance is s_i² s_j² (E[z_i² z_j²] - δ_ij) / N,
+is sum_ij E_ij² f'[λi, λj], with E in the eigenbasis of M and f'[,] the divided difference of f'.
+For f = sqrt this divided difference is -1 / (2 s_i s_j (s_i + s_j)). Here E_ij = s_i s_j (mean of
+z_i z_j - δ_ij), whose variance is s_i² s_j² (E[z_i² z_j²] - δ_ij) / N. Hence
 
     bias = E q(x) / N,    q(x) = |c|² + ½ sum_ij w_ij (z_i z_j - δ_ij)²,    w_ij = s_i s_j / (s_i + s_j).
 
-Fourth moments are taken from the samples: the Gaussian value 1 + 2 δ_ij leaves 20-50 % of the bias
-on heavy-tailed ones. Replacing N by N - 1 here changes the bias by a part in N, below its own next
-order (a part in N / d); but a covariance with 1/N would shift the plug-in itself by (sum_i s_i - tr
-Sigma2) / N, as large as the bias at small d.
+Fourth moments are estimated from the samples: the Gaussian value 1 + 2 δ_ij would leave 20-50 % of
+the bias for heavy tails. With N - 1 for N the bias would change by a part in N, less than its next
+order, a part in N / d. A covariance with 1/N would shift the plug-in by (sum_i s_i - tr Sigma2) /
+N, which is as large as the bias for small d.
 
-**Small eigenvalues.** In z the formulas hold no quotient that can blow up: w_ij <= min(s_i, s_j),
-so a direction in which Sigma2 nearly vanishes adds nearly nothing, and a sampler that collapses
-Sigma2 is measured as well as any other. Only eigenvalues below the rounding error of the largest
-(:func:`resolved`) say nothing and are left out.
+**Small eigenvalues.** No quotient in these formulas can blow up, since w_ij <= min(s_i, s_j). So a
+direction in which Sigma2 nearly vanishes adds nearly nothing. A sampler that collapses Sigma2 is
+measured as well as any other. :func:`resolved` leaves out eigenvalues at the level of rounding.
 
-**Leverage: terms beyond second order.** A sample x with whitened coordinates z is part of the covariance it is compared with. Without its
-mass 1/n the cross term is S (I - z z^T / n) S, S = diag(s). Where the s_i are
-equal, or there is one, its root is known: with the leverage g = |z|² / n, r = sqrt(1 - g) and p =
-sum_i s_i z_i²,
+**Leverage: terms beyond second order.** A sample x with whitened coordinates z is part of the
+covariance that x is compared with. Without its mass 1/n the cross term is S (I - z z^T / n) S with
+S = diag(s). If the s_i are equal, or there is one, the root is known. With the leverage g = |z|² /
+n, r = sqrt(1 - g) and p = sum_i s_i z_i²,
 
 * the influence of x on the distance of all *others* has p / r in place of p, more by p (1 - r) / r;
-* its mass adds (p / n) (1 - r) / (r (1 + r)) to the distance beyond first order.
+* the mass of x adds (p / n) (1 - r) / (r (1 + r)) to the distance beyond first order.
 
-The series p g / 2 and p g / (4 n) of these two are the second-order terms, 2 q / n of the influence
-and q / n² of the bias. Where the s_i differ,
+Their leading terms, p g / 2 and p g / (4 n), are the second-order terms: 2 q / n in the influence
+and q / n² in the bias. If the s_i differ, the leading terms agree for
 
-    g = 2 sum_ij w_ij z_i² z_j² / (n p)
+    g = 2 sum_ij w_ij z_i² z_j² / (n p),
 
-makes the series agree there too; as w_ij <= (s_i + s_j) / 4 it is at most |z|² / n < 1.
+which is at most |z|² / n < 1, since w_ij <= (s_i + s_j) / 4.
 
-The series fails for heavy tails: at 15 samples a feature the largest of Student's t with 5 degrees
-of freedom has g > ½, and what second order missed of such samples was a tenth of the whole bias. On
-light tails all samples have about one leverage, d / n; what that adds is a power series in 1 / n,
-of which the extrapolation of :mod:`.frechet` takes out more than this formula knows, being blind to
-pairs of samples. So what a sample of the mean leverage would add is taken off: only the excess
-counts.
+The series in g fails for heavy tails, whose largest samples have g > ½ at 15 samples a feature. For
+light tails all samples have a leverage of about d / n. Their terms form a power series in 1 / n,
+which the extrapolation of :mod:`.frechet` removes better, as it includes pairs of samples. So the
+terms of a sample of mean leverage are subtracted here.
 
-**The others.** Without its own mass, x is compared with the root of the others' covariance, and the
-inverse root of a covariance from samples is too large: with S (I + D) S, E D = 0, E (I + D)^{-½} =
-I + 3/8 E D², which for elliptical samples and equal s_i is I (1 + 3/8 G), G the mean leverage
-weighted by p. Uncorrected, this shrank the influence along the radius, which is where heavy tails
-vary: at 15 samples a feature and a distance of ten floors the error of t8 came out 7 % too small.
-So 3/8 G p is given back.
+**The others.** Without its own mass, x is compared with the root of the others' covariance. The
+inverse root of a sample covariance S (I + D) S with E D = 0 is too large: E (I + D)^{-½} = I + 3/8
+E D². For elliptical samples and equal s_i this is I (1 + 3/8 G), with G the mean leverage weighted
+by p. The influence along the radius, where heavy tails vary, is then too small: 3/8 G p is added.
 """
 
 from __future__ import annotations
@@ -71,60 +65,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .rows import FloatArray, Moments, Rows
-from .second_order import Blocks, Noise, noise
+from .second_order import Blocks, Noise, compute_noise
 
 
-class Excess(NamedTuple):
-    """Corrections ``(n,)``: to the bias, summed over samples, and taken off each influence."""
+def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return terms ``(n,)`` beyond second order: to add up in the bias, and to subtract from influences.
 
-    bias: FloatArray
-    influence: FloatArray
-
-
-def excess(along: FloatArray, pairs: FloatArray) -> Excess:
-    """Return the terms beyond second order, less the terms of a sample of the mean leverage.
-
-    ``along`` ``(n,)`` is p = sum_i s_i z_i² and ``pairs`` is sum_ij w_ij z_i² z_j², both >= 0. The
-    inflation of the others' inverse root is included.
+    The terms of a sample of mean leverage are subtracted. The inflation of the others' inverse root
+    is included. ``along`` ``(n,)`` is p and ``pairs`` ``(n,)`` is sum_ij w_ij z_i² z_j², both >= 0.
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
-        return Excess(np.zeros(n), np.zeros(n))
+        return np.zeros(n), np.zeros(n)
     leverage = 2 * np.divide(pairs, n * along, out=np.zeros(n), where=along > 0)
     mean = 2 * float(pairs.sum()) / (n * whole)
     of_each, of_mean = _higher_order_factors(leverage), _higher_order_factors(np.array(mean))
-    return Excess(
-        along * (of_each[0] - of_mean[0]) / n, along * (of_each[1] - of_mean[1] - 3 / 8 * mean)
-    )
+    bias = along * (of_each[0] - of_mean[0]) / n
+    return bias, along * (of_each[1] - of_mean[1] - 3 / 8 * mean)
 
 
 def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the factors of p / n in the bias and p in the influence, less g / 4 and g / 2."""
+    """Return the factors of p / n in the bias and of p in the influence, less the leading g / 4 and g / 2."""
     r = np.sqrt(1 - np.minimum(leverage, 1 - 1e-12))
     return (1 - r) / (r * (1 + r)) - leverage / 4, (1 - r) / r - leverage / 2
 
 
 SAMPLES_PER_FEATURE = 15
-"""Samples for each feature from which intervals were found to cover (docs/calibration.md).
-
-At 4 the bias that remains is still within
-the standard error on the features tested, with little to spare for tails heavier than theirs; below
-1 it is not.
-"""
+"""Fewest samples per feature for which intervals were found to cover (docs/calibration.md)."""
 
 COLLAPSED = 2.0**-22
-"""Ratio of variances below which the spread is float16's rounding (half an ulp is 2**-11)."""
+"""Ratio of variances below which samples differ by float16's rounding only (half an ulp is 2**-11)."""
 
 
 @dataclass(frozen=True, eq=False)
 class FrechetReference:
-    """Fixed side of a Fréchet distance; its factorisation is computed once.
+    """Fixed side of a Fréchet distance: its moments, and their factorisation, computed once.
 
     Attributes:
         mean: ``(d,)`` float64.
         cov: ``(d, d)`` float64, symmetric and positive semi-definite; may be rank-deficient.
-        n: size of the reference set; None if the moments are exact. Recorded, not used: the
-            reference is the fixed truth.
+        n: size of the reference set, which no estimate uses; None for exact moments.
     """
 
     mean: FloatArray
@@ -145,13 +125,12 @@ class FrechetReference:
 
     @classmethod
     def of(cls, moments: Moments) -> FrechetReference:
-        """Take the moments of a finite set as the fixed reference."""
+        """Return a reference with the moments of a finite set."""
         return cls(moments.mean, moments.cov, moments.n)
 
     @cached_property
     def factor(self) -> FloatArray:
-        """R ``(d, rank)`` with R R^T = cov: eigenvectors scaled by the roots of their eigenvalues,
-        without the null space.
+        """Factor R ``(d, rank)`` with R R^T = cov: scaled eigenvectors without the null space.
 
         Raises:
             ValueError: an eigenvalue is negative beyond the rounding of float32 moments.
@@ -171,18 +150,18 @@ class FrechetReference:
         return self.factor.shape[1]
 
     def distance(self, mean: FloatArray, trace: float, cross: float) -> float:
-        """Return the FD to a mean, tr Sigma2 = ``trace`` and tr (Sigma1 Sigma2)^½ = ``cross``."""
+        """Return the FD to a side with ``mean``, tr Sigma2 = ``trace`` and tr (Sigma1 Sigma2)^½ = ``cross``."""
         shift = mean - self.mean
         return float(shift @ shift + np.trace(self.cov) + trace - 2 * cross)
 
 
 class Side(NamedTuple):
-    """Plug-in value, and the effect of the finite number of samples on one side.
+    """Plug-in value of a distance, and the effects of one side's finite number of samples.
 
     Attributes:
-        raw: the plug-in value.
-        bias: of second order, and beyond it what single samples add (:func:`excess`); estimated.
-        influence: ``(n,)`` IF less each sample's own part in it (why: :mod:`.frechet`), mean 0.
+        raw: plug-in value.
+        bias: estimated bias of ``raw``: second order, and :func:`leverage_corrections`.
+        influence: IF ``(n,)`` less each sample's own part (:mod:`.frechet`), mean 0.
         flags: reasons not to trust an interval.
         noise: further moments for an interval; None unless requested.
     """
@@ -195,49 +174,42 @@ class Side(NamedTuple):
 
     @property
     def debiased(self) -> float:
-        """Value without the bias of second order."""
+        """Value without the estimated bias: ``raw`` - ``bias``."""
         return self.raw - self.bias
 
 
 def expand(
     reference: FrechetReference, rows: Rows, moments: Moments, with_noise: bool = False
 ) -> Side:
-    """Return value, bias, influence and flags of one side with its ``moments``, the other fixed."""
+    """Expand the distance of ``rows`` ``(n, d)`` with their ``moments`` to a fixed reference."""
     check_dimensions(reference, moments)
     n = moments.n
     trace = float(np.trace(moments.cov))
-    whitened = _whiten(reference, moments, rows)
-    s, away = whitened.s, moments.mean - reference.mean
+    s, blocks = _whiten(reference, moments, rows)
+    away = moments.mean - reference.mean
     weights = np.outer(s, s) / np.add.outer(s, s)
     shift, square, along, pairs = np.empty((4, n))
-    for where, centred, z in whitened.blocks():
+    for where, centred, z in blocks():
         z2 = z * z
         shift[where] = centred @ away
         square[where] = np.einsum("ij,ij->i", centred, centred)
         along[where] = z2 @ s
         pairs[where] = np.einsum("ij,ij->i", z2 @ weights, z2)
     q = square + 0.5 * pairs - 0.5 * along + 0.25 * s.sum()  # w_ii = s_i / 2
-    more = excess(along, pairs)
-    influence = 2 * shift + square - along - 2 * q / n - more.influence
+    more_bias, more_influence = leverage_corrections(along, pairs)
+    influence = 2 * shift + square - along - 2 * q / n - more_influence
     influence -= influence.mean()
     raw = reference.distance(moments.mean, trace, float(s.sum()))
-    bias = float(q.mean()) / n + float(more.bias.sum())
-    second = noise(influence, whitened.blocks, weights, q) if with_noise else None
+    bias = float(q.mean()) / n + float(more_bias.sum())
+    second = compute_noise(influence, blocks, weights, q) if with_noise else None
     return Side(raw, bias, influence, _flags(reference, n, trace, len(s)), second)
 
 
-class _Whitened(NamedTuple):
-    """Singular values ``(k,)`` of the cross term, and blocks of centred samples and whitened z."""
+def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[FloatArray, Blocks]:
+    """Return the values s ``(k,)``, and a maker of blocks of centred samples with their z.
 
-    s: FloatArray
-    blocks: Blocks
-
-
-def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whitened:
-    """Whiten samples by the smaller side.
-
-    With A = centred R, A^T A / (n - 1) = M has the same non-zero eigenvalues as the ``(n, n)`` Gram
-    matrix A A^T / (n - 1). Its unit eigenvectors are z / sqrt(n - 1).
+    With A = centred R, M = A^T A / (n - 1) has the non-zero eigenvalues of the ``(n, n)`` Gram
+    matrix A A^T / (n - 1), whose unit eigenvectors are z / sqrt(n - 1). The smaller one is solved.
     """
     n, rank = moments.n, reference.rank
     if n > rank:
@@ -251,25 +223,20 @@ def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> _White
                 centred = block - moments.mean
                 yield where, centred, centred @ along
 
-        return _Whitened(s, _cache_if_one(by_map, n <= rows.size))
-    centred = rows[:] - moments.mean  # no more samples than directions
+        if n > rows.size:
+            return s, by_map
+        cached = list(by_map())
+        return s, lambda: iter(cached)
+    centred = rows[:] - moments.mean  # here samples are no more than directions
     projected = centred @ reference.factor
     values, vectors = np.linalg.eigh(projected @ projected.T / (n - 1))
     keep = resolved(values)
     z = vectors[:, keep] * np.sqrt(n - 1)
-    return _Whitened(np.sqrt(values[keep]), lambda: iter([(slice(0, n), centred, z)]))
-
-
-def _cache_if_one(make: Blocks, is_one: bool) -> Blocks:
-    """Return the same blocks, cached if there is only one."""
-    if not is_one:
-        return make
-    cached = list(make())
-    return lambda: iter(cached)
+    return np.sqrt(values[keep]), lambda: iter([(slice(0, n), centred, z)])
 
 
 def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return a mask of eigenvalues above the eigensolver's rounding error, d eps of the largest."""
+    """Return a mask ``(d,)`` of eigenvalues above the eigensolver's rounding error, d eps of the largest."""
     return values > len(values) * np.finfo(np.float64).eps * values.max(initial=0.0)
 
 
@@ -290,7 +257,7 @@ def _flags(reference: FrechetReference, n: int, trace: float, resolved: int) -> 
 
 
 def check_dimensions(reference: FrechetReference, moments: Moments) -> None:
-    """Refuse features of another extractor."""
+    """Raise a ValueError if the moments and the reference have different numbers of features."""
     if reference.mean.shape != moments.mean.shape:
         raise ValueError(
             f"features of {len(moments.mean)} dimensions cannot be compared with a "

@@ -1,33 +1,31 @@
 r"""Fréchet distance between Gaussians fitted to features: bias removed, with its standard error.
 
-Two estimands, never to be mixed: :func:`estimate` takes the reference as the fixed truth (the
-field's convention), and :func:`population_estimate` takes both sides as samples of unknown
+There are two estimands, never to be mixed. :func:`estimate` takes the reference as the fixed truth
+(the field's convention). :func:`population_estimate` takes both sides as samples of unknown
 distributions.
 
 The influence function IF, the bias of second order, and its q(x) come from :mod:`.expansion`.
 
-**Third order.** What is left after the second falls as 1 / N², and its constant grows with the
-tails: at 15 samples a feature it is 2 % of the bias for Gaussian features in 128 dimensions and 8 %
-for Student's t with 8 degrees of freedom, which is more than the standard error. With D_N the value
-after the second order, and D_{N/2} its mean over the two halves of the samples,
+**Third order.** The bias beyond second order falls as 1 / N². For heavy tails it can exceed the
+standard error. Let D_N be the value without the second-order bias, and D_{N/2} the mean of such
+values over two halves of the samples. Then
 
     value = (4 D_N - D_{N/2}) / 3
 
-has no 1 / N² term (Richardson). The halves are random, by a fixed seed: where classes take turns,
-every second sample is not like the others. The first-order noise of the halves averages to the
-noise of the whole, so it stays; the variance of second order, V in the whole, 2 V in the mean of
-the halves, with covariance V, becomes (16 + 2 - 8) V / 9 = 10/9 V.
+has no 1 / N² term (Richardson). A fixed seed draws the halves, since every second sample could be
+of one class. The noise of first order is unchanged, since the halves' noise averages to that of the
+whole. The variance of second order grows to (16 + 2 - 8) V / 9 = 10/9 V: it is V for the whole and
+2 V for the mean of the halves, with covariance V.
 
 **Standard error.** To second order the value is a U-statistic, F + mean IF(x_i) + mean_{i≠j} h(x_i,
-x_j) / 2, where h(x, x) = 2 q(x). IF taken at the sample's own moments estimates IF(x_i) + mean_j
-h(x_i, x_j) with j = i included: a sample that widens the covariance moves what it is compared with.
-That own term, which the U-statistic lacks, is taken out,
+x_j) / 2, where h(x, x) = 2 q(x). IF at the samples' own moments estimates IF(x_i) + mean_j h(x_i,
+x_j) including j = i, since each sample is part of the covariance. The U-statistic lacks this own
+term, which is therefore subtracted,
 
     SE = sd(IF - 2 q / N - …) / sqrt(N),
 
-with what :func:`.excess` adds to it for samples far out. Left in, it would make the error of heavy
-tails up to 3.5 times too large at 15 samples a feature. Of the second order it counts twice;
-:mod:`.second_order` has what the interval makes of that.
+where … are the terms of :func:`.leverage_corrections` for outlying samples. This SE counts the
+variance of second order twice; the interval of :mod:`.second_order` corrects that.
 """
 
 from __future__ import annotations
@@ -44,10 +42,10 @@ from .rows import FloatArray, Moments, Rows, rows_of
 from .second_order import interval, sum_of_noise
 
 SEED = 0
-"""Seed of the random halves."""
+"""Seed of the random halves, and of the shuffle of :func:`fd_infinity`."""
 
 EXCESS = 8 / 9
-"""Excess of ``se`` over the variance of second order, in units of V: 2 - 10/9."""
+"""Excess of ``se²`` in the variance of second order, in units of V: 2 - 10/9."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,21 +53,17 @@ class FrechetEstimate:
     """Fréchet distance with its error.
 
     Attributes:
-        raw: the plug-in value, biased upwards; what published tables report. Never negative beyond
-            rounding.
-        value: raw - bias. Scatters around 0, so may be negative, when the true distance is 0. The
-            order of the samples decides the halves of the extrapolation, and so moves ``value`` by
-            a fraction of ``se``.
-        se: standard error of ``value``. First order: where the true distance is near 0 it is up to
-            √2 too large, since the noise of the influence counts second-order terms twice.
-        low, high: ends of its 95 % interval, >= 0; not symmetric (:mod:`.second_order`).
+        raw: plug-in value, biased upwards, as published tables report it; >= 0 up to rounding.
+        value: raw - bias. It scatters around 0, also below, if the true distance is 0. Another order
+            of the samples makes other halves, and moves ``value`` by a fraction of ``se``.
+        se: standard error of ``value`` to first order. If the true distance is near 0, ``se`` is up
+            to √2 too large, since it counts second-order noise twice.
+        low, high: ends of the 95 % interval, >= 0, not symmetric (:mod:`.second_order`).
         bias: estimated bias of ``raw``.
         n: number of generated samples.
-        flag: why the interval is not to be trusted; empty if it is.
-        influence: ``(n,)`` influence of each generated sample, its own term out, mean 0, in the
-            order of the samples.
-        reference_influence: ``(m,)`` influence of each reference sample in the population estimand;
-            None if the reference is fixed.
+        flag: reasons not to trust the interval; "" if there are none.
+        influence: of each generated sample ``(n,)``, without its own term, mean 0, in their order.
+        reference_influence: of each reference sample ``(m,)``; None if the reference is fixed.
     """
 
     raw: float
@@ -100,18 +94,17 @@ def frechet_distance(reference: FrechetReference, moments: Moments) -> float:
 def estimate(
     reference: FrechetReference, features: ArrayLike | Rows, moments: Moments | None = None
 ) -> FrechetEstimate:
-    """Estimate the distance to the fixed reference: bias removed, with standard error.
+    """Estimate the Fréchet distance to a fixed reference, without bias and with standard error.
 
     Args:
-        reference: taken as exact for any ``n``.
-        features: ``(n, d)`` features of n >= 2 independent samples, any real dtype; as
-            :class:`.Rows` they are never in memory as a whole.
-        moments: their moments in full precision, where ``features`` are stored rounded; they decide
-            ``raw``. Bias and error always come from ``features``: whitened by their own covariance,
-            rounding is never divided by a tiny s.
+        reference: taken as exact, whatever its ``n``.
+        features: ``(n, d)`` of n >= 2 independent samples; :class:`.Rows` are read by blocks.
+        moments: of the same samples in full precision, if ``features`` are stored rounded. They
+            give ``raw``. Bias and error always come from ``features``, since whitening them by
+            other moments could divide rounding errors by a tiny s.
 
     Raises:
-        ValueError: dimensions differ, fewer than two samples, or a value that is not finite.
+        ValueError: dimensions or counts differ, samples are fewer than two, or one is not finite.
     """
     rows = rows_of(features)
     if moments is not None and (moments.n, *moments.mean.shape) != rows.shape:
@@ -128,40 +121,36 @@ def estimate(
 def population_estimate(
     features_a: ArrayLike | Rows, features_b: ArrayLike | Rows
 ) -> FrechetEstimate:
-    """Estimate the distance between the distributions of two *independent* sets, each with its own
-    bias and variance.
+    """Estimate the Fréchet distance between the distributions of two *independent* sets of samples.
 
-    The errors of the two sides are independent, so the mixed second-order term averages to zero:
-    biases add, and so do variances. Sets from shared latents are not independent; their biases
-    partly cancel, and the value would come out too low.
+    For independent sides the mixed second-order term averages to 0, so biases and variances add.
+    For sets from shared latents the biases partly cancel, and the value would be too low.
 
     Args:
         features_a: ``(n, d)`` of the generated samples, n >= 2.
         features_b: ``(m, d)`` of converged samples from other latents, m >= 2.
+
+    Raises:
+        ValueError: as :func:`estimate` does.
     """
     rows_a, rows_b = rows_of(features_a), rows_of(features_b)
     a, b = _expand_both(rows_a, rows_b, with_noise=True)
-    halves = [
-        half_a.debiased - half_b.bias
-        for half_a, half_b in (_expand_both(x, y) for x, y in _halves(rows_a, rows_b))
-    ]
-    return _estimate(
-        a.raw, a.bias + b.bias + _third_order_bias(a.debiased - b.bias, halves), (a, b)
-    )
+    expanded = [_expand_both(x, y) for x, y in _halves(rows_a, rows_b)]
+    halves = [half_a.debiased - half_b.bias for half_a, half_b in expanded]
+    third = _third_order_bias(a.debiased - b.bias, halves)
+    return _estimate(a.raw, a.bias + b.bias + third, (a, b))
 
 
 def paired_difference(
     estimate_a: FrechetEstimate, estimate_b: FrechetEstimate
 ) -> tuple[float, float]:
-    """Return FD_a - FD_b, bias removed, and its standard error sd(IF_a - IF_b) / sqrt(N), for two
-    runs from the same latents in the same order.
+    """Return FD_a - FD_b without bias, and its standard error, for two runs from the same latents.
 
-    Effects of the latents on both runs cancel in the difference; the reference samples of the
-    population estimand are shared likewise.
+    The latents are in the same order, so their effects on both runs cancel: the standard error is
+    sd(IF_a - IF_b) / sqrt(N). Reference samples of the population estimand are also paired.
 
     Raises:
-        ValueError: the runs differ in number of samples, in estimand, or in the size of the
-            reference set.
+        ValueError: the runs differ in estimand, or in the size of a set.
     """
     pairs = [(estimate_a.influence, estimate_b.influence)]
     sides = (estimate_a.reference_influence, estimate_b.reference_influence)
@@ -183,17 +172,17 @@ def paired_difference(
 
 
 def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: int) -> float:
-    """Return the plug-in distance of ``n`` held-out real (or exact) samples: the raw value of a
-    perfect sampler.
+    """Return the plug-in distance of ``n`` held-out real or exact samples: the raw value of a perfect sampler.
 
-    With fewer than ``n`` held-out samples, the value is carried to ``n`` by its bias of second
-    order, which falls as 1 / n.
+    With fewer than ``n`` held-out samples, their bias is rescaled to ``n``, as it falls as 1 / n.
 
     Args:
-        reference: the fixed truth.
-        held_out_features: ``(m, d)``, not in the reference set, in random order; the first ``n``
-            are used.
-        n: number of samples that the run has, >= 2.
+        reference: fixed truth.
+        held_out_features: ``(m, d)`` outside the reference set, in random order, m >= 2.
+        n: number of samples of the run, >= 2.
+
+    Raises:
+        ValueError: ``n`` is below 2, or :func:`estimate` would raise.
     """
     if n < 2:
         raise ValueError(f"the floor of {n} samples is undefined: ask for at least two")
@@ -207,13 +196,13 @@ def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: i
 
 
 def standard_error(reference: FrechetReference, features: ArrayLike | Rows) -> float:
-    """Return the standard error of :func:`estimate` alone."""
+    """Return the standard error that :func:`estimate` would give; same arguments and errors."""
     rows = rows_of(features)
     return _standard_error(expand(reference, rows, rows.moments).influence)
 
 
 def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
-    """Split all sides into random halves, the same for equal lengths; empty if too small."""
+    """Return the two random halves of all sides, split alike if equally long; empty for fewer than 4 rows."""
     if min(map(len, sides)) < 4:
         return []
     orders = [np.random.default_rng(SEED).permutation(len(rows)) for rows in sides]
@@ -226,29 +215,26 @@ def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
 
 
 def _third_order_bias(whole: float, halves: Sequence[float]) -> float:
-    """Return the bias of third order: a third of the excess of the halves over the whole."""
+    """Return the bias of third order: a third of the halves' mean minus the whole; 0 without halves."""
     return (float(np.mean(halves)) - whole) / 3 if halves else 0.0
 
 
 def _expand_both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
     """Expand each side with the other fixed."""
     a, b = rows_a.moments, rows_b.moments
-    return expand(FrechetReference.of(b), rows_a, a, with_noise), expand(
-        FrechetReference.of(a), rows_b, b, with_noise
-    )
+    side_a = expand(FrechetReference.of(b), rows_a, a, with_noise)
+    return side_a, expand(FrechetReference.of(a), rows_b, b, with_noise)
 
 
 def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate:
-    """Combine plug-in value, bias of both orders, and the sides with noise, the samples' first."""
+    """Return the estimate from the plug-in value, its whole bias, and the sides, the samples' first."""
     value, se = raw - bias, math.hypot(*(_standard_error(side.influence) for side in sides))
-    low, high = interval(
-        value, se, sum_of_noise([side.noise for side in sides if side.noise]), EXCESS
-    )
+    noise = sum_of_noise([side.noise for side in sides if side.noise])
+    low, high = interval(value, se, noise, EXCESS)
     flag = "; ".join(dict.fromkeys(flag for side in sides for flag in side.flags))
-    influence, reference_influence = (*(side.influence for side in sides), None)[:2]
-    assert influence is not None
+    influence, *others = (side.influence for side in sides)
     return FrechetEstimate(
-        raw, value, se, low, high, bias, len(influence), flag, influence, reference_influence
+        raw, value, se, low, high, bias, len(influence), flag, influence, *others
     )
 
 
@@ -258,23 +244,24 @@ def _standard_error(influence: FloatArray) -> float:
 
 
 PARTS = 5
-SHUFFLE_SEED = 0
 
 
 def fd_infinity(
     reference: FrechetReference,
     features: ArrayLike | Rows,
     parts: int = PARTS,
-    seed: int = SHUFFLE_SEED,
+    seed: int = SEED,
 ) -> float:
     """Return the plug-in distance extrapolated to infinitely many samples.
 
-    The bias of the plug-in falls as 1 / N, so a straight line through plug-in values at several N
-    meets 1 / N = 0 at an unbiased one (Chong and Forsyth 2020, arXiv:1911.07023, section 3). The
-    sizes are N / g for g = 1 … ``parts``, each the mean over the g disjoint parts of the shuffled
-    samples, with weight 1 / g: a mean over g parts has the variance of the whole to first order,
-    but 1 / N² terms grow as g². A part must have more samples than features. A check on
-    :func:`estimate`, and no better: it assumes the 1 / N law down to N / 5.
+    The bias of the plug-in falls as 1 / N, so a line through plug-in values at several N meets 1 /
+    N = 0 at an unbiased one (Chong and Forsyth 2020, arXiv:1911.07023, section 3). The sizes are N
+    / g for g = 1 … ``parts``. Each value is the mean over g disjoint parts of the shuffled samples,
+    with weight 1 / g, as terms in 1 / N² grow as g². This is only a check on :func:`estimate`: the
+    1 / N law is assumed down to N / ``parts``.
+
+    Raises:
+        ValueError: ``parts`` is below 2, or a part has no more samples than features.
     """
     rows = rows_of(features)
     n, d = rows.shape
@@ -285,14 +272,9 @@ def fd_infinity(
         )
     shuffled = np.random.default_rng(seed).permutation(n)
     groups = np.arange(1, parts + 1)
-    values = [
-        np.mean(
-            [
-                frechet_distance(reference, part)
-                for part in rows.moments_of(np.array_split(shuffled, g))
-            ]
-        )
-        for g in groups
-    ]
+    values = []
+    for g in groups:
+        moments = rows.moments_of(np.array_split(shuffled, g))
+        values.append(np.mean([frechet_distance(reference, part) for part in moments]))
     _, intercept = np.polyfit(groups / n, values, 1, w=1 / np.sqrt(groups))
     return float(intercept)

@@ -1,6 +1,4 @@
-"""Squared distances to the nearest members of a set, one block of rows at a time, for manifold and
-memorisation metrics.
-"""
+"""Squared distances to the nearest members of a set, for manifold and memorisation metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import numpy as np
 from .rows import FloatArray
 
 BLOCK = 1024
-"""Number of rows of the distance matrix in memory at a time."""
+"""Rows of the distance matrix in memory at a time."""
 
 
 def square_distances(
@@ -19,8 +17,8 @@ def square_distances(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield rows of the ``(n, m)`` matrix |x_i - y_j|², as (slice of the rows, values).
 
-    |x|² - 2 x·y + |y|² about the mean of ``y``; what rounding leaves of a distance of 0 is taken
-    off: equal points are at 0.
+    They are |x|² - 2 x·y + |y|², centred on the mean of ``y``. Values at the level of rounding
+    become 0, so that equal points are at distance 0.
     """
     centre = y.mean(axis=0)
     y = y - centre
@@ -42,11 +40,11 @@ def neighbour_distances(
 ) -> FloatArray:
     """Return the squared distances ``(n, k)`` of each x_i to its k nearest in ``y``, ascending.
 
-    If ``same``, ``x`` is ``y``, and a point is no neighbour of its own; a copy of it is. ``block``
-    rows at a time change memory only.
+    ``same`` says that ``x`` is ``y``. Then a point is not its own neighbour, but a copy of it is.
+    The result does not depend on ``block``.
 
     Raises:
-        ValueError: there are fewer than k neighbours.
+        ValueError: ``y`` has fewer than k neighbours of each point.
     """
     if len(y) - same < k:
         raise ValueError(

@@ -1,7 +1,7 @@
 """Samples that need not fit into memory: read one block at a time, in order, as often as needed.
 
-Sums over them go block by block, in memory for one block. Up to :data:`VALUES` values are one
-block, with the arithmetic of the whole array; beyond that, the blocks change the rounding only.
+Sums over samples go block by block, with one block in memory. Arrays of up to :data:`VALUES` values
+are one block. For larger arrays the blocks change the rounding only.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 
 LARGEST = 1e70
-"""Largest magnitude that is measured: variances take fourth powers, and float64 ends at 1.8e308."""
+"""Largest magnitude of a value: variances take fourth powers, and float64 ends at 1.8e308."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Count, mean and scatter of a set of features: all that a Fréchet distance needs of it.
+    """Count, mean and scatter of a set of features: all that a plug-in Fréchet distance needs.
 
     Attributes:
         n: number of samples, at least 1.
@@ -38,10 +38,10 @@ class Moments:
 
     @classmethod
     def of(cls, features: ArrayLike) -> Moments:
-        """Return the moments of ``features`` ``(n, ...)``, in two passes: exact far from 0 too.
+        """Return the moments of ``features`` ``(n, ...)``, in two passes, which is stable far from 0.
 
         Raises:
-            ValueError: there is no sample, or :func:`as_rows` refuses them.
+            ValueError: there is no sample, or :func:`as_rows` raises.
         """
         rows = as_rows(features)
         if len(rows) == 0:
@@ -54,8 +54,8 @@ class Moments:
         """Return the moments of the union of two disjoint sets.
 
         With b - a the difference of the means, M2 = M2_a + M2_b + (n_a n_b / n) (b - a)(b - a)^T
-        (Chan, Golub and LeVeque 1979, eq. 1.5, for vectors). An identity of the algebra: in which
-        order parts are merged changes the rounding only.
+        (Chan, Golub and LeVeque 1979, eq. 1.5, for vectors). The identity is exact, so the order of
+        merging changes the rounding only.
 
         Raises:
             ValueError: the two have different dimensions.
@@ -96,14 +96,13 @@ def as_rows(samples: ArrayLike) -> FloatArray:
     """Return samples ``(n, ...)`` as a float64 matrix ``(n, d)``; no copy if they are one already.
 
     Raises:
-        ValueError: a value is NaN, infinite or beyond ``LARGEST``: that sample diverged, and no
-            average over it means anything.
+        ValueError: a value is NaN, infinite or beyond ``LARGEST``, or axes are fewer than two.
     """
     rows = np.asarray(samples, dtype=np.float64)
     if rows.ndim < 2:
         raise ValueError(f"samples must be (n, features), not of shape {rows.shape}")
     rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
-    # The extremes, not isfinite: no temporary of the samples' size, and NaN fails both comparisons.
+    # isfinite would need a temporary array; NaN fails these comparisons too.
     if rows.size and not (rows.max() <= LARGEST and rows.min() >= -LARGEST):
         raise ValueError(_diverged(_count_bad(rows), len(rows)))
     return rows
@@ -113,7 +112,7 @@ VALUES = 1 << 23
 """Most values in a block (64 MiB in float64): 131,072 samples of 64 features, 4,096 of 2,048."""
 
 MULTIPLE = 1024
-"""Unit of the rows of a large block: metrics in tiles get the same tiles as of the whole."""
+"""Divisor of the rows of a large block, so that metrics in tiles get the tiles of the whole array."""
 
 Blocks = Iterator[tuple[slice, NDArray]]
 
@@ -123,7 +122,7 @@ class Rows(ABC):
 
     Attributes:
         shape: ``(n, ...)``.
-        size: rows of a block, >= 1; the last block may have fewer.
+        size: number of rows of a block, >= 1; the last block may have fewer.
     """
 
     _is_checked = False
@@ -137,10 +136,10 @@ class Rows(ABC):
 
     @abstractmethod
     def blocks(self) -> Blocks:
-        """Yield the slice of each block and its rows ``(<= size, ...)``, not to be written to."""
+        """Yield (slice, rows ``(<= size, ...)``) of each block, in order; do not write to the rows."""
 
     def __getitem__(self, part: slice) -> NDArray:
-        """Read rows ``part``, without a step."""
+        """Return the rows of a slice, whose step is ignored, as an array."""
         start, stop, _ = part.indices(len(self))
         parts = []
         for where, rows in self.blocks():
@@ -153,11 +152,11 @@ class Rows(ABC):
         return np.concatenate(parts) if parts else np.empty((0, *self.shape[1:]))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
-        """Read all rows."""
+        """Return all rows as an array."""
         return np.asarray(self[:], dtype)
 
     def moments_of(self, parts: Sequence[NDArray[np.integer]]) -> list[Moments]:
-        """Return the moments of each part's rows, at least one a part, in one pass."""
+        """Return the moments of each part, in one pass; a part lists row indices and is not empty."""
         merged: list[Moments | None] = [None] * len(parts)
         dealt = [self._split_by_block(numbers) for numbers in parts]
         for (where, rows), *numbers in zip(self.blocks(), *dealt, strict=True):
@@ -168,7 +167,7 @@ class Rows(ABC):
         return [moments for moments in merged if moments is not None]
 
     def take(self, numbers: NDArray[np.integer]) -> Rows:
-        """Select rows by number, in the given order within a block."""
+        """Return the rows of these indices; within a block they keep the given order."""
         by_block = self._split_by_block(numbers)
 
         def blocks() -> Blocks:
@@ -181,7 +180,7 @@ class Rows(ABC):
         return _LazyRows((len(numbers), *self.shape[1:]), self.size, blocks)
 
     def each(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
-        """Apply ``change`` to every block, row by row: ``(n, *shape)``."""
+        """Return rows ``(n, *shape)`` that are ``change`` of every block; it must act row by row."""
 
         def blocks() -> Blocks:
             return ((where, change(rows)) for where, rows in self.blocks())
@@ -190,7 +189,7 @@ class Rows(ABC):
 
     @cached_property
     def checked(self) -> Rows:
-        """Rows ``(n, d)`` in float64, each checked when it is read."""
+        """Same rows as ``(n, d)`` in float64; reading raises a ValueError for values not finite."""
         if self._is_checked:
             return self
         checked = _LazyRows((len(self), math.prod(self.shape[1:])), self.size, self._check)
@@ -199,7 +198,7 @@ class Rows(ABC):
 
     @cached_property
     def moments(self) -> Moments:
-        """Moments of rows ``(n, d)``, merged from the blocks."""
+        """Moments of all rows, merged from the blocks."""
         return reduce(Moments.merge, (Moments.of(rows) for _, rows in self.blocks()))
 
     def _check(self) -> Blocks:
@@ -213,7 +212,7 @@ class Rows(ABC):
             yield where, checked
 
     def _split_by_block(self, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-        """Split row numbers by their blocks, in their order within each."""
+        """Return the given row indices of each block, in their order."""
         block = numbers // self.size
         order = block.argsort(kind="stable")
         ends = np.searchsorted(block[order], np.arange(1, -(-len(self) // self.size)))
@@ -228,21 +227,21 @@ class HeldRows(Rows):
         self._array = array
 
     def blocks(self) -> Blocks:
-        """See :meth:`Rows.blocks`; no copies."""
-        return ((where, self._array[where]) for where in cuts(len(self), self.size))
+        """See :meth:`Rows.blocks`; yields views, not copies."""
+        return ((where, self._array[where]) for where in block_slices(len(self), self.size))
 
     @cached_property
     def checked(self) -> Rows:
-        """See :attr:`Rows.checked`; all rows at once."""
+        """See :attr:`Rows.checked`; all rows are checked at once."""
         return self if self._is_checked else _checked_array(self._array, self.size)
 
 
 class Pieces(Rows):
-    """Rows ``(n, ...)`` in float64 that come in pieces of any lengths.
+    """Rows in float64 that are read in pieces of any lengths.
 
     Args:
-        shape: ``(n, ...)``; values of the last piece beyond n are dropped.
-        read: gives the pieces ``(k, ...)`` in order, of any real dtype, every time.
+        shape: ``(n, ...)``; rows of the pieces beyond n are dropped.
+        read: called for each pass; yields all pieces ``(k, ...)`` in order, of any real dtype.
         size: see :class:`Rows`.
     """
 
@@ -255,7 +254,7 @@ class Pieces(Rows):
     def blocks(self) -> Blocks:
         """See :meth:`Rows.blocks`."""
         pieces, piece = self._read(), np.empty((0, *self.shape[1:]))
-        for where in cuts(len(self), self.size):
+        for where in block_slices(len(self), self.size):
             block, filled = np.empty((where.stop - where.start, *self.shape[1:])), 0
             while filled < len(block):
                 if not len(piece):
@@ -267,7 +266,7 @@ class Pieces(Rows):
 
 
 class _LazyRows(Rows):
-    """Rows made of others, a block at a time."""
+    """Rows that a function computes from other rows, one block at a time."""
 
     def __init__(self, shape: tuple[int, ...], size: int, make: Callable[[], Blocks]) -> None:
         super().__init__(shape, size)
@@ -278,18 +277,21 @@ class _LazyRows(Rows):
 
 
 def block_size(shape: tuple[int, ...]) -> int:
-    """Return the number of rows in a block of samples ``(n, ...)``."""
+    """Return the number of rows of a block for samples ``(n, ...)``: up to VALUES values, at least one row."""
     most = max(VALUES // max(math.prod(shape[1:]), 1), 1)
     return most // MULTIPLE * MULTIPLE or most
 
 
-def cuts(n: int, size: int) -> Iterator[slice]:
-    """Yield slices of 0 … n - 1 of length ``size``; the last may be shorter."""
+def block_slices(n: int, size: int) -> Iterator[slice]:
+    """Return an iterator of slices that cover 0 … n - 1 in steps of ``size``; the last may be shorter."""
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def rows_of(samples: ArrayLike | Rows) -> Rows:
-    """Return samples ``(n, ...)`` as rows ``(n, d)`` in float64, each checked when it is read."""
+    """Return samples ``(n, ...)`` as rows ``(n, d)`` in float64.
+
+    Raises a ValueError for values that are not finite: for arrays at once, for Rows when read.
+    """
     return samples.checked if isinstance(samples, Rows) else _checked_array(samples)
 
 

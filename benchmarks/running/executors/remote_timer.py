@@ -72,7 +72,7 @@ class RemoteTimer:
     world: WorkerContext
     options: Timing
 
-    def machine(self) -> Record:
+    def timing_conditions(self) -> Record:
         """See :class:`.Timer`; raises a ValueError if the device cannot be reached."""
         try:
             return self.executor.run(
@@ -105,7 +105,9 @@ class RemoteTimer:
         for key, record in records.items():
             done(key, record)
 
-    def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
+    def sweep_batch_sizes(
+        self, cell: Cell, within: float | None, progress: Callable[[int], None]
+    ) -> Record:
         """See :class:`.Timer`; the record is empty if the task fails."""
         task = SweepTask(cell, self.options, within)
         try:
