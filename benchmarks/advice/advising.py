@@ -36,7 +36,14 @@ from .budget_race import RaceResult
 from .distribution import distances_by_budget
 from .exports import LIBRARIES
 from .fitting import Untuned, fit_leaders
-from .measuring import RULE, Bench, ConvergedEndpoints, MeasurementStore, check_folder, most_steps
+from .measuring import (
+    RULE,
+    Bench,
+    ConvergedEndpoints,
+    MeasurementStore,
+    check_folder,
+    most_reference_steps,
+)
 from .races import (
     COMPARED,
     budgets_of,
@@ -174,7 +181,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     rate, unit_rate = measure_rates(run, world)
     budgets = budgets_of(run, nfe, unit_rate)
     endpoints = ConvergedEndpoints(
-        request, store, run.executor, world, most=most_steps(rate, clock.left)
+        request, store, run.executor, world, most=most_reference_steps(rate, clock.left)
     )
     started = min(clock.spent / 60 / clock.minutes, 1.0)
     bench = Bench(request, store, run.executor, world, endpoints, rate, started=started)

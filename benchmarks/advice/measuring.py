@@ -90,7 +90,7 @@ SHARE = 0.4
 """Largest share of the time for reference solutions."""
 
 
-def most_steps(rate: float, seconds: float) -> int:
+def most_reference_steps(rate: float, seconds: float) -> int:
     """Return the largest number of reference steps that ``seconds`` allow at ``rate`` evaluations a second."""
     steps = 2 * RULE.first
     while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:

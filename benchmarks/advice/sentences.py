@@ -15,6 +15,7 @@ from .exports import title
 from .wording import (
     Verdict,
     compare_intervals,
+    decided_ratio_in_words,
     distances_in_words,
     evaluations_in_words,
     inverse,
@@ -23,7 +24,6 @@ from .wording import (
     nearest_alternative,
     number_with_noun,
     shown_library,
-    shown_ratio,
     times_in_words,
     verdict,
 )
@@ -138,7 +138,7 @@ def _beside_own_solvers(pairs: Pairs, library: str) -> str:
         if nearest is None or nearest.ratio is None:
             continue
         is_open = verdict(nearest.ratio) == "open"
-        comparison = "not told apart" if is_open else shown_ratio(nearest.ratio, "times")
+        comparison = "not told apart" if is_open else decided_ratio_in_words(nearest.ratio, "times")
         parts.append(
             f"{comparison} with {evaluations_in_words(budget.nfe)} ({name_in_sentence(nearest.choice)})"
         )

@@ -65,13 +65,13 @@ def times_in_words(ratio: Value, words: str, times: str = "times") -> str:
     return f"{number} {times} {words} {ends}"
 
 
-def shown_ratio(ratio: Value, times: str = "×") -> str:
+def decided_ratio_in_words(ratio: Value, times: str = "×") -> str:
     """Return a ratio with the verdict "closer" or "farther" as text, such as ``3.2 × closer [2.9, 3.6]``."""
     outcome = verdict(ratio)
     return times_in_words(ratio if outcome == "farther" else inverse(ratio), outcome, times)
 
 
-def open_ratio(ratio: Value) -> str:
+def undecided_ratio_in_words(ratio: Value) -> str:
     """Return a ratio with the verdict "open" as text, such as ``1.05 × as close [0.98, 1.11]``, with its flag."""
     why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
     return times_in_words(inverse(ratio), "as close", "×") + why
@@ -274,9 +274,13 @@ def _compare(ratio: Value, name: str = "") -> TableCell:
     """Return the cell for a ratio of a recommendation's error to the error of a configuration of this name."""
     outcome = verdict(ratio)
     if outcome == "open":
-        detail = f"{name}: {open_ratio(ratio)}" if name else open_ratio(ratio)
+        detail = (
+            f"{name}: {undecided_ratio_in_words(ratio)}"
+            if name
+            else undecided_ratio_in_words(ratio)
+        )
         return TableCell("no difference shown", detail)
-    return TableCell(shown_ratio(ratio), name, outcome)
+    return TableCell(decided_ratio_in_words(ratio), name, outcome)
 
 
 def nearer_in_distribution(budget: Budget) -> TableCell:

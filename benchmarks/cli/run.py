@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection
 from contextlib import closing
@@ -75,6 +76,10 @@ def run(
     accelerator: AcceleratorOption = None,
 ) -> None:
     """Run a suite: only what is missing in the run directory; then write its table and report."""
+    if not options.timing:
+        # threads that spin between small products take cores from each other: on a machine with
+        # other work a run of seconds took half a minute. OpenMP reads it when torch is imported
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if options.device != "cpu":
         isolating.take_gpu_of_rank()
     runs_in = isolating.pick_executor(

@@ -43,14 +43,14 @@ def entry_of(result: Conformance) -> Entry:
     return {
         "order": result.order,
         "measured": range_in_words(slopes) if slopes and result.order is not None else None,
-        "weak": rounded_order(min(weak)) if weak else None,
-        "strong": rounded_order(strong),
+        "weak": round_to_two_decimals(min(weak)) if weak else None,
+        "strong": round_to_two_decimals(strong),
         "nfe_per_step": cost_per_step(counted[FEW], counted[MANY]) if known else None,
         "passed": result.passed,
     }
 
 
-def rounded_order(order: float | None) -> float | None:
+def round_to_two_decimals(order: float | None) -> float | None:
     """Return an order rounded to two digits; None for None or NaN."""
     return None if order is None or order != order else round(order, 2)
 

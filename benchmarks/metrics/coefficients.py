@@ -55,7 +55,7 @@ def coefficient_distances(
     kinds, kind = np.unique(np.concatenate([weights, means, stds]), axis=1, return_inverse=True)
     w, m, s = np.split(kinds, 3)
     mean = (w * m).sum(axis=0)
-    cells = quantile_cells(len(rows), w, m - mean, s)[:, kind.ravel()]
+    cells = quantile_cell_means(len(rows), w, m - mean, s)[:, kind.ravel()]
     variance = (w * (s**2 + (m - mean) ** 2)).sum(axis=0)[kind.ravel()]
     centred = ordered - mean[kind.ravel()]
     # sum_i [(x_i - q_i)² / n] with q_i the means of the cells, plus the variance of Q within cells
@@ -64,7 +64,9 @@ def coefficient_distances(
     return (between + within) / variance
 
 
-def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
+def quantile_cell_means(
+    n: int, weights: FloatArray, means: FloatArray, stds: FloatArray
+) -> FloatArray:
     """Return the mean of each mixture's quantile function over n equal cells of probability, ``(n, d)``."""
     from scipy.special import ndtr  # imported here, since a finished run does not need it
 

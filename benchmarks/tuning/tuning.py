@@ -206,7 +206,7 @@ class ModelTuning:
             gap=on_test.ratio / on_train.ratio - 1,
             teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
             search=search_cost,
-            elsewhere=self._elsewhere(target, result, tell),
+            elsewhere=self._score_on_holdout_model(target, result, tell),
         )
 
     def _search(
@@ -219,7 +219,9 @@ class ModelTuning:
             train, target.sampler, target.steps, self.objective, self.what, previous
         )
 
-    def _elsewhere(self, target: Target, result: SearchResult, tell: Tell) -> HoldOutResult:
+    def _score_on_holdout_model(
+        self, target: Target, result: SearchResult, tell: Tell
+    ) -> HoldOutResult:
         """Return the result on the hold-out model, whose latents were not tuned on either."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)

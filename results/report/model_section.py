@@ -183,11 +183,11 @@ def model_section(
         timing=timing_of(rows, homes, found),
         undrawn=undrawn,
         missing=len(rows.loc[rows["status"] == "missing"]),
-        without_data=why_no_data(rows) or statistical_limits(rows, homes.values()),
+        without_data=why_no_data(rows) or reference_note_sentence(rows, homes.values()),
     )
 
 
-def statistical_limits(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
+def reference_note_sentence(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
     """Return a sentence on the limits of the reference statistics of a model; "" if none is recorded."""
     first = rows.iloc[0].to_dict()
     for home in homes:

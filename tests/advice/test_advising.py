@@ -254,10 +254,10 @@ def test_what_is_forecast_to_do_well_comes_first():
 
 
 def test_truth__is_no_finer_than_there_is_time_for():
-    assert truth.most_steps(60.0, 700.0) == 128
-    assert truth.most_steps(400.0, 300.0) == 512
-    assert truth.most_steps(1e6, 600.0) == truth.RULE.last
-    assert truth.most_steps(1e-3, 1.0) == 2 * truth.RULE.first
+    assert truth.most_reference_steps(60.0, 700.0) == 128
+    assert truth.most_reference_steps(400.0, 300.0) == 512
+    assert truth.most_reference_steps(1e6, 600.0) == truth.RULE.last
+    assert truth.most_reference_steps(1e-3, 1.0) == 2 * truth.RULE.first
 
 
 def test_endpoints_are_solved_in_the_same_pieces_whoever_asks():

@@ -9,11 +9,11 @@ from answers import best, budget, choice
 from samplerbench.benchmarks.advice.answer import Alternative, Value
 from samplerbench.benchmarks.advice.sentences import conclusions, headline_budget
 from samplerbench.benchmarks.advice.wording import (
+    decided_ratio_in_words,
     inverse,
-    open_ratio,
     ratio_in_words,
-    shown_ratio,
     table_row,
+    undecided_ratio_in_words,
     value_in_words,
     verdict,
 )
@@ -186,13 +186,13 @@ def test_the_leading_budget_is_one_that_shows_something():
 
 
 def test_ratios_in_words():
-    assert shown_ratio(Value(0.3125, 0.2778, 0.3448)) == "3.2 × closer [2.9, 3.6]"
-    assert shown_ratio(Value(1.3, 1.004, 1.6)) == "1.3 × farther [1.004, 1.6]"
-    assert open_ratio(Value(0.95, 0.9, 1.02)) == "1.05 × as close [0.98, 1.11]"
-    assert open_ratio(Value(0.5, 0.4, 0.6, "few")) == (
+    assert decided_ratio_in_words(Value(0.3125, 0.2778, 0.3448)) == "3.2 × closer [2.9, 3.6]"
+    assert decided_ratio_in_words(Value(1.3, 1.004, 1.6)) == "1.3 × farther [1.004, 1.6]"
+    assert undecided_ratio_in_words(Value(0.95, 0.9, 1.02)) == "1.05 × as close [0.98, 1.11]"
+    assert undecided_ratio_in_words(Value(0.5, 0.4, 0.6, "few")) == (
         "2 × as close [1.7, 2.5], not to be trusted: few"
     )
-    assert shown_ratio(Value(0.0, 0.0, 0.5)) == "∞ × closer [2, ∞]"
+    assert decided_ratio_in_words(Value(0.0, 0.0, 0.5)) == "∞ × closer [2, ∞]"
     assert verdict(Value(math.nan, math.nan, math.nan)) == "open"
     # what is shown to differ from 1 does not read as 1
     assert ratio_in_words(Value(0.9996, 0.9993, 0.9999)) == ("0.9996", "[0.999, 0.9999]")

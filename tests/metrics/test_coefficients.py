@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from samplerbench.benchmarks.metrics import coefficient_distances
-from samplerbench.benchmarks.metrics.coefficients import quantile_cells
+from samplerbench.benchmarks.metrics.coefficients import quantile_cell_means
 from samplerbench.models.exact.wavelet import coefficient_mixtures
 
 exact = settings(derandomize=True, deadline=None, max_examples=20)
@@ -32,7 +32,7 @@ def test_a_gaussian_s_cells_are_known(n, mean, std):
     edges = norm.ppf(np.arange(n + 1) / n)
     known = mean - std * n * np.diff(norm.pdf(edges))
     np.testing.assert_allclose(
-        quantile_cells(n, ONE, mean * ONE, std * ONE)[:, 0], known, rtol=1e-9, atol=1e-9
+        quantile_cell_means(n, ONE, mean * ONE, std * ONE)[:, 0], known, rtol=1e-9, atol=1e-9
     )
 
 
@@ -40,7 +40,7 @@ def test_a_gaussian_s_cells_are_known(n, mean, std):
 @given(st.integers(0, 99), st.integers(1, 40))
 def test_cells_average_to_the_mean_and_ascend(seed, n):
     weights, means, stds = mixture(seed, 3)
-    cells = quantile_cells(n, weights, means, stds)
+    cells = quantile_cell_means(n, weights, means, stds)
     np.testing.assert_allclose(cells.mean(0), (weights * means).sum(0), atol=1e-12)
     assert (np.diff(cells, axis=0) > 0).all()
 

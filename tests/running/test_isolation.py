@@ -2,6 +2,7 @@
 reason, and the others are as if alone.
 """
 
+import os
 from pathlib import Path
 
 import new_processes
@@ -95,3 +96,12 @@ def test_the_others_are_bit_for_bit_those_of_a_run_without_it(frames):
     assert len(mixed) == len(GOOD) + 1
     assert (mixed["status"] == "ok").all()
     pd.testing.assert_frame_equal(mixed, good, check_exact=True)
+
+
+def test_run__threads_sleep_between_products_unless_times_are_measured(samplerbench, monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # so that what the command sets is undone
+    for options, policy in (([], None), (["--no-timing"], "PASSIVE")):
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+        assert samplerbench("run", "smoke", "--sampler", "none_such", *options)[0] == 2
+        assert os.environ.get("OMP_WAIT_POLICY") == policy
+        monkeypatch.setenv("OMP_WAIT_POLICY", "")

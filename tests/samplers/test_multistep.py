@@ -48,7 +48,7 @@ class Remembers:
         return sum((0.3 - 0.1 * k) * u**k for k in range(self.degree + 1))
 
     def __call__(self, x, sigma):
-        kept = self.sampler.remembered(sigma)
+        kept = self.sampler.memo_coefficients(sigma)
         m = self.memo(sigma)
         return torch.full_like(x, m) if kept is None else (x - m / kept[1]) / kept[0]
 
@@ -67,7 +67,7 @@ def test_multistep__a_polynomial_history_is_integrated_exactly(family, points):
     levels = grid.sigma[points - 1 :: -1]
     cur, nxt = grid.sigma[points - 1 : points + 1]
     row = rows[points - 1]
-    scales = [sampler.remembered(s) for s in levels]
+    scales = [sampler.memo_coefficients(s) for s in levels]
     values = [
         memo.memo(s) / (kept[1] if kept else 1) for s, kept in zip(levels, scales, strict=True)
     ]
