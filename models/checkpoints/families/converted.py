@@ -28,7 +28,7 @@ FORMAT, VERSION = "samplerbench checkpoint", 1
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a folder with a card of ``samplerbench convert``."""
+    """Return the specification in a folder of ``samplerbench convert``; None for other folders."""
     if opened.container != "folder" or not (opened.path / CARD).is_file():
         return None
     card = opened.config(CARD)

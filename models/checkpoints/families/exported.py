@@ -116,7 +116,7 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
 
 
 def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
-    """Return the tensors in a file of ``torch.save`` inside the archive, as its first versions have it."""
+    """Return the tensors in a file of ``torch.save`` inside the archive; refuse other content."""
     try:
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -143,14 +143,14 @@ def _make_tensor(stored: bytes, meta: Json) -> Tensor:
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a program whose inputs are a noisy image, a time and perhaps labels."""
+    """Return the specification of a program of ``torch.export.save``; None for other files."""
     if opened.container != "exported":
         return None
     return program_specification("exported", opened, Program(opened.path).signature, {})
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the network that runs the program."""
+    """Return a network that runs the file's program."""
     program = Program(opened.path)
     return ProgramNetwork(program, program.signature, spec)
 
@@ -224,7 +224,7 @@ class Program(nn.Module):
     ) -> Iterator[tuple[Callable[..., Any], dict[str, Json], Any, list[str]]]:
         """Yield each operator with its arguments, the names of its outputs, and the names that no later operator needs.
 
-        Arguments are named as in the operator's schema; those of arithmetic are named 0, 1, …, by position.
+        Arguments are named as in the operator's schema, or by position (0, 1, …) for arithmetic.
         """
         last = {name: i for i, node in enumerate(nodes) for name in _argument_names(node["inputs"])}
         last[self._result] = len(nodes)

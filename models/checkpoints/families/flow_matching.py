@@ -29,7 +29,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file of a training by torchcfm or flow_matching."""
+    """Return the specification of torchcfm's or flow_matching's file of a training; else None."""
     sets = _weight_sets(opened)
     if not sets:
         return None
@@ -67,7 +67,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the U-Net."""
+    """Return the U-Net with its weights."""
     return make_unet(spec, opened, _weight_sets(opened))
 
 
