@@ -39,7 +39,7 @@ class Conditions:
     null: bool
 
     def described(self) -> dict[str, Any]:
-        """Return JSON values: ``file``, ``sha256``, ``rows`` (n), ``null``, row ``shapes``."""
+        """Return ``file``, ``sha256``, ``rows`` (n), ``null`` and row ``shapes``, as for JSON."""
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         shapes = {name: list(table.shape[1:]) for name, table in self.tables.items()}
@@ -127,7 +127,7 @@ def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str,
 
 
 def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
-    """Return the row for "no condition", ``(1, …)``. Refuse a misfit, or rows that differ."""
+    """Return the row for "no condition", ``(1, …)``. Raises a CheckpointError unless one fits."""
     table, rows = stored[NEGATIVE + name], stored[name]
     if table.shape[1:] != rows.shape[1:] or not len(table):
         raise CheckpointError(
@@ -152,5 +152,5 @@ class Lookup(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def forward(self, rows: Tensor) -> dict[str, Tensor]:
-        """Return, for each table by name, its rows numbered ``rows``, int64 ``(batch,)``."""
+        """Return each table's rows, by table name, at the int64 numbers ``rows`` ``(batch,)``."""
         return {name: self.get_buffer(name)[rows] for name in self.names}

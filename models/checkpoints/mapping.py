@@ -149,7 +149,7 @@ class Checkpoint(NativeDenoiser):
         return self._sampling(self.spec, steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return ``steps`` levels of the own scheduler, or else of the process; None for EDM.
+        """Return ``steps`` levels of its own scheduler or else of its process (None for EDM's).
 
         The VE process has a geometric sequence, as NCSN++ is sampled (Song et al. 2021, arXiv:2011.13456, appendix C).
         """

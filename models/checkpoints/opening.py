@@ -344,7 +344,7 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:
 
 
 def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
-    """Return what ``read`` returns, without warnings. Turns its errors into CheckpointErrors."""
+    """Return the result of ``read()``, without warnings; its errors become CheckpointErrors."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -199,8 +199,9 @@ class Specification:
         """Return a copy with a user's settings, as written after ``?``: answers to open questions, and fields by name.
 
         Tables are set by part, such as ``process.noise_scale=2``. ``sign=-1`` is short for ``factor=-1``.
-        ``embeddings`` is the path of a file, which is read. ``event`` may change the size of samples but not the number
-        of channels. ``decoder.folder`` implies ``decode=1``, unless ``decode`` is given.
+        ``embeddings`` is the path of a file, which is read. ``event`` may change the size of samples,
+        but not the number of channels. ``decoder.folder`` implies ``decode=1``, unless ``decode``
+        is given. ``kind`` also changes EDM's ``prediction`` and MeanFlow's interval.
 
         Raises:
             ValueError: there is no such name, or the text is not a valid value for it.

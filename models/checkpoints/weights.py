@@ -168,7 +168,7 @@ def _average_without_dots(
     A tensor without an average, such as a buffer, is taken from the trained weights ``tensors``.
     """
     averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
-    # the average may be that of a submodule, so try without up to two leading parts of the names
+    # the average may be of a submodule, so try without up to two leading parts of the names
     for outer in range(3) if averages else ():
         whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
         undotted = {n: averages.get(UNDOTTED + of.replace(".", "")) for n, of in whole.items()}

@@ -43,7 +43,7 @@ Call = Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor]
 
 
 def _call_with(**inputs: str) -> Call:
-    """Return a function that calls a network with ``inputs``: condition names by argument name."""
+    """Return a function that calls a network; ``inputs`` names the condition for each argument."""
 
     def call(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, _: Scalars) -> Tensor:
         named = {own: rows[name] for own, name in inputs.items()}
@@ -66,7 +66,7 @@ class Convention:
         needs: function of the settings that returns the names of the embeddings the network takes.
         scalars: function of the settings that returns default values of further inputs, by name.
         packed: side of the squares of the state that the pipeline passes as one vector.
-        time_factor: function of the settings that returns the pipelines' factor of the time.
+        time_factor: function of the settings that returns the factor pipelines multiply times by.
         refused: function of the settings that returns why the convention does not apply; "" if it does.
     """
 
@@ -287,7 +287,7 @@ class CapturedNetwork(nn.Module):
         scalars: further arguments of the pipeline by name.
 
     Raises:
-        CheckpointError: the pipeline has no argument of a name in ``tables`` or ``scalars``.
+        CheckpointError: the pipeline has no argument with the name of a table or scalar.
     """
 
     def __init__(

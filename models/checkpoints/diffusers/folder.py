@@ -192,7 +192,7 @@ def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
 
 
 def check_no_code(weights: Path) -> None:
-    """Check that the file ``weights``, or each file of such an index, is no pickle with code.
+    """Check that ``weights``, a file or an index of files, contains no pickle with code.
 
     Raises:
         CheckpointError: a ``.bin`` file is such a pickle or unreadable, or the index is damaged.

@@ -31,7 +31,7 @@ from .folder import (
 )
 
 BATCH = 8
-"""Default number of latents decoded at a time; at 256 × 256 pixels it takes some 2 GiB."""
+"""Default number of latents decoded at a time; 256 × 256 pixels take Stable Diffusion 2 GiB."""
 FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
@@ -119,7 +119,7 @@ def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) ->
 def _from_pretrained(
     kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
 ) -> Any:
-    """Load a network or pipeline by the library. Raises a CheckpointError that names the path ``named``."""
+    """Load and return a network or pipeline. A CheckpointError names the path ``named``."""
     with _silenced_logs():
         try:
             return kind.from_pretrained(
@@ -234,7 +234,8 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
     """Return the decoder of a checkpoint, on the CPU; None if its specification decodes nothing.
 
     Raises:
-        CheckpointError: the decoder is missing, damaged, of an unsupported class, or misfits.
+        CheckpointError: the decoder is missing, damaged, of an unsupported class, or for latents of
+            another number of channels.
         ValueError: a setting of the decoder is invalid.
     """
     if not spec.decode:
@@ -298,7 +299,7 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
 
 
 def _image_shape(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
-    """Return the shape of an image for latents ``event``. Raises a CheckpointError for misfits."""
+    """Return an image's shape for latents ``event``. Refuse a decoder of other channels."""
     channels, height, width = event
     takes = int(config.get("latent_channels", 4))
     if takes != channels:

@@ -301,7 +301,7 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
 
 
 def _with_pipeline_changes(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any]:
-    """Return the settings, as changed by the class ``pipeline`` if that is Stable Diffusion's."""
+    """Return the settings, with StableDiffusionPipeline's changes if that is the ``pipeline``."""
     if pipeline != "StableDiffusionPipeline":
         return scheduler
     offset = {"steps_offset": 1} if kind_of(scheduler) not in _NO_OFFSET else {}

@@ -64,7 +64,7 @@ def kind_of(scheduler: Mapping[str, Any]) -> str:
 
 
 def _look_up(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
-    """Return ``names``'s value for the setting ``key``, by default the first. Refuse others."""
+    """Return the value in ``names`` for the setting ``key`` (default: the first); refuse others."""
     setting = scheduler.get(key, next(iter(names)))
     if setting not in names:
         raise CheckpointError(
@@ -104,7 +104,7 @@ def _flow_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _score_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return specification fields for a score network on images in [0, 1] that takes sigma."""
+    """Return specification fields for a network of the score, given sigma, with data in [0, 1]."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
         "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},

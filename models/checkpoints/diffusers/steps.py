@@ -80,7 +80,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
     """Return the evaluations of the folder's own scheduler in ``count`` steps, >= 1 (``num_inference_steps``).
 
     Raises:
-        ValueError: the scheduler cannot take ``count`` steps, or not from an infinite level.
+        ValueError: the scheduler cannot take ``count`` steps, or cannot begin at an infinite level.
     """
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):
@@ -117,7 +117,7 @@ def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
 def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
     """Check that each step of DDIM or PNDM ends at the time of the next evaluation.
 
-    A step is as long as the table divided by the number of steps. Other kinds are not checked.
+    A step is as long as the table divided by the number of steps. Other schedulers pass.
 
     Raises:
         ValueError: a step ends at another time.

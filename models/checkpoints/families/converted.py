@@ -24,7 +24,7 @@ from ..weights import build_network, fill_network
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 FORMAT, VERSION = "samplerbench checkpoint", 1
-"""First entries of a card."""
+"""Values of ``format`` and ``version`` in a card."""
 
 
 def recognise(opened: Opened) -> Specification | None:

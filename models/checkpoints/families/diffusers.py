@@ -186,7 +186,7 @@ def _sources_of_fields(folder: Folder) -> Mapping[str, str]:
 
 
 def _with_levels(spec: Specification) -> Specification:
-    """Return a copy with the levels of its process, without one of no signal if it predicts eps."""
+    """Return a copy with its process's range of levels; eps excludes the level of no signal."""
     process = process_of(spec)
     t_max = process.t_max
     if spec.process.get("zero_snr") and spec.prediction == "eps":

@@ -94,7 +94,7 @@ The mean velocity u from t to 0 takes a state to its end x0 = x_t - t u (Geng et
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Return the specification of DiT, SiT, REPA or MeanFlow; None for other files."""
+    """Return the specification of a DiT, SiT, REPA or MeanFlow checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets or any(key in tensors for tensors in sets.values() for key in LATER):
         return None

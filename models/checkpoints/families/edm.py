@@ -46,7 +46,7 @@ class PersistentNetwork:
         return {**arguments_of(self.network), **plain}
 
     def evidence(self, classes: str) -> tuple[str, ...]:
-        """Return sentences on the file, for ``Specification.evidence``, that name its ``classes``."""
+        """Return sentences about the file for ``Specification.evidence``; they name ``classes``."""
         source = hashlib.sha256(self.network.source.encode()).hexdigest()
         half = "it was trained in float16 and runs in float32 here"
         return (
@@ -163,7 +163,7 @@ def _vp_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ve_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return VE's specification fields (Karras et al., Table 1): -noise, input ln(sigma / 2)."""
+    """Return VE's specification fields (EDM, Table 1): minus noise, time input ln(sigma / 2)."""
     low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
@@ -176,7 +176,7 @@ def _ve_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _iddpm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return iDDPM's specification fields (Karras et al., Table 1): noise, in the first half of the channels.
+    """Return iDDPM's specification fields (EDM, Table 1): noise, in the first half of channels.
 
     The time input is the index of the nearest level in the file's table ``u``, where 0 is the lowest level.
     """
@@ -204,7 +204,7 @@ PRECONDITIONINGS = {
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Return the specification of EDM's pickle, with any of four preconditionings; else None."""
+    """Return the specification of an EDM pickle with a known preconditioning; else None."""
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name not in PRECONDITIONINGS:
         return None

@@ -24,7 +24,7 @@ OUTER = {"use_fp16", "sigma_data", "logvar_channels"}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Return the specification of EDM2's pickle, a Precond around a UNet; else None."""
+    """Return the specification of an EDM2 pickle, a ``Precond`` around a UNet; else None."""
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name != "Precond":
         return None

@@ -2,7 +2,7 @@
 
 ``torch.export.load`` executes the file: it unpickles constants and example inputs, evaluates text of symbolic sizes and
 guards, and looks functions up by dotted names. Here the graph is read as JSON and weights are read as bytes; all else
-is ignored. The layout is that of torch's ``torch/_export/serde/schema.py``, version 8, written since torch 2.8. Only
+is ignored. The layout is version 8 of torch's ``torch/_export/serde/schema.py``, written since torch 2.8. Only
 operators of torch's libraries ``aten`` and ``prims`` and arithmetic of sizes are looked up. A graph with any other
 operator is refused before anything runs.
 

@@ -28,7 +28,7 @@ SCALES = {256: 1.0, 512: 2.0}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Return the specification of JiT, a training's file or a state dict; None for other files."""
+    """Return the specification of a JiT checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets:
         return None

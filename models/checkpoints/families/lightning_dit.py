@@ -26,7 +26,7 @@ STATISTICS = "latents_stats.pt"
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Return the specification of LightningDiT; None for other files."""
+    """Return the specification of a LightningDiT checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not any(key in tensors for tensors in sets.values() for key in LATER):
         return None
@@ -87,7 +87,7 @@ def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
 
 
 def _decoder_fields(opened: Opened, channels: int) -> dict[str, Any]:
-    """Return ``class``, and ``mean`` and ``std`` of the latents; empty if no file has them."""
+    """Return ``class`` and the latents' ``mean`` and ``std``; empty without latents_stats.pt."""
     path = opened.path.parent / STATISTICS
     if not path.is_file() or path == opened.path:
         return {}

@@ -1,7 +1,7 @@
 """U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: a single state dict.
 
 The shapes give the sizes of the network. The schedule and the order of the attention's channels are open questions. So
-is the side of images, unless the channel multipliers are those of a published network. Teachers and students of
+is the side of images, unless a published network has these channel multipliers. Teachers and students of
 consistency models have weights of the same names; students are few-step maps.
 """
 
@@ -199,7 +199,7 @@ def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str,
 
 
 def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible image sides: the published one for the multipliers, or else all."""
+    """Return the possible image sides: one for published channel multipliers, else several."""
     multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
     published = PUBLISHED_SIDES.get(multipliers)
     sides = (published,) if published else SIDES

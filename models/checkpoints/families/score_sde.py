@@ -109,7 +109,7 @@ def _read_unet_arguments(modules: list[Module], kinds: list[str]) -> dict[str, A
 
 
 def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
-    """Return True for block, attention and block of equal channels, then a wider block."""
+    """Return True if they begin with block, attention, block of equal channels, then a wider one."""
     if kinds[:4] != ["block", "attention", "block", "block"]:
         return False
     first, last, after = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
@@ -119,7 +119,7 @@ def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
 def rename_weights(
     tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """Return the weights under our names, with the filters in ``network``, our state dict."""
+    """Return ``tensors`` under our names; filters are taken from ``network``, our state dict."""
     own = {name: t for name, t in network.items() if name.endswith("resample_filter")}
     modules = iter(_modules_with_weights(tensors))
     for name, module in zip(_module_names(arguments), modules, strict=False):
@@ -245,7 +245,7 @@ class CentredNetwork(nn.Module):
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Return the specification of NCSN++ or DDPM++, from a training or state dict; else None."""
+    """Return the specification of an NCSN++ or DDPM++ checkpoint; None for other files."""
     sets = _weight_sets(opened)
     if not sets:
         return None

@@ -41,11 +41,11 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "limits": None,
     },
 }
-"""Specification fields of trainings, which predict the noise; ``SD-betas`` counts steps from 1."""
+"""Specification fields of trainings that predict the noise; ``SD-betas`` counts steps from 1."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Return the specification of U-ViT; None for other files."""
+    """Return the specification of a U-ViT checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets:
         return None
