@@ -143,7 +143,7 @@ class Checkpoint(NativeDenoiser):
         self.spec, self.decoder, self._sampling, self._levels = spec, decoder, sampling, levels
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Return the steps of its own or the named scheduler; None if it has no scheduler."""
+        """Return the steps of the checkpoint's or the named scheduler; None if it has none."""
         if self._sampling is None or not self.spec.preset:
             return None
         return self._sampling(self.spec, steps, scheduler)

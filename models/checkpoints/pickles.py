@@ -98,7 +98,7 @@ def _named_tensors(
 
 
 def _load_storage(content: bytes) -> Any:
-    """Load a tensor's storage, which is pickled by itself."""
+    """Return the tensor storage that is pickled in ``content``, read without executing code."""
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:

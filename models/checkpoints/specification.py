@@ -199,8 +199,8 @@ class Specification:
         """Return a copy with a user's settings, as written after ``?``: answers to open questions, and fields by name.
 
         Tables are set by part, such as ``process.noise_scale=2``. ``sign=-1`` is short for ``factor=-1``.
-        ``embeddings`` is the path of a file, which is read. ``event`` may change the size of samples,
-        but not the number of channels. ``decoder.folder`` implies ``decode=1``, unless ``decode``
+        ``embeddings`` is the path of a file, which is read. ``event`` may change the size of
+        samples, but not their channels. ``decoder.folder`` implies ``decode=1``, unless ``decode``
         is given. ``kind`` also changes EDM's ``prediction`` and MeanFlow's interval.
 
         Raises:
@@ -224,7 +224,7 @@ class Specification:
         return spec._with_interval_of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:
-        """Return MeanFlow's specification as a denoiser, with interval 0; None for other models."""
+        """Return a MeanFlow map's specification as a denoiser (interval 0); None for other models."""
         denoiser = replace(self, kind="denoiser")._with_interval_of_kind("denoiser")
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
@@ -351,7 +351,7 @@ _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
 
 
 def _check_value(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Raise a ValueError if ``value`` is invalid for the field or part ``name``, as ``time.of``."""
+    """Raise a ValueError if ``value`` misfits ``name``, a field or a part such as ``time.of``."""
     top, _, part = name.partition(".")
     if name in _CHOICES and value not in _CHOICES[name]:
         choices = ", ".join(map(repr, _CHOICES[name]))

@@ -119,7 +119,7 @@ def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) ->
 def _from_pretrained(
     kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
 ) -> Any:
-    """Load and return a network or pipeline. A CheckpointError names the path ``named``."""
+    """Return the loaded network or pipeline. On failure, a CheckpointError names ``named``."""
     with _silenced_logs():
         try:
             return kind.from_pretrained(

@@ -107,7 +107,10 @@ def _algorithm_and_solver(scheduler: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
-    """Return a sampler with its orders in ``count`` steps; if ``dropped``, without the last."""
+    """Return a preset's sampler, with the orders of its ``count`` steps if it needs any.
+
+    ``dropped`` says that the last step is left out, because it does not move.
+    """
     settings, sampler = preset["settings"], str(preset["sampler"])
     order = int(settings.get("solver_order", 2))
     if kind == "PNDM":

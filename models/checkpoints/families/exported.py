@@ -2,9 +2,9 @@
 
 ``torch.export.load`` executes the file: it unpickles constants and example inputs, evaluates text of symbolic sizes and
 guards, and looks functions up by dotted names. Here the graph is read as JSON and weights are read as bytes; all else
-is ignored. The layout is version 8 of torch's ``torch/_export/serde/schema.py``, written since torch 2.8. Only
-operators of torch's libraries ``aten`` and ``prims`` and arithmetic of sizes are looked up. A graph with any other
-operator is refused before anything runs.
+is ignored. The layout is version 8 of ``torch/_export/serde/schema.py``, written since torch 2.8.
+Only torch's operators in ``aten`` and ``prims`` and arithmetic of sizes are looked up. A graph with
+any other operator is refused before anything runs.
 
 A file states its inputs; its training is an open question.
 """
@@ -131,7 +131,7 @@ def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tenso
 
 
 def _make_tensor(stored: bytes, meta: Json) -> Tensor:
-    """Return a tensor made of its bytes and its metadata."""
+    """Return a tensor made of its stored bytes and its metadata in the archive."""
     if meta["dtype"] not in DTYPES:
         raise ValueError(f"dtype {meta['dtype']}")
     dtype = DTYPES[meta["dtype"]]

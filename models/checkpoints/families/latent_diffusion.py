@@ -1,8 +1,8 @@
 """Single files of latent diffusion and Stable Diffusion, ``.ckpt`` or ``.safetensors``.
 
 A U-Net with self-attention only is OpenAI's, read as in :mod:`.openai`. A U-Net that attends to embeddings is made by
-diffusers, which can convert these weights. Embeddings of classes are in the file; embeddings of prompts are given
-by the user. Most files have the betas. The decoder in the file is ignored: ``decoder.folder`` names one.
+diffusers, which can convert these weights. Embeddings of classes are in the file; the user gives
+embeddings of prompts. Most files have the betas. Decoders are read from ``decoder.folder`` only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: a single state dict.
 
 The shapes give the sizes of the network. The schedule and the order of the attention's channels are open questions. So
-is the side of images, unless a published network has these channel multipliers. Teachers and students of
-consistency models have weights of the same names; students are few-step maps.
+is the side of images, unless a published network has these channel multipliers. Teachers and
+students of consistency models have weights of the same names; students are few-step maps.
 """
 
 from __future__ import annotations
