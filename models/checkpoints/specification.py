@@ -224,7 +224,7 @@ class Specification:
         return spec._with_interval_of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:
-        """Return a MeanFlow map's specification as a denoiser (interval 0); None for other models."""
+        """Return a MeanFlow map's specification as a denoiser (interval 0); None for others."""
         denoiser = replace(self, kind="denoiser")._with_interval_of_kind("denoiser")
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
