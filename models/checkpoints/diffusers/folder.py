@@ -20,7 +20,7 @@ NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT, **{cls: cls for cls
 """Classes of networks in today's diffusers by the class names that files may give."""
 DECODERS = ("vae", "vqvae")
 TEXT = ("text_encoder", "tokenizer", "bert", "safety_checker", "feature_extractor", "image_encoder")
-"""Name prefixes of pipeline parts that are never loaded, such as text encoders and image checkers."""
+"""Name prefixes of pipeline parts that are never loaded, such as text encoders and tokenizers."""
 DECODERS_READ = ("AutoencoderKL", "VQModel")
 """Classes of decoders that can be applied."""
 STEM = "diffusion_pytorch_model"
