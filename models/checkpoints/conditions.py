@@ -1,6 +1,7 @@
-"""Conditions of a network that were computed beforehand: the rows of a file of embeddings, such as those of prompts.
+"""Conditions computed beforehand for a network: rows of a file of embeddings, such as of prompts.
 
-Sample number i takes row i modulo the number of rows. The hash of the file is part of the model's identity.
+By default, sample number i takes row i modulo the number of rows. The hash of the file is part of
+the model's identity.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ class Conditions:
 
     Attributes:
         path: path of the file.
-        tables: embeddings by name, such as ``prompt_embeds``, each ``(n, …)`` in float32. With a row for "no
-            condition", the last, each is ``(n + 1, …)``.
+        tables: embeddings by name, such as ``prompt_embeds``, each ``(n, …)`` in float32, or
+            ``(n + 1, …)`` if a last row stands for "no condition".
         count: number n of conditions.
-        null: True if the tables have that row.
+        null: True if the tables have a row for "no condition".
     """
 
     path: Path
@@ -38,7 +39,7 @@ class Conditions:
     null: bool
 
     def described(self) -> dict[str, Any]:
-        """Return values of JSON: file, SHA-256, number of conditions, ``null``, and the shape of a row of each table."""
+        """Return ``file``, ``sha256``, ``rows`` (n), ``null`` and row ``shapes``, as for JSON."""
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         shapes = {name: list(table.shape[1:]) for name, table in self.tables.items()}
@@ -126,7 +127,7 @@ def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str,
 
 
 def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
-    """Return the row for "no condition", ``(1, …)``. Raises a CheckpointError if it does not fit or rows differ."""
+    """Return the row for "no condition", ``(1, …)``. Raises a CheckpointError unless one fits."""
     table, rows = stored[NEGATIVE + name], stored[name]
     if table.shape[1:] != rows.shape[1:] or not len(table):
         raise CheckpointError(
@@ -151,5 +152,5 @@ class Lookup(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def forward(self, rows: Tensor) -> dict[str, Tensor]:
-        """Return the given ``rows``, int64 ``(batch,)``, of every table, by its name."""
+        """Return each table's rows, by table name, at the int64 numbers ``rows`` ``(batch,)``."""
         return {name: self.get_buffer(name)[rows] for name in self.names}

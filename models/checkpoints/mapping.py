@@ -30,7 +30,7 @@ def process_of(spec: Specification) -> Process:
     """Return the process of a specification.
 
     Raises:
-        ValueError: there is no such process, or it does not take one of the arguments.
+        ValueError: there is no such process, or it does not take an argument or its value.
     """
     arguments = dict(spec.process)
     name = arguments.pop("name")
@@ -143,13 +143,13 @@ class Checkpoint(NativeDenoiser):
         self.spec, self.decoder, self._sampling, self._levels = spec, decoder, sampling, levels
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Return the steps of the checkpoint's own or the named scheduler; None if the checkpoint has no scheduler."""
+        """Return the steps of the checkpoint's or the named scheduler; None if it has none."""
         if self._sampling is None or not self.spec.preset:
             return None
         return self._sampling(self.spec, steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return the levels of the checkpoint's own scheduler, or else those of its process.
+        """Return ``steps`` levels of its own scheduler or else of its process (None for EDM's).
 
         The VE process has a geometric sequence, as NCSN++ is sampled (Song et al. 2021, arXiv:2011.13456, appendix C).
         """
@@ -175,7 +175,7 @@ class Checkpoint(NativeDenoiser):
 
 
 def _highest_finite_level(spec: Specification, process: Process) -> float:
-    """Return the specification's highest level if finite, else the lower of :data:`CAP` and the process's last level."""
+    """Return ``sigma_max`` if finite, else the lower of CAP and a table's last finite level."""
     if math.isfinite(spec.sigma_max):
         return spec.sigma_max
     levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]
@@ -218,5 +218,5 @@ class OneHot(nn.Module):
         self.network, self.classes = network, classes
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the inner network's output; see :class:`~samplerbench.models.adapters.Network`."""
+        """Return the inner network's output for states, times and class numbers ``(batch,)``."""
         return self.network(x, t, one_hot(labels, self.classes, x))

@@ -125,7 +125,7 @@ def _external_locations(kind: str, message: memoryview) -> Iterator[str]:
 
 
 def _message_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the number and content of each field of a message that has a length; other fields are skipped."""
+    """Yield number and content of each protobuf field with a length; other fields are skipped."""
     place = 0
     while place < len(message):
         tag, place = _read_varint(message, place)
@@ -158,7 +158,7 @@ def _read_varint(message: memoryview, place: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """Opened checkpoint, of which nothing was executed.
+    """Opened checkpoint; no code in its files was executed.
 
     Attributes:
         path: path of the file or folder.
@@ -177,7 +177,7 @@ class Opened:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 in hexadecimal digits of the file, of it and its weight files, or of the names and files of a folder."""
+        """Hexadecimal SHA-256 of the file; for several files, of all their names and hashes."""
         if self.weight_files:
             named = [("", self.path), *((path.name, path) for path in self.weight_files)]
         elif self.container == "folder":
@@ -195,7 +195,7 @@ class Opened:
         return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
     def config(self, name: str) -> dict[str, Any]:
-        """Return the content of a JSON file of the folder, called ``name``.
+        """Return the JSON object in the file ``name`` of the folder.
 
         Raises:
             CheckpointError: the file is missing, incomplete or no JSON object.
@@ -220,7 +220,7 @@ class Opened:
 
 
 def open_checkpoint(path: Path) -> Opened:
-    """Open a file or folder.
+    """Open a checkpoint's file or folder without executing code in it.
 
     Raises:
         CheckpointError: it is missing, damaged, partly downloaded, no checkpoint, or a pickle with code.
@@ -344,7 +344,7 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:
 
 
 def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
-    """Return the result of ``read``, without its warnings. Raises a CheckpointError in place of its exceptions."""
+    """Return the result of ``read()``, without warnings; its errors become CheckpointErrors."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -98,7 +98,7 @@ def _named_tensors(
 
 
 def _load_storage(content: bytes) -> Any:
-    """Load a tensor's storage, which is pickled by itself."""
+    """Return the tensor storage that is pickled in ``content``, read without executing code."""
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -109,7 +109,7 @@ def _load_storage(content: bytes) -> Any:
 
 
 def _make_bytearray(content: bytes | str = b"", encoding: str = "latin1") -> bytearray:
-    """Return the bytes of a pickle; ``bytearray`` itself would allocate as many as a number says."""
+    """Return ``content`` as a bytearray; a number, which asks for memory, raises a TypeError."""
     if isinstance(content, str):
         return bytearray(content.encode(encoding))
     return bytearray(memoryview(content))
@@ -150,7 +150,7 @@ def _with_size_check(load: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _load_bytearray(unpickler: Any) -> None:
-    """Load the bytes that the file contains, even if it claims to have more."""
+    """Push the bytes of a bytearray's opcode: as many as the file has, even if it claims more."""
     (size,) = struct.unpack("<Q", unpickler.read(8))
     unpickler.append(bytearray(unpickler.read(size)))
 
@@ -162,7 +162,7 @@ MOST_PARTS = 1_000_000
 
 
 class RestrictedUnpickler(pickle._Unpickler):
-    """Unpickler that executes nothing of the file."""
+    """Unpickler that calls known constructors of tensors and plain data, but no other function."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -245,7 +245,7 @@ def _library_constructor(module: str, name: str) -> Any:
 
 
 def _numpy_object(path: str) -> Any:
-    """Return an object of NumPy's core, whose module is named differently in NumPy 1 and 2."""
+    """Return NumPy's object ``path``; the core module has another name in NumPy 2 than in 1."""
     # NumPy 1.26 also has np._core once anything imports it, but it is empty
     core: Any = np.core if np.__version__.startswith("1.") else np._core  # type: ignore[attr-defined]
     holder = core if "." in path else np

@@ -29,7 +29,7 @@ REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
 
 
 def edm_fields(sigma_data: float) -> dict[str, Any]:
-    """Return the fields of a specification for EDM's F, with time input ln(sigma) / 4 (Karras et al. 2022, Table 1)."""
+    """Return specification fields of EDM's F, given ln(sigma) / 4 (Karras et al. 2022, Table 1)."""
     return {
         "process": {"name": "edm", "sigma_data": sigma_data},
         "prediction": "edm",

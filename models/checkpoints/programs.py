@@ -83,7 +83,7 @@ class Signature:
         state: noisy image, the floating-point input with the most dimensions.
         time: time, another input with at most one number per row.
         labels: labels, the remaining input; None if there is none.
-        output: prediction.
+        output: first output, the prediction.
     """
 
     inputs: tuple[Port, ...]
@@ -142,7 +142,8 @@ def program_specification(
     Entries of the file's ``metadata`` whose names begin with :data:`PREFIX` are used as settings.
 
     Raises:
-        CheckpointError: the number of channels is not fixed, or the output has neither as many nor twice as many.
+        CheckpointError: the channels are not fixed in number, or the output has neither as many
+            channels nor twice as many.
         ValueError: such an entry is not a valid setting.
     """
     channels, *sides = signature.state.shape[1:]
@@ -212,7 +213,7 @@ class ProgramNetwork:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the prediction; see :class:`~samplerbench.models.adapters.Network`.
+        """Return the prediction for noisy states ``x``, times ``(batch,)`` and class numbers.
 
         Raises:
             ValueError: the program fails on inputs of these sizes.

@@ -18,14 +18,14 @@ FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
 """Sources of a value: the file, its family, the user, or a check of the possible answers (``check-model``)."""
 
 Value = Any
-"""Value of JSON."""
+"""Any value that JSON can hold."""
 Answers = dict[str, dict[str, Any]]
-"""Possible answers to an open question: the fields that each answer sets."""
+"""Possible answers to a question that a file leaves open: the fields to set, by answer."""
 
 INFINITE = "inf"
 
 _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
-"""Prediction that replaces one of the other kind: EDM's teacher and student differ in c_skip and c_out alone."""
+"""Replacements for a prediction of the other kind of model, by (kind, prediction)."""
 FIXED = ("network.class", "weights.file")
 """Parts that the file or its path determine, so that users cannot set them."""
 TIMES = ("t", "level", "log_level")
@@ -36,7 +36,7 @@ _PARTS = {
     "boundary": ("scale", "sigma_data"),
     "decoder": DECODER_PARTS,
 }
-"""All parts of those tables that may have no others."""
+"""Permitted parts of the fields that are mappings with fixed keys."""
 _FLAGS = {"0": False, "false": False, "1": True, "true": True}
 _CHOICES = {
     "prediction": ("x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"),
@@ -52,7 +52,7 @@ SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
 
 
 def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
-    """Return the answers to the question ``size``: those of ``sides`` that can be halved ``levels - 1`` times."""
+    """Return answers to the question ``size``: ``sides`` that halve evenly ``levels - 1`` times."""
     return {str(s): {"event": [channels, s, s]} for s in sides if s % 2 ** (levels - 1) == 0}
 
 
@@ -99,8 +99,8 @@ class Specification:
         decode: True to decode samples before they are scored.
         preset: settings of the checkpoint's own scheduler (:mod:`.diffusers.preset`), which is no part of the model or
             its identity.
-        evidence: sentences on what shows the family.
-        sources: source of each field: ``file``, ``family``, ``user`` or ``check``.
+        evidence: sentences that say from what the family and other fields were inferred.
+        sources: source of each field's value: ``file``, ``family``, ``user`` or ``check``.
         open: questions that the file leaves open: by name, the possible answers, and the fields that each sets.
     """
 
@@ -140,7 +140,7 @@ class Specification:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Value]) -> Specification:
-        """Return the specification that :meth:`as_json` gave these values for.
+        """Return the specification with the fields ``plain``, as :meth:`as_json` returns them.
 
         Raises:
             ValueError: a field is missing, unknown or invalid.
@@ -154,11 +154,11 @@ class Specification:
         return spec
 
     def source(self, name: str) -> str:
-        """Return the source of a field, by default ``family``."""
+        """Return the source of the field ``name``, such as ``user``; by default ``family``."""
         return self.sources.get(name, FAMILY)
 
     def answered(self, question: str, answer: str, source: str) -> Specification:
-        """Return a copy in which one open question is answered, with ``source`` as the source of the fields it sets.
+        """Return a copy with one question answered; ``source`` is noted for the fields it sets.
 
         Raises:
             ValueError: there is no such question, or it has no such answer.
@@ -188,7 +188,7 @@ class Specification:
         return spec
 
     def candidates(self) -> Iterator[tuple[dict[str, str], Specification]]:
-        """Yield each combination of answers with the specification it gives; without open questions, only this one."""
+        """Yield each combination of answers with its specification; ({}, self) if none is open."""
         for answers in product(*self.open.values()):
             chosen, by_question = self, dict(zip(self.open, answers, strict=True))
             for question, answer in by_question.items():
@@ -199,8 +199,9 @@ class Specification:
         """Return a copy with a user's settings, as written after ``?``: answers to open questions, and fields by name.
 
         Tables are set by part, such as ``process.noise_scale=2``. ``sign=-1`` is short for ``factor=-1``.
-        ``embeddings`` is the path of a file, which is read. ``event`` may change the size of samples but not the number
-        of channels. ``decoder.folder`` implies ``decode=1``, unless ``decode`` is given.
+        ``embeddings`` is the path of a file, which is read. ``event`` may change the size of
+        samples, but not their channels. ``decoder.folder`` implies ``decode=1``, unless ``decode``
+        is given. ``kind`` also changes EDM's ``prediction`` and MeanFlow's interval.
 
         Raises:
             ValueError: there is no such name, or the text is not a valid value for it.
@@ -223,12 +224,12 @@ class Specification:
         return spec._with_interval_of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:
-        """Return the specification of a map's network as a denoiser (MeanFlow with interval 0); None for other models."""
+        """Return a MeanFlow map's specification as a denoiser (interval 0); None for others."""
         denoiser = replace(self, kind="denoiser")._with_interval_of_kind("denoiser")
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
     def _with_interval_of_kind(self, kind: str) -> Specification:
-        """Return a copy with the time interval of this kind of model, if the network has the argument ``interval``."""
+        """Return a copy with the network's ``interval`` set for ``kind``; self if it has none."""
         if not self.network.get("arguments", {}).get("interval"):
             return self
         interval = "whole" if kind == "map" else "none"
@@ -240,7 +241,7 @@ class Specification:
 
 
 def _with_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, Value]:
-    """Return these fields with ``interval`` as an argument of the network, if ``network`` is among them."""
+    """Return the fields ``changes``; their ``network``, if any, gets the argument ``interval``."""
     if "network" not in changes:
         return changes
     network = changes["network"]
@@ -285,7 +286,7 @@ def _with_field(spec: Specification, name: str, text: str, source: str) -> Speci
 
 
 def _with_embeddings(spec: Specification, path: str) -> Specification:
-    """Return a copy with the embeddings of a file; samples take its rows in turn, unless the user sets ``labels``."""
+    """Return a copy with the embeddings file ``path``; ``labels`` are balanced unless user-set."""
     if not spec.embeddings:
         raise ValueError(f"embeddings={path}: this network ({spec.family}) takes no embeddings")
     needs = spec.embeddings["needs"]
@@ -308,7 +309,7 @@ def read_value(text: str) -> Value:
 
 
 def _typed_values(changes: Mapping[str, Value]) -> dict[str, Value]:
-    """Convert values from JSON to the types of the fields of :class:`Specification`."""
+    """Return the fields ``changes`` from JSON in the types of :class:`Specification`."""
     typed = dict(changes)
     for name in ("event", "limits", "evidence"):
         if isinstance(typed.get(name), list):
@@ -350,7 +351,7 @@ _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
 
 
 def _check_value(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Raise a ValueError if ``value`` is invalid for a field, or for a part of a table."""
+    """Raise a ValueError if ``value`` misfits ``name``, a field or a part such as ``time.of``."""
     top, _, part = name.partition(".")
     if name in _CHOICES and value not in _CHOICES[name]:
         choices = ", ".join(map(repr, _CHOICES[name]))
@@ -374,7 +375,7 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
 
 
 def _is_image_shape(value: Value, event: tuple[int, ...]) -> bool:
-    """Return True if ``value`` is a shape of positive sizes, with as many dimensions and channels as a known ``event``."""
+    """Return True for a tuple of positive sizes; a nonempty ``event`` fixes rank and channels."""
     if not isinstance(value, tuple) or not value:
         return False
     sides = all(isinstance(side, int) and side > 0 for side in value)
@@ -387,7 +388,7 @@ def cache_folder() -> Path:
 
 
 def with_cached_answers(spec: Specification, content: str) -> Specification:
-    """Return a copy whose open questions have the answers that are cached for the file's hash ``content``."""
+    """Return a copy with open questions answered from the cache for the file's hash ``content``."""
     try:
         answers = json.loads(_answers_file(spec, content).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -399,7 +400,7 @@ def with_cached_answers(spec: Specification, content: str) -> Specification:
 
 
 def cache_answers(spec: Specification, content: str, answers: Mapping[str, str]) -> None:
-    """Cache answers to open questions for the file's hash ``content``."""
+    """Write answers, by open question, to the cache for the file's hash ``content``."""
     path = _answers_file(spec, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(answers)), encoding="utf-8")

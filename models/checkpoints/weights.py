@@ -29,7 +29,7 @@ PREFERRED = ("ema", "ema_model", "model_ema", "model_ema1", "model", "net_model"
 AVERAGE = re.compile(r"(?<![a-z])(ema\d*|avg|averaged?|swa|shadow|polyak)(?![a-z])")
 """Pattern of entry names of averaged weights, from which papers sample."""
 COUNTERS = ("initted", "step", "global_step", "num_updates", "n_averaged", "decay")
-"""Names of scalars that training saves beside the weights, and that are dropped."""
+"""Names of scalars that training saves with the weights; they are dropped."""
 SHADOW = "shadow_params"
 """Name of averaged weights that are saved as a list, in the order of the network's parameters."""
 UNDOTTED = "model_ema."
@@ -37,7 +37,7 @@ UNDOTTED = "model_ema."
 FIT = "sets of weights fit"
 """Words by which :func:`chosen_set_in_words` finds the sentence of :func:`choice_in_words`."""
 DEPTH, MOST_NETWORKS = 4, 16
-"""Largest depth of nested tables that are searched, and most networks that are sought in one table."""
+"""Greatest depth of nested tables searched for weights, and most networks sought in one table."""
 
 M = TypeVar("M", bound=nn.Module)
 WRAP = "wrap the network in a Python file (docs/adding-a-model.md)"
@@ -92,7 +92,7 @@ def entry_by_name(
 
 
 def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a sentence on which set of weights is used and how to choose another, in a tuple; () for a single set."""
+    """Return a tuple of one sentence on which of several sets is used; () for a single set."""
     first, *others = sets
     if not others:
         return ()
@@ -103,7 +103,7 @@ def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def chosen_set_in_words(spec: Specification) -> str:
-    """Return the evidence for the set that was chosen among several; "" for a single set or the user's own choice."""
+    """Return words on which of several sets was chosen; "" for one set or the user's own choice."""
     sentences = [sentence for sentence in spec.evidence if FIT in sentence]
     is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
     return sentences[0].partition(";")[0] if sentences and is_choice else ""
@@ -145,7 +145,7 @@ def _walk_tables(value: Any, name: str, depth: int, visited: set[int]) -> Iterat
 
 
 def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
-    """Return the weights of a table by each prefix under which it has all of ``keys``."""
+    """Return the weights of ``table`` by prefix, for prefixes under which it has all ``keys``."""
     prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
     prefixes = [p for p in prefixes if not p or p.endswith(".")]
     prefixes = [p for p in prefixes if all(p + key in table for key in keys)][:MOST_NETWORKS]
@@ -168,7 +168,7 @@ def _average_without_dots(
     A tensor without an average, such as a buffer, is taken from the trained weights ``tensors``.
     """
     averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
-    # the average may be that of a submodule, so try without up to two leading parts of the names
+    # the average may be of a submodule, so try without up to two leading parts of the names
     for outer in range(3) if averages else ():
         whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
         undotted = {n: averages.get(UNDOTTED + of.replace(".", "")) for n, of in whole.items()}
@@ -185,7 +185,7 @@ def _numbered_average(table: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
 
 
 def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
-    """Return a set whose trained tensors are replaced by those of ``average``, a list without names.
+    """Return a set whose trained tensors are replaced by ``average``, tensors without names.
 
     Tensors are matched in order, by shape. Raises a CheckpointError unless exactly one match exists and covers every
     ``weight`` and ``bias``.
@@ -278,7 +278,7 @@ def fill_network(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
     """Load weights into a network, and return it in evaluation mode and without gradients.
 
     Raises:
-        CheckpointError: names or shapes of the weights differ from those of the network.
+        CheckpointError: names or shapes of the weights differ from the network's.
     """
     own = network.state_dict()
     missing = [name for name in own if name not in tensors]
@@ -311,7 +311,7 @@ def load_network(
 ) -> M:
     """Return the network of a specification, of class ``kind``, with its weights from ``sets``, in float32.
 
-    ``rename`` maps the weights to those with the class's names.
+    ``rename`` returns the weights under the class's names.
 
     Raises:
         CheckpointError: the class does not accept the arguments, or the weights do not fit the network.

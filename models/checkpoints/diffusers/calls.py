@@ -29,21 +29,21 @@ PROMPT, POOLED, MASK = "prompt_embeds", "pooled_prompt_embeds", "prompt_attentio
 LABELS = "class_labels"
 
 NOISE = "randn_tensor"
-"""Name of the library's function that draws initial noise."""
+"""Name of diffusers' function that draws a pipeline's initial noise."""
 USUAL = {
     "num_inference_steps": 1,
     "output_type": "latent",
     "use_resolution_binning": False,
     "guidance_scale": 1.0,
 }
-"""Default arguments of pipelines that take them; they turn guidance off."""
+"""Arguments for each pipeline that takes them: one step, latents as output, no guidance."""
 
 
 Call = Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor]
 
 
 def _call_with(**inputs: str) -> Call:
-    """Return a function that calls a network; ``inputs`` map further arguments of the network to names of rows."""
+    """Return a function that calls a network; ``inputs`` names the condition for each argument."""
 
     def call(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, _: Scalars) -> Tensor:
         named = {own: rows[name] for own, name in inputs.items()}
@@ -57,16 +57,16 @@ WITH_LABELS = _call_with(class_labels=LABELS)
 
 @dataclass(frozen=True, kw_only=True)
 class Convention:
-    """Calling convention of a class of networks.
+    """Calling convention of diffusers' pipelines for one class of networks.
 
     Attributes:
-        channels, size: channels and side of the state, if the network's settings lack them.
+        channels, size: channels and side of the state, used if the network's settings lack them.
         call: function that returns the network's output for a noisy state ``(batch, *event)``, times ``(batch,)``, rows
             of embeddings by name, and scalars.
-        needs: function of the network's settings that returns the names of the embeddings it takes.
-        scalars: function of the settings that returns further inputs, with the pipelines' default values.
+        needs: function of the settings that returns the names of the embeddings the network takes.
+        scalars: function of the settings that returns default values of further inputs, by name.
         packed: side of the squares of the state that the pipeline passes as one vector.
-        time_factor: function of the settings that returns the pipelines' factor of the scheduler's time.
+        time_factor: function of the settings that returns the factor pipelines multiply times by.
         refused: function of the settings that returns why the convention does not apply; "" if it does.
     """
 
@@ -96,7 +96,7 @@ def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: 
 
 
 def _guidance_embedding(scale: float, net: nn.Module, x: Tensor) -> Tensor:
-    """Return the guidance input of distilled networks, ``(batch, width)``: sines and cosines of 1000 (scale - 1)."""
+    """Return sinusoids ``(batch, width)`` of the guidance scale, an input of distilled U-Nets."""
     width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
     half = width // 2
     places = torch.arange(half, dtype=x.dtype, device=x.device)
@@ -122,14 +122,14 @@ def _why_unet_refused(config: Config) -> str:
 
 
 def _unet_scalars(config: Config) -> dict[str, Any]:
-    """Return a U-Net's default scalars: sizes in pixels (None: the sample's), and 8.5 as the scale of guidance."""
+    """Return default scalars of a U-Net, if it takes them: ``time_ids`` None, ``guidance`` 8.5."""
     sizes = {"time_ids": None} if _takes_sizes(config) else {}
     guided = {"guidance": 8.5} if config.get("time_cond_proj_dim") is not None else {}
     return {**sizes, **guided}
 
 
 def _call_flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
-    """Call FLUX with squares of 2 × 2 latents as tokens. Tokens have their row and column as position, words have 0."""
+    """Return FLUX's output, shaped like ``x``; its tokens are squares of 2 × 2 latents."""
     batch, channels, height, width = x.shape
     tokens = x.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
     y, column = torch.meshgrid(
@@ -190,11 +190,14 @@ CONVENTIONS = {
         ),
     ),
 }
-"""Calling conventions by the class of the network."""
+"""Calling conventions by the class name of the network."""
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
-    """Return a network's scalar inputs; ``time_ids`` default to the sample's size, ``pixels`` pixels per latent's side."""
+    """Return a network's scalar inputs; ``time_ids`` of None become the image size in pixels.
+
+    The image size is the sample's height and width times ``pixels``.
+    """
     if "time_ids" not in spec.scalars or spec.scalars["time_ids"] is not None:
         return dict(spec.scalars)
     height, width = (side * pixels for side in spec.event[1:])
@@ -205,10 +208,10 @@ class CalledNetwork(nn.Module):
     """Network of diffusers that is called by a known convention.
 
     Args:
-        network: network of the library.
-        convention: convention of its calls.
+        network: network of diffusers.
+        convention: convention by which the network is called.
         tables: embeddings by name, with a row for each condition; empty if the network takes class numbers.
-        scalars: further inputs.
+        scalars: further inputs by name, the same for all samples.
     """
 
     def __init__(
@@ -223,7 +226,7 @@ class CalledNetwork(nn.Module):
         self.convention, self.scalars = convention, dict(scalars)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the output for states ``(batch, *event)``, times ``(batch,)``, and class numbers or rows of the tables."""
+        """Return the output for states ``(batch, *event)``, times, and class or row numbers."""
         rows: Conditions = {LABELS: labels}
         if self.lookup.names and labels is not None:
             rows = self.lookup(labels)
@@ -280,11 +283,11 @@ class CapturedNetwork(nn.Module):
     Args:
         pipeline: pipeline of the library, without text encoders.
         event: shape of one state.
-        tables: embeddings by the name of the pipeline's argument.
-        scalars: further arguments of the pipeline.
+        tables: embeddings, a row for each condition, by the name of the pipeline's argument.
+        scalars: further arguments of the pipeline by name.
 
     Raises:
-        CheckpointError: the pipeline does not take one of these arguments.
+        CheckpointError: the pipeline has no argument with the name of a table or scalar.
     """
 
     def __init__(
@@ -314,7 +317,7 @@ class CapturedNetwork(nn.Module):
         pipeline.set_progress_bar_config(disable=True)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the output as :meth:`CalledNetwork.forward` does; the pipeline runs once for each distinct time."""
+        """Return the output, shaped like ``x_t``; the pipeline runs once for each distinct time."""
         out = torch.empty_like(x_t)
         for time in t.unique().tolist():
             rows = t == time
@@ -348,9 +351,10 @@ class CapturedNetwork(nn.Module):
         return self._unpack(once.output, x)
 
     def _unpack(self, output: Tensor, x: Tensor) -> Tensor:
-        """Return the pipeline's output with the shape of the state ``x``; tokens are unpacked.
+        """Return the network's output in the shape of the states ``x``, unpacked if it is tokens.
 
-        Some pipelines pass both halves of guidance, which are equal here, so that only the first is kept.
+        If it has two rows for each state, as for guidance, the first half is kept. Raises a
+        CheckpointError if the shape still differs.
         """
         if len(output) == 2 * len(x):
             output = output[: len(x)]

@@ -17,10 +17,10 @@ UNET_TEXT, SD3 = "UNet2DConditionModel", "SD3Transformer2DModel"
 FLUX, SANA = "FluxTransformer2DModel", "SanaTransformer2DModel"
 OF_TEXT = (UNET_TEXT, SD3, FLUX, SANA)
 NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT, **{cls: cls for cls in OF_TEXT}}
-"""Present classes of the library by the class names in files."""
+"""Classes of networks in today's diffusers by the class names that files may give."""
 DECODERS = ("vae", "vqvae")
 TEXT = ("text_encoder", "tokenizer", "bert", "safety_checker", "feature_extractor", "image_encoder")
-"""Name prefixes of parts that are never loaded: embeddings of prompts are given, and images are not checked."""
+"""Name prefixes of pipeline parts that are never loaded, such as text encoders and tokenizers."""
 DECODERS_READ = ("AutoencoderKL", "VQModel")
 """Classes of decoders that can be applied."""
 STEM = "diffusion_pytorch_model"
@@ -30,7 +30,7 @@ PIPELINE = "pipeline"
 
 @dataclass(frozen=True)
 class Folder:
-    """Content of a folder.
+    """Content of a diffusers folder.
 
     Attributes:
         pipeline: class of the pipeline; "" for a network alone.
@@ -40,9 +40,10 @@ class Folder:
         weights: path of the weights in the folder, such as ``unet/diffusion_pytorch_model.safetensors``.
         variant: variant of the weights, such as ``fp16``; "" for none.
         scheduler: settings of the scheduler, with its class as ``_class_name``.
-        decoder, decode: as in :class:`.Specification`.
+        decoder: class, folder and scaling of the decoder; empty if there is none.
+        decode: True if the decoder's class is supported and its weights are in the folder.
         by_pipeline: reason why the pipeline itself has to call the network; "" if a convention is known.
-        prompts: True if the pipeline has a part for prompts.
+        prompts: True if the pipeline has a part of :data:`TEXT`, such as a text encoder.
     """
 
     pipeline: str
@@ -119,7 +120,7 @@ def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
 
 
 def _checked_class(opened: Opened, name: str, cls: Any) -> str:
-    """Return the class of the part ``name``. Raises a CheckpointError if the name is no folder name or ``cls`` no text."""
+    """Return ``cls``. Raises a CheckpointError unless it is text and ``name`` can name a folder."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise CheckpointError(
             f"{opened.path}: {INDEX} has a part called {name!r}, which is no name of a folder in it; "
@@ -140,7 +141,7 @@ def _unsupported_message(opened: Opened, what: str) -> str:
 
 
 def _folder_of_part(opened: Opened, name: str, file: str) -> str:
-    """Return the subfolder of a part; "" for early pipelines, which have all files in one folder."""
+    """Return the subfolder ``name``; "" if it is missing and ``file`` is in the folder itself."""
     return "" if not (opened.path / name).is_dir() and (opened.path / file).is_file() else name
 
 
@@ -163,7 +164,7 @@ def _read_scheduler(opened: Opened, part: str) -> dict[str, Any]:
 
 
 def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
-    """Return the path of a part's weights in the folder, and their variant.
+    """Return the path of a part's weights in the folder, and their variant, such as ``fp16`` or "".
 
     Files without a variant are preferred, and then safetensors over pickles.
 
@@ -191,10 +192,10 @@ def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
 
 
 def check_no_code(weights: Path) -> None:
-    """Check that weights, a file or the index of several, are no pickles with code, before the library opens them.
+    """Check that ``weights``, a file or an index of files, contains no pickle with code.
 
     Raises:
-        CheckpointError: a file is such a pickle, or cannot be read.
+        CheckpointError: a ``.bin`` file is such a pickle or unreadable, or the index is damaged.
     """
     for file in shards_of(weights) if weights.suffix == ".json" else [weights]:
         if file.suffix == ".bin":
@@ -202,7 +203,7 @@ def check_no_code(weights: Path) -> None:
 
 
 def _decoder_fields(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the class, folder and scaling of a pipeline's decoder; empty if it has none."""
+    """Return a pipeline decoder's ``class``, ``folder``, ``scale`` and ``shift``; empty if none."""
     name = next((name for name in DECODERS if name in parts), None)
     if name is None:
         return {}
@@ -211,7 +212,7 @@ def _decoder_fields(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def scaling_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a decoder's ``scale`` and ``shift``, numbers or one per channel; it takes x / scale + shift of latents x."""
+    """Return ``scale`` and ``shift``, numbers or lists: a decoder takes latents / scale + shift."""
     scale, shift = config.get("scaling_factor") or 0.18215, config.get("shift_factor") or 0.0
     means, stds = config.get("latents_mean"), config.get("latents_std")
     if means and stds:

@@ -31,7 +31,7 @@ from .folder import (
 )
 
 BATCH = 8
-"""Default of ``decoder.batch``. At 256 × 256 pixels, Stable Diffusion's decoder then takes some 2 GiB."""
+"""Default number of latents decoded at a time; 256 × 256 pixels take Stable Diffusion 2 GiB."""
 FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
@@ -60,7 +60,7 @@ def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwor
     output has the channels of the state.
 
     Raises:
-        CheckpointError: :func:`network` raises it, or the pipeline or a part of it is not the library's own.
+        CheckpointError: as for :func:`network`, or a part of the pipeline is not the library's own.
     """
     tables = read_tables(spec.embeddings, opened.path)
     for weights in sorted(opened.path.rglob("*.bin")):
@@ -94,8 +94,8 @@ def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwor
 def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:
     """Load a network of the library with its weights, in float32 on the CPU.
 
-    ``part`` is the network's folder in the checkpoint ``path``, and ``file`` the path of its weights from there.
-    ``variant`` is such as ``fp16``, or "".
+    ``cls`` is its class name, ``part`` its folder in the checkpoint ``path``, and ``file`` its
+    weights' path relative to ``path``. ``variant`` is, for example, ``fp16``; "" for none.
 
     Raises:
         CheckpointError: the library is missing, or the weights are damaged or do not fit.
@@ -119,7 +119,7 @@ def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) ->
 def _from_pretrained(
     kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
 ) -> Any:
-    """Load a network or pipeline by the library. Raises a CheckpointError that names the path ``named``."""
+    """Return the loaded network or pipeline. On failure, a CheckpointError names ``named``."""
     with _silenced_logs():
         try:
             return kind.from_pretrained(
@@ -179,7 +179,7 @@ class Autoencoder:
         scale, shift: the network decodes x / scale + shift; numbers, or one per channel.
         limits: range of the values of images.
         batch: number of latents that are decoded at a time.
-        identity: hash of the content; "" if the checkpoint's identity covers it.
+        identity: hash of the decoder's folder; "" if the checkpoint's identity covers it.
         device: device of the network.
     """
 
@@ -193,7 +193,7 @@ class Autoencoder:
     device: torch.device | str = "cpu"
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Return images ``(n, *event)`` of latents ``(n, channels, h, w)``, computed in float32, in the latents' dtype."""
+        """Return images ``(n, *event)`` of latents ``(n, channels, h, w)``, in the same dtype."""
         scale, shift = (_values_per_channel(value, latents) for value in (self.scale, self.shift))
         inside = (latents / scale + shift).float()
         return self.network.decode(inside, return_dict=False)[0].to(latents.dtype)  # pyright: ignore[reportCallIssue] - a method of the library
@@ -234,7 +234,8 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
     """Return the decoder of a checkpoint, on the CPU; None if its specification decodes nothing.
 
     Raises:
-        CheckpointError: the decoder is missing, damaged, of a class that is not read, or for other latents.
+        CheckpointError: the decoder is missing, damaged, of an unsupported class, or for latents of
+            another number of channels.
         ValueError: a setting of the decoder is invalid.
     """
     if not spec.decode:
@@ -263,7 +264,7 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
 
 
 def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
-    """Return the opened folder of the decoder, and its hash, or "" if the checkpoint's own hash covers it."""
+    """Return the decoder's opened folder, and its hash, or "" unless the user gave the folder."""
     folder = str(spec.decoder["folder"])
     is_users = spec.source("decoder.folder") == USER
     outside, inside = Path(os.path.expanduser(folder)), opened.path / folder
@@ -298,7 +299,7 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
 
 
 def _image_shape(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
-    """Return the shape of the decoder's images for latents of shape ``event``. Refuse a decoder of other channels."""
+    """Return an image's shape for latents ``event``. Refuse a decoder of other channels."""
     channels, height, width = event
     takes = int(config.get("latent_channels", 4))
     if takes != channels:

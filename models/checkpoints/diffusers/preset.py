@@ -1,8 +1,8 @@
 """Presets: a folder's own scheduler, translated to a sampler and levels of this project.
 
-A scheduler's file describes the training of the network (:mod:`.scheduler`) and a way of sampling. The latter is no
-part of the model, since any sampler may run on it. It becomes a preset for sampling as the library does. The levels are
-those of :mod:`.steps`; the sampler does what the scheduler does between them.
+A scheduler's file describes the training of the network (:mod:`.scheduler`) and a way of sampling.
+The way of sampling is no part of the model, since any sampler may run on it. It becomes a preset:
+:mod:`.steps` gives the levels, and a sampler steps between them as the scheduler does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ALWAYS = {
     "FlowMatchEulerDiscrete": "euler",
     "LCM": "consistency",
 }
-"""Samplers by the schedulers, named without "Scheduler", whose settings do not change the sampler."""
+"""Samplers by scheduler class (without "Scheduler"), where no setting changes the sampler."""
 DPM = {
     ("dpmsolver++", 1): "euler",
     ("dpmsolver++", 2, "midpoint"): "dpmpp_2m",
@@ -59,18 +59,21 @@ SHORT = 15
 
 _SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 START_IN_UNITS = (*TABLE_STEPS, *LOG_STEPS)
-"""Schedulers with states of the process, so that they start from noise of standard deviation 1."""
+"""Schedulers with states of the process, so that their initial noise has variance 1."""
 _MODEL = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
     *("prediction_type", "rescale_betas_zero_snr", "sigma_data"),
 )
 FAR = 1e6
-"""First level of a flow's own scheduler, for no signal at all; it is above the range of the model."""
+"""First level of a flow's own scheduler, in place of infinity; it is above the model's range."""
 _NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMDPMSolverMultistep")
 
 
 def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
-    """Return the sampler of a scheduler, without the orders of its last steps; "" if no sampler is equivalent."""
+    """Return the name and options of the sampler that steps as a scheduler does; "" for none.
+
+    ``kind`` is the scheduler's class without "Scheduler". Orders of the last steps are left out.
+    """
     if kind in ALWAYS:
         return ALWAYS[kind]
     order, (algorithm, solver) = (
@@ -94,7 +97,7 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
 
 
 def _algorithm_and_solver(scheduler: Mapping[str, Any]) -> tuple[str, str]:
-    """Return ``algorithm_type`` and ``solver_type``; values of other schedulers become the defaults, as in the library."""
+    """Return ``algorithm_type`` and ``solver_type``; other classes' values become defaults."""
     algorithm = str(scheduler.get("algorithm_type", "dpmsolver++"))
     solver = str(scheduler.get("solver_type", "midpoint"))
     return (
@@ -104,7 +107,10 @@ def _algorithm_and_solver(scheduler: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
-    """Return a preset's sampler with its orders in ``count`` steps; a last step that does not move is ``dropped``."""
+    """Return a preset's sampler, with the orders of its ``count`` steps if it needs any.
+
+    ``dropped`` says that the last step is left out, because it does not move.
+    """
     settings, sampler = preset["settings"], str(preset["sampler"])
     order = int(settings.get("solver_order", 2))
     if kind == "PNDM":
@@ -135,7 +141,8 @@ def _singlestep_orders(
 ) -> list[int]:
     """Return the orders of ``count`` single steps: 1, …, ``order``, repeated.
 
-    The last orders are lower if the settings ask for it, if ``order`` does not divide ``count``, or before level 0.
+    The last orders are lower if the settings ask for it, if ``order`` does not divide ``count``, or
+    if the last step ends at noise level 0 (``to_zero``).
     """
     lowered = settings.get("lower_order_final", False) or count % order != 0 or to_zero
     full = [*range(1, order + 1)]
@@ -150,7 +157,7 @@ def _singlestep_orders(
 
 
 def reasons_against_preset(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
-    """Yield the reasons why no sampler does what a scheduler does; each names the setting."""
+    """Yield each reason why no sampler equals a scheduler; nothing if one does."""
     if kind not in KNOWN:
         yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
         return
@@ -245,7 +252,7 @@ def _unsupported_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) ->
 def _unsupported_flows(
     scheduler: Mapping[str, Any], kind: str, spacing_keys: list[str]
 ) -> Iterator[str]:
-    """Yield the reasons why the steps of a scheduler for tables are not known on a flow."""
+    """Yield the reasons why the flow settings of a :data:`LOG_STEPS` scheduler are unsupported."""
     predicts = scheduler.get("prediction_type", "epsilon")
     is_flow = bool(scheduler.get("use_flow_sigmas"))
     if is_flow != (predicts == "flow_prediction"):
@@ -258,7 +265,7 @@ def _unsupported_flows(
 
 
 def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1) -> dict[str, Any]:
-    """Return the preset of a scheduler's settings, which are a dictionary with the class as ``_class_name``.
+    """Return the preset for a scheduler's settings, which give its class as ``_class_name``.
 
     >>> preset_of({"_class_name": "DDIMScheduler", "clip_sample": False})["sampler"]
     'ddim'
@@ -269,10 +276,11 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
     Returns:
         ``scheduler``: its class. ``sampler``: the equivalent sampler, "" for none. ``spacing``: spacing of the levels.
             ``end``: end of the last step, ``zero``, ``sigma_min``, or ``last`` for the level of the last evaluation.
-            ``start``: initial state, ``unit`` for sqrt(1 + sigma²) z or ``noise`` for sigma z. ``clip``: bound on d,
-            but not on the noise that the step goes on with; None for no clamping. ``settings``: its settings except the
-            model's. ``trained``: the model's settings. ``pipeline``, ``tokens``: as given. ``differs``: reasons why no
-            sampler is equivalent.
+            ``start``: initial state, ``unit`` for sqrt(1 + sigma²) z or ``noise`` for sigma z.
+            ``clip``: bound on the denoised image, but not on the noise that a step adds back; None
+            for no clamping. ``settings``: the scheduler's settings except the model's.
+            ``trained``: the model's settings. ``pipeline``, ``tokens``: as given.
+            ``differs``: reasons why no sampler is equivalent.
     """
     scheduler, kind = _with_pipeline_changes(scheduler, pipeline), kind_of(scheduler)
     settings = {k: v for k, v in scheduler.items() if k not in _MODEL and not k.startswith("_")}
@@ -296,7 +304,7 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
 
 
 def _with_pipeline_changes(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any]:
-    """Return a scheduler's settings after the changes that Stable Diffusion's pipeline makes to outdated ones."""
+    """Return the settings, with StableDiffusionPipeline's changes if that is the ``pipeline``."""
     if pipeline != "StableDiffusionPipeline":
         return scheduler
     offset = {"steps_offset": 1} if kind_of(scheduler) not in _NO_OFFSET else {}
@@ -316,9 +324,9 @@ def _end_of_last_step(scheduler: Mapping[str, Any], kind: str) -> str:
 
 
 def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
-    """Return a folder's specification with another scheduler, made as its class's ``from_config`` does.
+    """Return a folder's specification with the class ``scheduler`` in place of its own scheduler.
 
-    Raises a ValueError if that scheduler is not for a network with this training.
+    The settings stay, as in ``from_config``. Raises a ValueError if the training would change.
     """
     preset = spec.preset
     settings = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}
@@ -339,7 +347,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     ``scheduler`` is another scheduler class to use with its settings; "" for the folder's own.
 
     Raises:
-        ValueError: no sampler here takes the steps of the scheduler.
+        ValueError: no sampler steps as the scheduler does, or its levels do not fall.
     """
     spec = _with_scheduler(spec, scheduler) if scheduler else spec
     preset = spec.preset
@@ -375,7 +383,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
 
 
 def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:
-    """Yield levels of evaluations with their native times, where these differ from the process's own times."""
+    """Yield (level, native time) pairs where the model itself would choose another time."""
     process = process_of(spec)
     own = np.asarray(process.t_of(np.asarray(steps.levels)))
     if kind == "KDPM2Discrete" and spec.process["name"] == "discrete":

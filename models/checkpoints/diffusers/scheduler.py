@@ -29,7 +29,7 @@ SCHEDULES = {
 """Schedules of betas: this project's names by the library's."""
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
 CAP = 1e4
-"""Level that stands for no signal at all, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
+"""Finite level for no signal, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
 
 
 def trained_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def kind_of(scheduler: Mapping[str, Any]) -> str:
 
 
 def _look_up(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
-    """Return the value in ``names`` for the setting ``key``, by default the first. Raises a CheckpointError without one."""
+    """Return the value in ``names`` for the setting ``key`` (default: the first); refuse others."""
     setting = scheduler.get(key, next(iter(names)))
     if setting not in names:
         raise CheckpointError(
@@ -94,7 +94,7 @@ def _table_fields(scheduler: Mapping[str, Any], kind: str, prediction: str) -> d
 
 
 def _flow_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for a flow along straight paths, with time input t times ``num_train_timesteps``."""
+    """Return specification fields for straight paths; time input: t × ``num_train_timesteps``."""
     steps = int(scheduler.get("num_train_timesteps", 1000))
     return {
         "process": {"name": "flow", "t_min": 1 / steps},
@@ -104,7 +104,7 @@ def _flow_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _score_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for a network that predicts the score of noisy images in [0, 1], with the level as time input."""
+    """Return specification fields for a network of the score, given sigma, with data in [0, 1]."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
         "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
@@ -115,7 +115,7 @@ def _score_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _edm_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for EDM's F, or for -F, which the library calls v."""
+    """Return specification fields for EDM's network F, or for -F, which diffusers calls v."""
     signs = {"epsilon": 1.0, "v_prediction": -1.0}
     process = {
         "name": "edm",
@@ -132,7 +132,7 @@ def _edm_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for the map of a consistency model, with time input 250 ln(sigma)."""
+    """Return specification fields for a consistency model's map, with time input 250 ln(sigma)."""
     return {
         **_edm_fields({**scheduler, "prediction_type": "epsilon"}),
         "prediction": "consistency",
@@ -142,7 +142,7 @@ def _consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _latent_consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for a latent consistency model, with c_skip and c_out of the scaled time."""
+    """Return specification fields for a latent consistency model, ``boundary`` included."""
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
         raise CheckpointError(
@@ -157,7 +157,7 @@ def _latent_consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _continuous_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields for a network that predicts v at any level, with time input ln(sigma) / 4."""
+    """Return specification fields for v at any noise level, with time input ln(sigma) / 4."""
     keys = {"t_min": "sigma_min", "t_max": "sigma_max"}
     ends = {k: float(scheduler[v]) for k, v in keys.items() if scheduler.get(v) is not None}
     return {
@@ -176,4 +176,4 @@ _TRAININGS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "CMStochasticIterative": _consistency_fields,
     "LCM": _latent_consistency_fields,
 }
-"""Functions that return the fields, for schedulers (without "Scheduler") of networks trained without a table."""
+"""Functions that return specification fields, by scheduler that is not in :data:`TABLE`."""

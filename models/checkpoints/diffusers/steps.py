@@ -34,7 +34,7 @@ LEVEL_KEYS = {
     "use_lu_lambdas": "lu",
     "use_flow_sigmas": "flow",
 }
-"""Words for the settings that choose a spacing of levels, in the library's order."""
+"""Spacings of levels by the setting that chooses them, in the library's order of precedence."""
 GIVES_TIMES = ("FluxPipeline",)
 """Pipelines that pass a flow's scheduler times from 1 to 1 / steps, which the scheduler then shifts."""
 ALMOST_NOTHING = math.sqrt(2.0**24 - 1)
@@ -44,7 +44,7 @@ _SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
 
 
 class Steps(NamedTuple):
-    """Evaluations of a scheduler.
+    """Evaluations in a run of a scheduler, and the end of its last step.
 
     Attributes:
         levels: noise levels of the evaluations, falling.
@@ -80,7 +80,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
     """Return the evaluations of the folder's own scheduler in ``count`` steps, >= 1 (``num_inference_steps``).
 
     Raises:
-        ValueError: the scheduler has no such steps.
+        ValueError: the scheduler cannot take ``count`` steps, or cannot begin at an infinite level.
     """
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):
@@ -115,12 +115,12 @@ def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
 
 
 def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
-    """Check that the steps of DDIM and PNDM end at the times of the next evaluations.
+    """Check that each step of DDIM or PNDM ends at the time of the next evaluation.
 
-    Each of their steps is as long as the table divided by the number of steps.
+    A step is as long as the table divided by the number of steps. Other schedulers pass.
 
     Raises:
-        ValueError: a step ends elsewhere.
+        ValueError: a step ends at another time.
     """
     if kind not in ("DDIM", "PNDM"):
         return
@@ -148,7 +148,7 @@ def _end_level(spec: Specification, process: Process, last: float) -> float:
 def _levels_and_times_of_table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Return levels and times of a scheduler with a table of training times."""
+    """Return the levels and times of evaluation of a scheduler with a table of training times."""
     settings = spec.preset["settings"]
     table = np.asarray(process.levels, dtype=np.float64)  # type: ignore[attr-defined]
     if math.isinf(spec.sigma_max):
@@ -177,7 +177,7 @@ def _levels_and_times_of_table(
 def _levels_and_times_of_distillation(
     spec: Specification, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Return levels and times that a latent consistency model was distilled at: ``count`` of them, from the highest."""
+    """Return ``count`` falling levels and times, spread evenly over the distillation's times."""
     total = int(process.t_max) + 1
     most = int(spec.preset["settings"].get("original_inference_steps", 50))
     if not 1 <= count <= most:
@@ -229,7 +229,7 @@ def _shift_times(t: Any, shift: float) -> Any:
 def _levels_and_times_of_flow_table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Return levels and times of a scheduler for tables that follows a flow; times are cut off to thousandths."""
+    """Return levels and times on a flow, the times rounded down to multiples of its ``t_min``."""
     # same order of operations as in the library, since truncation depends on the last digit
     shift = float(spec.preset["settings"].get("flow_shift", 1.0))
     t = np.linspace(1, process.t_min, count + 1)
@@ -242,9 +242,9 @@ def _levels_and_times_of_flow_table(
 
 
 def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
-    """Return the levels of a flow's shifted times from 1 down; the level of time 1, no signal at all, is ``sigma_max``.
+    """Return ``count`` falling levels at shifted times of a flow, ``sigma_max`` at time 1.
 
-    In some settings the library shifts the last time twice.
+    Without a dynamic shift, the library shifts the last time twice, except for FLUX.
     """
     preset, settings = spec.preset, spec.preset["settings"]
     dynamic = settings.get("use_dynamic_shifting")

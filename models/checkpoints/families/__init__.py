@@ -34,8 +34,8 @@ class Family(Protocol):
     def network(spec: Specification, opened: Opened) -> Network:
         """Return the network with the checkpoint's weights, on the CPU, in evaluation mode.
 
-        It is called in native coordinates with class numbers, or with None if it has no classes. The number
-        ``spec.classes`` means "no label".
+        The network is called in native coordinates with class numbers, or with None if it has no
+        classes. The number ``spec.classes`` means "no label".
 
         Raises:
             CheckpointError: the weights do not fit the network.

@@ -24,11 +24,11 @@ from ..weights import build_network, fill_network
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 FORMAT, VERSION = "samplerbench checkpoint", 1
-"""First entries of a card."""
+"""Values of ``format`` and ``version`` in a card."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a folder with a card of ``samplerbench convert``."""
+    """Return the specification in a folder of ``samplerbench convert``; None for other folders."""
     if opened.container != "folder" or not (opened.path / CARD).is_file():
         return None
     card = opened.config(CARD)

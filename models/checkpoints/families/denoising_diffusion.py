@@ -35,7 +35,7 @@ PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file with betas and the U-Net."""
+    """Return the specification of a ``GaussianDiffusion`` of a ``Unet``; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets:
         return None
@@ -73,7 +73,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the U-Net."""
+    """Return the U-Net with its weights."""
     return load_network(LinearAttentionUNet, spec, opened, find_sets(opened, KEYS), _within)
 
 
@@ -98,8 +98,8 @@ def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> 
 def _find_objective(tensors: Tensors) -> str:
     """Return the training objective that the file's loss weights fit; "" if none or several fit.
 
-    For each objective, the loss weight is the signal-to-noise ratio, perhaps clipped from above, over the weight of
-    that prediction's own error.
+    The loss weight is the signal-to-noise ratio, perhaps clipped from above, divided by 1 for
+    x0, by the ratio itself for the noise, or by the ratio plus 1 for v.
     """
     weight = tensors.get("loss_weight")
     if weight is None or weight.shape != tensors["betas"].shape:

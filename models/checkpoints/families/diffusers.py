@@ -26,7 +26,7 @@ _IN_THE_FILE += ("boundary", "decoder", "decode", "preset")
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a folder of diffusers."""
+    """Return the specification of a folder of diffusers; None for other checkpoints."""
     folder = read_folder(opened)
     if folder is None:
         return None
@@ -80,7 +80,7 @@ def _with_caller(opened: Opened, folder: Folder) -> Folder:
 
 
 def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
-    """Return the field ``network``: class, folder, and the call or the pixels per side of a latent if needed."""
+    """Return the field ``network``: ``class``, ``folder``, and ``call`` or ``pixels`` if needed."""
     entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
     if folder.by_pipeline:
         entry["call"] = PIPELINE
@@ -186,7 +186,7 @@ def _sources_of_fields(folder: Folder) -> Mapping[str, str]:
 
 
 def _with_levels(spec: Specification) -> Specification:
-    """Return a copy with the range of its process's levels; a prediction of the noise excludes the level of no signal."""
+    """Return a copy with its process's range of levels; eps excludes the level of no signal."""
     process = process_of(spec)
     t_max = process.t_max
     if spec.process.get("zero_snr") and spec.prediction == "eps":

@@ -26,7 +26,7 @@ KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
 LATER = ("feat_rope.freqs_cos", "blocks.0.norm1.weight")
 """Weights that only later transformers have (:mod:`.lightning_dit`)."""
 INTERVAL = "r_embedder.mlp.0.weight"
-"""Weight that only MeanFlow has, which also takes the length of the interval of its mean velocity."""
+"""Name of a weight that only MeanFlow has, for the length of its interval of times."""
 PROJECTORS = "projectors."
 """Prefix of REPA's auxiliary weights, which are not needed for sampling."""
 
@@ -94,7 +94,7 @@ The mean velocity u from t to 0 takes a state to its end x0 = x_t - t u (Geng et
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
+    """Return the specification of a DiT, SiT, REPA or MeanFlow checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets or any(key in tensors for tensors in sets.values() for key in LATER):
         return None
@@ -139,7 +139,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the transformer."""
+    """Return the transformer with its weights."""
 
     def own(tensors: Tensors) -> dict[str, Tensor]:
         return {k: t for k, t in tensors.items() if not k.startswith(PROJECTORS)}

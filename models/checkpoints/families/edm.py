@@ -34,7 +34,7 @@ NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
 
 @dataclass(frozen=True)
 class PersistentNetwork:
-    """Preconditioned network in a pickle of NVIDIA's, and its key there; the key is "" if the pickle is the network itself."""
+    """Preconditioned network in NVIDIA's pickle, and its key there; "" if it is all of it."""
 
     network: PersistentObject
     entry: str
@@ -46,7 +46,7 @@ class PersistentNetwork:
         return {**arguments_of(self.network), **plain}
 
     def evidence(self, classes: str) -> tuple[str, ...]:
-        """Return the evidence for the specification; ``classes`` names the preconditioning and the network."""
+        """Return sentences about the file for ``Specification.evidence``; they name ``classes``."""
         source = hashlib.sha256(self.network.source.encode()).hexdigest()
         half = "it was trained in float16 and runs in float32 here"
         return (
@@ -137,7 +137,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _edm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of EDM (Table 1, last column), with the paper's sampling range, 0.002 to 80, at most."""
+    """Return EDM's specification fields (Karras et al. 2022, Table 1), levels in [0.002, 80]."""
     return {
         **edm_fields(precond_arguments.get("sigma_data", 0.5)),
         "sigma_min": max(0.002, precond_arguments.get("sigma_min", 0.0)),
@@ -146,7 +146,7 @@ def _edm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _vp_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of VP (Table 1): it predicts the noise z, with time input 999 t."""
+    """Return VP's specification fields (Karras et al. 2022, Table 1): noise, time input 999 t."""
     arguments = {
         "beta_d": precond_arguments.get("beta_d", 19.9),
         "beta_min": precond_arguments.get("beta_min", 0.1),
@@ -163,7 +163,7 @@ def _vp_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ve_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of VE (Table 1): it predicts minus the noise z, with time input ln(sigma / 2)."""
+    """Return VE's specification fields (EDM, Table 1): minus noise, time input ln(sigma / 2)."""
     low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
@@ -176,7 +176,7 @@ def _ve_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _iddpm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of iDDPM (Table 1): it predicts the noise z in the first half of the output's channels.
+    """Return iDDPM's specification fields (EDM, Table 1): noise, in the first half of channels.
 
     The time input is the index of the nearest level in the file's table ``u``, where 0 is the lowest level.
     """
@@ -204,7 +204,7 @@ PRECONDITIONINGS = {
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a pickle of one of the four preconditionings around a SongUNet or a DhariwalUNet."""
+    """Return the specification of an EDM pickle with a known preconditioning; else None."""
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name not in PRECONDITIONINGS:
         return None
@@ -234,7 +234,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the raw network of the checkpoint, without its preconditioning."""
+    """Return the network with its weights, without the preconditioning around it."""
     return raw_network(spec, opened, NETWORKS, "model")
 
 

@@ -24,7 +24,7 @@ OUTER = {"use_fp16", "sigma_data", "logvar_channels"}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a pickle of the class Precond around a UNet."""
+    """Return the specification of an EDM2 pickle, a ``Precond`` around a UNet; else None."""
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name != "Precond":
         return None
@@ -48,12 +48,12 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the raw network of the checkpoint, without its preconditioning."""
+    """Return the network with its weights, without the preconditioning around it."""
     return raw_network(spec, opened, NETWORKS, "unet")
 
 
 def _decoder_fields(opened: Opened) -> dict[str, Any]:
-    """Return the decoder's fields for an encoder that maps latents to scale · latent + bias; empty for images."""
+    """Return the field ``decoder`` that inverts the file's encoder; empty for networks of RGB."""
     encoder = opened.value.get("encoder") if isinstance(opened.value, dict) else None
     if not isinstance(encoder, PersistentObject) or encoder.class_name == "StandardRGBEncoder":
         return {}

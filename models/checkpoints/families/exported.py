@@ -2,9 +2,9 @@
 
 ``torch.export.load`` executes the file: it unpickles constants and example inputs, evaluates text of symbolic sizes and
 guards, and looks functions up by dotted names. Here the graph is read as JSON and weights are read as bytes; all else
-is ignored. The layout is that of torch's ``torch/_export/serde/schema.py``, version 8, written since torch 2.8. Only
-operators of torch's libraries ``aten`` and ``prims`` and arithmetic of sizes are looked up. A graph with any other
-operator is refused before anything runs.
+is ignored. The layout is version 8 of ``torch/_export/serde/schema.py``, written since torch 2.8.
+Only torch's operators in ``aten`` and ``prims`` and arithmetic of sizes are looked up. A graph with
+any other operator is refused before anything runs.
 
 A file states its inputs; its training is an open question.
 """
@@ -116,7 +116,7 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
 
 
 def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
-    """Return the tensors in a file of ``torch.save`` inside the archive, as its first versions have it."""
+    """Return the tensors in a file of ``torch.save`` inside the archive; refuse other content."""
     try:
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -131,7 +131,7 @@ def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tenso
 
 
 def _make_tensor(stored: bytes, meta: Json) -> Tensor:
-    """Return a tensor made of its bytes and its metadata."""
+    """Return a tensor made of its stored bytes and its metadata in the archive."""
     if meta["dtype"] not in DTYPES:
         raise ValueError(f"dtype {meta['dtype']}")
     dtype = DTYPES[meta["dtype"]]
@@ -143,14 +143,14 @@ def _make_tensor(stored: bytes, meta: Json) -> Tensor:
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a program whose inputs are a noisy image, a time and perhaps labels."""
+    """Return the specification of a program of ``torch.export.save``; None for other files."""
     if opened.container != "exported":
         return None
     return program_specification("exported", opened, Program(opened.path).signature, {})
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the network that runs the program."""
+    """Return a network that runs the file's program."""
     program = Program(opened.path)
     return ProgramNetwork(program, program.signature, spec)
 
@@ -224,7 +224,7 @@ class Program(nn.Module):
     ) -> Iterator[tuple[Callable[..., Any], dict[str, Json], Any, list[str]]]:
         """Yield each operator with its arguments, the names of its outputs, and the names that no later operator needs.
 
-        Arguments are named as in the operator's schema; those of arithmetic are named 0, 1, …, by position.
+        Arguments are named as in the operator's schema, or by position (0, 1, …) for arithmetic.
         """
         last = {name: i for i, node in enumerate(nodes) for name in _argument_names(node["inputs"])}
         last[self._result] = len(nodes)

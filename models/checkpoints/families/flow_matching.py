@@ -1,7 +1,7 @@
 """U-Nets of flow matching: OpenAI's network, trained by torchcfm or flow_matching.
 
 Both have noise at t = 0 and data at t = 1, with time input t. Paths are straight; torchcfm also has paths on a circle.
-The shapes give the sizes; open questions are those of :mod:`.openai`, and the path.
+The shapes give the sizes; open questions are the path, and the questions of :mod:`.openai`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file of a training by torchcfm or flow_matching."""
+    """Return the specification of a training by torchcfm or flow_matching; None for other files."""
     sets = _weight_sets(opened)
     if not sets:
         return None
@@ -67,7 +67,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the U-Net."""
+    """Return the U-Net with its weights."""
     return make_unet(spec, opened, _weight_sets(opened))
 
 

@@ -28,7 +28,7 @@ SCALES = {256: 1.0, 512: 2.0}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file of a training, whose first average is taken, or a state dict of the network."""
+    """Return the specification of a JiT checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets:
         return None
@@ -70,7 +70,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the transformer."""
+    """Return the transformer with its weights."""
 
     def own(tensors: Tensors) -> dict[str, Tensor]:
         return {k: t for k, t in tensors.items() if not k.startswith("feat_rope")}

@@ -48,7 +48,7 @@ USUAL_ATTENTION = {"type": "neighborhood", "d_head": 64, "kernel_size": 7}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file with a configuration of k-diffusion."""
+    """Return the specification of a file with k-diffusion's configuration; else None."""
     config = _model_config(opened)
     if not config:
         return None
@@ -61,7 +61,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the network."""
+    """Return the U-Net or transformer with its weights."""
     kinds = {kind.__name__: kind for kind in NETWORKS.values()}
     return load_network(
         kinds[spec.network["class"]], spec, opened, _weight_sets(opened, _model_config(opened))
@@ -185,7 +185,7 @@ def _as_pair(size: Any) -> list[int]:
 
 
 def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the configuration of attention for each level."""
+    """Return the settings of attention for each level. Refuse unknown or unfit ones."""
     usual = [USUAL_ATTENTION] * (len(config["widths"]) - 1) + [{"type": "global", "d_head": 64}]
     attention = config.get("self_attns") or usual
     if unknown := [of["type"] for of in attention if of["type"] not in ATTENTION]:
@@ -198,7 +198,7 @@ def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[M
 
 
 def _why_misfit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
-    """Return why the attention of a level does not fit its places; "" if it does."""
+    """Return the reason why attention does not fit a level's positions; "" if all levels fit."""
     sides, patch = _as_pair(config["input_size"]), _as_pair(config["patch_size"])
     if len(attention) != len(config["widths"]) or len(attention) != len(config["depths"]):
         return "widths, depths and self_attns of its configuration are not as many"

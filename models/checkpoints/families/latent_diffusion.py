@@ -1,8 +1,8 @@
 """Single files of latent diffusion and Stable Diffusion, ``.ckpt`` or ``.safetensors``.
 
 A U-Net with self-attention only is OpenAI's, read as in :mod:`.openai`. A U-Net that attends to embeddings is made by
-diffusers, which can convert these weights. Embeddings of classes are in the file; those of prompts are given by the
-user. Most files have the betas. The decoder in the file is ignored: ``decoder.folder`` names one.
+diffusers, which can convert these weights. Embeddings of classes are in the file; the user gives
+embeddings of prompts. Most files have the betas. Decoders are read from ``decoder.folder`` only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CLASSES = "cond_stage_model.embedding.weight"
 """Name of the table of class embeddings, whose last row is "no class"."""
 TEXT = "input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
 POOLED = "label_emb.0.0.weight"
-"""Weight that only Stable Diffusion XL has, which takes a pooled embedding and sizes."""
+"""Name of a weight that only Stable Diffusion XL has, for a pooled embedding and sizes."""
 PIXELS = 8
 LATENT_SIDES = (16, 32, 64, 128)
 HEADS = {"32-wide": Heads(head_width=32), "8-heads": Heads(heads=8), "1-head": Heads(heads=1)}
@@ -59,7 +59,7 @@ V_OR_NOISE = 1024
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a training's file, or its state dict."""
+    """Return the specification of latent diffusion's single file; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets:
         return None
@@ -103,7 +103,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the U-Net."""
+    """Return the U-Net with its weights, made by diffusers if it attends to embeddings."""
     tensors = entry_by_name(find_sets(opened, KEYS), spec.weights["entry"], opened)
     unet, arguments = without_prefix(tensors, WITHIN), spec.network["arguments"]
     if spec.network["class"] != UNET_TEXT:
@@ -119,7 +119,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
-    """Return all tensors in the table of the U-Net, with those of other parts."""
+    """Return all tensors in the file's state dict, by name; empty if it has none."""
     content = opened.value
     return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
 
@@ -139,7 +139,7 @@ def _prediction_answers(context: int, stored: Tensors) -> Answers:
 
 
 def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
-    """Return the fields for the network's classes or embeddings."""
+    """Return specification fields for the U-Net's classes or embeddings; empty without them."""
     if not context:
         return {}
     if CLASSES in stored:

@@ -26,7 +26,7 @@ STATISTICS = "latents_stats.pt"
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
+    """Return the specification of a LightningDiT checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not any(key in tensors for tensors in sets.values() for key in LATER):
         return None
@@ -61,7 +61,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the transformer."""
+    """Return the transformer with its weights."""
     return load_network(RotaryDiT, spec, opened, find_sets(opened, KEYS))
 
 
@@ -87,7 +87,7 @@ def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
 
 
 def _decoder_fields(opened: Opened, channels: int) -> dict[str, Any]:
-    """Return mean and standard deviation of each latent channel from the file's folder; empty if it has none."""
+    """Return ``class`` and the latents' ``mean`` and ``std``; empty without latents_stats.pt."""
     path = opened.path.parent / STATISTICS
     if not path.is_file() or path == opened.path:
         return {}

@@ -30,7 +30,7 @@ QUIET = 4
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise an ONNX file whose inputs are a noisy image, a time and perhaps labels."""
+    """Return the specification of an ONNX file; None for other files."""
     if opened.container != "onnx":
         return None
     session = _open_session(opened.path)
@@ -41,7 +41,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the network that runs the program."""
+    """Return a network that runs the ONNX file."""
     session = _open_session(opened.path)
     signature = _signature_of_session(session, opened.path)
 

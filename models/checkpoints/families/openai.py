@@ -1,8 +1,8 @@
 """U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: a single state dict.
 
 The shapes give the sizes of the network. The schedule and the order of the attention's channels are open questions. So
-is the side of images, unless the channel multipliers are those of a published network. Teachers and students of
-consistency models have weights of the same names; students are few-step maps.
+is the side of images, unless a published network has these channel multipliers. Teachers and
+students of consistency models have weights of the same names; students are few-step maps.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ RESCALED = (
     "if it was trained with 4000 steps that are told in thousandths, improved-diffusion's default, say "
     "schedule=cosine-4000&time.scale=0.25 (or linear-4000): schedule=cosine is near it, but not the same"
 )
-"""Advice for networks without residual blocks that change the resolution, as improved-diffusion has them.
+"""Advice for networks that change the resolution without residual blocks, as improved-diffusion's.
 
-It is no answer to a question, because maps as close as these could not be told apart.
+It is no answer to a question, because no check could tell schedules as close as these apart.
 """
 PUBLISHED_SIDES = {
     (1, 2, 2, 2): 32,
@@ -57,9 +57,9 @@ STUDENT = {**TEACHER, "prediction": "consistency", "kind": "map"}
 
 
 def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
-    """Return the arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet`, except those of its heads.
+    """Return the arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet` except its heads.
 
-    The check is partial; it is complete only when the weights are loaded.
+    Not all shapes are checked here; loading the weights checks them.
 
     Raises:
         CheckpointError: blocks are missing.
@@ -114,7 +114,7 @@ def _doubles_resolution(tensors: Tensors, block: int) -> bool:
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a state dict of the U-Net, alone or as an entry such as ``ema``."""
+    """Return the specification of OpenAI's U-Net, alone or an entry such as ``ema``; else None."""
     if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
         return None
     sets = find_sets(opened, KEYS)
@@ -165,7 +165,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the U-Net."""
+    """Return the U-Net with its weights."""
     return make_unet(spec, opened, find_sets(opened, KEYS))
 
 
@@ -199,7 +199,7 @@ def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str,
 
 
 def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible sides of images: the published one for these channels, or all."""
+    """Return the possible image sides: one for published channel multipliers, else several."""
     multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
     published = PUBLISHED_SIDES.get(multipliers)
     sides = (published,) if published else SIDES
@@ -207,10 +207,10 @@ def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
 
 
 def _schedule_answers(*, learned_variance: bool) -> Answers:
-    """Return the schedules of the libraries; linear betas are divided by the number of steps over 1000.
+    """Return the possible schedules: linear and cosine with 1000 and 4000 steps, perhaps EDM's.
 
-    With 4000 steps the time input is the number of the step (:data:`RESCALED`). EDM's teachers are an answer only
-    without a learned variance.
+    The time input is the number of the step, but see :data:`RESCALED`. ``edm``, a teacher of
+    consistency models, is an answer only without a learned variance.
     """
     answers: Answers = {}
     for steps in (1000, 4000):

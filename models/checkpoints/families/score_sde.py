@@ -109,7 +109,7 @@ def _read_unet_arguments(modules: list[Module], kinds: list[str]) -> dict[str, A
 
 
 def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
-    """Return True if the modules begin with the network's middle: block, attention, block, all of equal channels."""
+    """Return True if block, attention, block of equal channels come first, then a wider block."""
     if kinds[:4] != ["block", "attention", "block", "block"]:
         return False
     first, last, after = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
@@ -119,7 +119,7 @@ def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
 def rename_weights(
     tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """Return the checkpoint's weights under the names in ``network``, our network's state dict, with that one's filters."""
+    """Return ``tensors`` under our names; filters are taken from ``network``, our state dict."""
     own = {name: t for name, t in network.items() if name.endswith("resample_filter")}
     modules = iter(_modules_with_weights(tensors))
     for name, module in zip(_module_names(arguments), modules, strict=False):
@@ -129,7 +129,7 @@ def rename_weights(
 
 
 def _module_names(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of our modules in score_sde's order; a block with attention is two modules of one name."""
+    """Yield our module names in score_sde's order; a block with attention yields its name twice."""
     sides = [arguments["img_resolution"] >> i for i in range(len(arguments["channel_mult"]))]
     blocks, coarsest = arguments["num_blocks"], sides[-1]
     if arguments["embedding_type"] == "fourier":
@@ -229,7 +229,7 @@ def _vp_training(name: str, process: VPLinear) -> dict[str, Any]:
 
 
 TRAININGS = {"VP": _vp_training("vp_linear", VPLinear()), "subVP": _vp_training("sub_vp", SubVP())}
-"""Trainings that predict the noise, with time input 999 t."""
+"""Specification fields of the trainings that predict the noise, with time input 999 t."""
 
 
 class CentredNetwork(nn.Module):
@@ -240,12 +240,12 @@ class CentredNetwork(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the inner network's output; see :class:`~samplerbench.models.adapters.Network`."""
+        """Return the inner network's output for states ``x`` with data in [0, 1]."""
         return self.network(2 * x - 1, t, labels)
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a training's file, or a state dict of the network."""
+    """Return the specification of an NCSN++ or DDPM++ checkpoint; None for other files."""
     sets = _weight_sets(opened)
     if not sets:
         return None
@@ -273,7 +273,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the U-Net for data in the range of the specification."""
+    """Return the U-Net with its weights, in a CentredNetwork if ``limits`` are [0, 1]."""
     arguments = dict(spec.network["arguments"])
     side = spec.event[-1] or LARGE  # the side only sets the names of layers while it is unknown
     arguments["attn_resolutions"] = [side >> level for level in arguments.pop("attention")]
@@ -285,7 +285,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _weight_sets(opened: Opened) -> Sets:
-    """Return the sets of weights by entry name, averaged ones first."""
+    """Return sets of weights by entry name, averaged ones first; empty for other families."""
     exploding = find_sets(opened, (f"{LIST}0.W",))
     return exploding or find_sets(opened, (f"{LIST}0.weight",))
 
@@ -310,7 +310,7 @@ def _ve_range(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
 
 
 def _ve_training(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the fields of the VE training, whose output is score times level, so minus the noise."""
+    """Return specification fields of the VE training, whose output is minus the noise."""
     low, high = _ve_range(tensors)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
@@ -324,7 +324,7 @@ def _ve_training(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _positional_answers(tensors: Mapping[str, Tensor]) -> Answers:
-    """Return the possible trainings for sinusoidal times: 999 t, or the number of a noise level counted from the highest."""
+    """Return the trainings possible with sinusoidal times: VP, subVP, and VE with 1000 levels."""
     low, high = _ve_range(tensors)
     per_log_level = (STEPS - 1) / math.log(high / low)
     time = {"of": "log_level", "scale": -per_log_level, "offset": per_log_level * math.log(high)}
@@ -332,14 +332,14 @@ def _positional_answers(tensors: Mapping[str, Tensor]) -> Answers:
 
 
 def _size_answers(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible sides of images; attention at a single level, known to be at side 16, leaves one."""
+    """Return the possible image sides: one if only one level, of side 16, has attention."""
     attention = unet_arguments["attention"]
     sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
     return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["channel_mult"]))
 
 
 def _filter_answers(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible filters; only ``smooth`` if convolutions reduce the image."""
+    """Return possible filters: ``smooth`` alone for a residual encoder or a single level."""
     names = ["smooth"] if unet_arguments["encoder_type"] == "residual" else list(FILTERS)
     if len(unet_arguments["channel_mult"]) == 1:
         names = names[:1]

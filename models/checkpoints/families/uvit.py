@@ -41,11 +41,11 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "limits": None,
     },
 }
-"""Trainings that predict the noise. Steps are counted from 1."""
+"""Specification fields of trainings that predict the noise; ``SD-betas`` counts steps from 1."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a state dict of the transformer, alone or as an entry."""
+    """Return the specification of a U-ViT checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets:
         return None
@@ -78,12 +78,12 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Return the transformer."""
+    """Return the transformer with its weights."""
     return load_network(UViT, spec, opened, find_sets(opened, KEYS))
 
 
 def _read_transformer_arguments(opened: Opened, tensors: Tensors) -> dict[str, Any]:
-    """Return the arguments of the transformer, except its number of heads."""
+    """Return the arguments of :class:`UViT`, read from shapes, except its number of heads."""
     width, channels, patch, _ = tensors["patch_embed.proj.weight"].shape
     labels = tensors.get("label_emb.weight")
     extra = 1 if labels is None else 2
