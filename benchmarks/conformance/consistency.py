@@ -39,7 +39,7 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check that counted evaluations equal ``nfe``, if not None, and levels are in the grid's range.
+    """Check that counted evaluations equal ``nfe``, if declared, and levels are in the grid.
 
     A stochastic sampler may go up to sqrt(2) times the highest level.
     """
@@ -103,7 +103,7 @@ def _tensor_in_words(x: Tensor) -> str:
 
 
 def check_to_zero(sampler: Sampler) -> Iterator[Check]:
-    """Check that data of a single point give that point, since the step to 0 is x <- d."""
+    """Check that samples of a one-point data set end at the point: the step to 0 is x <- d."""
     datum = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
     grid = karras(6, *RANGE)
     end = draw_samples(sampler, lambda x, _: datum.expand_as(x).clone(), grid, IDS, shift=datum)
@@ -128,7 +128,8 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
 def check_algebra(sampler: Sampler) -> Iterator[Check]:
     """Check that rows of a linear multistep method have weights of sum 1 and read existing memos.
 
-    The sum is a + sum_j b_j (p + q)_(i-j): row i weighs x by a, and memos p x + q d by b_j.
+    The sum is a + sum_j b_j (p + q)_(i-j): row i weighs x by a, and memos p x + q d by b_j. Other
+    samplers, and samplers without ``translates``, get no check.
     """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return

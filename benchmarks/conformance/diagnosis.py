@@ -145,7 +145,10 @@ def _diagnose_short_grids(sampler: Sampler, checks: ChecksByName) -> str:  # noq
 
 
 def _diagnose_row_sums(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the likely cause if rows that read memos, or to 0, alone do not sum to 1, else ""."""
+    """Return the likely cause if weights of some steps do not sum to 1, else "".
+
+    There is one if all wrong steps read memos of earlier steps, or all are steps to 0.
+    """
     wrong = _faults_of_check(checks, "algebra")
     if not wrong:
         return ""
@@ -213,7 +216,10 @@ def _slopes_by_pair(checks: ChecksByName) -> dict[tuple[str, str], float]:
 
 
 def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str, str]]:
-    """Return the (problem, grid) pairs with too low an order; empty if none is declared."""
+    """Return the (problem, grid) pairs with too low an order.
+
+    The set is empty without a declared order, and for samplers that are no grid samplers.
+    """
     if sampler.order is None or not isinstance(sampler, GridSampler):
         return set()
     return {

@@ -72,7 +72,10 @@ class Moments:
 def exact_moments(
     sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, units: Units = white_noise_units
 ) -> Moments:
-    """Return exact moments of samples, started from noisy data; ``units`` is the kind of noise."""
+    """Return exact moments of samples at the end of ``grid``, started from noisy Gaussian data.
+
+    ``units`` makes the draws white noise, or with :func:`path_noise_units` a Brownian path.
+    """
     d = len(problem.mean)
     eye = torch.eye(d, dtype=torch.float64)
     root = torch.linalg.cholesky(problem.covariance + grid.sigma[0] ** 2 * eye)
@@ -110,7 +113,7 @@ def gaussian_for(sampler: Sampler) -> AnisotropicGaussian:
 def check_moments(sampler: Sampler) -> Iterator[Check]:
     """Yield checks of the exact mean and covariance, and of the covariance's order, the weak one.
 
-    That is asserted if an order is declared. A sampler that is not affine in its noise gets one
+    The order is asserted if one is declared. A sampler that is not affine in its noise gets one
     check, which says so and asserts nothing.
     """
     problem = gaussian_for(sampler)
@@ -191,7 +194,7 @@ def check_noise(sampler: Sampler) -> list[Check]:
 
 
 def path_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return draws on a Brownian path in 1 / sigma² as sums of independent increments.
+    """Return the weights of each draw on increments of a Brownian path in 1 / sigma².
 
     Increments lie between neighbouring levels of all draws, scaled to standard normals. A draw
     without an interval, or with one down to 0, is a standard normal of its own.

@@ -137,7 +137,7 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
 
 
 def _has_declared_order(slope: float, order: int, *, exactly: bool) -> bool:
-    """Return True if a slope is at least ``order``, and with ``exactly`` also about equal."""
+    """Return True if a slope is ``order`` or more, within MARGIN; with ``exactly``, not more."""
     return slope > order - MARGIN and (slope < order + MARGIN or not exactly)
 
 
@@ -174,7 +174,7 @@ def _errors_and_slopes(
 def _errors_on_grid(
     sampler: Sampler, problem: ExactProblem, grid: Grid
 ) -> tuple[float, float, float]:
-    """Return the errors of a run from exact states, of one such step, and of a run as shipped."""
+    """Return errors of a run from exact states, of a step from exact states, of an unaided run."""
     truth = problem.truth(grid.sigma[-1])
     if not isinstance(sampler, GridSampler):
         error = rms(_sample_from_start(sampler, problem, grid), truth)
@@ -211,9 +211,9 @@ def rms(x: Tensor, truth: Tensor) -> float:
 
 
 def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
-    """Return minus the slope of log error against log N, from the last four errors above FLOOR.
+    """Return the measured order: minus the slope of log error against log N.
 
-    NaN with fewer than two such errors that are finite.
+    It is fitted to the last four finite errors above FLOOR; NaN if there are fewer than two.
     """
     pairs = zip(steps, errors, strict=True)
     points = [(math.log(n), -math.log(e)) for n, e in pairs if FLOOR < e < math.inf][-WINDOW:]
@@ -230,7 +230,7 @@ def range_in_words(orders: Iterable[float]) -> str:
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """Check that the smallest tolerance gives the smallest error, at most 100 times as large."""
+    """Check that the smallest tolerance gives the smallest error, below 100 times the tolerance."""
     names = [f.name for f in fields(sampler) if f.name in ("rtol", "atol", "tol")]
     if not names:
         return [Check("tolerance", False, "an adaptive sampler needs a field rtol, atol or tol")]
@@ -257,7 +257,10 @@ def _errors_in_words(values: Sequence[float]) -> str:
 PATHS = 512
 PATH_STEPS = (16, 32, 64, 128)
 LOG2_LIMIT_STEPS = 8
-"""log2 of the limit's steps: the error, 4e-4, is a twentieth of first-order methods' at 256."""
+"""log2 of the number of steps that compute the limit.
+
+Their error is 4e-4, a twentieth of first-order methods' error at 256 steps.
+"""
 
 
 def check_strong(sampler: Sampler) -> Iterator[Check]:
@@ -317,6 +320,6 @@ def _end_on_paths(sampler: Sampler, n: int) -> Tensor:
 
 @cache
 def _limit_on_paths() -> Tensor:
-    """Return the reverse SDE's end states on the shared paths, ``(PATHS, 2)``, with tiny steps."""
+    """Return the reverse SDE's end states ``(PATHS, 2)`` on the shared paths, by many steps."""
     noise = _shared_paths()
     return path_limit(problems()[1], noise.tree, INTERIOR[1] * noise.initial(), LOG2_LIMIT_STEPS)

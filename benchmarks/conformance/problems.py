@@ -25,7 +25,10 @@ SEED = 2024
 def noise_and_latents(
     sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Noise, Tensor]:
-    """Return noise and latents of samples ``ids``; drawing raises unless ``sampler.stochastic``."""
+    """Return the noise and the latents of samples ``ids``.
+
+    Drawing from the noise raises an error unless ``sampler.stochastic``.
+    """
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
 
@@ -232,7 +235,11 @@ class ThreeModes(ExactProblem):
         return d if d.dtype == x.dtype else d.to(x.dtype)
 
     def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
-        """Return log(w_k N(x; mu_k, v_k + sigma^2)) as factors of 1, x, x²; g_k; (1 - g_k) mu_k."""
+        """Return five tensors over the modes k, which :meth:`denoise_at` uses at level ``sigma``.
+
+        Three are the coefficients of 1, x and x² in log(w_k N(x; mu_k, v_k + sigma^2)), up to a
+        constant. The others are g_k and (1 - g_k) mu_k.
+        """
         total = self.variances + sigma**2
         constant = self.weights.log() - total.log() - self._norms / (2 * total)
         gain = (self.variances / total)[:, None]
@@ -268,7 +275,7 @@ def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
 
 @dataclass(frozen=True)
 class Rational:
-    """Elementwise denoiser (x + ``pull`` x / (1 + x^2)) / (1 + sigma^2), the same bits in any row."""
+    """Denoiser (x + ``pull`` x / (1 + x^2)) / (1 + sigma^2), with the same bits in any batch."""
 
     pull: float = 0.5
 

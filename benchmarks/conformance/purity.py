@@ -171,7 +171,7 @@ class HistoryWatcher(GridSampler):
 
 
 def check_batch(sampler: Sampler) -> list[Check]:
-    """Check that seven samples are bit-identical alone and in one batch, unless ``batch_coupled``."""
+    """Check that seven samples are bit-identical alone and together, unless ``batch_coupled``."""
     together, *each = (
         draw_samples(sampler, Rational(), BATCH_GRID, ids, 5) for ids in (BATCH, *BATCH.split(1))
     )

@@ -25,8 +25,8 @@ ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 class Engine:
     """Counted runs of a cell's batches.
 
-    No Python runs in a replay, so nothing can be counted there. A replayed cell first runs its first batch eagerly,
-    counted and checked. These counts hold for every batch, since the recording makes the same evaluations every time.
+    A replayed CUDA graph runs no Python, so nothing can be counted. A replayed cell first runs its
+    first batch eagerly, counted and checked. The counts hold for every batch of the recording.
     """
 
     def __init__(self, model: Denoiser, cell: Cell) -> None:
@@ -37,7 +37,7 @@ class Engine:
         self._run: Recording | None = None
 
     def bind(self, ids: Tensor) -> Bound:
-        """Return the denoiser of a batch, counted."""
+        """Return the denoiser of a batch, whose evaluations are counted."""
         return self._metered.bind(ids, self._cell.seed)
 
     def sample(self, bound: Bound, ids: Tensor) -> Batch:

@@ -105,7 +105,7 @@ class Checked:
 
     @property
     def verdict(self) -> Verdict:
-        """"failed" if a check failed, else "not decided" if a check is undecided, else "passed"."""
+        """Verdict of :func:`verdict_of` on all checks: "passed", "failed" or "not decided"."""
         return verdict_of(self.checks)
 
     @property

@@ -53,7 +53,7 @@ LEVELS = 9
 NARROWEST, WIDEST = 0.05, 20.0
 """Lowest and highest level, in standard deviations of the data: outside, all maps look alike."""
 NARROWEST_X0 = 0.5
-"""Lowest level if x0 is predicted, in the same unit: below, the error exceeds the noise."""
+"""Lowest level for networks that predict x0, in standard deviations of the data."""
 NEAR = 0.5
 """Highest level for few-step maps, in standard deviations of the data."""
 LEAST = 1e-9
@@ -84,7 +84,8 @@ class Fit:
         """Return the relative excess of the error over ``best``'s, and its standard error.
 
         Both fits are on the same samples and levels. The mean is over the middle half of the levels
-        by excess: poorly trained networks are far off at high levels only, wrong maps at most.
+        by excess: poorly trained networks are far off at high levels only, wrong maps at most. It
+        is infinite if an error is not finite.
         """
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():

@@ -26,9 +26,9 @@ ALIKE = 0.005
 SLACK, LARGE = 0.1, 0.3
 """Largest absolute defect (see :mod:`.fit`) of a trained network, and of a poorly trained one."""
 POOR = 1.2
-"""Largest error of a right reading, in errors of the best multiple of the noisy sample."""
+"""Largest :attr:`Candidate.error_ratio` of a right reading."""
 LINEAR = 0.95
-"""Largest error, in the same unit, of a network that does more than scale the noisy sample."""
+"""Largest :attr:`Candidate.error_ratio` of a network that does more than scale the noisy sample."""
 FEW, MOST = 24, 6
 """Number of samples for trying all readings, and of best readings then tried on all samples."""
 
@@ -59,7 +59,7 @@ class Candidate:
 
     @cached_property
     def error_ratio(self) -> float:
-        """Error in errors of the best multiple of the noisy sample; median over levels."""
+        """Ratio of the error to the error of the best multiple of the noisy sample; level's median."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
@@ -101,7 +101,7 @@ def has_small_defect(of: Fit, slack: float = SLACK) -> bool:
 
 
 def is_better(first: Candidate, other: Candidate) -> bool:
-    """Return True if the error of ``first`` is smaller than that of ``other``, beyond chance."""
+    """Return True if ``first`` has a smaller error than ``other``, beyond chance."""
     excess, se = other.fit.excess(first.fit)
     return excess > max(SURE * se, ALIKE)
 
@@ -142,7 +142,7 @@ def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
 
 
 def usable_readings(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
-    """Yield (name, model) of each reading whose model can be made without a value or type error."""
+    """Yield (name, model) of each reading, without those that raise ValueError or TypeError."""
     for settings, maker in readings:
         try:
             model = maker()
@@ -197,7 +197,7 @@ def check_readings(
 
 
 def check_denoises(of: Candidate) -> Check:
-    """Check that the error is at most POOR errors of the best multiple of the noisy sample."""
+    """Check that a candidate's error ratio is at most :data:`POOR`."""
     detail = f"the error is {of.error_ratio:.2g} times that of the best multiple of the noisy sample (median)"
     passed = of.error_ratio <= POOR
     if not passed:

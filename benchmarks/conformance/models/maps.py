@@ -114,7 +114,7 @@ BY = 0.1
 """Half-width in ln sigma of the central differences that estimate the rate."""
 RATE_LEVELS = 7
 DEFECT = 0.15
-"""Largest mean product of rate and function g for a trained map, in the unit of Movement."""
+"""Largest mean product of rate and function g (:class:`Movement`) for a trained map."""
 BETTER, CLOSE = 2.0, 0.03
 """A map is wrong if its movement exceeds BETTER times another reading's movement plus CLOSE."""
 STOPS, STEPS = 5, 30
@@ -140,7 +140,7 @@ class Movement(NamedTuple):
 
 @torch.no_grad()
 def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Movement:
-    """Measure a map's movement on clean samples ``(n, *event)`` with standard deviation ``std``."""
+    """Measure a map's :class:`Movement` on clean samples ``(n, *event)`` of deviation ``std``."""
     z, ratio = noise_of(model, clean), math.exp(BY)
     low = max(model.sigma_min, NARROWEST * std) * ratio
     high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
@@ -180,7 +180,7 @@ def _standardised(x: Tensor) -> Tensor:
 
 
 def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
-    """Check that outputs of a map move little with the level, and with no other reading far less."""
+    """Check that a map's outputs move little with the level, and no other reading's far less."""
     text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
@@ -205,7 +205,7 @@ def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
 def check_one_path(
     model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
 ) -> Check:
-    """Check that a map takes states on a path to one end; ``teacher`` and Heun give the paths."""
+    """Check that a map takes states on a path of the denoiser ``teacher`` to the path's end."""
     z = noise_of(model, clean)
     high = min(model.sigma_max, teacher.sigma_max, WIDEST * std)
     low = max(model.sigma_min, teacher.sigma_min, 1e-3 * std)

@@ -56,7 +56,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
 
 
 def _row_of_better_label(errors: np.ndarray) -> int:
-    """Return the row of ``errors`` ``(labels, n)`` with smaller errors than row 0, else 0."""
+    """Return the row of ``errors`` ``(labels, n)`` below row 0 in both halves of images, else 0."""
     if errors.shape[1] < LEAST:
         return 0
     best = int(errors[:, ::2].mean(1).argmin())
@@ -81,7 +81,7 @@ def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndar
 CLAMPED = 0.02
 """Share of outputs exactly at an extreme value above which outputs count as clamped."""
 AGAIN = 2
-"""Fewest levels with more than that share at which outputs count as clamped."""
+"""Fewest levels with a share above CLAMPED at which outputs count as clamped."""
 HIGHEST, STATES = 1e3, 64
 """Highest level for :func:`check_noise` if sigma_max is larger, and its number of noise states."""
 DEAD = 1e-3
@@ -143,7 +143,7 @@ def noisy_samples(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
 
 
 def _outputs_at_level(of: Candidate, level: float) -> Tensor:
-    """Return outputs for noisy samples: a ``NativeDenoiser``'s network's, else the model's."""
+    """Return the model's outputs for noisy samples; for a ``NativeDenoiser``, its network's."""
     x, _ = noisy_samples(of, level)
     if isinstance(of.model, NativeDenoiser):
         return record_network_call(of.model, x, level, of.labels)[0]

@@ -1,4 +1,4 @@
-"""Other readings of a network: the denoisers that it is if one thing is different than stated.
+"""Other readings of a network: the denoisers that it would be if one of its settings were wrong.
 
 :func:`alternative_specifications` yields the readings that settings of a checkpoint can choose.
 """
@@ -31,7 +31,7 @@ NAMED = ("linear", "scaled_linear", "cosine")
 ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
 USUAL_STEPS = 1000
 CIRCLE = 2 / math.pi
-"""Factor between the output of a trigonometric flow and ``v``."""
+"""Factor that turns the velocity of a trigonometric flow into ``v``."""
 DATA = (0.25, 0.5, 1.0)
 """Usual values of EDM's ``sigma_data``."""
 PREDICTIONS = {
@@ -44,7 +44,10 @@ PREDICTIONS = {
 
 
 def alternative_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield (settings, specification) of other readings of ``spec``, such as "half=first"."""
+    """Yield (settings, specification) of other readings of ``spec``, which has no open questions.
+
+    Settings are text, such as "half=first".
+    """
     for settings, changes in _changes_by_settings(spec):
         yield settings, replace(spec, **changes)
 
@@ -99,9 +102,9 @@ def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
 
 
 def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield (name, specification) of a user's ``model(x, sigma)`` as the network of a training.
+    """Yield (training, specification) that read a user's ``model(x, sigma)`` as a raw network.
 
-    Each known training is yielded except that of a denoiser, which ``spec`` describes.
+    All known trainings are yielded but the denoiser's, which ``spec`` describes.
     """
     for training, changes in training_answers().items():
         if training != "denoiser":
@@ -207,7 +210,7 @@ def _other_ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
 
 
 def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
-    """Return E[x0 | x] from a denoiser ``d`` of images scale x0 + shift."""
+    """Return E[x0 | x] from a denoiser ``d`` that was trained on images scale * x0 + shift."""
     return (d(scale * x + shift, scale * s) - shift) / scale
 
 

@@ -43,7 +43,11 @@ FINEST = 1000
 
 
 class Retimed(Wrapper):
-    """Model with a changed time for ``module``, which takes state and time as first arguments."""
+    """Model with a changed time for one of its modules.
+
+    The module takes a state and a time as its first two positional arguments. ``change`` maps the
+    time before each call.
+    """
 
     def __init__(self, inner: Denoiser, module: nn.Module, change: Change) -> None:
         super().__init__(inner)
