@@ -80,7 +80,7 @@ def check_model(
     progress: Callable[[str], None] | None = None,
     opened: Opening | None = None,
 ) -> Checked:
-    """Check that a model gives E[x0 | x], or is a right few-step map.
+    """Check that a model's output is E[x0 | x] or, for a few-step map, the end of a path.
 
     Args:
         model: a spec, such as a name or the path of a checkpoint, or an object.

@@ -148,8 +148,8 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
 def check_noise(sampler: Sampler) -> list[Check]:
     """Check that one and eight steps have equal exact moments with white noise and on a path.
 
-    Samplers that never draw, or draw over overlapping intervals, fail. Samplers that are not affine
-    in their noise are not compared.
+    A sampler fails if it never draws, or draws over overlapping intervals. If it is not affine in
+    its noise, moments are not compared.
     """
     problem, grids = gaussian_for(sampler), [make(n) for n in (1, 8) for make in GRIDS.values()]
     worst, overlaps, drawn = 0.0, [], False

@@ -257,10 +257,7 @@ def _errors_in_words(values: Sequence[float]) -> str:
 PATHS = 512
 PATH_STEPS = (16, 32, 64, 128)
 LOG2_LIMIT_STEPS = 8
-"""log2 of the number of steps that compute the limit.
-
-Their error is 4e-4, a twentieth of first-order methods' error at 256 steps.
-"""
+"""log2 of the limit's steps; its error, 4e-4, is a twentieth of first-order methods' at 256."""
 
 
 def check_strong(sampler: Sampler) -> Iterator[Check]:

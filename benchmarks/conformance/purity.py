@@ -137,7 +137,7 @@ def _leaves_of(value: Any) -> Iterator[Any]:
 
 
 def _is_unchanged(memo: Any, copied: Any) -> bool:
-    """Return True if all tensors of a memo equal those of its copy."""
+    """Return True if all tensors of a memo equal the tensors of its copy."""
     pairs = zip(_leaves_of(memo), _leaves_of(copied), strict=True)
     return all(is_identical(u, v) for u, v in pairs if isinstance(u, Tensor))
 

@@ -83,7 +83,7 @@ class RecordedCalls:
         self._room, self._stride = room, 1
 
     def add(self, denoise: Denoise, x: Tensor, sigma: float | Tensor) -> None:
-        """Count one more call, and store it if its turn has come."""
+        """Count one more call, and store every n-th, where n doubles when ``room`` is exceeded."""
         if self.count % self._stride == 0:
             levels = sigma.clone() if isinstance(sigma, Tensor) else sigma
             self.stored.append(RecordedCall(denoise, x.clone(), levels))
@@ -98,11 +98,11 @@ class RecordedCalls:
 
     @property
     def time_factor(self) -> float:
-        """Ratio of all calls to stored calls, a factor for the time of the latter; 0 without calls."""
+        """All calls over stored calls, a factor for :meth:`repeat`'s time; 0 without calls."""
         return self.count / len(self.stored) if self.stored else 0.0
 
     def repeat(self) -> Tensor:
-        """Repeat the stored calls, of which there is at least one, and return the result of the last."""
+        """Repeat the stored calls, at least one, and return the result of the last."""
         *others, last = self.stored
         for call in others:
             call.denoise(call.x, call.sigma)

@@ -27,7 +27,7 @@ Trajectories = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
 
 
 def picture_count(model: Denoiser, images: int) -> int:
-    """Return the number of samples to draw as pictures; 0 if they are no images and not in the plane."""
+    """Return the number of samples for pictures; 0 if they are neither images nor in the plane."""
     if len(model.decoded_event) == 3:
         return images
     return POINTS if math.prod(model.decoded_event) == 2 and images else 0

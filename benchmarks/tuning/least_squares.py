@@ -40,7 +40,7 @@ Steps = Sequence[tuple[float, TableRow]]
 
 
 class _Trajectory(NamedTuple):
-    """Run of a table: the state before each step, the image of each evaluation, and the samples."""
+    """Run of a table of coefficients: states before steps, images of evaluations, final samples."""
 
     steps: Steps
     states: Sequence[Tensor]
@@ -50,9 +50,10 @@ class _Trajectory(NamedTuple):
 
 @dataclass(eq=False)
 class Runs:
-    """Runs of deterministic samplers from latents ``x`` ``(n, *event)``, at the grids' first level, to ``ends``.
+    """Runs of deterministic samplers from latents ``x`` to endpoints ``ends``, both ``(n, *event)``.
 
-    Tables that differ in one step from the cached run start at that step, with the cached states and images.
+    The latents are at the grids' first level. Tables that differ in one step from the cached run
+    start at that step, with the cached states and images.
     """
 
     model: Denoiser
@@ -113,7 +114,7 @@ DifferencesOf = Callable[[Sampler, Grid, slice], Floats]
 """Samples of a sampler on a grid minus their endpoints, ``(n, d)``, for a slice of the latents."""
 
 DIFFERENCE = 1e-2
-"""Difference of a free number for a slope: far above rounding in float32."""
+"""Change of a free number that measures a slope, far above rounding in float32."""
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 ITERATIONS = 12
 ENOUGH = 0.003

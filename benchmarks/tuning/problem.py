@@ -65,7 +65,7 @@ class Teacher:
 
 
 MOST = 2**28
-"""Most latents to tune on, and most to test on."""
+"""Largest number of latents to tune on, and of latents to test on."""
 
 TRAIN_IDS = SEARCH_IDS + MOST
 """First sample number to tune on: between the numbers of schedule searches and of converged samples."""
@@ -77,7 +77,7 @@ RESOLVED = 0.01
 """Endpoints are converged if doubling the teacher's steps moves them by at most this share of the error."""
 
 LOST = 1e6
-"""Distance of a sample that is not finite, or further away."""
+"""Distance that counts for a sample that is not finite, or further away."""
 
 
 @dataclass(eq=False)

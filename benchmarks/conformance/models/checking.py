@@ -134,7 +134,7 @@ def check_checkpoint(
             never "passed".
         labels: classes of the images ``(n,)``, or None.
         built: makes the network of a candidate; None if all candidates have ``network``.
-        teacher: denoiser along whose paths a few-step map is checked; by default that of
+        teacher: denoiser along whose paths a few-step map is checked; by default the result of
             :meth:`.Specification.teacher`, if ``built`` is given.
         samples: number of samples to draw without ``images``.
         device: "cpu" or "cuda".

@@ -1,6 +1,6 @@
 """Judgement of one reading of a network on clean samples, and the readings that fit better.
 
-E[x0 | x] has the smallest squared error: a reading with a larger error than another is wrong.
+E[x0 | x] has the smallest squared error. So a reading is wrong if another has a smaller error.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Candidate:
 
     @cached_property
     def error_ratio(self) -> float:
-        """Ratio of the error to the error of the best multiple of the noisy sample; level's median."""
+        """Error over the error of the best multiple of the noisy sample; median over levels."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))

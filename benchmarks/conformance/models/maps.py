@@ -5,7 +5,7 @@ sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01
 every level f(x0 + sigma z) has the distribution of the data, while E[x0 | x] has less variance.
 
 On every path of the flow, whose velocity is E[z | x], f(x(s), s) is constant. The line x0 + s z has
-the velocity z, whose mean given x is that of the flow. So along such lines the rate of f is 0 on
+the velocity z, whose mean given x is the flow's. So along such lines the rate of f is 0 on
 average given x, and orthogonal to every function g of x:
 
     E <d/d(ln s) f(x0 + s z, s), g(x)> = 0.

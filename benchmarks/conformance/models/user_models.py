@@ -129,7 +129,10 @@ def _rescale_time(scale: float, offset: float, most: float, t: Any) -> Any:
 
 
 def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
-    """Return the outermost module called with (state, time), and its times; else (None, [nan])."""
+    """Return the outermost module that gets a state and a time other than the level, and its times.
+
+    Without such a module the result is (None, [nan]).
+    """
     times_by_module: dict[nn.Module, list[float]] = {}
     for level in levels:
         x, _ = noisy_samples(of, level)

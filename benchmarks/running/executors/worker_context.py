@@ -129,7 +129,11 @@ class WorkerContext:
         return hashes_of_files(self._opened.get(name, {}))
 
     def subject(self, name: str) -> LoadedModel:
-        """Return the model with the spec ``name``, and its extractor, loaded if necessary."""
+        """Return the model with the spec ``name``, and its extractor, loaded if necessary.
+
+        Raises:
+            ValueError: the model cannot be made.
+        """
         if name in self._loaded:
             return self._loaded[name]
         if self._latest is None or self._latest[0] != name:
