@@ -25,10 +25,7 @@ SEED = 2024
 def noise_and_latents(
     sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Noise, Tensor]:
-    """Return the noise and the latents of samples ``ids``.
-
-    Drawing from the noise raises an error unless ``sampler.stochastic``.
-    """
+    """Return noise and latents of samples ``ids``; drawing raises for a deterministic sampler."""
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
 

@@ -50,7 +50,7 @@ class _Trajectory(NamedTuple):
 
 @dataclass(eq=False)
 class Runs:
-    """Runs of deterministic samplers from latents ``x`` to endpoints ``ends``, both ``(n, *event)``.
+    """Runs of deterministic samplers from latents ``x`` ``(n, *event)`` to endpoints ``ends``.
 
     The latents are at the grids' first level. Tables that differ in one step from the cached run
     start at that step, with the cached states and images.
