@@ -124,7 +124,7 @@ def run(
             computes only what is missing.
         models: specs such as ``"fashion"``, or a mapping from names to specs and objects. An object is a
             :class:`~samplerbench.models.Denoiser`, or anything a factory in a Python file may return. If
-            an object's outputs differ from those of the last one of that name, it is measured again.
+            an object's outputs differ from the last one's of that name, it is measured again.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to report progress on stderr; None for only in a terminal or a notebook.

@@ -32,7 +32,7 @@ def suite_of(
     samplers: Sequence[Any] | None,
     replaced: dict[str, Any],
 ) -> Suite:
-    """Return the suite with the keywords' values; objects and installed samplers are registered.
+    """Return a suite with some values ``replaced``; objects and installed samplers are registered.
 
     Raises:
         ValueError: there is no such suite, an object is no model or no sampler, or a file names Python code, or a

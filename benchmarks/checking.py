@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..models.checkpoints.specification import Specification
 
 Opening = Callable[[Any, str], None]
-"""Called with a specification or a model, and its identity, before the check."""
+"""Callback before the check, which gets a specification or a model, and its identity."""
 
 
 def check(sampler: Any, *, fast: bool = False) -> Conformance:
@@ -59,7 +59,7 @@ def check(sampler: Any, *, fast: bool = False) -> Conformance:
 
 
 def sampler_to_check(sampler: Any) -> Any:
-    """Return the sampler to check. Raises a ValueError as :func:`check` does."""
+    """Make the sampler of a spec, object or class. Raises a ValueError as :func:`check` does."""
     subject: Any = make_sampler(sampler)
     if getattr(subject, "of_checkpoint", False):
         raise ValueError(
@@ -80,7 +80,7 @@ def check_model(
     progress: Callable[[str], None] | None = None,
     opened: Opening | None = None,
 ) -> Checked:
-    """Check that the output of a model becomes E[x0 | x].
+    """Check that a model's output is E[x0 | x] or, for a few-step map, the end of a path.
 
     Args:
         model: a spec, such as a name or the path of a checkpoint, or an object.

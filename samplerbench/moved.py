@@ -27,14 +27,14 @@ class MovedModules:
     def find_spec(
         self, name: str, _path: object = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return a spec for an old name; None for any other."""
+        """Return a module spec for an old name; None for any other name."""
         return ModuleSpec(name, self) if _new_name(name) else None  # type: ignore[arg-type]
 
     def create_module(self, _spec: ModuleSpec) -> None:
         """Leave the module to the import system."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Warn, and put the module of the new name in place of the old one."""
+        """Warn, and put the module with the new name in ``sys.modules`` under the old name."""
         old = module.__name__
         new = _new_name(old)
         warnings.warn(f"{old} is {new} now", DeprecationWarning, stacklevel=2)

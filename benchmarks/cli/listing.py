@@ -136,7 +136,7 @@ def list_models() -> list[Row]:
 
 
 def list_extractors() -> list[Row]:
-    """Return a row per feature space: built-in ones, then those of packages, which are not imported."""
+    """Return a row per feature space: built-in ones, then packages', which are not imported."""
     own = [
         {"name": scheme.usage, "features": _summary(scheme.load), "origin": "built in"}
         for scheme in EXTRACTORS.built_in()

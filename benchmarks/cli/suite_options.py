@@ -194,7 +194,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
 
 
 def execution_axis(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
-    """Return the suite's ``execution`` as these options set it; None leaves it unchanged."""
+    """Return the suite's ``execution`` for these options; None without any, to change nothing."""
     modes = ["compile"] * compiled + ["cuda-graph"] * replayed
     return ("+".join(modes),) if modes else None
 

@@ -76,7 +76,7 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
 
 
 def _check_can_run(sampler: Sampler) -> list[Check]:
-    """Return one failed check if a sampler raises on three steps to 0 and also to sigma_min, else none."""
+    """Return one failed check if a sampler raises on three steps to 0 and to sigma_min, else []."""
     reasons = []
     for to_zero in (True, False):
         grid = karras(3, 0.02, 10.0, to_zero=to_zero)
@@ -99,7 +99,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _checks_by_name(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
-    """Return the check functions that apply to a sampler, by the name of the check."""
+    """Return by name the check functions that apply to a sampler."""
     accuracy: dict[str, Callable[[Any], Iterable[Check]]]
     if sampler.adaptive:
         accuracy = {"tolerance": check_tolerance}

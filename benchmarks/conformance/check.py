@@ -39,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True, repr=False)
 class Conformance:
-    """Results of all checks of one sampler, and the likely causes of its failures (``why``)."""
+    """Results of all checks of a sampler; ``why`` has causes of failures or slow convergence."""
 
     sampler: str
     params: dict[str, Any]
@@ -73,7 +73,7 @@ class Conformance:
         return "\n".join([f"{self.title}: {verdict}", *failed, *causes])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields, ``passed`` and the sampler's ``name`` for JSON; numbers not finite are None."""
+        """Return fields, ``passed`` and ``name`` for JSON; numbers that are not finite are None."""
         fields: Any = to_jsonable(asdict(self))
         return {"name": self.sampler, "passed": self.passed, **fields}
 
@@ -87,7 +87,7 @@ def checks_or_failure(name: str, run: Callable[[], Iterable[Check]]) -> list[Che
 
 
 def exception_in_words(error: BaseException) -> str:
-    """Return an exception as text, with the last line of the sampler's code in its traceback."""
+    """Return an exception in words, with the last file and line of the sampler's code, if any."""
     trace = traceback.extract_tb(error.__traceback__)
     frames = [frame for frame in trace if _is_sampler_code(Path(frame.filename))]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
@@ -102,7 +102,7 @@ def _is_sampler_code(file: Path) -> bool:
 
 
 def print_conformance(result: Conformance, console: Console) -> None:
-    """Print a line for each check, the likely causes of failures, and a table of errors against N steps."""
+    """Print a line per check, likely causes, the verdict and, if measured, errors against N."""
     table = Table("check", "", "found", title=result.title, **TABLE)
     for check in result.checks:
         table.add_row(check.name, f"[{STYLES[check.mark]}]{check.mark}[/]", escape(check.detail))
@@ -118,7 +118,7 @@ def print_conformance(result: Conformance, console: Console) -> None:
 
 
 def _error_table(data: dict[str, dict[str, list[float]]]) -> Table:
-    """Return a table of global errors, with a row per pair of problem and grid and a column per N."""
+    """Return a table of errors: a row for each problem and grid, a column for each N."""
     steps = max((entry["N"] for entry in data.values()), key=len)
     table = Table("problem / grid", title="RMS error from exact start values", **TABLE)
     for n in steps:

@@ -39,7 +39,7 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check that counted evaluations equal ``nfe``, and that all levels are in the grid's range.
+    """Check that counted evaluations equal ``nfe``, if declared, and levels are in the grid.
 
     A stochastic sampler may go up to sqrt(2) times the highest level.
     """
@@ -86,7 +86,7 @@ def check_finite(sampler: Sampler) -> Iterator[Check]:
 
 
 def _fault_of_run(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
-    """Return the fault of a run in words (exception, shape, dtype, device, values not finite); "" for none."""
+    """Return in words the exception of a run or what is wrong with its end; "" for nothing."""
     noise, latents = noise_and_latents(sampler, IDS, (3,), dtype)
     x = latents * grid.sigma[0]
     try:
@@ -103,7 +103,7 @@ def _tensor_in_words(x: Tensor) -> str:
 
 
 def check_to_zero(sampler: Sampler) -> Iterator[Check]:
-    """Check that a sampler ends at the only point of a one-point data set, as the step to 0 is x <- d."""
+    """Check that samples of a one-point data set end at the point: the step to 0 is x <- d."""
     datum = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
     grid = karras(6, *RANGE)
     end = draw_samples(sampler, lambda x, _: datum.expand_as(x).clone(), grid, IDS, shift=datum)
@@ -113,7 +113,7 @@ def check_to_zero(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_translation(sampler: Sampler) -> Iterator[Check]:
-    """Check that data shifted by a constant give samples shifted by the same constant: weights sum to 1."""
+    """Check that shifted data give equally shifted samples; no check without ``translates``."""
     if not sampler.translates:
         return
     grid, shift = karras(6, *RANGE), 5.0
@@ -126,7 +126,11 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_algebra(sampler: Sampler) -> Iterator[Check]:
-    """Check rows of a linear multistep method: a + sum_j b_j (p + q)_(i-j) = 1, and only memos at hand."""
+    """Check that rows of a linear multistep method have weights of sum 1 and read existing memos.
+
+    The sum is a + sum_j b_j (p + q)_(i-j): row i weighs x by a, and memos p x + q d by b_j. Other
+    samplers, and samplers without ``translates``, get no check.
+    """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return
     worst, wrong = 0.0, []
@@ -165,7 +169,7 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_twin(sampler: Sampler) -> Iterator[Check]:
-    """Check that a sampler with ``same_as`` gives the same samples as the sampler named there."""
+    """Check that a sampler gives the samples of its ``same_as``; no check with changed options."""
     if not sampler.same_as or non_default(sampler):
         return
     problem, grid = AnisotropicGaussian(), karras(10, *RANGE)

@@ -13,11 +13,11 @@ from .problems import GRIDS, AnisotropicGaussian, ThreeModes
 
 ChecksByName = Mapping[str, Check]
 AGREE = 0.35
-"""Largest range of slopes that count as one order."""
+"""Largest difference between slopes that count as one order."""
 
 
 def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
-    """Return the likely causes of failures or of slow convergence, a sentence for each known pattern."""
+    """Return likely causes of failures or slow convergence: a sentence per pattern found."""
     by_name = {check.name: check for check in checks}
     return [sentence for rule in RULES if (sentence := rule(sampler, by_name))]
 
@@ -63,7 +63,7 @@ def _diagnose_nonlinearity(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
-    """Return the likely cause if the order differs from the declared one on all problems and grids, else ""."""
+    """Return the likely cause if all slopes agree on another order than declared, else ""."""
     slopes = _slopes_by_pair(checks)
     check = checks.get("order")
     if check is None or check.passed or not slopes or sampler.order is None:
@@ -89,7 +89,7 @@ def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_history(sampler: Sampler, checks: ChecksByName) -> str:
-    """Return a hint at the memos if a single step has the right order and whole runs do not, else ""."""
+    """Return a clause on memos, which steps hand on, if only single steps are right, else ""."""
     local = checks.get("local order")
     right_alone = local is not None and local.passed and local.asserted
     if not (right_alone and getattr(sampler, "history", 0)):
@@ -101,7 +101,7 @@ def _diagnose_history(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_start(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the likely cause if the order is right from exact states only, not after the own start-up, else ""."""
+    """Return the likely cause if runs from exact states are right, but not as shipped, else ""."""
     order, shipped = checks.get("order"), checks.get("order as shipped")
     if order is None or shipped is None or not order.passed or shipped.passed:
         return ""
@@ -145,7 +145,10 @@ def _diagnose_short_grids(sampler: Sampler, checks: ChecksByName) -> str:  # noq
 
 
 def _diagnose_row_sums(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the likely cause if rows with memos, or the step to 0, have weights that do not sum to 1, else ""."""
+    """Return the likely cause if weights of some steps do not sum to 1, else "".
+
+    There is one if all wrong steps read memos of earlier steps, or all are steps to 0.
+    """
     wrong = _faults_of_check(checks, "algebra")
     if not wrong:
         return ""
@@ -207,13 +210,16 @@ def _faults_of_check(checks: ChecksByName, name: str) -> list[dict[str, Any]]:
 
 
 def _slopes_by_pair(checks: ChecksByName) -> dict[tuple[str, str], float]:
-    """Return the measured orders from exact start values by (problem, grid); empty without such a check."""
+    """Return the measured orders by (problem, grid); empty if none were measured."""
     table = checks["order"].data if "order" in checks else {}
     return {tuple(key.split("/")): entry["slope"] for key, entry in table.items()}  # type: ignore[misc]
 
 
 def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str, str]]:
-    """Return the (problem, grid) pairs on which the measured order is below the declared one."""
+    """Return the (problem, grid) pairs with too low an order.
+
+    The set is empty without a declared order, and for samplers that are no grid samplers.
+    """
     if sampler.order is None or not isinstance(sampler, GridSampler):
         return set()
     return {

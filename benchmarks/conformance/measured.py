@@ -27,7 +27,7 @@ def label_of(result: Conformance) -> str:
 
 
 def entry_of(result: Conformance) -> Entry:
-    """Return a conformance run as an entry of the file, with None for values that were not measured.
+    """Return a conformance run as an entry of the shipped file; values not measured are None.
 
     ``measured`` is the range of orders over problems and grids, as text. ``weak`` and ``strong``
     are orders of a stochastic sampler. ``nfe_per_step`` comes from counts at 3 and at 10 steps.
@@ -51,12 +51,12 @@ def entry_of(result: Conformance) -> Entry:
 
 
 def round_to_two_decimals(order: float | None) -> float | None:
-    """Return an order rounded to two digits; None for None or NaN."""
+    """Return an order rounded to two decimals; None for None or NaN."""
     return None if order is None or order != order else round(order, 2)
 
 
 def nfe_per_step(sampler: Sampler) -> float | None:
-    """Return the declared evaluations of one more step; None for samplers that declare none."""
+    """Return the declared evaluations of one more step; None if adaptive or not declared."""
     if sampler.adaptive:
         return None
     few, many = (sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY))
@@ -69,12 +69,12 @@ def cost_per_step(few: float, many: float) -> float:
 
 
 def write_measured(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Write the entries as JSON, with one sampler per line to keep diffs small."""
+    """Write entries by sampler as JSON, one sampler a line to keep diffs small."""
     lines = (f"  {json.dumps(name)}: {json.dumps(entries[name])}" for name in sorted(entries))
     write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 @cache
 def shipped_entries() -> dict[str, Entry]:
-    """Return the entries of the shipped file by sampler; empty if the file is missing."""
+    """Return the entries of the shipped file by sampler label; empty if the file is missing."""
     return json.loads(SHIPPED.read_text(encoding="utf-8")) if SHIPPED.is_file() else {}

@@ -2,10 +2,10 @@
 
 If the denoiser is affine in x, the sample is affine in the latent and in every noise tensor: y =
 y_0 + sum_k R_k z_k. Then the mean is y_0 and the covariance is sum_k R_k R_k^T, exactly. One run
-gives them all: each row of its batch has a unit impulse in one coordinate of one z_k.
+gives all R_k: each row of its batch has a unit impulse in one coordinate of one z_k.
 
 For draws over overlapping intervals a Brownian path gives correlated increments, and white noise
-gives independent ones. A sampler with such draws is a different method on each.
+gives independent ones. A sampler with such draws is a different method on each kind of noise.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ Interval = tuple[float, float]
 Key = tuple[int, int, Interval | None]
 """Identity of a draw: step, number within the step, and the interval of levels it covers, or None."""
 Units = Callable[[Iterable[Key]], dict[Key, dict[Hashable, float]]]
-"""Function that writes each draw as weights over independent standard normals, by names of these."""
+"""Function from draws to the weights of each draw on named, independent standard normals."""
 
 
 def white_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return white noise as weights: each draw is its own standard normal, whatever its interval."""
+    """Return the weights of white noise: each draw is a standard normal of its own."""
     return {key: {key[:2]: 1.0} for key in draws}
 
 
 @dataclass(frozen=True)
 class ImpulseNoise:
-    """Noise that ``answer`` gives by draw; ``asked`` collects each requested draw once, in order."""
+    """Noise whose draws are ``answer(key)``; ``asked`` collects each key once, in order."""
 
     answer: Callable[[Key], Tensor]
     asked: dict[Key, None] = field(default_factory=dict)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Return the noise function of one step; by default draw 0 covers the whole step, as on a Brownian path."""
+        """Return one step's draw function; without an interval, draw 0 covers the whole step."""
         whole = cur, nxt
 
         def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
@@ -62,7 +62,7 @@ class ImpulseNoise:
 
 @dataclass(frozen=True)
 class Moments:
-    """Exact mean ``(d,)`` and covariance ``(d, d)``; ``superposition_error`` is 0 for an affine sampler."""
+    """Mean ``(d,)`` and covariance ``(d, d)``, exact if ``superposition_error`` is about 0."""
 
     mean: Tensor
     cov: Tensor
@@ -72,7 +72,10 @@ class Moments:
 def exact_moments(
     sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, units: Units = white_noise_units
 ) -> Moments:
-    """Return the exact moments of samples at the end of ``grid``, started from the exact noisy Gaussian."""
+    """Return exact moments of samples at the end of ``grid``, started from noisy Gaussian data.
+
+    ``units`` makes the draws white noise, or with :func:`path_noise_units` a Brownian path.
+    """
     d = len(problem.mean)
     eye = torch.eye(d, dtype=torch.float64)
     root = torch.linalg.cholesky(problem.covariance + grid.sigma[0] ** 2 * eye)
@@ -103,12 +106,16 @@ def exact_moments(
 
 
 def gaussian_for(sampler: Sampler) -> AnisotropicGaussian:
-    """Return the Gaussian problem, with its exact few-step map as denoiser for samplers of such maps."""
+    """Return the Gaussian problem; for samplers of few-step maps its denoiser is the exact map."""
     return GaussianMap() if sampler.for_maps else AnisotropicGaussian()
 
 
 def check_moments(sampler: Sampler) -> Iterator[Check]:
-    """Check the exact mean and covariance at the largest N, and the weak order if an order is declared."""
+    """Yield checks of the exact mean and covariance, and of the covariance's order, the weak one.
+
+    The order is asserted if one is declared. A sampler that is not affine in its noise gets one
+    check, which says so and asserts nothing.
+    """
     problem = gaussian_for(sampler)
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)
     scale = float(truth.diagonal().max())
@@ -139,7 +146,11 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_noise(sampler: Sampler) -> list[Check]:
-    """Check that one and eight steps have the same exact moments from white noise and on a Brownian path."""
+    """Check that one and eight steps have equal exact moments with white noise and on a path.
+
+    A sampler fails if it never draws, or draws over overlapping intervals. If it is not affine in
+    its noise, moments are not compared.
+    """
     problem, grids = gaussian_for(sampler), [make(n) for n in (1, 8) for make in GRIDS.values()]
     worst, overlaps, drawn = 0.0, [], False
 
@@ -183,9 +194,10 @@ def check_noise(sampler: Sampler) -> list[Check]:
 
 
 def path_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return each draw on a Brownian path in 1 / sigma² as weights over the path's increments.
+    """Return the weights of each draw on increments of a Brownian path in 1 / sigma².
 
-    The increments lie between neighbouring levels of all draws, as independent standard normals.
+    Increments lie between neighbouring levels of all draws, scaled to standard normals. A draw
+    without an interval, or with one down to 0, is a standard normal of its own.
     """
     keys = list(draws)
     levels = sorted({level for key in keys for level in _interval_on_path(key) or ()}, reverse=True)
@@ -202,7 +214,7 @@ def path_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
 
 
 def overlapping_intervals(draws: Iterable[Key]) -> list[tuple[Interval, Interval]]:
-    """Return the pairs of different draws' intervals that overlap by more than a common end."""
+    """Return pairs of intervals of different draws that overlap in more than an end point."""
     spans = [span for key in draws if (span := _interval_on_path(key))]
     return [
         (first, other)

@@ -1,9 +1,10 @@
 """Orders of convergence, from exact start values, on two problems and two grids.
 
 One first-order step among N leaves a global error of second order with any method. So the state is
-set to the exact flow after each of the first ``history`` steps; memos still come from the steps.
-Errors can cancel on one problem or grid, and on a Gaussian for every N (the midpoint rule in sigma:
-docs/findings.md). So on the Gaussian a slope may exceed the declared order.
+set to the exact flow after each of the first ``history`` steps; memos, which steps leave for later
+ones, still come from the steps. Errors can cancel on one problem or grid, and on a Gaussian for
+every N (the midpoint rule in sigma: docs/findings.md). So on the Gaussian a slope may exceed the
+declared order.
 
 Strong orders are measured on the mixture and a grid uniform in lam, where the Brownian tree has the
 noise of every N. The error over paths has heavy tails, so slopes scatter by about 0.1.
@@ -38,7 +39,7 @@ TOLERANCES = (1e-1, 1e-3, 1e-5)
 WORTH = 100
 """Largest ratio of the global error to the tolerance, which bounds the estimated error of a step."""
 ROWS = slice(0, 4)
-"""Points from which an adaptive sampler starts."""
+"""Points of each problem from which an adaptive sampler starts."""
 MENDED_LATER = (
     "a step alone is of lower order, and the run is of the declared one, which decides "
     "(the next evaluation corrects the step, as in PEC methods)"
@@ -53,9 +54,9 @@ class _ExactRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExactStart(GridSampler):
-    """Grid sampler that steps as ``inner`` does, with exact states until the history is full.
+    """Grid sampler that steps as ``inner`` does, and makes the first ``history`` states exact.
 
-    The first rows of a batch are the problem's points, and only these rows are replaced.
+    The first rows of a batch must be the points of ``problem``; only these rows are replaced.
     """
 
     name = "exact_start"
@@ -65,11 +66,11 @@ class ExactStart(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """History of the inner sampler."""
+        """Number of memos of earlier steps that a step of the inner sampler reads."""
         return self.inner.history
 
     def plan(self, grid: Grid) -> list[_ExactRow]:
-        """Return the inner rows, the first ``history`` of them with the exact state after the step."""
+        """Return the inner sampler's row of each step, and the exact state after it or None."""
         rows = zip(cached_plan(self.inner, grid), grid.sigma[1:], strict=True)
         return [
             _ExactRow(row, self.problem.truth(s) if i < self.history else None)
@@ -87,10 +88,11 @@ class ExactStart(GridSampler):
 
 
 def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
-    """Check the order of whole runs and of one step, from exact states, as shipped, and on uneven steps.
+    """Yield checks of a grid sampler's order: whole runs, single steps, as shipped, uneven steps.
 
-    Runs as shipped need the declared order up to 2, the most that a first-order first step allows.
-    On uneven steps the error only has to fall. Single steps may have a lower order than runs.
+    Whole runs start from exact states, and need the declared order. Single steps may have a lower
+    order than usual if whole runs do not. Runs as shipped, with the sampler's own first steps, need
+    the declared order up to 2. On uneven steps the error only has to fall.
     """
     _prepare_truths(getattr(sampler, "history", 0))
     pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
@@ -135,13 +137,13 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
 
 
 def _has_declared_order(slope: float, order: int, *, exactly: bool) -> bool:
-    """Return True if a slope is at least the declared order, and with ``exactly`` also at most that order."""
+    """Return True if a slope is ``order`` or more, within MARGIN; with ``exactly``, not more."""
     return slope > order - MARGIN and (slope < order + MARGIN or not exactly)
 
 
 @cache
 def _prepare_truths(history: int) -> None:
-    """Compute the exact flow at all needed levels in one pass: at the first steps and at the end."""
+    """Compute and cache the exact flow at the levels of all order checks: first steps, and ends."""
     grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven_grid) for n in STEPS]
     levels = [level for sigma in grids for level in (*sigma[1 : max(history, 3) + 2], sigma[-1])]
     for problem in problems():
@@ -151,7 +153,7 @@ def _prepare_truths(history: int) -> None:
 def _errors_and_slopes(
     sampler: Sampler, problem: ExactProblem, schedule: Callable[[int], Grid]
 ) -> dict[str, Any]:
-    """Return errors and slopes over the numbers of steps, up to the first errors at rounding level."""
+    """Return errors and slopes over numbers of steps, up to the first errors at rounding level."""
     errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
     for n in STEPS:
         error, local, shipped = _errors_on_grid(sampler, problem, schedule(n))
@@ -172,7 +174,7 @@ def _errors_and_slopes(
 def _errors_on_grid(
     sampler: Sampler, problem: ExactProblem, grid: Grid
 ) -> tuple[float, float, float]:
-    """Return the error at the end, after the first step with full history, and at the end as shipped."""
+    """Return errors of a run from exact states, of a step from exact states, of an unaided run."""
     truth = problem.truth(grid.sigma[-1])
     if not isinstance(sampler, GridSampler):
         error = rms(_sample_from_start(sampler, problem, grid), truth)
@@ -209,9 +211,9 @@ def rms(x: Tensor, truth: Tensor) -> float:
 
 
 def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
-    """Return the order: minus the slope of log error against log N, over the last four errors above FLOOR.
+    """Return the measured order: minus the slope of log error against log N.
 
-    NaN with fewer than two such errors.
+    It is fitted to the last four finite errors above FLOOR; NaN if there are fewer than two.
     """
     pairs = zip(steps, errors, strict=True)
     points = [(math.log(n), -math.log(e)) for n, e in pairs if FLOOR < e < math.inf][-WINDOW:]
@@ -222,13 +224,13 @@ def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
 
 
 def range_in_words(orders: Iterable[float]) -> str:
-    """Return the range of some orders, such as ``2.97 to 3.01``, or a single number."""
+    """Return the range of orders in words, such as ``2.97 to 3.01``, or a single number."""
     values = list(orders)
     return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(values), max(values))))
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """Check that the smallest tolerance gives the smallest error, and less than 100 times the tolerance."""
+    """Check that the smallest tolerance gives the smallest error, below 100 times the tolerance."""
     names = [f.name for f in fields(sampler) if f.name in ("rtol", "atol", "tol")]
     if not names:
         return [Check("tolerance", False, "an adaptive sampler needs a field rtol, atol or tol")]
@@ -255,7 +257,7 @@ def _errors_in_words(values: Sequence[float]) -> str:
 PATHS = 512
 PATH_STEPS = (16, 32, 64, 128)
 LOG2_LIMIT_STEPS = 8
-"""log2 of the limit's steps: its error is 4e-4, a twentieth of that of first-order methods at 256 steps."""
+"""log2 of the limit's steps; its error, 4e-4, is a twentieth of first-order methods' at 256."""
 
 
 def check_strong(sampler: Sampler) -> Iterator[Check]:
@@ -295,7 +297,7 @@ class _CachedPaths(BrownianNoise):
     )
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """Return a copy of the cached increment, since a step may overwrite it."""
+        """Return the paths' increment between two levels: a copy, since a step may overwrite it."""
         if (cur, nxt) not in self._increments:
             self._increments[cur, nxt] = super().increment(cur, nxt)
         return self._increments[cur, nxt].clone()
@@ -303,7 +305,7 @@ class _CachedPaths(BrownianNoise):
 
 @cache
 def _shared_paths() -> BrownianNoise:
-    """Return the Brownian paths for all strong orders, made once a process."""
+    """Return the Brownian paths for measuring strong orders, the same object at each call."""
     return _CachedPaths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
 
 
@@ -315,6 +317,6 @@ def _end_on_paths(sampler: Sampler, n: int) -> Tensor:
 
 @cache
 def _limit_on_paths() -> Tensor:
-    """Return the limit of the reverse SDE on the shared paths, ``(PATHS, 2)``, from very many steps."""
+    """Return the reverse SDE's end states ``(PATHS, 2)`` on the shared paths, by many steps."""
     noise = _shared_paths()
     return path_limit(problems()[1], noise.tree, INTERIOR[1] * noise.initial(), LOG2_LIMIT_STEPS)

@@ -25,7 +25,7 @@ SEED = 2024
 def noise_and_latents(
     sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Noise, Tensor]:
-    """Return a noise source for samples ``ids``, which refuses draws unless declared, and their latents."""
+    """Return noise and latents of samples ``ids``; drawing raises for a deterministic sampler."""
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
 
@@ -38,7 +38,7 @@ def draw_samples(
     dim: int = 3,
     shift: float | Tensor = 0.0,
 ) -> Tensor:
-    """Return a sampler's samples ``ids`` ``(n, dim)`` on a grid, from start states moved by ``shift``."""
+    """Return a sampler's samples ``ids`` ``(n, dim)`` on a grid; ``shift`` moves start states."""
     noise, latents = noise_and_latents(sampler, ids, (dim,))
     return sampler.sample(denoise, latents * grid.sigma[0] + shift, grid, noise)
 
@@ -50,7 +50,7 @@ def is_identical(a: Tensor, b: Tensor) -> bool:
 
 @dataclass
 class CallLog:
-    """Calls and rows of a recorder, their levels, and pairs of an answer and its copy at that time."""
+    """Log of a :class:`Recorder`: calls, rows, levels, and (answer, copy made at once) pairs."""
 
     calls: int = 0
     rows: int = 0
@@ -65,7 +65,7 @@ class CallLog:
 
 @dataclass(frozen=True)
 class Recorder:
-    """Denoiser that logs calls of ``inner``, with the answers if ``keep``; subsets share the log."""
+    """Denoiser that logs its calls of ``inner``, and with ``keep`` the answers as well."""
 
     inner: Denoise
     keep: bool = False
@@ -83,12 +83,12 @@ class Recorder:
         return answer
 
     def take(self, rows: Tensor) -> Recorder:
-        """Return the recorder of a subset of the batch."""
+        """Return a recorder for the batch's rows ``rows``, which shares this recorder's log."""
         return Recorder(self.inner.take(rows), self.keep, self.log)
 
 
 INTERIOR = (0.15, 3.0)
-"""Lowest and highest level for measuring orders: away from 0, where every order drops to one."""
+"""Lowest and highest level for measuring orders; near 0, the order of every method drops to one."""
 POINTS = 10
 GRIDS: dict[str, Callable[[int], Grid]] = {
     "uniform_lambda": cache(lambda n: uniform_lambda(n, *INTERIOR, to_zero=False)),
@@ -98,7 +98,7 @@ GRIDS: dict[str, Callable[[int], Grid]] = {
 
 @cache
 def uneven_grid(n: int) -> Grid:
-    """Return a grid of ``n`` (even) steps on the interior, whose lengths in lam alternate as 1 to 2."""
+    """Return a grid of ``n`` (even) steps on INTERIOR; lengths in ln sigma alternate as 1 to 2."""
     low, high = INTERIOR
     lengths = [1.0 + i % 2 for i in range(n)]
     done = [sum(lengths[: i + 1]) / sum(lengths) for i in range(n - 1)]
@@ -110,7 +110,7 @@ def _float64_tensor(*values: object) -> Tensor:
 
 
 class ExactProblem(ABC):
-    """Denoiser with a known flow: ``start`` ``(points, d)`` float64 are its states at the highest level."""
+    """Denoiser whose flow is known; ``start`` ``(points, d)`` are states at the highest level."""
 
     name: ClassVar[str]
 
@@ -135,26 +135,29 @@ class ExactProblem(ABC):
 
     @abstractmethod
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """Return ``start`` carried to each of the falling ``levels``."""
+        """Return ``start`` carried along the flow to each of the falling ``levels``."""
 
     def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row depends on its sample's number
         """Return the same denoiser for any rows."""
         return self
 
     def truth(self, sigma: float) -> Tensor:
-        """Return the states of the flow at level ``sigma``, to about 1e-12; cached, so do not modify them."""
+        """Return ``start`` carried to ``sigma``, to about 1e-12; cached, so do not modify it."""
         self.prepare([sigma])
         return self._truths[sigma]
 
     def prepare(self, levels: Iterable[float]) -> None:
-        """Compute and cache the states of the flow at many levels in one pass."""
+        """Compute and cache what :meth:`truth` returns at many levels, in one pass."""
         missing = sorted(set(levels) - self._truths.keys(), reverse=True)
         if missing:
             self._truths |= zip(missing, self.flow(missing), strict=True)
 
 
 class AnisotropicGaussian(ExactProblem):
-    """x0 ~ N(m, Q diag(v) Q^T) in 3 D; its flow is m + Q [sqrt((v + b^2) / (v + a^2)) Q^T (x - m)]."""
+    """Exact denoiser of data N(m, Q diag(v) Q^T) in 3 D.
+
+    The flow from level a to level b takes x to m + Q [sqrt((v + b^2) / (v + a^2)) Q^T (x - m)].
+    """
 
     name = "gaussian"
 
@@ -182,7 +185,7 @@ class AnisotropicGaussian(ExactProblem):
         return gain, self.mean - self.mean @ gain
 
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """Return the states by the closed form in the class docstring."""
+        """Return ``start`` carried to each level by the closed form in the class docstring."""
         first = self.variances + INTERIOR[1] ** 2
         coords = (self.start - self.mean) @ self.basis
         return [
@@ -192,7 +195,7 @@ class AnisotropicGaussian(ExactProblem):
 
 
 class GaussianMap(AnisotropicGaussian):
-    """Exact few-step map of the Gaussian: the flow from any level to the lowest interior level."""
+    """Exact few-step map of the Gaussian: it follows the flow from any level to INTERIOR[0]."""
 
     name = "gaussian map"
 
@@ -203,7 +206,7 @@ class GaussianMap(AnisotropicGaussian):
 
 
 class ThreeModes(ExactProblem):
-    """x0 ~ sum_k w_k N(mu_k, v_k I) in 2 D, a nonlinear denoiser, with its flow from DOP853 near rounding."""
+    """Exact nonlinear denoiser of data sum_k w_k N(mu_k, v_k I) in 2 D, with a numerical flow."""
 
     name = "mixture"
     weights, variances = _float64_tensor(0.5, 0.3, 0.2), _float64_tensor(0.25, 0.16, 0.36)
@@ -220,7 +223,7 @@ class ThreeModes(ExactProblem):
         )
 
     def denoise_at(self, x: Tensor, sigma: float) -> Tensor:
-        """Return sum_k p_k [g_k x + (1 - g_k) mu_k] with g_k = v_k / (v_k + sigma^2)."""
+        """Return sum_k P(k | x) [g_k x + (1 - g_k) mu_k] with g_k = v_k / (v_k + sigma^2)."""
         constant, linear, quadratic, gain, pull = self._parts(sigma)
         state = x.double()
         logits = torch.addmm(constant, state, linear).addmm_(state.square(), quadratic)
@@ -229,7 +232,11 @@ class ThreeModes(ExactProblem):
         return d if d.dtype == x.dtype else d.to(x.dtype)
 
     def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
-        """Return the coefficients of log(w_k N(x; mu_k, (v_k + sigma^2) I)) in 1, x and x², g_k, (1 - g_k) mu_k."""
+        """Return five tensors over the modes k, which :meth:`denoise_at` uses at level ``sigma``.
+
+        Three are the coefficients of 1, x and x² in log(w_k N(x; mu_k, v_k + sigma^2)), up to a
+        constant. The others are g_k and (1 - g_k) mu_k.
+        """
         total = self.variances + sigma**2
         constant = self.weights.log() - total.log() - self._norms / (2 * total)
         gain = (self.variances / total)[:, None]
@@ -242,7 +249,7 @@ class ThreeModes(ExactProblem):
         )
 
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """Return the states at the levels from one pass of DOP853 in lam."""
+        """Return ``start`` carried to each of ``levels``, by DOP853 in -ln sigma."""
         from scipy.integrate import solve_ivp
 
         def slope(lam: float, y: np.ndarray) -> np.ndarray:
@@ -259,13 +266,13 @@ class ThreeModes(ExactProblem):
 
 @cache
 def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
-    """Return the Gaussian and the mixture, made once a process so that their states are shared."""
+    """Return the Gaussian and the mixture: at each call the same objects, with cached states."""
     return AnisotropicGaussian(), ThreeModes()
 
 
 @dataclass(frozen=True)
 class Rational:
-    """Elementwise denoiser (x + k x / (1 + x^2)) / (1 + sigma^2), with k = ``pull`` and equal bits at each place."""
+    """Denoiser (x + ``pull`` x / (1 + x^2)) / (1 + sigma^2), with the same bits in any batch."""
 
     pull: float = 0.5
 

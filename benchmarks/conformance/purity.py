@@ -51,7 +51,7 @@ def check_purity(sampler: Sampler) -> list[Check]:
 
 
 def _is_repeatable(sampler: Sampler) -> tuple[bool, str]:
-    """Return whether a run leaves attributes, global generators and later results unchanged, with a sentence."""
+    """Return whether a run changes no attribute, global generator or later run, with a sentence."""
     before = _attributes_in_words(sampler)
     ids, others, denoise = torch.arange(3), torch.arange(10, 13), Rational()
     with unseeded_draws() as draws:
@@ -137,14 +137,14 @@ def _leaves_of(value: Any) -> Iterator[Any]:
 
 
 def _is_unchanged(memo: Any, copied: Any) -> bool:
-    """Return True if all tensors of a memo equal those of its copy."""
+    """Return True if all tensors of a memo equal the tensors of its copy."""
     pairs = zip(_leaves_of(memo), _leaves_of(copied), strict=True)
     return all(is_identical(u, v) for u, v in pairs if isinstance(u, Tensor))
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryWatcher(GridSampler):
-    """Grid sampler that steps as ``inner`` does, and keeps each memo with a copy made when returned."""
+    """Grid sampler that steps as ``inner`` does; ``seen`` has (memo, copy made at once) pairs."""
 
     name = "watch_memos"
     source: ClassVar[Source] = Source("", "", "")
@@ -153,7 +153,7 @@ class HistoryWatcher(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """History of the inner sampler."""
+        """Number of memos of earlier steps that a step of the inner sampler reads."""
         return self.inner.history
 
     def plan(self, grid: Grid) -> Any:
@@ -163,7 +163,7 @@ class HistoryWatcher(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Take the inner step, and copy its memo."""
+        """Take the inner step; keep its memo and a copy if later steps read memos."""
         x, memo = self.inner.step(x, row, past, denoise, noise)
         if self.history:
             self.seen.append((memo, copy.deepcopy(memo)))
@@ -171,7 +171,7 @@ class HistoryWatcher(GridSampler):
 
 
 def check_batch(sampler: Sampler) -> list[Check]:
-    """Check that each of seven samples is bit-identical alone and in a batch of all seven."""
+    """Check that seven samples are bit-identical alone and together, unless ``batch_coupled``."""
     together, *each = (
         draw_samples(sampler, Rational(), BATCH_GRID, ids, 5) for ids in (BATCH, *BATCH.split(1))
     )

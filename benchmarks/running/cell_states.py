@@ -49,7 +49,7 @@ def record_no_samples(run: RunDir, cell: Cell, status: str, reason: str) -> None
 def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
     """Delete the records of failed cells, so that a run tries the cells again.
 
-    If ``every`` is False, it deletes only those of cells whose process was killed from outside.
+    If ``every`` is False, only records of cells whose process was killed from outside are deleted.
     """
     for cell in cells:
         try:

@@ -55,7 +55,7 @@ def forecast_suite(
     cells: Sequence[Cell],
     device: str,
 ) -> tuple[list[Forecast], list[str]]:
-    """Forecast the cost of sampling, references and scoring per model, without that of timing.
+    """Forecast the cost of sampling, references and scoring per model; timing is left out.
 
     Returns:
         One forecast per model, and clauses on what disturbs the seconds, such as other processes.
@@ -82,7 +82,7 @@ def scoring_seconds(
 ) -> float:
     """Forecast the seconds to score a model's cells, by scoring a few random features.
 
-    ``names`` are those of the metrics, None for all. The forecast is 0 without a reference.
+    ``names`` are names of metrics, None for all. The forecast is 0 without a reference or cells.
     """
     if reference is None or not cells:
         return 0.0

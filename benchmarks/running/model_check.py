@@ -214,7 +214,7 @@ def is_altered(model: Denoiser) -> bool:
 def data_samples(
     model: Denoiser, reference: Reference | None, device: str, count: int | None = None
 ) -> Tensor | None:
-    """Return clean samples ``(count, *event)`` of a model or held out; None if there are none."""
+    """Return clean samples ``(count, *event)``: the model's, or held-out ones; None without any."""
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
@@ -238,7 +238,7 @@ def labels_and_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
 
 
 class DenoisingErrors(NamedTuple):
-    """Mean squared errors at noise level ``sigma``, if the model gets it, a smaller or a larger one."""
+    """Mean squared errors at noise ``sigma``, for a model given that level, a lower or a higher."""
 
     sigma: float
     right: float

@@ -155,7 +155,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
             continue
         run.set_aside_damaged_parts(cell.key)
         if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
-            # scoring will read these shards, but not those of a finished cell
+            # scoring will read these shards, but not a finished cell's
             run.set_aside_damaged_shards(cell.key)
     for cell in setup.cells:
         if cell.skip:

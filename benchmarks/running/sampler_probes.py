@@ -65,7 +65,7 @@ class SamplerProbes:
     def describe_nonconforming(self, cells: Iterable[Cell], table: ResultTable) -> str:
         """Return a sentence that names the user's samplers that fail ``samplerbench check``, or "".
 
-        Built-in samplers and those of other libraries are not checked. Samplers without a result in
+        Built-in and other libraries' samplers are not checked. Samplers without a result in
         the table are not checked either, since they may hang.
         """
         finished = set(table.ok.frame["cell"])

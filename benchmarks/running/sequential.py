@@ -54,13 +54,13 @@ GROWTH = 16  # default limit of a row's samples, as a multiple of its first numb
 UNDECIDED = "undecided"
 
 FUTILE = 0.8
-"""Share of a difference's variance from the reference's samples above which a row is futile."""
+"""Share of a difference's variance, due to reference samples, above which a row is futile."""
 
 Row = dict[str, Any]
 """Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look``, and the
 numbers of the verdict.
 
-``verdict`` is that of a comparison, "not compared", "undecided", or one of three others. "precise": the
+``verdict`` is a comparison's, "not compared", "undecided", or one of three others. "precise": the
 standard error is as small as requested. "futile": more samples would not decide the row. "failed":
 the cell failed, so that the row lacks the numbers of earlier analyses.
 """
@@ -129,7 +129,7 @@ class InterimAnalyses:
 
 
 class SequentialResult(NamedTuple):
-    """Result of a run with interim analyses."""
+    """Final table of a run, and its interim analyses."""
 
     table: ResultTable
     looks: InterimAnalyses
@@ -165,7 +165,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Seq
 
 
 def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
-    """Return the stored analyses if ``question`` is the same; else one without any analysis."""
+    """Return the run directory's analyses if their settings are the same, else empty ones."""
     cells = [cell for cell in setup.cells if not cell.skip]
     _check_question(until, cells)
     question: dict[str, Any] = {
@@ -272,7 +272,7 @@ def failed_rows(failed: Sequence[Record], until: Until) -> dict[str, Row]:
 
 
 def is_judged(row: Record, until: Until) -> bool:
-    """Return True except for rows of the baseline, which need a requested standard error."""
+    """Return True if a row is judged; the baseline's rows only if a standard error is requested."""
     return until.target_se is not None or text(row, "sampler") != until.baseline
 
 

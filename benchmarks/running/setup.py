@@ -255,7 +255,7 @@ def _with_outputs_at_levels(
 
 
 def default_run_folder(suite: Suite) -> Path:
-    """Return the default folder of a run."""
+    """Return the default run directory of a suite, in ``results/runs``."""
     return Path("results") / "runs" / f"{suite.name}-{suite.digest}"
 
 

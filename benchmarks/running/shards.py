@@ -89,7 +89,7 @@ def draw_missing_samples(
         report: receives progress.
         planned: expected evaluations of each cell, by its key.
         claims: claims of this process.
-        failed: receives failures, also those of other processes.
+        failed: receives failures, also from other processes.
         turn: see :func:`groups_of_like_cost`.
     """
     directory, batches = setup.directory, setup.batches
@@ -258,7 +258,7 @@ def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
 
 
 def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
-    """Wait until the part ``MADE`` of each cell exists, without which no shard counts as missing."""
+    """Wait a while for each cell's part ``MADE``, without which no shard counts as missing."""
     until = time.monotonic() + STALE  # a network file system can take half a minute
     while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
         if claims.is_leader_gone or time.monotonic() > until:

@@ -25,8 +25,8 @@ ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 class Engine:
     """Counted runs of a cell's batches.
 
-    No Python runs in a replay, so nothing can be counted there. A replayed cell first runs its first batch eagerly,
-    counted and checked. These counts hold for every batch, since the recording makes the same evaluations every time.
+    A replayed CUDA graph runs no Python, so nothing can be counted. A replayed cell first runs its
+    first batch eagerly, counted and checked. The counts hold for every batch of the recording.
     """
 
     def __init__(self, model: Denoiser, cell: Cell) -> None:
@@ -37,7 +37,7 @@ class Engine:
         self._run: Recording | None = None
 
     def bind(self, ids: Tensor) -> Bound:
-        """Return the denoiser of a batch, counted."""
+        """Return the denoiser of a batch, whose evaluations are counted."""
         return self._metered.bind(ids, self._cell.seed)
 
     def sample(self, bound: Bound, ids: Tensor) -> Batch:
@@ -83,7 +83,7 @@ class RecordedCalls:
         self._room, self._stride = room, 1
 
     def add(self, denoise: Denoise, x: Tensor, sigma: float | Tensor) -> None:
-        """Count one more call, and store it if its turn has come."""
+        """Count one more call, and store every n-th, where n doubles when ``room`` is exceeded."""
         if self.count % self._stride == 0:
             levels = sigma.clone() if isinstance(sigma, Tensor) else sigma
             self.stored.append(RecordedCall(denoise, x.clone(), levels))
@@ -98,11 +98,11 @@ class RecordedCalls:
 
     @property
     def time_factor(self) -> float:
-        """Ratio of all calls to stored calls, a factor for the time of the latter; 0 without calls."""
+        """All calls over stored calls, a factor for :meth:`repeat`'s time; 0 without calls."""
         return self.count / len(self.stored) if self.stored else 0.0
 
     def repeat(self) -> Tensor:
-        """Repeat the stored calls, of which there is at least one, and return the result of the last."""
+        """Repeat the stored calls, at least one, and return the result of the last."""
         *others, last = self.stored
         for call in others:
             call.denoise(call.x, call.sigma)

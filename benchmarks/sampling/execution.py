@@ -77,7 +77,7 @@ def has_varying_cost(model: Denoiser, grid: Grid, *, infinite: bool = False) -> 
 
 
 def model_for_execution(model: Denoiser, execution: ExecutionName) -> Denoiser:
-    """Return the model for a mode: compiled, once for consecutive cells, or unchanged."""
+    """Return the model for a mode: compiled, which consecutive cells share, or unchanged."""
     return _compile_model(model) if is_compiled(execution) else model
 
 
@@ -94,7 +94,7 @@ class Compiled(Wrapper):
         return self._program(x, as_level_tensor(sigma, x), labels)
 
     def rewrapped(self, inner: Denoiser) -> Compiled:
-        """Return another model compiled."""
+        """Return ``inner`` compiled, in place of this model."""
         return Compiled(inner)
 
     def instrumented(self, wrap: Any) -> Denoiser:

@@ -124,10 +124,11 @@ def whole_shard_size(batch: int) -> int:
 
 
 def batches_of_shard(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
-    """Yield the sample numbers of each batch of a shard, and the first and the end of those that count.
+    """Yield (sample numbers, first, end) of a shard's batches; samples first … end - 1 count.
 
-    A sampler that couples a batch always runs whole batches of the same members. So its samples do not depend on the
-    number of samples, or on interruptions. Compiled programs and recordings have one shape, so they do the same.
+    A sampler that couples a batch always runs whole batches of the same members. So its samples do
+    not depend on the number of samples, or on interruptions. Compiled programs and recordings have
+    one shape, so they do the same.
     """
     size, whole = cell.batch_size, cell.sampler.batch_coupled or cell.execution != "eager"
     for first in range(start // size * size if whole else start, stop, size):

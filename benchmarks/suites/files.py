@@ -113,7 +113,7 @@ def _resolve(value: Any, folder: Path) -> Any:
 
 
 def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
-    """Yield the texts in models, schedules and extractors, each after its key in the suite."""
+    """Yield (key in the suite, text) of its models and extractors, and of ``schedules``."""
     for entry in suite.models:
         yield from (("models", text) for text in _texts_of_spec(entry.name))
     yield from (("schedules", text) for spec in schedules for text in _texts_of_spec(spec))
@@ -122,7 +122,7 @@ def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple
 
 
 def python_files(suite: Suite) -> Iterator[tuple[str, str]]:
-    """Yield the Python files that a suite names: the suite's key, and the text with the file."""
+    """Yield (key in the suite, text with the file) of each Python file that a suite names."""
     return ((key, text) for key, text in _named_specs(suite) if _PYTHON.search(text))
 
 

@@ -46,7 +46,7 @@ class Timing(StrictTable):
 
     Attributes:
         batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the suite's.
-            The result table has the times of the first size, ``timing.csv`` those of all.
+            The result table has the times of the first size, ``timing.csv`` the times of all.
         seconds: most wall time per model and batch size.
         min_rounds, max_rounds: fewest and most times that each cell is timed.
         half_width: a cell is settled when the 95 % interval of its median is within this share of it.

@@ -100,7 +100,7 @@ def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
 def frechet_halves(
     entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
 ) -> tuple[Estimate, Estimate, str]:
-    """Return Fréchet distances of the two halves of a cell's stored features, and the flag of the second."""
+    """Return Fréchet distances of both halves of a cell's features, and the second half's flag."""
     fixed = references[text(entry.record, "model")]
     first, second = (
         estimate(fixed, half) for half in _split_in_halves(_stored_features(entry, run))
@@ -110,7 +110,7 @@ def frechet_halves(
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Return a metric of single distances on the two halves of a cell's samples, and the flag of the second."""
+    """Return a metric on both halves of a cell's stored distances, and the second half's flag."""
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
         raise ValueError(

@@ -40,7 +40,7 @@ Steps = Sequence[tuple[float, TableRow]]
 
 
 class _Trajectory(NamedTuple):
-    """Run of a table: the state before each step, the image of each evaluation, and the samples."""
+    """Run of a table of coefficients: states before steps, images of evaluations, final samples."""
 
     steps: Steps
     states: Sequence[Tensor]
@@ -50,9 +50,10 @@ class _Trajectory(NamedTuple):
 
 @dataclass(eq=False)
 class Runs:
-    """Runs of deterministic samplers from latents ``x`` ``(n, *event)``, at the grids' first level, to ``ends``.
+    """Runs of deterministic samplers from latents ``x`` ``(n, *event)`` to endpoints ``ends``.
 
-    Tables that differ in one step from the cached run start at that step, with the cached states and images.
+    The latents are at the grids' first level. Tables that differ in one step from the cached run
+    start at that step, with the cached states and images.
     """
 
     model: Denoiser
@@ -95,7 +96,7 @@ class Runs:
 def _run_table(
     bound: Bound, steps: Steps, states: Sequence[Tensor], images: Sequence[Tensor]
 ) -> _Trajectory:
-    """Run the remaining steps of a table from the last known state."""
+    """Run the steps of a table that follow the given states, and return the whole run."""
     states, images = list(states), list(images)
     x = states[-1]
     for level, row in steps[len(states) - 1 :]:
@@ -113,7 +114,7 @@ DifferencesOf = Callable[[Sampler, Grid, slice], Floats]
 """Samples of a sampler on a grid minus their endpoints, ``(n, d)``, for a slice of the latents."""
 
 DIFFERENCE = 1e-2
-"""Difference of a free number for a slope: far above rounding in float32."""
+"""Change of a free number that measures a slope, far above rounding in float32."""
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 ITERATIONS = 12
 ENOUGH = 0.003
@@ -121,14 +122,14 @@ ENOUGH = 0.003
 RENEWED = 20
 """Number of times that weights are renewed for a step."""
 NEAREST = 0.1
-"""Share of the median distance: smaller distances have no larger weight."""
+"""Share of the median distance below which distances do not get larger weights."""
 ROOM = 2**26
 """Most numbers in memory for slopes at a time."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Fitted sampler and grid, error before and after on latents without equations; ``ended`` unless time was up."""
+    """Fitted sampler and grid, errors on unfitted latents, and ``ended``: False if time was up."""
 
     sampler: Sampler
     grid: Grid
@@ -196,7 +197,7 @@ def power_mean_of_rows(differences: Floats, power: int) -> float:
 
 
 def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: int) -> Floats:
-    """Return the step ``(p,)`` of a linear model with the smallest power mean, shortened by ``damping``."""
+    """Return the step of the free numbers to the least power mean of a linear model, damped."""
     if not len(squares):
         return np.full(pulls.shape[1], np.nan)
     least = max(NEAREST**2 * float(np.median(squares)), np.finfo(float).tiny)

@@ -1,4 +1,4 @@
-"""Latents that no run scores, their converged endpoints by a teacher, and a sampler's distance from these."""
+"""Latents kept for tuning, their converged endpoints, and the distances at which samplers end."""
 
 from __future__ import annotations
 
@@ -65,27 +65,27 @@ class Teacher:
 
 
 MOST = 2**28
-"""Most latents of a set."""
+"""Largest number of latents to tune on, and of latents to test on."""
 
 TRAIN_IDS = SEARCH_IDS + MOST
 """First sample number to tune on: between the numbers of schedule searches and of converged samples."""
 
 TEST_IDS = TRAIN_IDS + MOST
-"""First sample number that measures the gap between latents that were tuned on and others."""
+"""First sample number to test on: the gap to the latents that were tuned on is measured there."""
 
 RESOLVED = 0.01
 """Endpoints are converged if doubling the teacher's steps moves them by at most this share of the error."""
 
 LOST = 1e6
-"""Distance of a sample that is not finite, or further away."""
+"""Distance that counts for a sample that is not finite, or further away."""
 
 
 @dataclass(eq=False)
 class TuningProblem:
-    """Latents of a model, and the distance at which samplers end from their converged endpoints.
+    """Latents of a model with converged endpoints, from which samples' distances are measured.
 
-    ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the model's device.
-    ``steps`` are the teacher's steps for the present endpoints, unless these are exact.
+    ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the
+    model's device. ``steps`` are the teacher's steps for the present endpoints, unless exact.
     """
 
     model: Denoiser
@@ -107,9 +107,10 @@ class TuningProblem:
         return float(difference.double().square().mean().sqrt())
 
     def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
-        """Refine the endpoints until doubling moves them by :data:`RESOLVED` of the smallest RMS distance of the runs.
+        """Refine the endpoints until doubling the teacher's steps moves them little.
 
-        Rounding, or the most steps of the reference solver, may stop it earlier. Return True if the endpoints changed.
+        Little is RESOLVED times the smallest RMS distance of the runs. Rounding, or the most steps
+        of the reference solver, may stop it earlier. Return True if the endpoints changed.
         """
         if self.resolution <= self.teacher.rounding:
             return False
@@ -127,7 +128,7 @@ class TuningProblem:
 
     @torch.no_grad()
     def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
-        """Return the sampler's samples ``(n, *event)`` from these latents."""
+        """Return the sampler's samples ``(n, *event)`` from the problem's latents."""
         bound = ((self.model.bind(ids, self.seed), x) for ids, x in self.batches)
         return torch.cat([sampler.sample(model, x, grid, NoNoise()) for model, x in bound])
 

@@ -19,7 +19,7 @@ from ..planning.tuned_schedule import Spacing
 from .problem import TuningProblem
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
-"""Means of the distances to minimise, by their power, the default first; docs/tuning.md says their side effects."""
+"""Powers of the means that can be minimised, the default first (side effects: docs/tuning.md)."""
 
 STARTS = 2
 """Number of grids from which the search goes downhill."""
@@ -28,7 +28,7 @@ PATIENCE = 30
 """Most evaluations of the objective in a descent, in units of the number of steps."""
 
 FLOOR = 1e-9
-"""Distances below this are rounding, and count as this."""
+"""Smallest distance: smaller ones are rounding, and count as this one."""
 
 # difference of a free number for a slope: far above rounding in float32, far below what matters
 _DIFFERENCE = 1e-3
@@ -36,7 +36,7 @@ _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarit
 
 
 class SearchResult(NamedTuple):
-    """Best levels ``grid``, best built-in ``schedule`` with its grid ``untuned``, and tuned coefficients if any."""
+    """Best levels ``grid``; best built-in ``schedule`` with grid ``untuned``; tuned ``table``."""
 
     grid: Grid
     schedule: str
@@ -49,7 +49,7 @@ class SearchResult(NamedTuple):
 
 
 def built_in_grids(steps: int, model: Denoiser) -> dict[str, Grid]:
-    """Return the grids to 0 of all schedules that are formulas, at default options, by their first name."""
+    """Return the grids to 0 of built-in schedules that need no model, by name without synonyms."""
     grids = {}
     for name, entry in SCHEDULES.items():
         if entry.needs_model or entry.same_as in SCHEDULES:
@@ -68,9 +68,10 @@ def search_levels(
 ) -> SearchResult:
     """Search the levels that bring a deterministic sampler nearest to the endpoints of a problem.
 
-    The result is never worse than the best built-in schedule. Built-in schedules spend their last evaluation at
-    sigma_min, mostly in vain. So descents start from the best of these grids, and of those with one step more and
-    without sigma_min. With ``begun``, the result of a search with coarser endpoints, they start there alone.
+    The result is never worse than the best built-in schedule. Built-in schedules spend their last
+    evaluation at sigma_min, mostly in vain. So descents start from the best of these grids, and of
+    grids with one step more but without sigma_min. With ``begun``, the result of a search with
+    coarser endpoints, they start there alone.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
@@ -91,7 +92,7 @@ def search_levels(
 
 
 def candidate_grids(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
-    """Return the grids of the built-in schedules with their names, and the grids without sigma_min."""
+    """Return built-in schedules' grids with names, and grids of one step more without sigma_min."""
     # of equal grids, the first name stays
     untuned = {grid: name for name, grid in reversed(built_in_grids(steps, model).items())}
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in_grids(steps + 1, model).values()]

@@ -55,7 +55,7 @@ MOST_TABULATED = 30
 
 
 def check_target(target: Target, what: What = "grid") -> None:
-    """Raise a ValueError for a target that has no levels to tune, or no coefficients."""
+    """Raise a ValueError for too few or many steps, or a sampler without levels or coefficients."""
     if reason := why_untunable(target.sampler):
         raise ValueError(
             f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
@@ -263,7 +263,7 @@ class ModelTuning:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
 
     def subject_of(self, target: Target) -> Subject:
-        """Return the key of a target's entry."""
+        """Return the subject, or key, of a target's entry in the file."""
         model = self.subject.model
         return Subject(
             model=self.subject.name,
@@ -299,7 +299,7 @@ def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | 
 
 
 def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
-    """Return coefficients for other levels: the state's weight follows their ratio, the newest weight makes up."""
+    """Return coefficients for other levels, with the same sum in each row; None without a table."""
     if table is None:
         return None
     rows = []

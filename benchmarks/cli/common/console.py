@@ -19,7 +19,7 @@ from ....results.escaping import strip_control_characters
 
 WIDE = 1000  # columns without a terminal: text for a pipe or a file is neither cut nor wrapped
 _PROSE, _WRAPPED = 34, 24
-"""Width from which a column of a table may be wrapped, and its width then, at least."""
+"""Least width of a table's column that may be wrapped, and least width that it then has."""
 
 
 class SafeConsole(Console):
@@ -47,7 +47,7 @@ class SafeConsole(Console):
 
 out, err = SafeConsole(), SafeConsole(stderr=True)
 error_console = err
-"""Public name of ``err``."""
+"""Console on the standard error."""
 
 
 class Warnings(logging.Handler):

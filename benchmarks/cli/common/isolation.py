@@ -184,7 +184,7 @@ LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
 
 
 def take_gpu_of_rank() -> None:
-    """Restrict a launcher's process to the GPU of its local rank, before CUDA is used."""
+    """Restrict a launcher's process to the GPU of its local rank, if any, before CUDA is used."""
     local = next((os.environ[name] for name in LOCAL if name in os.environ), "")
     if local.isascii() and local.isdecimal() and (gpus := _visible_gpus()):
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(local) % len(gpus)]
@@ -205,7 +205,7 @@ def _visible_gpus() -> list[str]:
 
 
 def workers(jobs: int) -> Executor:
-    """Return a pool of ``jobs`` workers, or an in-process executor if isolation is :data:`OFF`."""
+    """Return a pool of ``jobs`` workers; in-process if SAMPLERBENCH_ISOLATION is in :data:`OFF`."""
     return InProcess() if _is_isolation_off() else Pool(jobs)
 
 

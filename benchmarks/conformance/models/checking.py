@@ -50,7 +50,7 @@ from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 
 def misfit_of(of: Candidate, *, own: bool) -> float:
-    """Return the misfit, smaller is better: median log error, or with ``own`` samples the largest defect."""
+    """Return the misfit, smaller is better: median log error, or if ``own`` the largest defect."""
     if own:
         worst = float(abs(of.fit.defect).max())
         return worst if math.isfinite(worst) else math.inf
@@ -58,7 +58,7 @@ def misfit_of(of: Candidate, *, own: bool) -> float:
 
 
 def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) -> Check:
-    """Check that the best answer to a specification's open questions fits, and that no other fits as well."""
+    """Check that the best answers to open questions fit, and that no other answers fit as well."""
     is_map, passed = best.model.kind == "map", None if own else False
     alike = [
         other.settings
@@ -105,7 +105,7 @@ class Checked:
 
     @property
     def verdict(self) -> Verdict:
-        """Verdict of all checks together."""
+        """Verdict of :func:`verdict_of` on all checks: "passed", "failed" or "not decided"."""
         return verdict_of(self.checks)
 
     @property
@@ -134,7 +134,7 @@ def check_checkpoint(
             never "passed".
         labels: classes of the images ``(n,)``, or None.
         built: makes the network of a candidate; None if all candidates have ``network``.
-        teacher: denoiser along whose paths a few-step map is checked; by default that of
+        teacher: denoiser along whose paths a few-step map is checked; by default the result of
             :meth:`.Specification.teacher`, if ``built`` is given.
         samples: number of samples to draw without ``images``.
         device: "cpu" or "cuda".
@@ -270,7 +270,7 @@ NOT_COMPARED = Check(
 def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Yield the checks of a few-step map's consistency: on images, and along a teacher's paths if given."""
+    """Yield checks of a few-step map's consistency: on images, and on paths of a given teacher."""
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = measure_movement(best.model, best.clean, best.labels, std)
@@ -285,7 +285,7 @@ def _check_paths(
 
 
 def check_behaviour(model: Denoiser, device: str) -> Check:
-    """Check that outputs are finite at the lowest and highest level, repeatable, and independent of other rows."""
+    """Check that outputs are finite, repeatable, and in each row independent of other rows."""
     try:
         check_model(model, denoising=False, device=device)
     except ValueError as error:

@@ -53,7 +53,7 @@ LEVELS = 9
 NARROWEST, WIDEST = 0.05, 20.0
 """Lowest and highest level, in standard deviations of the data: outside, all maps look alike."""
 NARROWEST_X0 = 0.5
-"""Lowest level for a network that predicts x0, in these units: below, its error exceeds the noise."""
+"""Lowest level for networks that predict x0, in standard deviations of the data."""
 NEAR = 0.5
 """Highest level for few-step maps, in standard deviations of the data."""
 LEAST = 1e-9
@@ -81,10 +81,11 @@ class Fit:
             return self.defects.std(1, ddof=1) / math.sqrt(self.defects.shape[1])
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """Return the relative excess of the error over that of ``best``, and its standard error.
+        """Return the relative excess of the error over ``best``'s, and its standard error.
 
         Both fits are on the same samples and levels. The mean is over the middle half of the levels
-        by excess: poorly trained networks are far off at high levels only, wrong maps at most.
+        by excess: poorly trained networks are far off at high levels only, wrong maps at most. It
+        is infinite if an error is not finite.
         """
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():
@@ -108,7 +109,7 @@ def levels_for_check(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
 
 
 def noise_of(model: Denoiser, clean: Tensor, start: int = 0) -> Tensor:
-    """Return standard normal noise for clean samples ``(n, *event)``, whose numbers begin at ``start``."""
+    """Return standard normal noise for clean samples ``(n, *event)`` numbered from ``start``."""
     make = _small_noise if clean.numel() <= SMALL else _noise
     return make(start, len(clean), model.event, clean.dtype, clean.device)
 

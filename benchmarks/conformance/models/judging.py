@@ -1,6 +1,6 @@
 """Judgement of one reading of a network on clean samples, and the readings that fit better.
 
-E[x0 | x] has the smallest squared error: if another reading has a smaller one, the stated is wrong.
+E[x0 | x] has the smallest squared error. So a reading is wrong if another has a smaller error.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .maps import check_map, looks_like_a_map, variance_of
 ALIKE = 0.005
 """Smallest relative difference of errors that counts as a difference."""
 SLACK, LARGE = 0.1, 0.3
-"""Largest defect of a trained network, and of a poorly trained one."""
+"""Largest absolute defect (see :mod:`.fit`) of a trained network, and of a poorly trained one."""
 POOR = 1.2
-"""Largest ratio of the error to that of the best multiple of the noisy sample, for a right reading."""
+"""Largest :attr:`Candidate.error_ratio` of a right reading."""
 LINEAR = 0.95
-"""Largest such ratio of a network that has learned more than a multiple of the noisy sample."""
+"""Largest :attr:`Candidate.error_ratio` of a network that does more than scale the noisy sample."""
 FEW, MOST = 24, 6
-"""Number of samples on which all readings are tried, and of best readings tried on all samples."""
+"""Number of samples for trying all readings, and of best readings then tried on all samples."""
 
 MOST_CAUSES = 2
 """Largest number of readings with equal fits that are all named as the cause."""
@@ -43,7 +43,7 @@ Compared = tuple["Candidate", "Candidate"]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One reading of a network: settings, model, and fit to clean samples ``(n, *event)``."""
+    """One reading of a network: its settings, model, and fit to clean samples ``(n, *event)``."""
 
     settings: str
     model: Denoiser
@@ -59,7 +59,7 @@ class Candidate:
 
     @cached_property
     def error_ratio(self) -> float:
-        """Ratio of the error to that of the best multiple of the noisy sample; median over levels."""
+        """Error over the error of the best multiple of the noisy sample; median over levels."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
@@ -71,7 +71,7 @@ class Candidate:
 
     @property
     def is_right(self) -> bool:
-        """True if the error and the defect are those of a right reading of a trained network."""
+        """True if error and defect are small, as for a right reading of a trained network."""
         return self.error_ratio <= POOR and has_small_defect(self.fit)
 
 
@@ -82,7 +82,7 @@ def fit_candidate(
     labels: Tensor | None,
     at: NDArray[np.float64] | None = None,
 ) -> Candidate:
-    """Return a reading with its fit to clean samples ``(n, *event)``; the fit is NaN if the network raises."""
+    """Return a reading with its fit to clean samples ``(n, *event)``; NaN if the network raises."""
     levels = levels_for_check(model, clean) if at is None else at
     try:
         with np.errstate(all="ignore"):  # a reading's times may be outside of its process
@@ -101,15 +101,16 @@ def has_small_defect(of: Fit, slack: float = SLACK) -> bool:
 
 
 def is_better(first: Candidate, other: Candidate) -> bool:
-    """Return True if the error of ``first`` is smaller than that of ``other``, beyond chance."""
+    """Return True if ``first`` has a smaller error than ``other``, beyond chance."""
     excess, se = other.fit.excess(first.fit)
     return excess > max(SURE * se, ALIKE)
 
 
 class BetterReadings(NamedTuple):
-    """Readings that fit better than the stated one, best first, and all tried, each with the stated one.
+    """Readings that fit better than the stated one, best first, and all that were tried.
 
-    Those in ``passing`` have a small error and defect; those in ``failing`` do not.
+    Those in ``passing`` have a small error and defect; those in ``failing`` do not. ``tried`` has
+    pairs of each reading and the stated one, on the same samples.
     """
 
     passing: list[Candidate]
@@ -141,7 +142,7 @@ def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
 
 
 def usable_readings(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
-    """Yield (name, model) of each reading, without readings whose model cannot be made."""
+    """Yield (name, model) of each reading, without those that raise ValueError or TypeError."""
     for settings, maker in readings:
         try:
             model = maker()
@@ -196,7 +197,7 @@ def check_readings(
 
 
 def check_denoises(of: Candidate) -> Check:
-    """Check that the error is at most :data:`POOR` times that of the best multiple of the noisy sample."""
+    """Check that a candidate's error ratio is at most :data:`POOR`."""
     detail = f"the error is {of.error_ratio:.2g} times that of the best multiple of the noisy sample (median)"
     passed = of.error_ratio <= POOR
     if not passed:

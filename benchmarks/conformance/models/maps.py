@@ -5,7 +5,7 @@ sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01
 every level f(x0 + sigma z) has the distribution of the data, while E[x0 | x] has less variance.
 
 On every path of the flow, whose velocity is E[z | x], f(x(s), s) is constant. The line x0 + s z has
-the velocity z, whose mean given x is that of the flow. So along such lines the rate of f is 0 on
+the velocity z, whose mean given x is the flow's. So along such lines the rate of f is 0 on
 average given x, and orthogonal to every function g of x:
 
     E <d/d(ln s) f(x0 + s z, s), g(x)> = 0.
@@ -40,7 +40,7 @@ TWICE = (1.4, 2.3)
 
 
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
-    """Return True if the error at high levels is about twice the data's variance, as for a random sample."""
+    """Return True if at high levels the error is twice the data's variance, as between samples."""
     variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
     return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())
@@ -114,7 +114,7 @@ BY = 0.1
 """Half-width in ln sigma of the central differences that estimate the rate."""
 RATE_LEVELS = 7
 DEFECT = 0.15
-"""Largest mean product of rate and g for a trained map, in standard deviations per unit of ln sigma."""
+"""Largest mean product of rate and function g (:class:`Movement`) for a trained map."""
 BETTER, CLOSE = 2.0, 0.03
 """A map is wrong if its movement exceeds BETTER times another reading's movement plus CLOSE."""
 STOPS, STEPS = 5, 30
@@ -124,11 +124,11 @@ APART = 0.5
 
 
 class Movement(NamedTuple):
-    """Mean products of the rate of a map's outputs with functions g, in data deviations per unit of ln sigma.
+    """Mean products of a map's rate of change with functions g of the state: 0 for an exact map.
 
-    ``size`` is their root mean square over levels and g. ``worst`` is the largest beyond chance, at
-    ``level`` with the g named ``along``. ``varied`` is True if the outputs have about the variance
-    of the data at every level, since a constant output does not move either.
+    The rate is in standard deviations of the data per unit of ln sigma. ``size`` is the root mean
+    square over levels and g. ``worst`` is the largest beyond chance, at ``level`` with the g
+    named ``along``. ``varied`` is True if outputs have about the data's variance at every level.
     """
 
     size: float
@@ -140,7 +140,7 @@ class Movement(NamedTuple):
 
 @torch.no_grad()
 def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Movement:
-    """Measure how fast a map's outputs move with the level of the noise on clean samples ``(n, *event)``."""
+    """Measure a map's :class:`Movement` on clean samples ``(n, *event)`` of deviation ``std``."""
     z, ratio = noise_of(model, clean), math.exp(BY)
     low = max(model.sigma_min, NARROWEST * std) * ratio
     high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
@@ -180,7 +180,7 @@ def _standardised(x: Tensor) -> Tensor:
 
 
 def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
-    """Check that a map's outputs do not move with the level on average, and that no other map moves far less."""
+    """Check that a map's outputs move little with the level, and no other reading's far less."""
     text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
@@ -205,7 +205,7 @@ def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
 def check_one_path(
     model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
 ) -> Check:
-    """Check that a map takes all states of one path to one end; Heun's method on ``teacher`` gives the paths."""
+    """Check that a map takes states on a path of the denoiser ``teacher`` to the path's end."""
     z = noise_of(model, clean)
     high = min(model.sigma_max, teacher.sigma_max, WIDEST * std)
     low = max(model.sigma_min, teacher.sigma_min, 1e-3 * std)

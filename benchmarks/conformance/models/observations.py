@@ -1,4 +1,4 @@
-"""Observations on a model without another reading: its outputs, its use of time and labels, noise left in d."""
+"""Observations on a model as it is: outputs, use of time and labels, noise left in outputs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
 
 
 def _row_of_better_label(errors: np.ndarray) -> int:
-    """Return the row of ``errors`` ``(labels, n)`` that is better than row 0 on each half of the images, else 0."""
+    """Return the row of ``errors`` ``(labels, n)`` below row 0 in both halves of images, else 0."""
     if errors.shape[1] < LEAST:
         return 0
     best = int(errors[:, ::2].mean(1).argmin())
@@ -66,7 +66,7 @@ def _row_of_better_label(errors: np.ndarray) -> int:
 
 
 def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
-    """Return the mean squared error of each sample over sigma², ``(n,)``, averaged over the levels of AT."""
+    """Return each sample's mean squared error over sigma², ``(n,)``, averaged over two levels."""
     std, total = variance_of(clean) ** 0.5, np.zeros(len(clean))
     for start in range(0, len(clean), BATCH):
         rows = slice(start, start + BATCH)
@@ -81,11 +81,11 @@ def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndar
 CLAMPED = 0.02
 """Share of outputs exactly at an extreme value above which outputs count as clamped."""
 AGAIN = 2
-"""Fewest levels with such a share for clamped outputs."""
+"""Fewest levels with a share above CLAMPED at which outputs count as clamped."""
 HIGHEST, STATES = 1e3, 64
 """Highest level for :func:`check_noise` if sigma_max is larger, and its number of noise states."""
 DEAD = 1e-3
-"""Smallest standard deviation of outputs that vary, as a share of that of the data."""
+"""Smallest standard deviation of outputs that vary, as a share of the data's."""
 
 
 @torch.no_grad()
@@ -108,7 +108,7 @@ def why_outputs_are_broken(of: Candidate) -> str:
 
 @torch.no_grad()
 def noise_and_defect_in_words(of: Candidate) -> str:
-    """Return in words the range over levels of the noise left in d, and the largest defect."""
+    """Return in words the share of noise left in outputs, over levels, and the largest defect."""
     shares = []
     for level in of.fit.levels.tolist():
         x, z = noisy_samples(of, level)
@@ -137,13 +137,13 @@ def check_time(of: Candidate) -> Check:
 
 
 def noisy_samples(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
-    """Return the noisy samples x0 + level z of a candidate, and their noise z."""
+    """Return a candidate's noisy samples x0 + level z, and their noise z."""
     z = noise_of(of.model, of.clean)
     return of.clean + level * z, z
 
 
 def _outputs_at_level(of: Candidate, level: float) -> Tensor:
-    """Return the raw output of a native network on noisy samples, or the output of any other model."""
+    """Return the model's outputs for noisy samples; for a ``NativeDenoiser``, its network's."""
     x, _ = noisy_samples(of, level)
     if isinstance(of.model, NativeDenoiser):
         return record_network_call(of.model, x, level, of.labels)[0]
@@ -153,7 +153,7 @@ def _outputs_at_level(of: Candidate, level: float) -> Tensor:
 def record_network_call(
     model: NativeDenoiser, x: Tensor, level: float, labels: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Call ``model.denoise``; return its network's output, and the state, time and labels passed to the network."""
+    """Call ``model.denoise``; return its network's output, state, time and labels in that call."""
     calls = []
 
     def network(x_t: Tensor, t: Tensor, own: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Other readings of a network: the denoiser that results if one thing about the network were different.
+"""Other readings of a network: the denoisers that it would be if one of its settings were wrong.
 
 :func:`alternative_specifications` yields the readings that settings of a checkpoint can choose.
 """
@@ -27,11 +27,11 @@ VP = ("vp_linear", "sub_vp", "vp_cosine", "discrete")
 LINEAR = ("vp_linear", "sub_vp")
 """Processes whose beta(t) is linear."""
 NAMED = ("linear", "scaled_linear", "cosine")
-"""Schedules of betas for a discrete process."""
+"""Schedules of betas to try for a discrete process."""
 ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
 USUAL_STEPS = 1000
 CIRCLE = 2 / math.pi
-"""Factor between the output of a trigonometric flow and ``v``."""
+"""Factor that turns the velocity of a trigonometric flow into ``v``."""
 DATA = (0.25, 0.5, 1.0)
 """Usual values of EDM's ``sigma_data``."""
 PREDICTIONS = {
@@ -44,7 +44,10 @@ PREDICTIONS = {
 
 
 def alternative_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield (settings, specification) of other readings of ``spec``, which has no open questions."""
+    """Yield (settings, specification) of other readings of ``spec``, which has no open questions.
+
+    Settings are text, such as "half=first".
+    """
     for settings, changes in _changes_by_settings(spec):
         yield settings, replace(spec, **changes)
 
@@ -88,7 +91,7 @@ def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
 
 
 def steps_of_table(process: Mapping[str, Any]) -> int:
-    """Return the number of steps of a discrete process."""
+    """Return the number of steps of a discrete process from its fields in a specification."""
     table = process.get("levels") or process.get("betas")
     return len(table) if table is not None else process.get("steps", USUAL_STEPS)
 
@@ -99,9 +102,9 @@ def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
 
 
 def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield (name, specification) of a user's ``model(x, sigma)`` read as a raw network of a known training.
+    """Yield (training, specification) that read a user's ``model(x, sigma)`` as a raw network.
 
-    ``spec`` describes the model as a denoiser, which is not yielded.
+    All known trainings are yielded but the denoiser's, which ``spec`` describes.
     """
     for training, changes in training_answers().items():
         if training != "denoiser":
@@ -109,7 +112,7 @@ def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Speci
 
 
 def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (settings, changed fields) of other processes of the same kind."""
+    """Yield (settings, changed fields) of other processes of the kind, such as other betas."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
         own = steps_of_table(process)
@@ -141,25 +144,25 @@ Call = Callable[[Tensor, float], Tensor]
 """Denoiser with bound labels: a function of ``(x, sigma)``."""
 
 UNLIKE = 4 / 3
-"""Smallest factor (or inverse factor) of an output that counts as another scale."""
+"""Smallest factor, or inverse factor, by which an output's scale must differ to be reported."""
 STEADY = 1.25
-"""Largest ratio of the best factors within the middle half of the levels, for one common scale."""
+"""Largest ratio of the best factors in the middle half of the levels, if one scale fits all."""
 
 
 class ChangedCall(Wrapper):
-    """Model whose ``denoise`` is replaced by ``change(call, x, sigma)``."""
+    """Model that returns ``change(call, x, sigma)``, where ``call`` is the inner denoiser."""
 
     def __init__(self, inner: Denoiser, change: Callable[[Call, Tensor, float], Tensor]) -> None:
         super().__init__(inner)
         self.change = change
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`; at one level."""
+        """See :meth:`Denoiser.denoise`; ``sigma`` must be a single level."""
         return self.change(lambda y, s: self.inner.denoise(y, s, labels), x, float(sigma))
 
 
 def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
-    """Yield readings of a model as trained on images of another range or layout."""
+    """Yield readings of a model as one trained on images of another value range or layout."""
     for settings, scale, shift in _other_ranges(clean):
         yield settings, partial(ChangedCall, model, partial(_denoise_rescaled, scale, shift))
     if len(model.event) != 3:
@@ -187,14 +190,14 @@ def _with_flipped_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> D
 
 
 def with_network(model: NativeDenoiser, network: Callable[..., Tensor]) -> NativeDenoiser:
-    """Return a copy of the model with another network in native coordinates."""
+    """Return a copy of the model that calls ``network(x_t, t, labels)`` in place of its own."""
     twin = copy.copy(model)
     twin.network = network
     return twin
 
 
 def _other_ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
-    """Yield (name, scale, shift) of each usual range that the clean images could be taken to."""
+    """Yield (name, scale, shift) of other ranges, to which scale x + shift takes the images."""
     low, high = float(clean.min()), float(clean.max())
     ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
     for own, (start, end) in ranges.items():
@@ -207,7 +210,7 @@ def _other_ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
 
 
 def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
-    """Return E[x0 | x] from a denoiser ``d`` of images that are scaled and shifted."""
+    """Return E[x0 | x] from a denoiser ``d`` that was trained on images scale * x0 + shift."""
     return (d(scale * x + shift, scale * s) - shift) / scale
 
 
@@ -245,7 +248,7 @@ def _denoise_with_scaled_output(
 
 
 def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
-    """Return the output's factor that fits clean samples best; None if it is about 1 or levels differ in it."""
+    """Return the output's factor that fits clean samples best; None if about 1 or not steady."""
     generator = torch.Generator().manual_seed(0)
     (clean, labels), factors = stated.few_samples, []
     for level in stated.fit.levels.tolist():
@@ -264,13 +267,13 @@ def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> 
 
 
 def readings_of_network(model: NativeDenoiser) -> Readings:
-    """Yield readings with usual mistakes in the scale of the network's input."""
+    """Yield two readings with usual mistakes in the scale of the network's input."""
     for power, scaling in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
         yield f"the network's input {scaling}", partial(_with_scaled_input, model, power)
 
 
 def _with_scaled_input(model: NativeDenoiser, power: int) -> Denoiser:
-    """Return a copy of the model whose network gets its input multiplied by alpha to ``power`` - 1."""
+    """Return a copy of the model whose network gets its input times alpha(t) ** (``power`` - 1)."""
     time, process = model.time, model.process
 
     def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:

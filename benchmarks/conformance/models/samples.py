@@ -127,7 +127,7 @@ def candidate_on_samples(
     samples: int,
     device: str,
 ) -> Candidate:
-    """Return a reading with its fit to clean images, or to ``samples`` samples of the model without images."""
+    """Return a reading with its fit to clean images, or to ``samples`` samples of the model."""
     if images is not None:
         clean = images.to(device, model.dtype)
         return fit_candidate(settings, model, clean, labels_for_network(model, labels, device))

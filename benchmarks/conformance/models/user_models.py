@@ -1,4 +1,4 @@
-"""Other readings of a user's own model: other settings of its adapter, usual mistakes, other times."""
+"""Other readings of a user's own model: other adapter settings, usual mistakes, other times."""
 
 from __future__ import annotations
 
@@ -39,11 +39,15 @@ COUNTS = (1, 100, 250, 500, 1000, 2000, 4000)
 """Usual numbers of discrete times; 1 stands for continuous times in [0, 1]."""
 INSTEAD = "given to the network in place of its time t"
 FINEST = 1000
-"""Resolution of the search for a shift: the largest time over FINEST."""
+"""Number of parts of the largest time to which the search resolves a shift."""
 
 
 class Retimed(Wrapper):
-    """Model one of whose modules is called with ``change(time)``; the module takes (state, time, ...)."""
+    """Model with a changed time for one of its modules.
+
+    The module takes a state and a time as its first two positional arguments. ``change`` maps the
+    time before each call.
+    """
 
     def __init__(self, inner: Denoiser, module: nn.Module, change: Change) -> None:
         super().__init__(inner)
@@ -61,7 +65,7 @@ class Retimed(Wrapper):
 
 
 def readings_of_time(stated: Candidate) -> Readings:
-    """Yield readings of a model whose network gets other times; a shift only if the model is wrong."""
+    """Yield readings of a model whose network gets other times; a shift only if it is wrong."""
     model, levels = stated.model, [float(level) for level in stated.fit.levels]
     if isinstance(model, NativeDenoiser):
         if not stated.may_be_right:
@@ -96,7 +100,7 @@ def _last_usual_time(times: list[float]) -> int:
 def _readings_of_shift(
     stated: Candidate, retimed: Callable[[Change], Denoiser], last: int
 ) -> Readings:
-    """Yield the reading with the best shift of times in 0 … ``last``; nothing if ``last`` is 0."""
+    """Yield the reading with the best shift of times in 0 … ``last``; nothing for ``last`` = 0."""
     if last:
 
         def shifted_model(shift: float) -> Denoiser:
@@ -125,7 +129,7 @@ def _rescale_time(scale: float, offset: float, most: float, t: Any) -> Any:
 
 
 def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
-    """Return the outermost module called with (state, time) where time is not the level, and its times.
+    """Return the outermost module that gets a state and a time other than the level, and its times.
 
     Without such a module the result is (None, [nan]).
     """
@@ -170,7 +174,7 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
 
 
 def adapter_of(model: Denoiser) -> Denoiser:
-    """Return the adapter inside a model of a Python file, or the model itself without an adapter."""
+    """Return the adapter inside a model of a Python file; without an adapter, the model itself."""
     inner = model.inner if isinstance(model, ForeignDenoiser) else model
     return inner if isinstance(inner, NativeDenoiser) else model
 

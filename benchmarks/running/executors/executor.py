@@ -96,7 +96,7 @@ class Executor(ABC):
     ) -> Generator[tuple[int, Any], None, None]:
         """Yield the number and the result of each task as it finishes, in any order.
 
-        Tasks whose results nobody takes need not run. Running tasks are stopped when the iterator is
+        Tasks with unused results need not run. Running tasks are stopped when the iterator is
         closed, or when an exception such as an interrupt leaves it.
 
         Args:

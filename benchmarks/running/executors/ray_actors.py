@@ -27,7 +27,7 @@ from .worker import Worker, default_memory_limit
 PERIOD = 0.5  # seconds between reports of progress
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Variables that actors copy from the caller: Ray sets the first, and rounding depends on it."""
+"""Variables that actors copy from the caller: Ray sets the first itself, which changes rounding."""
 
 TYPE = "accelerator_type:"  # prefix of Ray's resource for the type of a machine's devices
 LONGEST = 300  # most characters of Ray's message about a lost actor
@@ -56,7 +56,7 @@ class Environment(NamedTuple):
 
     @classmethod
     def here(cls) -> Environment:
-        """Return the environment of this process."""
+        """Return this process's environment; variables are SAMPLERBENCH_* and :data:`THREADS`."""
         own = {
             name: value for name, value in os.environ.items() if name.startswith("SAMPLERBENCH_")
         }
@@ -126,7 +126,11 @@ class HostInfo(NamedTuple):
 
 
 class Host:
-    """Ray actor that runs tasks in a :class:`.Worker`; ``most`` is the largest number of actors."""
+    """Ray actor that runs tasks in a :class:`.Worker`.
+
+    ``memory`` is the bytes that tasks may hold; None divides the default among the machine's
+    actors, of which there are at most ``most``.
+    """
 
     def __init__(
         self, environment: Environment, memory: int | None, share: Share, most: int | None

@@ -219,7 +219,7 @@ def _result_or_raise(message: Message) -> Any:
 
 
 def _waiting_since(group: WorkerGroup, since: float) -> float:
-    """Return when the wait for a first actor began; report a long wait once, then infinity."""
+    """Return when the wait for a first actor began, or infinity once a long wait was reported."""
     if len(group.waiting()) < len(group.members) or not group.members:
         return time.monotonic() if since < float("inf") else since
     if time.monotonic() - since > PATIENCE:
@@ -235,7 +235,7 @@ def _waiting_since(group: WorkerGroup, since: float) -> float:
 def _threads_per_actor(
     nodes: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int
 ) -> int:
-    """Return the threads of each actor: an equal part, at most its part of a machine's cores."""
+    """Return each actor's share of ``threads``, at most its share of a machine's cores."""
     alone = Share(1, gpus)
     count = jobs or sum(map(alone.count_actors, nodes))
     most = (

@@ -47,7 +47,7 @@ def evaluations_per_second(
 
 @torch.no_grad()
 def seconds_per_image(model: Denoiser) -> float:
-    """Return the seconds to decode one latent of a decoder's batch; 0 without a decoder."""
+    """Return the measured seconds to decode one latent, in a whole batch; 0 without a decoder."""
     if model.decoder is None:
         return 0.0
     latents = torch.zeros(model.decoder.batch, *model.event, device=model.decoder.device)

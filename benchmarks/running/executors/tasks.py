@@ -23,7 +23,7 @@ from .shard_limits import evaluations_per_second
 from .worker_context import WorkerContext
 
 OPENED = "opened"
-"""Key in a shard's result of the hashes of opened files, as JSON; it is not stored in the shard."""
+"""Key of a shard's result for the hashes of opened files, as JSON; not stored in the shard."""
 
 
 class SentSampler(NamedTuple):
@@ -67,7 +67,7 @@ class SentSampler(NamedTuple):
 
 @dataclass(frozen=True)
 class CellTask:
-    """Base class of tasks about one cell, whose identity pins the model and the extractor."""
+    """Base class of tasks about one cell; the cell's identity pins the model and the extractor."""
 
     cell: Cell
 
@@ -135,7 +135,7 @@ class FingerprintTask(CellTask):
         """Load nothing, since the fingerprint does not depend on the model."""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Fingerprint:  # noqa: ARG002
-        """Return the fingerprint."""
+        """Return the sampler's fingerprint, and record the files that the sampler opens."""
         # a module imported now is not opened again when samples are drawn
         foreign = bool(samplers.origin(self.cell.sampler.name))
         with world.recording_files_of(self.cell.model, foreign=foreign):

@@ -237,7 +237,7 @@ class Worker(Serial):
                     ) from None
             except (Failure, ValueError):
                 raise
-            except BaseException:  # an interrupt: nobody waits for the task any more
+            except BaseException:  # an interrupt: the task's result is not awaited any more
                 self.close()
                 raise
         raise AssertionError("unreachable")

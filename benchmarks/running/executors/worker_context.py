@@ -50,8 +50,8 @@ class WorkerConfig:
     def apply(self) -> None:
         """Set torch's threads, switch gradients off, and load plugins and peers.
 
-        Raises a PluginError if a file is missing or broken. The first process of the run reports
-        broken installed plugins.
+        Raises a PluginError if a file is missing or broken. Broken installed plugins are skipped;
+        the first process of the run reports them.
         """
         torch.set_num_threads(self.threads)
         torch.set_grad_enabled(False)
@@ -69,7 +69,7 @@ class LoadedModel(NamedTuple):
 
 
 class WorkerContext:
-    """Models by name: those of a run, or others, loaded on demand, of which only the latest is kept.
+    """Models for tasks, by name: given ones, and the latest of others, which are loaded on demand.
 
     ``extractors`` are the feature extractors of models without a reference.
     """
@@ -94,7 +94,7 @@ class WorkerContext:
         self._opened: dict[str, dict[str, Stamp | None]] = {}
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """Return ``make()``, which is called once per ``key`` and shared by tasks in this context."""
+        """Return the result of ``make()``, which is called once per ``key`` in this context."""
         if key not in self._results:
             self._results[key] = make()
         return self._results[key]
@@ -103,7 +103,7 @@ class WorkerContext:
     def recording_files_of(self, name: str, *, foreign: bool = False) -> Iterator[None]:
         """Record the user's files that the block opens as files of the model ``name``.
 
-        A loaded built-in model has none, unless the cell's sampler is ``foreign``: of a plugin.
+        A loaded built-in model has none, unless the block runs a plugin's sampler (``foreign``).
         """
         if not foreign and self._is_plain(name):
             yield
@@ -125,11 +125,11 @@ class WorkerContext:
         return loaded.model.read is None and getattr(loaded.extractor, "read", None) is None
 
     def opened_file_hashes(self, name: str) -> dict[str, str]:
-        """Return the :func:`hashes_of_files` recorded for a model."""
+        """Return the SHA-256 of files recorded for a model, by path; "" for a file that changed."""
         return hashes_of_files(self._opened.get(name, {}))
 
     def subject(self, name: str) -> LoadedModel:
-        """Return the model with this spec and its extractor, loaded if necessary.
+        """Return the model with the spec ``name``, and its extractor, loaded if necessary.
 
         Raises:
             ValueError: the model cannot be made.
