@@ -133,7 +133,7 @@ def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
 
 
 def endpoint_distance(x: ArrayLike) -> float:
-    """Return the RMS distance per dimension between two of n points ``(n, *event)``; NaN for one."""
+    """Return the RMS distance per dimension between two points of ``(n, *event)``; NaN for n = 1."""
     rows = as_rows(x)
     return math.sqrt(2 * rows.var(axis=0, ddof=1).mean()) if len(rows) > 1 else math.nan
 

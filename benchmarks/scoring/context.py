@@ -89,7 +89,7 @@ def read_consecutive_samples(
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Return columns ``nfe`` (mean), ``depth`` (maximum), and ``batch_used`` (least) if recorded."""
+    """Return columns ``nfe`` (mean), ``depth`` (largest), ``batch_used`` (least, if recorded)."""
     columns: Record = {
         "nfe": mean_over_batches(shards, "nfe"),
         "depth": max(int(s["depth"]) for s in shards),

@@ -33,7 +33,7 @@ class _EvaluatedError(Exception):
 def reference_evaluations(
     suite: Suite, model: Denoiser, reference: Reference | None, cells: Sequence[Cell]
 ) -> float:
-    """Return the expected evaluations for a model's references, if none are stored."""
+    """Return the expected evaluations for references, if none are stored; 0 without cells."""
     if not cells or model.kind == "map":  # a map has no reference solution
         return 0.0
     total, endpoints = 0.0, max(endpoint_count(suite, cell) for cell in cells)
@@ -57,7 +57,7 @@ def endpoint_count(suite: Suite, cell: Cell) -> int:
 
 
 def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Return the expected evaluations for one endpoint; a trial shows who computes it."""
+    """Return the expected evaluations for one endpoint; a trial may ask the model for one."""
     if isinstance(model, ExactModel) and model.closed_form:
         return 0.0
 

@@ -110,7 +110,7 @@ class ModelData:
     _known: dict[object, object] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """Return ``make()``, called for a new ``key`` only; all cells of the model share the results."""
+        """Return ``make()``, called for a new ``key`` only; all cells of the model share it."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]  # pyright: ignore[reportReturnType] - what this key's maker gives
@@ -128,7 +128,7 @@ class ModelData:
 
     @cached_property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Weights, means, deviations ``(2, d)`` of a ``wavelet``'s mixtures; None for other models."""
+        """Weights, means, deviations ``(2, d)`` of ``wavelet`` mixtures; None for other models."""
         if not isinstance(self.exact, Wavelet):
             return None
         channels, side, _ = self.exact.event

@@ -189,7 +189,7 @@ def converged_path_endpoints(
 def converged_features(
     run: RunDir, model: Denoiser, reference: Reference, cell: Cell, count: int
 ) -> NDArray[np.float64]:
-    """Return features ``(m, d)`` of converged samples: the card's, else of ``count`` own samples."""
+    """Return features ``(m, d)`` of converged samples: the card's, else of ``count`` samples."""
     if reference.converged is not None:
         return reference.converged
     space = (reference.extractor.identity, run.extractor)

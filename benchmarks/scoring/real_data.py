@@ -137,7 +137,7 @@ def real_features(
 ) -> tuple[Mapping[str, FloatArray], str]:
     """Return features of real samples, from the cache if stored, and the samples' name with digest.
 
-    The first are ``mean`` and ``cov`` of the reference set, and the features ``held_out`` ``(k, d)``.
+    The first are ``mean`` and ``cov`` of the reference set, and features ``held_out`` ``(k, d)``.
     """
     data = _name_with_digest(real.name, *real[:2])
 

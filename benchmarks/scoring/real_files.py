@@ -135,7 +135,7 @@ def name_of_samples(arrays: Mapping[str, Any]) -> str:
 
 
 def evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
-    """Return the indices of at most ``n`` evenly spread samples, as files may be sorted by class."""
+    """Return the indices of at most ``n`` evenly spread samples: files may be sorted by class."""
     return np.linspace(0, available - 1, min(n, available)).round().astype(int)
 
 

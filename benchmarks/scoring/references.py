@@ -87,7 +87,7 @@ def _pin_numbers(reference: Reference) -> Reference:
 
 
 def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """Return the extractor by which :func:`load_references` would make a reference; None for none."""
+    """Return the extractor of a model's reference in :func:`load_references`; None without one."""
     own = _call_of_model(name, model.reference)
     space = _choose_feature_space(name, model, own, spec)
     if space == CARD:

@@ -58,7 +58,7 @@ def measure_metrics(
     """Return the quality columns of a cell and their influence values.
 
     ``requested`` and ``stored_versions`` map metrics' names to versions. Numbers of an unchanged
-    version are kept from ``done`` and ``arrays``; others are measured, if requested and needs are met.
+    version are kept from ``done`` and ``arrays``. Other requested metrics with met needs are run.
     """
     all_metrics = requested_metrics(None)
     present, versions = versions_of(all_metrics), {}
@@ -100,7 +100,7 @@ def _run_metric(
 Watch = Callable[[Cell, int], Trajectories]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
-"""KEPT is the item of ``quality.json`` that lists a cell's other files; two of them are the others."""
+"""KEPT is the item of ``quality.json`` that lists a cell's other files, such as the other two."""
 
 ASKED = "asked"
 """Item of ``quality.json`` with the inputs of a score that are known before scoring."""

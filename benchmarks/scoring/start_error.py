@@ -41,7 +41,7 @@ def start_errors(model: Denoiser) -> dict[str, float]:
 def start_error(means: NDArray, cov: NDArray, sigma_max: float) -> float:
     """Return the distance (module text) of samples from S z to Gaussian data, in the data's units.
 
-    ``means`` are ``(D,)``, or ``(classes, D)`` of equal weight; ``cov`` ``(D, D)`` is within classes.
+    ``means``: ``(D,)``, or ``(classes, D)`` of equal weight; ``cov``: ``(D, D)``, within classes.
     """
     variances, axes = np.linalg.eigh(cov)
     c = variances.clip(min=0)

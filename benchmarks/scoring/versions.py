@@ -42,7 +42,7 @@ def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
 
 
 def version_of(metric: Metric) -> str:
-    """Return a metric's version, with a plugin's code digest; valid stored numbers have the same."""
+    """Return a metric's version, with a plugin's code digest; stored numbers need the same one."""
     where = origin(metric)
     plugin = f" of {where}, code {_code_digest(metric)}" if where else ""
     return f"{metric.version}{plugin}"

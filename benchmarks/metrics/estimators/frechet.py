@@ -203,7 +203,7 @@ def standard_error(reference: FrechetReference, features: ArrayLike | Rows) -> f
 
 
 def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
-    """Return two random halves of each side, grouped by half; [] if a side has fewer than 4 rows."""
+    """Return two random halves of each side, grouped by half; [] if a side has under 4 rows."""
     if min(map(len, sides)) < 4:
         return []
     orders = [np.random.default_rng(SEED).permutation(len(rows)) for rows in sides]

@@ -180,7 +180,7 @@ class Rows(ABC):
         return _LazyRows((len(numbers), *self.shape[1:]), self.size, blocks)
 
     def each(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
-        """Return rows ``(n, *shape)``: ``change`` of each block, when read. It must act row by row."""
+        """Return rows ``(n, *shape)``: when read, ``change`` acts on each block, row by row."""
 
         def blocks() -> Blocks:
             return ((where, change(rows)) for where, rows in self.blocks())
@@ -277,13 +277,13 @@ class _LazyRows(Rows):
 
 
 def block_size(shape: tuple[int, ...]) -> int:
-    """Return the number of samples ``(n, ...)`` in a block: at most VALUES values, or one sample."""
+    """Return the number of samples ``(n, ...)`` in a block: up to VALUES values, or one sample."""
     most = max(VALUES // max(math.prod(shape[1:]), 1), 1)
     return most // MULTIPLE * MULTIPLE or most
 
 
 def block_slices(n: int, size: int) -> Iterator[slice]:
-    """Return an iterator of slices of ``size`` indices that cover 0 … n - 1; the last may be less."""
+    """Return an iterator of slices of ``size`` indices over 0 … n - 1; the last may be shorter."""
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
