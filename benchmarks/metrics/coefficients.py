@@ -65,7 +65,7 @@ def coefficient_distances(
 
 
 def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
-    """Return means of d quantile functions in each of n cells of equal probability, ``(n, d)``."""
+    """Return the mean of each mixture's quantile function in n equal-probability cells, (n, d)."""
     from scipy.special import ndtr  # imported here, since a finished run does not need it
 
     w, m, s = (values[:, None] for values in (weights, means, stds))
@@ -88,7 +88,7 @@ MOST = 4_000
 def coefficients(cell: Context) -> Measured:
     """Measure the RMS distance of coefficients to their exact distributions, and its floor.
 
-    The floor is the same of as many exact samples. Without samples the result is empty.
+    The floor is the RMS distance of as many exact samples. Without samples the result is empty.
     """
     first = cell.known_rows[:MOST]
     if not len(first):

@@ -28,8 +28,7 @@ class ModeCoverage:
         covered: share, in [0, 1], of the modes that should have samples and do.
         statistic: Pearson's chi-squared of the counts, in which rare modes are pooled.
         freedom: degrees of freedom of ``statistic``; 0 if pooling left a single cell.
-        p: probability of a statistic at least as large if samples have the right proportions; 1 if
-            ``freedom`` is 0.
+        p: probability of a statistic at least as large by chance; 1 if ``freedom`` is 0.
     """
 
     counts: NDArray[np.int64]
@@ -105,7 +104,7 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """Return each of ``values`` summed over cells; a cell pools rare modes to expect FEWEST."""
+    """Return ``values`` summed over cells; rare modes share a cell until it expects FEWEST."""
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
     for place, mode in enumerate(order):

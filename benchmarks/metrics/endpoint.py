@@ -97,7 +97,7 @@ def flip_fraction(
 
 @metric("rmse", version=9, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
 def measure_endpoint_distances(cell: Context) -> Measured:
-    """Measure the distances to the latents' endpoints by the ODE, and the share in other modes."""
+    """Measure distances to the latents' ODE endpoints, and the share of samples in other modes."""
     x, error = _distances(cell)
     columns: dict[str, object] = {
         **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), ENDPOINTS),
@@ -133,7 +133,7 @@ def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
 
 
 def endpoint_distance(x: ArrayLike) -> float:
-    """Return the RMS distance per dimension between two points of ``(n, *event)``; NaN for n = 1."""
+    """Return the RMS distance per dimension of two endpoints in ``x`` (n, *event); NaN if n = 1."""
     rows = as_rows(x)
     return math.sqrt(2 * rows.var(axis=0, ddof=1).mean()) if len(rows) > 1 else math.nan
 
@@ -158,7 +158,7 @@ def distance_columns(
 
 
 def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
-    """Return the columns of ``flip_fraction``, error and interval from a mask ``(n,)`` of flips."""
+    """Return columns of the share of flipped samples, its error and interval, from a mask (n,)."""
     low, high = share_interval(int(flipped.sum()), len(flipped))
     return {
         "flip_fraction": float(flipped.mean()),

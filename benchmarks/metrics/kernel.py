@@ -263,7 +263,7 @@ MOST = 10_000
 
 @metric("kid", version=8, needs={"features"}, quantities=(KID,))
 def kernel_distance(cell: Context) -> Measured:
-    """Measure the KID to held-out features; empty for too few samples or too large features."""
+    """Measure the KID to as many held-out features; empty for too few or too large features."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST or np.abs(x).max() > LARGEST:

@@ -1,11 +1,10 @@
 """Interface of metrics: functions of a cell's samples, with their needs and quantities.
 
 A cell is a row of the result table. A metric is one file, whose function the decorator
-:func:`metric` registers. An installed package
-names the decorated function as an entry point in the group ``samplerbench.metrics``. Quantities
-(``results.quantities``) describe the numbers of a metric and their columns. A plugin declares its
-quantities in its own file. This package's quantities are in ``results/quantities/built_in.py``,
-since tables are read without the code that computes them.
+:func:`metric` registers. An installed package names the decorated function as an entry point in the
+group ``samplerbench.metrics``. Quantities (``results.quantities``) describe the numbers of a metric
+and their columns. A plugin declares its quantities in its own file. This package's quantities are
+in ``results/quantities/built_in.py``, since tables are read without the code that computes them.
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ class Context(Protocol):
         ...
 
     def held_out(self, n: int) -> FloatArray:
-        """Return at most ``n`` features ``(m, d)`` of real or exact samples. Need: "features"."""
+        """Return at most ``n`` features ``(m, d)`` of held-out real or exact data. Need: "features"."""
         ...
 
     def held_out_rows(self, n: int) -> Rows:
@@ -109,7 +108,7 @@ class Context(Protocol):
 
     @property
     def known(self) -> NDArray:
-        """Recoverable samples ``(k, *event)``, perhaps in half precision. Need: "samples"."""
+        """Samples ``(k, *event)`` that are stored, perhaps in half precision. Need: "samples"."""
         ...
 
     @property
@@ -150,7 +149,7 @@ class Context(Protocol):
 
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means and deviations of Gaussian mixtures, ``(K, d)``. Need: "coefficients"."""
+        """Weights, means, deviations ``(K, d)`` of coefficients' mixtures. Need: "coefficients"."""
         ...
 
     def coefficients(self, x: NDArray) -> FloatArray:

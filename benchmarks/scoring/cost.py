@@ -57,7 +57,7 @@ def endpoint_count(suite: Suite, cell: Cell) -> int:
 
 
 def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Return the expected evaluations for one endpoint; a trial may ask the model for one."""
+    """Return the expected evaluations for one endpoint; a trial shows if the model has its own."""
     if isinstance(model, ExactModel) and model.closed_form:
         return 0.0
 

@@ -31,7 +31,7 @@ from ..suites.cell import Cell, file_name
 from .path_limit import SUBDIVISION, path_limit
 
 MARGIN = 1e-5
-"""Rmse, in data units per dimension, below which float32 resolves nothing with any number of steps."""
+"""Rmse per dimension, in data units, below which more steps in float32 bring no convergence."""
 
 
 class Doubling(NamedTuple):
@@ -54,7 +54,7 @@ def endpoints_by_doubling(
     measured: Sequence[NDArray],
     rule: Doubling,
 ) -> Endpoints:
-    """Return :func:`solve_by_doubling`; solutions are read from and stored in the run directory."""
+    """Return the result of :func:`solve_by_doubling`, whose solutions are stored in ``run``."""
 
     def kept(steps: int) -> NDArray:
         name = f"{tag}-{steps}"

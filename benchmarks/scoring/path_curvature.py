@@ -81,14 +81,14 @@ def one_step_error(path: FollowedPaths, unit: float) -> FloatArray:
 
 
 def largest_deviation(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return each path's largest distance ``(n,)`` from its chord, in ``unit`` times sqrt(D)."""
+    """Return each path's largest distance from the line of its ends, in ``unit`` sqrt(D), (n,)."""
     chord, away = path.x[0] - path.end, path.x - path.end
     along = (away * chord).sum(-1, keepdims=True) / np.square(chord).sum(-1, keepdims=True)
     return np.linalg.norm(away - along * chord, axis=-1).max(0) / (unit * path.dim**0.5)
 
 
 def straightness(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return the mean squared deviation of the velocity from the chord's, ``(n,)``; 0 for straight paths.
+    """Return the mean squared deviation ``(n,)`` of velocity from its mean; 0 for straight paths.
 
     Paths are y = x / (unit + sigma) in units of the data, over the time t = sigma / (unit + sigma).
     """

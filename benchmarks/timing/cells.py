@@ -65,7 +65,7 @@ UNKNOWN = 128 * 2**20
 
 
 def cache_filler(device: str) -> torch.Tensor:
-    """Return a float32 tensor of twice the bytes of a device's last cache: writing fills the cache."""
+    """Return a tensor twice as large as a device's last cache; writing to it empties the cache."""
     return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 
@@ -212,7 +212,7 @@ class _TimingPass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if ``min_rounds`` rounds with one cell more, or a first cell, fit in the time.
+        """Return True if time is left for ``min_rounds`` rounds with one more cell, or for a first.
 
         ``a_round`` is the time of a round so far, and ``longest`` of the longest first visit, in s.
         """
@@ -229,7 +229,7 @@ class _TimingPass:
         return self.until is not None and time.monotonic() > self.until
 
     def _is_spent(self) -> bool:
-        """Return True if ``until`` is over, or, after ``min_rounds``, another round is too long."""
+        """Return True if ``until`` is past, or after ``min_rounds`` if another round is too long."""
         return self._is_late() or (
             self.rounds >= self.options.min_rounds
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds

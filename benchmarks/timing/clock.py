@@ -92,7 +92,7 @@ def make_sm_clock(gpu: Gpu | None) -> SmClock | None:
 
 
 class Clock:
-    """Timer of calls on a device; ``second_clock_unit`` is "" without a second clock."""
+    """Timer of calls on a device; ``second_clock_unit`` is its second clock's unit, or ""."""
 
     def __init__(self, device: str, sm_clock: SmClock | None = None) -> None:
         self._cuda, self._sm_clock = device.startswith("cuda"), sm_clock
@@ -132,8 +132,7 @@ def warm_up(
 ) -> bool:
     """Repeat ``work`` until its times are steady, and return True; False if it takes too long.
 
-    Steady are two successive medians of three times within 2 %. Too long is ``most_ms`` in all, or
-    20 medians.
+    Steady: two successive medians of three times differ by <= 2 %. Limits: ``most_ms``, 20 medians.
     """
     times: list[float] = []
     before = 0.0

@@ -150,7 +150,10 @@ class FrechetReference:
         return self.factor.shape[1]
 
     def distance(self, mean: FloatArray, trace: float, cross: float) -> float:
-        """Return the distance for mu2 = ``mean``, tr Sigma2 = ``trace``, sum_i s_i = ``cross``."""
+        """Return the Fréchet distance to another side from its mean and two traces.
+
+        ``trace`` is tr Sigma2, and ``cross`` is tr (Sigma1 Sigma2)^½ (module text).
+        """
         shift = mean - self.mean
         return float(shift @ shift + np.trace(self.cov) + trace - 2 * cross)
 

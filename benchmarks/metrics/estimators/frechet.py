@@ -104,7 +104,7 @@ def estimate(
             from ``features`` alone: whitened by other moments, their rounding errors could grow.
 
     Raises:
-        ValueError: dimensions or counts differ, samples are fewer than two, or one is not finite.
+        ValueError: dimensions or counts differ, samples are fewer than two, or a value not finite.
     """
     rows = rows_of(features)
     if moments is not None and (moments.n, *moments.mean.shape) != rows.shape:
@@ -178,8 +178,7 @@ def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: i
 
     Args:
         reference: fixed truth.
-        held_out_features: ``(m, d)`` of real or exact samples outside the reference set, in random
-            order, m >= 2.
+        held_out_features: ``(m, d)`` of samples outside the reference, in random order, m >= 2.
         n: number of samples of the run, >= 2.
 
     Raises:
@@ -228,7 +227,7 @@ def _expand_both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[
 
 
 def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate:
-    """Build an estimate from the plug-in value, its total bias, and the sides, generated first."""
+    """Build an estimate from its plug-in value, total bias and sides, generated samples first."""
     value, se = raw - bias, math.hypot(*(_standard_error(side.influence) for side in sides))
     noise = sum_of_noise([side.noise for side in sides if side.noise])
     low, high = interval(value, se, noise, EXCESS)

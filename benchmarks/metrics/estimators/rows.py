@@ -180,7 +180,7 @@ class Rows(ABC):
         return _LazyRows((len(numbers), *self.shape[1:]), self.size, blocks)
 
     def each(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
-        """Return rows ``(n, *shape)``: when read, ``change`` acts on each block, row by row."""
+        """Return rows ``(n, *shape)`` that apply ``change``, which acts row by row, when read."""
 
         def blocks() -> Blocks:
             return ((where, change(rows)) for where, rows in self.blocks())
