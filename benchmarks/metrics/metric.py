@@ -99,7 +99,7 @@ class Context(Protocol):
         ...
 
     def held_out(self, n: int) -> FloatArray:
-        """Return at most ``n`` features ``(m, d)`` of held-out real or exact data. Need: "features"."""
+        """Return <= ``n`` features ``(m, d)`` of held-out real or exact data. Need: "features"."""
         ...
 
     def held_out_rows(self, n: int) -> Rows:

@@ -38,7 +38,7 @@ class Doubling(NamedTuple):
     """Stopping rule for doubling the steps of a reference solution, from ``first`` to ``last``.
 
     Each doubling is assumed to move the solution ``gain`` times less than the one before. Doubling
-    ends when the next move would be below ``negligible`` of the smallest error to measure.
+    ends if the next move would be below MARGIN or ``negligible`` times the smallest measured error.
     """
 
     first: int

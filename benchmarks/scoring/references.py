@@ -179,9 +179,9 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 def _pixel_reference(
     model: Denoiser, own: Reference | None, extractor: Identity
 ) -> Reference | None:
-    """Return a pixel reference from a model's own moments; None without all data for it.
+    """Return a pixel reference from the exact moments of a model's samples; None if unknown.
 
-    If the model can draw samples, these are held out, and nothing is clamped.
+    If the model can draw samples, these are held out, unclamped. Also None if ``own`` is None.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:

@@ -25,7 +25,7 @@ from ..sampling.shard import Arrays
 METRICS = "metrics"
 
 _ONE_VERSION = ("quality_version", 8)
-"""Key and value of the last version for all metrics together, equal to each metric's first own."""
+"""Key and last value of old files' one version of all metrics; separate versions began at it."""
 
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:

@@ -56,7 +56,7 @@ class CellTiming:
         works: functions to time; None before the first round and after the last.
         facts: columns that are known before the first round.
         warm: True if the warm-up ended with steady times.
-        joules: energy of a call in J; None without a counter.
+        joules: energy of a call in J; None if it was not measured.
     """
 
     cell: Cell
@@ -84,7 +84,7 @@ class CellTiming:
 
     @property
     def counted_visits(self) -> list[TimedVisit]:
-        """Visits that count: the undisturbed ones, or all if these are too few."""
+        """Visits that count: the undisturbed ones, or all if these are below FEWEST or a half."""
         fine = self.undisturbed_visits
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
@@ -94,7 +94,7 @@ class CellTiming:
         return is_settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
     def has_all_rounds(self, options: Timing) -> bool:
-        """Return True if undisturbed visits, or all visits, are as many as allowed."""
+        """Return True if ``max_rounds`` visits were undisturbed, or twice as many were made."""
         return (
             len(self.undisturbed_visits) >= options.max_rounds
             or len(self.visits) >= MOST_DISCARDED * options.max_rounds

@@ -229,7 +229,7 @@ class _TimingPass:
         return self.until is not None and time.monotonic() > self.until
 
     def _is_spent(self) -> bool:
-        """Return True if ``until`` is past, or after ``min_rounds`` if another round is too long."""
+        """Return True if ``until`` is past, or, after ``min_rounds``, a round is too long."""
         return self._is_late() or (
             self.rounds >= self.options.min_rounds
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds

@@ -90,7 +90,7 @@ class LocalTimer:
     def time(
         self, cells: Sequence[Cell], size: int, within: float | None, progress: Progress, done: Done
     ) -> None:
-        """See :class:`Timer`."""
+        """Run :func:`.time_cells` in this process, with batches of ``size``."""
         time_cells(
             self.model,
             cells,
@@ -105,7 +105,7 @@ class LocalTimer:
     def sweep_batch_sizes(
         self, cell: Cell, within: float | None, progress: Callable[[int], None]
     ) -> Record:
-        """See :class:`Timer`."""
+        """Run :func:`.sweep_record` in this process, and return its result."""
         return sweep_record(self.model, cell, self.options, self.device, within, progress)
 
 
@@ -129,7 +129,7 @@ def time_pending(
     """Time the cells of one model that lack times, at each batch size, and sweep over batch sizes.
 
     Args:
-        run: stores the times.
+        run: run directory that stores the times.
         cells: sampled cells of the model.
         options: batch sizes, duration and precision.
         place: timer of the cells.
