@@ -28,13 +28,13 @@ from .metric import Context, Measured, metric
 def coefficient_distances(
     x: ArrayLike, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return each column's squared 2-Wasserstein distance to its mixture, over the mixture's variance.
+    """Return each coefficient's squared 2-Wasserstein distance to its mixture, over its variance.
 
     Args:
         x: coefficients ``(n, d)`` of n >= 1 samples.
-        weights: of the K components ``(K, d)``, > 0; each column sums to 1.
-        means: of the components ``(K, d)``.
-        stds: of the components ``(K, d)``, > 0.
+        weights: weights ``(K, d)`` > 0 of each mixture's K Gaussians; each column sums to 1.
+        means: means of the Gaussians, ``(K, d)``.
+        stds: standard deviations of the Gaussians, ``(K, d)``, > 0.
 
     Returns:
         Distances ``(d,)`` > 0. Even n exact samples have distances of about 1 / n or more.
@@ -67,7 +67,7 @@ def coefficient_distances(
 def quantile_cell_means(
     n: int, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return the mean of each mixture's quantile function over n equal cells of probability, ``(n, d)``."""
+    """Return the mean of each mixture's quantile function in n equal-probability cells, (n, d)."""
     from scipy.special import ndtr  # imported here, since a finished run does not need it
 
     w, m, s = (values[:, None] for values in (weights, means, stds))
@@ -88,7 +88,10 @@ MOST = 4_000
 
 @metric("coefficients", version=8, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
 def coefficients(cell: Context) -> Measured:
-    """Measure the root mean square distance of the coefficients, and the distance of exact samples (the floor)."""
+    """Measure the RMS distance of coefficients to their exact distributions, and its floor.
+
+    The floor is the RMS distance of as many exact samples. Without samples the result is empty.
+    """
     first = cell.known_rows[:MOST]
     if not len(first):
         return Measured({})

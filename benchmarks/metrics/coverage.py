@@ -12,7 +12,7 @@ from .estimators.rows import FloatArray
 from .metric import Context, Measured, metric
 
 FEWEST = 5.0
-"""Smallest expected count of a cell of the test (Cochran 1954, doi:10.2307/3001616).
+"""Smallest expected count in a cell of the chi-squared test (Cochran 1954, doi:10.2307/3001616).
 
 Rarer modes are pooled into cells of at least this count.
 """
@@ -26,9 +26,9 @@ class ModeCoverage:
         counts: samples in each mode, ``(K,)``.
         missing: indices of the modes that should have samples and have none.
         covered: share, in [0, 1], of the modes that should have samples and do.
-        statistic: Pearson's chi-squared of the pooled counts.
+        statistic: Pearson's chi-squared of the counts, in which rare modes are pooled.
         freedom: degrees of freedom of ``statistic``; 0 if pooling left a single cell.
-        p: probability of a statistic as large if the proportions are right; 1 if ``freedom`` is 0.
+        p: probability of a statistic at least as large by chance; 1 if ``freedom`` is 0.
     """
 
     counts: NDArray[np.int64]
@@ -40,7 +40,7 @@ class ModeCoverage:
 
 
 def mode_counts(modes: ArrayLike, k: int) -> NDArray[np.int64]:
-    """Count the samples in each of ``k`` modes.
+    """Return the number of samples in each of ``k`` modes, ``(k,)``.
 
     Raises:
         ValueError: a mode is not one of 0 … k - 1.
@@ -52,7 +52,7 @@ def mode_counts(modes: ArrayLike, k: int) -> NDArray[np.int64]:
 
 
 def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCoverage:
-    """Test counts against known proportions: sum (O - E)² / E, with E = n p.
+    """Test counts O of modes against known proportions p: sum (O - E)² / E, with E = n p.
 
     Args:
         counts: samples in each mode, ``(K,)``; at least one sample in all.
@@ -71,7 +71,7 @@ def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCovera
 
 
 def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCoverage:
-    """Test counts against those of a reference *sample*: chi-squared homogeneity of a 2 × K table.
+    """Test counts of modes against a reference *sample*: chi-squared homogeneity of a 2 × K table.
 
     Args:
         counts: samples in each mode, ``(K,)``.
@@ -104,7 +104,7 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """Return ``values`` summed over cells, which pool modes from the rarest on until FEWEST are expected."""
+    """Return ``values`` summed over cells; rare modes share a cell until it expects FEWEST."""
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
     for place, mode in enumerate(order):
@@ -146,7 +146,7 @@ MODE_SAMPLES = 10_000
 
 @metric("modes", version=8, needs={"samples", "modes"}, quantities=(MODES,))
 def mode_coverage(cell: Context) -> Measured:
-    """Measure the share of modes with samples, and for an exact model the p value of their frequencies.
+    """Measure the share of modes with samples, and for an exact model a p value of frequencies.
 
     A network's classes get no p value: an imperfect classifier assigns unknown proportions of real
     images to each class. Without samples or modes the result is empty.

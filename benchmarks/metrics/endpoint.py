@@ -1,4 +1,4 @@
-"""Distance to the converged endpoint of the same latent: a deterministic sampler's discretisation error."""
+"""Distances of samples to the converged endpoints of their latents: errors of discretisation."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ def find_flipped(
 def flip_fraction(
     modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
 ) -> float:
-    """Return the fraction of samples, in [0, 1], that :func:`find_flipped` marks; same arguments and errors."""
+    """Return the share of samples that :func:`find_flipped` marks; same arguments and errors."""
     return float(find_flipped(modes, reference_modes, finite).mean())
 
 
 @metric("rmse", version=9, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
 def measure_endpoint_distances(cell: Context) -> Measured:
-    """Measure the distance of each sample to its latent's endpoint by the ODE, and which samples flipped."""
+    """Measure distances to the latents' ODE endpoints, and the share of samples in other modes."""
     x, error = _distances(cell)
     columns: dict[str, object] = {
         **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), ENDPOINTS),
@@ -117,7 +117,7 @@ def measure_endpoint_distances(cell: Context) -> Measured:
 
 @metric("strong_error", version=9, needs={"samples", "path limit"}, quantities=STRONG)
 def measure_path_distances(cell: Context) -> Measured:
-    """Measure the distance of each sample to the limit along its own Brownian path."""
+    """Measure the distance of each sample to the converged endpoint along its Brownian path."""
     _, error = _distances(cell)
     columns = {
         **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), STRONG),
@@ -127,13 +127,13 @@ def measure_path_distances(cell: Context) -> Measured:
 
 
 def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
-    """Return the samples with a reference endpoint, and their distances to that endpoint."""
+    """Return the samples that have converged endpoints, and their distances to these."""
     x = cell.whole[: len(cell.solution.x)]
     return x, endpoint_error(x, cell.solution.x[: len(x)])
 
 
 def endpoint_distance(x: ArrayLike) -> float:
-    """Return the RMS distance per dimension between two of the endpoints ``(n, *event)``; NaN if n is 1."""
+    """Return the RMS distance per dimension of two endpoints in ``x`` (n, *event); NaN if n = 1."""
     rows = as_rows(x)
     return math.sqrt(2 * rows.var(axis=0, ddof=1).mean()) if len(rows) > 1 else math.nan
 
@@ -158,7 +158,7 @@ def distance_columns(
 
 
 def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
-    """Return the columns of ``flip_fraction`` and its interval from a mask ``(n,)`` of flipped samples."""
+    """Return columns of the share of flipped samples, its error and interval, from a mask (n,)."""
     low, high = share_interval(int(flipped.sum()), len(flipped))
     return {
         "flip_fraction": float(flipped.mean()),

@@ -4,8 +4,8 @@ r"""Energy distance between two sets, from distances within and between them.
 
 (Székely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018, eq. 2.1), with the Euclidean norm of
 features. D is the squared maximum mean discrepancy of the kernel -|x - y| (Sejdinovic et al. 2013,
-arXiv:1207.6076, theorem 22). Estimate, error and interval are those of :mod:`.kernel`. The estimate
-is unbiased, needs no kernel width, and needs no moments beyond the first.
+arXiv:1207.6076, theorem 22). Estimate, error and interval are as in :mod:`.kernel`. The estimate is
+unbiased, needs no kernel width, and needs no moments beyond the first.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> Kerne
 
 @metric("energy", version=1, needs={"features"}, quantities=(ENERGY,))
 def energy(cell: Context) -> Measured:
-    """Measure the distance to as many held-out features; the result is empty if either side has too few."""
+    """Measure the distance to as many held-out features; empty for fewer than 4 samples."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST:

@@ -19,7 +19,7 @@ from .metric import Context, Measured, metric
 
 @metric("frechet", version=8, needs={"features"}, quantities=FRECHET)
 def frechet(cell: Context) -> Measured:
-    """Measure all Fréchet columns: ``fid_proxy``, ``fd_conv``, the model's error, ``dominated``."""
+    """Measure the Fréchet distances between samples, data and, if any, converged samples."""
     known = cell.reference
     truth = cell.once("frechet reference", lambda: FrechetReference(known.mean, known.cov, known.n))
     n, d = cell.feature_rows.shape
@@ -41,7 +41,7 @@ def frechet(cell: Context) -> Measured:
 
 
 def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray) -> Measured:
-    """Return the distance from samples to the model's converged samples, and from these to the data."""
+    """Measure the distances from samples to converged samples, and from these to the data."""
     population = population_estimate(cell.feature_rows, converged)
     model_error = cell.once("model error", lambda: estimate(truth, converged))
     columns = {
@@ -64,19 +64,19 @@ def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray)
 def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float] | None:
     """Return the plug-in distance of ``n`` held-out samples, and its standard error.
 
-    With fewer, the bias is rescaled to ``n``. Returns None below two, or if the reference includes them.
+    With fewer, the bias is rescaled to ``n``. Returns None below two, or if the reference has them.
     """
     rows = rows_of(cell.held_out_rows(n)) if cell.reference.disjoint else ()
     return (floor(truth, rows, n), standard_error(truth, rows)) if len(rows) > 1 else None
 
 
 def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bool | None:
-    """Return True if the model's error is the larger part of a distance to the data; None if unknown.
+    """Return True if the model's own error exceeds the sampler's error; None if unknown.
 
     With e the sampler's error, ``to_converged``, and m the model's, the distance to the data is m +
     e plus a cross term of either sign. That term is at most 2 sqrt(m e), so where e < m it can
     outweigh e. A sampler further from the solution may then look better. The result is False if the
-    model is not measurably wrong, and None if converged samples are too few.
+    model is not measurably wrong, and None if ``model_error`` has a flag, as with few samples.
     """
     if model_error.flag:
         return None

@@ -51,7 +51,7 @@ BLOCK = 1024
 
 
 class Kernel(NamedTuple):
-    """Kernel k as two functions: ``between`` gives k(x_i, y_j) ``(n, m)``, ``itself`` k(x_i, x_i) ``(n,)``."""
+    """Kernel k: ``between`` returns k(x_i, y_j) ``(n, m)``, and ``itself`` k(x_i, x_i) ``(n,)``."""
 
     between: Callable[[FloatArray, FloatArray], FloatArray]
     itself: Callable[[FloatArray], FloatArray]
@@ -60,7 +60,7 @@ class Kernel(NamedTuple):
 def kernel_moments_within(
     x: NDArray, block: int, kernel: Kernel
 ) -> tuple[FloatArray, float, float]:
-    """Return row means ``(n,)``, mean and V of the kernel matrix of one set, without its diagonal."""
+    """Return row means ``(n,)``, mean and V (module text) of a kernel matrix without diagonal."""
     n = len(x)
     sums, squares = np.zeros(n), 0.0
     for i, rows in float64_blocks(x, block):
@@ -80,7 +80,7 @@ def kernel_moments_within(
 def kernel_moments_between(
     x: NDArray, y: NDArray, block: int, kernel: Kernel
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Return row means ``(n,)``, column means ``(m,)`` and V of the kernel matrix between two sets."""
+    """Return row means ``(n,)``, column means ``(m,)``, V (module text) of k between two sets."""
     n, m = len(x), len(y)
     rows, columns, squares = np.zeros(n), np.zeros(m), 0.0
     for i, part in float64_blocks(x, block):
@@ -118,12 +118,12 @@ CUBIC = Kernel(_cubic, lambda x: (np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) 
 
 
 def float64_blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield (slice, rows in float64) of each block of ``x``; raises a ValueError for values not finite."""
+    """Yield (slice, rows in float64) of each block of ``x``; raises as :func:`.as_rows` does."""
     return ((where, as_rows(x[where])) for where in block_slices(len(x), block))
 
 
 KERNEL_ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
-"""Version of the estimator, raised with every change of a value or an error."""
+"""Version of the estimator, changed with every change of its values or errors."""
 
 SMALLEST = 4
 """Fewest samples of a side for which V, with its n - 3 in the denominator, is defined."""
@@ -174,9 +174,9 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
 
 
 def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> KernelEstimate:
-    """Estimate the squared maximum mean discrepancy of finite rows ``(n, d)`` and ``(m, d)``, n, m >= 4.
+    """Estimate the squared maximum mean discrepancy of rows ``(n, d)`` and ``(m, d)``, n, m >= 4.
 
-    The kernel must be symmetric and conditionally positive definite.
+    Rows must be finite, and the kernel symmetric and conditionally positive definite.
     """
     n, m = len(x), len(y)
     rows_x, mean_x, v_x = kernel_moments_within(x, block, kernel)
@@ -207,7 +207,7 @@ Side = tuple[NDArray, FloatArray]
 def _noise(
     second: float, unit: float, side_x: Side, side_y: Side, kernel: Kernel, block: int
 ) -> Noise:
-    """Return the noise moments of both sides, with E IF IF h from at most ``PAIRS`` samples of each."""
+    """Return the noise of both sides in ``unit``; ``cross`` uses at most PAIRS samples of each."""
     if unit == 0:
         return Noise(second, 0.0, 0.0)
     (x, u), (y, v) = side_x, side_y
@@ -229,7 +229,7 @@ def _spread(n: int) -> NDArray[np.int_]:
 
 
 def _pairs(x: NDArray, u: FloatArray, kernel: Kernel, block: int) -> float:
-    """Return the mean of u_i u_j k(x_i, x_j) over i ≠ j."""
+    """Return the mean over i ≠ j of u_i u_j k(x_i, x_j), for at least two samples."""
     diagonal = np.concatenate([kernel.itself(rows) for _, rows in float64_blocks(x, block)])
     pairs = bilinear_form(x, u, x, u, block, kernel) - float(u**2 @ diagonal)
     return pairs / (len(u) * (len(u) - 1))
@@ -263,7 +263,7 @@ MOST = 10_000
 
 @metric("kid", version=8, needs={"features"}, quantities=(KID,))
 def kernel_distance(cell: Context) -> Measured:
-    """Measure the KID to held-out features; the result is empty for too few samples or too large features."""
+    """Measure the KID to as many held-out features; empty for too few or too large features."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST or np.abs(x).max() > LARGEST:

@@ -31,8 +31,8 @@ class Memorisation:
     """Share of samples that are near-copies of training examples.
 
     Attributes:
-        share: of the samples with a ratio below ``threshold``; without memorisation about 1 %.
-        low, high: exact binomial interval of ``share`` (Clopper and Pearson 1934).
+        share: share of samples with a ratio below ``threshold``; without memorisation about 1 %.
+        low, high: exact 95 % binomial interval of ``share`` (Clopper and Pearson 1934).
         threshold: quantile of the held-out data's ratios.
         ratio: d_1 / d_2 of each sample, ``(n,)`` in [0, 1].
     """
@@ -45,9 +45,9 @@ class Memorisation:
 
 
 def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> FloatArray:
-    """Return each sample's ratio d_1 / d_2 of distances to its two nearest examples, ``(n,)`` in [0, 1].
+    """Return d_1 / d_2, the ratio of distances to the nearest and second nearest example, ``(n,)``.
 
-    The ratio of an exact copy is 0, also if the example occurs twice.
+    Ratios are in [0, 1]. The ratio of an exact copy is 0, also if the example occurs twice.
 
     Args:
         x: samples ``(n, ...)``.
@@ -75,7 +75,7 @@ def memorised_threshold(
     Args:
         training: examples ``(m, ...)``.
         held_out: other data ``(k, ...)`` of the same kind. None holds out each example in turn.
-        level: of the quantile, in (0, 1).
+        level: level of the quantile, in (0, 1).
     """
     fresh = training if held_out is None else held_out
     ratio = distance_ratio(fresh, training, same=held_out is None)
@@ -83,12 +83,12 @@ def memorised_threshold(
 
 
 def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: float) -> Memorisation:
-    """Find near-copies of training examples among samples.
+    """Measure the share of samples that are near-copies of training examples.
 
     Args:
         samples: ``(n, ...)``, n >= 1.
         training: examples ``(m, ...)``, m >= 2.
-        threshold: largest ratio of a near-copy, from :func:`memorised_threshold`.
+        threshold: ratio below which a sample is a near-copy, from :func:`memorised_threshold`.
 
     Raises:
         ValueError: there is no sample, or :func:`distance_ratio` raises.
@@ -136,5 +136,5 @@ def memorised(cell: Context) -> Measured:
 
 @metric("duplicates", version=8, needs={"samples"}, quantities=(DUPLICATES,))
 def duplicates(cell: Context) -> Measured:
-    """Measure the share of exact repeats among the samples stored in full; empty without such samples."""
+    """Measure the share of exact repeats among the samples stored in full; empty without any."""
     return Measured({"duplicates": duplicate_share(cell.whole)} if len(cell.whole) else {})

@@ -1,10 +1,10 @@
-"""Metric interface: a function of a cell's samples, its needs and its quantities.
+"""Interface of metrics: functions of a cell's samples, with their needs and quantities.
 
-A metric is one file, whose function the decorator :func:`metric` registers. An installed package
-names the decorated function as an entry point in the group ``samplerbench.metrics``. Quantities
-(``results.quantities``) describe the numbers of a metric and their columns. A plugin declares its
-quantities in its own file. This package's quantities are in ``results/quantities/built_in.py``,
-since tables are read without the code that computes them.
+A cell is a row of the result table. A metric is one file, whose function the decorator
+:func:`metric` registers. An installed package names the decorated function as an entry point in the
+group ``samplerbench.metrics``. Quantities (``results.quantities``) describe the numbers of a metric
+and their columns. A plugin declares its quantities in its own file. This package's quantities are
+in ``results/quantities/built_in.py``, since tables are read without the code that computes them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ Need = Literal[
 ]
 """Data that a metric can need; "features" includes a reference, "modes" are modes or classes.
 
-"coefficients" have known distributions. "reference solution" and "path limit" are the endpoint of
-each latent, by the ODE or by its Brownian path. "labels" are the classes that condition samples.
+"coefficients" of samples have known exact distributions. "reference solution" and "path limit" are
+converged endpoints of the latents: by the ODE, or along their Brownian paths. "labels" are the
+classes that condition samples.
 """
 
 
@@ -49,7 +50,7 @@ class Endpoints:
         x: endpoints ``(k, *event)``.
         modes: modes or classes of the endpoints, ``(k,)``; None for a model without modes.
         steps: number of solver steps; 0 if the endpoints are exact.
-        resolution: RMS error of the endpoints themselves per dimension; 0 if they are exact.
+        resolution: estimated RMS error of the endpoints per dimension; 0 if they are exact.
     """
 
     x: NDArray
@@ -76,7 +77,7 @@ class Context(Protocol):
 
     @property
     def feature_rows(self) -> Rows:
-        """The rows of :attr:`features`, readable block by block if memory is short. Need: "features"."""
+        """The rows of :attr:`features`, which need not fit into memory. Need: "features"."""
         ...
 
     @property
@@ -86,7 +87,7 @@ class Context(Protocol):
 
     @property
     def reference(self) -> Any:
-        """Real or exact features, as ``mean`` ``(d,)``, ``cov`` ``(d, d)`` and ``n``. Need: "features"."""
+        """Moments of real or exact features: ``mean``, ``cov`` and size ``n``. Need: "features"."""
         ...
 
     @property
@@ -98,7 +99,7 @@ class Context(Protocol):
         ...
 
     def held_out(self, n: int) -> FloatArray:
-        """Return at most ``n`` real or exact features ``(m, d)`` outside the reference. Need: "features"."""
+        """Return <= ``n`` features ``(m, d)`` of held-out real or exact data. Need: "features"."""
         ...
 
     def held_out_rows(self, n: int) -> Rows:
@@ -107,7 +108,7 @@ class Context(Protocol):
 
     @property
     def known(self) -> NDArray:
-        """Samples that can be recovered ``(k, *event)``, perhaps in half precision. Need: "samples"."""
+        """Samples ``(k, *event)`` that are stored, perhaps in half precision. Need: "samples"."""
         ...
 
     @property
@@ -117,11 +118,11 @@ class Context(Protocol):
 
     @property
     def whole(self) -> NDArray:
-        """First samples ``(k, *event)``, those stored in full precision. Need: "samples"."""
+        """First samples ``(k, *event)``, which are stored in full precision. Need: "samples"."""
         ...
 
     def exact_samples(self, n: int) -> NDArray | None:
-        """Return ``n`` samples ``(n, *event)`` of an exact model; None for a network."""
+        """Return ``n`` exact samples ``(n, *event)`` of an exact model; None for other models."""
         ...
 
     @property
@@ -135,24 +136,24 @@ class Context(Protocol):
 
     @property
     def own_label(self) -> NDArray[np.bool_]:
-        """Mask ``(n,)`` of the samples that lie in their own class. Need: "labels"."""
+        """Mask ``(n,)`` of samples in the class they were conditioned on. Need: "labels"."""
         ...
 
     @property
     def training(self) -> tuple[FloatArray, float]:
-        """Training examples ``(m, d)``, and a threshold. Need: "training set".
+        """Training examples ``(m, d)``, and the threshold of memorisation. Need: "training set".
 
-        A sample counts as memorised if its distances to the two nearest have a smaller ratio.
+        A sample is memorised if its distances to the nearest two examples have a smaller ratio.
         """
         ...
 
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means and standard deviations ``(K, d)`` of each coefficient's mixture. Need: "coefficients"."""
+        """Weights, means, deviations ``(K, d)`` of coefficients' mixtures. Need: "coefficients"."""
         ...
 
     def coefficients(self, x: NDArray) -> FloatArray:
-        """Return coefficients ``(n, d)`` of samples. Need: "coefficients"."""
+        """Return coefficients ``(n, d)`` of samples ``(n, *event)``. Need: "coefficients"."""
         ...
 
     @property
@@ -161,12 +162,12 @@ class Context(Protocol):
         ...
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """Return ``make()``, which is called once per ``key`` for all cells of the model."""
+        """Return ``make()``, called once per ``key``; all cells of the model share the result."""
         ...
 
 
 class Measured(NamedTuple):
-    """Result of a metric: values by column, and influence values ``(n,)`` by array name."""
+    """Result of a metric: values by column name, and influence values ``(n,)`` by array name."""
 
     columns: Mapping[str, object]
     influence: Mapping[str, FloatArray] = {}
@@ -177,10 +178,10 @@ class Metric:
     """Registered metric.
 
     Attributes:
-        name: of the metric in suites and versions.
-        version: to be raised with every change of a number; then the metric is computed again.
-        needs: data that the metric reads. If one is missing, its columns stay empty.
-        quantities: of the results, in the order of the table.
+        name: name of the metric in suites and stored results.
+        version: raise it with every change of a number, so that stored results are computed again.
+        needs: data that the metric reads. If a need is not met, the metric's columns stay empty.
+        quantities: descriptions of the results, in the order of the table.
         measure: decorated function. An ArithmeticError or ValueError from a built-in metric fails
             the row of the cell. An error from a plugin leaves only its own columns empty.
     """
@@ -192,10 +193,10 @@ class Metric:
     measure: Callable[[Context], Measured] = field(compare=False)
 
     def __call__(self, context: Context) -> Measured:
-        """Measure a cell.
+        """Measure a cell, and check the names in the result.
 
         Raises:
-            ValueError: the result is no Measured, or has a name that ``quantities`` lack.
+            ValueError: the result is no Measured, or has a name that is not in ``quantities``.
         """
         result = self.measure(context)
         if not isinstance(result, Measured):
@@ -226,7 +227,7 @@ def metric(
         name: letters, digits and _, different from other metrics' names.
         version: see :class:`Metric`.
         needs: see :data:`Need`.
-        quantities: of the values that the function returns.
+        quantities: descriptions of the values that the function returns.
 
     Raises:
         ValueError: the name or a quantity is invalid or taken, or a need is unknown.
@@ -241,7 +242,7 @@ def metric(
 
 
 def register(entry: Metric) -> None:
-    """Register a metric, in place of the same function loaded before; errors as in :func:`metric`."""
+    """Register a metric, or replace an earlier load of it; raises the errors of :func:`metric`."""
     if not entry.name.isidentifier():
         raise ValueError(f"a metric needs a name of letters, digits and _, got {entry.name!r}")
     if unknown := sorted(entry.needs - set(get_args(Need))):
@@ -275,7 +276,7 @@ def metrics() -> dict[str, Metric]:
     """Return all metrics by name: built-in ones, then plugins.
 
     Raises:
-        ValueError: an installed package's metric cannot be loaded; a run would silently lack it.
+        ValueError: an installed package's metric cannot be loaded.
     """
     for plugin in known.installed():
         if plugin.fault:
@@ -285,7 +286,7 @@ def metrics() -> dict[str, Metric]:
 
 
 def origin(entry: Metric) -> str:
-    """Return the package, file or module of a metric from outside samplerbench; "" for a built-in one."""
+    """Return the package, else the file or module, of a plugin metric; "" for a built-in metric."""
     module = entry.measure.__module__
     if _is_built_in(entry):
         return ""

@@ -89,7 +89,7 @@ MOST = 5_000
 def measure_precision_recall(cell: Context) -> Measured:
     """Measure precision, recall, density and coverage against as many held-out features.
 
-    At most :data:`MOST` samples are compared. The result is empty for too few samples.
+    The first :data:`MOST` samples are compared. With too few samples of a side the result is empty.
     """
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))

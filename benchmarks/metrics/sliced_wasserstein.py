@@ -13,7 +13,7 @@ neighbours x_(i) and x_(i+1) the map T is constant, G^{-1}(i / n), so that
 
     phi(x_(i+1)) - phi(x_(i)) = x_(i+1)² - x_(i)² - 2 G^{-1}(i / n) (x_(i+1) - x_(i)).
 
-The plug-in value is biased upwards by O(1/n) + O(1/m). Compare it with that of two real sets.
+The plug-in value is biased upwards by O(1/n) + O(1/m). Compare it with the value of two real sets.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def sliced_wasserstein(
         features: ``(n, d)``, n >= 2.
         reference_features: ``(m, d)``, m >= 2; n and m may differ.
         projections: number of directions, >= 1.
-        seed: of the directions. Compare only distances with the same seed.
+        seed: seed of the directions. Compare only distances with the same seed.
 
     Raises:
         ValueError: dimensions differ, a side has fewer than two samples, or a value is not finite.
@@ -92,20 +92,20 @@ def directions(d: int, projections: int = PROJECTIONS, seed: int = SEED) -> Floa
 
 
 def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return W_2² ``(l,)`` between the sorted columns ``(n, l)`` of ``x`` and ``(m, l)`` of ``y``."""
+    """Return squared 2-Wasserstein distances ``(l,)`` of sorted columns ``(n, l)``, ``(m, l)``."""
     of_x, of_y, width = _intervals(len(x), len(y))
     return width @ np.square(x[of_x] - y[of_y])
 
 
 def _intervals(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return, for each interval with constant quantile functions, both sets' row indices and its length."""
+    """Return each set's row index for every interval of constant quantiles, and their lengths."""
     edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
     start = edges[:-1]
     return start // m, start // n, np.diff(edges) / (n * m)
 
 
 def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatArray:
-    """Return influences ``(n,)``: centred potentials of sorted columns, averaged, in the samples' order."""
+    """Return influences ``(n,)`` from sorted columns ``x`` and ``y``; ``order`` sorted ``x``."""
     n, m = len(x), len(y)
     at = np.arange(1, n) * m
     target = (y[(at - 1) // n] + y[at // n]) / 2  # mid-jump if i / n is at a jump of G^{-1}
@@ -123,7 +123,7 @@ MOST = 10_000
 
 @metric("swd", version=8, needs={"features"}, quantities=(SWD,))
 def sliced_distance(cell: Context) -> Measured:
-    """Measure the distance to as many held-out features, and between two held-out sets (the floor)."""
+    """Measure the distance to as many held-out features, and between two held-out sets (floor)."""
     x = cell.feature_rows[:MOST]
     n = len(x)
     y = cell.held_out(n)
@@ -135,6 +135,6 @@ def sliced_distance(cell: Context) -> Measured:
 
 
 def _floor(cell: Context, n: int) -> float | None:
-    """Return the distance between the first ``n`` held-out features and the next; None with fewer than 2 n."""
+    """Return the distance between two sets of ``n`` held-out features; None for fewer than 2 n."""
     both = cell.held_out(2 * n)
     return sliced_wasserstein(both[n:], both[:n]).value if len(both) == 2 * n else None

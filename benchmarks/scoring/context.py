@@ -26,12 +26,12 @@ _GATHERED = {"features", "moments_n", "moments_mean", "moments_m2"}
 
 
 class GatheredShards(NamedTuple):
-    """Contents of a cell's shards.
+    """Contents of a cell's shards, the files with its samples.
 
     Attributes:
-        parts: arrays of each shard, in order, without features and moments.
-        features: ``(n, d)`` of the samples; None for a model without features.
-        moments: of the features, merged from the shards; None unless shards cover just the samples.
+        parts: other arrays of each shard by name, in the order of the samples.
+        features: features ``(n, d)`` of the samples; None for a model without features.
+        moments: moments of the features; None unless the shards' moments cover just the n samples.
     """
 
     parts: Sequence[Arrays]
@@ -42,9 +42,9 @@ class GatheredShards(NamedTuple):
 def gather_shards(
     shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
 ) -> GatheredShards:
-    """Read each shard of a cell once, and return their contents; they must cover [0, ``samples``).
+    """Read each of ``shards`` once and return their contents; they must cover [0, ``samples``).
 
-    ``again`` yields the shards' features once more, to read large ones by blocks. None keeps all in memory.
+    ``again`` yields the shards' features once more, for features too large to keep. None keeps all.
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
@@ -75,7 +75,7 @@ def gather_shards(
 def read_consecutive_samples(
     shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None
 ) -> NDArray:
-    """Return the stored samples 0 … k - 1 up to the first gap, at most ``most``; ``name`` is their array.
+    """Return samples 0 … k - 1 from the array ``name`` of shards: up to the first gap, or ``most``.
 
     A shard stores as many of its samples as its run requested, so the next shard can follow a gap.
     """
@@ -89,7 +89,7 @@ def read_consecutive_samples(
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Return the columns ``nfe`` (mean), ``depth`` (maximum) and, if recorded, ``batch_used`` (minimum)."""
+    """Return columns ``nfe`` (mean), ``depth`` (largest), ``batch_used`` (least, if recorded)."""
     columns: Record = {
         "nfe": mean_over_batches(shards, "nfe"),
         "depth": max(int(s["depth"]) for s in shards),
@@ -112,10 +112,10 @@ class CellContext:
     """Samples of one cell, and references to compare them with (:class:`..metrics.metric.Context`).
 
     Attributes:
-        shards: contents of the cell's shards.
-        count: number of samples of the cell.
-        data: modes, training set and coefficients of the model.
-        scoring_reference: reference features; None for a model without a reference.
+        shards: features and other arrays that the cell's shards store.
+        count: number of samples to score; the shards may have more.
+        data: source of the model's modes, training set and coefficients, shared by its cells.
+        scoring_reference: real and converged features; None for a model without a reference.
         endpoints: converged endpoints of the latents; None for samples that do not converge.
         follows_path: True if ``endpoints`` has limits along Brownian paths, False for the ODE.
     """
@@ -230,7 +230,7 @@ class CellContext:
 
 
 def _require(value: Value | None, need: Need) -> Value:
-    """Return a value; raises a ValueError for None, as the metric did not declare that need."""
+    """Return ``value``; raises a ValueError for None: the metric did not declare this need."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

@@ -17,10 +17,10 @@ from ..suites.suite import Suite
 from .endpoints import CONVERGED_STEPS, ODE, PATH
 
 EXACT_FLOW = 1000
-"""Expected evaluations of an integrated exact endpoint; measured ones took 500 to 1000."""
+"""Expected evaluations to integrate an endpoint of an exact model; measured: 500 to 1000."""
 
 DOUBLINGS = 3
-"""Expected number of solutions until a reference has converged, each with twice the steps."""
+"""Expected number of solutions until one has converged, each with twice the last one's steps."""
 
 STAGES = 2
 """Evaluations per step of the pathwise limit."""
@@ -33,7 +33,7 @@ class _EvaluatedError(Exception):
 def reference_evaluations(
     suite: Suite, model: Denoiser, reference: Reference | None, cells: Sequence[Cell]
 ) -> float:
-    """Return the expected evaluations for a model's references, as if none were stored; 0 without cells."""
+    """Return the expected evaluations for references, if none are stored; 0 without cells."""
     if not cells or model.kind == "map":  # a map has no reference solution
         return 0.0
     total, endpoints = 0.0, max(endpoint_count(suite, cell) for cell in cells)
@@ -57,7 +57,7 @@ def endpoint_count(suite: Suite, cell: Cell) -> int:
 
 
 def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Return the expected evaluations for one endpoint; a trial finds out if the model integrates it itself."""
+    """Return the expected evaluations for one endpoint; a trial shows if the model has its own."""
     if isinstance(model, ExactModel) and model.closed_form:
         return 0.0
 

@@ -25,25 +25,25 @@ from ..metrics.sliced_wasserstein import PROJECTIONS, SEED
 from .endpoints import modes_of_samples
 
 FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
-"""Version of the Fréchet distances, raised with every change of a value or an error."""
+"""Version of the Fréchet distances, changed with every change of a value or an error."""
 
 
 @dataclass(frozen=True)
 class ScoringReference:
-    """Reference of a model, and features ``(m, d)`` of converged samples; these are None for a map."""
+    """Reference of a model, and features ``(m, d)`` of converged samples; None for a map model."""
 
     reference: Reference
     converged_features: FloatArray | None
     _held_out: dict[int, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
     def held_out(self, n: int) -> FloatArray:
-        """Return at most ``n`` held-out features ``(k, d)``; cached for each ``n``."""
+        """Return at most ``n`` held-out features ``(k, d)``, which are cached for each ``n``."""
         if n not in self._held_out:
             self._held_out[n] = self.reference.held_out(n)
         return self._held_out[n]
 
     def held_out_rows(self, n: int) -> Rows:
-        """Return the rows of :meth:`held_out`; large sets are drawn by blocks, again for each pass."""
+        """Return :meth:`held_out` as rows; large sets are drawn by blocks, again for each pass."""
         d = len(self.reference.mean)
         size = block_size((n, d))
         blocks = self.reference.statistics.held_out_blocks
@@ -78,7 +78,7 @@ class TrainingSet:
 
     @cached_property
     def threshold(self) -> float:
-        """Ratio of distances to the two nearest examples below which a sample counts as memorised."""
+        """Ratio of distances to the nearest two examples, below which a sample is memorised."""
         return memorised_threshold(self.examples, self.held_out)
 
 
@@ -110,7 +110,7 @@ class ModelData:
     _known: dict[object, object] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """Return ``make()``, computed at the first call with this ``key`` only."""
+        """Return ``make()``, called for a new ``key`` only; all cells of the model share it."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]  # pyright: ignore[reportReturnType] - what this key's maker gives
@@ -128,7 +128,7 @@ class ModelData:
 
     @cached_property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Weights, means and deviations ``(2, d)`` of a ``wavelet``'s coefficients; None for other models."""
+        """Weights, means, deviations ``(2, d)`` of ``wavelet`` mixtures; None for other models."""
         if not isinstance(self.exact, Wavelet):
             return None
         channels, side, _ = self.exact.event

@@ -1,7 +1,7 @@
 """Reference solutions: converged endpoints of the same latents, converged samples from other latents.
 
-The endpoint of a latent depends on the model alone: it goes from the model's sigma_max to 0,
-whatever the grid of a cell. Exact models have endpoints in closed form or integrate them to 1e-12.
+The endpoint of a latent depends on the model alone, not on the grid of a cell: its path goes from
+the model's sigma_max to 0. Exact models have endpoints in closed form or integrate them to 1e-12.
 For networks the steps of a reference solver are doubled until the endpoints hardly move.
 """
 
@@ -31,14 +31,14 @@ from ..suites.cell import Cell, file_name
 from .path_limit import SUBDIVISION, path_limit
 
 MARGIN = 1e-5
-"""Rmse, in data units per dimension, below which float32 resolves nothing with any number of steps."""
+"""Rmse per dimension, in data units, below which more steps in float32 bring no convergence."""
 
 
 class Doubling(NamedTuple):
     """Stopping rule for doubling the steps of a reference solution, from ``first`` to ``last``.
 
     Each doubling is assumed to move the solution ``gain`` times less than the one before. Doubling
-    ends when the next move would be below ``negligible`` of the smallest error to measure.
+    ends if the next move would be below MARGIN or ``negligible`` times the smallest measured error.
     """
 
     first: int
@@ -54,7 +54,7 @@ def endpoints_by_doubling(
     measured: Sequence[NDArray],
     rule: Doubling,
 ) -> Endpoints:
-    """Return endpoints from :func:`solve_by_doubling`, with all solutions stored in the run directory."""
+    """Return the result of :func:`solve_by_doubling`, whose solutions are stored in ``run``."""
 
     def kept(steps: int) -> NDArray:
         name = f"{tag}-{steps}"
@@ -72,10 +72,10 @@ def endpoints_by_doubling(
 def solve_by_doubling(
     solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
 ) -> Endpoints:
-    """Return the first ``solve(steps)``, for steps ``first``, 2 ``first``, …, at which ``rule`` ends.
+    """Return ``solve(steps)`` for the first of steps ``first``, 2 ``first``, … that meets ``rule``.
 
     ``measured`` are samples ``(k, *event)`` of the same latents: their smallest distance to the
-    solution is the smallest error to measure. The endpoints have no modes.
+    solution is the smallest error to measure. The result has ``modes`` None.
     """
     steps, previous = first, None
     while True:
@@ -103,7 +103,7 @@ ODE = Doubling(64, 1024, negligible=0.01, gain=4)
 """Rule for ODE solutions; ``gain`` assumes second order, though the solver has third."""
 
 PATH = Doubling(64, 1 << (DEPTH - SUBDIVISION), negligible=0.05, gain=2)
-"""Rule for path limits; ``gain`` assumes first order. An independent error of 1/20 adds 1/400 to squares."""
+"""Rule for path limits; ``gain`` assumes first order. An error of 1/20 adds 1/400 to squares."""
 
 
 def solve(
@@ -129,8 +129,8 @@ def converged_endpoints(
     """Return converged endpoints of latents 0, 1, … by the ODE, from the run directory if stored.
 
     Args:
-        run: stores the endpoints.
-        model: on the cell's device.
+        run: run directory that stores the endpoints.
+        model: model on the cell's device.
         cell: any cell of the model with these latents.
         measured: samples ``(k, *event)`` of deterministic samplers from the same latents. The
             largest k is the number of endpoints; the smallest error sets the required accuracy.
@@ -169,7 +169,7 @@ def converged_path_endpoints(
     """Return converged endpoints of the reverse SDE along the Brownian paths of samples 0, 1, ….
 
     They are denoised states at sigma_min, which differ from the limit at 0 by terms of fourth order
-    in sigma_min. Arguments are those of :func:`converged_endpoints`.
+    in sigma_min. Arguments are as in :func:`converged_endpoints`.
     """
     count, seed = max(map(len, measured)), cell.seed
 
@@ -189,7 +189,7 @@ def converged_path_endpoints(
 def converged_features(
     run: RunDir, model: Denoiser, reference: Reference, cell: Cell, count: int
 ) -> NDArray[np.float64]:
-    """Return features ``(m, d)`` of converged samples: the card's, or else of ``count`` drawn or stored ones."""
+    """Return features ``(m, d)`` of converged samples: the card's, else of ``count`` samples."""
     if reference.converged is not None:
         return reference.converged
     space = (reference.extractor.identity, run.extractor)
@@ -212,7 +212,7 @@ def converged_samples(
 
 
 def file_tag(model: Denoiser, *what: object) -> str:
-    """Return a file name for results that depend on a model and on the values ``what``."""
+    """Return a file name, with a hash, for results that depend on a model and on ``what``."""
     text = repr((model.identity, model.sigma_max, model.sigma_min, *what))
     return file_name(model.name, hashlib.sha256(text.encode()).hexdigest()[:10])
 
@@ -228,7 +228,7 @@ EndpointSolver = Callable[..., Endpoints]
 
 
 def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None:
-    """Return the function that computes the endpoints for a cell; None for samples that do not converge.
+    """Return the function that computes a cell's endpoints; None if its samples do not converge.
 
     Limits along paths take thousands of evaluations, hence need an exact denoiser. They also need a
     sampler with a strong order, and a start other than "gaussian", which follows the ODE.
@@ -254,7 +254,7 @@ def endpoints_by_solver(
 ) -> Mapping[EndpointSolver | None, Endpoints]:
     """Return the converged endpoints that cells need, by the function that computes them.
 
-    ``whole`` gives the samples of a cell that were stored in full, which set the required accuracy.
+    ``whole`` returns a cell's samples stored in full, which set the count and required accuracy.
     ``reporting_model`` is the model with counted evaluations; ``stage`` receives the present stage.
     """
     truths: dict[EndpointSolver | None, Endpoints] = {}

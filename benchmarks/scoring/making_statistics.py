@@ -34,7 +34,7 @@ def make_statistics(
 
     Args:
         source: as ``--reference`` takes it. All samples count; of a data set, the training images.
-        spec: of the extractor, as ``--extractor`` takes it.
+        spec: name of the extractor, as ``--extractor`` takes it.
         out: ``.npz`` file to write.
         model: gives shape and range of the samples; None takes these from images.
 
@@ -60,7 +60,10 @@ def make_statistics(
 def _image_shape_and_range(
     source: str, spec: str
 ) -> tuple[tuple[int, ...], tuple[float, float] | None]:
-    """Return the shape and range of the images of a folder or an array; raises a ValueError if unknown."""
+    """Return the shape and range of a source's samples; raises a ValueError for an unknown shape.
+
+    The range is None for ``spec`` ``pixels`` and an array that is not uint8.
+    """
     path = Path(source)
     if path.is_dir():
         return _image_shape(image_files(path)[0]), BYTES
@@ -79,7 +82,7 @@ def _image_shape_and_range(
 
 
 def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return (channels, h, w) for an array of images: grey ``(n, h, w)``, channels last, or channels first."""
+    """Return (channels, h, w) for the shape of an image array: channels last, first or none."""
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]
@@ -101,7 +104,7 @@ def _image_shape(path: Path) -> tuple[int, ...]:
 
 
 def _array_header(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
-    """Return shape and dtype of the samples of a file; None for a file that cannot be read."""
+    """Return shape and dtype of the array of samples in a file; None if it cannot be read."""
     try:
         stored = open_arrays(path)
         if isinstance(stored, np.ndarray):

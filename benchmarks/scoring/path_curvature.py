@@ -1,4 +1,4 @@
-"""Curvature of a model's ODE paths from the first latents, measured once a run and put into ``run.json``."""
+"""Curvature of a model's ODE paths from the first latents, measured once a run for ``run.json``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class FollowedPaths:
-    """Paths of n samples at k nodes.
+    """Paths of n samples with D values each, at k nodes, where the model was evaluated.
 
     Attributes:
         sigma: levels of the nodes ``(k,)``, falling, > 0.
@@ -50,7 +50,7 @@ class FollowedPaths:
 def follow_paths(
     denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid
 ) -> FollowedPaths:
-    """Follow paths from ``x`` ``(n, *event)`` along a grid that ends at 0, with one evaluation a step."""
+    """Return the ODE paths from ``x`` ``(n, *event)`` along a grid to 0, with one node a step."""
     evaluations: list[tuple[Tensor, Tensor]] = []
 
     def watched(x: Tensor, sigma: float) -> Tensor:
@@ -66,9 +66,9 @@ def follow_paths(
 
 
 def arc_length(path: FollowedPaths, unit: float, every: int = 1) -> FloatArray:
-    """Return the arc length of d up to each ``every``-th node and the last, ``(nodes, n)``.
+    """Return the arc length of the denoised image d up to each ``every``-th node and the last.
 
-    The lengths are those of a polygon through these nodes, in ``unit`` times sqrt(D).
+    The lengths ``(nodes, n)`` are of the polygon through these nodes, in ``unit`` times sqrt(D).
     """
     nodes = np.unique([*range(0, len(path.sigma), every), len(path.sigma) - 1])
     steps = np.linalg.norm(np.diff(path.d[nodes], axis=0), axis=-1)
@@ -76,19 +76,19 @@ def arc_length(path: FollowedPaths, unit: float, every: int = 1) -> FloatArray:
 
 
 def one_step_error(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return the error of a single Euler step from the first node to 0, ``(n,)``, in ``unit`` times sqrt(D)."""
+    """Return the error ``(n,)`` of one Euler step from the first node to 0, in ``unit`` sqrt(D)."""
     return np.linalg.norm(path.end - path.d[0], axis=-1) / (unit * path.dim**0.5)
 
 
 def largest_deviation(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return each path's largest distance from its chord, ``(n,)``, in ``unit`` times sqrt(D)."""
+    """Return each path's largest distance from the line of its ends, in ``unit`` sqrt(D), (n,)."""
     chord, away = path.x[0] - path.end, path.x - path.end
     along = (away * chord).sum(-1, keepdims=True) / np.square(chord).sum(-1, keepdims=True)
     return np.linalg.norm(away - along * chord, axis=-1).max(0) / (unit * path.dim**0.5)
 
 
 def straightness(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return the mean squared deviation of the velocity from the chord's, ``(n,)``; 0 for straight paths.
+    """Return the mean squared deviation ``(n,)`` of velocity from its mean; 0 for straight paths.
 
     Paths are y = x / (unit + sigma) in units of the data, over the time t = sigma / (unit + sigma).
     """
@@ -110,7 +110,7 @@ def _flatten_to_numpy(x: Tensor, axis: int) -> FloatArray:
 MOST = 64
 """Largest number of latents to follow."""
 BANDS = 16
-"""Number of bands of the profile, of equal width in lam from sigma_max to sigma_min."""
+"""Number of bands of the profile, of equal width in lam = -log sigma, sigma_max to sigma_min."""
 STEPS = (64, 128, 256, 512)
 NEGLIGIBLE = 0.005
 """Share of the arc length: steps are doubled until more steps would add less than this share."""
@@ -122,10 +122,10 @@ Arrays = dict[str, NDArray]
 
 
 def store_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> None:
-    """Measure the curvature of a model's paths, unless stored, and write a summary into ``run.json``.
+    """Measure the curvature of a model's paths, unless stored, and summarise it in ``run.json``.
 
-    The paths are those of the first ``ends`` ``(n, *event)``, at most :data:`MOST`. If a value is
-    not finite, nothing is written into ``run.json``.
+    ``ends`` ``(n, *event)`` are the endpoints of latents 0 … n - 1. At most :data:`MOST` paths are
+    followed. If a value is not finite, nothing is written into ``run.json``.
     """
     count = min(len(ends), MOST)
     name = f"{file_tag(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
@@ -145,7 +145,7 @@ def store_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> 
 def converged_curvature(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float
 ) -> Arrays:
-    """Return :func:`curvature_arrays` on the first of :data:`STEPS` at which more would change little."""
+    """Return :func:`curvature_arrays` for the first of :data:`STEPS` that suffices, or the last."""
     arrays: Arrays = {}
     for steps in STEPS:
         arrays = curvature_arrays(model, ids, seed, dtype, batch, unit, steps)
@@ -168,8 +168,8 @@ def curvature_arrays(
 
     ``sigma`` (17,) are the falling edges of bands, and ``way`` (n, 17) is the arc length of d from
     sigma_max to each edge. ``missing`` (n,) is the growth of the whole length with more steps.
-    ``jump`` is :func:`one_step_error`, ``deviation`` is :func:`largest_deviation`, both (n,) as
-    ``straightness``. ``steps`` and ``unit`` are the arguments.
+    ``jump`` (:func:`one_step_error`), ``deviation`` (:func:`largest_deviation`) and
+    ``straightness`` are (n,). ``steps`` and ``unit`` are the arguments.
     """
     grid = karras(steps, model.sigma_min, model.sigma_max)
     edges = np.geomspace(model.sigma_max, model.sigma_min, BANDS + 1)
@@ -182,13 +182,13 @@ def curvature_arrays(
 
 
 def curvature_summary(arrays: Arrays) -> dict[str, Any]:
-    """Return means over samples from :func:`curvature_arrays`, and where on the path the curvature is.
+    """Return means over samples from :func:`curvature_arrays`, and the curvature along the path.
 
     Returns:
         ``curvature`` (the arc length of d), ``jump``, ``deviation`` and ``straightness``, each with
         a standard error ``_se`` (None for one sample); ``resolution``, the curvature missed between
-        steps; ``half``, the levels that bound its middle half; ``profile``, its density in lam
-        between ``edges``; ``samples``, ``steps``, ``unit``.
+        steps; ``half``, the levels that bound the middle half of the curvature; ``profile``, its
+        density in lam = -log sigma between ``edges``; ``samples``, ``steps``, ``unit``.
     """
     whole = {"curvature": arrays["way"][:, -1]} | {
         name: arrays[name] for name in ("jump", "deviation", "straightness")
@@ -212,7 +212,7 @@ def curvature_summary(arrays: Arrays) -> dict[str, Any]:
 
 
 def data_spread(model: Denoiser, ends: NDArray) -> float:
-    """Return the RMS standard deviation of the data if known, else of ``ends`` ``(n, *event)``; never 0."""
+    """Return the RMS standard deviation of the data, if known, else of ``ends``; 1 if it is 0."""
     moments, rows = moments_of(model), ends.reshape(len(ends), -1).astype(np.float64)
     if moments is None:
         return float(np.sqrt(rows.var(0).mean())) or 1.0

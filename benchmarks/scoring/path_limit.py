@@ -17,10 +17,10 @@ from ...samplers import Denoise
 from ...samplers.brownian import BrownianTree
 
 SUBDIVISION = 4
-"""log2 of the pieces of a step over which J is summed; a 16th of the uncertainty of J remains."""
+"""log2 of the number of pieces of a step in the sum J; a 16th of the uncertainty of J remains."""
 PIECES = 1 << SUBDIVISION
 BLOCK = 1 << 23
-"""Largest number of values of a path in memory (64 MiB)."""
+"""Most values of a Brownian path in memory (64 MiB), unless a single step needs more."""
 
 
 def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int) -> Tensor:
@@ -40,7 +40,7 @@ def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int)
 
 
 def _step(denoise: Denoise, y: Tensor, levels: list[float], path: Tensor) -> Tensor:
-    """Return y after one step of SRA1 over ``levels``, at which the Brownian path has the values ``path``."""
+    """Return y after one SRA1 step over ``levels``, where the Brownian path has values ``path``."""
     path = path - path[0]
     clock = torch.tensor(levels, dtype=torch.float64, device=y.device) ** -2
     area = torch.trapezoid(path, clock, dim=0)

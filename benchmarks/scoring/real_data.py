@@ -38,7 +38,7 @@ SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = dict(
 
 
 class RealData(NamedTuple):
-    """Real samples ``(n, *event)`` for the reference moments, others held out, and the name of their source."""
+    """Real samples ``(n, *event)`` for the reference, held-out samples, and their source's name."""
 
     reference: Tensor
     held_out: Tensor
@@ -50,8 +50,8 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
 
     ``source`` is a file (:func:`read_array`), a folder of images (:func:`read_folder`), an
     installed ``fashion-mnist``, ``digits`` or ``emoji`` (:mod:`samplerbench.models.cards.datasets`)
-    or ``torchvision:NAME:FOLDER`` (:func:`read_torchvision`). None has the model draw the samples.
-    Raises a ValueError if the samples cannot be had, do not fit the model, or are too few.
+    or ``torchvision:NAME:FOLDER`` (:func:`read_torchvision`). For None the model draws the samples.
+    Raises a ValueError if samples cannot be read or drawn, do not fit the model, or are too few.
     """
     if source is None:
         try:
@@ -85,7 +85,7 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
 def read_samples(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
 ) -> tuple[Tensor, Tensor | None]:
-    """Return a source's samples ``(n, *event)`` float32, and the test part of a data set, or None.
+    """Return a source's samples ``(n, *event)``, and the test part of a data set, else None.
 
     Raises a ValueError if samples cannot be read, have another shape, or are not finite.
     """
@@ -127,7 +127,7 @@ def _check_samples(samples: Tensor, event: tuple[int, ...], source: str, whose: 
 MADE_BY = "made_by"
 """Name of the array in a cache file with the fingerprint of the extractor, as JSON."""
 OPENED = "opened"
-"""Name of the array with hashes of the files that the extractor opened, which are part of it."""
+"""Name of the array in a cache file with hashes of the files that the extractor opened, as JSON."""
 
 Limits = tuple[float, float] | None
 
@@ -135,9 +135,9 @@ Limits = tuple[float, float] | None
 def real_features(
     extractor: Extractor, real: RealData, limits: Limits, cache: Path
 ) -> tuple[Mapping[str, FloatArray], str]:
-    """Return features of real samples, from the cache if stored, and a name for the samples.
+    """Return features of real samples, from the cache if stored, and the samples' name with digest.
 
-    The features are ``mean`` and ``cov`` of the reference set, and ``held_out`` ``(k, d)``.
+    The first are ``mean`` and ``cov`` of the reference set, and features ``held_out`` ``(k, d)``.
     """
     data = _name_with_digest(real.name, *real[:2])
 

@@ -23,7 +23,7 @@ Photographs compress to a half, drawings to a twentieth.
 
 
 def open_arrays(path: Path) -> Any:
-    """Return the result of ``numpy.load`` without Python objects.
+    """Open a ``.npy`` or ``.npz`` file by ``numpy.load``, which must not hold Python objects.
 
     Raises a ValueError for an archive that would be suspiciously large when unpacked.
     """
@@ -118,7 +118,7 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
 def image_files(folder: Path, option: str = "") -> list[Path]:
     """Return the paths of all images in a folder and its subfolders, sorted.
 
-    Raises a ValueError if there are none, in whose message ``option`` precedes the folder.
+    Raises a ValueError if there are none; its message is ``option``, the folder and the reason.
     """
     files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     paths = sorted(path for path in files if path.is_file())
@@ -135,7 +135,7 @@ def name_of_samples(arrays: Mapping[str, Any]) -> str:
 
 
 def evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
-    """Return the indices of at most ``n`` samples spread evenly, since files may be sorted by class."""
+    """Return the indices of at most ``n`` evenly spread samples: files may be sorted by class."""
     return np.linspace(0, available - 1, min(n, available)).round().astype(int)
 
 
@@ -167,7 +167,7 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
 def pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
     """Return a Pillow image as bytes of shape ``event`` (channels, h, w), converted to grey or RGB.
 
-    Raises a ValueError for another size; ``where`` names the image in its message.
+    Raises a ValueError for another size; ``where`` names the image in the message.
     """
     channels, height, width = event
     size = getattr(image, "size", None)

@@ -30,7 +30,7 @@ from .statistics_files import RealStatistics, StatisticsFile, read_statistics
 Made = TypeVar("Made")
 
 CARD = "card"
-"""Extractor name by which each model keeps its own feature space."""
+"""Extractor name for each model's own feature space."""
 PIXELS = "pixels"
 """Extractor name for the samples themselves, the default of small models without own features."""
 STEP = 1e-7
@@ -50,16 +50,16 @@ def load_references(
     Call it once, since it can cost tens of thousands of samples.
 
     Args:
-        models: by name.
+        models: models by name.
         extractor: feature space of all models, or by model name. ``card`` is each model's own
-            space; a small model that has none and draws its data gets ``pixels``. Other names are
-            those of :func:`.make_extractor`.
-        source: of real samples (:func:`.load_real_data`) or of their statistics
+            space; a small model that has none and draws its data gets ``pixels``. For other names
+            see :func:`.make_extractor`.
+        source: source of real samples (:func:`.load_real_data`) or of their statistics
             (:func:`.read_statistics`), for feature spaces other than ``card``.
         cache: folder for features of real samples; None for the default folder.
 
     Raises:
-        ValueError: a model's own data or the real samples cannot be had, or no such extractor.
+        ValueError: a model's own data or the real samples cannot be read, or no such extractor.
     """
     references = {}
     for name, model in models.items():
@@ -77,7 +77,7 @@ def load_references(
 
 
 def _pin_numbers(reference: Reference) -> Reference:
-    """Return a user's reference with its numbers in its identity, since they come from code."""
+    """Return a user's reference with a hash of its numbers in its identity: its code may change."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
     values = np.array([x for part in some for x in reduce_row(part)])
     numbers = np.where(np.isfinite(values), values, 0.0)  # NaN and infinity fail a later check
@@ -87,7 +87,7 @@ def _pin_numbers(reference: Reference) -> Reference:
 
 
 def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """Return the extractor that :func:`load_references` would use for a model; None for a model without one."""
+    """Return the extractor of a model's reference in :func:`load_references`; None without one."""
     own = _call_of_model(name, model.reference)
     space = _choose_feature_space(name, model, own, spec)
     if space == CARD:
@@ -97,7 +97,7 @@ def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor |
 
 
 def _choose_feature_space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """Return ``spec``, or PIXELS for ``card`` on a small model without features that draws its data."""
+    """Return ``spec``, or PIXELS for CARD if a small model has no features and draws its data."""
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
     return spec if _call_of_model(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
@@ -115,7 +115,7 @@ def _call_of_model(name: str, make: Callable[[], Made]) -> Made:
 def _reference_in_space(
     model: Denoiser, own: Reference | None, spec: str, source: str | None, cache: Path
 ) -> Reference:
-    """Return the reference of a model in another feature space."""
+    """Return the reference of a model in the feature space ``spec``, which is not CARD."""
     samples = Samples(model.decoded_event, model.decoded_limits, own)
     try:
         extractor = make_extractor(spec, samples)
@@ -157,7 +157,7 @@ def _reference_for(
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
-    """Raise a ValueError if real samples have another range, which clamping would distort."""
+    """Raise a ValueError if many real values are outside ``limits``, or all are in one half."""
     if limits is None:
         return
     low, high = limits
@@ -179,9 +179,9 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 def _pixel_reference(
     model: Denoiser, own: Reference | None, extractor: Identity
 ) -> Reference | None:
-    """Return a pixel reference from a model's own exact moments; None without moments.
+    """Return a pixel reference from the exact moments of a model's samples; None if unknown.
 
-    If the model draws its data, these are held out, and samples are not clamped, as the moments are not.
+    If the model can draw samples, these are held out, unclamped. Also None if ``own`` is None.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
@@ -229,10 +229,10 @@ def _reference_from_data(
 def statistics_reference(
     file: StatisticsFile, known: RealStatistics, model: Denoiser, extractor: Extractor, cache: Path
 ) -> Reference:
-    """Return a reference with the statistics of a file; ``known`` are those of the extractor.
+    """Return a reference with a file's statistics ``known``, which fit the extractor.
 
-    Held-out features are those in the file, or of its images, or none. If any, the moments include
-    them: ``disjoint`` is False, and there is no floor. ``note`` names the unmeasurable metrics.
+    Held-out features are in the file, or of its images, or none. If any, the moments include them:
+    ``disjoint`` is False, and there is no floor. ``note`` names the metrics that lack data.
     """
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)

@@ -57,8 +57,8 @@ def measure_metrics(
 ) -> tuple[Record, Arrays]:
     """Return the quality columns of a cell and their influence values.
 
-    Numbers in ``done`` and ``arrays`` whose ``stored_versions`` are up to date are kept. Other
-    metrics in ``requested`` are measured. Both map metrics' names to versions.
+    ``requested`` and ``stored_versions`` map metrics' names to versions. Numbers of an unchanged
+    version are kept from ``done`` and ``arrays``. Other requested metrics with met needs are run.
     """
     all_metrics = requested_metrics(None)
     present, versions = versions_of(all_metrics), {}
@@ -84,7 +84,7 @@ def measure_metrics(
 def _run_metric(
     metric: Metric, cell: Cell, context: Context, record: Record
 ) -> tuple[Record | None, Arrays]:
-    """Return the results of one metric; if a plugin fails, (None, {}) with the reason added to ``record``."""
+    """Return the results of a metric; (None, {}) if a plugin fails, with a reason in ``record``."""
     if not origin(metric):
         measured = metric(context)
         return dict(measured.columns), dict(measured.influence)
@@ -100,7 +100,7 @@ def _run_metric(
 Watch = Callable[[Cell, int], Trajectories]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
-"""KEPT is the item of ``quality.json`` that lists the files next to it; the others are such files."""
+"""KEPT is the item of ``quality.json`` that lists a cell's other files, such as the other two."""
 
 ASKED = "asked"
 """Item of ``quality.json`` with the inputs of a score that are known before scoring."""
@@ -149,14 +149,14 @@ class Scorer:
 
     @cached_property
     def reporting_model(self) -> Denoiser:
-        """The model, which reports its evaluations as progress."""
+        """The model, with its evaluations reported to :attr:`report`."""
         return ReportingMeter(tell=self.report.evaluations).attach(self.model)
 
     def score(self, cells: Sequence[Cell]) -> Cell | None:
-        """Score the cells without a present score, and measure path curvature if the suite wants it.
+        """Score cells with a missing or outdated score, and measure path curvature if requested.
 
         Returns None if all are scored, else a cell with damaged samples, or too few stored in full.
-        That cell must be drawn again before the others can be scored.
+        That cell must be drawn again before further cells can be scored.
         """
         curvatures = self.run.run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
@@ -205,7 +205,7 @@ class Scorer:
             store_curvature(self.run, self.model, cells[0], truths[converged_endpoints].x)
 
     def why_unscored(self, cell: Cell) -> str:
-        """Return in a clause why a sampled cell has no present score; "" if it has one."""
+        """Return in a clause why a cell's score is missing or outdated; "" for a valid score."""
         done = self.run.read(cell.key, QUALITY) or {}
         if not done:
             return "its samples are not scored yet"
@@ -310,7 +310,7 @@ class Scorer:
         return gather_shards(self._shards(cell), cell.samples, reread_features)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
-        """Yield the shards that cover a cell's samples, in order; raises _UnusableShardError."""
+        """Yield the shards of a cell's samples; raises _UnusableShardError for a damaged one."""
         for start, stop in self.run.shard_ranges(cell.key, cell.samples):
             shard = self.run.read_shard(cell.key, start, stop)
             if shard is None:
@@ -323,7 +323,7 @@ class Scorer:
 
 
 def _stored_inputs(done: Mapping[str, Any]) -> Any:
-    """Return the inputs of a stored score, without the version of all metrics in old files."""
+    """Return a stored score's inputs, if any, without old files' one version for all metrics."""
     inputs = done.get(ASKED)
     if not isinstance(inputs, dict):
         return inputs

@@ -25,7 +25,7 @@ LARGEST = 1024
 
 
 def start_errors(model: Denoiser) -> dict[str, float]:
-    """Return the error of each start by name, as if a model's data were Gaussian.
+    """Return the error of the starts "noise", "mean" and "gaussian", as if data were Gaussian.
 
     The result is empty for data of unknown moments, or of more than LARGEST dimensions.
     """
@@ -39,9 +39,9 @@ def start_errors(model: Denoiser) -> dict[str, float]:
 
 
 def start_error(means: NDArray, cov: NDArray, sigma_max: float) -> float:
-    """Return the root mean square Wasserstein distance per dimension, in the units of the data.
+    """Return the distance (module text) of samples from S z to Gaussian data, in the data's units.
 
-    ``means`` are ``(D,)``, or ``(classes, D)`` of equal weight. ``cov`` ``(D, D)`` is within classes.
+    ``means``: ``(D,)``, or ``(classes, D)`` of equal weight; ``cov``: ``(D, D)``, within classes.
     """
     variances, axes = np.linalg.eigh(cov)
     c = variances.clip(min=0)

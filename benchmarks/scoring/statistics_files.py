@@ -55,7 +55,7 @@ class RealStatistics:
         n: number of samples; None if unknown.
         space: name of the feature space, such as :data:`INCEPTION`; "" if unknown.
         extractor: exact identity of the features (:func:`features_identity`); "" if unknown.
-        features: ``(n, d)`` of the same samples; None if only moments are known.
+        features: features ``(n, d)`` of the same samples; None if only moments are known.
     """
 
     mean: FloatArray
@@ -83,8 +83,8 @@ class StatisticsFile:
     """Contents of a file of statistics.
 
     Attributes:
-        path: of the file.
-        known: statistics in one or more feature spaces.
+        path: path of the file.
+        known: statistics of real samples in one or more feature spaces.
         images: shape of the file's array of images ``arr_0`` (ADM's); None without images.
     """
 
@@ -95,10 +95,10 @@ class StatisticsFile:
     def choose_statistics(
         self, extractor: Extractor, limits: tuple[float, float] | None
     ) -> RealStatistics:
-        """Return the statistics for an extractor's features of samples in the range ``limits``.
+        """Return the first statistics that fit an extractor's features of samples in ``limits``.
 
         Raises:
-            ValueError: no statistics have the number of features, or the known identity or space.
+            ValueError: none fit in the number of features, and in identity and space if known.
         """
         name, dims = self.path.name, [len(statistics.mean) for statistics in self.known]
         exact, space = features_identity(extractor, limits), getattr(extractor, "space", "")
@@ -133,7 +133,7 @@ class StatisticsFile:
 
 
 def features_identity(extractor: Extractor, limits: tuple[float, float] | None) -> str:
-    """Return the identity of an extractor's features, with the range of samples if features depend on it."""
+    """Return text that identifies an extractor's features, with ``limits`` if they depend on it."""
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
     values = f" of values in [{limits[0]:g}, {limits[1]:g}]" if limits else ""
@@ -147,7 +147,7 @@ def read_statistics(source: str) -> StatisticsFile | None:
         source: as ``--reference`` takes it.
 
     Raises:
-        ValueError: the file is damaged, or is of such a type and has no statistics.
+        ValueError: a file with statistics is damaged, or a pickle or ``.pt`` file has none.
     """
     path = Path(source)
     if not path.is_file() or path.suffix not in (".npz", *_OTHER):

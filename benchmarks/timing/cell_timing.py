@@ -27,8 +27,8 @@ class TimedVisit(NamedTuple):
 
     Attributes:
         round: number of the round.
-        total: times of the sampler's whole call.
-        network_ms: time of the same calls of the model, without the sampler.
+        total: times of one whole call of the sampler.
+        network_ms: time of the sampler's calls of the model, made without the sampler.
         decoder_ms: time to decode the batch; None without a decoder.
         cold_ms: time of the sampler's whole call with emptied caches; None for batches above 1.
         block: observations of the machine during the calls.
@@ -51,11 +51,12 @@ class CellTiming:
     """Times of one cell so far.
 
     Attributes:
-        batch: number of samples of a call.
-        works: calls to time; None before the first round and after the last.
+        batch: number of samples per call.
+        visits: times from each round so far, disturbed ones included.
+        works: functions to time; None before the first round and after the last.
         facts: columns that are known before the first round.
         warm: True if the warm-up ended with steady times.
-        joules: energy of a call in J; None without a counter.
+        joules: energy of a call in J; None if it was not measured.
     """
 
     cell: Cell
@@ -68,7 +69,7 @@ class CellTiming:
 
     @property
     def undisturbed_visits(self) -> list[TimedVisit]:
-        """Visits without doubts, and with an SM clock of the GPU close to the median."""
+        """Visits without doubts, and with a GPU clock, if known, within 2.5 % of the median."""
         fine = [visit for visit in self.visits if not visit.doubts]
         clocks = [v.block.state.sm_clock for v in fine if v.block.state and v.block.state.sm_clock]
         if not clocks:
@@ -83,7 +84,7 @@ class CellTiming:
 
     @property
     def counted_visits(self) -> list[TimedVisit]:
-        """Visits that count: the undisturbed ones, or all if these are too few."""
+        """Visits that count: the undisturbed ones, or all if these are below FEWEST or a half."""
         fine = self.undisturbed_visits
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
@@ -93,14 +94,14 @@ class CellTiming:
         return is_settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
     def has_all_rounds(self, options: Timing) -> bool:
-        """Return True if undisturbed visits, or all visits, are as many as allowed."""
+        """Return True if ``max_rounds`` visits were undisturbed, or twice as many were made."""
         return (
             len(self.undisturbed_visits) >= options.max_rounds
             or len(self.visits) >= MOST_DISCARDED * options.max_rounds
         )
 
     def columns(self, options: Timing, device: str) -> Record:
-        """Return the timing columns, the raw times and the disturbances of at least one visit."""
+        """Return the timing columns with raw times and disturbances; needs at least one visit."""
         visits, cuda = self.counted_visits, device.startswith("cuda")
         times, walls = [v.total.ms for v in visits], [v.total.wall_ms for v in visits]
         own = [v.total.ms - v.network_ms for v in visits]

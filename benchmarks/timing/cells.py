@@ -42,9 +42,9 @@ def joules_per_call(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float | None:
-    """Return the energy of one call in J, of the whole device with its idle power; None without a counter.
+    """Return the whole device's energy in J during one call of ``work``; None without a counter.
 
-    The call is repeated for at least ``seconds``, since the counter ``joules`` is updated only
+    ``work`` is repeated for at least ``seconds``, since the counter ``joules`` is updated only
     every few hundredths of a second. ``finish`` waits until the device is idle.
     """
     finish()
@@ -65,12 +65,12 @@ UNKNOWN = 128 * 2**20
 
 
 def cache_filler(device: str) -> torch.Tensor:
-    """Return a float32 tensor of twice the bytes of a device's last cache; writing to it empties the cache."""
+    """Return a tensor twice as large as a device's last cache; writing to it empties the cache."""
     return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 
 def last_cache_bytes(device: str) -> int:
-    """Return the bytes of a device's last cache: the L2 of a GPU, or the largest cache of a processor."""
+    """Return the bytes of a GPU's L2 or a processor's largest cache; UNKNOWN if not reported."""
     if device.startswith("cuda"):
         return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or UNKNOWN
     sizes = [0]
@@ -86,7 +86,7 @@ LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch")
 
 
 def count_launches(work: Callable[[], object]) -> tuple[int, int]:
-    """Return the number of CUDA launches in one call of ``work``, and of kernels with copies and fills."""
+    """Return the numbers of CUDA launches, and of kernels, copies and fills, in one ``work()``."""
     from torch.profiler import ProfilerActivity, profile  # imported here, since it is slow
 
     torch.cuda.synchronize()
@@ -126,8 +126,8 @@ def time_cells(
     """Time the cells of one model, as many at a time as fit into memory.
 
     Args:
-        model: on ``device``.
-        cells: finished cells, the most important first.
+        model: model on ``device``.
+        cells: sampled cells, the most important first.
         options: duration and precision.
         device: "cpu" or "cuda".
         batch_size: samples per timed batch; 0 takes each cell's own batch size.
@@ -163,7 +163,7 @@ def time_cells(
 
 @dataclass
 class _TimingPass:
-    """Timing pass over cells that fit into memory together; ``watches`` are those not concluded."""
+    """Timing pass over cells that fit into memory together; ``watches`` are not yet concluded."""
 
     model: Denoiser
     options: Timing
@@ -181,7 +181,7 @@ class _TimingPass:
     cold: torch.Tensor | None = None
 
     def run(self, waiting: deque[CellTiming]) -> None:
-        """Take cells off ``waiting`` as memory and time allow, time them in rounds, and conclude them."""
+        """Take cells off ``waiting`` as memory and time allow, time them in rounds, and report."""
         self._begin_cells(waiting)
         order = random.Random(0)
         while self.watches and not self._is_spent():
@@ -212,9 +212,9 @@ class _TimingPass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if there is time for ``min_rounds`` rounds with one cell more, or for a first cell.
+        """Return True if time is left for ``min_rounds`` rounds with one more cell, or for a first.
 
-        ``a_round`` is the duration of a round so far, and ``longest`` of the longest first visit.
+        ``a_round`` is the time of a round so far, and ``longest`` of the longest first visit, in s.
         """
         if self.until is None or not self.watches:
             return not self._is_late()
@@ -229,7 +229,7 @@ class _TimingPass:
         return self.until is not None and time.monotonic() > self.until
 
     def _is_spent(self) -> bool:
-        """Return True if another round would exceed the time."""
+        """Return True if ``until`` is past, or, after ``min_rounds``, a round is too long."""
         return self._is_late() or (
             self.rounds >= self.options.min_rounds
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds
@@ -281,7 +281,7 @@ class _TimingPass:
                 }
 
     def _measure(self, watch: CellTiming) -> None:
-        """Time a cell's sampler, its calls of the model and its decoder once each, and add the visit."""
+        """Time a cell's sampler, its calls of the model and its decoder, and add the visit."""
         assert watch.works is not None
         run, begin = watch.works, time.perf_counter()
         with observe_block(self.device, self.gpu) as block:
@@ -298,7 +298,7 @@ class _TimingPass:
         watch.visits.append(visit)
 
     def _conclude(self, watch: CellTiming) -> None:
-        """Measure the energy if requested and available, free the calls, and report the columns."""
+        """Measure the energy if requested and available, free the cell's memory, report columns."""
         if watch.works is None:
             return
         before = time.perf_counter()

@@ -42,7 +42,7 @@ class CallTimes(NamedTuple):
 class CounterClock:
     """Reader of the mean frequency of multiprocessor 0 between :meth:`start` and :meth:`mhz`.
 
-    ``read`` is :func:`.read_counters`.
+    ``read`` enqueues a reading of its counters (:func:`.read_counters`).
     """
 
     name = "SM cycles"
@@ -63,7 +63,7 @@ class CounterClock:
 
 
 class NvmlClock:
-    """Reader of the frequency that NVML reports at the end, updated only a few times a second."""
+    """Reader of the present SM frequency from NVML, which updates it only a few times a second."""
 
     name = "SM cycles, by NVML's clock"
 
@@ -71,7 +71,7 @@ class NvmlClock:
         self._gpu = gpu
 
     def start(self) -> None:
-        """Do nothing; see :meth:`CounterClock.start`."""
+        """Do nothing: NVML needs no first reading."""
 
     def mhz(self) -> float | None:
         """Return the present frequency in MHz; None if unknown."""
@@ -92,7 +92,7 @@ def make_sm_clock(gpu: Gpu | None) -> SmClock | None:
 
 
 class Clock:
-    """Timer of calls on a device; ``second_clock_unit`` is the unit of its second clock, "" without such a clock."""
+    """Timer of calls on a device; ``second_clock_unit`` is its second clock's unit, or ""."""
 
     def __init__(self, device: str, sm_clock: SmClock | None = None) -> None:
         self._cuda, self._sm_clock = device.startswith("cuda"), sm_clock
@@ -130,9 +130,9 @@ def _time_on_cpu(work: Callable[[], object]) -> CallTimes:
 def warm_up(
     work: Callable[[], object], clock: Callable[[Callable[[], object]], CallTimes], most_ms: float
 ) -> bool:
-    """Repeat a call until two consecutive medians of three times agree within 2 %, and return True.
+    """Repeat ``work`` until its times are steady, and return True; False if it takes too long.
 
-    Returns False after ``most_ms`` milliseconds, or after 20 medians.
+    Steady: two successive medians of three times differ by <= 2 %. Limits: ``most_ms``, 20 medians.
     """
     times: list[float] = []
     before = 0.0

@@ -26,7 +26,7 @@ from .gpu import Gpu, GpuState, gpu_doubts
 TICK = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 CGROUP_STAT = ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat")
 CONTENT = 0.02
-"""Share of time below which load is ignored, since the operating system always has some work."""
+"""Largest ignored share of time spent waiting for a core; two other checks use multiples of it."""
 OTHERS = 0.10
 """Largest share of the machine that other processes may take before times are doubted."""
 SHORT = 0.2
@@ -38,7 +38,7 @@ class LoadCounters(NamedTuple):
 
     Attributes:
         wall: seconds of the monotonic clock.
-        cpu: seconds of processor time of this process, all threads.
+        cpu: seconds of processor time of all threads of this process.
         waited: seconds that threads of this process were ready without a core; None if unknown.
         busy: seconds of processor time of the whole machine, over all cores; None if unknown.
         stolen: seconds that a hypervisor took from all cores; None if unknown.
@@ -60,7 +60,7 @@ class LoadCounters(NamedTuple):
         return cls(wall, cpu, _run_queue_seconds(), busy, stolen, _throttle_count())
 
     def since(self, earlier: LoadCounters) -> LoadCounters:
-        """Return the growth since ``earlier``, at least 0; counters can fall when a thread ends."""
+        """Return the growth since ``earlier``; 0 for counters that fell, as when a thread ends."""
         return self._combined(earlier, lambda now, before: max(type(now)(0), now - before))
 
     def plus(self, other: LoadCounters) -> LoadCounters:
@@ -74,7 +74,7 @@ class LoadCounters(NamedTuple):
 
 
 def cpu_doubts(load: LoadCounters, cores: int, threads: int) -> list[str]:
-    """Return the reasons to distrust times taken while the counters grew by ``load``.
+    """Return the reasons to distrust times taken while the counters grew by ``load``, as texts.
 
     ``cores`` is the machine's number of cores; the timed work may use ``threads`` threads.
     """
@@ -106,7 +106,7 @@ def _run_queue_seconds() -> float | None:
 
 
 def _machine_seconds() -> tuple[float | None, float | None]:
-    """Return busy and stolen seconds over all cores, from /proc/stat; (None, None) if unknown."""
+    """Return all cores' busy and stolen seconds from /proc/stat; (None, None) if unknown."""
     try:
         with open("/proc/stat", encoding="ascii") as file:
             user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
@@ -145,7 +145,7 @@ class BlockObservations:
 
 @contextmanager
 def observe_block(device: str, gpu: Gpu | None) -> Iterator[BlockObservations]:
-    """Run the context without garbage collection; the yielded observations are filled in at its end."""
+    """Yield observations of this context, filled in at its end; garbage is not collected in it."""
     block, cuda, segments = BlockObservations(), device.startswith("cuda"), 0
     collects = gc.isenabled()
     gc.disable()
@@ -186,7 +186,7 @@ def total_load(blocks: Sequence[BlockObservations]) -> LoadCounters:
 
 
 def raw_observations(blocks: Sequence[BlockObservations]) -> dict[str, object]:
-    """Return the summed load counters by name, and the range of each known value of the GPU's state."""
+    """Return the summed growth of load counters, and [min, max] of known GPU values, by name."""
     ranges: dict[str, object] = {}
     for name in GpuState._fields:
         values = [
@@ -200,12 +200,12 @@ def raw_observations(blocks: Sequence[BlockObservations]) -> dict[str, object]:
 
 
 def _count_segments() -> int:
-    """Return the number of memory segments that torch's allocator has requested from the driver so far."""
+    """Return how many memory segments torch's allocator has requested from the driver so far."""
     return int(torch.cuda.memory_stats().get("segment.all.allocated", 0))
 
 
 def _doubts_of_clocks(readings: Sequence[CallTimes]) -> list[str]:
-    """Return a list with the reason if sums of CUDA events and of wall clock times disagree, else empty."""
+    """Return a reason in a list if the sums of ``ms`` and of ``wall_ms`` disagree, else []."""
     ms, wall = sum(r.ms for r in readings), sum(r.wall_ms for r in readings)
     if abs(wall - ms) <= max(APART * wall, APART_MS * len(readings)):
         return []

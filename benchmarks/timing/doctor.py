@@ -32,10 +32,10 @@ STEADY, USABLE = 0.02, 0.10
 
 @dataclass(frozen=True)
 class Steadiness:
-    """Statistics of repeated times of the same work: median ``ms``, number of ``runs``, and ``doubts``.
+    """Steadiness of repeated times of the same work, with reasons (``doubts``) to distrust them.
 
-    ``spread`` is the interquartile range, ``half_width`` half of the 95 % interval of the median
-    and ``slowest`` the largest time, all relative to the median.
+    ``ms`` is the median of ``runs`` times. ``spread`` is their interquartile range, ``half_width``
+    half of the median's 95 % interval and ``slowest`` the largest time, all as shares of ``ms``.
     """
 
     ms: float
@@ -65,7 +65,7 @@ class Steadiness:
 
 
 def measure_steadiness(device: str, seconds: float = 1.5) -> Steadiness:
-    """Time a matrix product repeatedly for ``seconds``, after a warm-up of a fifth of that."""
+    """Time a matrix product repeatedly for ``seconds``, after a warm-up of a fifth of this time."""
     a = torch.linspace(-1, 1, SIDE[device] ** 2, device=device).reshape(SIDE[device], -1)
     clock, times, before = Clock(device), [], LoadCounters()
     for phase in (seconds / 5, seconds):
@@ -113,7 +113,7 @@ def available_counters() -> dict[str, Any]:
 
 
 def resolution_ns() -> int:
-    """Return the smallest positive difference of successive readings of ``perf_counter_ns``; 0 if none."""
+    """Return the smallest positive step between readings of ``perf_counter_ns``; 0 if none."""
     times = [time.perf_counter_ns() for _ in range(TRIES)]
     return min((later - sooner for sooner, later in pairwise(times) if later > sooner), default=0)
 
@@ -149,7 +149,7 @@ _REQUIREMENT = re.compile(
 class RequiredPackage(NamedTuple):
     """Package that samplerbench requires, in versions ``needs`` such as ``>=2.6``.
 
-    ``extra`` is the extra that requires the package, or "". ``version`` is the installed one.
+    ``extra`` is the pip extra that requires it, or "". ``version`` is the installed one, or None.
     """
 
     name: str
@@ -167,7 +167,7 @@ class RequiredPackage(NamedTuple):
 
 
 def required_packages(requirements: list[str] | None = None) -> list[RequiredPackage]:
-    """Return all requirements, by default of the installed samplerbench; those without an extra first."""
+    """Return the packages in ``requirements``, or of the installed samplerbench, by extra."""
     if requirements is None:
         try:
             requirements = importlib.metadata.requires(NAME) or []
@@ -199,7 +199,7 @@ SHIPPED = ("fashion", "digits", "emoji", "fashion-map")
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Diagnosis of a machine: facts by name, steadiness by device, and ``broken``, a sentence per defect."""
+    """Diagnosis of a machine: facts, steadiness by device; ``broken`` has a sentence per defect."""
 
     version: str
     machine: dict[str, Any]
@@ -213,7 +213,7 @@ class Diagnosis:
 
     @property
     def extras(self) -> dict[str, list[str]]:
-        """Names of the missing or too old packages, by extra."""
+        """Names of missing or too old packages, by extra; [] for an extra that is complete."""
         return {
             extra: [p.name for p in self.packages if p.extra == extra and not p.fits]
             for extra in dict.fromkeys(p.extra for p in self.packages if p.extra)
@@ -272,7 +272,7 @@ def _missing_packages(required: list[RequiredPackage]) -> list[str]:
 
 
 def _broken_models() -> list[str]:
-    """Return a sentence for each shipped network that cannot be loaded or gives values not finite."""
+    """Return a sentence for each shipped network that fails to load or gives non-finite values."""
     broken = []
     for name in SHIPPED:
         try:

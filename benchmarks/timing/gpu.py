@@ -23,13 +23,13 @@ REASONS = {
     0x40: "heat (hardware)",
     0x80: "power brake",
 }
-"""Bits of the clocks' event reasons (nvml.h, nvmlClocksEventReason) for less than full speed under load."""
+"""Bits of the reasons for lowered clocks under load (nvml.h, nvmlClocksEventReason), in words."""
 STEADY = 0.05
 """Largest relative change of the SM clock while one cell is timed."""
 
 
 class GpuState(NamedTuple):
-    """State of a GPU at one moment; None for unknown values.
+    """State of a GPU at one moment, with None for unknown values.
 
     ``reasons`` are bits of :data:`REASONS` and others. ``temperature`` is in degrees Celsius,
     ``sm_clock`` in MHz, ``power`` in W. ``others`` counts other computing processes on the GPU.
@@ -51,7 +51,7 @@ class Gpu:
 
     @classmethod
     def of_current_device(cls) -> Gpu | None:
-        """Return access to torch's current device; None without a GPU, nvidia-ml-py or a working driver."""
+        """Return access to torch's current GPU; None without a GPU, nvidia-ml-py or its driver."""
         if not torch.cuda.is_available():
             return None
         try:
@@ -81,7 +81,7 @@ class Gpu:
         return _query_nvml(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
 
     def describe(self) -> dict[str, Any]:
-        """Return the driver version and the enforced power limit in W."""
+        """Return ``driver``, its version, and ``power_limit_w``, in W; None for unknown values."""
         driver = _query_nvml(self.nvml.nvmlSystemGetDriverVersion)
         return {
             "driver": driver.decode() if isinstance(driver, bytes) else driver,

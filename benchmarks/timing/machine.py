@@ -18,7 +18,7 @@ CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
 def describe_host() -> dict[str, Any]:
-    """Return the host's fixed facts: system, processor, cores, container limit, memory, governor, Python."""
+    """Return fixed facts of the host by name: system, processor, cores, limits, memory, Python."""
     return {
         "system": platform.platform(),
         "cpu": cpu_name(),
@@ -47,7 +47,7 @@ def load_averages() -> dict[str, Any]:
 
 
 def describe_device(device: str) -> dict[str, Any]:
-    """Return the facts about a device: a GPU with memory in bytes, driver and power limit, or the CPU."""
+    """Return a device's type and name; for a GPU also memory in bytes, driver and power limit."""
     if not device.startswith("cuda"):
         return {"type": "cpu", "name": cpu_name()}
     properties, gpu = torch.cuda.get_device_properties(0), Gpu.of_current_device()
@@ -70,7 +70,7 @@ def cpu_name() -> str:
 
 
 def cpu_limit() -> float | None:
-    """Return the number of cores whose time the cgroup (v2, then v1) allows; None without a limit."""
+    """Return how many cores' time the cgroup (v2, else v1) allows; None for no or unknown limit."""
     quota, _, period = (_read_text(CGROUP / "cpu.max") or "").partition(" ")
     if not quota:
         quota = _read_text(CGROUP_1 / "cpu.cfs_quota_us") or ""

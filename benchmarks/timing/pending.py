@@ -59,13 +59,13 @@ class Timer(Protocol):
     """Timer of a model's cells, in this process or in another one."""
 
     def timing_conditions(self) -> Record:
-        """See :func:`conditions_for_times`."""
+        """Return the result of :func:`conditions_for_times` in the timing process."""
         ...
 
     def time(
         self, cells: Sequence[Cell], size: int, within: float | None, progress: Progress, done: Done
     ) -> None:
-        """Time cells at a batch size; see :func:`.time_cells`."""
+        """Time cells at batch size ``size``; 0 is each cell's own (see :func:`.time_cells`)."""
         ...
 
     def sweep_batch_sizes(
@@ -84,13 +84,13 @@ class LocalTimer:
     device: str
 
     def timing_conditions(self) -> Record:
-        """See :class:`Timer`."""
+        """Return :func:`conditions_for_times` of :attr:`device`."""
         return conditions_for_times(self.device)
 
     def time(
         self, cells: Sequence[Cell], size: int, within: float | None, progress: Progress, done: Done
     ) -> None:
-        """See :class:`Timer`."""
+        """Run :func:`.time_cells` in this process, with batches of ``size``."""
         time_cells(
             self.model,
             cells,
@@ -105,7 +105,7 @@ class LocalTimer:
     def sweep_batch_sizes(
         self, cell: Cell, within: float | None, progress: Callable[[int], None]
     ) -> Record:
-        """See :class:`Timer`."""
+        """Run :func:`.sweep_record` in this process, and return its result."""
         return sweep_record(self.model, cell, self.options, self.device, within, progress)
 
 
@@ -129,12 +129,12 @@ def time_pending(
     """Time the cells of one model that lack times, at each batch size, and sweep over batch sizes.
 
     Args:
-        run: stores the times.
+        run: run directory that stores the times.
         cells: sampled cells of the model.
         options: batch sizes, duration and precision.
         place: timer of the cells.
         stage: receives the present stage in words.
-        within: returns the seconds for the next batch size or the sweep; None for no limit.
+        within: called before each batch size and the sweep; returns its seconds, None for no limit.
     """
     if not cells:
         return
@@ -175,7 +175,7 @@ def time_pending(
 
 
 def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
-    """Return why a batch of ``size`` exceeds the memory, as sampling found; "" if it does not."""
+    """Return why a batch of ``size`` does not fit into memory, as sampling found; else ""."""
     used = (run.read(cell.key, QUALITY) or {}).get("batch_used")
     if not isinstance(used, int) or size <= used:
         return ""
@@ -186,7 +186,7 @@ def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
 
 
 def _timing_inputs(cell: Cell, options: Timing, size: int) -> Record:
-    """Return what times depend on besides machine and cell; after a change even a failed cell is timed again."""
+    """Return the inputs of a timing other than machine and cell; a change makes times outdated."""
     left_out = {"enabled", "batch_size", "minutes", "sweep"}
     requested = {
         "samplerbench": package_version(),
@@ -202,7 +202,7 @@ def timing_file(size: int, options: Timing) -> str:
 
 
 def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
-    """Write ``timing.csv`` for several batch sizes, ``throughput.csv`` for a sweep, from cells by key."""
+    """Write ``timing.csv`` if there are several batch sizes, and ``throughput.csv`` for a sweep."""
     if options.enabled and options.sweep:
         lines = [line for cell in cells for line in _lines_of_sweep(run, cell)]
         write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))

@@ -32,7 +32,7 @@ if triton is not None:
 
 
 def read_counters(out: torch.Tensor) -> None:
-    """Enqueue a kernel that writes two counters into ``out``, an int64 tensor ``(2,)`` on the current device.
+    """Enqueue a kernel that writes two counters of the current GPU into ``out``, int64 ``(2,)``.
 
     They are the cycles of multiprocessor 0 (PTX %clock64) and the GPU's nanoseconds (%globaltimer).
     Raises a RuntimeError without Triton.

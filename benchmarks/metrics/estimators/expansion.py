@@ -69,10 +69,10 @@ from .second_order import Blocks, Noise, compute_noise
 
 
 def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return terms ``(n,)`` beyond second order: to add up in the bias, and to subtract from influences.
+    """Return leverage terms ``(n,)`` whose sum is added to the bias, and others for the influences.
 
-    The terms of a sample of mean leverage are subtracted. The inflation of the others' inverse root
-    is included. ``along`` ``(n,)`` is p and ``pairs`` ``(n,)`` is sum_ij w_ij z_i² z_j², both >= 0.
+    The second terms are to be subtracted from influences. Both lack the terms of a sample of mean
+    leverage. ``along`` ``(n,)`` is p and ``pairs`` ``(n,)`` sum_ij w_ij z_i² z_j² (module text).
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
@@ -85,7 +85,7 @@ def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArr
 
 
 def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the factors of p / n in the bias and of p in the influence, less the leading g / 4 and g / 2."""
+    """Return the factors of p / n in the bias and p in the influence, less g / 4 and g / 2."""
     r = np.sqrt(1 - np.minimum(leverage, 1 - 1e-12))
     return (1 - r) / (r * (1 + r)) - leverage / 4, (1 - r) / r - leverage / 2
 
@@ -150,7 +150,10 @@ class FrechetReference:
         return self.factor.shape[1]
 
     def distance(self, mean: FloatArray, trace: float, cross: float) -> float:
-        """Return the FD to a side with ``mean``, tr Sigma2 = ``trace`` and tr (Sigma1 Sigma2)^½ = ``cross``."""
+        """Return the Fréchet distance to another side from its mean and two traces.
+
+        ``trace`` is tr Sigma2, and ``cross`` is tr (Sigma1 Sigma2)^½ (module text).
+        """
         shift = mean - self.mean
         return float(shift @ shift + np.trace(self.cov) + trace - 2 * cross)
 
@@ -161,7 +164,7 @@ class Side(NamedTuple):
     Attributes:
         raw: plug-in value.
         bias: estimated bias of ``raw``: second order, and :func:`leverage_corrections`.
-        influence: IF ``(n,)`` less each sample's own part (:mod:`.frechet`), mean 0.
+        influence: influence of each sample ``(n,)``, less its own term (:mod:`.frechet`), mean 0.
         flags: reasons not to trust an interval.
         noise: further moments for an interval; None unless requested.
     """
@@ -181,7 +184,10 @@ class Side(NamedTuple):
 def expand(
     reference: FrechetReference, rows: Rows, moments: Moments, with_noise: bool = False
 ) -> Side:
-    """Expand the distance of ``rows`` ``(n, d)`` with their ``moments`` to a fixed reference."""
+    """Return the distance of ``rows`` ``(n, d)`` to a fixed reference, with bias and influences.
+
+    ``moments`` are the moments of ``rows``. ``with_noise`` requests :attr:`Side.noise`.
+    """
     check_dimensions(reference, moments)
     n = moments.n
     trace = float(np.trace(moments.cov))
@@ -206,10 +212,10 @@ def expand(
 
 
 def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[FloatArray, Blocks]:
-    """Return the values s ``(k,)``, and a maker of blocks of centred samples with their z.
+    """Return s ``(k,)`` (module text), and a function that yields blocks of centred samples and z.
 
     With A = centred R, M = A^T A / (n - 1) has the non-zero eigenvalues of the ``(n, n)`` Gram
-    matrix A A^T / (n - 1), whose unit eigenvectors are z / sqrt(n - 1). The smaller one is solved.
+    matrix A A^T / (n - 1), whose unit eigenvectors are z / sqrt(n - 1). The smaller matrix is used.
     """
     n, rank = moments.n, reference.rank
     if n > rank:
@@ -236,7 +242,7 @@ def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[
 
 
 def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return a mask ``(d,)`` of eigenvalues above the eigensolver's rounding error, d eps of the largest."""
+    """Return a mask ``(d,)`` of eigenvalues above rounding error, d eps times the largest one."""
     return values > len(values) * np.finfo(np.float64).eps * values.max(initial=0.0)
 
 

@@ -45,7 +45,7 @@ SEED = 0
 """Seed of the random halves, and of the shuffle of :func:`fd_infinity`."""
 
 EXCESS = 8 / 9
-"""Excess of ``se²`` in the variance of second order, in units of V: 2 - 10/9."""
+"""Variance of second order that ``se²`` counts too much, in units of V (module text): 2 - 10/9."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +54,16 @@ class FrechetEstimate:
 
     Attributes:
         raw: plug-in value, biased upwards, as published tables report it; >= 0 up to rounding.
-        value: raw - bias. It scatters around 0, also below, if the true distance is 0. Another order
-            of the samples makes other halves, and moves ``value`` by a fraction of ``se``.
+        value: ``raw`` - ``bias``. It scatters around 0, also below, if the true distance is 0.
+            Reordered samples give other halves, which moves ``value`` by a fraction of ``se``.
         se: standard error of ``value`` to first order. If the true distance is near 0, ``se`` is up
             to √2 too large, since it counts second-order noise twice.
         low, high: ends of the 95 % interval, >= 0, not symmetric (:mod:`.second_order`).
         bias: estimated bias of ``raw``.
         n: number of generated samples.
         flag: reasons not to trust the interval; "" if there are none.
-        influence: of each generated sample ``(n,)``, without its own term, mean 0, in their order.
-        reference_influence: of each reference sample ``(m,)``; None if the reference is fixed.
+        influence: influence of each generated sample ``(n,)``, less its own term, mean 0.
+        reference_influence: the same of each reference sample ``(m,)``; None for a fixed reference.
     """
 
     raw: float
@@ -97,14 +97,14 @@ def estimate(
     """Estimate the Fréchet distance to a fixed reference, without bias and with standard error.
 
     Args:
-        reference: taken as exact, whatever its ``n``.
+        reference: taken as exact, also if its ``n`` is finite.
         features: ``(n, d)`` of n >= 2 independent samples; :class:`.Rows` are read by blocks.
-        moments: of the same samples in full precision, if ``features`` are stored rounded. They
-            give ``raw``. Bias and error always come from ``features``, since whitening them by
-            other moments could divide rounding errors by a tiny s.
+        moments: moments of the same samples before rounding, for ``features`` stored rounded. They
+            make the plug-in value ``raw`` as exact as without rounding. Bias and error still come
+            from ``features`` alone: whitened by other moments, their rounding errors could grow.
 
     Raises:
-        ValueError: dimensions or counts differ, samples are fewer than two, or one is not finite.
+        ValueError: dimensions or counts differ, samples are fewer than two, or a value not finite.
     """
     rows = rows_of(features)
     if moments is not None and (moments.n, *moments.mean.shape) != rows.shape:
@@ -147,7 +147,7 @@ def paired_difference(
     """Return FD_a - FD_b without bias, and its standard error, for two runs from the same latents.
 
     The latents are in the same order, so their effects on both runs cancel: the standard error is
-    sd(IF_a - IF_b) / sqrt(N). Reference samples of the population estimand are also paired.
+    sd(IF_a - IF_b) / sqrt(N), with IF the influences. Reference samples, if any, are also paired.
 
     Raises:
         ValueError: the runs differ in estimand, or in the size of a set.
@@ -172,13 +172,13 @@ def paired_difference(
 
 
 def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: int) -> float:
-    """Return the plug-in distance of ``n`` held-out real or exact samples: the raw value of a perfect sampler.
+    """Return the plug-in distance of ``n`` held-out samples: the raw value of a perfect sampler.
 
-    With fewer than ``n`` held-out samples, their bias is rescaled to ``n``, as it falls as 1 / n.
+    With fewer held-out samples, the bias of their distance is rescaled: it falls as 1 / n.
 
     Args:
         reference: fixed truth.
-        held_out_features: ``(m, d)`` outside the reference set, in random order, m >= 2.
+        held_out_features: ``(m, d)`` of samples outside the reference, in random order, m >= 2.
         n: number of samples of the run, >= 2.
 
     Raises:
@@ -196,13 +196,13 @@ def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: i
 
 
 def standard_error(reference: FrechetReference, features: ArrayLike | Rows) -> float:
-    """Return the standard error that :func:`estimate` would give; same arguments and errors."""
+    """Return the ``se`` of ``estimate(reference, features)`` with less work; same errors."""
     rows = rows_of(features)
     return _standard_error(expand(reference, rows, rows.moments).influence)
 
 
 def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
-    """Return the two random halves of all sides, split alike if equally long; empty for fewer than 4 rows."""
+    """Return two random halves of each side, grouped by half; [] if a side has under 4 rows."""
     if min(map(len, sides)) < 4:
         return []
     orders = [np.random.default_rng(SEED).permutation(len(rows)) for rows in sides]
@@ -220,14 +220,14 @@ def _third_order_bias(whole: float, halves: Sequence[float]) -> float:
 
 
 def _expand_both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
-    """Expand each side with the other fixed."""
+    """Return the expansion of each side with the other one as fixed reference."""
     a, b = rows_a.moments, rows_b.moments
     side_a = expand(FrechetReference.of(b), rows_a, a, with_noise)
     return side_a, expand(FrechetReference.of(a), rows_b, b, with_noise)
 
 
 def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate:
-    """Return the estimate from the plug-in value, its whole bias, and the sides, the samples' first."""
+    """Build an estimate from its plug-in value, total bias and sides, generated samples first."""
     value, se = raw - bias, math.hypot(*(_standard_error(side.influence) for side in sides))
     noise = sum_of_noise([side.noise for side in sides if side.noise])
     low, high = interval(value, se, noise, EXCESS)
@@ -239,7 +239,7 @@ def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate
 
 
 def _standard_error(influence: FloatArray) -> float:
-    """Return the standard error of a mean of independent terms."""
+    """Return the standard error of the mean of independent terms ``(n,)``, n >= 2."""
     return float(influence.std(ddof=1) / np.sqrt(len(influence)))
 
 
@@ -254,8 +254,8 @@ def fd_infinity(
 ) -> float:
     """Return the plug-in distance extrapolated to infinitely many samples.
 
-    The bias of the plug-in falls as 1 / N, so a line through plug-in values at several N meets 1 /
-    N = 0 at an unbiased one (Chong and Forsyth 2020, arXiv:1911.07023, section 3). The sizes are N
+    The bias of the plug-in falls as 1 / N, so a line through plug-in values at several N has an
+    unbiased value at 1 / N = 0 (Chong and Forsyth 2020, arXiv:1911.07023, section 3). Sizes are N
     / g for g = 1 … ``parts``. Each value is the mean over g disjoint parts of the shuffled samples,
     with weight 1 / g, as terms in 1 / N² grow as g². This is only a check on :func:`estimate`: the
     1 / N law is assumed down to N / ``parts``.

@@ -17,8 +17,8 @@ def square_distances(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield rows of the ``(n, m)`` matrix |x_i - y_j|², as (slice of the rows, values).
 
-    They are |x|² - 2 x·y + |y|², centred on the mean of ``y``. Values at the level of rounding
-    become 0, so that equal points are at distance 0.
+    They are |x|² - 2 x·y + |y|², with the mean of ``y`` subtracted from both sets. Values at the
+    level of rounding become 0, so that equal points are at distance 0.
     """
     centre = y.mean(axis=0)
     y = y - centre
@@ -40,7 +40,7 @@ def neighbour_distances(
 ) -> FloatArray:
     """Return the squared distances ``(n, k)`` of each x_i to its k nearest in ``y``, ascending.
 
-    ``same`` says that ``x`` is ``y``. Then a point is not its own neighbour, but a copy of it is.
+    ``same`` is True if ``x`` is ``y``: then a point is not its own neighbour, but an equal one is.
     The result does not depend on ``block``.
 
     Raises:

@@ -1,7 +1,7 @@
 """Samples that need not fit into memory: read one block at a time, in order, as often as needed.
 
-Sums over samples go block by block, with one block in memory. Arrays of up to :data:`VALUES` values
-are one block. For larger arrays the blocks change the rounding only.
+Sums over samples go block by block, with one block in memory. Arrays of up to about :data:`VALUES`
+values are one block. For larger arrays the blocks change the rounding only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 
 LARGEST = 1e70
-"""Largest magnitude of a value: variances take fourth powers, and float64 ends at 1.8e308."""
+"""Largest valid magnitude of a value: variances take fourth powers, and float64 ends at 1.8e308."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Moments:
 
     @classmethod
     def of(cls, features: ArrayLike) -> Moments:
-        """Return the moments of ``features`` ``(n, ...)``, in two passes, which is stable far from 0.
+        """Return the moments of ``features`` ``(n, ...)``; the mean is subtracted before squaring.
 
         Raises:
             ValueError: there is no sample, or :func:`as_rows` raises.
@@ -112,16 +112,16 @@ VALUES = 1 << 23
 """Most values in a block (64 MiB in float64): 131,072 samples of 64 features, 4,096 of 2,048."""
 
 MULTIPLE = 1024
-"""Divisor of the rows of a large block, so that metrics in tiles get the tiles of the whole array."""
+"""Large blocks have a multiple of this many rows, so that no tile of a metric spans two blocks."""
 
 Blocks = Iterator[tuple[slice, NDArray]]
 
 
 class Rows(ABC):
-    """Samples ``(n, ...)``; ``rows[a:b]`` and ``np.asarray(rows)`` read them into memory.
+    """Samples ``(n, ...)`` read by blocks; ``rows[a:b]`` and ``np.asarray(rows)`` return arrays.
 
     Attributes:
-        shape: ``(n, ...)``.
+        shape: ``(n, ...)`` of all samples.
         size: number of rows of a block, >= 1; the last block may have fewer.
     """
 
@@ -136,7 +136,7 @@ class Rows(ABC):
 
     @abstractmethod
     def blocks(self) -> Blocks:
-        """Yield (slice, rows ``(<= size, ...)``) of each block, in order; do not write to the rows."""
+        """Yield (slice of indices, rows ``(<= size, ...)``) of each block; do not write to rows."""
 
     def __getitem__(self, part: slice) -> NDArray:
         """Return the rows of a slice, whose step is ignored, as an array."""
@@ -156,7 +156,7 @@ class Rows(ABC):
         return np.asarray(self[:], dtype)
 
     def moments_of(self, parts: Sequence[NDArray[np.integer]]) -> list[Moments]:
-        """Return the moments of each part, in one pass; a part lists row indices and is not empty."""
+        """Return the moments of each part, in one pass; a part is a non-empty array of indices."""
         merged: list[Moments | None] = [None] * len(parts)
         dealt = [self._split_by_block(numbers) for numbers in parts]
         for (where, rows), *numbers in zip(self.blocks(), *dealt, strict=True):
@@ -167,7 +167,7 @@ class Rows(ABC):
         return [moments for moments in merged if moments is not None]
 
     def take(self, numbers: NDArray[np.integer]) -> Rows:
-        """Return the rows of these indices; within a block they keep the given order."""
+        """Return the rows at indices ``numbers``, sorted by block, else in the given order."""
         by_block = self._split_by_block(numbers)
 
         def blocks() -> Blocks:
@@ -180,7 +180,7 @@ class Rows(ABC):
         return _LazyRows((len(numbers), *self.shape[1:]), self.size, blocks)
 
     def each(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
-        """Return rows ``(n, *shape)`` that are ``change`` of every block; it must act row by row."""
+        """Return rows ``(n, *shape)`` that apply ``change``, which acts row by row, when read."""
 
         def blocks() -> Blocks:
             return ((where, change(rows)) for where, rows in self.blocks())
@@ -189,7 +189,7 @@ class Rows(ABC):
 
     @cached_property
     def checked(self) -> Rows:
-        """Same rows as ``(n, d)`` in float64; reading raises a ValueError for values not finite."""
+        """Same rows as ``(n, d)`` float64; reading raises a ValueError as :func:`as_rows` does."""
         if self._is_checked:
             return self
         checked = _LazyRows((len(self), math.prod(self.shape[1:])), self.size, self._check)
@@ -212,7 +212,7 @@ class Rows(ABC):
             yield where, checked
 
     def _split_by_block(self, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-        """Return the given row indices of each block, in their order."""
+        """Return, for each block, the indices in ``numbers`` of its rows, in the given order."""
         block = numbers // self.size
         order = block.argsort(kind="stable")
         ends = np.searchsorted(block[order], np.arange(1, -(-len(self) // self.size)))
@@ -232,7 +232,7 @@ class HeldRows(Rows):
 
     @cached_property
     def checked(self) -> Rows:
-        """See :attr:`Rows.checked`; all rows are checked at once."""
+        """See :attr:`Rows.checked`; all rows are checked when this attribute is first read."""
         return self if self._is_checked else _checked_array(self._array, self.size)
 
 
@@ -277,20 +277,20 @@ class _LazyRows(Rows):
 
 
 def block_size(shape: tuple[int, ...]) -> int:
-    """Return the number of rows of a block for samples ``(n, ...)``: up to VALUES values, at least one row."""
+    """Return the number of samples ``(n, ...)`` in a block: up to VALUES values, or one sample."""
     most = max(VALUES // max(math.prod(shape[1:]), 1), 1)
     return most // MULTIPLE * MULTIPLE or most
 
 
 def block_slices(n: int, size: int) -> Iterator[slice]:
-    """Return an iterator of slices that cover 0 … n - 1 in steps of ``size``; the last may be shorter."""
+    """Return an iterator of slices of ``size`` indices over 0 … n - 1; the last may be shorter."""
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def rows_of(samples: ArrayLike | Rows) -> Rows:
     """Return samples ``(n, ...)`` as rows ``(n, d)`` in float64.
 
-    Raises a ValueError for values that are not finite: for arrays at once, for Rows when read.
+    The ValueErrors of :func:`as_rows` are raised at once for arrays, and when read for Rows.
     """
     return samples.checked if isinstance(samples, Rows) else _checked_array(samples)
 

@@ -53,7 +53,7 @@ ROWS = 256
 """Largest number of samples whose pairs estimate E h²."""
 
 LIMIT = 1.0
-"""Largest shift delta, in standard errors."""
+"""Largest magnitude of the shift delta, in standard errors."""
 
 NORMAL = NormalDist()
 
@@ -61,11 +61,13 @@ NORMAL = NormalDist()
 class Noise(NamedTuple):
     """Moments of the noise of a distance, from one set of samples or from both.
 
+    IF is a sample's influence, and h is the term of a pair of samples (module text).
+
     Attributes:
         second: variance of second order, K.
         third: E IF³ / n², in units of ``unit``³.
         cross: E IF IF h / n², in units of ``unit``³.
-        unit: distance > 0 that keeps cubes of distances within the range of float64.
+        unit: distance > 0, such that cubes in this unit stay within the range of float64.
     """
 
     second: float
@@ -81,7 +83,10 @@ Blocks = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
 def compute_noise(
     influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray
 ) -> Noise:
-    """Return the noise of one side from influences of mean 0, blocks of c and z, weights w and q (``own``)."""
+    """Return the noise of one side; all 0 for fewer than 4 samples, or influences that are all 0.
+
+    ``influence`` ``(n,)`` has mean 0, ``weights`` are w_ij, ``own`` are q(x_i) (:mod:`.expansion`).
+    """
     n = len(influence)
     unit = float(influence.std()) / math.sqrt(n)
     if n < 4 or unit == 0:
@@ -119,7 +124,7 @@ def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
 
 
 def centred_variance(sums: FloatArray, squares: float) -> float:
-    """Return V (:mod:`.kernel`) of a symmetric matrix, n >= 4, whose diagonal is left out.
+    """Return the variance V (:mod:`.kernel`) of a symmetric matrix without its diagonal, n >= 4.
 
     ``sums`` are the row sums ``(n,)``, and ``squares`` is the sum of all squares.
     """
@@ -131,7 +136,7 @@ def centred_variance(sums: FloatArray, squares: float) -> float:
 
 
 def sum_of_noise(sides: Sequence[Noise]) -> Noise:
-    """Return the noise of a distance between independent sides; negative estimates of E IF IF h count as 0."""
+    """Return the noise of a distance between independent sides; negative ``cross`` counts as 0."""
     unit = max(side.unit for side in sides)
     third = sum(side.third * (side.unit / unit) ** 3 for side in sides)
     cross = sum(math.sqrt(max(side.cross * (side.unit / unit) ** 3, 0.0)) for side in sides) ** 2
@@ -141,15 +146,15 @@ def sum_of_noise(sides: Sequence[Noise]) -> Noise:
 def interval(
     value: float, se: float, noise: Noise, excess: float = 1.0, z: float = Z95
 ) -> tuple[float, float]:
-    """Return the ends of the interval of a squared distance, both >= 0.
+    """Return the lower and the upper end of the interval of a squared distance, both >= 0.
 
-    A value below 0 is outside its interval. Both ends are 0 if it is too far below 0.
+    A value below 0 is outside its interval. Both ends are 0 if the value is too far below 0.
 
     Args:
         value: distance without bias.
         se: standard error from influences.
-        noise: of all sides together.
-        excess: excess of ``se²`` in the variance of second order, in units of K.
+        noise: noise of all sides together.
+        excess: variance of second order that ``se²`` counts too much, in units of ``noise.second``.
         z: half-width in standard errors, > 0; 95 % by default.
     """
     first_order = (se**2 - 2 * noise.second) / noise.second if noise.second > 0 else 1.0
@@ -161,6 +166,6 @@ def interval(
 
 
 def end_shift(shift: float, z: float = Z95) -> float:
-    """Return the rise of the upper end at ``z`` for delta = ``shift`` >= 0, in standard errors >= 0."""
+    """Return the rise >= 0 of the upper end at ``z`` for delta = ``shift``, in standard errors."""
     tail = 2 * NORMAL.cdf(-z) - NORMAL.cdf(-z - shift)
     return max(shift - z - NORMAL.inv_cdf(tail), 0.0)
