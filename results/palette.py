@@ -15,7 +15,7 @@ from zlib import crc32
 
 
 class Family(NamedTuple):
-    """Family of methods that share a colour: hexadecimal, for a white page and for a dark one.
+    """Family of methods that share a hexadecimal colour: ``colour``, or ``dark`` on a dark page.
 
     ``methods`` are prefixes of sampler names without digits. Each has its own symbol.
     """
@@ -149,7 +149,7 @@ def style(sampler: str, origin: str = "") -> Style:
 
 
 def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
-    """Return the family with the longest matching prefix, and the prefix's index; else a hash as index."""
+    """Return a sampler's family, and its method's index there (a hash for an unknown method)."""
     # the method without its order: dpmpp_m_sde for dpmpp_2m_sde
     stem = re.sub(r"_+", "_", re.sub(r"\d", "", sampler.removesuffix(VARIANT))).strip("_")
     matches = [
