@@ -117,10 +117,7 @@ SYMBOLS = (
 """Plotly's names of symbols, by the index of a method in its family."""
 
 DASHES = {"": "solid", "1": "dot", "2": "solid", "3": "dash", "4": "dashdot", "5": "longdash"}
-"""Plotly's name of the line by the first digit of a sampler's name, which is mostly its order.
-
-Other digits get ``longdashdot``.
-"""
+"""Plotly's line by the first digit (mostly the order) in a name; other digits: longdashdot."""
 
 VARIANT = "_published"
 """Suffix of the names of variants that follow the published code of a method."""

@@ -99,10 +99,9 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Findings of one problem: a model measured by one estimator.
+    """Findings of one problem (a model and estimator), with the lowest row of each budget.
 
-    ``best`` has the lowest row of each budget. ``dominated`` is True if rows are compared by
-    ``fd_conv`` since the model's own error dominates distances to the data.
+    ``dominated``: ``fd_conv`` is used since the model's own error dominates distances to data.
     """
 
     group: ComparedRows

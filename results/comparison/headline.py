@@ -57,7 +57,7 @@ def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
     first within a model.
 
     Returns:
-        Columns :data:`COLUMNS`. ``nfe_to_floor``, with the 95 % interval ``low``, ``high``, is inf if
+        Columns :data:`COLUMNS`. ``nfe_to_floor``, with 95 % interval ``low`` to ``high``, is inf if
         the ``largest`` tried budget is too small, and ``smallest`` if that or fewer suffice.
         ``shown`` is the crossing as text, ``flag`` a reason against its interval. ``verdict`` is
         "worse" if the curve is shown to need more than the first of its model, which has "".

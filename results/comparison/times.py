@@ -149,7 +149,7 @@ Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class SpeedVerdict(NamedTuple):
-    """Verdict on speed, first clock's ratio and 95 % interval, and a reason if one clock fails."""
+    """Verdict on speed, first clock's ratio and 95 % interval, and why a ratio is missing."""
 
     verdict: Word
     ratio: float | None = None

@@ -72,7 +72,7 @@ LONGEST = 30
 
 
 class Point(NamedTuple):
-    """Row as a point on logarithmic axes. ``limit`` is True if ``y`` is the upper end of its interval."""
+    """Row as a point. ``limit`` is True if ``y`` is the end of the interval of a value <= 0."""
 
     x: float
     y: float
@@ -111,7 +111,7 @@ def style_of(row: Record) -> Style:
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
-    """Return a row as a point; None if cost or metric is missing, or cannot be on a logarithmic axis."""
+    """Return a row as a point; None if cost or metric is missing, or not on a logarithmic axis."""
     x, (y, low, high, limit) = number(row, cost), bar_on_log_axis(row, metric)
     return None if x is None or y is None or x <= 0 else Point(x, y, low, high, limit)
 
@@ -123,7 +123,7 @@ def curve_label(words: str) -> str:
 
 
 def curves_to_name(series: list[Series], most: int) -> list[Series]:
-    """Return up to ``most`` curves to name: the reader's own, then best ones, then one per family."""
+    """Return up to ``most`` curves to name: plugins', lowest ones at a cost, then one a family."""
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}
