@@ -32,7 +32,7 @@ class Style(NamedTuple):
     Attributes:
         symbol: Plotly's name of the marker; ``-open`` at its end for a variant of a method.
         dash: Plotly's name of the line (:data:`DASHES`).
-        own: True for the reader's own sampler, to be drawn thicker and on top.
+        own: True for a plugin's sampler, to be drawn thicker and on top.
     """
 
     family: str

@@ -65,7 +65,8 @@ def compare(
     """Compare the rows of two runs that have the same model, sampler and settings.
 
     Args:
-        baseline, candidate: run directories or table files.
+        baseline: run directory or table file.
+        candidate: run directory or table file.
         metrics: columns to compare by; empty for each model's default
             (:func:`.estimates.default_quantity`), ("all",) for all.
         margin: largest difference that does not matter, as a share of the baseline's value, >= 0.
@@ -103,7 +104,7 @@ def compare_with(
 
 
 def match_finished_cells(a: Source, b: Source) -> Matches:
-    """Match the finished cells of two runs. Raises a ValueError if they were not measured alike."""
+    """Match the finished rows of two runs. Raises a ValueError if they were not measured alike."""
     check_sources(a, b)
     matches = match_cells(a.entries, b.entries)
     for pair in matches.pairs:
@@ -112,7 +113,7 @@ def match_finished_cells(a: Source, b: Source) -> Matches:
 
 
 def no_shared_cell_error(a: Source, b: Source) -> ValueError:
-    """Return the error for two runs that share no finished cell."""
+    """Return a ValueError that says that two runs have no finished row in common."""
     return ValueError(
         f"{a} and {b} share no finished cell; compare runs of one suite, or "
         "the samplers of a run with --baseline SAMPLER"

@@ -32,13 +32,13 @@ TRIM = 0.2
 IMAGINARY_FLIPS = 2.5
 """Number of unseen flips that the upper end of the interval of a mean square allows for."""
 FEWEST_CARRIERS, SHARE_OF_CARRIERS = 20, 0.25
-"""A mean square is trusted if half of it comes from this number, or share, of samples or more."""
+"""A mean square is trusted if at least this number, or share, of samples makes up half of it."""
 EXACT = 1e-12
 """Smaller distances count as this share of the distance between two endpoints."""
 
 
 class TypicalError(NamedTuple):
-    """Typical error of n samples, with the influence ``(n,)`` of each on its logarithm.
+    """Typical error of n samples, with each sample's influence ``(n,)`` on log ``value``.
 
     ``jump`` is the largest influence, which a flip would have. ``df`` counts degrees of freedom.
     """

@@ -104,7 +104,7 @@ def default_quantity(
 
 
 def is_dominated(row: Record) -> bool:
-    """Return True if the model's own error dominates a row's distance to the data."""
+    """Return True if a row records that the model's error dominates its distance to the data."""
     return row.get("dominated") is True
 
 
@@ -167,7 +167,7 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:
-    """Return (b - a) / (difference of the means that a and b are computed from), for distances."""
+    """Return (b - a) / (mean inside b - mean inside a), for two summaries of distances."""
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":
         return 1 / (low + high) if high > 0 else 0.0

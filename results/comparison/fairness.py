@@ -81,7 +81,7 @@ def entries_at_best_schedules(
 def entries_at_schedules(
     entries: Sequence[Entry], names: Mapping[str, Collection[str]]
 ) -> list[Entry]:
-    """Return the entries whose schedule's name is in ``names[sampler]``."""
+    """Return the entries whose schedule is among the schedules ``names`` of their sampler."""
     rows = [(entry, text(entry.record, "schedule").partition("(")[0]) for entry in entries]
     return [entry for entry, name in rows if name in names.get(text(entry.record, "sampler"), ())]
 

@@ -27,7 +27,7 @@ BASELINE = "euler"
 
 
 def baseline_title(baseline: str) -> str:
-    """Return the name of a baseline for sentences."""
+    """Return the name of a baseline in sentences: "Euler" for "euler", else ``baseline``."""
     return "Euler" if baseline == BASELINE else baseline
 
 
@@ -111,13 +111,13 @@ class Findings:
 
     @property
     def quantity(self) -> Quantity:
-        """Quantity of all findings."""
+        """Quantity that the rows are compared by."""
         return self.group.quantity
 
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """Findings by problem (None without values), and rows against the baseline, by row index."""
+    """Findings by problem title (None without values), and comparisons with the baseline by row."""
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
@@ -154,7 +154,10 @@ Lines = Mapping[int, tuple[Judgement, Line]]
 def lines_against_baseline(
     entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0
 ) -> Lines:
-    """Return judgement and corrected line, by row index, of rows with a comparable baseline row."""
+    """Return, by row index, a row's judgement against its baseline row, and the corrected line.
+
+    Rows without a comparable baseline row are left out.
+    """
     index = {id(entry): place for place, entry in entries.items()}
     if not any(entry.is_of(baseline) for entry in entries.values()):
         return {}
@@ -252,7 +255,7 @@ def _standing_of_row(
 
 
 def _find_plateau(group: ComparedRows, leaders: Mapping[int, int]) -> Plateau | None:
-    """Return the plateau of lowest rows (indices by budget); None for one budget or no verdict."""
+    """Return the plateau, from lowest rows by budget; None for one budget or without verdicts."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {group.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

@@ -39,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True)
 class GateReport:
-    """Report of a gate, with all its checks."""
+    """Result of :func:`gate`: the checks of all rows."""
 
     checks: tuple[Check, ...]
 
@@ -64,7 +64,8 @@ def gate(
     """Check whether rows of a run are worse than the same rows of a baseline run; return a report.
 
     Args:
-        baseline, candidate: run directories or table files.
+        baseline: run directory or table file.
+        candidate: run directory or table file.
         quality_margin: share of the baseline's value by which a metric may rise, >= 0.
         time_margin: share by which the median time may rise, >= 0; None skips times.
         metrics: columns to check; ("all",) for all that both runs have.
@@ -147,7 +148,7 @@ def _correct_checks(drafts: Sequence[Draft]) -> list[Check]:
 
 
 def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
-    """Return checks of rows that only the baseline finished: regressions if the other failed."""
+    """Return checks of rows only the baseline finished: regressions if the candidate failed."""
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failed_check(pair) for pair in without.pairs]
     return failures + [

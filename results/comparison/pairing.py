@@ -40,7 +40,7 @@ class Entry:
     estimates: Mapping[str, Estimate] | None = None
 
     def is_of(self, sampler: str) -> bool:
-        """Return True if ``sampler`` is the registry name of the row's sampler, or its curve."""
+        """Return True if ``sampler`` is the row's sampler, by registry name, or its curve's name."""
         return sampler in (text(self.record, "sampler"), text(self.record, "curve"))
 
     @cached_property
@@ -84,7 +84,7 @@ def _cell_folder(run: RunDir, row: Record) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Run or table: name, ``run.json`` or {}, rows with results (``entries``) and without."""
+    """Run or table: name, ``run.json`` or {}, ``entries`` of rows with results, and other rows."""
 
     name: str
     run: Mapping[str, Any]
@@ -151,7 +151,7 @@ SETTING = ("model", "estimator", "slot", "start", "end", "sigma_max", "dtype")
 
 
 class Pair(NamedTuple):
-    """Two entries to compare."""
+    """Two rows to compare: the baseline's and the candidate's."""
 
     baseline: Entry
     candidate: Entry

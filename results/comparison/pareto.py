@@ -153,7 +153,7 @@ def _is_no_dearer(a: Point, b: Point) -> bool:
 
 
 def _is_harmless(other: int, index: int, points: dict[int, Point], group: ComparedRows) -> bool:
-    """Return True if row ``other`` is shown worse than ``index``, or has its value at its cost."""
+    """Return True if row ``other`` is shown worse than ``index``, or has equal value and cost."""
     decided = not (group.is_refused(other) or group.is_refused(index))
     if decided and group.verdict(other, index) == "worse":
         return True

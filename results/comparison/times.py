@@ -59,7 +59,7 @@ def order_statistics_outside(n: int) -> int:
 
 
 def is_settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
-    """Return True if ``fewest`` or more times give a median to ± ``half_width`` of it (95 %)."""
+    """Return True if ``fewest`` or more times have a median known to ± ``half_width`` times it."""
     if len(times) < max(fewest, FEWEST):
         return False
     low, high = median_interval(times)
@@ -149,7 +149,10 @@ Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class SpeedVerdict(NamedTuple):
-    """Verdict on speed, first clock's ratio and 95 % interval, and why a ratio is missing."""
+    """Verdict on speed, and the ratio of times by the first clock with its 95 % interval.
+
+    ``reason`` says why one clock gives no ratio; "" if both do.
+    """
 
     verdict: Word
     ratio: float | None = None

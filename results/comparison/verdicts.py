@@ -88,7 +88,7 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
 
 def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bool:
-    """Return True if rows with equal estimates have equal samples, or else equal quantities."""
+    """Return True if equal estimates come from equal samples, by influence or all quantities."""
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
     # equal shares do not show equal samples, as of two samplers without flips
@@ -132,7 +132,7 @@ class ComparedRows:
 
 
 def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[ComparedRows]:
-    """Return a page's groups, to be corrected for all their pairs and ``unseen`` further rows."""
+    """Return a page's groups, with verdicts corrected for all their pairs and ``unseen`` rows."""
     groups = list(groups)
     rows = unseen + sum(len(group.entries) for group in groups)
     within = across = math.comb(rows, 2) if unseen else 0  # unseen rows might all be at one budget

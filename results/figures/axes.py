@@ -117,12 +117,12 @@ def plottable_metrics(frame: pd.DataFrame) -> list[str]:
 
 
 def axis_title_of(column: str) -> str:
-    """Return the axis title of a column, or its name."""
+    """Return the axis title of a column; its name if it has none."""
     return AXES.get(column) or find(column).axis or column
 
 
 def short_title(column: str) -> str:
-    """Return the short title of a column, or its name."""
+    """Return the short title of a column; its name if it has none."""
     return find(column).short or column
 
 

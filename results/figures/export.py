@@ -138,7 +138,7 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
 
 
 def _check_output_folder(source: Path, out: Path) -> None:
-    """Raise a ValueError if ``out`` is in the run directory, but links in it lead out of this."""
+    """Raise a ValueError if ``out`` is in the run directory, but a link in it leads elsewhere."""
     seems_inside = out.absolute().is_relative_to(source.absolute())
     if seems_inside and not out.resolve().is_relative_to(source.resolve()):
         raise ValueError(

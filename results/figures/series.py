@@ -36,9 +36,9 @@ LINES: dict[str, Any] = {
 
 
 THICK = 2.0
-"""Line width, in points, of the reader's own samplers."""
+"""Line width, in points, of plugins' samplers."""
 ABOVE = 1.5
-"""Increase of the ``zorder`` of the reader's own samplers, so that they are on top."""
+"""Increase of the ``zorder`` of plugins' samplers, so that they are on top."""
 
 
 def marker_keywords(style: Style) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def line_keywords(style: Style) -> dict[str, Any]:
 
 
 def zorder_increase(style: Style) -> float:
-    """Return the increase of a curve's ``zorder``: :data:`ABOVE` for the reader's own, else 0."""
+    """Return the increase of a curve's ``zorder``: :data:`ABOVE` for plugins' samplers, else 0."""
     return ABOVE if style.own else 0.0
 
 
@@ -72,7 +72,7 @@ LONGEST = 30
 
 
 class Point(NamedTuple):
-    """Row as a point. ``limit`` is True if ``y`` is the end of the interval of a value <= 0."""
+    """Row as a point; ``limit``: True if ``y`` is the upper interval end of a value <= 0."""
 
     x: float
     y: float

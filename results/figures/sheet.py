@@ -94,7 +94,7 @@ class Sheet(Figure):
 
 
 def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
-    """Return ``draw`` as a function that draws with this module's typography."""
+    """Return ``draw`` as a function that draws with the fonts, colours and widths in :data:`RC`."""
 
     @wraps(draw)
     def under(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -186,7 +186,7 @@ def write_report(
                 bold = lowest_places(part.frame, metric, _path_by_run_name(sources), unseen=unseen)
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
-        # is_current compares this digest with that of the files at that time
+        # is_current later compares this digest with the digest of the files then
         made_of = digest_of_ingredients(sources[0], baseline) if is_own else ""
         write_text(page, html + (digest_comment(html, made_of, page.parent) if is_own else ""))
     except OSError as error:

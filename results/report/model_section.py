@@ -71,7 +71,7 @@ class FrontRow:
 class Front:
     """Pareto front in one unit of cost, cheapest row first.
 
-    ``rest`` counts rows that may be on the front, ``merged`` rows left out since a cost ties.
+    ``rest`` counts other rows that may be on it, ``merged`` rows left out for a tied cost.
     """
 
     unit: str
@@ -81,7 +81,7 @@ class Front:
 
 
 def fronts_of(found: Findings) -> tuple[Front, ...]:
-    """Return the fronts of one problem: by evaluations, and by time if measured."""
+    """Return the Pareto fronts of one problem: by evaluations, and by time if measured."""
     fronts = [(unit, cost, front_positions(found.group, cost)) for cost, unit in COSTS]
     return tuple(
         _front_by_cost(found.group, unit, cost, place) for unit, cost, place in fronts if place

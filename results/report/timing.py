@@ -33,8 +33,7 @@ REACH = 0.25
 class TimedRow:
     """Timed row; ``model_share``, ``own_share``: time of network and sampler in % of the longest.
 
-    ``spread`` has raw times scaled to [0, 1], the median at 0.5. ``worse``: quality is shown worse
-    than the baseline's.
+    ``spread`` has raw times scaled to [0, 1], the median at 0.5. ``worse``: quality is shown worse.
     """
 
     row: Record

@@ -175,7 +175,7 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in a JSON file; None if the file is missing, damaged, huge or no object."""
+    """Return the object in a JSON file; None if it is missing, damaged, too large or no object."""
     try:
         value = json.loads(read_regular(path, LARGEST_JSON))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnusualFileError):

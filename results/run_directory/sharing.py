@@ -37,7 +37,7 @@ from .layout import LEASE, LOCK, check_file_name
 BEAT, STALE = 5.0, 60.0  # heartbeat interval and expiry time, in seconds
 
 LATE = 3 * BEAT
-"""Seconds after the last touch after which an owner reads a lease to see if it is still its own."""
+"""An owner that touched a lease longer ago (in seconds) reads it, to see if it is still its own."""
 
 FOLDER, PLAN = "claims", "plan.json"
 
@@ -201,7 +201,7 @@ class BusyError(ValueError):
 
 
 class Lead:
-    """Lead of this process in a run directory, held by :func:`hold_lead`."""
+    """Right of this process to plan, score and write tables in a run directory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -224,7 +224,7 @@ class Lead:
 
 @contextmanager
 def hold_lead(folder: Path) -> Iterator[Lead]:
-    """Hold the lead in a run directory. Raises a :class:`BusyError` if another process has it."""
+    """Hold the lead in a run directory during the block, or raise a :class:`BusyError`."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
@@ -319,7 +319,7 @@ class Claims:
         return not self._leads and self.planned_cells() is None
 
     def claim_names(self) -> frozenset[str]:
-        """Return all file names in the folder of claims, among them the :func:`claim_name` s."""
+        """Return the names of all files in the folder of claims; none if the folder is gone."""
         try:
             return frozenset(os.listdir(self._folder))
         except FileNotFoundError:  # the leader is done, and removed the folder

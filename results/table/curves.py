@@ -15,7 +15,7 @@ TOLERANCES = frozenset({"tol", "rtol", "atol"})
 """Parameters of adaptive methods in place of ``steps``: they vary along a curve."""
 
 TUNED = "tuning_digest"
-"""Column with a digest of tuned noise levels, which all differ between numbers of steps.
+"""Column with a digest of tuned noise levels. Rows with other numbers of steps have others.
 
 So a curve's name includes it only if rows of equal steps differ in it.
 """

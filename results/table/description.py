@@ -47,7 +47,7 @@ def extent_in_words(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def why_no_data(rows: pd.DataFrame) -> str:
-    """Return a sentence on why a model's finished rows have no distance to the data; "" else."""
+    """Return why a model's finished rows have no distance to the data; "" if one has, or no row."""
     finished = rows.loc[rows["status"] == "ok"]
     if finished.empty or not all(
         finished[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")
