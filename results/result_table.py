@@ -96,7 +96,7 @@ class ResultTable(TypedTable):
         return best.sort_values(["model", "slot"], ignore_index=True)
 
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
-        """Return finished rows, by model, estimator and cost, with two columns on the Pareto front.
+        """Return the finished rows, sorted by cost, with their membership in the Pareto front.
 
         ``on_front`` is True for rows on it by values alone. ``front``, given errors, is "on", "off"
         or "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample". Lower

@@ -176,7 +176,7 @@ def _secant_slope(a: Estimate, b: Estimate) -> float:
 
 
 def _derivative_of_value(a: Estimate) -> float:
-    """Return the derivative of a summary of distances with respect to the mean inside it, >= 0."""
+    """Return the derivative of a distance summary with respect to the mean inside it, >= 0."""
     if a.summary == "root mean square":
         return 1 / (2 * a.value) if a.value > 0 else 0.0
     return a.value

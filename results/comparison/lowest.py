@@ -59,7 +59,7 @@ def _visible_row_indices(rows: pd.DataFrame, baseline: str, most: int) -> list[i
 
 
 def ranked_curves(rows: pd.DataFrame) -> list[str]:
-    """Return a problem's curves by mean rank over the budgets, and last curves without results."""
+    """Return a problem's curves sorted by mean rank over the budgets; without results, last."""
     quantity = default_quantity(rows_as_dicts(rows))
     finished = rows.loc[rows["status"] == "ok"]
     first = _curves_by_rank(finished, quantity.name, ["mean", "best"]) if quantity else []

@@ -40,7 +40,7 @@ class Entry:
     estimates: Mapping[str, Estimate] | None = None
 
     def is_of(self, sampler: str) -> bool:
-        """Return True if ``sampler`` is the row's sampler, by registry name, or its curve's name."""
+        """Return True if ``sampler`` is the row's sampler (registry name) or its curve's name."""
         return sampler in (text(self.record, "sampler"), text(self.record, "curve"))
 
     @cached_property

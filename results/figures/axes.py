@@ -32,7 +32,7 @@ AXES = {
     "joules_per_sample": "Joules per sample",
 }
 HEIGHT = {"single": 2.5, "double": 3.4}
-"""Height of a panel in inches."""
+"""Height of a panel in inches, by the width of the figure."""
 ROOM, NAMES = 0.25, 0.9
 """Least inches between ticks, and inches that names at the right take from the axes."""
 NAME_SIZE = 6.5
@@ -136,7 +136,7 @@ def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
 
 
 GAP, REACH = 0.035, 0.09
-"""Shares of the axes' width, from the last point: to the bend of its leader, and to its name."""
+"""Shares of the axes' width: twice a leader line's length to its bend, and its whole length."""
 
 
 def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

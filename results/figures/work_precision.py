@@ -43,7 +43,7 @@ ALONG = 24
 
 
 def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Path]) -> None:
-    """Draw lines with the slopes of orders 1, 2 and 3 (times ``exponent``), away from ``paths``."""
+    """Draw lines with the slopes of orders 1, 2 and 3 times ``exponent``, away from ``paths``."""
     steepest = exponent * max(ORDERS)
     place = _free_place(axes, steepest, paths)
     if place is None:

@@ -87,7 +87,7 @@ def trajectories_place(cell: str) -> str:
 
 
 OPENED = ".opened-"
-"""Separator of a model's digest and the digest of the files that it opened late."""
+"""Separator, in file names, of a model's digest and the digest of files that it opened late."""
 
 
 def fingerprint_place(digest: str) -> str:

@@ -134,7 +134,7 @@ class RunDir(RunReader):
         self._write("run.json", run)
 
     def write_or_defer_run(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json``; at the next write if only times, command or conditions changed."""
+        """Write ``run.json``, or with the next file if only times, command, conditions changed."""
         if not self._contents.defer_run(run, self.run()):
             self.write_run(run)
 

@@ -37,7 +37,7 @@ from .layout import LEASE, LOCK, check_file_name
 BEAT, STALE = 5.0, 60.0  # heartbeat interval and expiry time, in seconds
 
 LATE = 3 * BEAT
-"""An owner that touched a lease longer ago (in seconds) reads it, to see if it is still its own."""
+"""Seconds without a touch after which an owner reads a lease, to see if it is still its own."""
 
 FOLDER, PLAN = "claims", "plan.json"
 
