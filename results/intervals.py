@@ -33,7 +33,7 @@ def printed_value(name: str, value: float | None) -> float | None:
 
 
 def value_with_bounds(row: Record, name: str) -> str:
-    """Return ``value [low, high]`` as text, widened to hold the value; without an interval the value."""
+    """Return ``value [low, high]`` of column ``name`` as text; the value alone without interval."""
     value, ends = printed_value(name, number(row, name)), interval_bounds(row, name)
     if value is None or ends is None:
         return format_number(value)
@@ -42,7 +42,7 @@ def value_with_bounds(row: Record, name: str) -> str:
 
 
 def value_plus_minus(row: Record, name: str) -> str:
-    """Return ``value ± half-width`` as text; :func:`value_with_bounds` if the interval is asymmetric."""
+    """Return ``value ± half-width`` as text; ``value [low, high]`` if that is not symmetric."""
     value, se = number(row, name), number(row, f"{name}_se")
     asymmetric = (
         value is None or se is None or interval_bounds(row, name) != interval_ends(value, se)
@@ -69,6 +69,6 @@ def bar_on_log_axis(
 
 
 def interval_flag(row: Record, name: str) -> str:
-    """Return the reason against trusting the interval of column ``name``; "" if it can be trusted."""
+    """Return the reason against trusting the interval of column ``name``; "" if there is none."""
     flag = flags().get(name)
     return text(row, flag) if flag else ""

@@ -15,7 +15,7 @@ from zlib import crc32
 
 
 class Family(NamedTuple):
-    """Family of methods that share a colour: hexadecimal, for a white page and for a dark one.
+    """Family of methods that share a hexadecimal colour: ``colour``, or ``dark`` on a dark page.
 
     ``methods`` are prefixes of sampler names without digits. Each has its own symbol.
     """
@@ -32,7 +32,7 @@ class Style(NamedTuple):
     Attributes:
         symbol: Plotly's name of the marker; ``-open`` at its end for a variant of a method.
         dash: Plotly's name of the line (:data:`DASHES`).
-        own: True for the reader's own sampler, to be drawn thicker and on top.
+        own: True for a plugin's sampler, to be drawn thicker and on top.
     """
 
     family: str
@@ -117,10 +117,7 @@ SYMBOLS = (
 """Plotly's names of symbols, by the index of a method in its family."""
 
 DASHES = {"": "solid", "1": "dot", "2": "solid", "3": "dash", "4": "dashdot", "5": "longdash"}
-"""Plotly's name of the line by the first digit of a sampler's name, which is mostly its order.
-
-Other digits get ``longdashdot``.
-"""
+"""Plotly's line by the first digit (mostly the order) in a name; other digits: longdashdot."""
 
 VARIANT = "_published"
 """Suffix of the names of variants that follow the published code of a method."""
@@ -149,7 +146,7 @@ def style(sampler: str, origin: str = "") -> Style:
 
 
 def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
-    """Return the family with the longest matching prefix, and the prefix's index; else a hash as index."""
+    """Return a sampler's family, and its method's index there (a hash for an unknown method)."""
     # the method without its order: dpmpp_m_sde for dpmpp_2m_sde
     stem = re.sub(r"_+", "_", re.sub(r"\d", "", sampler.removesuffix(VARIANT))).strip("_")
     matches = [

@@ -226,7 +226,7 @@ AROUND: tuple[Column, ...] = (
     ),
     Column("reason", "text", "why, if not ok"),
 )
-"""Columns after the measured ones: clamping, times, settings, origin of rules and schedules, status."""
+"""Columns after the measured ones: clamping, times, settings, origin of schedules, status."""
 
 Record = dict[str, object]
 """Row: values by column name. An empty value is None or absent."""

@@ -49,20 +49,15 @@ class ResultTable(TypedTable):
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> Self:
-        """Return the table that :meth:`to_parquet` wrote, with equal values and types.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file holds no table of results.
-        """
+        """Return the table that :meth:`to_parquet` wrote. Raises as :meth:`from_csv`."""
         return cls(read_parquet(path).frame)
 
     def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
-        """Return the values of ``metric`` in finished rows: model and curve by budget, nfe or steps.
+        """Return ``metric`` of the finished rows: a line per model and curve, columns by budget.
 
-        "budget" is the evaluation budget that a row fits in (:func:`.table.curves.with_curves`). So
-        adaptive methods have a column too. Of several rows in one place, the one with the most
-        evaluations counts.
+        ``columns`` may also be "nfe" or "steps". "budget" is the evaluation budget that a row fits
+        in (:func:`.table.curves.with_curves`), so that adaptive methods have one too. Of several
+        rows in one place, the one with the most evaluations counts.
 
         Raises:
             ValueError: the table has no column ``metric``.
@@ -101,17 +96,18 @@ class ResultTable(TypedTable):
         return best.sort_values(["model", "slot"], ignore_index=True)
 
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
-        """Return the finished rows by model, estimator and cost, with their place on the Pareto front.
+        """Return the finished rows, sorted by cost, with their membership in the Pareto front.
 
-        The place is in ``on_front`` (flag) and ``front``: "on", "off" or "uncertain"
-        (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample". Lower ``metric`` is better.
+        ``on_front`` is True for rows on it by values alone. ``front``, given errors, is "on", "off"
+        or "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample". Lower
+        ``metric`` is better. Raises a ValueError if the table lacks a column.
         """
         from .comparison.pareto import pareto  # a run does without this module
 
         return pareto(self.ok.frame, metric, cost)
 
     def to_csv(self, path: Path | str) -> None:
-        """Write the table as CSV, atomically. Equal tables give equal bytes: floats keep all digits."""
+        """Write the table as CSV, atomically. Equal tables give equal bytes; floats are exact."""
         write_text(Path(path), self.csv())
 
     def csv(self) -> str:
@@ -132,8 +128,8 @@ class ResultTable(TypedTable):
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
         """Return LaTeX with booktabs: a table for each model, samplers by budgets.
 
-        Values that are not shown to be above the lowest are bold. Only this table's rows decide
-        that; for a run's ``table.tex``, its samples do too.
+        Values that are not shown to be above the lowest are bold. Here only intervals decide; for a
+        run's ``table.tex``, the influence values of its samples do too.
         """
         from .comparison.lowest import lowest_places  # a run does without this module
 
@@ -188,7 +184,7 @@ class ResultTable(TypedTable):
         return f"{''.join(self._rankings())}<details><summary>All rows</summary>{rows}</details>"
 
     def _rankings(self) -> Iterator[str]:
-        """Yield an HTML table for each model: its default quantity, samplers by budgets, best first."""
+        """Yield an HTML table for each model with values: samplers by budgets, best first."""
         for model in dict.fromkeys(self.ok.frame["model"]):
             rows = self.ok.where(model=model)
             quantity = default_quantity(rows_as_dicts(rows.frame))
@@ -222,7 +218,7 @@ def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
 
 
 def rebuild(source: RunDir | Path | str) -> ResultTable:
-    """Write ``table.csv`` and ``table.parquet`` of a run directory anew, and return the table."""
+    """Write ``table.csv`` and ``table.parquet`` from a run directory's parts; return the table."""
     run = source if isinstance(source, RunDir) else RunDir.open(source)
     table = ResultTable.of(rows_of_run(run))
     table.to_csv(run.path / "table.csv")

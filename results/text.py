@@ -68,7 +68,7 @@ def csv_field(value: object) -> str:
 
 
 def name_hint(name: str, options: Iterable[str], *, most: int = 12) -> str:
-    """Return a hint for an unknown name: up to 3 similar options, then the first ``most`` options."""
+    """Return a hint for an unknown name: up to 3 similar options, then the first ``most``."""
     names = list(options)
     close = difflib.get_close_matches(name, names, n=3)
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -77,10 +77,7 @@ def name_hint(name: str, options: Iterable[str], *, most: int = 12) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a GitHub-style Markdown table, with escaped cells.
-
-    So a name in a cell cannot add a column, a row, markup or HTML.
-    """
+    """Return a GitHub-style Markdown table, with cells escaped so that none can add markup."""
     cells = [
         [escape_markdown("" if is_empty(cell) else str(cell)) for cell in row]
         for row in (header, *rows)

@@ -30,12 +30,12 @@ def rows_by_index(frame: pd.DataFrame) -> dict[int, Record]:
 
 
 def number(row: Record, name: str) -> float | None:
-    """Return a row's value in column ``name`` as a float; None if it is empty or the column is absent."""
+    """Return a row's value in column ``name`` as a float; None if it is empty or absent."""
     value = row.get(name)
     return None if value is None else float(value)  # pyright: ignore[reportArgumentType]
 
 
 def text(row: Record, name: str) -> str:
-    """Return a row's value in column ``name`` as text; "" if it is empty or the column is absent."""
+    """Return a row's value in column ``name`` as text; "" if it is empty or absent."""
     value = row.get(name)
     return "" if value is None else str(value)

@@ -35,7 +35,10 @@ SHOWN_UNMATCHED = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison: a line per pair and metric, unmatched rows in words, and ``others``: metrics left out."""
+    """Comparison of a baseline with a candidate: a line for each pair of rows and each metric.
+
+    ``unmatched`` describes rows without a partner. ``others`` names measured metrics left out.
+    """
 
     baseline: str
     candidate: str
@@ -45,7 +48,7 @@ class Comparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Lines as a data frame. Tuned rows add columns ``tuning_…`` and ``baseline_tuning_…``."""
+        """Data frame with a row per line. Tuned rows add ``tuning_…`` and ``baseline_tuning_…``."""
         names = [field.name for field in fields(Line) if field.name not in SIDES]
         rows = [line.flat for line in self.lines]
         columns = dict.fromkeys([*names, *(name for row in rows for name in row)])
@@ -59,18 +62,18 @@ def compare(
     metrics: Sequence[str] = (),
     margin: float = MARGIN,
 ) -> Comparison:
-    """Compare two runs cell by cell.
+    """Compare the rows of two runs that have the same model, sampler and settings.
 
     Args:
-        baseline: run directory or table.
-        candidate: likewise.
+        baseline: run directory or table file.
+        candidate: run directory or table file.
         metrics: columns to compare by; empty for each model's default
             (:func:`.estimates.default_quantity`), ("all",) for all.
-        margin: share of the baseline's value, >= 0, that does not matter.
+        margin: largest difference that does not matter, as a share of the baseline's value, >= 0.
 
     Raises:
-        ValueError: the runs were not measured alike, share no cell, or lack a metric, or ``margin``
-            is negative.
+        ValueError: the runs were not measured alike, share no such rows, or lack a metric, or
+            ``margin`` is negative.
     """
     a, b = read_source(baseline), read_source(candidate)
     matches = match_finished_cells(a, b)
@@ -101,7 +104,7 @@ def compare_with(
 
 
 def match_finished_cells(a: Source, b: Source) -> Matches:
-    """Match the finished cells of two runs. Raises a ValueError if they were not measured alike."""
+    """Match the finished rows of two runs. Raises a ValueError if they were not measured alike."""
     check_sources(a, b)
     matches = match_cells(a.entries, b.entries)
     for pair in matches.pairs:
@@ -110,7 +113,7 @@ def match_finished_cells(a: Source, b: Source) -> Matches:
 
 
 def no_shared_cell_error(a: Source, b: Source) -> ValueError:
-    """Return the error for two runs that share no finished cell."""
+    """Return a ValueError that says that two runs have no finished row in common."""
     return ValueError(
         f"{a} and {b} share no finished cell; compare runs of one suite, or "
         "the samplers of a run with --baseline SAMPLER"
@@ -126,7 +129,7 @@ def compare_matches(
     *,
     baseline: str = "",
 ) -> Comparison:
-    """Return the comparison of matched rows. Raises a ValueError for unknown metrics and margins < 0."""
+    """Return the comparison of matched rows. Raises a ValueError for a bad metric or margin."""
     if not margin >= 0:
         raise ValueError(
             f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
@@ -145,7 +148,7 @@ def compare_matches(
 def pairs_with_default_quantity(
     pairs: Sequence[Pair], quantities: Sequence[Quantity] | None = None
 ) -> list[tuple[Pair, Quantity]]:
-    """Return each pair with its model's default quantity. Pairs of models without one are left out."""
+    """Return each pair with its model's default quantity, without pairs whose model has none."""
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:
         rows[pair.key] += [entry.record for entry in pair]
@@ -154,7 +157,10 @@ def pairs_with_default_quantity(
 
 
 def choose_quantities(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
-    """Return the quantities named in ``metrics``. Raises a ValueError for one without values."""
+    """Return the quantities of ``pool`` that ``metrics`` names: all for "all", the first for ().
+
+    Raises a ValueError if ``pool`` is empty or lacks a named one.
+    """
     names = [q.name for q in pool]
     if not pool:
         raise ValueError("there is nothing to compare: no metric has values on both sides")

@@ -32,13 +32,16 @@ TRIM = 0.2
 IMAGINARY_FLIPS = 2.5
 """Number of unseen flips that the upper end of the interval of a mean square allows for."""
 FEWEST_CARRIERS, SHARE_OF_CARRIERS = 20, 0.25
-"""Least number, or least share, of samples that must carry half of a trusted mean square."""
+"""A mean square is trusted if at least this number, or share, of samples makes up half of it."""
 EXACT = 1e-12
-"""Share of the distance between two endpoints that smaller distances are raised to."""
+"""Smaller distances count as this share of the distance between two endpoints."""
 
 
 class TypicalError(NamedTuple):
-    """Typical error: value, ``(n,)`` influence on its logarithm, n times what a flip adds to that, df."""
+    """Typical error of n samples, with each sample's influence ``(n,)`` on log ``value``.
+
+    ``jump`` is the largest influence, which a flip would have. ``df`` counts degrees of freedom.
+    """
 
     value: float
     influence: Array
@@ -47,7 +50,11 @@ class TypicalError(NamedTuple):
 
 
 def typical_error(distances: Array, apart: float) -> TypicalError:
-    """Return the typical error of distances ``(n,)`` >= 0. ``apart`` is the distance of two endpoints."""
+    """Return the trimmed geometric mean of distances ``(n,)`` >= 0, with each sample's influence.
+
+    ``apart`` is the RMS distance between the endpoints of two different latents. Distances below
+    :data:`EXACT` times ``apart`` are raised to it.
+    """
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
     cut, ordered = int(TRIM * n), np.sort(logs)
@@ -58,12 +65,12 @@ def typical_error(distances: Array, apart: float) -> TypicalError:
 
 
 def largest_flip_square(distances: Array, apart: float) -> float:
-    """Return the most that a flip adds to the sum of squares: ``apart`` or the largest distance, squared."""
+    """Return the most that one flip adds to a sum of squares: max(``apart``, largest distance)²."""
     return max(float(np.square(distances).max()), apart**2)
 
 
 class DistanceSummary(NamedTuple):
-    """Summary of distances, with its standard error and the ends of its 95 % interval."""
+    """Typical error or root mean square, with standard error and ends of the 95 % interval."""
 
     value: float
     se: float
@@ -72,9 +79,10 @@ class DistanceSummary(NamedTuple):
 
 
 def summarise_distances(distances: Array, apart: float, summary: Summary) -> DistanceSummary:
-    """Return the "typical" or, for any other ``summary``, root mean square of distances ``(n,)`` >= 0.
+    """Return the typical error of distances if ``summary`` is "typical", else their RMS.
 
-    ``apart`` is the distance of two endpoints. Standard error and interval are NaN for one sample.
+    ``distances`` is ``(n,)``, >= 0. ``apart`` is as for :func:`typical_error`. Standard error and
+    interval are NaN for one sample.
     """
     n = len(distances)
     if summary == "typical":
@@ -100,7 +108,7 @@ def summarise_distances(distances: Array, apart: float, summary: Summary) -> Dis
 
 
 def why_carried_by_few(distances: Array) -> str:
-    """Return a clause if few samples carry half of the mean square, so that it is unreliable; else ""."""
+    """Return a clause if few samples make up half of the mean square of distances; else ""."""
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()
     carriers = int(np.searchsorted(sums, sums[-1] / 2)) + 1

@@ -48,7 +48,7 @@ class Estimate:
         influence: ``(n,)`` contribution of each sample, in the order of the samples, on the scale
             on which the value is a mean; None if it was not kept.
         reference: ``(m,)`` contribution of each reference sample; None if there is none.
-        reach: longer half of the 95 % interval over 1.96; 0 without an interval.
+        reach: longer half of the 95 % interval, divided by 1.96; 0 without an interval.
         summary: statistic over the samples, which determines that scale.
         jump: most that one flipped sample adds to the sum over samples, on that scale.
     """
@@ -62,7 +62,7 @@ class Estimate:
     jump: float = 0.0
 
     def same(self, other: Estimate) -> bool:
-        """Return True if value, error and the arrays that both have are equal, bit by bit."""
+        """Return True if value, error and the arrays that both have are exactly equal."""
         sides = ((self.influence, other.influence), (self.reference, other.reference))
         arrays_agree = all(a is None or b is None or np.array_equal(a, b) for a, b in sides)
         return arrays_agree and (self.value, self.se) == (other.value, other.se)
@@ -73,7 +73,8 @@ class Difference:
     """Difference ``b - a`` of two estimates; ``se`` is None if unknown.
 
     ``paired`` counts the samples from shared latents; 0 if the estimates were not paired.
-    ``changed``, for two shares, counts samples with the property in ``b`` alone, and in ``a`` alone.
+    ``changed``, for shares of samples with a property, counts samples that have it in ``b`` alone,
+    and in ``a`` alone; None for other values.
     """
 
     value: float
@@ -85,11 +86,11 @@ class Difference:
 def default_quantity(
     rows: Iterable[Record], among: Sequence[Quantity] | None = None
 ) -> Quantity | None:
-    """Return the default quantity of the rows of one model; None if none has a value.
+    """Return the quantity that rows of one model are compared by; None if none has a value.
 
-    This is the first quantity of ``among`` (None: all judged ones) with a value in some row. One
-    exception: it is ``fd_conv``, if measured, where the first is a distance to the data and the
-    model's own error dominates some row.
+    This is the first quantity of ``among`` (None: all that verdicts can be about) with a value in
+    some row. One exception: it is ``fd_conv``, if measured, where the first is a distance to the
+    data and the model's own error dominates some row.
     """
     rows = list(rows)
     among = judged() if among is None else among
@@ -103,12 +104,12 @@ def default_quantity(
 
 
 def is_dominated(row: Record) -> bool:
-    """Return True if the model's own error dominates a row's distance to the data."""
+    """Return True if a row records that the model's error dominates its distance to the data."""
     return row.get("dominated") is True
 
 
 def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) -> Estimate | None:
-    """Return the estimate of a quantity from a row and its ``influence.npz``; None if it has no value."""
+    """Return a quantity's estimate from a row and its ``influence.npz``; None without a value."""
     value = number(row, quantity.name)
     if value is None:
         return None
@@ -166,7 +167,7 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:
-    """Return (b - a) / (difference of the means that a and b are computed from), for distances."""
+    """Return (b - a) / (mean inside b - mean inside a), for two summaries of distances."""
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":
         return 1 / (low + high) if high > 0 else 0.0
@@ -175,14 +176,14 @@ def _secant_slope(a: Estimate, b: Estimate) -> float:
 
 
 def _derivative_of_value(a: Estimate) -> float:
-    """Return the derivative of a summary of distances by the mean that it is computed from, >= 0."""
+    """Return the derivative of a distance summary with respect to the mean inside it, >= 0."""
     if a.summary == "root mean square":
         return 1 / (2 * a.value) if a.value > 0 else 0.0
     return a.value
 
 
 def _variance_of_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Return the variance of mean(b) - mean(a). Entries of one index are paired. NaN for under 2 pairs."""
+    """Return the variance of mean(b) - mean(a), with a[i] and b[i] paired; NaN below two pairs."""
     n = min(len(a), len(b))
     if n < 2:
         return math.nan

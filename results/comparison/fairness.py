@@ -22,11 +22,14 @@ SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "ex
 """Columns in which rows of one model agree if only their schedules differ."""
 
 Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
-"""Function of an entry: estimate on the choosing half, on the reported half, and the latter's flag."""
+"""Function of an entry: estimates on the choosing and on the other half, and the other's flag."""
 
 
 def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
-    """Return each model's untuned schedules common to its samplers. Raises a ValueError below two."""
+    """Return, by model, the names of the untuned schedules that all its samplers ran with.
+
+    Raises a ValueError if a model has fewer than two, or if no sampler takes a schedule.
+    """
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
         if _takes_schedule(row) and not is_tuned(row):
@@ -78,7 +81,7 @@ def entries_at_best_schedules(
 def entries_at_schedules(
     entries: Sequence[Entry], names: Mapping[str, Collection[str]]
 ) -> list[Entry]:
-    """Return the entries whose schedule's name is in ``names[sampler]``."""
+    """Return the entries whose schedule is among the schedules ``names`` of their sampler."""
     rows = [(entry, text(entry.record, "schedule").partition("(")[0]) for entry in entries]
     return [entry for entry, name in rows if name in names.get(text(entry.record, "sampler"), ())]
 

@@ -27,7 +27,7 @@ BASELINE = "euler"
 
 
 def baseline_title(baseline: str) -> str:
-    """Return the name of a baseline for sentences."""
+    """Return the name of a baseline in sentences: "Euler" for "euler", else ``baseline``."""
     return "Euler" if baseline == BASELINE else baseline
 
 
@@ -42,10 +42,10 @@ class BestRow:
     Attributes:
         against: name of the baseline for sentences.
         baseline: row of the baseline that the row is compared with; None if there is none.
-        standing: standing of the row against the baseline.
+        standing: a verdict, "the same", "itself" or "alone" (:data:`Standing`).
         rivals: other curves that the row is not shown to beat.
         others: number of other curves at the budget.
-        refusal: reason why no pair has a verdict; "" otherwise.
+        refusal: reason why no other row at the budget can be judged against it; "" if one can.
         flagged: True if the interval of the row or the baseline is flagged.
     """
 
@@ -66,7 +66,7 @@ class BestRow:
 
     @property
     def is_shown_best(self) -> bool:
-        """Return True if there are other curves, and the row is shown to be better than all of them."""
+        """Return True if there are other curves, and the row is shown to be better than each."""
         return self.others > 0 and not self.rivals
 
     @property
@@ -87,10 +87,10 @@ class BestRow:
 
 @dataclass(frozen=True)
 class Plateau:
-    """Smallest budget beyond which no lowest row is shown to be lower.
+    """Smallest budget whose lowest row no lowest row of a larger budget is shown to beat.
 
-    ``kind`` is "none" if all later ones are shown to be equivalent or worse. It is "open" if some
-    verdict is inconclusive, and "falling" if the lowest still falls at the largest budget.
+    ``kind`` is "none" if all of them are shown to be equivalent or worse, "open" if a verdict is
+    inconclusive. It is "falling" if ``budget`` is the largest one, so that there is no plateau.
     """
 
     budget: int
@@ -99,7 +99,10 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Findings of one problem; ``dominated`` if ``fd_conv`` replaces distances that the model's error dominates."""
+    """Findings of one problem (a model and estimator), with the lowest row of each budget.
+
+    ``dominated``: ``fd_conv`` is used since the model's own error dominates distances to data.
+    """
 
     group: ComparedRows
     best: tuple[BestRow, ...]
@@ -108,13 +111,13 @@ class Findings:
 
     @property
     def quantity(self) -> Quantity:
-        """Quantity of all findings."""
+        """Quantity that the rows are compared by."""
         return self.group.quantity
 
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """Findings by problem title (None without values), and lines against the baseline by row index."""
+    """Findings by problem title (None without values), and comparisons with the baseline by row."""
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
@@ -127,11 +130,11 @@ def findings_of(
     *,
     unseen: int = 0,
 ) -> TableFindings:
-    """Return the findings of a table, corrected for all comparisons together.
+    """Return the findings of a table, with verdicts corrected for all its comparisons.
 
     Args:
         frame: data frame of a :class:`..table.typed_table.TypedTable`.
-        homes: path of each run by its name in the column ``run``, or of the only one as "".
+        homes: path of each run by its name in the column ``run``; "" is the name of a single run.
         baseline: sampler or curve that rows are compared with.
         unseen: number of rows that were left out of ``frame``; the correction counts them.
     """
@@ -151,7 +154,10 @@ Lines = Mapping[int, tuple[Judgement, Line]]
 def lines_against_baseline(
     entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0
 ) -> Lines:
-    """Return judgement and line of each row with a comparable baseline row, by the row's index."""
+    """Return, by row index, a row's judgement against its baseline row, and the corrected line.
+
+    Rows without a comparable baseline row are left out.
+    """
     index = {id(entry): place for place, entry in entries.items()}
     if not any(entry.is_of(baseline) for entry in entries.values()):
         return {}
@@ -170,7 +176,7 @@ def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
-    """Return the rows with a value of the default quantity; None if no row has a value and a budget."""
+    """Return the rows with a value of the default quantity; None if none has a budget too."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
@@ -249,7 +255,7 @@ def _standing_of_row(
 
 
 def _find_plateau(group: ComparedRows, leaders: Mapping[int, int]) -> Plateau | None:
-    """Return the plateau over the lowest rows by budget; None without verdicts or with one budget."""
+    """Return the plateau, from lowest rows by budget; None for one budget or without verdicts."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {group.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

@@ -29,7 +29,7 @@ Outcome = Literal["passed", "regression", "inconclusive"]
 
 @dataclass(frozen=True)
 class Check:
-    """Check of a cell: ``what`` is a metric, "time" or "status"; ``detail`` has values or a reason."""
+    """Check of a row: ``what`` is a metric, "time" or "status"; ``detail`` values or a reason."""
 
     row: str
     what: str
@@ -39,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True)
 class GateReport:
-    """Report of a gate, with all its checks."""
+    """Result of :func:`gate`: the checks of all rows."""
 
     checks: tuple[Check, ...]
 
@@ -61,14 +61,14 @@ def gate(
     time_margin: float | None = 0.05,
     metrics: Sequence[str] = ("all",),
 ) -> GateReport:
-    """Check that a run is no worse than a baseline run, cell by cell.
+    """Check whether rows of a run are worse than the same rows of a baseline run; return a report.
 
     Args:
-        baseline: run directory or table.
-        candidate: likewise.
+        baseline: run directory or table file.
+        candidate: run directory or table file.
         quality_margin: share of the baseline's value by which a metric may rise, >= 0.
         time_margin: share by which the median time may rise, >= 0; None skips times.
-        metrics: columns to check; ("all",) for those that both runs have.
+        metrics: columns to check; ("all",) for all that both runs have.
 
     Raises:
         ValueError: the runs were not measured alike, share no cell, have neither metrics nor times
@@ -109,7 +109,10 @@ def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None
 
 
 def _time_check(pair: Pair, share: float) -> Draft | None:
-    """Return the check of a pair's times; None if one of the rows was not timed."""
+    """Return the check of a pair's times; None if one of the rows was not timed.
+
+    Raises a ValueError if the times are from different machines or settings.
+    """
     first, second = pair.baseline.timing, pair.candidate.timing
     if not (first and second):
         return None
@@ -145,7 +148,7 @@ def _correct_checks(drafts: Sequence[Draft]) -> list[Check]:
 
 
 def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
-    """Return a check for each cell that only the baseline finished: a regression if it failed."""
+    """Return checks of rows only the baseline finished: regressions if the candidate failed."""
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failed_check(pair) for pair in without.pairs]
     return failures + [

@@ -13,8 +13,8 @@ method of fixed order is a straight line:
 
     log n = log n_{k-1} + (log n_k - log n_{k-1}) (log f_{k-1} - log t) / (log f_{k-1} - log f_k).
 
-The crossing rises with every f_i. Its interval reaches from the crossing of the lower ends of the
-values' intervals to that of the upper ends. This is exact if all errors of a curve move together, as
+The crossing rises with every f_i. Its interval reaches from the crossing of the lower ends of all
+intervals to the crossing of the upper ends. This is exact if a curve's errors move together, as
 shared latents nearly make them. To first order, no other dependence gives a wider interval.
 """
 
@@ -34,7 +34,7 @@ from ..values import number, rows_as_dicts, text
 from .significance import LEVEL, Evidence, claim
 
 NEGLIGIBLE = 0.1
-"""Share of the tolerance that smaller values are raised to before taking logarithms."""
+"""Smaller values are raised to this share of the tolerance before taking logarithms."""
 
 COLUMNS = (
     *("model", "curve", "nfe_to_floor", "low", "high", "shown", "tolerance", "samples"),
@@ -51,16 +51,16 @@ class Crossing(NamedTuple):
 
 
 def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
-    """Return one row per model and curve: evaluations per sample to the floor, and 95 % interval.
+    """Return the evaluations per sample that each curve of a model needs to reach the floor.
 
     Rows without results, ``fd_conv`` or a floor are left out. Curves with the fewest evaluations come
     first within a model.
 
     Returns:
-        :data:`COLUMNS`. ``nfe_to_floor`` is inf if even the ``largest`` tried budget is too small,
-        and ``smallest`` if that or fewer suffice. ``shown`` is the crossing as text, and ``flag`` a
-        reason against its interval. ``verdict`` is "worse" if the curve is shown to need more than
-        the first of its model, whose own is "".
+        Columns :data:`COLUMNS`. ``nfe_to_floor``, with 95 % interval ``low`` to ``high``, is inf if
+        the ``largest`` tried budget is too small, and ``smallest`` if that or fewer suffice.
+        ``shown`` is the crossing as text, ``flag`` a reason against its interval. ``verdict`` is
+        "worse" if the curve is shown to need more than the first of its model, which has "".
     """
     frame = table.frame if isinstance(table, TypedTable) else table
     lines = [line for _, rows in comparable_parts(frame) for line in _headline_rows(rows)]
@@ -73,7 +73,10 @@ def find_crossing(
     ends: Sequence[tuple[float, float]],
     tolerance: float,
 ) -> Crossing:
-    """Return the crossing after which a curve stays within a tolerance > 0, from values and their ends."""
+    """Return the evaluations from which on a curve stays within a tolerance > 0.
+
+    ``ends`` are the 95 % intervals of ``values``. All sequences are by ascending ``nfe``.
+    """
     low, high = zip(*ends, strict=True)
     return Crossing(
         *(_interpolated_crossing(nfe, curve, tolerance) for curve in (values, low, high))
@@ -97,7 +100,7 @@ def _interpolated_crossing(
 
 
 def crossing_in_words(found: Crossing, smallest: float, largest: float) -> str:
-    """Return a crossing as text, ``12 [10, 15]``. Ends outside the measured budgets have ``≤`` or ``>``."""
+    """Return a crossing as text, ``12 [10, 15]``, with ``≤`` or ``>`` outside measured budgets."""
 
     def format_bounded(value: float) -> str:
         if value == math.inf:
@@ -146,7 +149,10 @@ def _headline_rows(rows: pd.DataFrame) -> list[tuple[object, ...]]:
 
 
 def _evidence_from_intervals(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:
-    """Return evidence on the difference of two crossings' logarithms; None if flagged or unbounded."""
+    """Return evidence that row ``other`` (:data:`COLUMNS`) needs more evaluations than ``first``.
+
+    Return None if a row is flagged, or ``first`` has no finite interval.
+    """
     value, high, other_value, other_low = first[2], first[4], other[2], other[3]
     if first[10] or other[10] or high == math.inf or value == math.inf:
         return None

@@ -21,14 +21,14 @@ from .pairing import entry_of
 from .verdicts import COINCIDE, ComparedRows, correct_together
 
 MOST = 2000
-"""Number of rows from which on a page shows only some of them."""
+"""Largest number of rows that a page shows in full."""
 
 
 def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
     """Return the rows of a table that a page shows: all, or about ``most`` of a larger table.
 
-    Of a larger table these are whole curves of each problem, by their best rank at any budget, and
-    the baseline's best curve. Rows without results are shown too.
+    A larger table keeps, for each problem, the baseline's best curve, and whole curves by their
+    best rank at any budget. Rows without results are kept too.
     """
     if len(frame) <= most:
         return frame
@@ -59,7 +59,7 @@ def _visible_row_indices(rows: pd.DataFrame, baseline: str, most: int) -> list[i
 
 
 def ranked_curves(rows: pd.DataFrame) -> list[str]:
-    """Return a problem's curves by mean rank over the budgets. Curves without results come last."""
+    """Return a problem's curves sorted by mean rank over the budgets; without results, last."""
     quantity = default_quantity(rows_as_dicts(rows))
     finished = rows.loc[rows["status"] == "ok"]
     first = _curves_by_rank(finished, quantity.name, ["mean", "best"]) if quantity else []
@@ -67,7 +67,7 @@ def ranked_curves(rows: pd.DataFrame) -> list[str]:
 
 
 def _curves_by_rank(finished: pd.DataFrame, column: str, by: list[str]) -> list[str]:
-    """Return curves sorted by ``by``: the "best" and "mean" of their ranks in ``column`` at each budget."""
+    """Return curves sorted by ``by``, the "best" and "mean" of their ranks at the budgets."""
     rank = finished.groupby("slot", dropna=False)[column].rank(method="min")
     by_curve = rank.astype("Float64").groupby(finished["curve"])
     order = pd.DataFrame({"best": by_curve.min(), "mean": by_curve.mean()}).fillna(math.inf)
@@ -85,10 +85,11 @@ def lowest_places(
     *,
     unseen: int = 0,
 ) -> dict[str, frozenset[Place]]:
-    """Return each problem's places that are not shown to be above the lowest row of their budget.
+    """Return, by problem, the (curve, budget) pairs not shown to be above the budget's lowest row.
 
-    ``metric`` None stands for each problem's default quantity. Of several rows in one place, the one
-    with the most evaluations counts. ``unseen`` further rows count in the correction.
+    ``metric`` None stands for each problem's default quantity. Of several rows with the same pair,
+    the one with the most evaluations counts. ``homes`` has the path of each run by its name.
+    ``unseen`` further rows count in the correction of verdicts.
     """
     groups: dict[str, ComparedRows] = {}
     for title, rows in comparable_parts(frame):

@@ -30,8 +30,8 @@ class Entry:
     """Row of a table with its saved arrays and times.
 
     ``record`` is the row, with ``curve`` and ``slot`` (:mod:`..table.curves`). ``folder`` is the
-    cell's folder in a run directory, or None. ``conditions`` of the run complete those in
-    ``timing.json``. ``estimates`` by quantity replace the row's own values.
+    cell's folder in a run directory, or None. ``conditions`` are timing conditions of the run, for
+    items that ``timing.json`` lacks. ``estimates``, by quantity, replace the row's own values.
     """
 
     record: Record
@@ -40,7 +40,7 @@ class Entry:
     estimates: Mapping[str, Estimate] | None = None
 
     def is_of(self, sampler: str) -> bool:
-        """Return True if ``sampler`` is the registry name of the row's sampler, or its curve."""
+        """Return True if ``sampler`` is the row's sampler (registry name) or its curve's name."""
         return sampler in (text(self.record, "sampler"), text(self.record, "curve"))
 
     @cached_property
@@ -71,7 +71,7 @@ class Entry:
 
 
 def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:
-    """Return the entry of a row, whose column ``run`` names the run's path in ``homes``."""
+    """Return the entry of a row, with its cell's folder if ``homes`` has the path of the run."""
     home = homes.get(text(row, "run"))
     if home is None or row.get("cell") is None or not (home / "parts").is_dir():
         return Entry(row)
@@ -84,7 +84,7 @@ def _cell_folder(run: RunDir, row: Record) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Run or table: its name, ``run.json`` or {}, entries with results, and rows without (``failed``)."""
+    """Run or table: name, ``run.json`` or {}, ``entries`` of rows with results, and other rows."""
 
     name: str
     run: Mapping[str, Any]
@@ -97,12 +97,10 @@ class Source:
 
 
 def read_source(path: Path | str | TypedTable) -> Source:
-    """Return the source in a run directory, a folder with a ``table.csv``, a table file or a table.
+    """Read a run directory, a folder with a ``table.csv``, a table file, or a table in memory.
 
     A ``run.json`` next to a table file is read too. A table in memory has no arrays and times.
-
-    Raises:
-        ValueError: ``path`` is none of these.
+    Raises a ValueError if ``path`` is none of these.
     """
     if isinstance(path, TypedTable):
         rows = rows_as_dicts(with_curves(path.frame))
@@ -131,7 +129,7 @@ def _run_dir_of_cell(folder: Path) -> RunDir:
 
 
 def quantities_in_all(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
-    """Return the quantities of which every source has at least one value."""
+    """Return the quantities that have a value in at least one row of every source."""
 
     def has(source: Source, name: str) -> bool:
         return any(entry.record.get(name) is not None for entry in source.entries)
@@ -153,7 +151,7 @@ SETTING = ("model", "estimator", "slot", "start", "end", "sigma_max", "dtype")
 
 
 class Pair(NamedTuple):
-    """Two entries to compare."""
+    """Two rows to compare: the baseline's and the candidate's."""
 
     baseline: Entry
     candidate: Entry
@@ -179,7 +177,7 @@ class Matches(NamedTuple):
 
 
 def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matches:
-    """Match the rows of two runs that are of one cell (:func:`cell_identity`), in the baseline's order."""
+    """Match the rows of two runs that belong to the same cell (:func:`cell_identity`)."""
     groups: dict[tuple[str, ...], tuple[list[Entry], list[Entry]]] = defaultdict(lambda: ([], []))
     for side, entries in enumerate((baseline, candidate)):
         for entry in entries:
@@ -196,10 +194,8 @@ def match_with_sampler(
     """Match each other row with the nearest row of ``sampler`` in the same setting (:data:`SETTING`).
 
     ``sampler`` is a registry name or a curve's name. Schedules must be equal, except with
-    ``any_schedule`` or where a sampler has levels of its own.
-
-    Raises:
-        ValueError: no row is of ``sampler``.
+    ``any_schedule`` or where a sampler has levels of its own. Raises a ValueError if no row is of
+    ``sampler``.
     """
     is_baseline = [entry.is_of(sampler) for entry in entries]
     if not any(is_baseline):
@@ -266,7 +262,7 @@ def _is_comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
 
 
 def _mismatch_key(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Return a sort key, lowest for the nearest baseline: same run, seed, conditions, defaults, schedule."""
+    """Return a sort key that is smallest for the baseline row most similar to ``row``."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
         _column_texts(baseline, CONDITION_COLUMNS) == _column_texts(row, CONDITION_COLUMNS),

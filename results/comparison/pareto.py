@@ -43,7 +43,7 @@ class Point(NamedTuple):
 
 
 class FrontPosition(NamedTuple):
-    """Membership of a row in the front: by point values (``on_front``), and given errors (``front``)."""
+    """Membership in the Pareto front: ``on_front`` by values alone, ``front`` given errors."""
 
     on_front: bool
     front: FrontMembership
@@ -113,12 +113,12 @@ def cost_point_of(row: Record, metric: str, cost: str) -> Point | None:
 
 
 def is_surely_cheaper(a: Point, b: Point) -> bool:
-    """Return True if the interval of ``a``'s cost lies below that of ``b``'s."""
+    """Return True if the 95 % interval of ``a``'s cost ends below the interval of ``b``'s."""
     return a.high < b.low
 
 
 def _time_interval(row: Record, median: float) -> tuple[float, float]:
-    """Return the 95 % interval of a median time: the row's, else from the scatter of rounds, else infinite."""
+    """Return the 95 % interval of a row's median time; infinite if unknown or flagged."""
     low, high = number(row, "ms_low"), number(row, "ms_high")
     iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
     if not row.get("timing_flag"):
@@ -148,12 +148,12 @@ def _front_membership(
 
 
 def _is_no_dearer(a: Point, b: Point) -> bool:
-    """Return True if ``a`` surely costs no more than ``b``: by counts, or by disjoint intervals of times."""
+    """Return True if ``a`` surely costs no more than ``b``. Times need disjoint intervals."""
     return a.cost <= b.cost if a.low == a.high and b.low == b.high else is_surely_cheaper(a, b)
 
 
 def _is_harmless(other: int, index: int, points: dict[int, Point], group: ComparedRows) -> bool:
-    """Return True if row ``other`` is shown to be worse, or has an equal value at equal cost."""
+    """Return True if row ``other`` is shown worse than ``index``, or has equal value and cost."""
     decided = not (group.is_refused(other) or group.is_refused(index))
     if decided and group.verdict(other, index) == "worse":
         return True

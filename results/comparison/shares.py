@@ -15,7 +15,7 @@ _HALVINGS = 50
 
 
 def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return Clopper and Pearson's interval (1934) of the share ``count / n``, with coverage 1 - ``level``."""
+    """Return the Clopper-Pearson interval (1934) of ``count / n``, with coverage 1 - ``level``."""
     from scipy.special import betaincinv  # imported here: reading tables needs no scipy
 
     low = betaincinv(count, n - count + 1, level / 2) if count else 0.0
@@ -34,7 +34,10 @@ def count_changes(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, 
 
 
 def share_error(gained: int, lost: int, n: int) -> float:
-    """Return the standard error of a paired difference of two shares over n samples (Agresti and Min 2005)."""
+    """Return the standard error of a paired difference of shares (Agresti and Min 2005).
+
+    ``gained`` and ``lost`` are from :func:`count_changes`; ``n`` is the number of pairs.
+    """
     size = n + 2
     return math.sqrt(max(gained + lost + 1 - (gained - lost) ** 2 / size, 0.0)) / size
 

@@ -6,7 +6,7 @@ Each line of a table has two tests on the normal distribution of d / se, where d
     equivalence    H0: |d| >= margin     p = Phi(-(margin - |d|) / se)          (two one-sided tests: Schuirmann 1987)
 
 Holm's step-down method (Holm 1979) corrects each kind of test over the table. Under any dependence,
-the chance of any false "better" or "worse" is at most the level, and so is that of any false
+the chance of any false "better" or "worse" is at most the level, and so is the chance of any false
 "equivalent". The chance of either is at most twice the level.
 """
 
@@ -49,7 +49,7 @@ class Evidence:
 
     @property
     def identical(self) -> bool:
-        """Return True if difference and error are 0, as of identical samples."""
+        """Return True if difference and error are 0, as for identical samples."""
         return self.difference == 0 and self.se == 0
 
     @property
@@ -137,7 +137,7 @@ def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
 def verdict_at(
     difference: float, p_difference: float, p_equivalence: float, level: float
 ) -> Verdict:
-    """Return the verdict on a difference from its p values, whether corrected or not."""
+    """Return the verdict on a difference from its p values, corrected or not."""
     if p_equivalence <= level:
         return "equivalent"
     if p_difference <= level:

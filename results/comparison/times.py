@@ -59,7 +59,7 @@ def order_statistics_outside(n: int) -> int:
 
 
 def is_settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
-    """Return True if ``fewest`` times or more have a 95 % interval within the relative ``half_width``."""
+    """Return True if ``fewest`` or more times give a median within ± ``half_width``, relative."""
     if len(times) < max(fewest, FEWEST):
         return False
     low, high = median_interval(times)
@@ -75,14 +75,14 @@ CONDITIONS = (
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ratio of median times, candidate over baseline: its logarithm, and that one's standard error."""
+    """Ratio of median times, candidate over baseline, as a logarithm with a standard error."""
 
     log: float
     se: float
 
     @property
     def value(self) -> float:
-        """Ratio itself, > 0."""
+        """Ratio of the median times, > 0."""
         return math.exp(self.log)
 
     @property
@@ -149,7 +149,10 @@ Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class SpeedVerdict(NamedTuple):
-    """Verdict on speed, the ratio by the first clock with its 95 % interval, and a reason if ambiguous."""
+    """Verdict on speed, and the ratio of times by the first clock with its 95 % interval.
+
+    ``reason`` says why one clock gives no ratio; "" if both do.
+    """
 
     verdict: Word
     ratio: float | None = None
@@ -178,7 +181,7 @@ def speed_verdict(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> 
 def _ratio_by_clock(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], name: str
 ) -> tuple[float, float, float] | NoRatio:
-    """Return the ratio of times ``name`` and its 95 % interval: within rounds of one pass, else of medians."""
+    """Return the ratio of times ``name`` and its 95 % interval, by rounds if timed side by side."""
     times = [list(timing.get(name) or ()) for timing in (baseline, candidate)]
     if not all(times) or any(time is None or time <= 0 for side in times for time in side):
         return NoRatio("a time that is missing or not positive")

@@ -29,7 +29,7 @@ MARGIN = 0.01
 """Default margin: differences up to this share of the baseline's value do not matter."""
 
 FLOOR_ERRORS = 10
-"""Multiple of the resolution that counts as the least value in a margin (:func:`_margin_of_value`)."""
+"""A margin is a share of the value, or of this multiple of the resolution if that is larger."""
 
 
 COINCIDE = 1e-5
@@ -88,7 +88,7 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
 
 def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bool:
-    """Return True if rows with equal estimates are one row: by their samples, else by all quantities."""
+    """Return True if equal estimates come from equal samples, by influence or all quantities."""
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
     # equal shares do not show equal samples, as of two samplers without flips
@@ -132,7 +132,7 @@ class ComparedRows:
 
 
 def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[ComparedRows]:
-    """Return a page's groups with the numbers of pairs of all groups and of ``unseen`` further rows."""
+    """Return a page's groups, with verdicts corrected for all their pairs and ``unseen`` rows."""
     groups = list(groups)
     rows = unseen + sum(len(group.entries) for group in groups)
     within = across = math.comb(rows, 2) if unseen else 0  # unseen rows might all be at one budget
@@ -180,7 +180,7 @@ class Line:
 
     @property
     def flat(self) -> dict[str, Any]:
-        """Line as values by column. Tuned rows have additional columns."""
+        """Values by column name. Tuned rows have additional columns."""
         row = asdict(self)
         for name in SIDES:
             row |= {f"{name}_{key}": value for key, value in (row.pop(name) or {}).items()}
@@ -190,7 +190,7 @@ class Line:
 def judge_lines(
     pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN, *, unseen: int = 0
 ) -> list[Line]:
-    """Return a line per pair with values, with verdicts corrected over all lines and ``unseen`` others."""
+    """Return a line for each pair with values, corrected for all lines and ``unseen`` others."""
     items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     table = judge_table([item.evidence for item in items], unseen=unseen)
     return [

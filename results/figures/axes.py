@@ -32,15 +32,15 @@ AXES = {
     "joules_per_sample": "Joules per sample",
 }
 HEIGHT = {"single": 2.5, "double": 3.4}
-"""Height of a panel in inches."""
+"""Height of a panel in inches, by the width of the figure."""
 ROOM, NAMES = 0.25, 0.9
-"""Inches between ticks, and inches that names at the right take from the axes."""
+"""Least inches between ticks, and inches that names at the right take from the axes."""
 NAME_SIZE = 6.5
 """Font size of curve names, in points."""
 
 
 def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
-    """Make both axes logarithmic, with limits around x ``places`` and y ``values``, and ticks at places."""
+    """Make both axes logarithmic, around x ``places``, which get ticks, and y ``values``."""
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -61,7 +61,7 @@ def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float])
 
 
 def padded_range(low: float, high: float, share: float) -> tuple[float, float]:
-    """Return a range > 0 widened by a ``share`` of its logarithmic length; a point by a factor of 1.5."""
+    """Return [low, high] widened by a ``share`` of its log length; a point by a factor of 1.5."""
     extra = (high / low) ** share if high > low else 1.5
     return low / extra, high * extra
 
@@ -76,7 +76,9 @@ def size_in_inches(axes: Axes) -> tuple[float, float]:
 
 
 def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
-    """Return ticks at least a ``share`` of the axis apart: first and last, then by count, then later ones.
+    """Return ticks at some ``places``, at least a ``share`` of the logarithmic axis apart.
+
+    First and last place have ticks. The most frequent other places come next.
 
     >>> spaced_ticks([1, 5, 9, 10, 10, 19, 20, 20, 35])
     [1, 5, 10, 20, 35]
@@ -92,7 +94,7 @@ def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
 
 
 def draw_floor_line(axes: Axes, level: float, meaning: str) -> None:
-    """Draw a dashed line at ``level`` with its meaning at the left, unless it is outside the axes."""
+    """Draw a dashed line at y = ``level``, with its meaning at the left, if within the axes."""
     low, high = axes.get_ylim()
     if low < level < high:
         axes.axhline(level, color=SOFT, lw=0.7, ls=(0, (5, 2)), zorder=1)
@@ -105,7 +107,7 @@ def draw_floor_line(axes: Axes, level: float, meaning: str) -> None:
 
 
 def plottable_metrics(frame: pd.DataFrame) -> list[str]:
-    """Return the names of the quantities that have an axis title and a positive value in a table."""
+    """Return the names of quantities that have an axis title, and a positive value in a table."""
     names = [quantity.name for quantity in quantities() if quantity.axis and quantity.name in frame]
     return [
         name
@@ -115,12 +117,12 @@ def plottable_metrics(frame: pd.DataFrame) -> list[str]:
 
 
 def axis_title_of(column: str) -> str:
-    """Return the axis title of a column, or its name."""
+    """Return the axis title of a column; its name if it has none."""
     return AXES.get(column) or find(column).axis or column
 
 
 def short_title(column: str) -> str:
-    """Return the short title of a column, or its name."""
+    """Return the short title of a column; its name if it has none."""
     return find(column).short or column
 
 
@@ -134,11 +136,11 @@ def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
 
 
 GAP, REACH = 0.035, 0.09
-"""Shares of the axes' width, from the last point: to the bend of its leader, and to its name."""
+"""Shares of the axes' width: twice a leader line's length to its bend, and its whole length."""
 
 
 def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return places near the ``wanted`` ones, in the same order and at least ``gap`` apart.
+    """Return positions near the ``wanted`` ones, in the same order and at least ``gap`` apart.
 
     They are an isotonic regression of ``wanted - gap * rank``, clipped to [low, high] if all fit.
 
@@ -153,7 +155,7 @@ def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) 
 
 
 def write_curve_names(axes: Axes, series: Sequence[Series]) -> None:
-    """Write each curve's name right of the axes, with its marker and a leader from its last point."""
+    """Write each curve's name and marker right of the axes, with a line from its last point."""
     bottom, top = map(math.log, axes.get_ylim())
     left, right = map(math.log, axes.get_xlim())
     height = size_in_inches(axes)[1] * 72
@@ -178,7 +180,7 @@ def draw_quality_against_cost(
     width: Width,
     draw: Callable[[Axes, Part], Sequence[Series]],
 ) -> Sheet:
-    """Draw a figure with a panel per part, by title. ``draw`` draws a part and returns curves to name."""
+    """Draw a panel for each of ``parts`` (by title), where ``draw`` returns the curves to name."""
     if not parts:
         raise ValueError(
             f"no finished row has {metric} and {cost} to draw; choose columns that have values"

@@ -52,7 +52,7 @@ def write_figures(
         out: folder, created if it does not exist.
         formats: some of :data:`FORMATS`.
         kinds: some of :data:`KINDS`. Kinds without data in the run are left out.
-        metrics: columns to draw; by default those of :data:`DEFAULT_METRICS` with values.
+        metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values.
         models: models to draw; empty for all.
         samplers: samplers to draw; empty for all.
         width: "single" or "double": one or two columns of a page.
@@ -127,7 +127,7 @@ def _check_known(thing: str, names: Sequence[str], known: Sequence[str]) -> None
 
 
 def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
-    """Raise a ValueError for a name that is no column of numbers; it proposes metrics with values."""
+    """Raise a ValueError, which proposes metrics, for a name that is no column of numbers."""
     frame = table.frame
     for name in names:
         if name not in frame or not pd.api.types.is_numeric_dtype(frame[name]):
@@ -138,7 +138,7 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
 
 
 def _check_output_folder(source: Path, out: Path) -> None:
-    """Raise a ValueError if the folder is a link in the run directory that leads out of it."""
+    """Raise a ValueError if ``out`` is in the run directory, but a link in it leads elsewhere."""
     seems_inside = out.absolute().is_relative_to(source.absolute())
     if seems_inside and not out.resolve().is_relative_to(source.resolve()):
         raise ValueError(
@@ -155,10 +155,9 @@ def draw(
     kind: Kind = "work-precision",
     width: Width = "single",
 ) -> Sheet:
-    """Draw :func:`.work_precision.work_precision` or :func:`.front.front`, as ``kind`` names.
+    """Draw quality against cost: a work-precision plot, or the Pareto front for kind "pareto".
 
-    Raises:
-        ValueError: ``kind`` is unknown, or no row has both columns.
+    Raises a ValueError if ``kind`` is unknown, or no row has both columns.
     """
     if kind not in DRAWN:
         raise ValueError(f"there is no figure {kind!r}; choose from {', '.join(DRAWN)}")
@@ -166,7 +165,7 @@ def draw(
 
 
 def _distance_column_for_ranking(rows: pd.DataFrame) -> str:
-    """Return "typical_error" or "rmse": the first that two curves have besides ``fid_proxy``; else ""."""
+    """Return "typical_error", else "rmse", if two curves have it and ``fid_proxy``; "" if not."""
     for name in ("typical_error", "rmse"):
         if len(rows.dropna(subset=["fid_proxy", name, "slot"])["curve"].unique()) > 1:
             return name

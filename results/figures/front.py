@@ -26,9 +26,9 @@ def front(
 ) -> Sheet:
     """Draw a panel for each model and estimator: rows as dots, the front joined by steps.
 
-    A filled marker is on the front given errors, an open one by point values only
-    (:mod:`..comparison.pareto`). A sampler is named at its last point on the front. The reader's own
-    samplers are always named. Lower ``metric`` is better. ``cost`` is "nfe" or "ms_per_sample".
+    A filled marker is on the front given errors, an open one by values alone
+    (:mod:`..comparison.pareto`). A sampler is named at its last point on the front. Samplers of
+    plugins are always named. Lower ``metric`` is better. ``cost`` is "nfe" or "ms_per_sample".
 
     Raises:
         ValueError: no row has both columns.

@@ -36,9 +36,9 @@ LINES: dict[str, Any] = {
 
 
 THICK = 2.0
-"""Line width, in points, of the reader's own samplers."""
+"""Line width, in points, of plugins' samplers."""
 ABOVE = 1.5
-"""Increase of the ``zorder`` of the reader's own samplers, so that they are on top."""
+"""Increase of the ``zorder`` of plugins' samplers, so that they are on top."""
 
 
 def marker_keywords(style: Style) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def line_keywords(style: Style) -> dict[str, Any]:
 
 
 def zorder_increase(style: Style) -> float:
-    """Return the increase of a curve's ``zorder``: :data:`ABOVE` for the reader's own, else 0."""
+    """Return the increase of a curve's ``zorder``: :data:`ABOVE` for plugins' samplers, else 0."""
     return ABOVE if style.own else 0.0
 
 
@@ -72,7 +72,7 @@ LONGEST = 30
 
 
 class Point(NamedTuple):
-    """Row as a point on logarithmic axes. ``limit`` is True if ``y`` is the upper end of its interval."""
+    """Row as a point; ``limit``: True if ``y`` is the upper interval end of a value <= 0."""
 
     x: float
     y: float
@@ -111,7 +111,7 @@ def style_of(row: Record) -> Style:
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
-    """Return a row as a point; None if cost or metric is missing, or cannot be on a logarithmic axis."""
+    """Return a row as a point; None if cost or metric is missing, or not on a logarithmic axis."""
     x, (y, low, high, limit) = number(row, cost), bar_on_log_axis(row, metric)
     return None if x is None or y is None or x <= 0 else Point(x, y, low, high, limit)
 
@@ -123,7 +123,7 @@ def curve_label(words: str) -> str:
 
 
 def curves_to_name(series: list[Series], most: int) -> list[Series]:
-    """Return up to ``most`` curves to name: the reader's own, then best ones, then one per family."""
+    """Return up to ``most`` curves to name: plugins', lowest ones at a cost, then one a family."""
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}

@@ -22,7 +22,7 @@ from ..run_directory.files import write_bytes
 def inline_svg(svg: str, variables: Mapping[str, str]) -> str:
     """Return an SVG file as an HTML element, with unique ids, and without prologue and size.
 
-    ``variables`` maps colours, as the file has them, to CSS variables without leading dashes.
+    ``variables`` maps colours, as the file has them, to names of CSS variables (without dashes).
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -94,7 +94,7 @@ class Sheet(Figure):
 
 
 def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
-    """Return ``draw`` as a function that draws with this module's typography."""
+    """Return ``draw`` as a function that draws with the fonts, colours and widths in :data:`RC`."""
 
     @wraps(draw)
     def under(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -105,7 +105,7 @@ def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def sheet_with_panels(width: Width, height: float, panels: int) -> tuple[Sheet, list[Axes]]:
-    """Return a figure and the axes of its panels, two side by side, in rows of ``height`` inches."""
+    """Return a figure and the axes of its panels, two in a row, each ``height`` inches high."""
     across = min(panels, 2)
     down = -(-panels // across)
     figure = blank_sheet("double" if panels > 1 else width, height * down)
@@ -116,7 +116,7 @@ def sheet_with_panels(width: Width, height: float, panels: int) -> tuple[Sheet, 
 
 
 def blank_sheet(width: Width, height: float) -> Sheet:
-    """Return a figure without axes, of a width and ``height`` inches."""
+    """Return a figure without axes, one or two columns wide and ``height`` inches high."""
     figure = Sheet(figsize=(WIDTHS[width], height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -136,8 +136,7 @@ def figure_bytes(figure: Figure, form: str) -> bytes:
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure atomically, in the format of the suffix: .svg, .png or .pdf. Return ``path``.
 
-    Raises:
-        ValueError: ``path`` has another suffix.
+    Raises a ValueError for another suffix.
     """
     form = path.suffix.removeprefix(".")
     if form not in METADATA:

@@ -31,9 +31,9 @@ Path = Sequence[tuple[float, float]]
 
 ORDERS = (1, 2, 3)
 WIDE, STEEP = 0.22, 0.34
-"""Largest shares of the axes' width and height that the fan takes."""
+"""Largest shares of the axes' width and height that the fan of order lines takes."""
 EDGE = 0.03
-"""Share of the axes that stays free between the fan and their edge, and the data."""
+"""Share of the axes that stays free between the fan and the axes' edge, and around data."""
 LETTERS = 0.09
 """Share of the axes' height and width for the fan's title, and for the orders at its ends."""
 SIZES = (1.0, 0.75, 0.55)
@@ -43,7 +43,7 @@ ALONG = 24
 
 
 def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Path]) -> None:
-    """Draw a fan of lines, in a place without data, that fall as errors of orders 1, 2 and 3 do."""
+    """Draw lines with the slopes of orders 1, 2 and 3 times ``exponent``, away from ``paths``."""
     steepest = exponent * max(ORDERS)
     place = _free_place(axes, steepest, paths)
     if place is None:
@@ -54,7 +54,7 @@ def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Path]) -> None:
 
 
 def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> None:
-    """Draw the fan with the lower left corner of its lines at ``(u, v)``, in shares of the axes."""
+    """Draw the lines of all orders with their lower left corner at ``(u, v)``, in axes' shares."""
     (left, right), (bottom, top) = _log_limits(axes)
     steepest = exponent * max(ORDERS)
     run = _fan_width(axes, steepest, size)
@@ -70,7 +70,7 @@ def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> Non
 def _free_place(
     axes: Axes, steepest: int, paths: Sequence[Path]
 ) -> tuple[float, float, float] | None:
-    """Return a free place ``(u, v, size)`` for :func:`_draw_fan`; None if there is none."""
+    """Return corner and relative size ``(u, v, size)`` for :func:`_draw_fan`; None if none fits."""
     (left, right), (bottom, top) = _log_limits(axes)
     shares = axes.transScale + axes.transLimits
     dots = np.concatenate([_points_along(shares.transform(path)) for path in paths])
@@ -119,12 +119,12 @@ NEAR = 10
 def work_precision(
     table: TypedTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
 ) -> Sheet:
-    """Draw a panel for each model and estimator: ``metric`` against ``cost``, a curve a sampler.
+    """Draw a panel for each model and estimator: ``metric`` against ``cost``, a curve per sampler.
 
-    Bars are 95 % intervals. A downward triangle is the upper end of the interval of a value <= 0. The
-    dashed line is the metric's floor (:class:`..quantities.Floor`). The fan has the slopes of orders
-    1, 2 and 3. Of many curves, the best and one of each family are named. ``cost`` is "nfe",
-    "ms_per_sample", "joules_per_sample" or "steps".
+    Bars are 95 % intervals. A downward triangle is the upper end of the interval of a value <= 0.
+    The dashed line is the metric's floor (:class:`..quantities.Floor`). The fan of lines has the
+    slopes of orders 1, 2 and 3. Of many curves, the best and one of each family are named.
+    ``cost`` is "nfe", "ms_per_sample", "joules_per_sample" or "steps".
 
     Raises:
         ValueError: no row has both columns.
@@ -161,7 +161,7 @@ def _draw_panel(
 
 
 def _floor_paths(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
-    """Return the floor's line and its label as paths to avoid; [] if the floor is outside the axes."""
+    """Return paths along the floor's line and label, to avoid; [] if it is outside the axes."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if not floor or not low < floor[0] < high:
         return []
@@ -173,7 +173,7 @@ def _floor_paths(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple
 
 
 def _draw_curve(axes: Axes, series: Series, *, pale: bool) -> None:
-    """Draw line, bars and markers, with a downward triangle for an upper limit; only a line if ``pale``."""
+    """Draw a curve's line, error bars and markers; only a thin line if ``pale``."""
     xs, ys = [point.x for point in series.points], [point.y for point in series.points]
     if pale:
         thin: dict[str, Any] = {**line_keywords(series.style), "linewidth": 0.6}

@@ -41,7 +41,7 @@ _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 @dataclass(frozen=True)
 class ProtocolDifference:
-    """Difference in one point ``what`` of the protocol; "" for a side that does not state it."""
+    """Point ``what`` in which the protocols of run and paper differ; "" for what is not stated."""
 
     what: str
     run: str
@@ -62,10 +62,10 @@ def _inception_of(row: Record) -> str:
 def protocol_differences(
     row: Record, paper: Published, solver: Solver, model: str
 ) -> list[ProtocolDifference]:
-    """Return the points of the protocol in which a row and a published FID differ, or one is unknown.
+    """Return the points of the protocol in which a row differs from a paper, or only one states it.
 
-    ``solver`` is the entry by which both were matched. ``model`` is the published name of the row's
-    model. Grids of adaptive samplers are not compared.
+    ``solver`` gives the paper's name of the row's sampler. ``model`` is the published name of the
+    row's model. Grids of adaptive samplers are not compared.
     """
     options = options_of(row)
     nfe = text(row, "nfe").removesuffix(".0")
@@ -231,7 +231,7 @@ def reproductions(
 def _published_names_by_model(
     source: Source, rows: list[Record], model_name: str | None
 ) -> dict[str, str]:
-    """Return published names by model of the run. Raises a ValueError if none is known."""
+    """Return the published name of each model of a run. Raises a ValueError if none has one."""
     models = list(dict.fromkeys(text(row, "model") for row in rows))
     if model_name is not None:
         if len(models) > 1:
@@ -255,7 +255,7 @@ def _published_names_by_model(
 
 
 def _bare_spec(spec: str) -> str:
-    """Return a model's spec without spaces and quotes, for comparisons."""
+    """Return a model's spec (its name with options) without spaces and quotes."""
     return re.sub(r"[\s'\"]", "", spec)
 
 
@@ -283,7 +283,7 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
 
 
 def _has_same_cost(row: Record, paper: Published) -> bool:
-    """Return True if a published FID has the row's evaluations; without any, if the row is adaptive."""
+    """Return True if a row has a paper's evaluations, or is adaptive and the paper states none."""
     if paper.nfe:
         return number(row, "nfe") == float(paper.nfe)
     if paper.depth:
@@ -330,7 +330,7 @@ def outcome_of(low: float, high: float, published: float, margin: float) -> Outc
 def _fid_at_published_size(
     row: Record, paper: Published
 ) -> tuple[float, float | None, float | None, float]:
-    """Return the run's plug-in FID at the published N, its interval, and 1.96 se of the published FID."""
+    """Return the run's FID at the paper's N, the ends of its interval, and the paper's 1.96 se."""
     raw, plain, n = (number(row, name) for name in ("fid_proxy_raw", "fid_proxy", "samples"))
     assert raw is not None
     if plain is None:

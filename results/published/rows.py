@@ -107,7 +107,7 @@ def check_model_name(name: str) -> str:
 
 
 def published_model_of(spec: str) -> str | None:
-    """Return the published model that a model's spec, or a file in it, names; None if there is none.
+    """Return the published name of the model in a spec, or of a file in it; None if it has none.
 
     >>> published_model_of("edm:/data/edm-ffhq-64x64-uncond-vp.pkl"), published_model_of("gmm-2d")
     ('edm-ffhq-64x64-uncond-vp', None)
@@ -119,7 +119,7 @@ def published_model_of(spec: str) -> str | None:
 
 
 def rows_of_model(name: str) -> list[Published]:
-    """Return the published rows of a model, those with only the beginning of its name included."""
+    """Return a model's published rows, also rows that give only the beginning of its name."""
     return [
         row
         for row in read_published_rows()
@@ -199,7 +199,7 @@ SOLVERS = (
     Solver("rk45", "RK45"),
     Solver("scipy_rk45", "RK45"),
 )
-"""Our samplers under the papers' names, grouped by method. Other methods of papers have no sampler here."""
+"""Our samplers under the papers' names, grouped by method."""
 
 GRIDS = {
     "polynomial rho=7": "karras",
@@ -222,7 +222,7 @@ def options_of(row: Record) -> dict[str, Any]:
 
 
 def solvers_of(row: Record) -> list[Solver]:
-    """Return the :class:`Solver` entries that fit a row's sampler and options; [] if there are none."""
+    """Return the entries of :data:`SOLVERS` that fit a row's sampler and options."""
     options = {k: v for k, v in options_of(row).items() if k != "analytic_first"}
     return [
         solver

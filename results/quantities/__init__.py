@@ -95,13 +95,13 @@ def _column_and_array_names(quantity: Quantity) -> set[str]:
 
 
 def quantities() -> tuple[Quantity, ...]:
-    """Return all quantities: built-in ones first, then those of plugins."""
+    """Return all quantities: the built-in ones, then the ones of plugins."""
     return _known_quantities(_OWNED)[0]
 
 
 _Known = tuple[tuple[Quantity, ...], Mapping[str, str], frozenset[str]]
 _known: list[tuple[object, _Known]] = []
-"""Cache of one item: the registry, and its quantities, flags and names of distances."""
+"""Cache with at most one item: :data:`_OWNED`, and its quantities, flags and distance names."""
 
 
 def _known_quantities(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
@@ -117,7 +117,7 @@ def _known_quantities(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
 
 
 def columns() -> tuple[Column, ...]:
-    """Return the columns of the result table in order: identity, measured quantities, conditions."""
+    """Return the columns of the result table, in order: identity, measured values, conditions."""
     measured = (column for quantity in quantities() for column in quantity.columns)
     return (*ROW, *measured, *AROUND)
 
@@ -190,7 +190,7 @@ def panels() -> tuple[Quantity, ...]:
 
 
 def flags() -> Mapping[str, str]:
-    """Return the flag column (reason against the interval) of each quantity that has one, by name."""
+    """Return, by quantity name, the column with the reason against the interval, if it has one."""
     return _known_quantities(_OWNED)[1]
 
 
@@ -200,11 +200,7 @@ def distances() -> frozenset[str]:
 
 
 def named(options: Sequence[Quantity], name: str) -> Quantity:
-    """Return the quantity of ``options`` with the given name.
-
-    Raises:
-        ValueError: no option has this name.
-    """
+    """Return the quantity of ``options`` with a given name. Raises a ValueError if none has it."""
     for quantity in options:
         if quantity.name == name:
             return quantity

@@ -391,4 +391,4 @@ BUILT_IN: tuple[Quantity, ...] = (
     *STRONG,
     LABELS,
 )
-"""Built-in quantities in the order of the table. By default, verdicts are about the first measured one."""
+"""Built-in quantities in the order of the table. Default verdicts are about the first measured."""

@@ -16,10 +16,10 @@ endpoint of the same Brownian path. A distance to "data" includes the model's ow
 
 
 Summary = Literal["mean", "root mean square", "typical", "share"]
-"""Statistic over the samples that a value is.
+"""Statistic over the samples that a quantity's value is.
 
-"mean" is of influence values, "root mean square" and "typical" (a trimmed geometric mean) of
-distances. "share" is the share of samples with a property.
+"mean" is the mean of influence values. "root mean square" and "typical" (a trimmed geometric mean)
+are over distances. "share" is the share of samples with a property.
 """
 
 
@@ -65,9 +65,9 @@ class Quantity:
         reference_influence: the same array for the reference samples; "" if there is none.
         summary: statistic over the samples (:data:`Summary`).
         apart: column of the distance between two endpoints; needed by summaries of distances.
-        power: a method of order p lowers the value as steps ** -(p * power), near convergence. 1 for
-            distances of samples, 2 for Fréchet distances, which are squares. 0 if more steps leave
-            another error.
+        power: a method of order p lowers the value as steps ** -(p * power) near convergence. It is
+            1 for distances of samples, 2 for Fréchet distances, which are squares, and 0 if more
+            steps do not bring the value to 0.
         listed: True if the report's table of all rows has a column for the quantity.
         lower: True if lower is better. Verdicts need True.
         beside: further columns of the same quantity.
@@ -96,7 +96,7 @@ class Quantity:
     beside: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that fields which verdicts need are there.
+        """Check that the fields are given that verdicts need.
 
         Raises:
             ValueError: ``influence`` is given without a standard error or without ``lower``, or a
@@ -120,12 +120,12 @@ class Quantity:
 
     @property
     def to_data(self) -> bool:
-        """Return True if the quantity is a distance to the data (and so includes the model's own error)."""
+        """Return True for a distance to the data, which includes the model's own error."""
         return self.to == "data"
 
     @property
     def grows(self) -> bool:
-        """Return True if more samples shrink the error, as for a distance between two sets of samples."""
+        """Return True if more samples shrink the error, as for distances between sample sets."""
         return bool(self.influence) and self.to in ("data", "converged samples")
 
     @property

@@ -64,7 +64,7 @@ RunFacts = tuple[str, tuple[str, ...], str]
 
 @dataclass(frozen=True)
 class Title:
-    """Head of a page: heading, phrases ``facts`` on all runs, and facts of each run."""
+    """Head of a page: heading, phrases ``facts`` on all runs together, and facts of each run."""
 
     heading: str
     facts: tuple[str, ...]
@@ -72,7 +72,7 @@ class Title:
 
 
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
-    """Return the head of a page. ``runs`` has the name and ``run.json`` of each run."""
+    """Return the head of a page. ``runs`` are pairs of a run's name and its ``run.json``."""
     suites = names_in_words(distinct_texts(frame["suite"]) or [""])
     facts = (*extent_in_words(frame), *((f"suite {suites}",) if suites else ()))
     if len(runs) == 1:
@@ -117,7 +117,7 @@ def _mapping_or_empty(value: object) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Comparison of two runs with counts of verdicts and notes, or None with the reason as a note."""
+    """Comparison of two runs, with counts of verdicts. If ``found`` is None, ``notes`` say why."""
 
     baseline: str
     candidate: str
@@ -156,7 +156,7 @@ def write_report(
 
     Args:
         dirs: run directories (finished or not) or tables.
-        out: folder to write to, or path of the page (ending in ``.html``), with the tables beside it.
+        out: folder to write to, or path of the page (``*.html``), whose folder gets the tables.
         baseline: sampler or curve that other rows are compared with.
 
     Returns:
@@ -186,7 +186,7 @@ def write_report(
                 bold = lowest_places(part.frame, metric, _path_by_run_name(sources), unseen=unseen)
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
-        # is_current compares this digest with that of the files at that time
+        # is_current later compares this digest with the digest of the files then
         made_of = digest_of_ingredients(sources[0], baseline) if is_own else ""
         write_text(page, html + (digest_comment(html, made_of, page.parent) if is_own else ""))
     except OSError as error:
@@ -205,7 +205,10 @@ def render_page(
     baseline: str = BASELINE,
     unseen: int = 0,
 ) -> str:
-    """Return the page as HTML, from the shown rows, their CSV text and findings; ``unseen`` rows are not shown."""
+    """Return the page as HTML, from the shown rows, their CSV text and findings (``page``).
+
+    ``unseen`` is the number of further rows that are not shown.
+    """
     frame, homes = table.frame, _path_by_run_name(sources)
     rows = rows_as_dicts(with_curves(frame))
     styles = curve_styles(
@@ -256,7 +259,7 @@ def render_page(
 
 
 def _check_baseline(name: str, table: ResultTable) -> None:
-    """Raise a ValueError if no row is of the baseline, unless it is the default one."""
+    """Raise a ValueError if no row is of the baseline ``name``, unless it is the default one."""
     frame = with_curves(table.frame)
     names = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
     if name != BASELINE and name not in names:
@@ -266,7 +269,7 @@ def _check_baseline(name: str, table: ResultTable) -> None:
 
 @cache
 def packed_plotly() -> str:
-    """Return Plotly's script, gzipped and in base64, which is a third of its size."""
+    """Return Plotly's script, gzipped, as base64 text: a third of the script's size."""
     from plotly.offline import get_plotlyjs  # slow to import, and needed only here
 
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
@@ -274,7 +277,7 @@ def packed_plotly() -> str:
 
 @cache
 def _template_environment() -> Environment:
-    """Return the Jinja environment of the templates. It escapes all texts and raises on unknown names."""
+    """Return the templates' Jinja environment. It escapes texts and raises on unknown names."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

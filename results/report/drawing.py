@@ -25,13 +25,15 @@ INK = (46, 125, 190)
 
 
 def draw_mosaic(images: NDArray[np.uint8], *, most: int = 9) -> NDArray[np.uint8]:
-    """Draw up to ``most`` images ``(k, C, H, W)`` in a rectangle: ``(height, width, 2 or 4)`` uint8."""
+    """Return up to ``most`` images ``(k, C, H, W)`` as one, ``(height, width, 2 or 4)`` uint8."""
     lines, across = rectangle_for(min(most, len(images)))
     return side_by_side(with_alpha(images[: lines * across]), across)
 
 
 def rectangle_for(count: int) -> tuple[int, int]:
-    """Return lines and columns of the rectangle with the most of ``count`` tiles, at most 1:2 or 1 by 3.
+    """Return lines and columns of a full rectangle of as many of ``count`` tiles as possible.
+
+    It is at most twice as wide as high, or 1 by 3.
 
     >>> [rectangle_for(count) for count in (1, 3, 4, 7, 8, 9)]
     [(1, 1), (1, 3), (2, 2), (2, 3), (2, 4), (3, 3)]
@@ -49,7 +51,7 @@ def with_alpha(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDArray[np.uint8]:
-    """Return one picture of ``(k, H, W, channels)`` pictures, ``across`` in a line, ``gap`` pixels apart."""
+    """Return ``(k, H, W, channels)`` pictures as one, ``across`` a line, ``gap`` pixels apart."""
     count, height, width, channels = pictures.shape
     down = math.ceil(count / across)
     mosaic_of_all = np.zeros(
@@ -62,7 +64,7 @@ def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDAr
 
 
 def common_box(clouds: Iterable[FloatArray]) -> Box:
-    """Return the square window around the median 0.5 % and 99.5 % quantiles of clouds ``(k, 2)``."""
+    """Return a square window for clouds ``(k, 2)``: median of their 0.5 and 99.5 % quantiles."""
     corners = []
     for cloud in clouds:
         finite = cloud[np.isfinite(cloud).all(1)]

@@ -25,13 +25,13 @@ BEFORE = (
     *("seed", "dtype", "execution", "budget", "steps", "nfe"),
 )
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
-"""Columns of the table before and after the measured ones."""
+"""Columns of the table before and after the measured quantities."""
 
 _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def table_columns() -> list[str]:
-    """Return the columns of the table: listed quantities are followed by their floor of perfect samples."""
+    """Return the table's columns. After a quantity comes its floor of perfect samples, if any."""
     measured = []
     for quantity in quantities():
         if quantity.listed:
@@ -56,7 +56,7 @@ ListingCell = tuple[str, float | None]
 
 @dataclass(frozen=True)
 class ListedRow:
-    """Line of the table: cells, status, reason, verdict, and ``where``: parameters, budget and the like."""
+    """Line of the table. ``where`` has parameters, schedule, budget, steps and seed in words."""
 
     cells: tuple[ListingCell, ...]
     status: str
@@ -75,7 +75,7 @@ class ListedRow:
 
 @dataclass(frozen=True)
 class Listing:
-    """Table of all rows; ``same`` has (column, value) of columns that do not vary."""
+    """Table of all rows. ``same`` has (name, value) of columns that do not vary."""
 
     heads: tuple[ColumnHead, ...]
     lines: tuple[ListedRow, ...]
@@ -100,7 +100,7 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
 
 
 def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
-    """Return the metric of the verdicts, or metrics with their models if they differ; "" without any."""
+    """Return the metric of verdicts, or each metric with its models if they differ; "" for none."""
     models: dict[str, dict[str, None]] = {}
     for line in verdicts:
         models.setdefault(line.metric, {})[line.model] = None
@@ -110,7 +110,7 @@ def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
 
 
 def _shared_value(frame: pd.DataFrame, name: str) -> str:
-    """Return the value that all finished rows share, as text; "" if there is none."""
+    """Return the value of column ``name`` that all finished rows share, as text; "" for none."""
     if len(frame) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
     values = {value for value in frame[name] if not is_empty(value)}

@@ -37,7 +37,7 @@ COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
 
 @dataclass(frozen=True)
 class FrontRow:
-    """Row of the front, for the range ``budget`` from its cost to that of the next row.
+    """Row of the front, for the range ``budget`` of costs from its own to the next row's.
 
     ``certain`` is True if the row is on the front given errors. ``alike`` counts rows of equal cost
     and value. ``alone`` is True if no other sampler was run.
@@ -69,7 +69,10 @@ class FrontRow:
 
 @dataclass(frozen=True)
 class Front:
-    """Front in one unit of cost, cheapest first; ``rest`` counts uncertain rows, ``merged`` tied costs."""
+    """Pareto front in one unit of cost, cheapest row first.
+
+    ``rest`` counts other rows that may be on it, ``merged`` rows left out for a tied cost.
+    """
 
     unit: str
     choices: tuple[FrontRow, ...]
@@ -78,7 +81,7 @@ class Front:
 
 
 def fronts_of(found: Findings) -> tuple[Front, ...]:
-    """Return the fronts of one problem: by evaluations, and by time if measured."""
+    """Return the Pareto fronts of one problem: by evaluations, and by time if measured."""
     fronts = [(unit, cost, front_positions(found.group, cost)) for cost, unit in COSTS]
     return tuple(
         _front_by_cost(found.group, unit, cost, place) for unit, cost, place in fronts if place
@@ -108,7 +111,7 @@ def _front_by_cost(
 
 
 def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
-    """Return indices of rows with distinguishable costs; of others, only the most expensive."""
+    """Return indices of rows with distinguishable costs; of tied ones, only the most expensive."""
     distinct: list[int] = []
     for index in reversed(front):
         if not distinct or is_surely_cheaper(points[index], points[distinct[-1]]):
@@ -117,7 +120,7 @@ def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> lis
 
 
 def _count_coinciding(group: ComparedRows, index: int, cost: str) -> int:
-    """Count the rows with the cost and the value of a row, the row itself included."""
+    """Count the rows that have the cost and value of a row, including the row itself."""
     own_cost = number(group.entries[index].record, cost)
     judgements = (
         group.judgement(other, index)
@@ -188,7 +191,7 @@ def model_section(
 
 
 def reference_note_sentence(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
-    """Return a sentence on the limits of the reference statistics of a model; "" if none is recorded."""
+    """Return a sentence on the limits of a model's reference statistics; "" if none is recorded."""
     first = rows.iloc[0].to_dict()
     for home in homes:
         references = read_run_record(home).get("references") or {}

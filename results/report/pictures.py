@@ -36,7 +36,7 @@ DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
 
 @dataclass(frozen=True)
 class Tile:
-    """Picture (a ``data:`` address) or why it is ``missing``; ``limit``: index in SampleGrid.limits."""
+    """Picture as a ``data:`` address, or why it is ``missing``; ``limit``: index of its limit."""
 
     image: str
     alt: str
@@ -48,8 +48,8 @@ class Tile:
 class SampleGrid:
     """Pictures of one problem: rows of curves, best first, with a tile for each budget.
 
-    ``limits`` are pictures of converged samples. ``jump``: the first budget is one step. ``points``:
-    pictures are plots of points. ``shown`` is the number of samples in a picture.
+    ``limits`` are pictures of converged samples. ``jump`` is True if the first budget is one step,
+    ``points`` if pictures are plots of points. ``shown`` is the number of samples in a picture.
     """
 
     budgets: tuple[int, ...]
@@ -63,7 +63,10 @@ class SampleGrid:
 def grids_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 1_000_000
 ) -> list[SampleGrid | None]:
-    """Draw the sample grid of each problem within about ``room`` bytes; None without kept samples."""
+    """Draw the sample grid of each problem, in about ``room`` bytes; None without kept samples.
+
+    ``parts`` are title, rows, and the paths of kept samples by row index.
+    """
     problems = [KeptSamples.read(*part) for part in parts]
     fitting = (
         detail
@@ -127,7 +130,7 @@ def _tile_of_row(
 
 @dataclass(frozen=True)
 class KeptSamples:
-    """Rows of one problem that have a budget, their kept samples by index, and the curves, best first."""
+    """Rows of one problem with a budget, kept samples by row index, and the curves, best first."""
 
     title: str
     rows: Mapping[Any, Record]
@@ -153,12 +156,12 @@ class KeptSamples:
 
     @property
     def stacks(self) -> dict[Any, np.ndarray]:
-        """Kept samples of each row that has some, by index: ``(k, C, H, W)`` images or ``(k, 2)`` points."""
+        """Kept samples by row index: images ``(k, C, H, W)`` or points ``(k, 2)``."""
         kind = "points" if self.points else "images"
         return {index: arrays[kind] for index, arrays in self.arrays.items() if kind in arrays}
 
     def limits(self, most: int) -> dict[Any, np.ndarray]:
-        """Return the converged samples from the same latents, by index, for rows that kept enough of them."""
+        """Return converged samples from the same latents, by index, of rows that kept enough."""
         needed = {
             index: len(stack) // 2 if self.points else min(most, len(stack))
             for index, stack in self.stacks.items()
@@ -167,7 +170,7 @@ class KeptSamples:
         return {index: end for index, end in ends.items() if len(end) >= max(1, needed[index])}
 
     def estimate_bytes(self, most: int, width: int) -> float:
-        """Estimate the bytes of all pictures at a level of detail, from about a dozen of them."""
+        """Estimate the bytes of all pictures at a detail of :data:`DETAIL`, from some of them."""
         stacks = list(self.stacks.values())
         some = stacks[:: max(1, len(stacks) // 12)]
         draw = make_drawing_function(stacks, self.points, most, width)
@@ -196,7 +199,7 @@ def make_drawing_function(
 
 
 TYPICAL = 10
-"""Strips are of the budget that most samplers have; of several, of the nearest to this one by ratio."""
+"""Strips are of the budget with most trajectories; of several, of the nearest to this by ratio."""
 WIDTHS = (96, 64, 48)
 """Pixels across a panel of points. The first width that fits is used."""
 GROUND = (128, 128, 128, 26)
@@ -238,7 +241,7 @@ class KeptTrajectories(NamedTuple):
 def trajectory_strips_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
-    """Return the trajectory strips of each problem within ``room`` bytes, or None; the last may be cut."""
+    """Return each problem's trajectory strips, as many as fit ``room`` bytes; None without any."""
     read = [_read_trajectories(*part) for part in parts]
     strips: list[TrajectoryStrips | None] = []
     for width in WIDTHS:

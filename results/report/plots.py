@@ -124,7 +124,7 @@ class CurveStyle(NamedTuple):
 def curve_styles(
     curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None
 ) -> dict[str, CurveStyle]:
-    """Return styles by curve, for (curve, sampler) pairs of all plots and origins by sampler."""
+    """Return each curve's style, given all (curve, sampler) pairs and each sampler's origin."""
     names = [family.name for family in FAMILIES]
     result: dict[str, CurveStyle] = {}
     counts: Counter[str] = Counter()

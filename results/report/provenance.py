@@ -29,7 +29,7 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
 def digest_of_ingredients(folder: Path, baseline: str) -> str:
-    """Return a SHA-256 of all that a report depends on: the run's files, this code, libraries, baseline."""
+    """Return the SHA-256 of what a report depends on: run files, this code, libraries, baseline."""
     run = RunReader(folder)
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
@@ -151,7 +151,7 @@ def sections_of(run: Mapping[str, object]) -> list[Section]:
 
 
 def differing_entries(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return (dotted name, value in each run) of the items of ``run.json`` that differ between runs."""
+    """Return (dotted name, value in each run) of the items of ``run.json`` in which runs differ."""
     flat = [
         {
             f"{section.title}.{key}": value

@@ -140,7 +140,7 @@ def _reason_clause(refusal: str) -> str:
 
 
 def _factor_over_baseline(best: BestRow, quantity: Quantity) -> str:
-    """Return a clause on the standing against the baseline, with the factor if better; "" for others."""
+    """Return a clause that compares a row with the baseline, by a factor if better; "" for none."""
     words = {
         "inconclusive": f", not told apart from {best.against}",
         "equivalent": f", equivalent to {best.against}",

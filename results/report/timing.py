@@ -31,9 +31,9 @@ REACH = 0.25
 
 @dataclass(frozen=True)
 class TimedRow:
-    """Timed row: bar lengths in percent of the longest time, and speed against the baseline.
+    """Timed row; ``model_share``, ``own_share``: time of network and sampler in % of the longest.
 
-    ``spread`` has raw times on [0, 1], the median at 0.5. ``worse``: quality is worse than the baseline's.
+    ``spread`` has raw times scaled to [0, 1], the median at 0.5. ``worse``: quality is shown worse.
     """
 
     row: Record
@@ -134,7 +134,7 @@ def _csv_lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dic
 
 @dataclass(frozen=True)
 class Throughput:
-    """Throughput: ``points`` (batch size, samples a second, percent of the most, True at the knee)."""
+    """Throughput; ``points``: (batch size, samples a second, % of the most, True at the knee)."""
 
     title: str
     points: tuple[tuple[str, float, float, bool], ...]

@@ -26,10 +26,10 @@ from .sharing import Lead
 
 
 class Contents:
-    """Reader of one run directory's files, with a cache and a ``run.json`` that waits to be written.
+    """Reader of one run directory's files, with a cache, and a ``run.json`` to be written later.
 
-    JSON files are cached with their objects. Of ``.npz`` files, which can be large, only seal and
-    fault are cached.
+    A *place* is a file's path relative to the run directory. JSON files are cached with their
+    objects. Of ``.npz`` files, which can be large, only seal and fault are cached.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,7 +72,10 @@ class Contents:
         return dict(self._content_if_expected(self._opened(place), made_by))
 
     def npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-        """Return the arrays in an ``.npz`` file with this maker and digest (None: any). Raises as :meth:`json`."""
+        """Return the arrays of an ``.npz`` file, if it has this maker and digest (None: any).
+
+        Raises as :meth:`json`.
+        """
         opened = self._cache.get(place)
         if opened is None or opened.fault is None or isinstance(opened.fault, UnsealedError):
             opened = open_npz(self._folder / place, place)
@@ -80,7 +83,7 @@ class Contents:
         return dict(self._content_if_expected(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise the exceptions of :meth:`npz`, without reading the arrays where a seal proves them."""
+        """Raise what :meth:`npz` would raise, without reading the arrays if the file has a seal."""
         opened = self._opened(place)
         if isinstance(opened.fault, UnsealedError) and self.predates_checksums:
             self.npz(place)
@@ -88,7 +91,7 @@ class Contents:
             opened.check(made_by, sha256)
 
     def digest(self, place: str) -> str:
-        """Return the digest of the JSON or ``.npz`` file at a place; "" if there is no file."""
+        """Return the SHA-256 digest of the JSON or ``.npz`` file at a place; "" without a file."""
         return self._opened(place).digest
 
     def forget(self, place: str) -> None:
@@ -102,7 +105,10 @@ class Contents:
             self.forget(name)
 
     def defer_run(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Return True, and keep ``run`` for later, if only times, command or conditions differ from before."""
+        """Keep ``run`` for a later write if only times, command or conditions differ.
+
+        Return True if it is kept. Nothing is kept outside of :meth:`exclusive`.
+        """
         same = self.lead is not None and _without_time(run) == _without_time(before)
         self.pending_run = dict(run) if same else None
         return same
@@ -120,7 +126,7 @@ class Contents:
     def _content_if_expected(
         self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
-        """Return a file's content after a check of its seal. Runs older than checksums are not checked."""
+        """Return a file's content after a check of its seal, which runs before checksums lack."""
         if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
         assert opened.value is not None

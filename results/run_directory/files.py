@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 PART = ".part"
 """Suffix of a file that is being written."""
 TRIES = 4
-"""Attempts to write a file whose ``*.part`` file another process removes, or to read a stale file."""
+"""Attempts to write if another process deletes the ``*.part`` file, or to read a stale file."""
 
 UNREADABLE = (
     OSError,
@@ -60,9 +60,9 @@ class UnusualFileError(OSError):
 
 
 def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file by ``fill``, completely or not at all. The folder is created if need be.
+    """Write a file by ``fill``, completely or not at all. A missing folder is created.
 
-    ``fill`` is called again if another process deletes the ``*.part`` file meanwhile, as left over.
+    ``fill`` is called again if another process deletes the ``*.part`` file meanwhile.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES - 1):
@@ -175,7 +175,7 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in a JSON file; None if the file is missing, damaged, or has no object."""
+    """Return the object in a JSON file; None if it is missing, damaged, too large or no object."""
     try:
         value = json.loads(read_regular(path, LARGEST_JSON))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnusualFileError):
@@ -188,8 +188,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays of numbers or text to an open file as an uncompressed ``.npz`` archive.
 
-    Raises:
-        TypeError: an array holds Python objects.
+    Raises a TypeError if an array holds Python objects.
     """
     converted = {name: np.asanyarray(array) for name, array in arrays.items()}
     pickled = [name for name, array in converted.items() if array.dtype.hasobject]

@@ -41,7 +41,7 @@ class Numbers:
     atol: float
 
     def same(self, other: Numbers) -> bool:
-        """Return True if two lists have equal lengths, and numbers within the larger tolerances of both."""
+        """Return True if both have equally many numbers, equal within the larger tolerances."""
         if len(self.numbers) != len(other.numbers):
             return False
         rtol = max(self.rtol, other.rtol)
@@ -77,9 +77,10 @@ class Fingerprint:
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that identify this record, to its last digit.
+        """Twelve hexadecimal digits that identify this record exactly.
 
-        Two fingerprints of one thing may have different digests; :func:`difference` compares them.
+        Any change of a stored number changes them, even within its tolerance. Compare fingerprints
+        by :func:`difference`.
         """
         return hash_of(self.to_json())
 
@@ -97,7 +98,7 @@ class Fingerprint:
 
     @classmethod
     def from_json(cls, record: Any) -> Self:
-        """Return the fingerprint of a record. Raises a ValueError if the record is none."""
+        """Return the fingerprint in a record of :meth:`to_json`. Raises a ValueError for others."""
         try:
             kind, name, exact, values = (record[key] for key in ("kind", "name", "exact", "values"))
             facts_fit = all(isinstance(fact, Fact) for fact in exact.values())

@@ -53,7 +53,7 @@ LAYOUT = frozenset(
 SHARD = re.compile(r"(\d{1,18})-(\d{1,18})\.npz")
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 STRAY = re.compile(rf"\..+\.[0-9a-f]{{12}}{re.escape(PART)}")
-"""Patterns of the names of shards, of all files, and of files that a killed process left half-written."""
+"""Patterns of the names of shards, of all files, and of half-written files of killed processes."""
 
 CELL, MADE, QUALITY, TIMING = "cell.json", "made.json", "quality.json", "timing.json"
 INFLUENCE, WHY = "influence.npz", "why.json"
@@ -62,7 +62,7 @@ PIN = "influence"
 
 
 def part_place(cell: str, name: str) -> str:
-    """Return the place of a cell's file. A place is a path relative to the run directory, with slashes."""
+    """Return the place of a cell's file: its path relative to the run directory, with slashes."""
     return f"parts/{check_file_name(cell)}/{check_file_name(name)}"
 
 
@@ -72,7 +72,7 @@ def shard_place(cell: str, start: int, stop: int) -> str:
 
 
 def shard_ranges(samples: int, size: int) -> list[tuple[int, int]]:
-    """Return ``(start, stop)`` of shards that cover [0, ``samples``): ``size`` samples each, the last fewer."""
+    """Return ``(start, stop)`` of shards of ``size`` samples that cover [0, ``samples``)."""
     return [(start, min(start + size, samples)) for start in range(0, samples, size)]
 
 
@@ -87,7 +87,7 @@ def trajectories_place(cell: str) -> str:
 
 
 OPENED = ".opened-"
-"""Separator of a model's digest and the digest of the files that it opened late."""
+"""Separator, in file names, of a model's digest and the digest of files that it opened late."""
 
 
 def fingerprint_place(digest: str) -> str:
@@ -195,7 +195,7 @@ _REMEDIES = {
 
 @contextmanager
 def explain_write_errors(folder: Path) -> Iterator[None]:
-    """Turn OSErrors of writes into a run directory into ValueErrors with a remedy."""
+    """Turn OSErrors of writes to a run directory into ValueErrors with a remedy, if known."""
     try:
         yield
     except OSError as error:
@@ -221,7 +221,7 @@ def missing_folder_error(folder: Path) -> ValueError:
 
 
 def _write_error_sentence(error: OSError, folder: Path) -> str:
-    """Return a message with a remedy; "" for an error outside the folder, or without a known remedy."""
+    """Return a message with a remedy for a failed write; "" if no remedy is known."""
     file = str(error.filename or folder)
     if error.errno in FULL:
         return f"{FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"

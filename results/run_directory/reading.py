@@ -69,7 +69,7 @@ class RunReader:
         return cls(path)
 
     def of_model(self, digest: str, extractor: str = "") -> Self:
-        """Return this directory for the reference data of one model and extractor, by their digests."""
+        """Return this directory as a reader of one model's and extractor's reference data."""
         return replace(self, model=digest, extractor=extractor)
 
     def part(self, cell: str, name: str) -> Path:
@@ -100,9 +100,9 @@ class RunReader:
             return []
 
     def shard_ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """Return ``(start, stop)`` of the shards that cover [0, ``samples``), of the cell's shard size.
+        """Return ``(start, stop)`` of the shards of a cell that cover [0, ``samples``).
 
-        They are the same however the samples were added, so that sums have one order. For a run that
+        They do not depend on how samples were added, so that sums have one order. For a run that
         did not record the shard size, they are the stored shards.
         """
         size = (self.read(cell, MADE) or {}).get("shard")
@@ -111,7 +111,7 @@ class RunReader:
         return sorted(self.stored_shards(cell))
 
     def missing_shards(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """Return those :meth:`shard_ranges` that have no file, in order."""
+        """Return the :meth:`shard_ranges` of a cell that have no file, in order."""
         drawn = self.stored_shards(cell)
         return [piece for piece in self.shard_ranges(cell, samples) if piece not in drawn]
 
@@ -148,7 +148,7 @@ class RunReader:
         )
 
     def influence(self, cell: str) -> Arrays | None:
-        """Return the arrays of ``influence.npz``; None unless they belong to the cell's ``quality.json``."""
+        """Return the arrays of ``influence.npz``; None if missing, damaged, or of another score."""
         place, pin = part_place(cell, INFLUENCE), self._pinned_digest(cell)
         if pin is not None and not (self.path / place).is_file():
             log.warning(
@@ -173,14 +173,14 @@ class RunReader:
         return self._read_or_none(self._reference(name), self._contents.npz)
 
     def reference_steps(self, tag: str) -> list[int]:
-        """Return the numbers N of all files of reference data ``TAG-N``, sorted."""
+        """Return the numbers N of the stored reference data named ``TAG-N``, sorted."""
         start = Path(self._reference(tag)).stem + "-"
         paths = (self.path / "reference").glob(f"{start}*.npz")
         ends = (path.stem.removeprefix(start) for path in paths)
         return sorted(int(end) for end in ends if end.isdecimal())
 
     def fingerprints(self) -> dict[str, dict[str, Any]]:
-        """Return the fingerprints of the models and extractors of this run, by digest."""
+        """Return the fingerprint records of this run's models and extractors, by digest."""
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
         names = [name for name in names if OPENED not in name]
         read = {
@@ -189,7 +189,7 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
-        """Return the SHA-256 of each file that a model opened only at sampling or scoring, by name."""
+        """Return SHA-256s, by name, of files that a model opened late; "" if changed meanwhile."""
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
             read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}
@@ -203,14 +203,14 @@ class RunReader:
         return self._read_or_none(name, self._contents.json) or {}
 
     def made_by(self, cell: str) -> str:
-        """Return the digest ``made_by`` of a cell; "" if its ``cell.json`` has none or is damaged."""
+        """Return the digest ``made_by`` in a cell's ``cell.json``; "" if none or damaged."""
         try:
             return str(self._contents.json(part_place(cell, CELL)).get("made_by") or "")
         except (FileNotFoundError, DamagedError):
             return ""
 
     def digest(self, place: str) -> str:
-        """Return the digest of the JSON or ``.npz`` file at a place; "" if there is no file."""
+        """Return the SHA-256 digest of the JSON or ``.npz`` file at a place; "" without a file."""
         return self._contents.digest(place)
 
     @property
@@ -222,7 +222,7 @@ class RunReader:
         return f"reference/{check_file_name(f'{self.model}.{name}' if self.model else name)}.npz"
 
     def _pinned_digest(self, cell: str) -> str | None:
-        """Return the digest of ``influence.npz`` in ``quality.json``; None if there is none."""
+        """Return the digest of ``influence.npz`` that ``quality.json`` records; None if none."""
         try:
             pin = self.read_or_raise(cell, QUALITY).get(PIN)
         except (FileNotFoundError, DamagedError):

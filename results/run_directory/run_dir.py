@@ -61,7 +61,7 @@ class RunDir(RunReader):
 
     @classmethod
     def create(cls, path: Path | str) -> Self:
-        """Create the run directory at ``path`` if it does not exist, and return it. Raises as :meth:`at`."""
+        """Return the run directory at ``path``, created if need be. Raises as :meth:`at`."""
         run = cls.at(path)
         run._make()
         return run
@@ -91,7 +91,7 @@ class RunDir(RunReader):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Create the folder, delete half-written files, and hold the lead during the block.
+        """Create the folder, delete half-written files, and lead (:mod:`.sharing`) in the block.
 
         Raises:
             BusyError: another process leads.
@@ -125,7 +125,7 @@ class RunDir(RunReader):
 
     @property
     def leads(self) -> bool:
-        """Return True if this process has the lead (:meth:`lock`) still."""
+        """Return True if this process still has the lead (:meth:`lock`)."""
         return self._contents.lead is not None and self._contents.lead.is_held
 
     def write_run(self, run: Mapping[str, Any]) -> None:
@@ -134,7 +134,7 @@ class RunDir(RunReader):
         self._write("run.json", run)
 
     def write_or_defer_run(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json``. If only times, command or conditions changed, the next write does so."""
+        """Write ``run.json``, or with the next file if only times, command, conditions changed."""
         if not self._contents.defer_run(run, self.run()):
             self.write_run(run)
 
@@ -155,7 +155,7 @@ class RunDir(RunReader):
         self._write_npz(shard_place(cell, start, stop), arrays, self.made_by(cell))
 
     def has_shard_now(self, cell: str, start: int, stop: int) -> bool:
-        """Return True if a shard exists now, whatever a network file system has cached.
+        """Return True if a shard exists now, on a network file system too.
 
         Such a file system remembers a missing file for half a minute. A change of the folder by
         this machine makes it ask the server again.
@@ -185,7 +185,7 @@ class RunDir(RunReader):
         self._write(fingerprint_place(digest), record)
 
     def write_opened(self, digest: str, files: Mapping[str, str]) -> None:
-        """Write the hashes of files that a model opened late. Any process of a run may call this."""
+        """Write hashes of files that a model opened late; any process of a run may call this."""
         place = fingerprint_place(f"{digest}{OPENED}{hash_of(dict(files))}")
         if not (self.path / place).exists():
             self._write(place, {"files": dict(files)})
@@ -252,7 +252,7 @@ class RunDir(RunReader):
         return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
     def folders_set_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return names of a cell's set-aside folders with their ``made.json``, latest first, if sound."""
+        """Return (name, ``made.json``) of a cell's sound set-aside folders, latest first."""
         folders = sorted(
             (self.path / ASIDE).glob(f"{check_file_name(cell)}.*"),
             key=lambda path: (len(path.name), path.name),
@@ -266,7 +266,7 @@ class RunDir(RunReader):
         return records
 
     def restore(self, cell: str, folder: str) -> None:
-        """Move a cell back from one of :meth:`folders_set_aside`. The cell must have no folder now."""
+        """Move a cell back from its set-aside ``folder``. The cell must have no folder now."""
         home = self.part(cell, CELL).parent
         self._prepare_change(part_place(cell, CELL))
         self._contents.forget_folder(home.relative_to(self.path).as_posix())
@@ -315,14 +315,14 @@ class RunDir(RunReader):
         return file.seal.sha256
 
     def _prepare_change(self, place: str) -> None:
-        """Check the lead, drop the cached file, and write a deferred ``run.json``, before a change."""
+        """Before a change: check the lead, drop the cached file, write a deferred ``run.json``."""
         self.check()
         self._contents.forget(place)
         if self._contents.pending_run:
             self.write_run(self._contents.pending_run)
 
     def _path_without_links(self, place: str) -> Path:
-        """Return the path of a place. Raises a ValueError if one of its folders is a symbolic link."""
+        """Return the path of a place. Raises a ValueError if a folder in it is a symbolic link."""
         folder = self.path
         for name in place.split("/")[:-1]:
             folder /= name
@@ -343,7 +343,7 @@ class RunDir(RunReader):
             )
 
     def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
-        """Move a file or a folder. With ``free``, the next free number is added to the target's name."""
+        """Move a file or a folder. ``free`` appends the next free number to the target's name."""
         place = source.relative_to(self.path).as_posix()
         self._prepare_change(place)
         self._contents.forget_folder(place)

@@ -38,7 +38,7 @@ SCHEMA = 2
 """Version of the format of a run directory's files.
 
 Version 1, before release 0.1.0, has no seals (:attr:`.RunReader.predates_checksums`). Version 2 has
-seals; those of release 0.1.0 lack the version. A change that older readers would misread raises the
+seals, which lack the version in release 0.1.0. A change that older readers would misread raises the
 version. Files of older versions stay valid.
 """
 
@@ -50,7 +50,7 @@ _LARGEST_COMMENT = 65535  # bytes; limit of the zip format
 
 
 class DamagedError(Exception):
-    """Error: a file is damaged, or not what its name says. The message is a clause that says why."""
+    """Error: a file is damaged, or not what its name says; the message is a clause on why."""
 
 
 class NewerError(ValueError):
@@ -143,19 +143,19 @@ def sealed_json(
 
 
 def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> str:
-    """Write a JSON object with its seal (:func:`sealed_json`) atomically. Return the file's digest."""
+    """Write a JSON object with its seal (:func:`sealed_json`) atomically; return its digest."""
     data, seal = sealed_json(value, of, made_by)
     write_bytes(path, data)
     return seal.sha256
 
 
 def open_json(path: Path, of: str) -> OpenedFile:
-    """Open a sealed JSON file; the returned ``value`` is the object without the seal."""
+    """Open a JSON file sealed for the place ``of``; ``value`` is the object without the seal."""
     return _open_sealed(path, lambda data: _parse_json(data, of), LARGEST_JSON)
 
 
 def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]:
-    """Return the object of a sealed JSON file. Raises as :meth:`OpenedFile.check`."""
+    """Return the object in a sealed JSON file. Raises as :meth:`OpenedFile.check`."""
     opened = open_json(path, of)
     opened.check(made_by)
     assert opened.value is not None
@@ -163,10 +163,9 @@ def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]
 
 
 def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> SealedFile:
-    """Return arrays with their seal as an uncompressed ``.npz`` file to be written at the place ``of``.
+    """Return arrays with their seal as an ``.npz`` file to be written at the place ``of``.
 
-    Raises:
-        TypeError: an array holds Python objects.
+    It is uncompressed. Raises a TypeError if an array holds Python objects.
     """
     buffer = io.BytesIO()
     write_arrays(buffer, arrays)
@@ -180,7 +179,7 @@ def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -
 
 
 def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
-    """Open a sealed ``.npz`` file; the returned ``value`` is its arrays by name, without pickles.
+    """Open an ``.npz`` file sealed for the place ``of``; ``value`` is its arrays by name.
 
     With ``arrays`` False only the seal is checked, which covers the arrays, and ``value`` is None.
     """
@@ -188,7 +187,7 @@ def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
 
 
 def opened_as_written(file: SealedFile) -> OpenedFile:
-    """Return what opening a just written file would return: JSON with its object, arrays without."""
+    """Return what opening a just written file would return, with a JSON object but no arrays."""
     if file.data.startswith(_ARCHIVE):
         return OpenedFile(file.seal.sha256, file.seal)
     value: dict[str, Any] = json.loads(file.data)
@@ -253,7 +252,7 @@ def _parse_arrays(data: bytes) -> Arrays:
 
 
 def _verified_seal(data: bytes, words: object, of: str, start: int = 0) -> Seal:
-    """Return the seal in ``words`` if it fits ``data`` and ``of``. Raises DamagedError or NewerError."""
+    """Return ``words`` as a seal. Raises a DamagedError if it does not fit ``data`` and ``of``."""
     if not isinstance(words, dict):
         raise DamagedError("its seal is damaged")
     schema, digest = words.pop("schema", 2), words.get("sha256")
@@ -293,7 +292,7 @@ class StoredArray:
 
     @classmethod
     def from_file(cls, path: Path, name: str) -> StoredArray:
-        """Return the array ``name`` of an ``.npz`` file. Raises :class:`DamagedError` if it is missing."""
+        """Return a reader of array ``name``. Raises a DamagedError if the file lacks it."""
         try:
             array = cls(path, name, _size_and_time(path))
             with np.load(path) as archive:
@@ -304,7 +303,7 @@ class StoredArray:
         return array
 
     def read(self) -> NDArray[Any]:
-        """Return the array's values. Raises :class:`DamagedError` if the file was changed or removed."""
+        """Return the array. Raises a DamagedError if the file was changed or removed."""
         try:
             if _size_and_time(self.path) != self.stamp:
                 raise DamagedError("it was changed while it was in use")

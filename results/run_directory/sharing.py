@@ -37,7 +37,7 @@ from .layout import LEASE, LOCK, check_file_name
 BEAT, STALE = 5.0, 60.0  # heartbeat interval and expiry time, in seconds
 
 LATE = 3 * BEAT
-"""Seconds after the last touch from which on an owner checks that a lease is still its own."""
+"""Seconds without a touch after which an owner reads a lease, to see if it is still its own."""
 
 FOLDER, PLAN = "claims", "plan.json"
 
@@ -46,7 +46,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 class Leases:
-    """Leases that one object holds, with a clock file whose touch gives the file system's time."""
+    """Leases that this object holds; touching the file ``clock`` gives the file system's time."""
 
     def __init__(self, clock: Path) -> None:
         self._clock = clock
@@ -94,7 +94,7 @@ class Leases:
                 threading.Thread(target=self._touch, daemon=True).start()
 
     def holds(self, path: Path) -> bool:
-        """Return True if this object still holds a lease. A lease that was just touched is not read."""
+        """Return True if this object still holds a lease, which is read unless touched lately."""
         with self._lock:
             touched = self._renewed_at.get(path)
         if touched is None:
@@ -157,7 +157,7 @@ class Leases:
                         self._renewed_at.pop(path, None)
 
     def _clear_stale(self, path: Path) -> bool:
-        """Remove a stale lease. Return True if this process removed it, False if another was faster."""
+        """Remove a stale lease. Return False if another process was faster."""
         aside = path.with_name(f".stale.{uuid4().hex[:12]}{PART}")
         try:
             path.rename(aside)
@@ -178,7 +178,7 @@ def _uptime_seconds() -> float:
 
 
 def _host_id() -> str:
-    """Return a text that identifies host, boot and PID namespace: there, process numbers are unique."""
+    """Return a text for host, boot and PID namespace, within which process numbers are unique."""
     parts = [socket.gethostname()]  # several machines can have one name
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
@@ -201,7 +201,7 @@ class BusyError(ValueError):
 
 
 class Lead:
-    """Lead of this process in a run directory, held by :func:`hold_lead`."""
+    """Right of this process to plan, score and write tables in a run directory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -224,7 +224,7 @@ class Lead:
 
 @contextmanager
 def hold_lead(folder: Path) -> Iterator[Lead]:
-    """Hold the lead in a run directory. Raises a :class:`BusyError` if another process has it."""
+    """Hold the lead in a run directory during the block, or raise a :class:`BusyError`."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
@@ -236,7 +236,7 @@ def hold_lead(folder: Path) -> Iterator[Lead]:
 
 
 def check_not_busy(folder: Path) -> None:
-    """Raise a :class:`BusyError` if another process leads in a run directory. The lock is freed again."""
+    """Raise a :class:`BusyError` if another process leads in a run directory."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
@@ -287,7 +287,7 @@ class FailureNote(NamedTuple):
 
 
 class Claims:
-    """Claims of one process on shards of a run directory, the leader's plan, and notes on failures."""
+    """Claims of one process on shards of a run directory, the leader's plan, and failure notes."""
 
     def __init__(self, directory: Path) -> None:
         self._folder = directory / FOLDER
@@ -296,7 +296,7 @@ class Claims:
         self._leads = False
 
     def publish_plan(self, cells: Sequence[str]) -> None:
-        """Publish the cells to be sampled, as the leader. The first call deletes old failure notes."""
+        """As the leader, publish the cells to sample. The first call deletes old failure notes."""
         if not self._leads:
             self._folder.mkdir(exist_ok=True)
             for note in self._folder.glob("*.failed"):
@@ -319,14 +319,14 @@ class Claims:
         return not self._leads and self.planned_cells() is None
 
     def claim_names(self) -> frozenset[str]:
-        """Return the file names of all claims (:func:`claim_name`), those of dead processes included."""
+        """Return the names of all files in the folder of claims; none if the folder is gone."""
         try:
             return frozenset(os.listdir(self._folder))
         except FileNotFoundError:  # the leader is done, and removed the folder
             return frozenset()
 
     def take(self, cell: str, start: int, stop: int) -> bool:
-        """Claim the shard with samples ``start`` … ``stop - 1``. Return True if this process has it now."""
+        """Claim the shard of samples ``start`` … ``stop - 1``. Return True if this succeeded."""
         with suppress(FileNotFoundError):  # the leader is done, and removed the folder
             return self._leases.take(self._claim(cell, start, stop))
         return False

@@ -12,12 +12,12 @@ from ..record import Record
 from ..values import is_empty, number, rows_as_dicts, text
 
 TOLERANCES = frozenset({"tol", "rtol", "atol"})
-"""Parameters that replace ``steps`` in adaptive methods: another value is another point of one curve."""
+"""Parameters of adaptive methods in place of ``steps``: they vary along a curve."""
 
 TUNED = "tuning_digest"
-"""Column that distinguishes tuned levels.
+"""Column with a digest of tuned noise levels. Rows with other numbers of steps have others.
 
-Levels differ between numbers of steps. So a curve's name has them only if rows of equal steps differ.
+So a curve's name includes it only if rows of equal steps differ in it.
 """
 
 _DISTINGUISHING = (
@@ -44,9 +44,9 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
 
     * ``curve`` (text): sampler, non-default parameters, and all else that differs between the curves
       of its model, such as the schedule.
-    * ``slot`` (integer): evaluation budget that the row competes in. This is the row's ``budget``, or
-      else the smallest budget of the model (without any: number of steps) that is >= ``nfe``. It is
-      empty if there is none.
+    * ``slot`` (integer): evaluation budget that the row competes in. This is the row's ``budget``,
+      or else the smallest of the model's budgets that is >= ``nfe``. Without budgets, the numbers
+      of steps of the model's rows take their place. It is empty if there is none.
     """
     # only the needed columns: splitting all of them by model is several times as slow
     columns = frame.loc[:, [name for name in frame.columns if name in _TELLING]]
@@ -78,7 +78,7 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
-    """Return the curve and the slot of each row of one model."""
+    """Return the curve and the slot (:func:`with_curves`) of each row of one model."""
     varying = [
         name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1
     ]
@@ -152,7 +152,7 @@ def is_tuned(row: Record) -> bool:
 
 
 def tuning_of(row: Record) -> Tuning | None:
-    """Return the tuning of a row; None if it is not tuned, or a column ``tuning_…`` is empty."""
+    """Return the tuning of a row; None if it is not tuned, or one of the columns is empty."""
     kinds = {
         **dict.fromkeys(("teacher", "search", "latents"), int),
         **dict.fromkeys(("seconds", "gap", "other_error", "other_untuned"), float),

@@ -42,15 +42,12 @@ def heading_of(frame: pd.DataFrame) -> str:
 
 
 def extent_in_words(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Return a phrase on the numbers of samples, and one on the budgets, of a table; none if unknown."""
+    """Return phrases on a table's numbers of samples and budgets, without one that is unknown."""
     return tuple(filter(None, (_samples_in_words(frame), _budgets_in_words(frame))))
 
 
 def why_no_data(rows: pd.DataFrame) -> str:
-    """Return a sentence on why one model's rows have no distance to the data; "" if they have one.
-
-    It is "" too if no row is finished.
-    """
+    """Return why a model's finished rows have no distance to the data; "" if one has, or no row."""
     finished = rows.loc[rows["status"] == "ok"]
     if finished.empty or not all(
         finished[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")

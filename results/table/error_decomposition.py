@@ -64,11 +64,11 @@ def error_decomposition(
 
     Args:
         table: result table.
-        starts: error of the start by model and ``start``, from ``run.json``.
+        starts: error of the start, by model and by value of ``start``, from ``run.json``.
 
     Returns:
-        Columns :data:`COPIED` of the table and :data:`DERIVED`. ``order`` is between the budget before
-        and this one, and ``order_low`` and ``order_high`` are its 95 % interval. ``end_bound`` is 0
+        Columns :data:`COPIED` of the table and :data:`DERIVED`. ``order`` is from the curve's row
+        before and this one, with 95 % interval ``order_low`` to ``order_high``. ``end_bound`` is 0
         for grids that end at 0. Errors of samples are per dimension, in the units of the data.
     """
     lines = []
@@ -135,7 +135,7 @@ def measured_order(
 
 
 def _order_between(before: Record, row: Record) -> Record:
-    """Return ``order`` and its interval between two rows of a curve; {} if an error is unresolved."""
+    """Return ``order`` and its interval from two rows of a curve; {} if an error is unresolved."""
     (n0, r0, s0), (n1, r1, s1) = (_resolved_error(point) for point in (before, row))
     if not (0 < n0 < n1 and r0 > 0 and r1 > 0):  # NaN fails this too
         return {}
@@ -145,7 +145,7 @@ def _order_between(before: Record, row: Record) -> Record:
 
 
 def _resolved_error(row: Record) -> tuple[float, float, float]:
-    """Return evaluations, typical error and its standard error; all NaN if the error is unresolved."""
+    """Return evaluations, typical error and its error; NaN if missing or below resolution."""
     n, error, se = (number(row, name) for name in ("nfe", "typical_error", "typical_error_se"))
     if n is None or error is None or se is None or error <= (number(row, "rmse_resolution") or 0.0):
         return math.nan, math.nan, math.nan
@@ -153,7 +153,7 @@ def _resolved_error(row: Record) -> tuple[float, float, float]:
 
 
 def _cost_dominated_from(points: pd.DataFrame, at: str) -> float:
-    """Return the smallest cost ``at`` from which on all points are dominated; NaN if the last is not."""
+    """Return the cost (column ``at``) from which on rows are dominated; NaN if the last is not."""
     cost = math.nan
     for row in reversed(rows_as_dicts(points.sort_values(at, kind="stable"))):
         if not row["dominated"]:

@@ -23,7 +23,7 @@ NEEDED = ("model", "sampler", "nfe", "status")
 """Columns that every table of results has."""
 
 LARGEST, MOST_ROWS = 256 << 20, 1_000_000
-"""Most bytes of a file, and most rows of a Parquet file, which may be small and yet have many rows."""
+"""Most bytes of a file, and most rows of a Parquet file, which may have many in few bytes."""
 
 
 def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
@@ -40,7 +40,7 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
-    """Return names of runs for the column ``run``: last parts of paths, or the paths if two are equal."""
+    """Return names of runs for the column ``run``: last parts of paths, or paths if two agree."""
     short = [path.resolve().name for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
@@ -63,7 +63,7 @@ def _read_run_or_file(path: Path) -> TypedTable:
 
 
 def read_csv(path: Path | str) -> TypedTable:
-    """Return the table in a ``table.csv``. Unknown columns get the type that their texts look like."""
+    """Return the table in a CSV file. Unknown columns get the type that their texts look like."""
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
@@ -76,7 +76,7 @@ def read_csv(path: Path | str) -> TypedTable:
 
 
 def read_parquet(path: Path | str) -> TypedTable:
-    """Return the table in a ``table.parquet`` of at most :data:`MOST_ROWS` rows."""
+    """Return the table in a Parquet file of at most :data:`MOST_ROWS` rows."""
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
@@ -109,13 +109,13 @@ def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) ->
 
 
 def rows_of_run(run: RunDir) -> list[Record]:
-    """Return a row for each planned cell of a run. Without results, its ``status`` says why."""
+    """Return a row for each planned cell of a run. ``status`` says why a row has no results."""
     kinds = column_kinds()
     return [row for cell in run.cells() if (row := _row_of_cell(run, cell, kinds)) is not None]
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """Return a cell's row, where measured values replace planned ones; None without ``cell.json``."""
+    """Return a cell's row, where measured values replace planned ones; None if not planned."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None

@@ -30,7 +30,7 @@ def _cells(values: Iterable[object]) -> list[object]:
 
 
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
-    """Return cells as a pandas array of a kind (None: the kind of the cells). Texts are converted."""
+    """Return cells as a pandas array of a kind (None: the cells' kind). Texts are converted."""
     kind = _kind_of_values(cells) if kind is None else kind
     data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.array(data, dtype=DTYPES[kind])  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -61,7 +61,7 @@ def _misfit_in_words(value: object, kind: Kind, name: str) -> str:
 
 
 def _to_int64(value: object) -> int:
-    """Return a whole number of 64 bits. Raises a ValueError or an OverflowError for other values."""
+    """Return a whole number of 64 bits. Raises a ValueError or OverflowError for other values."""
     whole = int(value) if isinstance(value, str | int | np.integer) else int(float(value))  # pyright: ignore[reportArgumentType]
     if not -(2**63) <= whole < 2**63 or (isinstance(value, float) and whole != value):
         raise ValueError(value)
@@ -109,11 +109,7 @@ ORDER = (
 
 @dataclass(frozen=True)
 class TypedTable:
-    """Table with typed columns, known ones first, and rows in canonical order (:data:`ORDER`).
-
-    Attributes:
-        frame: data frame; read-only.
-    """
+    """Table: a read-only ``frame`` of typed columns, known ones first, sorted by :data:`ORDER`."""
 
     frame: pd.DataFrame
 
@@ -124,7 +120,7 @@ class TypedTable:
 
     @classmethod
     def typed(cls, frame: pd.DataFrame) -> Self:
-        """Return the table with the data of ``frame``, whose types, columns and order may be any."""
+        """Return the table with the data of ``frame``, which may have any types and order."""
         if "fd_conv_flag" not in frame:  # older tables have one flag for both
             frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
         kinds = column_kinds()
@@ -193,7 +189,7 @@ class TypedTable:
 
 
 def _hint_of_names(word: str, names: Iterable[str]) -> str:
-    """Return a hint: up to 3 names similar to ``word``, else the first 12 names; "" without names."""
+    """Return a hint: up to 3 names similar to ``word``, else the first 12; "" without names."""
     ordered = sorted(names)
     if close := difflib.get_close_matches(word, ordered, n=3):
         return f"; did you mean {' or '.join(close)}?"

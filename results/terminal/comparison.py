@@ -111,7 +111,7 @@ _HEADINGS = ("NFE", "value", "Δ [95 %]", "verdict", "time")
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the lines of a comparison by model and metric, the tuning of rows, and notes."""
+    """Print a comparison: a table per model and metric, then the tuning of rows, then notes."""
     for (model, metric), lines in groupby(
         comparison.lines, key=lambda line: (line.model, line.metric)
     ):
@@ -154,7 +154,7 @@ def _comparison_cells(line: Line) -> tuple[str, ...]:
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:
-    """Print a table, by model, of the tuning of all tuned rows and baselines of a comparison."""
+    """Print a table per model on the tuning of its rows and baselines, if any was tuned."""
     rows = {}
     for line in lines:
         sides = ((line.baseline, line.baseline_tuning), (line.sampler, line.tuning))

@@ -19,7 +19,7 @@ ASCII = "_.-=+*%@"
 
 
 def sparkline(values: Sequence[float | None], ends: tuple[float, float]) -> str:
-    """Return a spark-line: a bar for each value, as high as its logarithm in ``ends``; a gap for None.
+    """Return a bar for each value, by its logarithm between ``ends``, as text; a gap for None.
 
     >>> sparkline([100.0, 10.0, None, 1.0], (1.0, 100.0))
     '█▅ ▁'
@@ -43,7 +43,7 @@ def positive_range(values: Iterable[float | None]) -> tuple[float, float]:
 
 
 def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Return lines of text on one model's path curvature, from its item of ``run.json``; () if None."""
+    """Return text on one model's path curvature, from its item in ``run.json``; () without one."""
     if not found:
         return ()
     se, top, (high, *_, low) = found["curvature_se"], max(found["profile"]), found["edges"]
@@ -63,7 +63,7 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
-    """Return the curvature lines of a model from the first run that has them; () if none has."""
+    """Return :func:`curvature_lines` of a model from the first run that has them; () if none."""
     for home in homes:
         about = read_run_record(home)
         try:

@@ -31,7 +31,7 @@ Marks = Mapping[tuple[str, str, int], Verdict]
 SHORT_STATUS = {name: name for name in ("failed", "skipped", "crashed", "killed", "damaged")}
 SHORT_STATUS |= {"diverged": "diverg.", "missing": "…", "timed out": "timeout"}
 PLAIN = str.maketrans(f"·…–†▲▼≈{BLOCKS}", f".~-!+-={ASCII}")
-"""ASCII replacements of letters."""
+"""ASCII replacement of each special letter."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
 """Widths in letters: preferred and least width of names, spark-lines, gaps between columns."""
 _WIDE = 60
@@ -72,7 +72,7 @@ class Ranking:
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """Return the text of a cell: value, flag, star if equal to ``best``, and verdict sign; or a status."""
+        """Return a cell: value, flag, star if it equals ``best``, verdict's sign; or a status."""
         row = self.cells.get((curve, slot))
         if row is None:
             return Text("·", style="dim")
@@ -171,7 +171,7 @@ def print_table(
 
 
 def _writable_text(words: Text, plain: bool) -> Text:
-    """Return words without control characters. With ``plain``, other letters than ASCII are replaced."""
+    """Return words without control characters, and with ``plain`` in ASCII only."""
     plain_text = harmless(words.plain)
     if plain:
         plain_text = plain_text.translate(PLAIN).encode("ascii", "backslashreplace").decode()
@@ -179,7 +179,7 @@ def _writable_text(words: Text, plain: bool) -> Text:
 
 
 def _spread_budgets(slots: Sequence[int], room: int) -> list[int]:
-    """Return at most ``room`` budgets, evenly spread from first to last; [] if fewer than two fit."""
+    """Return up to ``room`` budgets, evenly spread from first to last; [] if two do not fit."""
     if len(slots) <= room:
         return list(slots)
     if room < 2:
@@ -190,7 +190,7 @@ def _spread_budgets(slots: Sequence[int], room: int) -> list[int]:
 def verdicts_of(
     run: Path | str, metric: str | None = None, baseline: str | None = None
 ) -> tuple[str, Marks]:
-    """Return the baseline's name, and the verdicts on the rows of a run that are comparable with it.
+    """Return the baseline's name, and verdicts on a run's rows that are comparable with it.
 
     ``metric`` None stands for each model's default quantity, ``baseline`` None for
     :data:`..comparison.findings.BASELINE`. Without any verdict, the name is "".
