@@ -21,9 +21,10 @@ _HALF = "declared at its measured order, 2"
 
 
 def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
-    """Return (cur, prev, w), where (1 + w) m_i - w m_{i-1} extrapolates the memo; w = h / (2 h_prev).
+    """Return the last two levels and the weight w = h / (2 h_prev) of an extrapolation.
 
-    In a step without history, prev is infinite and w is 0.
+    The memos extrapolate to (1 + w) m_i - w m_{i-1}, with h the step to ``nxt`` in lam and h_prev
+    the step before. Without history, the second level is infinite and w is 0.
     """
     cur, prev = levels[0], levels[1] if len(levels) > 1 else math.inf
     return cur, prev, math.log(cur / nxt) / (2 * math.log(prev / cur))
@@ -95,7 +96,7 @@ class DPMpp3M(DataEAB):
 
 
 def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Return the weights of the authors' code: the parabola's, with half of its second derivative."""
+    """Return three weights that integrate a parabola with half of its second derivative."""
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
 

@@ -16,7 +16,7 @@ from .locate import import_installed, version_of_package
 
 LIBRARY = "azula"
 _LOGARITHMIC = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
-"""Samplers that cannot step to 0, since they would evaluate there or take its logarithm."""
+"""Samplers that cannot step to 0, since they would evaluate the denoiser there or take log(0)."""
 _OURS = {"self", "denoiser", "kwargs"}
 _SOURCE = Source(
     "rozet2025azula",

@@ -20,7 +20,7 @@ from .locate import SOURCES, clone_file, load_functions, load_script, name_and_h
 
 @contextlib.contextmanager
 def _silent_with_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Set the default dtype, which these files assume, and print nothing in this context."""
+    """Make ``dtype`` torch's default, and discard what is printed, inside this context."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -31,7 +31,7 @@ def _silent_with_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 
 class VarianceExploding:
-    """Noise schedule alpha = 1, sigma = t, with the methods that these files call."""
+    """Noise schedule alpha = 1, sigma = t, with the methods that DPM-Solver and UniPC call."""
 
     T, total_N = 1.0, 1000  # noqa: N815 - the names that they read
 
@@ -190,11 +190,11 @@ class EDM(Peer):
 
     @staticmethod
     def function(name: str) -> Any:
-        """Return the sampler's function from a script whose import needs the checkpoints' libraries."""
+        """Return the sampler's function without running its script, which needs more libraries."""
         return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Run EDM's function, which gets the levels through ``round_sigma``, its only hook for them."""
+        """Return the states after EDM's function, which gets the levels from ``round_sigma``."""
         if not batch.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
         levels = batch.levels(x, batch.grid.positive)
