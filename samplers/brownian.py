@@ -73,7 +73,10 @@ class BrownianTree:
             )
 
     def value(self, sigma: float) -> Tensor:
-        """Return W(1 / sigma^2) at the clamped level, ``(batch, *event)`` float64, not to modify."""
+        """Return W(1 / sigma^2), ``(batch, *event)`` float64; do not modify it.
+
+        A level outside of the path's range counts as the nearer end of the range.
+        """
         whole = math.log(self.sigma_max / self.sigma_floor)
         place = min(max(SIZE * math.log(self.sigma_max / sigma) / whole, 0.0), float(SIZE))
         return self._value_at_place(round(place) if abs(place - round(place)) < SNAP else place)
@@ -111,7 +114,7 @@ class BrownianTree:
 
     @cached_property
     def _end_values(self) -> tuple[Tensor, Tensor]:
-        """W at sigma_max, which is the latent, and at sigma_floor."""
+        """W at sigma_max, which is the latent divided by sigma_max, and W at sigma_floor."""
         latent = SampleNoise(self.seed, self.ids, self.event, torch.float64).initial()
         first, std = latent / self.sigma_max, math.sqrt(self.sigma_floor**-2 - self.sigma_max**-2)
         return first, first + std * self._draw_normal([0], 0)[0]
@@ -167,7 +170,7 @@ class BrownianTree:
 
 
 def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
-    """Return ``values`` as float64 or int64; a single one is filled in, which does not wait."""
+    """Return ``values`` as a tensor; a single value is put there without waiting for the device."""
     dtype = torch.float64 if isinstance(values[0], float) else torch.int64
     if len(values) == 1:
         return torch.full((1,), values[0], dtype=dtype, device=device)
@@ -222,7 +225,7 @@ class BrownianNoise:
         return replace(self, ids=self.ids[rows])
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """Return the normalised increment of W: standard normal ``(batch, *event)``."""
+        """Return W's increment from ``cur`` to ``nxt``, scaled to be standard normal."""
         before = self.tree.value(cur)
         return ((self.tree.value(nxt) - before) / math.sqrt(nxt**-2 - cur**-2)).to(self.dtype)
 

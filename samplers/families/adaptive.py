@@ -158,7 +158,7 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
-    """Progress of one sample: level, next step in lam, is d known there, error of the last step."""
+    """Progress of one sample: level, next step in lam, is d known there, last accepted error."""
 
     level: float
     h: float

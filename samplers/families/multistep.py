@@ -200,6 +200,6 @@ class MultistepToZero(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class SelfStarting(Multistep):
-    """Base class of multistep methods that hold on any levels: adds the option ``startup``."""
+    """Base class of multistep methods that hold on any levels > 0: adds the option ``startup``."""
 
     startup: Startup = "ramp"

@@ -187,7 +187,7 @@ class _Trace:
 
 _CAP = math.sqrt(2) - 1
 _MOST_ASYMPTOTIC = 16 * _CAP
-"""Most churn with a declared order; with more, gamma is at its cap for 16 steps or fewer."""
+"""Most churn with a declared order: gamma is then below its cap for more than 16 steps."""
 
 
 @dataclass(frozen=True, kw_only=True)

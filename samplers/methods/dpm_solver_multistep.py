@@ -44,7 +44,7 @@ class DPMSolver2M(SelfStarting):
     )
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the row of the class's formula, with nxt (e^h - 1) = cur - nxt."""
+        """Return the coefficients of the class's formula, in which nxt (e^h - 1) is cur - nxt."""
         cur, prev, w = midpoint_nodes(levels, nxt)
         total = nxt - cur
         b = (total * (1 + w) / cur, -total * w / prev) if w else (total / cur,)
@@ -96,7 +96,7 @@ class DPMpp3M(DataEAB):
 
 
 def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Return three weights that integrate a parabola with half of its second derivative."""
+    """Return weights of three memos: their parabola is integrated with half of its curvature."""
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
 

@@ -49,7 +49,7 @@ class Azula(Peer):
 
 
 class _Denoiser:
-    """Denoiser and schedule, as a sampler of azula reads them."""
+    """Our denoiser with the schedule alpha = 1, sigma = t, as azula's samplers read them."""
 
     def __init__(self, batch: PeerBatch) -> None:
         self._batch = batch

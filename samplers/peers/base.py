@@ -59,7 +59,10 @@ class PeerBatch:
         return (x - self.denoised(x, level)) / level
 
     def jump(self, x: Tensor) -> Tensor:
-        """Return the step x <- d to 0, for a peer that stops before 0; ``x`` if the grid does too."""
+        """Return the denoised image of ``x`` if the grid ends at 0, else ``x``.
+
+        It is the step to 0 of a peer whose own code stops at the last positive level.
+        """
         return self.denoised(x, self.grid.positive[-1]) if self.grid.to_zero else x
 
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:

@@ -45,7 +45,7 @@ SOURCES = {
 
 
 def set_peers_path(folder: str | Path | None) -> None:
-    """Set the folder of clones, named as their repositories; None: that of ``$SAMPLERBENCH_PEERS``.
+    """Set the folder of clones, named as their repositories; None is ``$SAMPLERBENCH_PEERS``.
 
     Raises:
         ValueError: there is no such folder.

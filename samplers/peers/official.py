@@ -56,7 +56,7 @@ class DPMSolverOrUniPC(Peer):
     """DPM-Solver or UniPC of the authors on our levels, of order at most the number of steps."""
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Integrate over the positive levels; the step to 0 is x <- d, like their denoise_to_zero."""
+        """Return the states after the positive levels and, if the grid ends at 0, x <- d."""
         steps = len(batch.grid.positive) - 1
         if steps < 1:
             return batch.jump(x)
@@ -147,7 +147,7 @@ def make_class(name: str) -> type[Peer]:
 
 
 class _Network(SimpleNamespace):
-    """Network as EDM's and diff-sampler's samplers call it."""
+    """Our denoiser as the network that EDM's and diff-sampler's samplers call."""
 
     batch: PeerBatch
     shape: torch.Size
@@ -165,7 +165,7 @@ class DiffSampler(Peer):
         return getattr(load_script(clone_file(name), "solver_utils"), name.partition(":")[2])
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Integrate over the positive levels; the step to 0 is x <- d, like their denoise_to_zero."""
+        """Return the states after the positive levels and, if the grid ends at 0, x <- d."""
         if len(batch.grid.positive) < 2:
             return batch.jump(x)
         levels, options = batch.levels(x, batch.grid.positive), self.options

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..grid import Grid
 
 DOUBLE, SINGLE, NEAR = 1e-10, 5e-6, math.inf
-"""Bounds of relative differences: in float64, of states rounded to float32, and of mere relatives."""
+"""Bounds of relative differences: in float64, for states rounded to float32, and none (inf)."""
 
 
 class Pair(NamedTuple):

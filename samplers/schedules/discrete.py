@@ -118,7 +118,7 @@ def discrete_trailing(
 ) -> Grid:
     """Rows T - 1, T - 1 - T / N, … of a beta table, rounded; the first is the last trained step.
 
-    Arguments and errors as :func:`discrete_leading`. N evaluations end at 0 or at ``sigma_min``.
+    N is ``n``; N evaluations end at 0 or ``sigma_min``. Else as in :func:`discrete_leading`.
     """
     rows = _levels_in_range(n, table, sigma_min, sigma_max)
     times = [len(rows) * (n - i) / n - 1 for i in range(n)]
