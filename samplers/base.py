@@ -30,7 +30,7 @@ AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 class Sampler(Protocol):
     """Interface of a sampler, a frozen dataclass: all that the harness reads from it.
 
-    Fixed-grid methods, adaptive ones, those parallel in time and other libraries' code are all
+    Methods on a fixed grid, adaptive or parallel in time and other libraries' code are all
     samplers. The declarations have the defaults below, which :class:`.GridSampler`,
     :class:`Declared` and their subclasses inherit.
 

@@ -19,11 +19,10 @@ CANCELS = 0.25
 
 
 def phi(k: int, h: float) -> float:
-    """Return phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, and phi_0 = e^h (Hochbruck &
-    Ostermann 2010).
+    """Return phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds for k > 0, and phi_0(h) = e^h.
 
-    The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits as h -> 0. Below |h| = 1, the
-    Taylor series sum_j h^j / (j+k)! is therefore used, which is accurate to rounding there.
+    See Hochbruck & Ostermann 2010. The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits
+    as h -> 0, so for |h| < 1 it is the Taylor series sum_j h^j / (j+k)!, accurate to rounding.
     """
     if k == 0:
         return math.exp(h)

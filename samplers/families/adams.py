@@ -67,7 +67,7 @@ def memo_weights(
 ) -> list[float]:
     """Return the weights of memos at ``levels`` in a functional of the polynomial through them.
 
-    ``moments`` are the linear functional's values of (u - u(cur))^k / k!, u the form's variable.
+    ``moments`` are the linear functional's values of (u - u(cur))^k / k!, with the form's u.
     """
     origin = form.variable(cur)
     return monomial_weights([form.variable(level) - origin for level in levels], moments)

@@ -44,7 +44,7 @@ def data_moments(cur: float, nxt: float, count: int, kappa: float = 0.0) -> list
 def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
     """Return -nxt int_0^h e^{h - s} s^j / j! ds = -nxt h^{j+1} phi_{j+1}(h), j = 0 … count - 1.
 
-    It is what eps = s^j / j! adds to the state without noise, with h = log(cur / nxt).
+    It is what eps = s^j / j! adds to the state of the ODE, with h = log(cur / nxt).
     """
     h = math.log(cur / nxt)
     return [-nxt * h ** (j + 1) * phi(j + 1, h) for j in range(count)]

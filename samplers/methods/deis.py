@@ -72,7 +72,7 @@ class TimeAB(Multistep):
             )
 
     def variable(self, sigma: float) -> float:
-        """Return the time t > 0 of the process at ``sigma``, without cancellation."""
+        """Return the time t > 0 at which the class's process has the level ``sigma``."""
         total = math.log1p(sigma**2)
         return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
 

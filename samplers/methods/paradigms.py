@@ -75,7 +75,7 @@ class Paradigms(Declared):
         return states[:, 0].clone()
 
     def _increments(self, denoise: Denoise, states: Tensor, grid: Grid, done: list[int]) -> Tensor:
-        """Return the increments of all windows, ``(batch, p, *event)``, 0 past the grid's end."""
+        """Return increments of each window's p steps, ``(batch, p, *event)``, 0 past the grid."""
         p = states.shape[1] - 1
         jobs = [
             (k, j, *grid.sigma[t + j : t + j + 2])

@@ -114,9 +114,9 @@ class _RetimedDenoiser:
 class _ClampedDenoiser:
     """Denoiser with clamped images; with ``keeps_noise``, Euler's step on it equals DDIM's.
 
-    DDIM goes from level s to s' with the denoised image clamped and the predicted noise as it is: x' =
-    clamp(d) + r (x - d) with r = s' / s. Euler's step is r x + (1 - r) d, so it is given (clamp(d)
-    - r d) / (1 - r).
+    DDIM goes from level s to s' with the denoised image clamped and the predicted noise as it is:
+    x' = clamp(d) + r (x - d) with r = s' / s. Euler's step is r x + (1 - r) d, so it is given
+    (clamp(d) - r d) / (1 - r).
     """
 
     denoise: Denoise

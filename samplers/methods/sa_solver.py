@@ -112,7 +112,7 @@ class SASolver(Multistep):
     def _start_from_corrected(
         self, row: LinearRow, predicted: LinearRow, sigma: Sequence[float]
     ) -> LinearRow:
-        """Return ``row`` plus the correction of ``predicted``, the row before; unless a = 0."""
+        """Return ``row`` plus the correction of the row ``predicted`` before it, unless a = 0."""
         if row.a == 0:
             return row
         before, level = sigma[-2:]

@@ -100,7 +100,7 @@ class Stork2(VelocityAB):
             raise ValueError(f"stork_2: stages must be a whole number >= 2, got {self.stages}")
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return the exact moments, but the third times 3 :func:`gegenbauer_moment`, near 3/4."""
+        """Return the exact moments, with the third one scaled by 3 :func:`gegenbauer_moment`."""
         exact = super().moments(cur, nxt, count)
         return [*exact[:2], *(m * 3 * gegenbauer_moment(self.stages) for m in exact[2:])]
 

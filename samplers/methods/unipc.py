@@ -89,7 +89,7 @@ class UniPC(Multistep):
         return rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` plus UniC - UniP of the last step, with memos at levels ``before``."""
+        """Return ``row`` plus UniC - UniP of the step before it, from memos at ``before``."""
         change = zip_longest(
             self._corrector_weights(before, row.sigma),
             (0.0, *self._predictor_weights(before, row.sigma)),

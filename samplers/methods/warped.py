@@ -159,7 +159,7 @@ class WarpedAB(Multistep):
         return defer_first_step(rows) if self.deferred else rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` plus the correction of the last step, whose memos are at ``before``."""
+        """Return ``row`` plus the correction of the step before it, from memos at ``before``."""
         cur, levels = before[0], (row.sigma, *before)
         moments = self.moments(cur, row.sigma, len(levels))
         through = memo_weights(self, levels, cur, moments)
@@ -178,7 +178,7 @@ class WarpedAB(Multistep):
         return self.warp(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return (k + nxt) int (g - g(cur))^j / j! dsigma / (k + sigma)², for j > 0 by quadrature."""
+        """Return (k + nxt) int_cur^nxt (g - g(cur))^j / j! dsigma / (k + sigma)², j < ``count``."""
         g, k, origin = self.warp, self.knee, self.warp(cur)
         h = math.log(cur / nxt) if nxt > 0 else TO_ZERO
 
@@ -294,7 +294,7 @@ class Auto(Declared):
         )
 
     def _rule_for(self, grid: Grid) -> Rule:
-        """Return the given rule, else the rule found for the model, else a typical one."""
+        """Return the option ``rule``, else the rule found for the model, else a usual one."""
         if self.rule:
             return read_rule(self.rule)
         if self.found is not None:

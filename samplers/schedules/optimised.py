@@ -177,7 +177,7 @@ class Searched:
         return Grid((*(self.levels[i] for i in path), *end))
 
     def path(self, jumps: int) -> list[int]:
-        """Return the indices of the levels on the path of ``jumps`` jumps."""
+        """Return the indices of the fine levels on the cheapest path of ``jumps`` jumps."""
         return cheapest_path(self.cost, jumps, self.weight)
 
 
@@ -185,7 +185,7 @@ class Equalised(Searched):
     """Searched schedule whose path is :func:`even_path`."""
 
     def path(self, jumps: int) -> list[int]:
-        """Return the indices of the levels, as :meth:`Searched.path`."""
+        """Return the indices of the fine levels on the :func:`even_path` of ``jumps`` jumps."""
         return even_path(self.cost, jumps)
 
 
