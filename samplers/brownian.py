@@ -136,7 +136,7 @@ class BrownianTree:
     def _node_value(
         self, before: Tensor, after: Tensor, low: int, place: float, high: int
     ) -> Tensor:
-        """Return W at ``place`` from W ``before`` at ``low`` and ``after`` at ``high``, cached."""
+        """Return W at ``place`` between nodes ``low`` (W ``before``) and ``high`` (W ``after``)."""
         last = self._last.get(high - low)
         if last is None or last[0] != place:
             value = self._draw_bridge(before[None], after[None], [low], place - low, high - low)[0]

@@ -180,14 +180,14 @@ class Multistep(GridSampler):
         return x, memo if self.history else None
 
     def nfe(self, grid: Grid) -> int:
-        """Return the evaluations per sample: all of a single step, none if analytic, else 1."""
+        """Return the evaluations per sample: 1 a step, 0 if it is analytic, k for k stages."""
         if self.startup == "ramp":
             return len(grid) - int(self._skips_first(grid))
         starts = (row.stages.stages for row in self.plan(grid) if isinstance(row, StartRow))
         return len(grid) + sum(len(stages) - 1 for stages in starts)
 
     def _skips_first(self, grid: Grid) -> bool:
-        """Return True if the first step makes no evaluation, as the only step of a grid must."""
+        """Return True if the first step makes no evaluation; False on a grid of one step."""
         return self.analytic_first and len(grid) > 1
 
 

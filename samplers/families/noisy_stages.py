@@ -178,7 +178,7 @@ class AncestralStages(NoisyStages):
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 if eta = s_noise = 1, else None: with other noise the limit is another SDE's path."""
+        """1.0 if eta and s_noise are 1, else None: the limit is then the path of another SDE."""
         return 1.0 if self.eta == self.s_noise == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:

@@ -100,7 +100,7 @@ def import_installed(name: str, package: str, module: str) -> ModuleType:
 
 
 def missing_library_error(name: str, package: str, error: ImportError | None = None) -> ValueError:
-    """Return an error that says which package the peer ``name`` needs, and what ``error`` lacks."""
+    """Return a ValueError that says which package the peer ``name`` needs, or what that lacks."""
     lacks = getattr(error, "name", None)
     is_other = lacks and lacks.partition(".")[0] != package.replace("-", "_")
     detail = f" (which lacks {lacks})" if is_other else ""
@@ -161,7 +161,7 @@ def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
 
 
 def load_functions(path: Path, **given: Any) -> dict[str, Any]:
-    """Return a script's undecorated functions by name; the rest is not run. They see ``given``."""
+    """Return a script's undecorated functions by name, not running the rest; they see ``given``."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list
