@@ -30,7 +30,7 @@ AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 class Sampler(Protocol):
     """Interface of a sampler, a frozen dataclass: all that the harness reads from it.
 
-    Fixed-grid methods, adaptive ones, those parallel in time and other libraries' code are all
+    Methods on a fixed grid, adaptive or parallel in time and other libraries' code are all
     samplers. The declarations have the defaults below, which :class:`.GridSampler`,
     :class:`Declared` and their subclasses inherit.
 
@@ -54,7 +54,7 @@ class Sampler(Protocol):
     Some samplers have more, which the harness looks for. Fixed-grid ones have ``plan(grid)`` and
     ``history`` (:class:`.GridSampler`). ``profile(grid)`` gives the order of each step, and
     ``levels(grid)`` the grid in use, where ``own_grid``. ``needs_look = True`` says that a probe of
-    the model finds a field (:mod:`.auto`), and ``fitted`` fills it in.
+    the model finds a field (:mod:`.auto`); ``fitted(value)`` returns the sampler with it.
     """
 
     name: ClassVar[str]
@@ -122,7 +122,7 @@ class Declared(Sampler):
             return self.solve(bound, x, levels, source)
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Return the states at ``grid.sigma[-1]`` from ``x`` at ``grid.sigma[0]``, which is not modified."""
+        """Return the states at the last level from ``x`` at the first; ``x`` is not modified."""
         raise NotImplementedError(
             f"sampler {self.name} has no method 'solve'; write it "
             "(docs/adding-a-sampler.md has the contract)"
@@ -134,12 +134,12 @@ FOUND = {"found": True}
 
 
 def non_default(sampler: object) -> dict[str, Any]:
-    """Return the options of a sampler that differ from their defaults, for labels and keys."""
+    """Return a sampler's options that differ from their defaults, by name, for labels and keys."""
     return {f.name: v for f, v in _non_default_fields(sampler) if not f.metadata.get("found")}
 
 
 def found_for_model(sampler: object) -> dict[str, Any]:
-    """Return the fields, by name, that were found for a model (:data:`FOUND`)."""
+    """Return the values, by field name, that a harness found for a model (:data:`FOUND`)."""
     return {f.name: v for f, v in _non_default_fields(sampler) if f.metadata.get("found")}
 
 

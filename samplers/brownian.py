@@ -35,17 +35,17 @@ should be.
 """
 SIZE = 1 << DEPTH
 SNAP = 1e-6
-"""Distance in leaves within which a place counts as a node, since levels are rounded in many ways."""
+"""Distance, in leaves of the tree, within which a level counts as a node: levels are rounded."""
 _TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps have the lower ones
 
 
 @dataclass(frozen=True)
 class BrownianTree:
-    """Virtual Brownian tree: W(1 / sigma^2) of each sample, a function of seed, sample and level alone.
+    """Brownian paths W(1 / sigma^2) that depend on seed, sample number and level alone.
 
-    W at the middle, in log tau, of an interval is a Brownian bridge between its ends plus a
-    counter-based normal. A value takes :data:`DEPTH` halvings and a last bridge, so it depends on
-    no grid, no batch and no earlier call.
+    They are virtual trees in log tau, tau = 1 / sigma^2: W at the middle of an interval is the
+    bridge between its ends plus a counter-based normal. A value takes :data:`DEPTH` halvings and a
+    last bridge, so it depends on no grid, no batch and no earlier call.
 
     Attributes:
         seed, ids, event: as in :class:`SampleNoise`.
@@ -73,7 +73,10 @@ class BrownianTree:
             )
 
     def value(self, sigma: float) -> Tensor:
-        """Return W(1 / sigma^2), ``(batch, *event)`` float64, clamped to the range; do not modify it."""
+        """Return W(1 / sigma^2), ``(batch, *event)`` float64; do not modify it.
+
+        A level outside of the path's range counts as the nearer end of the range.
+        """
         whole = math.log(self.sigma_max / self.sigma_floor)
         place = min(max(SIZE * math.log(self.sigma_max / sigma) / whole, 0.0), float(SIZE))
         return self._value_at_place(round(place) if abs(place - round(place)) < SNAP else place)
@@ -111,7 +114,7 @@ class BrownianTree:
 
     @cached_property
     def _end_values(self) -> tuple[Tensor, Tensor]:
-        """W at sigma_max, which is the latent, and at sigma_floor."""
+        """W at sigma_max, which is the latent divided by sigma_max, and W at sigma_floor."""
         latent = SampleNoise(self.seed, self.ids, self.event, torch.float64).initial()
         first, std = latent / self.sigma_max, math.sqrt(self.sigma_floor**-2 - self.sigma_max**-2)
         return first, first + std * self._draw_normal([0], 0)[0]
@@ -133,7 +136,7 @@ class BrownianTree:
     def _node_value(
         self, before: Tensor, after: Tensor, low: int, place: float, high: int
     ) -> Tensor:
-        """Return W at ``place`` between two neighbours. The last value of each width is cached."""
+        """Return W at ``place`` between nodes ``low`` (W ``before``) and ``high`` (W ``after``)."""
         last = self._last.get(high - low)
         if last is None or last[0] != place:
             value = self._draw_bridge(before[None], after[None], [low], place - low, high - low)[0]
@@ -143,11 +146,11 @@ class BrownianTree:
     def _draw_bridge(
         self, before: Tensor, after: Tensor, low: Sequence[int], offset: float, width: int
     ) -> Tensor:
-        """Return the Brownian bridge at ``offset`` leaves inside intervals of ``width`` leaves from
-        ``low``.
+        """Return W at ``offset`` leaves inside intervals of ``width`` leaves that begin at ``low``.
 
-        Relative to tau at its beginning, an interval has length e^{g width} - 1 and the place lies
-        e^{g offset} - 1 inside it, with g the growth of log tau over a leaf.
+        It is drawn as a bridge between W ``before`` and ``after`` at the ends. Relative to tau at
+        its beginning, an interval has length e^{g width} - 1 and the place lies e^{g offset} - 1
+        inside it, with g the growth of log tau over a leaf.
         """
         inside = math.expm1(self._leaf_growth * offset)
         share = inside / math.expm1(self._leaf_growth * width)
@@ -159,7 +162,7 @@ class BrownianTree:
         return torch.lerp(before, after, share).add_(self._draw_normal(low, width).mul_(scale))
 
     def _draw_normal(self, low: Sequence[int], width: int) -> Tensor:
-        """Return a standard normal ``(nodes, batch, *event)`` of each interval of this width."""
+        """Return standard normals ``(len(low), batch, *event)``, one per interval and sample."""
         words = _on_device(low, self.ids.device).repeat_interleave(len(self.ids))
         ids, count = self.ids.repeat(len(low)), math.prod(self.event)
         z = normal(self.seed, ids, words[:, None], _TREE + width, count)
@@ -167,7 +170,7 @@ class BrownianTree:
 
 
 def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
-    """Return a tensor of float64 or int64. A single value is filled in, without waiting for the device."""
+    """Return ``values`` as a tensor; a single value is put there without waiting for the device."""
     dtype = torch.float64 if isinstance(values[0], float) else torch.int64
     if len(values) == 1:
         return torch.full((1,), values[0], dtype=dtype, device=device)
@@ -202,8 +205,8 @@ class BrownianNoise:
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
         """Return the noise of step ``step``: for draw 0 the path's increment over the step.
 
-        With an explicit interval, every draw gives the increment over that interval. Where there is
-        no path (to 0, upwards), the noise is white.
+        With an explicit interval, every draw gives the increment over it; other draws are white
+        noise. All draws are white outside of the path's range, as in a step to 0, and upwards.
         """
         white = self._white_noise.at(step, cur, nxt)
         whole = cur, nxt
@@ -222,7 +225,7 @@ class BrownianNoise:
         return replace(self, ids=self.ids[rows])
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """Return (W(tau_nxt) - W(tau_cur)) / sqrt(tau_nxt - tau_cur), ``(batch, *event)``."""
+        """Return W's increment from ``cur`` to ``nxt``, scaled to be standard normal."""
         before = self.tree.value(cur)
         return ((self.tree.value(nxt) - before) / math.sqrt(nxt**-2 - cur**-2)).to(self.dtype)
 

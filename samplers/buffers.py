@@ -25,7 +25,7 @@ _Array = np.ndarray[Any, Any]
 _Memory = defaultdict[object, list[_Array]]
 
 _run: ContextVar[_Memory | None] = ContextVar("run", default=None)
-"""Memory of the run, by shape, layout and dtype of the tensors on it."""
+"""Memory of the run by shape, layout and dtype; None outside of :func:`reuse_buffers`."""
 
 
 @contextmanager
@@ -39,9 +39,9 @@ def reuse_buffers() -> Iterator[None]:
 
 
 def take_buffer(like: Tensor) -> Tensor | None:
-    """Return memory of the shape of ``like``, to be given as an argument ``out``.
+    """Return an unused tensor of the shape, layout and dtype of ``like``, for an argument ``out``.
 
-    Memory is given again once no tensor is on it, views included. Memos and tensors that a denoiser
+    Memory is reused once no tensor is on it, views included. Memos and tensors that a denoiser
     keeps are never overwritten, and nothing needs to be handed back.
 
     Returns:

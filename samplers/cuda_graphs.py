@@ -26,7 +26,7 @@ WARM_UPS = 3
 
 
 class CudaGraph:
-    """Backend that records work on a CUDA device as a graph.
+    """Backend that records one call of a function as a graph on a CUDA device, and replays it.
 
     Raises:
         ValueError: the device is no CUDA device, or torch sees none.
@@ -40,7 +40,7 @@ class CudaGraph:
         self._device, self._graph = device, torch.cuda.CUDAGraph()
 
     def warm_up(self, work: Callable[[], Tensor]) -> None:
-        """Run ``work`` on a side stream, as the capture will.
+        """Run ``work`` a few times on a side stream, as the capture will, before it is recorded.
 
         Raises:
             ValueError: ``work`` waits for the device.
@@ -56,7 +56,7 @@ class CudaGraph:
             current.wait_stream(side)
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
-        """Record ``work`` into the memory pool of all graphs; return the tensor that replays fill.
+        """Record one call of ``work`` in the common memory pool; return the tensor replays fill.
 
         Raises:
             ValueError: ``work`` does something that a graph cannot hold.
@@ -77,7 +77,7 @@ class CudaGraph:
 
 @cache
 def _pool_owner(device: torch.device) -> torch.cuda.CUDAGraph:
-    """Return the graph whose memory pool all others use, so that many take no more than the largest.
+    """Return the graph whose memory pool all graphs on ``device`` use, to save memory.
 
     Inputs of a replay are copied in and its output is copied out on one stream, before another
     replay can overwrite them. Sharing is therefore safe. A pool is lost with its last graph and
@@ -102,7 +102,7 @@ def _forbid_waiting() -> Iterator[None]:
 
 @contextmanager
 def _explain_errors(reason: str) -> Iterator[None]:
-    """Turn a RuntimeError of torch into a ValueError with ``reason``."""
+    """Turn a RuntimeError inside this context into a ValueError whose message has ``reason``."""
     try:
         yield
     except RuntimeError as error:
@@ -117,18 +117,18 @@ BindBatch = Callable[..., tuple[Denoise, Noise]]
 
 
 class Backend(Protocol):
-    """Backend that records and replays: :class:`CudaGraph`, or a substitute in tests."""
+    """Recorder of one call of a function, to be replayed: :class:`CudaGraph`, or a test's own."""
 
     def warm_up(self, work: Work) -> None:
-        """Run ``work`` until what happens only at first, such as lazy initialisation, is done."""
+        """Run ``work`` before it is recorded, so that lazy initialisation is done."""
         ...
 
     def capture(self, work: Work) -> Tensor:
-        """Record ``work``; return the tensor that each replay fills."""
+        """Record one call of ``work``; return the tensor that each replay fills."""
         ...
 
     def replay(self) -> None:
-        """Do the recorded work again, on the present values of its inputs."""
+        """Repeat the recorded call on the present values of the tensors that it reads."""
         ...
 
 
@@ -136,10 +136,10 @@ class Recording:
     """Function of tensors, recorded for the shapes of ``inputs``.
 
     Args:
-        function: gives one tensor. It may read other tensors, whose values at the replay count, and
-            anything else, which is fixed.
+        function: returns one tensor. Other tensors that it reads are read again in each replay;
+            everything else that it reads is fixed by the recording.
         inputs: examples of its arguments, with the shapes, dtypes and device of all to come.
-        backend: what records.
+        backend: records the call and replays it.
 
     Raises:
         ValueError: the backend cannot record the function.
@@ -196,7 +196,7 @@ def capture(
             given.
         inputs: the latents ``(batch, *event)``, then the context: what else differs between
             batches, such as sample numbers and labels.
-        backend: what records; None is a CUDA graph on the device of the latents.
+        backend: records and replays; None is a :class:`CudaGraph` on the device of the latents.
 
     Raises:
         ValueError: the sampler, the denoiser or the device does not allow it.
@@ -231,14 +231,14 @@ class TensorLevels:
 
 
 def as_level_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:
-    """Return ``sigma`` as ``(batch,)`` on the device of ``x``, float64 if it was no tensor."""
+    """Return a float level as float64 ``(batch,)`` on the device of ``x``; a tensor as it is."""
     if isinstance(sigma, Tensor):
         return sigma
     return torch.full((len(x),), sigma, dtype=torch.float64, device=x.device)
 
 
 def why_not_capturable(sampler: Sampler, grid: Grid) -> str:
-    """Return the reason why a sampler cannot be captured with any model; "" if only trying can tell."""
+    """Return the reason why no capture of a sampler can succeed; "" if only trying can tell."""
     if sampler.adaptive or sampler.batch_coupled or sampler.nfe(grid) is None:
         return (
             f"sampler {sampler.name} decides from its states how many evaluations it "

@@ -64,7 +64,7 @@ class Grid:
         return self.sigma[-1] == 0
 
     def intervals(self) -> list[tuple[float, float]]:
-        """Return the pairs (cur, nxt), one a step."""
+        """Return the pairs (cur, nxt) of neighbouring levels, one a step."""
         return list(pairwise(self.sigma))
 
 
@@ -106,7 +106,7 @@ def check_range(n: int, sigma_min: float, sigma_max: float) -> None:
 def spaced(
     n: int, sigma_min: float, sigma_max: float, to_zero: bool, at: Callable[[float], float]
 ) -> Grid:
-    """Return a grid of ``n`` steps down from ``sigma_max`` along a curve, with most schedules' end rules.
+    """Return a grid of ``n`` steps from ``sigma_max`` down, with the levels between from ``at``.
 
     Args:
         n: number of steps.
@@ -114,7 +114,7 @@ def spaced(
         sigma_max: first level.
         to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range. ``n
             = 1`` is (sigma_max, 0).
-        at: the level at u in (0, 1), falling; the ends are taken exactly.
+        at: function from u in (0, 1) to a level, falling; it is not called for the two ends.
 
     Raises:
         ValueError: see :func:`check_range`.

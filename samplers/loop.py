@@ -20,7 +20,7 @@ from .types import Denoise, Noise, StepNoise
 
 @dataclass(frozen=True, kw_only=True)
 class GridSampler(Sampler, ABC):
-    """Base class of samplers with a plan, which depends on the grid, and a step on each sample.
+    """Base class of samplers with one step per interval: write :meth:`plan` and :meth:`step`.
 
     Subclasses are frozen dataclasses: no call changes them.
 
@@ -70,7 +70,7 @@ class GridSampler(Sampler, ABC):
         """
 
     def nfe(self, grid: Grid) -> int:
-        """Return the exact number of evaluations per sample."""
+        """Return the number of evaluations per sample: one a step, if no subclass overrides it."""
         return len(grid)
 
     def solve(
@@ -82,7 +82,7 @@ class GridSampler(Sampler, ABC):
         *,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """Return the states at ``grid.sigma[-1]`` from ``x`` at ``grid.sigma[0]``: see :func:`integrate`."""
+        """Return the states at the last level from ``x`` at the first: see :func:`integrate`."""
         return integrate(self, denoise, x, grid, noise, on_step=on_step)
 
 

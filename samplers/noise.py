@@ -92,7 +92,7 @@ class SampleNoise:
         return self._draw_normals(_INITIAL, 0)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002 - white noise does not depend on the interval
-        """Return the noise of step ``step``; only sources such as Brownian paths read the interval."""
+        """Return the white noise of step ``step``, which does not depend on ``cur`` and ``nxt``."""
         return lambda draw=0, *, cur=None, nxt=None: self._draw_normals(step + 1, draw)  # noqa: ARG005
 
     def take(self, rows: Tensor) -> SampleNoise:
@@ -125,7 +125,7 @@ class NoNoise:
         self._sampler = sampler
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002
-        """Return a noise whose call raises."""
+        """Return a function that raises ValueError for a stochastic sampler, else RuntimeError."""
 
         def refuse(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:  # noqa: ARG001
             if self._sampler is not None and self._sampler.stochastic:

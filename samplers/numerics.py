@@ -12,18 +12,17 @@ from torch import Tensor
 
 _NODES, _WEIGHTS = (values.tolist() for values in np.polynomial.legendre.leggauss(12))
 PANEL = 1.0
-"""Length of the longest panel: 12 points integrate what is analytic within 1.5 of it to rounding."""
+"""Longest panel of 12 points, exact to rounding for functions analytic within 1.5 of it."""
 FACTORIALS = tuple(float(math.factorial(n)) for n in range(40))
 SUM_TO_ONE = 1e-13
 CANCELS = 0.25
 
 
 def phi(k: int, h: float) -> float:
-    """Return phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds, and phi_0 = e^h (Hochbruck &
-    Ostermann 2010).
+    """Return phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds for k > 0, and phi_0(h) = e^h.
 
-    The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits as h -> 0. Below |h| = 1, the
-    Taylor series sum_j h^j / (j+k)! is therefore used, which is accurate to rounding there.
+    See Hochbruck & Ostermann 2010. The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits
+    as h -> 0, so for |h| < 1 it is the Taylor series sum_j h^j / (j+k)!, accurate to rounding.
     """
     if k == 0:
         return math.exp(h)
@@ -51,7 +50,7 @@ def monomial_weights(nodes: Sequence[float], moments: Sequence[float]) -> list[f
 
 
 def integrate_panels(f: Callable[[float], float], lo: float, hi: float) -> float:
-    """Return the integral of ``f`` from ``lo`` to ``hi``, in panels of 12 points."""
+    """Return the integral of ``f`` from ``lo`` to ``hi``, by 12 Gauss-Legendre points a panel."""
     panels = max(1, math.ceil(abs(hi - lo) / PANEL))
     half = (hi - lo) / panels / 2
     middles = (lo + half * (2 * k + 1) for k in range(panels))
@@ -65,9 +64,9 @@ def integrate_panels(f: Callable[[float], float], lo: float, hi: float) -> float
 def blend(
     x: Tensor, a: float, b: Sequence[float], terms: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
-    """Return a x + sum_j b_j terms_j, with one term at least, written into ``out`` unless that is None.
+    """Return a x + sum_j b_j terms_j, written into ``out`` unless that is None.
 
-    With a = 0, x is not read, so that a non-finite x does not spread.
+    There is at least one term. With a = 0, x is not read, so that a non-finite x does not spread.
     """
     if a == 0:
         y, done = torch.mul(terms[0], b[0], out=out), 1
@@ -84,7 +83,7 @@ def blend(
 
 
 def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
-    """Return S_j = a + b_0 + … + b_{j-1} if a chain of interpolations gives the sum, else ().
+    """Return S_j = a + b_0 + … + b_{j-1}, if interpolations can give the weighted sum, else ().
 
     With y_{-1} = x, the chain y_j = terms_j + (S_j / S_{j+1}) (y_{j-1} - terms_j) has S_{j+1} y_j =
     a x + b_0 terms_0 + … + b_j terms_j. It ends at the sum if all weights sum to 1, and would
@@ -95,7 +94,7 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
 
 
 def level_tensor(levels: list[float], x: Tensor) -> Tensor:
-    """Return levels ``(rows,)`` for a denoiser, float64 if the device has it."""
+    """Return ``levels`` as a tensor ``(rows,)`` on the device of ``x``: float64, on mps float32."""
     dtype = torch.float32 if x.device.type == "mps" else torch.float64
     return torch.tensor(levels, dtype=dtype, device=x.device)
 
@@ -106,7 +105,7 @@ def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
 
 
 def row_rms(v: Tensor) -> list[float]:
-    """Return the root mean square of each row of ``v`` ``(rows, *event)``, on the host."""
+    """Return the root mean square of each row of ``v`` ``(rows, *event)``, as floats."""
     n = v[0].numel() if len(v) else 1
     totals = row_sums_of_squares(v).tolist()
     return [math.sqrt(total / n) if math.isfinite(total) else total for total in totals]

@@ -1,4 +1,4 @@
-"""Samplers by name: built-in ones, those of installed plugins, and those of a user's file."""
+"""Registry of samplers by name: built in, from installed plugins, or from a user's file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DECLARATIONS = [name for name in Sampler.__annotations__ if hasattr(Sampler, na
 """Declarations of a sampler that have a default."""
 
 Watch = Callable[[], AbstractContextManager[Any]]
-"""Function that makes a context for a plugin's import; the context yields what it saw."""
+"""Function that makes a context for a plugin's import; :func:`seen_at_import` has its value."""
 
 
 class PluginError(ValueError):
@@ -86,7 +86,7 @@ def register_unlisted(cls: Any) -> Any:
 
 
 def register_family(base: type, name: str, **declared: object) -> None:
-    """Register a subclass of ``base`` that differs only in class attributes and defaults of options.
+    """Register, as ``name``, a new subclass of ``base`` with ``declared`` attributes and defaults.
 
     The class lives in the module of ``base``, under the name in CamelCase, so that it can be
     pickled.
@@ -100,7 +100,7 @@ def register_family(base: type, name: str, **declared: object) -> None:
 
 
 def _missing_part(cls: Any) -> str:
-    """Return a sentence on what a class lacks to be a sampler, with the remedy; "" if it is complete."""
+    """Return a sentence on what a class lacks to be a sampler, with the remedy; "" if nothing."""
     if not inspect.isclass(cls):
         return "register a class, a frozen dataclass that inherits samplers.Declared"
     if not isinstance(getattr(cls, "name", None), str):
@@ -204,9 +204,9 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
 
 
 def _as_type_of(default: Any, value: Any, what: str) -> Any:
-    """Return ``value`` if it has the default's type; an integer may stand for a float.
+    """Return ``value`` in the default's type: an integer may become a float, a list a tuple.
 
-    Raises a ValueError otherwise, in which ``what`` names the option.
+    Raises a ValueError for another type; ``what`` names the option in its message.
     """
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -233,7 +233,7 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def seen_at_import(module: str) -> Any:
-    """Return the value that ``watch`` yielded around the import of a plugin's module, or None."""
+    """Return what the :data:`Watch` context of a plugin module's import yielded, or None."""
     return _WATCHED.get(module)
 
 
@@ -299,7 +299,7 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
 
 
 def _import_file(path: Path, watch: Watch) -> ModuleType:
-    """Import a file under a name of its own, once for each content. Raises a PluginError if that fails."""
+    """Return a plugin file's module, imported once for each content; raise PluginError if not."""
     name = f"samplerbench_plugin_{path.stem}_{_hash_of_file(path.resolve())}"
     if name in sys.modules:
         return sys.modules[name]
@@ -324,7 +324,7 @@ def _import_file(path: Path, watch: Watch) -> ModuleType:
 
 
 def _hash_of_file(file: str | Path | None) -> str:
-    """Return the start of a file's SHA-256; "unknown" without a file."""
+    """Return the first 12 hexadecimal digits of a file's SHA-256; "unknown" without a file."""
     if not file or not Path(file).is_file():
         return "unknown"
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]

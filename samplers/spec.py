@@ -15,7 +15,7 @@ LONGEST = 4096
 """Most characters of a spec: room for the path of a file, and a bound on what reading takes."""
 
 DEEPEST = 16
-"""Most brackets within brackets."""
+"""Most brackets that may be open at once in a spec's options."""
 
 LARGEST_NUMBER = 2**63
 """Bound of an integer's absolute value; tables have no room for larger ones."""
@@ -72,11 +72,11 @@ def _split_spec(text: str) -> dict[str, Any]:
 
 
 class _OptionsError(ValueError):
-    """Fault of options, in words for the user."""
+    """Error in the options of a spec, whose message is for the user."""
 
 
 def _parse_options(words: str) -> dict[str, Any]:
-    """Return the options in brackets; raise _OptionsError, or an error of :mod:`ast`."""
+    """Return the options in the text ``words``; raise _OptionsError or an error of :mod:`ast`."""
     depth = most = 0
     for letter in words:
         depth += (letter in "([{") - (letter in ")]}")
@@ -98,7 +98,7 @@ def _parse_options(words: str) -> dict[str, Any]:
 
 
 def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
-    """Raise a ValueError for numbers too large or not finite, and for values too deep or not of JSON."""
+    """Raise a ValueError for a number too large or infinite, deep nesting or a type not in JSON."""
     if depth > DEEPEST:
         raise ValueError(
             f"option {key!r} of {where} is nested more than {DEEPEST} deep; write it flat"
@@ -149,5 +149,5 @@ def label_of(sampler: Sampler) -> str:
 
 
 def canonical_json(value: object) -> str:
-    """Return ``value`` as JSON text that is equal for equal values."""
+    """Return ``value`` as JSON with sorted keys; 1 and 1.0 differ, and NaN raises a ValueError."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

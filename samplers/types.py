@@ -14,13 +14,13 @@ _ENTRY = re.compile(r"^@\w+\{\s*(?P<key>[^,\s]+)\s*,.*?^\}", re.MULTILINE | re.D
 
 
 def references() -> dict[str, str]:
-    """Return every entry of ``references.bib``: key to BibTeX text."""
+    """Return the BibTeX text of every entry of ``references.bib``, by key."""
     text = (Path(__file__).parent / "references.bib").read_text(encoding="utf-8")
     return {match["key"]: match[0] for match in _ENTRY.finditer(text)}
 
 
 def bibtex(keys: Iterable[str]) -> str:
-    """Return the BibTeX entries of ``keys``, each once, in order; a comment for a key without an entry."""
+    """Return the BibTeX entries of ``keys`` in order, each once; a comment where there is none."""
     entries = references()
     return "\n\n".join(
         entries.get(key, f"% {key}: see the plugin's own documentation")
@@ -29,10 +29,10 @@ def bibtex(keys: Iterable[str]) -> str:
 
 
 class TimedLevel(float):
-    """Noise level for which the network gets another time than the level's own, as in some schedulers.
+    """Noise level at which the network gets a given time in place of the level's own.
 
     Attributes:
-        time: native time of the model's process.
+        time: the time that the network gets, in the native time of the model's process.
     """
 
     time: float

@@ -22,10 +22,10 @@ from .multistep import Multistep, Startup
 
 
 class Form(Protocol):
-    """Probability-flow ODE in one family's variables: write :meth:`variable` and :meth:`moments`.
+    """Change of variables of the probability-flow ODE: write :meth:`variable` and :meth:`moments`.
 
-    The memo is the denoised image d, or scale (x - c d) with c and scale functions of the level. By
-    default it is eps and nothing is solved exactly: dx/dsigma = eps.
+    A memo is what is kept of an evaluation: the denoised image d, or scale (x - c d), with c and
+    scale functions of the level. By default it is eps = (x - d) / sigma, with dx/dsigma = eps.
     """
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float] | None:
@@ -33,22 +33,25 @@ class Form(Protocol):
         return 1.0, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """Return the factor by which the exact solution of the linear part changes the state in the step."""
+        """Return the weight of the state in a step, from the exact solution of the linear part."""
         return 1.0
 
     @abstractmethod
     def variable(self, sigma: float) -> float:
-        """Return the u in which the memo is a polynomial."""
+        """Return u at ``sigma``: the variable in which the memo is taken as a polynomial."""
 
     @abstractmethod
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return the integrals over the step of kernel (u - u(cur))^k / k!, k = 0 … count - 1."""
+        """Return the integrals of kernel (u - u(cur))^k / k! over the step, k = 0 … ``count`` - 1.
+
+        The kernel is the weight of the memo in the exact solution x(nxt).
+        """
 
 
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
-    """Return the row of the step to ``nxt`` from memos at ``levels``, newest first.
+    """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first.
 
-    The scale of a memo moves into its weight, so that the row's memo is x - c d or d.
+    A memo's scale is multiplied into its weight, so the row's memo is x - c d or d.
     """
     cur = levels[0]
     weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
@@ -62,9 +65,9 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
 def memo_weights(
     form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
 ) -> list[float]:
-    """Return the weights of memos at ``levels`` in a linear functional of their polynomial in u.
+    """Return the weights of memos at ``levels`` in a functional of the polynomial through them.
 
-    ``moments`` are the functional's values of (u - u(cur))^k / k!.
+    ``moments`` are the linear functional's values of (u - u(cur))^k / k!, with the form's u.
     """
     origin = form.variable(cur)
     return monomial_weights([form.variable(level) - origin for level in levels], moments)
@@ -77,12 +80,12 @@ class AdamsBashforth(Multistep, Form):
     startup: Startup = "ramp"
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the row that integrates the polynomial through the memos over the step."""
+        """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first."""
         return adams_row(self, levels, nxt)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforthToZero(AdamsBashforth):
-    """Adams-Bashforth method that is finite at sigma = 0: it has the option ``through_zero``."""
+    """Base class of Adams-Bashforth samplers that hold at sigma = 0: adds ``through_zero``."""
 
     through_zero: bool = False

@@ -26,7 +26,7 @@ class Attempt(NamedTuple):
     Attributes:
         x: ``(rows, *event)`` states after the step.
         error: ``(rows, *event)`` estimated error in units of the tolerance.
-        d: the denoised image at ``x``, if the method knows it already (first same as last).
+        d: the denoised image at ``x`` and its level; None if the step did not compute it.
     """
 
     x: Tensor
@@ -62,11 +62,11 @@ class AdaptiveSampler(Tolerant, ABC):
     """Base class of embedded pairs in lam = -log(sigma): subclasses write :meth:`attempt`.
 
     E is the root mean square of a step's error over the sample's elements, in units of the
-    tolerance. A step is accepted if E is at most 1. The next step is longer by safety E_i^{-(1 -
-    beta) / k} E_{i-1}^{beta / k}, between 0.2 and 10. k is the order of the error of one step, and
-    E_{i-1} the error of the last accepted step; beta = 0 is the elementary controller. A rejected
-    step keeps its first evaluation. The last step ends at the grid's last positive level exactly;
-    from there to 0 it is x <- d.
+    tolerance. A step is accepted if E is at most 1, and the next one is longer by the factor safety
+    E^{-(1 - beta) / k} F^{beta / k}, kept in [0.2, 10]. k is ``error_order``, and F the E of the
+    accepted step before; beta = 0 is the elementary controller. A rejected step is repeated with
+    safety E^{-1 / k} of its length, but at least 0.2, and keeps its first evaluation. The last step
+    ends at the grid's last positive level exactly; the step from there to 0 is x <- d.
 
     Attributes:
         h_init: first step in lam, > 0.
@@ -94,13 +94,13 @@ class AdaptiveSampler(Tolerant, ABC):
     def attempt(
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
-        """Return the result of a step of each row from ``cur`` to ``nxt``, given d = denoise(x, cur).
+        """Return the result of one step of each row, row k from ``cur[k]`` to ``nxt[k]``.
 
-        ``x`` and ``d`` are not modified.
+        ``d`` is denoise(x, cur). Neither ``x`` nor ``d`` is modified.
         """
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
-        """Return the states at the last level; of the grid, only its ends and a step to 0 count.
+        """Return the states at the last level; levels between the positive ends are not used.
 
         Raises:
             ValueError: a relative tolerance below ten times the rounding of the state's dtype.
@@ -139,7 +139,7 @@ class AdaptiveSampler(Tolerant, ABC):
     def _accept_or_reject(
         self, sample: _Progress, level: float, error: float, *, d_is_known: bool
     ) -> None:
-        """Accept or reject the step to ``level``, and choose the length of the next one."""
+        """Accept the step if ``error`` <= 1 and set the next length; RuntimeError if too short."""
         k, h = self.error_order, math.log(sample.level / level)
         if error <= 1:
             present = max(error, 1e-10) ** (-(1 - self.beta) / k)
@@ -158,7 +158,7 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
-    """Progress of one sample: its level, next step in lam, whether d is known there, last error."""
+    """Progress of one sample: level, next step in lam, is d known there, last accepted error."""
 
     level: float
     h: float

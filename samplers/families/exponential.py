@@ -23,35 +23,44 @@ from .linear import LinearRow
 
 
 def decay(cur: float, nxt: float, kappa: float) -> float:
-    """Return the weight e^{-k h} = (nxt / cur)^k of the state."""
+    """Return the weight (nxt / cur)^(1 + kappa) of the state in a step from ``cur`` to ``nxt``."""
     return (nxt / cur) ** (1 + kappa)
 
 
 def noise_std(cur: float, nxt: float, kappa: float) -> float:
-    """Return the standard deviation nxt sqrt(1 - e^{-2 kappa h}) of the step's noise."""
+    """Return the standard deviation nxt sqrt(1 - (nxt / cur)^(2 kappa)) of a step's noise."""
     return nxt * math.sqrt(-math.expm1(-2 * kappa * math.log(cur / nxt)))
 
 
 def data_moments(cur: float, nxt: float, count: int, kappa: float = 0.0) -> list[float]:
-    """Return the moments k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h) of d."""
+    """Return k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), j = 0 … count - 1.
+
+    It is what d = s^j / j! adds to the state, with h = log(cur / nxt) and k = 1 + ``kappa``.
+    """
     h, k = math.log(cur / nxt), 1 + kappa
     return [k * h ** (j + 1) * phi(j + 1, -k * h) for j in range(count)]
 
 
 def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
-    """Return the moments -nxt int_0^h e^{h - s} s^j / j! ds = -nxt h^{j+1} phi_{j+1}(h) of eps."""
+    """Return -nxt int_0^h e^{h - s} s^j / j! ds = -nxt h^{j+1} phi_{j+1}(h), j = 0 … count - 1.
+
+    It is what eps = s^j / j! adds to the state of the ODE, with h = log(cur / nxt).
+    """
     h = math.log(cur / nxt)
     return [-nxt * h ** (j + 1) * phi(j + 1, h) for j in range(count)]
 
 
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
-    """Return the weights of d at ``levels``, from the exact integral of their polynomial in lam."""
+    """Return weights of images d at ``levels``, from the integral of their polynomial in lam."""
     lam = [math.log(cur / level) for level in levels]
     return monomial_weights(lam, data_moments(cur, nxt, len(levels), kappa))
 
 
 def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> LinearRow:
-    """Return the row of a step with these weights of d, newest first."""
+    """Return the coefficients of a step of the SDE with noise amount ``kappa``.
+
+    ``weights`` multiply the denoised images, newest first.
+    """
     return LinearRow(cur, a=decay(cur, nxt, kappa), b=tuple(weights), c=noise_std(cur, nxt, kappa))
 
 

@@ -17,7 +17,7 @@ from ..types import Denoise, StepNoise
 
 
 class LinearRow(NamedTuple):
-    """Coefficients of a step x <- a x + sum_j b_j m_{i-j} + c z, with memos m_i = p x_i + q d_i.
+    """Coefficients of step i: x <- a x + sum_j b_j m_{i-j} + c z, with memos m_i = p x_i + q d_i.
 
     Attributes:
         sigma: level at which the denoiser is evaluated.
@@ -25,7 +25,7 @@ class LinearRow(NamedTuple):
         b: weights of the memos, newest first; at most ``history + 1``.
         c: standard deviation of the fresh noise.
         p, q: (0, 1) makes the memo the denoised image; (1, -1) makes it x - d = sigma eps.
-        gain: if not None, d = gain x stands in for the evaluation.
+        gain: if not None, the step makes no evaluation and takes gain x for d.
     """
 
     sigma: float
@@ -38,14 +38,14 @@ class LinearRow(NamedTuple):
 
 
 def jump(sigma: float) -> LinearRow:
-    """Return the row of the step to sigma = 0, the same for every method: one evaluation, x <- d."""
+    """Return the coefficients of the usual step from ``sigma`` to 0: x <- d, by one evaluation."""
     return LinearRow(sigma, a=0.0, b=(1.0,))
 
 
 def linear_step(
     x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
 ) -> tuple[Tensor, Tensor]:
-    """Return the next state, in the memory of ``x``, and the memo of this step."""
+    """Return the state after the step ``row``, in the memory of ``x``, and the memo of the step."""
     d = denoise(x, row.sigma) if row.gain is None else x * row.gain
     memo = compute_memo(x, d, row.p, row.q)
     x = blend(x, row.a, row.b, (memo, *past), x)
@@ -55,7 +55,7 @@ def linear_step(
 
 
 def compute_memo(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
-    """Return the memo p x + q d; if it is d itself, without a copy."""
+    """Return the memo p x + q d; for p = 0 and q = 1 it is ``d`` itself, without a copy."""
     if p == 0 and q == 1:
         return d
     if p == 1:

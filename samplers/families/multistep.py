@@ -18,11 +18,14 @@ from .stages import Evaluate, LinearStages, StagesRow, run_stages
 
 Startup = Literal["ramp", "singlestep"]
 HIGHEST = 3
-"""Highest order of a single step at the start, enough for a method of one order more."""
+"""Highest order of single steps before a multistep method; its order may be one higher."""
 
 
 class StartRow(NamedTuple):
-    """Row of a single step at the start, whose memo for the multistep method is p x + q d at its beginning."""
+    """Coefficients of a single step that starts a multistep method, with the memo p x + q d.
+
+    x and d are the state and the denoised image at the beginning of the step.
+    """
 
     stages: StagesRow
     p: float = 0.0
@@ -33,11 +36,11 @@ class StartRow(NamedTuple):
 class SingleStepStartup(LinearStages):
     """Single-step method that starts a multistep one, with the weights of that method.
 
-    Stages are at the levels cur^{1 - j/k} nxt^{j/k}, j = 1 … k - 1. The polynomial through all the
-    memos before a stage leads to it, and the one through all k memos to the end of the step. The
-    order is k for k = 2 and 3. At two thirds of a step, the line through both of its ends is as
-    good as a parabola (Radau). The weight of the stage at one third, whose own error is of second
-    order in h, therefore vanishes with h.
+    With k = ``stages``, evaluations are at the levels cur^{1 - j/k} nxt^{j/k}, j = 0 … k - 1. The
+    polynomial through the memos so far gives the state at the next of them, and the one through all
+    k memos gives the state at nxt. The order is k for k = 2 and 3. For k = 3, the line through the
+    memos at 0 and 2/3 of the step is as good as a parabola (Radau). The weight of the memo at 1/3,
+    whose own error is of second order in the step h, therefore vanishes with h.
 
     Attributes:
         method: the multistep method whose weights it takes.
@@ -50,7 +53,7 @@ class SingleStepStartup(LinearStages):
     stages: int
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """Return the state at ``nxt``; each stage's state uses all memos before it."""
+        """Return the state at ``nxt``; the state of each evaluation uses all memos before it."""
         levels, memos = [cur], [self._memo_at(x, denoise, cur, nxt)]
         for j in range(1, self.stages):
             level = cur ** (1 - j / self.stages) * nxt ** (j / self.stages)
@@ -131,15 +134,15 @@ class Multistep(GridSampler):
 
     @abstractmethod
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the row of the step from levels[0] to ``nxt``, with memos at ``levels``, newest first."""
+        """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first."""
 
     def order_at(self, i: int) -> int:
-        """Return the order of step ``i`` far from the end of the grid."""
+        """Return the order of step ``i``, from 0, before ``last`` or a step to 0 lowers it."""
         ramp = min(self.first[i] if i < len(self.first) else self.points, i + 1, self.points)
         return ramp if self.startup == "ramp" else max(ramp, min(self.order or 1, HIGHEST))
 
     def profile(self, grid: Grid) -> list[int]:
-        """Return the number of evaluations that each step uses, which is its order."""
+        """Return the order of each step: the number of evaluations, old and new, that it uses."""
         n = len(grid)
         orders = [self.order_at(i) for i in range(n)]
         for i, most in zip(range(n - 1, -1, -1), reversed(self.last), strict=False):
@@ -147,7 +150,7 @@ class Multistep(GridSampler):
         return [*orders[:-1], 1] if grid.to_zero and not self.through_zero else orders
 
     def plan(self, grid: Grid) -> list[Any]:
-        """Return one row per step, of the orders in :meth:`profile`."""
+        """Return the coefficients of each step, which has the order that :meth:`profile` says."""
         rows = [self._row_at(grid, i, k) for i, k in enumerate(self.profile(grid))]
         if self._skips_first(grid):
             cur = rows[0].sigma
@@ -155,7 +158,7 @@ class Multistep(GridSampler):
         return rows
 
     def _row_at(self, grid: Grid, i: int, order: int) -> Any:
-        """Return the jump to 0, a single step where memos are lacking, or the method's own row."""
+        """Return the row of step ``i``: a jump to 0, a single step if memos lack, or ``row``'s."""
         cur, nxt = grid.sigma[i : i + 2]
         if nxt == 0 and not self.through_zero:
             return jump(cur)
@@ -168,7 +171,7 @@ class Multistep(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the next state and the memo; a :class:`StartRow` is taken by the single-step method."""
+        """Return the next state and the memo, which is None after a linear row without history."""
         if isinstance(row, StartRow):
             before = x.clone() if row.p else x
             x, images = run_stages(x, row.stages, denoise)
@@ -177,26 +180,26 @@ class Multistep(GridSampler):
         return x, memo if self.history else None
 
     def nfe(self, grid: Grid) -> int:
-        """Return the evaluations: one a step, none in an analytic first step, all stages of single steps."""
+        """Return the evaluations per sample: 1 a step, 0 if it is analytic, k for k stages."""
         if self.startup == "ramp":
             return len(grid) - int(self._skips_first(grid))
         starts = (row.stages.stages for row in self.plan(grid) if isinstance(row, StartRow))
         return len(grid) + sum(len(stages) - 1 for stages in starts)
 
     def _skips_first(self, grid: Grid) -> bool:
-        """Return True if the first step is analytic, which a jump to the denoised image cannot be."""
+        """Return True if the first step makes no evaluation; False on a grid of one step."""
         return self.analytic_first and len(grid) > 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class MultistepToZero(Multistep):
-    """Multistep method whose formula holds at sigma = 0: it has the option ``through_zero``."""
+    """Base class of multistep methods that hold at sigma = 0: adds the option ``through_zero``."""
 
     through_zero: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelfStarting(Multistep):
-    """Multistep method whose row holds for any distinct levels: it has the option ``startup``."""
+    """Base class of multistep methods that hold on any levels > 0: adds the option ``startup``."""
 
     startup: Startup = "ramp"

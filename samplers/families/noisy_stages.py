@@ -20,7 +20,10 @@ from .stages import LinearStages
 
 
 class Mix(NamedTuple):
-    """Linear combination a x + sum_j b_j d_j + sum_m c_m z_m, which is at level ``sigma``."""
+    """State at level ``sigma`` inside a step: a x + sum_j b_j d_j + sum_m c_m z_m.
+
+    x is the state before the step, d_j are its denoised images and z_m its standard normals.
+    """
 
     sigma: float
     a: float
@@ -29,13 +32,13 @@ class Mix(NamedTuple):
 
 
 class NoisyRow(NamedTuple):
-    """Row of a step: d_k = denoise(stage_k) for each stage, then x <- end.
+    """Coefficients of a step: d_k = denoise(stage_k) for each stage, then x <- end.
 
     Attributes:
-        stages: where the denoiser is evaluated.
+        stages: the states at which the denoiser is evaluated.
         end: the next state.
-        spans: the interval (cur, nxt) that each z_m drives. Where they overlap, as in a method that
-            draws for a stage and again for the whole step, the z_m are increments of one path.
+        spans: for each normal z_m, the interval (cur, nxt) whose noise it is. Where they overlap,
+            as for a stage and for the whole step, the z_m stand for increments of one path.
     """
 
     stages: tuple[Mix, ...]
@@ -52,7 +55,7 @@ class NoisyStages(GridSampler):
         """Return the coefficients of the step from ``cur`` to ``nxt`` > 0."""
 
     def plan(self, grid: Grid) -> list[NoisyRow]:
-        """Return one row per step, of noise over disjoint intervals; the step to 0 is x <- d."""
+        """Return a row per step, with noise on disjoint intervals; the step to 0 is x <- d."""
         return [
             with_disjoint_noise(self.row(cur, nxt))
             if nxt > 0
@@ -82,10 +85,10 @@ class NoisyStages(GridSampler):
 
 
 def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
-    """Return the row with its noise drawn over disjoint intervals.
+    """Return a row with the same step, whose normals are drawn over disjoint intervals.
 
-    Overlapping z_m then become normalised increments of one Brownian path, from any source of
-    noise. White noise ignores intervals, and would make them independent. The path's time is
+    The z_m of overlapping intervals are then increments of one Brownian path, normalised. White
+    noise ignores intervals, and would draw them independently. The path's time is
     ``clock(sigma)``, by default sigma, as in k-diffusion's BrownianTreeNoiseSampler: (W(b) - W(a))
     / sqrt|b - a|. For a stage over the share r of a step of length h in lam, the correlation of its
     noise with the step's is sqrt(r) + O(h) on every smooth clock, as weak order 2 requires. The
@@ -121,7 +124,7 @@ def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) 
 def _apply_mix(
     x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
-    """Return the combination ``mix``, in ``out`` if given; with a = 0, x is not read and may be non-finite."""
+    """Return the state ``mix``, in ``out`` unless that is None; with a = 0, ``x`` is not read."""
     y = torch.mul(images[0] if mix.a == 0 else x, mix.b[0] if mix.a == 0 else mix.a, out=out)
     if mix.a != 0:
         y = y.add_(images[0], alpha=mix.b[0])
@@ -134,16 +137,16 @@ def _apply_mix(
 
 @dataclass(frozen=True, kw_only=True)
 class AncestralStages(NoisyStages):
-    """Step of a deterministic method from cur to ``down``, then s_noise ``up`` z up to nxt.
+    """Base class: a deterministic step from cur to a level ``down``, then noise s_noise ``up`` z.
 
-    down² + up² = nxt² and up = min(nxt, eta nxt sqrt(1 - (nxt / cur)²)). Where the method is exact,
-    the distribution at ``down`` is p_down, and the noise makes that p_nxt. The weak order is
-    therefore the method's order, for any eta.
+    down² + up² = nxt² and up = min(nxt, eta nxt sqrt(1 - (nxt / cur)²)). An exact step leaves the
+    distribution of the level ``down``, and noise with s_noise = 1 makes it the distribution of nxt.
+    The weak order is therefore the deterministic method's order, for any eta.
 
     Attributes:
         eta: share of the ancestral noise, >= 0; 0 is the deterministic method, 1 the variance of
             DDPM's posterior.
-        s_noise: inflation of the noise, > 0; with a value other than 1 the method converges to a
+        s_noise: factor of the noise, > 0; with a value other than 1 the method converges to a
             slightly wrong distribution.
 
     Class attributes:
@@ -170,16 +173,16 @@ class AncestralStages(NoisyStages):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """Order of the method, weak where there is noise; None if s_noise changes the noise."""
+        """Order of ``solver``, as weak order if eta > 0; None if eta > 0 and s_noise is not 1."""
         return self.solver.order if self.s_noise == 1 or not self.stochastic else None
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 at eta = 1, else None: with other noise the limit is the path of another SDE."""
+        """1.0 if eta and s_noise are 1, else None: the limit is then the path of another SDE."""
         return 1.0 if self.eta == self.s_noise == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
-        """Return the method's coefficients to ``down``, and the noise of the whole step."""
+        """Return the coefficients of a ``solver`` step to ``down`` and of the noise after it."""
         up = min(nxt, self.eta * nxt * math.sqrt(1 - (nxt / cur) ** 2))
         step = self.solver.row(cur, math.sqrt(nxt**2 - up**2))
         noise, spans = ((self.s_noise * up,), ((cur, nxt),)) if up else ((), ())

@@ -21,7 +21,7 @@ Evaluate = Callable[[Any, float], Any]
 
 
 class Stage(NamedTuple):
-    """Stage: d_k = denoise(a x + sum_j b_j d_j, sigma) with d_j of earlier stages."""
+    """Evaluation in a step: d_k = denoise(a x + sum_j b_j d_j, sigma) with d_j of earlier ones."""
 
     sigma: float
     a: float
@@ -29,7 +29,10 @@ class Stage(NamedTuple):
 
 
 class StagesRow(NamedTuple):
-    """Row of a step: x <- x + before z_0, then the stages, then x <- a x + sum_j b_j d_j + after z_1."""
+    """Coefficients of a step of several evaluations, with standard normals z_0 and z_1.
+
+    x <- x + before z_0; ``stages`` give d_1, d_2, …; then x <- a x + sum_j b_j d_j + after z_1.
+    """
 
     stages: tuple[Stage, ...]
     a: float
@@ -55,7 +58,10 @@ class LinearStages(GridSampler):
         """
 
     def row(self, cur: float, nxt: float, *, before: float = 0.0, after: float = 0.0) -> StagesRow:
-        """Return the coefficients of the step from ``cur`` to ``nxt``; to 0 it is one evaluation, x <- d."""
+        """Return the coefficients of the step from ``cur`` to ``nxt``; the step to 0 is x <- d.
+
+        ``before`` and ``after`` are standard deviations of noise; a step to 0 has none after it.
+        """
         if nxt == 0:
             return StagesRow((Stage(cur, 1.0, ()),), 0.0, (1.0,), before)
         trace = _Trace()
@@ -63,11 +69,11 @@ class LinearStages(GridSampler):
         return StagesRow(tuple(trace.stages), a, b, before, after)
 
     def plan(self, grid: Grid) -> list[StagesRow]:
-        """Return one row per step."""
+        """Return the coefficients of each step."""
         return [self.row(cur, nxt) for cur, nxt in grid.intervals()]
 
     def nfe(self, grid: Grid) -> int:
-        """Return the evaluations per sample: the stages of the plan."""
+        """Return the number of evaluations per sample: all stages of all steps."""
         return sum(len(row.stages) for row in self.plan(grid))
 
     def step(
@@ -88,7 +94,7 @@ class LinearStages(GridSampler):
 
 
 def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, list[Tensor]]:
-    """Return the state after a step without noise, in the memory of ``x``, and the denoised images."""
+    """Return the state after ``row`` without noise, in the memory of ``x``, and the images d_j."""
     images: list[Tensor] = []
     for stage in row.stages:
         y = blend(x, stage.a, stage.b, images, take_buffer(x)) if stage.b else x
@@ -97,10 +103,10 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
 
 
 class _Weights:
-    """Linear combination of the state and the denoised images, as its weights.
+    """Linear combination of the state x and the denoised images, represented by its weights.
 
-    Entry 0 weighs x, entry k the k-th image. Other operations, such as a clip, raise an error,
-    since they would act on the weights.
+    Entry 0 weighs x, entry k the k-th image. Operations that are not linear, such as a clip, raise
+    an error, since they would act on the weights.
     """
 
     __array_ufunc__ = None  # so that a NumPy number on the left leaves the operation to this class
@@ -148,7 +154,7 @@ _ONLY = (
 
 
 class _Trace:
-    """Recorder of an update, which it runs on weights in place of tensors."""
+    """Recorder of the stages of one ``update``, which runs on :class:`_Weights`, not on tensors."""
 
     # most evaluations a step, which fixes the vectors' length before the update is known
     MOST = 32
@@ -170,7 +176,7 @@ class _Trace:
         return self._unit_weights(len(self.stages))
 
     def split(self, y: _Weights) -> tuple[float, tuple[float, ...]]:
-        """Return the weight of x and the weights of the evaluations so far."""
+        """Return the weight of the state in ``y``, and the weights of the images so far."""
         return float(y.weights[0]), tuple(float(v) for v in y.weights[1 : len(self.stages) + 1])
 
     def _unit_weights(self, k: int) -> _Weights:
@@ -181,24 +187,24 @@ class _Trace:
 
 _CAP = math.sqrt(2) - 1
 _MOST_ASYMPTOTIC = 16 * _CAP
-"""Most churn with a declared order. With more, steps from sigma_hat do not shrink before N is large."""
+"""Most churn with a declared order: gamma is then below its cap for more than 16 steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Churned(LinearStages):
-    """Noise up to sigma_hat = (1 + gamma) sigma, then one step of a method down to the next level.
+    """Base class: noise up to sigma_hat = (1 + gamma) sigma, then one step down to the next level.
 
-    gamma = min(churn / N, sqrt(2) - 1) for levels in [s_min, s_max], else 0; the noise added has
-    standard deviation s_noise sqrt(sigma_hat² - sigma²). The step to 0 is churned like any other.
-    The defaults are EDM's for ImageNet-64.
+    gamma = min(churn / N, sqrt(2) - 1) for levels in [s_min, s_max] and N steps, else 0; the noise
+    has standard deviation s_noise sqrt(sigma_hat² - sigma²). The step to 0 is churned like any
+    other. The defaults are EDM's for ImageNet-64.
 
-    With s_noise = 1, noise takes exact samples at sigma to exact samples at sigma_hat. The
-    distribution then has no error but the method's, whose order is the weak order.
+    With s_noise = 1, the noise turns exact samples at sigma into exact samples at sigma_hat. The
+    only error of the distribution is then the method's, whose order is the weak order.
 
     Attributes:
         churn: S_churn >= 0, total amount of noise; 0 is the deterministic method.
         s_min, s_max: levels between which noise is added.
-        s_noise: inflation of the noise, > 0; with a value other than 1 the method converges to a
+        s_noise: factor of the noise, > 0; with a value other than 1 the method converges to a
             slightly wrong distribution.
 
     Class attributes:
@@ -229,12 +235,12 @@ class Churned(LinearStages):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """Order of the method, if s_noise is 1 and 16 steps show the order; None otherwise."""
+        """``solver_order``; None with churn if s_noise is not 1 or churn > 16 (sqrt(2) - 1)."""
         shows = not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
         return self.solver_order if shows else None
 
     def plan(self, grid: Grid) -> list[StagesRow]:
-        """Return one row per step, from sigma_hat after the churn."""
+        """Return the coefficients of each step: noise up to sigma_hat, then the step from there."""
         most = min(self.churn / len(grid), _CAP)
         rows = []
         for cur, nxt in grid.intervals():
@@ -273,7 +279,7 @@ class ExponentialRungeKutta(LinearStages):
         """Return the coefficients of a step of length ``h`` > 0 in lam."""
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """Return the state after a step of the class's formulas."""
+        """Return the state at ``nxt`` by the formulas in the docstring of the class."""
         h = math.log(cur / nxt)
         c, a, b = self.tableau(h)
         first = denoise(x, cur)

@@ -31,18 +31,18 @@ class TableRow(NamedTuple):
 Table = tuple[TableRow, ...]
 
 ROUNDING = 1e-12
-"""Size below which a weight of the state is 0, so that a step to 0 does not read the state."""
+"""Size below which a weight of the state is set to 0: a step to 0 then does not read the state."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tabulated(LinearMultistep):
-    """Sampler with the coefficients of a table, which has one row a step, in place of its own.
+    """Sampler that takes its coefficients from a table with one row a step, such as a tuned one.
 
-    It goes by the name and the options of the sampler that it stands for. Its order is unknown.
+    It has the name and the options of the sampler that it stands for. Its order is unknown.
 
     Attributes:
-        stands_for: that sampler.
-        table: the coefficients, for grids of as many steps as the table has rows.
+        stands_for: the sampler in whose place the table is used.
+        table: the coefficients; a grid must have as many steps as the table has rows.
     """
 
     order = None
@@ -63,7 +63,7 @@ class Tabulated(LinearMultistep):
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """As for the sampler, since tuning keeps the sum of a row's weights."""
+        """As for ``stands_for``, since tuning keeps the sum of a row's weights."""
         return self.stands_for.translates
 
     def nfe(self, grid: Grid) -> int:
@@ -88,7 +88,7 @@ class Tabulated(LinearMultistep):
 
 
 def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
-    """Return the reason why a sampler's steps on a grid are no table of coefficients; "" if they are."""
+    """Return the reason why a sampler's steps on a grid are no table; "" if they are one."""
     if not isinstance(sampler, GridSampler):
         return "does not step along a grid"
     rows = cached_plan(sampler, grid)
@@ -104,11 +104,11 @@ def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
 def tabulate(sampler: Sampler, grid: Grid) -> Table:
     """Return the table of coefficients that makes a linear method's steps on a grid.
 
-    Memos p x + q d are written out, so that every state is a sum of the first one and the denoised
-    images. Of two such states, the later is then a multiple of the earlier plus denoised images.
+    Memos p x + q d are written out, so that every state is a sum of the first state and the
+    denoised images. Each state is then a multiple of the state before it plus denoised images.
 
     Raises:
-        ValueError: the steps are no table (:func:`why_not_tabulable`).
+        ValueError: the steps are no table (:func:`why_not_tabulable` says why).
     """
     if reason := why_not_tabulable(sampler, grid):
         raise ValueError(

@@ -31,7 +31,7 @@ class NoiseEAB(Multistep):
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return -nxt int_0^h e^{h-s} s^k / k! ds = -nxt h^{k+1} phi_{k+1}(h)."""
+        """Return -nxt int_0^h e^{h-s} s^k / k! ds, k = 0 … count - 1, with h = log(cur / nxt)."""
         return noise_moments(cur, nxt, count)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -59,7 +59,7 @@ class DataEAB(Multistep):
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return int_0^h e^{-(h-s)} s^k / k! ds = h^{k+1} phi_{k+1}(-h)."""
+        """Return int_0^h e^{-(h-s)} s^k / k! ds, k = 0 … count - 1, with h = log(cur / nxt)."""
         return data_moments(cur, nxt, count)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:

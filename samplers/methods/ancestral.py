@@ -18,11 +18,11 @@ _ddpm = partial(Source, "ho2020ddpm", url="https://arxiv.org/abs/2006.11239v2")
 
 
 def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
-    """Return the row x <- d + sqrt(nxt² - up²) eps + up z with up = eta nxt sqrt(1 - (nxt / cur)²).
+    """Return the coefficients of DDIM's step x <- d + sqrt(nxt² - up²) eps + up z.
 
-    eps = (x - d) / cur. The level after the step is nxt for any eta. In VP's own coordinates, up /
-    alpha is DDIM's sigma_tau, eq. (16), for any noise schedule; eta = 1 is the posterior of DDPM,
-    eq. (7), with its smaller variance.
+    eps = (x - d) / cur and up = eta nxt sqrt(1 - (nxt / cur)²); the step ends at level nxt for any
+    eta. In variance-preserving coordinates, scaled by alpha, DDIM's sigma_tau of eq. (16) is alpha
+    up. eta = 1 is the posterior of DDPM, eq. (7), with its smaller variance.
     """
     up = eta * nxt * math.sqrt(1 - (nxt / cur) ** 2)
     a = math.sqrt(nxt**2 - up**2) / cur
@@ -84,12 +84,12 @@ class DDPM(LinearMultistep):
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class DDPMLarge(LinearMultistep):
-    """Ancestral sampling with the paper's larger variance, that of the process between both levels.
+    """Ancestral sampling with the paper's larger variance: the process's noise from nxt to cur.
 
-    In VP's own coordinates the variance is 1 - alpha² / alpha'², with the signal's shares at both
-    levels. Here, over alpha'², it is (1 + nxt²) (cur² - nxt²) / (1 + cur²). The step to 0 is x <-
-    d, without noise, as in the last step of the paper. The sampler stands for a checkpoint's
-    scheduler (``pipeline``), where the process is known to be VP.
+    In the process's own coordinates the variance is 1 - alpha² / alpha'², with alpha and alpha' the
+    factors of the signal at cur and nxt. Divided by alpha'², it is (1 + nxt²) (cur² - nxt²) / (1 +
+    cur²) here. The step to 0 is x <- d, without noise, as in the last step of the paper. The
+    sampler stands for a checkpoint's scheduler, whose process is known to preserve the variance.
     """
 
     name = "ddpm_large"

@@ -45,7 +45,7 @@ class Consistency(LinearMultistep):
     )
 
     def ending_at(self, end: float | None) -> Consistency:
-        """Return this sampler for a map that ends at this level."""
+        """Return this sampler with ``end`` set: the level at which the map ends."""
         return replace(self, end=end)
 
     def plan(self, grid: Grid) -> list[LinearRow]:

@@ -23,7 +23,7 @@ _paper = partial(Source, "zhang2023deis", url="https://arxiv.org/abs/2204.13902v
 class SigmaAB(Multistep):
     """Adams-Bashforth in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
 
-    It is the LMS of k-diffusion, the rhoAB of DEIS, and the zAB of azula.
+    l_j are Lagrange polynomials. It is the LMS of k-diffusion, rhoAB of DEIS and zAB of azula.
     """
 
     source: ClassVar[Source] = _paper("rhoAB-DEIS")
@@ -72,12 +72,12 @@ class TimeAB(Multistep):
             )
 
     def variable(self, sigma: float) -> float:
-        """Return the root t > 0 of beta_d t² / 2 + beta_min t = log(1 + sigma²), stably."""
+        """Return the time t > 0 at which the class's process has the level ``sigma``."""
         total = math.log1p(sigma**2)
         return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return the moments by quadrature in arcsinh(sigma), which is smooth at 0; the zeroth is nxt - cur."""
+        """Return int_cur^nxt (t - t(cur))^k / k! dsigma, k = 0 … count - 1, by quadrature."""
         origin, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
 
         def moment(k: int) -> float:

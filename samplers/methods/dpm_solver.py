@@ -180,7 +180,7 @@ class DPMSolverFast(LinearMultistep):
 
 
 def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
-    """Return one row an interval, the difference of two changes; eps_j is memo_j / sigma_j."""
+    """Return the rows of the intervals in one DPM-Solver step through ``levels``."""
     changes = [_change_weights(levels, k) for k in range(len(levels))]
     rows = []
     for k, cur in enumerate(levels[:-1]):
@@ -192,10 +192,10 @@ def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
 
 
 def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:
-    """Return the weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]``.
+    """Return weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]``.
 
-    Constant eps gives levels[k] - levels[0]. The correction is in the newest eps, eps_{k-1}, at the
-    fraction r of the way.
+    They sum to levels[k] - levels[0], which is right for constant eps. For k > 1 a correction is
+    proportional to eps_{k-1} - eps_0, with eps_{k-1} at the fraction r of the way in lam.
     """
     cur, nxt = levels[0], levels[k]
     if k < 2:
@@ -222,7 +222,7 @@ _ADAPTIVE = _paper_source(
 
 
 def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
-    """Return the attempt that ends in ``high``; its error is the difference from ``low``."""
+    """Return the attempt that ends in ``high``, with high - low over the tolerance as its error."""
     scale = (torch.maximum(low.abs(), x.abs()) * tolerance.rtol).clamp(min=tolerance.atol)
     return Attempt(high, (high - low) / scale)
 

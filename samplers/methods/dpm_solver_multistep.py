@@ -21,9 +21,10 @@ _HALF = "declared at its measured order, 2"
 
 
 def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
-    """Return (cur, prev, w), where (1 + w) m_i - w m_{i-1} extrapolates the memo; w = h / (2 h_prev).
+    """Return the last two levels and the weight w = h / (2 h_prev) of an extrapolation.
 
-    In a step without history, prev is infinite and w is 0.
+    The memos extrapolate to (1 + w) m_i - w m_{i-1}, with h the step to ``nxt`` in lam and h_prev
+    the step before. Without history, the second level is infinite and w is 0.
     """
     cur, prev = levels[0], levels[1] if len(levels) > 1 else math.inf
     return cur, prev, math.log(cur / nxt) / (2 * math.log(prev / cur))
@@ -43,7 +44,7 @@ class DPMSolver2M(SelfStarting):
     )
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the row of the class's formula, with nxt (e^h - 1) = cur - nxt."""
+        """Return the coefficients of the class's formula, in which nxt (e^h - 1) is cur - nxt."""
         cur, prev, w = midpoint_nodes(levels, nxt)
         total = nxt - cur
         b = (total * (1 + w) / cur, -total * w / prev) if w else (total / cur,)
@@ -95,7 +96,7 @@ class DPMpp3M(DataEAB):
 
 
 def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Return the weights of the authors' code: the parabola's, with half of its second derivative."""
+    """Return weights of three memos: their parabola is integrated with half of its curvature."""
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
 

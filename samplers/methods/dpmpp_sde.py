@@ -102,7 +102,7 @@ class SDEMultistep(Multistep):
 
     @abstractmethod
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return the weights of d at ``levels``, newest first."""
+        """Return the weights of the denoised images at ``levels``, newest first, in a step."""
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         return sde_row(levels[0], nxt, self.eta, self.weights(levels, nxt))
@@ -161,7 +161,7 @@ class DPMpp3MSDE(SDEMultistep):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """3 without noise; 2 with it, since no polynomial follows a path that is not smooth."""
+        """3 without noise; 2, as weak order, with noise: no polynomial follows a rough path."""
         return 2 if self.eta else 3
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:

@@ -110,8 +110,7 @@ class SinglestepOnGrid(LinearMultistep):
     and ``dpmpp_3s`` place their stages where they are best.
 
     Attributes:
-        orders: orders of the steps, each 1 or one more than that before it; for steps beyond them,
-            1.
+        orders: orders of the steps, each 1 or one more than the order before; 1 in further steps.
         prediction: what is a polynomial, the denoised image ("data") or eps ("noise").
         solver_type: "midpoint" or "heun".
     """
@@ -159,7 +158,7 @@ class SinglestepOnGrid(LinearMultistep):
         return rows
 
     def _from_first(self, levels: Sequence[float], nxt: float) -> tuple[float, list[float]]:
-        """Return the weights of a group's first state and of its memos in the step to ``nxt``."""
+        """Return the weights of a group's first state and of its memos in the state at ``nxt``."""
         first, data = levels[0], self.prediction == "data"
         moments = (data_moments if data else noise_moments)(first, nxt, len(levels))
         lam = [math.log(first / level) for level in levels]

@@ -37,7 +37,7 @@ LOG_SCALE: dict[str, Callable[[float], float]] = {
 }
 """log(phi(sigma) / sigma) as a function of log(sigma), by the names of the paper (v1, A.8).
 
-Where the function falls as sigma rises, there is no such SDE.
+Where the function falls as sigma rises, there is no such SDE, and a step raises a ValueError.
 """
 
 
@@ -69,7 +69,7 @@ class ERSDE(Multistep):
         return 1.0 if self.scale == "sde" else None
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Return the weights of d at ``nodes`` (levels - cur), from the moments of (s - cur)^j / j!."""
+        """Return the weights of d at levels ``nodes`` + cur, from moments of (s - cur)^j / j!."""
         return monomial_weights(nodes, moments)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -81,7 +81,7 @@ class ERSDE(Multistep):
         return LinearRow(cur, a=ratio, b=tuple(b), c=nxt * math.sqrt(-math.expm1(-2 * excess)))
 
     def _excess_decay(self, cur: float, nxt: float) -> float:
-        """Return the decrease of log phi minus that of log sigma from ``cur`` to ``nxt``."""
+        """Return the fall of log(phi / sigma) from ``cur`` to ``nxt``; raise if it is negative."""
         log_scale = LOG_SCALE[self.scale]
         excess = log_scale(math.log(cur)) - log_scale(math.log(nxt))
         if excess < 0:
@@ -92,7 +92,7 @@ class ERSDE(Multistep):
         return excess
 
     def _moment(self, cur: float, nxt: float, j: int) -> float:
-        """Return the moment of (s - cur)^j / j! for j > 0, integrated over log(s)."""
+        """Return int_nxt^cur (phi(nxt) / phi(s) - 1) (s - cur)^{j-1} / (j - 1)! ds for j > 0."""
         log_scale = LOG_SCALE[self.scale]
         end = math.log(nxt) + log_scale(math.log(nxt))
 
@@ -161,7 +161,7 @@ class ERSDE3Published(ERSDE):
     )
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Return the weights of er_sde_2 plus those of the curvature."""
+        """Return weights with the slope of the last two d and the curvature of the last three."""
         line = monomial_weights(nodes[:2], moments[:2])
         if len(nodes) < 3:
             return line

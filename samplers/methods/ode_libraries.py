@@ -67,7 +67,7 @@ class ScipyODE(Tolerant):
 def _integrate_with_torchdiffeq(
     denoise: Denoise, x: Tensor, levels: tuple[float, ...], **options: Any
 ) -> Tensor:
-    """Return the state at the last of ``levels``; the time is float64 for any state."""
+    """Return the state at the last of ``levels`` from ``x`` at the first; times are float64."""
     from torchdiffeq import odeint
 
     def slope(lam: Tensor, y: Tensor) -> Tensor:

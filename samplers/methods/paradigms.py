@@ -56,7 +56,7 @@ class Paradigms(Declared):
         return
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
-        """Sweep until every sample's window has reached the end of the grid."""
+        """Return the states when sweeps have taken every sample's window to the grid's end."""
         done, p = [0] * len(x), min(self.window, len(grid))
         # (batch, p + 1, *event): x_t, x_{t+1}, … of each sample, with t in `done`
         states = x.unsqueeze(1).repeat_interleave(p + 1, 1)
@@ -75,7 +75,7 @@ class Paradigms(Declared):
         return states[:, 0].clone()
 
     def _increments(self, denoise: Denoise, states: Tensor, grid: Grid, done: list[int]) -> Tensor:
-        """Return f_j of all windows, ``(batch, p, *event)``, by one evaluation; f_j is 0 past the grid."""
+        """Return increments of each window's p steps, ``(batch, p, *event)``, 0 past the grid."""
         p = states.shape[1] - 1
         jobs = [
             (k, j, *grid.sigma[t + j : t + j + 2])
@@ -90,7 +90,7 @@ class Paradigms(Declared):
         return f
 
     def _count_finished(self, changes: list[float], sigma: tuple[float, ...]) -> int:
-        """Return the number of finished steps: those before the first state that changed too much."""
+        """Return the number of steps, 1 or more, before the first state that changed too much."""
         most = min(len(changes), len(sigma)) - 1
         for j in range(1, most):
             cur, nxt = sigma[j - 1 : j + 1]
@@ -100,7 +100,7 @@ class Paradigms(Declared):
 
 
 def _running_sums(x: Tensor, increments: Tensor) -> Tensor:
-    """Return x, x + f_0, x + f_0 + f_1, … along axis 1, summed in order so that all batches round alike."""
+    """Return x, x + f_0, x + f_0 + f_1, … along axis 1, rounded alike in every batch."""
     states = [x]
     for f in increments.unbind(1):
         states.append(states[-1] + f)

@@ -21,10 +21,10 @@ class Preset(NamedTuple):
         sampler: name of our sampler that makes the same steps on these levels.
         levels: falling; the last may be 0.
         start: standard deviation of the noise that the scheduler begins with.
-        end: factor of the result.
+        end: factor by which the result is multiplied.
         clip: bound that the denoised image is clamped to; a step without noise keeps the predicted
             noise as it was. None for no clamping.
-        told: the scheduler and its spacing, in words.
+        told: description of the scheduler and its spacing of steps, for the user.
         times: pairs of a level and the time that the network gets there, if not the level's own.
         map_end: level at which the model ends, if it is a few-step map; None for sigma_min.
     """
@@ -112,11 +112,11 @@ class _RetimedDenoiser:
 
 @dataclass(frozen=True)
 class _ClampedDenoiser:
-    """Denoiser with clamped images, through which Euler's step is DDIM's if ``keeps_noise``.
+    """Denoiser with clamped images; with ``keeps_noise``, Euler's step on it equals DDIM's.
 
-    DDIM goes from s to s' with the denoised image clamped and the predicted noise as it is: x' =
-    clamp(d) + r (x - d) with r = s' / s. Euler's step is r x + (1 - r) d, so it is given (clamp(d)
-    - r d) / (1 - r).
+    DDIM goes from level s to s' with the denoised image clamped and the predicted noise as it is:
+    x' = clamp(d) + r (x - d) with r = s' / s. Euler's step is r x + (1 - r) d, so it is given
+    (clamp(d) - r d) / (1 - r).
     """
 
     denoise: Denoise

@@ -92,8 +92,8 @@ class RungeKutta4(LinearStages):
 class PseudoNumerical(GridSampler):
     """Base class: start steps of a single-step method, then iPNDM; the step to 0 is x <- d.
 
-    The memo of a start step is eps at its beginning. The order on other grids is that of
-    :class:`IPNDM`.
+    A start step leaves eps at its beginning for later steps. The order is 2 on smooth schedules, as
+    for :class:`IPNDM`.
     """
 
     order = 2
@@ -107,7 +107,7 @@ class PseudoNumerical(GridSampler):
         return [*orders[:-1], 1] if grid.to_zero else orders
 
     def plan(self, grid: Grid) -> list[StartRow | LinearRow]:
-        """Return rows of the starter where the ramp is 0, of iPNDM elsewhere."""
+        """Return a row per step: of ``starter`` where ``ramp`` is 0, unless to 0, else of iPNDM."""
         ramp = [*self.ramp, *[4] * len(grid)]
         steady = get("ipndm")(first=tuple(max(k, 1) for k in ramp)).plan(grid)
         starts = (k == 0 and nxt > 0 for k, (_, nxt) in zip(ramp, grid.intervals(), strict=False))

@@ -115,6 +115,6 @@ class RES3M(DataEAB):
     )
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return h phi_1(-h), h² phi_2(-h) and h³ phi_2(-h) / 3."""
+        """Return ``count`` of h phi_1(-h), h² phi_2(-h), h³ phi_2(-h) / 3; h = log(cur / nxt)."""
         h = math.log(cur / nxt)
         return [h * phi(1, -h), h**2 * phi(2, -h), h**3 * phi(2, -h) / 3][:count]

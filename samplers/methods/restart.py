@@ -26,7 +26,7 @@ class Cycle(NamedTuple):
 
 
 class RestartRow(NamedTuple):
-    """Row of a step of the main process, then the cycles that start at the level where it ends."""
+    """Coefficients of a step of the main process and of the cycles from the level where it ends."""
 
     main: StagesRow
     cycles: tuple[Cycle, ...]
@@ -82,7 +82,7 @@ class Restart(Heun):
         return None if self.stochastic else 2
 
     def plan(self, grid: Grid) -> list[RestartRow]:  # type: ignore[override]
-        """Return Heun's rows, each with the cycles at its end."""
+        """Return the coefficients of each Heun step, with the restart cycles at its end."""
         cycles: dict[float, tuple[Cycle, ...]] = {}
         for interval in self.intervals:
             low = min(
@@ -113,7 +113,7 @@ class Restart(Heun):
     def step(
         self, x: Tensor, row: RestartRow, past: tuple[()], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, None]:  # type: ignore[override]
-        """Return the state after Heun's step and the row's cycles; draw k is the noise of the k-th cycle."""
+        """Return the state after Heun's step and the row's cycles; cycle k, from 0, uses draw k."""
         x, _ = super().step(x, row.main, past, denoise, noise)
         for k, cycle in enumerate(row.cycles):
             x = x.add_(noise(k), alpha=cycle.noise)
@@ -123,7 +123,7 @@ class Restart(Heun):
 
 
 def _checked_interval(value: object) -> Interval:
-    """Return ``value``, a list or tuple of four or five numbers, as five in range; else raise a ValueError."""
+    """Return an interval of five numbers, or of four and s_noise = 1; raise if it is not valid."""
     values = tuple(value) if isinstance(value, (tuple, list)) else ()
     values = (*values, 1.0) if len(values) == 4 else values
     if len(values) == 5 and all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):

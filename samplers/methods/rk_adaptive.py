@@ -17,12 +17,13 @@ from ..types import Denoise, Source
 
 @dataclass(frozen=True)
 class EmbeddedPair:
-    """Stages k_j = d - x at x + h sum_i a_ji k_i, of which the last is the result (first same as last).
+    """Embedded pair on dx/dlam = d - x whose last stage is at the result (first same as last).
 
-    The error is h sum_j e_j k_j. The tolerance of an element is atol + rtol max(|x|, |x_new|).
+    Stage k_j is d - x at x + h sum_i a_ji k_i, with h the step in lam. The error is h sum_j e_j
+    k_j. The tolerance of an element is atol + rtol max(|x|, |x_new|).
 
     Attributes:
-        c, a: the tableau without its first stage, whose last row is the result.
+        c, a: the tableau from the second stage on; the last row of ``a`` gives the result.
         e: the weights of the result minus the embedded method's.
     """
 
@@ -52,7 +53,7 @@ class EmbeddedPair:
 
 
 def _weighted_sum(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
-    """Return the sum by separate products and additions, since a fused one may round by position."""
+    """Return sum_j w_j k_j, without fused operations, whose rounding may depend on the position."""
     first, *others = (k * w for w, k in zip(weights, slopes, strict=True) if w)
     return sum(others, first)
 

@@ -23,17 +23,16 @@ class SASolver(Multistep):
     Predictor and corrector are both x_nxt = e^{-(1 + kappa) h} x + sum_j w_j d_j + noise, with the
     same noise and kappa = tau² (``samplers/families/exponential.py``). The predictor integrates the
     polynomial through the last ``predictor`` evaluations. d is evaluated at its result, and the
-    corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. Both
-    differ by a combination of evaluations, which the next step scales by its own weight of the
-    state.
+    corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. The next
+    step adds the difference of both, a sum of evaluations, with its own weight of the state.
 
     The sampler's state is the predicted one. A row corrects it, then predicts, in one linear step;
     the last prediction stays as it is.
 
     Attributes:
         predictor: evaluations that the predictor interpolates, 1 to 4.
-        corrector: evaluations that the corrector interpolates, that at its own level included: 0
-            (none) to ``predictor`` + 1.
+        corrector: evaluations that the corrector interpolates, the newest included, 1 to
+            ``predictor`` + 1; 0 for no corrector.
         tau: noise where it is on, >= 0; 0 is the probability flow, 1 the reverse SDE.
         tau_start, tau_end: a step has noise if the level where it ends is in [tau_end, tau_start].
     """
@@ -84,7 +83,7 @@ class SASolver(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier evaluations, one more with a correction, which takes back a prediction."""
+        """Number of earlier evaluations that a step uses; the corrector makes it one more."""
         return self.predictor if self.corrector else self.predictor - 1
 
     @property
@@ -113,7 +112,7 @@ class SASolver(Multistep):
     def _start_from_corrected(
         self, row: LinearRow, predicted: LinearRow, sigma: Sequence[float]
     ) -> LinearRow:
-        """Return ``row`` as taken from the corrected state, where ``predicted`` led to the uncorrected one."""
+        """Return ``row`` plus the correction of the row ``predicted`` before it, unless a = 0."""
         if row.a == 0:
             return row
         before, level = sigma[-2:]
@@ -125,5 +124,5 @@ class SASolver(Multistep):
         return row._replace(b=b)
 
     def _kappa(self, nxt: float) -> float:
-        """Return kappa = tau² of a step that ends at ``nxt``."""
+        """Return kappa = tau² for a step that ends at ``nxt`` in [tau_end, tau_start], else 0."""
         return self.tau**2 if self.tau_end <= nxt <= self.tau_start else 0.0

@@ -104,7 +104,7 @@ _CORRECTORS = ("langevin", "annealed", "exponential")
 
 
 class PCRow(NamedTuple):
-    """Row of a step: the predictor's, then ``corrections`` corrections at ``level``."""
+    """Coefficients of a predictor's step, and the number of corrections after it at ``level``."""
 
     predictor: LinearRow
     level: float
@@ -188,7 +188,7 @@ class PredictorCorrector(GridSampler):
     def step(
         self, x: Tensor, row: PCRow, past: tuple[()], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, None]:
-        """Return the states after the predictor's step by draw 0 and the k-th correction by draw k."""
+        """Return the states after the predictor's step (draw 0) and corrections (draws 1, 2, …)."""
         x, _ = _PREDICTORS[self.predictor].step(x, row.predictor, past, denoise, noise)
         for k in range(1, row.corrections + 1):
             x = self._correct(x, row.level, denoise(x, row.level), noise(k))

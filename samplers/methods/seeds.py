@@ -21,8 +21,7 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SEEDS(NoisyStages):
-    """Base class: stages at the levels cur^{1-c} nxt^c for c in ``nodes``; subclasses write
-    :meth:`weights`.
+    """Base class: stages at cur and at cur^{1-c} nxt^c for c in ``nodes``; write :meth:`weights`.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
@@ -43,7 +42,7 @@ class SEEDS(NoisyStages):
         return 1.0 if self.eta == 1 else None
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return the weights of d at the first stages, at ``levels``, for the point at level ``to``."""
+        """Return the weights of the denoised images at ``levels`` in the state at level ``to``."""
         return (1 - decay(levels[0], to, self.eta),)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
@@ -92,7 +91,7 @@ class SEEDS2(SEEDS):
             )
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return weights of d for the second stage (one level) or for the end (two levels)."""
+        """Return weights of the images at ``levels``: one in the second stage, two in the end."""
         if len(levels) == 2 and self.weighting == "phi_1":
             return (0.0, 1 - decay(levels[0], to, self.eta))
         return tuple(data_weights(levels[0], to, levels, self.eta))
@@ -117,11 +116,11 @@ class SEEDS3(SEEDS):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """3 without noise; 2 with it, since increments do not determine the path's integral."""
+        """3 without noise; weak order 2 with it: increments leave the path's integral open."""
         return 2 if self.eta else 3
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return weights of d: for the third stage by d_1 and d_2, for the end by d_1 and d_3."""
+        """Return the weights of the images at ``levels``; in the end, d_2 has weight 0."""
         if len(levels) == 3:
             first, third = data_weights(levels[0], to, (levels[0], levels[2]), self.eta)
             return (first, 0.0, third)

@@ -47,7 +47,7 @@ class VelocityAB(Multistep):
         return sigma / (1 + sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return (1 + nxt) du^{k+1} / (k+1)! with du the step in u."""
+        """Return (1 + nxt) du^{k+1} / (k+1)!, k = 0 … count - 1, with du the step in u."""
         step = self.variable(nxt) - self.variable(cur)
         return [(1 + nxt) * step ** (k + 1) / math.factorial(k + 1) for k in range(count)]
 
@@ -100,7 +100,7 @@ class Stork2(VelocityAB):
             raise ValueError(f"stork_2: stages must be a whole number >= 2, got {self.stages}")
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return the moments of the stages: exact but for that of t², 0.2494 (50 stages) instead of 1/3."""
+        """Return the exact moments, with the third one scaled by 3 :func:`gegenbauer_moment`."""
         exact = super().moments(cur, nxt, count)
         return [*exact[:2], *(m * 3 * gegenbauer_moment(self.stages) for m in exact[2:])]
 
@@ -111,7 +111,7 @@ def gegenbauer_moment(stages: int) -> float:
 
     RKG2 of Skaras et al. 2021 has b_j = 4 (j - 1) (j + 4) / (3 j (j + 1) (j + 2) (j + 3)), b_0 = 1
     and b_1 = 1/3. The stages are y_j = mu_j y_{j-1} + nu_j y_{j-2} + w mu_j f(c_{j-1}) with w = 6 /
-    ((s + 4) (s - 1)); terms in y_0 and f(0) vanish here.
+    ((s + 4) (s - 1)) and s = ``stages``; terms in y_0 and f(0) vanish here.
     """
     w = 6 / ((stages + 4) * (stages - 1))
 

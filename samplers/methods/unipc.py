@@ -27,11 +27,10 @@ from ..types import Source
 class UniPC(Multistep):
     """UniP-p with UniC-p, which is of order p + 1, in the data or the noise prediction.
 
-    Both integrate the memo's polynomial over a step from lam_i to lam_i + h. In UniP it goes
-    through the last p values, in UniC also through the value at the end of the step. B(h) cancels
-    from all of them but two, whose weights the authors fix at 1/2, as if h were small. UniP-2 takes
-    the slope (m_i - m_{i-1}) / h_{i-1} h times B(h) / 2, and UniC-1 the difference of both ends
-    times B(h) / 2.
+    Both integrate a polynomial of the memos m over a step from lam_i to lam_i + h. In UniP it goes
+    through the last p values, in UniC also through the value at the step's end. B(h) (``variant``)
+    cancels from all weights but two, which the authors fix at 1/2, as if h were small: B(h) / 2 is
+    the factor of (m_i - m_{i-1}) / h_{i-1} h in UniP-2, and of both ends' difference in UniC-1.
 
     Attributes:
         prediction: the memo, the denoised image ("data") or eps ("noise").
@@ -68,11 +67,11 @@ class UniPC(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier evaluations: the corrector looks one further back than the predictor."""
+        """Number of earlier evaluations that a step uses; the corrector makes it one more."""
         return self.points if self.corrector else self.points - 1
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the row of UniP, without a correction of the state."""
+        """Return the coefficients of UniP's step to ``nxt``, without the correction before it."""
         weights = self._memo_weights(self._predictor_weights(levels, nxt), levels)
         if self.prediction == "data":
             return LinearRow(levels[0], nxt / levels[0], weights)
@@ -90,7 +89,7 @@ class UniPC(Multistep):
         return rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` plus the correction UniC - UniP of the step from ``before``, newest first, to it."""
+        """Return ``row`` plus UniC - UniP of the step before it, from memos at ``before``."""
         change = zip_longest(
             self._corrector_weights(before, row.sigma),
             (0.0, *self._predictor_weights(before, row.sigma)),
@@ -102,7 +101,7 @@ class UniPC(Multistep):
         )
 
     def _predictor_weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return UniP's weights of m at ``levels`` over the step from the first of them to ``nxt``."""
+        """Return UniP's weights of the values d or eps at ``levels`` in the step to ``nxt``."""
         if len(levels) == 2:
             rate = math.log(levels[1] / levels[0]) / math.log(levels[0] / nxt)
             slope = self._integral_weight(levels[0], nxt) / rate
@@ -110,19 +109,19 @@ class UniPC(Multistep):
         return self._polynomial_weights(levels, levels[0], nxt)
 
     def _corrector_weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return UniC's weights of m at ``nxt``, then at ``levels``."""
+        """Return UniC's weights of the values d or eps at ``nxt``, then at ``levels``."""
         if len(levels) == 1:
             half = self._integral_weight(levels[0], nxt)
             return [half, self._moments(levels[0], nxt, 1)[0] - half]
         return self._polynomial_weights((nxt, *levels), levels[0], nxt)
 
     def _polynomial_weights(self, levels: Sequence[float], cur: float, nxt: float) -> list[float]:
-        """Return weights of m at ``levels`` that integrate their polynomial from ``cur`` to ``nxt``."""
+        """Return weights at ``levels`` that integrate the polynomial from ``cur`` to ``nxt``."""
         lam = [math.log(cur / level) for level in levels]
         return monomial_weights(lam, self._moments(cur, nxt, len(levels)))
 
     def _integral_weight(self, cur: float, nxt: float) -> float:
-        """Return the weight for the integral of s / h over the step: -B(h) / 2, for noise -nxt B(h) / 2."""
+        """Return the authors' weight of a slope: -B(h) / 2 for data, -nxt B(h) / 2 for noise."""
         h = math.log(cur / nxt)
         if self.prediction == "data":
             return (h if self.variant == "bh1" else -math.expm1(-h)) / 2
@@ -132,7 +131,7 @@ class UniPC(Multistep):
         return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
 
     def _memo_weights(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
-        """Return the weights of the memos from those of m, since eps = memo / sigma."""
+        """Return weights of memos, d or sigma eps, from weights of d or eps at ``levels``."""
         if self.prediction == "data":
             return tuple(weights)
         return tuple(w / s for w, s in zip(weights, levels, strict=True))

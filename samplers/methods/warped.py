@@ -22,7 +22,7 @@ from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
 M1, M0 = 1 + 0j, 1j
-"""The two memos as weights: the real part is the weight of memo 1, the imaginary part that of memo 0."""
+"""Memos of steps 1 and 0 as complex weights: the real part counts memo 1, the imaginary memo 0."""
 
 
 def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
@@ -30,10 +30,10 @@ def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
 
     Args:
         rows: rows of a linear multistep method, the first with a ``gain``, the second without. Rows
-            up to one further than the method's own history read the first memo.
+            that read memo 1 then also read memo 0, one further back. A single row is left as it is.
 
     Raises:
-        ValueError: the first row has no gain.
+        ValueError: the first of several rows has no gain.
     """
     if len(rows) < 2:
         return list(rows)
@@ -57,7 +57,10 @@ def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
 def _substitute_memos(
     row: LinearRow, i: int, m1: complex, m0: complex, shift: complex
 ) -> LinearRow:
-    """Return ``row`` with ``m1`` and ``m0`` for the memos ``i - 1`` and ``i`` back, and a shifted state."""
+    """Return the plan's row ``i`` with memos 1 and 0 replaced by combinations ``m1`` and ``m0``.
+
+    ``shift`` is added to the same two weights. A row that does not reach memo 1 stays as it is.
+    """
     if len(row.b) < i:
         return row
     b1, b0 = row.b[i - 1], row.b[i] if len(row.b) > i else 0.0
@@ -140,7 +143,7 @@ class WarpedAB(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier memos: one more with the corrector, and one more for a deferred step."""
+        """Number of earlier memos that a step may use; corrector and deferral each add one."""
         return self.points - 1 + int(self.corrector) + int(self.deferred)
 
     def plan(self, grid: Grid) -> list[Any]:
@@ -156,7 +159,7 @@ class WarpedAB(Multistep):
         return defer_first_step(rows) if self.deferred else rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` after correcting the step from ``before`` (newest first) by sum_j C_j m_j."""
+        """Return ``row`` plus the correction of the step before it, from memos at ``before``."""
         cur, levels = before[0], (row.sigma, *before)
         moments = self.moments(cur, row.sigma, len(levels))
         through = memo_weights(self, levels, cur, moments)
@@ -175,7 +178,7 @@ class WarpedAB(Multistep):
         return self.warp(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return (k + nxt) int (g - g(cur))^j / j! dsigma / (k + sigma)², for j > 0 by quadrature."""
+        """Return (k + nxt) int_cur^nxt (g - g(cur))^j / j! dsigma / (k + sigma)², j < ``count``."""
         g, k, origin = self.warp, self.knee, self.warp(cur)
         h = math.log(cur / nxt) if nxt > 0 else TO_ZERO
 
@@ -192,7 +195,7 @@ class WarpedAB(Multistep):
         return adams_row(self, levels, nxt) if nxt > 0 or not self.end else self._image_row(levels)
 
     def _image_row(self, levels: Sequence[float]) -> LinearRow:
-        """Return the row of d = (x - v end / k) / (1 + end / k) at ``end``, with v extrapolated there."""
+        """Return the row that ends in the denoised image at ``end``, with v extrapolated there."""
         cur, ratio = levels[0], self.end / self.knee
         if cur <= self.end:
             return jump(cur)
@@ -257,7 +260,7 @@ class Auto(Declared):
         return {"pilot_evaluations": self.found.evaluations, "rule": self.found.rule.text}
 
     def levels(self, grid: Grid) -> Grid:
-        """Return the levels that are used in place of the grid's."""
+        """Return the grid of the rule with the same ends and steps; a single step is kept."""
         if len(grid) == 1:
             return grid
         ends = grid.sigma[0], grid.positive[-1]
@@ -274,7 +277,7 @@ class Auto(Declared):
         return integrate(self.method(grid), denoise, x, self.levels(grid), noise)
 
     def method(self, grid: Grid) -> WarpedAB:
-        """Return the method that integrates on :meth:`levels`."""
+        """Return the multistep method, set by the rule, that integrates over :meth:`levels`."""
         rule = self._rule_for(grid)
         skips = rule.deferred and len(grid) > 1
         return get(f"warped_ab_{rule.points}")(
@@ -291,7 +294,7 @@ class Auto(Declared):
         )
 
     def _rule_for(self, grid: Grid) -> Rule:
-        """Return the rule for a grid: the given one, else the one found for the model, else a typical one."""
+        """Return the option ``rule``, else the rule found for the model, else a usual one."""
         if self.rule:
             return read_rule(self.rule)
         if self.found is not None:

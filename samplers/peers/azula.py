@@ -16,7 +16,7 @@ from .locate import import_installed, version_of_package
 
 LIBRARY = "azula"
 _LOGARITHMIC = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
-"""Samplers that cannot step to 0, since they would evaluate there or take its logarithm."""
+"""Samplers that cannot step to 0, since they would evaluate the denoiser there or take log(0)."""
 _OURS = {"self", "denoiser", "kwargs"}
 _SOURCE = Source(
     "rozet2025azula",
@@ -49,7 +49,7 @@ class Azula(Peer):
 
 
 class _Denoiser:
-    """Denoiser and schedule, as a sampler of azula reads them."""
+    """Our denoiser with the schedule alpha = 1, sigma = t, as azula's samplers read them."""
 
     def __init__(self, batch: PeerBatch) -> None:
         self._batch = batch

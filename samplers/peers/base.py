@@ -48,7 +48,7 @@ class PeerBatch:
         )
 
     def denoised(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the denoised image in the dtype of ``x``; the denoiser runs in the run's dtype."""
+        """Return the denoised image in the dtype of ``x``; set ``step`` to the level's step."""
         level = self._snap_to_grid(sigma)
         self.step = self.step_of(level)
         return self._denoise(x.to(self._dtype), level).to(x.dtype)
@@ -59,7 +59,10 @@ class PeerBatch:
         return (x - self.denoised(x, level)) / level
 
     def jump(self, x: Tensor) -> Tensor:
-        """Return the denoised image on a grid that ends at 0, for a peer that stops before; else ``x``."""
+        """Return the denoised image of ``x`` if the grid ends at 0, else ``x``.
+
+        It is the step to 0 of a peer whose own code stops at the last positive level.
+        """
         return self.denoised(x, self.grid.positive[-1]) if self.grid.to_zero else x
 
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
@@ -92,7 +95,7 @@ class PeerBatch:
         return noise(count, cur=cur, nxt=nxt)
 
     def draw_once_a_step(self) -> Callable[[], Tensor]:
-        """Return a function whose k-th call draws the noise of step k, for code that does not say its step."""
+        """Return a function whose call k, from 0, draws the noise of step k."""
         steps = itertools.count()
 
         def draw() -> Tensor:
@@ -106,7 +109,7 @@ class PeerBatch:
         return _OurNoise(draw or self.draw)
 
     def step_of(self, level: float) -> int:
-        """Return the index of the last step that starts at or above ``level``."""
+        """Return the index of the last step that starts at or above ``level``; 0 if none does."""
         above = len(self._rising) - bisect_left(self._rising, level * (1 - ROUNDING))
         return min(max(above - 1, 0), len(self.grid) - 1)
 
@@ -140,13 +143,13 @@ class _OurNoise(TorchFunctionMode):
 
 
 def as_image_batch(x: Tensor) -> Tensor:
-    """Return the state as images ``(batch, c, h, w)``, which some libraries assume."""
+    """Return ``x`` if it has four axes, as some libraries assume; else ``(batch, n, 1, 1)``."""
     return x if x.ndim == 4 else x.reshape(len(x), -1, 1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peer(Declared, ABC):
-    """Base class of samplers whose steps are another library's own code; a class's fields are its options.
+    """Base class of samplers whose steps are another library's code; their fields are its options.
 
     The peer works in its own coordinates on the levels of our grid. It takes its noise from our
     source, and calls our denoiser, which counts the evaluations.
@@ -171,12 +174,12 @@ class Peer(Declared, ABC):
         return {self.renamed.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Return the states at the last level, in the state's dtype, whichever the peer computes in."""
+        """Return the states at the last level, by the peer's code, in the dtype of ``x``."""
         batch = PeerBatch(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype)
         return self.integrate(batch, x.clone()).to(x.dtype)
 
     def nfe(self, grid: Grid) -> int | None:
-        """Return the evaluations, counted on a state of one number; None if a tolerance decides.
+        """Return the evaluations per sample, counted in a dry run; None if a tolerance decides.
 
         Raises:
             ValueError: the peer's code fails on this grid.
@@ -184,7 +187,7 @@ class Peer(Declared, ABC):
         return None if self.adaptive else _dry_run(self, grid)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return name and options for pickling: another process makes the class again."""
+        """Return a function and its arguments for pickle: name and options make the class again."""
         return _unpickle_peer, (self.name, {f.name: getattr(self, f.name) for f in fields(self)})
 
 
@@ -193,7 +196,7 @@ def define_peer(
 ) -> type[Peer]:
     """Return a subclass of ``base`` with a field per option and class attributes ``declared``.
 
-    An option ``order`` is the field ``max_order``: ``order`` is what a sampler declares.
+    An option ``order`` becomes the field ``max_order``, since every sampler declares an ``order``.
     """
     body = {
         "name": name,
@@ -232,7 +235,7 @@ class _ZeroNoise:
 
 @lru_cache(maxsize=4096)
 def _dry_run(sampler: Peer, grid: Grid) -> int:
-    """Return the number of evaluations of one sample of one channel, with a closed-form denoiser.
+    """Return the number of evaluations for one sample of one number, with a closed-form denoiser.
 
     Raises a ValueError if the peer's code fails.
     """

@@ -34,12 +34,12 @@ TWICE = ("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSD
 
 
 class SchedulerCoordinates(NamedTuple):
-    """Coordinates of a scheduler.
+    """Relation of a scheduler's states, timesteps and network output to ours.
 
     Attributes:
         scale: factor from our state to the scheduler's, as a function of our level.
-        levels: level of the evaluation at each of its timesteps.
-        output: network output there, as a function of (d, the scheduler's state, level).
+        levels: our level of the evaluation at each of the scheduler's timesteps.
+        output: network output at a timestep, as a function of (d, the scheduler's state, level).
     """
 
     scale: Callable[[float], float]
@@ -48,7 +48,7 @@ class SchedulerCoordinates(NamedTuple):
 
 
 def place_grid(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
-    """Give a scheduler, fresh from ``set_timesteps(len(grid))``, our levels; return its coordinates.
+    """Set our levels in a scheduler after ``set_timesteps(len(grid))``; return its coordinates.
 
     Raises:
         ValueError: the scheduler can only end at 0, and the grid does not.
@@ -73,7 +73,7 @@ def place_grid(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
 
 
 def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
-    """Set the interleaved lists of a two-stage scheduler; return its levels in the order of evaluation."""
+    """Set the lists of a scheduler that evaluates twice a step; return the levels of evaluation."""
     sigma = _as_tensor(grid.sigma)
     down = _place_ancestral(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
     scheduler.sigmas = torch.cat([sigma[:1], sigma[1:].repeat_interleave(2), sigma[-1:]])
@@ -92,7 +92,7 @@ def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
 
 
 def _place_ancestral(scheduler: Any, sigma: Tensor) -> Tensor:
-    """Set the lists ``up`` and ``down`` of an ancestral scheduler; return the levels down."""
+    """Set an ancestral scheduler's noise ``up`` and levels ``down``; return the levels ``down``."""
     up = (sigma[1:] ** 2 * (sigma[:-1] ** 2 - sigma[1:] ** 2) / sigma[:-1] ** 2).sqrt()
     down = (sigma[1:] ** 2 - up**2).sqrt()
     zero = sigma.new_zeros(1)
@@ -102,7 +102,7 @@ def _place_ancestral(scheduler: Any, sigma: Tensor) -> Tensor:
 
 
 def _place_training_times(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
-    """Set one training time per level, the last level as the scheduler's end; return the coordinates."""
+    """Set one training time per level, the last as the scheduler's end; return the coordinates."""
     alphas = _as_tensor([_vp_alpha(s) ** 2 for s in grid.sigma])
     scheduler.alphas_cumprod = alphas[:-1].flip(0)
     scheduler.final_alpha_cumprod = scheduler.one = alphas[-1]

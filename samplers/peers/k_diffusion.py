@@ -73,7 +73,7 @@ class KDiffusion(Peer):
 
 
 def package_folder(name: str) -> Path:
-    """Return the folder of the package: in the clone if there is one, else the installed one."""
+    """Return the folder of k-diffusion's package: in the clone if there is one, else installed."""
     cloned = find_clone("k-diffusion")
     if cloned is not None:
         return cloned / "k_diffusion"
@@ -84,7 +84,7 @@ def package_folder(name: str) -> Path:
 
 
 def load_sampling(name: str) -> ModuleType:
-    """Return the module ``sampling.py``, loaded without the package's other imports."""
+    """Return k-diffusion's module ``sampling``, imported without the package's other modules."""
     try:
         return import_without_package(package_folder(name), "sampling")
     except ImportError as error:
@@ -92,7 +92,7 @@ def load_sampling(name: str) -> ModuleType:
 
 
 def names() -> list[str]:
-    """Return the names of the functions that are samplers."""
+    """Return the names of k-diffusion's samplers, the functions ``sample_…``, sorted."""
     return sorted(key for key in vars(load_sampling(PREFIX)) if key.startswith("sample_"))
 
 

@@ -45,10 +45,10 @@ SOURCES = {
 
 
 def set_peers_path(folder: str | Path | None) -> None:
-    """Look for clones, each under its repository's name, in ``folder``; None: ``$SAMPLERBENCH_PEERS``.
+    """Set the folder of clones, named as their repositories; None is ``$SAMPLERBENCH_PEERS``.
 
     Raises:
-        ValueError: no such folder.
+        ValueError: there is no such folder.
     """
     global _folder
     if folder is not None and not Path(folder).is_dir():
@@ -64,13 +64,13 @@ def peers_path() -> Path | None:
 
 
 def find_clone(repository: str) -> Path | None:
-    """Return the folder of a repository's clone, or None."""
+    """Return the folder of a repository's clone; None without a peers path or without a clone."""
     root = _folder or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)
     return root / repository if root is not None and (root / repository).is_dir() else None
 
 
 def clone_file(name: str) -> Path:
-    """Return the file of a peer, such as ``edm:…``, in the user's clones.
+    """Return the path of the file with a peer's code, such as ``edm:…``, in the user's clones.
 
     Raises:
         ValueError: the file is not there; the message says what to clone.
@@ -88,7 +88,7 @@ def clone_file(name: str) -> Path:
 
 
 def import_installed(name: str, package: str, module: str) -> ModuleType:
-    """Import a module of an installed library.
+    """Return a module of an installed library, for the peer ``name``.
 
     Raises:
         ValueError: the library is missing or does not import.
@@ -100,7 +100,7 @@ def import_installed(name: str, package: str, module: str) -> ModuleType:
 
 
 def missing_library_error(name: str, package: str, error: ImportError | None = None) -> ValueError:
-    """Return the error for a library that is missing, or that lacks a package itself."""
+    """Return a ValueError that says which package the peer ``name`` needs, or what that lacks."""
     lacks = getattr(error, "name", None)
     is_other = lacks and lacks.partition(".")[0] != package.replace("-", "_")
     detail = f" (which lacks {lacks})" if is_other else ""
@@ -118,12 +118,12 @@ def version_of_package(package: str) -> str:
 
 
 def name_and_hash_of_file(path: Path) -> str:
-    """Return a file's name and hash, which stand for the version of a clone."""
+    """Return a file's name and the start of its SHA-256, which stand for a clone's version."""
     return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
 
 
 def import_without_package(package: Path, module: str) -> ModuleType:
-    """Import a module of a package folder without the package's ``__init__``."""
+    """Return a module of a package folder, imported without running the package's ``__init__``."""
     alias = f"samplerbench_peer_{hashlib.sha256(str(package.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
         parent = ModuleType(alias)
@@ -133,7 +133,7 @@ def import_without_package(package: Path, module: str) -> ModuleType:
 
 
 def load_script(path: Path, *siblings: str) -> ModuleType:
-    """Import a clone's file, which itself imports ``siblings`` by bare names."""
+    """Return a clone's file as a module; it may import ``siblings`` in its folder by bare names."""
     alias = f"samplerbench_peer_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
         spec = importlib.util.spec_from_file_location(alias, path)
@@ -161,7 +161,7 @@ def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
 
 
 def load_functions(path: Path, **given: Any) -> dict[str, Any]:
-    """Return the top-level functions of a script without running the rest; they may use ``given``."""
+    """Return a script's undecorated functions by name, not running the rest; they see ``given``."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list
@@ -209,7 +209,7 @@ def resolve(name: str) -> Any:
 def load_peer_module(name: str, *siblings: str) -> ModuleType:
     """Return the module with the code of a peer, such as ``diffusers:UniPCMultistepScheduler``.
 
-    ``siblings`` are files beside a clone's file, which it imports by bare names.
+    ``siblings`` are modules in the folder of a clone's file, which it imports by bare names.
 
     Raises:
         ValueError: the library is not here; the message says what to install or to clone.
@@ -243,7 +243,7 @@ def _adapter_module(library: str) -> Any:
 
 
 def _path_of_code(library: str, target: str) -> str:
-    """Return the path of a peer's code, a part of the cache's key; "" for installed packages."""
+    """Return the path of a peer's code if it may be a clone; "" for the other libraries."""
     if library in SOURCES:
         return str(clone_file(f"{library}:{target}"))
     if library == "k-diffusion":
@@ -253,5 +253,5 @@ def _path_of_code(library: str, target: str) -> str:
 
 @lru_cache(maxsize=256)
 def _make_class(name: str, origin: str) -> Any:  # noqa: ARG001 - another origin is another class
-    """Make the class of a peer, once per path of its code."""
+    """Return the class of a peer, made once for each name and path of its code."""
     return _adapter_module(name.partition(":")[0]).make_class(name)

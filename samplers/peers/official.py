@@ -20,7 +20,7 @@ from .locate import SOURCES, clone_file, load_functions, load_script, name_and_h
 
 @contextlib.contextmanager
 def _silent_with_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Set the default dtype, which these files assume, and print nothing in this context."""
+    """Make ``dtype`` torch's default, and discard what is printed, inside this context."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -31,7 +31,7 @@ def _silent_with_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 
 class VarianceExploding:
-    """Noise schedule alpha = 1, sigma = t, with the methods that these files call."""
+    """Noise schedule alpha = 1, sigma = t, with the methods that DPM-Solver and UniPC call."""
 
     T, total_N = 1.0, 1000  # noqa: N815 - the names that they read
 
@@ -56,7 +56,7 @@ class DPMSolverOrUniPC(Peer):
     """DPM-Solver or UniPC of the authors on our levels, of order at most the number of steps."""
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Integrate over the positive levels; the step to 0 is x <- d, like their denoise_to_zero."""
+        """Return the states after the positive levels and, if the grid ends at 0, x <- d."""
         steps = len(batch.grid.positive) - 1
         if steps < 1:
             return batch.jump(x)
@@ -147,7 +147,7 @@ def make_class(name: str) -> type[Peer]:
 
 
 class _Network(SimpleNamespace):
-    """Network as EDM's and diff-sampler's samplers call it."""
+    """Our denoiser as the network that EDM's and diff-sampler's samplers call."""
 
     batch: PeerBatch
     shape: torch.Size
@@ -165,7 +165,7 @@ class DiffSampler(Peer):
         return getattr(load_script(clone_file(name), "solver_utils"), name.partition(":")[2])
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Integrate over the positive levels; the step to 0 is x <- d, like their denoise_to_zero."""
+        """Return the states after the positive levels and, if the grid ends at 0, x <- d."""
         if len(batch.grid.positive) < 2:
             return batch.jump(x)
         levels, options = batch.levels(x, batch.grid.positive), self.options
@@ -190,11 +190,11 @@ class EDM(Peer):
 
     @staticmethod
     def function(name: str) -> Any:
-        """Return the sampler's function from a script whose import needs the checkpoints' libraries."""
+        """Return the sampler's function without running its script, which needs more libraries."""
         return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Run EDM's function, which gets the levels through ``round_sigma``, its only hook for them."""
+        """Return the states after EDM's function, which gets the levels from ``round_sigma``."""
         if not batch.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
         levels = batch.levels(x, batch.grid.positive)

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from ..grid import Grid
 
 DOUBLE, SINGLE, NEAR = 1e-10, 5e-6, math.inf
-"""Bounds of relative differences: in float64, of states rounded to float32, and of mere relatives."""
+"""Bounds of relative differences: in float64, for states rounded to float32, and none (inf)."""
 
 
 class Pair(NamedTuple):
-    """Method under our name and a peer's.
+    """One method under our name and under a peer's name.
 
     Attributes:
         ours: our sampler with options.
@@ -23,7 +23,7 @@ class Pair(NamedTuple):
         fewest, most: numbers of steps between which the two are the same.
         end: "zero" or "sigma_min" if they are the same on grids with that end only, "" otherwise.
         within: largest relative difference of the samples.
-        note: what a user should know.
+        note: a difference or a warning for the user, or "".
     """
 
     ours: str
@@ -246,8 +246,8 @@ def translate(library: str) -> list[dict[str, Any]]:
 
     Keys are ``label``, ``theirs``, ``ours``, ``steps``, ``end``, ``within`` and ``note``. A label
     (of user interfaces) followed by "Karras" is the same sampler on the schedule ``karras``. A
-    library's last steps can depend on the number of steps; a method then has several rows. That the
-    two agree, to ``within``, is tested (``pytest -m parity``).
+    library's last steps can depend on the number of steps; a method then has several rows. Tests
+    (``pytest -m parity``) check that the two agree to ``within``.
 
     Raises:
         ValueError: unknown library.
@@ -270,8 +270,8 @@ def translate(library: str) -> list[dict[str, Any]]:
 def export_sigmas(library: str, sigmas: Sequence[float]) -> dict[str, Any]:
     """Return falling levels as "diffusers" or "k-diffusion" takes them.
 
-    The keys are ``library``, ``sigmas``, ``call``, the line of Python that hands the levels over,
-    and ``notes`` on what that changes.
+    The keys are ``library``, ``sigmas`` (the levels), ``call`` (the line of Python that takes them)
+    and ``notes`` (what that line changes, or "").
 
     >>> export_sigmas("k-diffusion", [80.0, 1.0, 0.0])["sigmas"]
     [80.0, 1.0, 0.0]

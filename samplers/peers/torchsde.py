@@ -54,7 +54,7 @@ class TorchSDE(Peer):
 
 
 class _ReverseSDE:
-    """Drift, and products with the diffusion, whose matrix would have the square of an image's size."""
+    """Reverse SDE for torchsde: the drift, and the diffusion as its product with a vector."""
 
     noise_type, sde_type = "additive", "ito"
 
@@ -97,7 +97,7 @@ class _Increments:
 
 
 def names() -> list[str]:
-    """Return the names of the solvers."""
+    """Return the names of torchsde's solvers; raise a ValueError if it is not installed."""
     import_installed(LIBRARY, LIBRARY, "torchsde")
     return list(METHODS)
 

@@ -1,4 +1,4 @@
-"""Schedules, which make a grid of a number of steps and a range of noise levels.
+"""Schedules: functions that make a grid from a number of steps and a range of noise levels.
 
 One family a file; each schedule has its source.
 

@@ -71,7 +71,7 @@ def polyexponential(
         log(sigma_i) = log(sigma_min) + (1 - u_i)^rho log(sigma_max / sigma_min)
 
     ``rho`` > 0; above 1 it puts more steps at low noise, and 1 is :func:`uniform_lambda`. Other
-    arguments and errors are those of :func:`karras`.
+    arguments and errors are as in :func:`karras`.
     """
     _check_positive("rho", rho)
     ratio = sigma_max / sigma_min
@@ -107,7 +107,7 @@ def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) 
 def sohl_dickstein_1503(
     n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True
 ) -> Grid:
-    """Every step loses the same share of signal: beta_t = 1 / (T - t + 1), so abar_t = 1 - t / T.
+    """Every step loses 1 / T of the first signal: beta_t = 1 / (T - t + 1), so abar_t = 1 - t / T.
 
     This is the paper's schedule of binomial diffusion, moved to Gaussian noise. With abar =
     1 / (1 + sigma²) and s = 1 - abar, sigma = sqrt(s / abar). Arguments as :func:`karras`.
@@ -141,7 +141,7 @@ def flow_shift(
         t <- shift t / (1 + (shift - 1) t);   in sigma = t / (1 - t) that is sigma <- shift sigma
 
     ``shift`` > 0; above 1 it puts more steps at high noise, and 1 is uniform in flow time. Other
-    arguments and errors are those of :func:`karras`.
+    arguments and errors are as in :func:`karras`.
     """
     _check_positive("shift", shift)
     # the times that are shifted to the ends

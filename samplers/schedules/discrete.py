@@ -81,10 +81,10 @@ def discrete_leading(
 ) -> Grid:
     """Rows 0, s, 2s, … of a beta table, s = floor(T / N): the steps of DDIM and iDDPM respacing.
 
-    ``n`` is at most the number of rows in the range, unless ``interpolate``. With that, times are
-    not rounded to rows, and log(sigma) is linear between these. ``table`` is "linear",
-    "scaled_linear" or "cosine" (:func:`beta_rates`). The other arguments are as in
-    :func:`~.closed.karras`.
+    T is the number of rows in the range, N the number of levels above 0; N is at most T
+    unless ``interpolate``. With that, row numbers are not rounded, and log(sigma) is linear between
+    rows. ``table`` is "linear", "scaled_linear" or "cosine" (:func:`beta_rates`). The other
+    arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: the table is unknown, the range is invalid, or there are more steps than rows.
@@ -118,7 +118,7 @@ def discrete_trailing(
 ) -> Grid:
     """Rows T - 1, T - 1 - T / N, … of a beta table, rounded; the first is the last trained step.
 
-    Arguments and errors as :func:`discrete_leading`. N evaluations end at 0 or at ``sigma_min``.
+    N is ``n``; N evaluations end at 0 or ``sigma_min``. Else as in :func:`discrete_leading`.
     """
     rows = _levels_in_range(n, table, sigma_min, sigma_max)
     times = [len(rows) * (n - i) / n - 1 for i in range(n)]
@@ -135,7 +135,7 @@ def discrete_linspace(
     interpolate: bool = False,
     to_zero: bool = True,
 ) -> Grid:
-    """Rows evenly from T - 1 to 0 of a beta table, rounded.
+    """Rows spread evenly from T - 1 to 0 over a beta table of T rows, rounded.
 
     Arguments and errors as :func:`discrete_leading`.
     """
@@ -154,8 +154,8 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
 
         u_(j-1) = sqrt((u_j² + 1) / max(abar_(j-1) / abar_j, 0.001) - 1),   u_1000 = 0,   abar_j = sin²(pi / 2 · j / (1000 · 1.008))
 
-    These are the levels of the cosine table, abar_(j-1) / abar_j being 1 - beta. Arguments and
-    errors as :func:`discrete_leading`.
+    These are the levels of the cosine table, where abar_(j-1) / abar_j is 1 - beta. Arguments and
+    errors as in :func:`discrete_leading`.
     """
     return discrete_linspace(n, sigma_min, sigma_max, table="cosine", to_zero=to_zero)
 
@@ -178,9 +178,9 @@ def _levels_in_range(n: int, table: str, sigma_min: float, sigma_max: float) -> 
 def _grid_at_times(
     n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool
 ) -> Grid:
-    """Return the grid with evaluations at falling ``times`` (in rows), the first at the last row.
+    """Return the grid of the levels at falling ``times`` (indices into ``rows``, with fractions).
 
-    Raises a ValueError if two times have the same level.
+    The first level is the last row. Raises a ValueError if two levels are equal.
     """
     inner = (_level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
     sigma = [rows[-1], *inner]
@@ -194,6 +194,6 @@ def _grid_at_times(
 
 
 def _level_between_rows(rows: Sequence[float], t: float) -> float:
-    """Return the level at a time between rows: geometric interpolation."""
+    """Return the level at row number ``t``, interpolated geometrically between ``rows``."""
     low = min(max(math.floor(t), 0), len(rows) - 2)
     return rows[low] ** (1 - (t - low)) * rows[low + 1] ** (t - low)

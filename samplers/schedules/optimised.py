@@ -77,11 +77,11 @@ def staircase_costs(
 
 
 def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
-    """Return the path from the first node to the last with the smallest sum of weight^k c_k over
-    its steps k.
+    """Return the path from the first node to the last whose sum of weighted step costs is least.
 
-    Backward dynamic programming: V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), from V_1(i) =
-    c of the jump to the last node. Of equally cheap paths, the one with the earlier nodes is taken.
+    The cost of step k, from 0, counts weight^k times. Dynamic programming runs backwards: V_k(i) =
+    min over j > i of c_ij + weight V_(k-1)(j), and V_1(i) is the cost of the jump from i to the
+    last node. Of equally cheap paths, the one with the earlier nodes is taken.
 
     Args:
         cost: ``(m, m)``, c_ij for i < j; the rest is not read.
@@ -111,10 +111,10 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
 
 def even_path(cost: Matrix, steps: int) -> list[int]:
-    """Return the path whose largest step cost is least; of those, the one with the least sum of squares.
+    """Return the path with the least largest step cost, and among these the least sum of squares.
 
     Where costs vary smoothly and the nodes are dense, all steps then cost the same. Arguments,
-    result and errors are those of :func:`cheapest_path`.
+    result and errors are as in :func:`cheapest_path`.
     """
 
     def mask_costs_above(most: float) -> Matrix:
@@ -134,7 +134,7 @@ def even_path(cost: Matrix, steps: int) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """Schedule that was searched on one model.
+    """Schedule found on one model: the cheapest path through a fine grid of levels.
 
     Attributes:
         levels: the fine grid, from the model's sigma_max to its sigma_min.
@@ -177,7 +177,7 @@ class Searched:
         return Grid((*(self.levels[i] for i in path), *end))
 
     def path(self, jumps: int) -> list[int]:
-        """Return the indices of the levels on the path of ``jumps`` jumps."""
+        """Return the indices of the fine levels on the cheapest path of ``jumps`` jumps."""
         return cheapest_path(self.cost, jumps, self.weight)
 
 
@@ -185,7 +185,7 @@ class Equalised(Searched):
     """Searched schedule whose path is :func:`even_path`."""
 
     def path(self, jumps: int) -> list[int]:
-        """Return the indices of the levels, as :meth:`Searched.path`."""
+        """Return the indices of the fine levels on the :func:`even_path` of ``jumps`` jumps."""
         return even_path(self.cost, jumps)
 
 
@@ -228,7 +228,7 @@ def published_levels(model: str) -> tuple[float, ...]:
 def align_your_steps(
     n: int, sigma_min: float, sigma_max: float, *, model: str = "sd15", to_zero: bool = True
 ) -> Grid:
-    """List that was optimised for a model at 10 steps, log-linearly interpolated in the index of the step.
+    """List optimised for a model at 10 steps, log-linearly interpolated in the index of the step.
 
     Over the range of the list, 10 steps that do not go to 0 are the list itself. ``model`` names
     the list: "sd15", "sdxl" or "svd". The other arguments are as in :func:`~.closed.karras`.

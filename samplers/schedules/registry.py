@@ -24,8 +24,8 @@ class Entry:
         same_as: spec of the schedule that it equals with default options, or "".
         needs_model: whether its levels depend on the model.
         needs_sampler: whether its levels depend on the sampler too, and exist for some numbers of
-            steps only. The schedule found on a model then has a method ``for_sampler(sampler)``. Its result
-            is called for grids and has a method ``facts(n)``.
+            steps only. The schedule found on a model then has a method ``for_sampler(sampler)``,
+            whose result is called for grids and has a method ``facts(n)``.
     """
 
     make: Callable[..., Any]
