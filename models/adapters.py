@@ -356,7 +356,7 @@ class NativeDenoiser(Denoiser):
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the network's time input at ``requested``, else at the known time by ``nearest``."""
+        """Return the network's time input at ``requested``, else at the nearest known time."""
         if requested is not None:
             return self.time.network_input(np.array([requested]), level)
         if self.times is None:

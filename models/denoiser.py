@@ -193,7 +193,7 @@ class Denoiser(ABC):
 
     @property
     def decoded_limits(self) -> tuple[float, float] | None:
-        """Range of the values that :meth:`decode` should return; None for no range."""
+        """Range to which results of :meth:`decode` are clamped before scoring; None for no range."""
         return self.limits if self.decoder is None else self.decoder.limits
 
     def decode(self, x: Tensor) -> Tensor:
@@ -230,7 +230,7 @@ class Denoiser(ABC):
         return None
 
     def data(self, n: int, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return ``n`` samples ``(n, *event)`` of the data, drawn by ``seed``; None if it has none."""
+        """Return ``n`` data samples ``(n, *event)``, drawn by ``seed``; None if there are no data."""
         return None
 
     def moments(self) -> Moments | None:
@@ -375,7 +375,7 @@ def level_per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.f
 
 
 def level_column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
-    """Return ``sigma`` so that it broadcasts to ``x``: a float, or ``(batch, 1, …)`` in x's dtype."""
+    """Return ``sigma`` shaped to broadcast to ``x``: a float, or ``(batch, 1, …)`` in x's dtype."""
     if isinstance(sigma, Tensor):
         return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     return sigma
@@ -389,7 +389,7 @@ def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
 
 
 def _uniform_by_id(ids: Tensor, seed: int) -> Tensor:
-    """Return a uniform in [0, 1) for each id, by SplitMix64 of seed and id (doi:10.1145/2660193.2660195)."""
+    """Return a number in [0, 1) for each id, by SplitMix64 (doi:10.1145/2660193.2660195)."""
     key = _mix_bits(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
     return ((_mix_bits(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
 

@@ -1,7 +1,7 @@
 """Model with an error of known size: exact denoiser plus a fixed smooth random field.
 
-The data, the exact flow and the wrong flow are all known. Whether a coarse solver beats the
-converged ODE of a wrong model can therefore be measured.
+The data, the exact flow and the wrong flow are all known. So one can measure whether a coarse
+solver beats the converged ODE of a wrong model.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class RandomField:
 
 
 NEAR = 1e-6
-"""Level, in units of the scale, from which d stands for x(0), at an error of second order in sigma."""
+"""Level, over the model's scale, at which d replaces x(0), with an error of second order in sigma."""
 
 
 class Perturbed(Altered):
@@ -71,11 +71,12 @@ class Perturbed(Altered):
 
         d' = d + delta g(sigma) f(x, sigma),     g = sigma spread / sqrt(sigma^2 + spread^2)
 
-    g is the posterior standard deviation of data N(m, spread^2 I). It is also the scale of a
-    network's output in EDM's preconditioning (c_out in Karras et al. 2022, arXiv:2206.00364, Table
-    1). So delta is the root mean square error of the raw output. As sigma falls to 0, d' tends to x
-    while the error of eps = (x - d') / sigma stays delta. Samples are scored against the inner
-    model's data. ``length`` > 0 is the correlation length in standard deviations of the noisy data.
+    d is the inner model's denoised image, f a :class:`RandomField`, and g the posterior standard
+    deviation of data N(m, spread^2 I). g is also the scale of a network's output in EDM's
+    preconditioning (c_out in Karras et al. 2022, arXiv:2206.00364, Table 1). So delta is the root
+    mean square error of the raw output. As sigma falls to 0, d' tends to x while the error of eps =
+    (x - d') / sigma stays delta. Samples are scored against the inner model's data. ``length`` > 0
+    is the correlation length in standard deviations of the noisy data.
     """
 
     def __init__(
