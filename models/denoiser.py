@@ -193,7 +193,7 @@ class Denoiser(ABC):
 
     @property
     def decoded_limits(self) -> tuple[float, float] | None:
-        """Range to which results of :meth:`decode` are clamped before scoring; None for no range."""
+        """Range to which results of :meth:`decode` are clamped for scoring; None for no range."""
         return self.limits if self.decoder is None else self.decoder.limits
 
     def decode(self, x: Tensor) -> Tensor:
@@ -230,7 +230,7 @@ class Denoiser(ABC):
         return None
 
     def data(self, n: int, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return ``n`` data samples ``(n, *event)``, drawn by ``seed``; None if there are no data."""
+        """Return ``n`` data samples ``(n, *event)``, drawn by ``seed``; None without data."""
         return None
 
     def moments(self) -> Moments | None:

@@ -72,7 +72,7 @@ class FashionExtractor:
 
 @lru_cache(maxsize=4)
 def load_extractor(name: str) -> FashionExtractor:
-    """Return the extractor of a card's name; a process loads it once."""
+    """Return the extractor of the card called ``name``; a process loads it once."""
     return FashionExtractor(load_card(name, CARDS))
 
 
@@ -100,7 +100,7 @@ def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
 
 
 def extractor_of(card: Card) -> Extractor:
-    """Return the extractor that a card names: another card's, ``blocks-8``'s, or pixels without a name."""
+    """Return a card's extractor: a card's classifier, block means, or pixels if it names none."""
     if not card.extractor:
         return Identity(card.event)
     name, _, side = card.extractor.rpartition("-")
@@ -120,7 +120,7 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """Return the reference of a card's model, or None; its statistics are read on demand.
+    """Return the reference of a card's model; None if the card has none. Statistics are read on demand.
 
     ``draw(n)`` gives held-out samples in place of the stored ones. Raises a CardError if the
     reference was made with another extractor.

@@ -39,7 +39,7 @@ class _ContinuingGenerator(np.random.Generator):
     _spawned: list[np.random.Generator] | None = None
 
     def spawn(self, n_children: int) -> list[np.random.Generator]:
-        """Return ``n_children`` generators: the same objects at each call, which draw on."""
+        """Return the same ``n_children`` generators at each call, which continue their streams."""
         if self._spawned is None:
             self._spawned = [type(self)(child.bit_generator) for child in super().spawn(n_children)]
         return self._spawned
@@ -78,7 +78,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return E[x0 | x] of rows ``x`` ``(CHUNK, d)`` with ``sigma`` > 0, ``labels`` ``(CHUNK,)``."""
+        """Return E[x0 | x] of rows ``(CHUNK, d)``; ``sigma`` > 0 and ``labels`` are ``(CHUNK,)``."""
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:

@@ -166,7 +166,7 @@ def weighted_sum(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
 
 
 def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
-    """Return DOP853's largest error in each row's step, in units of ``allowed``; < 1 is accepted."""
+    """Return DOP853's error of each row's step, relative to ``allowed``, in the maximum norm."""
     fifth, third = (
         (weighted_sum(weights, stages).abs() / allowed).amax(1) for weights in (FIFTH, THIRD)
     )

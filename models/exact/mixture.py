@@ -1,4 +1,4 @@
-"""Mixtures of K Gaussians in d dimensions, of rank-r plus isotropic covariances, at cost O(K d r)."""
+"""Mixtures of K Gaussians in d dimensions, with rank-r plus isotropic covariances: O(K d r) a row."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ class GaussianMixture(ExactModel):
         return ComponentTerms(coords, square, prior - 0.5 * (quadratic + volume))
 
     def _posterior_gains(self, square: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g_k ``(n, K)`` and v_k / (v_k + sigma^2) - g_k ``(n, K, r)`` by sigma^2 ``(n, 1)``."""
+        """Return g_k ``(n, K)`` and v_k / (v_k + sigma^2) - g_k ``(n, K, r)``, by sigma^2."""
         across, along = self._floor + square, self._variances + square[:, :, None]
         above = self._variances - self._floor[:, None]
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
