@@ -46,7 +46,7 @@ class NetworkDenoiser(Denoiser):
         return EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Estimate E[x0 | x] (:meth:`Denoiser.denoise`); label ``classes`` and None mean no label."""
+        """See :meth:`Denoiser.denoise`; both the label ``classes`` and None mean no label."""
         n = len(x)
         level = level_per_row(sigma, x, x.dtype)
         labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels
@@ -81,7 +81,7 @@ class NetworkDenoiser(Denoiser):
         return card_moments(self.card) or super().moments()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return the card's classifier's classes ``(batch,)`` int64; None if it names no classifier."""
+        """Return classes ``(batch,)`` int64 by the card's classifier; None if it names none."""
         extractor = extractor_of(self.card)
         if not isinstance(extractor, FashionExtractor):
             return None

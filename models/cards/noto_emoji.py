@@ -107,7 +107,7 @@ def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
 
 
 def unicode_emoji() -> Iterator[Emoji]:
-    """Yield Unicode's emoji of :data:`GROUPS` without skin tone or with one of :data:`TONES_USED`."""
+    """Yield Unicode's emoji of :data:`GROUPS` with no skin tone or one of :data:`TONES_USED`."""
     if not NAMES.is_file():
         raise FileNotFoundError(
             f"{NAMES} not found; install Debian's unicode-data, or set SAMPLERBENCH_EMOJI_NAMES to "
@@ -155,7 +155,7 @@ def family_of_each(emojis: list[Emoji], images: Tensor) -> Tensor:
 
 
 def are_near(a: Tensor, b: Tensor) -> Tensor:
-    """Return a matrix, True where ``a[i]`` and ``b[j]`` ``(3, 32, 32)`` differ by less than NEAR."""
+    """Return a matrix, True where images ``a[i]`` and ``b[j]`` differ by less than :data:`NEAR`."""
     # Means of blocks of pixels differ by no more than the pixels, so they rule most pairs out.
     coarse, other = (F.avg_pool2d(images, 4).flatten(1) for images in (a, b))
     close = torch.cdist(coarse, other) < NEAR * coarse.shape[1] ** 0.5
@@ -166,7 +166,7 @@ def are_near(a: Tensor, b: Tensor) -> Tensor:
 
 
 def base_code_points(code_points: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the base emoji's code points: no skin, hair, sex or direction, one for all of PEOPLE."""
+    """Return the code points of the base emoji: without skin, hair, sex and direction."""
     return tuple(min(PEOPLE) if c in PEOPLE else c for c in code_points if c not in IGNORED)
 
 

@@ -120,7 +120,7 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """Return the reference of a card's model; None if the card has none. Statistics are read on demand.
+    """Return the reference of a card's model, or None if the card has none; files are read later.
 
     ``draw(n)`` gives held-out samples in place of the stored ones. Raises a CardError if the
     reference was made with another extractor.

@@ -78,7 +78,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return E[x0 | x] of rows ``(CHUNK, d)``; ``sigma`` > 0 and ``labels`` are ``(CHUNK,)``."""
+        """Return E[x0 | x] of rows ``(CHUNK, d)``; ``sigma`` > 0 and labels are ``(CHUNK,)``."""
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:

@@ -63,7 +63,7 @@ class RandomField:
 
 
 NEAR = 1e-6
-"""Level, over the model's scale, at which d replaces x(0); the error is of second order in sigma."""
+"""Level, over the model's scale, at which d replaces x(0); the error is of order sigma^2."""
 
 
 class Perturbed(Altered):

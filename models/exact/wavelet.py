@@ -158,7 +158,7 @@ SPREAD = 0.25
 """Mean square of a pixel: standard deviation about 1/2, so that most pixels lie in [-1, 1]."""
 WEIGHTS = (0.75, 0.25)
 RATIO = 6.0
-"""Ratio of a wide to a narrow detail's deviation. Kurtosis is 10 with WEIGHTS, as in photographs."""
+"""Ratio of a wide to a narrow detail's deviation; gives kurtosis 10 with WEIGHTS, as in photos."""
 BALANCE = (0.6, 0.4)
 """Probabilities of the two modes of the mean brightness; 1/2 for other bimodal coefficients."""
 SEPARATION = 4.0

@@ -1,8 +1,8 @@
 """Feature spaces for comparing samples with data: a table of extractors by scheme.
 
-A loader ``load(rest, samples) -> Extractor`` gets the text after the colon of ``scheme:rest``, and the
-samples' properties (:class:`Samples`). To add a scheme, write a file of its name in this folder, with heavy
-imports inside the function::
+A loader ``load(rest, samples) -> Extractor`` gets the text after the colon of ``scheme:rest``, and
+the samples' properties (:class:`Samples`). To add a scheme, write one file of its name in this
+folder, with heavy imports inside the function::
 
     @extractor("dino", usage="dino:WEIGHTS")
     def load(rest: str, samples: Samples) -> Extractor:

@@ -34,7 +34,8 @@ LETTERS = {384: "s", 768: "b", 1024: "l", 1536: "g"}
 OFFSET = 0.1
 """Number that the authors' code adds to an image's side in patches for reading the position table.
 
-The sum is divided by the table's side, 37. Without it, the table is read at other places."""
+The sum is divided by the table's side, 37. Without it, the table is read at other places.
+"""
 
 
 @extractor("dinov2", usage="dinov2:EVALUATOR:WEIGHTS")
@@ -128,10 +129,10 @@ def _renamed_key(key: str, names: dict[str, str]) -> str:
 
 
 def resample_positions(table: Tensor, side: int) -> Tensor:
-    """Resample a position table ``(1, 1 + n², width)`` to ``side`` x ``side`` patches, as the authors do.
+    """Resample a position table ``(1, 1 + n², width)`` to ``side`` x ``side`` patches.
 
-    The interpolation is bicubic without antialiasing. Patch k is read at (k + 1/2) n / (side + 0.1)
-    - 1/2.
+    As in the authors' code, interpolation is bicubic without antialiasing, and patch k is read at
+    (k + 1/2) n / (side + 0.1) - 1/2.
     """
     n = math.isqrt(table.shape[1] - 1)
     if n == side:
