@@ -1,4 +1,4 @@
-"""Mixtures of K Gaussians in d dimensions with rank-r plus isotropic covariances: O(K d r) a row."""
+"""Mixtures of K Gaussians in d dimensions with rank-r plus isotropic covariances, at O(K d r)."""
 
 from __future__ import annotations
 

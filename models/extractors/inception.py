@@ -37,7 +37,7 @@ def _features(network: Any, images: Tensor) -> Tensor:
 
 
 def _load_network(weights: Path) -> Any:
-    """Return the network; its file must load as plain tensors, since torch-fidelity unpickles all."""
+    """Return the network, if its file has plain tensors only: torch-fidelity unpickles anything."""
     if not weights.is_file():
         raise ValueError(
             f"inception:{weights}: there is no such file; give the weights "

@@ -125,7 +125,7 @@ def load(spec: str, **params: Any) -> Denoiser:
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
-    """Return a Denoiser around what a user's factory or an installed loader returned.
+    """Return a Denoiser around what a factory or loader returned, with its files as ``read``.
 
     Raises:
         ValueError: the result is not a valid model.
@@ -137,7 +137,7 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
 
 
 class ForeignDenoiser(Wrapper):
-    """Wrapper of a Denoiser of foreign code, under another name and a longer identity."""
+    """Wrapper that renames a Denoiser of foreign code, and puts ``identity`` before its identity."""
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
@@ -240,7 +240,7 @@ class FileModel(Denoiser):
         return self._latest[1]
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Return a copy of this model on ``device``, with a copy of the user's model moved by its ``to``.
+        """Return a copy of this model on ``device``; a copy of the user's is moved by its ``to``.
 
         Raises:
             ValueError: the user's model has no ``to``, and ``device`` is not the CPU.
@@ -304,18 +304,18 @@ class FileModel(Denoiser):
         return Statistics(mean, cov, held_out)
 
     def data(self, n: int, seed: int) -> Tensor | None:
-        """Return data ``(n, *event)`` by the user's ``sample``; None if the model has no ``sample``."""
+        """Return data samples ``(n, *event)`` by the user's ``sample``; None if there is none."""
         return self._draw_samples(n, seed) if hasattr(self._model, "sample") else None
 
     def moments(self) -> Moments | None:
-        """Return mean and covariance by the user's ``moments``, else of samples (not for latents)."""
+        """Return mean and covariance by the user's ``moments``, else of samples but not latents."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
         mean, cov = map(_float_array, self._model.moments())
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` data samples as they are scored: decoded, then clamped to the image range."""
+        """Return ``n`` data samples as scored: decoded, and then clamped to the image range."""
         images = self.decode(self._draw_samples(n, seed))
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)
@@ -338,7 +338,7 @@ class FileModel(Denoiser):
 
     @torch.no_grad()
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return each sample's mode ``(batch,)`` by the user's ``mode_of``; None if there is none."""
+        """Return each sample's mode ``(batch,)`` by the user's ``mode_of``; None without it."""
         return self._model.mode_of(x) if hasattr(self._model, "mode_of") else None
 
 

@@ -63,7 +63,7 @@ class Scheme:
         return LoadedValue(value, read, digest_of(read))
 
     def identity(self, rest: str, digest: str) -> str:
-        """Return the identity of what ``rest`` loads: short spec, package, version and ``digest``."""
+        """Return the identity of a result: short spec, package, version and ``digest`` of files."""
         return f"{self.short_spec(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
     def short_spec(self, rest: str) -> str:
@@ -71,7 +71,7 @@ class Scheme:
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
     def _files(self, recorder: FileRecorder) -> FilesRead:
-        """Return the files of a result: modules of the package and the user, and data files opened."""
+        """Return a result's files: modules of the package and the user, and data they opened."""
         loader = getattr(self.load, "__module__", None) or type(self.load).__module__
         module = sys.modules.get(loader)
         if module is None:
@@ -163,7 +163,7 @@ class Schemes:
         return self._import(points[0])
 
     def installed(self) -> dict[str, str]:
-        """Return distribution and version by scheme, for installed packages; imports none of them."""
+        """Return distribution and version by scheme of installed packages; imports nothing."""
         return {point.name: origin_of(point) for point in self._entry_points_of()}
 
     def built_in(self) -> list[Scheme]:
@@ -178,7 +178,7 @@ class Schemes:
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
     def suggestion_for(self, spec: str, others: Collection[str] = ()) -> str:
-        """Return ``did you mean …? `` with the most similar scheme or of ``others``; "" if none is."""
+        """Return ``did you mean …? `` with the likeliest scheme or one of ``others``, else ""."""
         self.built_in()
         name = spec.partition(":")[0]
         matches = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)

@@ -42,7 +42,7 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
 
 
 def files_of_modules(module: ModuleType, package: str | None = None) -> list[str]:
-    """List the source files of a module and of all loaded user modules that it imports.
+    """List the source files of a module and of loaded user modules that its code imports anywhere.
 
     Modules of ``package``, by default the module's own, are listed even if they are installed.
     """
@@ -65,7 +65,7 @@ def files_of_modules(module: ModuleType, package: str | None = None) -> list[str
 
 
 def imported_names(file: str, package: str) -> list[str]:
-    """List dotted names of modules that a Python file of ``package`` may import; [] if unreadable."""
+    """List dotted names of modules that a file of ``package`` may import; [] if unreadable."""
     stamp = file_hash(file)
     return list(_cached_imports(file, package, stamp)) if stamp and file.endswith(".py") else []
 
@@ -149,7 +149,7 @@ class SourceFunction:
 
 
 def digest_of(read: FilesRead) -> str:
-    """Return a hash, 16 hexadecimal digits, of files and of their names; one file counts unnamed."""
+    """Return 16 hexadecimal digits of a hash of files, and of their names if there are several."""
     hashes = list(read.hashes.values())
     if len(hashes) == 1:
         return hashes[0][:16]

@@ -120,7 +120,7 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file that changed or is gone; "" if all have the hashes in ``opened``."""
+    """Return a clause on the first file that is gone or has another hash than in ``opened``, or ""."""
     for name, before in opened.items():
         now = file_hash(os.path.join(folder, name)) or ""
         if now != before:
@@ -138,7 +138,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 def file_hash(path: str) -> str | None:
-    """Return a file's SHA-256 in hexadecimal digits, cached by its stamp; None if unreadable."""
+    """Return a file's SHA-256 in hexadecimal, cached by size, time, inode; None if unreadable."""
     try:
         stat = os.stat(path)
         return _hash_of_version(os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
@@ -161,7 +161,7 @@ def module_file(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class FilesRead:
-    """Absolute ``paths`` of the files that an object was made of; names are relative to ``folder``."""
+    """Absolute ``paths`` of files that an object was made of; names are relative to ``folder``."""
 
     folder: Path
     paths: frozenset[str] = frozenset()
@@ -178,7 +178,7 @@ class FilesRead:
 
 @dataclass(eq=False)
 class FileRecorder:
-    """Record of files that threads outside ``ignored_threads`` open, with stamps at the first read."""
+    """Record of files that threads but ``ignored_threads`` open, with stamps at first reading."""
 
     ignored_threads: frozenset[int | None]
     opened: dict[str, Stamp | None] = field(default_factory=dict)

@@ -50,7 +50,7 @@ class AdaptiveNorm(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block of two 3 × 3 convolutions, each after a normalisation and a GELU, with a skip connection."""
+    """Residual block of two 3 × 3 convolutions, each after a normalisation and a GELU."""
 
     def __init__(self, embedding: int, c_in: int, c_mid: int, c_out: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Attention(nn.Module):
 
 
 class Resampler(nn.Module):
-    """Layer that halves or, if ``up``, doubles the resolution with a fixed filter for each channel; edges are mirrored."""
+    """Layer that halves or, if ``up``, doubles the resolution by a fixed filter; mirrors edges."""
 
     kernel: Tensor
 

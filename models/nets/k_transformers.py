@@ -1,4 +1,4 @@
-"""Image transformers of k-diffusion: ``image_transformer_v1`` at one resolution, ``image_transformer_v2`` at several.
+"""Transformers of k-diffusion: ``image_transformer_v1``, and ``_v2`` with several resolutions.
 
 Written from the paper (Crowson et al. 2024, arXiv:2401.11605, section 4 and appendix) and the shapes of the published
 weights. Parameters have the names of those weights.
@@ -35,7 +35,7 @@ HEAD = 64
 
 
 class Norm(nn.Module):
-    """Root-mean-square normalisation, scaled by a learned vector or, with ``embedding`` > 0, by the embedding."""
+    """Root-mean-square normalisation, scaled by the embedding, or a vector if ``embedding`` is 0."""
 
     def __init__(self, width: int, embedding: int = 0) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class _Transformer(nn.Module):
 
 
 def _split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Split projections ``(batch, h, w, 3 width)`` into queries, keys and values ``(batch, heads, h, w, head)``."""
+    """Split ``(batch, h, w, 3 width)`` into query, key, value ``(batch, heads, h, w, head)``."""
     q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(3, 0, 4, 1, 2, 5)
     return q, k, v
 
@@ -115,7 +115,7 @@ def _merge_heads(x: Tensor) -> Tensor:
 
 
 class AttentionV1(nn.Module):
-    """Cosine attention of each place to all places; all channels of queries and keys are rotated by position."""
+    """Cosine attention of each place to all; position rotates all channels of queries and keys."""
 
     LARGEST = math.log(100.0)
 
@@ -146,7 +146,7 @@ class AttentionV1(nn.Module):
 
 
 class AttentionV2(nn.Module):
-    """Cosine attention of a configured kind; only the first half of each head's channels is rotated by position.
+    """Cosine attention of a configured kind; position rotates the first half of a head's channels.
 
     Args:
         width: channels of the states.
@@ -214,7 +214,7 @@ class Layer(nn.Module):
 
 
 def _gather_patches(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
-    """Merge each patch of ``(batch, h, w, c)`` into one place, with c as the outer or inner index of its values."""
+    """Merge each patch of ``(batch, h, w, c)`` into one place, c the outer or inner index in it."""
     n, h, w, c = x.shape
     cut = x.reshape(n, h // patch[0], patch[0], w // patch[1], patch[1], c)
     order = (0, 1, 3, 5, 2, 4) if channels_first else (0, 1, 3, 2, 4, 5)
@@ -289,7 +289,7 @@ class Merge(nn.Module):
 
 
 class Split(nn.Module):
-    """Layer that raises the resolution: it maps each place to a patch, interpolated with a skip state if ``mixed``."""
+    """Layer that maps each place to a patch; if ``mixed``, it interpolates to a skip state."""
 
     def __init__(
         self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2), *, mixed: bool = True
@@ -306,7 +306,7 @@ class Split(nn.Module):
 
 
 class KTransformerV2(_Transformer):
-    """Transformer ``image_transformer_v2``, an hourglass called with images, ln(sigma) / 4 and class numbers.
+    """Hourglass ``image_transformer_v2``, called with images, ln(sigma) / 4 and class numbers.
 
     Args:
         channels: channels of the images.
