@@ -393,9 +393,6 @@ class NativeDenoiser(Denoiser):
 
 
 def _nearest_indices(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
-    """Return, for each value ``wanted``, the index of the nearest of the sorted ``choices``.
-
-    Of two equally near choices, the first counts.
-    """
+    """Return the index of the sorted choice nearest to each ``wanted`` value; of two, the first."""
     after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
     return np.where(wanted - choices[after - 1] <= choices[after] - wanted, after - 1, after)

@@ -271,7 +271,7 @@ class Cosine(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class RectifiedFlow(Process):
-    """Straight path x_t = (1 - t) x0 + t nu z: alpha = 1 - t, sigma = nu t, level = nu t / (1 - t).
+    """Straight path x_t = (1 - t) x0 + t nu z, with level nu t / (1 - t).
 
     Rectified flow (Liu et al. 2023, arXiv:2209.03003) and the conditional optimal-transport path of
     flow matching (Lipman et al. 2023, arXiv:2210.02747, section 4.1), with noise at t = 1 as in

@@ -24,8 +24,10 @@ from ..reference import Identity, Reference, Statistics
 from .flow import flow_states
 
 CHUNK = 96
-"""Rows of every evaluation: a multiple of the 4, 6, 8, 12, 16 or 24 that matrix kernels take at a
-time and of all vector widths, to avoid remainder loops.
+"""Number of rows in every evaluation, chosen to avoid remainder loops of matrix kernels.
+
+It is a multiple of the 4, 6, 8, 12, 16 or 24 rows that kernels take at a time, and of all vector
+widths.
 """
 
 FloatArray = NDArray[np.float64]

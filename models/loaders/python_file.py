@@ -137,7 +137,7 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
 
 
 class ForeignDenoiser(Wrapper):
-    """Wrapper that renames a Denoiser of foreign code, and puts ``identity`` before its identity."""
+    """Wrapper that renames a Denoiser of foreign code and puts ``identity`` before its identity."""
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)

@@ -120,7 +120,7 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file that is gone or has another hash than in ``opened``, or ""."""
+    """Return a clause on the first file that lost its hash in ``opened`` or is gone; "" if none."""
     for name, before in opened.items():
         now = file_hash(os.path.join(folder, name)) or ""
         if now != before:

@@ -50,7 +50,7 @@ class Heads:
 
 
 def change_layer(change: Change) -> nn.Module:
-    """Return a layer that repeats pixels ("up"), averages 2 × 2 of them ("down"), or does nothing."""
+    """Return a layer that repeats pixels (``up``), averages 2 × 2 (``down``), or does nothing."""
     if change == "up":
         return nn.Upsample(scale_factor=2)
     return nn.AvgPool2d(2) if change == "down" else nn.Identity()

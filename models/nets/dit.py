@@ -96,7 +96,7 @@ def perceptron(
 
 
 class SwiGLU(nn.Module):
-    """Perceptron whose hidden layer is multiplied by the SiLU of another projection of the input."""
+    """Perceptron whose hidden layer is multiplied by the SiLU of a second projection of ``x``."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()

@@ -97,7 +97,7 @@ class Conv(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, c_in, h, w)`` to ``c_out`` channels at half, the same or twice the sides."""
+        """Map ``(batch, c_in, h, w)`` to ``c_out`` channels at half, equal or twice the sides."""
         margin = self.side // 2
         reach = (self.resample_filter.shape[-1] - 1) // 2 if self.resample else 0
         if self.folded and self.resample == "down":
@@ -261,7 +261,7 @@ class LevelUNet(nn.Module):
         return states
 
     def _run_decoder(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield name and output of each decoder resolution; the encoder's ``states`` are consumed."""
+        """Yield name and output of each decoder resolution; encoder ``states`` are consumed."""
         x = states[-1]
         for side in reversed(self.sides):
             at = f"{side}x{side}"
@@ -272,7 +272,7 @@ class LevelUNet(nn.Module):
             yield at, x
 
     def _concatenate_skip(self, x: Tensor, earlier: Tensor) -> Tensor:
-        """Return a decoder block's input: state ``x`` and an encoder state ``earlier``, concatenated."""
+        """Return a decoder block's input: ``x`` and the encoder state ``earlier``, concatenated."""
         return torch.cat([x, earlier], dim=1)
 
     def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:

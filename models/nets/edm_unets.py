@@ -135,7 +135,7 @@ class SongUNet(LevelUNet):
         return image
 
     def _add_image_output(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
-        """Return ``image`` upsampled, plus the output of state ``x`` if resolution ``at`` has one."""
+        """Return ``image`` upsampled, plus an image of state ``x`` if there is a layer for it."""
         if image is not None:
             image = self.dec[f"{at}_aux_up"](image)
         if f"{at}_aux_conv" not in self.dec:

@@ -29,7 +29,7 @@ class ChannelNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """3 × 3 convolution, group normalisation (:class:`ChannelNorm` if ``groups`` is 0), and SiLU."""
+    """3 × 3 convolution, normalisation (by channels if ``groups`` is 0), scale and shift, SiLU."""
 
     def __init__(self, c_in: int, c_out: int, groups: int) -> None:
         super().__init__()

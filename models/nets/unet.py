@@ -44,7 +44,7 @@ class FourierFeatures(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block whose branch starts at zero; the embedding scales and shifts its second norm."""
+    """Residual block with a branch that starts at zero, scaled and shifted by the embedding."""
 
     def __init__(
         self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False, group: int = 16
@@ -257,7 +257,7 @@ class RandomUNet(Denoiser):
 
     @cached_property
     def _net(self) -> nn.Module:
-        """Network with its preconditioning, built at the first access, so that listings are fast."""
+        """Network with its preconditioning, built at the first access to keep listings fast."""
         net = UNet(
             in_channels=3,
             channels=(self.width, 2 * self.width),

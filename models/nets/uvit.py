@@ -24,7 +24,7 @@ class Block(nn.Module):
         self.skip_linear = nn.Linear(2 * width, width) if skips else None
 
     def forward(self, x: Tensor, earlier: Tensor | None = None) -> Tensor:
-        """Map ``x``, merged with ``earlier`` if it ``skips``, to the same ``(batch, tokens, width)``."""
+        """Map ``(batch, tokens, width)`` to the same shape, merging ``earlier`` in if ``skips``."""
         if self.skip_linear is not None and earlier is not None:
             x = self.skip_linear(torch.cat([x, earlier], -1))
         x = x + self.attn(self.norm1(x))
