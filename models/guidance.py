@@ -125,7 +125,7 @@ class _Guided(Altered):
         self.scale = scale
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return the inner model's labels, or uniform ones if it draws none, since guidance needs a label."""
+        """Return the inner model's labels, or uniformly drawn labels if it draws none."""
         labels = self.inner.draw_labels(ids, seed)
         return labels_for(ids, seed, [1.0] * self._null_label) if labels is None else labels
 

@@ -139,7 +139,7 @@ def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch
 
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy in which functions that hold networks are copied too; ``deepcopy`` shares them."""
+    """Return a deep copy, functions with networks included, which ``copy.deepcopy`` would share."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):

@@ -1,4 +1,4 @@
-"""References that samples are compared with: moments of data in a feature space, and other samples."""
+"""References to compare samples with: moments of data in a feature space, and other samples."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Identity:
 
 
 class Blocks:
-    """Extractor of the means of square blocks of pixels, for images of too many pixels for a covariance.
+    """Extractor of means of blocks of pixels, for images with too many pixels for a covariance.
 
     Args:
         event: shape of an image, ``(channels, h, w)``.
@@ -72,7 +72,7 @@ class Blocks:
         self.identity = f"blocks-{side}x{side}-{self.dim}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Return block means ``(n, channels * side * side)`` float64 of images ``(n, channels, h, w)``."""
+        """Return block means ``(n, channels side²)`` float64 of images ``(n, channels, h, w)``."""
         (c, h, w), k = self.event, self.side
         blocks = x.detach().cpu().double().reshape(len(x), c, k, h // k, k, w // k)
         return blocks.mean((3, 5)).reshape(len(x), -1).numpy()

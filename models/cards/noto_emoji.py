@@ -182,7 +182,7 @@ def _open_font() -> Any:
 
 
 def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
-    """Return the glyph of each sequence of glyphs that the font joins (type 4 of its substitutions)."""
+    """Return the font's ligatures: the glyph that replaces a sequence of glyphs, by sequence."""
     return {
         (first, *ligature.Component): ligature.LigGlyph
         for lookup in font["GSUB"].table.LookupList.Lookup
@@ -194,7 +194,7 @@ def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
 
 
 def _image_of_bitmap(png: bytes) -> np.ndarray:
-    """Return a PNG of 136 x 128 on white, without its empty columns, ``(3, 32, 32)`` float32 in [-1, 1]."""
+    """Return a 136 x 128 PNG on white, its margins cut, as ``(3, 32, 32)`` float32 in [-1, 1]."""
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as picture:

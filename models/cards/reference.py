@@ -16,7 +16,7 @@ from ..reference import Blocks, Extractor, FloatArray, Identity, Moments, Refere
 from .card import AXES, CARDS, CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card
 
 CHUNK = 96
-"""Images in each call of the network: fixed, so that an image's features do not depend on the others."""
+"""Images in each call of the network, fixed so that features do not depend on other images."""
 
 
 class FashionExtractor:
@@ -82,7 +82,7 @@ def card_moments(card: Card) -> Moments | None:
 
 
 def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
-    """Return class means ``(classes, d)`` and pooled covariance ``(d, d)`` from a card's stored tensors.
+    """Return class means ``(classes, d)`` and pooled covariance ``(d, d)`` from stored tensors.
 
     Raises a CardError if their shapes do not fit the card.
     """

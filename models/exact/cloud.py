@@ -88,14 +88,14 @@ class PointCloud(ExactModel):
         return self._points.cpu().numpy()[(rng.random(n) * len(self._points)).astype(np.int64)]
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Return mean and covariance of the points, divided by N, since they are the whole distribution."""
+        """Return the points' mean and their covariance divided by N: they are all of the data."""
         points = self._points.cpu().numpy()
         return points.mean(0), np.cov(points, rowvar=False, bias=True)
 
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """Return p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` > 0, ``(batch, N)`` float64."""
+        """Return each point's p(j | x) at states ``(batch, *event)``: ``(batch, N)``; ``sigma`` > 0."""
         return self.evaluate_in_chunks(
             lambda *rows: self._log_joint(*rows).softmax(1), x, sigma, labels
         )
@@ -139,7 +139,7 @@ def square_distances(points: Tensor) -> Tensor:
 
 
 def _log_prior_by_label(count: int, labels: Tensor | None, classes: int) -> Tensor:
-    """Return log p(j) given each label, and in the last row without a label: ``(classes + 1, N)``."""
+    """Return each point's log p(j) by label, ``(classes + 1, N)``; the last row has no label."""
     member = torch.ones(classes + 1, count, dtype=torch.float64)
     if labels is not None:
         member[:-1] = labels == torch.arange(classes)[:, None]
@@ -201,7 +201,7 @@ class KernelDensity(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """Return p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, N)`` float64."""
+        """Return each point's p(j | x), ``(batch, N)`` float64, at states ``x`` and ``sigma`` >= 0."""
         return self._cloud.responsibilities(
             x, self._cloud_level(level_per_row(sigma, x))[0], labels
         )

@@ -114,7 +114,7 @@ class GaussianMixture(ExactModel):
         )
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return the likeliest class, or component without classes, of the clean sample, ``(batch,)`` int64."""
+        """Return clean samples' likeliest class, or component without classes, ``(batch,)``."""
         chosen = self.responsibilities(x, 0.0)
         if self.component_class is None:
             return chosen.argmax(1)
@@ -209,7 +209,7 @@ class GaussianMixture(ExactModel):
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
 
     def _weights_by_label(self) -> Tensor:
-        """Return the weights given each label, and in the last row without a label: ``(classes + 1, K)``."""
+        """Return component weights by label, ``(classes + 1, K)``; the last row has no label."""
         if self.component_class is None:
             return self._weights[None]
         member = self.component_class == torch.arange(self.classes)[:, None]

@@ -27,9 +27,9 @@ class RandomField:
 
         f_i = sqrt(2 / M) sum_m A_mi cos(w_m · x / r + v_m log r + phi_m)
 
-    with r = sqrt(sigma^2 + spread^2), signs A, w ~ N(0, I / (d length^2)), v ~ N(0, 1) and uniform
-    phases phi (Rahimi and Recht, NIPS 2007). Its correlation between x and x' is about exp(-|x -
-    x'|^2 / (2 d (length r)^2)). |f_i| <= sqrt(2 M).
+    with M = 64, r = sqrt(sigma^2 + spread^2), signs A, w ~ N(0, I / (d length^2)), v ~ N(0, 1) and
+    uniform phases phi (Rahimi and Recht, NIPS 2007). Its correlation between x and x' is about
+    exp(-|x - x'|^2 / (2 d (length r)^2)). |f_i| <= sqrt(2 M).
     """
 
     def __init__(self, dim: int, spread: float, length: float, seed: int) -> None:
@@ -98,7 +98,7 @@ class Perturbed(Altered):
         return self.inner.denoise(x, sigma, labels) + self.error(x, sigma).to(x.dtype)
 
     def error(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the error ``(batch, *event)`` float64 that is added to the inner model's denoised image."""
+        """Return the error ``(batch, *event)`` float64 that is added to the inner denoised image."""
         level = level_per_row(sigma, x)
         spread = self._field.spread
         size = self.delta * spread * level / torch.sqrt(level * level + spread**2)

@@ -129,7 +129,7 @@ def coefficient_octaves(side: int) -> NDArray[np.int64]:
 
 
 def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the Haar mean and details of four corners; only sums are rounded, and the map inverts itself."""
+    """Return the Haar mean and three details of corners p q / r s; the map is its own inverse."""
     top, bottom, left_difference, right_difference = p + q, r + s, p - q, r - s
     return (
         (top + bottom) / 2,
@@ -222,7 +222,7 @@ class Wavelet(ExactModel):
         return torch.logsumexp(self._log_joint(self._to_coefficients(x), sigma), 0).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Return ``n`` images of coefficients drawn from their mixtures; the first m do not depend on ``n``."""
+        """Return ``n`` images of random coefficients; the first m images do not depend on ``n``."""
         for_component, for_position = rng.spawn(2)
         weights, means, stds = self._mixture_parameters()
         second = for_component.random((n, self.dim)) >= weights[0]

@@ -34,7 +34,7 @@ def load(count: str, samples: Samples) -> Reference:
 
 
 class ProjectedExtractor:
-    """Extractor that multiplies another's features by ``axes`` ``(d, k)``, which ``digest`` identifies."""
+    """Extractor of another's features times ``axes`` ``(d, k)``; ``digest`` is the axes' hash."""
 
     def __init__(self, inner: Extractor, axes: FloatArray, digest: str) -> None:
         self._inner, self.axes = inner, axes

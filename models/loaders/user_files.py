@@ -73,7 +73,7 @@ def source_of(path: str) -> str:
 
 
 def is_users_file(path: str) -> bool:
-    """Return True for a regular file outside Python, installed packages, this package and system folders."""
+    """Return True for a file that is not Python's, this or an installed package's, or the system's."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False
@@ -108,7 +108,7 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
 
 
 def name_from(folder: Path, path: str) -> str:
-    """Return the path of a file relative to ``folder``, or ``path`` unchanged if the file is not below it.
+    """Return ``path`` relative to ``folder``, or unchanged if the file is not below the folder.
 
     Symbolic links below the folder keep their own names, so that a changed target is noticed.
     """

@@ -136,7 +136,7 @@ class Layers(nn.ModuleList):
     """Sequence of layers that passes the embedding on to its residual blocks."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, c, h, w)`` to ``(batch, c', h', w')``."""
+        """Map ``x`` ``(batch, c, h, w)`` to ``(batch, c', h', w')``, given embeddings ``emb``."""
         for layer in self:
             x = layer(x, emb) if isinstance(layer, ResBlock) else layer(x)
         return x

@@ -78,7 +78,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, rotary: Rotary | None = None) -> Tensor:
-        """Map ``(batch, tokens, width)`` to the same shape, with queries and keys rotated by ``rotary`` if given."""
+        """Map ``(batch, tokens, width)`` to the same shape; ``rotary``, if any, rotates q and k."""
         query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key = self.q_norm(query), self.k_norm(key)
         if rotary is not None:
@@ -166,7 +166,7 @@ class FinalLayer(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, tokens, width)`` to ``(batch, tokens, numbers)``."""
+        """Map ``(batch, tokens, width)`` to ``(batch, tokens, numbers)``, given the embedding."""
         shift, scale = self.adaLN_modulation(emb).chunk(2, 1)
         return self.linear(_modulate(self.norm_final(x), shift, scale))
 

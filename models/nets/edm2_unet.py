@@ -31,7 +31,7 @@ def silu(x: Tensor) -> Tensor:
 
 
 def blend(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Return a weighted sum, ((1 - t) a + t b) / sqrt((1 - t)² + t²), of the same variance (eq. 88)."""
+    """Return ((1 - t) a + t b) / sqrt((1 - t)² + t²), which keeps unit variance (eq. 88)."""
     return ((1 - t) * a + t * b) / math.hypot(1 - t, t)
 
 

@@ -45,7 +45,7 @@ class Norm(nn.Module):
             self.scale = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
-        """Map ``(…, width)`` to the same shape; given ``emb`` ``(batch, embedding)``, ``x`` is ``(batch, h, w, width)``."""
+        """Map ``(…, width)`` to the same shape; with ``emb``, ``x`` is ``(batch, h, w, width)``."""
         normed = F.rms_norm(x, x.shape[-1:], eps=EPS)
         return normed * (self.scale if emb is None else 1 + self.linear(emb)[:, None, None])
 
@@ -300,7 +300,7 @@ class Split(nn.Module):
         self.fac = nn.Parameter(torch.full((1,), 0.5)) if mixed else None
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Map ``(batch, h, w, c_in)`` to ``(batch, h patch[0], w patch[1], c_out)``, the shape of ``skip``."""
+        """Map ``(batch, h, w, c_in)`` to the shape of ``skip``: more places, ``c_out`` channels."""
         x = _spread_patches(self.proj(x), self.patch, channels_first=False)
         return x if self.fac is None or skip is None else torch.lerp(skip, x, self.fac)
 

@@ -167,7 +167,7 @@ class EDMPrecond(nn.Module):
         self.sigma_data = sigma_data
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Return the estimate of E[x0 | x = x0 + sigma z], in the shape ``(batch, C, h, w)`` and dtype of ``x``.
+        """Return the estimate of E[x0 | x = x0 + sigma z], like ``x`` ``(batch, C, h, w)``.
 
         ``sigma`` > 0 and int64 ``labels`` are ``(batch,)``. F runs in the dtype of its weights (and under autocast),
         all else in the dtype of ``x``. So c_out scales the error of F down at small sigma.
@@ -188,7 +188,7 @@ def edm_loss(
     p_std: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Return EDM's training loss, eq. (8), a scalar: the weighted squared denoising error at random levels.
+    """Return EDM's training loss, eq. (8): the weighted squared denoising error at random levels.
 
     The levels follow ln(sigma) ~ N(p_mean, p_std²). They are stratified over the batch, which keeps this distribution
     and lowers the variance of the gradient. ``x0`` is ``(batch, C, h, w)``, ``labels`` ``(batch,)``.
