@@ -74,7 +74,8 @@ class Boundary:
     """Boundary condition of latent consistency models, which return c_skip x_t + c_out d.
 
     d is the network's estimate of the clean image (Luo et al. 2023, arXiv:2310.04378, section 4).
-    With s = ``scale`` t and r² = s² + ``sigma_data``², c_skip = sigma_data² / r² and c_out = s / r.
+    At native time t, with s = ``scale`` t and r² = s² + ``sigma_data``², the weights are c_skip =
+    sigma_data² / r² and c_out = s / r.
 
     >>> Boundary().weights(np.array([0.0]))
     (array([1.]), array([0.]))
@@ -124,7 +125,8 @@ def _prediction_weights(
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
     """Return the limits of level · a and of b as the level grows, for the weights of d = a x + b p.
 
-    Pure noise x = level z then has d = first z + second p. Raises a ValueError without limits.
+    For pure noise x = level z, d is then the first times z plus the second times p. Raises a
+    ValueError for a prediction without limits.
     """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
@@ -347,7 +349,7 @@ class NativeDenoiser(Denoiser):
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_at_infinity(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the limit of :meth:`denoise` at x = level z; a ValueError unless ``infinite``."""
+        """Return the limit of :meth:`denoise` at x = level z; raise unless ``infinite``."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
         scale, network_time, keep, weigh = self._infinity_terms

@@ -80,8 +80,8 @@ def mix_guidance(
 ) -> Tensor:
     """Return ``free + scale (label - free)`` in the guided part, and ``label`` elsewhere.
 
-    ``label`` are estimates with labels. ``free``, estimates without, has only the guided ``rows``;
-    of their channels, the first ``channels`` are guided (None for all).
+    ``label`` are estimates with labels; ``free``, estimates to guide from, has only the guided
+    ``rows``. Their first ``channels`` are guided (None for all).
     """
     whole = isinstance(rows, slice)
     if whole and channels is None:

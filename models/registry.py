@@ -198,7 +198,7 @@ def _scheme_of(spec: str) -> tuple[Scheme, str]:
 
 
 def is_checkpoint(spec: str) -> bool:
-    """Return True if ``spec`` is loaded as a checkpoint; a ValueError if it names no model."""
+    """Return True if ``spec`` loads as a checkpoint; raise a ValueError if it names no model."""
     return spec not in {*_FACTORIES, *_SESSION} and _scheme_of(spec)[0].name == "checkpoint"
 
 

@@ -203,7 +203,7 @@ class ExactModel(Denoiser):
     def map_states(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Return :meth:`evaluate_in_chunks` of ``rows`` in the shape and dtype of ``x``."""
+        """Return the result of :meth:`evaluate_in_chunks` in the shape and dtype of ``x``."""
         return self.evaluate_in_chunks(rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
 
     def evaluate_in_chunks(

@@ -95,7 +95,7 @@ class PointCloud(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """Return each point's p(j | x) at states ``(batch, *event)``: ``(batch, N)``; ``sigma`` > 0."""
+        """Return each point's p(j | x), ``(batch, N)`` float64, at ``x`` and ``sigma`` > 0."""
         return self.evaluate_in_chunks(
             lambda *rows: self._log_joint(*rows).softmax(1), x, sigma, labels
         )
@@ -110,7 +110,7 @@ class PointCloud(ExactModel):
         return mean, torch.stack(cov) if cov else mean.new_zeros(0, self.dim, self.dim)
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """Return the end of the flow from a small ``sigma``: the nearest point of the label."""
+        """Return the end of the flow from a small ``sigma``: the nearest point (of the label)."""
         return self._points[self._index_of_nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
 
     def mode_of(self, x: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class PointCloud(ExactModel):
 
 
 def square_distances(points: Tensor) -> Tensor:
-    """Return squared distances ``(N, N)`` of points by sums of squared differences: exact, slow."""
+    """Return squared distances ``(N, N)`` of points: accurate, by sums of squared differences."""
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
@@ -201,7 +201,7 @@ class KernelDensity(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """Return each point's p(j | x), ``(batch, N)`` float64, at states ``x`` and ``sigma`` >= 0."""
+        """Return each point's p(j | x), ``(batch, N)`` float64, at ``x`` and ``sigma`` >= 0."""
         return self._cloud.responsibilities(
             x, self._cloud_level(level_per_row(sigma, x))[0], labels
         )

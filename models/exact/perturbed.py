@@ -98,7 +98,7 @@ class Perturbed(Altered):
         return self.inner.denoise(x, sigma, labels) + self.error(x, sigma).to(x.dtype)
 
     def error(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the error ``(batch, *event)`` float64 that is added to the inner denoised image."""
+        """Return the error ``(batch, *event)`` float64 that :meth:`denoise` adds at ``x``."""
         level = level_per_row(sigma, x)
         spread = self._field.spread
         size = self.delta * spread * level / torch.sqrt(level * level + spread**2)

@@ -1,8 +1,8 @@
 """``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
 ``card:32`` is a space for runs of hundreds of samples, since intervals of the Fréchet distance need
-some 15 samples a feature. They are the axes of the reference set's covariance, widest first, each
-in standard deviations of that set. Without this scaling, the noise of the widest axes drowns the
+some 15 samples a feature. The axes belong to the reference set's covariance, widest first, each in
+standard deviations of that set. Without this scaling, the noise of the widest axes drowns the
 errors on the others, and a difference needs some four times as many samples
 (docs/decisions/0018-projected-features.md). The axes are a file of the extractor's card, since
 eigenvectors of close eigenvalues differ between machines.
@@ -47,7 +47,7 @@ class ProjectedExtractor:
 
 
 def project_reference(reference: Reference, count: int) -> Reference:
-    """Return ``reference`` in the first ``count`` axes of its features, if it has more features.
+    """Return ``reference`` in the first ``count`` axes of its features; itself if it has no more.
 
     Raises a ValueError for an extractor without axes.
     """

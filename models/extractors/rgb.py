@@ -70,7 +70,7 @@ class RgbNetwork:
 
 
 def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:
-    """Return the range of the pixels; a ValueError unless they are grey or RGB of known range."""
+    """Return the range of grey or RGB pixels; raise a ValueError for other samples or no range."""
     event, limits = samples.event, samples.limits
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(

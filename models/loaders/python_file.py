@@ -258,8 +258,8 @@ class FileModel(Denoiser):
     def reference(self) -> Reference | None:
         """Return a reference with exact moments, else with the moments of 50 000 samples, or None.
 
-        Latents are decoded first, and have no exact moments. None: the model has neither moments
-        nor samples, or decoded images have more than :data:`LARGEST_DECODED` values.
+        Latents are decoded first, and have no exact moments. None means that the model has neither
+        moments nor samples, or that decoded images have over :data:`LARGEST_DECODED` values.
         """
         return self._reference
 
@@ -343,7 +343,7 @@ class FileModel(Denoiser):
 
 
 def _stated_limits(name: str, model: Any) -> tuple[float, float] | None:
-    """Return the attribute ``limits`` of a user's model or None; a ValueError if it is invalid."""
+    """Return ``limits`` of a user's model, None without any; raise a ValueError if invalid."""
     limits = getattr(model, "limits", None)
     if limits is None:
         return None

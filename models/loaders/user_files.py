@@ -73,7 +73,7 @@ def source_of(path: str) -> str:
 
 
 def is_users_file(path: str) -> bool:
-    """Return True for a file that is not Python's, this or an installed package's, or the system's."""
+    """Return True for a file outside Python, installed packages, this package and the system."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False

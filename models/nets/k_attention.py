@@ -55,7 +55,7 @@ def global_attention(
 
 
 def neighbourhood_attention(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
-    """Return unscaled attention of each place to ``size`` × ``size`` around it, like ``query``.
+    """Return unscaled attention of each place to the ``size``² places around it, like ``query``.
 
     ``size`` is odd and at most h and w. At borders the neighbourhood moves inwards, so that it stays whole.
     """
