@@ -114,7 +114,7 @@ class GaussianMixture(ExactModel):
         )
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return clean samples' likeliest class, or component without classes, ``(batch,)``."""
+        """Return the likeliest class, or component without classes, of samples: ``(batch,)``."""
         chosen = self.responsibilities(x, 0.0)
         if self.component_class is None:
             return chosen.argmax(1)

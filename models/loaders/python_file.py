@@ -308,7 +308,7 @@ class FileModel(Denoiser):
         return self._draw_samples(n, seed) if hasattr(self._model, "sample") else None
 
     def moments(self) -> Moments | None:
-        """Return mean and covariance by the user's ``moments``, else of samples but not latents."""
+        """Return moments by the user's ``moments``, else of samples; None for latents without."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
         mean, cov = map(_float_array, self._model.moments())
