@@ -1,8 +1,9 @@
 """Adapters from a network's prediction at its native time to a denoiser, or to a few-step map.
 
-A network sees x_t = alpha x0 + sigma_t z at its process's native time t, and predicts one of
-several quantities (:data:`Prediction`). A sampler sees x = x_t / alpha at the level sigma = sigma_t
-/ alpha, and wants d = E[x0 | x]. Every prediction p is linear in x0 and z, so
+A network sees x_t = alpha x0 + sigma_t z, with clean data x0 and standard normal noise z, at its
+process's native time t. It predicts one of several quantities (:data:`Prediction`). A sampler sees
+x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d = E[x0 | x]. Every prediction p is
+linear in x0 and z, so
 
     d = a x + b p
 
@@ -32,7 +33,7 @@ Weights = tuple[FloatArray, FloatArray]
 
 
 class Network(Protocol):
-    """Callable to adapt, such as an ``nn.Module``."""
+    """Callable from noisy states, times and labels to predictions, such as an ``nn.Module``."""
 
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor | None, /) -> Tensor:
         """Return the prediction from states ``x_t`` ``(batch, *event)`` at times ``t`` ``(batch,)``.
@@ -45,14 +46,14 @@ class Network(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkTime:
-    """Time input of a network: ``offset + scale * of``.
+    """Formula of a network's time input, ``offset + scale * q``, for a quantity q named by ``of``.
 
     >>> NetworkTime(of="log_level", scale=0.25).network_input(np.array([1.0]), np.array([1.0])).item()
     0.0
 
     Attributes:
-        of: ``t``, the native time of the process; ``level``; or ``log_level``, its natural
-            logarithm.
+        of: ``t`` for the native time of the process, ``level`` for the noise level, ``log_level``
+            for the level's natural logarithm.
         scale: 0.25 for EDM's ln(sigma) / 4; 1000 for times in thousandths; -1, with an offset of 1,
             for a time that runs from noise to data.
         offset: added constant.
@@ -63,17 +64,18 @@ class NetworkTime:
     offset: float = 0.0
 
     def network_input(self, t: FloatArray, level: FloatArray) -> FloatArray:
-        """Return the time input, of the shape of the native times ``t`` and their noise levels ``level``."""
+        """Return the time inputs for native times ``t`` and their noise levels ``level``."""
         of = {"t": t, "level": level, "log_level": np.log(level)}[self.of]
         return self.offset + self.scale * of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
-    """Boundary condition of latent consistency models: the map ends at c_skip x_t + c_out d.
+    """Boundary condition of latent consistency models, which return c_skip x_t + c_out d.
 
     d is the network's estimate of the clean image (Luo et al. 2023, arXiv:2310.04378, section 4).
-    ``scale`` is the factor of the native time.
+    At native time t, with s = ``scale`` t and r² = s² + ``sigma_data``², the weights are c_skip =
+    sigma_data² / r² and c_out = s / r.
 
     >>> Boundary().weights(np.array([0.0]))
     (array([1.]), array([0.]))
@@ -91,7 +93,10 @@ class Boundary:
 def _prediction_weights(
     prediction: Prediction, level: FloatArray, alpha: FloatArray, process: Any
 ) -> Weights:
-    """Return (a, b) of d = a x + b p at noise levels at which the process scales data by ``alpha``."""
+    """Return weights (a, b) of the denoised image d = a x + b p, for state x and prediction p.
+
+    Both have the shape of ``level``; ``alpha`` is the scale of the data at these noise levels.
+    """
     match prediction:
         case "x0":
             return np.zeros_like(level), np.ones_like(level)
@@ -118,9 +123,10 @@ def _prediction_weights(
 
 
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
-    """Return the limits of level · a and of b in d = a x + b p as the level grows, with x = level z.
+    """Return the limits of level · a and of b as the level grows, for the weights of d = a x + b p.
 
-    Raises a ValueError for a prediction without limits.
+    For pure noise x = level z, d is then the first times z plus the second times p. Raises a
+    ValueError for a prediction without limits.
     """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
@@ -143,34 +149,35 @@ class NativeDenoiser(Denoiser):
         network: see :class:`Network`.
         process: the noising process of its training.
         prediction: the network's output: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t
-            x0; ``flow`` = z - x0; ``velocity`` = dx_t / dt, for a process with ``speeds``;
-            ``score`` = grad log p_t(x_t); ``edm`` or ``consistency``, the raw output F of EDM or of
-            a consistency model, for an :class:`~samplerbench.models.process.EDM` process.
+            x0; ``flow`` = nu z - x0, nu the process's ``noise_scale`` or 1; ``velocity`` = dx_t /
+            dt, for a process with ``speeds``; ``score`` = grad log p_t(x_t); ``edm`` or
+            ``consistency``, the raw output F of EDM or of a consistency model, for an
+            :class:`~samplerbench.models.process.EDM` process.
         name, event, classes, identity: as in :class:`Denoiser`.
-        times: native times that the network was trained at; None if it knows all. It is called at
-            the nearest of them, while a and b are those of the exact level.
+        times: native times that the network was trained at; None if it knows all. The network is
+            called at the nearest of them, and its output is weighted for the exact level.
         nearest: distance by which the nearest of ``times`` is chosen, ``time`` or ``level``.
         time: the network's time input as a function of the native time.
         factor: the prediction is the network's output times this: -1 for the opposite sign.
-        half: half of the output channels that is the prediction, where the network learned a
-            variance too; None for all channels.
+        half: ``first`` or ``second`` half of the output channels, the one that is the prediction of
+            a network that learned a variance too; None for all channels.
         network_dtype: dtype of the network's inputs.
         dtype: dtype of the state unless a run sets one; by default the network's.
-        sigma_min, sigma_max: levels that the network knows; by default the levels at the process's
-            ``t_min`` and ``t_max``.
-        infinite: whether it was trained up to an infinite level. The process must have a native
-            time there, and the prediction a limit.
+        sigma_min, sigma_max: lowest and highest level that the network knows; by default the levels
+            at the process's ``t_min`` and ``t_max``.
+        infinite: True if the network was trained up to an infinite level. The process must have a
+            native time there, and the prediction a limit.
         limits: range of the values of the data, as in :class:`Denoiser`.
         kind: ``map`` for a few-step map, as in :class:`Denoiser`. A map of prediction
             ``consistency`` ends at sigma_min, any other at 0.
         boundary: boundary condition of a map that adds x_t to its estimate; None for others.
-        class_weights: frequency of each of the ``classes`` in the data, in proportion, by which
-            samples draw labels. Without it, all samples get the label ``classes``, "no label",
-            which the network must know.
+        class_weights: relative frequency of each of the ``classes`` in the data, by which samples
+            draw labels. Without it, all samples get the label ``classes``, "no label", which the
+            network must know.
         conditions: number of conditions of a network without classes, such as rows of a table of
-            prompts (:mod:`samplerbench.models.checkpoints.conditions`). A sample's condition is its
-            number modulo this one.
-        null_label: whether the network knows "no label", the number ``classes`` or ``conditions``.
+            prompts (:mod:`samplerbench.models.checkpoints.conditions`). Sample i gets condition i
+            modulo ``conditions``.
+        null_label: True if the label ``classes``, or ``conditions``, means "no label".
 
     Raises:
         ValueError: the prediction is unknown or does not fit the process; both classes and
@@ -255,11 +262,11 @@ class NativeDenoiser(Denoiser):
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return ``steps`` falling levels at even native times from ``sigma_max``; None for VE and EDM.
+        """Return ``steps`` falling levels at evenly spaced native times; None for VE and EDM.
 
-        In a table of times, they are rounded to the table's and reach the lowest, as in the
-        respacing of Nichol & Dhariwal 2021 (arXiv:2102.09672). In a formula, they stop one step
-        before t = 0, where the last step ends. VE and EDM define only a range of levels.
+        VE and EDM define only a range of levels. A :class:`Discrete` process reaches ``sigma_min``,
+        with whole times if ``times`` has enough of them (respacing of Nichol & Dhariwal 2021,
+        arXiv:2102.09672). Any other process stops one step before t = 0, where a sampler ends.
         """
         process = self.process
         if isinstance(process, VE):
@@ -275,16 +282,16 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return labels ``(batch,)``: drawn by ``class_weights``, or ids modulo ``conditions``, else None."""
+        """Return ids modulo ``conditions``, or labels by ``class_weights``; None without either."""
         if self.conditions:
             return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`: the prediction in native coordinates is solved for x0.
+        """Estimate E[x0 | x] from the network's prediction; see :meth:`Denoiser.denoise`.
 
-        A level with an attribute ``time`` sends the network that native time instead of its own. At
-        an infinite level, ``x`` is noise of standard deviation 1.
+        If ``sigma`` has an attribute ``time``, the network is called at that native time. The level
+        inf needs ``infinite``; ``x`` is then noise of standard deviation 1.
         """
         if not isinstance(sigma, Tensor) and math.isinf(sigma):
             return self._denoise_at_infinity(x, labels)
@@ -310,7 +317,7 @@ class NativeDenoiser(Denoiser):
     def _network_output(
         self, x_t: Tensor, network_time: FloatArray, labels: Tensor | None
     ) -> Tensor:
-        """Return the network's prediction in the dtype of ``x_t``."""
+        """Return the network's prediction for states ``x_t``, in the dtype of ``x_t``."""
         t = torch.from_numpy(network_time).to(x_t.device, self.network_dtype).expand(len(x_t))
         output = self.network(x_t.to(self.network_dtype), t, self._labels(labels, x_t))
         check_tensor(f"model {self.name}: its network", output)
@@ -325,9 +332,9 @@ class NativeDenoiser(Denoiser):
         return output.to(x_t.dtype)
 
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
-        """Return noise scale, time input and the two limits of :func:`_limits_at_infinity`.
+        """Return noise scale and time input at an infinite level, and :func:`_limits_at_infinity`.
 
-        Raises a ValueError if the process has no infinite level, or the network is told the level.
+        Raises a ValueError if the process has no infinite level, or the level is the time input.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             time = self.process.t_of(math.inf)
@@ -342,7 +349,7 @@ class NativeDenoiser(Denoiser):
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_at_infinity(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the limit of :meth:`denoise` at x = level z as the level grows."""
+        """Return the limit of :meth:`denoise` at x = level z; raise unless ``infinite``."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
         scale, network_time, keep, weigh = self._infinity_terms
@@ -351,7 +358,7 @@ class NativeDenoiser(Denoiser):
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the network's time input: of the time ``requested``, else of the nearest known time."""
+        """Return the network's time input at ``requested``, else at the nearest known time."""
         if requested is not None:
             return self.time.network_input(np.array([requested]), level)
         if self.times is None:
@@ -368,9 +375,9 @@ class NativeDenoiser(Denoiser):
         return self.times[_nearest_indices(self.times, time)]
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
-        """Return ``labels`` if given, else null labels for a model with classes or conditions, else None.
+        """Return ``labels`` if given, else null labels for a model that takes labels, else None.
 
-        Raises a ValueError if the model needs a condition and has no null label.
+        Raises a ValueError without ``labels`` if the model has conditions and no null label.
         """
         none = self.classes or self.conditions
         if labels is None and self.conditions and not self.null_label:
@@ -380,7 +387,7 @@ class NativeDenoiser(Denoiser):
         return labels
 
     def to(self, device: torch.device | str) -> NativeDenoiser:
-        """Return this model with a copy of its network and decoder on ``device``."""
+        """Return a copy of this model with its network and decoder on ``device``."""
         twin = copy.copy(self)
         twin.network = copy_to_device(self.network, device)
         twin.decoder = self.decoder and self.decoder.to(device)
@@ -388,6 +395,6 @@ class NativeDenoiser(Denoiser):
 
 
 def _nearest_indices(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
-    """Return the index of the sorted choice nearest to each wanted value; of ties, the first."""
+    """Return the index of the sorted choice nearest to each ``wanted`` value; of two, the first."""
     after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
     return np.where(wanted - choices[after - 1] <= choices[after] - wanted, after - 1, after)

@@ -1,7 +1,8 @@
-"""MMSE curves of models: of exact models from the posterior, of networks from the denoising loss.
+"""Curves of a model's minimum mean squared error (MMSE) of denoising, over the noise level.
 
-All levels of a curve share the same x0 and z (x = x0 + z / sqrt(gamma)). The curve is therefore
-smooth, and differences of its values have little noise.
+They come from the posterior of exact models, and from the denoising loss of networks. All levels of
+a curve share the same x0 and z (x = x0 + z / sqrt(gamma)), so the curve is smooth, and differences
+of its values have little noise.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Estimate(NamedTuple):
     Attributes:
         value: the mean.
         error: standard error of the mean.
-        bound: largest bias of the mean, by quadrature or a bounded tail; 0 for unbiased draws.
+        bound: largest possible bias of the mean, such as a quadrature error; 0 if unbiased.
     """
 
     value: float
@@ -62,10 +63,10 @@ def estimate_mean(draws: FloatArray, bound: float = 0.0) -> Estimate:
 
 @dataclass(frozen=True, eq=False)
 class MMSECurve:
-    """MMSE against the signal-to-noise ratio gamma = 1 / sigma², tabulated sample by sample.
+    """Table of a denoising error (MMSE) by sample and signal-to-noise ratio gamma = 1 / sigma².
 
-    Between the nodes, gamma mmse is a cubic spline in log gamma. ``gamma`` ``(M,)`` are the nodes,
-    > 0 and rising. ``draws`` ``(n, M)`` are each sample's values there, in squared data units.
+    ``gamma`` ``(M,)`` are the nodes, > 0 and rising. ``draws`` ``(n, M)`` are each sample's errors
+    there, in squared data units. Between nodes, gamma · error is a cubic spline in log gamma.
     """
 
     gamma: FloatArray
@@ -81,7 +82,7 @@ class MMSECurve:
             )
 
     def at(self, gamma: FloatArray | float) -> FloatArray:
-        """Return each sample's value at ``gamma``: ``(n,)`` for a number, ``(n, m)`` for ``(m,)``.
+        """Return each sample's error at ``gamma``: ``(n,)`` for a number, ``(n, m)`` for ``(m,)``.
 
         Raises:
             ValueError: ``gamma`` is outside the nodes.
@@ -89,19 +90,19 @@ class MMSECurve:
         return self._spline(self._checked_log_gamma(gamma)).T / gamma
 
     def integral(self, start: float, stop: FloatArray | float) -> FloatArray:
-        """Return each sample's integral of mmse dgamma from ``start`` to ``stop``.
+        """Return each sample's integral of the error over gamma, from ``start`` to ``stop``.
 
-        Shapes and errors are those of :meth:`at`.
+        It has the shape of :meth:`at` at ``stop``. A ValueError is raised outside the nodes.
         """
         first, last = map(self._checked_log_gamma, (start, stop))
         return (self._primitive(last) - self._primitive(first)).T
 
     def value(self, gamma: float) -> Estimate:
-        """Return the mean of mmse(gamma) over the samples, with its standard error."""
+        """Return the mean error at ``gamma`` over the samples, with its standard error."""
         return estimate_mean(self.at(gamma))
 
     def mean(self) -> FloatArray:
-        """Return the mean curve at its nodes, ``(M,)``, with rises by sampling noise cut off."""
+        """Return the mean error at each node, ``(M,)``, as a running minimum that never rises."""
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> MMSECurve:
@@ -118,7 +119,7 @@ class MMSECurve:
         return MMSECurve(self.gamma[keep], self.draws[:, keep])
 
     def _checked_log_gamma(self, gamma: FloatArray | float) -> FloatArray:
-        """Return log gamma. Raises a ValueError outside the tabulated range."""
+        """Return log ``gamma``; raise a ValueError if ``gamma`` is outside the nodes."""
         low, high = self.gamma[0] * (1 - 1e-9), self.gamma[-1] * (1 + 1e-9)
         if not (np.all(gamma >= low) and np.all(gamma <= high)):
             raise ValueError(
@@ -129,7 +130,7 @@ class MMSECurve:
 
     @cached_property
     def _spline(self) -> CubicSpline:
-        """Cubic spline of gamma mmse in log gamma, for every sample."""
+        """Cubic spline of gamma · error in log gamma, for every sample."""
         from scipy.interpolate import CubicSpline  # here: few runs have a use for it
 
         # gamma mmse is the integrand in log gamma, and of one scale where mmse spans many decades.
@@ -142,7 +143,7 @@ class MMSECurve:
 
 
 def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
-    """Return ``nodes`` signal-to-noise ratios from 1 / sigma_max² to 1 / sigma_min², even in logarithm.
+    """Return ``nodes`` signal-to-noise ratios, log-spaced from 1 / sigma_max² to 1 / sigma_min².
 
     Raises:
         ValueError: not 0 < ``sigma_min`` < ``sigma_max``.
@@ -158,13 +159,13 @@ def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
 def posterior_trace(
     model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """Return E[|x0 - d|² | x] = tr Cov[x0 | x] of an exact model, in squared data units.
+    """Return the trace of Cov[x0 | x] of an exact model, in squared data units.
 
-    States ``x`` are ``(batch, *event)``, the result ``(batch,)`` float64. A model without a formula
-    here sums the diagonal of its ``posterior``.
+    It equals E[|x0 - d|² | x] with d = E[x0 | x]. States ``x`` are ``(batch, *event)``, the result
+    ``(batch,)`` float64. A class without a formula in this module uses its ``posterior``.
 
     Raises:
-        ValueError: ``labels`` are given to a model without a formula here.
+        ValueError: ``labels`` are given to a model of such a class.
     """
     if labels is not None:
         raise ValueError(
@@ -179,8 +180,8 @@ def _(
 ) -> Tensor:
     """Return E[|x0|² | x] - |d|², with x0 and d measured from the mixture's mean.
 
-    Let u = x - mean and c = U_k^T u - U_k^T mu_k. Component k has the mean m_k = g_k u + (1 - g_k)
-    mu_k + U_k gain c, so that
+    Let u = x - mean, c = U_k^T u - U_k^T mu_k, gain = v_k / (v_k + sigma²) - g_k, with symbols of
+    :class:`GaussianMixture`. Given k, E[x0] is m_k = g_k u + (1 - g_k) mu_k + U_k gain c, so that
 
         |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k
                  + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
@@ -210,7 +211,7 @@ def _(
 
 @posterior_trace.register
 def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return the trace about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
+    """Return sum_j p(j | x) |y_j - c|² - |d - c|², with c the likeliest of the points y_j.
 
     Both terms vanish where only one point is likely.
     """
@@ -228,7 +229,7 @@ def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None
 def _(
     model: KernelDensity, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """Return the trace by the law of total variance: the points' spread, and each kernel's."""
+    """Return the trace as the variance between the points plus the variance within a kernel."""
     square = level_per_row(sigma, x).square()
     level, keep = model._cloud_level(square.sqrt())
     between = posterior_trace(model._cloud, x, level, labels)
@@ -237,7 +238,7 @@ def _(
 
 @posterior_trace.register
 def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return the trace as the sum of the variances of the independent coefficients."""
+    """Return the trace as the sum of the variances of the independent Haar coefficients."""
 
     def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
         return model._posterior_coefficients(model._to_coefficients(x), sigma)[1].sum(1)
@@ -246,7 +247,7 @@ def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = 
 
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]
-"""Integrand at (x0, x, sigma), ``(batch,)``, whose mean given x is E[|x0 - d|² | x]."""
+"""Function of (x0, x, sigma) with values ``(batch,)``, whose mean given x is E[|x0 - d|² | x]."""
 
 
 def tabulate_curve(
@@ -262,7 +263,7 @@ def tabulate_curve(
 
 
 def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
-    """Return standard normal noise like ``x0``, a function of ``seed`` and ``stream`` >= 0.
+    """Return standard normal noise like ``x0``, drawn by ``seed`` and ``stream``, both >= 0.
 
     The first m rows are the same for every larger number of rows.
     """
@@ -291,10 +292,10 @@ def denoising_loss(
     seed: int = 0,
     labels: Tensor | None = None,
 ) -> MMSECurve:
-    """Return the curve of a denoiser's mean squared error E |x0 - d|² on samples ``(n, *event)``.
+    """Return the curve of a model's squared error |x0 - d|² on samples ``x0`` ``(n, *event)``.
 
-    The error is the mmse plus E |d - E[x0 | x]|², the network's own squared error. Up to sampling
-    noise, it bounds the mmse from above.
+    Its mean is the MMSE plus E |d - E[x0 | x]|², the model's own squared error. Up to sampling
+    noise, it bounds the MMSE from above.
     """
 
     def loss(x0: Tensor, x: Tensor, sigma: float) -> Tensor:

@@ -24,16 +24,16 @@ class OwnSampling(NamedTuple):
     """Steps of a checkpoint's own scheduler, as a sampler and levels of this package.
 
     Attributes:
-        sampler: spec of the equivalent sampler on these levels.
-        levels: falling; the last may be 0.
+        sampler: spec of the equivalent sampler on ``levels``.
+        levels: falling noise levels; the last may be 0.
         start: standard deviation of the scheduler's noise at the first level.
         end: factor of the result, for a scheduler that ends in scaled coordinates.
         clip: bound that the denoised image is clamped to, while a step goes on with the unclamped
             noise; None for no clamping.
         told: scheduler and spacing of its levels, in words for tables.
         differs: sentences on the remaining differences from the scheduler.
-        times: pairs of a level and the network's native time there, where that is not the level's
-            own.
+        times: pairs (level, native time), for levels at which the scheduler calls the network at
+            another native time than its process gives.
     """
 
     sampler: str
@@ -53,7 +53,7 @@ class Decoder(Protocol):
         event: shape of one image, such as ``(3, 256, 256)``.
         limits: range of the values of images, which are clamped to it before their features are
             taken; None for no range.
-        identity: fingerprint of the decoder, if the model's own does not cover it.
+        identity: fingerprint of the decoder; "" if the model's own covers it.
         batch: most latents in a call, since an image is many times as large as a latent.
         device: device of the latents.
     """
@@ -75,7 +75,7 @@ class Decoder(Protocol):
 
 @torch.no_grad()
 def decode_in_batches(decoder: Decoder, latents: Tensor) -> Tensor:
-    """Return the images of any number of latents, on the latents' device (:meth:`Denoiser.decode`)."""
+    """Return images ``(n, *decoder.event)`` of any number of latents, on the latents' device."""
     images = [
         _decode_batch(decoder, part.to(decoder.device)).to(latents.device)
         for part in latents.split(decoder.batch)
@@ -100,7 +100,7 @@ _MIX2 = 0x94D049BB133111EB - 2**64
 
 
 Kind = Literal["denoiser", "map"]
-"""Kind of a model's output: E[x0 | x], or the end of the path through x."""
+"""Output of a model: ``denoiser`` for E[x0 | x], ``map`` for the end of the ODE path through x."""
 
 
 class Denoiser(ABC):
@@ -115,20 +115,20 @@ class Denoiser(ABC):
             standard deviation 1, is the limit of E[x0 | x] at x = sigma z as sigma grows.
             ``sigma_max`` is finite all the same.
         classes: number of classes; 0 for a model without. If positive, labels are class numbers,
-            which :meth:`mode_of` can be compared with. Otherwise they are any input of the model
-            about a sample.
+            which :meth:`mode_of` can be compared with. Otherwise they are any tensor that the model
+            takes, one row a sample.
         conditions: number of other conditions, such as prompts, of a model without classes. A label
             is then the number of a condition.
         null_label: True if the label ``classes``, or ``conditions``, means "no label", which
             guidance needs.
-        class_weights: frequency of each class in the data, in proportion; None if unknown.
+        class_weights: relative frequency of each class in the data; None if unknown.
         limits: range of the values of the data, to which samples are clamped before their features
             are taken; None for no range.
         decoder: decoder of a model whose samples are latents; None if the samples themselves are
             scored. Features, and all measures in them, come from decoded images. The solution of
             the ODE is compared in latents.
-        passes: most network evaluations of one call for a sample (2 under classifier-free
-            guidance); :meth:`passes_at` gives those at a level.
+        passes: most network evaluations per sample in one call (2 under classifier-free guidance);
+            :meth:`passes_at` gives the number at a level.
         dtype: default dtype of a run's state (float64 for exact models).
         capturable: True if an evaluation can be recorded in a CUDA graph: it never waits for the
             device, and its shapes depend on no value.
@@ -163,7 +163,7 @@ class Denoiser(ABC):
 
     @abstractmethod
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Estimate E[x0 | x = x0 + sigma z].
+        """Estimate E[x0 | x = x0 + sigma z], for standard normal z.
 
         Args:
             x: ``(batch, *event)``, any floating dtype; never modified.
@@ -193,18 +193,18 @@ class Denoiser(ABC):
 
     @property
     def decoded_limits(self) -> tuple[float, float] | None:
-        """Range of the values of the data as scored, like ``limits``."""
+        """Range to which results of :meth:`decode` are clamped for scoring; None for no range."""
         return self.limits if self.decoder is None else self.decoder.limits
 
     def decode(self, x: Tensor) -> Tensor:
-        """Return samples as scored: decoded images ``(n, *decoded_event)``, or ``x`` itself."""
+        """Return decoded images ``(n, *decoded_event)`` of samples, or ``x`` without a decoder."""
         return x if self.decoder is None else decode_in_batches(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
         """Return labels for unconditional sampling, one row a sample, or None.
 
-        Class numbers ``(batch,)`` where ``classes`` > 0, else any tensor ``(batch, …)`` that the
-        model needs. None (the default) is for a model with an unconditional score of its own.
+        Class or condition numbers ``(batch,)`` for a model with ``classes`` or ``conditions``, else
+        any tensor ``(batch, …)``. None (the default) if the model samples without labels.
         """
         return None
 
@@ -230,7 +230,7 @@ class Denoiser(ABC):
         return None
 
     def data(self, n: int, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return ``n`` samples ``(n, *event)`` of the data, drawn by ``seed``; None without a source."""
+        """Return ``n`` data samples ``(n, *event)``, drawn by ``seed``; None without data."""
         return None
 
     def moments(self) -> Moments | None:
@@ -245,20 +245,20 @@ class Denoiser(ABC):
         return None if reference is None else reference.moments
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
-        """Return the exact end of the flow from states at ``sigma_max``; None if unknown."""
+        """Return the exact end of the ODE path from states at ``sigma_max``; None if unknown."""
         return None
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002
-        """Return the number of network evaluations per sample in one call at this level."""
+        """Return the number of network evaluations per sample in one call at level ``sigma``."""
         return self.passes
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:  # noqa: ARG002
-        """Return the steps of the scheduler that came with the model, in ``steps`` steps, or None.
+        """Return ``steps`` steps of the scheduler that came with the model; None without one.
 
         Args:
             steps: number of steps of the scheduler.
-            scheduler: class of the same library to use in its place, with its settings; "" for the
-                model's own.
+            scheduler: class of the same library that replaces it, with the settings of the model's
+                own scheduler; "" for the model's own.
 
         Raises:
             ValueError: no sampler here takes such steps.
@@ -266,7 +266,7 @@ class Denoiser(ABC):
         return None
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:  # noqa: ARG002
-        """Return the ``steps`` falling levels > 0 that came with the model, or None."""
+        """Return the model's own ``steps`` falling levels > 0; None if it defines none."""
         return None
 
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
@@ -298,7 +298,7 @@ def innermost_model(model: Denoiser) -> Denoiser:
 
 
 class Wrapper(Denoiser):
-    """Denoiser around another, whose results stay as they are until a subclass overrides a method.
+    """Denoiser that passes all calls to an inner model; subclasses override what they change.
 
     Guidance, thresholding and metering are wrappers, so that no sampler knows of them.
     """
@@ -347,7 +347,7 @@ class Wrapper(Denoiser):
         return self.inner.endpoint(x, labels)
 
     def passes_at(self, sigma: float) -> int:
-        """Return this wrapper's passes if they differ from the inner model's, else the inner model's here."""
+        """Return ``passes`` if it differs from the inner model's, else the inner ``passes_at``."""
         return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
@@ -365,7 +365,7 @@ class Wrapper(Denoiser):
 
 
 def level_per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Return one level for each row of ``x``: ``(batch,)``, of dtype ``dtype``, on its device.
+    """Return the level of each row of ``x``: ``(batch,)``, of dtype ``dtype``, on x's device.
 
     A number is filled in without waiting for the device.
     """
@@ -375,21 +375,21 @@ def level_per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.f
 
 
 def level_column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
-    """Return ``sigma`` to broadcast against ``x``: a float, or ``(batch, 1, …)`` in its dtype."""
+    """Return ``sigma`` shaped to broadcast to ``x``: a float, or ``(batch, 1, …)`` in x's dtype."""
     if isinstance(sigma, Tensor):
         return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     return sigma
 
 
 def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
-    """Return independent labels ``(batch,)`` int64 by id and seed: k in proportion to ``weights[k]`` >= 0."""
+    """Return a label for each id, ``(batch,)`` int64: k with probability ∝ ``weights[k]`` >= 0."""
     edges = torch.tensor(weights, dtype=torch.float64, device=ids.device).cumsum(0)
     places = torch.searchsorted(edges, _uniform_by_id(ids, seed) * edges[-1], right=True)
     return places.clamp_(max=len(weights) - 1)
 
 
 def _uniform_by_id(ids: Tensor, seed: int) -> Tensor:
-    """Return uniforms in [0, 1) by SplitMix64 of seed and id (doi:10.1145/2660193.2660195)."""
+    """Return a number in [0, 1) for each id, by SplitMix64 (doi:10.1145/2660193.2660195)."""
     key = _mix_bits(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
     return ((_mix_bits(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
 

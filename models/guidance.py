@@ -31,13 +31,13 @@ class Altered(Wrapper):
         return None
 
     def reference(self) -> Reference | None:
-        """Return the inner model's data, without its converged samples."""
+        """Return the inner model's reference without its converged samples; None if it has none."""
         reference = self.inner.reference()
         return None if reference is None else reference.without_converged()
 
 
 Interval = tuple[float, float]
-"""Guided noise levels (low, high]."""
+"""Range (low, high] of the noise levels at which a model is guided."""
 
 
 def describe_guidance(
@@ -78,7 +78,11 @@ def guided_rows(
 def mix_guidance(
     label: Tensor, free: Tensor, rows: Tensor | slice, scale: float, channels: int | None
 ) -> Tensor:
-    """Return ``free + scale (label - free)`` in the guided rows and first ``channels``, else ``label``."""
+    """Return ``free + scale (label - free)`` in the guided part, and ``label`` elsewhere.
+
+    ``label`` are estimates with labels; ``free``, estimates to guide from, has only the guided
+    ``rows``. Their first ``channels`` are guided (None for all).
+    """
     whole = isinstance(rows, slice)
     if whole and channels is None:
         return torch.lerp(free, label, scale)
@@ -121,7 +125,7 @@ class _Guided(Altered):
         self.scale = scale
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return the inner model's labels, or uniform ones if it draws none, since guidance needs a label."""
+        """Return the inner model's labels, or uniformly drawn labels if it draws none."""
         labels = self.inner.draw_labels(ids, seed)
         return labels_for(ids, seed, [1.0] * self._null_label) if labels is None else labels
 
@@ -138,7 +142,8 @@ class ClassifierFree(_Guided):
 
         d = d_free + scale (d_label - d_free)
 
-    ``scale`` 1 is the conditional model and 0 the unconditional one (the paper's w is scale - 1).
+    At ``scale`` 1, d is the estimate d_label given the label, at 0 the estimate d_free without one
+    (the paper's w is scale - 1).
     Both passes are one inner call on twice the rows: two evaluations a sample at a sequential depth
     of one. Outside ``interval``, the conditional model alone makes one evaluation (Kynkäänniemi et
     al. 2024, arXiv:2404.07724, section 3).
@@ -196,13 +201,13 @@ class Autoguided(Altered):
 
         d = d_guide + scale (d_model - d_guide)
 
-    Both get the same labels, but a guide without classes gets none. A sample costs the evaluations
-    of both, at a sequential depth of two; outside ``interval``, those of the model alone.
+    Model and guide get the same labels, but a guide without classes gets none. A sample costs the
+    evaluations of both, one after the other; outside ``interval``, only the model's.
 
     Args:
         inner: the model.
         guide: the worse model, of the same event.
-        scale: 1 is the model itself.
+        scale: guidance scale; 1 is the model itself.
         channels, interval: as in :class:`ClassifierFree`.
 
     Raises:
@@ -240,7 +245,7 @@ class Autoguided(Altered):
         return self.inner.passes_at(sigma) + more
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the guided estimate."""
+        """Return the guided estimate; outside the interval, the inner model's."""
         d = self.inner.denoise(x, sigma, labels)
         rows = guided_rows(self.interval, sigma, x)
         if rows is None:
@@ -271,12 +276,12 @@ class ClassifierGuidance(_Guided):
 
         d = d_free + scale sigma² grad_x log p(label | x, sigma)
 
-    This is Tweedie's formula for the score of p(x) p(label | x)^scale. Evaluations of the
-    classifier are not counted.
+    d_free is the estimate without a label. This is Tweedie's formula for the score of p(x) p(label
+    | x)^scale. Evaluations of the classifier are not counted.
 
     Args:
         inner: a model with classes; it is called without labels.
-        log_prob: differentiable ``log_prob(x, sigma, labels)``, ``(batch,)``, row by row.
+        log_prob: differentiable ``log_prob(x, sigma, labels)`` = log p(label | x, sigma) by row.
         classifier: name and version or hash of the classifier, for the model's name and identity.
         scale: guidance scale.
     """

@@ -1,4 +1,4 @@
-"""Networks (``nn.Module``) inside a user's object or function: search, and copies on a device."""
+"""Search for networks (``nn.Module``) in a user's object or function, and copies on a device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_call(name: str, called: Any, arguments: tuple[str, ...]) -> None:
 
     Args:
         name: name of ``called``, for messages.
-        called: a function, a module or another object.
+        called: a function, a module or another object; it passes if it has no signature.
         arguments: names of the arguments, all of them positional.
     """
     forward = called.forward if isinstance(called, nn.Module) else called
@@ -56,8 +56,8 @@ def check_tensor(name: str, output: Any) -> None:
 def networks_in(holder: Any) -> Iterator[nn.Module]:
     """Yield ``holder`` if it is an ``nn.Module``, else every module that it holds.
 
-    Attributes, entries of lists and dictionaries, and arguments of a ``functools.partial`` are
-    searched. Of functions, so are closures, defaults and globals.
+    Attributes, entries of lists and dictionaries, arguments of a ``functools.partial``, and a
+    function's closure, defaults and used globals are searched, four levels deep.
     """
     visited: set[int] = set()
     todo = [(holder, _DEPTH)]
@@ -99,7 +99,7 @@ def _cell_content(cell: Any) -> Iterator[Any]:
 
 
 def parameter_dtype(holder: Any) -> torch.dtype | None:
-    """Return the floating dtype of the first parameter of the networks in ``holder``, or None."""
+    """Return the dtype of the first floating parameter of the networks in ``holder``, or None."""
     parameters = (p for network in networks_in(holder) for p in network.parameters())
     return next((p.dtype for p in parameters if p.is_floating_point()), None)
 
@@ -112,7 +112,7 @@ def copy_to_device(holder: Any, device: torch.device | str) -> Any:
     alone.
 
     Raises:
-        Exception: whatever copying the object raises.
+        Exception: copying fails, and the object is an ``nn.Module`` or has no ``to``.
     """
     memo = {
         id(old): _tensor_on_device(old, device)
@@ -139,7 +139,7 @@ def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch
 
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy in which functions that hold networks are copied too; ``deepcopy`` shares them."""
+    """Return a deep copy, functions with networks included, which ``copy.deepcopy`` would share."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):

@@ -142,7 +142,7 @@ def as_model(name: str, given: Any) -> Denoiser:
 
 
 def digest_of_object(given: Any, *settings: object) -> str:
-    """Return 16 hexadecimal digits of an object's source, the values that it uses, and its weights.
+    """Return a hash, 16 hexadecimal digits, of an object's source, values in use, and weights.
 
     Values that cannot be pickled count by their type alone; ``settings`` are further values.
     """
@@ -189,7 +189,7 @@ def _draw_from(data: Tensor) -> Draw:
 
 
 def _accept_labels(network: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return ``network``, or a wrapper without labels if it takes no third argument."""
+    """Return ``network``, or a wrapper that drops the labels if it takes no third argument."""
     called = network.forward if isinstance(network, nn.Module) else network
     try:
         inspect.signature(called).bind("x_t", "t", "labels")

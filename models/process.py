@@ -64,7 +64,7 @@ class Process(ABC):
     def t_of(self, level: Real) -> Real:
         """Return the native time of a ``level`` >= 0: the exact inverse of :meth:`level`.
 
-        The time of an infinite level is that of alpha = 0, if there is one.
+        An infinite level has the time at which alpha = 0, if there is one.
         """
         return _as_kind_of(level, self._t_of(np.asarray(level, dtype=np.float64)))
 
@@ -112,7 +112,7 @@ class EDM(VE):
     """Variance exploding process with states of unit variance: alpha = 1 / sqrt(t² + sigma_data²),
     level = t.
 
-    (Karras et al. 2022, arXiv:2206.00364, Table 1, c_in of the last column.)
+    alpha is EDM's c_in (Karras et al. 2022, arXiv:2206.00364, Table 1, last column).
 
     >>> EDM().alpha(1.2)
     0.7692307692307692
@@ -271,7 +271,7 @@ class Cosine(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class RectifiedFlow(Process):
-    """Straight path x_t = (1 - t) x0 + t nu z: alpha = 1 - t, sigma = nu t, level = nu t / (1 - t).
+    """Straight path x_t = (1 - t) x0 + t nu z, with level nu t / (1 - t).
 
     Rectified flow (Liu et al. 2023, arXiv:2209.03003) and the conditional optimal-transport path of
     flow matching (Lipman et al. 2023, arXiv:2210.02747, section 4.1), with noise at t = 1 as in
@@ -314,7 +314,7 @@ class Trigonometric(Process):
     """Path along a circle: alpha = cos(pi t / 2), sigma = sin(pi t / 2), level = tan(pi t / 2).
 
     It is the GVP path of interpolants (Albergo et al. 2023, arXiv:2303.08797; Ma et al. 2024, SiT,
-    arXiv:2401.08740, Table 1). With t = 2 / pi of the angle it is also v-diffusion's. The level is
+    arXiv:2401.08740, Table 1), and the path of v-diffusion with the angle pi t / 2. The level is
     infinite at t = 1.
 
     >>> Trigonometric().sigma(0.0)
@@ -341,7 +341,7 @@ class Trigonometric(Process):
 
 @lru_cache(maxsize=16)
 def _finite_logs(levels: tuple[float, ...]) -> tuple[FloatArray, FloatArray]:
-    """Return the times of the finite levels, and these levels' logarithms."""
+    """Return the times 0, 1, … of the finite ``levels``, and the logarithms of these levels."""
     table = np.asarray(levels)
     logs = np.log(table[np.isfinite(table)])
     return np.arange(float(len(logs))), logs
@@ -353,12 +353,12 @@ class Discrete(Process):
 
         alpha = 1 / sqrt(1 + level²),   sigma = level alpha.
 
-    The interpolation is that of k-diffusion's ``DiscreteSchedule``. A level outside the finite ones
-    has the time of the nearest.
+    The interpolation is as in k-diffusion's ``DiscreteSchedule``. A finite level outside the finite
+    ones of the table has the time of the nearest. ``t_max`` 0 stands for the last time.
 
     Attributes:
-        levels: noise levels > 0 at the times, rising, two at least; the last may be infinite, if
-            alphas_cumprod ends at 0.
+        levels: rising noise levels > 0 at the times 0, 1, …, at least two; the last may be
+            infinite, if alphas_cumprod ends at 0.
     """
 
     levels: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""References that samples are compared with: moments of data in a feature space, and other samples."""
+"""References to compare samples with: moments of data in a feature space, and other samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Moments = tuple[FloatArray, FloatArray]
 
 
 MOST_OUTSIDE = 1e-3
-"""Share of the values of real samples that may lie outside the range of the data.
+"""Largest share of the values of real samples that may lie outside the range of the data.
 
 A larger share means that the range or the samples are wrong.
 """
@@ -29,8 +29,8 @@ class Extractor(Protocol):
     identity: str
     """Name, preprocessing and content hash.
 
-    Results compare only with those of the same identity. Two attributes are optional. ``made_of``
-    is the identity without the range of the data, for features to which it does not matter.
+    Only results of the same identity are compared. Two attributes are optional. ``made_of`` is the
+    identity without the range of the data, for features to which it does not matter.
     ``space`` is a common name of the features, such as ``inception-v3-2048``.
     """
     dim: int
@@ -42,7 +42,7 @@ class Extractor(Protocol):
 
 
 class Identity:
-    """Extractor of the samples themselves, flattened (exact models)."""
+    """Extractor whose features are the flattened samples themselves, as for exact models."""
 
     def __init__(self, event: tuple[int, ...]) -> None:
         self.dim = int(np.prod(event))
@@ -54,7 +54,7 @@ class Identity:
 
 
 class Blocks:
-    """Extractor of the means of square blocks of pixels, for images of too many pixels for a covariance.
+    """Extractor of means of blocks of pixels, for images with too many pixels for a covariance.
 
     Args:
         event: shape of an image, ``(channels, h, w)``.
@@ -72,7 +72,7 @@ class Blocks:
         self.identity = f"blocks-{side}x{side}-{self.dim}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Return block means ``(n, channels * side * side)`` float64 of images ``(n, channels, h, w)``."""
+        """Return block means ``(n, channels side²)`` float64 of images ``(n, channels, h, w)``."""
         (c, h, w), k = self.event, self.side
         blocks = x.detach().cpu().double().reshape(len(x), c, k, h // k, k, w // k)
         return blocks.mean((3, 5)).reshape(len(x), -1).numpy()
@@ -82,12 +82,12 @@ class Statistics(NamedTuple):
     """Moments, held-out features and converged features of a reference.
 
     Attributes:
-        mean, cov: moments of the reference set or of the exact distribution, ``(d,)`` and ``(d,
-            d)`` float64.
+        mean, cov: moments of the features of the reference set, or of the exact distribution,
+            ``(d,)`` and ``(d, d)`` float64.
         held_out: ``held_out(n)`` gives features ``(m, d)`` of real or exact samples outside the
             reference set. m is ``n``, or less if there are fewer; 0 if only moments are known.
-        converged: ``(m, d)`` features of converged samples of the *same model*, from latents that
-            no run uses; None if they have to be computed.
+        converged: ``(m, d)`` features of converged samples of the *same model*, from initial noise
+            that no run uses; None if they have to be computed.
         held_out_blocks: ``held_out_blocks(n, size)`` yields the features of ``held_out(n)``, for
             any ``n``, in blocks ``(size, d)``; the last may be smaller. None if their number is
             limited, so that all can be held in memory.
@@ -111,8 +111,8 @@ class Reference:
         identity: data set, preprocessing, extractor and reference hash in one string.
         make: function that computes the statistics; it is called once, at their first use.
         clamp: data range that samples are clamped to before the extractor, or None.
-        disjoint: True if no held-out sample is among the samples of the moments. The distance of
-            the two is then a perfect sampler's.
+        disjoint: True if no held-out sample is among the samples of the moments. The distance
+            between held-out samples and moments is then the distance of a perfect sampler.
         note: sentence on quantities that cannot be measured with it and why; "" for none.
     """
 
@@ -136,28 +136,28 @@ class Reference:
 
     @property
     def mean(self) -> FloatArray:
-        """See :class:`Statistics`."""
+        """Mean of the features of the data, ``(d,)``."""
         return self.statistics.mean
 
     @property
     def cov(self) -> FloatArray:
-        """See :class:`Statistics`."""
+        """Covariance of the features of the data, ``(d, d)``."""
         return self.statistics.cov
 
     def held_out(self, n: int) -> FloatArray:
-        """See :class:`Statistics`."""
+        """Return features ``(m, d)`` of m <= ``n`` held-out samples; see :class:`Statistics`."""
         return self.statistics.held_out(n)
 
     @property
     def converged(self) -> FloatArray | None:
-        """See :class:`Statistics`."""
+        """Features ``(m, d)`` of the model's stored converged samples; None if not stored."""
         return self.statistics.converged
 
     @property
     def moments(self) -> Moments | None:
-        """Moments of the data, if the features are the samples themselves."""
+        """Mean and covariance of the data if the features are the samples themselves, else None."""
         return (self.mean, self.cov) if isinstance(self.extractor, Identity) else None
 
     def without_converged(self) -> Reference:
-        """Return the same data without converged samples, for another model of these data."""
+        """Return a copy without converged samples, for another model of the same data."""
         return replace(self, make=lambda: self.statistics._replace(converged=None))

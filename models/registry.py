@@ -30,7 +30,7 @@ _FACTORIES = {
     "random-unet-32": ".nets.unet:random_unet_32",
     "random-unet-64": ".nets.unet:random_unet_64",
 }
-"""Factories ``module:factory`` by name; a module is imported on demand."""
+"""Factories ``module:factory`` of the built-in models by name; a module is imported on demand."""
 
 
 _SESSION: dict[str, Denoiser] = {}
@@ -42,7 +42,7 @@ def use_model(name: str, model: Any) -> None:
 
     Args:
         name: its name in suites and tables.
-        model: as in :func:`samplerbench.models.objects.as_model`.
+        model: an object that :func:`samplerbench.models.objects.as_model` takes.
 
     Raises:
         ValueError: a built-in model has the name, the name is a path or has options, or the object
@@ -95,7 +95,7 @@ def make_model(spec: str, **params: Any) -> Denoiser:
 
 
 GUIDANCE = ("guidance", "guidance_is", "guidance_channels", "guidance_interval", "guide")
-"""Options that every model with classes, or other conditions, takes."""
+"""Names of the options of guidance, which every model with classes or other conditions takes."""
 
 
 def add_guidance(
@@ -198,7 +198,7 @@ def _scheme_of(spec: str) -> tuple[Scheme, str]:
 
 
 def is_checkpoint(spec: str) -> bool:
-    """Return True if ``spec`` is loaded as a checkpoint."""
+    """Return True if ``spec`` loads as a checkpoint; raise a ValueError if it names no model."""
     return spec not in {*_FACTORIES, *_SESSION} and _scheme_of(spec)[0].name == "checkpoint"
 
 

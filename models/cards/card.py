@@ -201,12 +201,12 @@ class Card:
 
     Attributes:
         name: name of the card and of its folder.
-        title: one line.
+        title: description in one line.
         licence: SPDX licence of the files in the folder.
         event: shape of one sample.
         data: name, source, licence, preprocessing, ``range`` and, with classes, ``class_counts``.
         architecture: class and arguments of the network.
-        training: recipe, steps, images seen and loss: whatever reproduces the weights.
+        training: recipe, steps, images seen and loss, from which the weights can be reproduced.
         reference: extractor identity and sizes of ``reference.safetensors``; or ``card``, the name
             of a card of the same data whose reference is shared; empty without a reference.
         moments: data set and script of ``moments.safetensors``; empty without that file.

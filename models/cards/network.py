@@ -46,7 +46,7 @@ class NetworkDenoiser(Denoiser):
         return EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`; the label ``classes``, like None, means no label."""
+        """See :meth:`Denoiser.denoise`; both the label ``classes`` and None mean no label."""
         n = len(x)
         level = level_per_row(sigma, x, x.dtype)
         labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels
@@ -77,11 +77,11 @@ class NetworkDenoiser(Denoiser):
         return self._reference
 
     def moments(self) -> Moments | None:
-        """Return the card's class means and covariance, else a pixel reference's moments, else None."""
+        """Return the card's class means and covariance, else the reference's moments, else None."""
         return card_moments(self.card) or super().moments()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return the classes that the card's extractor predicts, ``(batch,)`` int64, or None."""
+        """Return classes ``(batch,)`` int64 by the card's classifier; None if it names none."""
         extractor = extractor_of(self.card)
         if not isinstance(extractor, FashionExtractor):
             return None
@@ -105,7 +105,7 @@ def emoji() -> NetworkDenoiser:
 
 
 class NetworkMap(NetworkDenoiser):
-    """Few-step map from a card, from x to the end of its teacher's path, at ``sigma_min``.
+    """Few-step map of a card, from x to the end of its teacher's ODE path at ``sigma_min``.
 
     Data, classes and reference are the teacher's. The map was distilled with labels only: it takes
     no guidance, and its output for "no label" means nothing.
@@ -116,7 +116,7 @@ class NetworkMap(NetworkDenoiser):
 
     @staticmethod
     def network(card: Card) -> nn.Module:
-        """See :meth:`NetworkDenoiser.network`."""
+        """Return the map of a card with untrained weights: a module of ``(x, sigma, labels)``."""
         about = card.architecture
         return MapPrecond(UNet(**about["net"]), about["sigma_data"], card.sigma_min)
 
@@ -132,7 +132,7 @@ class NetworkMap(NetworkDenoiser):
         return card_reference(replace(teacher, files=files))
 
     def moments(self) -> Moments | None:
-        """Return the moments of the data from the teacher's card, or None."""
+        """Return class means and covariance from the teacher's card; None if it has none."""
         return card_moments(self._teacher_card)
 
 

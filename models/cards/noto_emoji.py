@@ -48,7 +48,7 @@ IGNORED = {*SKIN_TONES, *HAIR, 0x200D, 0x2640, 0x2642, 0x27A1, 0xFE0F}
 """Code points that do not change the base emoji: skin, hair, sex, direction and joiners."""
 
 NEAR = 0.15
-"""Root mean square difference, in [-1, 1], below which two emoji are kept on one side of the split."""
+"""Root mean square difference of pixels in [-1, 1] below which the split keeps emoji together."""
 
 TEST_OF = 7
 """One of this many families of each class is held out for testing."""
@@ -74,7 +74,7 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
         8]. A pixel is the mean of 4 x 4 pixels of the font; a label is an index in :data:`GROUPS`.
 
     Raises:
-        FileNotFoundError: the font, or Unicode's list of emoji, is not where it should be.
+        FileNotFoundError: there is no :data:`FONT`, or no list of emoji :data:`NAMES`.
     """
     used, images, test = emoji_with_split()
     labels = torch.tensor([member.label for member in used])
@@ -107,7 +107,7 @@ def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
 
 
 def unicode_emoji() -> Iterator[Emoji]:
-    """Yield Unicode's emoji of :data:`GROUPS` with one skin tone at most, one of :data:`TONES_USED`."""
+    """Yield Unicode's emoji of :data:`GROUPS` with no skin tone or one of :data:`TONES_USED`."""
     if not NAMES.is_file():
         raise FileNotFoundError(
             f"{NAMES} not found; install Debian's unicode-data, or set SAMPLERBENCH_EMOJI_NAMES to "
@@ -155,7 +155,7 @@ def family_of_each(emojis: list[Emoji], images: Tensor) -> Tensor:
 
 
 def are_near(a: Tensor, b: Tensor) -> Tensor:
-    """Return a matrix: True where images ``(n, 3, 32, 32)`` differ by less than :data:`NEAR`."""
+    """Return a matrix, True where images ``a[i]`` and ``b[j]`` differ by less than :data:`NEAR`."""
     # Means of blocks of pixels differ by no more than the pixels, so they rule most pairs out.
     coarse, other = (F.avg_pool2d(images, 4).flatten(1) for images in (a, b))
     close = torch.cdist(coarse, other) < NEAR * coarse.shape[1] ** 0.5
@@ -166,7 +166,7 @@ def are_near(a: Tensor, b: Tensor) -> Tensor:
 
 
 def base_code_points(code_points: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the code points of the base emoji, without skin, hair, sex and direction."""
+    """Return the code points of the base emoji: without skin, hair, sex and direction."""
     return tuple(min(PEOPLE) if c in PEOPLE else c for c in code_points if c not in IGNORED)
 
 
@@ -182,7 +182,7 @@ def _open_font() -> Any:
 
 
 def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
-    """Return the glyph of each sequence of glyphs that the font joins (type 4 of its substitutions)."""
+    """Return the font's ligatures: the glyph that replaces a sequence of glyphs, by sequence."""
     return {
         (first, *ligature.Component): ligature.LigGlyph
         for lookup in font["GSUB"].table.LookupList.Lookup
@@ -194,7 +194,7 @@ def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
 
 
 def _image_of_bitmap(png: bytes) -> np.ndarray:
-    """Return a PNG of 136 x 128 on white, without its empty columns, ``(3, 32, 32)`` float32 in [-1, 1]."""
+    """Return a 136 x 128 PNG on white, its margins cut, as ``(3, 32, 32)`` float32 in [-1, 1]."""
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as picture:

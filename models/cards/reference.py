@@ -16,7 +16,7 @@ from ..reference import Blocks, Extractor, FloatArray, Identity, Moments, Refere
 from .card import AXES, CARDS, CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card
 
 CHUNK = 96
-"""Images in each call of the network: fixed, so that an image's features do not depend on the others."""
+"""Images in each call of the network, fixed so that features do not depend on other images."""
 
 
 class FashionExtractor:
@@ -72,7 +72,7 @@ class FashionExtractor:
 
 @lru_cache(maxsize=4)
 def load_extractor(name: str) -> FashionExtractor:
-    """Return the extractor of a card's name; a process loads it once."""
+    """Return the extractor of the card called ``name``; a process loads it once."""
     return FashionExtractor(load_card(name, CARDS))
 
 
@@ -82,7 +82,7 @@ def card_moments(card: Card) -> Moments | None:
 
 
 def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
-    """Return class means ``(classes, d)`` and pooled covariance ``(d, d)`` from a card's stored tensors.
+    """Return class means ``(classes, d)`` and pooled covariance ``(d, d)`` from stored tensors.
 
     Raises a CardError if their shapes do not fit the card.
     """
@@ -100,7 +100,7 @@ def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
 
 
 def extractor_of(card: Card) -> Extractor:
-    """Return the extractor that a card names: another card's, ``blocks-8``'s, or pixels without a name."""
+    """Return a card's extractor: a card's classifier, block means, or pixels if it names none."""
     if not card.extractor:
         return Identity(card.event)
     name, _, side = card.extractor.rpartition("-")
@@ -120,7 +120,7 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """Return the reference of a card's model, or None; its statistics are read on demand.
+    """Return the reference of a card's model, or None if the card has none; files are read later.
 
     ``draw(n)`` gives held-out samples in place of the stored ones. Raises a CardError if the
     reference was made with another extractor.

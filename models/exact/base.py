@@ -24,8 +24,10 @@ from ..reference import Identity, Reference, Statistics
 from .flow import flow_states
 
 CHUNK = 96
-"""Rows of every evaluation: a multiple of the 4, 6, 8, 12, 16 or 24 that matrix kernels take at a
-time and of all vector widths, to avoid remainder loops.
+"""Number of rows in every evaluation, chosen to avoid remainder loops of matrix kernels.
+
+It is a multiple of the 4, 6, 8, 12, 16 or 24 rows that kernels take at a time, and of all vector
+widths.
 """
 
 FloatArray = NDArray[np.float64]
@@ -39,7 +41,7 @@ class _ContinuingGenerator(np.random.Generator):
     _spawned: list[np.random.Generator] | None = None
 
     def spawn(self, n_children: int) -> list[np.random.Generator]:
-        """Return ``n_children`` generators, the same at each call."""
+        """Return the same ``n_children`` generators at each call, which continue their streams."""
         if self._spawned is None:
             self._spawned = [type(self)(child.bit_generator) for child in super().spawn(n_children)]
         return self._spawned
@@ -56,12 +58,12 @@ class ExactModel(Denoiser):
     operations, reductions of a row and :func:`row_stable_matmul` are like that.
 
     Attributes:
-        scale: the smallest standard deviation of the density in any direction; below it, x(sigma)
-            is a smooth function of sigma^2.
+        scale: the smallest standard deviation of the density in any direction; below it, a path
+            x(sigma) of the flow is a smooth function of sigma^2.
         tolerance: error of a step of :meth:`flow`, relative to ``|x| + sqrt(sigma^2 + scale^2)``.
         closed_form: True if :meth:`flow` evaluates a formula, and integrates nothing.
-        make_reference: function that gives the reference in a feature space other than the
-            samples', or None.
+        make_reference: function that returns a reference in other features than the samples
+            themselves, or None; None for exact moments of the samples.
     """
 
     dtype = torch.float64
@@ -78,11 +80,11 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return E[x0 | x] of rows ``(CHUNK, d)``, ``sigma`` > 0 and ``labels`` ``(CHUNK,)``."""
+        """Return E[x0 | x] of rows ``(CHUNK, d)``; ``sigma`` > 0 and labels are ``(CHUNK,)``."""
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the log-density ``(CHUNK,)`` of the noisy marginal p_sigma (as :meth:`denoise_rows`)."""
+        """Return the log-density ``(CHUNK,)`` of noisy rows, given as in :meth:`denoise_rows`."""
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -114,7 +116,7 @@ class ExactModel(Denoiser):
         )
 
     def data(self, n: int, seed: int) -> Tensor:
-        """See :meth:`Denoiser.data`."""
+        """Return ``n`` exact samples by ``seed``; the same as :meth:`sample`."""
         return self.sample(n, seed)
 
     def held_out(self, n: int) -> Tensor:
@@ -122,7 +124,7 @@ class ExactModel(Denoiser):
         return torch.from_numpy(self.draw(n, np.random.default_rng((0, 1)))).reshape(n, *self.event)
 
     def held_out_blocks(self, n: int, size: int) -> Iterator[Tensor]:
-        """Yield :meth:`held_out` in blocks of ``size``, equal up to rounding; the last may be smaller."""
+        """Yield the samples of :meth:`held_out`, up to rounding, in blocks of ``size`` or less."""
         rng = _ContinuingGenerator(np.random.PCG64((0, 1)))
         for start in range(0, n, size):
             count = min(size, n - start)
@@ -131,7 +133,7 @@ class ExactModel(Denoiser):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """Return the probability-flow map of dx/dsigma = (x - d) / sigma.
+        """Carry states along the probability flow dx/dsigma = (x - d) / sigma between two levels.
 
         The error is about 10 times ``tolerance``. A sample's result is bit-identical in any batch.
 
@@ -151,11 +153,11 @@ class ExactModel(Denoiser):
         return flow_states(self._denoise_in_flow, x, labels, *levels, self.scale, self.tolerance)
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """Return the end of the flow from a small ``sigma`` to 0.
+        """Return the end, at level 0, of the flow from states ``x`` at a small level ``sigma``.
 
-        A smooth density has x(sigma) = x(0) + c sigma^2 + O(sigma^4), so d = x - sigma x' = x(0) -
-        c sigma^2 + O(sigma^4), and (x + d) / 2 is x(0) to fourth order. (A relative error of (sigma
-        / scale)^4 / 8 on a Gaussian.)
+        A smooth density has x(sigma) = x(0) + c sigma^2 + O(sigma^4), so d = x - sigma dx/dsigma =
+        x(0) - c sigma^2 + O(sigma^4), and (x + d) / 2 is x(0) to fourth order. On a Gaussian the
+        relative error is (sigma / scale)^4 / 8.
         """
         return (x + self._denoise_in_flow(x, sigma, labels)) / 2
 
@@ -179,7 +181,7 @@ class ExactModel(Denoiser):
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:
-        """Return ``make_reference()``, else exact moments of the data and :meth:`held_out` samples."""
+        """Return what ``make_reference`` returns, else exact moments with held-out samples."""
         if self.make_reference and (made := self.make_reference()):
             return made
         features = Identity(self.event)
@@ -201,15 +203,16 @@ class ExactModel(Denoiser):
     def map_states(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Return the states that ``rows`` maps ``x`` to, like ``x``: see :meth:`evaluate_in_chunks`."""
+        """Return the result of :meth:`evaluate_in_chunks` in the shape and dtype of ``x``."""
         return self.evaluate_in_chunks(rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
 
     def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Return the function ``rows`` of the batch, evaluated in chunks of :data:`CHUNK` rows.
+        """Apply the function ``rows`` to a batch in chunks of :data:`CHUNK` rows; join its results.
 
-        The last chunk is filled up with copies of its first row.
+        It gets states ``(CHUNK, d)``, levels and labels ``(CHUNK,)``. The last chunk is filled up
+        with copies of its first row, whose results are dropped.
 
         Raises:
             ValueError: ``x`` has another event shape than the model, or a label is not one of its
@@ -258,12 +261,12 @@ def pad_to_chunk(rows: Tensor) -> Tensor:
 
 
 def row_stable_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
-    """Return ``rows @ matrix``, ``(CHUNK, k)`` by ``(k, m)``, with bits of a row that its place
-    does not change.
+    """Multiply rows by a matrix so that a row's result has the same bits at every position.
 
-    Rows lie along the fastest axis, so that each is one lane of the kernel's vectors. In the plain
-    product a row's bits depend on the alignment of its first number, as for odd rows at m = 5. With
-    64 rows they also depend on the remainder, which :data:`CHUNK` avoids.
+    ``rows`` are ``(CHUNK, k)``, ``matrix`` is ``(k, m)``. Rows lie along the fastest axis, so that
+    each is one lane of the kernel's vectors. In the plain product, a row's bits depend on the
+    alignment of its first number, as for odd rows at m = 5. With 64 rows they also depend on the
+    remainder loop, which :data:`CHUNK` avoids.
     """
     return (matrix.T @ rows.T.contiguous()).T.contiguous()
 

@@ -75,7 +75,7 @@ class PointCloud(ExactModel):
         return self._points.reshape(-1, *self.event)
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return E[x0 | x] of rows by the formula of the class."""
+        """Return E[x0 | x] of rows by the formula in :class:`PointCloud`."""
         return row_stable_matmul(self._log_joint(x, sigma, labels).softmax(1), self._points)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
@@ -88,20 +88,20 @@ class PointCloud(ExactModel):
         return self._points.cpu().numpy()[(rng.random(n) * len(self._points)).astype(np.int64)]
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Return mean and covariance of the points, divided by N, since they are the whole distribution."""
+        """Return the points' mean and their covariance divided by N: they are all of the data."""
         points = self._points.cpu().numpy()
         return points.mean(0), np.cov(points, rowvar=False, bias=True)
 
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """Return p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` > 0, ``(batch, N)`` float64."""
+        """Return each point's p(j | x), ``(batch, N)`` float64, at ``x`` and ``sigma`` > 0."""
         return self.evaluate_in_chunks(
             lambda *rows: self._log_joint(*rows).softmax(1), x, sigma, labels
         )
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and covariance of the points under p(j | x)."""
+        """Return the mean and covariance of x0 given ``x``: of the points weighted by p(j | x)."""
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         cov = []
         for m, weights in zip(mean, self.responsibilities(x, sigma), strict=True):
@@ -110,7 +110,7 @@ class PointCloud(ExactModel):
         return mean, torch.stack(cov) if cov else mean.new_zeros(0, self.dim, self.dim)
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """Return the end of the flow from a small ``sigma``: the nearest point."""
+        """Return the end of the flow from a small ``sigma``: the nearest point (of the label)."""
         return self._points[self._index_of_nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
 
     def mode_of(self, x: Tensor) -> Tensor:
@@ -134,12 +134,12 @@ class PointCloud(ExactModel):
 
 
 def square_distances(points: Tensor) -> Tensor:
-    """Return the squared distances ``(N, N)`` by sums of squared differences: accurate, and slow."""
+    """Return squared distances ``(N, N)`` of points: accurate, by sums of squared differences."""
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def _log_prior_by_label(count: int, labels: Tensor | None, classes: int) -> Tensor:
-    """Return log p(j) given each label, and in the last row without a label: ``(classes + 1, N)``."""
+    """Return each point's log p(j) by label, ``(classes + 1, N)``; the last row has no label."""
     member = torch.ones(classes + 1, count, dtype=torch.float64)
     if labels is not None:
         member[:-1] = labels == torch.arange(classes)[:, None]
@@ -158,7 +158,7 @@ class KernelDensity(ExactModel):
     """Distribution of x0 = y + width z, with y one of N points and z standard normal.
 
     The data at noise level sigma are the bare points at s = sqrt(sigma^2 + width^2), so all
-    quantities follow from the cloud's d_c:
+    quantities follow from the denoiser d_c of the cloud:
 
         d(x, sigma) = g x + (1 - g) d_c(x, s),     g = width^2 / s^2.
 
@@ -185,12 +185,12 @@ class KernelDensity(ExactModel):
         self._cloud = cloud
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return E[x0 | x] of rows by the formula of the class."""
+        """Return E[x0 | x] of rows by the formula in :class:`KernelDensity`."""
         level, keep = self._cloud_level(sigma)
         return keep * x + (1 - keep) * self._cloud.denoise_rows(x, level, labels)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the cloud's log-density at s; finite at sigma = 0."""
+        """Return the cloud's log-density at level sqrt(sigma^2 + width^2), even for sigma = 0."""
         return self._cloud.log_density_rows(x, self._cloud_level(sigma)[0], labels)
 
     @property
@@ -201,7 +201,7 @@ class KernelDensity(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """Return p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, N)`` float64."""
+        """Return each point's p(j | x), ``(batch, N)`` float64, at ``x`` and ``sigma`` >= 0."""
         return self._cloud.responsibilities(
             x, self._cloud_level(level_per_row(sigma, x))[0], labels
         )
@@ -220,7 +220,7 @@ class KernelDensity(ExactModel):
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and covariance of x0 given ``x``, by the law of total covariance.
 
-        Given y, the mean is g x + (1 - g) y and the covariance g sigma^2 I.
+        Given y, the mean is g x + (1 - g) y and the covariance g sigma^2 I, with g of the class.
         """
         square = level_per_row(sigma, x).square()
         level, keep = self._cloud_level(square.sqrt())
@@ -233,7 +233,7 @@ class KernelDensity(ExactModel):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """See :meth:`ExactModel.flow`: the cloud's flow between the levels s."""
+        """Return the cloud's flow between levels sqrt(sigma^2 + width^2); see the base class."""
         return self._cloud.flow(
             x, math.hypot(sigma_from, self.width), math.hypot(sigma_to, self.width), labels
         )
@@ -244,7 +244,7 @@ class KernelDensity(ExactModel):
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 
     def with_observer(self, observer: Callable[[int], object]) -> Self:
-        """Return a copy that observes the flow of its cloud (:meth:`ExactModel.with_observer`)."""
+        """Return a copy whose cloud has the observer (see :meth:`ExactModel.with_observer`)."""
         twin = copy.copy(self)
         twin._cloud = self._cloud.with_observer(observer)
         return twin
@@ -256,7 +256,7 @@ class KernelDensity(ExactModel):
         return twin
 
     def _cloud_level(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cloud's level s of each row ``(n,)``, and g ``(n, 1)``."""
+        """Return s = sqrt(sigma^2 + width^2) ``(n,)``, and g = width^2 / s^2 ``(n, 1)``."""
         square = sigma.square() + self.width**2
         return square.sqrt(), (self.width**2 / square)[:, None]
 
@@ -264,7 +264,7 @@ class KernelDensity(ExactModel):
 def fashion_kde(width: float = 0.1) -> KernelDensity:
     """``fashion-kde``: 2 500 images of Fashion-MNIST with a Gaussian of ``width`` around each.
 
-    Samples are scored like those of ``fashion``: against real images, in the same features.
+    Samples are scored as for ``fashion``: against real images, in the same features.
     Held-out images are likeliest at a width of 0.3; below 0.008, a grey level, samples are copies.
     """
 

@@ -85,7 +85,7 @@ def flow_rows(
     scale: float,
     tolerance: float,
 ) -> Tensor:
-    """Return rows carried along dx/dsigma = (x - d) / sigma by DOP853.
+    """Carry rows along the probability flow dx/dsigma = (x - d) / sigma by DOP853.
 
     Args:
         denoise: ``denoise(x, sigma, which)`` gives the denoised rows; row k is row ``which[k]`` of
@@ -93,8 +93,8 @@ def flow_rows(
         x: ``(batch, d)`` float64, the states at ``sigma_from``.
         sigma_from: level > 0.
         sigma_to: level > 0.
-        scale: the scale ``s`` of the module's docstring, > 0.
-        tolerance: error allowed in a step, relative to 1 + |y|.
+        scale: scale of the data, > 0; ``s`` in the module's docstring.
+        tolerance: error of y = x / sqrt(sigma^2 + s^2) allowed in a step, relative to 1 + |y|.
 
     Raises:
         ArithmeticError: the error stays large at the smallest step.
@@ -145,7 +145,7 @@ def flow_states(
     scale: float,
     tolerance: float,
 ) -> Tensor:
-    """Return states ``(batch, *event)`` with labels, carried by :func:`flow_rows`, in their dtype."""
+    """Return states ``x`` ``(batch, *event)`` carried by :func:`flow_rows`, in their own dtype."""
 
     def denoise_rows(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
         states = rows.reshape(-1, *x.shape[1:])
@@ -166,7 +166,7 @@ def weighted_sum(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
 
 
 def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
-    """Return DOP853's error of each row in units of ``allowed``, in the maximum norm."""
+    """Return DOP853's error of each row's step, relative to ``allowed``, in the maximum norm."""
     fifth, third = (
         (weighted_sum(weights, stages).abs() / allowed).amax(1) for weights in (FIFTH, THIRD)
     )
@@ -175,7 +175,7 @@ def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
 
 
 def step_factor(error: float) -> float:
-    """Return the factor in [0.2, 5] of an eighth-order method's next step after an error."""
+    """Return the factor in [0.2, 5] for the next step, after a step of relative ``error``."""
     if not error < math.inf:
         return 0.2
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))

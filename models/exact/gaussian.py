@@ -1,4 +1,4 @@
-"""Gaussian model, of which everything has a closed form, the probability flow included."""
+"""Gaussian model, with closed forms of denoiser, density, posterior and probability flow."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Gaussian(ExactModel):
         self._mean, self._basis, self._variances = mean.double(), basis.double(), variances.double()
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Return E[x0 | x] of rows by the formula of the class."""
+        """Return E[x0 | x] of rows by the formula in :class:`Gaussian`."""
         total = self._variances + sigma.square()[:, None]
         return self._scale_along_axes(x, self._variances / total)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Return the log-density of N(mean, cov + sigma^2 I)."""
+        """Return the log-density of rows under N(mean, cov + sigma^2 I), cov of :meth:`moments`."""
         total = self._variances + sigma.square()[:, None]
         c = row_stable_matmul(x - self._mean, self._basis)
         return -0.5 * (c.square() / total + total.log() + math.log(2 * math.pi)).sum(1)
@@ -67,7 +67,7 @@ class Gaussian(ExactModel):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """Return the state at ``sigma_to`` by the closed form of the class, to rounding error."""
+        """Return the state at ``sigma_to`` by the formula in :class:`Gaussian`, up to rounding."""
 
         def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             squares = (self._variances + sigma_to**2) / (self._variances + sigma.square()[:, None])
@@ -76,7 +76,7 @@ class Gaussian(ExactModel):
         return self.map_states(flow_of_rows, x, sigma_from, labels)
 
     def _scale_along_axes(self, x: Tensor, factors: Tensor) -> Tensor:
-        """Return the rows mean + Q [factors c]."""
+        """Return the rows mean + Q [factors c], with c = Q^T (x - mean)."""
         return self._mean + row_stable_matmul(
             row_stable_matmul(x - self._mean, self._basis) * factors, self._basis.T
         )

@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians of low-rank plus isotropic covariances, at O(K d r) an evaluation."""
+"""Mixtures of K Gaussians in d dimensions with rank-r plus isotropic covariances, at O(K d r)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class GaussianMixture(ExactModel):
     """Mixture of Gaussians: x0 ~ sum_k w_k N(mu_k, W_k W_k^T + s_k^2 I).
 
     Let U_k be the left singular vectors of W_k, v_k = (singular values)^2 + s_k^2 and c = x - mu_k.
-    Then Sigma_k has variance v_kj along column j of U_k and s_k^2 in every other direction, which
-    gives (Woodbury's identity, already diagonalised)
+    Then component k has a covariance Sigma_k with variance v_kj along column j of U_k and s_k^2 in
+    every other direction, which gives (Woodbury's identity, already diagonalised)
 
         log N(x; mu_k, Sigma_k + sigma^2 I) = -1/2 [ sum_j (U_k^T c)_j^2 / (v_kj + sigma^2) + (|c|^2 - |U_k^T c|^2) / (s_k^2 + sigma^2)
                                               + sum_j log(v_kj + sigma^2) + (d - r) log(s_k^2 + sigma^2) + d log 2 pi ]
@@ -87,7 +87,7 @@ class GaussianMixture(ExactModel):
         self._offsets = (vectors.transpose(1, 2) @ means[:, :, None])[:, :, 0]
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return E[x0 | x] of rows by the formula of the class."""
+        """Return E[x0 | x] of rows by the formula in :class:`GaussianMixture`."""
         terms = self._component_terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
         keep, gain = self._posterior_gains(terms.square)
@@ -97,7 +97,7 @@ class GaussianMixture(ExactModel):
         return (chosen * keep).sum(1, keepdim=True) * (x - self._centre) + mixed + self._centre
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the log-sum-exp of the components' joint log-densities."""
+        """Return the log-density of noisy rows, by the log-sum-exp over the components."""
         return self._component_terms(x, sigma, labels).log_joint.logsumexp(1)
 
     @property
@@ -108,13 +108,13 @@ class GaussianMixture(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """Return p(k | x) at ``sigma`` >= 0, ``(batch, K)`` float64."""
+        """Return each component's p(k | x) at ``sigma`` >= 0, ``(batch, K)`` float64."""
         return self.evaluate_in_chunks(
             lambda *rows: self._component_terms(*rows).log_joint.softmax(1), x, sigma, labels
         )
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return the likeliest class, or component without classes, of the clean sample, ``(batch,)`` int64."""
+        """Return the likeliest class, or component without classes, of samples: ``(batch,)``."""
         chosen = self.responsibilities(x, 0.0)
         if self.component_class is None:
             return chosen.argmax(1)
@@ -203,13 +203,13 @@ class GaussianMixture(ExactModel):
         return ComponentTerms(coords, square, prior - 0.5 * (quadratic + volume))
 
     def _posterior_gains(self, square: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g_k ``(n, K)`` and v / (v + sigma^2) - g_k ``(n, K, r)`` without cancellation."""
+        """Return g_k ``(n, K)`` and v_k / (v_k + sigma^2) - g_k ``(n, K, r)``, by sigma^2."""
         across, along = self._floor + square, self._variances + square[:, :, None]
         above = self._variances - self._floor[:, None]
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
 
     def _weights_by_label(self) -> Tensor:
-        """Return the weights given each label, and in the last row without a label: ``(classes + 1, K)``."""
+        """Return component weights by label, ``(classes + 1, K)``; the last row has no label."""
         if self.component_class is None:
             return self._weights[None]
         member = self.component_class == torch.arange(self.classes)[:, None]

@@ -1,7 +1,7 @@
 """Model with an error of known size: exact denoiser plus a fixed smooth random field.
 
-The data, the exact flow and the wrong flow are all known. Whether a coarse solver beats the
-converged ODE of a wrong model can therefore be measured.
+The data, the exact flow and the wrong flow are all known. So one can measure whether a coarse
+solver beats the converged ODE of a wrong model.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class RandomField:
 
         f_i = sqrt(2 / M) sum_m A_mi cos(w_m · x / r + v_m log r + phi_m)
 
-    with r = sqrt(sigma^2 + spread^2), signs A, w ~ N(0, I / (d length^2)), v ~ N(0, 1) and uniform
-    phases phi (Rahimi and Recht, NIPS 2007). Its correlation between x and x' is about exp(-|x -
-    x'|^2 / (2 d (length r)^2)). |f_i| <= sqrt(2 M).
+    with M = 64, r = sqrt(sigma^2 + spread^2), signs A, w ~ N(0, I / (d length^2)), v ~ N(0, 1) and
+    uniform phases phi (Rahimi and Recht, NIPS 2007). Its correlation between x and x' is about
+    exp(-|x - x'|^2 / (2 d (length r)^2)). |f_i| <= sqrt(2 M).
     """
 
     def __init__(self, dim: int, spread: float, length: float, seed: int) -> None:
@@ -63,7 +63,7 @@ class RandomField:
 
 
 NEAR = 1e-6
-"""Level, in units of the scale, from which d stands for x(0), at an error of second order in sigma."""
+"""Level, over the model's scale, at which d replaces x(0); the error is of order sigma^2."""
 
 
 class Perturbed(Altered):
@@ -71,11 +71,12 @@ class Perturbed(Altered):
 
         d' = d + delta g(sigma) f(x, sigma),     g = sigma spread / sqrt(sigma^2 + spread^2)
 
-    g is the posterior standard deviation of data N(m, spread^2 I). It is also the scale of a
-    network's output in EDM's preconditioning (c_out in Karras et al. 2022, arXiv:2206.00364, Table
-    1). So delta is the root mean square error of the raw output. As sigma falls to 0, d' tends to x
-    while the error of eps = (x - d') / sigma stays delta. Samples are scored against the inner
-    model's data. ``length`` > 0 is the correlation length in standard deviations of the noisy data.
+    d is the inner model's denoised image, f a :class:`RandomField`, and g the posterior standard
+    deviation of data N(m, spread^2 I). g is also the scale of a network's output in EDM's
+    preconditioning (c_out in Karras et al. 2022, arXiv:2206.00364, Table 1). So delta is the root
+    mean square error of the raw output. As sigma falls to 0, d' tends to x while the error of eps =
+    (x - d') / sigma stays delta. Samples are scored against the inner model's data. ``length`` > 0
+    is the correlation length in standard deviations of the noisy data.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Perturbed(Altered):
         return self.inner.denoise(x, sigma, labels) + self.error(x, sigma).to(x.dtype)
 
     def error(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the error ``(batch, *event)`` float64 that is added to the inner model's denoised image."""
+        """Return the error ``(batch, *event)`` float64 that :meth:`denoise` adds at ``x``."""
         level = level_per_row(sigma, x)
         spread = self._field.spread
         size = self.delta * spread * level / torch.sqrt(level * level + spread**2)

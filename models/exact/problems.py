@@ -18,9 +18,9 @@ from .gaussian import Gaussian
 from .mixture import GaussianMixture
 
 COMPONENTS = 300
-"""Components of a mixture along a curve or a sheet."""
+"""Number of components of a mixture along a curve or a sheet."""
 WIDTHS = 12
-"""Components of a mixture that stands for a heavy-tailed distribution."""
+"""Number of components of a mixture that stands for a heavy-tailed distribution."""
 
 
 def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
@@ -44,21 +44,21 @@ def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def curve(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a closed curve of four random harmonics, 1 to 5 % of its size thick."""
+    """Make a mixture along a closed curve of four random harmonics, 1 to 5 % of ``std`` thick."""
     angle = np.linspace(0, 2 * np.pi, COMPONENTS, endpoint=False)
     waves = [w for k in range(1, 5) for w in (np.cos(k * angle) / k, np.sin(k * angle) / k)]
     return _thin_mixture(np.stack(waves, 1) @ rng.standard_normal((len(waves), dim)), std, rng)
 
 
 def sheet(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a bent surface over a square, 1 to 5 % of its size thick."""
+    """Make a mixture along a bent surface over a square, 1 to 5 % of ``std`` thick."""
     u, v = rng.uniform(-1, 1, (2, COMPONENTS))
     bent = np.stack([u, v, u * v, np.sin(2 * u + v), np.cos(3 * v)], 1)
     return _thin_mixture(bent @ rng.standard_normal((5, dim)), std, rng)
 
 
 def modes(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make two to eleven elongated modes of unlike weight."""
+    """Make a mixture of two to eleven elongated modes of different weights."""
     count, rank = int(rng.integers(2, 12)), min(dim, int(rng.integers(1, 5)))
     means, weights = rng.standard_normal((count, dim)), rng.uniform(0.2, 1, count)
     factors = np.stack(
@@ -116,7 +116,7 @@ def make_problem(
 
 
 def _thin_mixture(middle: FloatArray, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a mixture of equal small Gaussians at ``middle`` ``(K, d)``."""
+    """Make a mixture of equal small Gaussians at ``middle`` ``(K, d)``, scaled to ``std``."""
     middle = middle - middle.mean(0)
     middle *= std / np.sqrt(np.square(middle).mean())
     count, dim = middle.shape

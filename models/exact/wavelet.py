@@ -21,12 +21,12 @@ MAX_STEPS = 200
 def transport_mixture(
     x: FloatArray, weights: FloatArray, means: FloatArray, source: FloatArray, target: FloatArray
 ) -> FloatArray:
-    """Return G^{-1}(F(x)), for distribution functions F and G of mixtures of equal weights and means.
+    """Return G^{-1}(F(x)), for the distribution functions F and G of two mixtures.
 
     The logarithms of the smaller tails are matched, which loses no digit at any x: where F(x) >
-    1/2, the problem is reflected. ``x`` is ``(n, d)``. Weights, means, and the deviations
-    ``source`` of F and ``target`` of G are ``(K, d)``. The result is accurate to rounding, times
-    the condition of G^{-1}.
+    1/2, the problem is reflected. ``x`` is ``(n, d)``. The shared weights and means, and the
+    deviations ``source`` of F and ``target`` of G, are ``(K, d)``. The result is accurate to
+    rounding, times the condition of G^{-1}.
 
     Raises:
         ArithmeticError: a point is not finite.
@@ -45,7 +45,7 @@ def transport_mixture(
 def log_cdf(
     x: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return the logarithm of a mixture's distribution function; axis 0 of the parameters counts components."""
+    """Return the log of a mixture's distribution function at ``x``; components are along axis 0."""
     from scipy.special import log_ndtr  # here: a finished run has no use for it
 
     return np.logaddexp.reduce(log_weights + log_ndtr((x - means) / stds), axis=0)
@@ -122,14 +122,14 @@ def inverse_haar_transform(coefficients: Tensor) -> Tensor:
 
 
 def coefficient_octaves(side: int) -> NDArray[np.int64]:
-    """Return the octave of each coefficient, ``(side, side)``: 0 for the four coarsest."""
+    """Return each Haar coefficient's octave, ``(side, side)``: from 0 for the four coarsest up."""
     index = np.arange(side)
     larger = np.maximum(np.maximum(index[:, None], index[None, :]), 1)
     return np.frexp(larger)[1].astype(np.int64) - 1  # floor(log2), exactly
 
 
 def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the Haar mean and details of four corners; only sums are rounded, and the map inverts itself."""
+    """Return the Haar mean and three details of corners p q / r s; the map is its own inverse."""
     top, bottom, left_difference, right_difference = p + q, r + s, p - q, r - s
     return (
         (top + bottom) / 2,
@@ -158,11 +158,11 @@ SPREAD = 0.25
 """Mean square of a pixel: standard deviation about 1/2, so that most pixels lie in [-1, 1]."""
 WEIGHTS = (0.75, 0.25)
 RATIO = 6.0
-"""Ratio of a wide to a narrow detail's deviation; WEIGHTS chooses: kurtosis 10, as in photographs."""
+"""Ratio of a wide to a narrow detail's deviation; gives kurtosis 10 with WEIGHTS, as in photos."""
 BALANCE = (0.6, 0.4)
-"""Probabilities of the two modes of the mean brightness; other bimodal coefficients have even ones."""
+"""Probabilities of the two modes of the mean brightness; 1/2 for other bimodal coefficients."""
 SEPARATION = 4.0
-"""Distance of a mode from 0 over its standard deviation."""
+"""Distance of a coarse coefficient's mode from 0, over the mode's standard deviation."""
 LARGEST = 4096
 """Most dimensions of a model whose covariance serves as a reference (128 MB)."""
 
@@ -180,8 +180,8 @@ class Wavelet(ExactModel):
         E[c0 | c] = sum_k p(k | c) [m_k + s_k^2 / v_k (c - m_k)],     p(k | c) ∝ w_k N(c; m_k, v_k).
 
     The probability flow of one coefficient is a monotone map that carries its distribution along.
-    There is only one such map: F_b^{-1}(F_a(c)), with F_sigma the distribution function of the
-    noisy coefficient.
+    There is only one such map from level a to b: F_b^{-1}(F_a(c)), with F_sigma the distribution
+    function of the noisy coefficient.
 
     Args:
         channels: C >= 1.
@@ -213,7 +213,7 @@ class Wavelet(ExactModel):
         self.identity = exact_fingerprint(self.name, 1, self._weights, self._means, self._stds)
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Return E[x0 | x] of rows by the formula of the class."""
+        """Return E[x0 | x] of rows by the formula in :class:`Wavelet`."""
         mean, _ = self._posterior_coefficients(self._to_coefficients(x), sigma)
         return self._to_pixels(mean)
 
@@ -222,7 +222,7 @@ class Wavelet(ExactModel):
         return torch.logsumexp(self._log_joint(self._to_coefficients(x), sigma), 0).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Return ``n`` images of coefficients drawn from their mixtures; the first m do not depend on ``n``."""
+        """Return ``n`` images of random coefficients; the first m images do not depend on ``n``."""
         for_component, for_position = rng.spawn(2)
         weights, means, stds = self._mixture_parameters()
         second = for_component.random((n, self.dim)) >= weights[0]
@@ -232,7 +232,7 @@ class Wavelet(ExactModel):
         return self._to_pixels(torch.from_numpy(coefficients)).numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Return the moments of the data in pixels; the covariance is dense, d² numbers."""
+        """Return mean ``(d,)`` and dense covariance ``(d, d)`` of the data in pixels."""
         mean = (self._weights * self._means).sum(0)
         variance = (self._weights * (self._stds.square() + (self._means - mean).square())).sum(0)
         cov = self._pixel_covariance(variance[None])[0]
@@ -271,7 +271,7 @@ class Wavelet(ExactModel):
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return ``(batch,)`` int64, whose bits are signs of the coarsest coefficients of 15 channels."""
+        """Return ``(batch,)`` int64 modes, whose bits are signs of the coarsest coefficients."""
         coarse = haar_transform(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
@@ -319,7 +319,7 @@ def coefficient_mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]
     """Return weights, means and deviations ``(2, side, side)`` of each coefficient's components.
 
     Octave 0 has 4 coefficients of mean square m. Octave j > 0 has 3 · 4^j of 4^-j m, which add 3 m.
-    The sum over the octaves is SPREAD n^2, so m = SPREAD n^2 / (4 + 3 (octaves - 1)).
+    The sum is SPREAD n^2, with n = ``side``, so m = SPREAD n^2 / (4 + 3 (octaves - 1)).
     """
     octave = coefficient_octaves(side)
     size = np.sqrt(SPREAD * side**2 / (1 + 3 * math.log2(side))) * 2.0**-octave

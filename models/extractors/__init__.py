@@ -1,8 +1,8 @@
 """Feature spaces for comparing samples with data: a table of extractors by scheme.
 
-``load(rest, samples) -> Extractor`` gets the text after the colon of ``scheme:rest``, and the samples'
-properties (:class:`Samples`). To add a scheme, write one file of its name in this folder, with heavy
-imports inside the function::
+A loader ``load(rest, samples) -> Extractor`` gets the text after the colon of ``scheme:rest``, and
+the samples' properties (:class:`Samples`). To add a scheme, write one file of its name in this
+folder, with heavy imports inside the function::
 
     @extractor("dino", usage="dino:WEIGHTS")
     def load(rest: str, samples: Samples) -> Extractor:
@@ -23,7 +23,7 @@ from .checked import CheckedExtractor
 ENTRY_POINTS = "samplerbench.extractors"
 
 EXTRACTORS = Schemes("extractor", ENTRY_POINTS, __name__)
-"""Loaders by scheme."""
+"""Table of the loaders of extractors by scheme."""
 
 extractor = EXTRACTORS.register
 
@@ -50,9 +50,9 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
     """Make the extractor that ``spec`` names, for samples of one model.
 
     Args:
-        spec: ``pixels``; ``card`` for the card's extractor; ``card:32`` for 32 axes of it;
-            ``inception:WEIGHTS`` for the 2048 features of the FID; ``path/to/file.py:factory`` for
-            one of your own; or ``scheme:rest`` of an installed package.
+        spec: ``pixels``; ``card`` for the card's extractor; ``card:32`` for the first 32 principal
+            axes of its features; ``inception:WEIGHTS`` for the 2048 features of the FID;
+            ``path/to/file.py:factory`` for one of your own; or ``scheme:rest`` of a package.
         samples: properties of the samples.
 
     Returns:

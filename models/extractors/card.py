@@ -1,9 +1,9 @@
 """``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
 ``card:32`` is a space for runs of hundreds of samples, since intervals of the Fréchet distance need
-some 15 samples a feature. The axes are those of the reference set's covariance, widest first, each
-in standard deviations of that set. In plain coordinates, the noise of the widest axes drowns what
-samplers do wrong on the others. A difference then needs some four times as many samples
+some 15 samples a feature. The axes belong to the reference set's covariance, widest first, each in
+standard deviations of that set. Without this scaling, the noise of the widest axes drowns the
+errors on the others, and a difference needs some four times as many samples
 (docs/decisions/0018-projected-features.md). The axes are a file of the extractor's card, since
 eigenvectors of close eigenvalues differ between machines.
 """
@@ -21,7 +21,7 @@ from . import Samples, extractor
 
 @extractor("card", usage="card[:N]")
 def load(count: str, samples: Samples) -> Reference:
-    """The features of the model's own card, or their first N principal axes."""
+    """Return the model's own reference, in its card's features or their first N principal axes."""
     own = samples.reference
     if count and not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
         what = f"'card:{count}' asks for no number of features"
@@ -34,7 +34,7 @@ def load(count: str, samples: Samples) -> Reference:
 
 
 class ProjectedExtractor:
-    """Extractor that multiplies another's features by ``axes`` ``(d, k)``, which ``digest`` identifies."""
+    """Extractor of another's features times ``axes`` ``(d, k)``; ``digest`` is the axes' hash."""
 
     def __init__(self, inner: Extractor, axes: FloatArray, digest: str) -> None:
         self._inner, self.axes = inner, axes
@@ -47,7 +47,7 @@ class ProjectedExtractor:
 
 
 def project_reference(reference: Reference, count: int) -> Reference:
-    """Return a reference in the first ``count`` axes of its features; itself if it has no more features.
+    """Return ``reference`` in the first ``count`` axes of its features; itself if it has no more.
 
     Raises a ValueError for an extractor without axes.
     """

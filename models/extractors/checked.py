@@ -1,4 +1,4 @@
-"""Extractor of a user's code, which checks the features and hashes the files."""
+"""Wrapper of a user's extractor that checks its features and hashes its files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..loaders.user_files import record_files
 from ..reference import FloatArray
 
 CHUNK = 64
-"""Samples in each call of an extractor."""
+"""Largest number of samples in a call of an extractor."""
 
 _PROBES = 4
 
@@ -19,8 +19,8 @@ _PROBES = 4
 class CheckedExtractor:
     """Extractor of a user's file or of an installed package.
 
-    ``identity`` is ``called`` and a hash of the extractor's files, so that results of two versions
-    or sets of weights are never compared. The fingerprint of
+    ``identity`` is the name ``called`` and a hash of the extractor's files, so that results of two
+    versions or sets of weights are never compared. The fingerprint of
     :mod:`samplerbench.benchmarks.identity` covers all else. A ValueError is raised if a sample's
     features depend on its batch, or differ from call to call.
     """

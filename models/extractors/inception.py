@@ -37,7 +37,7 @@ def _features(network: Any, images: Tensor) -> Tensor:
 
 
 def _load_network(weights: Path) -> Any:
-    """Return the network, after reading its file as plain tensors: torch-fidelity would unpickle anything."""
+    """Return the network, if its file has plain tensors only: torch-fidelity unpickles anything."""
     if not weights.is_file():
         raise ValueError(
             f"inception:{weights}: there is no such file; give the weights "

@@ -9,6 +9,6 @@ from .checked import CheckedExtractor
 
 @extractor("python_file", usage="file.py:factory")
 def load(spec: str, samples: Samples) -> CheckedExtractor:
-    """Call a user's function without arguments, which returns a callable from samples to features."""
+    """Load the extractor that a user's function returns when it is called without arguments."""
     source = source_function(spec, "extractor")
     return CheckedExtractor(source.call(), source.short_spec, samples.event, samples.limits)

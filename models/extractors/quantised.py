@@ -1,7 +1,7 @@
 """Extractors of samples that are quantised to 8-bit images first, as saved for an evaluator.
 
-Published scripts differ. Those of EDM, diffusers and MAR round to the nearest grey level. Those of
-ADM, score_sde, and EDM2 after its decoder truncate, which darkens images by half a level on
+Published scripts differ. EDM's, diffusers' and MAR's round to the nearest grey level. ADM's and
+score_sde's, and EDM2's after its decoder, truncate, which darkens images by half a level on
 average. The data to compare with are 8-bit images already, and are not quantised again.
 """
 
@@ -46,7 +46,7 @@ class Quantised:
         return self.inner(levels * ((high - low) / LEVELS) + low)
 
     def reference(self, plain: Reference) -> Reference:
-        """Return ``plain`` with this extractor for samples; its data stay as they are, converged samples go."""
+        """Return ``plain`` with this extractor for samples, its data, and no converged samples."""
         return replace(
             plain,
             extractor=self,

@@ -70,7 +70,7 @@ class RgbNetwork:
 
 
 def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:
-    """Return the range of the pixels. Raises a ValueError but for grey or RGB images of known range."""
+    """Return the range of grey or RGB pixels; raise a ValueError for other samples or no range."""
     event, limits = samples.event, samples.limits
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(
@@ -88,7 +88,7 @@ def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:
 def normalise_channels(
     images: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Tensor:
-    """Return ``images`` (n, 3, h, w) minus each channel's mean, divided by its standard deviation, float32."""
+    """Return float32 ``images`` (n, 3, h, w) minus ``mean``, over ``std``, channel by channel."""
     means, stds = (images.new_tensor(values, dtype=torch.float32) for values in (mean, std))
     return (images.float() - means.view(3, 1, 1)) / stds.view(3, 1, 1)
 
@@ -101,7 +101,7 @@ def resize_bicubic(images: Tensor, side: int) -> Tensor:
 
 
 def error_in_short(error: Exception) -> str:
-    """Return an error's type and message in one line of at most 120 letters."""
+    """Return an error's type, and its message in one line, cut to 120 letters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
@@ -132,7 +132,7 @@ def resize_bicubic_as_pillow(images: Tensor, side: int) -> Tensor:
 def resize_bilinear_as_tensorflow(images: Tensor, side: int) -> Tensor:
     """Resize ``images`` by TensorFlow 1's bilinear interpolation, without antialiasing.
 
-    Pixel k is at k · (size / side).
+    Output pixel k is read at k · (size / side) of an axis of ``size`` pixels.
     """
     for axis in (2, 3):
         images = _interpolate_axis(images.float(), axis, side)

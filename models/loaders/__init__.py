@@ -1,7 +1,7 @@
 """Loaders of models by scheme, for checkpoints, users' files and installed packages.
 
-The loaders are :mod:`.checkpoint`, :mod:`.family`, :mod:`.perturbed` and :mod:`.python_file`. The other modules, which
-the extractors use too, hold the table of schemes and the record of a model's files.
+The loaders are :mod:`.checkpoint`, :mod:`.family`, :mod:`.perturbed` and :mod:`.python_file`. The
+other modules, which the extractors use too, hold the table of schemes and record a model's files.
 
 A loader ``load(rest, **options) -> Denoiser`` takes the text after the colon of ``scheme:rest``. To add a scheme, write
 a file of the same name in this folder, with heavy imports inside the function::

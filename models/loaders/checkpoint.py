@@ -1,7 +1,8 @@
-"""``checkpoint:PATH``: a trained checkpoint of a known family, read without executing any of its code.
+"""``checkpoint:PATH``: a trained checkpoint of a known family, read without running its code.
 
-:func:`load` makes a model of a file or folder, by the specification that :func:`specify_checkpoint` returns.
-:func:`write_converted` writes a checkpoint as safetensors and a card.
+:func:`load` makes a model of a file or folder, by the specification that
+:func:`specify_checkpoint` returns. :func:`write_converted` writes a checkpoint as safetensors and
+a card.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ AS_IT_IS = {
 
 
 def _describe_unknown(opened: Opened) -> str:
-    """Describe a checkpoint of no known family: its tensors, their likely origin and the remedy."""
+    """Return a clause on a checkpoint of no known family: tensors, likely origin and remedy."""
     if opened.container == "folder":
         files = sorted(
             p.name for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file()
@@ -168,10 +169,12 @@ def _describe_unknown(opened: Opened) -> str:
 
 
 def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification:
-    """Return the specification of an opened checkpoint by the family called ``name``, or by all families if None.
+    """Return the specification of an opened checkpoint by the family that recognises it.
+
+    Only the family ``name`` is asked, or all families if ``name`` is None.
 
     Raises:
-        CheckpointError: no family recognises the checkpoint, or the named one does not, or several do.
+        CheckpointError: none of them recognises the checkpoint, or several do.
         ValueError: there is no family ``name``.
     """
     if name is not None:
@@ -198,7 +201,7 @@ def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification
 
 
 def _read_or_refuse(opened: Opened, read: Callable[[], Value]) -> Value:
-    """Return the result of ``read``. Raises a CheckpointError in place of errors that unexpected content causes."""
+    """Return the result of ``read``; errors by unexpected content become a CheckpointError."""
     try:
         return read()
     except _UNEXPECTED as error:
@@ -230,8 +233,8 @@ def build_model(spec: Specification, opened: Opened) -> Checkpoint:
 def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:
     """Load the model of a file or folder, on the CPU.
 
-    Open questions take the user's ``settings`` (:meth:`Specification.overridden`), then cached answers of
-    ``samplerbench check-model``. ``name`` is the family; None to recognise it.
+    Questions that the files leave open are answered by the user's ``settings``, then by cached
+    answers of ``samplerbench check-model``. ``name`` is the family; None to recognise it.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or is of no known family.
@@ -242,19 +245,19 @@ def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Ch
 
 
 def resolve_model(spec: Specification, opened: Opened, settings: Mapping[str, str]) -> Checkpoint:
-    """Return the model of ``spec`` with the user's settings and cached answers; raises the errors of :func:`load`."""
+    """Return the model of ``spec`` with settings and cached answers, as :func:`load` does."""
     spec = spec.overridden(settings)
     return build_model(with_cached_answers(spec, opened.sha256) if spec.open else spec, opened)
 
 
 @loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
 def load_spec(rest: str) -> Denoiser:
-    """Load the model of a checkpoint, with guidance if a setting asks for it, as in ``checkpoint:ema.pt?guidance=2``.
+    """Load the model of a checkpoint, with guidance if set, as in ``checkpoint:ema.pt?guidance=2``.
 
-    ``rest`` is ``PATH?setting=value&…``, after ``FAMILY:`` if the file does not determine the family.
+    ``rest`` is ``PATH?setting=value&…``, after ``FAMILY:`` if several families fit the file.
 
     Raises:
-        ValueError: see :func:`load`.
+        ValueError: see :func:`load`; or a setting of the guidance is invalid.
     """
     from ..registry import GUIDANCE, add_guidance
 
@@ -264,7 +267,9 @@ def load_spec(rest: str) -> Denoiser:
 
 
 def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
-    """Split ``FAMILY:PATH?setting=value&…`` into path, settings and family; None for the family if it is not given.
+    """Split ``FAMILY:PATH?setting=value&…`` into path, settings, and family or None.
+
+    Text that is an existing path as a whole has no settings.
 
     Raises:
         ValueError: the text after the last question mark is not ``setting=value&…``.
@@ -292,7 +297,9 @@ class WrittenCounts(NamedTuple):
 def write_converted(
     path: Path, settings: Mapping[str, str], name: str | None, out: Path
 ) -> WrittenCounts:
-    """Write a checkpoint's network as ``model.safetensors``, and specification and origin as ``card.json``, into ``out``.
+    """Write a checkpoint into the folder ``out``, and return the number of tensors and elements.
+
+    ``model.safetensors`` gets the network, ``card.json`` the specification and origin.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or its network is not one of this project's.

@@ -26,7 +26,7 @@ def load(
     spread: float | None = None,
     **options: Any,
 ) -> Perturbed:
-    """Return a model with an added error of known size, around the model called ``rest`` or ``model``.
+    """Return the model called ``rest`` or ``model``, with an error of known size added.
 
     Args:
         rest: name of the inner model, the text after ``perturbed:``; without any name, :data:`EXAMPLE`.

@@ -9,14 +9,14 @@ attributes
 * optionally ``bind(ids, seed)``: returns the callable for these samples, if each sample draws a label or prompt;
 * optionally ``sample(n, seed)``: ``(n, *event)`` samples of the data, and ``moments()``: the data's exact mean ``(d,)``
   and covariance ``(d, d)``, flattened. The model's samples are compared with them;
-* optionally ``network_dtype``: dtype to which ``x`` and a tensor of levels are cast, by default that of the model's
-  parameters, if any are found;
+* optionally ``network_dtype``: dtype to which ``x`` and a tensor of levels are cast, by default the
+  dtype of the model's parameters, if any are found;
 * optionally ``kind``: ``"map"`` for a few-step map, such as a consistency model, which returns the end of the ODE path
   through x and not E[x0 | x];
 * optionally ``limits``: two numbers, the range of the data's values. Samples are clamped to it before their features
   are taken (``--extractor inception:WEIGHTS`` needs it);
 * optionally ``decode(x)``: images ``(batch, *image)`` of clean samples ``(batch, *event)``, for a model of latents.
-  Features and ``limits`` are then those of images; ``sample`` and ``moments`` remain those of latents;
+  Features and ``limits`` then refer to images; ``sample`` and ``moments`` still refer to latents;
 * optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the same model on
   another device.
 
@@ -47,7 +47,7 @@ from .source_file import LoadedValue, options_text, source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 LARGEST_DECODED = 4096
-"""Most values of a decoded image for which a reference is made: the covariance of more takes gigabytes."""
+"""Most values of a decoded image with a reference: the covariance of more takes gigabytes."""
 REFERENCE_SAMPLES = 50_000
 REFERENCE_SEED, HELD_OUT_SEED = 2_000_000, 2_000_001
 _WHAT = {
@@ -109,7 +109,9 @@ def file_decoder(
 
 @loader("python_file", usage="file.py:factory")
 def load(spec: str, **params: Any) -> Denoiser:
-    """Load the model that the factory ``path/to/file.py:factory`` returns; its identity contains the hashes of its files.
+    """Load the model that the factory ``path/to/file.py:factory`` returns for ``params``.
+
+    Its identity contains a hash of its files.
 
     Raises:
         ValueError: there is no such file or factory, the file fails to import, the factory raises, or its result is not
@@ -123,7 +125,7 @@ def load(spec: str, **params: Any) -> Denoiser:
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
-    """Return a Denoiser around the result of a user's factory or of an installed loader, with its files as ``read``.
+    """Return a Denoiser around what a factory or loader returned, with its files as ``read``.
 
     Raises:
         ValueError: the result is not a valid model.
@@ -135,7 +137,7 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
 
 
 class ForeignDenoiser(Wrapper):
-    """Denoiser of foreign code, renamed to the spec that made it, with the hashes of its files in its identity."""
+    """Wrapper that renames a Denoiser of foreign code and puts ``identity`` before its identity."""
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
@@ -153,8 +155,8 @@ class ForeignDenoiser(Wrapper):
 class FileModel(Denoiser):
     """Denoiser around the result of a user's factory.
 
-    It has no classes (``classes`` is 0), even if the model has ``bind``. Its labels are then rows of (id, seed), which
-    equal no mode.
+    It has no classes (``classes`` is 0). If the model has ``bind``, labels are rows of (id, seed),
+    which are not comparable with modes.
 
     Raises:
         ValueError: the model is not callable with x and sigma, or an attribute is missing or invalid.
@@ -211,7 +213,7 @@ class FileModel(Denoiser):
 
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the user's estimate in the dtype of ``x``, without gradients; see :meth:`Denoiser.denoise`.
+        """Return the user's estimate of E[x0 | x] in the dtype of ``x``, without gradients.
 
         Raises:
             ValueError: the user's callable does not return a tensor of the shape of ``x``.
@@ -238,7 +240,7 @@ class FileModel(Denoiser):
         return self._latest[1]
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Return a copy of this model on ``device``, made by ``to`` of a copy of the user's model.
+        """Return a copy of this model on ``device``; a copy of the user's is moved by its ``to``.
 
         Raises:
             ValueError: the user's model has no ``to``, and ``device`` is not the CPU.
@@ -254,16 +256,16 @@ class FileModel(Denoiser):
         return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
 
     def reference(self) -> Reference | None:
-        """Return a reference with the model's exact moments, or else with the moments of 50 000 of its samples.
+        """Return a reference with exact moments, else with the moments of 50 000 samples, or None.
 
-        Samples of a model of latents are decoded first. The result is None if the model has neither moments nor
-        samples, or if its decoded images have more than :data:`LARGEST_DECODED` values.
+        Latents are decoded first, and have no exact moments. None means that the model has neither
+        moments nor samples, or that decoded images have over :data:`LARGEST_DECODED` values.
         """
         return self._reference
 
     @property
     def _has_exact_moments(self) -> bool:
-        """True if the model gives exact moments of what is scored, so not of latents that are decoded."""
+        """True if the user's model has ``moments``, and its samples are scored undecoded."""
         return self.decoder is None and hasattr(self._model, "moments")
 
     @cached_property
@@ -302,18 +304,18 @@ class FileModel(Denoiser):
         return Statistics(mean, cov, held_out)
 
     def data(self, n: int, seed: int) -> Tensor | None:
-        """Return samples ``(n, *event)`` of the data by the model's ``sample``; None if the model has none."""
+        """Return data samples ``(n, *event)`` by the user's ``sample``; None if there is none."""
         return self._draw_samples(n, seed) if hasattr(self._model, "sample") else None
 
     def moments(self) -> Moments | None:
-        """Return mean and covariance by ``moments``, or else of samples; None for latents without ``moments``."""
+        """Return moments by the user's ``moments``, else of samples; None for latents without."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
         mean, cov = map(_float_array, self._model.moments())
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
-        """Return samples of the data as they are scored: decoded, and clamped like other samples."""
+        """Return ``n`` data samples as scored: decoded, and then clamped to the image range."""
         images = self.decode(self._draw_samples(n, seed))
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)
@@ -336,12 +338,12 @@ class FileModel(Denoiser):
 
     @torch.no_grad()
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return the mode of each sample by the user's ``mode_of``, ``(batch,)`` int64; None if the model has none."""
+        """Return each sample's mode ``(batch,)`` by the user's ``mode_of``; None without it."""
         return self._model.mode_of(x) if hasattr(self._model, "mode_of") else None
 
 
 def _stated_limits(name: str, model: Any) -> tuple[float, float] | None:
-    """Return the attribute ``limits`` of a user's model; None if it has none. Raises a ValueError if it is invalid."""
+    """Return ``limits`` of a user's model, None without any; raise a ValueError if invalid."""
     limits = getattr(model, "limits", None)
     if limits is None:
         return None

@@ -34,7 +34,8 @@ class Scheme:
 
     Attributes:
         name: text before the colon of a spec.
-        load: function of the text after the colon ("" without a colon) and of further arguments of its table.
+        load: function of the text after the colon ("" without a colon) and of the arguments that
+            its table passes.
         usage: syntax for messages, such as ``perturbed:MODEL``.
         origin: distribution and version of its package; "" for this package.
         opened: files that were opened when its module was imported.
@@ -62,7 +63,7 @@ class Scheme:
         return LoadedValue(value, read, digest_of(read))
 
     def identity(self, rest: str, digest: str) -> str:
-        """Return the identity of a result: the spec without folders, distribution, version and ``digest`` of the files."""
+        """Return the identity of a result: short spec, package, version and ``digest`` of files."""
         return f"{self.short_spec(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
     def short_spec(self, rest: str) -> str:
@@ -70,7 +71,7 @@ class Scheme:
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
     def _files(self, recorder: FileRecorder) -> FilesRead:
-        """Return a result's files: the package's modules, the user's modules that these import, and data that both opened."""
+        """Return a result's files: modules of the package and the user, and data they opened."""
         loader = getattr(self.load, "__module__", None) or type(self.load).__module__
         module = sys.modules.get(loader)
         if module is None:
@@ -137,7 +138,7 @@ class Schemes:
         """Return the scheme and the rest of ``spec``, which is ``scheme:rest`` or ``scheme``.
 
         Raises:
-            ValueError: :meth:`get` raises it, or no text follows the colon.
+            ValueError: no text follows the colon, or :meth:`get` finds no single scheme.
         """
         name, colon, rest = spec.partition(":")
         scheme = self.get(name)
@@ -162,7 +163,7 @@ class Schemes:
         return self._import(points[0])
 
     def installed(self) -> dict[str, str]:
-        """Return distribution and version by the name of each scheme of an installed package, without importing any."""
+        """Return distribution and version by scheme of installed packages; imports nothing."""
         return {point.name: origin_of(point) for point in self._entry_points_of()}
 
     def built_in(self) -> list[Scheme]:
@@ -172,12 +173,12 @@ class Schemes:
         return sorted(self._known.values(), key=lambda scheme: scheme.usage)
 
     def usages(self) -> list[str]:
-        """List the syntax of each scheme: first this package's, then those of installed packages with their origin."""
+        """List the syntax of all schemes: this package's, then installed packages' with origin."""
         own = [scheme.usage for scheme in self.built_in()]
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
     def suggestion_for(self, spec: str, others: Collection[str] = ()) -> str:
-        """Return ``did you mean …? `` with the scheme or one of ``others`` most similar to that of ``spec``; "" for none."""
+        """Return ``did you mean …? `` with the likeliest scheme or one of ``others``, else ""."""
         self.built_in()
         name = spec.partition(":")[0]
         matches = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)
@@ -217,14 +218,14 @@ class Schemes:
 
 
 def origin_of(point: EntryPoint) -> str:
-    """Return the distribution and version of an entry point; its target if the distribution is unknown."""
+    """Return an entry point's distribution and version; its target if these are unknown."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
 def check_options(
     what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
-    """Check that a loader or factory takes these arguments and options; one without a signature passes.
+    """Check that a loader takes these arguments and options; one without a signature passes.
 
     Raises:
         ValueError: ``load`` does not take them. The message begins with ``what`` and lists the parameters.

@@ -30,8 +30,8 @@ _importing = threading.RLock()
 def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]:
     """Return the SHA-256 of each source file of a module and of the user's modules that it imports.
 
-    The keys are paths relative to the folder of the module or its package. Installed modules count if they belong to
-    the package ``own``, by default the module's own.
+    The keys are paths relative to the folder of the module, or of its package. Installed modules
+    count if they belong to the package ``own``, by default the module's own.
     """
     package = module.__name__.partition(".")[0]
     top = Path(module_file(package) or module_file(module.__name__) or ".")
@@ -42,7 +42,7 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
 
 
 def files_of_modules(module: ModuleType, package: str | None = None) -> list[str]:
-    """List the source files of a module and of all loaded user modules that it imports, also inside functions.
+    """List the source files of a module and of loaded user modules that its code imports anywhere.
 
     Modules of ``package``, by default the module's own, are listed even if they are installed.
     """
@@ -65,7 +65,7 @@ def files_of_modules(module: ModuleType, package: str | None = None) -> list[str
 
 
 def imported_names(file: str, package: str) -> list[str]:
-    """List the modules that a file of ``package`` may import: all prefixes of dotted names, and the names after ``from``."""
+    """List dotted names of modules that a file of ``package`` may import; [] if unreadable."""
     stamp = file_hash(file)
     return list(_cached_imports(file, package, stamp)) if stamp and file.endswith(".py") else []
 
@@ -149,7 +149,7 @@ class SourceFunction:
 
 
 def digest_of(read: FilesRead) -> str:
-    """Return 16 hexadecimal digits of the hashes of files, and of their names unless there is only one."""
+    """Return 16 hexadecimal digits of a hash of files, and of their names if there are several."""
     hashes = list(read.hashes.values())
     if len(hashes) == 1:
         return hashes[0][:16]
@@ -174,7 +174,7 @@ def short_path(text: str) -> str:
 
 
 def source_function(spec: str, makes: str) -> SourceFunction:
-    """Import ``path/to/file.py`` anew and return its function, as given by ``path/to/file.py:function``.
+    """Execute ``path/to/file.py`` and return the function that ``path/to/file.py:function`` names.
 
     ``makes`` is a word for messages that says what the function returns.
 
@@ -219,10 +219,10 @@ def _import_file(path: Path, makes: str) -> ModuleType:
 
 @contextlib.contextmanager
 def importing_from(folder: Path) -> Iterator[None]:
-    """Make the modules of ``folder`` importable in this context, from the present content of their files.
+    """Make the modules of ``folder`` importable in this context, with their files' present content.
 
-    Two models may have helpers of the same name in two folders, and a helper may have been edited since its last
-    import. On exit, other modules of the same names are put back.
+    Two models may have helpers of the same name in two folders, and a helper may have been edited
+    since its last import. On exit, other modules of the same names are put back.
     """
     with _importing:
         names = _importable_names(folder)
@@ -259,7 +259,7 @@ def _restore_modules(folder: Path, names: set[str], aside: dict[str, ModuleType]
 
 
 def _importable_names(folder: Path) -> set[str]:
-    """Return the top-level names of the modules that can be imported from a folder."""
+    """Return the top-level names of the modules in a folder; empty if it cannot be read."""
     try:
         return {
             entry.stem if entry.suffix == ".py" else entry.name

@@ -73,7 +73,7 @@ def source_of(path: str) -> str:
 
 
 def is_users_file(path: str) -> bool:
-    """Return True for a regular file outside Python, installed packages, this package and system folders."""
+    """Return True for a file outside Python, installed packages, this package and the system."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False
@@ -108,7 +108,7 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
 
 
 def name_from(folder: Path, path: str) -> str:
-    """Return the path of a file relative to ``folder``, or ``path`` unchanged if the file is not below it.
+    """Return ``path`` relative to ``folder``, or unchanged if the file is not below the folder.
 
     Symbolic links below the folder keep their own names, so that a changed target is noticed.
     """
@@ -120,7 +120,7 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file whose hash is not the one in ``opened``, keyed by :func:`name_from`; "" for none."""
+    """Return a clause on the first file that lost its hash in ``opened`` or is gone; "" if none."""
     for name, before in opened.items():
         now = file_hash(os.path.join(folder, name)) or ""
         if now != before:
@@ -129,7 +129,7 @@ def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """Return the stamp of a file, which every edit changes; None if there is no such file."""
+    """Return a file's :data:`Stamp`, which every edit changes; None if there is no such file."""
     try:
         stat = os.stat(path)
     except OSError:
@@ -138,7 +138,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 def file_hash(path: str) -> str | None:
-    """Return the SHA-256 of a file in hexadecimal digits, cached by size, time and inode; None if it cannot be read."""
+    """Return a file's SHA-256 in hexadecimal, cached by size, time, inode; None if unreadable."""
     try:
         stat = os.stat(path)
         return _hash_of_version(os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
@@ -161,14 +161,14 @@ def module_file(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class FilesRead:
-    """Absolute paths of the files that an object was made of, and the folder to which their portable names are relative."""
+    """Absolute ``paths`` of files that an object was made of; names are relative to ``folder``."""
 
     folder: Path
     paths: frozenset[str] = frozenset()
 
     @cached_property
     def hashes(self) -> Mapping[str, str]:
-        """SHA-256 of each file by portable name, computed at the first access."""
+        """SHA-256 of each file by its name (:func:`named_hashes`), computed at the first access."""
         return named_hashes(self.paths, self.folder)
 
     def __or__(self, more: frozenset[str]) -> FilesRead:
@@ -178,7 +178,7 @@ class FilesRead:
 
 @dataclass(eq=False)
 class FileRecorder:
-    """Recorder of the files that threads outside ``ignored_threads`` open, with each file's stamp when it is first read."""
+    """Record of files that threads but ``ignored_threads`` open, with stamps at first reading."""
 
     ignored_threads: frozenset[int | None]
     opened: dict[str, Stamp | None] = field(default_factory=dict)
@@ -188,8 +188,8 @@ class FileRecorder:
     def stamps(self) -> dict[str, Stamp | None]:
         """Stamps at the first opening of the user's files that were read, by absolute path.
 
-        A compiled file counts as its source. Files that were also written are left out: they are logs or caches of the
-        user's code.
+        A compiled file counts as its source. Files that were also written are left out: they are
+        logs or caches of the user's code.
         """
         read = tuple(self.opened.items())
         return {p: stamp for p, stamp in read if p not in self.written and is_users_file(p)}
@@ -267,11 +267,11 @@ _NAMED: dict[str, Callable[..., list[str]]] = {
     "ctypes.dlopen": lambda path: [os.fsdecode(path)] if path else [],
     "import": lambda _name, path, *_: [path] if path else [],
 }
-"""Functions that return the possible files of an audit event, for files that are not reported by an event ``open``."""
+"""Functions from an audit event's arguments to its possible files, for events but ``open``."""
 
 
 def _record_file(path: Any, *, written: bool = False) -> None:
-    """Record an opened file with all active recorders. Errors are suppressed, since they must not reach the user."""
+    """Record an opened file with all active recorders; errors are suppressed."""
     if isinstance(path, str | bytes | os.PathLike):
         with contextlib.suppress(Exception):
             absolute, me = source_of(os.path.abspath(os.fsdecode(path))), threading.get_ident()
@@ -311,7 +311,7 @@ def _wrap_readers() -> None:
 
 
 def _loaded_object(place: str) -> Any:
-    """Return the loaded module or class called ``place``, or a class in a loaded module; None if there is none."""
+    """Return the loaded module, or the class in one, with dotted name ``place``; None if none."""
     module, _, name = place.rpartition(".")
     return sys.modules.get(place) or getattr(sys.modules.get(module), name, None)
 

@@ -50,14 +50,14 @@ class Heads:
 
 
 def change_layer(change: Change) -> nn.Module:
-    """Return a layer that doubles the resolution by repeating pixels, halves it by averaging, or keeps it."""
+    """Return a layer that repeats pixels (``up``), averages 2 × 2 (``down``), or does nothing."""
     if change == "up":
         return nn.Upsample(scale_factor=2)
     return nn.AvgPool2d(2) if change == "down" else nn.Identity()
 
 
 def resample_layer(channels: int, change: Change) -> nn.Module:
-    """Return a layer that changes the resolution with a convolution, under the name ``op`` (down) or ``conv`` (up)."""
+    """Return a layer that changes the resolution; its convolution is ``op`` (down) or ``conv``."""
     if change == "down":
         down = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         return nn.Sequential(OrderedDict(op=down))
@@ -70,8 +70,8 @@ class ResBlock(nn.Module):
 
     Args:
         c_in, c_out, c_emb: channels of input, output and embedding.
-        scale_shift: True if the embedding scales and shifts after the second normalisation, False if it is added
-            before.
+        scale_shift: True if the embedding scales and shifts the output of the second normalisation,
+            False if it is added to its input.
         change: change of the resolution, before the first convolution and in the skip connection.
     """
 
@@ -136,7 +136,7 @@ class Layers(nn.ModuleList):
     """Sequence of layers that passes the embedding on to its residual blocks."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, c, h, w)`` to ``(batch, c', h', w')``."""
+        """Map ``x`` ``(batch, c, h, w)`` to ``(batch, c', h', w')``, given embeddings ``emb``."""
         for layer in self:
             x = layer(x, emb) if isinstance(layer, ResBlock) else layer(x)
         return x

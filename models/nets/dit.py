@@ -78,7 +78,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, rotary: Rotary | None = None) -> Tensor:
-        """Map ``(batch, tokens, width)`` to the same shape, with queries and keys rotated by ``rotary`` if given."""
+        """Map ``(batch, tokens, width)`` to the same shape; ``rotary``, if any, rotates q and k."""
         query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key = self.q_norm(query), self.k_norm(key)
         if rotary is not None:
@@ -90,13 +90,13 @@ class Attention(nn.Module):
 def perceptron(
     width: int, hidden: int, approximate: Literal["none", "tanh"] = "tanh"
 ) -> nn.Sequential:
-    """Return a new perceptron of two layers with a GELU between them, exact or approximated by ``tanh``."""
+    """Return a new perceptron of two layers with a GELU between them, exact or by ``tanh``."""
     fc1, fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
     return nn.Sequential(OrderedDict(fc1=fc1, act=nn.GELU(approximate), fc2=fc2))
 
 
 class SwiGLU(nn.Module):
-    """Perceptron whose hidden layer is multiplied by the SiLU of another projection of the same input."""
+    """Perceptron whose hidden layer is multiplied by the SiLU of a second projection of ``x``."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ def _modulate(x: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Transformer block: attention and a perceptron, each scaled, shifted and gated by the embedding ("adaLN").
+    """Block of attention and a perceptron, each scaled, shifted and gated by the embedding (adaLN).
 
     Args:
         width, heads, hidden: channels of a token, number of heads, and hidden width of the perceptron.
@@ -146,7 +146,7 @@ class Block(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, numbers))
 
     def forward(self, x: Tensor, emb: Tensor, rotary: Rotary | None) -> Tensor:
-        """Map ``x`` ``(batch, tokens, width)`` to the same shape, given the embedding ``emb`` ``(batch, width)``."""
+        """Map ``x`` ``(batch, tokens, width)`` to the same shape, by ``emb`` ``(batch, width)``."""
         modulation = self.adaLN_modulation(emb)
         if self.shift:
             shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, 1)
@@ -166,13 +166,13 @@ class FinalLayer(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, tokens, width)`` to ``(batch, tokens, numbers)``."""
+        """Map ``(batch, tokens, width)`` to ``(batch, tokens, numbers)``, given the embedding."""
         shift, scale = self.adaLN_modulation(emb).chunk(2, 1)
         return self.linear(_modulate(self.norm_final(x), shift, scale))
 
 
 def patch_embedding(channels: int, width: int, patch: int, narrow: int = 0) -> nn.Sequential:
-    """Return a new layer from square patches of pixels to ``width`` channels, through ``narrow`` channels unless 0."""
+    """Return a layer from square patches to ``width`` channels, through ``narrow`` unless 0."""
     if not narrow:
         return nn.Sequential(OrderedDict(proj=nn.Conv2d(channels, width, patch, patch)))
     first = nn.Conv2d(channels, narrow, patch, patch, bias=False)
@@ -185,14 +185,14 @@ def flatten_to_tokens(x: Tensor) -> Tensor:
 
 
 def assemble_patches(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
-    """Assemble patches ``(batch, tokens, patch² channels)`` into images ``(batch, channels, h, w)``, sized as ``like``."""
+    """Assemble patches ``(batch, tokens, patch² channels)`` into images as large as ``like``."""
     n, _, height, width = like.shape
     squares = numbers.reshape(n, height // patch, width // patch, patch, patch, -1)
     return squares.permute(0, 5, 1, 3, 2, 4).reshape(n, -1, height, width)
 
 
 def time_embedding(width: int, frequencies: int) -> nn.Sequential:
-    """Return a new module that embeds times ``(batch,)`` as ``(batch, width)``, by sinusoids and two layers."""
+    """Return a module from times ``(batch,)`` to ``(batch, width)``: sinusoids and two layers."""
     mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
     embed = SinusoidalNoise(frequencies, reaches_end=False)
     return nn.Sequential(OrderedDict(embed=embed, mlp=mlp))
@@ -212,15 +212,15 @@ class DiT(nn.Module):
         labels: rows of the table of label embeddings, the last for "no label".
         frequencies: number of sinusoids of the time, even.
         normed: True if queries and keys are normalised.
-        interval: "" for networks with the time t as only time input. MeanFlow predicts the mean velocity from t down to
-            r, and also takes t - r: ``whole`` means r = 0, and ``none`` r = t, the velocity at t itself.
+        interval: "" for networks with t as only time input. MeanFlow also takes t - r, and predicts
+            the mean velocity between r and t: ``whole`` sets r = 0, ``none`` sets r = t.
         rms: True for root-mean-square normalisations with weights, False for layer normalisations without.
         swiglu: True for :class:`SwiGLU`, False for :func:`perceptron`.
         rotary: True if attention rotates queries and keys by position.
-        shift: True if the embedding scales and shifts in the blocks, False if it only scales.
+        shift: True if the embedding scales and shifts tokens in blocks, False if it only scales.
         narrow: channels of an intermediate layer between image and tokens (JiT); 0 for none.
         told: number of label tokens that are put before the image's tokens (JiT).
-        told_from: number of the block before which they are added.
+        told_from: index, from 0, of the block before which they are added.
 
     Raises:
         ValueError: ``rotary`` with channels of a head that 4 does not divide.
@@ -291,8 +291,8 @@ class DiT(nn.Module):
     def run_blocks(self, x: Tensor, emb: Tensor, label: Tensor) -> Tensor:
         """Return the raw output for images ``x``.
 
-        ``emb`` ``(batch, width)`` is the embedding of times and labels, ``label`` ``(batch, width)`` that of labels
-        alone.
+        ``emb`` is the embedding of times and labels, ``label`` the embedding of labels alone, both
+        ``(batch, width)``.
         """
         tokens = flatten_to_tokens(self.x_embedder(x)) + self.pos_embed
         rotary = self.feat_rope
@@ -307,4 +307,4 @@ class DiT(nn.Module):
 
 
 class RotaryDiT(DiT):
-    """Transformer of LightningDiT, and of JiT, which works on pixels. Checkpoints name this class."""
+    """Transformer of LightningDiT and JiT: :class:`DiT` under a name for converted checkpoints."""

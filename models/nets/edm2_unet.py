@@ -31,19 +31,19 @@ def silu(x: Tensor) -> Tensor:
 
 
 def blend(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Return ((1 - t) a + t b) / sqrt((1 - t)² + t²), of unit variance for uncorrelated a and b of unit variance (eq. 88)."""
+    """Return ((1 - t) a + t b) / sqrt((1 - t)² + t²), which keeps unit variance (eq. 88)."""
     return ((1 - t) * a + t * b) / math.hypot(1 - t, t)
 
 
 def concatenate_balanced(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Concatenate ``a`` and ``b`` so that they contribute 1 - t and t to the next layer, whatever their channels (eq. 103)."""
+    """Concatenate ``a`` and ``b`` by channels, scaled to contribute 1 - t and t (eq. 103)."""
     n, m = a.shape[1], b.shape[1]
     whole = math.sqrt(n + m) / math.hypot(1 - t, t)
     return torch.cat([whole * (1 - t) / math.sqrt(n) * a, whole * t / math.sqrt(m) * b], dim=1)
 
 
 class Layer(nn.Module):
-    """Convolution, or linear layer if ``side`` is 0, with normalised weights (eqs. 47 and 66) and no bias."""
+    """Convolution, or linear layer if ``side`` is 0, with normalised weights (eqs. 47 and 66)."""
 
     def __init__(self, c_in: int, c_out: int, side: int = 0) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Fourier(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block with optional attention (Figure 21); in the encoder, it first normalises each pixel.
+    """Residual block with optional attention (Figure 21); an encoder block normalises pixels first.
 
     Args:
         c_in, c_out: channels of input and output.

@@ -97,7 +97,7 @@ class Conv(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, c_in, h, w)`` to ``(batch, c_out, h', w')``, at half, the same or twice the height and width."""
+        """Map ``(batch, c_in, h, w)`` to ``c_out`` channels at half, equal or twice the sides."""
         margin = self.side // 2
         reach = (self.resample_filter.shape[-1] - 1) // 2 if self.resample else 0
         if self.folded and self.resample == "down":
@@ -112,7 +112,7 @@ class Conv(nn.Module):
         return F.conv2d(x, self.weight, self.bias, padding=margin) if self.side else x
 
     def _filter_and_resample(self, x: Tensor, padding: int) -> Tensor:
-        """Filter each channel, and halve the resolution after the filter or double it before."""
+        """Return ``x`` filtered, and halved in resolution after or doubled before the filter."""
         channels = x.shape[1]
         taps = self.resample_filter.to(x.dtype).expand(channels, -1, -1, -1)
         if self.resample == "down":
@@ -129,7 +129,8 @@ class Block(nn.Module):
         resample, taps: change of resolution of the first convolution and the skip connection; see :class:`Conv`.
         heads: number of attention heads; 0 for no attention.
         eps: epsilon of the normalisations.
-        adaptive: True if the embedding scales and shifts after the second normalisation, False if it is added before.
+        adaptive: True if the embedding scales and shifts the output of the second normalisation,
+            False if it is added to its input.
         projected: True if a skip connection that changes the resolution also has a 1 × 1 convolution. It has one in any
             case if ``c_in`` and ``c_out`` differ.
         weight: factor of each sum of a branch and its skip connection.
@@ -178,7 +179,7 @@ class Block(nn.Module):
         return self.weight * (x + self._attend(x)) if self.heads else x
 
     def _attend(self, x: Tensor) -> Tensor:
-        """Return the output of the attention; channels of queries, keys and values are interleaved within each head."""
+        """Return the attention's output; queries, keys and values are interleaved in each head."""
         n, c, height, width = x.shape
         parts = self.qkv(self.norm2(x)).reshape(n, self.heads, c // self.heads, 3, height * width)
         query, key, value = (part.transpose(2, 3) for part in parts.unbind(3))
@@ -187,7 +188,7 @@ class Block(nn.Module):
 
 
 class LevelUNet(nn.Module):
-    """Base class of encoder-decoder networks over halving resolutions, with the layer names of published checkpoints.
+    """Base class of U-Nets over halving resolutions, with layer names of published checkpoints.
 
     The decoder takes the output of each encoder layer by a skip connection. It has one block more at each resolution.
     """
@@ -260,7 +261,7 @@ class LevelUNet(nn.Module):
         return states
 
     def _run_decoder(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield the name and the output of each resolution of the decoder. The encoder's ``states`` are consumed."""
+        """Yield name and output of each decoder resolution; encoder ``states`` are consumed."""
         x = states[-1]
         for side in reversed(self.sides):
             at = f"{side}x{side}"
@@ -271,11 +272,11 @@ class LevelUNet(nn.Module):
             yield at, x
 
     def _concatenate_skip(self, x: Tensor, earlier: Tensor) -> Tensor:
-        """Return the input of a decoder block: its predecessor's output ``x`` and an encoder state, concatenated."""
+        """Return a decoder block's input: ``x`` and the encoder state ``earlier``, concatenated."""
         return torch.cat([x, earlier], dim=1)
 
     def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the image to the state ``x`` if there are layers for it; return the state, and the image to add next."""
+        """Return ``x`` plus the image if there are layers for it, and the image to add next."""
         if f"{at}_aux_skip" in self.enc:
             image = self.enc[f"{at}_aux_down"](image)
             return x + self.enc[f"{at}_aux_skip"](image), image

@@ -31,8 +31,8 @@ class SongUNet(LevelUNet):
         attn_resolutions: sides of the resolutions with attention.
         embedding_type: ``positional`` (DDPM++) or ``fourier`` (NCSN++).
         channel_mult_noise: width of the embedded noise level, in ``model_channels``.
-        encoder_type: ``standard``; ``skip`` to add the reduced image at every resolution; ``residual`` to add a learned
-            reduction of it, layer by layer.
+        encoder_type: ``standard``; ``skip`` to add the downsampled image at every resolution;
+            ``residual`` to add a learned downsampling of it, layer by layer.
         decoder_type: ``standard``, or ``skip`` to add up images from all resolutions.
         resample_filter: filter taps for changes of resolution.
         dropout, label_dropout: ignored.
@@ -97,7 +97,7 @@ class SongUNet(LevelUNet):
     def _add_image_layers(
         self, encoder: str, decoder: str, c_in: int, c_out: int, taps: Sequence[float]
     ) -> None:
-        """Add the layers that feed the image to the encoder, and those that read images off the decoder."""
+        """Add the layers from the image to the encoder, and from the decoder to output images."""
         c = c_in
         # a layer that adds the image outputs the width of the next finer resolution
         for side, width in zip(self.sides[1:], self.widths, strict=False):
@@ -135,7 +135,7 @@ class SongUNet(LevelUNet):
         return image
 
     def _add_image_output(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
-        """Return the output image so far, with the contribution of resolution ``at``, whose decoder blocks gave ``x``."""
+        """Return ``image`` upsampled, plus an image of state ``x`` if there is a layer for it."""
         if image is not None:
             image = self.dec[f"{at}_aux_up"](image)
         if f"{at}_aux_conv" not in self.dec:

@@ -1,4 +1,4 @@
-"""Small networks for 28 × 28 images: an autoencoder with latents of 4 × 8 × 8, and a classifier that gives features."""
+"""Small networks for 28 × 28 images: an autoencoder of latents 4 × 8 × 8, a feature classifier."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Autoencoder(nn.Module):
         self.register_buffer("std", torch.ones(latent))
 
     def encode_raw(self, images: Tensor) -> Tensor:
-        """Return latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` before normalisation, of arbitrary scale."""
+        """Return latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)``, not normalised."""
         return self.encoder(F.pixel_unshuffle(F.pad(images, (MARGIN,) * 4, value=-1.0), 2))
 
     def encode(self, images: Tensor) -> Tensor:

@@ -31,9 +31,10 @@ def place_coordinates(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tens
 
 
 def rotation_angles(at: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Return rotation angles ``(heads, h, w, 2 n)``: coordinates ``at`` ``(h, w, 2)`` times frequencies ``(heads, n)``.
+    """Return rotation angles ``(heads, h, w, 2 n)`` of places: coordinates times frequencies.
 
-    ``down`` are the frequencies of the vertical coordinate, ``across`` those of the horizontal one.
+    ``at`` ``(h, w, 2)`` are the coordinates (y, x), ``down`` the frequencies ``(heads, n)`` of y,
+    ``across`` the frequencies of x.
     """
     y, x = at[..., 0, None], at[..., 1, None]
     return torch.cat([y * down[:, None, None], x * across[:, None, None]], -1)
@@ -48,13 +49,13 @@ def rotate_pairs(first: Tensor, second: Tensor, angle: Tensor) -> tuple[Tensor, 
 def global_attention(
     query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
 ) -> Tensor:
-    """Return attention of each place to all places, shaped as ``query``; ``scale`` None divides by sqrt(head)."""
+    """Return attention of each place to all, like ``query``; ``scale`` None is 1 / sqrt(head)."""
     q, k, v = (t.flatten(2, 3) for t in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, scale=scale).reshape(query.shape)
 
 
 def neighbourhood_attention(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
-    """Return attention of each place to the ``size`` × ``size`` places around it, without scaling, shaped as ``query``.
+    """Return unscaled attention of each place to the ``size``² places around it, like ``query``.
 
     ``size`` is odd and at most h and w. At borders the neighbourhood moves inwards, so that it stays whole.
     """
@@ -75,7 +76,7 @@ def _neighbours_of_places(places: int, size: int, device: torch.device) -> Tenso
 
 
 def window_attention(query: Tensor, key: Tensor, value: Tensor, size: int, shift: int) -> Tensor:
-    """Return attention of each place to its window of ``size`` × ``size`` places, without scaling, shaped as ``query``.
+    """Return unscaled attention of each place to its ``size`` × ``size`` window, like ``query``.
 
     ``size`` divides h and w. The image is rolled down and right by ``shift``, in [0, size), and then cut into windows.
     Places that the roll brings together from opposite edges do not attend to each other.
@@ -94,7 +95,7 @@ def window_attention(query: Tensor, key: Tensor, value: Tensor, size: int, shift
 
 
 def _shifted_window_mask(h: int, w: int, size: int, shift: int, device: torch.device) -> Tensor:
-    """Return a mask ``(h / size, w / size, size², size²)``, True for places of a window that may attend to each other.
+    """Return a mask ``(h / size, w / size, size², size²)``, True where places see each other.
 
     It separates places from opposite edges, which meet in the first row and column of windows.
     """

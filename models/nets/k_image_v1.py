@@ -21,7 +21,7 @@ TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
 
 
 class FourierFeatures(nn.Module):
-    """Fourier features of ``count`` inputs: cosines, then sines, at random frequencies that stay fixed."""
+    """Cosines, then sines, of ``count`` inputs at random frequencies that stay fixed."""
 
     weight: Tensor
 
@@ -44,13 +44,13 @@ class AdaptiveNorm(nn.Module):
         self.mapper = nn.Linear(embedding, 2 * channels)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, channels, h, w)`` to the same shape."""
+        """Map ``x`` ``(batch, channels, h, w)`` to its shape, by ``emb`` ``(batch, embedding)``."""
         scale, shift = self.mapper(emb)[:, :, None, None].chunk(2, 1)
         return F.group_norm(x, self.groups) * (1 + scale) + shift
 
 
 class ResBlock(nn.Module):
-    """Residual block of two 3 × 3 convolutions, each after a normalisation and a GELU, with a skip connection."""
+    """Residual block of two 3 × 3 convolutions, each after a normalisation and a GELU."""
 
     def __init__(self, embedding: int, c_in: int, c_mid: int, c_out: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Attention(nn.Module):
 
 
 class Resampler(nn.Module):
-    """Layer that halves or, if ``up``, doubles the resolution with a fixed filter for each channel; edges are mirrored."""
+    """Layer that halves or, if ``up``, doubles the resolution by a fixed filter; mirrors edges."""
 
     kernel: Tensor
 
@@ -118,7 +118,7 @@ class Resampler(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Blocks at one resolution. The change of resolution comes first in the encoder and last in the decoder."""
+    """Blocks at one resolution, after (encoder) or before (decoder) a change of resolution."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, c, h, w)`` to the channels and resolution of the next stage."""

@@ -1,4 +1,4 @@
-"""Image transformers of k-diffusion: ``image_transformer_v1`` at one resolution, ``image_transformer_v2`` at several.
+"""Transformers of k-diffusion: ``image_transformer_v1``, and ``_v2`` with several resolutions.
 
 Written from the paper (Crowson et al. 2024, arXiv:2401.11605, section 4 and appendix) and the shapes of the published
 weights. Parameters have the names of those weights.
@@ -35,7 +35,7 @@ HEAD = 64
 
 
 class Norm(nn.Module):
-    """Root-mean-square normalisation, scaled by a learned vector or, with ``embedding`` > 0, by the embedding."""
+    """Root-mean-square normalisation, scaled by the embedding, or by a vector without one."""
 
     def __init__(self, width: int, embedding: int = 0) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Norm(nn.Module):
             self.scale = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
-        """Map ``(…, width)`` to the same shape; given ``emb`` ``(batch, embedding)``, ``x`` is ``(batch, h, w, width)``."""
+        """Map ``(…, width)`` to the same shape; with ``emb``, ``x`` is ``(batch, h, w, width)``."""
         normed = F.rms_norm(x, x.shape[-1:], eps=EPS)
         return normed * (self.scale if emb is None else 1 + self.linear(emb)[:, None, None])
 
@@ -104,7 +104,7 @@ class _Transformer(nn.Module):
 
 
 def _split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Split projections ``(batch, h, w, 3 width)`` into queries, keys and values ``(batch, heads, h, w, head)``."""
+    """Split ``(batch, h, w, 3 width)`` into query, key, value ``(batch, heads, h, w, head)``."""
     q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(3, 0, 4, 1, 2, 5)
     return q, k, v
 
@@ -115,7 +115,7 @@ def _merge_heads(x: Tensor) -> Tensor:
 
 
 class AttentionV1(nn.Module):
-    """Cosine attention of each place to all places; all channels of queries and keys are rotated by position."""
+    """Cosine attention of each place to all; position rotates all channels of queries and keys."""
 
     LARGEST = math.log(100.0)
 
@@ -146,7 +146,7 @@ class AttentionV1(nn.Module):
 
 
 class AttentionV2(nn.Module):
-    """Cosine attention of a configured kind; only the first half of each head's channels is rotated by position.
+    """Cosine attention of a configured kind; position rotates the first half of a head's channels.
 
     Args:
         width: channels of the states.
@@ -214,7 +214,7 @@ class Layer(nn.Module):
 
 
 def _gather_patches(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
-    """Merge each patch of ``(batch, h, w, c)`` into one place, with c as the outer or inner index of its values."""
+    """Merge each patch of ``(batch, h, w, c)`` into one place, c the outer or inner index in it."""
     n, h, w, c = x.shape
     cut = x.reshape(n, h // patch[0], patch[0], w // patch[1], patch[1], c)
     order = (0, 1, 3, 5, 2, 4) if channels_first else (0, 1, 3, 2, 4, 5)
@@ -289,7 +289,7 @@ class Merge(nn.Module):
 
 
 class Split(nn.Module):
-    """Layer that raises the resolution: it maps each place to a patch, interpolated with a skip state if ``mixed``."""
+    """Layer that maps each place to a patch; if ``mixed``, it interpolates to a skip state."""
 
     def __init__(
         self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2), *, mixed: bool = True
@@ -300,13 +300,13 @@ class Split(nn.Module):
         self.fac = nn.Parameter(torch.full((1,), 0.5)) if mixed else None
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Map ``(batch, h, w, c_in)`` to ``(batch, h patch[0], w patch[1], c_out)``, the shape of ``skip``."""
+        """Map ``(batch, h, w, c_in)`` to the shape of ``skip``: more places, ``c_out`` channels."""
         x = _spread_patches(self.proj(x), self.patch, channels_first=False)
         return x if self.fac is None or skip is None else torch.lerp(skip, x, self.fac)
 
 
 class KTransformerV2(_Transformer):
-    """Transformer ``image_transformer_v2``, an hourglass called with images, ln(sigma) / 4 and class numbers.
+    """Hourglass ``image_transformer_v2``, called with images, ln(sigma) / 4 and class numbers.
 
     Args:
         channels: channels of the images.

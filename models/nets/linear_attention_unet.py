@@ -1,7 +1,7 @@
 """U-Net of denoising-diffusion-pytorch, with linear or full attention at every level.
 
 Parameters have the names of that library's checkpoints. Linear attention follows Shen et al. 2021, arXiv:1812.01243.
-Learned keys and values are added to those of the pixels (Sukhbaatar et al. 2019, arXiv:1907.01470).
+Learned keys and values extend the pixels' own (Sukhbaatar et al. 2019, arXiv:1907.01470).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ChannelNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """3 × 3 convolution, normalisation (group, or by channels if ``groups`` is 0), scale and shift, then SiLU."""
+    """3 × 3 convolution, normalisation (by channels if ``groups`` is 0), scale and shift, SiLU."""
 
     def __init__(self, c_in: int, c_out: int, groups: int) -> None:
         super().__init__()
@@ -162,9 +162,9 @@ class LinearAttentionUNet(nn.Module):
         self.final_conv = nn.Conv2d(stem, out_channels, 1)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, whose sides 2^(levels - 1) must divide.
+        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, of the same sides.
 
-        Times ``t`` are ``(batch,)``. ``labels`` are ignored.
+        2^(levels - 1) must divide h and w. Times ``t`` are ``(batch,)``. ``labels`` are ignored.
         """
         cosines, sines = self.embed(t).chunk(2, dim=1)
         emb = self.time_mlp(torch.cat([sines, cosines], dim=1))

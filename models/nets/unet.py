@@ -1,4 +1,4 @@
-"""Class-conditional U-Net of the trained models that ship, its preconditionings, and U-Nets with random weights.
+"""Class-conditional U-Net of the shipped models, its preconditionings, and U-Nets for timing.
 
 The U-Net is small, to be fast on a CPU: it starts with space-to-depth, and only the coarsest level has attention.
 
@@ -44,7 +44,7 @@ class FourierFeatures(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block whose branch starts at zero; the embedding scales and shifts the branch's second normalisation."""
+    """Residual block with a branch that starts at zero, scaled and shifted by the embedding."""
 
     def __init__(
         self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False, group: int = 16
@@ -94,7 +94,7 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """U-Net of two levels for images whose side ``2 * patch`` divides.
+    """U-Net of two levels for images with sides divisible by ``2 * patch``.
 
     Args:
         in_channels: number of image channels C.
@@ -136,7 +136,7 @@ class UNet(nn.Module):
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """Return the raw network output F(x, c_noise, label) for ``x`` of unit variance, both ``(batch, C, side, side)``.
+        """Return the raw output F for ``x`` of unit variance, both ``(batch, C, side, side)``.
 
         ``c_noise``, which is ln(sigma) / 4, and ``labels`` are ``(batch,)``. Labels are int64 in [0, labels], where the
         last value means "no label".
@@ -167,7 +167,7 @@ class EDMPrecond(nn.Module):
         self.sigma_data = sigma_data
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Return the estimate of E[x0 | x = x0 + sigma z], in the shape ``(batch, C, h, w)`` and dtype of ``x``.
+        """Return the estimate of E[x0 | x = x0 + sigma z], like ``x`` ``(batch, C, h, w)``.
 
         ``sigma`` > 0 and int64 ``labels`` are ``(batch,)``. F runs in the dtype of its weights (and under autocast),
         all else in the dtype of ``x``. So c_out scales the error of F down at small sigma.
@@ -188,7 +188,7 @@ def edm_loss(
     p_std: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Return EDM's training loss, eq. (8), a scalar: the weighted squared denoising error at random levels.
+    """Return EDM's training loss, eq. (8): the weighted squared denoising error at random levels.
 
     The levels follow ln(sigma) ~ N(p_mean, p_std²). They are stratified over the batch, which keeps this distribution
     and lowers the variance of the gradient. ``x0`` is ``(batch, C, h, w)``, ``labels`` ``(batch,)``.
@@ -203,7 +203,7 @@ def edm_loss(
 
 
 class MapPrecond(nn.Module):
-    """Few-step map f(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label), with f(x, sigma_min) = x for any F.
+    """Few-step map c_skip x + c_out F(c_in x, ln(sigma) / 4, label), which is x at ``sigma_min``.
 
     Source: Song et al. 2023 (arXiv:2303.01469), appendix C. With s = sigma_data, c_skip = s² / ((sigma - sigma_min)² +
     s²), c_out = s (sigma - sigma_min) / sqrt(sigma² + s²) and c_in = 1 / sqrt(sigma² + s²). Far above sigma_min they
@@ -220,7 +220,7 @@ class MapPrecond(nn.Module):
         self.sigma_data, self.sigma_min = sigma_data, sigma_min
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Return the end of the ODE path through ``x``, for ``sigma >= sigma_min``; see :meth:`EDMPrecond.forward`."""
+        """Return the end of the ODE path through ``x``; see :meth:`EDMPrecond.forward`."""
         s = sigma[:, None, None, None]
         total, above = (s**2 + self.sigma_data**2).sqrt(), s - self.sigma_min
         dtype = next(self.net.parameters()).dtype
@@ -257,7 +257,7 @@ class RandomUNet(Denoiser):
 
     @cached_property
     def _net(self) -> nn.Module:
-        """Network with its preconditioning, built at the first access, so that listing the models does not build it."""
+        """Network with its preconditioning, built at the first access to keep listings fast."""
         net = UNet(
             in_channels=3,
             channels=(self.width, 2 * self.width),
@@ -288,7 +288,7 @@ class RandomUNet(Denoiser):
 
 @torch.no_grad()
 def randomise(net: nn.Module, generator: torch.Generator) -> None:
-    """Draw weights of two or more dimensions from N(0, 1 / fan-in), and set biases to 0; scales stay as they are."""
+    """Draw weights of two or more dimensions from N(0, 1 / fan-in), and set biases to 0."""
     for name, parameter in net.named_parameters():
         if parameter.ndim > 1:
             parameter.copy_(

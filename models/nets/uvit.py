@@ -14,7 +14,7 @@ from .edm_layers import SinusoidalNoise
 
 
 class Block(nn.Module):
-    """Transformer block; with ``skips``, a linear layer first merges an earlier state into its input."""
+    """Transformer block; if ``skips``, a linear layer first merges in an earlier state."""
 
     def __init__(self, width: int, heads: int, hidden: int, *, bias: bool, skips: bool) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Block(nn.Module):
         self.skip_linear = nn.Linear(2 * width, width) if skips else None
 
     def forward(self, x: Tensor, earlier: Tensor | None = None) -> Tensor:
-        """Map ``x``, and ``earlier`` if the block ``skips``, both ``(batch, tokens, width)``, to the same shape."""
+        """Map ``(batch, tokens, width)`` to the same shape, merging ``earlier`` in if ``skips``."""
         if self.skip_linear is not None and earlier is not None:
             x = self.skip_linear(torch.cat([x, earlier], -1))
         x = x + self.attn(self.norm1(x))
