@@ -57,9 +57,9 @@ def read_pictures(folder: Path) -> Pictures | None:
 
 
 def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:
-    """Return ``(n, 1 or 3, height, width)`` images as ``(n, height, width[, 3])`` bytes.
+    """Return images ``(n, 1 or 3, height, width)`` as bytes ``(n, height, width[, 3])``.
 
-    Values from the lower to the upper limit become 0 to 255; for None, the images' range does.
+    ``limits``, or for None the smallest and largest value, become 0 and 255; others are clamped.
     """
     low, high = limits or (float(images.min()), float(images.max()))
     scaled = (images - low) / max(high - low, 1e-12)
@@ -166,7 +166,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Alternative:
-    """Own solver of the library, at defaults, and the recommendation's error over its, or None."""
+    """Library's own solver at defaults, and the recommendation's error divided by its, or None."""
 
     choice: Choice
     ratio: Value | None

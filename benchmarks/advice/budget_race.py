@@ -22,7 +22,7 @@ USUAL = 6
 OF_EACH = 3
 """Number of configurations of each field that are tried regardless of the time."""
 SURE = 64
-"""Number of latents, or fewer if the race used fewer, on which fits are measured at any time."""
+"""Number of latents, at most the race's, on which fits are measured regardless of the time."""
 SMALL = 64
 """Largest number of configurations in a field that is tried whole before the rest of larger fields."""
 

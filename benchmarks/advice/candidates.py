@@ -39,13 +39,13 @@ FIRST = (
     "dpm_solver_2m", "zab_3", "zeab_2", "ipndm_3", "deis_tab_2", "xeab_2", "reab_2", "warped_ab_2",
     "dpm_2", "dpm_solver_2", "zab_4", "unipc_3_published",
 )  # fmt: skip
-"""Samplers to try first: other libraries' usual ones, and the best in results/reference/frontier."""
+"""Samplers to try first: usual ones of other libraries, the best in results/reference/frontier."""
 FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
 TRIAL_GRID = Grid((80.0, 1.0, 0.0))
 
 
 def is_candidate(name: str) -> bool:
-    """Return True for a deterministic built-in sampler: not adaptive, coupled, excluded or alias."""
+    """Return False for external, stochastic, adaptive, coupled, alias and ``EXCLUDED`` samplers."""
     sampler = samplers.make(name)
     own = not samplers.origin(name) and not name.startswith(EXCLUDED)
     return own and not (
@@ -73,7 +73,7 @@ def is_stochastic(spec: Any) -> bool:
 
 
 def is_stochastic_candidate(spec: Any) -> bool:
-    """Return True if a sampler draws noise at a cost that the grid fixes, not for maps or as alias."""
+    """Return True for stochastic samplers of fixed cost, except coupled, map and alias samplers."""
     s = samplers.make(parse_spec(spec))
     free = s.adaptive or s.same_as or s.for_maps or s.batch_coupled
     return bool(s.stochastic) and s.nfe(TRIAL_GRID) is not None and not free

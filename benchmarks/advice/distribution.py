@@ -65,7 +65,7 @@ class FeatureSpace:
 
 
 def converged_count(bench: Bench, seconds: float) -> int:
-    """Return the number of converged samples, on a card or solved in half of ``seconds``, or 0."""
+    """Return the number of converged samples that half of ``seconds`` allow; a card's are free."""
     if _converged_of_card(bench.request) is not None:
         return CONVERGED[0] if seconds > 0 else 0
     counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
@@ -125,7 +125,7 @@ def estimate_distances(
 
 
 def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Return True if a one-sided paired test shows ``a`` farther; False for unequal sizes."""
+    """Return True if a one-sided paired test at ``level`` shows ``a`` farther; False if n differs."""
     if a.n != b.n:
         return False
     difference, se = paired_difference(a, b)
@@ -179,6 +179,6 @@ def distances_by_budget(
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return the share of the time that is over when each of the consecutive weighted parts ends."""
+    """Return each part's end, as a share of the whole, for consecutive parts of these weights."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

@@ -181,7 +181,7 @@ class FitTask(CellTask):
 SHARE = 0.5
 """Largest share of the time of races and fits that the fits may take."""
 ITERATIONS = 3
-"""Number of iterations that the planned time of a fit is for."""
+"""Number of iterations assumed in the planned time of a fit."""
 GENEROUS = 1.5
 """Multiple of its proportional share of the time that a fit may take."""
 OF_EACH = 2
@@ -290,7 +290,7 @@ def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -
 
 
 def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
-    """Yield the fits to make: of levels for libraries' own solvers, with coefficients for others."""
+    """Yield the fits to make: levels for libraries' own solvers, coefficients too for others."""
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():

@@ -156,7 +156,7 @@ class ConvergedEndpoints:
         return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
     def fetch(self, start: int, stop: int, steps: int | None = None) -> NDArray:
-        """Return float64 endpoints of latents ``start`` … ``stop - 1``; None is ``self.steps``."""
+        """Return endpoints of latents ``start`` … ``stop - 1``, with ``self.steps`` for None."""
         steps = (self.steps or 0) if steps is None else steps
         pieces = list(_pieces(start, stop))
         self.solve(start, stop, steps)

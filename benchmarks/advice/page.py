@@ -217,7 +217,7 @@ def with_unbroken_numbers(words: str) -> str:
 
 
 class Strip(NamedTuple):
-    """Pictures as a data URI; a name, a configuration, and a description or, for "", the reason."""
+    """Pictures as a data URI or "", name, configuration, and description or reason for ""."""
 
     image: str
     name: str
@@ -226,7 +226,7 @@ class Strip(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Pairs of strips by budget (default, recommendation), and converged samples.
+    """Strips of pictures: of the default and the recommendation by budget, and of converged samples.
 
     If ``pixels`` is true, pictures are shown without smoothing.
     """

@@ -41,7 +41,7 @@ Squares = NDArray[np.float64]
 EXACT = 1e-24
 """Smallest squared distance that counts. Smaller ones are raised to it."""
 PRIOR, PRIOR_FREEDOM = 0.3, 4
-"""Prior standard deviation of log ratios of distances (0.2 to 0.5 on networks), and its freedom."""
+"""Prior standard deviation of log ratios of distances (networks: 0.2 to 0.5); degrees of freedom."""
 
 
 class LogEstimate(NamedTuple):
@@ -117,9 +117,7 @@ measurements on latents ``start`` … ``stop - 1``, or None for a failure.
 """
 
 Keep = Callable[[Sequence[int], Mapping[int, Any], int], set[int]]
-"""Function that returns the survivors of a field, from its configurations (best first), their measurements by
-number, and the number of the round.
-"""
+"""Function of a field's configurations (best first), measurements and round; returns survivors."""
 
 
 def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], turn: int) -> set[int]:

@@ -29,7 +29,7 @@ COMPARED = 0.93
 
 
 def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
-    """Return evaluations a second of all workers, and of one at batch size 1; raise its Failure."""
+    """Return evaluations a second of all workers, and of one at batch size 1; raise any Failure."""
     task = run.request.task(measure_speeds, (1, BATCH), 0.3)
     rates = []
     for _, outcome in run.executor.map([task] * run.executor.size, world):
@@ -90,7 +90,7 @@ def order_by_forecast(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
-    """Return an entry's forecast errors, by each of :data:`DOUBTS` and geometric mean, or inf."""
+    """Return an entry's forecast errors: for each of :data:`DOUBTS`, and a geometric mean; or inf."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
     if grid is None or entry.cell.infinite or not grid.to_zero:
@@ -139,7 +139,7 @@ def _root_mean_squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 FITTED, FITTED_LATE = 0.3, 0.5
-"""Shares of the time after the start, until which ``auto`` is searched: for all budgets, or one."""
+"""Shares of the time after the start, before which ``auto`` is searched: for all budgets, for one."""
 RACED = (0.5, 0.85)
 """Bounds of the share of the time when races end; the first is of the time after the start."""
 OVER = 0.3

@@ -28,7 +28,7 @@ from .answer import describe_configuration
 from .tasks import BATCH, ModelTask
 
 OWN_FIELDS = {name: f"{name}, a solver of its own" for name in exports.BY_NUMBERS}
-"""Names of fields of libraries' own solvers, for the libraries that take other steps as numbers."""
+"""Field of a library's own solvers, by library; only for libraries that take steps as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
 FIELDS = (*exports.LIBRARIES, *OWN_FIELDS.values())
 """Fields of a race: groups of configurations. The race seeks the best configuration of each."""
@@ -126,7 +126,7 @@ class AdviceRequest:
         return self.entry(self.plan_cells([now.sampler], [now.schedule], budget)[0])
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
-        """Return a library's solvers or a pipeline's schedulers, without the present sampler."""
+        """Return a library's or a pipeline's own solvers at defaults, except the present one."""
         specs: Sequence[Any] = exports.solvers(library)
         if not specs and _has_scheduler(self.model):
             specs = [
@@ -218,7 +218,7 @@ class AdviceRequest:
 
 
 def parse_current_sampler(text: str) -> tuple[Sampler, str]:
-    """Return sampler and schedule or "" of ``SAMPLER on SCHEDULE``; raise ValueError if unknown."""
+    """Return both parts of "SAMPLER on SCHEDULE", "" for no schedule; raise ValueError if unknown."""
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 

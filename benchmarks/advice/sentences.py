@@ -76,7 +76,7 @@ def conclusions(
 
 
 def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
-    """Return the lower median of the budgets whose recommendation is shown closer, or the last."""
+    """Return the lower median of the budgets where "closer" is shown, or else the last budget."""
     library = shown_library(budgets, library)
     pairs = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
     closer = [budget for budget, best in pairs if _shows_verdict(best, budget, "closer")]
@@ -157,7 +157,7 @@ def _coverage(budgets: Sequence[Budget]) -> str:
 
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
-    """Return (M, N) of largest N / M at which the recommendation at M beats the default at N."""
+    """Return the (M, N) of largest N / M where M's recommendation beats N's default, or None."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()

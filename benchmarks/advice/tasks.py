@@ -35,7 +35,7 @@ POOLED = "pooled pixels"
 
 
 class PooledPixels:
-    """Extractor that flattens samples, and before that pools images to sides <= :data:`SIDE`."""
+    """Extractor that flattens samples, after pooling images to sides of at most :data:`SIDE`."""
 
     def __init__(self, event: tuple[int, ...]) -> None:
         self.factor = max(1, math.ceil(max(event[1:]) / SIDE)) if len(event) == 3 else 1

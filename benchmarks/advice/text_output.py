@@ -100,7 +100,7 @@ def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
 
 
 def _wrap(words: str, width: int) -> list[str]:
-    """Return lines of at most ``width``. Intervals are one word; a longer word is a line."""
+    """Return lines of at most ``width``; intervals stay whole, and a longer word is a line."""
     lines = [""]
     for word in re.findall(r"\[[^\[\]]*\]\S*|\S+", words):
         joined = f"{lines[-1]} {word}".strip()

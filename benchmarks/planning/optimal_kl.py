@@ -96,7 +96,7 @@ def _step_costs(
 
 @torch.no_grad()
 def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """Measure the MMSE curve ``mmse`` at ``_NODES`` values of ``gamma``, and count the ``evaluations``."""
+    """Return the MMSE curve ``mmse`` at ``_NODES`` values of ``gamma``, and the ``evaluations``."""
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):
         curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES
