@@ -212,7 +212,7 @@ def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> di
 def add_times(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[list[Budget], int]:
-    """Return the answers with times in ms a sample, as time allows, and batch size, 0 if untimed."""
+    """Return the answers with ms per sample, if time allows, and the batch size, 0 for no times."""
     times: dict[tuple[int, str], float] = {}
     for answer in answers:
         shown = _entries_to_picture(run, answer, chosen[answer.nfe]).values()

@@ -226,7 +226,7 @@ class Strip(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Strips of pictures: of the default and the recommendation by budget, and of converged samples.
+    """Strips of pictures of the default and the recommendation by budget, and of converged samples.
 
     If ``pixels`` is true, pictures are shown without smoothing.
     """

@@ -41,7 +41,7 @@ Squares = NDArray[np.float64]
 EXACT = 1e-24
 """Smallest squared distance that counts. Smaller ones are raised to it."""
 PRIOR, PRIOR_FREEDOM = 0.3, 4
-"""Prior standard deviation of log ratios of distances (networks: 0.2 to 0.5); degrees of freedom."""
+"""Prior deviation of log ratios of distances (0.2 to 0.5 on networks), and degrees of freedom."""
 
 
 class LogEstimate(NamedTuple):

@@ -23,7 +23,7 @@ from .tasks import measure_speeds, probe_model, search_rule
 LEAST = 20
 """Number of configurations in the smallest race that is worth its time."""
 BATCH = 8
-"""Batch size at which the rate is measured, about that of a race's first rounds."""
+"""Batch size at which the rate is measured, about as in the first rounds of a race."""
 COMPARED = 0.93
 """Share of the time after which only timings and pictures are made."""
 
@@ -90,7 +90,7 @@ def order_by_forecast(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
-    """Return an entry's forecast errors: for each of :data:`DOUBTS`, and a geometric mean; or inf."""
+    """Return an entry's forecast errors: for each of :data:`DOUBTS`, a geometric mean; else inf."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
     if grid is None or entry.cell.infinite or not grid.to_zero:
@@ -139,7 +139,7 @@ def _root_mean_squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 FITTED, FITTED_LATE = 0.3, 0.5
-"""Shares of the time after the start, before which ``auto`` is searched: for all budgets, for one."""
+"""Shares of time after the start, before which ``auto`` is searched: for all budgets, for one."""
 RACED = (0.5, 0.85)
 """Bounds of the share of the time when races end; the first is of the time after the start."""
 OVER = 0.3

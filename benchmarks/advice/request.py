@@ -218,7 +218,7 @@ class AdviceRequest:
 
 
 def parse_current_sampler(text: str) -> tuple[Sampler, str]:
-    """Return both parts of "SAMPLER on SCHEDULE", "" for no schedule; raise ValueError if unknown."""
+    """Return sampler and schedule or "" of "SAMPLER on SCHEDULE". Raises a ValueError if unknown."""
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 

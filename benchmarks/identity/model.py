@@ -159,7 +159,7 @@ def extractor_fingerprint(
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
     A user's extractor also gives features of :data:`MANY_ROWS` samples, of larger range without
-    ``limits``. An :class:`.Identity` is not called. Exceptions of the extractor pass through.
+    ``limits``. An ``Identity`` is not called. Exceptions of the extractor pass through.
     """
     exact: dict[str, Fact] = {
         "identity": without_folders(extractor.identity),

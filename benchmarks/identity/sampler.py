@@ -1,6 +1,6 @@
 """Fingerprint of a configured sampler: its grid, its coefficients, and its results for three points.
 
-The points lie in the plane. The denoiser is that of a mixture of two Gaussians, and the noise is fixed.
+The points lie in the plane. The denoiser is exact for a mixture of two Gaussians, the noise fixed.
 """
 
 from __future__ import annotations

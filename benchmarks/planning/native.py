@@ -96,7 +96,7 @@ def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
 
 
 def data_spread_of(model: Denoiser) -> float:
-    """Return the data's spread: sigma_data, or half the range, or 1; inf if there is no process."""
+    """Return the data's spread: sigma_data, or half its range, or else 1 (inf if no process)."""
     process = getattr(innermost_model(model), "process", None)
     data = getattr(process, "sigma_data", None)
     if data is not None:

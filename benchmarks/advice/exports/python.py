@@ -68,7 +68,7 @@ def _sampler_code(sampler: Any) -> str:
 
 
 def _import_lines(sampler: Any) -> Iterator[str]:
-    """Yield the lines that import the classes in a sampler's fields, such as those of search results."""
+    """Yield the lines that import the classes in a sampler's fields, such as its search results."""
     own = isinstance(sampler, Tabulated)
     values = [sampler] if own else [getattr(sampler, f.name) for f in fields(sampler)]
     modules: dict[str, dict[str, None]] = {}
