@@ -201,7 +201,7 @@ def ratios_at_half_the_budget(
 
 
 def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
-    """Return the entries that are timed and pictured, under "default" and, if there is a recommendation, "best"."""
+    """Return the entries to time and picture: "default", and "best" if one is recommended."""
     entries = {entry.label: entry for entry in chosen}
     shown = {"default": entries[answer.default.label]}
     if run.library in answer.best:

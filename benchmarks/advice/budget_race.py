@@ -179,7 +179,7 @@ def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: 
 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries: first the usual ones, then the first of each field, then small fields, then the rest."""
+    """Return the entries to try: usual ones, the first of each field, small fields, the rest."""
     first = list(entries[:USUAL])
     fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
     for members in fields:
@@ -191,14 +191,14 @@ def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
-    """Return the errors of all configurations that were tried, on the first round's latents, by label."""
+    """Return the errors of the configurations tried, on the first round's latents, by label."""
     errors = {n: geometric_mean(squares[: ROUNDS[0]]) for n, squares in race.measurements.items()}
     errors |= {n: errors[other] for n, other in race.same.items() if other in errors}
     return {entries[n].label: value for n, value in errors.items()}
 
 
 def _is_hopeful(entry: Entry, before: Sequence[RaceResult]) -> bool:
-    """Return False if an entry's errors at the last two budgets were far above the best in each of its fields."""
+    """Return False if an entry was far above the best of all its fields at the last two budgets."""
     return not entry.libraries or any(
         is_hopeful(
             [race.errors.get(entry.label, 0.0) for race in before],

@@ -125,7 +125,7 @@ def estimate_distances(
 
 
 def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Return True if a one-sided paired test at ``level`` shows ``a`` farther, on equal latents."""
+    """Return True if a paired test at ``level`` shows ``a`` farther; False if its ``n`` differs."""
     if a.n != b.n:
         return False
     difference, se = paired_difference(a, b)

@@ -91,7 +91,10 @@ SHARE = 0.4
 
 
 def most_steps(rate: float, seconds: float) -> int:
-    """Return the largest number of reference steps that ``seconds`` allow at ``rate`` evaluations a second."""
+    """Return the most steps of the reference solver that ``seconds`` allow, >= 2 ``RULE.first``.
+
+    ``rate`` is evaluations a second.
+    """
     steps = 2 * RULE.first
     while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:
         steps *= 2
@@ -212,7 +215,7 @@ class ConvergedEndpoints:
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of all pieces that overlap ``start`` … ``stop - 1``. Pieces do not depend on the request."""
+    """Yield first latent and end of each fixed piece that overlaps ``start`` … ``stop - 1``."""
     bounds = sorted({0, FIRST, SCORED + FIRST, *range(PIECE, stop + PIECE, PIECE)})
     for first, last in pairwise(bounds):
         if last > start and first < stop:
@@ -251,7 +254,7 @@ class Bench:
     def measure_squares(
         self, entries: Sequence[Entry], start: int, stop: int, late: Late
     ) -> Iterator[tuple[int, Squares | None]]:
-        """Yield indices and squared distances on latents ``start`` … ``stop - 1``.
+        """Yield each entry's index and squared distances on latents ``start`` … ``stop - 1``.
 
         Distances are None for a failure. Once ``late()`` is true, no task starts.
         """
@@ -279,7 +282,7 @@ class Bench:
     def measure_features(
         self, entries: Sequence[Entry], start: int, stop: int, space: str, late: Late
     ) -> Iterator[tuple[int, NDArray | None]]:
-        """Yield indices and features ``(n, d)`` in ``space``, as :meth:`measure_squares` does."""
+        """Yield each entry's index and features ``(n, d)``, as :meth:`measure_squares` does."""
         keys = [f"{space} {e.cell.key} {start} {stop}" for e in entries]
         todo = []
         for number, key in enumerate(keys):

@@ -47,7 +47,7 @@ from .wording import (
 )
 
 HEIGHTS: dict[Width, float] = {"single": 2.6, "double": 3.3}
-"""Height of the plot in inches, by its width in columns of a page."""
+"""Height of the plot in inches, by its width: a "single" or "double" column of a page."""
 SCALE = 125
 """CSS pixels for an inch of the plot, at most."""
 NOW, OURS, KNOWN = (
@@ -324,7 +324,7 @@ def _value_in_words(value: Any) -> str:
 
 
 def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
-    """Return name, title and recommendations with rows of each library that has any, the table's library first."""
+    """Return each library's name, title, recommendations with rows; the table's library first."""
     first = shown_library(advice.budgets, advice.library)
     pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:

@@ -113,8 +113,7 @@ def forecast_errors_of_table(
     """Return errors ``(K,)`` forecast for ``steps`` on the probe's K trajectories, and corrections.
 
     Corrections ``(K,)`` are second-order terms. An error is the RMS distance of the last state from
-    the trajectory's denoised image at sigma_min.
-    ``share`` is the first level of the grid, as a share of the probe's first level.
+    the trajectory's image at sigma_min. ``share`` is the grid's first level over the probe's.
     """
     low = float(look.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])

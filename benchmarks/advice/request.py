@@ -218,13 +218,13 @@ class AdviceRequest:
 
 
 def parse_current_sampler(text: str) -> tuple[Sampler, str]:
-    """Return sampler and schedule or "" of "SAMPLER on SCHEDULE". Raises a ValueError if unknown."""
+    """Return sampler and schedule or "" of "SAMPLER on SCHEDULE"; raise ValueError if unknown."""
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 
 
 def _has_scheduler(model: Denoiser) -> bool:
-    """Return True if a scheduler came with the model, even if this library does not know it."""
+    """Return True if a scheduler came with the model, even one that this library does not know."""
     try:
         return model.own_sampling(10) is not None
     except ValueError:

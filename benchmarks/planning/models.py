@@ -20,7 +20,7 @@ class NamedModel(NamedTuple):
 
 
 def load_model(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a model onto a device, and log its set of weights. Raises a ValueError if unknown."""
+    """Load a model on a device; log its set of weights; raise ValueError for an unknown model."""
     options = parse_spec(spec)
     name = format_spec(options)
     model = make_model(options.pop("name"), **options)

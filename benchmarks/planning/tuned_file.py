@@ -35,8 +35,8 @@ class Score(StrictTable):
 class Scores(StrictTable):
     """Scores on the same latents: ``untuned`` of the best built-in schedule, ``tuned`` of the tuned levels.
 
-    ``resolution`` is the RMS distance per dimension by which the teacher's last doubling of steps moved the
-    endpoints; 0 if they are exact.
+    ``resolution`` is the RMS distance per dimension by which the last doubling of the reference
+    solver's steps moved the endpoints; 0 if they are exact.
     """
 
     untuned: Score

@@ -100,7 +100,7 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
 
 
 def is_written_as_numbers(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
-    """Return True if the lines for a library write these steps out as numbers, as it has no solver for them."""
+    """Return True if a library's lines write these steps out as numbers, for lack of a solver."""
     target = _target(library)
     return library in BY_NUMBERS and target.written_out(sampler, grid, model)
 

@@ -31,7 +31,7 @@ def literal(value: object) -> str:
 
 
 def call_code(function: str, arguments: Mapping[str, Any], *first: str) -> str:
-    """Return the code of a call. ``first`` are the code of positional arguments, ``arguments`` values of keywords.
+    """Return the code of a call. ``first`` is code of positional arguments, ``arguments`` keywords.
 
     >>> call_code("sample", {"eta": 0.0}, "model", "x")
     'sample(model, x, eta=0.0)'
