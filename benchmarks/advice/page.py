@@ -47,7 +47,7 @@ from .wording import (
 )
 
 HEIGHTS: dict[Width, float] = {"single": 2.6, "double": 3.3}
-"""Height of the plot in inches, by its width: a "single" or "double" column of a page."""
+"""Height of the plot in inches, by its width: a "single" or a "double" column of a page."""
 SCALE = 125
 """CSS pixels for an inch of the plot, at most."""
 NOW, OURS, KNOWN = (

@@ -76,7 +76,7 @@ def conclusions(
 
 
 def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
-    """Return the lower median of the budgets where "closer" is shown, or else the last budget."""
+    """Return the lower median of the budgets with the verdict "closer", or else the last budget."""
     library = shown_library(budgets, library)
     pairs = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
     closer = [budget for budget, best in pairs if _shows_verdict(best, budget, "closer")]

@@ -122,7 +122,7 @@ _BY_UNIPC = {f"unipc_{p}{end}": p for p in (1, 2, 3) for end in ("", "_published
 
 
 class Scheduler(NamedTuple):
-    """Name of a scheduler, ``from_config`` arguments, and whether its ``step`` takes a generator."""
+    """Name of a scheduler, ``from_config`` arguments, and whether ``step`` takes a generator."""
 
     name: str
     settings: dict[str, Any]
