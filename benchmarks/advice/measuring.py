@@ -148,7 +148,7 @@ class ConvergedEndpoints:
         """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to their endpoints.
 
         ``start`` is the number of the first sample's latent. Distances are infinite for samples
-        that are not finite, and at least the resolution.
+        that are not finite, and never below the endpoints' resolution.
         """
         difference = (np.asarray(x, float) - self.fetch(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):

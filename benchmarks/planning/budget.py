@@ -28,7 +28,7 @@ def evaluations_by_steps(
 ) -> Callable[[int], int]:
     """Return a function that gives a sampler's evaluations per sample for a number of steps, cached.
 
-    If ``infinite``, runs begin at infinity. The function raises a ValueError if ``nfe`` gives None.
+    If ``infinite``, runs begin at an infinite level. If ``nfe`` gives None, calls raise a ValueError.
     """
     levels = karras if schedule.needs_sampler else schedule  # tuned levels may be missing
 
