@@ -28,7 +28,7 @@ def evaluations_by_steps(
 ) -> Callable[[int], int]:
     """Return a function that gives a sampler's evaluations per sample for a number of steps, cached.
 
-    If ``infinite``, runs begin at an infinite level. If ``nfe`` gives None, calls raise a ValueError.
+    If ``infinite``, runs begin at an infinite level. Calls raise a ValueError if ``nfe`` is None.
     """
     levels = karras if schedule.needs_sampler else schedule  # tuned levels may be missing
 
