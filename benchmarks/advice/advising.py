@@ -103,7 +103,7 @@ def _digest_of_code_files() -> str:
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
 SHARE_OF_SCORES = 0.4
-"""Largest share for scores, of the time between the fits and the end of the distances in distribution."""
+"""Largest share that scores take of the time from the fits to ``COMPARED``."""
 DISTRIBUTED, SHOWN = 0.96, 1.0
 """Shares of the time at which distances in distribution, and times and pictures, are broken off."""
 BROKEN_OFF = "which the time that was given broke off"

@@ -1,7 +1,8 @@
 """Answer of ``advise``: the recommended sampler at each budget, its gain over the default, and open questions.
 
-A distance is that of a sample from the converged endpoint of its latent: the root mean square over the dimensions,
-in units of the data. An error is the geometric mean of distances, over latents that had no part in any choice.
+A distance is the root mean square difference, over the dimensions and in units of the data, of a
+sample from the converged endpoint of its latent. An error is the geometric mean of distances, over
+latents that had no part in any choice.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ def read_pictures(folder: Path) -> Pictures | None:
 
 
 def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:
-    """Return images ``(n, 1 or 3, height, width)`` as 8 bits ``(n, height, width[, 3])``, clamped to ``limits`` or their range."""
+    """Return images ``(n, 1 or 3, height, width)`` as bytes ``(n, height, width[, 3])``.
+
+    ``limits``, or for None the smallest and largest value, become 0 and 255; others are clamped.
+    """
     low, high = limits or (float(images.min()), float(images.max()))
     scaled = (images - low) / max(high - low, 1e-12)
     whole = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
@@ -141,10 +145,10 @@ class Best:
         to_default: ratio of its error to the default's at this budget, paired over latents; None if one has no error.
         to_best: ratio of its error to the error of the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from it, best first.
-        own, own_ratio, own_lines: best of the library's own solvers, the ratio of its error to that of ``choice``,
+        own, own_ratio, own_lines: best of the library's own solvers, its error over ``choice``'s,
             and its lines; None unless the lines of ``choice`` write its steps out as numbers.
-        untuned, untuned_ratio: best configuration without fits, and the ratio of its error to that of ``choice``;
-            None unless ``choice`` was fitted.
+        untuned, untuned_ratio: best configuration without fits, and the ratio of its error to
+            ``choice``'s; None unless ``choice`` was fitted.
     """
 
     library: str
@@ -162,7 +166,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Alternative:
-    """One of the library's own solvers at its defaults, and the ratio of the recommendation's error to its error."""
+    """Library's own solver at defaults, and the recommendation's error divided by its, or None."""
 
     choice: Choice
     ratio: Value | None
@@ -175,10 +179,10 @@ class Budget:
     Attributes:
         nfe: evaluations per sample that are allowed.
         default: present sampler at this budget.
-        best: recommendations by library. That of "python", which has every sampler, is the best that was tried.
+        best: recommendations by library; for "python", which has every sampler, the best of all.
         in_distribution: configuration with a significantly smaller ``fd_conv`` than the best that was tried;
             None if there is none.
-        tried, left_out: number of configurations that were raced, and of those that there was no time for.
+        tried, left_out: numbers of configurations that were raced, and that there was no time for.
         hopeless: number of configurations left out for far larger errors at two smaller budgets.
         latents: largest number of latents that the race used.
         undecided: sentence on what the race could not decide; "" if it decided.
@@ -212,7 +216,7 @@ class Advice:
         library: library that the user asked for.
         budgets: answers by number of evaluations, rising.
         sentences, undecided: conclusions, most important first, and what could not be decided.
-        scored_on: largest number of latents that an error is taken on.
+        scored_on: largest number of latents that an error is averaged over.
         resolution: root mean square error of the converged endpoints; 0 if they are exact.
         minutes: wall time that was used, and its limit.
         timed_batch: batch size of the timings; 0 if nothing was timed.

@@ -39,15 +39,15 @@ TIMED_REPEATS = 5
 Scores = dict[int, dict[str, Squares]]
 """Squared distances ``(n,)`` by budget and label."""
 Distances = Mapping[str, tuple[Choice, bool]]
-"""By label, a choice with its ``fd_conv``, and whether that is significantly below the race's best."""
+"""Choice with ``fd_conv``, and whether that is significantly below the race leader's, by label."""
 
 
 def score_on_fresh_latents(
     scores: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
 ) -> None:
-    """Add the squared distances of the chosen configurations to ``scores``, on the same latents for all.
+    """Add squared distances of the chosen deterministic entries to ``scores``, on the same latents.
 
-    Rounds of :data:`COUNTS` end once the next would exceed ``seconds``, but not before the second.
+    Rounds of :data:`COUNTS` end before one would exceed ``seconds``, but the first two are made.
     """
     cost = sum(bench.forecast_seconds(entry, 1) for entries in chosen.values() for entry in entries)
     cost += max(bench.endpoints.steps or 0, 1) / bench.rate
@@ -201,7 +201,7 @@ def ratios_at_half_the_budget(
 
 
 def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
-    """Return the entries that are timed and pictured, under "default" and, if there is a recommendation, "best"."""
+    """Return the entries to time and picture: "default", and "best" if one is recommended."""
     entries = {entry.label: entry for entry in chosen}
     shown = {"default": entries[answer.default.label]}
     if run.library in answer.best:
@@ -212,7 +212,7 @@ def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> di
 def add_times(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[list[Budget], int]:
-    """Return the answers with milliseconds a sample, as far as there is time, and the batch size: 1, or 0 for no times."""
+    """Return the answers with ms per sample, if time allows, and the batch size, 0 for no times."""
     times: dict[tuple[int, str], float] = {}
     for answer in answers:
         shown = _entries_to_picture(run, answer, chosen[answer.nfe]).values()
@@ -241,7 +241,7 @@ def add_times(
 def draw_pictures(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> bool:
-    """Write pictures of the first scored latents. Return False if samples are no images of 8 x 8 pixels or more."""
+    """Write pictures of the first scored latents; return False if samples are no images >= 8x8."""
     model = run.request.model
     event = model.decoded_event
     if len(event) != 3 or event[0] not in (1, 3) or min(event[1:]) < 8:

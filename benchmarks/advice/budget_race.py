@@ -18,11 +18,11 @@ ROUNDS = (4, 8, 16, 32, 64, 128, 256)
 LEAST = 16
 """Smallest number of latents on which leaders are ranked, regardless of the time."""
 USUAL = 6
-"""Number of usual configurations, measured regardless of the time. Reference solutions are made exact enough for these."""
+"""Number of usual configurations, always measured. Reference solutions resolve their errors."""
 OF_EACH = 3
 """Number of configurations of each field that are tried regardless of the time."""
 SURE = 64
-"""Number of latents on which fitted configurations are measured regardless of the time, if the race used as many."""
+"""Number of latents, at most the race's, on which fits are measured regardless of the time."""
 SMALL = 64
 """Largest number of configurations in a field that is tried whole before the rest of larger fields."""
 
@@ -36,7 +36,7 @@ class RaceResult:
         survivors: configurations of each field (:data:`.FIELDS`) that were not dropped, the best first.
         errors: error of every configuration that was tried, on the first round's latents, by label.
         best: smallest of ``errors`` in each field.
-        tried, left_out: number of configurations that were tried, and of those that there was no time for.
+        tried, left_out: numbers of configurations that were tried, and that there was no time for.
         latents: largest number of latents that were used.
         timely: whether the race ended before its time was up.
         hopeless: number of configurations left out for far larger errors at two smaller budgets.
@@ -63,8 +63,8 @@ def race_budget(
 ) -> RaceResult:
     """Race configurations at a budget, and return the result.
 
-    ``before`` are the results at smaller budgets. ``late`` and ``screened`` say whether the time of the race, and that
-    of its first round, is up.
+    ``before`` are the results at smaller budgets. ``late`` says whether the race's time is up,
+    ``screened`` whether its first round's is.
 
     Raises:
         Failure: no configuration has samples, or there is no reference solution.
@@ -115,7 +115,7 @@ def race_budget(
 
 
 def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Late) -> RaceResult:
-    """Return the result of a second race, of the survivors and leaders of ``race`` with the fitted configurations ``tuned``."""
+    """Race the survivors of ``race`` with fitted configurations, and return the updated result."""
     leaders = [ranked[0] for ranked in race.survivors.values()]
     before = [entry for ranked in race.survivors.values() for entry in ranked]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
@@ -154,7 +154,7 @@ def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Lat
 def _squares_of_some(
     bench: Bench, some: Sequence[Entry], part: Sequence[int], start: int, stop: int, late: Late
 ) -> Iterator[tuple[int, Squares | None]]:
-    """Yield the indices in ``part``, each with the squared distances of its entry of ``some``, or None for a failure."""
+    """Yield each index of ``part`` with its entry's squared distances, or None for a failure."""
     for which, squares in bench.measure_squares([some[n] for n in part], start, stop, late):
         yield part[which], squares
 
@@ -165,7 +165,7 @@ def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str,
 
 
 def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Choose the steps of the reference solver so that the errors of these configurations are resolved."""
+    """Set the reference solver's number of steps to resolve these entries' errors, or as stored."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = bench.store.get(key)
     if stored is None:
@@ -179,7 +179,7 @@ def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: 
 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries: first the usual ones, then the first of each field, then small fields, then the rest."""
+    """Return the entries to try: usual ones, the first of each field, small fields, the rest."""
     first = list(entries[:USUAL])
     fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
     for members in fields:
@@ -191,14 +191,14 @@ def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
-    """Return the errors of all configurations that were tried, on the first round's latents, by label."""
+    """Return the errors of the configurations tried, on the first round's latents, by label."""
     errors = {n: geometric_mean(squares[: ROUNDS[0]]) for n, squares in race.measurements.items()}
     errors |= {n: errors[other] for n, other in race.same.items() if other in errors}
     return {entries[n].label: value for n, value in errors.items()}
 
 
 def _is_hopeful(entry: Entry, before: Sequence[RaceResult]) -> bool:
-    """Return False if an entry's errors at the last two budgets were far above the best in each of its fields."""
+    """Return False if an entry was far above the best of all its fields at the last two budgets."""
     return not entry.libraries or any(
         is_hopeful(
             [race.errors.get(entry.label, 0.0) for race in before],

@@ -29,7 +29,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "prediction": ("data", "noise"),
     "variant": ("bh1", "bh2"),
 }
-"""Values to try of options, by name, for every sampler with such an option."""
+"""Values to try for options of samplers, by the name of the option."""
 
 EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
 """Prefixes of samplers that are not tried: adapters of other libraries, near copies of a sampler, and ``auto``."""
@@ -39,15 +39,13 @@ FIRST = (
     "dpm_solver_2m", "zab_3", "zeab_2", "ipndm_3", "deis_tab_2", "xeab_2", "reab_2", "warped_ab_2",
     "dpm_2", "dpm_solver_2", "zab_4", "unipc_3_published",
 )  # fmt: skip
-"""Samplers to try first: other libraries' own, and the best on other problems (docs/auto.md,
-results/reference/frontier).
-"""
+"""Samplers to try first: usual ones of other libraries, the best in results/reference/frontier."""
 FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
 TRIAL_GRID = Grid((80.0, 1.0, 0.0))
 
 
 def is_candidate(name: str) -> bool:
-    """Return True if a sampler is this library's own, deterministic, of fixed steps, not coupled in a batch, and no alias."""
+    """Return False for external, stochastic, adaptive, coupled, alias and ``EXCLUDED`` samplers."""
     sampler = samplers.make(name)
     own = not samplers.origin(name) and not name.startswith(EXCLUDED)
     return own and not (
@@ -75,7 +73,7 @@ def is_stochastic(spec: Any) -> bool:
 
 
 def is_stochastic_candidate(spec: Any) -> bool:
-    """Return True if a sampler draws noise, has a cost that the grid fixes, and is no alias of another."""
+    """Return True for stochastic samplers of fixed cost, except coupled, map and alias samplers."""
     s = samplers.make(parse_spec(spec))
     free = s.adaptive or s.same_as or s.for_maps or s.batch_coupled
     return bool(s.stochastic) and s.nfe(TRIAL_GRID) is not None and not free

@@ -33,7 +33,7 @@ CONVERGED = (1024, 512, 256)
 START = 1 << 20
 """Number of the first latent. Races use smaller numbers."""
 MOST = 32
-"""Largest number of features of a distance. For 32, intervals hold from 480 samples on."""
+"""Largest number of axes of a feature space. With 32, intervals hold from 480 samples on."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class FeatureSpace:
 
 
 def converged_count(bench: Bench, seconds: float) -> int:
-    """Return the number of converged samples that half of ``seconds`` allow, or 0. Those of a card take no time."""
+    """Return the number of converged samples that half of ``seconds`` allow; a card's are free."""
     if _converged_of_card(bench.request) is not None:
         return CONVERGED[0] if seconds > 0 else 0
     counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
@@ -93,7 +93,7 @@ def estimate_distances(
     keep: int,
     late: Late,
 ) -> dict[int, FrechetEstimate]:
-    """Return the distances by index, as far as time allows, and add the features to ``known``.
+    """Return distances by entry's index, as time allows, and put projected features into ``known``.
 
     After each round, entries that are shown to be farther than the best are dropped, except for the first ``keep``.
     """
@@ -125,7 +125,7 @@ def estimate_distances(
 
 
 def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Return True if a one-sided paired test at ``level`` shows ``a`` to be farther; False for different latents."""
+    """Return True if a paired test at ``level`` shows ``a`` farther; False if its ``n`` differs."""
     if a.n != b.n:
         return False
     difference, se = paired_difference(a, b)
@@ -135,7 +135,7 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 def distances_by_budget(
     run: Run, bench: Bench, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[dict[int, Distances], list[str]]:
-    """Return the distances in distribution by budget, and sentences on the samplers that there was no time for."""
+    """Return distances in distribution by budget, and sentences on samplers left out for time."""
     results: dict[int, dict[str, tuple[Choice, bool]]] = {race.budget: {} for race in races}
     total = 60 * run.clock.minutes
     seconds = total * COMPARED - run.clock.spent
@@ -179,6 +179,6 @@ def distances_by_budget(
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return the share of the time that is over once each part is done, for consecutive parts of these weights."""
+    """Return each part's end, as a share of the whole, for consecutive parts of these weights."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

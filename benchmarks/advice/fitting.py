@@ -1,4 +1,4 @@
-"""Fits of a race's leaders to the model, on latents that nothing else uses, and the race that they join."""
+"""Fits of a race's leaders to the model, on latents of their own, and the race of the results."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ from .run import Run
 START = 1 << 17
 """Number of the first latent of the fits. Races and scores use smaller numbers."""
 EQUATIONS, CHOOSING = 64, 32
-"""Number of latents that parameters are fitted to, and of those that choose the damping."""
+"""Number of latents that parameters are fitted to, and number of others that choose the damping."""
 WHOLE, OLDER = 12, 4
-"""With more steps than ``WHOLE``, a step has ``OLDER`` free weights of older images, in place of all."""
+"""Most steps with a free weight for each older image; with more, a step has ``OLDER`` of them."""
 
 
 class FittedNumbers(NamedTuple):
-    """Noise levels, from sigma_max to 0, and a table of coefficients, or None for the sampler's own."""
+    """Noise levels from sigma_max to 0, and a table of coefficients, None for the sampler's own."""
 
     levels: tuple[float, ...]
     table: Table | None
 
     @classmethod
     def of(cls, sampler: Sampler, grid: Grid) -> FittedNumbers:
-        """Return the levels of a grid, and the coefficients of the sampler if it is :class:`.Tabulated`."""
+        """Return a grid's levels, and the table of a :class:`.Tabulated` sampler or else None."""
         return cls(grid.sigma, sampler.table if isinstance(sampler, Tabulated) else None)
 
     @classmethod
     def read(cls, levels: Sequence[float], rows: Sequence[Sequence[float]]) -> FittedNumbers:
-        """Read levels and ``rows`` from JSON values. No rows stand for the sampler's own coefficients."""
+        """Read levels and :attr:`rows` from JSON values. Without rows, ``table`` is None."""
         table = tuple(TableRow(a, tuple(b)) for a, *b in rows)
         return cls(tuple(levels), table or None)
 
     @property
     def rows(self) -> list[list[float]]:
-        """Table as JSON values, a row a step: the weight of the state, then the weights of the images."""
+        """Table as lists, one a step: the weight of the state, then of the images; [] for None."""
         return [[row.a, *row.b] for row in self.table or ()]
 
 
@@ -66,18 +66,19 @@ class FittedNumbers(NamedTuple):
 class TunedGrid:
     """Stand-in for the schedule of a fitted cell, with a digest of the levels and coefficients.
 
-    The label is :data:`.TUNED_LEVELS`; if levels stay, the schedule's, or "" for a sampler with levels of its own.
+    ``label`` is :data:`.TUNED_LEVELS` for fitted levels. For others it is the schedule's label, or
+    "" for a sampler with levels of its own.
     """
 
     label: str
     digest: str
 
     def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
-        """Return the digest as a fact for the key of a cell."""
+        """Return the digest as ``tuning_digest``, for the key of a cell."""
         return {"tuning_digest": self.digest}
 
     def without_search_results(self) -> TunedGrid:
-        """Return itself."""
+        """Return this stand-in unchanged: it has no search results."""
         return self
 
 
@@ -94,7 +95,10 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
 
 
 def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
-    """Return a sampler and the grid that it steps along. One with its own levels is tabulated on them, if possible."""
+    """Return a sampler, tabulated on its own levels if it has any, and the grid it steps along.
+
+    If its steps cannot be tabulated, both are returned as they are.
+    """
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid
     levels, method = sampler.levels(grid), sampler.method(grid)  # type: ignore[attr-defined]
@@ -106,12 +110,12 @@ def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
 
 
 def _without_search_results(sampler: Sampler) -> Sampler:
-    """Return the sampler without the search results for the model, which its table contains."""
+    """Return the sampler without its search results for a model (field ``found``)."""
     return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]
 
 
 def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
-    """Return True if a cell's levels, coefficients or both can be fitted. It must be deterministic, and end at 0."""
+    """Return True if ``kind`` can be fitted for a cell: it must be deterministic and end at 0."""
     if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
         return False
     sampler, grid = resolve_levels(cell.sampler, cell.grid)
@@ -128,10 +132,10 @@ def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
 
 @dataclass(frozen=True)
 class FitTask(CellTask):
-    """Fit of a configuration's levels or coefficients to the converged endpoints of latents from :data:`START` on.
+    """Task that fits levels or coefficients of a cell to endpoints of latents :data:`START` and on.
 
     Attributes:
-        starts: grids of which the best is the start of the fit; the cell's grid if there are none.
+        starts: grids to start from, of which the fit takes the best; empty for the cell's own grid.
         kind: "levels", "coefficients" or "both".
         ends: converged endpoints of the latents, ``(n, *event)``.
         seconds: approximate time that the fit may take.
@@ -145,7 +149,7 @@ class FitTask(CellTask):
     deadline: float
 
     def __call__(self, world: WorkerContext, tell: Tell) -> tuple[FittedNumbers | None, bool]:  # noqa: ARG002
-        """Return the fitted numbers, or None if they are no better than the cell's, and whether the fit was finished."""
+        """Return the numbers, None if no better than the cell's, and whether the fit finished."""
         started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
@@ -177,18 +181,18 @@ class FitTask(CellTask):
 SHARE = 0.5
 """Largest share of the time of races and fits that the fits may take."""
 ITERATIONS = 3
-"""Iterations for which a fit is given time."""
+"""Number of iterations assumed in the planned time of a fit."""
 GENEROUS = 1.5
 """Multiple of its proportional share of the time that a fit may take."""
 OF_EACH = 2
-"""Number of configurations of each field whose levels are fitted."""
+"""Number of leaders to fit in a field of a library's own solvers; in other fields it is one."""
 
 Untuned = dict[int, dict[str, Entry]]
 """Leader of each field before the fits, by budget and field, for budgets where a fit was better."""
 
 
 class FitTarget(NamedTuple):
-    """Sampler to fit at a budget: its leading configurations, the best first, what is fitted, and for which fields."""
+    """Fit to make at a budget: configurations of a sampler, best first, what to fit, and fields."""
 
     budget: int
     entries: list[Entry]
@@ -213,7 +217,7 @@ class FitTarget(NamedTuple):
 
 
 def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
-    """Return the approximate number of evaluations of a fit, of a sampler with this budget and number of steps."""
+    """Return the approximate number of evaluations of a fit at this budget and number of steps."""
     whole = (EQUATIONS + len(DAMPINGS) * CHOOSING) * steps
     levels = steps * steps
     # to vary a coefficient, a run starts at the step of this coefficient
@@ -224,7 +228,7 @@ def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
 
 
 def seconds_for_fits(bench: Bench, budgets: Sequence[int]) -> float:
-    """Return the approximate seconds that fits at these budgets take on all workers, endpoints included."""
+    """Return approximate seconds, on all workers, of fits at these budgets and their endpoints."""
     passes, others = bench.request.model.passes, len(LIBRARIES) - 1
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
@@ -243,7 +247,7 @@ def _evaluations_of_endpoints(bench: Bench) -> float:
 def fit_leaders(
     run: Run, bench: Bench, races: Sequence[RaceResult], until: float
 ) -> tuple[list[RaceResult], Untuned, list[str]]:
-    """Fit the leaders and race them again, until the share ``until`` of the time.
+    """Fit the leaders and race the results, until the share ``until`` of the run's time is over.
 
     Returns the new races, the leaders before the fits, and sentences on fits that failed or had no time.
     """
@@ -275,7 +279,7 @@ def fit_leaders(
 
 
 def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -> Iterator[str]:
-    """Yield sentences on the budgets where no fit was made, and why."""
+    """Yield sentences on the budgets without a fit: there was no time for one, or it failed."""
     failed = {t.budget: bench.failures[t.name] for t in wanted if t.name in bench.failures}
     none = sorted({t.budget for t in wanted} - done)
     if late := ", ".join(str(n) for n in none if n not in failed):
@@ -286,7 +290,7 @@ def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -
 
 
 def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
-    """Yield the fits to make: levels alone for libraries' own solvers, and coefficients too for the other fields."""
+    """Yield the fits to make: levels for libraries' own solvers, coefficients too for others."""
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():
@@ -307,7 +311,7 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
 def _affordable_targets(
     run: Run, bench: Bench, targets: Sequence[FitTarget], seconds: float
 ) -> Iterator[FitTarget]:
-    """Yield the targets that fit into ``seconds``: those of the requested library first, then the cheapest."""
+    """Yield the targets that fit in ``seconds``: the requested library's, then the cheapest."""
     own = {run.library, OWN_FIELDS.get(run.library, "")}
     for target in sorted(targets, key=lambda t: (own.isdisjoint(t.fields), t.cost)):
         if target.cost / bench.rate <= seconds:
@@ -318,7 +322,10 @@ def _affordable_targets(
 def _fit_targets(
     run: Run, bench: Bench, targets: Sequence[FitTarget], until: float
 ) -> Iterator[tuple[FitTarget, FittedNumbers | None]]:
-    """Yield each target with its fitted numbers, or None. Stored unfinished fits are made again if there is more time."""
+    """Yield each target with its fitted numbers, or with None if these are no better than before.
+
+    A stored fit that did not finish is made again if it has more time now. Failures are left out.
+    """
     ends = bench.endpoints.fetch(START, START + EQUATIONS + CHOOSING)
     keys = [f"fitted {bench.endpoints.steps} {t.entry.cell.key} {t.kind}" for t in targets]
     late, whole = run.clock.late_after(until), sum(target.cost for target in targets)
@@ -357,7 +364,10 @@ def _read_fit(stored: Sequence[Any]) -> FittedNumbers | None:
 
 
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
-    """Return the configurations' grids, and grids of one more step without their lowest positive level."""
+    """Return grids to start a fit of levels from; () for a fit of coefficients alone.
+
+    They are the cells' grids, and grids of one more step without their lowest positive level.
+    """
     if target.kind == "coefficients":
         return ()
     starts: list[Grid] = []

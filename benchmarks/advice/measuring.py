@@ -75,23 +75,26 @@ class MeasurementStore:
 
 
 FIRST = 8
-"""Number of latents on which the steps of the reference solver are chosen."""
+"""Number of latents on which the number of steps of the reference solver is chosen."""
 PIECE = 32
-"""Number of latents that one task solves, at most."""
+"""Largest number of latents whose endpoints one task computes."""
 SCORED = 1 << 16
 """Number of the first latent that scores are taken on. Races use smaller numbers."""
 EXACT = 1e-6
 """Smallest distance that counts, as a share of the endpoints' root mean square."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
-"""Rule by which the steps of the reference solver are doubled."""
+"""Rule by which the number of steps of the reference solver is doubled."""
 SOLVED = 72
-"""Approximate number of latents that are solved regardless of the time."""
+"""Approximate number of latents whose endpoints are computed regardless of the time."""
 SHARE = 0.4
 """Largest share of the time for reference solutions."""
 
 
 def most_reference_steps(rate: float, seconds: float) -> int:
-    """Return the largest number of reference steps that ``seconds`` allow at ``rate`` evaluations a second."""
+    """Return the most steps of the reference solver that ``seconds`` allow, >= 2 ``RULE.first``.
+
+    ``rate`` is evaluations a second.
+    """
     steps = 2 * RULE.first
     while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:
         steps *= 2
@@ -144,7 +147,8 @@ class ConvergedEndpoints:
     def squared_distances(self, x: NDArray, start: int) -> Squares:
         """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to their endpoints.
 
-        ``start`` is the number of the first sample's latent. A sample that is not finite has an infinite distance.
+        ``start`` is the number of the first sample's latent. Distances are infinite for samples
+        that are not finite, and never below the endpoints' resolution.
         """
         difference = (np.asarray(x, float) - self.fetch(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -155,7 +159,7 @@ class ConvergedEndpoints:
         return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
     def fetch(self, start: int, stop: int, steps: int | None = None) -> NDArray:
-        """Return the float64 endpoints of latents ``start`` … ``stop - 1``, stored or solved now, by default with ``self.steps``."""
+        """Return endpoints of latents ``start`` … ``stop - 1``, with ``self.steps`` for None."""
         steps = (self.steps or 0) if steps is None else steps
         pieces = list(_pieces(start, stop))
         self.solve(start, stop, steps)
@@ -186,7 +190,7 @@ class ConvergedEndpoints:
                 self.store.put_arrays(f"ends {steps} {first}", {"x": x})
 
     def converged_features(self, count: int, space: str) -> NDArray:
-        """Return features ``(count, d)`` of converged samples, whose latents no race uses."""
+        """Return features ``(count, d)`` in ``space`` of converged samples that no race uses."""
         starts = range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)
         parts = {first: self.store.get_arrays(f"converged {space} {first}") for first in starts}
         todo = [(first, first + PIECE) for first in starts if parts[first] is None]
@@ -198,7 +202,7 @@ class ConvergedEndpoints:
     def _solutions(
         self, pieces: Sequence[tuple[int, int]], steps: int, space: str = ""
     ) -> Iterator[tuple[int, Any]]:
-        """Yield the first latent of each piece, and the piece's endpoints, or their features if ``space`` is given."""
+        """Yield each piece's first latent with its endpoints, or their features in ``space``."""
         request = self.request
         tasks = [
             request.task(solve_latents, request.seed, start, stop, steps, space)
@@ -211,7 +215,7 @@ class ConvergedEndpoints:
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of all pieces that overlap ``start`` … ``stop - 1``. Pieces do not depend on the request."""
+    """Yield first latent and end of each fixed piece that overlaps ``start`` … ``stop - 1``."""
     bounds = sorted({0, FIRST, SCORED + FIRST, *range(PIECE, stop + PIECE, PIECE)})
     for first, last in pairwise(bounds):
         if last > start and first < stop:
@@ -244,13 +248,16 @@ class Bench:
     started: float = 0.0
 
     def share_of_total(self, share: float) -> float:
-        """Return, as a share of all the time, when ``share`` of the time left after the start is over."""
+        """Return the share of all the time when ``share`` of the time after ``started`` is over."""
         return self.started + (1 - self.started) * share
 
     def measure_squares(
         self, entries: Sequence[Entry], start: int, stop: int, late: Late
     ) -> Iterator[tuple[int, Squares | None]]:
-        """Yield each index and squared distances, or None for a failure. Once ``late()`` is true, no task starts."""
+        """Yield each entry's index and squared distances on latents ``start`` … ``stop - 1``.
+
+        Distances are None for a failure. Once ``late()`` is true, no task starts.
+        """
         keys = [f"{self.endpoints.steps} {e.cell.key} {start} {stop}" for e in entries]
         todo = []
         for number, key in enumerate(keys):
@@ -275,7 +282,7 @@ class Bench:
     def measure_features(
         self, entries: Sequence[Entry], start: int, stop: int, space: str, late: Late
     ) -> Iterator[tuple[int, NDArray | None]]:
-        """Yield each entry's index and features ``(stop - start, d)``, as :meth:`measure_squares` does."""
+        """Yield each entry's index and features ``(n, d)``, as :meth:`measure_squares` does."""
         keys = [f"{space} {e.cell.key} {start} {stop}" for e in entries]
         todo = []
         for number, key in enumerate(keys):

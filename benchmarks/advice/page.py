@@ -47,7 +47,7 @@ from .wording import (
 )
 
 HEIGHTS: dict[Width, float] = {"single": 2.6, "double": 3.3}
-"""Height of the plot in inches, by its width in columns of a page."""
+"""Height of the plot in inches, by its width: a "single" or a "double" column of a page."""
 SCALE = 125
 """CSS pixels for an inch of the plot, at most."""
 NOW, OURS, KNOWN = (
@@ -217,7 +217,7 @@ def with_unbroken_numbers(words: str) -> str:
 
 
 class Strip(NamedTuple):
-    """Pictures side by side: a data URI or "", a name, the configuration, and a description or why there are none."""
+    """Pictures as a data URI or "", name, configuration, and description or reason for ""."""
 
     image: str
     name: str
@@ -226,7 +226,10 @@ class Strip(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Strips of the default and the recommendation by budget, and of converged samples. If ``pixels``, they are unsmoothed."""
+    """Strips of pictures of the default and the recommendation by budget, and of converged samples.
+
+    If ``pixels`` is true, pictures are shown without smoothing.
+    """
 
     pairs: dict[int, tuple[Strip, Strip]]
     converged: Strip
@@ -296,7 +299,7 @@ def _facts_of_answer(advice: Advice) -> list[tuple[str, str]]:
 
 
 def _flat_facts(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Return a nested mapping as pairs of a name and a text. A mapping in it of over :data:`LONG` entries is one pair."""
+    """Return the items of a nested mapping as pairs of a name and a text, without empty values."""
     pairs: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{before} {key}".strip()
@@ -321,7 +324,7 @@ def _value_in_words(value: Any) -> str:
 
 
 def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
-    """Return name, title and recommendations with rows of each library that has any, the table's library first."""
+    """Return each library's name, title, recommendations with rows; the table's library first."""
     first = shown_library(advice.budgets, advice.library)
     pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:
@@ -331,7 +334,7 @@ def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow
 
 
 def _open_questions(advice: Advice) -> list[str]:
-    """Return the open questions of the whole answer, then those of single budgets that it does not contain."""
+    """Return the whole answer's open questions, then further ones of single budgets."""
     return [*advice.undecided] + [
         f"With {number_with_noun(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets

@@ -36,12 +36,12 @@ from ..running.sequential import level_of_test
 from .answer import Value
 
 Squares = NDArray[np.float64]
-"""Mean squared distances over the dimensions ``(n,)``, of latents 0 … n - 1; infinite for samples that are not finite."""
+"""Squared distances ``(n,)`` of samples to endpoints, mean over dimensions; inf if not finite."""
 
 EXACT = 1e-24
 """Smallest squared distance that counts. Smaller ones are raised to it."""
 PRIOR, PRIOR_FREEDOM = 0.3, 4
-"""Prior standard deviation of log(a_i / b_i), and its degrees of freedom. On networks, 0.2 to 0.5 was measured."""
+"""Prior deviation of log ratios of distances (0.2 to 0.5 on networks), and degrees of freedom."""
 
 
 class LogEstimate(NamedTuple):
@@ -77,14 +77,14 @@ def log_error(squares: Squares) -> LogEstimate:
 
 
 def log_ratio(a: Squares, b: Squares) -> LogEstimate:
-    """Return the logarithm of the ratio of two errors, paired over the latents that both have."""
+    """Return the logarithm of the ratio of two errors, paired over their common first latents."""
     n = min(len(a), len(b))
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         return _log_estimate_of(log_distances(a[:n]) - log_distances(b[:n]))
 
 
 def is_worse(a: Squares, b: Squares, level: float) -> bool:
-    """Return True if a one-sided test at ``level`` shows that the error of ``a`` is larger than that of ``b``."""
+    """Return True if a one-sided test at ``level`` shows ``a`` to have the larger error."""
     ratio = log_ratio(a, b)
     if ratio.value == math.inf:
         return True
@@ -112,12 +112,12 @@ Measurements = TypeVar("Measurements", bound=Sized)
 """Measurements of one configuration. Their length is the number of latents."""
 
 Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Measurements | None]]]
-"""Function that yields configurations with their measurements on latents ``start`` … ``stop - 1``, None for a failure."""
+"""Function of configurations' numbers, ``start`` and ``stop``. It yields each number with its
+measurements on latents ``start`` … ``stop - 1``, or None for a failure.
+"""
 
 Keep = Callable[[Sequence[int], Mapping[int, Any], int], set[int]]
-"""Function that returns the survivors of a field, from its configurations (best first), their measurements by
-number, and the number of the round.
-"""
+"""Function of a field's configurations (best first), measurements and round; returns survivors."""
 
 
 def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], turn: int) -> set[int]:
@@ -133,7 +133,7 @@ def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
 
 
 def append_squares(before: Squares | None, more: Squares) -> Squares:
-    """Return the known squares, None for none, followed by those of further latents."""
+    """Return ``before`` followed by ``more``, or ``more`` alone if ``before`` is None."""
     return more if before is None else np.concatenate([before, more])
 
 
@@ -152,7 +152,7 @@ class Race(Generic[Measurements]):
         least: number of latents that are measured even if the time is up.
         measurements: measurements by configuration, dropped ones included.
         failed: configurations that have no samples.
-        same: configurations with exactly the samples of another one, which runs in their place.
+        same: by configuration that was merged, the one with equal distances that runs in its place.
     """
 
     fields: Mapping[str, Sequence[int]]
@@ -199,7 +199,7 @@ class Race(Generic[Measurements]):
             mine &= set(self.measurements)
 
     def survivors(self, name: str) -> list[int]:
-        """Return the survivors of a field, those on most latents first, and among these the best first."""
+        """Return the survivors of a field, most latents first, and among equals the best first."""
         return sorted(self._alive[name], key=lambda n: (-len(self.measurements[n]), *self._rank(n)))
 
     def _rank(self, number: int) -> tuple[float, int]:
@@ -214,7 +214,7 @@ class Race(Generic[Measurements]):
                 self.measurements[number] = self.join(self.measurements.get(number), measurement)
 
     def _merge(self, order: Sequence[int]) -> None:
-        """Keep only the first of the configurations that make the same samples and race in the same fields."""
+        """Drop each configuration whose fields and array of distances equal an earlier one's."""
         first: dict[tuple[bytes, frozenset[str]], int] = {}
         for number in [n for n in order if n in self.measurements]:
             standing = self.measurements[number]

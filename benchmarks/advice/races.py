@@ -23,13 +23,13 @@ from .tasks import measure_speeds, probe_model, search_rule
 LEAST = 20
 """Number of configurations in the smallest race that is worth its time."""
 BATCH = 8
-"""Batch size at which the rate is measured, about that of a race's first rounds."""
+"""Batch size at which the rate is measured, about as in the first rounds of a race."""
 COMPARED = 0.93
-"""Share of the time after which only times and pictures remain."""
+"""Share of the time after which only timings and pictures are made."""
 
 
 def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
-    """Return evaluations a second, of all workers together and of one at batch size 1. Raises the Failure of a worker."""
+    """Return evaluations a second of all workers, and of one at batch size 1; raise any Failure."""
     task = run.request.task(measure_speeds, (1, BATCH), 0.3)
     rates = []
     for _, outcome in run.executor.map([task] * run.executor.size, world):
@@ -40,7 +40,10 @@ def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
 
 
 def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int]:
-    """Return the requested budgets, rising, or the one that ``--ms`` allows. Raises a ValueError for less than a step."""
+    """Return the budgets ``asked_for``, rising, or the only one that ``--ms`` allows.
+
+    ``unit_rate`` is evaluations a second at batch size 1. Raises a ValueError if no step fits.
+    """
     passes = run.request.model.passes
     if run.ms is None:
         least = min(asked_for)
@@ -75,11 +78,11 @@ def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
 
 
 DOUBTS = (0.03, 1.0)
-"""Weights of a forecast's second-order term. Neither suits all models, so the best of a configuration's ranks counts."""
+"""Weights of a forecast's second-order term. Neither suits all models, so the best rank counts."""
 
 
 def order_by_forecast(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the configurations by the best of their ranks among the forecasts, and last those without a forecast."""
+    """Return the entries by the best of their forecast ranks; entries without any come last."""
     costs = np.array([_forecast_errors(look, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
     ranks[~np.isfinite(costs).any(1)] = len(entries)
@@ -87,7 +90,7 @@ def order_by_forecast(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
-    """Return an entry's forecast errors, one for each of :data:`DOUBTS` and a geometric mean; inf for no forecast."""
+    """Return an entry's forecast errors: for each of :data:`DOUBTS`, a geometric mean; else inf."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
     if grid is None or entry.cell.infinite or not grid.to_zero:
@@ -107,10 +110,10 @@ def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
 def forecast_errors_of_table(
     look: ProbeData, steps: Steps, share: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a forecast of the errors ``(K,)`` of ``steps`` on the probe's K trajectories, and a second-order term ``(K,)``.
+    """Return errors ``(K,)`` forecast for ``steps`` on the probe's K trajectories, and corrections.
 
-    An error is that of the denoised image at sigma_min, root mean square over the dimensions. ``share`` is the first
-    level of the grid, as a share of the probe's first level.
+    Corrections ``(K,)`` are second-order terms. An error is the RMS distance of the last state from
+    the trajectory's image at sigma_min. ``share`` is the grid's first level over the probe's.
     """
     low = float(look.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])
@@ -135,9 +138,9 @@ def _root_mean_squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 FITTED, FITTED_LATE = 0.3, 0.5
-"""Shares of the time after the start until which searches of ``auto`` begin: for all budgets at once, and for single ones."""
+"""Shares of time after the start, before which ``auto`` is searched: for all budgets, for one."""
 RACED = (0.5, 0.85)
-"""Bounds of the share of the time at which the races are to be done. The first is of the time after the start."""
+"""Bounds of the share of the time when races end; the first is of the time after the start."""
 OVER = 0.3
 """Share of the time between the planned end of the races and ``COMPARED`` by which they may overrun."""
 SCREENED = 0.6
@@ -233,7 +236,7 @@ def _probe_model(run: Run, bench: Bench) -> ProbeData | None:
 def _entries_in_order_of_trial(
     run: Run, budget: int, look: ProbeData | None, *, auto: bool
 ) -> list[Entry]:
-    """Return the configurations in order of trial: the default, ``auto``, then the others by forecast error."""
+    """Return the entries to try: a deterministic default, ``auto``, and the others by forecast."""
     first, others = [], []
     for entry in run.request.entries(budget, auto=auto):
         (first if entry.cell.sampler.name == "auto" else others).append(entry)

@@ -28,7 +28,7 @@ from .answer import describe_configuration
 from .tasks import BATCH, ModelTask
 
 OWN_FIELDS = {name: f"{name}, a solver of its own" for name in exports.BY_NUMBERS}
-"""Name of the field of a library's own solvers, by library that takes other samplers' steps as numbers."""
+"""Field of a library's own solvers, by library; only for libraries that take steps as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
 FIELDS = (*exports.LIBRARIES, *OWN_FIELDS.values())
 """Fields of a race: groups of configurations. The race seeks the best configuration of each."""
@@ -126,7 +126,7 @@ class AdviceRequest:
         return self.entry(self.plan_cells([now.sampler], [now.schedule], budget)[0])
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
-        """Return the library's own solvers, or a pipeline's schedulers, at their defaults, without the present sampler."""
+        """Return a library's or a pipeline's own solvers at defaults, except the present one."""
         specs: Sequence[Any] = exports.solvers(library)
         if not specs and _has_scheduler(self.model):
             specs = [
@@ -139,7 +139,7 @@ class AdviceRequest:
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """Return the deterministic configurations, the usual ones first. If ``auto``, the sampler ``auto`` leads them."""
+        """Return deterministic entries, usual ones first, led by sampler ``auto`` if ``auto``."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         specs = self.only or [
             spec
@@ -168,7 +168,7 @@ class AdviceRequest:
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
         """Return the entry of a cell, with the fields of the libraries that can take its steps.
 
-        If ``exported`` is true, the lines are made, to leave out libraries that cannot take these levels.
+        If ``exported`` is true, libraries that have no lines for these levels are left out too.
         """
         sampler, grid = cell.sampler, cell.grid
         own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
@@ -189,7 +189,7 @@ class AdviceRequest:
         return Entry(label, cell, frozenset(fields))
 
     def export_lines(self, library: str, cell: Cell) -> exports.Export:
-        """Return the lines with which a library takes a cell's steps, or ``code`` "" and the reason as remark."""
+        """Return the lines with which a library takes a cell's steps, or no code and the reason."""
         assert cell.grid is not None
         try:
             return exports.export(library, cell.sampler, cell.grid, self.model, self.spec)
@@ -197,7 +197,7 @@ class AdviceRequest:
             return exports.Export(library, "", str(error))
 
     def current_configuration(self, text: str | None) -> CurrentConfiguration:
-        """Return the present sampler: that of ``text``, or else the checkpoint's scheduler, or the usual one for such models."""
+        """Return the sampler of ``text``; for None, the checkpoint's scheduler or the usual one."""
         if text is not None:
             sampler, schedule = parse_current_sampler(text)
             levels = schedule or default_schedule(self.model, sampler)
@@ -218,13 +218,13 @@ class AdviceRequest:
 
 
 def parse_current_sampler(text: str) -> tuple[Sampler, str]:
-    """Return the sampler and schedule ("" for none) of ``SAMPLER on SCHEDULE``. Raises a ValueError if one is unknown."""
+    """Return sampler and schedule or "" of "SAMPLER on SCHEDULE"; raise ValueError if unknown."""
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 
 
 def _has_scheduler(model: Denoiser) -> bool:
-    """Return True if a scheduler came with the model, even if this library does not know it."""
+    """Return True if a scheduler came with the model, even one that this library does not know."""
     try:
         return model.own_sampling(10) is not None
     except ValueError:

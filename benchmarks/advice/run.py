@@ -20,7 +20,7 @@ class OutOfTime(KeyboardInterrupt):
 
 
 class Clock:
-    """Clock of a run of so many minutes. ``begun`` is its start by ``time.monotonic()``, None for now."""
+    """Clock of a run of ``minutes`` from ``begun`` on, by ``time.monotonic()``; None is now."""
 
     def __init__(self, minutes: float, begun: float | None = None) -> None:
         self.minutes = minutes

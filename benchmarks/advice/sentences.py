@@ -46,7 +46,7 @@ def conclusions(
         budgets: answers by number of evaluations, rising; at least one.
         default: description of the present sampler.
         library: library that recommendations are for.
-        halves: see :data:`SavingRatios`; paired over latents.
+        halves: ratios at half the budget or less (:data:`SavingRatios`), paired over latents.
         span: highest value of the data less the lowest; None where the range is unknown.
     """
     reader = shown_library(budgets, library)
@@ -76,7 +76,7 @@ def conclusions(
 
 
 def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
-    """Return the lower median of the budgets where the recommendation is shown to be closer, or else the last budget."""
+    """Return the lower median of the budgets with the verdict "closer", or else the last budget."""
     library = shown_library(budgets, library)
     pairs = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
     closer = [budget for budget, best in pairs if _shows_verdict(best, budget, "closer")]
@@ -84,7 +84,7 @@ def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
 
 
 def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
-    """Return True if the verdict on a recommendation's error relative to the default's is ``kind``."""
+    """Return True if a recommendation is not the default, and is ``kind`` compared with it."""
     return (
         not is_same_configuration(best.choice, budget.default) and verdict(best.to_default) == kind
     )
@@ -157,7 +157,7 @@ def _coverage(budgets: Sequence[Budget]) -> str:
 
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
-    """Return the budgets (M, N) with the largest N / M where the recommendation at M beats the default at N, or None."""
+    """Return the (M, N) of largest N / M where M's recommendation beats N's default, or None."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
@@ -194,7 +194,7 @@ def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
 
 
 def _gain_of_fits(pairs: Pairs) -> str:
-    """Return a sentence on budgets with fitted levels or coefficients, and the error without fits, or ""."""
+    """Return sentences on budgets with fitted numbers, and on the error without these, or ""."""
     some = [(budget, best) for budget, best in pairs if best.untuned]
     if not some:
         return ""
@@ -212,7 +212,7 @@ def _gain_of_fits(pairs: Pairs) -> str:
 
 
 def _other_budgets(pairs: Pairs) -> str:
-    """Return a sentence on the budgets where the recommendation is closer, farther, not told apart or the same, or ""."""
+    """Return a comparison with the default at budgets that the headline leaves out, or ""."""
     first, _ = _headline_pair(pairs)
 
     def elsewhere(kind: Verdict) -> str:
@@ -248,7 +248,7 @@ def _draws_noise(pairs: Pairs) -> str:
 
 
 def _by_mean_square(pairs: Pairs) -> str:
-    """Return a sentence on budgets where the recommendation has a larger root mean square error, or ""."""
+    """Return a sentence on budgets where the default's root mean square error is smaller, or ""."""
 
     def is_larger(budget: Budget, best: Best) -> bool:
         mine, now = best.choice.rms, budget.default.rms
@@ -310,7 +310,7 @@ def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str
 
 
 def _from_which_budget_on(pairs: Pairs, holds: Callable[[Best], bool]) -> str:
-    """Return "From N evaluations on" for the first N from which ``holds`` is true at all budgets, or ""."""
+    """Return "From N evaluations on" if ``holds`` from N on ("With N" for the last N), or ""."""
     flags = [holds(best) for _, best in pairs]
     place = next((n for n in range(len(flags)) if all(flags[n:])), None)
     if place is None:

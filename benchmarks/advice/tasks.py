@@ -35,7 +35,7 @@ POOLED = "pooled pixels"
 
 
 class PooledPixels:
-    """Extractor that averages images to sides of at most :data:`SIDE`, and flattens them. Other samples are only flattened."""
+    """Extractor that flattens samples, after pooling images to sides of at most :data:`SIDE`."""
 
     def __init__(self, event: tuple[int, ...]) -> None:
         self.factor = max(1, math.ceil(max(event[1:]) / SIDE)) if len(event) == 3 else 1
@@ -82,7 +82,7 @@ class SamplesTask(CellTask):
 
 @dataclass(frozen=True)
 class ModelTask:
-    """Task that calls a function of the loaded model, the device and further arguments."""
+    """Task that calls ``function`` with the loaded model, the device and ``arguments``."""
 
     model: str
     identity: str
@@ -99,7 +99,7 @@ class ModelTask:
 
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
-        """Return what the function returns."""
+        """Call the function without gradients, and return its result."""
         return self.function(world.subject(self.model), self.device, *self.arguments)
 
 
@@ -132,14 +132,14 @@ def decode_states(subject: LoadedModel, device: str, x: NDArray) -> NDArray:
 def measure_speeds(
     subject: LoadedModel, device: str, batches: Sequence[int], seconds: float
 ) -> list[float]:
-    """Return evaluations per second, all passes counted, at each batch size, measured for about ``seconds`` each."""
+    """Return evaluations (passes) per second at each batch size, each measured for ``seconds``."""
     return [
         evaluations_per_second(subject.model, batch, device, seconds=seconds) for batch in batches
     ]
 
 
 def probe_model(subject: LoadedModel, device: str) -> ProbeData:
-    """Return the probe of a model for ``auto``, cached or new. Raises a ValueError if the model cannot be probed."""
+    """Return the model's probe for ``auto``, cached or new; raise ValueError if there is none."""
     return Pilot(subject.model, default_cache(), device).probe
 
 
@@ -152,7 +152,7 @@ def search_rule(subject: LoadedModel, device: str, steps: int) -> None:
 
 @dataclass(frozen=True)
 class TimingTask(CellTask):
-    """Task that times a configuration with its decoder, at batch size 1."""
+    """Task that times sampling and decoding of one sample of a configuration."""
 
     repeats: int
 

@@ -18,11 +18,11 @@ from .sentences import headline_budget
 from .wording import TableRow, number_with_noun, own_solver, shown_library, table_rows
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
-"""Style of each verdict."""
+"""Text style in the terminal, by verdict."""
 
 
 def print_advice(advice: Advice, console: Console) -> None:
-    """Print the sentences, the table, and the lines to paste for the headline's budget, without cutting any text."""
+    """Print the sentences, the table, and the lines to paste for the headline's budget, uncut."""
     for place, sentence in enumerate(advice.sentences):
         console.print(_safe_text(sentence, "" if place else "bold"))
     console.print()
@@ -51,7 +51,7 @@ def _safe_text(words: str, style: str = "") -> Text:
 
 
 def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
-    """Print each row: the recommendation, its comparison with the default beside or below it, and the other cells."""
+    """Print each row: the recommendation, its comparison with the default, and its other cells."""
     width = max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
     names = max(_safe_text(row.use).cell_len for row in rows)
     texts = max(_safe_text(row.now.text).cell_len for row in rows)
@@ -100,7 +100,7 @@ def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
 
 
 def _wrap(words: str, width: int) -> list[str]:
-    """Return the words in lines of at most ``width``. An interval counts as one word, and a longer word has its own line."""
+    """Return lines of at most ``width``; intervals stay whole, and a longer word is a line."""
     lines = [""]
     for word in re.findall(r"\[[^\[\]]*\]\S*|\S+", words):
         joined = f"{lines[-1]} {word}".strip()
@@ -130,7 +130,7 @@ def _describe_measurement(advice: Advice) -> str:
 
 
 def markdown(advice: Advice) -> str:
-    """Return the answer as Markdown: the sentences, the table, and the library's lines to paste for all budgets."""
+    """Return the answer as Markdown: sentences, table, and lines to paste for each budget."""
     rows, library = table_rows(advice), shown_library(advice.budgets, advice.library)
     columns = {
         "evaluations": [row.nfe for row in rows],

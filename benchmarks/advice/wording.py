@@ -1,4 +1,4 @@
-"""Texts for the numbers of an answer, which claim no more than intervals show, and the rows of its table."""
+"""Texts for an answer's numbers, which claim no more than intervals show, and rows of its table."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def times_in_words(ratio: Value, words: str, times: str = "times") -> str:
 
 
 def decided_ratio_in_words(ratio: Value, times: str = "×") -> str:
-    """Return a ratio with the verdict "closer" or "farther" as text, such as ``3.2 × closer [2.9, 3.6]``."""
+    """Return a ratio of errors as text, such as ``3.2 × closer [2.9, 3.6]`` for one below 1."""
     outcome = verdict(ratio)
     return times_in_words(ratio if outcome == "farther" else inverse(ratio), outcome, times)
 
 
 def undecided_ratio_in_words(ratio: Value) -> str:
-    """Return a ratio with the verdict "open" as text, such as ``1.05 × as close [0.98, 1.11]``, with its flag."""
+    """Return the inverse of a ratio as text, with its flag: ``1.05 × as close [0.98, 1.11]``."""
     why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
     return times_in_words(inverse(ratio), "as close", "×") + why
 
@@ -110,7 +110,7 @@ def own_solver(best: Best) -> str:
 
 
 def is_same_configuration(first: Choice, other: Choice) -> bool:
-    """Return True if two choices have the same description, whatever their labels."""
+    """Return True if two choices have the same description; their labels may differ."""
     return name_in_sentence(first) == name_in_sentence(other)
 
 
@@ -153,7 +153,7 @@ class TableRow:
         error, ms: error and milliseconds a sample, of the recommendation and of the default.
         is_best: whether the recommendation is the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from the recommendation.
-        nearer: sampler that is nearer in distribution, and both distances.
+        nearer: sampler nearer in distribution than the best that was tried, and both distances.
     """
 
     nfe: int
@@ -243,7 +243,7 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
 
 
 def beside_own_solvers(budget: Budget) -> TableCell:
-    """Return the cell that compares the recommendation with the best of the library's own solvers at defaults."""
+    """Return the cell that compares with the library's best own solver; empty if there is none."""
     nearest = nearest_alternative(budget)
     if nearest is None or nearest.ratio is None:
         return NOTHING
@@ -284,7 +284,7 @@ def _compare(ratio: Value, name: str = "") -> TableCell:
 
 
 def nearer_in_distribution(budget: Budget) -> TableCell:
-    """Return the cell for a sampler that is nearer in distribution than the best that was tried."""
+    """Return the cell for a sampler nearer in distribution than the best tried, empty for none."""
     other, leader = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING

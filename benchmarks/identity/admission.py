@@ -91,14 +91,14 @@ class Admission:
     def set_aside_if_outdated(self, cell: Cell, *, extractor: bool = True) -> None:
         """Set a cell of the directory aside, and log it, if the present code would not reproduce it.
 
-        ``extractor`` compares extractors too, which makes sense for cells in the present extractor's feature space.
+        With ``extractor``, extractors are compared too, for cells in the present feature space.
         """
         if self.exists(cell.key) and (why := self.why_outdated(cell, extractor=extractor)):
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
     def set_aside_if_model_changed(self, key: str, name: str) -> None:
-        """Set a cell aside if another model made it, for a row that cannot be planned again."""
+        """Set the cell ``key`` aside if it was made by a model other than the present ``name``."""
         digest = str((self.run.read(key, MADE) or {}).get("model") or "")
         was, now = self._records.get(digest), self.makers[name]
         if was is not None and (
@@ -122,7 +122,7 @@ class Admission:
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def find_restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
-        """Return the folder and the ``made.json`` of an equal cell that was set aside; None if there is none."""
+        """Return folder and ``made.json`` of an equal cell that was set aside; None for none."""
         if cell.key not in self._aside:
             return None
         sampler = self.probe(cell)
@@ -148,7 +148,7 @@ class Admission:
     def _why_not_reusable(
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
     ) -> str:
-        """Return why the present code would not reproduce a cell with this ``made.json``; "" if it would."""
+        """Return why a cell with this ``made.json`` would not be reproduced; "" if it would."""
         before = _recorded_fingerprint(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
@@ -174,7 +174,7 @@ class Admission:
     def _describe_changes(
         self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path
     ) -> str:
-        """Describe changes of a recorded model or extractor and of the files that it opened late; "" for none."""
+        """Describe changes of a model or extractor, or of files it opened late; "" for none."""
         return _describe_difference(was, now) or change_in_words(
             folder, self.run.late_file_hashes(digest)
         )
@@ -230,7 +230,7 @@ def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
 
 
 def _recorded_fingerprint(stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
-    """Return the sampler's fingerprint in a ``made.json``: ``now`` itself if it is equal, None if it is damaged."""
+    """Return the sampler's fingerprint in ``made.json``, ``now`` if equal, or None if damaged."""
     record = stored.get("sampler")
     return now if record == now.to_json() else _parse_fingerprint(record)
 

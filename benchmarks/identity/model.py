@@ -35,7 +35,7 @@ LEVELS, ROWS, SEED = 5, 2, 0
 PROBES = 4
 LOUDER = 8.0  # range of the second noise for data without a range
 MANY_ROWS, LARGE = 16, 1024
-"""Samples at a level of a cell's own grid, and the number of dimensions above which there are fewer."""
+"""Number of samples at a level of a cell's grid, and dimensions above which it is ``ROWS``."""
 AT_LEVEL = "output for many samples at sigma "
 """Prefix of the names of outputs at the levels of cells. A record has as many as its cells have levels."""
 
@@ -48,7 +48,7 @@ _first_fingerprints: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakK
 
 
 def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """Return the fingerprint of a model, made once a device: files that the model caches may change a second one."""
+    """Return a model's fingerprint, made once per device: files it caches could change a second."""
     by_device = _first_fingerprints.setdefault(model, {})
     if device not in by_device:
         by_device[device] = model_fingerprint(model, device)
@@ -111,8 +111,8 @@ def outputs_at(
 ) -> dict[str, Numbers]:
     """Return the reduced outputs of a model for :data:`MANY_ROWS` samples of noise at each level.
 
-    Of samples with more than :data:`LARGE` numbers, each level has only :data:`ROWS`, chosen by the level. The states have
-    ``dtype``, which need not be the model's own.
+    Of samples with more than :data:`LARGE` numbers, a level has only :data:`ROWS`, chosen by its
+    sigma. The states have ``dtype``, which need not be the model's own.
     """
     outputs, few = {}, math.prod(model.event) > LARGE
     precision = max(coarsest_dtype(model), dtype, key=lambda each: torch.finfo(each).eps)
@@ -135,7 +135,7 @@ def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> d
 
 
 def coarsest_dtype(model: Denoiser) -> torch.dtype:
-    """Return the coarsest dtype of a model's state, its networks and its wrappers'."""
+    """Return the coarsest dtype among a model's states, its networks and its wrappers' networks."""
     candidates, inner = [model.dtype], model
     while isinstance(inner, Denoiser):
         dtypes = [parameter_dtype(value) for value in vars(inner).values()]
@@ -158,8 +158,8 @@ def extractor_fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
-    A user's extractor also gives features of :data:`MANY_ROWS` samples. Without ``limits``, their range is larger.
-    Exceptions of the extractor pass through.
+    A user's extractor also gives features of :data:`MANY_ROWS` samples, of larger range without
+    ``limits``. An ``Identity`` is not called. Exceptions of the extractor pass through.
     """
     exact: dict[str, Fact] = {
         "identity": without_folders(extractor.identity),

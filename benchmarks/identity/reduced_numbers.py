@@ -28,7 +28,7 @@ _SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
 
 
 def reduce_plan(numbers: list[float]) -> Numbers:
-    """Reduce coefficients, whose last digits depend on the machine's exp, log and linear solver."""
+    """Reduce coefficients, with tolerances for the different exp, log and solvers of machines."""
     if len(numbers) <= LONG_PLAN:
         return Numbers(tuple(numbers), *_PLAN)
     # on a log scale, so that levels of 80 do not hide weights of 0.01 in the sums

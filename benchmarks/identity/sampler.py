@@ -1,6 +1,6 @@
 """Fingerprint of a configured sampler: its grid, its coefficients, and its results for three points.
 
-The points lie in the plane. The denoiser is that of a mixture of two Gaussians, and the noise is fixed.
+The points lie in the plane. The denoiser is exact for a mixture of two Gaussians, the noise fixed.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ ROOM = 2**17  # most numbers in the samples that a plugin is tried on, two at le
 def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
     """Return the fingerprint of a cell's sampler, grid, noise and start.
 
-    A built-in sampler is identified by its results alone: new code with equal results leaves its rows valid. A user's
-    sampler, or another library's, is also identified by its files or version. A plugin also runs on samples of the shape
-    ``event``, unless that is None. Exceptions of the sampler pass through.
+    A built-in sampler is identified by its results alone: new code with equal results leaves its
+    rows valid. Any other is also identified by its files or version, and runs on samples of the
+    shape ``event`` too, unless that is None. Exceptions of the sampler pass through.
 
     Raises a ValueError if the cell has no grid.
     """
@@ -112,7 +112,7 @@ def origin_of(sampler: Sampler) -> dict[str, Fact]:
 
 
 def files_of_sampler(sampler: Sampler) -> frozenset[str]:
-    """Return the files of a plugin's code and those opened at its import; none for other samplers."""
+    """Return a plugin's code files and the files opened at its import; none for other samplers."""
     module = _module_of(sampler) if samplers.origin(sampler.name) else None
     if module is None:
         return frozenset()
@@ -124,7 +124,7 @@ def _module_of(sampler: Sampler) -> ModuleType | None:
 
 
 def _file_hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
-    """Return the hashes of a plugin's files: its code, and all files opened at import and since."""
+    """Return hashes of a plugin's code and files opened at import or in ``seen``; {} for None."""
     if module is None:
         return {}
     folder = Path(module_file(module.__name__) or ".").parent
@@ -133,7 +133,7 @@ def _file_hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fa
 
 
 def _files_opened(module: ModuleType, *seen: FileRecorder) -> frozenset[str]:
-    """Return the user's files opened at import and since, and data files of the module's package."""
+    """Return files opened at a module's import or in ``seen``: users' files, its package's data."""
     root = Path(module_file(module.__name__.partition(".")[0]) or "/dev/null").parent
     opened: set[str] = set()
     for recorder in filter(None, (*seen, samplers.seen_at_import(module.__name__))):
@@ -149,7 +149,7 @@ _MOST = 20_000  # most cached tensors of noise, of six numbers each
 class ProbeDenoiser:
     """Exact float64 denoiser of two Gaussians of equal covariance, unequal weights, and means off the origin.
 
-    The coordinates have standard deviations a, and the means are c ± m. With v = a² + sigma²,
+    The coordinates have standard deviations a and means c ± m. With v = a² + sigma² and b = 0.2,
 
         d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Samplers and their authors' schedules, by name. The source is a ``key`` of ``references.bib``, and a place in it."""
+    """Samplers, their authors' schedules, a ``key`` of ``references.bib``, and a place in it."""
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]

@@ -28,7 +28,7 @@ def evaluations_by_steps(
 ) -> Callable[[int], int]:
     """Return a function that gives a sampler's evaluations per sample for a number of steps, cached.
 
-    With ``infinite``, runs begin at an infinite level. The function raises a ValueError if the sampler's ``nfe`` is None.
+    If ``infinite``, runs begin at an infinite level. Calls raise a ValueError if ``nfe`` is None.
     """
     levels = karras if schedule.needs_sampler else schedule  # tuned levels may be missing
 
@@ -65,6 +65,6 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 
 
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """Return the most steps whose ``cost`` (:func:`evaluations_by_steps`) fits in ``budget``; None if no number does."""
+    """Return the most steps whose cost fits in ``budget``; None if not even one step does."""
     # up to budget + 1 steps: an analytic first step costs nothing
     return bisect_right(range(1, budget + 2), budget, key=cost) or None

@@ -25,7 +25,7 @@ from ...samplers.spec import canonical_json
 from ..identity import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
-"""Item of a key with the digest of a model's behaviour, and item of a file with the digest of its other items."""
+"""Item of a key: digest of a model's behaviour; item of a file: digest of its other items."""
 
 _behaviour_digests: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
@@ -109,7 +109,7 @@ def cached_result(
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Return the arrays that :func:`write_arrays` wrote to a file; None if the file is missing or damaged."""
+    """Return the arrays that :func:`write_arrays` wrote; None if the file is missing or damaged."""
     stored = read_npz(path)
     digest = None if stored is None else stored.pop(DIGEST, None)
     return stored if stored is not None and str(digest) == _digest_of(stored) else None
@@ -133,7 +133,7 @@ def _write_with_digest(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the items of a file without its digest; None if the file is missing or its digest is wrong."""
+    """Return a file's items without its digest; None if it is missing or its digest is wrong."""
     if stored is None:
         return None
     digest = stored.pop(DIGEST, None)
@@ -141,7 +141,7 @@ def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
-    """Record the files that a model opened in a measurement: changes in them count as changes of the model."""
+    """Record the files that a model opened when measured: changes of them count as the model's."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:

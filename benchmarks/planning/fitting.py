@@ -46,7 +46,7 @@ NUMBERS = 1024
 ROOM = 2**27
 """Most numbers in memory for the states of a probe: larger models get fewer trajectories."""
 FRESH = 64
-"""Most latents, besides the probe's, on which finalists are compared."""
+"""Most latents, besides the probe's, on which finalists (the best rules found) are compared."""
 FINE, RESOLVED = 32, 4.0
 """Evaluations of the finalists' reference solution, and the least ratio of their smallest error to its error.
 
@@ -162,7 +162,7 @@ class Pilot:
         return reference
 
     def _cache_file(self, kind: str) -> Path | None:
-        """Return the file for a result that depends on the model alone; None without a cache."""
+        """Return the file for a ``kind`` of result of the model alone; None without a cache."""
         digest = hashlib.sha256(canonical_json(self._cache_key).encode()).hexdigest()[:16]
         return self.folder and self.folder / f"auto-{kind}-{digest}.npz"
 
@@ -196,7 +196,7 @@ class Pilot:
     def _denoiser_and_latents(
         self, meter: Meter, rows: NDArray[np.int64]
     ) -> tuple[Denoise, Tensor]:
-        """Return the denoiser of the latents ``rows``, counted by ``meter``, and the latents."""
+        """Return the denoiser for the latents ``rows``, counted by ``meter``, and these latents."""
         ids = torch.from_numpy(SEARCH_IDS + rows).to(self.device)
         noise = SampleNoise(self.seed, ids, self.model.event, self.model.dtype)
         return meter.attach(self.model).bind(ids, self.seed), noise.initial()
@@ -211,12 +211,12 @@ class Pilot:
 
     @property
     def _fresh_count(self) -> int:
-        """Number of latents, besides the probe's, on which finalists are compared."""
+        """Number of latents, besides the probe's, on which the best rules found are compared."""
         return min(FRESH, ROOM // (2 * FINALISTS * math.prod(self.model.event)))
 
     @property
     def _cache_key(self) -> dict[str, Any]:
-        """Cache key of the probe."""
+        """Cache key of the probe, to which searches add their grid."""
         key = search_key(self.model, self.folder, self.device, self.seed, _VERSION)
         return key | {"code": _code_digest()}
 

@@ -127,7 +127,7 @@ def _searcher(
 def _measure_costs(
     model: Denoiser, teacher: GridSampler, steps: int, latents: int, device: str
 ) -> dict[str, Any]:
-    """Measure the ``levels`` of the fine grid, the ``cost`` of each jump on it, and count the ``evaluations``."""
+    """Return ``levels`` of the fine grid, the ``cost`` of each jump on it, and ``evaluations``."""
     grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
     bound = meter.attach(model).bind(ids, _SEED)

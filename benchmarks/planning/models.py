@@ -20,7 +20,7 @@ class NamedModel(NamedTuple):
 
 
 def load_model(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a model onto a device, and log which set of its weights is used. Raises a ValueError for an unknown model."""
+    """Load a model on a device; log its set of weights; raise ValueError for an unknown model."""
     options = parse_spec(spec)
     name = format_spec(options)
     model = make_model(options.pop("name"), **options)
@@ -36,7 +36,7 @@ def load_model(spec: Any, device: str = "cpu") -> NamedModel:
 
 
 def load_denoiser(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a denoiser as :func:`load_model` does. Raises a ValueError for an unknown model or a few-step map."""
+    """Load a denoiser by :func:`load_model`; raise ValueError for an unknown model or a map."""
     name, model = load_model(spec, device)
     if model.kind == "map":
         raise ValueError(

@@ -28,7 +28,7 @@ MOST = 0.5
 
 
 def default_schedule(model: Denoiser, sampler: Sampler) -> str:
-    """Return the default schedule: ``native`` if the model brings levels and the sampler uses them, else ``karras``."""
+    """Return ``native`` if the model brings levels and the sampler uses them, else ``karras``."""
     ends_only = sampler.adaptive or sampler.own_grid
     return USUAL if ends_only or model.native_levels(1) is None else NATIVE
 
@@ -96,7 +96,7 @@ def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
 
 
 def data_spread_of(model: Denoiser) -> float:
-    """Return the spread of a model's data: sigma_data, else half the range of images, else 1; infinite without a process."""
+    """Return the data's spread: sigma_data, or half its range, or else 1 (inf if no process)."""
     process = getattr(innermost_model(model), "process", None)
     data = getattr(process, "sigma_data", None)
     if data is not None:

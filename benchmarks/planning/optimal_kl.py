@@ -43,7 +43,7 @@ _VERSION = 1  # raised when the same options would give other levels
 def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -> Search:
     """Levels that minimise the path divergence of ddpm, by dynamic programming.
 
-    The divergence is 1/2 sum int [mmse(gamma_i) - mmse(gamma)] dgamma, with gamma = 1 / sigma².
+    The divergence is 1/2 sum_i int [mmse(gamma_i) - mmse(gamma)] dgamma, with gamma = 1 / sigma².
 
     Args:
         fine_steps: number of geometric steps from sigma_max to ``end``, >= 2; the levels are chosen among their ends.
@@ -96,7 +96,7 @@ def _step_costs(
 
 @torch.no_grad()
 def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """Measure the MMSE curve ``mmse`` at ``_NODES`` values of ``gamma``, and count the ``evaluations``."""
+    """Return the MMSE curve ``mmse`` at ``_NODES`` values of ``gamma``, and the ``evaluations``."""
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):
         curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES
@@ -113,7 +113,7 @@ def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str,
 def _loss_on_own_samples(
     model: Denoiser, gamma: np.ndarray, samples: int, device: str
 ) -> tuple[MMSECurve, int]:
-    """Return the denoising loss on samples that a teacher draws from the model, and the evaluations."""
+    """Return the denoising loss on samples drawn from the model, and the evaluations spent."""
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + samples, device=device), Meter()
     metered = meter.attach(model)
     bound = metered.bind(ids, _SEED)

@@ -1,4 +1,4 @@
-"""Samplers that a kind of model can run, and ``pipeline``, which follows the scheduler that came with a model."""
+"""Samplers that a kind of model can run; ``pipeline``, which follows a model's own scheduler."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | No
 
 
 def pipeline_evaluations_by_steps(sampler: Any, model: Denoiser) -> Callable[[int], int]:
-    """Return a function that gives ``pipeline``'s evaluations per sample for a number of steps, idle ones included."""
+    """Return a function from steps to ``pipeline``'s evaluations per sample, idle ones included."""
 
     @cache
     def cost(n: int) -> int:

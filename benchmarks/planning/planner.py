@@ -40,7 +40,7 @@ _GRID = Grid((80.0, 1.0, 0.0))
 
 
 def load_models(suite: Suite, device: str = "cpu") -> dict[str, Denoiser]:
-    """Load the models of a suite onto a device, by spec. Raises a ValueError for an unknown model or option."""
+    """Load a suite's models onto a device, by spec; raise ValueError for an unknown model."""
     return dict(load_model(entry.name, device) for entry in suite.models)
 
 
@@ -157,7 +157,7 @@ def expand_fixed_grid(specs: Sequence[Spec]) -> list[Spec]:
 
 
 def _samplers_of_spec(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
-    """Yield the sampler of a spec; if it is adaptive and sets no tolerances, one for each of ``tolerances``."""
+    """Yield the sampler of a spec, or one for each tolerance if it is adaptive and sets none."""
     options = parse_spec(spec)
     sampler = samplers.make(options)
     open_tolerance = {"rtol", "atol"} <= {f.name for f in fields(sampler)} - set(options)

@@ -25,8 +25,8 @@ def tuning_command(
 ) -> str:
     """Return a sentence with the commands that tune all missing levels, or saying that there are none to tune.
 
-    The settings are those of the file, and its entries are not tuned again. Samplers that have levels to tune at the
-    same sizes share a command.
+    ``made`` are the run's samplers. ``counts``, numbers of steps, are used if ``budgets`` is None.
+    Settings are taken from the file. Samplers that can be tuned at the same sizes share a command.
     """
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
     karras, groups = make_schedule("karras"), dict[tuple[int, ...], dict[str, Any]]()
@@ -58,7 +58,7 @@ def tuning_command(
 
 
 def loading_options(made: Sequence[Any]) -> list[str]:
-    """Return the options that load the plugins of samplers and name the folder with clones of peers."""
+    """Return options that load samplers' plugins and name the folder of other libraries' clones."""
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
     clones = peers_path() if any(":" in one.name for one in made) else None
     return [word for file in files for word in ("--plugin", file)] + (
@@ -67,7 +67,7 @@ def loading_options(made: Sequence[Any]) -> list[str]:
 
 
 def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
-    """Return options with the settings of the file's last entry, of this model if it has one; [] without entries."""
+    """Return options with the settings of this model's last entry, or of any; [] for no entries."""
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []

@@ -71,7 +71,7 @@ class Schedule:
 
     @property
     def process(self) -> Process | None:
-        """Process in whose time the levels are spaced; None for most schedules."""
+        """Process in whose time the levels are spaced; None for schedules without this option."""
         return _resolve_options(self.name, self.options).get("process")
 
     @property
@@ -82,7 +82,7 @@ class Schedule:
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
     ) -> Schedule:
-        """Return this schedule with levels for a model, searched or from the cache; unchanged if it needs no model."""
+        """Return this schedule with searched or cached levels; unchanged if it needs no model."""
         if not self.needs_model:
             return self
         search = SCHEDULES[self.name].make(**dict(self.options))
@@ -115,7 +115,7 @@ class Schedule:
         return not self.needs_sampler or not tuned.why_untunable(sampler)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return columns of the table about the grid of ``n`` steps; {} for a formula."""
+        """Return table columns about the grid of ``n`` steps; {} unless it depends on a sampler."""
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 
@@ -213,7 +213,7 @@ def levels_of_schedule(
 ) -> tuple[float, ...]:
     """Return the levels of a schedule on a model's range, and down to 0; None takes the default schedule.
 
-    Searches run on the CPU. Raises a ValueError for an unknown schedule, and for steps below 1 or too many for a list.
+    Searches run on the CPU. Raises a ValueError for an unknown schedule or an invalid ``steps``.
     """
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
     chosen = make_schedule(spec).for_model(model)

@@ -20,12 +20,12 @@ FORMAT: Literal[2] = 2
 """Version of the meaning of an entry."""
 
 What = Literal["grid", "coefficients", "both"]
-"""Tuned quantities: levels, by search; or coefficients of a linear method, or both, by least squares."""
+"""Tuned numbers: levels ("grid"), by search; coefficients, or "both", by least squares."""
 WHATS: tuple[What, ...] = get_args(What)
 
 
 class Score(StrictTable):
-    """Distances to endpoints per dimension, in data units: ``error``, the mean to minimise; ``rms``; ``median``."""
+    """Distances to endpoints, per dimension, in data units: by the objective, RMS and median."""
 
     error: float
     rms: float
@@ -35,8 +35,8 @@ class Score(StrictTable):
 class Scores(StrictTable):
     """Scores on the same latents: ``untuned`` of the best built-in schedule, ``tuned`` of the tuned levels.
 
-    ``resolution`` is the RMS distance per dimension by which the teacher's last doubling of steps moved the
-    endpoints; 0 if they are exact.
+    ``resolution`` is the RMS distance per dimension by which the last doubling of the reference
+    solver's steps moved the endpoints; 0 if they are exact.
     """
 
     untuned: Score
@@ -55,7 +55,7 @@ class Scores(StrictTable):
 
 
 class HoldOutResult(StrictTable):
-    """Tuned levels carried over to another model, at the same relative positions in log sigma, and their scores."""
+    """Tuned levels moved to another model, at equal relative log sigma, and their scores there."""
 
     model: str
     identity: str
@@ -188,7 +188,7 @@ class Tuned(StrictTable):
 
 
 class _File(StrictTable):
-    """Content of the file."""
+    """Content of the JSON file: its entries."""
 
     tuned: tuple[Tuned, ...]
 

@@ -59,7 +59,7 @@ class Spacing:
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
     def free_numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """Return the free numbers ``(steps,)`` of a grid to 0, whose gaps below twice :data:`LEAST` are widened."""
+        """Return the free numbers ``(steps,)`` of a grid to 0, with gaps widened to 2 ``LEAST``."""
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
             raise ValueError(
                 f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here"
@@ -114,7 +114,7 @@ def tuned(*, file: str = FILE) -> Callable[[Denoiser, Path | None, str], TunedGr
 
 
 class UntunedError(ValueError):
-    """Error for missing levels: ``what`` is missing, from which ``file``, and the ``entries`` that this file has."""
+    """Error for missing levels: ``what`` is missing from ``file``, which has these ``entries``."""
 
     def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
         super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
@@ -166,7 +166,7 @@ class TunedGrids:
         return self.sampler if table is None else Tabulated(stands_for=self.sampler, table=table)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return columns of the table about the grid of ``n`` steps."""
+        """Return table columns about the grid of ``n`` steps; {} for one step."""
         return self._entry(n).facts if n > 1 else {}
 
     def _entry(self, n: int) -> Tuned:

@@ -69,12 +69,12 @@ def title(library: str) -> str:
 
 
 def language(library: str) -> str:
-    """Return the language of a library's lines, for a Markdown fence; raise ValueError if there is no such library."""
+    """Return the language of a library's lines, for Markdown; raise ValueError if it is unknown."""
     return _target(library).LANGUAGE
 
 
 def solvers(library: str) -> tuple[str, ...]:
-    """Return the names here of a library's own solvers; none for "python" and "diffusers" (see :data:`SCHEDULERS`)."""
+    """Return our names of a library's own solvers to try; () for "python" and "diffusers"."""
     return _target(library).SOLVERS
 
 
@@ -100,7 +100,7 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
 
 
 def is_written_as_numbers(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
-    """Return True if the lines for a library write these steps out as numbers, as it has no solver for them."""
+    """Return True if a library's lines write these steps out as numbers, for lack of a solver."""
     target = _target(library)
     return library in BY_NUMBERS and target.written_out(sampler, grid, model)
 

@@ -29,7 +29,7 @@ from .literals import OWN_DRAWS, call_code, list_code, step_code
 
 TITLE, LANGUAGE, SOLVERS = "diffusers", "python", ()
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
-"""Pipelines that begin with noise of scale 1, whatever the scheduler says. Those of flows do too."""
+"""Pipelines that begin with noise of scale 1 at any ``init_noise_sigma``. Flow pipelines do too."""
 CLOSE = 1e-5
 """Largest difference between two scales of initial noise that does not matter."""
 _TWICE = {"heun": "HeunDiscreteScheduler", "dpm_2": "KDPM2DiscreteScheduler"}
@@ -59,7 +59,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines and a remark; raise ValueError if no scheduler takes a stochastic sampler's steps on this grid."""
+    """Return the lines and a remark; raise ValueError if diffusers cannot take these steps."""
     if getattr(sampler, "of_checkpoint", False):
         return _pipeline_code(sampler.scheduler, len(grid)), ""  # type: ignore[attr-defined]
     coords = coordinates_of(model)
@@ -79,7 +79,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
-    """Return True if no scheduler of diffusers takes these steps."""
+    """Return True if no scheduler of diffusers takes these steps, so lines have them as numbers."""
     if getattr(sampler, "of_checkpoint", False):
         return False
     coords = coordinates_of(model)
@@ -179,7 +179,7 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: Coordinates, start: floa
 
 
 def _from_config_settings(scheduler: Scheduler, coords: Coordinates) -> dict[str, object]:
-    """Return the arguments of ``from_config`` besides the configuration of the pipeline's scheduler."""
+    """Return keyword arguments that ``from_config`` gets with the pipeline's configuration."""
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
     flow = coords.kind == "flow"
@@ -192,13 +192,13 @@ def _from_config_settings(scheduler: Scheduler, coords: Coordinates) -> dict[str
 
 
 class ScaledScheduler(NamedTuple):
-    """Scheduler with states x0 + sigma z, on our levels.
+    """Settings of a diffusers scheduler with states x0 + sigma z, to run it on our levels.
 
     Attributes:
-        name, sigmas: class of the scheduler, and its list of levels.
+        name, sigmas: class of the scheduler, and the levels to put into its ``sigmas``.
         evaluated: levels at which the network is called.
-        between: second list of levels of KDPM2; empty for the others.
-        orders: orders of the steps of LMS; empty for the others.
+        between: levels for ``sigmas_interpol`` of KDPM2DiscreteScheduler; empty for others.
+        orders: order of each step of LMSDiscreteScheduler; empty for others.
     """
 
     name: str
@@ -209,7 +209,7 @@ class ScaledScheduler(NamedTuple):
 
 
 def scaled_scheduler(sampler: Sampler, grid: Grid, coords: Coordinates) -> ScaledScheduler | None:
-    """Return the scheduler of x0 + sigma z that takes a sampler's steps on a grid; None if none does."""
+    """Return settings of a scheduler that takes a sampler's steps on a grid; None if none does."""
     canonical, levels = name_and_options(sampler), grid.sigma
     if canonical is None or canonical.options or coords.kind != "table":
         return None
@@ -230,7 +230,7 @@ def scaled_scheduler(sampler: Sampler, grid: Grid, coords: Coordinates) -> Scale
 
 
 def _scaled_code(scheduler: ScaledScheduler, steps: int, coords: Coordinates, start: float) -> str:
-    """Return the code of a scheduler of x0 + sigma z on our levels. ``start`` is the scale of the initial noise."""
+    """Return the code of a scheduler with these settings; ``start`` scales the initial noise."""
     lists: dict[str, tuple[Any, ...]] = {
         "SIGMAS": scheduler.sigmas,
         "BETWEEN": scheduler.between,

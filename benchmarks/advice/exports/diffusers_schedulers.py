@@ -122,7 +122,7 @@ _BY_UNIPC = {f"unipc_{p}{end}": p for p in (1, 2, 3) for end in ("", "_published
 
 
 class Scheduler(NamedTuple):
-    """Class of a scheduler, its arguments of ``from_config``, and whether its ``step`` takes a generator of noise."""
+    """Name of a scheduler, ``from_config`` arguments, and whether ``step`` takes a generator."""
 
     name: str
     settings: dict[str, Any]
@@ -148,7 +148,7 @@ def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
 
 
 def _multistep_key(sampler: Sampler) -> Any:
-    """Return algorithm, order and solver type of the multistep scheduler that equals a sampler; None if none does."""
+    """Return algorithm, order, any solver type of the equal multistep scheduler; None for none."""
     canonical = name_and_options(sampler)
     if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None

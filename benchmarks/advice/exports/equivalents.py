@@ -23,7 +23,7 @@ ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 
 
 class Configured(NamedTuple):
-    """Canonical name of a sampler, with its options that differ from the defaults; those in :data:`ENDS` are apart."""
+    """Canonical name and non-default options of a sampler; ``ends`` are options in :data:`ENDS`."""
 
     name: str
     options: dict[str, Any]
@@ -31,7 +31,7 @@ class Configured(NamedTuple):
 
 
 def name_and_options(sampler: Sampler) -> Configured | None:
-    """Return the canonical name and options of a sampler; None for one whose coefficients or rule a model decides."""
+    """Return a sampler's canonical name and options; None if a model decides its coefficients."""
     if isinstance(sampler, Tabulated) or any(f.metadata.get("found") for f in fields(sampler)):
         return None
     changed = non_default(sampler)
@@ -70,7 +70,7 @@ def clean_image_weights(sigma: float) -> tuple[float, float]:  # noqa: ARG001
 
 
 class Row(NamedTuple):
-    """Evaluation at level ``sigma``, and the next state x <- a x + sum_j b_j output_{i-j}, newest output first."""
+    """Row i: an output at level ``sigma``, then x <- a x + sum_j b_j output_{i-j} with j from 0."""
 
     sigma: float
     a: float
@@ -78,7 +78,7 @@ class Row(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Table of steps, a row for each evaluation. ``start`` is the factor from the first state to the first row's state."""
+    """Table of steps, a row an evaluation. Before them, the first state is scaled by ``start``."""
 
     start: float
     rows: tuple[Row, ...]

@@ -21,7 +21,7 @@ FUNCTIONS: dict[str, str] = {
 """Functions of k-diffusion that equal our samplers, by our names."""
 OPTIONS = ("churn", "s_min", "s_max", "s_noise", "eta", "r", "solver_type")
 RENAMED = {"churn": "s_churn", "s_min": "s_tmin", "s_max": "s_tmax"}
-"""Names of options in k-diffusion, for those of :data:`OPTIONS` that it names otherwise."""
+"""Names in k-diffusion of options that it names differently, by our names."""
 FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
 """Smallest number of steps of functions that fail with fewer."""
 _NUMBERS = "no function of k-diffusion takes these steps, so they are written out as numbers"
@@ -39,7 +39,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def find_function_call(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
-    """Return the function that equals a sampler, on some grids at least, and its keyword arguments; None if there is none."""
+    """Return the function that equals a sampler on some grids, with its keywords; None for none."""
     canonical = name_and_options(sampler)
     if canonical is None:
         return None
@@ -63,7 +63,7 @@ _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines and a remark; raise ValueError if k-diffusion has no function for the sampler on this grid."""
+    """Return the lines and a remark; raise ValueError if neither a function nor numbers will do."""
     call = find_function_call(sampler)
     if call is not None and (why := _why_not_on_grid(call[0], sampler, grid)):
         if sampler.stochastic:
@@ -75,7 +75,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
-    """Return True if no function of k-diffusion takes these steps."""
+    """Return True if no k-diffusion function takes these steps, so lines have them as numbers."""
     call = find_function_call(sampler)
     return call is None or bool(_why_not_on_grid(call[0], sampler, grid))
 

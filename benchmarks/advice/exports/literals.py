@@ -31,7 +31,7 @@ def literal(value: object) -> str:
 
 
 def call_code(function: str, arguments: Mapping[str, Any], *first: str) -> str:
-    """Return the code of a call. ``first`` are the code of positional arguments, ``arguments`` values of keywords.
+    """Return the code of a call. ``first`` is code of positional arguments, ``arguments`` keywords.
 
     >>> call_code("sample", {"eta": 0.0}, "model", "x")
     'sample(model, x, eta=0.0)'
@@ -57,5 +57,5 @@ def wrap_in_brackets(begin: str, words: list[str], end: str) -> str:
 
 
 def step_code(weights: Iterable[float], *numbers: str) -> str:
-    """Return the code of a step, with a comma: the tuple of ``numbers``, which are code, and the tuple of weights."""
+    """Return the code ``(*numbers, (*weights)),`` of a step; ``numbers`` are code already."""
     return wrap_in_brackets("(", [*numbers, repr(tuple(weights))], "),")

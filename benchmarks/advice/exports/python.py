@@ -23,7 +23,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines and an empty remark; raise ValueError for a checkpoint's scheduler that was not looked up."""
+    """Return the lines and an empty remark; raise ValueError if ``pipeline`` is not fitted."""
     if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
         raise ValueError(
             f"{sampler.name} stands for the scheduler of a checkpoint, which is looked up for a model: "
@@ -68,7 +68,7 @@ def _sampler_code(sampler: Any) -> str:
 
 
 def _import_lines(sampler: Any) -> Iterator[str]:
-    """Yield the lines that import the classes in a sampler's fields, such as those of search results."""
+    """Yield the lines that import the classes in a sampler's fields, such as its search results."""
     own = isinstance(sampler, Tabulated)
     values = [sampler] if own else [getattr(sampler, f.name) for f in fields(sampler)]
     modules: dict[str, dict[str, None]] = {}
