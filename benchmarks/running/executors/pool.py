@@ -21,8 +21,9 @@ from .executor import (
     run_in_process,
     want_every_task,
 )
+from .processes import default_memory_limit
 from .transport import packed
-from .worker import Worker, default_memory_limit
+from .worker import Worker
 
 if TYPE_CHECKING:
     from .worker_context import WorkerContext

@@ -16,18 +16,18 @@ import pytest
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executors import Call, Failure, InProcess, Worker
 from samplerbench.benchmarks.running.executors import worker as worker_module
+from samplerbench.benchmarks.running.executors.processes import (
+    default_memory_limit,
+    describe_exit,
+    memory_of,
+    place_in_code,
+)
 from samplerbench.benchmarks.running.executors.shard_limits import (
     GENEROUS,
     SHORTEST,
     ShardTimeLimits,
 )
 from samplerbench.benchmarks.running.executors.tasks import ShardTask
-from samplerbench.benchmarks.running.executors.worker import (
-    default_memory_limit,
-    describe_exit,
-    memory_of,
-    place_in_code,
-)
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
