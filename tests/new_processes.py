@@ -107,7 +107,8 @@ def _server():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         words = [sys.executable, "-c", SERVER, str(theirs.fileno())]
-        server = _plain(words, pass_fds=[theirs.fileno()])
+        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # it imports libraries alone
+        server = _plain(words, pass_fds=[theirs.fileno()], env=env)
     atexit.register(server.wait)  # ends when the socket is closed
     atexit.register(ours.close)
     return ours
