@@ -188,7 +188,7 @@ def _(
     """
     basis, offsets, norms = model._basis, model._offsets, model._norms
 
-    def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+    def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         terms = model._component_terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
         keep, gain = model._posterior_gains(terms.square)
@@ -206,7 +206,7 @@ def _(
         d = model.denoise_rows(x, sigma, labels) - model._centre
         return (chosen * (size + within)).sum(1) - d.square().sum(1)
 
-    return model.evaluate_in_chunks(trace_of_rows, x, sigma, labels)
+    return model.evaluate_in_chunks(trace_per_row, x, sigma, labels)
 
 
 @posterior_trace.register
@@ -216,13 +216,13 @@ def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     Both terms vanish where only one point is likely.
     """
 
-    def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+    def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         chosen = model._log_joint(x, sigma, labels).softmax(1)
         likeliest = chosen.argmax(1)
         offset = row_stable_matmul(chosen, model._points) - model._points[likeliest]
         return ((chosen * model._apart[likeliest]).sum(1) - offset.square().sum(1)).clamp(min=0)
 
-    return model.evaluate_in_chunks(trace_of_rows, x, sigma, labels)
+    return model.evaluate_in_chunks(trace_per_row, x, sigma, labels)
 
 
 @posterior_trace.register
@@ -240,10 +240,10 @@ def _(
 def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
     """Return the trace as the sum of the variances of the independent Haar coefficients."""
 
-    def trace_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+    def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
         return model._posterior_coefficients(model._to_coefficients(x), sigma)[1].sum(1)
 
-    return model.evaluate_in_chunks(trace_of_rows, x, sigma, labels)
+    return model.evaluate_in_chunks(trace_per_row, x, sigma, labels)
 
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]

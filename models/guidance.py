@@ -80,8 +80,8 @@ def mix_guidance(
 ) -> Tensor:
     """Return ``free + scale (label - free)`` in the guided part, and ``label`` elsewhere.
 
-    ``label`` are estimates with labels; ``free``, estimates to guide from, has only the guided
-    ``rows``. Their first ``channels`` are guided (None for all).
+    ``label`` has the estimates of all rows, ``free`` the estimates to guide away from, of the
+    guided ``rows`` only. Only the first ``channels`` are guided; None stands for all.
     """
     whole = isinstance(rows, slice)
     if whole and channels is None:

@@ -190,7 +190,7 @@ def _denoiser_of(cell: Cell, event: tuple[int, ...] = EVENT) -> ProbeDenoiser:
 
 
 class CachedNoise:
-    """Noise source that keeps the tensors it has drawn: all cells share white noise."""
+    """Cache around a noise source, for probes that draw the same tensors again and again."""
 
     def __init__(self, source: SampleNoise | BrownianNoise) -> None:
         self._source = source

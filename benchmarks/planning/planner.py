@@ -62,7 +62,7 @@ def plan(
     check_executions(suite.execution, device)
     configured = [
         configured_sampler
-        for spec in expand_fixed_grid(suite.samplers)
+        for spec in expand_fixed_grid_keyword(suite.samplers)
         for configured_sampler in _samplers_of_spec(spec, suite.tolerances)
     ]
     named = [make_schedule(spec) for spec in suite.schedules or ()]
@@ -143,7 +143,7 @@ def _steps_and_budgets(
     return (entry.steps, entry.nfe) if own else (suite.steps, suite.nfe)
 
 
-def expand_fixed_grid(specs: Sequence[Spec]) -> list[Spec]:
+def expand_fixed_grid_keyword(specs: Sequence[Spec]) -> list[Spec]:
     """Return the specs, with :data:`FIXED_GRID` replaced by the samplers on a fixed grid, sorted."""
     fixed = [
         name

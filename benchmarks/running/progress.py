@@ -55,7 +55,7 @@ class Reporter:
             self._lines.join()
 
     @contextmanager
-    def part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
+    def track_part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
         """Show a part of the work; at the end of the block, the bar has moved by ``evaluations``."""
         if text:
             self.stage(text)

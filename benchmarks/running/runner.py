@@ -88,9 +88,9 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             for name in setup.models:
                 before = directory.changes
                 lacking = [cell for cell in setup.cells_of(name) if cell.key in work]
-                with report.part("", sum(work[cell.key] for cell in lacking)):
+                with report.track_part("", sum(work[cell.key] for cell in lacking)):
                     draw_missing_samples(setup, lacking, report, work, claims, failed)
-                with report.part(f"{name}: scoring", reference_work.get(name, 0.0)):
+                with report.track_part(f"{name}: scoring", reference_work.get(name, 0.0)):
                     score_model(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
                     table, changes_in_table = rebuild(directory), directory.changes
@@ -140,7 +140,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
     run = setup.directory
     _write_run_json(setup)
     admission = Admission(run, setup.makers, setup.probes.fingerprint)
-    setup.register_records(admission)
+    setup.watch_files_of_models(admission)
     run.set_aside_damaged_references()
     spaces = {cell.model: cell.space for cell in setup.cells}
     for key, record, space, planned in other_cells(setup):

@@ -83,10 +83,10 @@ class SamplerProbes:
         return f"These samplers fail samplerbench check: {failures}; {command} says why."
 
     def _probe(self, cell: Cell) -> SamplerProbe:
-        """Fingerprint a cell's sampler by its result for three points in the plane.
+        """Return a cell's probe: the fingerprint of its sampler's results for three points in the plane.
 
-        A sampler that raises on these may still work on its model. So it runs, with a fingerprint of its
-        files alone. A sampler that crashes or hangs does not run again.
+        A sampler that raises on them stays in the run, since it may work on its model. Its fingerprint
+        is its files and the failure. One that crashes or hangs is not run again.
         """
         origin = samplers.origin(cell.sampler.name)
         facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}

@@ -82,7 +82,7 @@ class Setup:
     watch: FileWatch
     batches: FittingBatchSizes = field(default_factory=FittingBatchSizes)
 
-    def register_records(self, admission: Admission) -> None:
+    def watch_files_of_models(self, admission: Admission) -> None:
         """Register each model's record with ``watch``, which writes files opened later to it."""
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]

@@ -231,7 +231,7 @@ def draw_for_leader(setup: Setup, report: Reporter) -> bool:
                 return True
 
         _await_plans(directory, claims, cells)
-        setup.register_records(
+        setup.watch_files_of_models(
             Admission(directory, setup.makers, setup.probes.fingerprint, writes=False)
         )
 

@@ -204,7 +204,7 @@ def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict
 
 
 def _names_in_order(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[str]:
-    """Return names with the wanted shapes, in order, each as early as possible; empty if a shape is missing."""
+    """Return the first names whose shapes are ``wanted``, in that order; [] if there are none."""
     names, remaining = [], list(reversed(wanted))
     for name, shape in shapes.items():
         if remaining and remaining[-1] == shape:

@@ -76,10 +76,11 @@ def _neighbours_of_places(places: int, size: int, device: torch.device) -> Tenso
 
 
 def window_attention(query: Tensor, key: Tensor, value: Tensor, size: int, shift: int) -> Tensor:
-    """Return unscaled attention of each place to its ``size`` × ``size`` window, like ``query``.
+    """Return the attention of each place to its window, with logits left unscaled.
 
-    ``size`` divides h and w. The image is rolled down and right by ``shift``, in [0, size), and then cut into windows.
-    Places that the roll brings together from opposite edges do not attend to each other.
+    All tensors are ``(n, heads, h, w, width of a head)``. Windows are ``size`` × ``size``; ``size``
+    divides h and w. The image is rolled down and right by ``shift``, in [0, size), cut, and rolled
+    back. Places that the roll brings together from opposite edges do not attend to each other.
     """
     n, heads, h, w, head = query.shape
     split = (n, heads, h // size, size, w // size, size, head)

@@ -64,7 +64,7 @@ def write_figures(
         ValueError: a format, kind, metric, model or sampler is unknown, there is nothing to draw, or
             ``out`` is a link out of the run directory.
     """
-    _check_output_folder(Path(source), Path(out))
+    _check_no_link_out_of_run(Path(source), Path(out))
     table = read_table(source)
     _check_known("format", formats, FORMATS)
     _check_known("figure", kinds, KINDS)
@@ -137,7 +137,7 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
             raise ValueError(f"there is no metric {name!r}: it {why}; {remedy}")
 
 
-def _check_output_folder(source: Path, out: Path) -> None:
+def _check_no_link_out_of_run(source: Path, out: Path) -> None:
     """Raise a ValueError if ``out`` is in the run directory, but a link in it leads elsewhere."""
     seems_inside = out.absolute().is_relative_to(source.absolute())
     if seems_inside and not out.resolve().is_relative_to(source.resolve()):

@@ -65,9 +65,10 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
 def memo_weights(
     form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
 ) -> list[float]:
-    """Return the weights of memos at ``levels`` in a functional of the polynomial through them.
+    """Return the weight of each memo in the value of a linear functional.
 
-    ``moments`` are the linear functional's values of (u - u(cur))^k / k!, with the form's u.
+    It is applied to the polynomial in u = ``form.variable`` through the memos at ``levels``.
+    ``moments[k]`` is its value for (u - u(cur))^k / k!.
     """
     origin = form.variable(cur)
     return monomial_weights([form.variable(level) - origin for level in levels], moments)

@@ -49,7 +49,10 @@ _SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class KDiffusion(Peer):
-    """Function of k-diffusion on the levels of our grid, with our noise as its noise sampler."""
+    """Sampler that calls a function of k-diffusion, with our noise in place of its own.
+
+    The function gets the levels of our grid, or only its ends if it takes no levels.
+    """
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]

@@ -101,7 +101,7 @@ def test_what_is_not_the_same_is_logged_once(caplog):
 
 def test_it_is_no_sampler_of_the_list():
     assert "pipeline" not in names()
-    assert "pipeline" not in planner.expand_fixed_grid(["fixed-grid"])
+    assert "pipeline" not in planner.expand_fixed_grid_keyword(["fixed-grid"])
     x = torch.randn(2, 2, dtype=torch.float64)
     bound = make_model("gmm-2d").bind(torch.arange(2), 0)
     alone = make("pipeline").sample(bound, 80 * x, GRID)

@@ -8,7 +8,7 @@ from quiet_runs import quiet_run
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.planning.planner import expand_fixed_grid
+from samplerbench.benchmarks.planning.planner import expand_fixed_grid_keyword
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 
@@ -93,7 +93,7 @@ def test_on_a_denoiser_the_sampler_of_maps_is_refused(tmp_path):
     frame = quiet_run(suite("gmm-2d", samplers=["consistency"], samples=4), tmp_path / "run").frame
     assert set(frame["status"]) == {"skipped"}
     assert "needs a few-step map, and model gmm-2d is a denoiser" in frame["reason"][0]
-    assert "consistency" not in expand_fixed_grid(["fixed-grid"])
+    assert "consistency" not in expand_fixed_grid_keyword(["fixed-grid"])
 
 
 @pytest.mark.parametrize(

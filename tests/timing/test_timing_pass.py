@@ -128,7 +128,7 @@ def test_what_times_depend_on_is_beside_them(tmp_path):
 
 
 def test_fixed_grid_stands_for_every_sampler_that_takes_the_steps_of_a_grid():
-    names = planner.expand_fixed_grid(["fixed-grid", "rk45"])
+    names = planner.expand_fixed_grid_keyword(["fixed-grid", "rk45"])
     assert names[-1] == "rk45"
     assert {"euler", "heun", "dpmpp_2m", "torchdiffeq_rk4"} <= set(names)
     for name in samplers.names():

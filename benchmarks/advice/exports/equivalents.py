@@ -64,7 +64,7 @@ Weights = Callable[[float], tuple[float, float]]
 """Function from a level to the weights p and q of the clean image d = p x + q output."""
 
 
-def clean_image_weights(sigma: float) -> tuple[float, float]:  # noqa: ARG001
+def x0_prediction_weights(sigma: float) -> tuple[float, float]:  # noqa: ARG001
     """Return the weights p and q for a network whose output is the clean image."""
     return 0.0, 1.0
 
@@ -99,7 +99,7 @@ def why_no_table(sampler: Sampler) -> str:
     return ""
 
 
-def tabulate_steps(sampler: Sampler, grid: Grid, weights: Weights = clean_image_weights) -> Steps:
+def tabulate_steps(sampler: Sampler, grid: Grid, weights: Weights = x0_prediction_weights) -> Steps:
     """Return the steps of a deterministic sampler on a grid as numbers.
 
     The network's outputs become clean images by ``weights``. At high levels, sums of outputs lose fewer digits than

@@ -57,7 +57,7 @@ class Environment(NamedTuple):
 
     @classmethod
     def here(cls) -> Environment:
-        """Return this process's environment; variables are SAMPLERBENCH_* and :data:`THREADS`."""
+        """Return this process's folder, import path, and variables SAMPLERBENCH_* and :data:`THREADS`."""
         own = {
             name: value for name, value in os.environ.items() if name.startswith("SAMPLERBENCH_")
         }

@@ -348,9 +348,9 @@ class CapturedNetwork(nn.Module):
                 f"{type(self.pipeline).__name__} never came to a step of its scheduler, so its network "
                 "cannot be called by it; wrap it in a Python file (docs/adding-a-model.md)"
             )
-        return self._unpack(once.output, x)
+        return self._match_state_shape(once.output, x)
 
-    def _unpack(self, output: Tensor, x: Tensor) -> Tensor:
+    def _match_state_shape(self, output: Tensor, x: Tensor) -> Tensor:
         """Return the network's output in the shape of the states ``x``, unpacked if it is tokens.
 
         If it has two rows for each state, as for guidance, the first half is kept. Raises a
