@@ -19,7 +19,7 @@ from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench import samplers
 from samplerbench.benchmarks.running import cell_states
-from samplerbench.benchmarks.running.executors import Failure, InProcess, Worker, worker
+from samplerbench.benchmarks.running.executors import Failure, InProcess, Worker, processes
 from samplerbench.benchmarks.sampling.failure import Failure as Plain
 from samplerbench.benchmarks.sampling.failure import draw_in_batches, is_out_of_memory
 from samplerbench.benchmarks.suites.suite import check_suite
@@ -183,7 +183,7 @@ def test_a_kill_of_the_kernel_is_memory_that_ran_out(tmp_path, monkeypatch, coun
     counter.write_text("pgfault 7\noom_kill 3\n")
     opened = counter.open("rb")  # once, as /proc is none of the files that a run watches
     monkeypatch.setattr(
-        worker,
+        processes,
         "_COUNTERS",
         SimpleNamespace(read_text=lambda encoding: os.pread(opened.fileno(), 99, 0).decode()),
     )
