@@ -76,10 +76,11 @@ def run(
     accelerator: AcceleratorOption = None,
 ) -> None:
     """Run a suite: only what is missing in the run directory; then write its table and report."""
-    if not options.timing:
-        # threads that spin between small products take cores from each other: on a machine with
-        # other work a run of seconds took half a minute. OpenMP reads it when torch is imported
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not options.timing and "OMP_WAIT_POLICY" not in os.environ:
+        # threads that wait for the next small product spin by default, and on a machine with other
+        # work take the core from the one that computes: half a minute instead of three seconds.
+        # GNU's OpenMP reads it when torch is imported
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if options.device != "cpu":
         isolating.take_gpu_of_rank()
     runs_in = isolating.pick_executor(

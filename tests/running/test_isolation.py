@@ -98,10 +98,11 @@ def test_the_others_are_bit_for_bit_those_of_a_run_without_it(frames):
     pd.testing.assert_frame_equal(mixed, good, check_exact=True)
 
 
-def test_run__threads_sleep_between_products_unless_times_are_measured(samplerbench, monkeypatch):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # so that what the command sets is undone
-    for options, policy in (([], None), (["--no-timing"], "PASSIVE")):
-        monkeypatch.delenv("OMP_WAIT_POLICY")
+def test_run__threads_spin_shortly_unless_times_are_measured(samplerbench, monkeypatch):
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")  # so that what the command sets is undone
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    for options, spins in (([], None), (["--no-timing"], "10000")):
+        monkeypatch.delenv("GOMP_SPINCOUNT")
         assert samplerbench("run", "smoke", "--sampler", "none_such", *options)[0] == 2
-        assert os.environ.get("OMP_WAIT_POLICY") == policy
-        monkeypatch.setenv("OMP_WAIT_POLICY", "")
+        assert os.environ.get("GOMP_SPINCOUNT") == spins
+        monkeypatch.setenv("GOMP_SPINCOUNT", "")

@@ -47,6 +47,8 @@ PATIENCE = 2.0  # seconds for a dying worker to report its place in the code
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that an operator, a scheduler or the kernel sends, and samplers do not."""
 
+GPUS = ("/dev/nvidiactl", "/dev/kfd")  # devices of CUDA's and ROCm's drivers
+
 SHRINK = 8  # batch divisor after an out-of-memory kill: large, because each retry costs a process
 
 
@@ -301,16 +303,20 @@ class Worker(Serial):
 
 
 def can_fork() -> bool:
-    """Import what forks need, and return True if forks of this process can compute."""
+    """Return True if forks of this process can compute; what they need is then imported.
+
+    Where there is a GPU, nothing is imported: new interpreters import torch at the same time as
+    this process.
+    """
+    if sys.platform != "linux" or threading.active_count() > 1 or any(map(os.path.exists, GPUS)):
+        return False
     import torch
 
-    from . import tasks  # noqa: F401 - imports torch, for the forks too
+    from . import tasks  # noqa: F401 - with all that forks need
 
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # else forks write it again
-    return (
-        sys.platform == "linux" and threading.active_count() == 1 and not torch.cuda.is_available()
-    )
+    return not torch.cuda.is_available()
 
 
 def _read_traces(traces: IO[bytes]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import new_processes
 import numpy as np
 import pytest
+import torch
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executors import Call, Failure, InProcess, Worker
@@ -103,13 +104,18 @@ def wait_for_ever():
     time.sleep(600)
 
 
-def test_can_fork__not_beside_another_thread():
+def test_can_fork__not_beside_another_thread_nor_a_gpu(monkeypatch, tmp_path):
     waiting = threading.Event()
     thread = threading.Thread(target=waiting.wait)
     thread.start()
     assert not worker_module.can_fork()
     waiting.set()
     thread.join()
+    monkeypatch.setattr(threading, "active_count", lambda: 1)  # pytest's thread computes nothing
+    monkeypatch.setattr(worker_module, "GPUS", ())
+    assert worker_module.can_fork() == (not torch.cuda.is_available())
+    monkeypatch.setattr(worker_module, "GPUS", (str(tmp_path),))
+    assert not worker_module.can_fork()
 
 
 def test_what_cannot_be_sent_runs_here(worker):
