@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..models.checkpoints.answers import cache_answers
 from ..models.checkpoints.diffusers.library import decoder_of
 from ..models.checkpoints.families import family
 from ..models.checkpoints.opening import open_checkpoint
-from ..models.checkpoints.specification import cache_answers
 from ..models.denoiser import Denoiser
 from ..models.loaders.checkpoint import specify_checkpoint, split_settings
 from ..models.registry import is_checkpoint, make_model

@@ -259,13 +259,12 @@ class Bench:
         Distances are None for a failure. Once ``late()`` is true, no task starts.
         """
         keys = [f"{self.endpoints.steps} {e.cell.key} {start} {stop}" for e in entries]
-        todo = []
-        for number, key in enumerate(keys):
-            stored = self.store.get(key)
-            if stored is None:
-                todo.append(number)
-            else:
-                yield number, self._read_squares(entries[number], stored)
+        stored = {
+            n: found for n, key in enumerate(keys) if (found := self.store.get(key)) is not None
+        }
+        for number, found in stored.items():
+            yield number, self._read_squares(entries[number], found)
+        todo = [number for number in range(len(keys)) if number not in stored]
         if not todo or late():
             return
         self.endpoints.solve(start, stop)

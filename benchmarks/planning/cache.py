@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.checkpoints.specification import cache_folder
+from ...models.checkpoints.answers import cache_folder
 from ...models.denoiser import Denoiser
 from ...models.loaders.user_files import change_in_words, file_hash, record_files
 from ...results.run_directory.files import read_json, read_npz, to_jsonable, write_json, write_npz

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
@@ -380,31 +379,3 @@ def _is_image_shape(value: Value, event: tuple[int, ...]) -> bool:
         return False
     sides = all(isinstance(side, int) and side > 0 for side in value)
     return sides and (not event or (len(value) == len(event) and value[0] == event[0]))
-
-
-def cache_folder() -> Path:
-    """Return the folder of the cache: $SAMPLERBENCH_CACHE, or else ``~/.cache/samplerbench``."""
-    return Path(os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench")
-
-
-def with_cached_answers(spec: Specification, content: str) -> Specification:
-    """Return a copy with open questions answered from the cache for the file's hash ``content``."""
-    try:
-        answers = json.loads(_answers_file(spec, content).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return spec
-    for question, answer in answers.items() if isinstance(answers, dict) else ():
-        if answer in spec.open.get(question, {}):
-            spec = spec.answered(question, answer, CHECK)
-    return spec
-
-
-def cache_answers(spec: Specification, content: str, answers: Mapping[str, str]) -> None:
-    """Write answers, by open question, to the cache for the file's hash ``content``."""
-    path = _answers_file(spec, content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(answers)), encoding="utf-8")
-
-
-def _answers_file(spec: Specification, content: str) -> Path:
-    return cache_folder() / f"checkpoint-{spec.family}-{content[:32]}.json"

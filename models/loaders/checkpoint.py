@@ -18,12 +18,13 @@ from urllib.parse import parse_qsl
 import safetensors.torch
 from torch import nn
 
+from ..checkpoints.answers import with_cached_answers
 from ..checkpoints.diffusers.library import decoder_of
 from ..checkpoints.families import family, family_names
 from ..checkpoints.families.converted import CARD, WEIGHTS, card_of
 from ..checkpoints.mapping import Checkpoint
 from ..checkpoints.opening import AGAIN, SUFFIXES, CheckpointError, Opened, open_checkpoint
-from ..checkpoints.specification import Specification, read_value, with_cached_answers
+from ..checkpoints.specification import Specification, read_value
 from ..checkpoints.weights import WRAP, tensor_names_by_entry
 from . import loader
 
