@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from looping import each
+from refusals import refused
 
 from samplerbench.benchmarks.cli.common import console
 from samplerbench.models.cards import card
@@ -13,14 +14,6 @@ from samplerbench.samplers import registry
 
 PLUGINS = Path(__file__).parents[1] / "running" / "plugins.py"
 QUICK = ["--samples", "32", "--no-timing"]
-
-
-def refused(result, sentence):
-    code, _, err = result
-    assert code == 2
-    assert sentence in " ".join(err.split())
-    assert "Traceback" not in err
-    assert len(err.strip().splitlines()) == 1
 
 
 def test_a_wrong_sampler_name_is_refused_with_a_suggestion(samplerbench):
@@ -187,64 +180,6 @@ def test_plan_counts_evaluations(samplerbench):
     assert "3,500" in out
 
 
-def test_check_exits_with_1_when_a_check_fails(samplerbench):
-    code, out, _ = samplerbench("check", "liar", "--plugin", PLUGINS, "--json")
-    assert code == 1
-    assert not json.loads(out)["passed"]
-
-
-def test_check_of_several_is_a_line_each_and_the_failures(samplerbench):
-    code, out, _ = samplerbench("check", "heun", "liar", "ddim(eta=0.5)", "--plugin", PLUGINS)
-    lines = out.splitlines()
-    assert code == 1
-    assert lines[0].split() == ["sampler", "order", "measured", "weak", "strong", "per", "step"]
-    assert [line.split()[0] for line in lines[1:4]] == ["heun", "liar", "ddim(eta=0.5)"]
-    assert [line.split()[-1] for line in lines[1:4]] == ["pass", "FAIL", "pass"]
-    assert lines[4] == "2 of 3 samplers passed"
-    assert all(line.startswith("liar: ") for line in lines[5:])
-    assert len(lines) > 5
-
-
-def test_check_of_several_as_json_is_a_list(samplerbench):
-    code, out, _ = samplerbench("check", "euler", "heun", "--json")
-    assert code == 0
-    assert [(row["name"], row["passed"]) for row in json.loads(out)] == [
-        ("euler", True),
-        ("heun", True),
-    ]
-
-
-def test_a_checkpoints_own_sampler_has_nothing_to_check(samplerbench):
-    code, _, err = samplerbench("check", "pipeline")
-    assert code == 2
-    assert "pipeline has no steps of its own" in err
-    assert "samplerbench check-model CHECKPOINT says which" in err
-
-
-def test_check_of_all_checks_every_name(samplerbench, monkeypatch):
-    from samplerbench import samplers
-
-    monkeypatch.setattr(samplers, "names", lambda: ["euler", "heun"])
-    code, out, _ = samplerbench("check", "--all")
-    assert code == 0
-    assert out.splitlines()[-1] == "2 of 2 samplers passed"
-
-
-def test_check_writes_what_it_measured(samplerbench, tmp_path):
-    code, _, err = samplerbench("check", "heun", "--write", "orders.json")
-    assert code == 0
-    assert "Wrote orders.json" in err
-    assert json.loads((tmp_path / "orders.json").read_text())["heun"]["order"] == 2
-    refused(
-        samplerbench("check", "heun", "--write", "none/orders.json"),
-        "there is no folder none; make it first",
-    )
-
-
-def test_check_of_an_unknown_sampler_checks_none(samplerbench):
-    refused(samplerbench("check", "euler", "hein"), "unknown sampler 'hein'; did you mean heun")
-
-
 def test_samplers_are_listed_within_120_columns(samplerbench, monkeypatch):
     built_in = {
         name: cls
@@ -335,84 +270,6 @@ def test_start_and_noise_replace_the_suite_s(samplerbench):
 )
 def test_a_wrong_start_noise_or_peers_path_is_refused(samplerbench, command, args, sentence):
     refused(samplerbench(command, "smoke", *args), sentence)
-
-
-def test_exported_levels_are_python(samplerbench):
-    code, out, _ = samplerbench("export", "80,1,0", "--to", "diffusers")
-    values: dict = {}
-    exec("\n".join(line for line in out.splitlines() if line.startswith("sigmas")), values)
-    assert code == 0
-    assert values["sigmas"] == [80.0, 1.0, 0.0]
-    assert "set_timesteps(sigmas=sigmas)" in out
-
-
-def test_a_schedule_on_a_model_is_exported(samplerbench):
-    from samplerbench.samplers import karras
-
-    code, out, _ = samplerbench(
-        "export", "--schedule", "karras(rho=5)", "--steps", 30, "--model", "gmm-2d", "--json"
-    )
-    assert code == 0
-    assert tuple(json.loads(out)["sigmas"]) == karras(30, 0.002, 80.0, rho=5.0).sigma
-
-
-@pytest.mark.parametrize(
-    "args",
-    [
-        [],
-        ["--steps", "3"],
-        ["--model", "gmm-2d"],
-        ["1,0", "--steps", "3", "--model", "gmm-2d"],
-        ["1,0", "--steps", "3"],
-    ],
-)
-def test_an_export_needs_levels_one_way(samplerbench, args):
-    refused(samplerbench("export", *args), "give a list of levels, or both --steps and --model")
-
-
-def test_an_export_to_something_else_is_refused(samplerbench):
-    refused(
-        samplerbench("export", "1,0", "--to", "torch"),
-        "cannot export to 'torch'; choose diffusers or k-diffusion",
-    )
-
-
-def test_a_sampler_is_exported_as_lines(samplerbench):
-    code, out, _ = samplerbench(
-        "export", "10,1,0", "--sampler", "dpmpp_2m", "--model", "gmm-2d", "--to", "python"
-    )
-    values: dict = {}
-    exec(out, values)
-    assert code == 0
-    assert values["grid"].sigma == (10.0, 1.0, 0.0)
-    assert values["images"].shape == (16, 2)
-
-
-def test_an_exported_sampler_comes_with_what_differs(samplerbench):
-    args = ("export", "--steps", 3, "--model", "gmm-2d", "--sampler", "ipndm")
-    code, out, _ = samplerbench(*args)
-    assert code == 0
-    assert out.splitlines()[-1].startswith("# no function of k-diffusion takes these steps")
-    code, out, _ = samplerbench(*args, "--json")
-    assert json.loads(out)["library"] == "k-diffusion"
-
-
-@pytest.mark.parametrize(
-    ("args", "sentence"),
-    [
-        (["1,0", "--sampler", "heun"], "--sampler heun needs the model that it samples"),
-        (
-            ["1,0", "--sampler", "heun", "--model", "gmm-2d", "--to", "jax"],
-            "there are no lines for 'jax'; choose one of python, diffusers, k-diffusion, comfyui",
-        ),
-        (
-            ["1,0", "--sampler", "er_sde_3", "--model", "gmm-2d"],
-            "cannot export er_sde_3 to k-diffusion: k-diffusion has no function that draws noise",
-        ),
-    ],
-)
-def test_a_sampler_that_cannot_be_exported_is_refused(samplerbench, args, sentence):
-    refused(samplerbench("export", *args), sentence)
 
 
 def test_cite_prints_bibtex(samplerbench):

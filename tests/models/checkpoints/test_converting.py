@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from diffusers_folders import pipeline
 from edm_cases import SIDE
 from small_programs import Small, to_exported, to_onnx
-from test_diffusers_configs import pipeline
 from test_edm import CASES, pickled
 from torch import nn
 from typer.testing import CliRunner

@@ -2,77 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
+from diffusers_folders import (
+    DDIM,
+    DIT,
+    LINEAR,
+    UNET,
+    WEIGHTS,
+    cosine,
+    levels,
+    pipeline,
+    spec_of,
+    write,
+)
 from looping import each
 
-from samplerbench.benchmarks.planning.own_scheduler import pipeline_evaluations_by_steps
-from samplerbench.models.checkpoints.diffusers.preset import own_sampling
-from samplerbench.models.checkpoints.diffusers.steps import native_levels, steps_of
-from samplerbench.models.checkpoints.mapping import fields_behind_numbers, process_of
-from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.checkpoints.specification import Specification
-from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
-from samplerbench.samplers import make
-
-UNET = {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1}
-DIT = {
-    "_class_name": "DiTTransformer2DModel", "sample_size": 8, "in_channels": 2, "out_channels": 4,
-    "num_embeds_ada_norm": 3,
-}  # fmt: skip
-V = {"prediction_type": "v_prediction"}
-DDIM = {"_class_name": "DDIMScheduler", "clip_sample": False}
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-def write(folder: Path, name: str, value: object) -> None:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8")
-
-
-def pipeline(folder: Path, scheduler=DDIM, network=UNET, decoder=None, name="DDPMPipeline") -> Path:
-    """A folder whose weights are nothing that could be read."""
-    part = "unet" if network["_class_name"] == "UNet2DModel" else "transformer"
-    index = {
-        "_class_name": name,
-        part: ["diffusers", network["_class_name"]],
-        "scheduler": ["diffusers", scheduler["_class_name"]],
-    }
-    if decoder is not None:
-        index["vae"] = ["diffusers", "AutoencoderKL"]
-        write(folder, "vae/config.json", decoder)
-    write(folder, "model_index.json", index)
-    write(folder, f"{part}/config.json", network)
-    write(folder, "scheduler/scheduler_config.json", scheduler)
-    (folder / part / WEIGHTS).write_bytes(b"weights")
-    return folder
-
-
-def spec_of(folder: Path) -> Specification:
-    return specify_checkpoint(open_checkpoint(folder))
-
-
-def levels(betas) -> list[float]:
-    """Of a table of betas, one by one."""
-    kept, found = 1.0, []
-    for beta in betas:
-        kept *= 1 - beta
-        found.append(math.sqrt((1 - kept) / kept))
-    return found
-
-
-LINEAR = [1e-4 + (0.02 - 1e-4) * i / 999 for i in range(1000)]
-
-
-def cosine(i: float) -> float:
-    return math.cos((i / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
+from samplerbench.models.checkpoints.mapping import process_of
+from samplerbench.models.checkpoints.opening import CheckpointError
+from samplerbench.models.loaders.checkpoint import load
 
 
 @pytest.mark.parametrize(
@@ -318,162 +269,3 @@ def test_without_the_library_its_networks_cannot_be_made(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(CheckpointError, match=r"pip install 'samplerbench\[diffusers\]'"):
         load(pipeline(tmp_path), {})
-
-
-def at(times) -> list[float]:
-    return [levels(LINEAR)[t] for t in times]
-
-
-@each(
-    ("said", "steps", "expected"),
-    [
-        ({}, 4, [*at([750, 500, 250, 0]), 0.0]),
-        ({"steps_offset": 1}, 4, [*at([751, 501, 251, 1]), 0.0]),
-        # the last step from time 0 to time 0 goes nowhere
-        ({"set_alpha_to_one": False}, 4, at([750, 500, 250, 0])),
-        ({"set_alpha_to_one": False, "steps_offset": 1}, 2, at([501, 1, 0])),
-        ({"timestep_spacing": "trailing"}, 4, [*at([999, 749, 499, 249]), 0.0]),
-        ({"_class_name": "DDPMScheduler", "timestep_spacing": "linspace"}, 4, [*at([999, 666, 333, 0]), 0]),
-        ({"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing"}, 2, [*at([999, 499]), 0]),
-    ],
-)  # fmt: skip
-def test_diffusers_config__the_levels_of_a_preset(tmp_path, said, steps, expected):
-    spec = spec_of(pipeline(tmp_path, DDIM | said))
-    assert steps_of(spec, steps).path == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("said", "steps", "times"),
-    [
-        ({"_class_name": "DDPMScheduler", "timestep_spacing": "leading"}, 8, range(875, -1, -125)),
-        # DDIM steps elsewhere than it evaluates next, but it evaluates there
-        ({"timestep_spacing": "trailing"}, 3, [999, 666, 332]),
-    ],
-)
-def test_native_levels__are_where_the_scheduler_evaluates(tmp_path, said, steps, times):
-    spec = spec_of(pipeline(tmp_path, DDIM | said))
-    assert native_levels(spec, steps) == pytest.approx(at(times), rel=1e-9)
-
-
-def test_the_levels_of_flows_and_of_edm(tmp_path):
-    flow = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 2.0}
-    found = steps_of(spec_of(pipeline(tmp_path / "flow", flow)), 3).path
-    last = 2 * 0.001 / 1.001  # the library shifts it once more
-    times = [2 * t / (1 + t) for t in ((1 + last) / 2, last)]
-    assert found == pytest.approx([1e4, *(t / (1 - t) for t in times), 0.0])
-    edm = {"_class_name": "EDMEulerScheduler"}
-    found = steps_of(spec_of(pipeline(tmp_path / "edm", edm)), 3).path
-    middle = ((80 ** (1 / 7) + 0.002 ** (1 / 7)) / 2) ** 7
-    assert found == pytest.approx([80.0, middle, 0.002, 0.0])
-
-
-@each(
-    ("said", "steps", "why"),
-    [
-        ({"timestep_spacing": "linspace"}, 4, "does not step to the times"),
-        ({"timestep_spacing": "trailing"}, 7, "take a number that divides 1000"),
-        ({}, 1001, "need 1 to 1000 steps"),
-        ({"_class_name": "PNDMScheduler", "skip_prk_steps": True, "timestep_spacing": "linspace"}, 4, "does not step"),
-        ({"_class_name": "PNDMScheduler", "skip_prk_steps": True}, 1, "its only step goes nowhere"),
-        ({"_class_name": "PNDMScheduler"}, 4, "without skip_prk_steps"),
-        ({"_class_name": "PNDMScheduler", "skip_prk_steps": True, "set_alpha_to_one": True}, 4, "with set_alpha_to_one"),
-        ({"_class_name": "PNDMScheduler", "prediction_type": "v_prediction"}, 4, "prediction_type v_prediction"),
-        ({"_class_name": "SASolverScheduler"}, 4, "nobody wrote down which sampler of ours is SASolverScheduler"),
-        ({"_class_name": "EulerDiscreteScheduler", "interpolation_type": "log_linear"}, 4, "interpolation_type"),
-        ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"} | V, 4, "timestep_type continuous"),
-        ({"_class_name": "DDPMScheduler", "variance_type": "learned_range"}, 4, "variance_type learned_range"),
-        ({"_class_name": "DDPMScheduler", "variance_type": "fixed_large", "steps_offset": 1}, 4, "ends with noise"),
-        ({"_class_name": "DDPMScheduler", "thresholding": True}, 4, "with thresholding"),
-        ({"_class_name": "HeunDiscreteScheduler", "clip_sample": True}, 4, "with clip_sample"),
-        ({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 3, "solver_type": "heun"}, 4, "solver_order 3, solver_type heun"),
-        ({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver"}, 4, "algorithm_type sde-dpmsolver"),
-        ({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"}, 4, "final_sigmas_type zero"),
-        ({"_class_name": "DPMSolverMultistepScheduler", "use_beta_sigmas": True}, 4, "use_beta_sigmas"),
-        ({"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True}, 4, "prediction_type epsilon with use_flow_sigmas"),
-        ({"_class_name": "UniPCMultistepScheduler", "solver_order": 4}, 4, "solver_order 4"),
-        ({"_class_name": "UniPCMultistepScheduler", "solver_type": "bh1"}, 4, "solver_type bh1"),
-        ({"_class_name": "UniPCMultistepScheduler", "disable_corrector": [0]}, 4, "disable_corrector"),
-        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_karras_sigmas": True}, 4, "use_karras_sigmas"),
-        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "stochastic_sampling": True}, 4, "stochastic_sampling"),
-        ({"_class_name": "FlowMatchHeunDiscreteScheduler"}, 4, "nobody wrote down"),
-    ],
-)  # fmt: skip
-def test_diffusers_config__steps_that_are_no_path_of_ours_are_refused(tmp_path, said, steps, why):
-    spec = spec_of(pipeline(tmp_path, DDIM | said))
-    with pytest.raises(ValueError, match=why) as refused:
-        own_sampling(spec, steps)
-    assert str(said.get("_class_name", "DDIMScheduler")) in str(refused.value) or steps > 1000
-
-
-def test_own_sampling__another_scheduler_has_the_settings_of_the_folder(tmp_path):
-    kept = {"_class_name": "DDPMScheduler", "timestep_spacing": "leading"}
-    spec = spec_of(pipeline(tmp_path, DDIM | kept))
-    own = own_sampling(spec, 4, "UniPCMultistepScheduler")
-    assert own.sampler == "unipc_2(variant='bh2', last=[2, 1])"
-    assert own.levels == pytest.approx([*at([800, 600, 400, 200]), 0.0])
-    assert own.told == "UniPCMultistepScheduler, leading"
-    assert own_sampling(spec, 4, "DDIMScheduler").sampler == "ddim"
-    with pytest.raises(ValueError, match="samples no network that was trained for DDPMScheduler"):
-        own_sampling(spec, 4, "FlowMatchEulerDiscreteScheduler")
-    with pytest.raises(ValueError, match="the scheduler NoScheduler is none that is read"):
-        own_sampling(spec, 4, "NoScheduler")
-
-
-def test_clamping_is_no_difference(tmp_path):
-    clamps = spec_of(pipeline(tmp_path / "a", {"_class_name": "DDIMScheduler"}))
-    assert clamps.preset["clip"] == 1.0
-    assert clamps.preset["differs"] == []  # the sampler pipeline clamps so
-    assert spec_of(pipeline(tmp_path / "c")).preset["differs"] == []
-
-
-def test_an_infinite_range(tmp_path):
-    """A flow begins far up; a table with nothing left of the data has no such level in the library."""
-    flow = pipeline(tmp_path / "flow", {"_class_name": "FlowMatchEulerDiscreteScheduler"})
-    own = own_sampling(spec_of(flow).overridden({"sigma_max": "inf"}), 3)
-    assert own.levels[0] == own.start == 1e6
-    told = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    table = spec_of(pipeline(tmp_path / "table", DDIM | V | told))
-    first = own_sampling(table, 4).levels[0]
-    assert first == pytest.approx(table.sigma_max, rel=1e-12)
-    assert first > 1e4
-    with pytest.raises(ValueError, match="leave out sigma_max=inf"):
-        own_sampling(table.overridden({"sigma_max": "inf"}), 4)
-
-
-@pytest.mark.parametrize(
-    ("scheduler", "evaluations"),
-    [("HeunDiscreteScheduler", 9), ("PNDMScheduler", 6), ("DPMSolverMultistepScheduler", 5)],
-)
-def test_a_budget_counts_what_the_scheduler_evaluates(tmp_path, scheduler, evaluations):
-    said = {
-        "_class_name": scheduler,
-        "skip_prk_steps": True,
-        "steps_offset": 1,
-        "timestep_spacing": "leading",
-    }
-    spec = spec_of(pipeline(tmp_path, said))
-    model = SimpleNamespace(passes=2, own_sampling=lambda n: own_sampling(spec, n))
-    assert pipeline_evaluations_by_steps(make("pipeline"), model)(5) == 2 * evaluations
-
-
-def test_how_it_is_sampled_is_no_part_of_the_model(tmp_path):
-    one = spec_of(pipeline(tmp_path / "a", DDIM | {"timestep_spacing": "trailing"}))
-    other = spec_of(pipeline(tmp_path / "b", DDIM | {"timestep_spacing": "leading"}))
-    assert one.preset["spacing"] != other.preset["spacing"]
-    assert fields_behind_numbers(one) == fields_behind_numbers(other)
-    with pytest.raises(ValueError, match="no setting"):
-        one.overridden({"preset": "1"})
-
-
-def test_hidden_files_of_a_download_do_not_change_the_content(tmp_path):
-    before = open_checkpoint(pipeline(tmp_path)).sha256
-    write(tmp_path, ".cache/huggingface/download/unet.metadata", {"time": 1})
-    assert open_checkpoint(tmp_path).sha256 == before
-    write(tmp_path, "unet/config.json", UNET | {"sample_size": 16})
-    assert open_checkpoint(tmp_path).sha256 != before
-
-
-def test_levels_are_plain_numbers(tmp_path):
-    spec = spec_of(pipeline(tmp_path))
-    json.dumps(spec.as_json())
-    assert not any(isinstance(level, np.generic) for level in steps_of(spec, 5).path)

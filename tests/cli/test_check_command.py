@@ -1,0 +1,67 @@
+"""``check``: exit codes, and what it prints and writes."""
+
+import json
+from pathlib import Path
+
+from refusals import refused
+
+PLUGINS = Path(__file__).parents[1] / "running" / "plugins.py"
+QUICK = ["--samples", "32", "--no-timing"]
+
+
+def test_check_exits_with_1_when_a_check_fails(samplerbench):
+    code, out, _ = samplerbench("check", "liar", "--plugin", PLUGINS, "--json")
+    assert code == 1
+    assert not json.loads(out)["passed"]
+
+
+def test_check_of_several_is_a_line_each_and_the_failures(samplerbench):
+    code, out, _ = samplerbench("check", "heun", "liar", "ddim(eta=0.5)", "--plugin", PLUGINS)
+    lines = out.splitlines()
+    assert code == 1
+    assert lines[0].split() == ["sampler", "order", "measured", "weak", "strong", "per", "step"]
+    assert [line.split()[0] for line in lines[1:4]] == ["heun", "liar", "ddim(eta=0.5)"]
+    assert [line.split()[-1] for line in lines[1:4]] == ["pass", "FAIL", "pass"]
+    assert lines[4] == "2 of 3 samplers passed"
+    assert all(line.startswith("liar: ") for line in lines[5:])
+    assert len(lines) > 5
+
+
+def test_check_of_several_as_json_is_a_list(samplerbench):
+    code, out, _ = samplerbench("check", "euler", "heun", "--json")
+    assert code == 0
+    assert [(row["name"], row["passed"]) for row in json.loads(out)] == [
+        ("euler", True),
+        ("heun", True),
+    ]
+
+
+def test_a_checkpoints_own_sampler_has_nothing_to_check(samplerbench):
+    code, _, err = samplerbench("check", "pipeline")
+    assert code == 2
+    assert "pipeline has no steps of its own" in err
+    assert "samplerbench check-model CHECKPOINT says which" in err
+
+
+def test_check_of_all_checks_every_name(samplerbench, monkeypatch):
+    from samplerbench import samplers
+
+    monkeypatch.setattr(samplers, "names", lambda: ["euler", "heun"])
+    code, out, _ = samplerbench("check", "--all")
+    assert code == 0
+    assert out.splitlines()[-1] == "2 of 2 samplers passed"
+
+
+def test_check_writes_what_it_measured(samplerbench, tmp_path):
+    code, _, err = samplerbench("check", "heun", "--write", "orders.json")
+    assert code == 0
+    assert "Wrote orders.json" in err
+    assert json.loads((tmp_path / "orders.json").read_text())["heun"]["order"] == 2
+    refused(
+        samplerbench("check", "heun", "--write", "none/orders.json"),
+        "there is no folder none; make it first",
+    )
+
+
+def test_check_of_an_unknown_sampler_checks_none(samplerbench):
+    refused(samplerbench("check", "euler", "hein"), "unknown sampler 'hein'; did you mean heun")
