@@ -137,15 +137,13 @@ class EDM(VE):
 
 @dataclass(frozen=True, kw_only=True)
 class VPLinear(Process):
-    """Variance preserving process with a linear rate (Song et al. 2021, arXiv:2011.13456, eq. 11
-    and app. C).
+    """Variance preserving, with a linear rate (Song et al. 2021, arXiv:2011.13456, eq. 11, app. C).
 
     The rate is beta(t) = beta_min + beta_d t; with B(t) = ∫ beta = beta_d t² / 2 + beta_min t,
 
         alpha = exp(-B / 2),   sigma = sqrt(1 - exp(-B)),   level² = exp(B) - 1.
 
-    The inverse takes B = log(1 + level²) and the positive root t of the quadratic, in the form
-    without cancellation.
+    The inverse solves the quadratic B(t) = log(1 + level²) in the form that does not cancel.
 
     >>> VPLinear().alpha(0.0), VPLinear().sigma(0.0)
     (1.0, 0.0)
@@ -220,8 +218,7 @@ class SubVP(VPLinear):
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Process):
-    """Variance preserving process along a cosine, in continuous time (Nichol & Dhariwal 2021,
-    iDDPM, arXiv:2102.09672, eq. 17).
+    """Variance preserving, along a cosine (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17).
 
     With the angle phi(t) = (t + s) / (1 + s) · pi / 2, which runs from phi0 = phi(0) to pi / 2,
 
