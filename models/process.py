@@ -137,7 +137,7 @@ class EDM(VE):
 
 @dataclass(frozen=True, kw_only=True)
 class VPLinear(Process):
-    """Variance preserving, with a linear rate (Song et al. 2021, arXiv:2011.13456, eq. 11, app. C).
+    """VP process with a linear rate (Song et al. 2021, arXiv:2011.13456, eq. 11 and app. C).
 
     The rate is beta(t) = beta_min + beta_d t; with B(t) = ∫ beta = beta_d t² / 2 + beta_min t,
 
@@ -218,7 +218,7 @@ class SubVP(VPLinear):
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Process):
-    """Variance preserving, along a cosine (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17).
+    """VP process along a cosine, in continuous time (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17).
 
     With the angle phi(t) = (t + s) / (1 + s) · pi / 2, which runs from phi0 = phi(0) to pi / 2,
 
