@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -110,6 +111,10 @@ class Worker(Serial):
         handed = (theirs.fileno(), death, traces.fileno())
         try:
             if fork and can_fork():
+                # Python 3.12 warns of OpenBLAS's threads, which stop before a fork and start again
+                warnings.filterwarnings(
+                    "ignore", "This process .* is multi-threaded", DeprecationWarning
+                )
                 process = ForkedProcess(os.fork())
                 if process.pid == 0:
                     ours.close()
