@@ -1,7 +1,6 @@
 """Interface of all models: Denoiser, which is bound to a batch of samples before it is called.
 
-Everything is in canonical coordinates: x = x0 + sigma z with z ~ N(0, I), and ``denoise(x, sigma)``
-estimates E[x0 | x].
+Coordinates are canonical: x = x0 + sigma z with z ~ N(0, I); ``denoise(x, sigma)`` is E[x0 | x].
 """
 
 from __future__ import annotations
