@@ -42,7 +42,7 @@ parity: $(PARITY)/.ready build/tests.xml   ## what the last `make test` skipped,
 	$(PYTEST) $(PARITY)/bin/python -m pytest --junitxml build/cluster.xml tests/running/executors -k 'ray or cluster'
 	$(PYTHON) .ci/skipped.py build/tests.xml build/parity.xml build/cluster.xml
 
-faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the hundred (docs/surviving.md)
+faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the hundred (docs/how-to/surviving.md)
 	$(PYTEST) $(BIN)/python -m pytest -m faults -s tests/faults
 	OMP_NUM_THREADS=1 SAMPLERBENCH_FUZZ=all $(BIN)/python -m pytest tests/fuzz
 

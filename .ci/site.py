@@ -32,7 +32,7 @@ FENCES = {
 
 def on_config(config: Any) -> Any:
     """Put every decision into the navigation."""
-    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    pages = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
     decisions = next(entry["Decisions"] for entry in config.nav if "Decisions" in entry)
     decisions += [{title(page): f"decisions/{page.name}"} for page in pages]
     return config

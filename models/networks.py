@@ -15,7 +15,7 @@ from torch import Tensor, nn
 _DEPTH = 4
 _LIBRARIES = ("builtins", "torch", "numpy")
 
-WRAP = "wrap it so that it does (docs/adding-a-model.md, your own network)"
+WRAP = "wrap it so that it does (docs/how-to/adding-a-model.md, your own network)"
 """Remedy, in messages, for a network with another signature."""
 
 

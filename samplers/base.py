@@ -125,7 +125,7 @@ class Declared(Sampler):
         """Return the states at the last level from ``x`` at the first; ``x`` is not modified."""
         raise NotImplementedError(
             f"sampler {self.name} has no method 'solve'; write it "
-            "(docs/adding-a-sampler.md has the contract)"
+            "(docs/how-to/adding-a-sampler.md has the contract)"
         )
 
 

@@ -113,12 +113,14 @@ def _missing_part(cls: Any) -> str:
     for method in ("sample", "nfe"):
         attribute = getattr(cls, method, None)
         if not callable(attribute) or attribute is getattr(Sampler, method):
-            return f"it needs a method {method!r} (docs/adding-a-sampler.md has the contract)"
+            return (
+                f"it needs a method {method!r} (docs/how-to/adding-a-sampler.md has the contract)"
+            )
     if (
         getattr(cls, "sample", None) is Declared.sample
         and getattr(cls, "solve", None) is Declared.solve
     ):
-        return "it needs a method 'solve' (docs/adding-a-sampler.md has the contract)"
+        return "it needs a method 'solve' (docs/how-to/adding-a-sampler.md has the contract)"
     for declaration in _DECLARATIONS:
         if not hasattr(cls, declaration):
             return (
@@ -289,7 +291,7 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
     if not classes:
         raise PluginError(
             f"plugin file {path} defines no sampler: a class with 'name' "
-            "and 'sample' (see docs/adding-a-sampler.md)"
+            "and 'sample' (see docs/how-to/adding-a-sampler.md)"
         )
     for cls in classes:
         register(cls)

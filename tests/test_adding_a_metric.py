@@ -14,7 +14,9 @@ from samplerbench.benchmarks.metrics import metrics
 from samplerbench.results import quantities
 from samplerbench.results.comparison.compare import compare_with
 
-PAGE = (Path(__file__).parents[1] / "docs" / "adding-a-metric.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "adding-a-metric.md").read_text(
+    encoding="utf-8"
+)
 METRIC = importlib.import_module("samplerbench.benchmarks.metrics.metric")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from samplerbench.benchmarks.conformance import check_sampler
 
-GUIDE = Path(__file__).parents[1] / "docs" / "adding-a-sampler.md"
+GUIDE = Path(__file__).parents[1] / "docs" / "how-to" / "adding-a-sampler.md"
 
 
 @pytest.fixture(scope="module")

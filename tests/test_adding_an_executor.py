@@ -8,7 +8,7 @@ from pathlib import Path
 from samplerbench.benchmarks.running import executors
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE = (DOCS / "adding-an-executor.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "how-to" / "adding-an-executor.md").read_text(encoding="utf-8")
 EXAMPLE = (DOCS / "examples" / "fresh_process.py").read_text(encoding="utf-8")
 
 

@@ -20,11 +20,11 @@ import samplerbench
 from samplerbench import benchmarks
 from samplerbench.benchmarks import Suite, load_suite, plan, run
 
-PAGE = Path(__file__).parents[1] / "docs" / "python-api.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "python-api.md"
 
 
 def test_the_page_is_true(monkeypatch):
-    monkeypatch.chdir(PAGE.parents[1])
+    monkeypatch.chdir(PAGE.parents[2])
     failed, tried = doctest.testfile(
         str(PAGE),
         module_relative=False,

@@ -18,7 +18,7 @@ have a standard deviation that is far too small by chance. So the test (:func:`i
 (Smyth 2004, doi:10.2202/1544-6115.1027, section 4) with :data:`PRIOR`, at :data:`PRIOR_FREEDOM` degrees of freedom.
 
 The root mean square is no measure here: one latent in a hundred would decide it. Such a latent lies near a
-boundary of the flow, and ends elsewhere with every sampler of few steps (docs/advise.md).
+boundary of the flow, and ends elsewhere with every sampler of few steps (docs/how-to/advise.md).
 """
 
 from __future__ import annotations

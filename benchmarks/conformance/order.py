@@ -3,7 +3,7 @@
 One first-order step among N leaves a global error of second order with any method. So the state is
 set to the exact flow after each of the first ``history`` steps; memos, which steps leave for later
 ones, still come from the steps. Errors can cancel on one problem or grid, and on a Gaussian for
-every N (the midpoint rule in sigma: docs/findings.md). So on the Gaussian a slope may exceed the
+every N (the midpoint rule in sigma: docs/explanation/findings.md). So on the Gaussian a slope may exceed the
 declared order.
 
 Strong orders are measured on the mixture and a grid uniform in lam, where the Brownian tree has the

@@ -286,7 +286,7 @@ def _model_entry(place: int, entry: object) -> object:
         return entry
     raise ValueError(
         f"models.{place}: a model is a text such as 'gmm-2d', not a {type(entry).__name__}; write "
-        "the class into a file, and give 'my_model.py:MyClass' (docs/adding-a-model.md)"
+        "the class into a file, and give 'my_model.py:MyClass' (docs/how-to/adding-a-model.md)"
     )
 
 

@@ -1,6 +1,6 @@
 """Tuning of a sampler's grid and coefficients on a model, so that samples end where the probability flow ends.
 
-Each sampler and number of steps is tuned by itself (docs/tuning.md). Tuning uses latents that no run scores, and
+Each sampler and number of steps is tuned by itself (docs/how-to/tuning.md). Tuning uses latents that no run scores, and
 only their distance to converged endpoints: no feature extractor takes part.
 """
 

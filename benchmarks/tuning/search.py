@@ -19,7 +19,7 @@ from ..planning.tuned_schedule import Spacing
 from .problem import TuningProblem
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
-"""Powers of the means that can be minimised, the default first (side effects: docs/tuning.md)."""
+"""Powers of the means that can be minimised, the default first (side effects: docs/how-to/tuning.md)."""
 
 STARTS = 2
 """Number of grids from which the search goes downhill."""

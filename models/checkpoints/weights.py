@@ -40,7 +40,7 @@ DEPTH, MOST_NETWORKS = 4, 16
 """Greatest depth of nested tables searched for weights, and most networks sought in one table."""
 
 M = TypeVar("M", bound=nn.Module)
-WRAP = "wrap the network in a Python file (docs/adding-a-model.md)"
+WRAP = "wrap the network in a Python file (docs/how-to/adding-a-model.md)"
 
 
 def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:

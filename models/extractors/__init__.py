@@ -9,7 +9,7 @@ folder, with heavy imports inside the function::
         ...
 
 or install a package with an entry point in the group ``samplerbench.extractors``
-(docs/extractors.md).
+(docs/how-to/extractors.md).
 """
 
 from __future__ import annotations

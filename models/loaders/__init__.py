@@ -10,7 +10,7 @@ a file of the same name in this folder, with heavy imports inside the function::
     def load(rest: str, *, subfolder: str = "unet") -> Denoiser:
         ...
 
-Or install a package with an entry point in the group ``samplerbench.models`` (docs/adding-a-model.md).
+Or install a package with an entry point in the group ``samplerbench.models`` (docs/how-to/adding-a-model.md).
 """
 
 from .schemes import Schemes

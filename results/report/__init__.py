@@ -1,6 +1,6 @@
 """The report of a run: one HTML page that needs no other file (:func:`.build.write_report`).
 
-A panel is a module and a template (docs/adding-a-report-panel.md).
+A panel is a module and a template (docs/how-to/adding-a-report-panel.md).
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The samplers, one method or family a file.
 
 Importing this package imports every file in it, which registers the samplers. To add one, write a
-file here (docs/adding-a-sampler.md).
+file here (docs/how-to/adding-a-sampler.md).
 """
 
 import importlib

@@ -86,7 +86,7 @@ class RosenbrockEAB(Multistep):
         deviations=(
             "no empirical model statistics: they are those of N(0, s²), l = sigma² / (s² "
             "+ sigma²), s_lambda = l - 1 and b = 0",
-            "azula 0.11.1 has another factor before the integral: docs/findings.md",
+            "azula 0.11.1 has another factor before the integral: docs/explanation/findings.md",
         ),
     )
     startup: Startup = "ramp"

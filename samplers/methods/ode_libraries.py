@@ -19,7 +19,7 @@ from ..types import Denoise, Noise, Source
 _DIFFEQ = Source("chen2018neuralode", "torchdiffeq", "https://github.com/rtqichen/torchdiffeq")
 # method: order, evaluations a step
 _FIXED = {"euler": (1, 1), "midpoint": (2, 2), "heun2": (2, 2), "heun3": (3, 3), "rk4": (4, 4)}
-# Without fehlberg2, whose error is a hundred times its tolerance: docs/findings.md.
+# Without fehlberg2, whose error is a hundred times its tolerance: docs/explanation/findings.md.
 _ADAPTIVE = ("adaptive_heun", "bosh3", "dopri5", "dopri8")
 
 

@@ -76,7 +76,7 @@ SOURCE = Source(
     "https://arxiv.org/abs/2204.13902v4",
     deviations=(
         "the velocity is remembered, as a polynomial in the warped level: "
-        "docs/auto.md derives and measures it",
+        "docs/explanation/auto.md derives and measures it",
     ),
 )
 

@@ -107,7 +107,7 @@ def test_check_model__what_is_not_there_is_one_sentence(model, said):
 
 def test_check_model__networks_of_the_guide_pass_and_wrong_steps_of_them_do_not(tmp_path):
     """The pages' network of noise, by the adapter and by hand, on the data that it is exact for."""
-    page = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "adding-a-model.md"
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     file = tmp_path / "guide.py"
     file.write_text("\n".join(blocks[:3]) + "\n\ndef by_hand():\n    return ByHand()\n")

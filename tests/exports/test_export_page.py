@@ -1,4 +1,4 @@
-"""The tables of docs/lines-to-paste.md are what the exports do."""
+"""The tables of docs/how-to/lines-to-paste.md are what the exports do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from samplerbench.benchmarks.advice.exports.diffusers_schedulers import (
 from samplerbench.benchmarks.advice.exports.k_diffusion import find_function_call
 from samplerbench.samplers import karras, make, names
 
-PAGE = Path(__file__).parents[2] / "docs" / "lines-to-paste.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "lines-to-paste.md"
 GRIDS = {"": karras(8, 0.03, 14.6), " (not to 0)": karras(8, 0.03, 14.6, to_zero=False)}
 MODELS = {"table": network("eps"), "flow": network("flow")}
 ASKED = [

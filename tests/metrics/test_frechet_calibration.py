@@ -208,7 +208,7 @@ def test_a_sampler_that_shrinks_everything_is_the_hard_case_on_heavy_tails(
     population, least: float
 ) -> None:
     """All its influence lies along the radius, where heavy tails vary most: intervals are short
-    there, and docs/calibration.md says so.
+    there, and docs/explanation/calibration.md says so.
     """
     pool = population(np.random.default_rng(0), D)
     exact = exactly(pool)

@@ -1,4 +1,4 @@
-"""The example with prompts in docs/adding-a-model.md, as it stands there."""
+"""The example with prompts in docs/how-to/adding-a-model.md, as it stands there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from samplerbench.models import make_model
 
-PAGE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "adding-a-model.md"
 
 
 @pytest.fixture

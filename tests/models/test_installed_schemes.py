@@ -154,12 +154,12 @@ def test_an_extractor_of_an_installed_package(installed):
 def test_the_guides_examples_load(installed, target):
     model, *_, load = re.findall(
         r"^```python\n(.*?)```",
-        (DOCS / "adding-a-model.md").read_text(encoding="utf-8"),
+        (DOCS / "how-to" / "adding-a-model.md").read_text(encoding="utf-8"),
         flags=re.DOTALL | re.MULTILINE,
     )
     features = re.findall(
         r"^```python\n(.*?)```",
-        (DOCS / "extractors.md").read_text(encoding="utf-8"),
+        (DOCS / "how-to" / "extractors.md").read_text(encoding="utf-8"),
         flags=re.DOTALL | re.MULTILINE,
     )[1]
     stand_in = (

@@ -14,7 +14,7 @@ from synthetic import HOSTILE_SAMPLER, synthetic_run
 import samplerbench.results as results
 from samplerbench.results.result_table import ResultTable
 
-DOCS = Path(__file__).parents[2] / "docs" / "results-api.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "results-api.md"
 CHECK = """
 import sys
 sys.modules["torch"] = None  # importing it now raises ImportError
@@ -77,7 +77,7 @@ def test_importing_the_package_does_not_import_pandas_or_matplotlib():
 
 
 def test_the_guide_is_true(monkeypatch):
-    monkeypatch.chdir(DOCS.parents[1])
+    monkeypatch.chdir(DOCS.parents[2])
     failed, tried = doctest.testfile(
         str(DOCS),
         module_relative=False,

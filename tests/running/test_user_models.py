@@ -10,7 +10,7 @@ from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.suites.suite import check_suite
 
-GUIDE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "adding-a-model.md"
 
 
 def rows(spec, out):

@@ -1,7 +1,7 @@
 """Lines for diffusers: a scheduler on given levels, in place of a pipeline's own.
 
 Few schedulers of diffusers take a list of levels. Those that do round it, or give the network times that it does
-not know (docs/lines-to-paste.md). So the lines define a subclass that replaces levels and times after the scheduler
+not know (docs/how-to/lines-to-paste.md). So the lines define a subclass that replaces levels and times after the scheduler
 has set its own. Any pipeline can run it, even one without an argument for levels.
 
 States are in the coordinates of the process, because some pipelines do not scale the network's input.

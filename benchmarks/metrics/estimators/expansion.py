@@ -91,7 +91,7 @@ def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]
 
 
 SAMPLES_PER_FEATURE = 15
-"""Fewest samples per feature for which intervals were found to cover (docs/calibration.md)."""
+"""Fewest samples per feature for which intervals were found to cover (docs/explanation/calibration.md)."""
 
 COLLAPSED = 2.0**-22
 """Ratio of variances below which samples differ by float16's rounding only (half an ulp is 2**-11)."""

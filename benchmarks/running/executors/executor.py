@@ -1,6 +1,6 @@
 """Interfaces of tasks and executors, and the executor that runs tasks in this process.
 
-A task is picklable and holds all that its result depends on. See docs/adding-an-executor.md.
+A task is picklable and holds all that its result depends on. See docs/how-to/adding-an-executor.md.
 """
 
 from __future__ import annotations

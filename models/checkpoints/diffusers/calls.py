@@ -346,7 +346,7 @@ class CapturedNetwork(nn.Module):
         if once.output is None:
             raise CheckpointError(
                 f"{type(self.pipeline).__name__} never came to a step of its scheduler, so its network "
-                "cannot be called by it; wrap it in a Python file (docs/adding-a-model.md)"
+                "cannot be called by it; wrap it in a Python file (docs/how-to/adding-a-model.md)"
             )
         return self._match_state_shape(once.output, x)
 
@@ -365,7 +365,7 @@ class CapturedNetwork(nn.Module):
         if output.shape != x.shape:
             raise CheckpointError(
                 f"{type(self.pipeline).__name__} hands {tuple(output.shape)} to its scheduler for a "
-                f"state {tuple(x.shape)}; wrap it in a Python file (docs/adding-a-model.md)"
+                f"state {tuple(x.shape)}; wrap it in a Python file (docs/how-to/adding-a-model.md)"
             )
         return output
 

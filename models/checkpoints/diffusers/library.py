@@ -77,7 +77,7 @@ def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwor
         what = f"its {', '.join(foreign)}" if foreign else f"its pipeline {name}"
         raise CheckpointError(
             f"{opened.path}: {what} is not of the diffusers that is installed, and code of other places is "
-            "not run; wrap the network in a Python file (docs/adding-a-model.md)"
+            "not run; wrap the network in a Python file (docs/how-to/adding-a-model.md)"
         )
     left_out = {part: None for part in index if part.startswith(TEXT)}
     pipeline = _from_pretrained(

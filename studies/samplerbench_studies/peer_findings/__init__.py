@@ -1,1 +1,1 @@
-"""Measures what docs/findings.md says of other libraries."""
+"""Measures what docs/explanation/findings.md says of other libraries."""

@@ -1,4 +1,4 @@
-"""Measures what docs/findings.md says of other libraries.
+"""Measures what docs/explanation/findings.md says of other libraries.
 
 ``python -m samplerbench_studies.peer_findings.measure [--peers-path DIR] [NUMBER …]``.
 Everything runs on exact problems in float64 and takes a minute on one core. A finding whose library

@@ -51,7 +51,7 @@ class Depth:
         converged: samples that ``fd_conv`` compares with, where a model's card has none.
         thresholded: whether predictions of the data are thresholded where the papers' code did. On
             photographs that changes little; on data that lie at the ends of their range, as the
-            backgrounds of the shipped models' do, it darkens whole images (docs/predicting.md).
+            backgrounds of the shipped models' do, it darkens whole images (docs/explanation/predicting.md).
     """
 
     samples: int = 512

@@ -17,7 +17,7 @@ which is DDIM with eta = 0 (Song et al. 2020, arXiv:2010.02502, eq. 12). With a 
 reads x ← x + (σ' - σ) (x - x̂) / σ: Euler's method on the probability flow. With the noise of the
 start *kept* in place of ẑ they differ, from each other and from DDIM.
 
-**With an exact restorer, nothing but a companion brings variety.** See docs/why-steps.md, row 12.
+**With an exact restorer, nothing but a companion brings variety.** See docs/explanation/why-steps.md, row 12.
 """
 
 from __future__ import annotations
