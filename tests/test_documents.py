@@ -99,19 +99,21 @@ HEUN += ("fd_conv", "fd_conv_low", "fd_conv_high", "label_agreement")
 ERRORS = [
     (column, n) for n in (1, 3, 5, 10, 20, 50, 100) for column in ("typical_error", "flip_fraction")
 ]
+RANKING = [("fd_conv", n) for n in (5, 10, 20)]
 
 
 @pytest.mark.parametrize(
-    ("folder", "model", "first", "columns"),
+    ("page", "folder", "model", "first", "columns"),
     [
-        ("heun-5000", "fashion", "5", HEUN),
-        ("gmm-2d", "gmm-2d", "euler", ERRORS),
-        ("fashion-ranking", "fashion", "auto", [("fd_conv", n) for n in (5, 10, 20)]),
+        ("README.md", "fashion-ranking", "fashion", "auto", RANKING),
+        ("docs/explanation/results.md", "heun-5000", "fashion", "5", HEUN),
+        ("docs/explanation/results.md", "gmm-2d", "gmm-2d", "euler", ERRORS),
+        ("docs/explanation/results.md", "fashion-ranking", "fashion", "auto", RANKING),
     ],
 )
-def test_readme__a_table_has_the_numbers_of_its_file(folder, model, first, columns):
+def test_page__a_table_has_the_numbers_of_its_file(page, folder, model, first, columns):
     """Rounded as printed; a row is a sampler with its budgets across, or a number of evaluations."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
     table = re.search(rf"results/reference/{folder}`.*?^(\| {first} .*?)\n\n", text, re.M | re.S)
     with (ROOT / "results" / "reference" / folder / "table.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["model"].startswith(model)]
