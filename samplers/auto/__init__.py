@@ -1,4 +1,6 @@
-"""Probe of a model for ``auto``, and the search of its rule: docs/explanation/auto.md derives and measures it.
+"""Probe of a model for ``auto``, and the search for its :class:`.rule.Rule`.
+
+docs/explanation/auto.md derives and measures both.
 
 :func:`.probe.probe_model` samples a few latents on a fine grid and probes how the denoiser responds
 to errors. :func:`.forecast.forecast` gives the errors that a rule would make on them, to first

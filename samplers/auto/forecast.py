@@ -1,9 +1,9 @@
-"""The errors that rules would make on the trajectories of a probe, to first order.
+"""First-order forecast of the errors that a :class:`.rule.Rule` makes on probed trajectories.
 
-A linear multistep method is run on the known trajectory: its memos come from the exact d, plus what
-the error of the state so far adds to them by the Jacobian of d. So the forecast has the truncation
-error of every step and its way through all later steps of the method itself. What it leaves out is
-of second order in the errors.
+A linear multistep method runs on the known trajectory. Its history entries come from the exact
+denoised image d, plus the Jacobian of d times the error of the state so far. The forecast contains
+the truncation error of every step and its propagation through all later steps. It omits terms of
+second order in the errors.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _NODES = (1 + _NODES) / 2
 _WEIGHTS = _WEIGHTS / 2
 SMALLEST_STEP = 1e-9
-"""Smallest step, relative to the level at which it starts; rules with smaller ones are out."""
+"""Smallest step, relative to the level at its start. A rule with a smaller one gets error inf."""
 
 
 class Forecast(NamedTuple):
     """Forecast of P rules on K trajectories; inf for a rule whose levels do not fall.
 
     Attributes:
-        errors: ``(P, K)``, root mean squares over the dimensions at the end.
-        second_order: ``(P, K)``, the size of what first order leaves out: over the evaluations, the
-            sum of |J e| |e| / sigma for the error e of the state, both root mean squares. A
-            denoiser bends over distances of about sigma.
-        largest_error: ``(P, K)``, the largest error of the state at an evaluation, as it would be
-            at the end on data of one width. Where J is 0, as next to one of a set of points, no
-            error is felt until it is large.
+        errors: ``(P, K)``, root mean squares over the dimensions of the error at the last level.
+        second_order: ``(P, K)``, estimated size of the omitted second-order terms: the sum over the
+            evaluations of |J e| |e| / sigma. e is the error of the state, J the Jacobian of d, and
+            |.| the root mean square.
+        largest_error: ``(P, K)``, the largest error of the state over the evaluations, each scaled
+            to the last level as if the data were Gaussian. It finds errors that J = 0 hides from
+            ``errors``, as near one of a set of points.
     """
 
     errors: Array
@@ -47,14 +47,14 @@ class Forecast(NamedTuple):
 def forecast(
     probe: ProbeData, rules: Sequence[Rule], n: int, start: float, *, to_zero: bool
 ) -> Forecast:
-    """Return the errors of rules in x(sigma_min), or ``to_zero`` in the denoised image there.
+    """Return the errors of rules in x(sigma_min), or in the denoised image there if ``to_zero``.
 
     Args:
         probe: probe of the model.
-        rules: P of them, alike in ``points``, ``deferred`` and ``corrected``.
+        rules: P rules with equal ``points``, ``deferred`` and ``corrected``.
         n: evaluations, >= 1.
         start: first level, at most the probe's.
-        to_zero: where the grid ends.
+        to_zero: True if the grid ends at 0, False if it ends at sigma_min.
     """
     with np.errstate(all="ignore"):  # extreme rules leave the range of floats, and are out
         return _forecast_falling(
@@ -145,8 +145,9 @@ def _propagate_error(probe: ProbeData, many: _RuleArrays, levels: Array, to_zero
     shrinkage = probe.spread / np.hypot(probe.spread, levels) / math.sqrt(probe.dim)
 
     def response(i: int, error: Array) -> Array:
-        """Return the change of the image at level ``i`` by an error of the state; record both
-        sizes.
+        """Return the change of the image at level ``i`` by an error of the state.
+
+        Add the sizes of both to ``second_order`` and ``largest_error``.
         """
         change, size = probe.response_at(levels[:, i], error), _lengths(error)
         second_order[...] += _lengths(change) * size / (probe.dim * levels[:, i, None])
@@ -182,7 +183,7 @@ def _propagate_error(probe: ProbeData, many: _RuleArrays, levels: Array, to_zero
 
 
 def _weighted_memos(weights: Array, memos: Sequence[Array]) -> Array:
-    """Return the sum of memos (newest last) times weights ``(P, m)`` (newest first)."""
+    """Return the sum of history entries (newest last) times weights ``(P, m)`` (newest first)."""
     terms = zip(weights.T[..., None, None], reversed(memos), strict=False)
     return sum((weight * memo for weight, memo in terms), np.zeros_like(memos[-1]))
 
@@ -193,7 +194,7 @@ def _lengths(vectors: Array) -> Array:
 
 
 def _analytic_step(many: _RuleArrays, levels: Array, weights: Array, x: Array) -> Array:
-    """Return the state that an analytic first step from ``x`` leads to."""
+    """Return the state after a first step from ``x`` with the denoiser of Gaussian data."""
     start, knee = levels[:, 0], many.knee
     pull_to_mean = 1 - start / np.hypot(many.spread, start)
     slope = (1 - (1 + start / knee) * pull_to_mean) * knee / start
@@ -202,11 +203,12 @@ def _analytic_step(many: _RuleArrays, levels: Array, weights: Array, x: Array) -
 
 
 def _memo_weights(many: _RuleArrays, levels: Array) -> tuple[Array, Array, Array]:
-    """Return weights of the memos in y, newest first.
+    """Return three arrays of weights of the history entries, newest first.
 
-    Over each step, ``(P, steps, points)``; those that give the memo at the end of the last step,
-    ``(P, points)``; and the changes by a correction, of the memo at the end of each step and those
-    before it, ``(P, steps, points + 1)``.
+    1. ``(P, steps, points)``: the weights in y at the end of each step. 2. ``(P, points)``: the
+    weights that extrapolate the entry to the end of the last step. 3. ``(P, steps, points + 1)``:
+    the changes of the first by the corrector, with the entry at the
+       end of the step in front.
     """
     size, steps = len(levels), levels.shape[1] - 1
     start, span = levels[:, :-1, None], np.log(levels[:, :-1] / levels[:, 1:])[..., None]

@@ -1,10 +1,9 @@
-"""A short probe of a model: a few trajectories on a fine grid, and the denoiser's response to
-errors.
+"""Probe of a model: a few trajectories on a fine grid, and the denoiser's response to errors.
 
-A solver's errors on a trajectory are sums of denoised images d(sigma) along it, so everything
-happens in the space that these span. It has few dimensions, because d is smooth in sigma: each
-trajectory gets an orthonormal basis of its own, by principal components about 0, and all that is
-kept is written in it.
+A solver's errors on a trajectory are sums of the denoised images d(sigma) along it. The space that
+these span has few dimensions, because d is smooth in sigma. Each trajectory gets an orthonormal
+basis of its own, by principal components about 0. States, images and Jacobians are stored in its
+coordinates.
 """
 
 from __future__ import annotations
@@ -30,29 +29,30 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 SOLVER = "dpmpp_3m"
-"""Gives the trajectories: one evaluation a step, and stable at the small end."""
+"""Sampler for the trajectories: one evaluation a step, and stable at low noise."""
 PER_E_FOLD = 5.0
-"""Levels for each factor e between sigma_max and sigma_min."""
+"""Number of fine levels for each factor e between sigma_max and sigma_min."""
 FEWEST, MOST = 32, 128
-"""Fine steps."""
+"""Bounds of the number of fine steps."""
 STRIDE = 2
-"""The response is measured at each second level, and interpolated."""
+"""The Jacobian is measured at every ``STRIDE``-th fine level, and interpolated between them."""
 DIRECTIONS = ((-1, 1), (-9, -2), (-25, -10))
-"""Levels, counted from the present one, between which d changes in the measured directions: the
-error of a step here, and the errors made before.
+"""Pairs of fine levels, counted from the present one. The changes of d between the two levels of
+each pair are the directions in which the Jacobian is measured: the error of a step here, and errors
+made before.
 """
 RANK = 24
-"""Dimensions of a trajectory that are kept."""
+"""Number of dimensions of a trajectory's basis, at most."""
 NUDGE = 0.02
 """Length of the error whose response is measured, in units of the noise."""
 FILLING = 1e-6
-"""Share of another direction that is added to each."""
+"""Share of a coordinate axis that is added to each direction, so that none is zero or a copy."""
 NEGLIGIBLE = 1e-14
 """Share of a trajectory's square below which a principal component is rounding."""
 
 
 class Response(NamedTuple):
-    """The Jacobian U A U^T + r (1 - U U^T) of d in the state, at M levels.
+    """Jacobian U A U^T + r (1 - U U^T) of d in the state, at M levels of K trajectories.
 
     Attributes:
         along: U ``(M, K, R, m)``, directions in the coordinates of the trajectory.
@@ -65,7 +65,8 @@ class Response(NamedTuple):
     rest: Array
 
     def __call__(self, which: NDArray[np.int64], error: Array) -> Array:
-        """Return the change of d by errors ``(P, K, R)`` of the state at level indices ``which``."""
+        """Return the change of d by errors ``(P, K, R)`` of the state at P level indices ``which``.
+        """
         along = self.along[which]
         inside = np.matmul(error[..., None, :], along)
         inside = np.matmul(inside, self.known[which])
@@ -75,17 +76,17 @@ class Response(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ProbeData:
-    """Probe of a model, in coordinates of each trajectory's own.
+    """Result of a probe: K trajectories, each in the R coordinates of its own basis.
 
     Attributes:
         levels: ``(L + 1,)`` from sigma_max down to sigma_min, even in log sigma.
         first: ``(K, R)`` the states at the first level.
         denoised: ``(L + 1, K, R)`` the denoised images along the trajectories.
-        response: of each ``STRIDE``-th level, what is known of the Jacobian of d in the state.
+        response: the Jacobian of d in the state, at every ``STRIDE``-th level.
         dim: numbers in a sample.
-        spread: standard deviation of the data, in their units, of what the trajectories ended at.
-        rows: ``(K,)`` numbers of the latents whose trajectories are finite.
-        state, image: ``(K, dim)`` the last state and its denoised image, whole.
+        spread: standard deviation of the data, estimated from the ends of the trajectories.
+        rows: ``(K,)`` indices of the latents whose trajectories are finite.
+        state, image: ``(K, dim)`` the last state and its denoised image, in all dimensions.
     """
 
     levels: Array
@@ -122,10 +123,9 @@ class ProbeData:
         return (1 - share) * self.response(below, error) + share * self.response(below + 1, error)
 
     def distances_from_ends(self, end: Tensor, *, to_zero: bool) -> Array:
-        """Return the distances ``(K,)`` of samples ``(K, *event)`` of the same latents from the
-        ends.
+        """Return the distances ``(K,)`` of samples ``end`` from the probe's, by the same latents.
 
-        Root mean squares over the dimensions.
+        ``end`` is ``(K, *event)``. A distance is a root mean square over the dimensions.
         """
         truth = self.image if to_zero else self.state
         return np.sqrt(np.square(end.flatten(1).double().cpu().numpy() - truth).mean(1))
@@ -144,7 +144,7 @@ class ProbeData:
 
     @cached_property
     def _integrals(self) -> Array:
-        """The integral of d e^lam dlam from the first node to each, in weights of the values."""
+        """Weights of d at the nodes in the integral of d e^lam dlam from the first node to each."""
         panels = _panel_integrals(self._lam, self._spline)
         return np.concatenate([np.zeros((1, len(self._lam))), panels.cumsum(0)])
 
@@ -160,7 +160,7 @@ def _panel_quadrature(start: Array, stop: Array) -> tuple[Array, Array]:
 
 
 def _spline_weights(lam: Array) -> BSpline:
-    """Return the spline whose values are the weights of the nodes at any lam."""
+    """Return a spline: at any lam, the weights of the nodes in a spline interpolation to lam."""
     from scipy.interpolate import make_interp_spline  # here: few runs have a use for it
 
     return make_interp_spline(lam, np.eye(len(lam)), k=5)
@@ -178,9 +178,9 @@ def probe_model(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: 
 
     Args:
         denoise: the bound denoiser of these latents.
-        latents: ``(K, *event)`` standard normal.
+        latents: ``(K, *event)`` standard normals.
         sigma_min: the model's lowest level, > 0.
-        sigma_max: its highest.
+        sigma_max: the model's highest level.
 
     Raises:
         FloatingPointError: the trajectories of half of the latents or more are not finite.
@@ -237,9 +237,9 @@ def _correct_trajectories(
 ) -> tuple[Tensor, Tensor]:
     """Return the trajectories after one sweep of deferred correction (Dutt et al. 2000).
 
-    A solver's first steps are of low order. Where the images move from the first level on, as on a
-    range that begins at a few standard deviations of the data, that error dominates. A rule would
-    be fitted to its trace in d.
+    A solver's first steps are of low order. Their error dominates where the denoised images change
+    from the first level on, as on a range that begins at a few standard deviations of the data.
+    Without the sweep, rules would be fitted to that error.
     """
     lam = -np.log(levels)
     panels = torch.from_numpy(_panel_integrals(lam, _spline_weights(lam))).to(d.device)
@@ -258,7 +258,8 @@ def _correct_trajectories(
 def _orthonormal_basis(curves: Tensor) -> Tensor:
     """Return orthonormal bases ``(K, dim, R)`` of the span of the curves ``(K, n, dim)``.
 
-    The largest principal components about 0; columns of zeros where there is no more.
+    The columns are the largest principal components about 0, then zeros if the span has fewer
+    dimensions.
     """
     count, _, dim = curves.shape
     if dim <= RANK:
@@ -275,9 +276,9 @@ def _measure_response(
 ) -> Response:
     """Measure the Jacobian of d at the states ``x``; both are ``(L + 1, K, dim)``.
 
-    U spans the :data:`DIRECTIONS`, and A is the symmetric part of U^T J U, from differences along
-    U: J is symmetric where d = x + sigma² grad log p, as of an exact denoiser. In all other
-    directions it is the mean of A's diagonal.
+    U spans the :data:`DIRECTIONS`. A is the symmetric part of U^T J U, from differences along U.
+    (The J of an exact denoiser, d = x + sigma² grad log p, is symmetric.) In all other directions J
+    is taken as r, the mean of A's diagonal.
     """
     count, dim = x.shape[1:]
     responses: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -307,7 +308,7 @@ def _measure_response(
 
 
 def _response_directions(d: Tensor, i: int) -> Tensor:
-    """Return an orthonormal basis ``(K, dim, m)`` of the directions of the Jacobian probes."""
+    """Return an orthonormal basis ``(K, dim, m)`` of :data:`DIRECTIONS` at fine level ``i``."""
     _, count, dim = d.shape
     if dim <= len(DIRECTIONS):
         return torch.eye(dim, dtype=d.dtype, device=d.device).expand(count, dim, dim)

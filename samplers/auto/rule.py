@@ -1,4 +1,4 @@
-"""Rules of ``auto``: which levels a number of steps has, and by which formula they are joined."""
+"""Rules of ``auto``: the levels of a grid for any number of steps, and the formula of each step."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..grid import Grid
 
 @dataclass(frozen=True)
 class Warp:
-    """g(sigma) = log(1 + (sigma / scale)^power)^exponent, a coordinate on noise levels.
+    """Coordinate on noise levels: g(sigma) = log(1 + (sigma / scale)^power)^exponent.
 
-    It is a power of sigma below ``scale``, a power of its logarithm above. Uniform steps in g are
-    like Karras' where the data's details form, and spread over high noise, where every denoiser is
-    nearly Gaussian, as sparsely as a power of log sigma does. With power 2 and exponent 1/2 or 1/4
-    it is, but for factors, the time of a linear variance-preserving process or its square root.
+    Below ``scale`` it is a power of sigma, so uniform steps in g resemble Karras' where the data's
+    details form. Above ``scale`` it is a power of log sigma, so the steps are sparse at high noise,
+    where every denoiser is nearly Gaussian. With power 2 and exponent 1/2 (or 1/4) g is
+    proportional to the time (or its square root) of a linear variance-preserving process.
 
     Attributes:
-        scale: noise level > 0 at which one regime becomes the other; a quarter of the standard
-            deviation of the data or so.
+        scale: noise level > 0 between the two regimes, about a quarter of the standard deviation of
+            the data.
         power, exponent: > 0.
     """
 
@@ -46,32 +46,32 @@ class Warp:
 
 
 HIGHEST_LAST = 0.5
-"""The last level with an evaluation is at most this share of the first."""
+"""Largest ratio of the last level with an evaluation to the first level."""
 
 _KIND = re.compile(r"([1-4])(d?)(c?)")
 _NUMBER = re.compile(r"\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?")
 
 
 class Rule(NamedTuple):
-    """Rule: all choices of :class:`~samplerbench.samplers.methods.warped.Auto`.
+    """Rule of :class:`~samplerbench.samplers.methods.warped.Auto`: its grid and formula for a
+    model.
 
     Attributes:
-        points: evaluations that a step uses, at most: 1 to 4.
-        deferred: the first step shares the evaluation of the second
-            (:mod:`~samplerbench.samplers.methods.warped`), and the one that is saved buys one
-            more step.
-        corrected: the evaluation at the end of a step first corrects the step
-            (:class:`~samplerbench.samplers.methods.warped.WarpedAB`). Always with one point.
-        spread: standard deviation of the data, in their units: the length that knee, scale and
-            last are in proportion to.
-        knee: k / spread, of the velocity that is a polynomial.
-        scale: s / spread, of the coordinate g (:class:`Warp`)
-            in which it is one, and in which the levels are at equal distances.
-        power, exponent: the coordinate's.
-        first: length of the first step in g, in units of the others'. It is of first order, so
-            where the data are seen from the first level on, a short one costs least.
-        last: the last level with an evaluation on the way to 0, in units of ``spread``; 0 for the
-            level that equal steps in g to 0 have. It is never below the model's sigma_min.
+        points: largest number of evaluations that a step combines, 1 to 4.
+        deferred: True if the first step reuses the evaluation of the second
+            (:func:`~samplerbench.samplers.methods.warped.defer_first_step`). The saved evaluation
+            pays for one more step.
+        corrected: True if the evaluation at the end of a step also corrects the step
+            (:class:`~samplerbench.samplers.methods.warped.WarpedAB`). Always True with one point.
+        spread: standard deviation of the data, the unit of knee, scale and last.
+        knee: k / spread, with k of the velocity v = [x - (1 + sigma / k) d] k / sigma.
+        scale: scale / spread of the coordinate g (:class:`Warp`). The method takes v as a
+            polynomial in g, and the levels are equidistant in g.
+        power, exponent: parameters of g.
+        first: length in g of the first step, relative to the others. That step is of first order,
+            so a short one is best where the first level is not pure noise.
+        last: last level with an evaluation on a grid to 0, in units of ``spread``, at least the
+            model's sigma_min. 0 takes the level from equal steps in g down to 0.
     """
 
     points: int
@@ -92,22 +92,23 @@ class Rule(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Text that :func:`read_rule` reads: kind (``4d``, ``2dc``), then the seven numbers."""
+        """Text for :func:`read_rule`: ``points`` with d (deferred) and c (corrected), then numbers.
+        """
         kind = f"{self.points}{'d' * self.deferred}{'c' * self.corrected}"
         return " ".join([kind, *map(repr, self[3:])])
 
     @property
     def warp(self) -> Warp:
-        """The coordinate g."""
+        """Coordinate g, in the units of the data."""
         return Warp(self.scale * self.spread, self.power, self.exponent)
 
     def grid(self, n: int, start: float, sigma_min: float, *, to_zero: bool) -> Grid:
         """Return the levels of ``n`` evaluations from ``start`` to 0 or to ``sigma_min``.
 
-        The first level of a deferred step is one more.
+        With a deferred first step, the grid has ``n + 1`` steps.
 
         Raises:
-            ValueError: they do not fall, as where the steps are smaller than rounding.
+            ValueError: the levels do not fall, such as if the steps are smaller than rounding.
         """
         count = n + int(self.deferred)
         if not to_zero:
@@ -119,7 +120,9 @@ class Rule(NamedTuple):
         return Grid((start, *self._inner_levels(count - 1, start, last), last, 0.0))
 
     def _inner_levels(self, steps: int, start: float, last: float) -> list[float]:
-        """Return the inner levels of ``steps`` equal steps in g, the first shorter or longer."""
+        """Return the levels between ``start`` and ``last``, equidistant in g but for the first
+        step.
+        """
         g = self.warp
         top, low = g(start), g(last)
         shares = ((self.first + i) / (self.first + steps - 1) for i in range(steps - 1))
@@ -127,12 +130,12 @@ class Rule(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """Rule for one model and one grid, with its cost.
+    """Rule for one model and one grid, with the cost of its search.
 
     Attributes:
-        rule: found.
-        evaluations: of the model that this took, all latents together: of the look, which other
-            grids on the model share, and of trials.
+        rule: the rule.
+        evaluations: model evaluations of the search over all latents: those of the probe, which
+            other grids on the model share, and those of trials.
     """
 
     rule: Rule
@@ -140,18 +143,18 @@ class Fitted(NamedTuple):
 
 
 def typical(spread: float) -> Rule:
-    """Return the rule for a model of which only the standard deviation of the data is known.
+    """Return the default rule for a model, given only the standard deviation of the data.
 
-    Fourth order, a deferred first step, and constants that a search on four exact problems found.
+    It has fourth order, a deferred first step, and constants from a search on four exact problems.
     """
     return Rule(4, True, False, spread, 3.0, 0.18, 1.07, 0.63, 1.0, 0.0)
 
 
 def read_rule(text: str) -> Rule:
-    """Return the rule of a text, number for number (:attr:`Rule.text`).
+    """Return the rule with the given :attr:`Rule.text`; no number is rounded.
 
     Raises:
-        ValueError: it is no rule.
+        ValueError: the text is not a rule.
     """
     first, *words = text.split(" ")
     kind, numbers = _KIND.fullmatch(first), [float(w) for w in words if _NUMBER.fullmatch(w)]

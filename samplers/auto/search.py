@@ -1,8 +1,8 @@
-"""Rules with the smallest forecast errors, a trial of the best, and a choice on fresh latents.
+"""Search for the rules with the smallest forecast errors, and choice of one on fresh latents.
 
-Rules of few steps that differ by some percent on the latents of the search can differ by a factor
-of two in the distribution of their samples. So the distance on fresh latents decides only what it
-can tell apart; then the first two moments of the samples, and then a fixed order.
+Rules whose errors on the latents of the search differ by some percent can differ by a factor of two
+in the distribution of their samples. The choice therefore compares three things in turn: errors on
+fresh latents, the first two moments of the samples, and the order of convergence.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS = tuple(
     for corrected, points, deferred in product((False, True), range(1, HIGHEST + 1), (False, True))
     if points > 1 or corrected
 )
-"""``points``, ``deferred`` and ``corrected``."""
+"""Discrete parts of all rules that are searched: ``points``, ``deferred`` and ``corrected``."""
 
 BOUNDS = np.log(
     [
@@ -32,56 +32,56 @@ BOUNDS = np.log(
         *((0.01, 2.0), (2e-4, 1.0)),
     ]
 )
-"""Bounds of knee, scale, power, exponent, first and last, all searched in logarithm."""
+"""Bounds of the logarithms of knee, scale, power, exponent, first and last in the search."""
 
 MANY = 25
-"""Evaluations from which on only the most points are searched, which then always win."""
+"""Evaluations from which only rules of the highest order are searched, which then always win."""
 
 MEMBERS, GENERATIONS = 12, 40
-"""Members of the population for each number that is searched, and generations."""
+"""Differential evolution: members of the population per searched number, and generations."""
 CONFIRMED = 16
-"""Evaluations up to which finalists are tried on other latents."""
+"""Largest number of evaluations for which finalists are compared on fresh latents."""
 TRIALS, UNCONFIRMED = 100, 2
-"""Evaluations per latent for trials of the best rules of all kinds, together; and the number of
-rules that are tried beyond :data:`CONFIRMED`, where more would be chosen for the probe's latents
-alone.
+"""Limits of the trials of rules on the model: evaluations per latent of all trials together; and,
+for grids beyond :data:`CONFIRMED`, the number of rules. Without finalists on fresh latents, more
+trials would fit the rule to the probe's latents.
 """
 OF_EACH_ORDER, BEHIND = 2, 1.25
-"""Rules of each order that are left after that, and their largest cost relative to the best."""
+"""Number of finalists of each order, and their largest error relative to the best."""
 FINALISTS = OF_EACH_ORDER * HIGHEST
-"""At most: orders are 2 to ``HIGHEST + 1``."""
+"""Largest number of finalists: orders are 2 to ``HIGHEST + 1``."""
 NEAR, MORE = 1.15, 2
-"""Largest forecast of a rule relative to the best of a search, and the number of such rules that
-are tried, at equal distances in rank, in addition to the best of each kind.
+"""Rules that are tried in addition to the best of each of :data:`KINDS`: their largest forecast
+relative to the best, and their number per search, at equal distances in rank.
 """
 DIGITS, DIGITS_OF_SPREAD = 4, 9
-"""Significant digits of a rule's numbers, so that its text is short."""
+"""Significant digits of a rule's searched numbers, and of its spread, so that its text is short."""
 
 HOPEFUL = 4.0
 """Largest forecast of a rule that is tried, relative to the best."""
 
 MOSTLY = 0.7
-"""Weight of the typical sample in the cost; the rest belongs to the worst."""
+"""Weight of the errors' geometric mean in :func:`cost_of`; the root mean square has the rest."""
 ALLOWANCES = ((1.0, 2), (0.1, 1))
-"""Allowances for states that stray on their way, in units of the data's spread: a weight, and a
-power. First order leaves out what is of second, so the first is right in principle; the second is
-the more careful. Each has a search of its own.
+"""Penalties weight * e^power that searches add to the forecast, with e the largest error of a state
+in units of the data's spread. The square estimates the terms that first order omits, and the linear
+one is more careful. Each penalty has a search of its own.
 """
 EXACT, HOPELESS = 1e-9, 1e6
-"""Errors are counted as no smaller and no larger than this, in units of the data's spread."""
+"""Bounds to which errors are clipped, in units of the data's spread."""
 
 Kind = tuple[int, bool, bool]
 Trial = Callable[[Rule], Array]
 
 
 def cost_of(errors: Array, spread: float) -> Array:
-    """Return the log of the weighted geometric mean of the errors' geometric and root mean square.
+    """Return the log of a weighted geometric mean of two averages: geometric and root mean square.
 
-    The first follows the median, the second the few samples that bend most; either alone buys a
-    little of itself with much of the other.
+    The geometric mean follows the median, the root mean square the few worst samples. A search that
+    minimises one alone makes the other much larger.
 
     Args:
-        errors: ``(…, K)`` >= 0; what is not finite counts as hopeless.
+        errors: ``(…, K)`` >= 0; errors that are not finite count as :data:`HOPELESS`.
         spread: standard deviation of the data.
 
     Returns:
@@ -102,11 +102,16 @@ def find_finalists(
 ) -> list[tuple[float, Rule]]:
     """Search rules, try the best on the model, and return the best of these with their costs.
 
-    Each of :data:`ALLOWANCES` has two searches, with and without correction. Of each, the best of
-    every kind are tried, and some that are little worse: large steps are beyond first order.
-    ``trial`` gives the errors ``(K,)`` of a rule on the model itself. At most :data:`OF_EACH_ORDER`
-    of each order are left, the best first. The other arguments are as in
-    :func:`.forecast.forecast`.
+    Each of :data:`ALLOWANCES` has two searches, with and without corrector. The best rule of each
+    of :data:`KINDS` and some slightly worse ones are tried, since first order ranks large steps
+    roughly.
+
+    Args:
+        probe, n, start, to_zero: as in :func:`.forecast.forecast`.
+        trial: returns the errors ``(K,)`` of a rule on the model itself.
+
+    Returns:
+        Pairs of cost and rule, at most :data:`OF_EACH_ORDER` of each order, the best first.
     """
     searched = (_search_kinds(probe, n, start, to_zero, allowance) for allowance in ALLOWANCES)
     best, near = zip(*searched, strict=True)
@@ -126,7 +131,8 @@ def find_finalists(
 def _search_kinds(
     probe: ProbeData, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
 ) -> tuple[list[Rule], list[Rule]]:
-    """Return the best rule of each hopeful kind, the best first, and some close to it."""
+    """Return the best rule of each kind, the best first, and other rules with nearly the best cost.
+    """
     parts = [
         _search_parameters(probe, n, start, to_zero, allowance, corrected)
         for corrected in (False, True)
@@ -146,9 +152,10 @@ def _search_parameters(
     allowance: tuple[float, int],
     corrected: bool,
 ) -> tuple[dict[Kind, tuple[float, Rule]], list[Rule]]:
-    """Return the best rule of each kind and its cost, and :data:`MORE` others.
+    """Return the best rule of each kind with its cost, and :data:`MORE` rules with nearly that
+    cost.
 
-    By differential evolution (Storn and Price 1997) from fixed random numbers.
+    The search is differential evolution (Storn and Price 1997) with a fixed seed.
     """
     from scipy.optimize import differential_evolution  # here: few runs have a use for it
 
@@ -194,25 +201,26 @@ def _search_parameters(
 
 
 def _rule_of_numbers(kind: Kind, spread: float, numbers: Array) -> Rule:
-    """Return the rule of a kind with these numbers, in the order of :data:`BOUNDS`."""
+    """Return the rule of ``kind`` (:data:`KINDS`) with ``numbers`` in the order of :data:`BOUNDS`.
+    """
     shortened = (float(f"{number:.{DIGITS}g}") for number in numbers)
     return Rule(*kind, float(f"{spread:.{DIGITS_OF_SPREAD}g}"), *shortened)
 
 
 ALIKE = 1.2
-"""Factor below which distance does not distinguish errors: a lower order is worth as much."""
+"""Factor below which two errors count as equal in :func:`choose_rule`."""
 SURE = 2.0
-"""Paired standard errors from which on a rule's moments are further off than the nearest rule's."""
+"""Paired standard errors by which a moment error must exceed the smallest to exclude a rule."""
 LATENTS_PER_AXIS = 4
-"""Latents for each principal axis that moments are compared along."""
+"""Latents for each principal axis along which moments are compared."""
 
 
 class MomentError(NamedTuple):
     """Squared error of mean and standard deviation, in variances of the data, mean over axes.
 
     Attributes:
-        value: without the bias that few latents give it, so that it may be negative.
-        influence: ``(K,)`` of each latent, to first order, mean 0.
+        value: the estimate, corrected for the bias of few latents, so it may be negative.
+        influence: ``(K,)`` first-order influence of each latent on ``value``, with mean 0.
     """
 
     value: float
@@ -230,11 +238,11 @@ def principal_axes(ends: Array, count: int) -> Array:
 def moment_error(ends: Array, truth: Array, axes: Array) -> MomentError:
     """Compare mean and standard deviation of paired ends ``(K, dim)`` along axes ``(dim, A)``.
 
-    Along an axis, let s² be the variance of the truth, and S² of the ends. For Gaussian marginals
-    (m - M)² + (s - S)² is the squared Wasserstein distance, the part of the mean square error that
-    a distribution shows. With paired latents M - m is the mean error, and S - s has the influence
-    ((x - M)² - S²) / 2S - ((t - m)² - s²) / 2s. The square of an estimate is too large by its
-    variance, which is taken off. The axes are of other latents.
+    Along an axis, the truth t has mean m and variance s², the ends x have M and S². For Gaussian
+    marginals (m - M)² + (s - S)² is the squared Wasserstein distance, the part of the mean square
+    error that a distribution shows. With paired latents M - m is the mean error. S - s has the
+    influence ((x - M)² - S²) / 2S - ((t - m)² - s²) / 2s. The square of an estimate is too large by
+    its variance, which is subtracted. The axes must come from other latents.
     """
     count = len(truth)
     a, b = truth @ axes, ends @ axes
@@ -251,16 +259,16 @@ def moment_error(ends: Array, truth: Array, axes: Array) -> MomentError:
 def choose_rule(
     rules: Sequence[Rule], ends: Array, truth: Array, axes: Array, spread: float
 ) -> Rule:
-    """Choose among finalists.
+    """Return the best of the finalists.
 
-    1. Those within a factor :data:`ALIKE` of the smallest error (:func:`.cost_of`) are left.
-    2. Of these, those whose moments are surely further off than the nearest go.
-    3. Of these, the lowest order, and of one order the smallest error.
+    1. Rules within a factor :data:`ALIKE` of the smallest error (:func:`.cost_of`) remain.
+    2. A rule whose moment error is surely larger than the smallest is dropped.
+    3. Of the rest, the lowest order wins, and within an order the smallest error.
 
     Args:
-        rules: F of them.
-        ends: ``(F, K, dim)`` of their samples.
-        truth: ``(K, dim)``, where the same latents lead.
+        rules: F finalists.
+        ends: ``(F, K, dim)`` samples of each rule.
+        truth: ``(K, dim)`` reference samples from the same latents.
         axes: ``(dim, A)`` principal axes of the data.
         spread: standard deviation of the data.
     """
