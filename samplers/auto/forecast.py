@@ -205,10 +205,10 @@ def _analytic_step(many: _RuleArrays, levels: Array, weights: Array, x: Array) -
 def _memo_weights(many: _RuleArrays, levels: Array) -> tuple[Array, Array, Array]:
     """Return three arrays of weights of the history entries, newest first.
 
-    1. ``(P, steps, points)``: the weights in y at the end of each step. 2. ``(P, points)``: the
-    weights that extrapolate the entry to the end of the last step. 3. ``(P, steps, points + 1)``:
-    the changes of the first by the corrector, with the entry at the
-       end of the step in front.
+    1. ``(P, steps, points)``: the weights in y at the end of each step.
+    2. ``(P, points)``: the weights that extrapolate the entry to the end of the last step.
+    3. ``(P, steps, points + 1)``: the changes of the first by the corrector, with the weight of
+       the entry at the end of the step in front.
     """
     size, steps = len(levels), levels.shape[1] - 1
     start, span = levels[:, :-1, None], np.log(levels[:, :-1] / levels[:, 1:])[..., None]

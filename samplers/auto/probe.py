@@ -65,8 +65,7 @@ class Response(NamedTuple):
     rest: Array
 
     def __call__(self, which: NDArray[np.int64], error: Array) -> Array:
-        """Return the change of d by errors ``(P, K, R)`` of the state at P level indices ``which``.
-        """
+        """Return the change of d by errors ``(P, K, R)`` of the state at P levels ``which``."""
         along = self.along[which]
         inside = np.matmul(error[..., None, :], along)
         inside = np.matmul(inside, self.known[which])

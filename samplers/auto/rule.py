@@ -92,8 +92,7 @@ class Rule(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Text for :func:`read_rule`: ``points`` with d (deferred) and c (corrected), then numbers.
-        """
+        """Text for :func:`read_rule`: ``points`` with d (deferred), c (corrected), then numbers."""
         kind = f"{self.points}{'d' * self.deferred}{'c' * self.corrected}"
         return " ".join([kind, *map(repr, self[3:])])
 

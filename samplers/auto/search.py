@@ -104,11 +104,8 @@ def find_finalists(
 
     Each of :data:`ALLOWANCES` has two searches, with and without corrector. The best rule of each
     of :data:`KINDS` and some slightly worse ones are tried, since first order ranks large steps
-    roughly.
-
-    Args:
-        probe, n, start, to_zero: as in :func:`.forecast.forecast`.
-        trial: returns the errors ``(K,)`` of a rule on the model itself.
+    roughly. ``trial`` returns the errors ``(K,)`` of a rule on the model itself. The other
+    arguments are as in :func:`.forecast.forecast`.
 
     Returns:
         Pairs of cost and rule, at most :data:`OF_EACH_ORDER` of each order, the best first.
@@ -131,8 +128,7 @@ def find_finalists(
 def _search_kinds(
     probe: ProbeData, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
 ) -> tuple[list[Rule], list[Rule]]:
-    """Return the best rule of each kind, the best first, and other rules with nearly the best cost.
-    """
+    """Return the best rule of each kind, best first, and other rules with nearly the best cost."""
     parts = [
         _search_parameters(probe, n, start, to_zero, allowance, corrected)
         for corrected in (False, True)
@@ -201,8 +197,7 @@ def _search_parameters(
 
 
 def _rule_of_numbers(kind: Kind, spread: float, numbers: Array) -> Rule:
-    """Return the rule of ``kind`` (:data:`KINDS`) with ``numbers`` in the order of :data:`BOUNDS`.
-    """
+    """Return the rule of ``kind`` (:data:`KINDS`) and ``numbers``, ordered as :data:`BOUNDS`."""
     shortened = (float(f"{number:.{DIGITS}g}") for number in numbers)
     return Rule(*kind, float(f"{spread:.{DIGITS_OF_SPREAD}g}"), *shortened)
 
