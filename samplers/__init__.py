@@ -1,4 +1,4 @@
-"""Samplers for diffusion models: the mathematics, and nothing else.
+"""Samplers for diffusion models: their mathematics, without models, metrics or run logic.
 
 >>> from samplerbench.samplers import DDIM, Heun, karras, make
 >>> make("heun") == Heun(), make("ddim(eta=0.5)") == DDIM(eta=0.5)

@@ -20,7 +20,7 @@ AnyNoise = Noise | int | torch.Generator | None
 """Source of noise, a seed, or a generator; None for a sampler that draws none."""
 
 OnStep = Callable[[int, float, Tensor], None]
-"""Function that is called after each step with its number, the level reached, and a copy of the states."""
+"""Callback after each step: its number, the level reached, and a copy of the states."""
 
 AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 """Denoiser, or a function of (x, sigma) that treats every row alike."""
@@ -51,10 +51,11 @@ class Sampler(Protocol):
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
         for_maps: True if it calls a few-step map to the end of the path, not E[x0 | x].
 
-    Some samplers have more, which the harness looks for. Fixed-grid ones have ``plan(grid)`` and
-    ``history`` (:class:`.GridSampler`). ``profile(grid)`` gives the order of each step, and
-    ``levels(grid)`` the grid in use, where ``own_grid``. ``needs_look = True`` says that a probe of
-    the model finds a field (:mod:`.auto`); ``fitted(value)`` returns the sampler with it.
+    Some samplers have optional attributes, which the harness looks for. Fixed-grid ones have
+    ``plan(grid)`` and ``history`` (:class:`.GridSampler`). ``profile(grid)`` gives the order of
+    each step. ``levels(grid)`` gives the grid in use if ``own_grid``. ``needs_look = True`` says
+    that a probe of the model sets a field (:mod:`.auto`); ``fitted(value)`` returns the sampler
+    with that value.
     """
 
     name: ClassVar[str]
@@ -99,9 +100,9 @@ class Sampler(Protocol):
 def bind_inputs(
     sampler: object, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise
 ) -> tuple[Denoise, Grid, Noise]:
-    """Return the arguments of ``sample`` as a denoiser with ``take``, a grid and a source of noise.
+    """Return ``denoise``, ``grid`` and ``noise`` converted to a :class:`.Denoise`, Grid and Noise.
 
-    The user may have passed a plain function, levels and a seed.
+    The user may have passed a plain function, levels and a seed. A seed gives noise like ``x``.
     """
     if isinstance(noise, int | torch.Generator):
         noise = noise_like(x, noise)
@@ -130,7 +131,7 @@ class Declared(Sampler):
 
 
 FOUND = {"found": True}
-"""Metadata of a field that a harness finds for a model; it is no option, and no part of a label."""
+"""Metadata of a field that a harness sets for a model; it is neither an option nor in a label."""
 
 
 def non_default(sampler: object) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def non_default(sampler: object) -> dict[str, Any]:
 
 
 def found_for_model(sampler: object) -> dict[str, Any]:
-    """Return the values, by field name, that a harness found for a model (:data:`FOUND`)."""
+    """Return the values, by field name, that a harness has set for a model (:data:`FOUND`)."""
     return {f.name: v for f, v in _non_default_fields(sampler) if f.metadata.get("found")}
 
 

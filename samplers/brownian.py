@@ -30,12 +30,12 @@ __all__ = ["BrownianNoise", "BrownianTree"]
 DEPTH = 14
 """Number of halvings of the range of log tau.
 
-Two levels in one leaf, a 16384th of the range, share a normal; each value is distributed as it
-should be.
+Two levels in one leaf, a 16384th of the range, share a normal, which correlates their values. Each
+value alone has the correct distribution.
 """
 SIZE = 1 << DEPTH
 SNAP = 1e-6
-"""Distance, in leaves of the tree, within which a level counts as a node: levels are rounded."""
+"""Distance from a node, in leaves of the tree, within which a level counts as that node."""
 _TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps have the lower ones
 
 
@@ -120,7 +120,7 @@ class BrownianTree:
         return first, first + std * self._draw_normal([0], 0)[0]
 
     def _value_at_place(self, place: float) -> Tensor:
-        """Return W at ``place`` in [0, SIZE] (in leaves), found by descending the tree."""
+        """Return W at ``place``, in leaves from sigma_max, by descending the tree."""
         low, high = 0, SIZE
         before, after = self._end_values
         while low < place < high and high - low > 1:
@@ -236,7 +236,7 @@ class BrownianNoise:
 
     @cached_property
     def _white_noise(self) -> SampleNoise:
-        """White noise of the same seed, for what the paths do not cover."""
+        """White noise of the same seed, for draws that are no path increments."""
         return SampleNoise(self.seed, self.ids, self.event, self.dtype)
 
     def _is_covered(self, cur: float, nxt: float) -> bool:

@@ -1,4 +1,4 @@
-"""Memory that the steps of a run reuse.
+"""Buffers that the steps of a run reuse.
 
 When a block of a few hundred kilobytes is freed, the C library may give it back to the system. A
 new block is then paid for page by page, which can take longer than the arithmetic.
@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 SMALL = 1 << 17
-"""Size in bytes below which a new tensor is faster, since the C library keeps what is freed."""
+"""Bytes below which a new tensor is faster, since the C library keeps freed blocks for reuse."""
 _DTYPES = (torch.float32, torch.float64, torch.float16)
 """Dtypes that NumPy has too."""
 _Array = np.ndarray[Any, Any]
 _Memory = defaultdict[object, list[_Array]]
 
 _run: ContextVar[_Memory | None] = ContextVar("run", default=None)
-"""Memory of the run by shape, layout and dtype; None outside of :func:`reuse_buffers`."""
+"""Buffers of the run by shape, layout and dtype; None outside of :func:`reuse_buffers`."""
 
 
 @contextmanager
@@ -45,8 +45,8 @@ def take_buffer(like: Tensor) -> Tensor | None:
     keeps are never overwritten, and nothing needs to be handed back.
 
     Returns:
-        An uninitialised tensor; or None, which as ``out`` makes a new one. It is None outside of a
-        run, for small tensors, and on devices, where torch keeps what is freed.
+        An uninitialised tensor, or None, with which ``out`` allocates a new one. It is None outside
+        of a run, for small tensors, and on devices, where torch itself reuses freed memory.
     """
     memory = _run.get()
     if memory is None or type(like) is not Tensor or not like.is_cpu or like.nbytes < SMALL:

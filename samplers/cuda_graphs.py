@@ -43,7 +43,7 @@ class CudaGraph:
         """Run ``work`` a few times on a side stream, as the capture will, before it is recorded.
 
         Raises:
-            ValueError: ``work`` waits for the device.
+            ValueError: ``work`` synchronises with the device.
         """
         with torch.cuda.device(self._device):
             current, side = torch.cuda.current_stream(), torch.cuda.Stream()
@@ -56,10 +56,10 @@ class CudaGraph:
             current.wait_stream(side)
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
-        """Record one call of ``work`` in the common memory pool; return the tensor replays fill.
+        """Record one call of ``work`` in the common memory pool; return the output of each replay.
 
         Raises:
-            ValueError: ``work`` does something that a graph cannot hold.
+            ValueError: ``work`` does something that a graph cannot record.
         """
         # If ending a capture fails, torch.cuda.graph stays on its stream; the outer context goes back.
         with (
@@ -77,11 +77,11 @@ class CudaGraph:
 
 @cache
 def _pool_owner(device: torch.device) -> torch.cuda.CUDAGraph:
-    """Return the graph whose memory pool all graphs on ``device`` use, to save memory.
+    """Return an empty graph that owns the memory pool of all graphs on ``device``.
 
-    Inputs of a replay are copied in and its output is copied out on one stream, before another
-    replay can overwrite them. Sharing is therefore safe. A pool is lost with its last graph and
-    cannot be used again, so this graph stays.
+    Sharing a pool saves memory. It is safe, since a replay's inputs and output are copied on one
+    stream, before another replay can overwrite them. A pool is lost with its last graph and cannot
+    be used again, so this graph stays alive.
     """
     keeper = torch.cuda.CUDAGraph()
     with torch.cuda.graph(keeper):
@@ -91,7 +91,7 @@ def _pool_owner(device: torch.device) -> torch.cuda.CUDAGraph:
 
 @contextmanager
 def _forbid_waiting() -> Iterator[None]:
-    """Make an operation that waits for the device raise RuntimeError inside this context."""
+    """Make operations that synchronise with the device raise RuntimeError inside this context."""
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -117,7 +117,7 @@ BindBatch = Callable[..., tuple[Denoise, Noise]]
 
 
 class Backend(Protocol):
-    """Recorder of one call of a function, to be replayed: :class:`CudaGraph`, or a test's own."""
+    """Interface that records one call of a function and replays it, as :class:`CudaGraph` does."""
 
     def warm_up(self, work: Work) -> None:
         """Run ``work`` before it is recorded, so that lazy initialisation is done."""
@@ -128,17 +128,17 @@ class Backend(Protocol):
         ...
 
     def replay(self) -> None:
-        """Repeat the recorded call on the present values of the tensors that it reads."""
+        """Repeat the recorded call on the current values of the tensors that it reads."""
         ...
 
 
 class Recording:
-    """Function of tensors, recorded for the shapes of ``inputs``.
+    """Recorded function of tensors, for arguments with the shapes of ``inputs``.
 
     Args:
-        function: returns one tensor. Other tensors that it reads are read again in each replay;
-            everything else that it reads is fixed by the recording.
-        inputs: examples of its arguments, with the shapes, dtypes and device of all to come.
+        function: function to record, which returns one tensor. A replay reads tensors in its
+            closure again; all its other values are fixed by the recording.
+        inputs: example arguments, whose shapes, dtypes and device later arguments must have.
         backend: records the call and replays it.
 
     Raises:
@@ -189,13 +189,14 @@ def capture(
     """Return ``sampler.sample`` as a recorded function of latents and context, on one grid.
 
     Args:
-        sampler: takes a known number of evaluations and does not wait for the device.
+        sampler: sampler with a known number of evaluations that does not synchronise with the
+            device.
         grid: noise levels.
-        bind_batch: gives the bound denoiser and the noise of a batch from its context. It is called
-            while recording: both must compute on the device, from the very tensors that they are
-            given.
-        inputs: the latents ``(batch, *event)``, then the context: what else differs between
-            batches, such as sample numbers and labels.
+        bind_batch: function from a batch's context to its bound denoiser and noise. It is called
+            while recording: both must compute on the device, from these tensors and no copies of
+            them.
+        inputs: the latents ``(batch, *event)``, then the context: all other tensors that differ
+            between batches, such as sample numbers and labels.
         backend: records and replays; None is a :class:`CudaGraph` on the device of the latents.
 
     Raises:

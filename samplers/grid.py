@@ -75,7 +75,7 @@ def as_grid(levels: Any) -> Grid:
     Grid(sigma=(80.0, 1.0, 0.0))
 
     Raises:
-        ValueError: ``levels`` is something else, or does not fall.
+        ValueError: ``levels`` is of another type, or does not fall.
     """
     if isinstance(levels, Grid):
         return levels
@@ -106,7 +106,7 @@ def check_range(n: int, sigma_min: float, sigma_max: float) -> None:
 def spaced(
     n: int, sigma_min: float, sigma_max: float, to_zero: bool, at: Callable[[float], float]
 ) -> Grid:
-    """Return a grid of ``n`` steps from ``sigma_max`` down, with the levels between from ``at``.
+    """Return a grid of ``n`` steps from ``sigma_max`` down, whose inner levels come from ``at``.
 
     Args:
         n: number of steps.

@@ -1,4 +1,4 @@
-"""Samplers that take one step per interval of a fixed grid, and the only loop over such steps."""
+"""Base class of samplers with one step per interval of a fixed grid, and their loop."""
 
 from __future__ import annotations
 
@@ -99,11 +99,11 @@ def integrate(
     """Return the states after a grid sampler's steps over its plan, without gradients.
 
     Args:
-        sampler: gives the plan and the step.
+        sampler: sampler whose ``plan`` and ``step`` are called.
         denoise: bound denoiser.
         x: ``(batch, *event)`` states at ``grid.sigma[0]``, not modified.
         grid: noise levels.
-        noise: asked once per step.
+        noise: source of noise, from which :func:`integrate` takes one :class:`.StepNoise` per step.
         on_step: called after step i with (i, level reached, a copy of the state).
 
     Raises:

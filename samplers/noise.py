@@ -1,4 +1,4 @@
-"""Counter-based noise: what sample i gets in step k depends only on (seed, i, k, draw).
+"""Counter-based noise: the normals of sample i in step k depend only on (seed, i, k, draw).
 
 A sample therefore does not change with its batch, its worker or the number of other samples. Every
 sampler starts sample i from the same latent, so that comparisons are paired.
@@ -118,7 +118,7 @@ class NoNoise:
     """Noise whose draws raise an error.
 
     Args:
-        sampler: the sampler that gets it, for the message.
+        sampler: the sampler that would draw noise, for the error message.
     """
 
     def __init__(self, sampler: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""Numerical tools that several methods share: on floats, for plans, and on tensors, for steps."""
+"""Numerical functions that several methods share: on floats for plans, on tensors for steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 _NODES, _WEIGHTS = (values.tolist() for values in np.polynomial.legendre.leggauss(12))
 PANEL = 1.0
-"""Longest panel of 12 points, exact to rounding for functions analytic within 1.5 of it."""
+"""Longest panel of 12 quadrature points; exact to rounding for f analytic within 1.5 of it."""
 FACTORIALS = tuple(float(math.factorial(n)) for n in range(40))
 SUM_TO_ONE = 1e-13
 CANCELS = 0.25

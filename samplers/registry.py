@@ -29,7 +29,7 @@ _DECLARATIONS = [name for name in Sampler.__annotations__ if hasattr(Sampler, na
 """Declarations of a sampler that have a default."""
 
 Watch = Callable[[], AbstractContextManager[Any]]
-"""Function that makes a context for a plugin's import; :func:`seen_at_import` has its value."""
+"""Function that returns the context manager around a plugin's import (:func:`seen_at_import`)."""
 
 
 class PluginError(ValueError):
@@ -64,9 +64,9 @@ def register(cls: Any) -> Any:
 
 
 def spec_of(sampler: Any) -> dict[str, Any]:
-    """Return the name and options of a sampler object, whose class is registered if it is not yet.
+    """Return the name and options of a sampler object, and register its class if necessary.
 
-    A class that a notebook defines again takes the place of its former self.
+    A class that a notebook redefines replaces the earlier one.
 
     Raises:
         PluginError: the class is no sampler.
@@ -100,7 +100,7 @@ def register_family(base: type, name: str, **declared: object) -> None:
 
 
 def _missing_part(cls: Any) -> str:
-    """Return a sentence on what a class lacks to be a sampler, with the remedy; "" if nothing."""
+    """Return a sentence on the missing part of a sampler class, with the remedy; "" if complete."""
     if not inspect.isclass(cls):
         return "register a class, a frozen dataclass that inherits samplers.Declared"
     if not isinstance(getattr(cls, "name", None), str):
@@ -161,7 +161,7 @@ def get(name: str) -> Any:
 
 
 def _how_to_load(name: str) -> str:
-    """Return words on how to load a sampler that is in the current folder; "" if none seems to be."""
+    """Return a hint how to load the sampler from the current folder; "" if it is not there."""
     if not name.isidentifier():
         return ""
     if Path(name, "pyproject.toml").is_file():
@@ -235,7 +235,7 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def seen_at_import(module: str) -> Any:
-    """Return what the :data:`Watch` context of a plugin module's import yielded, or None."""
+    """Return the value of the :data:`Watch` context of a plugin module's import, or None."""
     return _WATCHED.get(module)
 
 

@@ -12,13 +12,13 @@ from typing import Any
 from .base import Sampler, non_default
 
 LONGEST = 4096
-"""Most characters of a spec: room for the path of a file, and a bound on what reading takes."""
+"""Most characters of a spec: enough for a file's path, and a bound on the time to parse it."""
 
 DEEPEST = 16
 """Most brackets that may be open at once in a spec's options."""
 
 LARGEST_NUMBER = 2**63
-"""Bound of an integer's absolute value; tables have no room for larger ones."""
+"""Bound of an integer's absolute value; tables store 64-bit integers."""
 
 
 def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:

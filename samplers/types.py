@@ -20,7 +20,7 @@ def references() -> dict[str, str]:
 
 
 def bibtex(keys: Iterable[str]) -> str:
-    """Return the BibTeX entries of ``keys`` in order, each once; a comment where there is none."""
+    """Return the BibTeX entries of ``keys`` in order, each once; a comment for an unknown key."""
     entries = references()
     return "\n\n".join(
         entries.get(key, f"% {key}: see the plugin's own documentation")
@@ -29,7 +29,7 @@ def bibtex(keys: Iterable[str]) -> str:
 
 
 class TimedLevel(float):
-    """Noise level at which the network gets a given time in place of the level's own.
+    """Noise level with the time that the network gets at it, in place of the time of the level.
 
     Attributes:
         time: the time that the network gets, in the native time of the model's process.
@@ -67,7 +67,7 @@ class Denoise(Protocol):
 
 @dataclass(frozen=True)
 class RowByRow:
-    """Function of (x, sigma) as a :class:`Denoise`: any rows are denoised alike.
+    """Adapter from a function of (x, sigma) to a :class:`Denoise`; all rows are denoised alike.
 
     Attributes:
         function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.
@@ -76,7 +76,7 @@ class RowByRow:
     function: Callable[[Tensor, Any], Tensor]
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """Return the value of the function."""
+        """Return ``function(x, sigma)``."""
         return self.function(x, sigma)
 
     def take(self, rows: Tensor, /) -> Self:  # noqa: ARG002
@@ -104,7 +104,7 @@ class StepNoise(Protocol):
 
 
 class Noise(Protocol):
-    """Noise of one batch of samples, asked for step by step."""
+    """Source of noise for one batch of samples."""
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
         """Return the noise of step ``step``, which goes from level ``cur`` down to ``nxt``."""

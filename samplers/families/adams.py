@@ -1,7 +1,7 @@
 """Adams-Bashforth methods after a change of variables.
 
-Write dx/dsigma = (x - d) / sigma as a linear part, which is solved exactly, and a rest, the memo m,
-that should vary little. Then
+Split dx/dsigma = (x - d) / sigma into a linear part, which is solved exactly, and a slowly varying
+rest m, the memo. Then
 
     x(nxt) = decay x(cur) + integral over the step of kernel m du,
 
@@ -24,8 +24,9 @@ from .multistep import Multistep, Startup
 class Form(Protocol):
     """Change of variables of the probability-flow ODE: write :meth:`variable` and :meth:`moments`.
 
-    A memo is what is kept of an evaluation: the denoised image d, or scale (x - c d), with c and
-    scale functions of the level. By default it is eps = (x - d) / sigma, with dx/dsigma = eps.
+    A memo is the tensor stored of an evaluation for later steps: the denoised image d, or scale (x
+    - c d), with c and scale functions of the level. The default is eps = (x - d) / sigma, with
+    dx/dsigma = eps.
     """
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float] | None:
@@ -65,10 +66,9 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
 def memo_weights(
     form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
 ) -> list[float]:
-    """Return the weight of each memo in the value of a linear functional.
+    """Return weights of the memos at ``levels``: a linear functional of their polynomial in u.
 
-    It is applied to the polynomial in u = ``form.variable`` through the memos at ``levels``.
-    ``moments[k]`` is its value for (u - u(cur))^k / k!.
+    u is ``form.variable``. ``moments[k]`` is the value of the functional for (u - u(cur))^k / k!.
     """
     origin = form.variable(cur)
     return monomial_weights([form.variable(level) - origin for level in levels], moments)
@@ -87,6 +87,6 @@ class AdamsBashforth(Multistep, Form):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforthToZero(AdamsBashforth):
-    """Base class of Adams-Bashforth samplers that hold at sigma = 0: adds ``through_zero``."""
+    """Base class of Adams-Bashforth samplers valid at sigma = 0: adds option ``through_zero``."""
 
     through_zero: bool = False

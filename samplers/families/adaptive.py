@@ -1,4 +1,4 @@
-"""Base classes of samplers that a tolerance controls, with a step of its own for each sample."""
+"""Base classes of adaptive samplers, which choose step sizes for each sample by a tolerance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..types import Denoise, Noise
 
 _SHRINK, _GROW = 0.2, 10.0
 _SMALLEST = 1e-5
-"""Shortest step in lam; a method that needs shorter ones would take a million of them."""
+"""Shortest step in lam = -log(sigma); with shorter ones a run would need about a million."""
 
 
 class Attempt(NamedTuple):
@@ -158,7 +158,7 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
-    """Progress of one sample: level, next step in lam, is d known there, last accepted error."""
+    """Progress of one sample: its level, its next step, and the last accepted error."""
 
     level: float
     h: float
@@ -166,6 +166,6 @@ class _Progress:
     error: float = 1.0
 
     def next_level(self, last: float) -> float:
-        """Return the level where the next step ends: ``last`` itself if that is within reach."""
+        """Return the level at the end of the next step: ``last`` if the step would reach it."""
         is_last = math.log(self.level / last) <= self.h * (1 + 1e-9)
         return last if is_last else self.level * math.exp(-self.h)

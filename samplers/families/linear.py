@@ -38,7 +38,7 @@ class LinearRow(NamedTuple):
 
 
 def jump(sigma: float) -> LinearRow:
-    """Return the coefficients of the usual step from ``sigma`` to 0: x <- d, by one evaluation."""
+    """Return the row of the usual step from ``sigma`` to 0: x <- d, by one evaluation."""
     return LinearRow(sigma, a=0.0, b=(1.0,))
 
 

@@ -129,7 +129,7 @@ class Multistep(GridSampler):
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """True without an analytic first step."""
+        """True unless the first step is analytic."""
         return not self.analytic_first
 
     @abstractmethod
@@ -158,7 +158,7 @@ class Multistep(GridSampler):
         return rows
 
     def _row_at(self, grid: Grid, i: int, order: int) -> Any:
-        """Return the row of step ``i``: a jump to 0, a single step if memos lack, or ``row``'s."""
+        """Return the row of step ``i``: a jump to 0, a startup step, or the result of ``row``."""
         cur, nxt = grid.sigma[i : i + 2]
         if nxt == 0 and not self.through_zero:
             return jump(cur)
@@ -180,7 +180,7 @@ class Multistep(GridSampler):
         return x, memo if self.history else None
 
     def nfe(self, grid: Grid) -> int:
-        """Return the evaluations per sample: 1 a step, 0 if it is analytic, k for k stages."""
+        """Return the evaluations per sample: 1 a step, 0 for an analytic one, k for k stages."""
         if self.startup == "ramp":
             return len(grid) - int(self._skips_first(grid))
         starts = (row.stages.stages for row in self.plan(grid) if isinstance(row, StartRow))
@@ -193,13 +193,13 @@ class Multistep(GridSampler):
 
 @dataclass(frozen=True, kw_only=True)
 class MultistepToZero(Multistep):
-    """Base class of multistep methods that hold at sigma = 0: adds the option ``through_zero``."""
+    """Base class of multistep methods valid at sigma = 0: adds the option ``through_zero``."""
 
     through_zero: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelfStarting(Multistep):
-    """Base class of multistep methods that hold on any levels > 0: adds the option ``startup``."""
+    """Base class of multistep methods valid on any levels > 0: adds the option ``startup``."""
 
     startup: Startup = "ramp"

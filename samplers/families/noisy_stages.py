@@ -1,4 +1,4 @@
-"""Single-step methods with several evaluations and noise between, as rows of coefficients."""
+"""Single-step methods with noise before each evaluation, as rows of coefficients."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class NoisyRow(NamedTuple):
     Attributes:
         stages: the states at which the denoiser is evaluated.
         end: the next state.
-        spans: for each normal z_m, the interval (cur, nxt) whose noise it is. Where they overlap,
-            as for a stage and for the whole step, the z_m stand for increments of one path.
+        spans: for each normal z_m, its interval (cur, nxt) of levels. The normals of overlapping
+            intervals, as of a stage and the whole step, are increments of one path.
     """
 
     stages: tuple[Mix, ...]
@@ -137,11 +137,12 @@ def _apply_mix(
 
 @dataclass(frozen=True, kw_only=True)
 class AncestralStages(NoisyStages):
-    """Base class: a deterministic step from cur to a level ``down``, then noise s_noise ``up`` z.
+    """Base class of ancestral methods: a deterministic step down to a level ``down``, then noise.
 
-    down² + up² = nxt² and up = min(nxt, eta nxt sqrt(1 - (nxt / cur)²)). An exact step leaves the
-    distribution of the level ``down``, and noise with s_noise = 1 makes it the distribution of nxt.
-    The weak order is therefore the deterministic method's order, for any eta.
+    The noise is s_noise up z. up = min(nxt, eta nxt sqrt(1 - (nxt / cur)²)) and down² + up² = nxt².
+    An exact step gives the distribution at level ``down``, which noise with s_noise = 1 turns into
+    the distribution at nxt. For any eta, the weak order is therefore the order of the deterministic
+    method.
 
     Attributes:
         eta: share of the ancestral noise, >= 0; 0 is the deterministic method, 1 the variance of
@@ -178,7 +179,7 @@ class AncestralStages(NoisyStages):
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1.0 if eta and s_noise are 1, else None: the limit is then the path of another SDE."""
+        """1.0 if eta = s_noise = 1. Otherwise None, since the limit is the path of another SDE."""
         return 1.0 if self.eta == self.s_noise == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:

@@ -103,7 +103,7 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
 
 
 class _Weights:
-    """Linear combination of the state x and the denoised images, represented by its weights.
+    """Weights of a linear combination of the state x and the denoised images.
 
     Entry 0 weighs x, entry k the k-th image. Operations that are not linear, such as a clip, raise
     an error, since they would act on the weights.
@@ -187,12 +187,12 @@ class _Trace:
 
 _CAP = math.sqrt(2) - 1
 _MOST_ASYMPTOTIC = 16 * _CAP
-"""Most churn with a declared order: gamma is then below its cap for more than 16 steps."""
+"""Largest ``churn`` with a declared order: above 16 steps, its gamma is below the cap."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Churned(LinearStages):
-    """Base class: noise up to sigma_hat = (1 + gamma) sigma, then one step down to the next level.
+    """Base class of EDM's churn: noise up to sigma_hat = (1 + gamma) sigma, then a step down.
 
     gamma = min(churn / N, sqrt(2) - 1) for levels in [s_min, s_max] and N steps, else 0; the noise
     has standard deviation s_noise sqrt(sigma_hat² - sigma²). The step to 0 is churned like any

@@ -1,4 +1,4 @@
-"""Triangular tables of coefficients that were found for a model, with one evaluation a step."""
+"""Samplers given by a triangular table of coefficients, such as one tuned for a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .linear import LinearMultistep, LinearRow
 class TableRow(NamedTuple):
     """Coefficients of the step x <- a x + sum_j b_j d_{i-j}, with the denoised images d so far.
 
-    A first row without any b makes no evaluation, and no later step has an image of it.
+    A first row with empty b makes no evaluation, and leaves no image for later steps.
 
     Attributes:
         a: weight of the state.
@@ -31,7 +31,7 @@ class TableRow(NamedTuple):
 Table = tuple[TableRow, ...]
 
 ROUNDING = 1e-12
-"""Size below which a weight of the state is set to 0: a step to 0 then does not read the state."""
+"""Absolute weight of the state below which it is set to 0, as in a step to sigma = 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +63,11 @@ class Tabulated(LinearMultistep):
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """As for ``stands_for``, since tuning keeps the sum of a row's weights."""
+        """As ``stands_for.translates``, since tuning does not change the sum of a row's weights."""
         return self.stands_for.translates
 
     def nfe(self, grid: Grid) -> int:
-        """Return the evaluations: one a step, but none in a first row without weights."""
+        """Return the evaluations per sample: one a step, but none for a first row with empty b."""
         return len(grid) - (not self.table[0].b)
 
     def plan(self, grid: Grid) -> list[LinearRow]:
@@ -88,7 +88,7 @@ class Tabulated(LinearMultistep):
 
 
 def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
-    """Return the reason why a sampler's steps on a grid are no table; "" if they are one."""
+    """Return the reason why :func:`tabulate` cannot represent a sampler on a grid; "" if it can."""
     if not isinstance(sampler, GridSampler):
         return "does not step along a grid"
     rows = cached_plan(sampler, grid)
@@ -104,11 +104,11 @@ def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
 def tabulate(sampler: Sampler, grid: Grid) -> Table:
     """Return the table of coefficients that makes a linear method's steps on a grid.
 
-    Memos p x + q d are written out, so that every state is a sum of the first state and the
-    denoised images. Each state is then a multiple of the state before it plus denoised images.
+    Substituting the memos p x + q d makes every state a sum of the first state and denoised images.
+    Each state is then a multiple of the state before it plus denoised images.
 
     Raises:
-        ValueError: the steps are no table (:func:`why_not_tabulable` says why).
+        ValueError: no table represents the steps (:func:`why_not_tabulable` says why).
     """
     if reason := why_not_tabulable(sampler, grid):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""DDIM and DDPM, which sample from q(x_nxt | x_cur, x0 = d) or follow its mean with less noise."""
+"""DDIM, DDPM and ancestral Euler: steps from q(x_nxt | x_cur, x0 = d), or with less noise."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DDIM(LinearMultistep):
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 at eta = 1, else None: with less noise the limit is the path of another SDE."""
+        """1 if eta = 1. Otherwise None, since the limit is the path of another SDE."""
         return 1.0 if self.eta == 1 else None
 
     def plan(self, grid: Grid) -> list[LinearRow]:

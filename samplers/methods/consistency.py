@@ -29,7 +29,7 @@ class Consistency(LinearMultistep):
 
     Attributes:
         end: level at which the map ends, 0 or sigma_min; None for the lowest positive level of the
-            grid. It is found for the model, not given.
+            grid. The harness sets it for the model; users do not.
     """
 
     end: float | None = field(default=None, metadata=FOUND)

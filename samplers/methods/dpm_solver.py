@@ -222,7 +222,7 @@ _ADAPTIVE = _paper_source(
 
 
 def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
-    """Return the attempt that ends in ``high``, with high - low over the tolerance as its error."""
+    """Return the attempt with result ``high`` and error (high - low) / tolerance."""
     scale = (torch.maximum(low.abs(), x.abs()) * tolerance.rtol).clamp(min=tolerance.atol)
     return Attempt(high, (high - low) / scale)
 

@@ -96,7 +96,7 @@ class DPMpp3M(DataEAB):
 
 
 def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Return weights of three memos: their parabola is integrated with half of its curvature."""
+    """Return weights of three memos: the integral of their parabola with half of its curvature."""
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
 

@@ -1,6 +1,6 @@
 """DPM-Solver++, single step: exponential Runge-Kutta methods for the data prediction.
 
-With one whose stages are on levels of the grid, as in diffusers' scheduler.
+:class:`SinglestepOnGrid` places its stages on levels of the grid, as diffusers' scheduler does.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class SinglestepOnGrid(LinearMultistep):
 
     Attributes:
         orders: orders of the steps, each 1 or one more than the order before; 1 in further steps.
-        prediction: what is a polynomial, the denoised image ("data") or eps ("noise").
+        prediction: quantity taken as a polynomial, the denoised image ("data") or eps ("noise").
         solver_type: "midpoint" or "heun".
     """
 

@@ -122,7 +122,7 @@ class TorchdiffeqAdaptive(Tolerant):
 
 
 def _register_method(base: type, library: str, method: str, **declared: object) -> None:
-    """Register ``LIBRARY_METHOD``, as a class of this module so that it can be pickled."""
+    """Register the sampler ``LIBRARY_METHOD`` as a class of this module, where pickle finds it."""
     body = {"name": f"{library}_{method.lower()}", "method": method, **declared}
     body |= {"__module__": __name__, "__doc__": base.__doc__}
     title = f"{library.capitalize()}_{method}"

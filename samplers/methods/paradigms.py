@@ -28,7 +28,7 @@ class Paradigms(Declared):
 
     Attributes:
         window: most steps at once, >= 1; 1 is Euler's method.
-        tol: >= 0; at 0 the result is Euler's.
+        tol: tolerance >= 0 of a sweep's changes; at 0 the result is Euler's.
     """
 
     name = "paradigms"

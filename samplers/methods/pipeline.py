@@ -22,11 +22,11 @@ class Preset(NamedTuple):
         levels: falling; the last may be 0.
         start: standard deviation of the noise that the scheduler begins with.
         end: factor by which the result is multiplied.
-        clip: bound that the denoised image is clamped to; a step without noise keeps the predicted
-            noise as it was. None for no clamping.
+        clip: bound to which the denoised image is clamped, None for none. Deterministic steps do
+            not clamp the predicted noise.
         told: description of the scheduler and its spacing of steps, for the user.
-        times: pairs of a level and the time that the network gets there, if not the level's own.
-        map_end: level at which the model ends, if it is a few-step map; None for sigma_min.
+        times: pairs of a level and the network's time there, for levels whose own time is not used.
+        map_end: level at which a few-step map ends; None for sigma_min.
     """
 
     sampler: str
@@ -51,7 +51,7 @@ class Pipeline(Declared):
         scheduler: class of diffusers that takes the place of the folder's own scheduler, with the
             settings that ``from_config`` gives it, such as ``UniPCMultistepScheduler``; "" for the
             folder's own.
-        found: preset of the scheduler. It is found for the checkpoint, not given.
+        found: preset of the scheduler. The harness sets it for the checkpoint; users do not.
     """
 
     name = "pipeline"

@@ -1,4 +1,4 @@
-"""PNDM, PLMS and iPNDM, which take the Adams-Bashforth weights of equal steps on steps of any length."""
+"""PNDM, PLMS and iPNDM, which use the Adams-Bashforth weights of equal steps on any grid."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class PseudoNumerical(GridSampler):
         return [*orders[:-1], 1] if grid.to_zero else orders
 
     def plan(self, grid: Grid) -> list[StartRow | LinearRow]:
-        """Return a row per step: of ``starter`` where ``ramp`` is 0, unless to 0, else of iPNDM."""
+        """Return a row per step: ``starter``'s if ``ramp`` is 0 and nxt > 0 there, else iPNDM's."""
         ramp = [*self.ramp, *[4] * len(grid)]
         steady = get("ipndm")(first=tuple(max(k, 1) for k in ramp)).plan(grid)
         starts = (k == 0 and nxt > 0 for k, (_, nxt) in zip(ramp, grid.intervals(), strict=False))

@@ -19,7 +19,7 @@ Interval = tuple[int, int, float, float, float]
 
 
 class Cycle(NamedTuple):
-    """Restart cycle: noise of standard deviation ``noise``, then the steps ``rows``."""
+    """Restart cycle: adding noise of standard deviation ``noise``, then the steps ``rows``."""
 
     noise: float
     rows: tuple[StagesRow, ...]

@@ -22,11 +22,11 @@ from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
 M1, M0 = 1 + 0j, 1j
-"""Memos of steps 1 and 0 as complex weights: the real part counts memo 1, the imaginary memo 0."""
+"""Memos of steps 1 and 0 as complex weights: the real part weighs memo 1, the imaginary memo 0."""
 
 
 def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
-    """Return the plan with its first step done again, with the evaluation of the second.
+    """Return the plan that replaces the first step by one with the evaluation of the second.
 
     Args:
         rows: rows of a linear multistep method, the first with a ``gain``, the second without. Rows
@@ -69,7 +69,7 @@ def _substitute_memos(
 
 
 TO_ZERO = 40.0
-"""log(cur / nxt) for a step to 0, in a quadrature over log sigma; what is left out is below rounding."""
+"""Finite log(cur / nxt) for the quadrature of a step to 0; its truncation is below rounding."""
 SOURCE = Source(
     "zhang2023deis",
     "rhoAB-DEIS, with another memo, variable and kernel",
@@ -92,15 +92,15 @@ class WarpedAB(Multistep):
     Attributes:
         knee: k > 0 of the process y = (1 - u) x0 + u z / k.
         scale, power, exponent: parameters of the :class:`~samplerbench.samplers.auto.rule.Warp` g.
-        corrector: an evaluation first corrects the step that led to it, by the polynomial through
-            one memo more, as in UniPC (:mod:`.unipc`). It raises the order by one. A deferred first
-            step is taken with that evaluation, so it is not corrected.
+        corrector: True if an evaluation corrects the step before it, by the polynomial through one
+            memo more, as in UniPC (:mod:`.unipc`). It raises the order by one. A deferred first
+            step already uses that evaluation, so it is not corrected.
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the
             second (:func:`defer_first_step`), and needs no assumption on the data.
         spread: standard deviation of the data, > 0, which the analytic first step supposes.
-        end: with ``through_zero``, a level >= 0 at which the step to 0 gives the denoised image,
-            from memos at higher levels, in place of x(0). Both are the same where ``end`` is 0, or
-            below all that the data resolve. An evaluation at ``end`` itself is that image.
+        end: level >= 0 for ``through_zero``. The step to 0 gives the denoised image at ``end``,
+            extrapolated from memos at higher levels, in place of x(0). Both are equal if ``end`` is
+            0 or below the finest detail of the data. An evaluation at ``end`` itself is that image.
     """
 
     source: ClassVar[Source] = SOURCE
@@ -218,16 +218,18 @@ for _k in (1, 2, 3, 4):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Auto(Declared):
-    """The default for any model and budget: :class:`.WarpedAB` by a rule that is found for the model.
+    """Default sampler for any model and budget: :class:`.WarpedAB` with a rule found for the model.
 
-    The rule sets levels, order, constants and both ends. A harness looks at the model once and has
-    the rule found (:mod:`samplerbench.samplers.auto`). Without that, it is a fourth-order rule for
-    data of standard deviation 0.5. N steps cost N evaluations, none outside the range of the grid.
+    The rule sets levels, order, constants, and the first and last step. A harness probes the model
+    once and searches for the rule (:mod:`samplerbench.samplers.auto`). Without a harness, a
+    fourth-order rule for data of standard deviation 0.5 is used. N steps cost N evaluations, none
+    outside the grid's range.
 
     Attributes:
         rule: text of a rule that an earlier run found (``rules`` of its ``run.json``), used as it
             is, without a search; "" searches.
-        found: the rule and what it cost; None without a look at the model. It is found, not given.
+        found: the rule and the cost of its search; None without a probe. The harness sets it; users
+            do not.
     """
 
     name = "auto"
@@ -238,7 +240,7 @@ class Auto(Declared):
     USUAL: ClassVar[float] = 0.5
     """Standard deviation of data in the field's usual scaling."""
     FAR: ClassVar[float] = 40.0
-    """First level, in deviations of the data, from which on an unknown model's first step is deferred."""
+    """First level / spread from which the rule for an unknown model defers its first step."""
     rule: str = ""
     found: Fitted | None = field(default=None, metadata=FOUND)
 
@@ -260,7 +262,7 @@ class Auto(Declared):
         return {"pilot_evaluations": self.found.evaluations, "rule": self.found.rule.text}
 
     def levels(self, grid: Grid) -> Grid:
-        """Return the grid of the rule with the same ends and steps; a single step is kept."""
+        """Return the rule's grid between the ends of ``grid``; a grid of one step is unchanged."""
         if len(grid) == 1:
             return grid
         ends = grid.sigma[0], grid.positive[-1]
@@ -294,7 +296,7 @@ class Auto(Declared):
         )
 
     def _rule_for(self, grid: Grid) -> Rule:
-        """Return the option ``rule``, else the rule found for the model, else a usual one."""
+        """Return the option ``rule``, else the rule found for the model, else a typical one."""
         if self.rule:
             return read_rule(self.rule)
         if self.found is not None:

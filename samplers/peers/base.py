@@ -22,7 +22,7 @@ from ..types import Denoise, Noise, RowByRow, StepNoise
 from .locate import resolve
 
 ROUNDING = 3e-6
-"""Relative distance within which a peer's level counts as the grid's, since some compute in float32."""
+"""Relative distance within which a peer's level, often in float32, counts as the grid's level."""
 
 
 class PeerBatch:
@@ -156,7 +156,7 @@ class Peer(Declared, ABC):
 
     Class attributes in addition to :class:`~samplerbench.samplers.Sampler`'s:
         target: the peer's own name for the method.
-        origin: library and version, part of a result's identity.
+        origin: library and version, part of the fingerprint of a result.
         renamed: the peer's names of options, by field, where they differ.
     """
 
@@ -187,7 +187,7 @@ class Peer(Declared, ABC):
         return None if self.adaptive else _dry_run(self, grid)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return a function and its arguments for pickle: name and options make the class again."""
+        """Return a function with arguments for pickle: it makes the class from name and options."""
         return _unpickle_peer, (self.name, {f.name: getattr(self, f.name) for f in fields(self)})
 
 
@@ -235,7 +235,7 @@ class _ZeroNoise:
 
 @lru_cache(maxsize=4096)
 def _dry_run(sampler: Peer, grid: Grid) -> int:
-    """Return the number of evaluations for one sample of one number, with a closed-form denoiser.
+    """Return the number of evaluations of one sample with one element, for a closed-form denoiser.
 
     Raises a ValueError if the peer's code fails.
     """

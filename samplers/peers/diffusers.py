@@ -1,4 +1,4 @@
-"""Schedulers of diffusers, driven as its pipelines drive them.
+"""Schedulers of diffusers, called in a loop as its pipelines do.
 
 ``sigmas`` and ``timesteps`` are set by hand, in float64 and with the level as the timestep.
 ``set_timesteps`` would round to training times or to float32. A table of training times is given
@@ -38,8 +38,8 @@ class SchedulerCoordinates(NamedTuple):
 
     Attributes:
         scale: factor from our state to the scheduler's, as a function of our level.
-        levels: our level of the evaluation at each of the scheduler's timesteps.
-        output: network output at a timestep, as a function of (d, the scheduler's state, level).
+        levels: our noise level of each of the scheduler's timesteps.
+        output: function (denoised image d, the scheduler's state, level) to the network output.
     """
 
     scale: Callable[[float], float]
@@ -305,7 +305,7 @@ class DiffusersScheduler(Peer):
 
 @contextlib.contextmanager
 def _silence_diffusers() -> Iterator[None]:
-    """Silence the library's warnings of options that it changes or will drop."""
+    """Silence diffusers' warnings about options that it changes or deprecates."""
     logger = logging.getLogger("diffusers.schedulers")
     with warnings.catch_warnings(), mock.patch.object(logger, "level", logging.ERROR):
         warnings.simplefilter("ignore")

@@ -100,7 +100,7 @@ def import_installed(name: str, package: str, module: str) -> ModuleType:
 
 
 def missing_library_error(name: str, package: str, error: ImportError | None = None) -> ValueError:
-    """Return a ValueError that says which package the peer ``name`` needs, or what that lacks."""
+    """Return a ValueError that names the missing package or import of the peer ``name``."""
     lacks = getattr(error, "name", None)
     is_other = lacks and lacks.partition(".")[0] != package.replace("-", "_")
     detail = f" (which lacks {lacks})" if is_other else ""
@@ -118,7 +118,7 @@ def version_of_package(package: str) -> str:
 
 
 def name_and_hash_of_file(path: Path) -> str:
-    """Return a file's name and the start of its SHA-256, which stand for a clone's version."""
+    """Return a file's name and the start of its SHA-256, the version of a clone."""
     return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
 
 
@@ -161,7 +161,7 @@ def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
 
 
 def load_functions(path: Path, **given: Any) -> dict[str, Any]:
-    """Return a script's undecorated functions by name, not running the rest; they see ``given``."""
+    """Return a script's undecorated functions by name; ``given`` are their global names."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list
@@ -182,7 +182,7 @@ _MODULES = {
     "edm": "official",
 }
 ADAPTERS = ("scipy", "torchdiffeq")
-"""Libraries whose samplers the registry has under its own names: ``scipy:RK45`` is ``scipy_rk45``."""
+"""Libraries whose samplers are built in under other names: ``scipy:RK45`` is ``scipy_rk45``."""
 
 
 def resolve(name: str) -> Any:
@@ -212,7 +212,7 @@ def load_peer_module(name: str, *siblings: str) -> ModuleType:
     ``siblings`` are modules in the folder of a clone's file, which it imports by bare names.
 
     Raises:
-        ValueError: the library is not here; the message says what to install or to clone.
+        ValueError: the library is not installed; the message says what to install or to clone.
     """
     library = name.partition(":")[0]
     if library == "diffusers":
@@ -223,7 +223,7 @@ def load_peer_module(name: str, *siblings: str) -> ModuleType:
 
 
 def available() -> list[str]:
-    """Return the names of all peers whose code is here, sorted."""
+    """Return the sorted names of all peers whose code is installed or cloned."""
     peers = []
     for library in _MODULES:
         try:
@@ -243,7 +243,7 @@ def _adapter_module(library: str) -> Any:
 
 
 def _path_of_code(library: str, target: str) -> str:
-    """Return the path of a peer's code if it may be a clone; "" for the other libraries."""
+    """Return the path of a peer's code for libraries that may be clones; "" for the others."""
     if library in SOURCES:
         return str(clone_file(f"{library}:{target}"))
     if library == "k-diffusion":

@@ -20,7 +20,7 @@ from .locate import SOURCES, clone_file, load_functions, load_script, name_and_h
 
 @contextlib.contextmanager
 def _silent_with_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Make ``dtype`` torch's default, and discard what is printed, inside this context."""
+    """Set torch's default dtype to ``dtype``, and discard printed text, inside this context."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..grid import Grid
 
 DOUBLE, SINGLE, NEAR = 1e-10, 5e-6, math.inf
-"""Bounds of relative differences: in float64, for states rounded to float32, and none (inf)."""
+"""Bounds of relative differences: for float64, for states rounded to float32, and no bound."""
 
 
 class Pair(NamedTuple):
@@ -20,8 +20,8 @@ class Pair(NamedTuple):
         ours: our sampler with options.
         theirs: the peer with options.
         label: name in user interfaces, "" if they have no other.
-        fewest, most: numbers of steps between which the two are the same.
-        end: "zero" or "sigma_min" if they are the same on grids with that end only, "" otherwise.
+        fewest, most: range of the number of steps in which the two are equal.
+        end: "zero" or "sigma_min" if the two are equal only on grids with that end, else "".
         within: largest relative difference of the samples.
         note: a difference or a warning for the user, or "".
     """

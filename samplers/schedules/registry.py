@@ -17,15 +17,15 @@ class Entry:
     """Registered schedule.
 
     Attributes:
-        make: called as ``make(n, sigma_min, sigma_max, *, to_zero, **options)``, it gives a
-            :class:`~samplerbench.samplers.Grid`. One that needs a model is called as
-            ``make(**options)``, and gives a function that searches a schedule on a model.
+        make: function ``make(n, sigma_min, sigma_max, *, to_zero, **options)`` that returns a
+            :class:`~samplerbench.samplers.Grid`. With ``needs_model``, ``make(**options)`` returns
+            a function that searches for a schedule on a model.
         source: where its formula comes from.
         same_as: spec of the schedule that it equals with default options, or "".
-        needs_model: whether its levels depend on the model.
-        needs_sampler: whether its levels depend on the sampler too, and exist for some numbers of
+        needs_model: True if its levels depend on the model.
+        needs_sampler: True if its levels also depend on the sampler, and exist for some numbers of
             steps only. The schedule found on a model then has a method ``for_sampler(sampler)``,
-            whose result is called for grids and has a method ``facts(n)``.
+            which returns a function that makes grids and has a method ``facts(n)``.
     """
 
     make: Callable[..., Any]
@@ -49,7 +49,7 @@ def schedule(
 ) -> Callable[[Make], Make]:
     """Decorator: make a function known as a schedule under its own name.
 
-    Its keyword-only arguments but ``to_zero`` are the options.
+    The keyword-only arguments of the function, except ``to_zero``, are the options.
 
     Raises:
         ValueError: another schedule has the name.
