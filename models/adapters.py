@@ -7,7 +7,7 @@ linear in x0 and z, so
 
     d = a x + b p
 
-with a and b that depend on the level alone. Only this file knows the types of prediction.
+with a and b that depend on the level alone. Only this module depends on the type of prediction.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def _prediction_weights(
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
     """Return the limits of level · a and of b as the level grows, for the weights of d = a x + b p.
 
-    For pure noise x = level z, d is then the first times z plus the second times p. Raises a
-    ValueError for a prediction without limits.
+    For pure noise x = level z, d tends to (first limit) z + (second limit) p. Raises a ValueError
+    for a prediction without limits.
     """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
@@ -154,13 +154,14 @@ class NativeDenoiser(Denoiser):
             ``consistency``, the raw output F of EDM or of a consistency model, for an
             :class:`~samplerbench.models.process.EDM` process.
         name, event, classes, identity: as in :class:`Denoiser`.
-        times: native times that the network was trained at; None if it knows all. The network is
-            called at the nearest of them, and its output is weighted for the exact level.
+        times: native times at which the network was trained; None for all. The network is called at
+            the nearest of them, and its output is weighted for the exact level.
         nearest: distance by which the nearest of ``times`` is chosen, ``time`` or ``level``.
         time: the network's time input as a function of the native time.
-        factor: the prediction is the network's output times this: -1 for the opposite sign.
-        half: ``first`` or ``second`` half of the output channels, the one that is the prediction of
-            a network that learned a variance too; None for all channels.
+        factor: factor from the network's output to the prediction, such as -1 for the opposite
+            sign.
+        half: half of the output channels that holds the prediction, ``first`` or ``second``, for a
+            network that also learned a variance; None for all channels.
         network_dtype: dtype of the network's inputs.
         dtype: dtype of the state unless a run sets one; by default the network's.
         sigma_min, sigma_max: lowest and highest level that the network knows; by default the levels
@@ -170,7 +171,7 @@ class NativeDenoiser(Denoiser):
         limits: range of the values of the data, as in :class:`Denoiser`.
         kind: ``map`` for a few-step map, as in :class:`Denoiser`. A map of prediction
             ``consistency`` ends at sigma_min, any other at 0.
-        boundary: boundary condition of a map that adds x_t to its estimate; None for others.
+        boundary: :class:`Boundary` of a latent consistency model; None for other models.
         class_weights: relative frequency of each of the ``classes`` in the data, by which samples
             draw labels. Without it, all samples get the label ``classes``, "no label", which the
             network must know.
@@ -181,8 +182,8 @@ class NativeDenoiser(Denoiser):
 
     Raises:
         ValueError: the prediction is unknown or does not fit the process; both classes and
-            conditions are given; ``class_weights`` is not one weight a class; or an infinite level
-            has no limit, or is asked of a few-step map.
+            conditions are given; ``class_weights`` is not one weight a class; or ``infinite`` is
+            set for a prediction without limit or for a few-step map.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -282,7 +283,7 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return ids modulo ``conditions``, or labels by ``class_weights``; None without either."""
+        """Return labels by ``class_weights``, or ids modulo ``conditions``; None without both."""
         if self.conditions:
             return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
@@ -358,7 +359,7 @@ class NativeDenoiser(Denoiser):
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the network's time input at ``requested``, else at the nearest known time."""
+        """Return the network's time input at ``requested``; for None, at the nearest known time."""
         if requested is not None:
             return self.time.network_input(np.array([requested]), level)
         if self.times is None:

@@ -36,7 +36,7 @@ class Estimate(NamedTuple):
     Attributes:
         value: the mean.
         error: standard error of the mean.
-        bound: largest possible bias of the mean, such as a quadrature error; 0 if unbiased.
+        bound: upper bound of the bias of the mean, such as a quadrature error; 0 if unbiased.
     """
 
     value: float
@@ -92,7 +92,7 @@ class MMSECurve:
     def integral(self, start: float, stop: FloatArray | float) -> FloatArray:
         """Return each sample's integral of the error over gamma, from ``start`` to ``stop``.
 
-        It has the shape of :meth:`at` at ``stop``. A ValueError is raised outside the nodes.
+        The shape is that of ``at(stop)``. Raises a ValueError outside the nodes.
         """
         first, last = map(self._checked_log_gamma, (start, stop))
         return (self._primitive(last) - self._primitive(first)).T
@@ -106,7 +106,7 @@ class MMSECurve:
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> MMSECurve:
-        """Return the curve on every other node and the last one, to bound the interpolation error.
+        """Return the curve with half of the nodes, to estimate the interpolation error.
 
         Raises:
             ValueError: the curve has fewer than three nodes.
@@ -247,7 +247,7 @@ def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = 
 
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]
-"""Function of (x0, x, sigma) with values ``(batch,)``, whose mean given x is E[|x0 - d|² | x]."""
+"""Function of (x0, x, sigma) that estimates E[|x0 - d|² | x] of each row, ``(batch,)``."""
 
 
 def tabulate_curve(
@@ -276,7 +276,7 @@ def exact_mmse(
 ) -> MMSECurve:
     """Return the MMSE curve of an exact model from its posterior trace on ``samples`` samples.
 
-    The trace has less noise than squared errors have.
+    The trace has less sampling noise than squared errors.
     """
     x0 = model.sample(samples, seed)
     return tabulate_curve(

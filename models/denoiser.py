@@ -1,4 +1,4 @@
-"""Interface of all models: Denoiser, which is bound to a batch of samples before it is called.
+"""Interface of all models: :class:`Denoiser`, which is bound to a batch before samplers call it.
 
 Coordinates are canonical: x = x0 + sigma z with z ~ N(0, I); ``denoise(x, sigma)`` is E[x0 | x].
 """
@@ -27,9 +27,9 @@ class OwnSampling(NamedTuple):
         levels: falling noise levels; the last may be 0.
         start: standard deviation of the scheduler's noise at the first level.
         end: factor of the result, for a scheduler that ends in scaled coordinates.
-        clip: bound that the denoised image is clamped to, while a step goes on with the unclamped
-            noise; None for no clamping.
-        told: scheduler and spacing of its levels, in words for tables.
+        clip: bound to which the denoised image, but not the predicted noise, is clamped; None for
+            no clamping.
+        told: description of the scheduler and the spacing of its levels, for tables.
         differs: sentences on the remaining differences from the scheduler.
         times: pairs (level, native time), for levels at which the scheduler calls the network at
             another native time than its process gives.
@@ -110,9 +110,9 @@ class Denoiser(ABC):
         event: shape of one sample, such as ``(1, 28, 28)``.
         sigma_min, sigma_max: range of noise levels that the model knows; a run starts at
             ``sigma_max``.
-        infinite: True if it knows pure noise: ``denoise(z, inf)``, for z ``(batch, *event)`` of
-            standard deviation 1, is the limit of E[x0 | x] at x = sigma z as sigma grows.
-            ``sigma_max`` is finite all the same.
+        infinite: True if ``denoise(z, inf)`` is defined, for z ``(batch, *event)`` of standard
+            deviation 1: the limit of E[x0 | x] at x = sigma z as sigma grows. ``sigma_max`` is
+            finite nonetheless.
         classes: number of classes; 0 for a model without. If positive, labels are class numbers,
             which :meth:`mode_of` can be compared with. Otherwise they are any tensor that the model
             takes, one row a sample.
@@ -137,8 +137,8 @@ class Denoiser(ABC):
         map_end: level at which a map ends, at most ``sigma_min``; None for ``sigma_min`` itself.
         identity: fingerprint of the model's outputs: name, and version or hash. Results of
             different identities do not mix.
-        read: files of the user that the model is made of; None for a model of this package or one
-            made in Python.
+        read: the user's files from which the model was made; None for a model of this package or
+            one made in Python.
     """
 
     name: str
@@ -202,13 +202,14 @@ class Denoiser(ABC):
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
         """Return labels for unconditional sampling, one row a sample, or None.
 
-        Class or condition numbers ``(batch,)`` for a model with ``classes`` or ``conditions``, else
-        any tensor ``(batch, …)``. None (the default) if the model samples without labels.
+        They are class or condition numbers ``(batch,)`` for a model with ``classes`` or
+        ``conditions``, else any tensor ``(batch, …)``. None, the default, is for a model that
+        samples without labels.
         """
         return None
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """Return a model whose innermost network is ``wrap(network)``, to count its evaluations."""
+        """Return a copy whose innermost model is ``wrap(model)``, such as to count evaluations."""
         return wrap(self)
 
     def to(self, device: torch.device | str) -> Denoiser:
@@ -265,7 +266,7 @@ class Denoiser(ABC):
         return None
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:  # noqa: ARG002
-        """Return the model's own ``steps`` falling levels > 0; None if it defines none."""
+        """Return ``steps`` falling levels > 0 by the model's own schedule; None if it has none."""
         return None
 
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002

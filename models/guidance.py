@@ -14,7 +14,7 @@ from .reference import Reference
 class Altered(Wrapper):
     """Base class of wrappers that change the denoised image.
 
-    The wrapped model's exact endpoints and stored converged samples are therefore not passed on.
+    It hides the inner model's exact endpoints and stored converged samples, which no longer hold.
 
     Args:
         inner: the model to wrap.
@@ -27,7 +27,7 @@ class Altered(Wrapper):
         self.identity = f"{inner.identity}({what})"
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
-        """Return None, since only a solver finds the end."""
+        """Return None: the exact end of a guided path is unknown."""
         return None
 
     def reference(self) -> Reference | None:
@@ -80,8 +80,8 @@ def mix_guidance(
 ) -> Tensor:
     """Return ``free + scale (label - free)`` in the guided part, and ``label`` elsewhere.
 
-    ``label`` has the estimates of all rows, ``free`` the estimates to guide away from, of the
-    guided ``rows`` only. Only the first ``channels`` are guided; None stands for all.
+    ``label`` are the estimates of all rows. ``free`` are the estimates to guide away from, for the
+    guided ``rows`` only. Only the first ``channels`` are guided; None means all.
     """
     whole = isinstance(rows, slice)
     if whole and channels is None:
@@ -153,7 +153,7 @@ class ClassifierFree(_Guided):
         scale: guidance scale.
         channels: number of guided channels, the first ones; None for all. The others are the
             conditional model's (DiT's own code guides three of four).
-        interval: levels (low, high] at which it is guided, 0 <= low < high; None for all.
+        interval: levels (low, high] with guidance, 0 <= low < high; None for all.
 
     Raises:
         ValueError: the model has no classes, no "no label" or fewer channels, or the interval is

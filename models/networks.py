@@ -16,7 +16,7 @@ _DEPTH = 4
 _LIBRARIES = ("builtins", "torch", "numpy")
 
 WRAP = "wrap it so that it does (docs/how-to/adding-a-model.md, your own network)"
-"""Remedy, in messages, for a network with another signature."""
+"""Remedy in error messages about a network with a wrong signature."""
 
 
 def check_call(name: str, called: Any, arguments: tuple[str, ...]) -> None:
@@ -107,9 +107,8 @@ def parameter_dtype(holder: Any) -> torch.dtype | None:
 def copy_to_device(holder: Any, device: torch.device | str) -> Any:
     """Return a copy of ``holder`` with its networks on ``device``; ``holder`` does not change.
 
-    Weights are copied straight to the device, so they are never on the old one twice. A copy with a
-    method ``to`` moves the rest by it. An object that cannot be copied is moved by its ``to``
-    alone.
+    Weights are copied directly to the device, never twice on the old one. If the copy has a method
+    ``to``, it then moves all else. An object that cannot be copied is moved by its ``to`` alone.
 
     Raises:
         Exception: copying fails, and the object is an ``nn.Module`` or has no ``to``.
@@ -139,7 +138,7 @@ def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch
 
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy, functions with networks included, which ``copy.deepcopy`` would share."""
+    """Return a deep copy, even of functions with networks, which ``copy.deepcopy`` shares."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):
@@ -158,7 +157,7 @@ def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _copy_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
-    """Return the function with copies of the networks in its closure, defaults or globals."""
+    """Return a function with copies of the networks in its closure, defaults or globals."""
     space = function.__globals__
     used = {name: space[name] for name in function.__code__.co_names if name in space}
     copies = {

@@ -48,10 +48,10 @@ def from_function(
     """Make a model of a function ``denoise(x, sigma)`` that estimates E[x0 | x = x0 + sigma z].
 
     Args:
-        denoise: takes ``x`` ``(batch, *event)`` and a level, a float or ``(batch,)``; row k of the
-            result depends on row k only.
+        denoise: function of ``x`` ``(batch, *event)`` and a level, a float or ``(batch,)``. Row k
+            of the result depends on row k only.
         event: shape of one sample.
-        sigma_min: lowest noise level that it knows.
+        sigma_min: lowest noise level that ``denoise`` accepts.
         sigma_max: highest noise level.
         data: real samples ``(n, *event)``, or a function of (n, seed) that draws some. Without data
             there is no Fréchet distance to them.
@@ -90,9 +90,9 @@ def from_network(
     """Make a model of a network that predicts noise, or another ``prediction``, at its native time.
 
     Args:
-        network: called with the scaled state ``x_t`` and the time ``t`` ``(batch,)``; an
+        network: function of the scaled state ``x_t`` and the time ``t`` ``(batch,)``. An
             ``nn.Module`` is put in evaluation mode.
-        prediction: what it predicts, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
+        prediction: type of the output, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
         event: shape of one sample.
         process: noising process of its training; None for the 1,000 linear betas of Ho et al. 2020.
         limits: range of the values of the data.
@@ -144,7 +144,7 @@ def as_model(name: str, given: Any) -> Denoiser:
 def digest_of_object(given: Any, *settings: object) -> str:
     """Return a hash, 16 hexadecimal digits, of an object's source, values in use, and weights.
 
-    Values that cannot be pickled count by their type alone; ``settings`` are further values.
+    Values that cannot be pickled enter by their type alone; ``settings`` are hashed too.
     """
     digest = hashlib.sha256(_bytes_of(settings))
     plain = inspect.isroutine(given) or inspect.isclass(given)

@@ -4,8 +4,8 @@ Samplers never see one: they work in canonical coordinates x = x_t / alpha(t), w
 sigma(t) / alpha(t). A process is needed to call a network in the coordinates of its training
 (:mod:`samplerbench.models.adapters`), and to place a grid evenly in native time.
 
-Formulas are written so that neither end cancels: relative accuracy holds down to t = 0 and up to
-levels of 1e4 and more.
+The formulas avoid cancellation: they are accurate to rounding down to t = 0 and up to levels of 1e4
+and more.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Process(ABC):
 
 
 def _as_kind_of(given: Real, value: FloatArray) -> Real:
-    """Return ``value`` as a Python float if ``given`` was one, else as a new array."""
+    """Return ``value`` as a Python float if ``given`` is one, else as a new array."""
     # an array that depends on a grid alone would promote dtypes
     return cast(Real, value.copy() if isinstance(given, np.ndarray) else float(value))
 
@@ -187,7 +187,7 @@ class VPLinear(Process):
         return self._time_of(np.log1p(level**2))
 
     def _time_of(self, integral: FloatArray) -> FloatArray:
-        """Return the time at which the integral B of the rate has this value."""
+        """Return the time at which the integral B of the rate equals ``integral``."""
         root = np.sqrt(self.beta_min**2 + 2 * self.beta_d * integral)
         return 2 * integral / (self.beta_min + root)
 
@@ -350,8 +350,8 @@ class Discrete(Process):
 
         alpha = 1 / sqrt(1 + level²),   sigma = level alpha.
 
-    The interpolation is as in k-diffusion's ``DiscreteSchedule``. A finite level outside the finite
-    ones of the table has the time of the nearest. ``t_max`` 0 stands for the last time.
+    The interpolation is as in k-diffusion's ``DiscreteSchedule``. A finite level outside the range
+    of the table's finite levels has the time of the nearest one. ``t_max`` 0 means the last time.
 
     Attributes:
         levels: rising noise levels > 0 at the times 0, 1, …, at least two; the last may be

@@ -108,12 +108,12 @@ class Reference:
         extractor: maps samples to features.
         n: size of the reference set; None if the moments are exact, or their number of samples is
             unknown.
-        identity: data set, preprocessing, extractor and reference hash in one string.
-        make: function that computes the statistics; it is called once, at their first use.
-        clamp: data range that samples are clamped to before the extractor, or None.
+        identity: text of data set, preprocessing, extractor and hash of the reference.
+        make: function that computes the statistics, called once at their first use.
+        clamp: range to which samples are clamped before the extractor, or None.
         disjoint: True if no held-out sample is among the samples of the moments. The distance
             between held-out samples and moments is then the distance of a perfect sampler.
-        note: sentence on quantities that cannot be measured with it and why; "" for none.
+        note: sentence on quantities that cannot be measured with this reference, and why; or "".
     """
 
     extractor: Extractor

@@ -1,4 +1,4 @@
-"""Models by name, such as ``fashion``, with their options, and by ``file.py:factory``."""
+"""Registry of models: built-in names, ``file.py:factory`` and ``scheme:rest``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def use_model(name: str, model: Any) -> None:
     """Register an object as a model of this session, in place of an earlier one of that name.
 
     Args:
-        name: its name in suites and tables.
+        name: name of the model in suites and tables.
         model: an object that :func:`samplerbench.models.objects.as_model` takes.
 
     Raises:
@@ -109,12 +109,12 @@ def add_guidance(
     """Return ``model`` under guidance, or ``model`` itself if ``guidance`` is None.
 
     Args:
-        model: one with classes or other conditions, unless there is a ``guide``.
+        model: model with classes or other conditions, unless there is a ``guide``.
         guidance: the scale w, 1 for the conditional model alone.
         guidance_is: ``w``, or ``w-1`` for the scale s = w - 1 of U-ViT and flow_matching.
         guidance_channels: number of guided channels, the first ones; None for all.
-        guidance_interval: two levels (low, high] between which it is guided; None for all.
-        guide: spec of a worse model to guide from in place of the unconditional one.
+        guidance_interval: levels (low, high] with guidance; None for all.
+        guide: spec of a worse model that takes the place of the unconditional one.
 
     Raises:
         ValueError: an option has a wrong value or no scale, or the model cannot be guided.

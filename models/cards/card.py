@@ -2,7 +2,7 @@
 
 A card is a folder ``cards/NAME`` with ``card.toml`` and the files that it names. Tensors are
 safetensors, not pickles. A file's SHA-256 is compared with the card at every read, since results of
-other weights would look as plausible.
+other weights would look just as plausible.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 Rule = tuple[Callable[[Any], bool], str]
-"""Test of a value, and words for error messages that say what passes."""
+"""Test of a value, and the description of valid values for error messages."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -128,8 +128,8 @@ _NEEDED = ("name", "title", "licence", "event", "files")
 def check_card(table: Mapping[str, Any], folder: str) -> None:
     """Check the values of a ``card.toml`` that lies in a folder called ``folder``.
 
-    A key without a rule may have any plain value. Raises a ValueError for a value that breaks its
-    rule, and for a missing key.
+    A key without a :data:`Rule` may have any plain value. Raises a ValueError for a value that
+    breaks its rule, and for a missing key.
     """
     for key in _NEEDED:
         if key not in table:
@@ -242,7 +242,7 @@ class Card:
         """Return the tensors of a file of this card, on the CPU.
 
         Raises:
-            CardError: the file is missing, or is not the one that the card was written for.
+            CardError: the file is missing, or its SHA-256 is not the card's.
         """
         remedy = "reinstall samplerbench or restore the file"
         entry = self.files.get(file)

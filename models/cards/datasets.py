@@ -42,7 +42,7 @@ PROVENANCE: dict[str, dict[str, object]] = {
         "range": [-1.0, 1.0],
     },
 }
-"""``data`` entry of cards, by data set; samples are clamped to ``range`` before they are scored."""
+"""``data`` entries of cards by data set; samples are clamped to ``range`` for scoring."""
 
 FASHION_DIR = Path(os.environ.get("SAMPLERBENCH_FASHION", "/usr/share/datasets/fashion-mnist"))
 

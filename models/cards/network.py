@@ -69,7 +69,7 @@ class NetworkDenoiser(Denoiser):
 
     @cached_property
     def _reference(self) -> Reference | None:
-        """The card's reference, read once."""
+        """Reference of the card, cached."""
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
@@ -77,7 +77,7 @@ class NetworkDenoiser(Denoiser):
         return self._reference
 
     def moments(self) -> Moments | None:
-        """Return the card's class means and covariance, else the reference's moments, else None."""
+        """Return the card's class means and covariance, else the reference's moments, or None."""
         return card_moments(self.card) or super().moments()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
@@ -107,8 +107,8 @@ def emoji() -> NetworkDenoiser:
 class NetworkMap(NetworkDenoiser):
     """Few-step map of a card, from x to the end of its teacher's ODE path at ``sigma_min``.
 
-    Data, classes and reference are the teacher's. The map was distilled with labels only: it takes
-    no guidance, and its output for "no label" means nothing.
+    Data, classes and reference are the teacher's. The map was distilled with labels only: it cannot
+    be guided, and its output for "no label" is meaningless.
     """
 
     kind = "map"
@@ -116,7 +116,7 @@ class NetworkMap(NetworkDenoiser):
 
     @staticmethod
     def network(card: Card) -> nn.Module:
-        """Return the map of a card with untrained weights: a module of ``(x, sigma, labels)``."""
+        """Return a card's few-step map, untrained: a module of ``(x, sigma, labels)``."""
         about = card.architecture
         return MapPrecond(UNet(**about["net"]), about["sigma_data"], card.sigma_min)
 
@@ -126,7 +126,7 @@ class NetworkMap(NetworkDenoiser):
 
     @cached_property
     def _reference(self) -> Reference | None:
-        """The teacher's reference without its converged samples, which belong to the teacher alone."""
+        """Teacher's reference without converged samples, which only the teacher has."""
         teacher = self._teacher_card
         files = {name: file for name, file in teacher.files.items() if name != CONVERGED}
         return card_reference(replace(teacher, files=files))
@@ -176,7 +176,7 @@ class CardDecoder:
 
 
 class LatentNetwork(NetworkDenoiser):
-    """Denoiser of a shipped EDM network on latents, with the decoder that makes images of them.
+    """Denoiser of a shipped EDM network on latents, with a decoder from latents to images.
 
     Samples are latents; features, classes and the range of the data refer to images. The decoder,
     ``autoencoder``, can encode images too.

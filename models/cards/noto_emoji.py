@@ -34,15 +34,15 @@ GROUPS = (
 """Unicode's groups of emoji, which are the classes; a label is an index in this list."""
 
 SIDE, STRIKE = 32, 128
-"""Side of an image, and of the square in the font's bitmaps that is drawn on, in pixels."""
+"""Sides in pixels of an image and of the square of a font bitmap that contains the emoji."""
 
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 TONES_USED = {0x1F3FB, 0x1F3FD, 0x1F3FF}
-"""Light, medium and dark. With all five tones and their mixtures, 60 % of all emoji would be people."""
+"""Light, medium and dark skin. With all five tones and mixtures, 60 % would be people."""
 
 HAIR = range(0x1F9B0, 0x1F9B4)
 PEOPLE = {0x1F468, 0x1F469, 0x1F9D1}
-"""Man, woman and person."""
+"""Code points of man, woman and person."""
 
 IGNORED = {*SKIN_TONES, *HAIR, 0x200D, 0x2640, 0x2642, 0x27A1, 0xFE0F}
 """Code points that do not change the base emoji: skin, hair, sex, direction and joiners."""
@@ -51,7 +51,7 @@ NEAR = 0.15
 """Root mean square difference of pixels in [-1, 1] below which the split keeps emoji together."""
 
 TEST_OF = 7
-"""One of this many families of each class is held out for testing."""
+"""Of each class, one family of emoji in ``TEST_OF`` is held out for testing."""
 
 
 class Emoji(NamedTuple):
@@ -65,9 +65,9 @@ class Emoji(NamedTuple):
 def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
     """Return images and labels of the emoji in Debian's ``fonts-noto-color-emoji`` (SIL OFL 1.1).
 
-    The second half of the images mirrors the first. Emoji of one base (of another skin, hair, sex
-    or direction), and those that look nearly alike (:data:`NEAR`), are a family. The split, which
-    is ours, never divides a family.
+    The second half of the images mirrors the first. Emoji that differ only in skin, hair, sex or
+    direction, or look nearly alike (:data:`NEAR`), are a family. The split, which is ours, never
+    divides a family.
 
     Returns:
         Images ``(n, 3, 32, 32)`` float32 in [-1, 1], RGB on white, and labels ``(n,)`` int64 in [0,
@@ -85,13 +85,13 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
 
 @cache
 def emoji_with_split() -> tuple[list[Emoji], Tensor, Tensor]:
-    """Return the emoji in use, their images ``(n, 3, 32, 32)`` and flags ``(n,)``, True for testing."""
+    """Return all emoji, their images ``(n, 3, 32, 32)``, and flags ``(n,)``, True for testing."""
     used, images = draw_distinct_emoji()
     return used, images, held_out_flags(used, images)
 
 
 def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
-    """Return the first emoji of each glyph of the font, and their images ``(n, 3, 32, 32)``."""
+    """Return the first emoji of each glyph of the font, and the images ``(n, 3, 32, 32)``."""
     used = list(unicode_emoji())
     font = _open_font()
     bitmaps, ligatures = font["CBDT"].strikeData[0], _ligature_glyphs(font)
@@ -182,7 +182,7 @@ def _open_font() -> Any:
 
 
 def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
-    """Return the font's ligatures: the glyph that replaces a sequence of glyphs, by sequence."""
+    """Return the font's ligatures: the replacing glyph by the sequence of glyphs."""
     return {
         (first, *ligature.Component): ligature.LigGlyph
         for lookup in font["GSUB"].table.LookupList.Lookup
@@ -194,7 +194,7 @@ def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
 
 
 def _image_of_bitmap(png: bytes) -> np.ndarray:
-    """Return a 136 x 128 PNG on white, its margins cut, as ``(3, 32, 32)`` float32 in [-1, 1]."""
+    """Return a 136 x 128 PNG on white, cropped, as ``(3, 32, 32)`` float32 in [-1, 1]."""
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as picture:

@@ -23,7 +23,7 @@ class FashionExtractor:
     """Shipped Fashion-MNIST classifier as an :class:`~samplerbench.models.Extractor`.
 
     It neither resizes, quantises nor clamps images; the caller clamps samples to the reference's
-    range. The network runs on the device of the images, on a copy that is made once a device.
+    range. The network runs on the device of the images, with one copy per device.
     """
 
     def __init__(self, card: Card) -> None:
@@ -100,7 +100,7 @@ def unpack_moments(card: Card, tensors: dict[str, Tensor]) -> Moments:
 
 
 def extractor_of(card: Card) -> Extractor:
-    """Return a card's extractor: a card's classifier, block means, or pixels if it names none."""
+    """Return a card's extractor: a classifier, block means, or pixels if the card names none."""
     if not card.extractor:
         return Identity(card.event)
     name, _, side = card.extractor.rpartition("-")
@@ -120,7 +120,7 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """Return the reference of a card's model, or None if the card has none; files are read later.
+    """Return the reference of a card's model, whose files are read on use; None without one.
 
     ``draw(n)`` gives held-out samples in place of the stored ones. Raises a CardError if the
     reference was made with another extractor.

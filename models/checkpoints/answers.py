@@ -1,4 +1,4 @@
-"""Cache of the answers to a checkpoint's open questions, which ``check-model`` finds once."""
+"""Cache of the answers of ``check-model`` to open questions, settings that a checkpoint lacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def cache_folder() -> Path:
 
 
 def with_cached_answers(spec: Specification, content: str) -> Specification:
-    """Return a copy with open questions answered from the cache for the file's hash ``content``."""
+    """Return a copy of ``spec`` with answers from the cache for the file's hash ``content``."""
     try:
         answers = json.loads(_answers_file(spec, content).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -28,7 +28,7 @@ def with_cached_answers(spec: Specification, content: str) -> Specification:
 
 
 def cache_answers(spec: Specification, content: str, answers: Mapping[str, str]) -> None:
-    """Write answers, by open question, to the cache for the file's hash ``content``."""
+    """Cache ``answers``, by open question of ``spec``, for the file's hash ``content``."""
     path = _answers_file(spec, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(answers)), encoding="utf-8")

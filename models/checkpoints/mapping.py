@@ -23,7 +23,7 @@ CAP = 1e4
 """Highest noise level to sample from, for a model whose highest level is infinite."""
 
 MOST_STEPS = 1_000_000
-"""Most times of a table, since each takes memory."""
+"""Most times in a process's table, since each takes memory."""
 
 
 def process_of(spec: Specification) -> Process:

@@ -128,7 +128,7 @@ _RESOLVED: dict[str, Any] = {
     "builtins.bytearray": _make_bytearray,
     "_codecs.encode": lambda text, *_: text.encode("latin1"),
 }
-"""Objects for the names that are resolved; old protocols make bytes by ``_codecs.encode``."""
+"""Allowed objects by their names in a pickle; old protocols make bytes by ``_codecs.encode``."""
 
 _TORCH = {"_utils._rebuild_parameter", "_utils._rebuild_parameter_with_state"}
 _TORCH |= {"_utils._rebuild_tensor", "_utils._rebuild_tensor_v2", "_utils._rebuild_tensor_v3"}
@@ -158,7 +158,7 @@ def _load_bytearray(unpickler: Any) -> None:
 MOST_MODULES = 100_000
 """Most modules of a network; a shared module counts once for each parent."""
 MOST_PARTS = 1_000_000
-"""Most parts of a nested tuple; a kilobyte can define 2^100 parts, which would take for ever to hash."""
+"""Most parts of a nested tuple; a kilobyte can define 2^100 parts, too many to hash."""
 
 
 class RestrictedUnpickler(pickle._Unpickler):

@@ -35,9 +35,9 @@ SHADOW = "shadow_params"
 UNDOTTED = "model_ema."
 """Prefix of averaged weights in latent diffusion's files, where all other dots are missing from the names."""
 FIT = "sets of weights fit"
-"""Words by which :func:`chosen_set_in_words` finds the sentence of :func:`choice_in_words`."""
+"""Marker by which :func:`chosen_set_in_words` finds the sentence of :func:`choice_in_words`."""
 DEPTH, MOST_NETWORKS = 4, 16
-"""Greatest depth of nested tables searched for weights, and most networks sought in one table."""
+"""Largest depth of nested tables searched for weights, and most networks searched in a table."""
 
 M = TypeVar("M", bound=nn.Module)
 WRAP = "wrap the network in a Python file (docs/how-to/adding-a-model.md)"

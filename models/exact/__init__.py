@@ -1,4 +1,4 @@
-"""Exact models: denoiser, density, samples and endpoints of the probability-flow ODE are known."""
+"""Exact models, whose denoiser, density, samples and ODE endpoints are known."""
 
 from .base import ExactModel
 from .cloud import KernelDensity, PointCloud

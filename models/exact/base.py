@@ -1,8 +1,8 @@
 """Exact models, whose denoiser, density, samples, moments and probability flow are all known.
 
-A matrix product of another shape may add in another order. A plain batched formula thus gives a
-sample other last bits in another batch. Exact models therefore evaluate in padded chunks of
-:data:`CHUNK` rows and multiply by :func:`row_stable_matmul`. A sample's result is then
+The order of additions in a matrix product depends on its shape. In a plain batched formula, the
+last bits of a sample's result thus depend on the batch. Exact models therefore evaluate in padded
+chunks of :data:`CHUNK` rows and multiply by :func:`row_stable_matmul`. A sample's result is then
 bit-identical in every batch, at every position.
 """
 
@@ -53,17 +53,17 @@ class ExactModel(Denoiser):
     A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`exact_fingerprint`)
     and ``scale``. It writes :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
     :meth:`moments` and :meth:`posterior`, and :meth:`flow` where that has a closed form. The
-    ``*_rows`` methods work on ``(CHUNK, d)`` float64 rows, and never see the event's shape. Row k
-    of their result may depend, to its last bit, on row k of the arguments only. Elementwise
-    operations, reductions of a row and :func:`row_stable_matmul` are like that.
+    ``*_rows`` methods work on flattened samples ``(CHUNK, d)`` in float64. Row k of their result
+    must depend, to its last bit, on row k of the arguments only. Elementwise operations, reductions
+    of a row and :func:`row_stable_matmul` satisfy this.
 
     Attributes:
         scale: the smallest standard deviation of the density in any direction; below it, a path
             x(sigma) of the flow is a smooth function of sigma^2.
         tolerance: error of a step of :meth:`flow`, relative to ``|x| + sqrt(sigma^2 + scale^2)``.
         closed_form: True if :meth:`flow` evaluates a formula, and integrates nothing.
-        make_reference: function that returns a reference in other features than the samples
-            themselves, or None; None for exact moments of the samples.
+        make_reference: function that returns a reference in features other than the samples. If it
+            is None or returns None, the reference has exact moments of the samples.
     """
 
     dtype = torch.float64
@@ -162,16 +162,17 @@ class ExactModel(Denoiser):
         return (x + self._denoise_in_flow(x, sigma, labels)) / 2
 
     def with_observer(self, observer: Callable[[int], object]) -> Self:
-        """Return a copy whose :meth:`flow` calls ``observer`` with the number of rows of each evaluation.
+        """Return a copy whose :meth:`flow` calls ``observer(rows)`` at each evaluation.
 
-        The rows are the cost of exact endpoints; a flow in closed form evaluates nothing.
+        The number of rows measures the cost of exact endpoints. A flow in closed form makes no
+        evaluation.
         """
         twin = copy.copy(self)
         twin._observer = observer
         return twin
 
     def _denoise_in_flow(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return :meth:`denoise` after telling the observer, if any, the number of rows."""
+        """Return ``denoise(x, sigma, labels)``; call the observer, if any, with ``len(x)``."""
         if self._observer is not None:
             self._observer(len(x))
         return self.denoise(x, sigma, labels)
@@ -181,7 +182,7 @@ class ExactModel(Denoiser):
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:
-        """Return what ``make_reference`` returns, else exact moments with held-out samples."""
+        """Return ``make_reference``'s reference, else exact moments with held-out samples."""
         if self.make_reference and (made := self.make_reference()):
             return made
         features = Identity(self.event)

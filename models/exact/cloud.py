@@ -35,15 +35,15 @@ class PointCloud(ExactModel):
     times the cost. The first expansion loses 7e-13 at sigma = 0.05, which the slope (x - d) / sigma
     multiplies by 20.
 
-    Given a class label, only the points of that class count.
+    Given a class label, the sum is over the points of that class.
 
     Args:
         name: name in tables.
         points: ``(N, *event)``, distinct.
         labels: ``(N,)`` int64 classes of the points, every class from 0 up having at least one;
             None for a model without labels.
-        apart: ``(N, N)`` squared distances between the points; None computes sums of squared
-            differences.
+        apart: ``(N, N)`` squared distances between the points; None to compute them by sums of
+            squared differences.
     """
 
     # An endpoint is one of N points: an error matters only if it decides between two.
@@ -88,7 +88,7 @@ class PointCloud(ExactModel):
         return self._points.cpu().numpy()[(rng.random(n) * len(self._points)).astype(np.int64)]
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Return the points' mean and their covariance divided by N: they are all of the data."""
+        """Return the points' mean and population covariance (divided by N)."""
         points = self._points.cpu().numpy()
         return points.mean(0), np.cov(points, rowvar=False, bias=True)
 
@@ -166,7 +166,7 @@ class KernelDensity(ExactModel):
     the cloud's own, dx/ds = (x - d_c) / s, from sqrt(sigma_max^2 + width^2) down to ``width``.
 
     Args:
-        cloud: the points, whose ``tolerance`` of the flow the model takes over.
+        cloud: the points; the model has the cloud's ``tolerance``.
         width: standard deviation of the kernel, in the units of the data, > 0.
 
     Raises:
@@ -280,7 +280,7 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
 
 
 def image_cloud_of_card(card: Card) -> PointCloud:
-    """Return the point cloud of a card's labelled images, which it stores as grey levels.
+    """Return the point cloud of a card's labelled images, which are stored as grey levels.
 
     Squared distances between grey levels are whole numbers below 2^53, so a matrix product is
     exact.

@@ -1,7 +1,7 @@
 """Model with an error of known size: exact denoiser plus a fixed smooth random field.
 
-The data, the exact flow and the wrong flow are all known. So one can measure whether a coarse
-solver beats the converged ODE of a wrong model.
+The data, the exact flow and the perturbed flow are all known. So one can measure whether a coarse
+solver on the perturbed model can be better than its converged ODE.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class RandomField:
 
 
 NEAR = 1e-6
-"""Level, over the model's scale, at which d replaces x(0); the error is of order sigma^2."""
+"""Ratio of level to the model's scale at which d replaces x(0), with an error of order sigma^2."""
 
 
 class Perturbed(Altered):
@@ -72,10 +72,10 @@ class Perturbed(Altered):
         d' = d + delta g(sigma) f(x, sigma),     g = sigma spread / sqrt(sigma^2 + spread^2)
 
     d is the inner model's denoised image, f a :class:`RandomField`, and g the posterior standard
-    deviation of data N(m, spread^2 I). g is also the scale of a network's output in EDM's
-    preconditioning (c_out in Karras et al. 2022, arXiv:2206.00364, Table 1). So delta is the root
-    mean square error of the raw output. As sigma falls to 0, d' tends to x while the error of eps =
-    (x - d') / sigma stays delta. Samples are scored against the inner model's data. ``length`` > 0
+    deviation of data N(m, spread^2 I). g is also the scale c_out of a network's output in EDM's
+    preconditioning (Karras et al. 2022, arXiv:2206.00364, Table 1), so delta is the root mean
+    square error of the raw output. As sigma falls to 0, d' tends to x, while eps = (x - d') / sigma
+    keeps an error of size delta. Samples are scored against the inner model's data. ``length`` > 0
     is the correlation length in standard deviations of the noisy data.
     """
 

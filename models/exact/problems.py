@@ -1,7 +1,7 @@
-"""Exact models of synthetic problems: random ones of a kind, and the built-in ones.
+"""Exact models of synthetic problems: random problems of six kinds, and the built-in ones.
 
-The parameters of the built-in ones are dyadic or decimal numbers, not results of a linear algebra
-library, so they are the same everywhere.
+The built-in parameters are dyadic or decimal numbers, not results of a linear algebra library, so
+they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .mixture import GaussianMixture
 COMPONENTS = 300
 """Number of components of a mixture along a curve or a sheet."""
 WIDTHS = 12
-"""Number of components of a mixture that stands for a heavy-tailed distribution."""
+"""Number of components of a mixture that approximates a heavy-tailed distribution."""
 
 
 def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
@@ -87,7 +87,7 @@ KINDS: dict[str, Callable[[int, float, np.random.Generator], ExactModel]] = {
 def make_problem(
     kind: str, dim: int, std: float, seed: int, sigma_min: float, sigma_max: float
 ) -> ExactModel:
-    """Make an exact model of a kind, with parameters drawn by ``seed``.
+    """Make an exact model of kind ``kind``, with parameters drawn by ``seed``.
 
     Args:
         kind: one of :data:`KINDS`.

@@ -15,7 +15,7 @@ from .base import ExactModel, FloatArray, exact_fingerprint
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 EPS = float(np.finfo(np.float64).eps)
 MAX_STEPS = 200
-"""Most Newton steps; 60 halvings would already take a bracket to the spacing of floats."""
+"""Most Newton steps; 60 bisections already narrow a bracket to the spacing of floats."""
 
 
 def transport_mixture(
@@ -155,10 +155,10 @@ def _join_corners(mean: Tensor, across: Tensor, down: Tensor, diagonal: Tensor) 
 
 
 SPREAD = 0.25
-"""Mean square of a pixel: standard deviation about 1/2, so that most pixels lie in [-1, 1]."""
+"""Mean square of a pixel. The standard deviation is about 1/2, so most pixels lie in [-1, 1]."""
 WEIGHTS = (0.75, 0.25)
 RATIO = 6.0
-"""Ratio of a wide to a narrow detail's deviation; gives kurtosis 10 with WEIGHTS, as in photos."""
+"""Ratio of the deviations of a detail's two components; with WEIGHTS, kurtosis 10 as in photos."""
 BALANCE = (0.6, 0.4)
 """Probabilities of the two modes of the mean brightness; 1/2 for other bimodal coefficients."""
 SEPARATION = 4.0

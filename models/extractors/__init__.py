@@ -36,7 +36,7 @@ class Samples:
 
     Attributes:
         event: shape of one sample.
-        limits: range of the data, to which samples are clamped; None for no range.
+        limits: range of the data, to which samples are clamped; None for unbounded data.
         reference: the model's own reference, in its own feature space; None for a model without
             one.
     """
@@ -52,12 +52,13 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
     Args:
         spec: ``pixels``; ``card`` for the card's extractor; ``card:32`` for the first 32 principal
             axes of its features; ``inception:WEIGHTS`` for the 2048 features of the FID;
-            ``path/to/file.py:factory`` for one of your own; or ``scheme:rest`` of a package.
+            ``path/to/file.py:factory`` for an extractor of your own; or ``scheme:rest`` of a
+            package.
         samples: properties of the samples.
 
     Returns:
-        The extractor; or a reference with an extractor, from a scheme that knows the data to
-        compare with.
+        The extractor, or, from a scheme that also knows the data to compare with, a reference that
+        contains an extractor.
 
     Raises:
         ValueError: the extractor or its file is missing, does not fit the samples, or comes from a

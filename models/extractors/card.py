@@ -1,9 +1,9 @@
 """``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
-``card:32`` is a space for runs of hundreds of samples, since intervals of the Fréchet distance need
-some 15 samples a feature. The axes belong to the reference set's covariance, widest first, each in
-standard deviations of that set. Without this scaling, the noise of the widest axes drowns the
-errors on the others, and a difference needs some four times as many samples
+``card:32`` is for runs of hundreds of samples, since intervals of the Fréchet distance need about
+15 samples per feature. The axes are those of the reference set's covariance, widest first, each
+scaled to standard deviation 1 in that set. Without this scaling, the noise of the widest axes hides
+the errors on the others, and detecting a difference takes about four times as many samples
 (docs/decisions/0018-projected-features.md). The axes are a file of the extractor's card, since
 eigenvectors of close eigenvalues differ between machines.
 """
@@ -34,7 +34,7 @@ def load(count: str, samples: Samples) -> Reference:
 
 
 class ProjectedExtractor:
-    """Extractor of another's features times ``axes`` ``(d, k)``; ``digest`` is the axes' hash."""
+    """Extractor of ``inner``'s features times ``axes`` ``(d, k)``, whose hash is ``digest``."""
 
     def __init__(self, inner: Extractor, axes: FloatArray, digest: str) -> None:
         self._inner, self.axes = inner, axes
@@ -47,7 +47,7 @@ class ProjectedExtractor:
 
 
 def project_reference(reference: Reference, count: int) -> Reference:
-    """Return ``reference`` in the first ``count`` axes of its features; itself if it has no more.
+    """Return ``reference`` in the first ``count`` axes of its features; itself if these are all.
 
     Raises a ValueError for an extractor without axes.
     """

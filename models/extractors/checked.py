@@ -19,10 +19,10 @@ _PROBES = 4
 class CheckedExtractor:
     """Extractor of a user's file or of an installed package.
 
-    ``identity`` is the name ``called`` and a hash of the extractor's files, so that results of two
-    versions or sets of weights are never compared. The fingerprint of
-    :mod:`samplerbench.benchmarks.identity` covers all else. A ValueError is raised if a sample's
-    features depend on its batch, or differ from call to call.
+    ``identity`` consists of the name ``called`` and a hash of the extractor's files, so that
+    results of two versions or sets of weights are never compared. The fingerprint of
+    :mod:`samplerbench.benchmarks.identity` covers everything else. Raises a ValueError if a
+    sample's features depend on its batch, or differ between calls.
     """
 
     def __init__(

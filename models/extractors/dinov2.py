@@ -32,9 +32,9 @@ LETTERS = {384: "s", 768: "b", 1024: "l", 1536: "g"}
 """Letter that names a size of DINOv2, by the width of its tokens."""
 
 OFFSET = 0.1
-"""Number that the authors' code adds to an image's side in patches for reading the position table.
+"""Constant that the authors' code adds to an image's side in patches before it resamples positions.
 
-The sum is divided by the table's side, 37. Without it, the table is read at other places.
+The scale is the sum over the position table's side, 37. Without the constant, positions differ.
 """
 
 

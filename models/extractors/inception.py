@@ -37,7 +37,7 @@ def _features(network: Any, images: Tensor) -> Tensor:
 
 
 def _load_network(weights: Path) -> Any:
-    """Return the network, if its file has plain tensors only: torch-fidelity unpickles anything."""
+    """Return the network; refuse a file of more than tensors, since torch-fidelity unpickles it."""
     if not weights.is_file():
         raise ValueError(
             f"inception:{weights}: there is no such file; give the weights "

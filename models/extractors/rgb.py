@@ -30,11 +30,11 @@ class RgbNetwork:
 
     Args:
         limits: range of the data (:func:`checked_pixel_limits`).
-        network: a module; it is moved to the device of the images.
+        network: the module, which is moved to the device of the images.
         features: function of ``(network, images)``, from ``(n, 3, h, w)`` uint8 to ``(n, dim)``.
         dim: number of features.
-        made_of: name of the network, hash of its weights, preprocessing. This is the identity
-            without the range of the data, which does not matter to 8-bit images.
+        made_of: name of the network, hash of its weights, and preprocessing: the identity without
+            the range of the data, which 8-bit images do not depend on.
         space: common name of these features, such as ``inception-v3-2048``; "" for none.
     """
 

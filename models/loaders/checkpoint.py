@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 SHOWN = 3
-"""Most names that a message lists."""
+"""Most tensor names that an error message lists."""
 TRANSFORMER = (
     "open it with from_single_file of the diffusers library (a file of the transformer alone: of the "
     "transformer's class, and hand it to from_pretrained of the pipeline), save_pretrained, and give the folder"
@@ -126,9 +126,9 @@ ORIGINS = (
         "give the file of the diffusion model",
     ),
 )
-"""Unsupported checkpoints: name parts of their tensors, the origin in words, and how to convert them.
+"""Known unsupported checkpoints: parts of tensor names, a description, and how to convert them.
 
-An entry applies if each of its parts occurs in some name; the first such entry is reported.
+An entry matches if each of its parts occurs in some tensor name; the first match is reported.
 """
 
 _UNEXPECTED = (TypeError, AttributeError, LookupError, ArithmeticError)
@@ -143,7 +143,7 @@ AS_IT_IS = {
 
 
 def _describe_unknown(opened: Opened) -> str:
-    """Return a clause on a checkpoint of no known family: tensors, likely origin and remedy."""
+    """Return a clause about an unrecognised checkpoint: its tensors, likely origin and remedy."""
     if opened.container == "folder":
         files = sorted(
             p.name for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file()
@@ -172,7 +172,7 @@ def _describe_unknown(opened: Opened) -> str:
 def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification:
     """Return the specification of an opened checkpoint by the family that recognises it.
 
-    Only the family ``name`` is asked, or all families if ``name`` is None.
+    Only the family ``name`` is tried, or all families if ``name`` is None.
 
     Raises:
         CheckpointError: none of them recognises the checkpoint, or several do.

@@ -30,7 +30,7 @@ def load(
 
     Args:
         rest: name of the inner model, the text after ``perturbed:``; without any name, :data:`EXAMPLE`.
-        model: the same as an option: ``perturbed(model="gmm-2d")``.
+        model: name of the inner model as an option: ``perturbed(model="gmm-2d")``.
         delta: size of the error, >= 0.
         length: correlation length of the error, > 0.
         seed: seed of the error, >= 0.

@@ -47,7 +47,7 @@ from .source_file import LoadedValue, options_text, source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 LARGEST_DECODED = 4096
-"""Most values of a decoded image with a reference: the covariance of more takes gigabytes."""
+"""Most values of a decoded image for a reference; a larger covariance takes gigabytes."""
 REFERENCE_SAMPLES = 50_000
 REFERENCE_SEED, HELD_OUT_SEED = 2_000_000, 2_000_001
 _WHAT = {
@@ -240,7 +240,7 @@ class FileModel(Denoiser):
         return self._latest[1]
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Return a copy of this model on ``device``; a copy of the user's is moved by its ``to``.
+        """Return a copy on ``device``; a copy of the user's model is moved by its own ``to``.
 
         Raises:
             ValueError: the user's model has no ``to``, and ``device`` is not the CPU.
@@ -256,10 +256,10 @@ class FileModel(Denoiser):
         return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
 
     def reference(self) -> Reference | None:
-        """Return a reference with exact moments, else with the moments of 50 000 samples, or None.
+        """Return a reference with exact moments, or else with the moments of 50 000 samples.
 
-        Latents are decoded first, and have no exact moments. None means that the model has neither
-        moments nor samples, or that decoded images have over :data:`LARGEST_DECODED` values.
+        Latents are decoded first, and have no exact moments. Returns None for a model with neither
+        moments nor samples, or with decoded images of more than :data:`LARGEST_DECODED` values.
         """
         return self._reference
 
@@ -308,7 +308,7 @@ class FileModel(Denoiser):
         return self._draw_samples(n, seed) if hasattr(self._model, "sample") else None
 
     def moments(self) -> Moments | None:
-        """Return moments by the user's ``moments``, else of samples; None for latents without."""
+        """Return the user's ``moments``, else moments of samples; None for latents without them."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
         mean, cov = map(_float_array, self._model.moments())

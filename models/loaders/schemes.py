@@ -100,7 +100,7 @@ class Schemes:
     """Table of all schemes of one kind.
 
     Args:
-        kind: what the schemes load, in a word for messages.
+        kind: noun for the loaded objects in messages, such as ``model``.
         group: group of the entry points by which installed packages add schemes. The entry point's name is the scheme.
         package: package that contains this project's schemes; the scheme ``some-net`` is in its file ``some_net.py``.
     """

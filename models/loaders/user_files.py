@@ -1,4 +1,4 @@
-"""Files of the user: how to tell them from installed files, their hashes, and a recorder of the files that are read.
+"""Files of the user: their distinction from installed files, their hashes, and a recorder of reads.
 
 Python reports each file that it opens to an audit hook. The hook sees ``open``, ``np.load``, ``np.memmap``,
 ``torch.load``, ``pathlib`` and imports. It also sees databases, shared libraries and the words of commands. Readers
@@ -120,7 +120,7 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file that lost its hash in ``opened`` or is gone; "" if none."""
+    """Return a clause on the first file that is gone or has another hash than ``opened``, or ""."""
     for name, before in opened.items():
         now = file_hash(os.path.join(folder, name)) or ""
         if now != before:
@@ -178,7 +178,7 @@ class FilesRead:
 
 @dataclass(eq=False)
 class FileRecorder:
-    """Record of files that threads but ``ignored_threads`` open, with stamps at first reading."""
+    """Record of files opened by threads outside ``ignored_threads``, with their first stamps."""
 
     ignored_threads: frozenset[int | None]
     opened: dict[str, Stamp | None] = field(default_factory=dict)
@@ -245,7 +245,7 @@ def _files_in_command(program: Any, command: Any, folder: Any = None, *_: object
 
 
 def _words_of_shell(text: str) -> list[str]:
-    """Return the words of a shell command, operators among them; none if a quotation does not end."""
+    """Return the words and operators of a shell command; [] for an unterminated quotation."""
     words = shlex.shlex(text, posix=True, punctuation_chars=True)
     words.whitespace_split, words.commenters = True, ""
     with contextlib.suppress(ValueError):  # a quotation is not closed
@@ -267,7 +267,7 @@ _NAMED: dict[str, Callable[..., list[str]]] = {
     "ctypes.dlopen": lambda path: [os.fsdecode(path)] if path else [],
     "import": lambda _name, path, *_: [path] if path else [],
 }
-"""Functions from an audit event's arguments to its possible files, for events but ``open``."""
+"""Functions from an audit event's arguments to possible paths, for events other than ``open``."""
 
 
 def _record_file(path: Any, *, written: bool = False) -> None:

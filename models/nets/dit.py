@@ -219,8 +219,8 @@ class DiT(nn.Module):
         rotary: True if attention rotates queries and keys by position.
         shift: True if the embedding scales and shifts tokens in blocks, False if it only scales.
         narrow: channels of an intermediate layer between image and tokens (JiT); 0 for none.
-        told: number of label tokens that are put before the image's tokens (JiT).
-        told_from: index, from 0, of the block before which they are added.
+        told: number of label tokens that are prepended to the image's tokens (JiT).
+        told_from: index, from 0, of the block before which the label tokens are prepended.
 
     Raises:
         ValueError: ``rotary`` with channels of a head that 4 does not divide.

@@ -27,7 +27,8 @@ SIGMA_DATA = 0.5
 class FourierFeatures(nn.Module):
     """Sines and cosines, at fixed frequencies, of the noise conditioning c_noise = ln(sigma) / 4.
 
-    The highest frequency is low on purpose: a denoiser that wiggles in sigma has no clean convergence order.
+    The highest frequency is low on purpose: with a denoiser that oscillates in sigma, convergence
+    orders are not visible.
     """
 
     frequencies: Tensor
@@ -44,7 +45,7 @@ class FourierFeatures(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block with a branch that starts at zero, scaled and shifted by the embedding."""
+    """Residual block whose branch is initially zero, and scaled and shifted by the embedding."""
 
     def __init__(
         self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False, group: int = 16

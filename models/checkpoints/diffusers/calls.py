@@ -36,7 +36,7 @@ USUAL = {
     "use_resolution_binning": False,
     "guidance_scale": 1.0,
 }
-"""Arguments for each pipeline that takes them: one step, latents as output, no guidance."""
+"""Arguments for every pipeline that accepts them: one step, latents as output, no guidance."""
 
 
 Call = Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor]
@@ -65,7 +65,7 @@ class Convention:
             of embeddings by name, and scalars.
         needs: function of the settings that returns the names of the embeddings the network takes.
         scalars: function of the settings that returns default values of further inputs, by name.
-        packed: side of the squares of the state that the pipeline passes as one vector.
+        packed: side of the squares of latents that the pipeline packs into one token.
         time_factor: function of the settings that returns the factor pipelines multiply times by.
         refused: function of the settings that returns why the convention does not apply; "" if it does.
     """
@@ -194,9 +194,9 @@ CONVENTIONS = {
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
-    """Return a network's scalar inputs; ``time_ids`` of None become the image size in pixels.
+    """Return a network's scalar inputs; ``time_ids`` of None become the image size.
 
-    The image size is the sample's height and width times ``pixels``.
+    The image size in pixels is the sample's height and width times ``pixels``.
     """
     if "time_ids" not in spec.scalars or spec.scalars["time_ids"] is not None:
         return dict(spec.scalars)
@@ -234,7 +234,7 @@ class CalledNetwork(nn.Module):
 
 
 class _CapturedSignal(Exception):  # noqa: N818 - ends the pipeline, and is no error
-    """Signal that the pipeline has called its scheduler's step, so that its run can end."""
+    """Exception that ends a pipeline's run at the first call of its scheduler's ``step``."""
 
 
 class OneStepScheduler:

@@ -59,18 +59,18 @@ SHORT = 15
 
 _SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 START_IN_UNITS = (*TABLE_STEPS, *LOG_STEPS)
-"""Schedulers with states of the process, so that their initial noise has variance 1."""
+"""Schedulers whose states are x_t of the process, so that their initial noise has variance 1."""
 _MODEL = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
     *("prediction_type", "rescale_betas_zero_snr", "sigma_data"),
 )
 FAR = 1e6
-"""First level of a flow's own scheduler, in place of infinity; it is above the model's range."""
+"""First level of a flow's own scheduler in place of infinity, above every model's range."""
 _NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMDPMSolverMultistep")
 
 
 def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
-    """Return the name and options of the sampler that steps as a scheduler does; "" for none.
+    """Return the spec of the sampler that makes the same steps as a scheduler; "" for none.
 
     ``kind`` is the scheduler's class without "Scheduler". Orders of the last steps are left out.
     """
@@ -109,7 +109,7 @@ def _algorithm_and_solver(scheduler: Mapping[str, Any]) -> tuple[str, str]:
 def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
     """Return a preset's sampler, with the orders of its ``count`` steps if it needs any.
 
-    ``dropped`` says that the last step is left out, because it does not move.
+    ``dropped`` is True if the last step is omitted, because it does not change the state.
     """
     settings, sampler = preset["settings"], str(preset["sampler"])
     order = int(settings.get("solver_order", 2))
@@ -157,7 +157,7 @@ def _singlestep_orders(
 
 
 def reasons_against_preset(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
-    """Yield each reason why no sampler equals a scheduler; nothing if one does."""
+    """Yield each reason why no sampler equals a scheduler; none if one does."""
     if kind not in KNOWN:
         yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
         return
@@ -383,7 +383,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
 
 
 def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:
-    """Yield (level, native time) pairs where the model itself would choose another time."""
+    """Yield (level, native time) of steps at which the model would choose another native time."""
     process = process_of(spec)
     own = np.asarray(process.t_of(np.asarray(steps.levels)))
     if kind == "KDPM2Discrete" and spec.process["name"] == "discrete":

@@ -1,6 +1,6 @@
-"""Model part of a scheduler's file: process, prediction and time input of the network.
+"""Training settings in a scheduler's file: process, prediction and time input of the network.
 
-Its other settings are about sampling (:mod:`.preset`).
+The other settings are about sampling (:mod:`.preset`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SCHEDULES = {
 """Schedules of betas: this project's names by the library's."""
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
 CAP = 1e4
-"""Finite level for no signal, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
+"""Finite level in place of infinity, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
 
 
 def trained_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:

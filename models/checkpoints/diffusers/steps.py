@@ -25,7 +25,7 @@ SIGMA_STEPS = ("EulerDiscrete", "EulerAncestralDiscrete", "LMSDiscrete", "HeunDi
 SIGMA_STEPS += ("KDPM2Discrete",)
 """Schedulers that step in noise levels, with fractional times."""
 LOG_STEPS = ("DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep")
-"""Schedulers that space one point more than they have evaluations, for the end of their last step."""
+"""Schedulers that space one more point than evaluations: the end of their last step."""
 
 LEVEL_KEYS = {
     "use_karras_sigmas": "karras",
@@ -49,7 +49,8 @@ class Steps(NamedTuple):
     Attributes:
         levels: noise levels of the evaluations, falling.
         times: native times of the network at these levels.
-        end: level at which the last step ends; the last of ``levels`` if that step does not move.
+        end: level at which the last step ends; ``levels[-1]`` if that step does not change the
+            state.
     """
 
     levels: tuple[float, ...]
@@ -58,7 +59,7 @@ class Steps(NamedTuple):
 
     @property
     def path(self) -> tuple[float, ...]:
-        """Levels of the evaluations, then ``end`` if the last step moves."""
+        """Levels of the evaluations, then ``end`` if it is another level."""
         return (*self.levels, self.end) if self.levels[-1] > self.end else self.levels
 
 

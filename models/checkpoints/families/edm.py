@@ -34,7 +34,7 @@ NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
 
 @dataclass(frozen=True)
 class PersistentNetwork:
-    """Preconditioned network in NVIDIA's pickle, and its key there; "" if it is all of it."""
+    """Preconditioned network in NVIDIA's pickle, and its key; "" if the pickle is the network."""
 
     network: PersistentObject
     entry: str

@@ -26,7 +26,7 @@ DTYPES = {
     "tensor(int32)": torch.int32,
 }
 QUIET = 4
-"""Lowest severity of the messages that onnxruntime prints: fatal. Its errors are reported here."""
+"""Level "fatal" of onnxruntime's log; errors are raised here instead."""
 
 
 def recognise(opened: Opened) -> Specification | None:

@@ -34,7 +34,7 @@ RESCALED = (
 )
 """Advice for networks that change the resolution without residual blocks, as improved-diffusion's.
 
-It is no answer to a question, because no check could tell schedules as close as these apart.
+It is not among the possible answers, because no check distinguishes schedules this close.
 """
 PUBLISHED_SIDES = {
     (1, 2, 2, 2): 32,
@@ -108,7 +108,7 @@ def _read_unet_arguments(tensors: Tensors) -> dict[str, Any]:
 
 
 def _doubles_resolution(tensors: Tensors, block: int) -> bool:
-    """Return True if an output block doubles the resolution, by a convolution or a second residual block."""
+    """Return True if an output block has a convolution or second residual block for upsampling."""
     names = [f"output_blocks.{block}.{i}" for i in (1, 2)]
     return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)
 
@@ -209,8 +209,8 @@ def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
 def _schedule_answers(*, learned_variance: bool) -> Answers:
     """Return the possible schedules: linear and cosine with 1000 and 4000 steps, perhaps EDM's.
 
-    The time input is the number of the step, but see :data:`RESCALED`. ``edm``, a teacher of
-    consistency models, is an answer only without a learned variance.
+    The time input is the number of the step, with the exception in :data:`RESCALED`. ``edm``, a
+    teacher of consistency models, is possible only without a learned variance.
     """
     answers: Answers = {}
     for steps in (1000, 4000):

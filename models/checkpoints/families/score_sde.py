@@ -109,7 +109,7 @@ def _read_unet_arguments(modules: list[Module], kinds: list[str]) -> dict[str, A
 
 
 def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
-    """Return True if block, attention, block of equal channels come first, then a wider block."""
+    """Return True if block, attention, block of one width come first, then a wider block."""
     if kinds[:4] != ["block", "attention", "block", "block"]:
         return False
     first, last, after = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
