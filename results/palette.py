@@ -1,5 +1,4 @@
-"""Styles of samplers in all figures: a colour for the family, a symbol for the method, a dash for
-the order.
+"""Styles of samplers in all figures: colour by family, symbol by method, dash by order.
 
 A style depends only on the sampler's name and origin, so that a sampler looks the same everywhere.
 The reader's own samplers (plugins) have the most vivid colour, and are drawn thicker and on top.
@@ -146,7 +145,9 @@ def style(sampler: str, origin: str = "") -> Style:
 
 
 def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
-    """Return a sampler's family, and its method's index there (a hash for an unknown method)."""
+    """Return a sampler's family, and the index of its method there; a hash for an unknown
+    method.
+    """
     # the method without its order: dpmpp_m_sde for dpmpp_2m_sde
     stem = re.sub(r"_+", "_", re.sub(r"\d", "", sampler.removesuffix(VARIANT))).strip("_")
     matches = [

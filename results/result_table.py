@@ -57,7 +57,7 @@ class ResultTable(TypedTable):
 
         ``columns`` may also be "nfe" or "steps". "budget" is the evaluation budget that a row fits
         in (:func:`.table.curves.with_curves`), so that adaptive methods have one too. Of several
-        rows in one place, the one with the most evaluations counts.
+        rows with the same line and column, the one with the most evaluations is used.
 
         Raises:
             ValueError: the table has no column ``metric``.
@@ -72,7 +72,7 @@ class ResultTable(TypedTable):
     def pivot(self, index: str | Sequence[str], columns: str, values: str) -> pd.DataFrame:
         """Return the finished rows rearranged, as by ``DataFrame.pivot``.
 
-        Of several rows in one place, the first counts.
+        If several rows have the same index and column, the first is used.
 
         Raises:
             ValueError: the table lacks a given column.
@@ -98,8 +98,8 @@ class ResultTable(TypedTable):
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
         """Return the finished rows, sorted by cost, with their membership in the Pareto front.
 
-        ``on_front`` is True for rows on it by values alone. ``front``, given errors, is "on", "off"
-        or "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample". Lower
+        ``on_front`` judges by the values alone. ``front`` takes errors into account: "on", "off" or
+        "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample". Lower
         ``metric`` is better. Raises a ValueError if the table lacks a column.
         """
         from .comparison.pareto import pareto  # a run does without this module
@@ -128,8 +128,8 @@ class ResultTable(TypedTable):
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
         """Return LaTeX with booktabs: a table for each model, samplers by budgets.
 
-        Values that are not shown to be above the lowest are bold. Here only intervals decide; for a
-        run's ``table.tex``, the influence values of its samples do too.
+        Values not significantly above the lowest are bold. Here the intervals decide; for a run's
+        ``table.tex``, the influence values of its samples are used too.
         """
         from .comparison.lowest import lowest_places  # a run does without this module
 

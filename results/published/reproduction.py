@@ -41,7 +41,7 @@ _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 @dataclass(frozen=True)
 class ProtocolDifference:
-    """Point ``what`` in which the protocols of run and paper differ; "" for what is not stated."""
+    """Difference of the protocols of run and paper in ``what``; "" for a side without statement."""
 
     what: str
     run: str
@@ -105,13 +105,13 @@ def _quantisation_of(row: Record) -> str:
 
 
 CLOSE = 0.1
-"""Largest share of the published FID that the interval of a "reproduced" difference may reach.
+"""Largest |difference| in the interval of a "reproduced" FID, as a share of the published FID.
 
-With a wider interval that contains 0, the outcome is "undecided".
+If a wider interval contains 0, the outcome is "undecided".
 """
 
 METHOD = ("method", "options", "grid")
-"""Points of the protocol that concern the method, not its measurement."""
+"""Points of a protocol that concern the method, not its measurement."""
 
 Outcome = Literal[
     "reproduced", "not reproduced", "undecided", "no verdict", "not comparable", "nothing published"
@@ -173,7 +173,7 @@ class Reproduction:
 
     @property
     def other_method(self) -> list[str]:
-        """Points of :data:`METHOD` in which both sides are known to differ."""
+        """Known differences that concern the method (:data:`METHOD`)."""
         return [item.what for item in self.differences if item.is_known and item.what in METHOD]
 
     @property
@@ -203,7 +203,7 @@ class Reproduction:
 def reproductions(
     run: Path | str, *, model: str | None = None, margin: float = MARGIN
 ) -> list[Reproduction]:
-    """Compare each row of a run with the published FIDs of its model, nearest protocol first.
+    """Compare each row of a run with the published FIDs of its model, the closest protocol first.
 
     Args:
         run: run directory or table.
@@ -260,7 +260,7 @@ def _bare_spec(spec: str) -> str:
 
 
 def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    """Yield a row's comparison with each published FID, or one that says why none is published."""
+    """Yield a row's comparison with each published FID; without any, one with the reason."""
     solvers = solvers_of(row)
     if not solvers:
         reason = f"the papers of the table have no {text(row, 'sampler')}"

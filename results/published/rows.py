@@ -39,7 +39,7 @@ class Published:
         extractor: origin of the Inception code.
         thresholding: thresholding of data predictions, "dynamic" or "none".
         afs: "yes" if the first step is analytic, else "no".
-        also: other sources with the same FID.
+        also: further sources with the same FID.
         remark: further facts that a reader needs.
     """
 
@@ -119,7 +119,7 @@ def published_model_of(spec: str) -> str | None:
 
 
 def rows_of_model(name: str) -> list[Published]:
-    """Return a model's published rows, also rows that give only the beginning of its name."""
+    """Return a model's published rows, including rows that state only the beginning of its name."""
     return [
         row
         for row in read_published_rows()
@@ -135,7 +135,7 @@ class Solver:
         sampler: registry name of our sampler.
         name: value of ``solver`` in the published table.
         options: non-default options that make the sampler the papers' method.
-        exact: True if other options make another method, which is not compared.
+        exact: True if the sampler with any other options is not comparable.
         remark: known difference from the papers' method; "" if there is none.
     """
 

@@ -1,8 +1,8 @@
 """Registry of the quantities that metrics measure.
 
-A metric (``benchmarks.metrics``) computes values. The names, columns, errors and permitted claims
-of these values are defined here, and nowhere else. :mod:`.built_in` has the built-in quantities.
-Metrics of plugins (entry points ``samplerbench.metrics``) register theirs at the first use.
+A metric (``benchmarks.metrics``) computes values. Only this package defines the names, columns,
+errors and permitted claims of these values. :mod:`.built_in` has the built-in quantities. Metrics
+of plugins (entry points ``samplerbench.metrics``) register theirs at the first use.
 """
 
 from __future__ import annotations
@@ -185,12 +185,12 @@ def judged() -> tuple[Quantity, ...]:
 
 
 def panels() -> tuple[Quantity, ...]:
-    """Return the quantities that have a panel in the report (a ``note``)."""
+    """Return the quantities with a panel in the report, which are those with a ``note``."""
     return tuple(quantity for quantity in quantities() if quantity.note)
 
 
 def flags() -> Mapping[str, str]:
-    """Return, by quantity name, the column with the reason against the interval, if it has one."""
+    """Return the flag columns (reasons against trusting an interval) by quantity name."""
     return _known_quantities(_OWNED)[1]
 
 

@@ -391,4 +391,4 @@ BUILT_IN: tuple[Quantity, ...] = (
     *STRONG,
     LABELS,
 )
-"""Built-in quantities in the order of the table. Default verdicts are about the first measured."""
+"""Built-in quantities in the table's order. Verdicts are about the first measured by default."""

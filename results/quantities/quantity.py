@@ -16,10 +16,10 @@ endpoint of the same Brownian path. A distance to "data" includes the model's ow
 
 
 Summary = Literal["mean", "root mean square", "typical", "share"]
-"""Statistic over the samples that a quantity's value is.
+"""Statistic over the samples by which a quantity's value is computed.
 
-"mean" is the mean of influence values. "root mean square" and "typical" (a trimmed geometric mean)
-are over distances. "share" is the share of samples with a property.
+"mean" averages influence values. "root mean square" and "typical" (a trimmed geometric mean)
+summarise distances. "share" is the share of samples with a property.
 """
 
 
@@ -30,8 +30,8 @@ class Floor:
     Attributes:
         column: table column with the level.
         meaning: label of the level in plots.
-        factor: the level is this many times the column.
-        perfect: True if perfect samples would get this level, False if it is only the resolution.
+        factor: factor from the column to the level.
+        perfect: True if perfect samples have this level, False if it is only the resolution.
     """
 
     column: str
@@ -51,7 +51,7 @@ class Quantity:
         axis: title of a plot's axis; "" for a quantity that is not drawn.
         short: heading of a narrow column; "" leaves the quantity out of summaries.
         note: sentence or two under the quantity's panel; "" means no panel in the report.
-        brief: explanation in the few words that a newcomer needs.
+        brief: short explanation for newcomers.
         kind: kind of the column's values.
         to: target of a distance (:data:`To`).
         error: columns that describe the value's error. "se" means ``NAME_se``, "ends" the 95 %
@@ -70,7 +70,7 @@ class Quantity:
             steps do not bring the value to 0.
         listed: True if the report's table of all rows has a column for the quantity.
         lower: True if lower is better. Verdicts need True.
-        beside: further columns of the same quantity.
+        beside: further columns that belong to the quantity.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Quantity:
     beside: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that the fields are given that verdicts need.
+        """Check the fields that verdicts need.
 
         Raises:
             ValueError: ``influence`` is given without a standard error or without ``lower``, or a

@@ -1,4 +1,4 @@
-"""The run directory: its layout, its sealed files, and how they are read, written and set aside."""
+"""Run directory: layout, sealed files, reading, writing, and setting aside of damaged parts."""
 
 from typing import TYPE_CHECKING
 

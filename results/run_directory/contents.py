@@ -1,7 +1,7 @@
 """Cache of the files of a run directory.
 
-Files are cached only while this process leads in the directory. Otherwise every read checks the
-file again, since another process may have changed it.
+Files are cached only while this process has the lead (:mod:`.sharing`). Otherwise every read checks
+the file again, since another process may have changed it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from .sharing import Lead
 
 
 class Contents:
-    """Reader of one run directory's files, with a cache, and a ``run.json`` to be written later.
+    """Cached reader of one run directory's files, with a deferred write of ``run.json``.
 
     A *place* is a file's path relative to the run directory. JSON files are cached with their
-    objects. Of ``.npz`` files, which can be large, only seal and fault are cached.
+    objects. Of ``.npz`` files, which can be large, only the seal, or the fault found, is cached.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,16 +63,16 @@ class Contents:
         return unsealed and not sealed_once
 
     def json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
-        """Return the object in a JSON file whose seal has this ``made_by`` (None: any).
+        """Return the object in a JSON file, checking ``made_by`` in its seal (None: any).
 
         Raises:
             FileNotFoundError: there is no such file.
-            DamagedError: the file is damaged, or has another maker.
+            DamagedError: the file is damaged, or has another ``made_by``.
         """
         return dict(self._content_if_expected(self._opened(place), made_by))
 
     def npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-        """Return the arrays of an ``.npz`` file, if it has this maker and digest (None: any).
+        """Return the arrays of an ``.npz`` file, checking ``made_by`` and digest (None: any).
 
         Raises as :meth:`json`.
         """
@@ -105,9 +105,10 @@ class Contents:
             self.forget(name)
 
     def defer_run(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Keep ``run`` for a later write if only times, command or conditions differ.
+        """Defer the write of ``run`` if it differs from ``before`` only in times, command or
+        conditions.
 
-        Return True if it is kept. Nothing is kept outside of :meth:`exclusive`.
+        Return True if the write is deferred, which is possible within :meth:`exclusive` only.
         """
         same = self.lead is not None and _without_time(run) == _without_time(before)
         self.pending_run = dict(run) if same else None
@@ -126,7 +127,7 @@ class Contents:
     def _content_if_expected(
         self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
-        """Return a file's content after a check of its seal, which runs before checksums lack."""
+        """Return a file's content after checking its seal, unless the run predates checksums."""
         if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
         assert opened.value is not None

@@ -1,8 +1,8 @@
-"""Fingerprints: records of what a sampler, model or extractor does, to be compared with later ones.
+"""Fingerprints: records of the behaviour of a sampler, model or extractor, for later comparison.
 
 Texts, counts and hashes are compared exactly. Floating-point results are compared within a recorded
 tolerance, because rounding differs between machines, libraries and numbers of threads. A hash of
-rounded numbers would not do: a number at the edge of two roundings would change it.
+rounded numbers does not work: a number halfway between two roundings would change it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Numbers:
     """Floating-point results with the tolerance within which others count as the same.
 
     Attributes:
-        numbers: float64 values. Infinite ones and NaN equal only themselves.
+        numbers: float64 values. Infinity and NaN equal only themselves.
         rtol: tolerance relative to the larger of two compared numbers, in [0, 1).
         atol: tolerance relative to the largest number of both lists, in [0, 1). It allows for
             cancellation; both tolerances are added.
@@ -60,7 +60,7 @@ def _is_near(a: float, b: float, rtol: float, atol: float) -> bool:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Fingerprint of a sampler, a model or an extractor: what it is and does.
+    """Fingerprint of a sampler, a model or an extractor: its facts and its outputs.
 
     Attributes:
         kind: "sampler", "model" or "extractor".

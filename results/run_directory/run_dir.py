@@ -1,4 +1,4 @@
-"""The run directory for a run: reading, writing, and setting aside what is damaged or outdated."""
+"""Run directory for a run: reading, writing, and setting aside of damaged or outdated parts."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class CellSetAside(NamedTuple):
 class RunDir(RunReader):
     """Run directory that can be written; made by :meth:`create`, :meth:`at` or :meth:`open`.
 
-    Damaged files, and cells that the present code would not make, are moved to ``set-aside/``.
+    Damaged files, and cells made by other code than the present, are moved to ``set-aside/``.
     """
 
     @classmethod
@@ -134,7 +134,7 @@ class RunDir(RunReader):
         self._write("run.json", run)
 
     def write_or_defer_run(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json``, or with the next file if only times, command, conditions changed."""
+        """Write ``run.json``, or defer it if only times, command or conditions changed."""
         if not self._contents.defer_run(run, self.run()):
             self.write_run(run)
 
@@ -155,7 +155,7 @@ class RunDir(RunReader):
         self._write_npz(shard_place(cell, start, stop), arrays, self.made_by(cell))
 
     def has_shard_now(self, cell: str, start: int, stop: int) -> bool:
-        """Return True if a shard exists now, on a network file system too.
+        """Return True if a shard exists now, even on a network file system.
 
         Such a file system remembers a missing file for half a minute. A change of the folder by
         this machine makes it ask the server again.
@@ -343,7 +343,9 @@ class RunDir(RunReader):
             )
 
     def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
-        """Move a file or a folder. ``free`` appends the next free number to the target's name."""
+        """Move a file or a folder; with ``free``, append the next free number to the target's
+        name.
+        """
         place = source.relative_to(self.path).as_posix()
         self._prepare_change(place)
         self._contents.forget_folder(place)

@@ -1,7 +1,7 @@
-"""Sealed files: files with a seal that names their place, maker and schema, and has a checksum.
+"""Sealed files: each contains a seal with its place, its ``made_by``, its schema and a checksum.
 
-Readers check the seal. So they notice flipped bits, edits, files of another cell, and files that
-other code made.
+Readers check the seal. So they notice flipped bits, edits, files of another cell, and files made by
+other code.
 
 A JSON file is an object whose first item is the seal. An ``.npz`` file is a zip archive with the
 seal as its comment. ``sha256`` in the seal is the digest of the whole file with 64 zeros in place of
@@ -50,7 +50,7 @@ _LARGEST_COMMENT = 65535  # bytes; limit of the zip format
 
 
 class DamagedError(Exception):
-    """Error: a file is damaged, or not what its name says; the message is a clause on why."""
+    """Error: a file is damaged or does not belong to its place; the message gives the reason."""
 
 
 class NewerError(ValueError):
@@ -66,7 +66,7 @@ class UnsealedError(DamagedError):
 
 @dataclass(frozen=True)
 class Seal:
-    """Seal of a file: the file's place, maker and checksum.
+    """Seal of a file: place, fingerprint digest and checksum.
 
     Attributes:
         of: place in the run directory, such as ``parts/CELL/quality.json``.
@@ -97,7 +97,7 @@ class OpenedFile:
         digest: ``sha256`` of the seal, or of the bytes of a file without a valid seal. "" if there is
             no file, "unreadable" if it cannot be read.
         seal: valid seal; None if there is none.
-        value: object or arrays of the file; None if there are none, or they were not asked for.
+        value: object or arrays of the file; None if there are none, or they were not requested.
         fault: exception that :meth:`check` raises; None for a sound file.
     """
 
@@ -107,7 +107,7 @@ class OpenedFile:
     fault: DamagedError | FileNotFoundError | None = None
 
     def check(self, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Check that the file is sound, and has the given maker and digest (None: any).
+        """Check that the file is sound, and has the given ``made_by`` and digest (None: any).
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -280,7 +280,7 @@ def _verified_seal(data: bytes, words: object, of: str, start: int = 0) -> Seal:
 
 @dataclass(frozen=True)
 class StoredArray:
-    """Array in a file whose seal was checked before, to be read repeatedly.
+    """Reader of an array in a file whose seal was checked before.
 
     A read skips the checksum, which would need the whole file. It fails if the file's size or time of
     change differs from ``stamp``.

@@ -46,7 +46,9 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 class Leases:
-    """Leases that this object holds; touching the file ``clock`` gives the file system's time."""
+    """Leases that this object holds. The file ``clock`` is touched to read the file system's
+    time.
+    """
 
     def __init__(self, clock: Path) -> None:
         self._clock = clock
@@ -94,7 +96,7 @@ class Leases:
                 threading.Thread(target=self._touch, daemon=True).start()
 
     def holds(self, path: Path) -> bool:
-        """Return True if this object still holds a lease, which is read unless touched lately."""
+        """Return True if this object still holds a lease; read its file unless touched recently."""
         with self._lock:
             touched = self._renewed_at.get(path)
         if touched is None:
@@ -201,7 +203,7 @@ class BusyError(ValueError):
 
 
 class Lead:
-    """Right of this process to plan, score and write tables in a run directory."""
+    """Lead of this process: its right to plan, score and write tables in a run directory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -319,7 +321,7 @@ class Claims:
         return not self._leads and self.planned_cells() is None
 
     def claim_names(self) -> frozenset[str]:
-        """Return the names of all files in the folder of claims; none if the folder is gone."""
+        """Return the names of all files in the folder of claims; empty if the folder is gone."""
         try:
             return frozenset(os.listdir(self._folder))
         except FileNotFoundError:  # the leader is done, and removed the folder

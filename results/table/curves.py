@@ -1,4 +1,4 @@
-"""Curve and budget of each row, the comparable parts of a table, and tuned rows."""
+"""Curve and budget of each row, comparable parts of a table, and tuned rows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ TOLERANCES = frozenset({"tol", "rtol", "atol"})
 """Parameters of adaptive methods in place of ``steps``: they vary along a curve."""
 
 TUNED = "tuning_digest"
-"""Column with a digest of tuned noise levels. Rows with other numbers of steps have others.
+"""Column with a digest of tuned noise levels, which differs between numbers of steps.
 
-So a curve's name includes it only if rows of equal steps differ in it.
+A curve's name therefore includes it only if rows with equal steps differ in it.
 """
 
 _DISTINGUISHING = (

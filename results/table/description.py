@@ -1,4 +1,4 @@
-"""A table in words: samplers, models, samples, budgets, and why a distance to the data is missing."""
+"""Description of a table: samplers, models, samples, budgets, and reasons for missing distances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = (
 NAMED = 3
 """Largest number of samplers that a heading names."""
 MOST_MODELS, MOST_BUDGETS = 4, 9
-"""Largest numbers of models and budgets to list. Of more, the count or the range is given."""
+"""Largest numbers of models and budgets to list; beyond them, the count or the range is given."""
 
 NO_DATA = (
     "{model} brings no data to compare with: distances to the data (FID proxy, FD to "
@@ -42,7 +42,7 @@ def heading_of(frame: pd.DataFrame) -> str:
 
 
 def extent_in_words(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Return phrases on a table's numbers of samples and budgets, without one that is unknown."""
+    """Return phrases on a table's numbers of samples and budgets, omitting unknown ones."""
     return tuple(filter(None, (_samples_in_words(frame), _budgets_in_words(frame))))
 
 

@@ -1,4 +1,4 @@
-r"""The error decomposition: columns for errors of start, discretisation, end, distribution and model.
+r"""Error decomposition: columns for errors of start, discretisation, end, distribution and model.
 
 * **start**: samples begin at sigma_max z instead of x0 + sigma_max z. ``benchmarks.scoring.start_error``
   has the error in closed form for Gaussian data.

@@ -1,4 +1,4 @@
-"""A table with typed columns and rows in canonical order."""
+"""Table with typed columns and rows in canonical order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DTYPES: dict[Kind, str] = {
 
 
 def _cells(values: Iterable[object]) -> list[object]:
-    """Return values with None in place of None, NaN and ""."""
+    """Return values with None in place of empty ones (``pd.NA``, NaN and "")."""
     return [None if is_empty(value) or value == "" else value for value in values]
 
 
