@@ -105,8 +105,7 @@ class Contents:
             self.forget(name)
 
     def defer_run(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Defer the write of ``run`` if it differs from ``before`` only in times, command or
-        conditions.
+        """Defer writing ``run`` if only times, command or conditions differ from ``before``.
 
         Return True if the write is deferred, which is possible within :meth:`exclusive` only.
         """

@@ -2,24 +2,26 @@
 
 ::
 
-    run.json {"suite": resolved suite, "provenance": {"command": …, …}} parts/CELL/cell.json
-    identity columns of the row, written when the cell is planned parts/CELL/made.json fingerprints
-    of the cell's sampler, model and extractor (:mod:`.fingerprint`) parts/CELL/START-STOP.npz a
-    finished shard: samples START … STOP - 1 parts/CELL/quality.json measured quality columns,
-    ``samples``, ``status`` and ``reason`` parts/CELL/influence.npz influence values, for paired
-    comparisons parts/CELL/timing.json timing columns, and the raw times as lists made/DIGEST.json
-    fingerprint of a model or an extractor, by its digest made/DIGEST.opened-HASH.json hashes of
-    files that the model opened only at sampling or scoring reference/NAME.npz converged endpoints
-    and the like samples/CELL.npz a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2)
-    float32, and their "converged" endpoints samples/CELL-path.npz trajectories of the first of
-    them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...) set-aside/CELL.N/ a cell made by an
-    earlier sampler, model or extractor; ``why.json`` has the reason claims/ while a run goes on:
-    the shards that each process samples (:mod:`.sharing`) .lock .leader which process leads
-    (:mod:`.sharing`); ``.lock`` is never removed set-aside/damaged/ damaged files table.csv
-    table.parquet report.html rebuilt from the above at any time
+    run.json                     {"suite": resolved suite, "provenance": {"command": …, …}}
+    parts/CELL/cell.json         identity columns of the row, written when the cell is planned
+    parts/CELL/made.json         fingerprints of the cell's sampler, model and extractor (:mod:`.fingerprint`)
+    parts/CELL/START-STOP.npz    a finished shard: samples START … STOP - 1
+    parts/CELL/quality.json      measured quality columns, ``samples``, ``status`` and ``reason``
+    parts/CELL/influence.npz     influence values, for paired comparisons
+    parts/CELL/timing.json       timing columns, and the raw times as lists
+    made/DIGEST.json             fingerprint of a model or an extractor, by its digest
+    made/DIGEST.opened-HASH.json  hashes of files that the model opened only at sampling or scoring
+    reference/NAME.npz           converged endpoints and the like
+    samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
+    samples/CELL-path.npz        trajectories of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
+    set-aside/CELL.N/            a cell made by an earlier sampler, model or extractor; ``why.json`` has the reason
+    claims/                      during a run: the shards that each process samples (:mod:`.sharing`)
+    .lock .leader                which process leads (:mod:`.sharing`); ``.lock`` is never removed
+    set-aside/damaged/           damaged files
+    table.csv table.parquet report.html   rebuilt from the above at any time
 
-The files that results are made from are sealed (:mod:`.sealed`): a seal names the file's place, its
-maker and its schema, and has a checksum. A damaged file is reported (logger ``samplerbench``) and
+The files that results are made from are sealed (:mod:`.sealed`): a seal holds the file's place, its
+``made_by``, its schema and a checksum. A damaged file is reported (logger ``samplerbench``) and
 treated as missing. Runs older than checksums can be read, with a warning. A new run into such a
 directory sets their parts aside.
 """
@@ -51,7 +53,7 @@ LAYOUT = frozenset(
 SHARD = re.compile(r"(\d{1,18})-(\d{1,18})\.npz")
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 STRAY = re.compile(rf"\..+\.[0-9a-f]{{12}}{re.escape(PART)}")
-"""Pattern of the names of half-written files of killed processes."""
+"""Patterns of file names: shards, safe names, and half-written files of killed processes."""
 
 CELL, MADE, QUALITY, TIMING = "cell.json", "made.json", "quality.json", "timing.json"
 INFLUENCE, WHY = "influence.npz", "why.json"

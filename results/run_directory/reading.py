@@ -148,7 +148,7 @@ class RunReader:
         )
 
     def influence(self, cell: str) -> Arrays | None:
-        """Return the arrays of ``influence.npz``; None if missing, damaged, or of another scoring.
+        """Return the arrays of ``influence.npz``; None if missing, damaged or of another scoring.
         """
         place, pin = part_place(cell, INFLUENCE), self._pinned_digest(cell)
         if pin is not None and not (self.path / place).is_file():
@@ -190,8 +190,7 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
-        """Return SHA-256 by name of files that a model opened late; "" for one that changed since.
-        """
+        """Return SHA-256 by name of files that a model opened late; "" for files changed since."""
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
             read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}

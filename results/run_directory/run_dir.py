@@ -343,9 +343,7 @@ class RunDir(RunReader):
             )
 
     def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
-        """Move a file or a folder; with ``free``, append the next free number to the target's
-        name.
-        """
+        """Move a file or a folder; with ``free``, append the next free number to the target."""
         place = source.relative_to(self.path).as_posix()
         self._prepare_change(place)
         self._contents.forget_folder(place)

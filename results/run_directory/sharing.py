@@ -46,9 +46,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 class Leases:
-    """Leases that this object holds. The file ``clock`` is touched to read the file system's
-    time.
-    """
+    """Leases held by this object; touching the file ``clock`` gives the file system's time."""
 
     def __init__(self, clock: Path) -> None:
         self._clock = clock
