@@ -15,7 +15,7 @@
     samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
     samples/CELL-path.npz        trajectories of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
     set-aside/CELL.N/            a cell made by an earlier sampler, model or extractor; ``why.json`` has the reason
-    claims/                      during a run: the shards that each process samples (:mod:`.sharing`)
+    claims/                      during a run: shards that each process samples (:mod:`.sharing`)
     .lock .leader                which process leads (:mod:`.sharing`); ``.lock`` is never removed
     set-aside/damaged/           damaged files
     table.csv table.parquet report.html   rebuilt from the above at any time

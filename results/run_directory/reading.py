@@ -148,8 +148,7 @@ class RunReader:
         )
 
     def influence(self, cell: str) -> Arrays | None:
-        """Return the arrays of ``influence.npz``; None if missing, damaged or of another scoring.
-        """
+        """Return the arrays of ``influence.npz``; None if missing, damaged or outdated."""
         place, pin = part_place(cell, INFLUENCE), self._pinned_digest(cell)
         if pin is not None and not (self.path / place).is_file():
             log.warning(
