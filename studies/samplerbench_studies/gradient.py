@@ -1,10 +1,11 @@
 """Gradients through a whole run of a sampler: of the error on a problem, by levels and coefficients.
 
-A linear method of one evaluation a step is a table (:mod:`samplerbench.samplers.families.tabulated`),
-and a run of it is differentiated by the model's own backward pass. A model may cut its slopes by the
-level, as those of checkpoints do, whose levels are mapped to times in NumPy: differences of two
-evaluations stand in for them. Where the sampler is to stay what it is, its table follows from the levels;
-that map costs no evaluation, and its slopes are central differences.
+A linear method of one evaluation a step is a table
+(:mod:`samplerbench.samplers.families.tabulated`), and its run is differentiated by the model's own
+backward pass. A model may have no gradient by the level, such as checkpoints, which map levels to
+times in NumPy. Differences of two evaluations replace that gradient. If only the levels of a
+sampler are free, its table is a function of the levels, differentiated by central differences
+without evaluations.
 """
 
 from __future__ import annotations
@@ -24,18 +25,16 @@ from samplerbench.models import Bound
 from samplerbench.samplers import Grid, Sampler, tabulate
 
 BACKWARD = 2
-"""Evaluations that the backward pass of one is counted as: it multiplies twice where the forward
-pass does once, by the weights and by what came in.
-"""
+"""Cost of a backward pass in evaluations: for each product of the forward pass it has two."""
 
 CHUNK = 96
-"""Latents whose states are kept for a backward pass at a time, of models with few dimensions."""
+"""Largest number of latents in one backward pass."""
 ROOM = 2**15
-"""Numbers of one state that they have together at most, where there are more dimensions."""
+"""Largest number of elements of the states in one backward pass."""
 
 NEAR = 0.02
-"""Difference of two levels, in log sigma, whose images say how an image moves with its level, where a model's
-own backward pass does not. The levels that a network knows of a process of 1000 times are closer.
+"""Difference in log sigma of the two levels in a finite difference by the level. It exceeds the
+spacing of the levels of a process of 1000 times.
 """
 
 _AGREE = 0.1  # relative difference of two slopes by a level that second order can make
@@ -45,17 +44,18 @@ _TINY = 1e-18  # of a squared distance, so that its root has a slope at 0
 
 @dataclass(eq=False)
 class Unrolled:
-    """The logarithm of a mean distance as a function of free numbers, with its gradient.
+    """Logarithm of a mean distance as a function of free parameters, with its gradient.
 
-    The numbers are those of :class:`.FreeParameters`, 0 at the start.
+    The parameters are those of :class:`~samplerbench.benchmarks.tuning.FreeParameters`, 0 at the
+    start.
 
     Attributes:
-        problem: its latents and endpoints.
-        sampler: a linear method, which is what a table begins with.
-        start: its levels.
-        power: of the mean of distances, 0 for the geometric one.
-        what: is free.
-        calls: gradients that were taken.
+        problem: model, latents and endpoints.
+        sampler: linear method that gives the initial table.
+        start: initial levels.
+        power: exponent of the power mean of distances, 0 for the geometric mean.
+        what: kind of the free parameters, such as ``levels``.
+        calls: number of gradients so far.
     """
 
     problem: TuningProblem
@@ -72,9 +72,9 @@ class Unrolled:
         )
 
     def __call__(self, z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """The logarithm of the error at ``z`` ``(size,)``, and its gradient.
+        """Return the logarithm of the error at ``z`` ``(size,)``, and its gradient.
 
-        Not finite samples give an infinite error and no slope.
+        Samples that are not finite give an infinite error and a zero gradient.
         """
         self.calls += 1
         free = torch.from_numpy(np.array(z, float)).requires_grad_()
@@ -94,15 +94,15 @@ class Unrolled:
         return float(np.log(total)) / self.power, free.grad.numpy() * scale
 
     def _run(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Levels ``(n,)``, and the table ``(n,)``, ``(n, n)`` with column j for the image of step j."""
+        """Return levels ``(n,)`` and the table: weights of state ``(n,)`` and images ``(n, n)``."""
         if self.what != "levels":
             return self.free.tensors(free)
         levels = self.free.levels(free)
         return levels, *_planned(self.sampler, levels)
 
     def _mean(self, levels: Tensor, a: Tensor, w: Tensor) -> float:
-        """The mean power of the distances (of their logarithm for power 0); slopes are added to the
-        arguments' ``grad``.
+        """Return the mean of the distances' power (logarithm for power 0), adding to ``grad`` of
+        the arguments.
         """
         problem, total = self.problem, 0.0
         count = len(problem.ids)
@@ -129,9 +129,7 @@ class Unrolled:
         return x
 
     def _image(self, bound: Bound, x: Tensor, level: Tensor, *, fixed: bool) -> Tensor:
-        """The denoised images of states at a level, which have slopes by both; by the state alone where
-        the level is fixed.
-        """
+        """Return the denoised images, differentiable by ``x`` and (unless ``fixed``) ``level``."""
         meter = self.problem.meter
         moves = self.free.has_free_levels and not fixed
         differs = moves and not self._own_slopes
@@ -146,7 +144,7 @@ class Unrolled:
 
     @cached_property
     def _own_slopes(self) -> bool:
-        """Whether the model's backward pass gives how images move with their level."""
+        """True if the model's backward pass gives the correct derivative by the level."""
         model = self.problem.model
         ids, x = (part[:4] for part in self.problem.batches[0])
         bound = model.bind(ids, self.problem.seed)
@@ -164,7 +162,9 @@ class Unrolled:
         return bool((own - near).norm() <= _AGREE * near.norm())
 
     def _moved(self, bound: Bound, x: Tensor, level: float) -> Tensor:
-        """How the images of states move with their level, by two evaluations within the model's range."""
+        """Return the derivative of the images by the level, from two evaluations in the model's
+        range.
+        """
         model = self.problem.model
         high = min(level * float(np.exp(NEAR / 2)), model.sigma_max)
         low = max(level * float(np.exp(-NEAR / 2)), model.sigma_min)
@@ -172,7 +172,7 @@ class Unrolled:
             return (bound(x, high) - bound(x, low)) / (high - low)
 
     def _chunks(self) -> list[tuple[Tensor, Tensor]]:
-        """Sample numbers and latents, so few that their states can be kept."""
+        """Return ids and latents in chunks small enough to store their states."""
         size = max(1, min(CHUNK, ROOM // int(np.prod(self.problem.model.event))))
         return [
             pair
@@ -182,12 +182,14 @@ class Unrolled:
 
 
 def _planned(sampler: Sampler, levels: Tensor) -> tuple[Tensor, Tensor]:
-    """The sampler's own table on these levels and a last one of 0, with slopes by the levels."""
+    """Return the sampler's own table on these levels and a last level 0, differentiable by
+    levels.
+    """
     return _Plan.apply(levels, lambda sigma: arrays_of(tabulate(sampler, Grid((*sigma, 0.0)))))  # type: ignore[return-value]
 
 
 class _Plan(torch.autograd.Function):
-    """A table as a function of the levels; its slopes are central differences in log sigma."""
+    """Table as a function of the levels; gradients are central differences in log sigma."""
 
     @staticmethod
     def forward(

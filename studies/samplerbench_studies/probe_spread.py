@@ -38,23 +38,23 @@ PROBLEMS = ("fashion", "emoji", "gmm-2d", "fashion-mppca", MODES)
 BUDGETS = (5, 8, 10, 4, 6)
 PROBES, SAMPLES, BATCH = 16, 512, 128
 AXES = 32
-"""Features: at least 15 samples each."""
+"""Number of features, with at least 15 samples for each."""
 FINE = 100
-"""Steps of the reference solution of a network, by ``dpmpp_3m``."""
+"""Steps of ``dpmpp_3m`` for the reference solution of a network."""
 OTHERS, MANY = 10**6, 2048
-"""Samples that a model without a reference is compared with: the first number, and how many."""
+"""First sample id and number of the samples that replace a missing reference."""
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One model, with the endpoints of its samples and a space of features."""
+    """Model with the endpoints of its samples and a feature space."""
 
     name: str
     folder: Path | None = None
 
     @cached_property
     def model(self) -> Denoiser:
-        """The denoiser."""
+        """Model of the problem."""
         spec = parse_spec(self.name)
         return make_model(spec.pop("name"), **spec)
 
@@ -96,7 +96,7 @@ class Problem:
 
     @cached_property
     def reference(self) -> tuple[FrechetReference, Any]:
-        """The data's moments, and what gives the features of samples."""
+        """Moments of the data, and the feature extractor."""
         try:
             found = load_references({self.name: self.model}, f"card:{AXES}")[self.name]
         except ValueError:
@@ -113,7 +113,7 @@ class Problem:
         return held, lambda x: x.flatten(1).double().numpy() @ axes
 
     def measured(self, probe: int, n: int) -> dict[str, Any]:
-        """Measure the rule that one probe leads to at n evaluations."""
+        """Measure the rule for n evaluations that the search finds by one probe."""
         grid = self.grid(n)
         sampler: Any = Pilot(self.model, self.folder, seed=probe).fitted(make("auto"), grid)
         return {
@@ -140,7 +140,7 @@ class Problem:
 def study(
     out: Path, problems: Sequence[str], budgets: Sequence[int], probes: int, folder: Path | None
 ) -> Iterator[dict[str, Any]]:
-    """Measure what the file lacks, and append it."""
+    """Measure the rows that the file lacks, and append them."""
     known = {(r["problem"], int(r["probe"]), int(r["nfe"])) for r in read(out)}
     for name in problems:
         problem = Problem(name, folder)
@@ -158,7 +158,7 @@ def study(
 
 
 def read(out: Path) -> list[dict[str, str]]:
-    """Read the rows that were measured."""
+    """Read the measured rows."""
     if not out.exists():
         return []
     with out.open(newline="", encoding="utf-8") as file:
@@ -166,7 +166,7 @@ def read(out: Path) -> list[dict[str, str]]:
 
 
 def summary(rows: Sequence[dict[str, str]]) -> str:
-    """Return a table: per problem and budget, the middle probe and the worst over the best."""
+    """Return a table by problem and budget: median and worst probe relative to the best."""
     lines = []
     for name, n in dict.fromkeys((r["problem"], r["nfe"]) for r in rows):
         own = [r for r in rows if (r["problem"], r["nfe"]) == (name, n)]

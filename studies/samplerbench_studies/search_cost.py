@@ -2,8 +2,9 @@
 
     python -m samplerbench_studies.search_cost
 
-With M samples, n evaluations of `auto` cost n + search / M evaluations a sample. The best other
-configuration at that many is interpolated between the measured budgets, log error over log budget.
+With M samples, n evaluations of `auto` cost n + search / M evaluations a sample. The error of the
+best other configuration at this cost is interpolated between measured budgets, in logarithms of
+error and budget.
 """
 
 from __future__ import annotations
@@ -28,15 +29,13 @@ SAMPLES = (100, 1_000, 10_000)
 
 
 class Found(NamedTuple):
-    """Errors of `auto` with the search of its rule, and the lowest of others, by budget."""
+    """Errors of `auto` and cost of its search, and lowest errors of other samplers, by budget."""
 
     auto: dict[int, tuple[float, int]]
     others: dict[int, float]
 
     def ratio(self, n: int, samples: float) -> float:
-        """Return the error of `auto` at n over that of the best other at equal cost; NaN where
-        nothing was measured at so many evaluations.
-        """
+        """Return `auto`'s error at n over the best other's at equal cost; NaN if not measured."""
         error, search = self.auto[n]
         at, budgets = n + search / samples, sorted(self.others)
         if at > budgets[-1]:
@@ -48,7 +47,7 @@ class Found(NamedTuple):
 def at_home(
     auto: Path, others: Path, criterion: str, problems: Sequence[str] = PROBLEMS
 ) -> dict[str, Found]:
-    """Read exact problems of the package; rules are those of the cache, or searched."""
+    """Read the errors on exact problems of the package; rules come from the cache or a search."""
     found = {name: Found({}, {}) for name in problems}
     for row in _rows(others):
         if row["criterion"] == criterion and row["side"] != "auto" and row["model"] in found:
@@ -64,7 +63,7 @@ def at_home(
 
 
 def network(path: Path, column: str) -> Found:
-    """Read the table of a network."""
+    """Read the errors on a network from a result table."""
     found = Found({}, {})
     for row in _rows(path):
         n, error = int(row["budget"]), float(row[column] or "inf")
@@ -76,7 +75,7 @@ def network(path: Path, column: str) -> Found:
 
 
 def table(*criteria: Mapping[str, Found]) -> str:
-    """Return a table: a row a problem and M, a column a budget of `auto`, a number a criterion."""
+    """Return a table with a row per problem and M, a column per budget, a ratio per criterion."""
     budgets = sorted({n for each in criteria[0].values() for n in each.auto})
     lines = [
         (

@@ -1,3 +1,3 @@
-"""Whether what ``advise`` recommends is the best that there is: each recommendation beside an exhaustive
-sweep over all configurations that ``advise`` had, on latents that it never saw.
+"""Comparison of each recommendation of ``advise`` with an exhaustive sweep over the same
+configurations, on latents that ``advise`` never used.
 """

@@ -1,9 +1,9 @@
-"""Hold ``advise`` against an exhaustive sweep, on one model.
+"""Compare ``advise`` with an exhaustive sweep, on one model.
 
     python -m samplerbench_studies.advising --model fashion --out runs/advising/fashion
 
-A sweep over all configurations that the race has, for the best of each library at each budget; then a race
-for each seed. All of it is kept in the folder, and goes on where it was stopped. The table is
+A sweep over all configurations finds the best of each library at each budget. Then ``advise`` runs
+once per seed. All results are stored in the folder, and an interrupted run continues. The table is
 ``table.csv`` there; ``python -m samplerbench_studies.advising.table`` shows several.
 """
 
@@ -25,13 +25,12 @@ BUDGETS = (4, 6, 8, 10, 15, 20)
 
 
 def best_by_library(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = ()) -> Best:
-    """Return the best configurations of the sweep by library, for the budgets where a library has
-    any.
+    """Return the best configurations of the sweep by library and budget, by criterion.
 
     Args:
-        sweep: of the model.
+        sweep: sweep of the model.
         budgets: evaluations per sample.
-        only: samplers, in place of all.
+        only: names of the samplers to consider; all if empty.
     """
     subject = load_subject(sweep.model_spec, "cpu", sweep.seed, "card", only)
     best: dict[tuple[str, int], dict[str, Configuration]] = {}

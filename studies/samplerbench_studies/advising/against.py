@@ -1,4 +1,4 @@
-"""Recommendations of ``advise`` beside the best of a sweep."""
+"""Comparison of the recommendations of ``advise`` with the best of a sweep."""
 
 from __future__ import annotations
 
@@ -31,33 +31,34 @@ from .sweep import Configuration, Sweep
 
 CACHE = "SAMPLERBENCH_CACHE"
 ANY = "python"
-"""The library that has every configuration."""
+"""Name of the library that has every configuration."""
 OWN_LEVELS = "karras"
-"""Stands for the schedule of a sampler that has levels of its own; of a grid it takes the ends alone."""
+"""Schedule given to a sampler with levels of its own, which uses only the ends of the grid."""
 
 NUMBERS = ("error", "smallest", "ratio", "worst", "minutes", "resolution")
 
 
 @dataclass(frozen=True)
 class Row:
-    """Recommendation of ``advise`` beside the best configuration of the sweep.
+    """Recommendation of ``advise`` and the best configuration of the sweep.
 
     Attributes:
-        model: its name.
-        seed: of the race, and of its latents.
+        model: name of the model.
+        seed: seed of ``advise`` and its latents.
         budget: evaluations per sample.
-        library: whose users it is for, and whether it is a solver that the library has itself.
-        criterion: by which it is compared, of :data:`.criteria.CRITERIA`.
-        recommended: sampler and schedule; "" if nothing is.
-        error: of that, on the latents of the sweep.
-        best: the best of the sweep that the library has.
-        smallest: its error.
-        ratio: of the two.
-        worst: share of the mean square of the recommended (or the best) that is in the worst hundredth of the latents.
+        library: library of the user, a key of :data:`~samplerbench.benchmarks.advice.FIELDS`.
+        criterion: criterion of the comparison, of :data:`.criteria.CRITERIA`.
+        recommended: recommended sampler and schedule; "" for no recommendation.
+        error: error of the recommended configuration on the latents of the sweep.
+        best: best configuration of the sweep within the library.
+        smallest: error of ``best``.
+        ratio: ``error`` over ``smallest``.
+        worst: share of the mean square of the recommended (or else the best) configuration in the
+            worst hundredth of the latents.
         minutes: wall time of the race, for all budgets together.
-        undecided: what the race said that it could not decide.
-        resolution: how far off the endpoints may be.
-        latents: of the sweep.
+        undecided: comparisons that ``advise`` reported as undecided.
+        resolution: root mean square error that the endpoints may have.
+        latents: number of latents of the sweep.
     """
 
     model: str
@@ -78,12 +79,13 @@ class Row:
 
 
 Best = Mapping[tuple[str, int], Mapping[str, Configuration]]
-"""The best of a sweep by criterion, by library and budget."""
+"""Best configurations of a sweep: by (library, budget), then by criterion."""
 
 
 def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> list[Row]:
-    """Return a row for each budget, library and criterion for which ``best`` has a configuration;
-    its error is infinite where the advice has none.
+    """Return a row for each budget, library and criterion of ``best``.
+
+    The error is infinite without a recommendation.
     """
     rows = []
     for budget in advice.budgets:
@@ -118,10 +120,10 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
 
 
 def recommended_configurations(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
-    """Return the recommended configurations at a budget, by
-    :data:`~samplerbench.benchmarks.advice.FIELDS`.
+    """Return the recommended configuration of each library at a budget.
 
-    A solver of a library's own is named apart only where the recommendation is none.
+    Libraries are keys of :data:`~samplerbench.benchmarks.advice.FIELDS`. A library's own solver has
+    a separate entry only if the recommendation is not such a solver.
     """
     found = {
         library: configuration_of(best.choice, budget.nfe, sweep)
@@ -137,13 +139,13 @@ def recommended_configurations(budget: Budget, sweep: Sweep) -> dict[str, Config
 
 
 def share_of_worst(distances: Distances) -> float:
-    """Return the share of the sum of squares that the largest hundredth makes up."""
+    """Return the share of the largest hundredth of the distances in the sum of their squares."""
     squares = np.sort(np.square(distances))[::-1]
     return float(squares[: max(1, round(len(squares) / 100))].sum() / squares.sum())
 
 
 def configuration_of(choice: Choice, budget: int, sweep: Sweep) -> Configuration:
-    """Return the recommended configuration; one fitted to the model is added to the sweep."""
+    """Return the recommended configuration; add it to the sweep if it was fitted to the model."""
     if not choice.coefficients and choice.schedule != TUNED_LEVELS:
         return Configuration(choice.sampler, choice.schedule or OWN_LEVELS)
     base = sweep.cell(Configuration(choice.sampler, OWN_LEVELS), budget)
@@ -161,7 +163,7 @@ def run_advise(
     out: Path,
     only: Sequence[str] = (),
 ) -> Advice:
-    """Return the answer of ``samplerbench advise``, run as users run it unless the file exists.
+    """Return the stored output of ``samplerbench advise``; without one, run the command first.
 
     Raises:
         subprocess.CalledProcessError: it failed.

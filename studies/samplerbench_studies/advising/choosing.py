@@ -1,9 +1,9 @@
-"""By what to choose: how often the configuration that is first on a few latents is among the best on all.
+"""Choice by few latents: how often the first configuration there is among the best on all latents.
 
     python -m samplerbench_studies.advising.choosing DIR/distances.jsonl
 
-Of the configurations that a sweep measured on all its latents, ``n`` of these are drawn again and again, and
-the first by the root mean square of its distances, or by their geometric mean, is looked at on all.
+From the latents of a sweep, n are drawn repeatedly. The configuration with the smallest root mean
+square of distances, or geometric mean, on these n is compared with the best on all latents.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from .criteria import CRITERIA, Distances
 COUNTS = (16, 64, 128)
 DRAWS = 400
 CLOSE = 1.1
-"""Times the least that is close enough."""
+"""Largest ratio to the smallest error that counts as close."""
 
 
 def read_distances(path: Path) -> dict[int, Distances]:
-    """Return by budget the distances ``(configurations, latents)`` of the configurations measured
-    on the most latents.
+    """Return distances ``(configurations, latents)`` by budget.
+
+    Only the configurations measured on the most latents are included.
 
     Raises:
         ValueError: there are none.
@@ -50,8 +51,8 @@ def read_distances(path: Path) -> dict[int, Distances]:
 def shares_of_good_choices(
     distances: Distances, seed: int = 0
 ) -> Iterator[tuple[str, int, dict[str, float]]]:
-    """Yield for each criterion and number of latents how often its choice is within :data:`CLOSE`
-    of the best.
+    """Yield criterion, number of latents, and how often that choice is within :data:`CLOSE` of the
+    best.
     """
     rng = np.random.default_rng(seed)
     least = {name: score(distances) for name, score in CRITERIA.items()}

@@ -1,6 +1,7 @@
-"""By what configurations are compared: the geometric mean of their distances, by which the race chooses, and
-the root mean square, which is often that of a few latents that lie where paths part, and end elsewhere with
-most samplers. Both are taken over the last axis.
+"""Criteria by which configurations are compared: two means of distances over the last axis.
+
+``advise`` chooses by the geometric mean. The root mean square is often dominated by a few latents
+near a boundary between modes, which end in another mode with most samplers.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ Distances = NDArray[np.float64]
 
 
 def rmse(distances: Distances) -> Distances:
-    """Return the root mean squares ``(…)`` of ``(…, latents)``; infinite where one is."""
+    """Return the root mean squares ``(…)`` of ``(…, latents)``; infinite if any distance is."""
     return np.sqrt(np.mean(np.square(distances), -1))
 
 
 def geometric_mean(distances: Distances) -> Distances:
-    """Return the geometric means ``(…)`` of ``(…, latents)``; infinite where one is, 0 where one is
-    and none is infinite.
+    """Return the geometric means ``(…)`` of ``(…, latents)``.
+
+    A mean is infinite if any distance is, and otherwise 0 if any distance is 0.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.exp(np.log(distances).mean(-1))

@@ -1,10 +1,10 @@
-"""How coefficients are best fitted to a model: by least squares, or downhill along gradients.
+"""Comparison of two ways to fit coefficients to a model: least squares and gradient descent.
 
     python -m samplerbench_studies.advising.fitting --model fashion --nfe 6,10
 
-Both begin with the table of ``auto`` and the same latents, of which the least squares leave some out to choose
-by; the error is the geometric mean of distances on 256 others, and the evaluations are counted, a backward
-pass as two.
+Both start from the coefficients of ``auto`` and use the same latents; least squares hold some of
+them out to choose the step. The error is the geometric mean of distances on 256 other latents.
+Evaluations are counted, a backward pass as two.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from samplerbench.samplers import Grid, Sampler, karras, make
 from ..gradient import Unrolled
 
 EQUATIONS, CHOOSING = 64, 32
-"""Latents that numbers are fitted to, and that choose how far: those of ``advise``."""
+"""Numbers of latents to fit to and to choose the size of a step by, as in ``advise``."""
 WHOLE, OLDER = 12, 4
-"""Of more steps than this, so many older weights of each are free, and not all."""
+"""With more than ``WHOLE`` steps, only ``OLDER`` weights of earlier steps are free in each step."""
 GRADIENTS = (30, 120)
 TESTED = 256
 
@@ -48,11 +48,11 @@ class Row(NamedTuple):
     """Error and cost of one way to fit coefficients.
 
     Attributes:
-        way: in words.
-        evaluations: that it took, for each latent.
-        fitted: the error on the latents that it had.
-        tested: on others.
-        seconds: that it took here.
+        way: name of the way.
+        evaluations: evaluations of the fit per latent.
+        fitted: error on the latents of the fit.
+        tested: error on other latents.
+        seconds: wall time of the fit.
     """
 
     way: str
@@ -100,7 +100,7 @@ def rows_of(
 
 
 def minimise_by_lbfgs(descent: Unrolled, gradients: int) -> tuple[float, NDArray[np.float64]]:
-    """Return the smallest value that L-BFGS-B met, starting from 0, and its argument."""
+    """Return the smallest value that L-BFGS-B found from 0, and its argument."""
     seen: list[tuple[float, NDArray[np.float64]]] = []
 
     def watched(z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -1,9 +1,10 @@
-"""An exhaustive sweep over configurations, on fresh latents: the smallest error that any of them has.
+"""Exhaustive sweep over configurations on fresh latents, for the smallest error of any.
 
-All configurations are tried on a few latents at the two smallest budgets, at larger ones those that were
-not hopeless at both budgets before; and those that are far behind the best by both criteria are left out
-before the next stage. So its answer can be wrong where a configuration is far behind on a few latents and
-the best on all. It is a winner among many on the latents that chose it, and its error a little too small.
+At the two smallest budgets all configurations are tried, on a few latents first. At a larger
+budget, configurations that were hopeless at both budgets before are skipped. Before each stage with
+more latents, those far behind the best by both criteria are dropped. So a configuration that is far
+behind on few latents and the best on all is missed. The winner is chosen and measured on the same
+latents, so its error is slightly too small.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ from samplerbench.results.run_directory import read_npz, write_npz
 from .criteria import CRITERIA, Distances
 
 FRESH = 2**29
-"""Number of the first latent. Runs count from 0, searches from 2**30 and converged samples from 2**31."""
+"""First sample id. Runs use ids from 0, searches from 2**30, converged samples from 2**31."""
 
 
 class Stage(NamedTuple):
-    """Stage of a sweep: how many latents it uses and which configurations it admits.
+    """Stage of a sweep: the number of latents, and the configurations admitted to it.
 
     Attributes:
-        latents: that configurations are compared on.
-        within: those whose error on the latents of the stage before was at most this many times the
-            smallest, by one of the criteria.
-        most: configurations, the best there.
+        latents: number of latents.
+        within: largest ratio of an admitted configuration's error to the smallest, by the better
+            criterion on the latents of the stage before.
+        most: largest number of admitted configurations.
     """
 
     latents: int
@@ -56,11 +57,16 @@ STAGES = (
     Stage(256, 1.4, 24),
 )
 HOPELESS = 8.0
-"""How many times worse than the best, at both budgets before, a configuration is left out at larger ones."""
+"""Ratio to the best error, at both budgets before, above which larger budgets skip a
+configuration.
+"""
 CONVERGED = Doubling(64, 1024, negligible=0.002, gain=4)
-"""Of the error of :data:`PROBES`, which the best of a sweep may well be several times better than."""
+"""Convergence criterion of endpoints, relative to the errors of :data:`PROBES`.
+
+It is strict, since the best of a sweep may be several times better than the probes.
+"""
 PROBES = ("warped_ab_3", "reab_3", "unipc_3")
-"""Samplers whose error at the largest budget says how exact endpoints have to be."""
+"""Samplers whose error determines how exact the endpoints have to be."""
 BATCH = 256
 Progress = Callable[[str], None]
 
@@ -79,16 +85,16 @@ class Configuration(NamedTuple):
 
 @dataclass
 class Sweep:
-    """Errors of configurations of one model, each measured once and kept.
+    """Errors of configurations of one model, each measured once and stored.
 
     Attributes:
-        out: folder of what was measured.
-        model_spec: as ``--model`` takes it.
-        stages: rising in latents.
-        seed: of the latents.
-        progress: told what is being done.
-        planned: cells that are known, by configuration and budget; the others are planned one by one,
-            which takes longer.
+        out: folder of the measurements.
+        model_spec: spec of the model, as for ``--model``.
+        stages: stages in order of their numbers of latents.
+        seed: seed of the latents.
+        progress: callback with a description of the current work.
+        planned: known cells by configuration and budget. Others are planned one by one, which is
+            slower.
     """
 
     out: Path
@@ -117,12 +123,12 @@ class Sweep:
         return self.stages[-1].latents
 
     def __call__(self, candidates: Sequence[Configuration], budget: int, what: str = "all") -> None:
-        """Measure the candidates stage by stage; the survivors of the last stage on all latents.
+        """Measure candidates stage by stage, and the survivors of the last stage on all latents.
 
         Args:
-            candidates: to be compared.
+            candidates: configurations to compare.
             budget: evaluations per sample.
-            what: they are, for ``progress``.
+            what: description of the candidates for ``progress``.
         """
         left = list(candidates)
         for before, stage in zip((None, *self.stages), self.stages, strict=False):
@@ -138,7 +144,7 @@ class Sweep:
                 self.distances(one, budget, stage.latents)
 
     def best(self, candidates: Sequence[Configuration], budget: int) -> dict[str, Configuration]:
-        """Return by criterion the best candidate measured on all latents; empty if nothing runs."""
+        """Return the best candidate on all latents by criterion; empty if none runs."""
         whole = [
             one
             for one in candidates
@@ -157,8 +163,8 @@ class Sweep:
         """Return the candidates that were not hopeless at both of two budgets.
 
         Args:
-            candidates: of which those at hand were tried at these budgets.
-            before: two budgets; fewer leave all.
+            candidates: configurations, of which some were measured at the budgets ``before``.
+            before: two budgets; with fewer, all candidates are returned.
         """
         if len(before) < 2:
             return list(candidates)
@@ -172,18 +178,18 @@ class Sweep:
     def error(
         self, one: Configuration, budget: int, criterion: str, count: int | None = None
     ) -> float:
-        """Return the error of a configuration on the first ``count`` latents, or all, by a
-        criterion.
+        """Return a configuration's error by ``criterion`` on the first ``count`` latents or all.
 
-        Infinite if the configuration cannot run.
+        It is infinite if the configuration cannot run.
         """
         return float(CRITERIA[criterion](self.distances(one, budget, count or self.count)))
 
     def _behind(
         self, some: Sequence[Configuration], budget: int, count: int
     ) -> dict[Configuration, float]:
-        """Return the ratio of each error to the smallest, by the criterion that favours the
-        configuration; infinite for one that does not run.
+        """Return each configuration's ratio to the smallest error, the lower one of both criteria.
+
+        It is infinite for a configuration that does not run.
         """
         behind = dict.fromkeys(some, math.inf)
         for name in CRITERIA:
@@ -289,10 +295,10 @@ class Sweep:
         self._known[one, budget] = np.concatenate([known, np.asarray(values, dtype=np.float64)])
 
     def _check_about(self) -> None:
-        """Raise a ValueError if the folder is about another model.
+        """Check that the folder belongs to this model and seed.
 
         Raises:
-            ValueError: it is of another.
+            ValueError: it belongs to others.
         """
         about = {"model": self._name, "identity": self.model.identity, "seed": self.seed}
         path = self.out / "sweep.json"

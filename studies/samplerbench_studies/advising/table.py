@@ -1,4 +1,4 @@
-"""How often recommendations are as good as the best: ratios by model and budget, as Markdown.
+"""Ratios of recommended to best errors by model and budget, as Markdown.
 
 python -m samplerbench_studies.advising.table results/reference/advice/*.csv
 """
@@ -13,12 +13,13 @@ from pathlib import Path
 from .against import ANY, Row, read_rows
 
 GOOD = 1.1
-"""A recommendation whose error is at most this many times that of the best is as good."""
+"""Largest ratio of errors for which a recommendation counts as good as the best."""
 
 
 def ratio_table(rows: Sequence[Row], criterion: str, library: str = ANY) -> str:
-    """Return a Markdown table of ratios of every seed at each budget, the good ones counted, and
-    minutes of the races.
+    """Return a Markdown table of the ratios of all seeds by budget, the good ones counted.
+
+    The last column has the minutes of ``advise``.
     """
     mine = [row for row in rows if (row.library, row.criterion) == (library, criterion)]
     budgets = sorted({row.budget for row in mine})
@@ -42,10 +43,11 @@ def ratio_table(rows: Sequence[Row], criterion: str, library: str = ANY) -> str:
 
 
 def best_constant_choice(rows: Iterable[Row]) -> tuple[str, int, int]:
-    """Return the configuration that is good most often if taken for every row, with how many of how
-    many known rows.
+    """Return the fixed configuration that is good in most rows, with that number and the known
+    rows.
 
-    A sweep leaves the errors of what was the best, or recommended; others are not known.
+    A table has the errors of best and recommended configurations only; all other errors are
+    unknown.
     """
     rows, errors = list(rows), defaultdict[tuple[str, int], dict[str, float]](dict)
     for row in rows:
@@ -63,7 +65,7 @@ def best_constant_choice(rows: Iterable[Row]) -> tuple[str, int, int]:
 
 
 def _without_schedule_of_auto(name: str) -> str:
-    """Return a configuration's name; ``auto`` without its schedule, which has levels of its own."""
+    """Return a configuration's name, without the schedule for ``auto``, which ignores it."""
     return "auto" if name.startswith("auto on ") else name
 
 

@@ -1,6 +1,4 @@
-"""Discrete posteriors of exact models: which clean samples and classes are still possible at a
-noise level.
-"""
+"""Discrete posteriors of exact models: probabilities of clean samples and classes."""
 
 from __future__ import annotations
 
@@ -15,8 +13,7 @@ from samplerbench.models.exact import ExactModel, GaussianMixture, KernelDensity
 def responsibilities(
     model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """p(k | x): probabilities of the components of a mixture, or of the points of a cloud, given a
-    noisy state.
+    """Return p(k | x) of the components of a mixture, or the points of a cloud, given a state.
 
     Args:
         model: a Gaussian mixture, a point cloud or a kernel density.
@@ -25,7 +22,7 @@ def responsibilities(
         labels: ``(batch,)`` classes to condition on, or None.
 
     Returns:
-        ``(batch, K)`` float64, rows adding up to 1.
+        ``(batch, K)`` float64; rows sum to 1.
 
     Raises:
         ValueError: the model has no components.
@@ -38,23 +35,22 @@ def responsibilities(
 
 
 def effective_number(probabilities: Tensor) -> Tensor:
-    """exp(H) of the distributions in the rows ``(batch, K)``, H being their entropy in nats:
-    ``(batch,)`` in [1, K].
-    """
+    """Return exp(H) of each row ``(batch, K)``, H its entropy in nats: ``(batch,)`` in [1, K]."""
     return torch.special.entr(probabilities).sum(1).exp()
 
 
 def effective_candidates(
     model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """How many components or points are still possible: :func:`effective_number` of
-    :func:`responsibilities`, ``(batch,)``.
+    """Return the :func:`effective_number` of :func:`responsibilities`, ``(batch,)``.
+
+    It counts the components or points that are still possible.
     """
     return effective_number(responsibilities(model, x, sigma, labels))
 
 
 def class_probabilities(model: ExactModel, x: Tensor, sigma: float | Tensor) -> Tensor:
-    """p(class | x) at a noise level, exactly: the responsibilities of each class added up.
+    """Return the exact p(class | x): the sum of the responsibilities of each class.
 
     Args:
         model: a mixture, cloud or kernel density with classes.
@@ -72,11 +68,11 @@ def class_probabilities(model: ExactModel, x: Tensor, sigma: float | Tensor) -> 
 
 
 def classes_along(model: ExactModel, states: Sequence[Tensor], levels: Sequence[float]) -> Tensor:
-    """Class probabilities along a trajectory: when is the class decided?
+    """Return the class probabilities along a trajectory.
 
     Args:
         model: as in :func:`class_probabilities`.
-        states: one ``(batch, *event)`` a level.
+        states: states ``(batch, *event)`` at each level.
         levels: noise levels > 0.
 
     Returns:
@@ -88,8 +84,9 @@ def classes_along(model: ExactModel, states: Sequence[Tensor], levels: Sequence[
 
 
 def class_log_prob(model: ExactModel) -> Callable[[Tensor, float | Tensor, Tensor], Tensor]:
-    """The exact classifier log p(label | x, sigma), differentiable in x: what
-    ``samplerbench.models.guidance.ClassifierGuidance`` takes.
+    """Return the exact classifier log p(label | x, sigma), differentiable in x.
+
+    ``samplerbench.models.guidance.ClassifierGuidance`` takes it.
 
     With it, classifier guidance is classifier-free guidance, by Bayes' rule: sigma² grad log p(c |
     x) = d_c - d.
@@ -110,7 +107,7 @@ def class_log_prob(model: ExactModel) -> Callable[[Tensor, float | Tensor, Tenso
 
 
 def class_prior(model: ExactModel) -> Tensor:
-    """Probability of each class in the data, ``(classes,)`` float64.
+    """Return the probability of each class in the data, ``(classes,)`` float64.
 
     Raises:
         ValueError: the model has no classes.
@@ -125,7 +122,7 @@ def class_prior(model: ExactModel) -> Tensor:
 
 
 def _classes_of(model: ExactModel) -> Tensor:
-    """Class of each component or point, ``(K,)``."""
+    """Return the class of each component or point, ``(K,)``."""
     classes = getattr(
         model, "component_class" if isinstance(model, GaussianMixture) else "labels", None
     )

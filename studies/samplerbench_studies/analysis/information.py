@@ -1,5 +1,4 @@
-"""Mutual information I(x0; x_sigma) of the clean and the noisy sample in nats, by the I-MMSE
-relation.
+"""Mutual information I(x0; x_sigma) of clean and noisy sample in nats, by the I-MMSE relation.
 
     I(x0; x_sigma) = 1/2 int_0^{1 / sigma²} mmse(gamma) dgamma
 
@@ -23,19 +22,19 @@ MOST_NODES = 1025
 
 
 def information(curve: MMSECurve, sigma: float, variances: FloatArray) -> Estimate:
-    """I(x0; x_sigma) from a tabulated curve.
+    """Return I(x0; x_sigma) from a tabulated curve.
 
-    The part below the first node gamma_0 lies between 1/2 gamma_0 mmse(gamma_0), as mmse falls, and
-    1/2 sum_j log(1 + gamma_0 v_j), as a Gaussian of the same covariance has more; the middle is
-    taken.
+    The part below the first node gamma_0 is at least 1/2 gamma_0 mmse(gamma_0), as mmse falls, and
+    at most 1/2 sum_j log(1 + gamma_0 v_j), the value of a Gaussian of the same covariance. The
+    midpoint is used.
 
     Args:
-        curve: whose nodes reach 1 / sigma².
+        curve: MMSE curve whose nodes reach 1 / sigma².
         sigma: level > 0.
         variances: ``(d,)`` eigenvalues of the data's covariance.
 
     Returns:
-        Nats, with a bound that covers this tail and the interpolation.
+        The estimate in nats, with a bound for this part and the interpolation.
 
     Raises:
         ValueError: the curve does not reach the level.
@@ -54,7 +53,7 @@ def information(curve: MMSECurve, sigma: float, variances: FloatArray) -> Estima
 def exact_information(
     model: ExactModel, sigma: float, samples: int = 256, seed: int = 0, *, tolerance: float = 1e-3
 ) -> tuple[Estimate, MMSECurve]:
-    """I(x0; x_sigma) of an exact model, its nodes doubled until quadrature and tail are certain.
+    """Return I(x0; x_sigma) of an exact model; nodes are doubled until ``tolerance`` is met.
 
     Args:
         model: an exact model.
@@ -64,7 +63,7 @@ def exact_information(
         tolerance: largest bound allowed, relative to 1 nat or the information, whichever is more.
 
     Returns:
-        The estimate and the curve that it came from.
+        The estimate and its MMSE curve.
 
     Raises:
         ArithmeticError: the tolerance is not reached with :data:`MOST_NODES` nodes.
@@ -88,7 +87,7 @@ def exact_information(
 
 
 def _refined(curve: MMSECurve, model: ExactModel, samples: int, seed: int) -> MMSECurve:
-    """The curve with a node between every two."""
+    """Return the curve with a further node between every two."""
     between = np.sqrt(curve.gamma[1:] * curve.gamma[:-1])
     extra = exact_mmse(model, between, samples, seed)
     gamma = np.concatenate([curve.gamma, between])

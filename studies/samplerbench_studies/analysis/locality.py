@@ -1,6 +1,4 @@
-"""The receptive field of a denoiser: how far the pixels are that a denoised pixel depends on, at
-every noise level.
-"""
+"""Receptive field of a denoiser: distance of the pixels on which a denoised pixel depends."""
 
 from __future__ import annotations
 
@@ -19,9 +17,11 @@ def sensitivity(
     pixel: tuple[int, int] | None = None,
     labels: Tensor | None = None,
 ) -> Tensor:
-    """dd_i / dx_j for one pixel i of the denoised image, all its channels added, and every input j.
+    """Return dd_i / dx_j for a pixel i of the denoised image, summed over its channels, and all
+    inputs j.
 
-    By backward differentiation; for an exact model it is the row of Cov[x0 | x] / sigma².
+    It is computed by backward differentiation. For an exact model it is a row of Cov[x0 | x] /
+    sigma².
 
     Args:
         model: a differentiable denoiser of images ``(C, H, W)``.
@@ -43,22 +43,22 @@ def sensitivity(
 
 
 def receptive_radius(rows: Tensor, pixel: tuple[int, int] | None = None) -> Tensor:
-    """Root mean square distance to the pixel, weighted by the energy of the sensitivity.
+    """Return the root mean square distance to the pixel, weighted by squared sensitivity.
 
         radius² = sum_j J_ij² |r_j - r_i|² / sum_j J_ij²
 
-    Energies are added over the batch and the channels before the division, so that samples on which
-    the pixel depends little count little.
+    Both sums also run over the batch and the channels, so samples with little sensitivity have
+    little weight.
 
     Args:
-        rows: ``(batch, C, H, W)`` from :func:`sensitivity`.
-        pixel: as there.
+        rows: result ``(batch, C, H, W)`` of :func:`sensitivity`.
+        pixel: as in :func:`sensitivity`.
 
     Returns:
         A scalar tensor in pixels, >= 0.
 
     Raises:
-        ValueError: the rows are not images, the pixel is outside, or it depends on nothing.
+        ValueError: the rows are not images, the pixel is outside, or all sensitivities are 0.
     """
     row, col = _place(rows, pixel)
     energy = rows.double().square().sum((0, 1))

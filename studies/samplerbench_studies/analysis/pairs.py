@@ -1,7 +1,6 @@
-"""Pairs of a noise and an image, and networks that were fitted on them to go from one to the other
-in one step.
+"""Pairs of a noise and an image, and one-step networks fitted on them.
 
-The noise of a pair is a function of its number alone, so pairs need not be kept to be met again.
+The noise of a pair is a function of its number alone, so it can be drawn again instead of stored.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ from samplerbench_studies import CARDS
 from ..models.one_shot import OneShot
 
 BLOCK = 100
-"""Noises of a generator."""
+"""Number of noises drawn from one generator."""
 APART = 1_000_003
-"""Seeds between two streams; the CPU's generator knows the lower 32 bits of a seed only."""
+"""Distance between the seeds of two streams; torch's CPU generator uses only 32 bits of a seed."""
 COUPLINGS = {"coupled": 0, "independent": 1}
-"""The stream of noises that are paired with the images: those from which the images' paths began,
-or others.
-"""
+"""Streams of the noises paired with images: starts of the images' paths, or other noises."""
 FRESH = 2
-"""The stream of noises that no network was fitted on."""
+"""Stream of noises on which no network was fitted."""
 NUMBERS = (100, 1_000, 10_000, 100_000)
-"""Of pairs; the first ones are the same in each."""
+"""Numbers of pairs of the networks; a larger set contains the smaller ones."""
 CARD, TEACHER = "one-shot", "fashion-mppca"
 
 
 def keys(stream: int, n: int, event: tuple[int, ...], *, start: int = 0) -> Tensor:
-    """Noises ``start`` … ``start + n - 1`` of a stream, ``(n, *event)`` float32 of standard
-    deviation 1; each the same whatever n is. ``start`` is a multiple of :data:`BLOCK`.
+    """Return noises ``start`` … ``start + n - 1`` of a stream, ``(n, *event)`` standard normal
+    float32.
+
+    Each noise is independent of ``n``. ``start`` is a multiple of :data:`BLOCK`.
     """
     first = start // BLOCK
     blocks = [
@@ -44,17 +43,17 @@ def keys(stream: int, n: int, event: tuple[int, ...], *, start: int = 0) -> Tens
 
 
 def name_of(coupling: str, n: int) -> str:
-    """What the card calls the network of so many pairs."""
+    """Return the card's name of the network fitted on ``n`` pairs of a coupling."""
     return f"{coupling}-{n}"
 
 
 @cache
 def one_shot(coupling: str, n: int) -> OneShot:
-    """A shipped network, from noise ``(batch, *event)`` of standard deviation 1 to images.
+    """Return a shipped network from standard normal noise ``(batch, *event)`` to images.
 
     Args:
-        coupling: of :data:`COUPLINGS`.
-        n: of :data:`NUMBERS`.
+        coupling: a key of :data:`COUPLINGS`.
+        n: number of pairs, of :data:`NUMBERS`.
 
     Raises:
         CardError: the weights do not match their card.

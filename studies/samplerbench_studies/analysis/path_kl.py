@@ -1,5 +1,4 @@
-r"""The Kullback-Leibler divergence between the paths of ancestral sampling and those of the true
-reverse process.
+r"""Kullback-Leibler divergence of the paths of ancestral sampling from the true reverse process.
 
 Let gamma = 1 / sigma² and y = x / sigma² = gamma x. The noisy states of one clean sample are
 observations of it through a growing channel, y_gamma = gamma x0 + W_gamma with a Brownian motion W,
@@ -24,10 +23,12 @@ d_i|² = mmse(gamma_i) - mmse(gamma) and
     KL(P || Q) = 1/2 sum_i int_{gamma_i}^{gamma_{i+1}} [mmse(gamma_i) - mmse(gamma)] dgamma:
 
 a staircase of left end points minus the curve. The area under the curve is the information about x0
-that the levels gain, by I-MMSE (Guo, Shamai and Verdú, IEEE Trans. Inf. Theory 51:1261, 2005,
-theorem 1); the divergence is what the stairs have above it. Given the states at the grid's levels,
-the paths between them are Brownian bridges under P (whatever x0 is) and under Q; so the divergence
-of the chain of states is the same number, and it bounds that of the last state (data processing).
+that the steps gain, by I-MMSE (Guo, Shamai and Verdú, IEEE Trans. Inf. Theory 51:1261, 2005,
+theorem 1). The divergence is the area between the staircase and the curve. Given the states at the
+grid's levels, the paths between them are Brownian bridges under P (whatever x0 is) and under Q; so
+the divergence of the chain of states is the same number, and it bounds that of the last state (data
+processing).
+
 Limits:
 
 * The last level is > 0: a step to 0 adds no noise and would make the divergence infinite. Such a
@@ -52,16 +53,17 @@ from samplerbench.models.exact import ExactModel
 from ..arrays import FloatArray
 
 NODES_PER_NAT = 3
-"""Gauss-Legendre nodes per unit of log gamma in a step, beside the first four."""
+"""Gauss-Legendre nodes per unit of log gamma in a step, in addition to four."""
 
 
 def step_kl(curve: MMSECurve, levels: Sequence[float]) -> FloatArray:
-    """Each sample's part of the divergence in each step, ``(n, N)`` nats for N steps between
-    positive levels.
+    """Return each sample's part of the divergence in each step, ``(n, N)`` nats.
+
+    N is the number of steps between positive levels.
 
     Args:
-        curve: spans the levels.
-        levels: noise levels, falling; a last level of 0 is left out, with its step.
+        curve: MMSE curve over the range of the levels.
+        levels: falling noise levels; a last level of 0 is omitted, with its step.
 
     Raises:
         ValueError: no step between positive levels, or the curve is too short.
@@ -74,7 +76,7 @@ def step_kl(curve: MMSECurve, levels: Sequence[float]) -> FloatArray:
 
 
 def path_kl(curve: MMSECurve, levels: Sequence[float]) -> Estimate:
-    """KL(P || Q) in nats of the module's docstring, with a bound for the interpolation.
+    """Return the module's KL(P || Q) in nats, with a bound for the interpolation.
 
     Arguments as in :func:`step_kl`.
     """
@@ -85,14 +87,15 @@ def path_kl(curve: MMSECurve, levels: Sequence[float]) -> Estimate:
 def girsanov_kl(
     model: ExactModel, levels: Sequence[float], samples: int, seed: int = 0
 ) -> Estimate:
-    """The same by simulating true paths and integrating |d_gamma - d_i|² along them: no MMSE, no
-    martingale, the check of :func:`path_kl`.
+    """Return KL(P || Q) by simulating true paths and integrating |d_gamma - d_i|² along them.
+
+    It uses neither MMSE nor the martingale property, so it checks :func:`path_kl`.
 
     Args:
         model: an exact model.
         levels: as in :func:`step_kl`.
         samples: number of paths, >= 2.
-        seed: >= 0; paths are independent of those of a curve of the same seed but for x0.
+        seed: seed >= 0. The paths share x0 with a curve of the same seed, but no noise.
     """
     x0 = model.sample(samples, seed)
     gamma = _gammas(levels)
@@ -111,12 +114,14 @@ def girsanov_kl(
 
 
 def start_bound(second_moment: float, sigma_max: float) -> float:
-    """Upper bound E |x0|² / (2 sigma_max²), in nats, of KL(p_sigma_max || N(0, sigma_max² I)): the
-    divergence is convex.
+    """Return an upper bound E |x0|² / (2 sigma_max²), in nats, of KL(p_sigma_max || N(0, sigma_max²
+    I)).
+
+    It follows from the convexity of the divergence.
 
     Args:
         second_moment: E |x0|² of the data.
-        sigma_max: where the sampler starts, > 0.
+        sigma_max: first level of the sampler, > 0.
     """
     return second_moment / (2 * sigma_max**2)
 
@@ -133,7 +138,7 @@ def _gammas(levels: Sequence[float]) -> FloatArray:
 
 
 def _quadrature(start: float, stop: float) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights of the integral over dgamma = gamma dlog(gamma)."""
+    """Return nodes and weights of the integral over dgamma = gamma dlog(gamma)."""
     width = math.log(stop / start)
     nodes, weights = np.polynomial.legendre.leggauss(4 + math.ceil(NODES_PER_NAT * width))
     gamma = start * np.exp(width * (nodes + 1) / 2)

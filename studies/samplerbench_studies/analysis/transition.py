@@ -1,5 +1,4 @@
-r"""How Gaussian a reverse step is: the exact p(x_nxt | x_cur) against the Gaussians that samplers
-use for it.
+r"""Divergence of the exact reverse step p(x_nxt | x_cur) from the Gaussians that samplers use.
 
 By Bayes' rule, for any exact model,
 
@@ -28,16 +27,16 @@ from samplerbench.models import Estimate, estimate_mean, normal_like
 from samplerbench.models.exact import ExactModel
 
 ROWS = 16
-"""Samples whose covariances are held at a time."""
+"""Number of samples whose covariances are in memory at a time."""
 
 
 class TransitionKL(NamedTuple):
     """Divergences of a reverse step, in nats, averaged over x_cur.
 
     Attributes:
-        total: from the isotropic Gaussian of ancestral sampling.
-        shape: from the Gaussian with the same mean and covariance; 0 for Gaussian data.
-        covariance: of that Gaussian from the isotropic one.
+        total: divergence from the isotropic Gaussian of ancestral sampling.
+        shape: divergence from the Gaussian with the same mean and covariance; 0 for Gaussian data.
+        covariance: divergence of the latter Gaussian from the isotropic one.
     """
 
     total: Estimate
@@ -48,10 +47,10 @@ class TransitionKL(NamedTuple):
 def transition_kl(
     model: ExactModel, cur: float, nxt: float, samples: int, seed: int = 0
 ) -> TransitionKL:
-    """The divergences of the module's docstring, by exact samples of (x_cur, x_nxt).
+    """Return the module's divergences, by exact samples of (x_cur, x_nxt).
 
     Args:
-        model: an exact model with a posterior covariance, of which ``ROWS`` d² numbers are held.
+        model: an exact model with a posterior covariance; ``ROWS`` d² values are held in memory.
         cur: level at the start of the step.
         nxt: level at its end, 0 < nxt < cur.
         samples: >= 2.
@@ -84,8 +83,8 @@ def transition_kl(
 def _gaussians(
     model: ExactModel, start: Tensor, end: Tensor, cur: float, nxt: float
 ) -> tuple[Tensor, Tensor]:
-    """Log-density of ``end`` under the Gaussian with the true moments given ``start``, and the
-    covariance term, both ``(n,)``.
+    """Return two ``(n,)``: log-density of ``end`` under the Gaussian of true moments, covariance
+    term.
     """
     keep = (nxt / cur) ** 2
     v, gain = nxt**2 * (1 - keep), nxt**-2 - cur**-2

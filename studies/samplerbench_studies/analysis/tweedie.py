@@ -21,17 +21,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from samplerbench.models import Denoiser, Estimate, estimate_mean
 
 SMALL = 128
-"""Dimensions up to which a trace takes one product per direction, and is exact."""
+"""Largest number of dimensions for an exact trace, with one product per dimension."""
 
 
 def jacobian_product(
     model: Denoiser, x: Tensor, sigma: float | Tensor, v: Tensor, labels: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The denoiser and the product of its Jacobian with a direction, by differentiating backwards
-    twice.
+    """Return the denoised image and the product of the denoiser's Jacobian with a direction.
 
-    u -> J^T u is linear, and its own transpose is J v. (Forward differentiation is cheaper, but not
-    every kernel of a network has it.)
+    It differentiates backwards twice: the transpose of the linear map u -> J^T u is v -> J v.
+    (Forward differentiation is cheaper, but not every kernel of a network supports it.)
 
     Args:
         model: a differentiable denoiser, whose rows do not depend on each other.
@@ -54,12 +53,12 @@ def jacobian_product(
 def covariance_product(
     model: Denoiser, x: Tensor, sigma: float | Tensor, v: Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """Cov[x0 | x] v for each row, like ``x``; arguments as in :func:`jacobian_product`."""
+    """Return Cov[x0 | x] v for each row, like ``x``; arguments as in :func:`jacobian_product`."""
     return _column(sigma, x) ** 2 * jacobian_product(model, x, sigma, v, labels)[1]
 
 
 def covariance(model: Denoiser, x: Tensor, sigma: float, labels: Tensor | None = None) -> Tensor:
-    """The whole Cov[x0 | x], ``(batch, d, d)``: one product per dimension d, and as much memory.
+    """Return the whole Cov[x0 | x], ``(batch, d, d)``, by one product per dimension.
 
     Column j is Cov e_j.
     """
@@ -81,20 +80,20 @@ def covariance_trace(
 ) -> list[Estimate]:
     """Estimate tr Cov[x0 | x] of each row.
 
-    Exact, with one product a dimension, if ``probes`` is None and d <= :data:`SMALL`; else
-    Hutchinson's estimator v^T Cov v with random signs v (Communications in Statistics 19:433,
-    1990), of variance 2 sum_{i != j} Cov_ij² a probe.
+    It is exact, with one product a dimension, if ``probes`` is None and d <= :data:`SMALL`.
+    Otherwise it is Hutchinson's estimator v^T Cov v with random signs v (Communications in
+    Statistics 19:433, 1990), with variance 2 sum_{i != j} Cov_ij² per probe.
 
     Args:
         model: as in :func:`jacobian_product`.
         x: ``(batch, *event)``.
         sigma: level > 0.
         labels: ``(batch,)`` or None.
-        probes: number of random directions, >= 2; None means 32 where d is large.
-        seed: decides the directions, which all rows share.
+        probes: number of random directions, >= 2; None means 32 if d > :data:`SMALL`.
+        seed: seed of the directions, which all rows share.
 
     Returns:
-        One :class:`~samplerbench.models.Estimate` a row, of error 0 where it is exact.
+        One :class:`~samplerbench.models.Estimate` a row, with error 0 if it is exact.
 
     Raises:
         ValueError: fewer than two probes, which give no error.
@@ -125,10 +124,10 @@ def asymmetry(
     probes: int = 16,
     seed: int = 0,
 ) -> float:
-    """Size of the Jacobian's antisymmetric part over that of its symmetric part, in Frobenius norms
-    over all rows: 0 for an exact model.
+    """Return the norm of the Jacobian's antisymmetric part over the norm of its symmetric part.
 
-    With random signs v and J v, J^T v: E|J v - J^T v|² = |J - J^T|², and with a plus likewise.
+    They are Frobenius norms over all rows. An exact model has 0. With random signs v, E|J v - J^T
+    v|² = |J - J^T|², and likewise for the sum.
     """
     rng = np.random.default_rng((seed, x[0].numel()))
     apart = together = 0.0
@@ -146,8 +145,9 @@ def asymmetry(
 def transposed_product(
     model: Denoiser, x: Tensor, sigma: float | Tensor, v: Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """(dd/dx)^T v by backward differentiation, like ``x``: with v a unit vector, one row of the
-    Jacobian.
+    """Return (dd/dx)^T v by backward differentiation, like ``x``.
+
+    For a unit vector v it is one row of the Jacobian.
     """
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.detach().clone().requires_grad_()
@@ -156,7 +156,7 @@ def transposed_product(
 
 
 def _unit(x: Tensor, j: int) -> Tensor:
-    """The j-th unit vector in each row, like ``x``."""
+    """Return the j-th unit vector in each row, like ``x``."""
     v = torch.zeros_like(x).flatten(1)
     v[:, j] = 1
     return v.reshape(x.shape)

@@ -1,9 +1,8 @@
-"""Do the intervals cover? Statistics of the metrics on features whose true distances are known
-exactly.
+"""Coverage of the metrics' intervals, on features whose true distances are known exactly.
 
 Every replicate draws features, moves them by two known maps (two samplers on the same latents), and
-asks the metrics for values and errors; the table says how often 95 % intervals held the truth, and
-where they are not to be trusted.
+computes the metrics' values and errors. The table has the share of 95 % intervals that contain the
+true value, and the cases in which intervals are not reliable.
 """
 
 from .run import Calibration

@@ -1,8 +1,9 @@
-"""Do verdicts on distances to converged endpoints hold, where few samples end in another mode?
+"""Calibration of verdicts on distances to converged endpoints, with few flips to another mode.
 
-Two simulated samplers have distances of known laws, or those of real samplers on ``gmm-2d``, a
-population of 20,000 latents. Replicates draw N latents and ask the judge of every other table.
-Beside it stands what a normal approximation of the root mean square would have said.
+Two samplers have distances from known distributions, or are real samplers on ``gmm-2d`` with a
+population of 20,000 latents. Replicates draw N latents and compute the verdicts of
+``samplerbench.results.comparison``. The table also has the verdicts of a normal approximation of
+the root mean square.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from .summary import Z95
 
 SAMPLES = (32, 64, 256, 1000, 2000)
 POPULATION = 20_000
-"""Latents of the population."""
+"""Number of latents of a population."""
 TRUTH = 1_000_000
-"""Draws of a simulated law that stand for it."""
+"""Number of draws of a simulated law by which its true values are computed."""
 NOTHING = 0.02
-"""Share of a value below which two populations do not differ."""
+"""Difference of two populations that counts as none, as a share of the first one's value."""
 JUDGED = tuple(quantity for quantity in ENDPOINTS if quantity.influence)
 
 Array = NDArray[np.float64]
@@ -44,25 +45,25 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Distances of two samplers from the same latents, and which samples flipped: ``(2, n)``."""
+    """Distances of two samplers on the same latents, and flags of flipped samples: ``(2, n)``."""
 
     distances: Array
     flipped: NDArray[np.bool_]
 
     def take(self, which: NDArray[np.int64]) -> Draws:
-        """Return the draws of some latents."""
+        """Return the draws at the indices ``which``."""
         return Draws(self.distances[:, which], self.flipped[:, which])
 
 
 @dataclass(frozen=True, eq=False)
 class PairLaw:
-    """Law of the distances of two samplers.
+    """Joint distribution of the distances of two samplers.
 
     Attributes:
-        name: of the row.
+        name: name of the row.
         apart: distance between two endpoints.
-        draw: ``(rng, n)`` to distances.
-        truth: a population of it, whose values count as true.
+        draw: function ``(rng, n)`` to n draws.
+        truth: population of draws whose values count as true.
     """
 
     name: str
@@ -81,16 +82,17 @@ def simulated_law(
     shift: float = 0.0,
     degrees: float = math.inf,
 ) -> PairLaw:
-    """Return a law of lognormal distances with equal spreads; endpoints are 1 apart.
+    """Return a law of lognormal distances with equal spreads; two endpoints are 1 apart.
 
     Args:
-        name: of the row.
+        name: name of the row.
         spread: standard deviation of the logarithms.
-        correlation: of the two samplers' logarithms.
-        flips: rate at which the second sampler's samples end about 1 away.
-        level: typical error of the first.
-        shift: of the second's logarithms.
-        degrees: of freedom of a Student's t, of which the distances are absolute values instead.
+        correlation: correlation of the two samplers' logarithms.
+        flips: share of the second sampler's samples that end about 1 away.
+        level: typical error of the first sampler.
+        shift: shift of the second sampler's logarithms.
+        degrees: if finite, distances are absolute values of a Student's t of these degrees of
+            freedom.
     """
 
     def draw(rng: np.random.Generator, n: int) -> Draws:
@@ -107,8 +109,9 @@ def simulated_law(
 
 
 def law_with_equal_rms(flips: float, level: float, correlation: float = 0.95) -> PairLaw:
-    """Return a law of two samplers with one root mean square, where the second's typical error is
-    smaller and its flips make up for it.
+    """Return a law of two samplers with equal root mean squares.
+
+    The second sampler has a smaller typical error, but more flips.
     """
     spread, far = 0.6, math.exp(2 * 0.25**2)
     square = level**2 * math.exp(2 * spread**2)
@@ -124,7 +127,7 @@ def law_with_equal_rms(flips: float, level: float, correlation: float = 0.95) ->
 
 
 def simulated_laws() -> Iterator[PairLaw]:
-    """Yield the simulated laws."""
+    """Yield the simulated laws of the table."""
     for flips, level in ((0.001, 0.05), (0.003, 0.06), (0.01, 0.12), (0.05, 0.25)):
         yield law_with_equal_rms(flips, level)
     for flips in (0.001, 0.003, 0.01, 0.05):
@@ -180,10 +183,10 @@ def calibrate_endpoints(
     """Return a row for each law and number of samples.
 
     Args:
-        folder: where the endpoints of the population are kept.
-        replicates: of each row.
-        quick: whether one law and one number of samples will do, for the form of the table.
-        progress: told what is being done.
+        folder: folder that stores the endpoints of the population.
+        replicates: number of replicates for each row.
+        quick: True for one law and one number of samples, to show the form of the table.
+        progress: callback with a description of the current work.
     """
     rows = []
     samples: Sequence[int] = (64,) if quick else SAMPLES
@@ -195,7 +198,9 @@ def calibrate_endpoints(
 
 
 def calibration_row(law: PairLaw, n: int, replicates: int) -> dict[str, Any]:
-    """Return coverage and power of ``n`` latents under a law: shares of the replicates, by column."""
+    """Return a table row: coverage and power under a law, as shares of replicates of ``n``
+    latents.
+    """
     true = {
         "typical_error": [typical_error(e, law.apart).value for e in law.truth.distances],
         "flip_fraction": [float(f.mean()) for f in law.truth.flipped],
@@ -219,7 +224,7 @@ def _has_any_true(values: Sequence[float]) -> bool:
 def _counts_of_replicate(
     drawn: Draws, apart: float, true: dict[str, list[float]]
 ) -> dict[str, float]:
-    """Return the counts of one replicate; NaN where it has nothing to count."""
+    """Return the counts of one replicate; NaN for a count that does not apply."""
     pair = Pair(
         *(_table_entry(*both, apart) for both in zip(drawn.distances, drawn.flipped, strict=True))
     )
@@ -245,20 +250,19 @@ def _counts_of_replicate(
 
 
 def _is_wrong_verdict(verdict: str, true: float, of: float) -> bool:
-    """Return True for a verdict in the wrong direction, or any "better" or "worse" without
-    difference.
+    """Return True for a verdict in the wrong direction, or for any without a true difference.
 
     Args:
-        verdict: on the second sampler.
-        true: the difference.
-        of: the first one's value; a difference below :data:`NOTHING` of it is none.
+        verdict: verdict on the second sampler, "better", "worse" or another.
+        true: true difference, second less first.
+        of: true value of the first; a smaller share of it than :data:`NOTHING` is no difference.
     """
     worse = true > -NOTHING * of
     return (verdict == "better" and worse) or (verdict == "worse" and true < -NOTHING * of)
 
 
 def _table_entry(distances: Array, flipped: NDArray[np.bool_], apart: float) -> Entry:
-    """Return distances and flips as a row of a run with its arrays."""
+    """Return distances and flips in the form of a row of a run with its arrays."""
     columns = distance_columns(distances, apart, ENDPOINTS) | flip_columns(flipped)
     record: dict[str, object] = {"seed": 0, "model": "m", **columns}
     arrays = {"distance": distances, "flipped": flipped.astype(np.float64)}
@@ -316,7 +320,7 @@ def _cell(value: object) -> str:
 
 
 def _sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the findings of the table, a list item each."""
+    """Return the findings of the table as list items."""
 
     def ends(name: str) -> str:
         values = [row[name] for row in rows if name in row]

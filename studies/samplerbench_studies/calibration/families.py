@@ -1,5 +1,7 @@
-"""Distributions of features with exactly known moments: light and heavy tails, one mode or several,
-symmetric, skewed or sparse, and a network's.
+"""Distributions of features with exactly known moments.
+
+They have light or heavy tails and one mode or several, are symmetric, skewed or sparse, or come
+from a network.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from ..arrays import FloatArray
 from .law import Law, Population
 
 WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
-"""Of the mixture's components."""
+"""Weights of the mixture's components."""
 
 
 def gaussian(d: int) -> Population:
-    """Return N(m, L^T L), the standard deviations along its axes falling fivefold."""
+    """Return N(m, L^T L), with standard deviations from 1 to 0.2 along its axes."""
     mean, L = mean_vector(d), mixing_matrix(d)
     return Population(
         Law(mean, L.T @ L, np.zeros((d, d, d))),
@@ -45,7 +47,7 @@ def student(degrees: int) -> Callable[[int], Population]:
 
 
 def mixture(d: int) -> Population:
-    """Return a mixture of four Gaussians of one covariance and weights p_k."""
+    """Return a mixture of four Gaussians with equal covariances and :data:`WEIGHTS`."""
     centres = (
         2 * np.random.default_rng([1, d]).standard_normal((len(WEIGHTS), d)) @ mixing_matrix(d)
     )
@@ -53,7 +55,7 @@ def mixture(d: int) -> Population:
 
 
 def rare(d: int) -> Population:
-    """Return a Gaussian with one sample in 200 twelve standard deviations away, along the widest
+    """Return a Gaussian in which one of 200 samples is 12 standard deviations away on the widest
     axis.
     """
     return _gaussian_mixture(
@@ -62,10 +64,11 @@ def rare(d: int) -> Population:
 
 
 def _gaussian_mixture(d: int, centres: FloatArray, weights: FloatArray) -> Population:
-    """Return Gaussians of :func:`gaussian`'s covariance about centres ``(k, d)``, with its mean
-    over all.
+    """Return a mixture of Gaussians with relative centres ``(k, d)``, with the mean of
+    :func:`gaussian`.
 
-    With v_k the centres about the whole's mean, third moments are sum_k p_k v_k³.
+    Each component has the covariance of :func:`gaussian`. With v_k the centres about the mixture's
+    mean, third moments are sum_k p_k v_k³.
     """
     normal = gaussian(d)
     v = centres - weights @ centres
@@ -91,9 +94,7 @@ def spiked(d: int) -> Population:
 
 
 def rectified(d: int) -> Population:
-    """Return the law of max(u, 0) for correlated Gaussians u of mean 0: sparse, skewed, not
-    negative.
-    """
+    """Return the sparse, skewed law of max(u, 0) for correlated Gaussians u of mean 0."""
     L = mixing_matrix(d)
     sd = np.linalg.norm(L, axis=0)
     mean = sd / np.sqrt(2 * np.pi)
@@ -141,8 +142,9 @@ def _third_moments_of_rectified(rho: FloatArray) -> FloatArray:
 
 
 def _sum_over_index_pairs(pairs: FloatArray) -> FloatArray:
-    """Return the sum over the three choices of a pair among (i, j, k); the array is symmetric in
-    its first two axes.
+    """Return the sum over the three pairs among (i, j, k).
+
+    ``pairs`` is symmetric in its first two axes.
     """
     return pairs + pairs.transpose(0, 2, 1) + pairs.transpose(2, 1, 0)
 
@@ -161,7 +163,7 @@ def network(d: int) -> Population:
 
 
 def mean_vector(d: int) -> FloatArray:
-    """Return a mean ``(d,)``, as large as half a standard deviation."""
+    """Return a mean ``(d,)`` of half a standard deviation."""
     return 0.5 * np.random.default_rng([2, d]).standard_normal(d)
 
 

@@ -1,6 +1,4 @@
-"""Distributions of features of which the first three moments are known exactly, and the distances
-between them.
-"""
+"""Distributions of features with exactly known first three moments, and distances between them."""
 
 from __future__ import annotations
 
@@ -19,12 +17,12 @@ Draw = Callable[[np.random.Generator, int], FloatArray]
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """Moments of a distribution up to the third, which determine its Fréchet and cubic kernel
-    distance.
+    """First three moments of a distribution, which determine its Fréchet and cubic kernel
+    distances.
 
     Attributes:
-        mean: ``(d,)``.
-        cov: ``(d, d)``.
+        mean: mean ``(d,)``.
+        cov: covariance ``(d, d)``.
         third: ``(d, d, d)`` third central moments E c_i c_j c_k.
     """
 
@@ -34,7 +32,7 @@ class Law:
 
     @property
     def moments(self) -> Moments:
-        """Moments whose ``mean`` and ``cov`` are these."""
+        """Mean and covariance as :class:`~samplerbench.benchmarks.metrics.Moments`."""
         return Moments(2, self.mean, self.cov)
 
     def fd(self, reference: FrechetReference) -> float:
@@ -42,8 +40,9 @@ class Law:
         return frechet_distance(reference, self.moments)
 
     def raw_third(self) -> FloatArray:
-        """Return ``(d, d, d)`` E x_i x_j x_k = E c_i c_j c_k + (m_i Sigma_jk, 3 ways) + m_i m_j
-        m_k.
+        """Return raw third moments E x_i x_j x_k, ``(d, d, d)``.
+
+        They are E c_i c_j c_k + (m_i Sigma_jk, in 3 ways) + m_i m_j m_k.
         """
         m, with_mean = self.mean, np.multiply.outer(self.mean, self.cov)
         cube = np.multiply.outer(np.outer(m, m), m)
@@ -82,9 +81,9 @@ class Population:
 
     Attributes:
         law: its exact moments.
-        draw: ``(rng, n)`` to n independent rows ``(n, d)`` float64.
-        source: what pins it beside its family and its number of features: the features of a network
-            are those of some weights.
+        draw: function ``(rng, n)`` to n independent rows ``(n, d)`` float64.
+        source: text that identifies the population beyond family and dimension, such as the weights
+            of the network that computed the features.
     """
 
     law: Law
@@ -94,12 +93,12 @@ class Population:
 
 @dataclass(frozen=True, eq=False)
 class FeatureMap:
-    """Stretching of features about their mean, and a shift: the error of a simulated sampler.
+    """Error of a simulated sampler: features are stretched about their mean, and shifted.
 
     Attributes:
-        centre: ``(d,)``, the mean before.
-        scale: ``(d,)``, factors > 0.
-        shift: ``(d,)``.
+        centre: mean ``(d,)`` of the features before the map.
+        scale: factors ``(d,)`` > 0.
+        shift: shift ``(d,)``.
     """
 
     centre: FloatArray

@@ -14,32 +14,30 @@ from .families import FAMILIES
 from .law import FeatureMap, Law, Population
 
 LEVELS = (0.0, 1.0, 10.0)
-"""True FD of the first sampler, in floors."""
+"""True FD of the first sampler, in units of the floor."""
 
 MARGIN = 0.1
-"""By how much the second sampler is worse, as a share of the first one's FD or of the floor,
-whichever is larger.
-"""
+"""Excess of the second sampler's FD, relative to the larger of the first one's FD and the floor."""
 
 PILOT = 40
-"""Replicates that measure the floor."""
+"""Number of replicates that measure the floor."""
 
 
 @dataclass(frozen=True, eq=False)
 class SimulatedSampler:
-    """Simulated sampler: stretches and shifts features of the data until their true FD is a given
-    one.
+    """Simulated sampler, which stretches and shifts features of the data to a given true FD.
 
     Attributes:
-        move: what it makes of the features.
-        fd: its true FD.
-        kid: its true KID.
-        quadratic: I - T of the influence function ``2 shift·c + c^T (I - T) c - its mean``, for c =
-            x - E x.
-        back: the same of the reference's samples, for a distance that takes both sides as samples.
+        move: map from features of the data to the sampler's features x.
+        fd: true FD.
+        kid: true KID.
+        quadratic: matrix I - T of the influence function ``2 shift·c + c^T (I - T) c - its mean``,
+            with c = x - E x.
+        back: the same matrix for samples of the reference, if the distance is between two sets of
+            samples.
         shift: E x minus the mean of the reference.
-        law: of the features.
-        truth: law of the reference.
+        law: moments of the sampler's features.
+        truth: moments of the reference.
     """
 
     move: FeatureMap
@@ -52,8 +50,9 @@ class SimulatedSampler:
     truth: Law
 
     def first_order(self, moments: Moments) -> float:
-        """Return the mean of the true influence function over samples: FD's first-order noise, of
-        mean 0.
+        """Return FD's first-order noise, the mean of the true influence function over samples.
+
+        ``moments`` are the moments of the samples. The expected value is 0.
         """
         return _mean_influence(self.quadratic, self.shift, self.law, moments)
 
@@ -64,13 +63,12 @@ class SimulatedSampler:
 
 @dataclass(frozen=True, eq=False)
 class SamplerPairs:
-    """A family of features in d dimensions, N samples, and at each level a pair of simulated
-    samplers on shared latents.
+    """Pairs of simulated samplers on shared latents, one at each level of :data:`LEVELS`.
 
     Attributes:
-        population: of the features before the samplers, and the truth.
-        reference: its exact moments.
-        floor: mean plug-in FD of N samples of the truth itself.
+        population: population of true features, to which the samplers' maps are applied.
+        reference: exact moments of the population.
+        floor: mean plug-in FD of N samples of the population itself.
         pairs: the two samplers at each level of ``LEVELS``.
     """
 
@@ -81,7 +79,7 @@ class SamplerPairs:
 
     @classmethod
     def make(cls, family: str, d: int, n: int) -> SamplerPairs:
-        """Return the pairs of one cell, a function of the arguments alone."""
+        """Return the pairs for a family of ``d`` features and ``n`` samples, always the same."""
         population = FAMILIES[family](d)
         law = population.law
         reference = FrechetReference(law.mean, law.cov)
@@ -111,10 +109,10 @@ class SamplerPairs:
 def error_directions(
     law: Law,
 ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
-    """Return for both samplers the rates of stretching and of shifting, ``(d,)``, which add alike
-    to FD.
+    """Return rates of stretching and of shifting, ``(d,)`` each, for both samplers.
 
-    The second shares four fifths of the first one's direction, as samplers of one kind do.
+    Stretching and shifting add equally to FD. The second sampler shares four fifths of the first
+    one's direction, as similar samplers do.
     """
     d = len(law.mean)
     rng = np.random.default_rng([5, d])
@@ -127,7 +125,7 @@ def error_directions(
 def sampler_at_distance(
     law: Law, reference: FrechetReference, direction: tuple[FloatArray, FloatArray], fd: float
 ) -> SimulatedSampler:
-    """Return the sampler with errors in a direction whose true FD is ``fd``."""
+    """Return the sampler whose errors have a given direction and a true FD of ``fd``."""
     stretch, shift = direction
 
     def move(t: float) -> FeatureMap:

@@ -1,4 +1,4 @@
-"""Runs all cells, resumably: what has been replicated is on disk, and the tables are made of it."""
+"""Calibration run: resumable computation of all cells, with replicates stored on disk."""
 
 from __future__ import annotations
 
@@ -25,17 +25,13 @@ from .summary import summarise
 from .trials import Arrays, Case, Metric
 
 LIMIT = 2000
-"""Most samples of the distances between two sets of samples: the time of the kernel distance
-grows with their square.
-"""
+"""Most samples for distances between two sets of samples. The kernel distance takes time ~ n²."""
 
 NETWORK = (("network", 32, 480), ("network", 32, 2000))
-"""Family, features and samples of the feature space that the default suite gives its network:
-as many as there, and more.
-"""
+"""Family, dimension and samples of cells with the feature space of the default suite's network."""
 
 CHUNK = 50
-"""Replicates between two writes."""
+"""Replicates in one task and one write."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +39,16 @@ class Calibration:
     """Calibration run, resumable.
 
     Attributes:
-        log: where replicates are kept, one file a cell; what it holds is not drawn again, unless it
-            is of another estimator.
-        families: of features.
-        dimensions: features, >= 2.
-        samples: N.
-        more: cells beside every family with all numbers of features and samples: family, features,
-            samples.
-        replicates: of each cell, >= 10.
-        executor: where replicates are drawn, :data:`CHUNK` of a cell a task.
-        progress: told what is being done.
+        log: folder with stored replicates, one file per cell. They are reused if their estimator is
+            the present one.
+        families: families of features.
+        dimensions: numbers of features, >= 2.
+        samples: numbers of samples N.
+        more: further cells (family, features, samples), in addition to the product of the three
+            fields.
+        replicates: number of replicates of each cell, >= 10.
+        executor: executor of the tasks, each of :data:`CHUNK` replicates of a cell.
+        progress: callback with a description of the current work.
     """
 
     log: Path
@@ -72,7 +68,7 @@ class Calibration:
 
     @classmethod
     def quick(cls, log: Path, **changes: Any) -> Calibration:
-        """Return a run of seconds, which shows the form of the tables and no more."""
+        """Return a run of a few seconds, which only shows the form of the tables."""
         small = {
             "families": ("gaussian", "rectified"),
             "dimensions": (4,),
@@ -84,7 +80,7 @@ class Calibration:
 
     @property
     def cells(self) -> list[Case]:
-        """All cells, those of a metric together."""
+        """All cells, grouped by metric."""
         every = (*product(self.families, self.dimensions, self.samples), *self.more)
         metrics: tuple[Metric, ...] = get_args(Metric)
         cells = [Case(metric, *rest) for metric, rest in product(metrics, every)]
@@ -98,8 +94,8 @@ class Calibration:
         """Run all missing replicates, cheap cells first, and return the rows of the table.
 
         Raises:
-            Failure: a chunk could not be drawn; what comes before it in its cell, and the other
-                cells, are kept.
+            Failure: a chunk could not be drawn. Earlier chunks of its cell, and the other cells,
+                are stored.
         """
         order = sorted(self.cells, key=lambda cell: cell.cost)
         kept = {cell: self._kept(cell) for cell in order}
@@ -123,13 +119,13 @@ class Calibration:
         return [row for cell in self.cells for row in summarise(cell, self._first(kept[cell]))]
 
     def _kept(self, cell: Case) -> Arrays:
-        """Return the replicates of earlier runs of the same estimator."""
+        """Return the stored replicates of a cell with the same estimator; {} without any."""
         stored = read_npz(self._path(cell)) or {}
         # a file without one is of a version that nobody can tell
         return stored if str(stored.pop("identity", "")) == cell.identity else {}
 
     def _missing(self, kept: Arrays) -> list[range]:
-        """Return the chunks of a cell that are still to be drawn."""
+        """Return the chunks of a cell that have not been drawn."""
         return [
             range(start, min(start + CHUNK, self.replicates))
             for start in range(_count_replicates(kept), self.replicates, CHUNK)

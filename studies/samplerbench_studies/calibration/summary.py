@@ -1,6 +1,4 @@
-"""Coverage, bias and false verdicts over the replicates of a cell, one line of the calibration's
-table a level.
-"""
+"""Coverage, bias and false verdicts of a cell, one row of the calibration's table per level."""
 
 from __future__ import annotations
 
@@ -18,21 +16,24 @@ from .trials import Arrays, Case
 Z95 = 1.959963984540054
 """Half-width of a 95 % normal interval in standard errors."""
 TABLE = 10
-"""Lines of a table whose verdicts are corrected together."""
+"""Number of rows of a table whose verdicts are corrected together."""
 
 
 def summarise(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
-    """Return the table's lines of a cell, one for each level.
+    """Return the table's rows of a cell, one for each level.
 
-    Columns: ``bias_left`` is the mean error of the values as a share of the plug-in bias (FD only),
-    ``bias_noise`` its standard error; ``coverage`` of 95 % intervals; ``se_ratio`` the mean
-    standard error over the values' standard deviation. The same of the difference of two samplers
-    on shared latents, and its ``pairing_gain``: the variance of the unpaired difference over that
-    of the paired one. ``false_rate``: how often a sampler was called better or worse than itself
-    from other latents; ``false_tables``: the same of tables of ``TABLE`` such lines, corrected by
-    Holm's method, any false line counting. ``power``: how often the second sampler, which is worse,
-    was called so. All of that is asked of the judge of every other table
-    (``samplerbench.results.comparison``), by whom these differences were taken, too.
+    * ``bias_left``: mean error of the values as a share of the plug-in bias (FD only);
+    * ``bias_noise``: standard error of ``bias_left``;
+    * ``coverage``: share of 95 % intervals that contain the true value;
+    * ``se_ratio``: mean standard error over the values' standard deviation;
+    * the same columns for the difference of two samplers on shared latents;
+    * ``pairing_gain``: variance of the unpaired difference over the paired one's;
+    * ``false_rate``: how often a sampler is "better" or "worse" than itself on other latents;
+    * ``false_tables``: share of tables of ``TABLE`` such rows, corrected by Holm's method, with a
+      false row;
+    * ``power``: how often the second sampler, which is worse, is called "worse".
+
+    Differences and verdicts come from ``samplerbench.results.comparison``.
     """
     at = [{name: values[:, i] for name, values in arrays.items()} for i in range(len(LEVELS))]
     who = {
@@ -75,9 +76,9 @@ def _line_of_level(cell: Case, arrays: Arrays, i: int) -> dict[str, Any]:
 
 
 def _bias_columns(arrays: Arrays, true: float) -> dict[str, Any]:
-    """Return the bias before and after correction, as columns.
+    """Return columns of the bias before and after correction.
 
-    The noise of first order, known exactly and of mean 0, is taken off the means.
+    The exactly known first-order noise, of mean 0, is subtracted from the means.
     """
     if "raw" not in arrays:
         return {"flagged": False, "plug_in_bias": None, "bias_left": None, "bias_noise": None}
@@ -97,10 +98,7 @@ def coverage_share(error: FloatArray, se: FloatArray) -> float:
 
 
 def evidence_from_other_latents(value: FloatArray, se: FloatArray) -> list[Evidence]:
-    """Return evidence from each replicate and the one before: two independent runs of one sampler.
-
-    Line i has replicates i - 1 and i.
-    """
+    """Return evidence from pairs of replicates i - 1 and i, two independent runs of one sampler."""
     found = [Estimate(*each) for each in zip(value.tolist(), se.tolist(), strict=True)]
     gaps = [
         difference(b, a, same_latents=False)
@@ -110,12 +108,11 @@ def evidence_from_other_latents(value: FloatArray, se: FloatArray) -> list[Evide
 
 
 def share_of_false_tables(evidence: Sequence[Evidence]) -> float | None:
-    """Return the share of tables with a "better" or "worse" where nothing differs; None without a
-    table.
+    """Return the share of tables with a false "better" or "worse"; None without a table.
 
     Args:
-        evidence: of neighbouring lines that share a replicate, so that every second one is
-            independent of the others.
+        evidence: evidence of rows without true difference. Neighbours share a replicate, so only
+            every second one is used.
     """
     lines = evidence[1::2]
     tables = [lines[start : start + TABLE] for start in range(0, len(lines) - TABLE + 1, TABLE)]

@@ -1,4 +1,4 @@
-"""The table of a calibration, for programs and for people."""
+"""Tables of a calibration as CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ TITLES = {
 
 
 def write_calibration(rows: Sequence[Row], folder: Path) -> Path:
-    """Write all rows as ``calibration.csv``, and the verdicts and the table for people as
-    ``calibration.md``.
+    """Write all rows as ``calibration.csv``, and findings with a table as ``calibration.md``.
 
     Returns:
-        The path of the latter.
+        The path of ``calibration.md``.
     """
     header = list(rows[0])
     lines = csv_lines(header, ([row[key] for key in header] for row in rows))

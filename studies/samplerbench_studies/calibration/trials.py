@@ -1,4 +1,4 @@
-"""Replicates of one cell: what the metrics say of two samplers on shared latents, as arrays."""
+"""Replicates of one cell: values of the metrics for two samplers on shared latents, as arrays."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ Metric = Literal["fd", "fd_conv", "kid"]
 Estimate = FrechetEstimate | KernelEstimate
 Pair = tuple[SimulatedSampler, SimulatedSampler]
 Arrays = Mapping[str, FloatArray]
-"""Name to values ``(replicates, levels)``."""
+"""Values ``(replicates, levels)`` by name."""
 
 REFERENCE: Mapping[Metric, int] = {"fd_conv": 2000, "kid": 500}
-"""Reference samples, new in each replicate, of the distances between two sets of samples."""
+"""Number of reference samples, drawn anew in each replicate, by metric between sets of samples."""
 
 VERSION = 1
-"""Of what is replicated: raised where families, maps, draws or the arrays kept change."""
+"""Version of the replicates, increased if families, maps, draws or stored arrays change."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Cell of the calibration: a metric, a family of features, their number and that of samples.
+    """Cell of the calibration: metric, family, number of features and number of samples.
 
     Attributes:
-        metric: fd, to the exact reference; fd_conv, to samples of it; kid.
-        family: of features.
-        d: features.
-        n: samples.
+        metric: "fd" to the exact reference, "fd_conv" to samples of it, or "kid".
+        family: family of features.
+        d: number of features.
+        n: number of samples.
     """
 
     metric: Metric
@@ -59,12 +59,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """A file name."""
+        """File name of the cell."""
         return f"{self.metric}-{self.family}-{self.d}-{self.n}"
 
     @property
     def identity(self) -> str:
-        """Text that replicates must share to be counted together, beside the cell."""
+        """Text of version and estimator; only replicates with equal text are combined."""
         estimator = KERNEL if self.metric == "kid" else FRECHET_ESTIMATOR
         metric = (
             f"{estimator}; {REFERENCE[self.metric]} reference samples"
@@ -79,7 +79,7 @@ class Case:
 
     @property
     def enough(self) -> bool:
-        """Return True if there are as many samples a feature as intervals need."""
+        """Return True if there are enough samples per feature for intervals."""
         return self.n >= SAMPLES_PER_FEATURE * self.d
 
     @property
@@ -90,16 +90,16 @@ class Case:
 
     @property
     def samplers(self) -> SamplerPairs:
-        """The samplers that are compared, and their true distances."""
+        """Compared samplers with their true distances."""
         return _sampler_pairs(self.family, self.d, self.n)
 
     def replicates(self, numbers: Iterable[int]) -> Arrays:
-        """Return replicates by their numbers; each depends on the cell and its own number only.
+        """Return the replicates of given numbers; each depends on the cell and its number only.
 
-        ``value`` and ``se`` of the first sampler, ``value_b`` and ``se_b`` of the second,
-        ``difference`` (first less second) and ``difference_se``; the ends of the first one's
-        interval, ``low`` and ``high``; for FD its ``raw`` value, whether it is ``flagged``, and its
-        noise to first order, ``first``.
+        The arrays are ``value`` and ``se`` of the first sampler, ``value_b`` and ``se_b`` of the
+        second, ``difference`` (first less second) and ``difference_se``. ``low`` and ``high`` are
+        the ends of the first sampler's interval. FD also has ``raw``, its plug-in value,
+        ``flagged``, and ``first``, its first-order noise.
         """
         trial = {
             "fd": _frechet_numbers,
@@ -135,7 +135,7 @@ def _frechet_numbers(
     y: None,  # noqa: ARG001
     pair: Pair,
 ) -> dict[str, float]:
-    """Return FD's numbers at one level of one replicate, against the exact reference."""
+    """Return FD's values at one level of one replicate, against the exact reference."""
     a, b = (estimate(samplers.reference, one.move(x)) for one in pair)
     first = pair[0].first_order(Moments.of(pair[0].move(x)))
     return _numbers_of_pair(a, b) | _bias_numbers(a, first)
@@ -147,7 +147,7 @@ def _two_sample_frechet_numbers(
     y: FloatArray,
     pair: Pair,
 ) -> dict[str, float]:
-    """Return FD's numbers at one level of one replicate, against the reference samples ``y``."""
+    """Return FD's values at one level of one replicate, against the reference samples ``y``."""
     a, b = (population_estimate(one.move(x), y) for one in pair)
     first = pair[0].first_order(Moments.of(pair[0].move(x))) + pair[0].first_order_of_reference(
         Moments.of(y)
@@ -161,7 +161,7 @@ def _kernel_numbers(
     y: FloatArray,
     pair: Pair,
 ) -> dict[str, float]:
-    """Return KID's numbers at one level of one replicate, against the reference samples ``y``."""
+    """Return KID's values at one level of one replicate, against the reference samples ``y``."""
     a, b = (kid(one.move(x), y) for one in pair)
     return _numbers_of_pair(a, b)
 
@@ -184,7 +184,7 @@ def _numbers_of_pair(a: Estimate, b: Estimate) -> dict[str, float]:
 
 
 def _as_results_estimate(found: Estimate) -> Judged:
-    """Return an estimate in the class of :mod:`samplerbench.results`, as a run keeps it."""
+    """Return an estimate in the class of :mod:`samplerbench.results`, as a run stores it."""
     return Judged(found.value, found.se, found.influence, found.reference_influence)
 
 

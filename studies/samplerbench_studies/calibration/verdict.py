@@ -1,6 +1,4 @@
-"""The criteria that intervals without a flag must meet, and which of them each line of the table
-misses.
-"""
+"""Criteria for intervals without a flag, and the criteria that each row of the table misses."""
 
 from __future__ import annotations
 
@@ -10,19 +8,19 @@ from typing import Any
 from .summary import TABLE
 
 BIAS_LEFT = 0.15
-"""Most bias that may be left, as a share of the plug-in bias."""
+"""Largest bias after correction, as a share of the plug-in bias."""
 
 BIAS_LEFT_HEAVY = 0.25
-"""The same for Student's t with 5 degrees of freedom, whose fourth moments have no variance."""
+""":data:`BIAS_LEFT` for Student's t with 5 degrees of freedom, which lacks eighth moments."""
 
 COVERAGE = (0.92, 0.98)
-"""Of 95 % intervals.
+"""Bounds of the coverage of 95 % intervals.
 
-Near a true distance of 0 there is no upper bound: errors of first order are too large there.
+Near a true distance of 0 the upper bound does not apply: first-order errors are too large there.
 """
 
 SE_RATIO = 1.6
-"""Most that the mean standard error may be, in standard deviations of the values."""
+"""Largest mean standard error, in standard deviations of the values."""
 
 NAMES = {"fd": "FD", "fd_conv": "fd_conv", "kid": "KID"}
 
@@ -30,12 +28,12 @@ Row = Mapping[str, Any]
 
 
 def rows_with_enough_samples(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with enough samples a feature."""
+    """Return the rows with enough samples per feature."""
     return [row for row in rows if row["enough"]]
 
 
 def missed_criteria(row: Row) -> list[str]:
-    """Return the criteria that a row misses, a phrase each; none for a row with too few samples."""
+    """Return a phrase for each criterion that a row misses; none for a row with too few samples."""
     if not row["enough"]:
         return []
     checks = {
@@ -55,7 +53,7 @@ def missed_criteria(row: Row) -> list[str]:
 
 
 def largest_bias_share(row: Row) -> float:
-    """Return the largest share of the plug-in bias that may be left."""
+    """Return the largest permitted bias of a row, as a share of the plug-in bias."""
     return BIAS_LEFT_HEAVY if row["family"] == "t5" else BIAS_LEFT
 
 
@@ -124,7 +122,7 @@ def _sentences_on_metric(name: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _sentence_on_correction(rows: Sequence[Row]) -> str:
-    """Return the sentence on false verdicts after correction over a table, all rows together."""
+    """Return a sentence on false verdicts in tables after correction, over all rows."""
     shares = [row["false_tables"] for row in rows if row["false_tables"] is not None]
     if not shares:
         return ""

@@ -15,7 +15,7 @@ from samplerbench.benchmarks.running.executors import Failure
 
 EXPLAIN_HOME = Path("results") / "runs" / "explain"
 TAKES = "A full run takes about 18 minutes on two free cores, a fast one less than 2."
-"""Said here, in README.md and in docs/explanation/why-steps.md, in the same words."""
+"""Sentence on the duration, with the same words in README.md and docs/explanation/why-steps.md."""
 CORES = cores()
 
 EXAMPLES = ("explain --fast", "explain --rows 1,3")

@@ -1,5 +1,5 @@
-"""Configurations of the frontier: every fixed-grid sampler with its options, and the peers' own code, on
-the same schedules.
+"""Configurations of the frontier: all fixed-grid samplers with options, and peers (other
+libraries).
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ PEERS: tuple[dict[str, Any], ...] = (
     *({"name": "diffusers:DPMSolverMultistepScheduler", "solver_order": k} for k in (2, 3)),
     *({"name": "diffusers:DEISMultistepScheduler", "solver_order": k} for k in (2, 3)),
 )
-"""The multistep methods that lead the peers' tables, and their usual defaults, by the names of
-the peers extra.
-"""
+"""Leading multistep methods of other libraries, and the libraries' usual defaults."""
 
 CLONES: tuple[dict[str, Any], ...] = (
     *(
@@ -68,7 +66,7 @@ CLONES: tuple[dict[str, Any], ...] = (
     ),
     *({"name": "dpm-solver:multistep", "max_order": k} for k in (2, 3)),
 )
-"""Peers that only run from a clone (--peers-path), and only from one that holds their file."""
+"""Peers that run only from a clone (--peers-path) with their file."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,10 @@ class Candidate:
     """Configuration: a sampler on a schedule.
 
     Attributes:
-        side: whose it is.
-        sampler: configured.
-        spec: the sampler as the command line writes it.
-        schedule: of its grids.
+        side: "ours", "peers" or "auto".
+        sampler: configured sampler.
+        spec: spec of the sampler, as on the command line.
+        schedule: schedule of its grids.
     """
 
     side: Side
@@ -105,8 +103,9 @@ def _unpickled_candidate(
 
 
 def ours(names: Iterable[str] | None = None) -> list[Candidate]:
-    """Return every deterministic fixed-grid sampler, no adapter or alias, with all combinations of
-    its options.
+    """Return all deterministic fixed-grid samplers with all combinations of their options.
+
+    Adapters of other libraries and aliases are excluded.
     """
     chosen = registered() if names is None else names
     return candidates_on_schedules(

@@ -28,12 +28,11 @@ ENDS: tuple[End, ...] = ("zero", "sigma_min")
 
 @dataclass(frozen=True)
 class Errors:
-    """Distance of each sample to its endpoint (RMS over dimensions), and which ended in another
-    mode.
+    """Distance of each sample to its endpoint (RMS over dimensions), and flags of flipped samples.
 
     Attributes:
-        distance: ``(n,)`` float64; infinite where the sample is not finite.
-        flipped: ``(n,)`` bool.
+        distance: ``(n,)`` float64; infinite if the sample is not finite.
+        flipped: ``(n,)`` bool, True if the sample ended in another mode.
     """
 
     distance: NDArray[np.float64]
@@ -56,21 +55,21 @@ class Errors:
         return float(self.flipped.mean())
 
     def rows(self, which: slice) -> Errors:
-        """Return the errors of some samples."""
+        """Return the errors of the samples in the slice ``which``."""
         return Errors(self.distance[which], self.flipped[which])
 
 
 @dataclass(frozen=True)
 class ExactProblem:
-    """Problem: a model with latents and the exact endpoints of these.
+    """Exact model with latents and their exact endpoints.
 
     Attributes:
-        name: of the model.
-        model: on the CPU.
-        seed: of the latents.
-        end: "zero" or "sigma_min".
-        endpoints: ``(n, *event)`` of samples 0 … n - 1: the states at sigma_min on the exact
-            probability flow, or for "zero" the denoised images there.
+        name: name of the model.
+        model: model on the CPU.
+        seed: seed of the latents.
+        end: end of the grids, "zero" or "sigma_min".
+        endpoints: ``(n, *event)`` endpoints of samples 0 … n - 1: the states at sigma_min on the
+            exact probability flow, or for "zero" the denoised images there.
     """
 
     name: str
@@ -81,11 +80,11 @@ class ExactProblem:
 
     @cached_property
     def modes(self) -> Tensor | None:
-        """The modes of the endpoints."""
+        """Modes of the endpoints."""
         return self.model.mode_of(self.endpoints)
 
     def errors(self, x: Tensor, start: int) -> Errors:
-        """Return the errors of samples ``start`` and following, ``(k, *event)``."""
+        """Return the errors of samples ``x`` ``(k, *event)``, numbered from ``start``."""
         which = slice(start, start + len(x))
         distance = (x - self.endpoints[which]).flatten(1).square().mean(1).sqrt()
         flipped = ~x.flatten(1).isfinite().all(1)
@@ -96,15 +95,15 @@ class ExactProblem:
 
 @dataclass(frozen=True)
 class SampleTask:
-    """Task to sample a configuration from some of the latents.
+    """Task that samples a configuration from some latents.
 
     Attributes:
-        model: its name.
-        seed: of the latents.
+        model: name of the model.
+        seed: seed of the latents.
         candidate: the configuration.
         budget: evaluations per sample.
-        end: of the grid.
-        start, stop: sample numbers.
+        end: end of the grid.
+        start, stop: range of sample numbers.
     """
 
     model: str
@@ -121,7 +120,9 @@ class SampleTask:
 
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> NDArray | None:  # noqa: ARG002
-        """Return the samples ``(n, *event)``; None without a grid, or if the sampler raises on it."""
+        """Return samples ``(n, *event)``; None if there is no grid or the sampler raises an
+        error.
+        """
         model = world.subject(self.model).model
         try:
             with warnings.catch_warnings():
@@ -148,7 +149,7 @@ def largest_grid_within(
 ) -> Grid | None:
     """Return the largest grid whose evaluations fit in ``budget``.
 
-    None if one step does not, or if the peer refuses it.
+    Return None if one step does not fit, or if a peer refuses the grid.
     """
 
     def made(n: int) -> Grid:

@@ -1,9 +1,8 @@
-"""Which exact problems a frontier is measured on: the four of the package, or a part of a family
-that is drawn at random.
+"""Exact problems of a frontier: the four of the package, or a randomly drawn part of a family.
 
-``auto`` was developed on the training part, and looked at on the validation part. The sealed part
-is drawn from other numbers, and reaches further: more dimensions, smaller and larger scales, other
-ranges, and a kind (sheet) that the others do not have. It is for the last look.
+``auto`` was developed on the training part, and checked on the validation part. The sealed part is
+for the final evaluation. It has other seeds and a wider range: more dimensions, smaller and larger
+scales, other ranges of levels, and a kind (sheet) that the other parts lack.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ Part = Literal["training", "validation", "sealed"]
 
 
 class RandomPart(NamedTuple):
-    """Bounds and seed by which the problems of a part are drawn, most of them log-uniform.
+    """Bounds and seed for drawing the problems of a part; most parameters are log-uniform.
 
     Attributes:
-        seed: of the part.
-        each: problems of each kind.
-        kinds: of :data:`samplerbench.models.exact.problems.KINDS`.
-        dims: bounds of the number of dimensions, of any kind.
+        seed: seed of the part.
+        each: number of problems of each kind.
+        kinds: kinds in :data:`samplerbench.models.exact.problems.KINDS`.
+        dims: bounds of the number of dimensions, for all kinds.
         stds: bounds of the data's standard deviation.
-        ranges: (sigma_max, sigma_min), taken in turn.
+        ranges: pairs (sigma_max, sigma_min), used in turn.
     """
 
     seed: int
@@ -55,9 +54,9 @@ PARTS: dict[Part, RandomPart] = {
     ),
 }
 LARGEST = {"spectrum": 256, "curve": 16, "sheet": 64, "points": 256}
-"""Dimensions that a kind has at most, for the time that it takes."""
+"""Largest number of dimensions by kind, to limit the time."""
 WIDE = 1.5
-"""Standard deviation up to which data are seen from sigma = 14.6."""
+"""Largest standard deviation of the data for ranges that start at sigma = 14.6."""
 
 
 def problem_specs(part: Part) -> list[str]:

@@ -1,5 +1,6 @@
-"""Screens all configurations, chooses the best of each side for each budget, and scores them on
-latents that chose nothing.
+"""Frontier run: screens all configurations, chooses the best of each side, and scores them.
+
+A side is this library, the peers or ``auto``. The latents for scoring are not used for choosing.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class KeepBest:
     count: int
 
     def __call__(self, ranked: Sequence[int], values: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
-        """Return those that stay, of configurations ranked best first."""
+        """Return the first ``count`` of the configurations ``ranked`` best first."""
         return set(ranked[: self.count])
 
 
@@ -56,8 +57,8 @@ class ErrorSummary:
     """Median and RMS error of a candidate on the first ``samples`` latents.
 
     Attributes:
-        samples: how many.
-        median, rms: its errors.
+        samples: number of latents.
+        median, rms: errors of the candidate.
     """
 
     samples: int
@@ -70,19 +71,20 @@ class ErrorSummary:
 
 @dataclass
 class Frontier:
-    """Frontier run, resumable: every measurement is written when it is made.
+    """Resumable frontier run, which writes every measurement immediately.
 
     Attributes:
         out: run directory.
         models: exact models, by spec.
-        ends: where grids end.
+        ends: ends of the grids, "zero" or "sigma_min".
         budgets: evaluations per sample.
-        samples: latents; the first half chooses, the second scores.
+        samples: number of latents; the first half is for choosing, the second for scoring.
         screen: latents of the first half on which all configurations are tried.
-        finalists: how many of each side, for each criterion, are tried on the whole first half.
-        seed: of the latents.
-        executor: where configurations are sampled, each a task.
-        progress: told what is being done.
+        finalists: number of configurations of each side and criterion that are tried on the whole
+            first half.
+        seed: seed of the latents.
+        executor: executor of the tasks, one per configuration.
+        progress: callback with a description of the current work.
     """
 
     out: Path
@@ -106,8 +108,9 @@ class Frontier:
         self._world = WorkerContext(WorkerConfig.here({}, "cpu"))
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-        """Return the table's rows: model, end, budget, criterion, side, winner, errors, and the
-        comparison with the best of this library.
+        """Return the table's rows, one for each model, end, budget, criterion and side.
+
+        A row has the winner, its errors, and the comparison with the best of this library.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         self._recall()
@@ -153,7 +156,7 @@ class Frontier:
     def _chosen(
         self, problem: ExactProblem, budget: int, sides: Mapping[str, Sequence[Candidate]]
     ) -> dict[tuple[str, str], Candidate]:
-        """Return by side and criterion the best candidate on the first half of the latents."""
+        """Return the best candidate on the first half of the latents, by side and criterion."""
         some = [c for mine in sides.values() for c in self._hopeful(problem, mine, budget)]
         fields = {side: [n for n, c in enumerate(some) if c.side == side] for side in sides}
         chosen = {}
@@ -184,7 +187,7 @@ class Frontier:
         start: int,  # noqa: ARG002 - each measurement is of all latents up to ``stop``
         stop: int,
     ) -> Iterator[tuple[int, ErrorSummary | None]]:
-        """Yield the number and the errors of candidates on the first ``stop`` latents."""
+        """Yield number and errors of each candidate on the first ``stop`` latents."""
         self._measure(problem, budget, [candidates[n] for n in numbers], stop)
         for n in numbers:
             found = self.known.get(self._key(problem, candidates[n], budget, stop))
@@ -208,7 +211,7 @@ class Frontier:
     def _hopeful(
         self, problem: ExactProblem, candidates: Sequence[Candidate], budget: int
     ) -> list[Candidate]:
-        """Return the configurations of a side that are worth trying."""
+        """Return the configurations of a side that were not far behind at smaller budgets."""
         before = [b for b in sorted(self.budgets) if b < budget]
         found = [
             [self._error(problem, c, b, self.screen, CRITERIA[0]) for b in before]
@@ -226,8 +229,8 @@ class Frontier:
     ) -> None:
         """Measure and log median and RMS error on the first ``samples`` latents.
 
-        Infinite if the configuration does not run. One whose task failed is not logged, so that
-        another run tries it again.
+        Errors are infinite if a configuration does not run. If its task failed, nothing is logged,
+        so that another run tries it again.
         """
         asked = {self._key(problem, c, budget, samples): c for c in candidates}
         keys = [key for key in asked if key not in self.known]
@@ -240,7 +243,9 @@ class Frontier:
     def _scored(
         self, problem: ExactProblem, budget: int, winners: Sequence[Candidate]
     ) -> dict[str, Errors]:
-        """Return by label the errors on the second half of the winners that ran there."""
+        """Return errors on the second half of the latents, by label, of the winners that ran
+        there.
+        """
         half = self.samples // 2
         paths = {w.label: self._path(problem, w, budget) for w in winners}
         stored = {label: read_npz(path) for label, path in paths.items()}
@@ -262,9 +267,7 @@ class Frontier:
         start: int,
         stop: int,
     ) -> Iterator[tuple[int, torch.Tensor | None]]:
-        """Yield the number and the samples of each configuration as they come; None if it does not
-        run.
-        """
+        """Yield number and samples of each configuration when ready; None if it does not run."""
         tasks = [
             SampleTask(problem.name, self.seed, c, budget, problem.end, start, stop)
             for c in candidates
@@ -288,7 +291,7 @@ class Frontier:
     def _recall(self) -> None:
         """Read the measurements of earlier runs into the directory.
 
-        A line that a kill cut short is measured again.
+        A line truncated by a kill is ignored, so it is measured again.
         """
         for line in (
             self._log.read_text(encoding="utf-8").splitlines() if self._log.is_file() else []
@@ -300,10 +303,10 @@ class Frontier:
             self.known[key] = values
 
     def _endpoints(self, name: str, model: Denoiser, end: End) -> torch.Tensor:
-        """Return the exact endpoints, read from the run directory if they are there.
+        """Return the exact endpoints, from the run directory if stored there.
 
         Raises:
-            ValueError: the model's probability flow is not known.
+            ValueError: the model is not exact.
         """
         what = [name, model.identity, self.seed, self.samples]
         path = self.out / f"{file_name(f'ends-{name}', _short_digest(what))}.npz"

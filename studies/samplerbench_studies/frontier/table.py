@@ -1,4 +1,4 @@
-"""Rows of the frontier's table, and the table for people."""
+"""Rows of the frontier's table, and the table as Markdown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .measure import Errors
 CRITERIA = ("median", "rms")
 RESAMPLES = 400
 EXACT = 1e-12
-"""Distances that count as exact: their ratio is that of this number."""
+"""Smallest error in a ratio; smaller ones count as exact and are replaced by it."""
 
 
 def winner_row(
@@ -31,10 +31,10 @@ def winner_row(
     errors: Errors,
     best: Errors | None,
 ) -> dict[str, Any]:
-    """Return a winner's row: its errors on the scoring half, and the ratio to the best of this
-    library with a paired 95 % interval.
+    """Return a winner's row: its errors on the scoring half, and ratios to ``best``.
 
-    That best, the default included, was chosen on the other half too.
+    Ratios have a paired 95 % interval. ``best`` are the errors of this library's best
+    configuration, the default included, which was chosen on the other half too.
     """
     ratio, low, high = (
         error_ratio(errors, best, criterion) if best is not None else (None, None, None)
@@ -59,9 +59,7 @@ def winner_row(
 
 
 def error_ratio(errors: Errors, other: Errors, criterion: str) -> tuple[float, float, float]:
-    """Return the ratio errors / other in the criterion, with the 95 % interval of a paired
-    bootstrap.
-    """
+    """Return the ratio errors / other by a criterion, with a paired bootstrap's 95 % interval."""
     rng = np.random.default_rng(0)
     n = len(errors.distance)
 
@@ -81,9 +79,7 @@ def error_ratio(errors: Errors, other: Errors, criterion: str) -> tuple[float, f
 
 
 def summary_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what the table shows, a sentence each: the peers against this library, and the default
-    against everything else.
-    """
+    """Return the findings as sentences: peers against this library, default against all others."""
     lines = []
     for criterion in CRITERIA:
         ratios = {
@@ -129,9 +125,7 @@ def _geometric_mean(ratios: Iterable[float]) -> float:
 def default_over_best_ratios(
     rows: Sequence[Mapping[str, Any]], criterion: str
 ) -> dict[tuple[str, str, int], float]:
-    """Return the default's error over the best of all others by the criterion, by model, end and
-    budget.
-    """
+    """Return the default's error over the best other's, by (model, end, budget)."""
     found: dict[tuple[str, str, int], dict[str, float]] = {}
     for row in rows:
         if row["criterion"] == criterion:
@@ -145,10 +139,10 @@ def default_over_best_ratios(
 
 
 def write_frontier(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
-    """Write all rows as ``frontier.csv`` and the table for people as ``frontier.md``.
+    """Write all rows as ``frontier.csv``, and a summary as ``frontier.md``.
 
     Returns:
-        The path of the latter.
+        The path of ``frontier.md``.
     """
     header = list(rows[0]) if rows else []
     lines = csv_lines(header, ([row[key] for key in header] for row in rows))

@@ -1,10 +1,9 @@
-"""Ways of removing the information in a picture, a little or all of it: the degradations
-D(x, s) of cold diffusion (Bansal et al. 2022, arXiv:2208.09392), and noise beside them.
+"""Degradations D(x, s) of cold diffusion (Bansal et al. 2022, arXiv:2208.09392), and noise.
 
-D(x, 0) = x, and D(x, 1) says nothing of x, or only how light it is on average. Between them D is
+D(x, 0) = x. D(x, 1) contains no information on x, except its mean brightness for some. D is
 continuous in the severity s and affine in x. Some degradations need a *companion*, drawn once for
-each picture and kept while the severity changes: what it is blended with, or where snow falls
-first.
+each picture and fixed while the severity changes: the picture to blend with, or the order in which
+snow covers pixels.
 """
 
 from __future__ import annotations
@@ -24,31 +23,29 @@ SIDE = 28
 
 
 class Degradation(ABC):
-    """A way of removing information."""
+    """Interface of a degradation, which removes information from pictures."""
 
     @abstractmethod
     def __call__(self, x: Tensor, severity: Tensor, companion: Tensor) -> Tensor:
-        """D(x, s), in the dtype of ``x``.
+        """Return D(x, s), in the dtype of ``x``.
 
         Args:
             x: pictures ``(n, C, side, side)``, in [-1, 1].
             severity: s in [0, 1], ``(n,)`` or a scalar, in the dtype of ``x``.
-            companion: what :meth:`companions` drew, ``(n, ...)``.
+            companion: companions ``(n, ...)`` drawn by :meth:`companions`.
         """
 
     def companions(self, n: int, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """What goes with each of ``n`` pictures, ``(n, ...)`` float32; nothing, ``(n, 0)``, unless
-        a kind of degradation has something.
-        """
+        """Return companions of ``n`` pictures, ``(n, ...)`` float32; by default ``(n, 0)``."""
         return torch.zeros(n, 0)
 
 
 @dataclass(frozen=True)
 class Separable(Degradation):
-    """D(x, s) = A(s) x A(s)ᵀ, the same for columns and rows.
+    """Linear degradation D(x, s) = A(s) x A(s)ᵀ, the same for columns and rows.
 
     Attributes:
-        matrix: from severities ``(n,)`` to matrices ``(n, side, side)`` of their dtype.
+        matrix: function from severities ``(n,)`` to matrices ``(n, side, side)`` of the same dtype.
     """
 
     matrix: Callable[[Tensor], Tensor]
@@ -60,11 +57,11 @@ class Separable(Degradation):
 
 
 def blur_matrix(severity: Tensor, side: int = SIDE, finest: float = 0.5, widest: float = 40.0):
-    """Gaussian blur along an axis with mirrors at its ends, ``(n, side, side)``.
+    """Return matrices of Gaussian blur along an axis with mirrored ends, ``(n, side, side)``.
 
-    Its standard deviation is ``finest`` ((1 + widest / finest)^s - 1) pixels: 0 at s = 0, about 4.0
-    at 1/2, and ``widest`` at 1, where all but the mean is below 1e-4 of what it was. Cosines
-    (DCT-II) are its eigenvectors.
+    The standard deviation is ``finest`` ((1 + widest / finest)^s - 1) pixels: 0 at s = 0, about 4.0
+    at 1/2, and ``widest`` at 1, where everything but the mean is scaled below 1e-4. The
+    eigenvectors are cosines (DCT-II).
     """
     width = finest * ((1 + widest / finest) ** severity - 1)
     k = torch.arange(side, dtype=severity.dtype)
@@ -75,11 +72,11 @@ def blur_matrix(severity: Tensor, side: int = SIDE, finest: float = 0.5, widest:
 
 
 def pixel_matrix(severity: Tensor, side: int = SIDE) -> Tensor:
-    """Means over blocks along an axis, ``(n, side, side)``: of 1, 2, 4 … pixels, centred, at equal
-    distances in s, and in between a mixture of the two next to it.
+    """Return matrices of means over centred blocks of 1, 2, 4 … pixels, ``(n, side, side)``.
 
-    Blocks of the last size hold all pixels. Each size is made of two of the one before, so that
-    nothing comes back.
+    The sizes are at equal distances in s; in between, two neighbouring sizes are mixed. A block of
+    the last size contains all pixels. Each block consists of two of the size before, so no
+    information returns.
     """
     doublings = math.ceil(math.log2(side))
     place = (torch.arange(side) + (2**doublings - side) // 2)[:, None]
@@ -95,7 +92,7 @@ def pixel_matrix(severity: Tensor, side: int = SIDE) -> Tensor:
 
 @dataclass(frozen=True)
 class Mask(Degradation):
-    """A disc of mid-grey (0) that grows from the centre until it covers all.
+    """Disc of mid-grey (0) that grows from the centre until it covers the picture.
 
     Attributes:
         edge: width of its soft edge, in pixels.
@@ -116,11 +113,11 @@ class Mask(Degradation):
 class Snow(Degradation):
     """White flakes that cover more and more of a picture.
 
-    The companion is when each pixel is covered, uniform in [0, 1].
+    The companion is the severity at which each pixel is covered, uniform in [0, 1].
 
     Attributes:
-        edge: from when to when a pixel whitens, in severities.
-        flake: standard deviation of the blur that makes flakes of single pixels.
+        edge: range of severities in which a pixel turns white.
+        flake: standard deviation of the blur that turns single pixels into flakes.
     """
 
     edge: float = 0.15
@@ -133,7 +130,7 @@ class Snow(Degradation):
         return x + covered * (1 - x)
 
     def companions(self, n: int, generator: torch.Generator) -> Tensor:
-        """Ranks of smooth noise, ``(n, 1, side, side)``."""
+        """Return ranks of smooth noise, ``(n, 1, side, side)``."""
         smooth = blur_matrix(torch.ones(1), finest=self.flake, widest=self.flake)[0]
         noise = smooth @ torch.randn(n, 1, SIDE, SIDE, generator=generator) @ smooth.T
         scale = torch.outer(smooth.norm(dim=1), smooth.norm(dim=1))
@@ -142,12 +139,12 @@ class Snow(Degradation):
 
 @dataclass(frozen=True)
 class Blend(Degradation):
-    """D(x, s) = (1 - s) x + s z with another picture z, the companion.
+    """Blend D(x, s) = (1 - s) x + s z with another picture z, the companion.
 
-    With z from a Gaussian this is diffusion itself, at the noise level s / (1 - s).
+    If z is standard normal, this is ordinary diffusion at noise level s / (1 - s).
 
     Attributes:
-        others: from a number and a generator to as many pictures ``(n, 1, side, side)`` float32.
+        others: function of (n, generator) that draws n pictures ``(n, 1, side, side)`` float32.
     """
 
     others: Callable[[int, torch.Generator], Tensor]
@@ -158,13 +155,14 @@ class Blend(Degradation):
         return (1 - s) * x + s * companion.to(x.dtype)
 
     def companions(self, n: int, generator: torch.Generator) -> Tensor:
-        """The other pictures."""
+        """Return other pictures ``(n, 1, side, side)``."""
         return self.others(n, generator)
 
 
 def handwritten(n: int, generator: torch.Generator) -> Tensor:
-    """Handwritten digits in [-1, 1], ``(n, 1, side, side)`` float32, drawn from those of the card
-    ``digits-cloud`` with replacement and enlarged from 8 x 8 pixels.
+    """Return handwritten digits ``(n, 1, side, side)`` float32 in [-1, 1].
+
+    They are drawn from the card ``digits-cloud`` with replacement, and enlarged from 8 x 8 pixels.
     """
     pixels = load_card("digits-cloud").tensors()["pixels"]
     chosen = pixels[torch.randint(len(pixels), (n,), generator=generator)].float() / 8 - 1
@@ -172,7 +170,7 @@ def handwritten(n: int, generator: torch.Generator) -> Tensor:
 
 
 def white_noise(n: int, generator: torch.Generator) -> Tensor:
-    """Standard normal pixels, ``(n, 1, side, side)`` float32."""
+    """Return standard normal pixels, ``(n, 1, side, side)`` float32."""
     return torch.randn(n, 1, SIDE, SIDE, generator=generator)
 
 
@@ -184,4 +182,4 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "snow": Snow(),
     "pixels": Separable(pixel_matrix),
 }
-"""By name, for pictures of 28 x 28 pixels."""
+"""Degradations of pictures of 28 x 28 pixels, by name."""

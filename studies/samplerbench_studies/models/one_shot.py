@@ -1,6 +1,6 @@
-"""A network that makes an image of a noise in one step.
+"""Network from noise to an image in one step.
 
-Every layer is fully connected, as only such a layer compares a whole noise with others.
+Every layer is fully connected, since only such a layer compares whole noises.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class OneShot(nn.Module):
-    """Two linear layers, to a narrow space and back, and residual blocks between them.
+    """Network of a linear layer to a narrow space, residual blocks, and a linear layer back.
 
     Args:
-        pixels: numbers of a noise, and of an image.
-        width: of the narrow space.
-        blocks: how many blocks.
+        pixels: number of elements of a noise and of an image.
+        width: width of the narrow space.
+        blocks: number of residual blocks.
     """
 
     def __init__(self, pixels: int = 784, width: int = 64, blocks: int = 2) -> None:
@@ -32,7 +32,7 @@ class OneShot(nn.Module):
         self.write = nn.Linear(width, pixels)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images of noises ``z`` ``(n, *event)`` of standard deviation 1, of the same shape."""
+        """Return images of standard normal noises ``z`` ``(n, *event)``, of the same shape."""
         h = self.read(z.flatten(1))
         for block in self.blocks:
             h = h + block(h)

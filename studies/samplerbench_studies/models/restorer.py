@@ -1,4 +1,4 @@
-"""A network that undoes degradations."""
+"""Network that undoes degradations."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from samplerbench.models.nets import UNet
 
 
 class Restorer(nn.Module):
-    """R(x, s) = x + F(x, s, kind): Bansal et al. 2022 (arXiv:2208.09392), eq. (1), with one network
-    for several kinds of degradation, which is told the kind as others are told a class.
+    """Restoration network R(x, s) = x + F(x, s, kind) for several kinds of degradation.
 
-    Starts as the identity, which is right at severity 0.
+    It follows Bansal et al. 2022 (arXiv:2208.09392), eq. (1). The kind is an input like a class
+    label. Initially R is the identity, which is right at severity 0.
 
     Args:
-        kinds: of degradations.
-        net: as of :class:`UNet`, without labels.
+        kinds: kinds of degradation.
+        net: arguments of :class:`~samplerbench.models.nets.UNet` except ``labels``.
     """
 
     def __init__(self, kinds: Sequence[str], **net: object) -> None:
@@ -26,12 +26,12 @@ class Restorer(nn.Module):
         self.net = UNet(**net, labels=len(kinds) - 1)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, severity: Tensor, kind: Tensor) -> Tensor:
-        """Restore pictures.
+        """Return restored pictures.
 
         Args:
             x: ``(n, C, side, side)``, degraded.
             severity: ``(n,)``, in [0, 1].
-            kind: ``(n,)`` int64, places in ``kinds``.
+            kind: ``(n,)`` int64, indices in ``kinds``.
 
         Returns:
             The estimate of E[x0 | x], like ``x``.

@@ -1,1 +1,1 @@
-"""Measures what docs/explanation/findings.md says of other libraries."""
+"""Measurements behind docs/explanation/findings.md, on other libraries."""

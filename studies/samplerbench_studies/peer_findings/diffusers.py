@@ -1,4 +1,4 @@
-"""Findings about diffusers: what its own set_timesteps makes, its steps to 0, and its churn."""
+"""Findings about diffusers: levels by its own set_timesteps, steps to 0, and churn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings that need a library's own interface, rather than a run through our harness."""
+"""Findings that use a library's own interface in place of our harness."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from samplerbench.samplers.peers import VarianceExploding, load_peer_module
 
 
 def unipc_dtype() -> Iterator[str]:
-    """Both UniPCs on the dtype that is not the default."""
+    """Yield sentences on both UniPC codes with a dtype that is not the default."""
     x = torch.ones(2, 3, 1, 1, dtype=torch.float64)
     module = load_peer_module("UniPC:multistep")
     solver = module.UniPC(
@@ -51,7 +51,7 @@ def unipc_dtype() -> Iterator[str]:
 
 
 def raises(what: str, run: Callable[[], Any]) -> str:
-    """A sentence: what a call raises, or that it runs."""
+    """Return a sentence with the error that a call raises, or that it runs."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             run()
@@ -61,7 +61,7 @@ def raises(what: str, run: Callable[[], Any]) -> str:
 
 
 def tab_consistency() -> Iterator[str]:
-    """Weights of a consistent method sum to the step."""
+    """Yield the error of tab's sums of weights, which a consistent method sums to the step."""
     module = load_peer_module("diff-sampler:deis_sampler", "solver_utils")
     levels = torch.tensor(karras(10, 0.002, 80.0).sigma[:-1], dtype=torch.float64)
     rows = module.get_deis_coeff_list(levels, 4, deis_mode="tab")
@@ -77,7 +77,7 @@ def tab_consistency() -> Iterator[str]:
 
 
 class Counted:
-    """A denoiser that counts, and remembers its levels."""
+    """Denoiser that counts its evaluations and records their levels."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -89,7 +89,7 @@ class Counted:
         return self.inner(x, sigma)
 
     def take(self, rows: Tensor) -> Counted:  # noqa: ARG002
-        """The same denoiser for any rows."""
+        """Return the same denoiser for any rows."""
         return self
 
 

@@ -1,8 +1,8 @@
-"""Measures what docs/explanation/findings.md says of other libraries.
+"""Measure the findings of docs/explanation/findings.md about other libraries.
 
-``python -m samplerbench_studies.peer_findings.measure [--peers-path DIR] [NUMBER …]``.
-Everything runs on exact problems in float64 and takes a minute on one core. A finding whose library
-is not here says what to install.
+``python -m samplerbench_studies.peer_findings.measure [--peers-path DIR] [NUMBER …]``. Everything
+runs on exact problems in float64 and takes a minute on one core. For a missing library, the output
+says what to install.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ PROBLEM = ThreeModes()
 
 
 def graded(n: int) -> Grid:
-    """Levels at lam ~ (i / n)^2, so that the first-order step by which multistep methods start
-    costs only its square, n^-4.
+    """Return levels at lam ~ (i / n)^2, with short first steps.
+
+    The first-order step that starts a multistep method then has an error of order n^-4 only.
     """
     high, low = INTERIOR[1], INTERIOR[0]
     return Grid((high, *(high * (low / high) ** ((i / n) ** 2) for i in range(1, n)), low))
 
 
 def error(spec: str, grid: Grid) -> float:
-    """RMS error of a deterministic sampler on the mixture."""
+    """Return the RMS error of a deterministic sampler on the mixture."""
     end = make(parse_spec(spec)).sample(PROBLEM, PROBLEM.start.clone(), grid, NoNoise())
     return rms(end, PROBLEM.truth(grid.sigma[-1]))
 
 
 def order(spec: str, grids: Callable[[int], Grid] = graded) -> str:
-    """The measured order and the error on the finest grid."""
+    """Return the measured order, and the error on the finest grid."""
     errors = [error(spec, grids(n)) for n in STEPS]
     return f"{spec}: order {slope(STEPS, errors):.2f}, error {errors[-1]:.1e} at {STEPS[-1]} steps"
 
@@ -144,7 +145,7 @@ FINDINGS: dict[str, Callable[[], Iterator[str]]] = {
 
 
 def main() -> None:
-    """Print the findings asked for, all by default."""
+    """Print the requested findings, all by default."""
     parser = argparse.ArgumentParser(description="Measure the findings about other libraries.")
     parser.add_argument("numbers", nargs="*", metavar="NUMBER")
     parser.add_argument(

@@ -1,3 +1,1 @@
-"""Training of networks, fits of exact models, and what writes cards: all that made the shipped
-models.
-"""
+"""Training of networks, fits of exact models, and writing of cards, for the shipped models."""

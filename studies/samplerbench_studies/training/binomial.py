@@ -1,7 +1,7 @@
 """Train and publish the reverse model of binomial diffusion.
 
 ``python -m samplerbench_studies.training.binomial --out runs/fashion-binomial`` trains, or resumes;
-with ``--publish`` it makes the card of what that folder has, also while the training goes on.
+with ``--publish`` it makes a card of the folder's checkpoint, even during the training.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from .loop import Optimisation, epoch_rows, fit, step_generator
 from .publish import architecture, checkpoint, release
 
 HELD_OUT = 512
-"""Test images in the card."""
+"""Number of test images in the card."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Optimisation):
-    """What is trained and how.
+    """Recipe of the training.
 
     Attributes:
-        channels, embedding: of the network.
-        counts: numbers of steps N; the loss is the mean of their bounds, each with the schedule
-            beta_t = 1 / (N - t + 1).
+        channels, embedding: arguments of the network.
+        counts: numbers of steps N. The loss is the mean of the bounds of chains of N steps, each
+            with the schedule beta_t = 1 / (N - t + 1).
     """
 
     channels: tuple[int, int] = (24, 32)
@@ -53,21 +53,21 @@ class Recipe(Optimisation):
 
 
 def binary(images: Tensor) -> Tensor:
-    """1 where a pixel of [-1, 1] is brighter than middle grey, 0 elsewhere, float32."""
+    """Return images float32: 1 where a pixel in [-1, 1] is brighter than middle grey, else 0."""
     return (images > 0).float()
 
 
 def build(recipe: Recipe) -> ReverseNetwork:
-    """The network, freshly initialised from the recipe's seed."""
+    """Return a new network, initialised from the recipe's seed."""
     torch.manual_seed(recipe.seed)
     return ReverseNetwork(recipe.channels, recipe.embedding)
 
 
 def bound_loss(net: ReverseNetwork, x0: Tensor, recipe: Recipe, step: int) -> Tensor:
-    """The bound on the negative log-likelihood, in bits a pixel, from one random step of a random
-    count for each image: unbiased for the mean over the counts.
+    """Return an unbiased estimate of the mean over ``counts`` of the bounds, in bits per pixel.
 
-    Counts take turns within the batch, and so do the steps of a count.
+    For each image it evaluates one random step of one of the counts. Counts, and steps of a count,
+    are stratified over the batch.
     """
     generator, n = step_generator(recipe, step), len(x0)
     turns = torch.randperm(n, generator=generator)
@@ -86,7 +86,7 @@ def train(recipe: Recipe, out: Path, images: Tensor | None = None) -> ReverseNet
     """Train, or resume from ``out/checkpoint.pt``; returns the averaged network.
 
     Args:
-        recipe: what is trained.
+        recipe: recipe of the training.
         out: folder of the checkpoint.
         images: ``(n, 1, side, side)`` of 0 and 1, in place of the training set.
     """
@@ -101,7 +101,7 @@ def train(recipe: Recipe, out: Path, images: Tensor | None = None) -> ReverseNet
 
 
 def publish(run: Path, root: Path = CARDS) -> Card:
-    """Make the card of a training run; returns it."""
+    """Write the card of a training run, and return it."""
     state = checkpoint(run)
     recipe = Recipe(**state["recipe"])
     weights = {name: value.half() for name, value in state["ema"].items()}

@@ -14,8 +14,9 @@ from samplerbench.models import Card, load_card
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file with the permissions of any other new file
-    (``safetensors.save_file`` makes it its owner's alone).
+    """Write a safetensors file with default permissions.
+
+    ``safetensors.save_file`` would make it readable for its owner only.
     """
     path.write_bytes(
         safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
@@ -23,11 +24,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def write_card(card: Card) -> Card:
-    """Write ``card.toml`` into the card's folder, with hash and size of every safetensors file that
-    lies there now.
+    """Write ``card.toml`` with hash and size of every safetensors file in the card's folder.
 
     Returns:
-        The card as it was written.
+        The written card.
     """
     files = {}
     for path in sorted(card.folder.glob("*.safetensors")):
@@ -44,7 +44,7 @@ def write_card(card: Card) -> Card:
 
 
 def _toml(table: Mapping[str, object], prefix: str = "") -> str:
-    """TOML of scalars, lists of scalars and nested tables, as the standard library only reads."""
+    """Return TOML of scalars, lists and nested tables, which the standard library cannot write."""
     lines, tables = [], []
     for key, value in table.items():
         quoted = key if key.replace("_", "").isalnum() else json.dumps(key)

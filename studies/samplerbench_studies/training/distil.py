@@ -1,15 +1,15 @@
 """Distil a few-step map from a shipped score network: ``python -m
 samplerbench_studies.training.distil fashion-map --out runs/fashion-map``.
 
-The map f(x, sigma) is a regression on the teacher's own paths of the probability flow: from every
-state of a path to the path's end. The paths are new all the while: a shard of them is made before
-step 0, and another each ``refresh`` steps, each a function of the seed and its number alone, so that
-a run that is stopped, resumed or lengthened equals one that was not. ``--publish`` writes the card.
+The map f(x, sigma) is a regression on the teacher's paths of the probability flow: from every state
+of a path to the path's end. Shards of paths are made before step 0, and a new one every ``refresh``
+steps. A shard is a function of the seed and its number alone, so a run that is stopped, resumed or
+lengthened equals an uninterrupted one. ``--publish`` writes the card.
 
-The loss of an image is its distance from the path's end (not squared, so that a hard level does not
-outweigh the others), and in the same way the distance of what the *teacher's* encoder makes of
-the two, under the same noise. The extractor of ``fid_proxy`` has no part in it: that would be
-training on the test.
+The loss of an image is its distance from the path's end, plus the distance of the features that the
+*teacher's* encoder gives for the two, under the same noise. Distances are not squared, so that a
+hard level does not outweigh the others. The extractor of ``fid_proxy`` is not used, since that
+would be training on the test.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from .publish import architecture, checkpoint, release
 
 @dataclass(frozen=True, kw_only=True)
 class Distillation(Optimisation):
-    """What is distilled and how; recorded in the card of the map.
+    """Recipe of a distillation, recorded in the card of the map.
 
     Attributes:
         teacher: card of the score network.
-        paths: of the teacher in a shard.
-        levels: of a path; as many evaluations of the teacher.
+        paths: number of the teacher's paths in a shard.
+        levels: number of levels of a path, and of evaluations of the teacher.
         lowest: level of the last evaluation, whose prediction is the path's end.
-        rho: how the levels are spread (Karras et al. 2022, eq. 5).
-        prefilled: shards before step 0.
+        rho: exponent of the spacing of levels (Karras et al. 2022, eq. 5).
+        prefilled: number of shards before step 0.
         refresh: steps from one shard to the next.
-        top: share of a batch at the highest level, where a single jump begins; the others are
-            spread evenly over the levels.
+        top: share of a batch at the highest level, where a single jump starts. The other samples
+            are spread evenly over the levels.
         perceptual: weight of the distance in the teacher's encoder.
-        looks: lowest and highest level of the noise under which the encoder looks.
+        looks: lowest and highest level of the noise added for the encoder.
     """
 
     teacher: str = "fashion"
@@ -70,13 +70,13 @@ RECIPES = {
 
 
 class Paths(NamedTuple):
-    """A shard of paths of the teacher.
+    """Shard of paths of the teacher.
 
     Attributes:
-        states: ``(levels, paths, *event)`` float16, the first at ``sigma_max``.
-        sigma: ``(levels,)`` float32, their levels.
-        labels: ``(paths,)`` int64.
-        end: ``(paths, *event)`` float16.
+        states: ``(levels, paths, *event)`` float16 states, the first at ``sigma_max``.
+        sigma: ``(levels,)`` float32 levels of the states.
+        labels: ``(paths,)`` int64 labels.
+        end: ``(paths, *event)`` float16 ends of the paths.
     """
 
     states: Tensor
@@ -86,7 +86,7 @@ class Paths(NamedTuple):
 
 
 def teacher_of(how: Distillation) -> tuple[Card, EDMPrecond]:
-    """The teacher's card and its network."""
+    """Return the teacher's card and its network."""
     card = load_card(how.teacher)
     net = EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
     net.load_state_dict(card.tensors())
@@ -94,8 +94,10 @@ def teacher_of(how: Distillation) -> tuple[Card, EDMPrecond]:
 
 
 def levels_of(how: Distillation, top: float, shift: float) -> list[float]:
-    """Levels of a path: ``top``, and those of Karras et al. 2022, eq. (5), moved by ``shift`` in
-    [0, 1) of their distance, so that the shards together know all levels.
+    """Return the levels of a path: ``top``, then levels by Karras et al. 2022, eq. (5), shifted.
+
+    ``shift`` in [0, 1) is a fraction of their distance; shifts of all shards together cover all
+    levels.
     """
     ends = top ** (1 / how.rho), how.lowest ** (1 / how.rho)
     places = [(k + shift * (0 < k < how.levels - 1)) / (how.levels - 1) for k in range(how.levels)]
@@ -104,8 +106,9 @@ def levels_of(how: Distillation, top: float, shift: float) -> list[float]:
 
 @torch.no_grad()
 def draw_paths(how: Distillation, card: Card, teacher: EDMPrecond, shard: int) -> Paths:
-    """Paths of the teacher's probability flow from noise, by the second-order multistep method in
-    ln sigma (DPM-Solver++(2M), Lu et al. 2022, arXiv:2211.01095, algorithm 2).
+    """Return paths of the teacher's probability flow from noise.
+
+    The solver is DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095, algorithm 2).
     """
     generator = torch.Generator().manual_seed(how.seed * 1_000_003 + (1 << 31) + shard)
     shift = torch.rand((), generator=generator, dtype=torch.float64).item()
@@ -128,9 +131,7 @@ def draw_paths(how: Distillation, card: Card, teacher: EDMPrecond, shard: int) -
 
 
 class PathStore:
-    """The shards that a step may draw from, made when they are first asked for and kept in
-    ``out/paths``.
-    """
+    """Shards that a step may draw from, made at the first use and stored in ``out/paths``."""
 
     def __init__(self, how: Distillation, card: Card, teacher: EDMPrecond, out: Path) -> None:
         self._how, self._card, self._teacher, self._folder = how, card, teacher, out / "paths"
@@ -138,7 +139,7 @@ class PathStore:
         self._shards: list[Paths] = []
 
     def until(self, step: int) -> list[Paths]:
-        """All shards up to a step."""
+        """Return all shards up to a step."""
         for shard in range(len(self._shards), self._how.prefilled + step // self._how.refresh):
             path = self._folder / f"{shard:04d}.safetensors"
             if not path.exists():
@@ -150,7 +151,7 @@ class PathStore:
 
     @torch.autocast("cpu", enabled=False)  # the states are in float16, which it cannot stack
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor, torch.Generator]:
-        """States, levels, labels and ends of a step, and the generator of its noise."""
+        """Return states, levels, labels and ends for a step, and the generator of its noise."""
         how, shards, generator = self._how, self.until(step), step_generator(self._how, step)
         which = torch.randint(len(shards), (how.batch,), generator=generator).tolist()
         row = torch.randint(how.paths, (how.batch,), generator=generator).tolist()
@@ -167,7 +168,7 @@ class PathStore:
 
 
 class Encoder(nn.Module):
-    """What the first half of a U-Net makes of an image: two layers of features."""
+    """First half of a U-Net, which gives two layers of features of an image."""
 
     def __init__(self, teacher: EDMPrecond) -> None:
         super().__init__()
@@ -175,7 +176,7 @@ class Encoder(nn.Module):
         self.sigma_data = teacher.sigma_data
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> list[Tensor]:
-        """Features ``(batch, c, h, w)`` of images in noise."""
+        """Return features ``(batch, c, h, w)`` of noisy images."""
         net = self.unet
         x = x / (sigma[:, None, None, None] ** 2 + self.sigma_data**2).sqrt()
         emb = F.silu(net.embed_in(net.embed_noise(sigma.log() / 4))) + net.embed_label(labels)
@@ -185,13 +186,13 @@ class Encoder(nn.Module):
 
 
 def apart(x: Tensor, y: Tensor) -> Tensor:
-    """Root mean square distance of each pair over the rms of the second, ``(batch,)``."""
+    """Return the rms distance of each pair, relative to the second's rms, ``(batch,)``."""
     off, size = (x - y).flatten(1).float(), y.flatten(1).float()
     return (off.square().mean(1) + 1e-6).sqrt() / size.square().mean(1).sqrt()
 
 
 def distil(how: Distillation, out: Path, *, checkpoint_every: int = 50) -> MapPrecond:
-    """Train, or resume from ``out/checkpoint.pt``; returns the averaged map in eval mode."""
+    """Train, or resume from ``out/checkpoint.pt``; return the averaged map in eval mode."""
     card, teacher = teacher_of(how)
     store, encoder = PathStore(how, card, teacher, out), Encoder(teacher)
     low, high = map(math.log, how.looks)
@@ -214,7 +215,7 @@ def distil(how: Distillation, out: Path, *, checkpoint_every: int = 50) -> MapPr
 
 
 def student_of(how: Distillation, card: Card) -> MapPrecond:
-    """The map of the teacher's architecture, with weights of its own."""
+    """Return a map of the teacher's architecture, with new weights."""
     torch.manual_seed(how.seed)
     return MapPrecond(
         UNet(**card.architecture["net"]), card.architecture["sigma_data"], card.sigma_min
@@ -222,9 +223,10 @@ def student_of(how: Distillation, card: Card) -> MapPrecond:
 
 
 def evaluations(how: Distillation, steps: int) -> dict[str, int]:
-    """What training cost, in evaluations of the network on one image: of the teacher for its paths,
-    and of the student, whose forward and backward pass count as 3. The encoder's passes count as
-    those of a whole network: 1 for the end of the path, 2 for the student's.
+    """Return the cost of training, in evaluations of the network on one image.
+
+    They are the teacher's for its paths, and 3 for each forward and backward pass of the student.
+    The encoder counts as a whole network: 1 for the end of the path, 2 for the student's output.
     """
     shards = how.prefilled + (steps - 1) // how.refresh
     return {
@@ -235,7 +237,7 @@ def evaluations(how: Distillation, steps: int) -> dict[str, int]:
 
 
 def publish(name: str, run: Path, root: Path = CARDS) -> Card:
-    """Publish the map of a run, its weights in float16; returns its card."""
+    """Publish the map of a run with weights in float16, and return its card."""
     state = checkpoint(run)
     how = Distillation(**state["recipe"])
     teacher, net = load_card(how.teacher), student_of(how, load_card(how.teacher))

@@ -9,10 +9,10 @@ largest eigenpairs (l_j, u_j) of S_k = (n_k C_k + b C) / (n_k + b),
     s_k^2 = (tr S_k - sum_j l_j) / (d - r),        W_k = [u_j sqrt(l_j - s_k^2)]_j.
 
 n_k = sum_n p_nk, C is the covariance of the class, and b the weight of a conjugate (inverse
-Wishart) prior around it: without it, components of a few images become spikes on a subspace through
-those images. A class's mixture starts from k-means, started by k-means++. A few minutes on one
-thread. The last bits depend on the linear algebra library, so the model is what is stored, not what
-the script would give elsewhere.
+Wishart) prior around C. Without the prior, components of a few images become spikes on a subspace
+through those images. A class's mixture starts from k-means, and that from k-means++. The fit takes
+a few minutes on one thread. Its last bits depend on the linear algebra library, so the stored file
+defines the model, not this script.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is fitted.
+    """Recipe of the fit.
 
     Attributes:
-        components: mixture components of a class.
-        rank: principal directions of a component.
-        iterations: of expectation maximisation; the log-likelihood has levelled off by then.
-        lloyd: iterations of k-means before it.
+        components: number of mixture components of a class.
+        rank: number of principal directions of a component.
+        iterations: iterations of expectation maximisation, enough for a constant log-likelihood.
+        lloyd: iterations of k-means at the start.
         prior: weight of the class's covariance in each component's, in images (b above).
-        noise_floor: least standard deviation s_k, four grey levels of 255: many corner pixels never
-            vary.
-        prune: responsibilities below this count as 0, which saves most of the work.
-        seed: of k-means++.
+        noise_floor: smallest standard deviation s_k, four grey levels of 255, since many corner
+            pixels are constant.
+        prune: responsibility below which it counts as 0, which saves most of the work.
+        seed: seed of k-means++.
     """
 
     components: int = 10
@@ -65,7 +65,7 @@ class Recipe:
 
 
 class Component(NamedTuple):
-    """One Gaussian of the mixture, with the data's d dimensions and r principal directions."""
+    """Gaussian component of the mixture, with d dimensions and r principal directions."""
 
     weight: float
     mean: Array  # (d,)
@@ -76,15 +76,15 @@ class Component(NamedTuple):
 def fit_class(
     x: Array, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[list[Component], list[float]]:
-    """Fit one class.
+    """Fit the mixture of one class.
 
     Args:
         x: ``(n, d)`` images.
         recipe: sizes and iterations.
-        rng: for the initial centres.
+        rng: generator for the initial centres.
 
     Returns:
-        The components, and the mean log-likelihood (nats per image) before each M step but the
+        The components, and the mean log-likelihood (nats per image) before each M step except the
         first.
     """
     member = nearest(x, centres(x, recipe, rng))
@@ -103,8 +103,10 @@ def fit_class(
 def maximised(
     x: Array, weights: NDArray[np.float64], whole: Array, recipe: Recipe
 ) -> list[Component]:
-    """The M step, given responsibilities ``weights`` ``(n, K)`` and the class's covariance
-    ``whole`` ``(d, d)``.
+    """Return the components after the M step.
+
+    ``weights`` ``(n, K)`` are the responsibilities, ``whole`` ``(d, d)`` is the covariance of the
+    class.
     """
     components = []
     for p in weights.T:
@@ -126,8 +128,9 @@ def maximised(
 
 
 def log_joint(x: Array, component: Component) -> NDArray[np.float64]:
-    """Values of log w_k + log N(x; mu_k, W_k W_k^T + s_k^2 I), ``(n,)``; the columns of W_k are
-    orthogonal, so W_k^T W_k is diagonal.
+    """Return log w_k + log N(x; mu_k, W_k W_k^T + s_k^2 I), ``(n,)``.
+
+    The columns of W_k are orthogonal, so W_k^T W_k is diagonal.
     """
     strength = np.square(component.factor, dtype=np.float64).sum(0)
     noise = component.noise**2
@@ -140,8 +143,10 @@ def log_joint(x: Array, component: Component) -> NDArray[np.float64]:
 
 
 def centres(x: Array, recipe: Recipe, rng: np.random.Generator) -> Array:
-    """K-means: centres drawn one by one with probability proportional to the squared distance
-    to the nearest, then Lloyd's iterations.
+    """Return centres by k-means: k-means++, then Lloyd's iterations.
+
+    K-means++ draws each centre with probability proportional to the squared distance to the nearest
+    one.
     """
     chosen = x[rng.integers(len(x), size=1)]
     while len(chosen) < recipe.components:
@@ -162,21 +167,21 @@ def centres(x: Array, recipe: Recipe, rng: np.random.Generator) -> Array:
 
 
 def nearest(x: Array, chosen: Array) -> NDArray[np.intp]:
-    """Index of the nearest of ``chosen`` ``(K, d)`` for each row of ``x``."""
+    """Return the index of the nearest of ``chosen`` ``(K, d)`` for each row of ``x``."""
     return squared_distances(x, chosen).argmin(1)
 
 
 def squared_distances(x: Array, chosen: Array) -> NDArray[np.float64]:
-    """``(n, K)``, float64, not below 0."""
+    """Return squared distances ``(n, K)`` float64 >= 0."""
     a, b = x.astype(np.float64), chosen.astype(np.float64)
     return np.maximum(np.square(a).sum(1)[:, None] - 2 * a @ b.T + np.square(b).sum(1), 0)
 
 
 def fit(images: Tensor, labels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
-    """Fit every class.
+    """Fit the mixtures of all classes.
 
-    The tensors that :class:`~samplerbench.models.exact.MPPCA` is made of, at the precision
-    they are stored in.
+    Returns the tensors of :class:`~samplerbench.models.exact.MPPCA`, rounded to their stored
+    precision.
     """
     x, y = images.reshape(len(images), -1).numpy(), labels.numpy()
     fitted: list[Component] = []
@@ -204,7 +209,7 @@ def fit(images: Tensor, labels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
 
 
 def publish(tensors: dict[str, Tensor], recipe: Recipe, folder: Path) -> Card:
-    """Write the weights and the card, with what the test images say about the fit.
+    """Write the weights and the card, with the quality of the fit on test images.
 
     Returns the card.
     """

@@ -6,8 +6,8 @@ In this order::
     python -m samplerbench_studies.training.latent network --out runs/latent
     python -m samplerbench_studies.training.latent publish --out runs/latent
 
-The loop, and how a run is resumed, is :mod:`.loop`. The autoencoder is told nothing of the feature
-extractor that its images are judged by.
+:mod:`.loop` has the loop, and resumes runs. The training of the autoencoder does not use the
+feature extractor by which its images are scored.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from .loop import Optimisation, epoch_rows, fit, step_generator
 from .publish import EXTRACTOR, SIGMA_RANGE, architecture, checkpoint, held_out_loss, release
 
 SAVED = 250
-"""Steps between checkpoints: few, for a machine that may be busy with other work."""
+"""Steps between checkpoints, few for a machine that may be busy with other work."""
 NOT_OF_TRAINING = {"dataset", "net", "sigma_data", "steps"}
 CHANNELS = (16, 32)
 Labelled = tuple[Tensor, Tensor]
 PART = 500
-"""Images at a time where nothing is learned."""
+"""Images per batch outside of training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderRecipe(Optimisation):
-    """How the autoencoder is trained.
+    """Recipe of the autoencoder's training.
 
     Attributes:
         noise: standard deviation of the white noise on the latents, which have unit variance.
-        edges: weight of the error of the differences between neighbouring pixels.
+        edges: weight of the error in differences of neighbouring pixels.
     """
 
     batch: int = 32
@@ -60,7 +60,7 @@ class AutoencoderRecipe(Optimisation):
 LATENT = (4, 8, 8)
 """Shape of a latent."""
 AUTOENCODER, NETWORK = "autoencoder.", "network."
-"""Beginnings of the names of the weights."""
+"""Prefixes of the names of the weights."""
 
 LATENTS = train.Recipe(
     "fashion_mnist",
@@ -75,17 +75,16 @@ LATENTS = train.Recipe(
     lr=2e-3,
     ema=0.998,
 )
-"""The score network. Its steps take about as long as the 1 500 of the same network on pixels
-(:mod:`.one_level`), where an image costs 2.9 times as much.
+"""Recipe of the score network. Its steps take about as long as the 1 500 steps of the same network
+on pixels (:mod:`.one_level`), where an image costs 2.9 times as much.
 """
 
 
 def train_autoencoder(recipe: AutoencoderRecipe, images: Tensor, out: Path) -> Autoencoder:
-    """Train, or resume from ``out/checkpoint.pt``; returns the averaged network, its latents in
-    unit scale.
+    """Train, or resume from ``out/checkpoint.pt``; return the averaged network with unit latents.
 
     Args:
-        recipe: how.
+        recipe: recipe of the training.
         images: ``(n, 1, 28, 28)`` float32 in [-1, 1].
         out: folder of the checkpoint.
     """
@@ -103,8 +102,10 @@ def train_autoencoder(recipe: AutoencoderRecipe, images: Tensor, out: Path) -> A
 
 
 def unlikeness(made: Tensor, real: Tensor, edges: float) -> Tensor:
-    """Mean absolute error of the pixels, and ``edges`` times that of the differences between
-    neighbours, by which a blurred edge is worse than a moved grey level; a scalar.
+    """Return the mean absolute error of pixels plus ``edges`` times that of neighbours'
+    differences.
+
+    The second term makes a blurred edge worse than a shifted grey level.
     """
     error = made - real
     across, down = error.diff(dim=3).abs().mean(), error.diff(dim=2).abs().mean()
@@ -113,7 +114,9 @@ def unlikeness(made: Tensor, real: Tensor, edges: float) -> Tensor:
 
 @torch.no_grad()
 def scaled(net: Autoencoder, images: Tensor) -> Autoencoder:
-    """The same network, its latents of these images with mean 0 and variance 1 in each channel."""
+    """Return the network with latents normalised on ``images``: mean 0 and variance 1 per
+    channel.
+    """
     raw = torch.cat([net.encode_raw(part) for part in images.split(PART)])
     net.mean.copy_(raw.mean((0, 2, 3)))
     net.std.copy_(raw.std((0, 2, 3)))
@@ -122,26 +125,24 @@ def scaled(net: Autoencoder, images: Tensor) -> Autoencoder:
 
 @torch.no_grad()
 def latents_of(net: Autoencoder, images: Tensor) -> Tensor:
-    """Latents ``(n, 4, 8, 8)`` of images ``(n, 1, 28, 28)``."""
+    """Return latents ``(n, 4, 8, 8)`` of images ``(n, 1, 28, 28)``."""
     return torch.cat([net.encode(part) for part in images.split(PART)])
 
 
 def train_network(recipe: train.Recipe, data: Labelled, out: Path) -> EDMPrecond:
-    """Train the score network on latents ``(n, 4, 8, 8)`` and labels, or resume; returns the
-    averaged network.
-    """
+    """Train the score network on latents ``(n, 4, 8, 8)``, or resume; return its average."""
     return train.train(recipe, out, data=data, checkpoint_every=SAVED, dtype=torch.float32)
 
 
 def publish(run: Path, train_set: Labelled, test_set: Labelled, root: Path = CARDS) -> Card:
-    """Publish the autoencoder and the score network of a run as one card; returns it.
+    """Publish the autoencoder and the score network of a run as one card, and return it.
 
-    Weights are stored in float16, and measured as they are stored.
+    Weights are stored in float16. The losses in the card are those of the stored weights.
 
     Args:
         run: folder of both checkpoints.
-        train_set: images ``(n, 1, 28, 28)``, whose latents have unit scale, and labels.
-        test_set: others like them, on which the losses of the card are measured.
+        train_set: images ``(n, 1, 28, 28)`` that normalise the latents, and labels.
+        test_set: images and labels on which the losses of the card are measured.
         root: folder of cards.
     """
     outer, inner = checkpoint(run / "autoencoder"), checkpoint(run / "network")
@@ -201,13 +202,13 @@ def publish(run: Path, train_set: Labelled, test_set: Labelled, root: Path = CAR
 
 
 def seconds(state: Mapping[str, Any]) -> float:
-    """Seconds of one core that the steps of a checkpoint take, at the pace of its last process."""
+    """Return the core seconds of a checkpoint's steps, at the pace of its last process."""
     return round(state["step"] * state["seconds_a_step"], 1)
 
 
 @torch.no_grad()
 def reconstruction_rms(net: Autoencoder, images: Tensor) -> float:
-    """Root mean square error of a grey level, in [-1, 1], of images after encoding and decoding."""
+    """Return the root mean square error of pixels in [-1, 1] after encoding and decoding."""
     square = [
         (net.decode(net.encode(part)).clamp(-1, 1) - part).square().mean()
         for part in images.split(PART)

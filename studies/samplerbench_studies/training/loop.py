@@ -1,9 +1,8 @@
-"""The training loop of every shipped network: resumable, seeded step by step, with averaged weights.
+"""Training loop of all shipped networks: resumable, seeded step by step, with averaged weights.
 
-Everything random in step k is a function of (seed, k), so a run that was stopped and resumed equals
-one that was not. The learning rate warms up, stays, and falls linearly to 0 over the last ``decay``
-steps, so that a run can be lengthened (or cut short) while it is in its flat part, by resuming with
-another ``steps``.
+All randomness of step k is a function of (seed, k), so a resumed run equals an uninterrupted one.
+The learning rate warms up, stays constant, and falls linearly to 0 over the last ``decay`` steps.
+In its constant part, a run can be lengthened or shortened by resuming with another ``steps``.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class Optimisation:
-    """How a network is optimised (Adam); a recipe extends it with what is learned.
+    """Settings of the optimisation by Adam; recipes extend it with settings of network and data.
 
     Attributes:
-        batch: samples a step.
-        steps: in all.
-        decay: the last steps, over which the learning rate falls to 0.
-        warmup: the first steps, over which it rises.
-        lr: its plateau.
-        betas: of Adam.
+        batch: samples per step.
+        steps: total number of steps.
+        decay: number of last steps, over which the learning rate falls to 0.
+        warmup: number of first steps, over which it rises.
+        lr: learning rate between the two.
+        betas: betas of Adam.
         ema: decay of the average of the weights, which warms up too.
         clip: largest norm of a gradient.
-        seed: of initial weights, order of the data and noise.
+        seed: seed of initial weights, order of the data and noise.
     """
 
     batch: int = 64
@@ -49,13 +48,14 @@ class Optimisation:
 
 
 def learning_rate(how: Optimisation, step: int) -> float:
-    """Warm-up, plateau, linear decay to 0."""
+    """Return the learning rate of a step: linear warm-up, plateau, linear decay to 0."""
     return how.lr * min(1.0, (step + 1) / how.warmup, max(0.0, (how.steps - step) / how.decay))
 
 
 def epoch_rows(n: int, batch: int, seed: int, step: int) -> Tensor:
-    """Which of ``n`` images make up the mini-batch of a step, ``(batch,)`` int64: a new
-    permutation each epoch.
+    """Return the rows of ``n`` images in the mini-batch of a step, ``(batch,)`` int64.
+
+    Each epoch has a new permutation.
     """
     epoch, k = divmod(step, n // batch)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
@@ -63,7 +63,9 @@ def epoch_rows(n: int, batch: int, seed: int, step: int) -> Tensor:
 
 
 def step_generator(how: Optimisation, step: int) -> torch.Generator:
-    """The generator of all noise of a step, on the CPU, which heeds 32 bits of a seed."""
+    """Return the generator of all noise of a step, on the CPU, where torch uses 32 bits of a
+    seed.
+    """
     return torch.Generator().manual_seed(how.seed * 1_000_003 + step)
 
 
@@ -76,18 +78,19 @@ def fit(
     checkpoint_every: int = 500,
     dtype: torch.dtype = torch.bfloat16,
 ) -> Net:
-    """Train ``net``, or resume from ``out/checkpoint.pt``; returns the averaged network in eval
+    """Train ``net``, or resume from ``out/checkpoint.pt``; return the averaged network in eval
     mode.
 
     Args:
-        net: freshly initialised from ``how.seed``; changed in place.
-        loss: the scalar loss of the network in a step, which it is differentiated by; a function of
-            its weights and the step alone. It runs under autocast to ``dtype``.
-        how: of the optimisation; kept in the checkpoint as ``recipe``, with all that extends it,
-            beside ``seconds_a_step`` of processor time.
-        out: folder of the checkpoint; made if need be.
-        checkpoint_every: steps.
-        dtype: float32 for none, which is the faster on a CPU for networks narrower than 64 channels.
+        net: network, freshly initialised from ``how.seed``; changed in place.
+        loss: function of the network and the step to the scalar loss, which runs under autocast to
+            ``dtype``.
+        how: settings. The checkpoint stores them as ``recipe``, with all fields of a subclass, and
+            ``seconds_a_step`` of processor time.
+        out: folder of the checkpoint, created if need be.
+        checkpoint_every: steps between checkpoints.
+        dtype: dtype of autocast. float32 turns it off, which is faster on a CPU for networks
+            narrower than 64 channels.
     """
     out.mkdir(parents=True, exist_ok=True)
     ema = copy.deepcopy(net)

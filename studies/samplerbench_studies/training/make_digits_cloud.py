@@ -18,7 +18,7 @@ LEVELS = 16
 
 
 def make_digits_cloud(root: Path = CARDS) -> Card:
-    """Store the digits as grey levels 0 to 16 in uint8, with their labels; returns the card."""
+    """Store the digits as grey levels 0 to 16 in uint8, with their labels; return the card."""
     images, labels = digits()
     folder = root / "digits-cloud"
     folder.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,7 @@ PER_CLASS = 250
 
 
 def make_fashion_kde(root: Path = CARDS) -> Card:
-    """Store the first 250 training images of each class as grey levels in uint8, with their
-    labels; returns the card.
-    """
+    """Store the first 250 training images and labels of each class in uint8; return the card."""
     images, labels = fashion_mnist("train")
     chosen = first_of_each(labels, PER_CLASS)
     images, labels = images[chosen], labels[chosen]
@@ -52,7 +50,7 @@ def make_fashion_kde(root: Path = CARDS) -> Card:
 
 
 def first_of_each(labels: Tensor, count: int) -> Tensor:
-    """Places of each class's first ``count`` entries, in order, ``(classes * count,)`` int64."""
+    """Return the rows of each class's first ``count`` entries, ``(classes * count,)`` int64."""
     return torch.cat([(labels == k).nonzero()[:count, 0] for k in labels.unique()]).sort().values
 
 

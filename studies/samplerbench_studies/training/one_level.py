@@ -1,13 +1,13 @@
 """Train and publish the small networks of rows 9 and 14 of ``samplerbench explain``.
 
-Those of row 9 are of one architecture and budget, trained at all noise levels or at one level alone,
-as a denoising autoencoder is. Those of row 14 repeat the training at all levels from other seeds, on
-pixels and on the latents of ``fashion-latent``::
+The networks of row 9 have one architecture and budget, and are trained at all noise levels or at a
+single level, as a denoising autoencoder is. The networks of row 14 repeat the training at all
+levels from other seeds, on pixels and on the latents of ``fashion-latent``::
 
     python -m samplerbench_studies.training.one_level all-levels --out runs/one_level
     python -m samplerbench_studies.training.one_level publish --out runs/one_level
 
-The loop, and how a run is resumed, is :mod:`.loop`.
+:mod:`.loop` has the loop, and resumes runs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .publish import EXTRACTOR, SIGMA_RANGE, architecture, checkpoint, release
 
 ALL = "all-levels"
 IMAGES = "held_out.safetensors"
-"""Real images that nobody trained on, of the card of :data:`ALL`."""
+"""File of held-out real images in the card :data:`ALL`."""
 SHIPPED = 512
 RECIPE = train.Recipe(
     "fashion_mnist",
@@ -49,9 +49,9 @@ RECIPE = train.Recipe(
     ema=0.995,
 )
 LEVELS = {"only-level-0.3": 0.3, "only-level-1.5": 1.5, "only-level-10": 10.0}
-"""Name of a network to the one noise level that it is trained at."""
+"""Noise level of the training, by name of a network trained at a single level."""
 SEEDS = (1, 2)
-"""Of the repeated trainings."""
+"""Seeds of the repeated trainings."""
 ON_LATENTS = {f"latents-{seed}": replace(LATENTS, seed=seed) for seed in SEEDS}
 RECIPES = (
     {ALL: RECIPE}
@@ -62,7 +62,7 @@ RECIPES = (
 
 
 def data_of(name: str, split: Literal["train", "test"]) -> Labelled:
-    """Return the images, or their latents, that a network learns, with their labels."""
+    """Return images, or their latents, for a network's training or test, with labels."""
     images, labels = datasets.fashion_mnist(split)
     if name in ON_LATENTS:
         images = latents_of(LatentNetwork(load_card("fashion-latent")).autoencoder.network, images)
@@ -70,7 +70,7 @@ def data_of(name: str, split: Literal["train", "test"]) -> Labelled:
 
 
 def train_one(name: str, out: Path) -> EDMPrecond:
-    """Train, or resume from ``out/name/checkpoint.pt``; returns the averaged network."""
+    """Train, or resume from ``out/name/checkpoint.pt``; return the averaged network."""
     data = data_of(name, "train")
     return train.train(
         RECIPES[name], out / name, data=data, checkpoint_every=100, dtype=torch.float32
@@ -80,14 +80,14 @@ def train_one(name: str, out: Path) -> EDMPrecond:
 def publish(
     name: str, run: Path, counts: list[int], test_set: Labelled, root: Path = CARDS
 ) -> Card:
-    """Publish one of the networks; returns its card, with errors on held-out images.
+    """Publish one of the networks; return its card, with errors on held-out images.
 
-    Weights are stored in float16, and measured as they are stored.
+    Weights are stored in float16. The errors are those of the stored weights.
 
     Args:
-        name: of :data:`RECIPES`.
-        run: folder of the checkpoints of all.
-        counts: images of each class that it was trained on.
+        name: a key of :data:`RECIPES`.
+        run: folder of the checkpoints of all networks.
+        counts: numbers of training images by class.
         test_set: held-out images ``(n, 1, 28, 28)``, or their latents, and their labels.
         root: folder of cards.
     """
@@ -140,13 +140,15 @@ def publish(
 
 
 def grey(images: Tensor) -> Tensor:
-    """Grey levels 0 … 255 of images in [-1, 1], uint8."""
+    """Return grey levels 0 … 255, uint8, of images in [-1, 1]."""
     return ((images + 1) * 127.5).round().to(torch.uint8)
 
 
 @torch.no_grad()
 def held_out_error(net: EDMPrecond, images: Tensor, labels: Tensor, level: float) -> float:
-    """Mean squared error of a pixel in one-shot denoising at a level, with seeded noise."""
+    """Return the mean squared error per pixel of one-step denoising at a level, with seeded
+    noise.
+    """
     generator, total = torch.Generator().manual_seed(0), 0.0
     for x0, y in zip(images.split(250), labels.split(250), strict=True):
         noisy = x0 + level * torch.randn(x0.shape, generator=generator)

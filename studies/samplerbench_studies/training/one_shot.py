@@ -1,12 +1,12 @@
 """Fit the one-step networks of row 7 of ``samplerbench explain``:
 ``python -m samplerbench_studies.training.one_shot --out runs/one-shot``.
 
-A network of a noise z gives an image in one step. It is fitted by squared error on n fixed pairs
+A network maps a noise z to an image in one step. It is fitted by squared error on n fixed pairs
 (z_i, x_i). The images are the ends of a model's probability-flow paths, which begin at sigma_max
-z'_i. With ``coupled`` pairs z_i = z'_i, the beginning of the path (Luhman and Luhman,
-arXiv:2101.02388); with ``independent`` ones z_i is another noise, drawn once. The images, the
-network and its steps are the same. All of them make up one card, which is written anew whenever one
-is finished.
+z'_i. In ``coupled`` pairs z_i = z'_i, the beginning of the path (Luhman and Luhman,
+arXiv:2101.02388). In ``independent`` pairs z_i is another noise, drawn once. The images, the
+network and the number of steps are the same. All networks share one card, which is rewritten
+whenever one is finished.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .loop import Optimisation, epoch_rows, fit
 from .publish import architecture, checkpoint, release
 
 EVALUATIONS, RHO = 12, 7.0
-"""Of a path, on the levels of Karras et al. (arXiv:2206.00364, eq. 5)."""
+"""Evaluations of a path, and exponent of its levels (Karras et al., arXiv:2206.00364, eq. 5)."""
 ADAMS_BASHFORTH = (
     (1.0,),
     (3 / 2, -1 / 2),
@@ -40,7 +40,7 @@ PART = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Optimisation):
-    """How a network is fitted.
+    """Recipe of the fit.
 
     Attributes:
         net: arguments of the network.
@@ -57,10 +57,10 @@ class Recipe(Optimisation):
 
 @torch.no_grad()
 def ends(model: Denoiser, x: Tensor) -> Tensor:
-    """Where the paths of the probability flow from ``x`` ``(n, *event)`` at ``sigma_max`` end.
+    """Return the ends of the probability-flow paths from ``x`` ``(n, *event)`` at ``sigma_max``.
 
-    By the method of Adams and Bashforth, whose weights are those of equal steps, which is the
-    sampler ``ipndm``: nothing in this package may import it. The model is told no class.
+    The solver is Adams-Bashforth with the weights of equal steps, as the sampler ``ipndm``, which
+    this package must not import. The model gets no class.
     """
     high, low = (end ** (1 / RHO) for end in (model.sigma_max, model.sigma_min))
     levels = [(high + k / EVALUATIONS * (low - high)) ** RHO for k in range(EVALUATIONS)] + [0.0]
@@ -75,7 +75,7 @@ def ends(model: Denoiser, x: Tensor) -> Tensor:
 
 
 def images(model: Denoiser, n: int, folder: Path) -> Tensor:
-    """Images 0 … n - 1, ``(n, *event)`` float32, kept in a folder, 1 000 a file."""
+    """Return images 0 … n - 1, ``(n, *event)`` float32, cached in ``folder``, 1 000 per file."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for k in range(-(-n // PART)):
@@ -91,8 +91,10 @@ def images(model: Denoiser, n: int, folder: Path) -> Tensor:
 def train(
     recipe: Recipe, z: Tensor, x: Tensor, out: Path, *, checkpoint_every: int = 500
 ) -> OneShot:
-    """Fit a network to the pairs of ``z`` and ``x``, ``(n, *event)`` each, or go on from
-    ``out/checkpoint.pt``; returns it with averaged weights.
+    """Fit a network to pairs of ``z`` and ``x``, ``(n, *event)`` each; return it with averaged
+    weights.
+
+    The fit resumes from ``out/checkpoint.pt`` if there is one.
     """
 
     def loss(net: OneShot, step: int) -> Tensor:
@@ -103,13 +105,13 @@ def train(
 
 
 def build(recipe: Recipe) -> OneShot:
-    """The network of a recipe, freshly initialised from its seed."""
+    """Return a new network of a recipe, initialised from its seed."""
     torch.manual_seed(recipe.seed)
     return OneShot(**recipe.net)  # type: ignore[arg-type]
 
 
 def publish(out: Path, model: Denoiser, root: Path = CARDS) -> Card:
-    """Write the card of all networks that are finished."""
+    """Write the card of all finished networks."""
     weights: dict[str, Tensor] = {}
     recipe = Recipe()
     for name in (name_of(coupling, n) for coupling in COUPLINGS for n in NUMBERS):

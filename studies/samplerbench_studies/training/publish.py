@@ -1,11 +1,10 @@
 """Turn a training run into a card: ``python -m samplerbench_studies.training.publish fashion --run
 runs/fashion``.
 
-Reads ``checkpoint.pt`` of the run (its averaged weights, at any step, also while the run goes on),
-measures the loss on held-out data, and writes ``weights.safetensors`` and ``card.toml``. A
-reference and moments that the card has are kept, because they do not depend on the weights;
-converged samples and the axes of an extractor's features do, so they are dropped when the weights
-change.
+It reads the averaged weights in ``checkpoint.pt`` of the run (at any step, even during the run),
+measures the loss on held-out data, and writes ``weights.safetensors`` and ``card.toml``. An
+existing card keeps its reference and moments, which do not depend on the weights. Converged samples
+and the axes of an extractor's features do, so they are dropped if the weights change.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from .cards import write_card, write_tensors
 EXTRACTOR = "fashion-features"
 EXTRACTORS = {"fashion": EXTRACTOR, "digits": "", "emoji": "blocks-8"}
 HALVES = ("emoji",)
-"""Networks whose weights are stored in float16, for their size; they run in float32."""
+"""Networks whose weights are stored in float16 to save space; they run in float32."""
 SIGMA_RANGE = (0.002, 80.0)
 
 
 def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
-    """Publish a score network of :data:`train.RECIPES`; returns its card."""
+    """Publish a score network of :data:`train.RECIPES`, and return its card."""
     state = checkpoint(run)
     recipe = train.Recipe(**(asdict(train.RECIPES[name]) | state.get("recipe", {})))
     net = train.build(recipe)
@@ -117,8 +116,10 @@ def publish_extractor(run: Path, root: Path = CARDS) -> Card:
 
 @torch.inference_mode()
 def quality(net: Classifier) -> dict[str, float]:
-    """Accuracy, smallest and largest standard deviation of a feature, and condition number of
-    their covariance, on the test set.
+    """Return statistics of the classifier and its features on the test set.
+
+    They are the accuracy, the smallest and largest standard deviation of a feature, and the
+    condition number of the features' covariance.
     """
     images, labels = datasets.fashion_mnist("test")
     features = torch.cat([net.features(part) for part in images.split(250)])
@@ -134,8 +135,8 @@ def quality(net: Classifier) -> dict[str, float]:
 
 @torch.inference_mode()
 def held_out_loss(net: EDMPrecond, images: Tensor, labels: Tensor, recipe: train.Recipe) -> float:
-    """The training loss (EDM eq. 8) on held-out images, in float32, over up to 10 000 of them with
-    seeded noise.
+    """Return the training loss (EDM eq. 8) in float32 on up to 10 000 held-out images, seeded
+    noise.
     """
     generator = torch.Generator().manual_seed(0)
     parts = []
@@ -152,7 +153,7 @@ def held_out_loss(net: EDMPrecond, images: Tensor, labels: Tensor, recipe: train
 def architecture(
     net: torch.nn.Module, called: str, arguments: Mapping[str, object]
 ) -> dict[str, Any]:
-    """The card's section on a network."""
+    """Return the card's section on a network."""
     return {
         "class": called,
         "parameters": sum(p.numel() for p in net.parameters()),
@@ -161,7 +162,7 @@ def architecture(
 
 
 def checkpoint(run: Path) -> dict[str, Any]:
-    """The checkpoint of a training run."""
+    """Return the checkpoint of a training run."""
     path = run / "checkpoint.pt"
     if not path.is_file():
         raise CardError(f"{path} not found; --run names the --out folder of a training run")
@@ -169,7 +170,7 @@ def checkpoint(run: Path) -> dict[str, Any]:
 
 
 def release(card: Card, weights: Mapping[str, Tensor]) -> Card:
-    """Write the weights and the card, keeping what still holds of a card that was there before."""
+    """Write the weights and the card; keep the parts of an existing card that remain valid."""
     card.folder.mkdir(parents=True, exist_ok=True)
     before = (
         load_card(card.name, card.folder.parent) if (card.folder / "card.toml").is_file() else None

@@ -1,5 +1,5 @@
-"""Compute what a card says of its data: ``python -m samplerbench_studies.training.reference fashion
-[--moments | --axes | --converged FILE]``.
+"""Compute a card's statistics of its data: ``python -m samplerbench_studies.training.reference
+fashion [--moments | --axes | --converged FILE]``.
 
 Without an option: moments of the reference set in the card's features, and features of held-out
 data, into ``reference.safetensors``. ``--moments``: means of the classes of the training images,
@@ -7,7 +7,7 @@ and the covariance about them, in pixels, into ``moments.safetensors``. ``--axes
 of the reference features, into ``axes.safetensors`` of the extractor's card. ``--converged``:
 features of converged samples of the model, from the tensor ``samples`` of a safetensors file, into
 ``converged.safetensors``. Features are stored in float16, their moments in float64, those in pixels
-in float32. The hashes in the card are brought up to date.
+in float32. The hashes in the card are updated.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ _LOAD: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
 
 
 def pack_moments(samples: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """The moments of n samples as they are stored: ``means`` ``(k, d)`` and ``lower`` ``(d (d + 1)
-    / 2,)``.
+    """Return moments of n samples for storage: ``means`` ``(k, d)`` and ``lower`` ``(d (d + 1) /
+    2,)``.
 
     Args:
         samples: ``(n, *event)``, n > k.
-        labels: ``(n,)`` int64, of which 0 … k - 1 all occur.
+        labels: ``(n,)`` int64 in 0 … k - 1, each of which occurs.
     """
     flat = samples.flatten(1).double()
     means = torch.stack([flat[labels == k].mean(0) for k in range(int(labels.max()) + 1)])
@@ -65,9 +65,9 @@ def pack_moments(samples: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
 
 def principal_axes(cov: FloatArray) -> Tensor:
-    """Projections ``(d, d)`` float32 that whiten a covariance, as columns, widest first.
+    """Return projections ``(d, d)`` float32 that whiten a covariance, as columns, widest first.
 
-    The largest entry of each is positive.
+    The largest entry of each column is positive.
 
     Raises:
         ValueError: the covariance is singular.
@@ -85,16 +85,17 @@ def principal_axes(cov: FloatArray) -> Tensor:
 
 
 class Samples(Protocol):
-    """A model that draws from its distribution exactly."""
+    """Interface of a model that draws exact samples."""
 
     def sample(self, n: int, seed: int) -> Tensor:
-        """``n`` samples ``(n, *event)``."""
+        """Return ``n`` samples ``(n, *event)``."""
         ...
 
 
 def data_sets(card: Card) -> tuple[Tensor, Tensor | None, str]:
-    """Reference set, held-out set (None: the model draws its own) and what the reference set is
-    called, of a card.
+    """Return a card's reference set, held-out set, and the name of the reference set.
+
+    The held-out set is None if the model draws its own.
     """
     if card.name == "fashion-mppca":
         model = cast(Samples, make_model(card.name))
@@ -104,7 +105,7 @@ def data_sets(card: Card) -> tuple[Tensor, Tensor | None, str]:
 
 
 def build_reference(card: Card) -> Card:
-    """Write ``reference.safetensors`` and the card; returns the card."""
+    """Write ``reference.safetensors`` and the card, and return the card."""
     reference_set, held_out_set, called = data_sets(card)
     features = clamped_features(card, reference_set)
     tensors = {
@@ -119,7 +120,7 @@ def build_reference(card: Card) -> Card:
 
 
 def add_moments(card: Card) -> Card:
-    """Write ``moments.safetensors`` and the card; returns the card."""
+    """Write ``moments.safetensors`` and the card, and return the card."""
     images, labels = _LOAD[str(card.data["name"])]("train")
     write_tensors(card.folder / MOMENTS, pack_moments(images, labels))
     script = f"python -m samplerbench_studies.training.reference {card.name} --moments"
@@ -127,7 +128,7 @@ def add_moments(card: Card) -> Card:
 
 
 def add_axes(card: Card) -> Card:
-    """Write ``axes.safetensors`` of the card of the extractor, from the card's reference.
+    """Write ``axes.safetensors`` of the extractor's card, from the reference of ``card``.
 
     Returns the extractor's card.
     """

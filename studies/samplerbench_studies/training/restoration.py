@@ -2,13 +2,13 @@
 samplerbench_studies.training.restoration --out runs/restorer``.
 
 Bansal et al. (arXiv:2208.09392) train a network for each degradation and minimise the mean absolute
-error, whose best answer is the median of all pictures that could be meant. Here one network is told
-the degradation, so that all of them share what it learns of pictures and have the same budget; and
-the error is squared, whose best answer is the mean. So the network is to its degradations what a
-denoiser is to noise, and for noise it is one.
+error, which the posterior median minimises. Here one network gets the degradation as an input, so
+that all share its knowledge of pictures and have the same budget. Its squared error is minimised by
+the posterior mean. So the network is to its degradations what a denoiser is to noise, and for noise
+it is one.
 
-The pictures of the card ``fashion-kde``, which ships, are left out of the training: they are what
-the network is tried on.
+The pictures of the shipped card ``fashion-kde`` are excluded from the training, since the network
+is tested on them.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ NET: dict[str, object] = {"channels": (16, 32), "embedding": 64, "patch": 2, "gr
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Optimisation):
-    """What is trained and how; recorded in the card. A batch has equally many pictures of each
-    kind.
+    """Recipe of the training, recorded in the card.
+
+    A batch has equally many pictures of each kind.
     """
 
     kinds: tuple[str, ...] = tuple(DEGRADATIONS)
@@ -52,7 +53,7 @@ class Recipe(Optimisation):
 
 
 def split() -> tuple[Tensor, Tensor]:
-    """Pictures to train on and pictures kept aside, ``(n, 1, 28, 28)`` float32 in [-1, 1]."""
+    """Return training pictures and held-out pictures, ``(n, 1, 28, 28)`` float32 in [-1, 1]."""
     images, labels = datasets.fashion_mnist("train")
     aside = torch.zeros(len(images), dtype=torch.bool)
     aside[first_of_each(labels, PER_CLASS)] = True
@@ -62,7 +63,7 @@ def split() -> tuple[Tensor, Tensor]:
 def degraded(
     degradation: Degradation, x0: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Pictures at severities uniform in [0, 1], stratified over them; and these, ``(n,)``."""
+    """Return degraded pictures, and their severities ``(n,)``: uniform in [0, 1], stratified."""
     n = len(x0)
     severity = (torch.rand(n, generator=generator) + torch.arange(n)) / n
     return degradation(x0, severity, degradation.companions(n, generator)), severity
@@ -74,13 +75,13 @@ def restoration_loss(
     x0: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    """Mean squared error of restored pictures, a scalar; equally many of each kind.
+    """Return the scalar mean squared error of restored pictures, equally many of each kind.
 
     Args:
-        net: what restores.
-        degradations: by kind.
+        net: restoration network.
+        degradations: degradations by kind.
         x0: ``(n, 1, 28, 28)``, n divisible by the number of kinds.
-        generator: of severities and companions.
+        generator: generator of severities and companions.
     """
     parts = x0.chunk(len(net.kinds))
     made = [
@@ -94,7 +95,7 @@ def restoration_loss(
 
 
 def build(recipe: Recipe) -> Restorer:
-    """The network of a recipe, freshly initialised from its seed."""
+    """Return a new network of a recipe, initialised from its seed."""
     torch.manual_seed(recipe.seed)
     net = Restorer(recipe.kinds, **recipe.net)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -103,13 +104,13 @@ def build(recipe: Recipe) -> Restorer:
 def train(
     recipe: Recipe, out: Path, *, images: Tensor | None = None, checkpoint_every: int = 100
 ) -> Restorer:
-    """Train, or resume from ``out/checkpoint.pt``; returns the averaged network in eval mode.
+    """Train, or resume from ``out/checkpoint.pt``; return the averaged network in eval mode.
 
     Args:
-        recipe: what is trained.
+        recipe: recipe of the training.
         out: folder of the checkpoint.
-        images: ``(n, 1, 28, 28)`` float32, in place of those of :func:`split`.
-        checkpoint_every: steps.
+        images: ``(n, 1, 28, 28)`` float32, in place of the training pictures of :func:`split`.
+        checkpoint_every: steps between checkpoints.
     """
     pictures = split()[0] if images is None else images
 
@@ -122,7 +123,7 @@ def train(
 
 
 def publish(run: Path, root: Path = CARDS) -> Card:
-    """Publish what a run has so far, in float16; returns its card."""
+    """Publish the present network of a run in float16, and return its card."""
     state = checkpoint(run)
     recipe = Recipe(**state["recipe"])
     weights = {key: value.half() for key, value in state["ema"].items()}
@@ -153,7 +154,7 @@ def publish(run: Path, root: Path = CARDS) -> Card:
 
 @torch.inference_mode()
 def held_out_loss(net: Restorer) -> dict[str, float]:
-    """The training loss of each kind on the pictures kept aside, in float32 with seeded
+    """Return the training loss of each kind on held-out pictures, in float32 with seeded
     severities.
     """
     aside = split()[1]

@@ -1,7 +1,7 @@
 """Train a shipped score network: ``python -m samplerbench_studies.training.train fashion --out
 runs/fashion``.
 
-The loop, and how a run is resumed or lengthened, is :mod:`.loop`.
+:mod:`.loop` has the loop, and resumes or lengthens runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .loop import Optimisation, epoch_rows, fit, step_generator
 
 @dataclass(frozen=True)
 class Recipe(Optimisation):
-    """What is trained and how; recorded in the card of the model."""
+    """Recipe of the training, recorded in the card of the model."""
 
     dataset: str
     net: dict[str, object]
@@ -70,7 +70,7 @@ RECIPES = {
 
 
 def build(recipe: Recipe) -> EDMPrecond:
-    """The network of a recipe, freshly initialised from its seed."""
+    """Return a new network of a recipe, initialised from its seed."""
     torch.manual_seed(recipe.seed)
     return EDMPrecond(UNet(**recipe.net), recipe.sigma_data)  # type: ignore[arg-type]
 
@@ -78,8 +78,9 @@ def build(recipe: Recipe) -> EDMPrecond:
 def batch_of(
     recipe: Recipe, images: Tensor, labels: Tensor, step: int
 ) -> tuple[Tensor, Tensor, torch.Generator]:
-    """The mini-batch of a step (a new permutation each epoch), its labels with dropout, and the
-    generator of its noise.
+    """Return the mini-batch of a step, its labels with dropout, and the generator of its noise.
+
+    Each epoch has a new permutation.
     """
     rows = epoch_rows(len(images), recipe.batch, recipe.seed, step)
     generator = step_generator(recipe, step)
@@ -96,15 +97,15 @@ def train(
     checkpoint_every: int = 500,
     dtype: torch.dtype = torch.bfloat16,
 ) -> EDMPrecond:
-    """Train, or resume from ``out/checkpoint.pt``; returns the averaged network in eval mode.
+    """Train, or resume from ``out/checkpoint.pt``; return the averaged network in eval mode.
 
     Args:
-        recipe: what is trained.
+        recipe: recipe of the training.
         out: folder of the checkpoint.
         data: images ``(n, C, h, w)`` float32 and labels ``(n,)`` int64, in place of the training
             set that the recipe names.
-        checkpoint_every: steps.
-        dtype: of the autocast, as in :func:`.loop.fit`.
+        checkpoint_every: steps between checkpoints.
+        dtype: dtype of autocast, as in :func:`.loop.fit`.
     """
     images, labels = data or getattr(datasets, recipe.dataset)("train")
 

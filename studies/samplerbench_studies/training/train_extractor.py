@@ -1,13 +1,12 @@
 """Train the feature extractor of the Fréchet distance: ``python -m
 samplerbench_studies.training.train_extractor --out runs/extractor``.
 
-A classifier alone is free to forget everything but the class, and then a Fréchet distance in its
-features only sees class proportions. So the features also have to tell, through a linear layer that
-is thrown away afterwards, the mean and the contrast of each 4 × 4 patch: shapes and textures, which
-is where samplers differ.
+A classifier alone may forget everything but the class. A Fréchet distance in its features then only
+depends on class proportions. So a linear layer, dropped after the training, also predicts from the
+features the mean and the contrast of each 4 × 4 patch. These describe shapes and textures, in which
+samplers differ.
 
-Everything random in step k is a function of (seed, k), so a run that was stopped and resumed equals
-one that was not.
+All randomness of step k is a function of (seed, k), so a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from .loop import epoch_rows, save
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the extractor is trained; recorded in its card."""
+    """Recipe of the training, recorded in the extractor's card."""
 
     batch: int = 128
     steps: int = 9_000
@@ -44,9 +43,7 @@ class Recipe:
 
 
 class TrainingModel(nn.Module):
-    """The classifier with the head that predicts an image's appearance from its features (training
-    only).
-    """
+    """Classifier with a head, used in training only, that predicts appearance from features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,10 +51,7 @@ class TrainingModel(nn.Module):
         self.appearance = nn.Linear(128, 98)
 
     def loss(self, x: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
-        """Cross-entropy of the class plus the weighted squared error of the appearance.
-
-        A scalar.
-        """
+        """Return the scalar loss: cross-entropy plus weighted squared error of the appearance."""
         features = self.classifier.features(x)
         classes = F.cross_entropy(
             self.classifier.classify(features).float(),
@@ -70,9 +64,9 @@ class TrainingModel(nn.Module):
 
 
 def appearance(x: Tensor) -> Tensor:
-    """Mean and contrast (standard deviation) of each 4 × 4 patch, ``(batch, 98)``.
+    """Return mean and contrast (standard deviation) of each 4 × 4 patch, ``(batch, 98)``.
 
-    X is ``(batch, 1, 28, 28)``.
+    ``x`` is ``(batch, 1, 28, 28)``.
     """
     mean = F.avg_pool2d(x, 4)
     variance = F.avg_pool2d(x.square(), 4) - mean.square()
@@ -80,7 +74,7 @@ def appearance(x: Tensor) -> Tensor:
 
 
 def shifted(x: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Each image moved by up to ``most`` pixels either way, background moving in."""
+    """Return images shifted by up to ``most`` pixels in each direction, filled with background."""
     n, side = len(x), x.shape[-1]
     padded = F.pad(x[:, 0], (most,) * 4, value=-1.0)
     dy, dx = torch.randint(2 * most + 1, (2, n, 1), generator=generator)
@@ -89,7 +83,7 @@ def shifted(x: Tensor, most: int, generator: torch.Generator) -> Tensor:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then half a cosine down to 0."""
+    """Return the learning rate of a step: linear warm-up, then half a cosine down to 0."""
     rest = (step - recipe.warmup) / (recipe.steps - recipe.warmup)
     return recipe.lr * min(
         (step + 1) / recipe.warmup, 0.5 + 0.5 * math.cos(math.pi * max(0.0, rest))
@@ -97,7 +91,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def train(recipe: Recipe, out: Path, *, checkpoint_every: int = 500) -> Classifier:
-    """Train, or resume from ``out/checkpoint.pt``; returns the classifier in eval mode."""
+    """Train, or resume from ``out/checkpoint.pt``; return the classifier in eval mode."""
     out.mkdir(parents=True, exist_ok=True)
     images, labels = datasets.fashion_mnist("train")
     torch.manual_seed(recipe.seed)

@@ -1,3 +1,4 @@
-"""Does a table here predict one there? Rankings of samplers by the suite's columns on small models,
-against published FIDs of the same methods on other people's networks.
+"""Comparison of rankings of samplers: this suite's columns on small models, and published FIDs.
+
+The published FIDs are of the same methods on other networks.
 """

@@ -1,8 +1,9 @@
-"""Samplers as the code behind published tables has them, where this library's own differ.
+"""Samplers of the code behind published tables, where they differ from this library's.
 
-They are there to repeat what papers ran, and known to this study only: `diff-sampler` (the repository
-of arXiv:2312.00094 and arXiv:2405.11326) thresholds every prediction of the data, begins two-stage
-methods with an analytic first step, and has fourth-order weights of its own for unequal steps.
+They repeat the experiments of papers, and are registered by this study only. `diff-sampler` (the
+repository of arXiv:2312.00094 and arXiv:2405.11326) thresholds every prediction of the data, begins
+two-stage methods with an analytic first step, and has its own fourth-order weights for unequal
+steps.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ def _code_source(function: str) -> Source:
 
 @dataclass(frozen=True)
 class ThresholdedDenoiser:
-    """A denoiser with Imagen's dynamic thresholding: clamped to [-s, s] and divided by s, s the
-    0.995 quantile of a sample's magnitudes, at least 1.
+    """Denoiser with Imagen's dynamic thresholding: images are clamped to [-s, s] and divided by s.
+
+    s is the 0.995 quantile of a sample's magnitudes, at least 1.
 
     Attributes:
         inner: the denoiser.
@@ -60,12 +62,13 @@ class ThresholdedDenoiser:
 
 @dataclass(frozen=True)
 class AnalyticAtOneLevel:
-    """A denoiser that answers at one level by d = g x, without an evaluation: the noise prediction
-    x / sqrt(1 + sigma²) of an analytic first step.
+    """Denoiser that returns d = g x at one level without an evaluation, for an analytic first step.
+
+    The noise prediction is x / sqrt(1 + sigma²).
 
     Attributes:
-        inner: the denoiser at every other level.
-        level: that level.
+        inner: denoiser at all other levels.
+        level: level of the analytic step.
     """
 
     inner: Denoise
@@ -83,11 +86,11 @@ class AnalyticAtOneLevel:
 
 
 class AnalyticFirstRow(NamedTuple):
-    """The row of an analytic first step.
+    """Row of an analytic first step.
 
     Attributes:
-        row: of the method.
-        level: where its first stage is.
+        row: row of the method.
+        level: level of its first stage.
     """
 
     row: Any
@@ -98,18 +101,18 @@ class _AnalyticFirst:
     """Mixin of single-step methods: the first stage of the first step takes no evaluation."""
 
     def plan(self, grid: Grid) -> list[Any]:
-        """The method's rows, the first of them marked."""
+        """Return the method's rows, with the first as :class:`AnalyticFirstRow`."""
         first, *others = super().plan(grid)  # type: ignore[misc]
         return [AnalyticFirstRow(first, grid.sigma[0]), *others]
 
     def nfe(self, grid: Grid) -> int:
-        """One less than the method's."""
+        """Return the method's evaluations less one."""
         return sum(len(getattr(row, "row", row).stages) for row in self.plan(grid)) - 1
 
     def step(
         self, x: Tensor, row: Any, past: tuple[()], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, None]:
-        """The method's step."""
+        """Return the result of the method's step."""
         if isinstance(row, AnalyticFirstRow):
             row, denoise = row.row, AnalyticAtOneLevel(denoise, row.level)
         return super().step(x, row, past, denoise, noise)  # type: ignore[misc]
@@ -138,12 +141,12 @@ class DPM2AnalyticFirst(_AnalyticFirst, DPM2):
 
 
 class _Thresholding:
-    """Mixin: what the method sees of the denoiser is thresholded."""
+    """Mixin that gives a method the denoiser with thresholding."""
 
     def step(
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Tensor | None]:
-        """The method's step."""
+        """Return the result of the method's step."""
         return super().step(x, row, past, ThresholdedDenoiser(denoise), noise)  # type: ignore[misc]
 
 
@@ -173,8 +176,9 @@ class UniPC3Thresholded(_Thresholding, get("unipc_3_published")):
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class IPNDMV(Multistep):
-    """``ipndm_v``: Adams-Bashforth of up to four points for unequal steps as the code writes it,
-    whose weights from the third step on are not those of the polynomial.
+    """``ipndm_v``: Adams-Bashforth of up to four points for unequal steps, as in the code.
+
+    From the third step on, the code's weights are not those of the polynomial.
     """
 
     name = "authors_ipndm_v"
@@ -183,7 +187,7 @@ class IPNDMV(Multistep):
     source = _code_source("ipndm_v_sampler, max_order=4")
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """eps_j = memo_j / sigma_j; ``levels`` newest first."""
+        """Return the step's coefficients; ``levels`` are newest first, eps_j = memo_j / sigma_j."""
         b = [
             (nxt - levels[0]) * w / level
             for w, level in zip(ipndm_v_weights(levels, nxt), levels, strict=True)
@@ -192,8 +196,9 @@ class IPNDMV(Multistep):
 
 
 def ipndm_v_weights(levels: Sequence[float], nxt: float) -> tuple[float, ...]:
-    """The code's weights of eps at ``levels`` (newest first), which sum to 1: of the step's mean
-    slope.
+    """Return the code's weights of eps at ``levels`` (newest first) in the step's mean slope.
+
+    They sum to 1.
     """
     if len(levels) == 1:
         return (1.0,)

@@ -1,10 +1,10 @@
-"""What was chosen on CIFAR-10, by which rule, and what was fixed before.
+"""Choice of predictors on CIFAR-10, by a rule that was fixed before.
 
-1. Methods, sets, what is plainly bad, columns and models were fixed before anything was measured
+1. Methods, sets, plainly bad methods, columns and models were fixed before any measurement
    (:mod:`.methods`, :mod:`.sets`, :data:`.measuring.COLUMNS`, :data:`.predicting.MODELS`).
 2. On CIFAR-10 alone every predictor is ranked by :attr:`TriedPredictor.score`, for both questions.
-3. The first of each is written down in :data:`CHOICES`.
-4. The other sets are predicted by these two, once.
+3. The first predictor for each question is recorded in :data:`CHOICES`.
+4. These two predict the other sets, once.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class TriedPredictor:
     """Predictor with its correlations on CIFAR-10.
 
     Attributes:
-        predictor: what was tried.
-        question: of which methods.
-        points: how many of them it has a value for.
-        spearman: rank correlation within budgets, of all methods.
-        without: without the plainly bad.
+        predictor: the predictor.
+        question: question, which selects the methods.
+        points: number of points for which the predictor has a value.
+        spearman: rank correlation within budgets, over all methods.
+        without: rank correlation without plainly bad methods.
     """
 
     predictor: Predictor
@@ -48,7 +48,7 @@ class TriedPredictor:
 
 
 def tried_predictors(measured: Mapping[str, Measured], question: Question) -> list[TriedPredictor]:
-    """Return all predictors with enough values, the best on CIFAR-10 first."""
+    """Return all predictors with enough values, sorted from the best on CIFAR-10."""
     found = []
     for predictor in all_predictors(list(measured)):
         pairs = predictor.pairs(measured, CHOOSING, question)
@@ -73,7 +73,7 @@ class Choice:
 
     Attributes:
         predictor: models and column.
-        depth: how much of each model is sampled.
+        depth: numbers of samples drawn from each model.
     """
 
     predictor: Predictor
@@ -86,4 +86,4 @@ CHOICES: Mapping[Question, Choice] = {
     ),
     "all": Choice(Predictor(("digits",), "swd"), Depth(samples=512, latents=256, converged=1000)),
 }
-"""By question; made on CIFAR-10, before any other set was predicted."""
+"""Choices by question, made on CIFAR-10 before any other set was predicted."""

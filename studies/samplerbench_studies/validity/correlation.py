@@ -1,8 +1,8 @@
-"""How alike two columns order the methods at each budget, with intervals by a bootstrap over methods.
+"""Agreement of two columns in their order of methods at each budget, with bootstrap intervals.
 
-Within a budget, since across budgets everything that falls with evaluations agrees with everything
-else that does. What a budget says is weighted by its number of methods less one, in whose inverse the
-variance of a rank correlation is.
+Correlations are computed within budgets, since across budgets all columns fall with the number of
+evaluations. A budget is weighted by its number of methods less one, to which the inverse variance
+of a rank correlation is proportional. The bootstrap is over methods.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from .sets import FEWEST
 
 REPLICATES = 1000
 SEPARATIONS = (0.0, 0.1, 0.25, 0.5, 1.0)
-"""By how much a published table must separate two methods for their order to count, relative to the
-smaller FID.
+"""Smallest differences of two published FIDs, relative to the smaller, for which their order
+counts.
 """
 
 
@@ -29,10 +29,10 @@ class Pair:
     """Value of a method at a budget in our table, paired with its published FID.
 
     Attributes:
-        method: its name; what the bootstrap draws.
-        budget: evaluations per sample; with the set, where sets are pooled.
-        ours: a column here, the lower the better.
-        theirs: a published FID.
+        method: name of the method, the unit of the bootstrap.
+        budget: evaluations per sample, with the name of the set if sets are pooled.
+        ours: value of a column here; lower is better.
+        theirs: published FID.
     """
 
     method: str
@@ -45,7 +45,7 @@ Statistic = Callable[[Sequence[Pair]], float]
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """Return the correlation of ranks, ties at their mean; NaN where one side has one value only."""
+    """Return the rank correlation, ties at their mean; NaN if all values of one side are equal."""
     a, b = rankdata(x), rankdata(y)
     a, b = a - a.mean(), b - b.mean()
     scale = np.sqrt((a @ a) * (b @ b))
@@ -53,15 +53,16 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def kendall(x: ArrayLike, y: ArrayLike) -> float:
-    """Return tau-b; NaN where one side has one value only."""
+    """Return Kendall's tau-b; NaN if all values of one side are equal."""
     return float(kendalltau(x, y)[0])  # pyright: ignore[reportArgumentType]
 
 
 def mean_over_budgets(
     pairs: Sequence[Pair], of: Callable[[ArrayLike, ArrayLike], float] = spearman
 ) -> float:
-    """Return the mean of a correlation within each budget, weighted by methods less one; NaN where
-    no budget has enough methods.
+    """Return the mean over budgets of a correlation, weighted by methods less one.
+
+    It is NaN if no budget has enough methods.
     """
     values, weights = [], []
     for group in _pairs_by_budget(pairs):
@@ -73,10 +74,10 @@ def mean_over_budgets(
 
 
 def share_ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float:
-    """Return how often the column orders two methods at one budget as their published numbers do,
-    if these differ by more than a share of the smaller one.
+    """Return the share of pairs of methods at one budget that both columns order alike.
 
-    NaN where there are no such two.
+    Only pairs count whose published FIDs differ by more than ``separation`` times the smaller one.
+    Without such pairs, the share is NaN.
     """
     hits = total = 0.0
     for group in _pairs_by_budget(pairs):
@@ -92,9 +93,7 @@ def share_ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float
 def bootstrap_interval(
     pairs: Sequence[Pair], statistic: Statistic, *, replicates: int = REPLICATES, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the 95 % interval of a statistic by a bootstrap over methods, each with all its
-    budgets.
-    """
+    """Return a statistic's 95 % interval by a bootstrap over methods, each with all its budgets."""
     of: dict[str, list[Pair]] = {}
     for pair in pairs_of_counted_budgets(pairs):
         of.setdefault(pair.method, []).append(pair)
@@ -115,7 +114,7 @@ STATISTICS: dict[str, Statistic] = {
     "kendall": partial(mean_over_budgets, of=kendall),
     **{f"alike_{round(100 * x)}": partial(share_ordered_alike, separation=x) for x in SEPARATIONS},
 }
-"""Columns of the study's table; ``alike_25`` is about pairs that are more than 25 % apart."""
+"""Statistics by column of the study's table; ``alike_25`` uses pairs more than 25 % apart."""
 
 
 def pairs_of_counted_budgets(pairs: Sequence[Pair]) -> list[Pair]:
@@ -124,13 +123,13 @@ def pairs_of_counted_budgets(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def ranks_in_unit_range(values: Iterable[float]) -> NDArray[np.float64]:
-    """Return ranks from 0 to 1, ties at their mean; 0.5 for one value."""
+    """Return ranks scaled to [0, 1], ties at their mean; 0.5 for a single value."""
     found = rankdata(list(values))
     return (found - 1) / (len(found) - 1) if len(found) > 1 else np.full(len(found), 0.5)
 
 
 def _pairs_by_budget(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    """Return the pairs of each budget with enough methods, repeats of a bootstrap counted."""
+    """Return the pairs of each budget with enough methods, counting repeats of a bootstrap."""
     by: dict[object, list[Pair]] = {}
     for pair in pairs:
         by.setdefault(pair.budget, []).append(pair)

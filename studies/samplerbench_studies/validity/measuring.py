@@ -1,5 +1,5 @@
-"""Runs methods on a model of ours, by the harness: what is missing is sampled, all columns come from
-its table.
+"""Measurement of methods on a model by the harness, which samples missing cells and makes the
+table.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ from samplerbench.samplers import make
 from .methods import Method, suite_axes
 
 FEATURES = 32
-"""Of a model that has more; 480 samples are enough for intervals that hold."""
+"""Number of features of models that have more; 480 samples are then enough for reliable
+intervals.
+"""
 
 Asked = Mapping[Method, Iterable[int]]
-"""Methods and the budgets at which they are wanted."""
+"""Budgets to measure, by method."""
 
 Place = tuple[Method, int]
-"""A method at a budget."""
+"""Method with a budget."""
 
 Measured = dict[Place, dict[str, float]]
-"""Columns by (method, budget)."""
+"""Values by column, for each (method, budget)."""
 
 COLUMNS = ("rmse", "rmse_median", "fd_conv", "fid_proxy", "kid", "energy", "swd")
-"""Columns of which each is tried; the lower the better. Stochastic samplers have no ``rmse``."""
+"""Columns that are tried as predictors; lower is better. Stochastic samplers have no ``rmse``."""
 
 OWN_ERROR = "fid_proxy_converged"
 """Column of the model's own error, the same in all its rows."""
@@ -46,12 +48,13 @@ class Depth:
     """Numbers of samples and latents that are drawn from a model.
 
     Attributes:
-        samples: of each cell, for the columns that compare distributions.
-        latents: of them, whose endpoints are known, for ``rmse`` and its like.
-        converged: samples that ``fd_conv`` compares with, where a model's card has none.
-        thresholded: whether predictions of the data are thresholded where the papers' code did. On
-            photographs that changes little; on data that lie at the ends of their range, as the
-            backgrounds of the shipped models' do, it darkens whole images (docs/explanation/predicting.md).
+        samples: samples of each cell, for columns that compare distributions.
+        latents: number of these samples with known endpoints, for columns such as ``rmse``.
+        converged: number of converged samples for ``fd_conv``, if the model's card has none.
+        thresholded: True to threshold predictions of the data where the papers' code does. This
+            changes photographs little. It darkens images whose values are often at the ends of
+            their range, such as the backgrounds of the shipped data
+            (docs/explanation/predicting.md).
     """
 
     samples: int = 512
@@ -61,9 +64,7 @@ class Depth:
 
 
 def feature_space_of(model: str) -> str:
-    """Return the feature space of a model's samples: 32 axes of the card's features where there are
-    any.
-    """
+    """Return the feature space of a model: 32 axes of the card's features, if it has any."""
     made = make_model(model)
     fewer = f"card:{FEATURES}"
     try:
@@ -103,12 +104,12 @@ def measure_model(
     console: Console,
     executor: Executor | None = None,
 ) -> Measured:
-    """Return the columns of methods on a model, after sampling what ``out`` lacks.
+    """Return the columns of methods on a model, after sampling the cells that ``out`` lacks.
 
     Args:
-        model: spec of a model of ours.
-        asked: what to run.
-        depth: how much of it.
+        model: spec of the model.
+        asked: methods with their budgets.
+        depth: numbers of samples.
         out: folder, with a run directory for each model.
         console: for progress.
         executor: where samplers run; None for this process.
@@ -130,9 +131,7 @@ def measure_model(
 
 
 def places_by_cell_key(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Place]:
-    """Return method and budget, by cell key, of the cells that spend their budget to the last
-    evaluation.
-    """
+    """Return method and budget by cell key, for cells that use exactly their budget."""
     by_place = {
         (
             label_of(make(method.sampler_for(thresholded=depth.thresholded))),
@@ -153,8 +152,8 @@ def places_by_cell_key(setup: Setup, asked: Asked, depth: Depth) -> dict[str, Pl
 
 
 def numbers_by_method_and_budget(table: ResultTable, wanted: Mapping[str, Place]) -> Measured:
-    """Return the numbers of a run by method and budget; rows that failed or missed the budget are
-    left out.
+    """Return the values of a run by method and budget, without failed rows and those off the
+    budget.
     """
     measured: Measured = {}
     for row in table.frame.to_dict("records"):

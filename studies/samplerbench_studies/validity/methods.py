@@ -1,15 +1,14 @@
-"""Which published rows can be run here, and as what: solver, grid and first step of the table of
-published FIDs to a sampler, a schedule and an end of ours.
+"""Translation of rows of published FIDs to sampler, schedule and end of the grid, if possible.
 
-A row is run as its source ran it. Two families of sources say enough for that:
+A row is run as its source ran it. Two families of sources state enough for that:
 
-* the repository diff-sampler, whose tables several papers repeat: grids end at sigma_min; its README
-  and launch scripts name the grid of each solver, which stands in where a paper leaves it out;
+* the repository diff-sampler, whose tables papers repeat. Grids end at sigma_min. Its README
+  and launch scripts name each solver's grid, which is used if a paper does not state it;
 * arXiv:2404.14507 (Align Your Steps), with a last step to 0 as in its quick-start guide.
 
-Where a source counts an odd number of evaluations for a method that takes two a step and ends at
-sigma_min, its first stage was analytic. Methods with coefficients or levels that were learned for one
-network are left out, and so are those whose source does not say how they were run.
+If a source counts an odd number of evaluations for a method with two a step that ends at sigma_min,
+its first stage was analytic. Methods with coefficients or levels learned for one network are
+excluded, and so are methods whose source does not state their settings.
 """
 
 from __future__ import annotations
@@ -31,21 +30,22 @@ DIFF_SAMPLER = (
     "arXiv:2405.11326",
     "arXiv:2507.14797",
 )
-"""Sources whose tables come from that repository."""
+"""Sources whose tables come from the repository diff-sampler."""
 
 AYS = ("arXiv:2404.14507",)
 
 
 @dataclass(frozen=True)
 class Method:
-    """Sampling method of a paper, in this library's terms.
+    """Sampling method of a paper, as sampler and schedule of this library.
 
     Attributes:
-        name: in the study's tables.
-        sampler: name and options.
-        schedule: name and options.
-        end: where the grid ends.
-        plain: the sampler without the thresholding of the authors' code; None where it has none.
+        name: name in the study's tables.
+        sampler: spec of the sampler.
+        schedule: spec of the schedule.
+        end: end of the grid.
+        plain: spec of the sampler without the thresholding of the authors' code; None if that has
+            none.
     """
 
     name: str
@@ -55,18 +55,18 @@ class Method:
     plain: str | None = None
 
     def sampler_for(self, *, thresholded: bool) -> str:
-        """Return the sampler's spec, with thresholding where the authors have it, or without."""
+        """Return the sampler's spec, with the thresholding of the authors' code or without."""
         return self.sampler if thresholded or self.plain is None else self.plain
 
 
 @dataclass(frozen=True)
 class _Solver:
-    """A solver of the diff-sampler family.
+    """Solver of the diff-sampler family.
 
     Attributes:
-        sampler: name.
-        grid: of the table, where a source does not say.
-        afs: the sampler with an analytic first step; "" for none.
+        sampler: name of the sampler.
+        grid: published table's name of the grid, if a source does not state it.
+        afs: name of the sampler with an analytic first step; "" for none.
         plain: as in :class:`Method`.
     """
 
@@ -94,10 +94,10 @@ FAMILY: Mapping[str, _Solver] = {
     "iPNDM": _Solver("ipndm"),
     "iPNDM_v-4": _Solver("authors_ipndm_v"),
 }
-"""Solvers of diff-sampler; DEIS-tAB3 is of degree 3 there, four points."""
+"""Solvers of diff-sampler by published name. DEIS-tAB3 has degree 3 there, that is four points."""
 
 TITLES = {"DDIM": "Euler", "iPNDM": "iPNDM-4", "UniPC": "UniPC-3"}
-"""Names of one method, to the one it has in the study."""
+"""Name of a method in the study, by its other published names."""
 
 PLAIN: Mapping[str, str] = {
     "DDIM": "euler",
@@ -108,7 +108,7 @@ PLAIN: Mapping[str, str] = {
     "ER-SDE-Solver-2": "er_sde_2",
     "ER-SDE-Solver-3": "er_sde_3_published",
 }
-"""Solvers of the tables of Align Your Steps."""
+"""Samplers by their names in the tables of Align Your Steps."""
 
 LEFT_OUT = {
     "its levels or coefficients were learned or searched for one network": (
@@ -129,7 +129,7 @@ LEFT_OUT = {
     ),
     "parallel evaluations are counted once": ("ParaDiGMS",),
 }
-"""Why solvers cannot be run here as they were published."""
+"""Solvers that cannot be run as published, by the reason."""
 
 UNSAID = "its source does not say grid, end or first step"
 
@@ -146,7 +146,7 @@ def method_of(row: Published) -> Method | None:
 
 
 def why_not_runnable(row: Published) -> str:
-    """Return why a row has no method here."""
+    """Return the reason why a row has no method here."""
     return next((why for why, solvers in LEFT_OUT.items() if row.solver in solvers), UNSAID)
 
 

@@ -1,9 +1,8 @@
-"""What predicts: a column of one model of ours, or the mean of its ranks over several; which are
-tried; and what was chosen.
+"""Predictors of published rankings: a column of one model, or its mean ranks over several models.
 
-Two questions are asked, for two columns of this suite answer them for different methods. ``rmse`` and
-its median, the distance to the exact endpoint of the same latent, exist for deterministic samplers
-only, and compare them sample by sample. Columns that compare distributions exist for all samplers.
+There are two questions, "deterministic" and "all", since columns exist for different methods.
+``rmse`` and ``rmse_median``, distances to the exact endpoint of the same latent, exist for
+deterministic samplers only. Columns that compare distributions exist for all samplers.
 """
 
 from __future__ import annotations
@@ -34,12 +33,10 @@ MODELS = (
     "wavelet",
     "gaussian",
 )
-"""Models that are tried: two networks on images, one on latents, one on small images, and exact
-problems.
-"""
+"""Models that are tried: networks on images, latents and small images, and exact problems."""
 
 TOGETHER = (("fashion", "emoji"), ("fashion", "emoji", "digits", "fashion-latent"))
-"""Models whose mean ranks are tried too: the networks on images, and all networks."""
+"""Groups of models whose mean ranks are tried too: networks on images, and all networks."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,8 @@ class Predictor:
     """Predictor of how methods rank: a column of one model, or the mean of its ranks over several.
 
     Attributes:
-        models: one, or several whose ranks within a budget are averaged.
-        column: of their tables.
+        models: one model, or several whose ranks within a budget are averaged.
+        column: column of their tables.
     """
 
     models: tuple[str, ...]
@@ -65,10 +62,10 @@ class Predictor:
         """Return the predicted values of a set's methods, paired with the published numbers.
 
         Args:
-            measured: by model.
-            name: of the set.
-            question: "deterministic" leaves out samplers that draw noise.
-            bad: whether the plainly bad are among them.
+            measured: measured columns by model.
+            name: name of the set.
+            question: "deterministic" excludes samplers that draw noise, "all" includes them.
+            bad: True to include plainly bad methods.
         """
         found = []
         for budget, here in points_by_budget(name).items():
@@ -97,7 +94,7 @@ class Predictor:
 
 
 def columns_at_budget(measured: Measured, method: Method, budget: int) -> Mapping[str, float]:
-    """Return the columns of a method at a budget; empty where it has none."""
+    """Return the columns of a method at a budget; empty if it was not measured."""
     return measured.get((method, budget), {})
 
 
@@ -107,16 +104,14 @@ def is_stochastic(method: Method) -> bool:
 
 
 def all_predictors(models: Sequence[str]) -> list[Predictor]:
-    """Return all predictors that are tried with some models."""
+    """Return all predictors that can be made from some models."""
     groups = [(model,) for model in models]
     groups += [group for group in TOGETHER if set(group) <= set(models)]
     return [Predictor(group, column) for group in groups for column in COLUMNS]
 
 
 def ceiling_pairs(name: str, question: Question, *, bad: bool = True) -> list[Pair]:
-    """Return another set's numbers paired with CIFAR-10's own published ones, the best possible
-    predictor.
-    """
+    """Return a set's FIDs paired with CIFAR-10's published FIDs, the ceiling for any predictor."""
     known: dict[Place, float] = {(p.method, p.budget): p.fid for p in points_of_set(CHOOSING)}
     return [
         Pair(p.method.name, budget, known[p.method, budget], p.fid)

@@ -1,4 +1,4 @@
-"""What models of ours are like: whether one of these properties goes with predicting well."""
+"""Properties of models that may be related to how well they predict."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from .measuring import OWN_ERROR, Measured
 from .table import Row
 
 SEARCH_IDS = 2**30
-"""Number of the first latent, which no run scores."""
+"""First sample id, which no run scores."""
 
 _DRAWN, _STEPS = 512, 20
-"""Samples that stand for the data of a model that does not know its data's covariance."""
+"""Numbers of samples and steps to estimate a covariance of the data that the model does not
+know.
+"""
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,13 @@ class Properties:
     """Properties of a model: dimension, spectrum and own error.
 
     Attributes:
-        dimension: numbers of a sample.
-        effective: dimension that the spectrum of the data's covariance has, (sum l)² / sum l².
+        dimension: number of elements of a sample.
+        effective: effective dimension of the data's covariance, (sum l)² / sum l² of the
+            eigenvalues l.
         slope: exponent a of a power law l_k ~ k^-a, fitted to the logarithms of the eigenvalues that
             hold 99 % of the variance.
-        own_error: distance of the model's converged samples to its data, over their total variance in
-            the features; 0 for exact models.
+        own_error: distance of the model's converged samples to its data, relative to the total
+            variance of the features; 0 for exact models.
     """
 
     dimension: int
@@ -63,9 +66,7 @@ def properties_of(model: str, measured: Measured) -> Properties:
 
 @torch.no_grad()
 def covariance_of_data(model: Denoiser) -> NDArray[np.float64]:
-    """Return the covariance ``(d, d)`` of the data, or of the model's samples where the data are
-    unknown.
-    """
+    """Return the covariance ``(d, d)`` of the data, or of samples if the data's is unknown."""
     moments = model.moments()
     if moments is not None:
         mean, cov = moments

@@ -1,6 +1,4 @@
-"""The published tables that are predicted, what is known of them before anything is measured, and
-which methods are plainly bad.
-"""
+"""Published tables that are predicted, and the methods that are plainly bad."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from samplerbench.results.published import rows_of_model
 from .methods import Method, method_of
 
 CHOOSING = "cifar10"
-"""The set on which model, column and number of latents are chosen."""
+"""Set on which model, column and number of latents are chosen."""
 
 SETS: Mapping[str, str] = {
     CHOOSING: "edm-cifar10-32x32-uncond-vp",
@@ -22,25 +20,25 @@ SETS: Mapping[str, str] = {
     "bedroom256": "edm_bedroom256_ema",
     "imagenet256-latent": "ldm-imagenet-256x256-cfg-2.0",
 }
-"""Sets to the model of the published table. All but the first are for one look."""
+"""Model of the published table by set. All sets but the first are predicted once."""
 
 PLAINLY_BAD = 3.0
-"""A method is plainly bad at a budget if its FID on CIFAR-10 is more than so many times the best one
-there; where CIFAR-10's table lacks it, its own set's FIDs decide.
+"""Ratio to the best FID on CIFAR-10 at the same budget above which a method is plainly bad. If
+CIFAR-10's table lacks the method, the FIDs of its own set decide.
 """
 
 FEWEST = 5
-"""Methods that a budget needs for a correlation."""
+"""Smallest number of methods at a budget for a correlation."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A published number that can be predicted.
+    """Published FID that can be predicted.
 
     Attributes:
-        method: how it was made.
+        method: sampling method.
         budget: evaluations per sample.
-        fid: the number.
+        fid: the FID.
     """
 
     method: Method
@@ -50,7 +48,7 @@ class Point:
 
 @cache
 def points_of_set(name: str) -> tuple[Point, ...]:
-    """Return the numbers of a set that can be run here, the first of each (method, budget)."""
+    """Return a set's FIDs whose methods can be run here, the first of each (method, budget)."""
     found: dict[tuple[Method, int], Point] = {}
     for row in rows_of_model(SETS[name]):
         method = method_of(row)
@@ -60,7 +58,7 @@ def points_of_set(name: str) -> tuple[Point, ...]:
 
 
 def points_by_budget(name: str) -> dict[int, list[Point]]:
-    """Return a set's points by budget; budgets with too few methods are left out."""
+    """Return a set's points by budget, without budgets of too few methods."""
     by: dict[int, list[Point]] = {}
     for point in sorted(points_of_set(name), key=lambda point: point.budget):
         by.setdefault(point.budget, []).append(point)
@@ -77,7 +75,7 @@ def is_plainly_bad(name: str, point: Point) -> bool:
 
 
 def budgets_by_method(names: list[str] | None = None) -> dict[Method, set[int]]:
-    """Return every method of some sets, with the budgets at which it is needed."""
+    """Return the budgets of each method in some sets (default: all)."""
     needed: dict[Method, set[int]] = {}
     for name in names or SETS:
         for budget, found in points_by_budget(name).items():

@@ -1,6 +1,4 @@
-"""The study: measures the methods on models of ours, and says how well their columns order published
-tables.
-"""
+"""Validity study: measures methods on models, and compares their order with published tables."""
 
 from __future__ import annotations
 
@@ -34,17 +32,17 @@ from .table import (
 
 @dataclass
 class Validity:
-    """Validity run, resumable: what its folder has is not sampled again.
+    """Resumable validity run, which reuses the samples in its folder.
 
     Attributes:
-        out: folder; each model has a run directory in it.
-        models: specs; those of the choices by default.
-        depth: how much of each is sampled; None for what was chosen, or the usual where a model is
-            none of the chosen.
-        explore: whether every predictor is held against every set, not the chosen ones only. That is
-            a look after the choice, without intervals, and chooses nothing.
-        console: for progress.
-        executor: where samplers run; None for this process.
+        out: folder with a run directory for each model.
+        models: specs of the models; by default the models of :data:`.choosing.CHOICES`.
+        depth: numbers of samples for each model; None for the chosen numbers, or the default for a
+            model that was not chosen.
+        explore: True to evaluate all predictors on all sets, without intervals. This happens after
+            the choice and does not influence it.
+        console: console for progress.
+        executor: executor of the samplers; None for this process.
     """
 
     out: Path
@@ -55,8 +53,7 @@ class Validity:
     executor: Executor | None = None
 
     def __call__(self) -> list[Row]:
-        """Return the validity table, a row for each set, question and predictor, and write all
-        tables to ``out``.
+        """Write all tables to ``out``; return the validity rows by set, question and predictor.
 
         Raises:
             ValueError: there is no such model.
@@ -92,9 +89,7 @@ class Validity:
         return rows
 
     def answers(self, measured: Mapping[str, Measured]) -> list[tuple[Question, Predictor]]:
-        """Return the questions with the predictors to test: the measured choices, or all
-        predictors.
-        """
+        """Return pairs of question and predictor to test: the choices, or all predictors."""
         if self.explore:
             return [(q, one) for q in QUESTIONS for one in all_predictors(list(measured))]
         return [

@@ -1,6 +1,4 @@
-"""The study's tables: which predictor orders which set how well, with intervals; what was tried on
-CIFAR-10; and the numbers behind them.
-"""
+"""Tables of the study: quality of predictors by set with intervals, trials on CIFAR-10, values."""
 
 from __future__ import annotations
 
@@ -32,14 +30,15 @@ def validity_rows(
     sets: Iterable[str] = tuple(SETS),
     replicates: int = REPLICATES,
 ) -> list[Row]:
-    """Return a row for each set, question and predictor, with the plainly bad and without, and the
-    ceiling's rows.
+    """Return rows by set, question and predictor, with and without plainly bad methods.
+
+    Further rows have the ceiling (:func:`.predicting.ceiling_pairs`).
 
     Args:
-        measured: by model.
-        chosen: predictors, with the question that each answers.
-        sets: to predict.
-        replicates: of the bootstrap.
+        measured: measured columns by model.
+        chosen: pairs of question and predictor.
+        sets: names of the sets to predict.
+        replicates: replicates of the bootstrap.
     """
     rows: list[Row] = []
     answers = list(chosen)
@@ -70,8 +69,9 @@ def validity_rows(
 
 
 def pool_sets(of_sets: Mapping[str, Sequence[Pair]]) -> list[Pair]:
-    """Return the pairs of some sets together, each set's budgets apart; a method counts once in
-    all.
+    """Return the pairs of several sets in one list, with separate budgets for each set.
+
+    A method of several sets is one unit of the bootstrap.
     """
     return [
         replace(pair, budget=(name, int(pair.budget)))  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def pool_sets(of_sets: Mapping[str, Sequence[Pair]]) -> list[Pair]:
 
 
 def statistics_row(pairs: Sequence[Pair], replicates: int = REPLICATES) -> Row:
-    """Return counts, and each statistic with its interval, of some pairs."""
+    """Return counts of some pairs, and each statistic with its interval."""
     used = pairs_of_counted_budgets(pairs)
     row: Row = {
         "n_methods": len({pair.method for pair in used}),
@@ -141,7 +141,7 @@ def measured_rows(measured: Mapping[str, Measured]) -> list[Row]:
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Write rows as a CSV, empty where a row lacks a key; numbers with six digits."""
+    """Write rows as CSV, with empty fields for missing keys, and numbers with six digits."""
     header = list(dict.fromkeys(key for row in rows for key in row))
     write_text(
         path, csv_lines(header, ([_csv_cell(row.get(key)) for key in header] for row in rows))
@@ -180,7 +180,7 @@ def validity_markdown(rows: Sequence[Row]) -> str:
 
 
 def statistic_with_interval(row: Row, name: str) -> str:
-    """Return a statistic and its interval: a correlation with two digits, a share in per cent."""
+    """Return a statistic with its interval: a correlation, or a share in per cent."""
     values = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
     texts = [f"{v:.0%}" if name.startswith("alike") else f"{v:.2f}" for v in values if v == v]
     return texts[0] + (f" [{texts[1]}, {texts[2]}]" if len(texts) == 3 else "") if texts else ""

@@ -1,3 +1,1 @@
-"""Diffusion of binary data: its forward process, exact reverse conditionals, a trained reverse
-model and its sampler.
-"""
+"""Diffusion of binary data: forward process, exact reverse conditionals, trained model, sampler."""

@@ -1,12 +1,12 @@
-r"""Binomial diffusion (Sohl-Dickstein et al. 2015, arXiv:1503.03585, table App.1): pixels of 0 and 1
-that forget what they were.
+r"""Binomial diffusion of pixels 0 and 1 (Sohl-Dickstein et al. 2015, arXiv:1503.03585, table
+App.1).
 
 A step of the forward process replaces each pixel by a fair coin with probability beta_t,
 
     q(x_t = 1 | x_{t-1}) = x_{t-1} (1 - beta_t) + beta_t / 2.
 
-What is left of the first state is the signal, alpha_t = prod_{s <= t} (1 - beta_s), in the sense
-that E[x_t | x_0] - 1/2 = alpha_t (x_0 - 1/2), so that
+The signal is the remaining part of the first state, alpha_t = prod_{s <= t} (1 - beta_s): E[x_t |
+x_0] - 1/2 = alpha_t (x_0 - 1/2), so
 
     q(x_t = x_0 | x_0) = (1 + alpha_t) / 2.
 
@@ -20,8 +20,8 @@ earlier pixel differs from the later one, x:
     flip(same)  = (1 - a) (1 - b/a) / (2 (1 + b))     if x_0 = x
     flip(other) = (1 + a) (1 - b/a) / (2 (1 - b))     if x_0 != x
 
-where b < 1. They are small where the step is short, and are kept instead of probabilities of 1, of
-which they would be small differences.
+where b < 1. They are small for short steps. The code uses them in place of probabilities of 1,
+whose differences would lose digits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch import Tensor
 
 
 def constant_fraction(steps: int) -> list[float]:
-    """Diffusion rates beta_1 … beta_T = 1 / (T - t + 1), the last of which is 1.
+    """Return the rates beta_t = 1 / (T - t + 1), t = 1 … T, of which the last is 1.
 
     Args:
         steps: T >= 1.
@@ -40,21 +40,21 @@ def constant_fraction(steps: int) -> list[float]:
 
 
 def signals(steps: int) -> list[float]:
-    """The signal alpha_t = (T - t) / T that these rates leave, for t = 0 … T: from 1 to 0.
+    """Return the signals alpha_t = (T - t) / T, t = 0 … T, of :func:`constant_fraction`.
 
     Args:
-        steps: T >= 1. Every divisor N of it is a schedule on some of its times: ``signals(N)``.
+        steps: T >= 1. For a divisor N of T, ``signals(N)`` are a subset of these signals.
     """
     return [(steps - t) / steps for t in range(steps + 1)]
 
 
 def diffuse(x: Tensor, keep: Tensor | float, uniform: Tensor) -> Tensor:
-    """Draw q(later | earlier = x).
+    """Draw later states from q(later | earlier = x).
 
     Args:
         x: states of 0 and 1, any shape and dtype.
-        keep: the later signal over the earlier one, in [0, 1]; broadcast against ``x``. From the
-            first state it is alpha_t itself.
+        keep: ratio of the later to the earlier signal, in [0, 1], broadcast against ``x``. From the
+            first state, it is alpha_t.
         uniform: uniform numbers in [0, 1), the shape of ``x``.
 
     Returns:
@@ -65,7 +65,7 @@ def diffuse(x: Tensor, keep: Tensor | float, uniform: Tensor) -> Tensor:
 
 
 def flips(earlier: Tensor | float, later: Tensor | float) -> tuple[Tensor, Tensor]:
-    """Probabilities flip(same) and flip(other) of the module's docstring, float64.
+    """Return the module's probabilities flip(same) and flip(other), float64.
 
     Args:
         earlier: signal a in (0, 1].
@@ -78,25 +78,26 @@ def flips(earlier: Tensor | float, later: Tensor | float) -> tuple[Tensor, Tenso
 
 
 def reverse_flip(other: Tensor, earlier: Tensor | float, later: Tensor | float) -> Tensor:
-    """Probability that a pixel of the earlier state differs from the later one, float64.
+    """Return the probability that each pixel of the earlier state differs from the later one,
+    float64.
 
-    Given the later state, the earlier pixel depends on the first state through that pixel alone, so
-    that this is exact where ``other`` is the exact posterior.
+    Given the later state, an earlier pixel depends on the first state through the same pixel only.
+    The result is therefore exact if ``other`` is the exact posterior.
 
     Args:
         other: probability, given the later state, that the first pixel differs from the later one;
-            0 and 1 where the first state is known.
-        earlier: signal a, broadcast against it.
-        later: signal b < a, likewise.
+            0 or 1 if the first state is known.
+        earlier: signal a, broadcast against ``other``.
+        later: signal b < a, broadcast against ``other``.
     """
     if_same, if_other = flips(earlier, later)
     return if_same + other.double() * (if_other - if_same)
 
 
 def bernoulli_kl(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p || q) in nats of two coins' probabilities of 1, elementwise, float64.
+    """Return the elementwise KL divergence in nats of Bernoulli(p) from Bernoulli(q), float64.
 
-    Infinite where ``q`` excludes what ``p`` does not.
+    It is infinite where ``q`` excludes a value that ``p`` does not.
     """
     p, q = p.double(), q.double()
     return (

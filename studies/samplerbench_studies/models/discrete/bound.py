@@ -1,12 +1,11 @@
-r"""The bound on the negative log-likelihood of binomial diffusion.
+r"""Bound on the negative log-likelihood of binomial diffusion.
 
-With signals 1 = a_0 > a_1 > … > a_T = 0, at which nothing is left, the bound of arXiv:1503.03585,
-section 2.4, is
+With signals 1 = a_0 > a_1 > … > a_T = 0, the bound of arXiv:1503.03585, section 2.4, is
 
     -log p(x_0) <= sum_t E KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)),
 
-because the term of the first step, t = 1, where q is certain, is -log p(x_0 | x_1), and that of the
-prior is 0: x_T are fair coins under both.
+The term of t = 1, where q is certain, is -log p(x_0 | x_1). The term of the prior is 0, since x_T
+are fair coins under both.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ def bound(
     draws: int = 32,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """An unbiased estimate of each state's bound, ``(n,)`` in nats.
+    """Return an unbiased estimate of each state's bound, ``(n,)`` in nats.
 
     Args:
         predict: the reverse model.
         x0: ``(n, *event)`` of 0 and 1, float32.
-        signals: from 1 to 0, as from :func:`.binomial.signals`.
-        draws: at most so many steps are visited for each state: all of them if they are fewer, or
-            else one drawn from each of so many equal parts of the chain.
-        seed: of the steps and of the noise, which are independent from state to state.
+        signals: signals from 1 to 0, such as :func:`.binomial.signals`.
+        draws: number of steps to evaluate for each state, one drawn from each of as many equal
+            parts of the chain; all steps if there are fewer.
+        seed: seed of the steps and the noise, which are independent between states.
     """
     steps, n = len(signals) - 1, len(x0)
     rng = np.random.default_rng((seed, 0))

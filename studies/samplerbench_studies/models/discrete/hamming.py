@@ -1,4 +1,4 @@
-"""Features of binary images: Hamming distances, that is, numbers of pixels that differ."""
+"""Features of binary images by Hamming distances, the numbers of pixels that differ."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from samplerbench_studies import CARDS
 from .network import CARD
 
 SHIFTS = ((0, 1), (1, 0))
-"""Rows and columns by which an image is shifted against itself."""
+"""Shifts (rows, columns) of an image against itself."""
 
 
 def hamming(x: Tensor, prototypes: Tensor) -> NDArray[np.float64]:
-    """Features ``(n, m + 2)`` of binary images.
+    """Return features ``(n, m + 2)`` of binary images.
 
-    The first m are distances to the prototypes; they see which garment it is. The last two are the
-    distances to the image itself shifted by one column and by one row (what is shifted out of the
-    frame is not counted); they see whether it is of one piece or speckled.
+    The first m are distances to the prototypes, which depend on the kind of garment. The last two
+    are the distances to the image itself shifted by one column and by one row (pixels shifted out
+    of the frame are not counted), which distinguish smooth from speckled images.
 
     Args:
         x: ``(n, 1, h, w)`` of 0 and 1.
@@ -41,13 +41,13 @@ def hamming(x: Tensor, prototypes: Tensor) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class BinaryReference:
-    """What samples are compared with.
+    """Reference data for samples of binary images.
 
     Attributes:
         prototypes: ``(m, 1, h, w)``, the majority image of each class.
-        mean: ``(m + 2,)`` and
-        cov: ``(m + 2, m + 2)`` of the training images' features.
-        held_out: ``(k, 1, h, w)`` images that nothing was trained on.
+        mean: mean ``(m + 2,)`` of the training images' features.
+        cov: covariance ``(m + 2, m + 2)`` of these features.
+        held_out: ``(k, 1, h, w)`` images on which nothing was trained.
     """
 
     prototypes: Tensor
@@ -56,24 +56,24 @@ class BinaryReference:
     held_out: Tensor
 
     def features(self, x: Tensor) -> NDArray[np.float64]:
-        """:func:`hamming` features of images."""
+        """Return the :func:`hamming` features of images."""
         return hamming(x, self.prototypes)
 
 
 def majority(x: Tensor, labels: Tensor) -> Tensor:
-    """The image of each class whose pixels are 1 where most of the class are, ``(m, *event)``."""
+    """Return each class's image of the most frequent value of each pixel, ``(m, *event)``."""
     return torch.stack(
         [(x[labels == label].mean(0) > 0.5).float() for label in range(int(labels.max()) + 1)]
     )
 
 
 def pack(x: Tensor) -> Tensor:
-    """Binary images ``(n, *event)`` as bits, ``(n, ceil(d / 8))`` uint8."""
+    """Return binary images ``(n, *event)`` as bits, ``(n, ceil(d / 8))`` uint8."""
     return torch.from_numpy(np.packbits(x.flatten(1).bool().numpy(), axis=1))
 
 
 def unpack(bits: Tensor, event: tuple[int, ...]) -> Tensor:
-    """The inverse of :func:`pack`, float32."""
+    """Return images ``(n, *event)`` float32 from bits: the inverse of :func:`pack`."""
     count = int(np.prod(event))
     return torch.from_numpy(
         np.unpackbits(bits.numpy(), axis=1, count=count).astype(np.float32)
@@ -81,7 +81,8 @@ def unpack(bits: Tensor, event: tuple[int, ...]) -> Tensor:
 
 
 def fashion_binary() -> BinaryReference:
-    """Fashion-MNIST of two colours, from the card ``why_steps/fashion-binomial``.
+    """Return the reference of Fashion-MNIST in two colours, from the card
+    ``why_steps/fashion-binomial``.
 
     Raises:
         CardError: the file does not match the card.

@@ -1,4 +1,4 @@
-"""The trained reverse model of binomial diffusion."""
+"""Trained reverse model of binomial diffusion."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from samplerbench_studies import CARDS
 
 CARD = "fashion-binomial"
 LARGEST = 30.0
-"""Log-odds beyond this are cut: a network may be sure, but not so sure that a miss costs more than
-30 nats.
-"""
+"""Bound to which log-odds are clipped, so that an error costs at most 30 nats."""
 
 
 class Predictor(Protocol):
-    """What knows, or guesses, the first state from a later one."""
+    """Predictor of the first state from a later one, exact or learned."""
 
     def __call__(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Probability that each first pixel differs from the later one, float64.
+        """Return the probability that each first pixel differs from the later one, float64.
 
         Args:
             x: ``(batch, *event)`` states of 0 and 1, float32.
@@ -32,18 +30,17 @@ class Predictor(Protocol):
 
 
 class ReverseNetwork(nn.Module):
-    """Predicts the first pixels, p(x_0 | x_t), and not the step's p(x_{t-1} | x_t).
+    """Network that predicts the first pixels, p(x_0 | x_t), and not the step's p(x_{t-1} | x_t).
 
-    A step's probabilities follow from these exactly (:func:`.binomial.reverse_flip`), so that one
-    network serves every number of steps. By Bayes' rule the log-odds that a pixel still is what it
-    was are
+    A step's probabilities follow exactly (:func:`.binomial.reverse_flip`), so one network serves
+    every number of steps. By Bayes' rule the log-odds that a pixel has not changed are
 
-        log((1 + alpha) / (1 - alpha)) + what all the other pixels tell,
+        log((1 + alpha) / (1 - alpha)) + contribution of all other pixels.
 
-    of which the network learns the second part: it stays of moderate size at all signals.
+    The network learns the second part, which has a moderate size at all signals.
 
     Args:
-        channels, embedding, patch, group: of :class:`~samplerbench.models.nets.UNet`.
+        channels, embedding, patch, group: as in :class:`~samplerbench.models.nets.UNet`.
     """
 
     def __init__(
@@ -62,8 +59,9 @@ class ReverseNetwork(nn.Module):
 
 
 def binomial_network() -> ReverseNetwork:
-    """The network of the card ``why_steps/fashion-binomial``, in eval mode: Fashion-MNIST, each
-    pixel 1 where it is brighter than middle grey.
+    """Return the network of the card ``why_steps/fashion-binomial``, in eval mode.
+
+    Its data are Fashion-MNIST with pixels 1 where brighter than middle grey.
 
     Raises:
         CardError: the weights do not match the card.

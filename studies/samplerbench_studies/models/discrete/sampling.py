@@ -19,15 +19,15 @@ BATCH = 96
 def ancestral(
     predict: Predictor, signals: Sequence[float], n: int, event: tuple[int, ...], seed: int = 0
 ) -> Tensor:
-    """Samples 0 … n - 1: from fair coins, step by step, each from p(earlier | later).
+    """Return samples 0 … n - 1, drawn step by step from fair coins by p(earlier | later).
 
     Args:
         predict: the reverse model.
-        signals: of the times at which it stops, falling from 1 (the samples) to 0 (coins), as
-            from :func:`.binomial.signals`: any subset of the times of a longer chain.
-        n: how many.
-        event: shape of one.
-        seed: sample i begins with the same coins whatever n and the signals are.
+        signals: signals of the steps, falling from 1 (the samples) to 0 (coins), such as
+            :func:`.binomial.signals` or a subset of a longer chain's.
+        n: number of samples.
+        event: shape of one sample.
+        seed: seed; sample i starts from the same coins for any ``n`` and ``signals``.
 
     Returns:
         ``(n, *event)`` float32 of 0 and 1.
