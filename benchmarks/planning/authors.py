@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Authors' schedules of some samplers, with a ``key`` of ``references.bib`` and a place in it."""
+    """Authors' schedules of some samplers; source as ``key`` of ``references.bib`` and a place."""
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]

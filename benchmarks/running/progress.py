@@ -56,7 +56,7 @@ class Reporter:
 
     @contextmanager
     def track_part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
-        """Show a part of the work; at the end of the block, the bar has moved by ``evaluations``."""
+        """Show ``text`` during the block, in which the bar moves by ``evaluations`` in all."""
         if text:
             self.stage(text)
         self._within, end = evaluations, self._reached + evaluations
@@ -70,7 +70,7 @@ class Reporter:
         self._bar.update(self._task, description=text)
 
     def samples(self, count: int, evaluations: float) -> None:
-        """Add ``count`` drawn samples, for which the plan expected ``evaluations``."""
+        """Add ``count`` drawn samples, which the plan expected to take ``evaluations``."""
         self._samples += count
         self.evaluations(evaluations)
 
@@ -97,7 +97,7 @@ class Reporter:
 class CellProgress:
     """Progress of several cells at a time in the bar of a :class:`Reporter`.
 
-    A cell moves the bar by its ``expected`` evaluations at most, and by all of them once it is done.
+    A finished cell has moved the bar by its ``expected`` evaluations, however many it took.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class CellProgress:
             self._report.count_cell()
 
     def _share_within_estimate(self, key: str, evaluations: float) -> float:
-        """Return how many of these evaluations are left of the cell's estimate, and use them up."""
+        """Subtract evaluations from the cell's remaining estimate; return how many it had left."""
         counted = min(evaluations, self._left.get(key, 0.0))
         if key in self._left:
             self._left[key] -= counted

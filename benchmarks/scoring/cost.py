@@ -57,7 +57,7 @@ def endpoint_count(suite: Suite, cell: Cell) -> int:
 
 
 def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Return the expected evaluations for one endpoint; a trial shows if the model has its own."""
+    """Return the expected evaluations for one endpoint, after a trial of the model's own one."""
     if isinstance(model, ExactModel) and model.closed_form:
         return 0.0
 

@@ -1,4 +1,4 @@
-"""One plain sentence for an error in a suite that pydantic found."""
+"""Messages for errors that pydantic finds in a suite, each one plain sentence."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _dotted_path(loc: tuple[int | str, ...]) -> str:
 
 
 def _option_of_place(loc: tuple[int | str, ...]) -> str:
-    """Return the option for the place of an error, such as ``--max-samples`` for ``until.max_samples``."""
+    """Return the command-line option for a key, such as --max-samples for ``until.max_samples``."""
     name = [
         part
         for part in loc

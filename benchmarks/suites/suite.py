@@ -49,7 +49,8 @@ class Timing(StrictTable):
             The result table has the times of the first size, ``timing.csv`` the times of all.
         seconds: most wall time per model and batch size.
         min_rounds, max_rounds: fewest and most times that each cell is timed.
-        half_width: a cell is settled when the 95 % interval of its median is within this share of it.
+        half_width: largest half-width of the 95 % interval of a median, as a share of it, to stop
+            timing.
         energy_seconds: seconds in which a cell's energy is measured, on a GPU with NVML; 0 for none.
         minutes: most wall time over all models and batch sizes; the next run times the others. 0 for no limit.
         sweep: largest batch of a sweep over batch sizes 1, 2, 4, …; 0 for no sweep. A sweep times each
@@ -132,7 +133,7 @@ class Suite(StrictTable):
 
     Attributes:
         name: part of the default run directory.
-        version: number of this suite's version; results of different versions are not compared.
+        version: version of this suite; results of different versions are not compared.
         models, samplers, schedules: lists of specs; without schedules each model has its default
             (:mod:`samplerbench.benchmarks.planning.native`).
         steps, nfe: numbers of steps, or budgets of evaluations per sample; exactly one of the two. A budget
@@ -140,7 +141,8 @@ class Suite(StrictTable):
         tolerances: rtol = atol of adaptive samplers that set none themselves, one row each.
         start: how runs begin (:class:`samplerbench.benchmarks.suites.cell.Start`).
         sigma_start: level at which start "gaussian" ends; None takes it from the data's spread.
-        noise: kind for stochastic samplers: independent numbers, or increments of one Brownian path per sample.
+        noise: for stochastic samplers, independent numbers or increments of one Brownian path per
+            sample.
         execution: execution modes (:mod:`samplerbench.benchmarks.sampling.execution`).
         device: "cuda" for a suite that needs a GPU: it runs elsewhere only on request.
         dtype: dtype of the states; None takes the model's.
@@ -254,7 +256,7 @@ class Suite(StrictTable):
         return extractors_of(self.model_dump())
 
     def replaced(self, **axes: Any) -> Suite:
-        """Return this suite with other values of some keys; None leaves a key as it is.
+        """Return this suite with other values for some keys; None leaves a key unchanged.
 
         A new value also replaces the values of single models, and a new batch size the list of timed ones.
         """

@@ -1,4 +1,4 @@
-"""Throughput against the batch size, up to the size where larger batches gain nothing.
+"""Throughput by batch size, up to the size where larger batches gain nothing.
 
 The knee is the smallest batch with nearly the largest throughput. Smaller batches leave a GPU
 waiting for launches; in larger ones samples wait for one another.

@@ -37,7 +37,8 @@ class Pool(Executor):
 
     Args:
         size: number of workers, >= 1.
-        memory: bytes that each may hold, 0 for no limit; None for an equal part of the default.
+        memory: bytes that each worker may hold, 0 for no limit; None for an equal part of the
+            default.
         gpus: values of CUDA_VISIBLE_DEVICES, given to workers in turn; empty leaves it unchanged.
     """
 
