@@ -105,9 +105,9 @@ def other_cells(setup: Setup) -> Iterator[OtherCell]:
 State = Literal[
     "up to date", "changed", "comes back", "missing", "to be scored", "ended", "skipped", "not told"
 ]
-"""State of a cell. A "changed" cell will be set aside and made again. A cell that "comes back" was set
-aside, and will be restored. An "ended" cell failed and is not tried again. A cell "not told" was
-not requested by the last run, and its fingerprints cannot be compared.
+"""State of a cell. A "changed" cell will be set aside and made again. A cell that "comes back" was
+set aside, and will be restored. An "ended" cell failed and is not tried again. A cell "not told"
+was not requested by the last run, and its fingerprints cannot be compared.
 """
 
 

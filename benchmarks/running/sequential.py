@@ -57,8 +57,8 @@ FUTILE = 0.8
 """Share of a difference's variance due to reference samples above which more samples are futile."""
 
 Row = dict[str, Any]
-"""Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, the number ``look`` of
-its last analysis, and the numbers of the verdict.
+"""Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look`` (its last
+analysis), and the numbers of the verdict.
 
 ``verdict`` is a comparison's, "not compared", "undecided", or one of three others. "precise": the
 standard error is as small as requested. "futile": more samples would not decide the row. "failed":

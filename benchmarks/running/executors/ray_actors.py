@@ -119,7 +119,7 @@ class Share(NamedTuple):
 
 
 class HostInfo(NamedTuple):
-    """First message of an actor: machine's name, versions, and a clause on a missing folder or ""."""
+    """First message of an actor: its machine's name, versions, and a clause on a missing folder."""
 
     node: str
     versions: Mapping[str, str]
