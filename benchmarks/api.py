@@ -308,7 +308,7 @@ def tune(
     executor: Executor | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Tuning:
-    """Tune the noise levels of deterministic samplers on a model, or the coefficients of multistep ones.
+    """Tune noise levels of deterministic samplers or coefficients of multistep samplers on a model.
 
     Tuning minimises the distance of samples to their converged endpoints. No run uses the latents
     for tuning.

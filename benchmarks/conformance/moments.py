@@ -7,7 +7,7 @@ y_0 + sum_k R_k z_k. Then the mean is y_0 and the covariance is sum_k R_k R_k^T,
 gives all R_k: each row of its batch has a unit impulse in one coordinate of one z_k.
 
 For draws over overlapping intervals a Brownian path gives correlated increments, and white noise
-gives independent ones. A sampler with such draws is a different method on each kind of noise.
+gives independent draws. So such a sampler is a different method for each of the two.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ It returns {draw: {name of the normal: weight}}.
 
 
 def white_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return the weights of white noise: each draw is a standard normal of its own."""
+    """Return the weights of white noise: each draw is an independent standard normal."""
     return {key: {key[:2]: 1.0} for key in draws}
 
 

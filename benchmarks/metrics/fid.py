@@ -1,4 +1,4 @@
-"""Fréchet distances: to the data, to converged samples, and between these two."""
+"""Fréchet distances from samples to data and to converged samples, and between the latter two."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Kernel(NamedTuple):
 def kernel_moments_within(
     x: NDArray, block: int, kernel: Kernel
 ) -> tuple[FloatArray, float, float]:
-    """Return row means ``(n,)``, mean and V (module text) of a kernel matrix without diagonal."""
+    """Return row means ``(n,)``, mean and V (see module) of a kernel matrix without diagonal."""
     n = len(x)
     sums, squares = np.zeros(n), 0.0
     for i, rows in float64_blocks(x, block):
@@ -80,7 +80,7 @@ def kernel_moments_within(
 def kernel_moments_between(
     x: NDArray, y: NDArray, block: int, kernel: Kernel
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Return row means ``(n,)``, column means ``(m,)``, V (module text) of k between two sets."""
+    """Return row means ``(n,)``, column means ``(m,)``, V (see module) of k between two sets."""
     n, m = len(x), len(y)
     rows, columns, squares = np.zeros(n), np.zeros(m), 0.0
     for i, part in float64_blocks(x, block):
@@ -118,7 +118,7 @@ CUBIC = Kernel(_cubic, lambda x: (np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) 
 
 
 def float64_blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield (slice, rows in float64) of each block of ``x``; raises as :func:`.as_rows` does."""
+    """Yield (slice, rows in float64) of each block; raises the errors of :func:`.as_rows`."""
     return ((where, as_rows(x[where])) for where in block_slices(len(x), block))
 
 

@@ -199,7 +199,7 @@ class Pilot:
     def _denoiser_and_latents(
         self, meter: Meter, rows: NDArray[np.int64]
     ) -> tuple[Denoise, Tensor]:
-        """Return the denoiser for the latents ``rows``, and these; ``meter`` counts its calls."""
+        """Return denoiser and latents for the latents ``rows``; ``meter`` counts calls."""
         ids = torch.from_numpy(SEARCH_IDS + rows).to(self.device)
         noise = SampleNoise(self.seed, ids, self.model.event, self.model.dtype)
         return meter.attach(self.model).bind(ids, self.seed), noise.initial()

@@ -90,7 +90,7 @@ def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int
 def _searcher(
     schedule: type[Searched], name: str, teacher: str, steps: int, latents: int, weight: float
 ) -> Search:
-    """Return the search of a schedule with these options. All schedules share measured costs in the cache.
+    """Return the search of a schedule. All schedules share measured costs in the cache.
 
     Raises a ValueError for an option or a teacher that :func:`gits` does not allow.
     """

@@ -102,9 +102,9 @@ class Tuned(StrictTable):
 
     Attributes:
         levels: ``steps + 1`` levels from sigma_max to 0.
-        coefficients: one row a step: the weight of the state, then the weights of the denoised images,
+        coefficients: a row for each step: weight of the state, then weights of the denoised images,
             newest first (:class:`.TableRow`); None if the sampler keeps its own.
-        nfe: evaluations per sample on these levels, counted.
+        nfe: counted evaluations per sample on the levels.
         schedule: best built-in schedule on the training latents, which ``untuned`` scores refer to.
         train, test: scores on the training latents, and on other latents.
         gap: relative increase of :attr:`Scores.ratio` from ``train`` to ``test``.
@@ -169,7 +169,7 @@ class Tuned(StrictTable):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Columns of the result table for a row at these levels."""
+        """Columns of the result table for a row with the tuned levels."""
         scores = self.elsewhere.scores
         return {
             "tuning_digest": self.digest,

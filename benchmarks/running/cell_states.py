@@ -1,4 +1,4 @@
-"""States of the cells of a run directory: missing samples, failures, and what a run would redo."""
+"""States of the cells of a run directory: missing samples, failures, and outdated results."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class CellState(NamedTuple):
 
 
 def cell_states_of(setup: Setup) -> list[CellState]:
-    """Return the states of a run directory's cells: first those that the run requests, then others."""
+    """Return the states of a run directory's cells: first the cells of the run, then others."""
     admission = Admission(setup.directory, setup.makers, setup.probes.fingerprint, writes=False)
 
     def watch(*_: object) -> Any:

@@ -214,7 +214,7 @@ def is_altered(model: Denoiser) -> bool:
 def data_samples(
     model: Denoiser, reference: Reference | None, device: str, count: int | None = None
 ) -> Tensor | None:
-    """Return clean samples ``(count, *event)``: the model's, or held-out ones; None without any."""
+    """Return clean samples ``(count, *event)`` of the model or held-out data; None without any."""
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)

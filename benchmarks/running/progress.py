@@ -75,7 +75,7 @@ class Reporter:
         self.evaluations(evaluations)
 
     def evaluations(self, count: float) -> None:
-        """Add ``count`` evaluations; those beyond the estimate of a :meth:`part` do not count."""
+        """Add ``count`` evaluations, up to the estimate of a :meth:`track_part`."""
         count = min(count, self._within)
         self._within -= count
         self._reached += count
@@ -111,7 +111,7 @@ class CellProgress:
         self._report.stage(self._names[key])
 
     def samples(self, key: str, count: int, evaluations: float) -> None:
-        """Add ``count`` samples of a cell, as in :meth:`Reporter.samples`."""
+        """Add ``count`` samples of a cell; see :meth:`Reporter.samples`."""
         self._report.samples(count, self._share_within_estimate(key, evaluations))
 
     def done(self, key: str) -> None:

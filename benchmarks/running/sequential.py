@@ -166,7 +166,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Seq
 
 
 def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
-    """Return the run directory's analyses if their settings are the same, else empty ones."""
+    """Return the analyses stored in the run directory, empty if their settings differ."""
     cells = [cell for cell in setup.cells if not cell.skip]
     _check_question(until, cells)
     question: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Runs of a cell's batches: counted ones for quality, bare calls for timing."""
+"""Runs of a cell's batches: with counted evaluations for quality, bare calls for timing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Engine:
         return self._metered.bind(ids, self._cell.seed)
 
     def sample(self, bound: Bound, ids: Tensor) -> Batch:
-        """Return the samples ``ids`` with their counts. Raises a Failure as :func:`sample_batch` does."""
+        """Return the samples ``ids`` with counts. Raises the Failures of :func:`sample_batch`."""
         if not is_captured(self._cell.execution):
             return sample_batch(self._metered, self._meter, bound, self._cell, ids)
         if self._run is None or self._counted is None:
@@ -52,7 +52,7 @@ class Engine:
 
 
 def engine_of(model: Denoiser, cell: Cell) -> Engine:
-    """Return an engine for a cell; one with a recording is reused until another cell needs one."""
+    """Return an engine for a cell; an engine with a recording is reused for the same cell."""
     return _recording_engine(model, cell) if is_captured(cell.execution) else Engine(model, cell)
 
 

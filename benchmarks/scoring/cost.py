@@ -20,7 +20,7 @@ EXACT_FLOW = 1000
 """Expected evaluations to integrate an endpoint of an exact model; measured: 500 to 1000."""
 
 DOUBLINGS = 3
-"""Expected number of solutions until one has converged, each with twice the last one's steps."""
+"""Expected number of solutions until convergence; each has twice the steps of the last."""
 
 STAGES = 2
 """Evaluations per step of the pathwise limit."""

@@ -118,7 +118,7 @@ class Progress(Protocol):
     """Receiver of the progress of scoring."""
 
     def stage(self, text: str) -> None:
-        """Receive the present stage in words."""
+        """Receive the name of the present stage."""
         ...
 
     def evaluations(self, count: float) -> None:

@@ -155,7 +155,7 @@ class Suite(StrictTable):
             (``benchmarks.scoring.real_data``); None has the model draw them. Its old name is ``real``.
         metrics: names of the metrics (``samplerbench list metrics``); None for all.
         path_curvature: True to measure the curvature of each model's paths.
-        until: when to stop extending rows; None leaves each at ``samples``.
+        until: rule for extending rows by more samples; None leaves each row at ``samples``.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -258,7 +258,8 @@ class Suite(StrictTable):
     def replaced(self, **axes: Any) -> Suite:
         """Return this suite with other values for some keys; None leaves a key unchanged.
 
-        A new value also replaces the values of single models, and a new batch size the list of timed ones.
+        A new value also replaces the values of single models; a new batch size replaces the timed
+        sizes.
         """
         changes = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()

@@ -19,7 +19,7 @@ from .disturbances import BlockObservations, doubts_of_blocks, raw_observations
 from .gpu import STEADY
 
 MOST_DISCARDED = 2
-"""Most visits of a cell, disturbed ones included, as a multiple of ``max_rounds``."""
+"""Largest number of visits of a cell, also disturbed ones, as a multiple of ``max_rounds``."""
 
 
 class TimedVisit(NamedTuple):

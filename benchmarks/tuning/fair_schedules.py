@@ -49,7 +49,7 @@ Fair = Literal["best", "author", "tuned"]
 def compare_fairly(
     run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair
 ) -> Comparison:
-    """Compare the samplers of a run with ``baseline``, each at a schedule of its own.
+    """Compare the samplers of a run with ``baseline``, each at its individual schedule.
 
     With ``fair`` "best", one half of the samples chooses among the common schedules by one metric of :data:`HALVED`, and
     the other half is measured. "author" takes the schedules of :data:`.authors.AUTHORS`, "tuned" levels that were tuned

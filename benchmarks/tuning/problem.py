@@ -1,4 +1,4 @@
-"""Latents kept for tuning, their converged endpoints, and the distances at which samplers end."""
+"""Latents reserved for tuning, their converged endpoints, and distances of samples to them."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarit
 
 
 class SearchResult(NamedTuple):
-    """Best levels ``grid``; best built-in ``schedule`` with grid ``untuned``; tuned ``table``."""
+    """Tuned ``grid`` and ``table``; best built-in ``schedule`` and its grid ``untuned``."""
 
     grid: Grid
     schedule: str

@@ -72,7 +72,8 @@ def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArr
     """Return leverage terms ``(n,)`` to add to the bias, and others to subtract from influences.
 
     The bias gets the sum of its terms. From all terms those of a sample of mean leverage are
-    subtracted. In the module text, ``along`` ``(n,)`` is p and ``pairs`` is sum_ij w_ij z_i² z_j².
+    subtracted. In the module docstring, ``along`` ``(n,)`` is p and ``pairs`` is sum_ij w_ij z_i²
+    z_j².
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
@@ -152,7 +153,7 @@ class FrechetReference:
     def distance(self, mean: FloatArray, trace: float, cross: float) -> float:
         """Return the Fréchet distance to another side from its mean and two traces.
 
-        ``trace`` is tr Sigma2, and ``cross`` is tr (Sigma1 Sigma2)^½ (module text).
+        ``trace`` is tr Sigma2, and ``cross`` is tr (Sigma1 Sigma2)^½ (see module).
         """
         shift = mean - self.mean
         return float(shift @ shift + np.trace(self.cov) + trace - 2 * cross)
@@ -213,7 +214,7 @@ def expand(
 
 
 def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[FloatArray, Blocks]:
-    """Return s ``(k,)`` (module text), and a function that yields blocks (centred samples, z).
+    """Return s ``(k,)`` (see module), and a function that yields blocks (centred samples, z).
 
     With A = centred R, M = A^T A / (n - 1) has the non-zero eigenvalues of the ``(n, n)`` Gram
     matrix A A^T / (n - 1), whose unit eigenvectors are z / sqrt(n - 1). The smaller matrix is used.

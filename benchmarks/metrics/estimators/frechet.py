@@ -45,7 +45,7 @@ SEED = 0
 """Seed of the random halves, and of the shuffle of :func:`fd_infinity`."""
 
 EXCESS = 8 / 9
-"""Variance of second order that ``se²`` counts in excess, in units of V (module text): 2 - 10/9."""
+"""Variance of second order that ``se²`` counts in excess, in units of V (see module): 2 - 10/9."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +226,7 @@ def _third_order_bias(whole: float, halves: Sequence[float]) -> float:
 
 
 def _expand_both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
-    """Return the expansion of each side with the other one as fixed reference."""
+    """Return the expansion of each side, with the other side as the fixed reference."""
     a, b = rows_a.moments, rows_b.moments
     side_a = expand(FrechetReference.of(b), rows_a, a, with_noise)
     return side_a, expand(FrechetReference.of(a), rows_b, b, with_noise)

@@ -215,7 +215,7 @@ class Rows(ABC):
             yield where, checked
 
     def _split_by_block(self, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-        """Return, for each block, the indices in ``numbers`` of its rows, in the given order."""
+        """Split ``numbers``, indices of rows, by block; keep their order within a block."""
         block = numbers // self.size
         order = block.argsort(kind="stable")
         ends = np.searchsorted(block[order], np.arange(1, -(-len(self) // self.size)))

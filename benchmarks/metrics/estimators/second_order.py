@@ -61,7 +61,7 @@ NORMAL = NormalDist()
 class Noise(NamedTuple):
     """Moments of the noise of a distance, from one set of samples or from both.
 
-    IF is a sample's influence, and h is the term of a pair of samples (module text).
+    IF is a sample's influence, and h is the term of a pair of samples (see module).
 
     Attributes:
         second: variance of second order, K.

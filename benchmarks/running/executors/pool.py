@@ -118,7 +118,7 @@ class Pool(Executor):
             self._stop()
 
     def start(self, *, fork: bool = False) -> None:
-        """Start all worker processes early; ``fork`` as in :meth:`.Worker.start`."""
+        """Start all worker processes early; for ``fork`` see :meth:`.Worker.start`."""
         for worker in self._first_workers(self._size):
             worker.start(fork=fork)
 

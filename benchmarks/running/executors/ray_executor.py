@@ -164,7 +164,7 @@ class Ray(Executor):
         self._connection.close()
 
     def _group_of_setting(self, setting: WorkerConfig) -> WorkerGroup:
-        """Return the actors for a setting; another device or number of threads needs new ones."""
+        """Return the actors for a setting, new ones if device or number of threads changed."""
         needs = (setting.device, setting.threads)
         if self._group is not None and self._needs != needs:
             self._group.dismiss(list(self._group.members))
