@@ -54,7 +54,7 @@ class _ExactRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExactStart(GridSampler):
-    """Grid sampler that runs ``inner`` and makes the states after ``history`` steps exact.
+    """Grid sampler that runs ``inner`` and makes the first ``history`` states exact.
 
     The first rows of a batch must be the points of ``problem``; only these rows are replaced.
     """
@@ -232,7 +232,10 @@ def range_in_words(orders: Iterable[float]) -> str:
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """Check that an adaptive sampler's smallest tolerance gives a small and the smallest error."""
+    """Check that an adaptive sampler has its smallest error at its smallest tolerance.
+
+    This error must be below :data:`WORTH` times the tolerance.
+    """
     names = [f.name for f in fields(sampler) if f.name in ("rtol", "atol", "tol")]
     if not names:
         return [Check("tolerance", False, "an adaptive sampler needs a field rtol, atol or tol")]

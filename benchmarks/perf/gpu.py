@@ -60,7 +60,7 @@ It returns the exit code. Without a file, the output goes to the terminal.
 def main(arguments: Sequence[str] | None = None, call: Call | None = None) -> int:
     """Run the command, and return its exit code.
 
-    ``arguments`` are the command line's. ``call`` runs programs; None runs them in processes.
+    ``arguments`` replace the command line's. ``call`` replaces :func:`_call_python`.
     """
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # pyright: ignore[reportOptionalMemberAccess]
     parser.add_argument("--minutes", type=float, default=8.0, help="for everything")

@@ -124,7 +124,9 @@ def whole_shard_size(batch: int) -> int:
 
 
 def batches_of_shard(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
-    """Yield (sample numbers, first, end) of a shard's batches; samples first … end - 1 count.
+    """Yield (sample numbers, first, end) of a shard's batches.
+
+    Samples first … end - 1 of a batch belong to the shard.
 
     A sampler that couples a batch always runs whole batches of the same members. So its samples do
     not depend on the number of samples, or on interruptions. Compiled programs and recordings have

@@ -84,7 +84,7 @@ class Start:
 
 
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
-    """Return the start of this name for a model, with states on ``device``.
+    """Return the start called ``name`` for a model, with states on ``device``.
 
     The Gaussian flow ends at ``level``; None takes :data:`SPREADS` standard deviations, or sigma_max if that is less.
     """

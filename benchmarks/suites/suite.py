@@ -227,8 +227,8 @@ class Suite(StrictTable):
     def digest(self) -> str:
         """Eight hexadecimal digits that identify the settings of the samples.
 
-        ``until`` and ``timing.minutes`` do not count, since a run can be continued. Younger keys do not count at
-        their defaults, so that older runs keep their folders.
+        ``until`` and ``timing.minutes`` do not count, since a run can be continued. Newer keys do
+        not count at their defaults, so that older runs keep their folders.
         """
         young = {
             name

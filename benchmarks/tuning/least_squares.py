@@ -96,7 +96,7 @@ class Runs:
 def _run_table(
     bound: Bound, steps: Steps, states: Sequence[Tensor], images: Sequence[Tensor]
 ) -> _Trajectory:
-    """Run the steps of a table after the steps of the given states; return the whole run."""
+    """Run the steps of a table that cached ``states`` and ``images`` lack; return the whole run."""
     states, images = list(states), list(images)
     x = states[-1]
     for level, row in steps[len(states) - 1 :]:

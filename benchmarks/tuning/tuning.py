@@ -150,7 +150,7 @@ def fit_coefficients(
 
 @dataclass
 class ModelTuning:
-    """Tuning of samplers on a model, one after the other with the same endpoints, and scoring on another model.
+    """Tuning of samplers on a model, with shared endpoints, and scoring on another model.
 
     ``latents`` (2 or more) are tuned on. ``test_latents`` (2 or more) measure the train-test gap.
     """
@@ -239,7 +239,7 @@ class ModelTuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return the problem of a model's latents, whose endpoints are still the coarsest."""
+        """Return the problem of a model's latents, at first with the coarsest endpoints."""
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")

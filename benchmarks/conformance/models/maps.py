@@ -42,8 +42,8 @@ TWICE = (1.4, 2.3)
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
     """Return True if the error at high levels is about twice the data's variance.
 
-    So large is the squared distance of two independent samples. A map outputs such a sample; a
-    posterior mean has half the error.
+    That is the squared distance of independent samples: a map outputs one. A posterior mean has
+    half the error.
     """
     variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
