@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "reference/generated/"
-_ROLE = re.compile(r":\w+:`~?\.?(?:[\w.]+\.)?(\w+)`")
-"""A role of Sphinx in a docstring, as ``:mod:`.openai```."""
+WIDE = "---\nhide: [toc]\n---\n\n"
+_ROLE = re.compile(r":\w+:`~?\.?(?:[\w.]+\.)?(\w+)`")  # as :mod:`.openai`
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -41,7 +41,7 @@ def code(text: object) -> str:
 def prose(docstring: str) -> str:
     """Return text of a docstring as Markdown; roles become code."""
     parts = re.split(r"``(.+?)``", _ROLE.sub(r"``\1``", " ".join(docstring.split())))
-    return "".join(code(part) if k % 2 else plain(part) for k, part in enumerate(parts))
+    return "".join((plain, code)[k % 2](part) for k, part in enumerate(parts))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -110,21 +110,21 @@ def samplers() -> str:
     cells = (
         [
             code(row["name"]),
-            _method(row),
+            _method(row)
+            + (f"<br>Options: {options}" if (options := _options(row["options"], ", ")) else ""),
             str(row["order"] or ""),
             row["kind"] + ", adaptive" * (row["control"] == "tolerance"),
             "" if row["nfe_per_step"] is None else f"{row['nfe_per_step']:g}",
             _source(row),
-            _options(row["options"]),
         ]
         for row in rows
     )
-    heads = ("Name", "Method", "Order", "Kind", "Evaluations per step", "Source", "Options")
+    heads = ("Name", "Method", "Order", "Kind", "Evaluations per step", "Source")
     text = f"These {len(rows)} samplers are built in. The order is the declared one. "
     text += (
         "`samplerbench list samplers` adds the measured order, `samplerbench cite NAME` the BibTeX."
     )
-    return f"# Samplers\n\n{text}\n\n{table(heads, cells)}"
+    return f"{WIDE}# Samplers\n\n{text}\n\n{table(heads, cells)}"
 
 
 def _method(row: Mapping[str, Any]) -> str:
@@ -140,8 +140,8 @@ def _source(row: Mapping[str, Any]) -> str:
     return link + "".join(f"<br>Differs: {plain(text)}" for text in row["deviations"])
 
 
-def _options(options: Mapping[str, Any]) -> str:
-    return "<br>".join(code(f"{name}={default!r}") for name, default in options.items())
+def _options(options: Mapping[str, Any], between: str = "<br>") -> str:
+    return between.join(code(f"{name}={default!r}") for name, default in options.items())
 
 
 def schedules() -> str:
@@ -154,7 +154,7 @@ def schedules() -> str:
     text = "A schedule turns a number of steps and a range of noise levels into a grid. [Schedules]"
     text += "(../../explanation/schedules.md) explains their differences. `process` is one of "
     text += f"{', '.join(map(code, PROCESSES))}.\n\n"
-    return f"# Schedules\n\n{text}" + table(("Name", "Levels", "Options", "Source"), cells)
+    return f"{WIDE}# Schedules\n\n{text}" + table(("Name", "Levels", "Options", "Source"), cells)
 
 
 def suite_keys() -> str:

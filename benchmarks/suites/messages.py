@@ -51,7 +51,9 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1)
         return f"{where}: unknown key {place!r}" + (
-            f"; did you mean {close[0]!r}?" if close else "; docs/how-to/suites.md links to a list of the keys"
+            f"; did you mean {close[0]!r}?"
+            if close
+            else "; docs/how-to/suites.md links to a list of the keys"
         )
     words = next(
         (words for begin, words in _REMEDIES_BY_TYPE.items() if kind.startswith(begin)),
