@@ -92,7 +92,7 @@ def columns() -> str:
     parts = [
         "# Columns of the result table\n\nEvery row of `table.csv` has these columns, in this order. "
         "[Metrics](../metrics.md) describes how the measured values are computed. *Data units* are "
-        "the units of the model's data, and *feature units* are those of the feature space.\n"
+        "the units of the model's data, and *feature units* the units of the feature space.\n"
     ]
     measured = all_columns()[len(ROW) : -len(AROUND)]
     groups = {"Request": ROW, "Measured values": measured, "Times, settings and status": AROUND}
