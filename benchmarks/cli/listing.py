@@ -157,7 +157,7 @@ def list_metrics() -> list[Row]:
         for column in quantity.columns
     }
     return [
-        {"name": c.name, "metric": measured_by.get(c.name), "meaning": c.meaning}
+        {"name": c.name, "metric": measured_by.get(c.name), "meaning": c.meaning_and_unit}
         for c in columns()
         if c.kind in ("number", "flag") and c.name not in settings
     ]
