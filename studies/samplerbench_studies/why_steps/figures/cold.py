@@ -133,8 +133,8 @@ ALT = (
 )
 CAPTION = (
     "A network rebuilds pictures of garments from which everything was removed, in one of six ways. "
-    "First: the distance of what comes out to real pictures, by the best of two or three rules for a "
-    "step. Second: how many different pictures there are after the best number of steps. Rule and "
+    "First panel: the distance of what comes out to real pictures, by the best of two or three rules for a "
+    "step. Second panel: how many different pictures there are after the best number of steps. Rule and "
     "number were chosen on other pictures. Bands and bars: 95 % intervals; an arrow says at least so "
     "many."
 )
