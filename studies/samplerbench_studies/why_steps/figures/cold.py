@@ -172,7 +172,7 @@ DETAILS = (
     "start. The disc has one start, and blur leaves one number, how light the picture was. An "
     "exact R would not even use that: for pictures from a Gaussian, blurred, masked or coarsened, "
     "both algorithms end at the average after one step and after a thousand "
-    "(a test; the derivation is in docs/explanation/why-steps.md). What steps add to such a start comes from the "
+    "(a test; the derivation is in studies/measured/why-steps.md). What steps add to such a start comes from the "
     "network’s errors.</p>"
     "<p>How alike pairs must be is measured on 2,500 real pictures, which have an effective number "
     "of different ones as well; rough pictures, which are farther from each other, may have a larger "

@@ -83,8 +83,8 @@ def judge(found: FirstScheduleResult) -> Verdict:
         else "and well for Gaussian noise too"
     )
     sentence = (
-        f"Many steps pay and {first}; equal shares do {own} the later cosine schedule on black and "
-        f"white pictures, {moved}."
+        f"Many steps pay and {first}; erasing equal shares does {own} a cosine schedule on black "
+        f"and white pictures, {moved}."
     )
     good = overfits and not behind and worse == {False}
     return Verdict("supports" if good else "refines", sentence, numbers, surprise)

@@ -15,6 +15,11 @@ from .wording import INTERVALS, between, half
 SAME = 0.05
 """Errors that differ by less than this share are equally good."""
 PRACTICE = "what people do in practice was not measured"
+IN_WORDS = {
+    "random": "random search",
+    "coordinates": "coordinate search",
+    "differences": "finite differences",
+}
 NOTHING = 0.98
 """A grid with more than this share of the error that it began with has gained nothing."""
 
@@ -78,7 +83,7 @@ def judge(found: LearnedResult) -> Verdict:
 
 def _listed(names: Iterable[str]) -> str:
     """Return names of searches with commas and an "and"."""
-    *most, last = ("random search" if name == "random" else name for name in names)
+    *most, last = (IN_WORDS.get(name, name) for name in names)
     return f"{', '.join(most)} and {last}" if most else last
 
 
