@@ -25,13 +25,13 @@ COUNTERS = {
 
 def doctor(
     seconds: float = setting(
-        "--seconds", "How long the reference work is timed.", default=1.5, min=0.1, max=600
+        "--seconds SECONDS", "Duration of the reference measurement.", default=1.5, min=0.1, max=600
     ),
     as_json: Json = False,
 ) -> None:
-    """Say what this machine is, what it can measure, and whether its times can be trusted.
+    """Check this machine, and whether its times can be trusted.
 
-    Exit code 1 if something needed is broken.
+    Exit code 1 if a required part is broken.
     """
     from ..timing.doctor import diagnose_machine
 

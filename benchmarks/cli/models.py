@@ -30,30 +30,29 @@ def check_model(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model as `run --model` takes it: a name, file.py:factory, or a checkpoint: PATH, "
-            "FAMILY:PATH, or either with ?setting=value&…."
+            help="A name, file.py:factory, or a checkpoint: PATH or FAMILY:PATH, with "
+            "?setting=value&… if needed."
         ),
     ],
     images: str | None = setting(
-        "--images",
-        "Clean images that it was trained on, or like them: a folder, .npy, .npz, or a data set as "
-        "for run --reference; of a model of latents also these. Without any, what the model says of "
-        "its data, or its own samples, on which nothing can pass.",
+        "--images PATH",
+        "Clean images like its training data: a folder, .npy, .npz or data set. A model of an "
+        "autoencoder's latents also takes latents. Without images, the check uses its card's data "
+        "or its own samples; on its own samples nothing can pass.",
     ),
     teacher: str | None = setting(
-        "--teacher",
-        "Of a few-step map: the model that it was distilled from, along whose paths its ends "
-        "are compared.",
+        "--teacher MODEL",
+        "For a few-step model: compare its endpoints with the paths of this model.",
     ),
     samples: int = setting(
-        "--samples", "Images, or own samples, at most.", default=256, min=16, max=10_000
+        "--samples N", "Upper limit on images or own samples.", default=256, min=16, max=10_000
     ),
     device: DeviceOption = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Say what a model is and how that is known, and check that its output becomes E[x0 | x].
+    """Identify a model, and check that it predicts E[x0 | x].
 
-    Exit code 1 if the mapping is wrong, or if several fit; 3 if it is not decided, as without data.
+    Exit code 1 if the mapping is wrong or several fit, 3 if it is not decided (as without data).
     """
     from ..checking import check_model as check
 
@@ -164,15 +163,15 @@ def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
 def convert(
     model: Annotated[
         str,
-        typer.Argument(help="A checkpoint: PATH, FAMILY:PATH, or either with ?setting=value&…."),
+        typer.Argument(help="PATH or FAMILY:PATH, with ?setting=value&… if needed."),
     ],
     out: Annotated[
-        Path, typer.Argument(help="Folder to write; it must not be there, or be empty.")
+        Path, typer.Argument(help="New or empty folder.")
     ],
 ) -> None:
-    """Write a checkpoint as a folder of safetensors and a card that says all that is known of it.
+    """Convert a checkpoint to safetensors with a card.
 
-    Nothing of the file is executed. --model OUT is the same model.
+    Loading never executes code from the file. --model OUT is the same model.
     """
     from ...models.loaders.checkpoint import split_settings, write_converted
 
@@ -187,20 +186,19 @@ def reference(
     data: Annotated[
         str,
         typer.Argument(
-            help="Real samples: a folder of images, .npy, .npz, a data set, as for run --reference."
+            help="Real samples: a folder of images, .npy, .npz or a data set."
         ),
     ],
-    extractor: Annotated[str, option("--extractor", "Feature space, one of `list extractors`.")],
-    out: Annotated[Path, option("--out", ".npz file to write.")],
+    extractor: Annotated[str, option("--extractor NAME", "Feature space (see samplerbench list extractors).")],
+    out: Annotated[Path, option("--out FILE", ".npz file to write.")],
     model: str | None = setting(
-        "--model",
-        "Whose data they are; says their shape and range where they are no images of 8 bits.",
+        "--model MODEL",
+        "Model of these data; gives shape and range if they are not 8-bit images.",
     ),
 ) -> None:
-    """Write mean and covariance of the features of real samples, in the format that EDM's scripts
-    read.
+    """Write feature statistics of real samples, as EDM does.
 
-    ``run --reference FILE`` reads it again. All samples count: none is held out.
+    Mean and covariance of all samples; none is held out. Use the file with run --reference FILE.
     """
     from ..planning.models import load_model
     from ..scoring.making_statistics import make_statistics

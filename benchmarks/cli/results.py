@@ -25,7 +25,7 @@ def status(
     folder: Folder,
     changes: bool = setting(
         "--changes",
-        "Show what the present code, models and files would make again, and why.",
+        "Show what changed code, models or files would recompute, and why.",
         default=False,
     ),
     trust_suite: TrustOption = False,
@@ -33,7 +33,7 @@ def status(
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is done, failed, missing and set aside in a run directory."""
+    """Show which cells of a run are done, failed or missing."""
     if changes:
         load_plugins(plugin, peers_path)
         return print_changes(folder, trust=trust_suite, as_json=as_json)
@@ -117,27 +117,30 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
 
 def report(
     folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
-    to: Path | None = setting("--out", "Path of the HTML file."),
-    baseline: str | None = setting("--baseline", "Sampler that all are judged against (euler)."),
+    to: Path | None = setting("--out FILE", "HTML file to write."),
+    baseline: str | None = setting("--baseline SAMPLER", "Sampler to compare with (euler)."),
 ) -> None:
-    """Write the report, one HTML file that needs no network, and the table as CSV, Parquet, Markdown and LaTeX."""
+    """Write the report of runs (HTML), and their table.
+
+    The HTML file needs no network. The table is CSV, Parquet, Markdown and LaTeX.
+    """
     write_report_page(folders, to, baseline)
 
 
 def show(
     folder: Folder,
-    metric: str | None = setting("--metric", "Column to rank by, lower is better."),
-    baseline: str | None = setting("--baseline", "Sampler that verdict marks are against (euler)."),
+    metric: str | None = setting("--metric COLUMN", "Column to rank by, lower is better."),
+    baseline: str | None = setting("--baseline SAMPLER", "Sampler to compare with (euler)."),
     errors: bool = setting(
-        "--errors", "Print the errors apart instead: start, steps, end, model.", default=False
+        "--errors", "Print the parts of the error: start, steps, end, model.", default=False
     ),
     to_floor: bool = setting(
         "--to-floor",
-        "Print the evaluations until fd_conv reaches the floor instead.",
+        "Print the evaluations until fd_conv is below its sampling noise.",
         default=False,
     ),
 ) -> None:
-    """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
+    """Print the ranking of the samplers in a run."""
     from ...results.result_table import load
     from ...results.run_directory.reading import read_run_record
     from ...results.terminal.path_curvature import KEY
@@ -219,19 +222,22 @@ def rankable_columns(table: Any) -> list[str]:
 
 def figures(
     run: Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")],
-    out: Path | None = setting("--out", "Where they go (RUN/figures)."),
+    out: Path | None = setting("--out FOLDER", "Folder to write (RUN/figures)."),
     formats: str = setting(
-        "--format", "svg, png and pdf, or some of them, separated by commas.", default="svg,png,pdf"
+        "--format NAME,…", "Formats: svg, png, pdf.", default="svg,png,pdf"
     ),
     kind: str | None = setting(
-        "--kind", "work-precision, pareto, ranking, timing, samples: some, by commas."
+        "--kind NAME,…", "Kinds: work-precision, pareto, ranking, timing, samples (all)."
     ),
-    metric: list[str] | None = setting("--metric", "Column to draw (repeatable)."),
-    model: list[str] | None = setting("--model", "Draw this model only (repeatable)."),
-    sampler: list[str] | None = setting("--sampler", "Draw this sampler only (repeatable)."),
-    width: str = setting("--width", "single (85 mm) or double (175 mm) column.", default="single"),
+    metric: list[str] | None = setting("--metric COLUMN", "Column to draw (repeatable)."),
+    model: list[str] | None = setting("--model MODEL", "Draw this model only (repeatable)."),
+    sampler: list[str] | None = setting("--sampler SAMPLER", "Draw this sampler only (repeatable)."),
+    width: str = setting("--width NAME", "single (85 mm) or double (175 mm) column.", default="single"),
 ) -> None:
-    """Write the figures of a run: work-precision plots, Pareto fronts, rankings, times, samples."""
+    """Write the figures of a run as SVG, PNG and PDF.
+
+    Work-precision plots, Pareto fronts, rankings, times and samples.
+    """
     from ...results.figures import KINDS, write_figures
 
     if width not in ("single", "double"):

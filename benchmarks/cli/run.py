@@ -50,32 +50,31 @@ def run(
     executor: ExecutorOption = None,
     isolation: IsolationOption = None,
     time_limit: float | None = setting(
-        "--time-limit",
-        "Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts).",
+        "--time-limit SECONDS",
+        "Limit for 512 samples of a cell, 0 for none (default: 20 times the forecast).",
         EXECUTION,
         min=0,
     ),
     memory_limit: MemoryLimitOption = None,
     retry: bool = setting(
-        "--retry", "Run cells again that failed, crashed or timed out.", OUTPUT, default=False
+        "--retry", "Run failed, crashed and timed-out cells again.", OUTPUT, default=False
     ),
     fresh: bool = setting(
         "--fresh",
-        "Set aside what the directory holds, and use no kept search.",
+        "Set existing results aside and start over, without cached searches.",
         OUTPUT,
         default=False,
     ),
     jobs: str | None = setting(
-        "--jobs",
-        "Worker processes that sample at a time: a number, or auto for one a GPU, or one a "
-        "core, here or of the Ray cluster. They share --threads.",
+        "--jobs N",
+        "Number of worker processes, or auto for one per GPU or core. They share --threads.",
         WHERE,
     ),
     ray_address: RayAddressOption = None,
     gpus_per_worker: GpusOption = None,
     accelerator: AcceleratorOption = None,
 ) -> None:
-    """Run a suite: only what is missing in the run directory; then write its table and report."""
+    """Run a suite and write its table and report. Existing results are reused."""
     if not options.timing and "OMP_WAIT_POLICY" not in os.environ:
         # threads that wait for the next small product spin by default, and on a machine with other
         # work take the core from the one that computes: half a minute instead of three seconds.
@@ -129,7 +128,7 @@ def run(
 
 @with_options_of(SuiteOptions)
 def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None:
-    """Show what would run, how many network evaluations it takes, and how long that is here."""
+    """Show what would run, and how long it takes here. Nothing is written."""
     from ..api import plan_cells
     from ..planning.native import warn_of_drowned
     from ..running.executors.shard_limits import expected_evaluations
@@ -192,11 +191,12 @@ def samples(
     suite: SuiteName,
     options: SuiteOptions,
     quantise: str = setting(
-        "--quantise", "How values become 8 bits: round or truncate (as ADM).", default="round"
+        "--quantise NAME", "Rounding to 8 bits: round, or truncate as ADM.", default="round"
     ),
 ) -> None:
-    """Write the images that run would score, so that any other evaluator can score them: one .npz
-    file a cell, as ADM's has it.
+    """Save the images of a suite for other evaluators.
+
+    One .npz file per cell, in the format of ADM's evaluator.
     """
     from ..planning.planner import load_models
     from ..planning.planner import plan as plan_suite

@@ -28,7 +28,7 @@ SAMPLER_COLUMNS = {"name": "name", "order": "order", "measured": "measured"} | {
 }
 HIDDEN = {"url", "deviations", "options", "identity", "origin", "source"}
 SOURCE_WIDTH = 30  # most characters of a printed source: the table then takes 120 columns
-PackageFolder = Annotated[Path, option("--out", "Where to make the package.")]
+PackageFolder = Annotated[Path, option("--out FOLDER", "Parent folder of the package.")]
 
 
 def check(
@@ -36,13 +36,15 @@ def check(
         list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")
     ] = None,
     everything: bool = setting("--all", "Check every registered sampler.", default=False),
-    write: Path | None = setting("--write", "Write what was measured to this JSON file."),
+    write: Path | None = setting("--write FILE", "Also write the measurements to this JSON file."),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """Check samplers: measured order, evaluations, purity, batch independence, exact moments,
-    ends. Exit code 1 if a check fails.
+    """Check that samplers do what they declare.
+
+    Order, evaluations, purity, batch independence, exact moments and ends. Exit code 1 if a
+    check fails.
     """
     from ..conformance import check_sampler, print_conformance
     from ..conformance.measured import entry_of, label_of, write_measured
@@ -109,18 +111,18 @@ def list_command(
         typer.Argument(help="samplers, schedules, models, extractors, metrics, suites or peers."),
     ],
     profile: int | None = setting(
-        "--profile", "Samplers: the order of each step on this many steps."
+        "--profile N", "Samplers: order of each of N steps."
     ),
     translate: str | None = setting(
-        "--translate", "Samplers: what a library's names are called here."
+        "--translate LIBRARY", "Samplers: names here of a library's samplers."
     ),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """List what there is.
+    """List samplers, schedules, models, suites and more.
 
-    Samplers: declared order, measured order, evaluations per step, source.
+    Of samplers: declared and measured order, and evaluations per step.
     """
     load_plugins(plugin, peers_path)
     rows = _listed_rows(kind, profile, translate)
@@ -166,25 +168,28 @@ def _shortened_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def export(
     sigmas: Annotated[
-        str | None, typer.Argument(help="Levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.")
+        str | None, typer.Argument(help="Noise levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.")
     ] = None,
     to: str = setting(
-        "--to",
-        "diffusers or k-diffusion; with --sampler comfyui and python too.",
+        "--to LIBRARY",
+        "diffusers or k-diffusion; with --sampler also comfyui or python.",
         default="k-diffusion",
     ),
     schedule: str | None = setting(
-        "--schedule",
-        "With --steps and --model: the schedule; by default the levels that the model brings, or karras.",
+        "--schedule SCHEDULE",
+        "With --steps and --model (default: the model's own levels, or karras).",
     ),
-    steps: int | None = setting("--steps", "Number of steps on the model's range."),
-    model: str | None = setting("--model", "The model whose range it is."),
+    steps: int | None = setting("--steps N", "Number of steps on the model's range."),
+    model: str | None = setting("--model MODEL", "Model that gives the range of levels."),
     sampler: str | None = setting(
-        "--sampler", "With --model: lines that take this sampler's steps."
+        "--sampler SAMPLER", "With --model: code for the steps of this sampler."
     ),
     as_json: Json = False,
 ) -> None:
-    """Print noise levels, or a sampler on them, as other libraries take them: lines to be pasted, or JSON."""
+    """Print noise levels or a sampler for other libraries.
+
+    The output is code to paste, or JSON.
+    """
     from ..api import export as export_lines
 
     lines = export_lines(sigmas, to, schedule=schedule, steps=steps, model=model, sampler=sampler)
@@ -200,10 +205,10 @@ def export(
 
 
 def new_solver(
-    name: Annotated[str, typer.Argument(help="Registry name of the sampler, e.g. my_solver.")],
+    name: Annotated[str, typer.Argument(help="Name of the sampler, e.g. my_solver.")],
     folder: PackageFolder = Path(),
 ) -> None:
-    """Write a plugin package with one working sampler and its test."""
+    """Write a package with a working sampler and its test."""
     _new_package("solver", name, folder)
 
 
@@ -211,7 +216,7 @@ def new_metric(
     name: Annotated[str, typer.Argument(help="Name of the metric and its column, e.g. my_metric.")],
     folder: PackageFolder = Path(),
 ) -> None:
-    """Write a plugin package with one working metric and the test of its intervals."""
+    """Write a package with a working metric and its test."""
     _new_package("metric", name, folder)
 
 

@@ -49,41 +49,41 @@ TUNE_COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": 
 
 
 def advise(
-    model: Annotated[str, option("--model", "The model, as run takes it.")],
-    nfe: str | None = setting("--nfe", "Evaluations per sample, in place of 4,6,8,10,15,20."),
+    model: Annotated[str, option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder.")],
+    nfe: str | None = setting("--nfe N,N,…", "Evaluations per sample (4,6,8,10,15,20)."),
     ms: float | None = setting(
-        "--ms", "Milliseconds that one sample may take, in place of --nfe.", min=1e-3
+        "--ms NUMBER", "Milliseconds per sample, in place of --nfe.", min=1e-3
     ),
     minutes: float = setting(
-        "--minutes",
-        "Time to spend: what runs then is broken off.",
+        "--minutes MINUTES",
+        "Time limit. The search stops then.",
         default=10.0,
         min=0.01,
         max=10_000,
     ),
     library: str = setting(
-        "--for",
-        "Whose lines come first: python, diffusers, k-diffusion or comfyui.",
+        "--for LIBRARY",
+        "Library whose code is shown first: python, diffusers, k-diffusion or comfyui.",
         default="python",
     ),
     default: str | None = setting(
-        "--default",
-        "What you use now, such as 'heun on karras'; by default the checkpoint's own "
-        "scheduler, or what is usual for such models.",
+        "--default SAMPLER",
+        "Your present sampler, e.g. 'heun on karras' (default: the checkpoint's scheduler, or "
+        "the usual one for such models).",
     ),
     sampler: list[str] | None = setting(
-        "--sampler", "Race only these, such as heun or your own (repeatable)."
+        "--sampler SAMPLER", "Compare only these samplers (repeatable)."
     ),
     extractor: str = setting(
-        "--extractor",
-        "Feature space of distances in distribution, as run takes it.",
+        "--extractor NAME",
+        "Feature space for distances in distribution, as for run.",
         default="card",
     ),
     out_dir: OutOption = None,
-    seed: int = setting("--seed", "Of the latents.", default=0, min=0, max=LARGEST_SEED),
+    seed: int = setting("--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED),
     device: DeviceOption = "auto",
     jobs: str = setting(
-        "--jobs", "Processes that sample at a time: a number, or auto.", default="auto"
+        "--jobs N", "Number of worker processes, or auto.", default="auto"
     ),
     executor: ExecutorOption = None,
     isolation: IsolationOption = None,
@@ -96,8 +96,9 @@ def advise(
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """Find the sampler and the noise levels for a model at each number of evaluations, with lines to
-    paste. No reference images are needed.
+    """Find the best sampler and noise levels for a model.
+
+    The answer has code to paste for each number of evaluations. It needs no reference images.
     """
     begun = time.monotonic()
     has_jobs = executor in (None, "worker") and isolation is not False
@@ -154,37 +155,39 @@ def advise(
 
 
 def tune(
-    model: Annotated[str, option("--model", "Model to tune on.")],
+    model: Annotated[str, option("--model MODEL", "Model to tune on.")],
     sampler: Annotated[
         list[str],
-        option("--sampler", "Sampler to tune, e.g. euler or 'ddim(eta=0.0)' (repeatable)."),
+        option("--sampler SAMPLER", "Sampler to tune, e.g. 'ddim(eta=0.0)' (repeatable)."),
     ],
     nfe: NfeOption = None,
     steps: StepsOption = None,
     file: Path = setting(
-        "--out", "JSON file of grids; what it holds is not tuned again.", default=Path("tuned.json")
+        "--out FILE", "JSON file of tuned levels. Its entries are reused.", default=Path("tuned.json")
     ),
-    latents: int = setting("--latents", "Latents to tune on.", default=256),
+    latents: int = setting("--latents N", "Initial noises to tune on.", default=256),
     test_latents: int = setting(
-        "--test-latents", "Other latents, for the train-test gap.", default=256
+        "--test-latents N", "Other initial noises, for the train-test gap.", default=256
     ),
-    seed: int = setting("--seed", "Root seed of the latents.", default=0, min=0, max=LARGEST_SEED),
+    seed: int = setting("--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED),
     objective: str = setting(
-        "--objective", "Which mean of the distances: mean, rms or geometric.", default="mean"
+        "--objective NAME", "Mean of the distances: mean, rms or geometric.", default="mean"
     ),
     what: str = setting(
-        "--what",
-        "What to tune: grid (the noise levels), coefficients (of a multistep sampler), or both.",
+        "--what NAME",
+        "What to tune: grid (noise levels), coefficients (of a multistep sampler) or both.",
         default="grid",
     ),
-    holdout_model: str | None = setting("--holdout-model", "Model to score the grids on, too."),
+    holdout_model: str | None = setting("--holdout-model MODEL", "Another model to score the tuned levels on."),
     device: DeviceOption = "auto",
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """Tune the noise levels of deterministic samplers on a model, or the coefficients of multistep
-    ones: nearest to the converged endpoints, on latents that no run scores.
+    """Tune the noise levels of samplers on a model.
+
+    Tuning minimises the distance to converged endpoints, on initial noise that no run scores.
+    It can also tune the coefficients of multistep samplers.
     """
     from ..api import make_sampler
     from ..api import tune as tune_levels
