@@ -20,17 +20,20 @@ from .common.help_panels import PanelCommand, PanelGroup
 from .compare import compare, gate
 from .doctor import doctor
 from .models import check_model, convert, reference
-from .results import figures, report, show, status
+from .results import figures, report, show
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
 from .search import advise, tune
+from .status import status
 from .usage import MACHINE, add_installed_commands, epilog, run_app
 
 __all__ = ["app", "main"]
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
-app = typer.Typer(name="samplerbench", cls=PanelGroup, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    name="samplerbench", cls=PanelGroup, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 @app.callback(invoke_without_command=True, context_settings=_HELP, epilog=epilog(""))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common.console import out, print_json, say
+from .common.console import out, print_json, say, say_next
 from .common.options import Json, option, parse_share, setting
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def compare(
 
     for comparison in comparisons:
         print_comparison(comparison, out)
-    return None
+    return _say_next_view(runs[-1])
 
 
 def gate(
@@ -108,6 +108,7 @@ def gate(
         print_json({"name": "gate", "passed": report.passed, "checks": checks})
     else:
         _print_gate(report)
+        say_next(["compare", baseline, candidate])
     if not report.passed:
         raise typer.Exit(1)
 
@@ -150,7 +151,13 @@ def _print_published(run: Path, model: str | None, margin: float, as_json: bool)
         return print_json([result.flat for result in results])
     from ...results.terminal.comparison import print_reproductions
 
-    return print_reproductions(results, out)
+    print_reproductions(results, out)
+    return _say_next_view(run)
+
+
+def _say_next_view(run: Path) -> None:
+    if run.is_dir():
+        say_next(["show", run], ["report", run])
 
 
 def _write_csv(comparisons: list[Comparison], path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from .common.console import out, print_json, say
+from .common.console import announce, out, print_json, say, say_next
 from .common.options import Json, setting
 
 if TYPE_CHECKING:
@@ -35,11 +35,14 @@ def doctor(
     """
     from ..timing.doctor import diagnose_machine
 
+    announce("Measuring this machine …")
     diagnosis = diagnose_machine(seconds)
     if as_json:
         print_json(diagnosis.as_dict())
     else:
         _print(diagnosis)
+    if not diagnosis.broken and not as_json:
+        say_next(["run", "quick"])
     if diagnosis.broken:
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.console import err, print_json, print_rows, say
+from .common.console import announce, err, print_json, print_rows, say, say_next
 from .common.options import DEVICES, DeviceOption, Json, check_choice, option, setting
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def check_model(
     """
     from ..checking import check_model as check
 
+    announce(f"Checking {model}: loading PyTorch …")
     identities = []
 
     def opened(subject: Any, identity: str) -> None:
@@ -76,6 +77,10 @@ def check_model(
         print_json(_json_of_checks(result, *identities))
     else:
         _print_checks(result)
+        if result.verdict == "passed":
+            say_next(["advise", "--model", model], ["run", "quick", "--model", model])
+        elif images is None:
+            say_next(["check-model", model, "--images", "images/"])
     if code := EXIT_CODES[result.verdict]:
         raise typer.Exit(code)
 
@@ -165,9 +170,7 @@ def convert(
         str,
         typer.Argument(help="PATH or FAMILY:PATH, with ?setting=value&… if needed."),
     ],
-    out: Annotated[
-        Path, typer.Argument(help="New or empty folder.")
-    ],
+    out: Annotated[Path, typer.Argument(help="New or empty folder.")],
 ) -> None:
     """Convert a checkpoint to safetensors with a card.
 
@@ -178,18 +181,19 @@ def convert(
     written = write_converted(*split_settings(model.removeprefix("checkpoint:")), out)
     say(
         f"{out} has {written.tensors} tensors of {written.numbers:,} numbers and card.json; "
-        f"run it with --model {out}, or look at it with samplerbench check-model {out}"
+        f"run it with --model {out}"
     )
+    say_next(["check-model", out], ["run", "quick", "--model", out])
 
 
 def reference(
     data: Annotated[
         str,
-        typer.Argument(
-            help="Real samples: a folder of images, .npy, .npz or a data set."
-        ),
+        typer.Argument(help="Real samples: a folder of images, .npy, .npz or a data set."),
     ],
-    extractor: Annotated[str, option("--extractor NAME", "Feature space (see samplerbench list extractors).")],
+    extractor: Annotated[
+        str, option("--extractor NAME", "Feature space (see samplerbench list extractors).")
+    ],
     out: Annotated[Path, option("--out FILE", ".npz file to write.")],
     model: str | None = setting(
         "--model MODEL",
@@ -209,3 +213,5 @@ def reference(
         f"{out}: mean and covariance of {written.n:,} samples in {written.extractor.dim:,} features, "
         f"{written.extractor.identity}."
     )
+    words = ["--extractor", extractor, "--reference", out]
+    say_next(["run", "quick", "--model", model or "MODEL", *words])

@@ -1,118 +1,22 @@
-"""Commands ``status``, ``report``, ``show`` and ``figures``: views of a run directory."""
+"""Commands ``report``, ``show`` and ``figures``: views of a run directory."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.console import err, out, print_json, print_rows, say
-from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins, setting
+from .common.console import out, print_rows, say, say_next
+from .common.options import setting
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
 
 ERRORS = ("start", "typical", "rmse", "flips", "order", "end", "fd_conv")
-MOST_LINES = 40  # most groups of changed cells that are printed: a terminal's height
 
 Folder = Annotated[Path, typer.Argument(help="Run directory.")]
-
-
-def status(
-    folder: Folder,
-    changes: bool = setting(
-        "--changes",
-        "Show what changed code, models or files would recompute, and why.",
-        default=False,
-    ),
-    trust_suite: TrustOption = False,
-    plugin: Plugins = None,
-    peers_path: PeersPath = None,
-    as_json: Json = False,
-) -> None:
-    """Show which cells of a run are done, failed or missing."""
-    if changes:
-        load_plugins(plugin, peers_path)
-        return print_changes(folder, trust=trust_suite, as_json=as_json)
-
-    import pandas as pd
-
-    from ...results.result_table import load
-    from ...results.run_directory.run_dir import RunDir
-
-    records = load(folder).frame.to_dict(orient="records")
-    aside = RunDir(folder).cells_set_aside()
-    if as_json:
-        rows = [
-            {"name": row.get("cell") or row["sampler"]}
-            | {k: None if v is pd.NA else v for k, v in row.items()}
-            for row in records
-        ]
-        for cell in aside:
-            state = {"status": "set aside", "reason": cell.why}
-            rows.append({"name": cell.cell, **cell.record, **state})
-        return print_json(rows)
-    counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
-    out.print(
-        f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False
-    )
-    for row in records:
-        if row["status"] not in ("ok", "missing"):
-            out.print(
-                "  {status}: {model} {sampler} steps={steps}: {reason}".format(**row), markup=False
-            )
-    for cell in aside:
-        model, sampler, steps = (
-            cell.record.get(name, "?") for name in ("model", "sampler", "steps")
-        )
-        say(f"  set aside: {model} {sampler} steps={steps}: {cell.why}")
-    return None
-
-
-def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
-    """Print the states of a run directory's cells in groups, or the state of each cell as JSON.
-
-    Raises:
-        ValueError: ``folder`` is no run directory, or its suite is unknown or needs what is not here.
-            Or ``run.json`` names code or files elsewhere, and ``trust`` is False.
-    """
-    from ...results.run_directory.reading import read_run_record
-    from ...results.run_directory.run_dir import RunDir
-    from ..running.cell_states import cell_states_of
-    from ..running.setup import resolve_device, set_up
-    from ..suites.files import refuse_untrusted
-    from ..suites.suite import check_suite
-
-    RunDir.open(folder)
-    record = read_run_record(folder).get("suite")
-    if not isinstance(record, dict):
-        raise ValueError(f"{folder} has no run.json that says what was run; run the suite again")
-    suite = check_suite(record, f"{folder}/run.json")
-    if not trust:
-        refuse_untrusted(suite, f"{folder}/run.json")
-    device = resolve_device("auto", suite)
-    cells = cell_states_of(set_up(suite, folder, device=device, console=err, write=False))
-    if as_json:
-        return print_json([{"name": cell.cell, **cell._asdict()} for cell in cells])
-    counts = Counter(cell.state for cell in cells)
-    out.print(
-        f"{len(cells)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items()),
-        markup=False,
-    )
-    alike: dict[tuple[str, str, str], list[str]] = {}
-    for cell in cells:
-        if cell.state != "up to date":
-            name = cell.sampler if cell.steps is None else f"{cell.sampler} steps={cell.steps}"
-            alike.setdefault((cell.model, cell.state, cell.why), []).append(name)
-    for (model, state, why), names in list(alike.items())[:MOST_LINES]:
-        rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        out.print(f"  {model}: {state}: {', '.join(names[:3])}{rest}: {why}", markup=False)
-    if len(alike) > MOST_LINES:
-        say(f"  and {len(alike) - MOST_LINES} more kinds; --json prints each cell")
-    return None
 
 
 def report(
@@ -125,6 +29,10 @@ def report(
     The HTML file needs no network. The table is CSV, Parquet, Markdown and LaTeX.
     """
     write_report_page(folders, to, baseline)
+    if len(folders) == 1:
+        say_next(["show", *folders], ["figures", *folders])
+    elif len(folders) == 2:
+        say_next(["compare", *folders])
 
 
 def show(
@@ -153,13 +61,23 @@ def show(
         if errors:
             about = read_run_record(folder)
             print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
-        return
+        return say_next(["show", folder])
     if metric is not None and metric not in rankable_columns(table):
         raise ValueError(
             f"there is nothing to rank by {metric!r} in {folder}; choose "
             f"--metric from {', '.join(rankable_columns(table))}"
         )
     print_ranking(table, folder, metric, *verdicts_of(folder, metric, baseline))
+    return say_next(*comparing(table, folder), ["report", folder])
+
+
+def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
+    """Return the command that compares a run's samplers with the baseline, if that is one of them."""
+    from ...results.comparison.findings import BASELINE
+
+    names = set(table.ok.frame["sampler"])
+    has_baseline = BASELINE in names and len(names) > 1
+    return [["compare", folder, "--baseline", BASELINE]] if has_baseline else []
 
 
 def write_report_page(
@@ -223,16 +141,18 @@ def rankable_columns(table: Any) -> list[str]:
 def figures(
     run: Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")],
     out: Path | None = setting("--out FOLDER", "Folder to write (RUN/figures)."),
-    formats: str = setting(
-        "--format NAME,…", "Formats: svg, png, pdf.", default="svg,png,pdf"
-    ),
+    formats: str = setting("--format NAME,…", "Formats: svg, png, pdf.", default="svg,png,pdf"),
     kind: str | None = setting(
         "--kind NAME,…", "Kinds: work-precision, pareto, ranking, timing, samples (all)."
     ),
     metric: list[str] | None = setting("--metric COLUMN", "Column to draw (repeatable)."),
     model: list[str] | None = setting("--model MODEL", "Draw this model only (repeatable)."),
-    sampler: list[str] | None = setting("--sampler SAMPLER", "Draw this sampler only (repeatable)."),
-    width: str = setting("--width NAME", "single (85 mm) or double (175 mm) column.", default="single"),
+    sampler: list[str] | None = setting(
+        "--sampler SAMPLER", "Draw this sampler only (repeatable)."
+    ),
+    width: str = setting(
+        "--width NAME", "single (85 mm) or double (175 mm) column.", default="single"
+    ),
 ) -> None:
     """Write the figures of a run as SVG, PNG and PDF.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections import Counter
 from collections.abc import Collection
 from contextlib import closing
@@ -13,11 +15,18 @@ import typer
 from rich.table import Table
 
 from .common import isolation as isolating
-from .common.console import duration_in_words, err, out, print_json, print_rows, say
+from .common.console import (
+    announce,
+    duration_in_words,
+    err,
+    out,
+    print_json,
+    print_rows,
+    say,
+    say_next,
+)
+from .common.help_panels import EXECUTION, OUTPUT, WHERE
 from .common.options import (
-    EXECUTION,
-    OUTPUT,
-    WHERE,
     AcceleratorOption,
     ExecutorOption,
     GpusOption,
@@ -30,7 +39,7 @@ from .common.options import (
     setting,
     with_options_of,
 )
-from .results import print_ranking, write_report_page
+from .results import comparing, print_ranking, write_report_page
 from .suite_options import SuiteOptions, resolve_suite
 
 if TYPE_CHECKING:
@@ -91,6 +100,7 @@ def run(
         time_limit=time_limit,
         memory_limit=memory_limit,
     )
+    announce(f"Running the suite {suite}: loading PyTorch and the models …")
     with closing(runs_in):
         if isolating.looks_new(suite, options.out_dir):
             isolating.start_early(runs_in)
@@ -122,6 +132,8 @@ def run(
         print_answer(done.analyses)
     code = print_troubles(done.table, done.cells, folder)
     write_report_page([folder], None, anew=False)
+    failed = [["status", folder]] if code else []
+    say_next(*failed, *comparing(done.table, folder), ["figures", folder])
     if code:
         raise typer.Exit(code)
 
@@ -135,6 +147,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     from ..running.forecast import forecast_suite
     from ..running.setup import default_run_folder
 
+    announce(f"Planning the suite {suite}: loading PyTorch and the models …")
     resolved, device = resolve_suite(suite, options)
     models, references, cells = plan_cells(resolved, device)
     warn_of_drowned(cells, models)
@@ -151,7 +164,8 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
         return print_json(rows)
     rows, doubts = forecast_suite(resolved, models, references, cells, device)
     columns = ("model", "cells", "evaluations", "sampling", "references", "scoring")
-    table = Table(*columns, title=f"{resolved.name}: {len(cells)} cells", title_justify="left")
+    table = Table(*columns, box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+    say(f"Suite {resolved.name}: {len(cells)} cells")
     for row in rows:
         note = f" ({row.adaptive} adaptive, guessed)" if row.adaptive else ""
         times = (
@@ -176,13 +190,14 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     )
     if solving > sampling:
         say(
-            "Fewer --reference-samples and --converged-samples make the references "
-            "quicker, and rmse and fd_conv less sure."
+            "Fewer --reference-samples and --converged-samples shorten the references and "
+            "widen the intervals of rmse and fd_conv."
         )
     if doubts:
-        say(
-            f"This machine is busy, so that all of it may take less than that: {'; '.join(doubts)}."
-        )
+        say(f"This machine is busy. All of it may take less than that: {'; '.join(doubts)}.")
+    if "plan" in sys.argv:
+        words = sys.argv[sys.argv.index("plan") + 1 :]
+        say_next(["run", *words])
     return None
 
 
@@ -293,8 +308,8 @@ def print_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> 
         f"{n} {status}" for status, n in Counter(row["status"] for row in bad).items()
     )
     say(
-        f"{len(bad)} of {len(rows)} cells are not ok ({kinds}); samplerbench status "
-        f"{folder} says why."
+        f"{len(bad)} of {len(rows)} cells are not ok ({kinds}); "
+        f"{shlex.join(['samplerbench', 'status', str(folder)])} says why."
     )
     reasons: dict[str, list[str]] = {}
     for row in bad:

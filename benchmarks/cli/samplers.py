@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.console import cell_text, err, out, print_json, print_rows, say
+from .common.console import cell_text, err, out, print_json, print_rows, say, say_next
 from .common.options import Json, PeersPath, Plugins, load_plugins, option, setting
 
 if TYPE_CHECKING:
@@ -20,14 +19,6 @@ LINE = "{name:<30} {order:>6} {measured:>14} {weak:>6} {strong:>7} {nfe_per_step
 HEADINGS = {"name": "sampler", "nfe_per_step": "per step", "passed": ""} | {
     k: k for k in ("order", "measured", "weak", "strong")
 }
-SAMPLER_COLUMNS = {"name": "name", "order": "order", "measured": "measured"} | {
-    "nfe_per_step": "per step",
-    "kind": "kind",
-    "source": "source",
-    "same_as": "same as",
-}
-HIDDEN = {"url", "deviations", "options", "identity", "origin", "source"}
-SOURCE_WIDTH = 30  # most characters of a printed source: the table then takes 120 columns
 PackageFolder = Annotated[Path, option("--out FOLDER", "Parent folder of the package.")]
 
 
@@ -72,6 +63,10 @@ def check(
         print_conformance(results[0], out)
     if not all(result.passed for result in results):
         raise typer.Exit(1)
+    if not as_json:
+        words = [part for spec in sampler or ["NAME"] for part in ("--sampler", spec)]
+        words += [part for file in plugin or () for part in ("--plugin", file)]
+        say_next(["run", "quick", *words])
 
 
 def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
@@ -110,9 +105,7 @@ def list_command(
         str,
         typer.Argument(help="samplers, schedules, models, extractors, metrics, suites or peers."),
     ],
-    profile: int | None = setting(
-        "--profile N", "Samplers: order of each of N steps."
-    ),
+    profile: int | None = setting("--profile N", "Samplers: order of each of N steps."),
     translate: str | None = setting(
         "--translate LIBRARY", "Samplers: names here of a library's samplers."
     ),
@@ -122,22 +115,20 @@ def list_command(
 ) -> None:
     """List samplers, schedules, models, suites and more.
 
-    Of samplers: declared and measured order, and evaluations per step.
+    Of samplers: declared and measured order, and evaluations per step. --json has sources and more.
     """
+    from .listing import NEXT, grouped
+
     load_plugins(plugin, peers_path)
     rows = _listed_rows(kind, profile, translate)
     if as_json:
         return print_json(rows)
     if not rows:
         return out.print(f"There are no {kind} here.", markup=False)
-    if kind == "samplers" and "order" in rows[0]:
-        return print_rows([_shortened_row(row) for row in rows], SAMPLER_COLUMNS)
-    hidden = HIDDEN - {"source"} | {"needs_model"} if kind == "schedules" else HIDDEN
-    visible = [row for row in rows if kind != "models" or row["event"]]
-    print_rows(visible, {key: key for key in rows[0] if key not in hidden})
-    for row in rows[len(visible) :]:
-        say(f"{row['name']}  of {row['origin']}; what it loads is known once it is loaded")
-    return None
+    for heading, lines, columns in grouped(kind, rows):
+        print_rows(lines, {"name": heading} | columns)
+        out.print()
+    return say_next(*NEXT[kind])
 
 
 def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:
@@ -159,16 +150,10 @@ def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[
     return KINDS[kind]() if translate is None else translations(translate)
 
 
-def _shortened_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with a shorter source, and the weak order if no other order is measured."""
-    measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
-    source = textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …")
-    return {**row, "measured": measured, "source": source}
-
-
 def export(
     sigmas: Annotated[
-        str | None, typer.Argument(help="Noise levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.")
+        str | None,
+        typer.Argument(help="Noise levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'."),
     ] = None,
     to: str = setting(
         "--to LIBRARY",
@@ -197,11 +182,17 @@ def export(
         return print_json(lines)
     if "code" in lines:
         say(lines["code"])
-        return say(f"# {lines['remark']}") if lines["remark"] else None
-    if lines["notes"]:
-        say(f"# {lines['notes']}")
-    say(f"sigmas = {lines['sigmas']}")
-    return say(lines["call"])
+        if lines["remark"]:
+            say(f"# {lines['remark']}")
+    else:
+        if lines["notes"]:
+            say(f"# {lines['notes']}")
+        say(f"sigmas = {lines['sigmas']}")
+        say(lines["call"])
+    if model is not None:  # not on the standard output, which has code to paste
+        words = ["--sampler", sampler] if sampler else []
+        say_next(["run", "quick", "--model", model, *words], to=err)
+    return None
 
 
 def new_solver(

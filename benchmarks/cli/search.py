@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common import isolation as isolating
-from .common.console import err, out, print_json, print_rows, say
+from .common.console import announce, err, out, print_json, print_rows, say, say_next
+from .common.help_panels import OUTPUT, STATISTICS, WHAT, WHERE
 from .common.isolation import workers
 from .common.options import (
     DEVICES,
@@ -49,14 +49,18 @@ TUNE_COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": 
 
 
 def advise(
-    model: Annotated[str, option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder.")],
-    nfe: str | None = setting("--nfe N,N,…", "Evaluations per sample (4,6,8,10,15,20)."),
+    model: Annotated[
+        str,
+        option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder.", WHAT),
+    ],
+    nfe: str | None = setting("--nfe N,N,…", "Evaluations per sample (4,6,8,10,15,20).", WHAT),
     ms: float | None = setting(
-        "--ms NUMBER", "Milliseconds per sample, in place of --nfe.", min=1e-3
+        "--ms NUMBER", "Milliseconds per sample, in place of --nfe.", WHAT, min=1e-3
     ),
     minutes: float = setting(
         "--minutes MINUTES",
         "Time limit. The search stops then.",
+        WHAT,
         default=10.0,
         min=0.01,
         max=10_000,
@@ -64,27 +68,35 @@ def advise(
     library: str = setting(
         "--for LIBRARY",
         "Library whose code is shown first: python, diffusers, k-diffusion or comfyui.",
+        OUTPUT,
         default="python",
     ),
     default: str | None = setting(
         "--default SAMPLER",
         "Your present sampler, e.g. 'heun on karras' (default: the checkpoint's scheduler, or "
         "the usual one for such models).",
+        WHAT,
     ),
     sampler: list[str] | None = setting(
-        "--sampler SAMPLER", "Compare only these samplers (repeatable)."
+        "--sampler SAMPLER", "Compare only these samplers (repeatable).", WHAT
     ),
     extractor: str = setting(
         "--extractor NAME",
         "Feature space for distances in distribution, as for run.",
+        STATISTICS,
         default="card",
     ),
     out_dir: OutOption = None,
-    seed: int = setting("--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED),
-    device: DeviceOption = "auto",
-    jobs: str = setting(
-        "--jobs N", "Number of worker processes, or auto.", default="auto"
+    seed: int = setting(
+        "--seed N",
+        "Random seed of the initial noise.",
+        STATISTICS,
+        default=0,
+        min=0,
+        max=LARGEST_SEED,
     ),
+    device: DeviceOption = "auto",
+    jobs: str = setting("--jobs N", "Number of worker processes, or auto.", WHERE, default="auto"),
     executor: ExecutorOption = None,
     isolation: IsolationOption = None,
     memory_limit: MemoryLimitOption = None,
@@ -101,6 +113,7 @@ def advise(
     The answer has code to paste for each number of evaluations. It needs no reference images.
     """
     begun = time.monotonic()
+    announce(f"Searching for {minutes:g} minutes at most: loading PyTorch and the model …")
     has_jobs = executor in (None, "worker") and isolation is not False
     on_ray = executor is not None and executor.partition(":")[0] == "ray"
     runs_in = isolating.pick_executor(
@@ -151,34 +164,51 @@ def advise(
     print_advice(advice, out)
     write_text(folder / "advice.md", markdown(advice))
     pictures = read_pictures(folder) if advice.pictures else None
-    return say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")
+    say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")
+    return say_next(["run", "quick", "--model", model, "--sampler", "auto"])
 
 
 def tune(
-    model: Annotated[str, option("--model MODEL", "Model to tune on.")],
+    model: Annotated[str, option("--model MODEL", "Model to tune on.", WHAT)],
     sampler: Annotated[
         list[str],
-        option("--sampler SAMPLER", "Sampler to tune, e.g. 'ddim(eta=0.0)' (repeatable)."),
+        option("--sampler SAMPLER", "Sampler to tune, e.g. 'ddim(eta=0.0)' (repeatable).", WHAT),
     ],
     nfe: NfeOption = None,
     steps: StepsOption = None,
     file: Path = setting(
-        "--out FILE", "JSON file of tuned levels. Its entries are reused.", default=Path("tuned.json")
+        "--out FILE",
+        "JSON file of tuned levels. Its entries are reused.",
+        OUTPUT,
+        default=Path("tuned.json"),
     ),
-    latents: int = setting("--latents N", "Initial noises to tune on.", default=256),
+    latents: int = setting("--latents N", "Initial noises to tune on.", STATISTICS, default=256),
     test_latents: int = setting(
-        "--test-latents N", "Other initial noises, for the train-test gap.", default=256
+        "--test-latents N", "Other initial noises, for the train-test gap.", STATISTICS, default=256
     ),
-    seed: int = setting("--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED),
+    seed: int = setting(
+        "--seed N",
+        "Random seed of the initial noise.",
+        STATISTICS,
+        default=0,
+        min=0,
+        max=LARGEST_SEED,
+    ),
     objective: str = setting(
-        "--objective NAME", "Mean of the distances: mean, rms or geometric.", default="mean"
+        "--objective NAME",
+        "Mean of the distances: mean, rms or geometric.",
+        STATISTICS,
+        default="mean",
     ),
     what: str = setting(
         "--what NAME",
         "What to tune: grid (noise levels), coefficients (of a multistep sampler) or both.",
+        WHAT,
         default="grid",
     ),
-    holdout_model: str | None = setting("--holdout-model MODEL", "Another model to score the tuned levels on."),
+    holdout_model: str | None = setting(
+        "--holdout-model MODEL", "Another model to score the tuned levels on.", STATISTICS
+    ),
     device: DeviceOption = "auto",
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -194,6 +224,7 @@ def tune(
     from ..planning.remedy import loading_options
     from ..planning.tuned_file import WHATS
 
+    announce(f"Tuning on {model}: loading PyTorch and the model …")
     load_plugins(plugin, peers_path)
     with closing(workers(1)) as executor:
         entries, failures, holdout = tune_levels(
@@ -221,7 +252,7 @@ def tune(
         )
     elif entries:
         _print_tuned(entries, objective, test_latents, holdout)
-        words = ["samplerbench", "run", "quick", "--model", model]
+        words = ["run", "quick", "--model", model]
         for name, values in (("--sampler", sampler), ("--steps", [steps]), ("--nfe", [nfe])):
             words += [word for value in values if value is not None for word in (name, value)]
         words += [
@@ -229,7 +260,8 @@ def tune(
             "--schedule",
             f"tuned(file='{file}')",
         ]
-        say(f"{file} has the grids: {shlex.join(words)}")
+        say(f"{file} has the grids.")
+        say_next(words)
     if failures:
         raise typer.Exit(1)
 

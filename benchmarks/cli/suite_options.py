@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .common.help_panels import EXECUTION, STATISTICS, TIMING, WHAT
 from .common.options import (
     DEVICES,
-    EXECUTION,
     LARGEST_SEED,
     MOST,
     NOISES,
     STARTS,
-    STATISTICS,
-    TIMING,
-    WHAT,
     DeviceOption,
     NfeOption,
     OutOption,
@@ -39,7 +36,9 @@ class SuiteOptions:
     """Options that replace parts of a suite, in the order of their help."""
 
     out_dir: OutOption = None
-    model: list[str] | None = setting("--model MODEL", "Replace the suite's models (repeatable).", WHAT)
+    model: list[str] | None = setting(
+        "--model MODEL", "Replace the suite's models (repeatable).", WHAT
+    )
     sampler: list[str] | None = setting(
         "--sampler SAMPLER", "Replace the samplers, e.g. 'ddim(eta=0.5)' (repeatable).", WHAT
     )
@@ -60,7 +59,9 @@ class SuiteOptions:
         "--batch-size N", "Samples per batch.", EXECUTION, min=1, max=MOST
     )
     device: DeviceOption = "auto"
-    dtype: str | None = setting("--dtype NAME", "Precision of the state: float32 or float64.", EXECUTION)
+    dtype: str | None = setting(
+        "--dtype NAME", "Precision of the state: float32 or float64.", EXECUTION
+    )
     threads: ThreadsOption = None
     timing: bool = setting(
         "--timing/--no-timing", "Time the cells after sampling.", WHAT, default=True

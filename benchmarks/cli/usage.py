@@ -171,7 +171,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "export": (
         "export 'karras(rho=7):10:0.002:80' --to diffusers",
         "export --schedule uniform_lambda --steps 20 --model fashion",
-        "export --sampler auto --steps 8 --model my-pipeline/ --to diffusers",
+        "export --sampler auto --steps 8 --model my-pipeline/",
     ),
     "cite": ("cite heun dpmpp_2m",),
     "doctor": ("doctor", "doctor --json"),

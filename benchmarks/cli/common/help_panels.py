@@ -18,6 +18,7 @@ TIMING = "Timing"
 OUTPUT = "Output"
 PANELS = (WHAT, WHERE, OUTPUT, STATISTICS, EXECUTION, TIMING)
 EVERYDAY = (WHAT, WHERE, OUTPUT)  # panels that ``--help`` always shows
+FEW = 10  # number of options up to which they are one list, without panels
 FOLDED = 6  # number of options in the other panels from which only ``--help-all`` shows them
 _UNCUT = 1000  # more characters than any summary of a command has
 
@@ -38,11 +39,9 @@ def _plain_type(match: re.Match[str]) -> str:
 
 def _plain_record(parameter: Any, record: tuple[str, str]) -> tuple[str, str]:
     """Return a parameter's line of the help with a plain type, and without its range."""
-    name, text = record
-    if parameter.param_type_name == "argument":
-        name = re.sub(r" <.*>$", "", name).upper()
-    else:
-        name = re.sub(r"<([^ ].*)>", _plain_type, name)
+    is_argument, (name, text) = parameter.param_type_name == "argument", record
+    name = re.sub(r"<(.*)>", _plain_type, name)
+    name = name.rpartition(" ")[0].upper() if is_argument else name
     text, bracket, notes = text.rpartition("  [")
     if not bracket:
         return name, notes
@@ -68,11 +67,13 @@ class PanelCommand(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section of the help for each panel that is shown."""
         panels: dict[str, list[tuple[str, str]]] = {}
+        has_panels = len(self.params) > FEW
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-                name = getattr(parameter, "rich_help_panel", None) or default
+                name = (has_panels and getattr(parameter, "rich_help_panel", None)) or "Options"
+                if parameter.param_type_name == "argument":
+                    name = "Arguments"
                 panels.setdefault(name, []).append(_plain_record(parameter, record))
         rest = [name for name in PANELS if name in panels and name not in EVERYDAY]
         folded = sum(len(panels[name]) for name in rest) >= FOLDED

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from .help_panels import EXECUTION, OUTPUT, STATISTICS, TIMING, WHAT, WHERE
+from .help_panels import EXECUTION, OUTPUT, WHAT, WHERE
 
 if TYPE_CHECKING:
     from ...arguments import Device
@@ -52,7 +52,9 @@ Json = Annotated[bool, option("--json", "Print JSON.")]
 SuiteName = Annotated[
     str, typer.Argument(help="Built-in suite (see samplerbench list suites) or TOML file.")
 ]
-StepsOption = Annotated[str | None, option("--steps N,N,…", "Numbers of steps, e.g. 5,10,20.", WHAT)]
+StepsOption = Annotated[
+    str | None, option("--steps N,N,…", "Numbers of steps, e.g. 5,10,20.", WHAT)
+]
 NfeOption = Annotated[
     str | None,
     option("--nfe N,N,…", "Budgets of evaluations per sample, e.g. 5,10,20.", WHAT),
@@ -60,7 +62,9 @@ NfeOption = Annotated[
 OutOption = Annotated[Path | None, option("--out FOLDER", "Run directory.", OUTPUT)]
 ThreadsOption = Annotated[
     int | None,
-    option("--threads N", "Threads of torch (default: its own choice).", EXECUTION, min=1, max=4096),
+    option(
+        "--threads N", "Threads of torch (default: its own choice).", EXECUTION, min=1, max=4096
+    ),
 ]
 TrustOption = Annotated[
     bool,

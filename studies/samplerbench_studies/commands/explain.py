@@ -28,9 +28,7 @@ def explain(
     fast: Annotated[bool, typer.Option("--fast", help=f"Fewer samples and steps. {TAKES}")] = False,
     out_dir: Annotated[
         Path,
-        typer.Option(
-            "--out", help="Folder for measurements and page (in fast/ or full/)."
-        ),
+        typer.Option("--out", help="Folder for measurements and page (in fast/ or full/)."),
     ] = EXPLAIN_HOME,
     replace: Annotated[
         list[str] | None,

@@ -70,10 +70,13 @@ def frontier(
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option("--samples", min=2, max=MOST, help="Initial noises. Half of them select the winners."),
+        typer.Option(
+            "--samples", min=2, max=MOST, help="Initial noises. Half of them select the winners."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Random seed of the initial noise.")
+        int | None,
+        typer.Option("--seed", min=0, max=LARGEST_SEED, help="Random seed of the initial noise."),
     ] = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
