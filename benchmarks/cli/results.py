@@ -190,17 +190,17 @@ def print_headline(table: ResultTable) -> None:
     for _, lines in headline_table(table).groupby(["model", "estimator"], sort=False):
         first = lines.iloc[0]
         say(
-            f"{first['model']}: evaluations until fd_conv is within "
-            f"{format_number(first['tolerance'])}, the floor of {first['samples']} samples"
+            f"{first['model']}: evaluations until fd_conv is below "
+            f"{format_number(first['tolerance'])}, the sampling noise of {first['samples']} samples"
         )
         rows = [
             {**row, "name": row["curve"], "shown": f"{row['shown']}{'†' if row['flag'] else ''}"}
             for row in rows_as_dicts(lines)
         ]
-        print_rows(rows, {"name": "sampler", "shown": "NFE to floor [95 %]", "verdict": "verdict"})
+        print_rows(rows, {"name": "sampler", "shown": "NFE [95 %]", "verdict": "verdict"})
         say(
-            "Verdicts are against the first, over all pairs of samplers."
-            + (" † interval flagged.\n" if any(lines["flag"]) else "\n")
+            "Verdicts compare with the first sampler, and hold together over all pairs."
+            + (" † unreliable interval.\n" if any(lines["flag"]) else "\n")
         )
 
 
@@ -239,14 +239,10 @@ def print_errors(
             )
             + "\n"
         )
-    say(
-        "start: what the start leaves, for Gaussian data; end: bound of what a grid to "
-        "sigma_min leaves; order from the budget"
-    )
-    say(
-        "before, ± 1.96 standard errors; × after fd_conv: a ranking by fid_proxy is "
-        "dominated by the model's error there."
-    )
+    say("start: error of the initial state, for Gaussian data")
+    say("end: bound on the error of stopping at sigma_min")
+    say("order: from the previous budget to this one, ± 1.96 standard errors")
+    say("×: dominated by the model's own error; do not rank by fid_proxy there")
 
 
 def _model_error_in_words(row: dict[str, Any]) -> str:
@@ -266,13 +262,17 @@ def _dominance_in_words(whole: Any, *, measured: bool) -> str:
 
     if not len(whole):
         return (
-            "The converged samples are too few to say where the model's error dominates."
+            "There are too few converged samples to see where the model's own error dominates."
             if measured
             else ""
         )
     at = whole["dominated_from"].iloc[0]
-    where = "at none of these budgets" if at != at else f"from {format_number(at)} evaluations on"
-    return f"The model's error dominates the lead in a ranking by fid_proxy {where}."
+    if at != at:
+        return "The model's own error dominates the ranking by fid_proxy at none of these budgets."
+    return (
+        f"From {format_number(at)} evaluations on, the model's own error dominates, and the "
+        "top samplers differ by less. Do not rank them by fid_proxy."
+    )
 
 
 def _error_cells(row: dict[str, Any]) -> dict[str, str]:

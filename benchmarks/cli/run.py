@@ -123,7 +123,7 @@ def run(
                 join=True,
             )
     if done.table is None:
-        say(f"All samples are there; the process that began in {folder} scores them.")
+        say(f"All samples are drawn. The process that started in {folder} scores them.")
         return
     print_ranking(done.table, folder)
     if done.doubt:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..conformance import Conformance
     from .scaffold import Kind
 
-LINE = "{name:<30} {order:>6} {measured:>14} {weak:>6} {strong:>7} {nfe_per_step:>9}  {passed}"
+LINE = "{name:<27} {order:>6} {measured:>14} {weak:>6} {strong:>7} {nfe_per_step:>9}  {passed}"
 HEADINGS = {"name": "sampler", "nfe_per_step": "per step", "passed": ""} | {
     k: k for k in ("order", "measured", "weak", "strong")
 }
@@ -78,7 +78,7 @@ def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
         raise ValueError(f"give --all, or name samplers such as {named[0]}, not both")
     if not (everything or named):
         raise ValueError(
-            "say which samplers to check, such as samplerbench check heun ddim; --all checks every one"
+            "name the samplers to check, such as samplerbench check heun ddim, or use --all"
         )
     return [sampler_to_check(spec) for spec in (samplers.names() if everything else named)]
 

@@ -272,19 +272,21 @@ def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other:
 
     print_rows([_printed_row(entry) for entry in entries], TUNE_COLUMNS)
     say(
-        f"Errors are {objective} distances to converged endpoints, untuned → tuned, on "
-        f"{test_latents} latents that nothing was tuned on; "
-        f"elsewhere is {other}. The gap is (tuned / untuned error) / (the same on "
-        "the latents that were tuned on) - 1. "
-        "The teacher is how far endpoints moved when its steps were last doubled, beside "
-        "the smallest rms error that they measure."
+        f"error: {objective} distance to converged endpoints, untuned → tuned, on {test_latents} "
+        "initial noises that tuning did not use"
+    )
+    say(f"elsewhere: the same on {other}")
+    say("gap: tuned / untuned error, relative to that on the initial noises of tuning, minus 1")
+    say(
+        "teacher: how far endpoints moved when its steps were last doubled, relative to the "
+        "smallest rms error that they measure"
     )
     if coarse := dict.fromkeys(
         entry.subject.sampler for entry in entries if entry.unresolved > RESOLVED
     ):
         say(
-            f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: "
-            "rounding, or the most steps, came first."
+            f"Endpoints are less accurate than {RESOLVED:.0%} of the error of {', '.join(coarse)}. "
+            "Rounding or the limit on steps was reached first."
         )
 
 
