@@ -138,7 +138,7 @@ def _requested_comparisons(
     if len(runs) != 2:
         raise ValueError(
             "give two runs to compare, or --baseline SAMPLER to compare "
-            f"within one; there are {len(runs)}"
+            f"within one; you gave {len(runs)}"
         )
     return [cells(*runs, metrics=metrics, margin=margin)]
 

@@ -95,7 +95,7 @@ def write_report_page(
         ValueError: ``to`` is None for several folders.
     """
     if to is None and len(folders) > 1:
-        raise ValueError("say where the report of several runs goes, with --out FILE.html")
+        raise ValueError("name the file for the report of several runs with --out FILE.html")
     from ...results.comparison.findings import BASELINE
     from ...results.report.provenance import is_current
 

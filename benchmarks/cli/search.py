@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common import isolation as isolating
-from .common.console import announce, err, out, print_json, print_rows, say, say_next
+from .common.console import (
+    announce,
+    duration_in_words,
+    err,
+    out,
+    print_json,
+    print_rows,
+    say,
+    say_next,
+)
 from .common.help_panels import OUTPUT, STATISTICS, WHAT, WHERE
 from .common.isolation import workers
 from .common.options import (
@@ -114,6 +123,11 @@ def advise(
     """
     begun = time.monotonic()
     announce(f"Searching for {minutes:g} minutes at most: loading PyTorch and the model …")
+
+    def show_stage(stage: str) -> None:
+        left = duration_in_words(max(0.0, begun + 60 * minutes - time.monotonic()))
+        err.print(f"{stage} (up to {left} left)", markup=False)
+
     has_jobs = executor in (None, "worker") and isolation is not False
     on_ray = executor is not None and executor.partition(":")[0] == "ray"
     runs_in = isolating.pick_executor(
@@ -153,7 +167,7 @@ def advise(
                 device=check_choice(device, "--device", DEVICES),
                 seed=seed,
                 executor=runs_in,
-                progress=lambda stage: err.print(stage, markup=False),
+                progress=show_stage,
                 begun=begun,
             )
     if as_json:
@@ -165,7 +179,8 @@ def advise(
     write_text(folder / "advice.md", markdown(advice))
     pictures = read_pictures(folder) if advice.pictures else None
     say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")
-    return say_next(["run", "quick", "--model", model, "--sampler", "auto"])
+    budgets = ",".join(str(budget.nfe) for budget in advice.budgets)
+    return say_next(["run", "quick", "--model", model, "--sampler", "auto", "--nfe", budgets])
 
 
 def tune(

@@ -70,7 +70,7 @@ def _describe_usage_error(error: Any) -> str:
         text = (
             message[:1].lower() + message[1:].rstrip(".") + ("" if message.endswith("?") else ";")
         )
-    return f"{text} {command} --help says what there is"
+    return f"{text} see {command} --help"
 
 
 _PLAIN = {

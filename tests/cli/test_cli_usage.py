@@ -120,7 +120,7 @@ def test_help__examples_have_options_that_exist(samplerbench, command):
     ("args", "sentence"),
     [
         (["rnu"], "error: no such command 'rnu'"),
-        (["run"], "error: SUITE is missing; samplerbench run --help says what there is"),
+        (["run"], "error: SUITE is missing; see samplerbench run --help"),
         (["tune", "--sampler", "heun"], "error: --model is missing"),
         (["run", "smoke", "--smples", "3"], "error: there is no option --smples; did you mean"),
         (["run", "smoke", "--samples", "x"], "error: --samples: give a whole number"),
@@ -188,7 +188,7 @@ def test_cli__wrong_usage_is_one_sentence_with_the_thing_and_the_remedy(
     [
         (["check"], "name the samplers to check"),
         (["check", "heun", "--all"], "give --all, or name samplers such as heun, not both"),
-        (["help", "nosuch"], "no such command 'nosuch'; samplerbench --help says what there is"),
+        (["help", "nosuch"], "no such command 'nosuch'; see samplerbench --help"),
         (["run", "smoke", "--model", "nosuch"], "there is no model 'nosuch'. The models are: "),
     ],
 )
