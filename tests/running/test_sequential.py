@@ -265,4 +265,4 @@ def test_show_prints_the_errors_apart_and_the_evaluations_to_the_floor(finished)
     assert [line[1] for line in lines[1:]] == ["5", "9"]
     assert all(float(line[2]) == pytest.approx(0.0027) for line in lines[1:])  # the start's error
     assert "±" in lines[2][6]
-    assert "the model's own error dominates" in done.stdout
+    assert "model's own error dominates the ranking" in done.stdout
