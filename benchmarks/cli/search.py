@@ -20,7 +20,6 @@ from .common.console import (
     say,
     say_next,
 )
-from .common.help_panels import OUTPUT, STATISTICS, WHAT, WHERE
 from .common.isolation import workers
 from .common.options import (
     DEVICES,
@@ -60,16 +59,15 @@ TUNE_COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": 
 def advise(
     model: Annotated[
         str,
-        option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder.", WHAT),
+        option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder."),
     ],
-    nfe: str | None = setting("--nfe N,N,…", "Evaluations per sample (4,6,8,10,15,20).", WHAT),
+    nfe: str | None = setting("--nfe N,N,…", "Evaluations per sample (4,6,8,10,15,20)."),
     ms: float | None = setting(
-        "--ms NUMBER", "Milliseconds per sample, in place of --nfe.", WHAT, min=1e-3
+        "--ms NUMBER", "Milliseconds per sample, in place of --nfe.", min=1e-3
     ),
     minutes: float = setting(
         "--minutes MINUTES",
         "Time limit. The search stops then.",
-        WHAT,
         default=10.0,
         min=0.01,
         max=10_000,
@@ -77,35 +75,27 @@ def advise(
     library: str = setting(
         "--for LIBRARY",
         "Library whose code is shown first: python, diffusers, k-diffusion or comfyui.",
-        OUTPUT,
         default="python",
     ),
     default: str | None = setting(
         "--default SAMPLER",
         "Your present sampler, e.g. 'heun on karras' (default: the checkpoint's scheduler, or "
         "the usual one for such models).",
-        WHAT,
     ),
     sampler: list[str] | None = setting(
-        "--sampler SAMPLER", "Compare only these samplers (repeatable).", WHAT
+        "--sampler SAMPLER", "Compare only these samplers (repeatable)."
     ),
     extractor: str = setting(
         "--extractor NAME",
         "Feature space for distances in distribution, as for run.",
-        STATISTICS,
         default="card",
     ),
     out_dir: OutOption = None,
     seed: int = setting(
-        "--seed N",
-        "Random seed of the initial noise.",
-        STATISTICS,
-        default=0,
-        min=0,
-        max=LARGEST_SEED,
+        "--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED
     ),
     device: DeviceOption = "auto",
-    jobs: str = setting("--jobs N", "Number of worker processes, or auto.", WHERE, default="auto"),
+    jobs: str = setting("--jobs N", "Number of worker processes, or auto.", default="auto"),
     executor: ExecutorOption = None,
     isolation: IsolationOption = None,
     memory_limit: MemoryLimitOption = None,
@@ -184,45 +174,35 @@ def advise(
 
 
 def tune(
-    model: Annotated[str, option("--model MODEL", "Model to tune on.", WHAT)],
+    model: Annotated[str, option("--model MODEL", "Model to tune on.")],
     sampler: Annotated[
         list[str],
-        option("--sampler SAMPLER", "Sampler to tune, e.g. 'ddim(eta=0.0)' (repeatable).", WHAT),
+        option("--sampler SAMPLER", "Sampler to tune, e.g. 'ddim(eta=0.0)' (repeatable)."),
     ],
     nfe: NfeOption = None,
     steps: StepsOption = None,
     file: Path = setting(
         "--out FILE",
         "JSON file of tuned levels. Its entries are reused.",
-        OUTPUT,
         default=Path("tuned.json"),
     ),
-    latents: int = setting("--latents N", "Initial noises to tune on.", STATISTICS, default=256),
+    latents: int = setting("--latents N", "Initial noises to tune on.", default=256),
     test_latents: int = setting(
-        "--test-latents N", "Other initial noises, for the train-test gap.", STATISTICS, default=256
+        "--test-latents N", "Other initial noises, for the train-test gap.", default=256
     ),
     seed: int = setting(
-        "--seed N",
-        "Random seed of the initial noise.",
-        STATISTICS,
-        default=0,
-        min=0,
-        max=LARGEST_SEED,
+        "--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED
     ),
     objective: str = setting(
-        "--objective NAME",
-        "Mean of the distances: mean, rms or geometric.",
-        STATISTICS,
-        default="mean",
+        "--objective NAME", "Mean of the distances: mean, rms or geometric.", default="mean"
     ),
     what: str = setting(
         "--what NAME",
         "What to tune: grid (noise levels), coefficients (of a multistep sampler) or both.",
-        WHAT,
         default="grid",
     ),
     holdout_model: str | None = setting(
-        "--holdout-model MODEL", "Another model to score the tuned levels on.", STATISTICS
+        "--holdout-model MODEL", "Another model to score the tuned levels on."
     ),
     device: DeviceOption = "auto",
     plugin: Plugins = None,

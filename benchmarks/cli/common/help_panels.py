@@ -30,27 +30,22 @@ def _heading(name: str) -> str:
 
 
 def _plain_type(match: re.Match[str]) -> str:
-    name = match[1].lower()
-    if "|" in name:
-        return match[1]
-    numbers = {"int": "N", "float": "NUMBER", "path": "PATH", "file": "PATH", "dir": "PATH"}
-    return next((word for part, word in numbers.items() if part in name), "TEXT")
+    """Return N, NUMBER, PATH or TEXT for a type in typer's words; choices stay as they are."""
+    name, plain = match[1], {"|": match[1], "int": "N", "float": "NUMBER", "ath": "PATH"}
+    return next((word for part, word in plain.items() if part in name), "TEXT")
 
 
 def _plain_record(parameter: Any, record: tuple[str, str]) -> tuple[str, str]:
-    """Return a parameter's line of the help with a plain type, and without its range."""
-    is_argument, (name, text) = parameter.param_type_name == "argument", record
-    name = re.sub(r"<(.*)>", _plain_type, name)
-    name = name.rpartition(" ")[0].upper() if is_argument else name
-    text, bracket, notes = text.rpartition("  [")
-    if not bracket:
-        return name, notes
-    kept = [note for note in notes.rstrip("]").split("; ") if not re.search(r"x[<>]=?", note)]
-    return name, f"{text}  [{'; '.join(kept)}]" if kept else text
+    """Return a parameter's line of the help without Python's types, and without its range."""
+    name, text = re.sub("<(.*)>", _plain_type, record[0]), record[1]
+    if parameter.param_type_name == "argument":
+        name = name.partition(" ")[0].upper()
+    text = re.sub(r"(; |(?<=\[))[-+.\de]*(<=)?x[<>]=[-+.\de]+", "", text)
+    return name, text.replace("  []", "").replace("[; ", "[")
 
 
 class PanelCommand(TyperCommand):
-    """Command whose help shows options in panels; it always shows those without a panel."""
+    """Command whose help shows more than a few options in panels, some with ``--help-all`` only."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; with ``--help-all``, print the help with all panels and exit."""
@@ -71,9 +66,9 @@ class PanelCommand(TyperCommand):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                name = (has_panels and getattr(parameter, "rich_help_panel", None)) or "Options"
-                if parameter.param_type_name == "argument":
-                    name = "Arguments"
+                panel = getattr(parameter, "rich_help_panel", None) or WHAT
+                name = panel if has_panels and parameter.name != "help" else "Options"
+                name = "Arguments" if parameter.param_type_name == "argument" else name
                 panels.setdefault(name, []).append(_plain_record(parameter, record))
         rest = [name for name in PANELS if name in panels and name not in EVERYDAY]
         folded = sum(len(panels[name]) for name in rest) >= FOLDED

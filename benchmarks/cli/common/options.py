@@ -48,7 +48,7 @@ PeersPath = Annotated[
     Path | None,
     option("--peers-path FOLDER", "Clones of libraries that pip cannot install.", EXECUTION),
 ]
-Json = Annotated[bool, option("--json", "Print JSON.")]
+Json = Annotated[bool, option("--json", "Print JSON.", OUTPUT)]
 SuiteName = Annotated[
     str, typer.Argument(help="Built-in suite (see samplerbench list suites) or TOML file.")
 ]
