@@ -249,6 +249,8 @@ def time_sampled_cells(setup: Setup, report: Reporter, timer: Executor | None) -
         return
     end = time.monotonic() + 60 * options.minutes if options.minutes else None
     parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
+    most = parts_left * options.seconds
+    report.limit_time(min(most, 60 * options.minutes) if options.minutes else most)
 
     def seconds_for_next_part() -> float | None:
         """Return an equal share of the remaining seconds for the next part; None for no limit."""

@@ -147,7 +147,7 @@ def draw_missing_samples(
 
         def tell(number: int, count: int, todo: _Todo = todo) -> None:
             cell = todo[number][0]
-            bar.samples(cell.key, count, count * costs[cell.key])
+            bar.evaluations(cell.key, count * costs[cell.key])
 
         results = setup.executor.map(
             [_shard_task(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
