@@ -200,7 +200,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "suites": {"samples": "samples", "description": "description"},
     "metrics": {"meaning": "meaning"},
 }
-"""Printed columns after the name, with their headings; for other kinds, all columns."""
+"""Headings of the printed columns after the name, by kind; other kinds print all columns."""
 
 INSTALLED = "of other packages"
 

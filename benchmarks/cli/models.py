@@ -23,7 +23,7 @@ SHOWN += ("network", "weights", "decoder", "decode")
 """Printed fields of a checkpoint's specification, in order."""
 WIDEST = 54  # most characters of a printed value; ``--json`` has the whole value
 OF_ANY = ("event", "sigma_min", "sigma_max", "limits", "classes", "conditions", "kind", "passes")
-"""Printed attributes of a model that is no checkpoint."""
+"""Printed attributes of a model that is not a checkpoint."""
 
 
 def check_model(

@@ -72,7 +72,7 @@ def show(
 
 
 def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
-    """Return the command that compares a run's samplers with the baseline, if that is one of them."""
+    """Return the command that compares a run's samplers with the baseline, if it is in the run."""
     from ...results.comparison.findings import BASELINE
 
     names = set(table.ok.frame["sampler"])
@@ -83,12 +83,12 @@ def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
 def write_report_page(
     folders: list[Path], to: Path | None, baseline: str | None = None, *, anew: bool = True
 ) -> None:
-    """Write the report of run directories to a page, or into the only folder.
+    """Write the report of run directories to an HTML page.
 
     Args:
         folders: run directories.
-        to: the page; None for ``report.html`` in the only folder.
-        baseline: sampler that verdicts are against; None for the default.
+        to: path of the page; None for ``report.html`` in the only folder.
+        baseline: sampler to compare with; None for the default.
         anew: True to write the report even if the present one is up to date.
 
     Raises:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ..running.sequential import InterimAnalyses
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
-"""Verdicts without a decision, whose reasons are printed."""
+"""Verdicts that decide nothing; their reasons are printed."""
 _MOST_REASONS = 6
 _MOST_NAMES = 3
 
@@ -255,7 +255,7 @@ def _done_part_in_words(folder: Path, cells: set[str]) -> str:
 
 
 def print_answer(looks: InterimAnalyses) -> None:
-    """Print the rows of the interim analyses with their verdicts, and how far these hold."""
+    """Print the rows of the interim analyses with their verdicts, and limits of these."""
     from ...results.comparison.significance import LEVEL
 
     rows = [

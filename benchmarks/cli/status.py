@@ -1,4 +1,4 @@
-"""Command ``status``: state of the cells of a run directory, and the commands that go on."""
+"""Command ``status``: state of the cells of a run directory, and commands to continue."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _seconds_of_sampling(run: RunDir, records: Sequence[Mapping[str, Any]]) -> f
 
 
 def _say_next_of_run(folder: Path, *, go_on: bool, retry: bool) -> None:
-    """Print the commands that go on with a run, show it and write its report."""
+    """Print the commands that continue a run, show it and write its report."""
     from ...results.report.provenance import command_of
     from ...results.run_directory.reading import read_run_record
 
@@ -134,8 +134,8 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     """Print the states of a run directory's cells in groups, or the state of each cell as JSON.
 
     Raises:
-        ValueError: ``folder`` is no run directory, or its suite is unknown or needs what is not here.
-            Or ``run.json`` names code or files elsewhere, and ``trust`` is False.
+        ValueError: ``folder`` is no run directory, or its suite is unknown or cannot be loaded
+            here. Or ``run.json`` names code or files elsewhere, and ``trust`` is False.
     """
     from ...results.run_directory.reading import read_run_record
     from ...results.run_directory.run_dir import RunDir

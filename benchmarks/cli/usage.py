@@ -80,7 +80,7 @@ _PLAIN = {
     r"input should be less than or equal to (\S+)": r"give a number <= \1",
     r"\S+ is not in the range x?([<>]=?\S+?)\.?": r"give a number \1",
 }
-"""Patterns of typer's messages on invalid values, and the plain words in their place."""
+"""Patterns of typer's messages on invalid values, with their replacements."""
 
 
 def _in_plain_words(message: str) -> str:
@@ -191,7 +191,7 @@ def format_examples(lines: Iterable[str]) -> str:
 
 
 MACHINE = "Machine and study"
-"""Panel of the studies in the help."""
+"""Panel in the help with the commands of studies."""
 GROUP = "samplerbench.commands"
 STUDIES = ("explain", "calibrate", "frontier", "validate")
 """Commands of the distribution ``samplerbench-studies``."""

@@ -20,7 +20,7 @@ from ....results.escaping import strip_control_characters
 
 WIDE = 1000  # columns without a terminal: text for a pipe or a file is neither cut nor wrapped
 _PROSE, _WRAPPED = 34, 24
-"""Least width of a table's column that may be wrapped, and least width that it then has."""
+"""Smallest width at which a table's column may be wrapped, and smallest width after wrapping."""
 
 
 class SafeConsole(Console):
@@ -73,7 +73,7 @@ def say(text: str) -> None:
 
 
 def announce(text: str) -> None:
-    """Print what is about to happen on a terminal's standard error, before slow imports."""
+    """Print the coming stage on standard error before slow imports, if that is a terminal."""
     if err.is_terminal:
         err.print(text, style="dim", markup=False)
 

@@ -123,7 +123,7 @@ MemoryLimitOption = Annotated[
 def setting(
     names: str, text: str, panel: str | None = None, default: Any = None, **limits: Any
 ) -> Any:
-    """Return an option of one command, as the default of a parameter or of a dataclass field."""
+    """Return the default value that declares a parameter or dataclass field as an option."""
     words, value = _names_and_value(names)
     return typer.Option(default, *words, help=text, rich_help_panel=panel, metavar=value, **limits)
 
@@ -131,7 +131,8 @@ def setting(
 def with_options_of(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that replaces a command's parameter ``options`` by a dataclass's fields.
 
-    A field is annotated with an :func:`option` and has a default, or its default is a :func:`setting`.
+    Each field has an :func:`option` in its annotation and a default, or a :func:`setting` as
+    default.
     """
     hints = get_type_hints(options, include_extras=True)
     shared = [
@@ -197,7 +198,7 @@ def check_choice(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice
 
 
 def parse_share(text: str, option: str) -> float:
-    """Return the share >= 0 that is written as ``1%`` or ``0.01``.
+    """Return a share >= 0 from a text such as ``1%`` or ``0.01``.
 
     Raises:
         ValueError: the text is something else.

@@ -35,7 +35,7 @@ _STEPS: dict[Kind, tuple[str, ...]] = {
 
 
 def _names_in_use(kind: Kind) -> dict[str, Collection[str]]:
-    """Return the names that a new package may not take, by the kind of thing that has them."""
+    """Return the names that a new package may not take, by the noun for their owners."""
     if kind == "solver":
         return {"sampler": sampler_names()}
     from ...metrics.metric import metrics
