@@ -248,7 +248,7 @@ class Bench:
     started: float = 0.0
 
     def share_of_total(self, share: float) -> float:
-        """Return the share of all the time at which ``share`` of the time after ``started`` is over."""
+        """Return the share of all the time when ``share`` of the time after ``started`` is over."""
         return self.started + (1 - self.started) * share
 
     def measure_squares(

@@ -66,7 +66,7 @@ class Admission:
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
-        """Plan a cell with the identity columns ``record``; return True if results are reused.
+        """Plan a cell with the identity columns ``record``; return True if it has stored parts.
 
         Results of the cell by other code are set aside. Results that were set aside earlier are
         restored if the present code would reproduce them.
