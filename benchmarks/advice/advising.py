@@ -68,7 +68,7 @@ PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
 def _question_of(request: AdviceRequest) -> dict[str, Any]:
-    """Return everything that the measurements depend on, as JSON values."""
+    """Return all inputs that the measurements depend on, as JSON values."""
     model = request.model
     return {
         "model": request.spec,
@@ -103,9 +103,9 @@ def _digest_of_code_files() -> str:
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
 SHARE_OF_SCORES = 0.4
-"""Largest share that scores take of the time from the fits to ``COMPARED``."""
+"""Largest share of the time between the fits and ``COMPARED`` that scores may take."""
 DISTRIBUTED, SHOWN = 0.96, 1.0
-"""Shares of the time at which distances in distribution, and times and pictures, are broken off."""
+"""Shares of the time limit at which two stages stop: Fréchet distances; timings and pictures."""
 BROKEN_OFF = "which the time that was given broke off"
 COARSE = "There was no time to find out more exactly where latents lead: errors near that limit say nothing."
 
@@ -130,7 +130,7 @@ def advise(
     """Find the best sampler and noise levels for a model at each number of evaluations, and return the answer.
 
     Args:
-        model: spec of the model, as ``--model`` takes it.
+        model: spec of the model, a value of ``--model``.
         nfe: evaluations per sample, one race for each.
         out: folder of the answer. Measurements in it of the same question are used again.
         minutes: wall time to spend. In the main thread, a stage that still runs at its limit is broken off.
@@ -138,7 +138,7 @@ def advise(
         library: library to recommend for, of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
         default: present sampler, as ``SAMPLER`` or ``SAMPLER on SCHEDULE``; None for the checkpoint's scheduler,
             or else the usual sampler for such models.
-        only: samplers to race; all if there are none.
+        only: samplers to race; empty for all.
         extractor: feature space of distances in distribution.
         device: "cpu" or "cuda".
         seed: seed of the latents.

@@ -31,7 +31,7 @@ COUNTS = (128, 256, 512)
 CONVERGED = (1024, 512, 256)
 """Numbers of converged samples. The largest that there is time for is used."""
 START = 1 << 20
-"""Number of the first latent. Races use smaller numbers."""
+"""Sample id of the first latent; races use smaller ids."""
 MOST = 32
 """Largest number of axes of a feature space. With 32, intervals hold from 480 samples on."""
 
@@ -73,7 +73,7 @@ def converged_count(bench: Bench, seconds: float) -> int:
 
 
 def make_feature_space(bench: Bench, count: int) -> FeatureSpace:
-    """Return the feature space of the card's converged samples, or else of ``count`` that are solved now."""
+    """Return the feature space of the card's converged samples, or else of ``count`` new ones."""
     name = "model" if bench.request.features is not None else POOLED
     own = _converged_of_card(bench.request)
     features = bench.endpoints.converged_features(count, name) if own is None else own
@@ -179,6 +179,6 @@ def distances_by_budget(
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return each part's end, as a share of the whole, for consecutive parts of these weights."""
+    """Return the end of each of consecutive parts with these weights, as a share of the whole."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

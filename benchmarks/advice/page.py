@@ -67,9 +67,10 @@ COLOURS = {
 
 
 def curves_of(advice: Advice) -> list[Series]:
-    """Return the curves of error against evaluations: the default's, the recommendation's, and the best tried.
+    """Return the curves of error against evaluations: default, recommendation, and best tried.
 
-    The last is left out if it is the recommendation at every budget. So are curves without a positive error.
+    The best tried is left out if it is always the recommendation. Curves without a positive error
+    are left out.
     """
     library = shown_library(advice.budgets, advice.library)
     mine, best_tried = (
@@ -217,7 +218,7 @@ def with_unbroken_numbers(words: str) -> str:
 
 
 class Strip(NamedTuple):
-    """Pictures as a data URI or "", name, configuration, and description or reason for ""."""
+    """Row of pictures: data URI or "", name, configuration, and description or reason for ""."""
 
     image: str
     name: str
@@ -324,7 +325,7 @@ def _value_in_words(value: Any) -> str:
 
 
 def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
-    """Return each library's name, title, recommendations with rows; the table's library first."""
+    """Return name, title, (row, recommendation) pairs of each library, the requested one first."""
     first = shown_library(advice.budgets, advice.library)
     pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:
@@ -334,7 +335,7 @@ def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow
 
 
 def _open_questions(advice: Advice) -> list[str]:
-    """Return the whole answer's open questions, then further ones of single budgets."""
+    """Return the open questions of the whole answer, then further questions of single budgets."""
     return [*advice.undecided] + [
         f"With {number_with_noun(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets

@@ -47,7 +47,7 @@ def conclusions(
         default: description of the present sampler.
         library: library that recommendations are for.
         halves: ratios at half the budget or less (:data:`SavingRatios`), paired over latents.
-        span: highest value of the data less the lowest; None where the range is unknown.
+        span: difference of the data's highest and lowest value; None if unknown.
     """
     reader = shown_library(budgets, library)
     pairs = [(budget, budget.best[reader]) for budget in budgets if reader in budget.best]
@@ -91,7 +91,7 @@ def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
 
 
 def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
-    """Return in words the budgets for which ``holds(budget, best)`` is true, or "" if there are none."""
+    """Return as text the budgets for which ``holds(budget, best)`` is True; "" for none."""
     budgets = [budget.nfe for budget, best in pairs if holds(budget, best)]
     return evaluations_in_words(*budgets) if budgets else ""
 
@@ -157,7 +157,7 @@ def _coverage(budgets: Sequence[Budget]) -> str:
 
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
-    """Return the (M, N) of largest N / M where M's recommendation beats N's default, or None."""
+    """Return (M, N) of largest N / M at which recommendation at M beats default at N, or None."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
@@ -194,7 +194,7 @@ def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
 
 
 def _gain_of_fits(pairs: Pairs) -> str:
-    """Return sentences on budgets with fitted numbers, and on the error without these, or ""."""
+    """Return sentences on budgets with fitted numbers, and on errors without fits; "" for none."""
     some = [(budget, best) for budget, best in pairs if best.untuned]
     if not some:
         return ""

@@ -170,7 +170,7 @@ def _markdown_to_paste(advice: Advice) -> Iterator[str]:
 
 
 def _fence(code: str, language: str) -> str:
-    """Return a fenced block of code, with more backticks in the fence than the code has in a row."""
+    """Return a fenced block of code, whose fence has more backticks than any row in the code."""
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code}\n{fence}"

@@ -87,7 +87,7 @@ def value_in_words(value: Value | None) -> str:
 
 
 def distances_in_words(mine: Value | None, other: Value | None) -> str:
-    """Return a distance in distribution as text, followed by "against" and the other one if there is one."""
+    """Return a distance in distribution as text, with "against" and the other distance if given."""
     return value_in_words(mine) + (f" against {value_in_words(other)}" if other else "")
 
 
@@ -151,7 +151,7 @@ class TableRow:
         best: comparison with the best configuration that was tried.
         beside_own_solvers: comparison with the best of the library's own solvers at their defaults.
         error, ms: error and milliseconds a sample, of the recommendation and of the default.
-        is_best: whether the recommendation is the best that was tried, of any library.
+        is_best: True if the recommendation is the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from the recommendation.
         nearer: sampler nearer in distribution than the best that was tried, and both distances.
     """
@@ -271,7 +271,7 @@ def beside_best(best: Best, budget: Budget) -> TableCell:
 
 
 def _compare(ratio: Value, name: str = "") -> TableCell:
-    """Return the cell for a ratio of a recommendation's error to the error of a configuration of this name."""
+    """Return the table's cell for the ratio of a recommendation's error to that of ``name``."""
     outcome = verdict(ratio)
     if outcome == "open":
         detail = (
