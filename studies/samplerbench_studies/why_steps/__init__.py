@@ -1,3 +1,4 @@
-"""Why can we not just jump to the final image? Measurements of common claims, with verdicts
-computed from them: ``samplerbench explain``.
+"""Page of ``samplerbench explain``: why sampling takes many steps.
+
+Each row of the page measures a common claim, and computes a verdict from the measurement.
 """

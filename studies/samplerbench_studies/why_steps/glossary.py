@@ -1,7 +1,6 @@
-"""The terms of the page with their meanings, each introduced where it is first used.
+"""Terms of the page with their meanings, each introduced at its first use.
 
-What it means is said in words that are either everybody's or terms themselves; those are then
-introduced before it.
+A meaning uses common words or other terms, which are then introduced before it.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from html import unescape
 
 @dataclass(frozen=True)
 class Term:
-    """A word, a symbol or the name of a model or a sampler.
+    """Term: a word, a symbol, or the name of a model or a sampler.
 
     Attributes:
-        name: how it is written, as HTML.
-        pattern: a regular expression that finds it in text without tags.
-        meaning: what it means, as HTML; no full stop at its end.
+        name: name as HTML.
+        pattern: regular expression that finds the term in text without tags.
+        meaning: meaning as HTML, without a full stop at the end.
     """
 
     name: str
@@ -27,7 +26,7 @@ class Term:
     meaning: str
 
     def used(self, text: str) -> bool:
-        """Whether a text without tags uses it."""
+        """Return True if a text without tags contains the term."""
         return re.search(self.pattern, text) is not None
 
 
@@ -422,21 +421,21 @@ TERMS = (
 
 
 def plain(html: str) -> str:
-    """A text without its tags."""
+    """Return the text of HTML without its tags."""
     return unescape(re.sub(r"<[^>]*>", "", html))
 
 
 class Introductions:
-    """Which terms of a page have been introduced so far."""
+    """Record of the terms that a page has introduced so far."""
 
     def __init__(self, terms: Iterable[Term] = TERMS) -> None:
         self._terms, self._known = tuple(terms), set[str]()
 
     def __call__(self, *texts: str) -> list[Term]:
-        """The terms first used by these texts, those that explain others before them.
+        """Return the terms first used by these texts, each after the terms of its meaning.
 
         Args:
-            texts: HTML.
+            texts: texts as HTML.
         """
         found: list[Term] = []
         self._collect(plain(" ".join(texts)), found)

@@ -1,6 +1,4 @@
-"""The answer in five points at the top of the page. Each rests on verdicts of rows, and is shown only
-where these support it.
-"""
+"""Answer in five points at the top of the page, each shown only if verdicts of rows support it."""
 
 from __future__ import annotations
 
@@ -13,13 +11,12 @@ TRUE: tuple[Kind, ...] = ("supports", "refines")
 
 
 class Part(NamedTuple):
-    """A part of the answer, and the rows that are about it.
+    """Point of the answer, with the rows that it rests on.
 
     Attributes:
-        title: its subject, shown as a question where it does not hold.
-        sentence: for somebody who knows none of the words, as HTML.
-        rests: rows that it rests on, each with the verdicts on its claim under which the sentence
-            is true.
+        title: subject, shown as a question if the point does not hold.
+        sentence: sentence for readers without prior knowledge, as HTML.
+        rests: rows that the point rests on, each with the verdicts for which the sentence is true.
     """
 
     title: str
@@ -27,7 +24,7 @@ class Part(NamedTuple):
     rests: Mapping[int, tuple[Kind, ...]]
 
     def holds(self, answers: Mapping[int, Answer]) -> bool:
-        """Whether the rows that it rests on are measured, and found what it says."""
+        """Return True if all rows that the point rests on have verdicts that support it."""
         return all(
             number in answers and answers[number].verdict.kind in kinds
             for number, kinds in self.rests.items()

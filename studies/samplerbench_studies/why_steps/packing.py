@@ -1,9 +1,8 @@
-"""Measurements as named arrays and a JSON text: stored by their values, and read back by their
-declared types.
+"""Conversion of measurements to named arrays and a JSON text, and back by declared types.
 
-A measurement is a named tuple or a dataclass of numbers, texts, arrays, None, and sequences and
-mappings of these or of others like it. Sequences come back as lists. No class is named in the file,
-so that reading one can make nothing that the row did not declare.
+A measurement is a named tuple or a dataclass of numbers, texts, arrays, None, other such objects,
+and sequences and mappings of all these. Sequences are read as lists. The file names no class, so
+reading it creates only objects of the types that a row declares.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
 TEXT = "text"
-"""Name of the array that holds the JSON text; the others are named in it."""
+"""Name of the array with the JSON text, which names the other arrays."""
 
 
 def packed(value: Any) -> Arrays:
-    """The arrays that ``value`` becomes.
+    """Return the arrays that represent ``value``.
 
     Raises:
-        TypeError: it holds something else than the module's docstring lists.
+        TypeError: ``value`` contains a type that the module's docstring does not list.
     """
     arrays: Arrays = {}
     text = json.dumps(_plain(value, arrays))  # NaN and infinity as Python writes and reads them
@@ -34,7 +33,7 @@ def packed(value: Any) -> Arrays:
 
 
 def unpacked(kind: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """The value of that type which :func:`packed` made the arrays of."""
+    """Return the value of type ``kind`` that :func:`packed` converted to ``arrays``."""
     return _typed(kind, json.loads(str(arrays[TEXT])), arrays)
 
 

@@ -1,4 +1,4 @@
-"""The page with the answers: one self-contained HTML file."""
+"""Page with the answers, as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .opening import PARTS, Part
 from .rows import rows
 
 TEMPLATES = (Path(__file__).parent / "templates", REPORT_TEMPLATES)
-"""This page's own, and the stylesheet that it shares with reports."""
+"""Folders of templates: this page's, and the reports', whose stylesheet it shares."""
 
 WORDS = {
     "supports": ("✓", "supported"),
@@ -31,25 +31,26 @@ WORDS = {
     "refutes": ("✗", "refuted"),
     "inconclusive": ("?", "inconclusive"),
 }
-"""What a verdict makes of its claim, with a sign for those who see no colour."""
+"""Sign and words for each kind of verdict."""
 NARROW = 3
-"""Tables of so many columns are tables on a phone too; wider ones become a card a line there."""
+"""Largest number of columns of a table on a phone; each row of a wider table becomes a card."""
 
 
 def write_page(path: Path, answers: Mapping[int, Answer], effort: Effort) -> Path:
     """Write the page, atomically.
 
     Args:
-        path: where to.
-        answers: by row number; rows without one are listed with the command that measures them.
-        effort: that the answers were measured with.
+        path: path of the page.
+        answers: answers by row number; rows without one are listed with the command that measures
+            them.
+        effort: effort with which the answers were measured.
     """
     write_text(path, render(answers, effort))
     return path
 
 
 def render(answers: Mapping[int, Answer], effort: Effort) -> str:
-    """The page as text; a pure function of the answers."""
+    """Return the page as text, a pure function of the answers."""
     known, introduced = rows(), Introductions()
     opening = next(
         (answers[n].opening for n in sorted(known) if n in answers and answers[n].opening), None
@@ -88,7 +89,7 @@ def render(answers: Mapping[int, Answer], effort: Effort) -> str:
 
 
 def _part(part: Part, answers: Mapping[int, Answer]) -> dict[str, Any]:
-    """A point of the answer, with None in place of its text where it does not hold."""
+    """Return a point of the answer, with None in place of its text if it does not hold."""
     known = rows()
     return {
         "title": part.title,
@@ -98,12 +99,12 @@ def _part(part: Part, answers: Mapping[int, Answer]) -> dict[str, Any]:
 
 
 def _words(introduced: Introductions, *texts: str) -> list[tuple[Markup, Markup]]:
-    """Terms that these texts are the first on the page to use, with their meanings."""
+    """Return the terms that these texts are the first to use, with their meanings."""
     return [(Markup(term.name), Markup(_typeset(term.meaning))) for term in introduced(*texts)]
 
 
 def _read(*figures: Figure) -> list[str]:
-    """All text in figures and in their captions."""
+    """Return all text in figures and in their captions."""
     return [text for one in figures for text in (escape(one.words), one.caption)]
 
 
@@ -112,7 +113,7 @@ def _shown(one: Figure) -> tuple[Markup, str, Markup]:
 
 
 def command(effort: Effort, number: int | None = None) -> str:
-    """What reproduces the page, or one of its rows."""
+    """Return the command that reproduces the page, or one of its rows."""
     parts = [
         "samplerbench explain",
         *([f"--rows {number}"] if number else []),
@@ -166,9 +167,7 @@ def _section(
 
 
 def _typeset(text: str) -> str:
-    """Numbers as they are printed: a minus and no hyphen, powers of ten, and a percent sign
-    that stays with its number.
-    """
+    """Return text with typeset numbers: minus signs, powers of ten, and attached percent signs."""
     text = re.sub(
         r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)(?!\w)",
         lambda found: f"{found[1]}×10{_raised(int(found[2]))}",
@@ -183,7 +182,7 @@ def _raised(exponent: int) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A value of a table, for people."""
+    """Return a value of a table as readable text."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
     return _typeset(f"{value:,.4g}" if isinstance(value, float) else str(value))

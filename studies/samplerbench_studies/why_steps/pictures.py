@@ -18,12 +18,13 @@ from .measuring.one_jump import SHOWN, ComparisonData
 
 STEPS = (1, 5, 10, 50)
 SAMPLES, NODES = 512, 97
-"""Those of row 3 at full effort, so that the figure says what the page says."""
+"""Numbers of samples and nodes of row 3 at full effort, so that figure and page agree."""
 
 
 def main(folder: Path) -> list[Path]:
-    """Write ``why-one-jump.png`` (samples of few and many steps) and ``why-staircase.png``
-    (what big steps lose).
+    """Write ``why-one-jump.png``, samples of few and many steps, and ``why-staircase.png``.
+
+    The latter shows the loss of big steps.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jump, stairs = folder / "why-one-jump.png", folder / "why-staircase.png"

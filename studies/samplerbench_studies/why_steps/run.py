@@ -1,4 +1,4 @@
-"""Answers of rows, each measured as a task of an executor."""
+"""Computation of answers, where each row is measured as a task of an executor."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from .rows import rows
 from .store import keep, key_of, recall
 
 Told = Callable[[int, Answer | Failure, float | None], None]
-"""Called with a row's number, its answer and the seconds that it took; or with why it has none."""
+"""Callback with a row's number, its answer or failure, and the seconds it took (None if stored)."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure, in words that a process can be sent.
+    """Description of the measurements that can be sent to a process.
 
     Attributes:
-        name: of the effort.
+        name: name of the effort.
         out: folder of measurements.
-        replace: names of models, and of those that stand in for them.
+        replace: pairs of a model's name and the name of its replacement.
     """
 
     name: Literal["fast", "full"]
@@ -41,10 +41,10 @@ class Plan:
     replace: tuple[tuple[str, str], ...] = ()
 
     def effort(self) -> Effort:
-        """The effort itself.
+        """Return the effort.
 
         Raises:
-            ValueError: no such model.
+            ValueError: a model does not exist.
         """
         return Effort(
             self.name, self.out, {name: make_model(other) for name, other in self.replace}
@@ -54,17 +54,17 @@ class Plan:
 def explain(
     plan: Plan, numbers: Sequence[int] | None, executor: Executor, told: Told
 ) -> dict[int, Answer]:
-    """Answers of the rows, measured unless they are known, with whatever other rows ``plan.out``
-    already knows.
+    """Return answers of the rows, measured unless stored, and of all other rows stored in
+    ``plan.out``.
 
     Args:
-        plan: what to measure.
-        numbers: of the rows; None for all that exist.
-        executor: where they are measured, each row a task.
-        told: progress; of a row that has no answer, why.
+        plan: settings of the measurements.
+        numbers: numbers of the rows to measure; None for all.
+        executor: executor of the tasks, one for each row.
+        told: callback for each row, with its answer or the failure.
 
     Raises:
-        ValueError: a row that does not exist.
+        ValueError: a row does not exist.
     """
     known, effort = rows(), plan.effort()
     if missing := sorted(set(numbers or ()) - set(known)):
@@ -91,7 +91,7 @@ def explain(
 
 
 def _measured(plan: Plan, number: int) -> tuple[Any, float]:
-    """What a row finds, and the seconds that it took."""
+    """Return the measurement of a row, and the seconds it took."""
     start = perf_counter()
     measured = rows()[number].measure(plan.effort())
     return measured, perf_counter() - start

@@ -1,6 +1,4 @@
-"""Measurements on disk, one file a row, which interrupted runs and edited figures read instead of
-measuring again.
-"""
+"""Storage of measurements, one file per row, which later runs and edited figures reuse."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ SHARED = (
     "tuning/problem",
     "tuning/search",
 )
-"""Modules of the benchmark that rows use, besides its metrics."""
+"""Modules of the benchmark that rows use, in addition to its metrics."""
 MEASURES = (
     "samplers/**/*.py",
     "models/**/*.py",
@@ -41,22 +39,22 @@ MEASURES = (
     "benchmarks/metrics/**/*.py",
     *(f"benchmarks/{name}.py" for name in SHARED),
 )
-"""What every measurement depends on.
+"""Files on which every measurement depends.
 
-A card holds the checksums of its weights and of its reference, which are compared on reading.
+A card contains the checksums of its weights and its reference, which are compared on reading.
 """
 KEY = "key"
-"""Name of the array that says what the others depend on."""
+"""Name of the array with the key (:func:`key_of`) of the measurement."""
 
 
 def keep(row: Row[M], effort: Effort, key: str, found: M) -> Answer:
-    """The answer that a measurement gives, once it is in ``effort.out``.
+    """Store a measurement in ``effort.out``, and return the answer made of it.
 
     Args:
-        row: what was measured.
-        effort: how.
-        key: :func:`key_of` it, taken before it was measured: code may be edited meanwhile.
-        found: what ``row.measure`` gave.
+        row: measured row.
+        effort: effort of the measurement.
+        key: :func:`key_of` the row before its measurement, since code may be edited meanwhile.
+        found: result of ``row.measure``.
     """
     if effort.out is not None:
         write_npz(_path(row, effort.out), {KEY: np.array(key), **packed(found)})
@@ -64,9 +62,9 @@ def keep(row: Row[M], effort: Effort, key: str, found: M) -> Answer:
 
 
 def recall(row: Row[Any], effort: Effort) -> Answer | None:
-    """The answer that is made of the measurement in ``effort.out``, or None.
+    """Return the answer by the measurement stored in ``effort.out``, or None.
 
-    A damaged file, or one of other code or effort, counts as none.
+    A file that is damaged, or was made by other code or effort, is ignored.
     """
     stored = read_npz(_path(row, effort.out)) if effort.out is not None else None
     if stored is None or str(stored.get(KEY)) != key_of(row, effort):
@@ -79,8 +77,9 @@ def _path(row: Row[Any], out: Path) -> Path:
 
 
 def key_of(row: Row[Any], effort: Effort) -> str:
-    """All that a measurement depends on, as text; packages other than this one and code around the
-    rows only by the version.
+    """Return everything that a measurement depends on, as text.
+
+    Other packages, and code around the rows, enter by the version only.
     """
     models = {name: model.identity for name, model in sorted(effort.models.items())}
     code = _digest(measuring_files(row))
@@ -95,7 +94,7 @@ def key_of(row: Row[Any], effort: Effort) -> str:
 
 
 def measuring_files(row: Row[Any]) -> list[Path]:
-    """The file of the row's ``measure``, and those that it imports of the studies, and so on."""
+    """Return the file of the row's ``measure``, and all files of the studies that it imports."""
     module = row.measure.__module__.removeprefix(f"{__package__}.")
     found: set[Path] = set()
     waiting = [HERE.joinpath(*module.split(".")).with_suffix(".py")]
@@ -122,9 +121,7 @@ def _imported(file: Path) -> Iterator[Path]:
 
 
 def _measures() -> list[Path]:
-    """What numbers come from besides a row's own code: samplers, built-in models with the
-    checksums of their files, metrics.
-    """
+    """Return the files that affect all measurements: samplers, metrics, models, cards."""
     own = HERE.parent.glob("cards/*/card.toml")
     return sorted([*own, *(path for pattern in MEASURES for path in PACKAGE.glob(pattern))])
 

@@ -1,5 +1,6 @@
-"""The answer and the verdicts of a page, quoted in a document: ``python -m
-samplerbench_studies.why_steps.verdicts PAGE.html DOCUMENT.md``.
+"""Quotation of a page's answer and verdicts in a document.
+
+``python -m samplerbench_studies.why_steps.verdicts PAGE.html DOCUMENT.md``
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from samplerbench.results.run_directory import write_text
 
 ANSWER = ("<!-- answer of the page -->", "<!-- end of the answer -->")
 VERDICTS = ("<!-- verdicts of the page -->", "<!-- end of the verdicts -->")
-"""Marks of the document between which the answer and the verdicts go."""
+"""Marks in the document around the answer and the verdicts."""
 POINT = re.compile(r"<li>(?P<text>.*?) <span class=\"rests\">", re.DOTALL)
 SECTION = re.compile(
     r'<span class="number">(?P<number>\d+)</span> (?P<question>[^<]+)</h2>(?:(?!</section>).)*?'
@@ -83,7 +84,7 @@ def _between(document: str, marks: tuple[str, str], quoted: Callable[[str], str]
 
 
 def main(page: Path, document: Path) -> None:
-    """Rewrite the document's quotation."""
+    """Update the quotation in the document."""
     write_text(document, quote(document.read_text("utf-8"), page.read_text("utf-8")))
 
 

@@ -1,1 +1,1 @@
-"""The figures of the page that ``samplerbench explain`` writes."""
+"""Figures of the page of ``samplerbench explain``."""

@@ -46,7 +46,7 @@ and no feature sees. That is why the FID proxy levels off while nats still fall.
 
 @styled
 def staircases(mmse: MMSECurve, png: Path | None = None) -> Figure:
-    """The curve with the stairs of four numbers of steps; the nats between them."""
+    """Draw the MMSE curve with staircases of four numbers of steps; the gap is the loss in nats."""
     caption = (
         "Blue: how wrong the best prediction of the image is, on average, while the "
         "noise falls (to the right). Orange: a sampler predicts "
@@ -97,7 +97,7 @@ def staircases(mmse: MMSECurve, png: Path | None = None) -> Figure:
 
 @styled
 def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None) -> Figure:
-    """Nats and quality against the number of steps, by grid."""
+    """Draw the loss in nats and the quality against the number of steps, by grid."""
     canvas, (left, right) = panels(2, 350)
     names = []
     for (grid, rows), (colour, marker) in zip(found.items(), LOOKS, strict=True):
@@ -143,7 +143,7 @@ def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None
 
 @styled
 def single_steps(single: Mapping[str, Sequence[Transition]]) -> Figure:
-    """Total loss of one step against its size, and the part that is its shape."""
+    """Draw the total loss of one step against its size, and the part due to its shape."""
     canvas, axes = panels(len(single), 300)
     for ax, (name, steps) in zip(axes, single.items(), strict=True):
         ratios = [step.ratio for step in steps]
@@ -175,8 +175,10 @@ def single_steps(single: Mapping[str, Sequence[Transition]]) -> Figure:
 def staircase(
     curve: MMSECurve, at: Sequence[float], points: int = 400
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Fine levels ``(points,)`` from high to low, the mean curve there, and the stair above it:
-    mmse at the start of each step.
+    """Return fine levels ``(points,)`` from high to low, the mean curve there, and the staircase
+    above.
+
+    The staircase is the mmse at the start of each step.
     """
     gamma = gammas(LOW, HIGH, points)
     mean = MMSECurve(curve.gamma, curve.mean()[None])

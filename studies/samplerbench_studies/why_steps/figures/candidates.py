@@ -1,4 +1,4 @@
-"""The figure of row 2, and its details."""
+"""Figure and details of row 2."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .charting import label_curve, level, separate_labels
 from .drawing import BLUE, GREEN, ORANGE, PURPLE, SOFT, figure, panels, styled
 
 SINGLE = 12
-"""PathEntropies that are drawn one by one."""
+"""Number of paths that are drawn as single lines."""
 
 
 @styled
 def main(found: CandidatesResult, shown: Sequence[float]) -> Figure:
-    """Candidates of a cloud, with single paths.
+    """Draw numbers of candidates and nats of information against the noise level.
 
-    Components and classes of a mixture; nats of information.
+    Candidates are the points of a cloud, with single paths, or components and classes of a mixture.
     """
     canvas, (left, middle, right) = panels(3, 340)
     for path in np.exp(found.points.entropy[:SINGLE]):
@@ -103,7 +103,7 @@ def _noise_axis(axes: Axes, shown: Sequence[float], room: float) -> None:
 
 
 def details(found: CandidatesResult, shown: Sequence[float]) -> str:
-    """How it was measured, with the identity that ties both halves together."""
+    """Return the method of the measurement as HTML, with the identity that relates both panels."""
     middle = len(shown) // 2
     place = list(found.points.levels).index(shown[middle])
     direct, curve = found.points.known(place), found.information["digits-cloud"][middle]

@@ -16,7 +16,7 @@ from .drawing import INK, SOFT
 from .narrow import POINTS
 
 FEWEST, MOST = 3, 6
-"""Ticks beside each other."""
+"""Bounds of the number of ticks on an axis."""
 
 
 def step_axis(
@@ -25,10 +25,10 @@ def step_axis(
     what: str = "steps (network evaluations a sample)",
     room: float = 1.0,
 ) -> None:
-    """A logarithmic horizontal axis; ``room`` > 1 leaves space for names at the right.
+    """Make a logarithmic horizontal axis; ``room`` > 1 leaves space for names at the right.
 
-    Its ticks are the numbers themselves; where they are too many to be read, the powers of ten
-    among them, or every other one.
+    The ticks are ``counts``. If these are too many, they are the powers of ten among them, or every
+    other one.
     """
     axes.set_xscale("log")
     axes.set_xlim(counts[0] / 1.15, counts[-1] * 1.15 * room)
@@ -55,8 +55,9 @@ def curve(
     nudge: float = 0.0,
     style: str = "-",
 ) -> Annotation:
-    """A line with the band of its intervals and its name at the right end, ``nudge`` points
-    higher; the name.
+    """Draw a line with the band of its intervals and a name at the right end; return the name.
+
+    The name is ``nudge`` points higher than the end.
     """
     y = [one.value for one in values]
     axes.plot(x, y, color=colour, marker=marker, ls=style)
@@ -69,7 +70,7 @@ def curve(
 def label_curve(
     axes: Axes, x: float, y: float, name: str, colour: str = INK, nudge: float = 0.0
 ) -> Annotation:
-    """A name right of a point."""
+    """Write a name right of a point, and return it."""
     return axes.annotate(
         name,
         (x, y),
@@ -82,10 +83,9 @@ def label_curve(
 
 
 def separate_labels(axes: Axes, names: Sequence[Annotation], gap: float = 11) -> None:
-    """Move names that stand beside their points up or down, until they are ``gap`` points apart and
-    none lies on another.
+    """Move names up or down until they are ``gap`` points apart.
 
-    Call it when scale and limits of the axes are set.
+    Call it after setting scale and limits of the axes.
     """
     axes.get_ylim()  # brings the limits up to date
     scale = POINTS / axes.figure.dpi
@@ -97,9 +97,9 @@ def separate_labels(axes: Axes, names: Sequence[Annotation], gap: float = 11) ->
 
 
 def level(axes: Axes, y: float, name: str, place: float = 0.01) -> None:
-    """A dashed line across the curves, with its meaning above it.
+    """Draw a dashed line across the curves, with its meaning above it.
 
-    ``place`` is where the words begin, as a share of the width.
+    ``place`` is the start of the text as a share of the width.
     """
     dashed(axes, y)
     axes.annotate(
@@ -114,9 +114,9 @@ def level(axes: Axes, y: float, name: str, place: float = 0.01) -> None:
 
 
 def dashed(axes: Axes, y: float, colour: str = SOFT) -> None:
-    """A dashed line from the left to the end of the curves, so that it strikes through no name.
+    """Draw a dashed line from the left to the end of the curves, so that it crosses no name.
 
-    Call it when scale and limits of the axes are set.
+    Call it after setting scale and limits of the axes.
     """
     to_share = axes.transData + axes.transAxes.inverted()
     drawn = [x for line in axes.lines for x in np.asarray(line.get_xdata(), float).tolist()]

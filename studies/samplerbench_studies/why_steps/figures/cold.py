@@ -1,4 +1,4 @@
-"""The figures and the words of row 12."""
+"""Figures and texts of row 12."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = {
     "pixels": "coarse pixels",
     "mask": "a growing disc",
 }
-"""What the page calls each degradation, in its order."""
+"""Names of degradations on the page, in its order."""
 LOOKS = {
     "noise": (INK, "o"),
     "snow": (BLUE, "s"),
@@ -34,12 +34,13 @@ LOOKS = {
     "mask": (RED, "X"),
 }
 GONE, REBUILT = 3, 8
-"""Pictures that are shown of each degradation, degraded and rebuilt."""
+"""Numbers of degraded and of rebuilt pictures shown for each degradation."""
 
 
 @styled
 def draw(found: ColdResult, best: Mapping[str, Course]) -> Figure:
-    """Distances to the data against steps, and how many different outputs there are at the best.
+    """Draw distances to the data against steps, and the effective number of outputs at the best
+    step.
 
     ``best`` has the better rule of each degradation.
     """
@@ -97,7 +98,9 @@ def _variety(axes: Axes, found: ColdResult, best: Mapping[str, Course]) -> None:
 
 @styled
 def strips(found: ColdResult, best: Mapping[str, Course]) -> Figure:
-    """Degraded pictures at the left, and what is made of these and more at the right."""
+    """Show degraded pictures at the left, and rebuilt pictures, of these and others, at the
+    right.
+    """
     shown = [name for name in NAMES if name in best]
     rows = []
     for name in shown:

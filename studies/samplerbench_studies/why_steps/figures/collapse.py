@@ -1,4 +1,4 @@
-"""The figure and the words of row 6."""
+"""Figure and texts of row 6."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Lines = Mapping[str, Sequence[Interval]]
 
 @styled
 def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) -> Figure:
-    """Three panels: what is lost, what is missed, what is copied."""
+    """Draw three panels against steps: kept variance, kept modes, copies of training data."""
     canvas, axes = panels(3, 300, sharey=True)
     titles = ("Variance kept", "Modes kept", "Copies of training images")
     for one, title, lines in zip(axes, titles, (variance, modes, copies), strict=True):
@@ -40,7 +40,7 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
 
 
 NUDGES = {("Copies of training images", "digits"): 8}
-"""Points by which names are moved away from lines."""
+"""Shifts in points that move names away from lines."""
 ALT = (
     "Three charts over 1 to 32 steps. Variance and modes rise from near nothing to near "
     "all. Copies: the cloud goes from none to all "

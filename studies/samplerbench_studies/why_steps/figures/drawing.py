@@ -1,6 +1,4 @@
-"""Figures for the page: matplotlib without a display, colours from the page's theme, and ids of
-each figure's own.
-"""
+"""Figures as SVG: matplotlib without a display, colours of the page's theme, unique ids."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ from ..measuring.row import Figure
 from .narrow import parts
 
 WIDTH, DPI = 760, 100
-"""CSS pixels of a figure's width, and how many of them an inch has."""
+"""Width of a figure in CSS pixels, and CSS pixels per inch."""
 GAP = 0.08
 """Inches of space on each side of a panel."""
 
@@ -39,9 +37,9 @@ BLUE, ORANGE, GREEN, PURPLE, YELLOW, RED = (
     "#c83126",
 )
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, RED)
-"""In the order in which a figure takes them.
+"""Colours in the order in which a figure uses them.
 
-They stay apart for colour-blind readers; symbols and names say the same.
+Colour-blind readers can distinguish them, and symbols and names repeat the distinction.
 """
 
 THEME = {
@@ -87,9 +85,9 @@ R = TypeVar("R")
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """``draw`` under this module's typography.
+    """Decorate a function to draw with this module's typography.
 
-    The caller's own settings of matplotlib are neither used nor changed.
+    The caller's settings of matplotlib are neither used nor changed.
     """
 
     @wraps(draw)
@@ -104,15 +102,15 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 def panels(
     across: int = 1, height: float = 320, down: int = 1, width: float = WIDTH, **options: Any
 ) -> tuple[Canvas, list[Axes]]:
-    """A canvas, and its axes row by row.
+    """Return a canvas and its axes, row by row.
 
     Args:
-        across: axes beside each other.
-        height: of the whole, in CSS pixels.
-        down: rows of axes.
-        width: of the whole; less than the page's for a single chart, so that a phone need not
+        across: number of axes in a row.
+        height: height of the canvas in CSS pixels.
+        down: number of rows of axes.
+        width: width of the canvas, below the page's for a single chart, so that a phone need not
             shrink it.
-        options: of ``Figure.subplots``, such as ``width_ratios``.
+        options: options of ``Figure.subplots``, such as ``width_ratios``.
     """
     canvas = Canvas(
         figsize=(width / DPI, height / DPI), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=GAP)
@@ -124,14 +122,14 @@ def panels(
 def figure(
     canvas: Canvas, alt: str, caption: str, png: Path | None = None, *, cut: float | None = None
 ) -> Figure:
-    """The drawing as an element of a page, followed by its parts for narrow screens.
+    """Return the drawing as an element of a page, followed by its parts for narrow screens.
 
     Args:
-        canvas: from :func:`panels`; draw on it under :func:`styled`.
-        alt: what it shows, in words.
-        caption: HTML.
-        png: write it there too, on white, at twice the size.
-        cut: of :func:`.narrow.parts`, for grids of pictures.
+        canvas: canvas of :func:`panels`, drawn on under :func:`styled`.
+        alt: description of the drawing for those who cannot see it.
+        caption: caption as HTML.
+        png: path to write the drawing to as well, on white, at twice the size.
+        cut: as in :func:`.narrow.parts`, for grids of pictures.
     """
     if png:
         _save(
@@ -164,7 +162,7 @@ def _save(canvas: Canvas, place: Path | io.BytesIO, **options: Any) -> None:
 
 
 def css() -> str:
-    """The theme's variables, light and dark, but for those that every page has."""
+    """Return the theme's CSS variables, light and dark, except those of every page."""
     own = {
         name: (colour, dark)
         for colour, (name, dark) in THEME.items()

@@ -1,4 +1,4 @@
-"""The figures and the words of row 10."""
+"""Figures and texts of row 10."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, figure, panels, styled
 
 LOOKS = dict(zip(GRIDS, ((ORANGE, "o"), (PURPLE, "s"), (GREEN, "^"), (BLUE, "D")), strict=True))
 FINE = 200
-"""Steps of the curves of the signal."""
+"""Number of points of the curves of the signal."""
 NARROWEST = 1e-3
-"""Shares of the data's variance below this are drawn at it: the axis is logarithmic."""
+"""Smallest share of the data's variance on the logarithmic axis; smaller ones are drawn at it."""
 
 
 @styled
 def schedules(found: FirstScheduleResult) -> Figure:
-    """What is left of the image along each grid, and what each loses."""
+    """Draw the remaining signal along each grid, and the loss of each grid."""
     canvas, (left, right) = panels(2, 350)
     for grid, (colour, _) in LOOKS.items():
         sigma = np.array(levels(grid, FINE))
@@ -52,7 +52,7 @@ def schedules(found: FirstScheduleResult) -> Figure:
 
 @styled
 def binary(counts: Sequence[int], found: Binary) -> Figure:
-    """Bits and distance of binary images against steps."""
+    """Draw bits and distance to the data of binary images against steps."""
     canvas, (left, right) = panels(2, 300)
     for axes in (left, right):
         step_axis(axes, counts)
@@ -71,7 +71,7 @@ def binary(counts: Sequence[int], found: Binary) -> Figure:
 
 @styled
 def pictures(found: Binary) -> Figure:
-    """Samples, a line for each number of steps."""
+    """Show samples, in a row for each number of steps."""
     rows, columns = found.pictures.shape[:2]
     tile = 640 / columns
     canvas, (axes,) = panels(1, tile * rows + 10, width=720)
@@ -93,7 +93,7 @@ def pictures(found: Binary) -> Figure:
 
 @styled
 def first_rate(found: FirstRate) -> Figure:
-    """The bound against beta_1."""
+    """Draw the likelihood bound against beta_1."""
     canvas, (axes,) = panels(1, 320, width=480)
     known, unseen = ([one.value for one in line] for line in (found.known, found.unseen))
     axes.set_xscale("log")

@@ -1,4 +1,4 @@
-"""The figure and the words of row 13."""
+"""Figure and texts of row 13."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LOOKS = {1.0: (BLUE, "o"), 2.0: (GREEN, "^"), 4.0: (ORANGE, "s")}
 
 @styled
 def draw(found: GuidanceResult) -> Figure:
-    """How sure the exact model is along the way, how many classes are left, and fidelity
-    against diversity.
+    """Draw class probability and number of classes against the level, and fidelity against
+    diversity.
     """
     levels = found.levels
     canvas, (sure, left, trade) = panels(3, 320)
@@ -65,7 +65,7 @@ def draw(found: GuidanceResult) -> Figure:
 
 
 def _plain(axes: Axes, ticks: Sequence[float]) -> None:
-    """Ticks at these numbers, written as such."""
+    """Set ticks at these numbers, in plain notation."""
     axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

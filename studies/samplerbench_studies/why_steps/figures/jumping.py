@@ -1,4 +1,4 @@
-"""The figures and the words of row 15."""
+"""Figures and texts of row 15."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .drawing import BLUE, GREEN, ORANGE, PURPLE, figure, panels, styled
 
 LOOKS = {PLAIN: (BLUE, "o"), "dpmpp_2m": (GREEN, "^"), "auto": (PURPLE, "D")}
 LEAST = 0.2
-"""Distances below it are drawn at it: there they are noise."""
+"""Smallest distance on the axis; smaller ones are noise and drawn at it."""
 AVERAGE = math.sqrt(0.5)
-"""Distance from an image to the average of its class, over that to another image of it."""
+"""Distance from an image to its class average, relative to another image of the class."""
 
 
 @styled
 def draw(found: JumpingResult) -> Figure:
-    """Distance to the data against evaluations, and how far the map's answers are from the ends."""
+    """Draw distances to the data against evaluations, and the map's distances to path ends."""
     canvas, (quality, ends) = panels(2, 340)
     names = [
         curve(quality, found.counts, [_seen(one) for one in line], *_look(name))
@@ -62,19 +62,19 @@ def draw(found: JumpingResult) -> Figure:
 
 
 def _look(name: str) -> tuple[str, str, str]:
-    """Colour, name and marker of a sampler."""
+    """Return colour, name and marker of a sampler."""
     colour, marker = LOOKS[name]
     return colour, name, marker
 
 
 def _seen(one: Interval) -> Interval:
-    """At least :data:`LEAST`, for a logarithmic axis."""
+    """Return an interval clipped to at least :data:`LEAST`, for a logarithmic axis."""
     return Interval(*(max(end, LEAST) for end in one))
 
 
 @styled
 def strips(found: JumpingResult) -> Figure:
-    """What the same noise becomes, a row each: by the prediction, by jumps, by the teacher."""
+    """Show images of the same noise in rows: by the prediction, by jumps, by the teacher."""
     rows = {name: tiles for name, tiles in found.pictures.items() if len(tiles)}
     tile = (760 - 110) / max(len(tiles) for tiles in rows.values())
     canvas, (axes,) = panels(1, tile * len(rows) + 10)
@@ -116,7 +116,7 @@ CAPTION = (
 
 
 def details(jumps: Sequence[int] = tuple(JUMPS)) -> str:
-    """How it was measured, as HTML."""
+    """Return the method of the measurement as HTML."""
     between = "; ".join(f"{k}: {', '.join(f'{one:g}' for one in (80.0, *JUMPS[k]))}" for k in jumps)
     return (
         "<p><code>fashion-map</code> is a few-step map (consistency model: Song and others 2023, "

@@ -1,4 +1,4 @@
-"""The figures and the words of row 14."""
+"""Figures and texts of row 14."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ LOOKS = {"pixels": (ORANGE, "s"), "latents": (BLUE, "o")}
 
 
 def milliseconds(price: Price, steps: float) -> float:
-    """Of one core for an image after so many steps; the medians of the rounds."""
+    """Return the milliseconds of one core for an image after ``steps`` steps, by medians of
+    rounds.
+    """
     network, solver, decoder = (
         float(np.median(one)) for one in (price.network, price.solver, price.decoder)
     )
@@ -27,7 +29,7 @@ def milliseconds(price: Price, steps: float) -> float:
 
 @styled
 def draw(found: LatentSpaceResult) -> Figure:
-    """Errors against steps, and distances to the data against milliseconds."""
+    """Draw errors against steps, and distances to the data against milliseconds."""
     canvas, (errors, clock) = panels(2, 340)
     step_axis(errors, found.counts, room=6)
     names = []
@@ -60,12 +62,14 @@ def draw(found: LatentSpaceResult) -> Figure:
 
 
 def courses(found: LatentSpaceResult) -> dict[str, Course]:
-    """Return those of the first training of each side, by name."""
+    """Return the results of the first training of each side (pixels, latents), by name."""
     return {"pixels": found.pixels[0], "latents": found.latents[0]}
 
 
 def pictures(found: LatentSpaceResult) -> tuple[Figure, ...]:
-    """Images of both models, one strip after few steps and more; none where samples are none."""
+    """Show images of both models, a strip for each number of steps; none if samples are no
+    images.
+    """
     shown = [found.counts[place] for place in pictured(found.counts)]
     if found.pixels[0].pictures.ndim != 5:
         return ()
@@ -91,7 +95,7 @@ def _listed(counts: Sequence[int]) -> str:
 
 
 def training(price: Price) -> str:
-    """How long it was trained, in words."""
+    """Return the time of the training in words."""
     if math.isnan(price.training):
         return "an unknown time"
     own = f"{price.training / 60:.1f} minutes of one core"

@@ -1,4 +1,4 @@
-"""The figure and the words of row 11."""
+"""Figure and texts of row 11."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHOWN = SAMPLERS[1]
 
 @styled
 def draw(found: LearnedResult) -> Figure:
-    """What each method reaches for its evaluations, and the grids that it ends with."""
+    """Draw the error of each method against its evaluations, and the grids that it finds."""
     canvas, (curves, grids) = panels(2, 380)
     _curves(curves, found.cases)
     case = next(one for one in reversed(found.cases) if one.sampler == SHOWN)
@@ -38,7 +38,7 @@ def draw(found: LearnedResult) -> Figure:
 
 
 def _curves(axes: Axes, cases: Sequence[LearnedCase]) -> None:
-    """Errors over those at the start, as geometric means over the cases."""
+    """Draw errors relative to the start, as geometric means over the cases."""
     names = []
     first = cases[0]
     for free, style in (("grids", "-"), ("coefficients", "--")):
@@ -60,12 +60,12 @@ def _curves(axes: Axes, cases: Sequence[LearnedCase]) -> None:
 
 
 def _tick(value: float) -> str:
-    """Some of the minor ticks, so that a chart of less than a decade has numbers."""
+    """Return the text of a minor tick, so that a chart of less than a decade has numbers."""
     return f"{value:g}" if f"{value:.0e}"[0] in "25" else ""
 
 
 def _grids(axes: Axes, case: LearnedCase) -> None:
-    """A line for each method, with its levels as points."""
+    """Draw a line for each method, with its levels as points."""
     rows = [("the best formula", case.levels, INK, ".")]
     rows += [(one.method, one.levels, *LOOKS[one.method]) for one in case.grids]
     rows += [(one.method, one.levels, *LOOKS[one.method]) for one in case.coefficients]

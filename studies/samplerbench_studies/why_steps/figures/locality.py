@@ -1,4 +1,4 @@
-"""The figures and the words of row 16."""
+"""Figures and texts of row 16."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from .drawing import BLUE, ORANGE, SOFT, figure, panels, styled
 
 LOOKS = {"exact": (BLUE, "o"), "network": (ORANGE, "s")}
 EVEN = 11.4
-"""Radius of a pixel that depends on all of a 28 × 28 image alike: the root mean square distance
-to the centre.
-"""
+"""Radius of a pixel that depends equally on all pixels of a 28 × 28 image."""
 
 
 @styled
 def draw(levels: Sequence[float], radii: Mapping[str, Sequence[Interval]]) -> Figure:
-    """Radius against the noise level."""
+    """Draw the receptive radius against the noise level."""
     canvas, (axes,) = panels(1, 320, width=480)
     axes.set_xscale("log")
     names = [
@@ -52,7 +50,7 @@ def draw(levels: Sequence[float], radii: Mapping[str, Sequence[Interval]]) -> Fi
 
 @styled
 def maps(levels: Sequence[float], pictures: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """The sensitivity itself, a row of pictures for each denoiser."""
+    """Show the sensitivity, in a row of pictures for each denoiser."""
     canvas, axes = panels(len(levels), 245, len(pictures))
     for place, (name, row) in enumerate(pictures.items()):
         for column, (sigma, picture) in enumerate(zip(levels, row, strict=True)):

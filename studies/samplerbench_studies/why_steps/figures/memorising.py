@@ -1,4 +1,4 @@
-"""Figures and words of row 7 on the networks that go from noise to image in one step."""
+"""Figures and texts of row 7 on networks from noise to image in one step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TITLES = {
 
 @styled
 def draw(found: OneShotResults) -> Figure:
-    """Errors on known and on other pairs against the number of pairs, for both kinds of pairs."""
+    """Draw errors on training pairs and on other pairs against the number of pairs, by coupling."""
     canvas, both = panels(2, 330, sharey=True)
     for axes, (coupling, title) in zip(both, TITLES.items(), strict=True):
         nets = found.networks[coupling]
@@ -57,7 +57,7 @@ def draw(found: OneShotResults) -> Figure:
 
 @styled
 def pictures(found: OneShotResults) -> Figure:
-    """What the networks make of noises that they know, and of others."""
+    """Show outputs of the networks for noises of their training, and for others."""
     rows = [("the path’s end", found.targets)] + [
         (f"{'random' if coupling == 'independent' else 'path'}, {one.pairs:,}", one.pictures)
         for coupling in TITLES
@@ -82,7 +82,7 @@ def pictures(found: OneShotResults) -> Figure:
 
 
 def mosaic(tiles: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Pictures beside each other from 0 to 1, with a gap between the known and the others."""
+    """Return pictures in a row, in [0, 1], with a gap between training noises and others."""
     if tiles.ndim < 4:
         tiles = tiles.reshape(len(tiles), 1, 1, -1)
     padded = [

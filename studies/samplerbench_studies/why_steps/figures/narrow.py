@@ -1,6 +1,4 @@
-"""Figures on narrow screens: panels that stand side by side are shown one below the other, from the
-same drawing.
-"""
+"""Figures on narrow screens, where panels of a drawing are shown one below the other."""
 
 from __future__ import annotations
 
@@ -12,21 +10,21 @@ from matplotlib.transforms import Bbox
 POINTS = 72
 """Units of an SVG drawing in an inch."""
 EDGE = 3
-"""Units that a part is wider than its panel, on each side."""
+"""Margin of a part around its panel on each side, in units of the drawing."""
 Window = tuple[float, float]
-"""Left and right end of a part, in units of the drawing."""
+"""Left and right ends of a part, in units of the drawing."""
 
 
 def parts(canvas: Canvas, whole: str, cut: float | None = None) -> str:
-    """One ``<svg>`` for each panel, which shows its piece of the drawing ``whole``.
+    """Return an ``<svg>`` for each panel, which shows its part of the drawing ``whole``.
 
-    Nothing for a single panel, or an uncut grid.
+    The result is empty for a single panel or an uncut grid.
 
     Args:
-        canvas: as it was drawn.
+        canvas: canvas of the drawing.
         whole: id of the drawing's outermost group.
-        cut: for grids of pictures, where the second of two parts begins, as a share of the width of
-            the pictures.
+        cut: for grids of pictures, the start of the second of two parts, as a share of the
+            pictures' width.
     """
     windows = _panels(canvas) if cut is None else _halves(canvas, cut)
     if len(windows) < 2:
@@ -52,7 +50,7 @@ def _panels(canvas: Canvas) -> list[Window]:
 
 
 def _halves(canvas: Canvas, cut: float) -> list[Window]:
-    """A grid in two, each with the labels at its side."""
+    """Return the windows of both halves of a grid, each with the labels at its side."""
     boxes = [axes.bbox for axes in canvas.axes]
     start, stop = min(box.x0 for box in boxes), max(box.x1 for box in boxes)
     middle = (start + cut * (stop - start)) * POINTS / canvas.dpi

@@ -1,4 +1,4 @@
-"""The figure and the words of row 4."""
+"""Figure and texts of row 4."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOKS = {
 
 @styled
 def draw(found: NoNoiseResult) -> Figure:
-    """Quality with and without noise, and the error without."""
+    """Draw quality with and without noise, and the error without noise."""
     counts, quality, fine, errors = found.counts, found.quality, found.fine, found.errors
     canvas, (images, ends) = panels(2, 340)
     step_axis(images, counts)

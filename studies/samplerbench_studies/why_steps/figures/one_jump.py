@@ -17,9 +17,9 @@ from .drawing import BLUE, GREEN, ORANGE, SOFT, figure, panels, styled
 
 COLOURS, MARKERS = (ORANGE, BLUE, GREEN), ("o", "s", "^")
 LEAST = 1e-4
-"""Share of a distance that is drawn as none."""
+"""Share of a distance below which it is drawn as 0."""
 OPENING, COLUMNS = (1, 5, 10, 50), 6
-"""Numbers of steps, and samples, at the top of the page."""
+"""Numbers of steps and number of samples in the picture at the top of the page."""
 
 DETAILS = """\
 <p>Each sample starts from the same noise at σ = 80 whatever the number of steps. The sampler is Euler’s method, the plainest there
@@ -44,7 +44,7 @@ points. Nor does the distance to the nearest of the data: averages are near many
 
 @styled
 def curves(found: JumpResults) -> Figure:
-    """The share of the variance, and of samples that pass for real, against steps."""
+    """Draw the share of variance, and of samples that pass for real, against steps."""
     canvas, (left, right) = panels(2, 330)
     _shares(left, found, "spread", "variance of the samples, % of the data’s")
     _shares(right, found, "among", "samples that pass for real, %")
@@ -93,12 +93,12 @@ def _steps(axes: Axes, found: JumpResults) -> None:
 
 
 def pictured(found: JumpResults) -> JumpResults:
-    """Those whose samples are pictures."""
+    """Return the results of models whose samples are pictures."""
     return {name: rows for name, rows in found.items() if len(rows[0].spectrum)}
 
 
 def strips(model: str, rows: Sequence[JumpResult], png: Path | None = None) -> Figure:
-    """The same latents at every number of steps, one below the other."""
+    """Show samples of the same latents, in a row for each number of steps."""
     caption = (
         f"<code>{model}</code>: each column starts from the same noise. Top: the "
         "jump to the prediction."
@@ -107,7 +107,7 @@ def strips(model: str, rows: Sequence[JumpResult], png: Path | None = None) -> F
 
 
 def opening(model: str, rows: Sequence[JumpResult]) -> Figure:
-    """The same with few rows and columns, for the top of the page."""
+    """Show :func:`strips` with few rows and columns, for the top of the page."""
     few = [row for row in rows if row.steps in OPENING] or rows
     caption = (
         "Garments drawn by a network. Each column starts from one noise; "
@@ -149,9 +149,9 @@ def _grid(
 
 
 def mosaic(rows: Sequence[JumpResult], columns: int) -> NDArray[np.float64]:
-    """The first pictures of every row in one, from 0 to 1, with NaN between the tiles.
+    """Return one array of the first pictures of every row, in [0, 1], with NaN between the tiles.
 
-    Data lie in [-1, 1].
+    The data lie in [-1, 1].
     """
     tiles = [
         [
@@ -169,9 +169,10 @@ def _tile(rows: Sequence[JumpResult]) -> int:
 
 @styled
 def quality(found: JumpResults) -> Figure:
-    """Distance to converged samples over that of the jump.
+    """Draw distances to converged samples relative to the jump's, and spectra relative to the
+    data's.
 
-    And the spectrum of the jump and of the most steps, over the data's.
+    The spectra are those of the jump and of the most steps.
     """
     canvas, (left, right) = panels(2, 330)
     names = []

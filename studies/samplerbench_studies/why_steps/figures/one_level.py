@@ -1,4 +1,4 @@
-"""The figures and the words of row 9."""
+"""Figures and texts of row 9."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ LOOKS = dict(zip(SINGLE, ((GREEN, "^"), (ORANGE, "s"), (PURPLE, "D")), strict=Tr
 
 
 def called(name: str) -> str:
-    """What the figure calls a network of one level."""
+    """Return the figure's name of a network of one level."""
     return f"σ = {SINGLE[name]:g} alone"
 
 
 @styled
 def draw(found: OneLevelResult) -> Figure:
-    """Distances of repeated denoising and of the sampler, and nats."""
+    """Draw distances to the data of repeated denoising and of the sampler, and losses in nats."""
     canvas, (images, nats) = panels(2, 350)
     step_axis(images, found.counts, "evaluations an image", room=9)
     names = [
@@ -41,7 +41,7 @@ def draw(found: OneLevelResult) -> Figure:
 
 
 def totals(found: OneLevelResult) -> list[Interval]:
-    """Nats that each single level loses: by its start, and by its jump."""
+    """Return the nats that each single level loses, by its start and by its jump."""
     return [
         Interval(*(sum(ends) for ends in zip(start, jump, strict=True)))
         for start, jump in zip(found.nats.start, found.nats.jump, strict=True)
@@ -49,7 +49,7 @@ def totals(found: OneLevelResult) -> list[Interval]:
 
 
 def pictures(found: OneLevelResult) -> tuple[Figure, ...]:
-    """Images of every network after one evaluation and after the most; none where samples are no
+    """Show images of every network after one and the most evaluations; none if samples are no
     images.
     """
     if found.every.pictures.ndim != 5:

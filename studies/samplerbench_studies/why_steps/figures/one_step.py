@@ -1,4 +1,4 @@
-"""The figure and the words of row 5."""
+"""Figure and texts of row 5."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def draw(
     distances: Mapping[str, Sequence[Interval]],
     errors: Mapping[str, Sequence[float]],
 ) -> Figure:
-    """Images at the left, where the claim is false.
+    """Draw distances on images at the left, and errors on a Gaussian at the right.
 
-    A Gaussian at the right, where one clock makes it true.
+    The claim is false on images. On a Gaussian, one clock makes it true.
     """
     canvas, (images, gaussian) = panels(2, 330)
     for axes in (images, gaussian):

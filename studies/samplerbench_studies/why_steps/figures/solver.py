@@ -1,4 +1,4 @@
-"""The figure and the words of row 8."""
+"""Figure and texts of row 8."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOOKS = {
 
 @styled
 def draw(lines: Sequence[SolverCurve]) -> Figure:
-    """Error against evaluations, and against seconds."""
+    """Draw errors against evaluations, and against seconds."""
     canvas, (counts, clock) = panels(2, 360, sharey=True)
     names: dict[Axes, list[Annotation]] = {counts: [], clock: []}
     for line in lines:
@@ -71,7 +71,7 @@ def draw(lines: Sequence[SolverCurve]) -> Figure:
 
 
 NUDGES = {"dpm_solver_3m": 7}
-"""Points by which names are moved away from lines."""
+"""Shifts in points that move names away from lines."""
 ALT = (
     "Two log-log charts of the error of each method, against evaluations and against "
     "time. The slopes are "

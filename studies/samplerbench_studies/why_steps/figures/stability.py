@@ -1,4 +1,4 @@
-"""Figures of row 7 on samplers: growth rates, big steps, and steps that err equally."""
+"""Figures of row 7 on samplers: growth rates, big steps, and steps of equal error."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .drawing import BLUE, GREEN, INK, ORANGE, PURPLE, SOFT, figure, panels, sty
 LOOKS = {"euler": (BLUE, "o"), "euler in log σ": (PURPLE, "^"), "heun": (ORANGE, "s")}
 COLOURS = (GREEN, INK)
 FLAT = 0.1
-"""Growth rates below this have no peak to speak of."""
+"""Growth rate below which a curve has no marked peak."""
 
 
 def _beside(axes: Axes, x: float, y: float, name: str, colour: str) -> None:
-    """A name left of a peak."""
+    """Write a name left of a peak."""
     axes.annotate(
         name,
         (x, y),
@@ -34,7 +34,7 @@ def _beside(axes: Axes, x: float, y: float, name: str, colour: str) -> None:
 
 @styled
 def draw_sampler(found: StabilityResult) -> Figure:
-    """Eigenvalues against σ, and the variance of samples against steps."""
+    """Draw eigenvalues against σ, and the variance of samples against steps."""
     canvas, (left, right) = panels(2, 340)
     for (model, rates), colour in zip(found.rates.items(), COLOURS, strict=False):
         left.fill_between(LEVELS, rates.least, rates.most, color=colour, alpha=0.2, lw=0)
@@ -83,7 +83,7 @@ def draw_sampler(found: StabilityResult) -> Figure:
 
 @styled
 def draw_even(sampler: StabilityResult, even: EqualStepsResult) -> Figure:
-    """How fast the prediction moves, and equal steps against the usual ones."""
+    """Draw the speed of the prediction, and steps of equal error against the usual steps."""
     canvas, (left, right) = panels(2, 320)
     for (model, speed), colour in zip(sampler.curvature.items(), COLOURS, strict=False):
         left.plot(sampler.levels, speed, color=colour, label=model)

@@ -1,4 +1,4 @@
-"""Rows of small pictures, each with its name."""
+"""Figures of rows of small pictures, each row with its name."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..measuring.row import Figure
 from .drawing import WIDTH, figure, panels, styled
 
 NAMES = 110
-"""CSS pixels beside the pictures, for both sides' names."""
+"""CSS pixels beside the pictures, for the names on both sides."""
 
 
 @styled
 def tiles(rows: Sequence[tuple[str, NDArray[Any]]], alt: str, caption: str) -> Figure:
-    """Pictures in rows.
+    """Return a figure of pictures in rows.
 
     Args:
-        rows: of each its name, and pictures ``(n, 1, h, w)`` in [-1, 1], as many in each.
-        alt: what they show.
-        caption: HTML.
+        rows: name and pictures ``(n, 1, h, w)`` in [-1, 1] of each row, with equal n.
+        alt: description of the pictures.
+        caption: caption as HTML.
     """
     side = rows[0][1].shape[-2] + 2
     tile = (WIDTH - 2 * NAMES) / len(rows[0][1])
@@ -36,7 +36,7 @@ def tiles(rows: Sequence[tuple[str, NDArray[Any]]], alt: str, caption: str) -> F
 
 
 def mosaic(rows: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """The pictures of every row in one, from 0 to 1, with NaN between them."""
+    """Return one array of the pictures of all rows, in [0, 1], with NaN between them."""
     found = [
         np.hstack(
             [

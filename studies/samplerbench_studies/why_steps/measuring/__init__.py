@@ -1,1 +1,1 @@
-"""What the rows of the answer measure, and what a row is."""
+"""Measurements of the rows of the page, and the type of a row."""

@@ -1,4 +1,4 @@
-"""Measurements of row 3: what ancestral sampling loses by big steps, in nats and in quality."""
+"""Measurements of row 3: loss of ancestral sampling by big steps, in nats and in quality."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .effort import Effort
 from .generating import SAMPLES, DistanceToData, generate
 
 HIGH, LOW = 80.0, 0.05
-"""The levels between which steps are taken.
+"""Levels between which the steps of a grid are compared.
 
-A last one goes from LOW to 0, whose divergence would be infinite for any grid.
+A last step goes from LOW to 0. Its divergence would be infinite for any grid.
 """
 GRIDS = {
     "karras": "karras",
@@ -31,20 +31,20 @@ GRIDS = {
 }
 OPTIMAL = "optimal"
 FINE = 256
-"""Geometric steps between which the optimal grid chooses."""
+"""Number of geometric steps of the fine grid from which the optimal grid is chosen."""
 COUNTS, FAST_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16, 64)
 MEASURED, FAST_MEASURED = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16)
 """Numbers of steps whose samples are drawn and compared with data."""
 
 
 class Losses(NamedTuple):
-    """The losses of N steps of one grid.
+    """Losses of N steps of one grid.
 
     Attributes:
-        steps: N, between :data:`HIGH` and :data:`LOW`.
+        steps: number of steps N between :data:`HIGH` and :data:`LOW`.
         nats: path divergence of ancestral sampling from the true reverse process.
-        quality: Fréchet distance of its samples, after the last step to 0, to the data; None where
-            it was not measured.
+        quality: Fréchet distance of the samples, after the last step to 0, to the data; None if not
+            measured.
     """
 
     steps: int
@@ -53,13 +53,13 @@ class Losses(NamedTuple):
 
 
 class BigStepsResult(NamedTuple):
-    """The measurements of row 3.
+    """Measurements of row 3.
 
     Attributes:
-        curve: of ``fashion-mppca``, between the levels.
-        losses: by grid, for rising numbers of steps.
-        single: steps of rising size, by model.
-        flags: of the Fréchet distances.
+        curve: MMSE curve of ``fashion-mppca`` between the levels.
+        losses: losses by grid, for rising numbers of steps.
+        single: losses of single steps of rising size, by model.
+        flags: reasons against trusting the Fréchet distances' intervals.
     """
 
     curve: MMSECurve
@@ -69,8 +69,10 @@ class BigStepsResult(NamedTuple):
 
 
 def measure(effort: Effort) -> BigStepsResult:
-    """Path divergences from the MMSE curve, single steps from exact densities, quality from
-    samples of ``ddpm``.
+    """Measure row 3.
+
+    Path divergences come from the MMSE curve, losses of single steps from exact densities, and
+    quality from samples of ``ddpm``.
     """
     fast = effort.fast
     model = cast(ExactModel, effort.model("fashion-mppca"))
@@ -90,20 +92,20 @@ def measure(effort: Effort) -> BigStepsResult:
 
 
 def tabulated(model: ExactModel, samples: int, nodes: int) -> MMSECurve:
-    """The MMSE curve between the levels."""
+    """Return the MMSE curve between the levels."""
     return exact_mmse(model, gammas(LOW, HIGH, nodes), samples)
 
 
 def levels(grid: str, steps: int) -> tuple[float, ...]:
-    """The N + 1 levels of one of :data:`GRIDS`."""
+    """Return the N + 1 levels of one of :data:`GRIDS`."""
     return make_schedule(GRIDS[grid])(steps, LOW, HIGH, to_zero=False).sigma
 
 
 class Best:
-    """The grids that minimise the divergence, by dynamic programming over fine levels.
+    """Grids that minimise the divergence, by dynamic programming over fine levels.
 
     Args:
-        curve: from :func:`tabulated`.
+        curve: MMSE curve of :func:`tabulated`.
     """
 
     def __init__(self, curve: MMSECurve) -> None:
@@ -114,7 +116,7 @@ class Best:
         self.cost = staircase_costs(self.levels, np.minimum.accumulate(mean.at(gamma)[0]), integral)
 
     def __call__(self, steps: int) -> tuple[float, ...]:
-        """N + 1 levels."""
+        """Return the N + 1 levels of the best grid."""
         return tuple(self.levels[i] for i in cheapest_path(self.cost, steps, 1.0))
 
 
@@ -125,14 +127,14 @@ def losses(
     samples: Mapping[int, int],
     to_data: DistanceToData,
 ) -> dict[str, list[Losses]]:
-    """Nats and quality of every grid.
+    """Return nats and quality of every grid.
 
     Args:
-        model: whose curve it is.
-        curve: from :func:`tabulated`.
+        model: model of the curve.
+        curve: MMSE curve of :func:`tabulated`.
         counts: numbers of steps N.
-        samples: how many to draw, by N; quality is not measured where there is no entry.
-        to_data: what it is measured by.
+        samples: numbers of samples by N; without an entry, quality is not measured.
+        to_data: distance by which quality is measured.
     """
     best = Best(curve)
 

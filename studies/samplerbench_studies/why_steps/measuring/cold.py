@@ -1,4 +1,4 @@
-"""Measurements of row 12: pictures rebuilt from nothing, with noise and with other degradations."""
+"""Measurements of row 12: pictures rebuilt after complete degradation, by noise or otherwise."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ NOISE = "noise"
 DDIM, IMPROVED, NAIVE = "estimated", "improved", "naive"
 RULES: Mapping[str, Rule] = {IMPROVED: improved, NAIVE: naive, DDIM: estimated}
 SHOWN = 10
-"""Pictures that are kept."""
+"""Number of stored pictures."""
 TRACE = 0.02
-"""Standard deviation of the noise that is added to starts without chance in them."""
+"""Standard deviation of the noise added to starts of degradations without randomness."""
 
 
 class Course(NamedTuple):
-    """One degradation undone by one rule, in ever more steps from the same starts.
+    """Results of undoing a degradation by a rule, in rising numbers of steps from the same starts.
 
     Attributes:
-        tried: Fréchet distance to the data at each number of steps, of pictures kept for choosing.
-        best: place of the smallest of these. All that follows is of other pictures.
+        tried: Fréchet distance to the data at each number of steps, on pictures for choosing.
+        best: index of the smallest of these. All fields below are on other pictures.
         distances: Fréchet distance to the data at each number of steps.
-        gain: that after one step less the one at ``best``.
-        behind: the one at ``best`` less that of noise, by the rule and at the number of steps that
-            were chosen for noise, with the same network.
-        errors: squared distance to the pictures that were degraded, over the variance of pictures.
-        variance: of the outputs over that of pictures.
-        alike: share of the pairs of outputs that are alike, at ``best``.
-        pictures: the first outputs at ``best``, ``(n, 28, 28)``.
+        gain: distance after one step less the distance at ``best``.
+        behind: distance at ``best`` less noise's distance, with the same network and the rule and
+            number of steps chosen for noise.
+        errors: squared distance to the undegraded pictures, over the variance of pictures.
+        variance: variance of the outputs over the variance of pictures.
+        alike: share of pairs of outputs that are alike, at ``best``.
+        pictures: first outputs at ``best``, ``(n, 28, 28)``.
     """
 
     tried: Sequence[float]
@@ -61,17 +61,17 @@ class Course(NamedTuple):
 
 
 class ColdResult(NamedTuple):
-    """The measurements of row 12; mappings are by degradation.
+    """Measurements of row 12; mappings are by degradation.
 
     Attributes:
         counts: numbers of steps.
-        courses: of each rule that is tried.
-        starts: the first fully degraded pictures, ``(n, 28, 28)``.
-        traces: at the improved rule's best number of steps, from starts with a trace of noise: share
-            of the pairs that are alike, and Fréchet distance less that without the trace.
-        alike: share of the pairs of real pictures that are alike.
-        variance: of the features of the data, in all.
-        flags: of the distances.
+        courses: results by tried rule.
+        starts: first fully degraded pictures, ``(n, 28, 28)``.
+        traces: from starts with a trace of noise, by the improved rule at its best number of steps:
+            share of pairs that are alike, and Fréchet distance less the distance without the trace.
+        alike: share of pairs of real pictures that are alike.
+        variance: total variance of the data's features.
+        flags: reasons against trusting the distances' intervals.
     """
 
     counts: Sequence[int]
@@ -84,7 +84,7 @@ class ColdResult(NamedTuple):
 
 
 def measure(effort: Effort) -> ColdResult:
-    """Pictures that nobody trained on are degraded until nothing is left, and rebuilt."""
+    """Measure row 12: degrade held-out pictures completely, and rebuild them."""
     counts, n = FAST if effort.fast else COUNTS, effort.samples(SAMPLES, 144)
     bench = Bench(counts, effort.model("fashion"), pictures_of(effort), n)
     known = processes()
@@ -114,18 +114,19 @@ def measure(effort: Effort) -> ColdResult:
 
 
 def rules_for(process: Process) -> Sequence[str]:
-    """The rules that there are for a degradation."""
+    """Return the names of the rules for a degradation."""
     return tuple(RULES) if isinstance(process.degradation, Blend) else (IMPROVED, NAIVE)
 
 
 def chanceless(process: Process) -> bool:
-    """Whether a degradation draws no companion."""
+    """Return True if a degradation draws no companion, so that it has no randomness."""
     return not process.degradation.companions(1, torch.Generator().manual_seed(0)).numel()
 
 
 class Run(NamedTuple):
-    """Outputs ``(n, 1, 28, 28)`` at each number of steps, and their distances to the data; and the
-    distances of other outputs, by which to choose.
+    """Outputs ``(n, 1, 28, 28)`` at each number of steps, with their distances to the data.
+
+    The distances ``tried`` of other outputs are for choosing.
     """
 
     outputs: Sequence[Tensor]
@@ -134,18 +135,18 @@ class Run(NamedTuple):
 
     @property
     def best(self) -> int:
-        """Place of the number of steps that is chosen."""
+        """Index of the chosen number of steps."""
         return int(np.argmin(self.tried))
 
 
 class Bench:
-    """What all degradations are tried on and measured with.
+    """Common pictures and distances for all degradations.
 
     Args:
         counts: numbers of steps.
-        model: that knows the data which distances are to.
+        model: model whose data define the distances.
         real: real pictures ``(m, 1, 28, 28)``.
-        n: how many of them are degraded and measured; a quarter more are there to choose by.
+        n: number of pictures to degrade and measure; a quarter more are for choosing.
     """
 
     def __init__(self, counts: Sequence[int], model: Denoiser, real: Tensor, n: int) -> None:
@@ -158,14 +159,14 @@ class Bench:
         self.x0 = real[order[: n + n // 4]]
 
     def start(self, process: Process, trace: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Fully degraded pictures, with noise of a standard deviation added, and companions."""
+        """Return fully degraded pictures and companions; ``trace`` is the std of added noise."""
         n, one = len(self.x0), torch.ones(())
         companion = process.degradation.companions(n, torch.Generator().manual_seed(1))
         noise = torch.randn(self.x0.shape, generator=torch.Generator().manual_seed(2))
         return process.degradation(self.x0, one, companion) + trace * noise, companion
 
     def run(self, process: Process, rule: str) -> Run:
-        """What a rule makes of them in ever more steps."""
+        """Return the outputs of a rule in rising numbers of steps."""
         start = self.start(process)
         outputs = [
             rebuild(process, RULES[rule], *start, severities(steps)) for steps in self.counts
@@ -177,7 +178,7 @@ class Bench:
         )
 
     def course(self, run: Run, noise: FrechetEstimate) -> Course:
-        """What is known of a run; ``noise`` is how far noise's best is from the data."""
+        """Return the results of a run; ``noise`` is the distance to the data of noise's best."""
         rows, best = [self.rows(x) for x in run.outputs], run.distances[run.best]
         return Course(
             run.tried,
@@ -192,7 +193,7 @@ class Bench:
         )
 
     def trace(self, process: Process, without: Run) -> list[Interval]:
-        """See :attr:`ColdResult.traces`."""
+        """Return the pair of numbers in :attr:`ColdResult.traces`."""
         start, companion = (part[: self.n] for part in self.start(process, TRACE))
         levels = severities(self.counts[without.best])
         x = rebuild(process, improved, start, companion, levels)
@@ -200,20 +201,20 @@ class Bench:
         return [alike(self.rows(x), self.reach), Interval.normal(*gap)]
 
     def rows(self, x: Tensor) -> FloatArray:
-        """Pictures as vectors, in the range that pictures have."""
+        """Return pictures as vectors, clamped to their range."""
         return as_rows(x.clamp(-1, 1).double().numpy())
 
     def error(self, x: FloatArray) -> Interval:
-        """Mean squared distance to the pictures that were degraded, over their variance."""
+        """Return the mean squared distance to the undegraded pictures, over their variance."""
         found = estimate_mean(np.square(x - self.rows(self.x0[: self.n])).sum(1) / self.variance)
         return Interval.normal(found.value, found.error)
 
 
 def pictures_of(effort: Effort) -> Tensor:
-    """Real pictures that ship and that the network has not seen, ``(m, 1, 28, 28)``.
+    """Return shipped real pictures that the network was not trained on, ``(m, 1, 28, 28)``.
 
     Raises:
-        ValueError: the model in their place has no pictures.
+        ValueError: the replacing model has no pictures.
     """
     model = effort.model("fashion-kde")
     known = training_set(model)

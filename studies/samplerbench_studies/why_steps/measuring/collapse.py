@@ -1,4 +1,4 @@
-"""Measurements of row 6: variance, modes and copies among the samples of few and many steps."""
+"""Measurements of row 6: variance, modes and copies in samples of few and many steps."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from .effort import Effort
 from .generating import generate, unlabelled
 
 UNSEEN = 0.01
-"""Share of unseen data that counts as near-copies: the level of the threshold of the metric."""
+"""Share of unseen data that counts as near-copies, which defines the metric's threshold."""
 
 COUNTS = (1, 2, 4, 8, 16, 32)
 SAMPLES = {"gmm-2d": 2048, "digits-cloud": 2048, "digits": 2048, "fashion": 512}
 LEAST = 96
 MODES = ("gmm-2d", "fashion")
-"""Models whose modes mean something."""
+"""Models with meaningful modes."""
 
 
 class CollapseResult(NamedTuple):
-    """The measurements of row 6: shares, by model, at each number of steps.
+    """Measurements of row 6: shares by model, at each number of steps.
 
     Attributes:
         counts: numbers of steps.
-        samples: of each model, at each number of steps.
-        variance: of the samples over that of the data.
-        modes: effective number of modes of the samples over that of the data.
-        copies: samples that are near-copies of a training example.
-        distinct: samples that no other sample repeats.
+        samples: number of samples by model, at each number of steps.
+        variance: variance of the samples over the data's.
+        modes: effective number of modes of the samples over the data's.
+        copies: share of samples that are near-copies of a training example.
+        distinct: share of samples that no other sample repeats.
     """
 
     counts: Sequence[int]
@@ -52,7 +52,7 @@ class CollapseResult(NamedTuple):
 
 
 def measure(effort: Effort) -> CollapseResult:
-    """Four models, sampled with ever more steps."""
+    """Measure row 6: sample four models with rising numbers of steps."""
     samples = {name: effort.samples(full, LEAST) for name, full in SAMPLES.items()}
     variance, modes, copies, distinct = {}, {}, {}, {}
     for name, n in samples.items():
@@ -70,8 +70,10 @@ def measure(effort: Effort) -> CollapseResult:
 
 
 def copied(x: FloatArray, examples: FloatArray, threshold: float) -> Interval:
-    """Share of samples that are near-copies: the ratio of distances to the two nearest training
-    examples is one that unseen data have once in a hundred.
+    """Return the share of samples that are near-copies.
+
+    A near-copy's ratio of distances to the two nearest training examples is below ``threshold``,
+    which a share :data:`UNSEEN` of unseen data is.
     """
     hits = int((distance_ratio(x, examples) < threshold).sum())
     return Interval(hits / len(x), *binomial_interval(hits, len(x)))

@@ -1,4 +1,4 @@
-"""How much a row measures, and on what."""
+"""Effort of measurements: numbers of samples and replaced models."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ FAST_SHARE, FAST_LEAST = 8, 64
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to measure, and on what.
+    """Effort of a measurement, with replaced models.
 
     Attributes:
         name: ``fast`` or ``full``.
-        out: folder where measurements are kept, so that an interrupted run goes on where it was;
-            None keeps nothing.
-        models: models that stand in for the built-in ones, by the name that they replace.
+        out: folder that stores measurements, so that an interrupted run continues; None stores
+            nothing.
+        models: models that replace built-in ones, by the replaced name.
 
     Raises:
-        ValueError: another name.
+        ValueError: the name is another.
     """
 
     name: Literal["fast", "full"] = "full"
@@ -36,15 +36,15 @@ class Effort:
 
     @property
     def fast(self) -> bool:
-        """Whether it is the small one."""
+        """True for the small effort."""
         return self.name == "fast"
 
     def samples(self, full: int, least: int = FAST_LEAST) -> int:
-        """``full`` samples, or an eighth of them but not fewer than ``least`` (and never more
-        than ``full``).
+        """Return the number of samples: ``full``, or for a fast run an eighth but at least
+        ``least``.
         """
         return min(full, max(least, full // FAST_SHARE)) if self.fast else full
 
     def model(self, name: str, **params: Any) -> Denoiser:
-        """The model of that name, or what stands in for it."""
+        """Return the model called ``name``, or its replacement."""
         return self.models[name] if name in self.models else make_model(name, **params)

@@ -1,4 +1,4 @@
-"""Measurements of row 7 on the grid whose steps err equally: is it better than the usual one?"""
+"""Measurements of row 7 on the grid of steps with equal errors, against the usual grid."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from .effort import Effort
 from .generating import SAMPLES, DistanceToData, generate
 
 STEPS = {"euler": (10, 20), "heun": (5, 10)}
-"""Steps of each sampler: as many evaluations, but for the last step of ``heun``, which has one."""
+"""Numbers of steps of each sampler, for nearly equal evaluations (``heun``'s last step has one)."""
 FINE, FAST_FINE = 64, 32
-"""Steps of the paths that the grid is searched on, and that samples are compared with."""
+"""Steps of the paths for the search of the grid and for the comparison of samples."""
 
 
 class Comparison(NamedTuple):
-    """A sampler on the grid ``equal_error`` and on ``karras``, from the same noises.
+    """Results of a sampler on the grids ``equal_error`` and ``karras``, from the same noises.
 
     Attributes:
-        model, sampler: their names.
-        steps: of both grids.
-        karras: median distance to the ends of the paths a dimension, in data units.
-        ratio: that on ``equal_error`` over it.
+        model, sampler: names of model and sampler.
+        steps: number of steps of both grids.
+        karras: median distance to the paths' ends on ``karras``, per dimension in data units.
+        ratio: median distance on ``equal_error`` over ``karras``.
         distance: Fréchet distance to the data on ``karras``; None without a classifier's features.
-        change: that on ``equal_error`` less it.
+        change: Fréchet distance on ``equal_error`` less ``distance``.
     """
 
     model: str
@@ -50,9 +50,9 @@ class EqualStepsResult(NamedTuple):
     """Comparisons, and an example of the grid.
 
     Attributes:
-        rows: the comparisons.
-        levels: of ``equal_error`` in ten steps on ``fashion``.
-        flags: of the Fréchet distances.
+        rows: comparisons.
+        levels: levels of ``equal_error`` in ten steps on ``fashion``.
+        flags: reasons against trusting the Fréchet distances' intervals.
     """
 
     rows: list[Comparison]
@@ -61,7 +61,7 @@ class EqualStepsResult(NamedTuple):
 
 
 def measure_equal_steps(effort: Effort) -> EqualStepsResult:
-    """Both grids under two samplers, on ``gmm-64d`` and on ``fashion``."""
+    """Measure both grids with two samplers, on ``gmm-64d`` and on ``fashion``."""
     rows, flags = [], []
     levels: list[float] = []
     fine = FAST_FINE if effort.fast else FINE
@@ -82,7 +82,7 @@ def measure_equal_steps(effort: Effort) -> EqualStepsResult:
 
 @torch.no_grad()
 def ends(model: Denoiser, n: int, fine: int) -> Tensor:
-    """The ends of the paths of samples 0 … n - 1: exact, or by many steps of ``ipndm``."""
+    """Return the ends of the paths of samples 0 … n - 1: exact, or by many steps of ``ipndm``."""
     if isinstance(model, ExactModel):
         return model.endpoint(latents(model, torch.arange(n), 0, model.dtype)[0])
     return generate(model, "ipndm", fine, n)
@@ -91,7 +91,7 @@ def ends(model: Denoiser, n: int, fine: int) -> Tensor:
 def compared(
     model: Denoiser, sampler: str, grids: list[Grid], truth: Tensor, to_data: DistanceToData | None
 ) -> Comparison:
-    """A sampler on ``karras`` and on ``equal_error``, the ``grids`` in this order."""
+    """Compare a sampler on ``karras`` and on ``equal_error``, the ``grids`` in this order."""
     samples = [generate(model, sampler, one, len(truth)) for one in grids]
     usual, even = (endpoint_error(x.numpy(), truth.numpy()).per_sample for x in samples)
     ratio = bootstrap(

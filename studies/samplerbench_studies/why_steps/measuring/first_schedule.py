@@ -32,9 +32,9 @@ from .generating import SAMPLES, DistanceToData, exact_model, generate
 
 COUNTS, FAST_COUNTS = (1, 2, 5, 10, 20, 50, 100, 1000), (1, 2, 10, 50)
 SHOWN, PICTURED = (1, 2, 10, 50, 1000), 10
-"""Numbers of steps whose samples are shown, and how many."""
+"""Numbers of steps whose samples are shown, and number of these samples."""
 OTHER_SIGNALS = 10
-"""Steps in which equal shares are compared with another schedule on binary images."""
+"""Number of steps for comparing equal shares with another schedule on binary images."""
 EARLY, TODAY = "equal shares", "karras"
 GRIDS = {
     EARLY: "sohl_dickstein_1503",
@@ -43,7 +43,7 @@ GRIDS = {
     TODAY: "karras",
 }
 MIDDLE = 10
-"""Steps by which the grids are judged."""
+"""Number of steps by which the grids are judged."""
 CELLS = tuple(
     (model, sampler, steps)
     for model in ("fashion-mppca", "fashion")
@@ -51,22 +51,22 @@ CELLS = tuple(
     for steps in (2, MIDDLE)
 )
 FAST_CELLS = (("fashion-mppca", "ddpm", MIDDLE), ("fashion", "ddpm", MIDDLE))
-"""Samples whose distance to the data is measured: model, sampler, steps."""
+"""Samples with a measured distance to the data: model, sampler, steps."""
 CHAIN = 1000
-"""Steps of the diffusion whose first rate is free."""
+"""Number of steps of the diffusion whose first rate is free."""
 BETAS = tuple(np.geomspace(1e-5, 0.5, 48).tolist())
 
 
 class Binary(NamedTuple):
-    """What steps do for binary images.
+    """Results of binomial diffusion on binary images.
 
     Attributes:
-        bits: bound on the bits a pixel of unseen images, by number of steps.
+        bits: bound on the bits per pixel of unseen images, by number of steps.
         distances: Fréchet distance of the samples' Hamming features to the data's, pixels².
-        flags: of the distances.
-        fewer_bits: bits a pixel of one step less those of the most, paired by images.
-        nearer: distance of one step less that of the most, paired by samples.
-        other: bits a pixel of a cosine schedule less those of equal shares in
+        flags: reasons against trusting the distances' intervals.
+        fewer_bits: bits per pixel of one step less bits of the most steps, paired by images.
+        nearer: distance of one step less the distance of the most steps, paired by samples.
+        other: bits per pixel of a cosine schedule less bits of equal shares, in
             :data:`OTHER_SIGNALS` steps, paired by images.
         variance: total variance of the data's features.
         shown: numbers of steps of the pictures.
@@ -85,14 +85,15 @@ class Binary(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """Samples of one model, sampler and number of steps.
+    """Distances to the data of samples of one model, sampler and number of steps.
 
     Attributes:
-        model: its name.
-        sampler: its name.
-        steps: between :data:`HIGH` and :data:`LOW`; one more goes to 0.
+        model: name of the model.
+        sampler: name of the sampler.
+        steps: number of steps between :data:`HIGH` and :data:`LOW`; one more goes to 0.
         distances: Fréchet distance to the data, by grid.
-        gap: that of :data:`EARLY` less that of :data:`TODAY`, paired by latents.
+        gap: distance on the grid :data:`EARLY` less the distance on :data:`TODAY`, paired by
+            latents.
         variance: total variance of the data's features.
     """
 
@@ -105,17 +106,17 @@ class Quality(NamedTuple):
 
 
 class FirstRate(NamedTuple):
-    """The likelihood bound as a function of the first rate, beta_1.
+    """Likelihood bound as a function of the first rate, beta_1.
 
     Attributes:
-        betas: the rates.
-        known: mean bound of images that the denoiser knows by heart, nats an image.
-        unseen: of others.
-        gain: by how many nats the bound of known images falls when beta_1 does by a factor e, at
-            its smallest, over half the dimensions: 1 is a collapse without end.
-        best: beta_1 that is best for unseen images.
-        steps: of the chain.
-        dim: dimensions of an image.
+        betas: rates beta_1.
+        known: mean bound in nats per image, of images that the denoiser has memorised.
+        unseen: mean bound in nats per image, of other images.
+        gain: nats by which the bound of known images falls for a factor e in beta_1, at the
+            smallest rates, over half the dimensions. 1 is a collapse without limit.
+        best: beta_1 with the lowest bound for unseen images.
+        steps: number of steps of the chain.
+        dim: number of dimensions of an image.
     """
 
     betas: Sequence[float]
@@ -128,15 +129,15 @@ class FirstRate(NamedTuple):
 
 
 class FirstScheduleResult(NamedTuple):
-    """The measurements of row 10.
+    """Measurements of row 10.
 
     Attributes:
         counts: numbers of steps.
-        binary: of binomial diffusion.
+        binary: results of binomial diffusion.
         nats: path divergence of ancestral sampling on ``fashion-mppca``, by grid.
-        quality: of samples.
-        flags: of their distances.
-        first: of the first rate, on ``digits-cloud``.
+        quality: distances of samples to the data.
+        flags: reasons against trusting these distances' intervals.
+        first: results on the first rate, on ``digits-cloud``.
     """
 
     counts: Sequence[int]
@@ -148,7 +149,7 @@ class FirstScheduleResult(NamedTuple):
 
 
 def measure(effort: Effort) -> FirstScheduleResult:
-    """Steps on binary images, grids on images, and the first rate on a cloud."""
+    """Measure row 10: steps on binary images, grids on images, the first rate on a cloud."""
     fast = effort.fast
     counts = FAST_COUNTS if fast else COUNTS
     binary = binary_steps(
@@ -177,14 +178,14 @@ def binary_steps(
     samples: int,
     images: int,
 ) -> Binary:
-    """Binomial diffusion with equal shares of the signal a step.
+    """Measure binomial diffusion whose steps erase equal shares of the signal.
 
     Args:
-        predict: the reverse model.
-        reference: its data.
+        predict: reverse model.
+        reference: data of the model.
         counts: numbers of steps, rising from 1.
-        samples: how many to draw for each.
-        images: how many of the unseen ones to bound.
+        samples: number of samples for each number of steps.
+        images: number of unseen images whose bound is computed.
     """
     truth = FrechetReference(reference.mean, reference.cov)
     event = tuple(reference.held_out.shape[1:])
@@ -213,20 +214,20 @@ def binary_steps(
 
 
 def cosine_signals(steps: int) -> list[float]:
-    """Signals cos²(pi t / 2 T) for t = 0 … T: fewer at both ends, and finer there."""
+    """Return signals cos²(pi t / 2 T), t = 0 … T, whose steps are finer at both ends."""
     inner = [math.cos(math.pi * t / (2 * steps)) ** 2 for t in range(1, steps)]
     return [1.0, *inner, 0.0]
 
 
 def levels(grid: str, steps: int) -> tuple[float, ...]:
-    """The N + 1 levels of one of :data:`GRIDS`."""
+    """Return the N + 1 levels of one of :data:`GRIDS`."""
     return make_schedule(GRIDS[grid])(steps, LOW, HIGH, to_zero=False).sigma
 
 
 def qualities(
     effort: Effort, cells: Sequence[tuple[str, str, int]], grids: Sequence[str], samples: int
 ) -> tuple[list[Quality], list[str]]:
-    """Distances of samples to the data on the grids, two of which are compared, and their flags."""
+    """Return distances of samples to the data on the grids, comparisons of two grids, and flags."""
     to_data: dict[str, DistanceToData] = {}
     models: dict[str, Denoiser] = {}
     quality = []
@@ -251,12 +252,12 @@ def qualities(
 
 
 def first_rates(model: Denoiser, samples: int) -> FirstRate:
-    """The bound against beta_1, for images that a denoiser knows and for others.
+    """Return the bound against beta_1, for images that a denoiser has memorised and for others.
 
     Args:
-        model: a point cloud, of whose points two of every nine are kept from the denoiser; or a
-            density, which knows no image in particular.
-        samples: of each kind, at most.
+        model: a point cloud, of which two of nine points are held out from the denoiser; or a
+            density, which memorises no image.
+        samples: largest number of images of each kind.
     """
     if isinstance(model, PointCloud):
         points = model.points
@@ -285,12 +286,14 @@ def first_rates(model: Denoiser, samples: int) -> FirstRate:
 
 
 def lowest(place: FloatArray, values: FloatArray) -> float:
-    """Exp of where the parabola through the smallest of the values and its neighbours is lowest; of
-    the smallest's own place at either end.
+    """Return exp of the minimum's place, by the parabola through the smallest value and its
+    neighbours.
+
+    If the smallest value is at an end, its own place is used.
 
     Args:
-        place: rising, evenly spaced.
-        values: at these places.
+        place: places, rising and evenly spaced.
+        values: values at these places.
     """
     at = int(values.argmin())
     if at in (0, len(values) - 1):
@@ -301,7 +304,7 @@ def lowest(place: FloatArray, values: FloatArray) -> float:
 
 
 def _bounds(denoiser: Denoiser, x0: Tensor) -> FloatArray:
-    """Each image's bound for every rate, ``(n, len(BETAS))`` nats."""
+    """Return each image's bound for every rate, ``(n, len(BETAS))`` nats."""
     ends = [chain(beta, CHAIN) for beta in (BETAS[0], BETAS[-1])]
     gamma = np.geomspace(0.9 * min(one[-2] for one in ends), 1.1 * ends[0][0], 97)
     blind = denoising_loss(denoiser, x0, [1e-9, 1e-8]).draws[:, 0]
@@ -310,5 +313,5 @@ def _bounds(denoiser: Denoiser, x0: Tensor) -> FloatArray:
 
 
 def _mean(draws: FloatArray) -> Interval:
-    """The mean of independent draws."""
+    """Return the mean of independent draws with its interval."""
     return Interval.normal(float(draws.mean()), float(draws.std(ddof=1)) / math.sqrt(len(draws)))

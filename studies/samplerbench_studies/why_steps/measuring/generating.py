@@ -1,4 +1,4 @@
-"""Samples for the rows: a model, a sampler, a grid, and latents that every sampler shares."""
+"""Samples for the rows by model, sampler and grid, from latents that all samplers share."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from ...arrays import FloatArray
 from .effort import Effort
 
 BATCH = 96
-"""Samples of a batch: exact models evaluate as many at a time, whatever is asked for."""
+"""Samples of a batch, as many as exact models evaluate at a time."""
 AXES, SAMPLES_PER_AXIS = 32, 18
-"""Principal axes of a classifier's features that a Fréchet distance is taken in, and the samples that
-each needs: below 15 its interval is not to be trusted.
+"""Principal axes of a classifier's features for a Fréchet distance, and samples per axis. Below 15
+samples per axis, the interval is not reliable.
 """
 SAMPLES = AXES * SAMPLES_PER_AXIS
-"""Samples of a set whose distance may decide a verdict."""
+"""Number of samples for a distance that may decide a verdict."""
 POINT = 2.0**-22
-"""A set with this share of the data's variance is as good as a point, whose distance is exact: the
-spread adds 2 sqrt(POINT), a thousandth of the variance, at most.
+"""Share of the data's variance below which a set of samples counts as a point with an exact
+distance. Its spread changes the distance by at most 2 sqrt(POINT), a thousandth of the variance.
 """
 
 
 def grid_of(model: Denoiser, steps: int) -> Grid:
-    """The levels of the karras schedule, of which the last, ``sigma_min``, is 0 itself.
+    """Return the levels of the karras schedule with 0 in place of the last level, ``sigma_min``.
 
-    The schedule as others use it goes to ``sigma_min`` first and from there to 0. That last step
-    changes nothing that can be seen, so two steps (80, 0.002, 0) would look like one and five like
-    four: of the schedule, not of the number of steps. Here two are 80, 2.5, 0.
+    The usual schedule goes to ``sigma_min`` first and from there to 0. That last step has no
+    visible effect, so two steps (80, 0.002, 0) would look like one, and five like four. Here two
+    steps are (80, 2.5, 0).
     """
     return Grid((*karras(steps, model.sigma_min, model.sigma_max, to_zero=False).sigma[:-1], 0.0))
 
@@ -51,16 +51,15 @@ def generate(
     labels: Tensor | None = None,
     seed: int = 0,
 ) -> Tensor:
-    """Samples 0 … n - 1 of a model.
+    """Return samples 0 … n - 1 of a model.
 
     Args:
-        model: on the CPU.
-        sampler: one, or its registry name.
-        grid: levels, or a number of steps of :func:`grid_of`.
-        n: number of samples; sample i starts from the same latent, and gets the same noise,
-            whatever n is.
-        labels: ``(n,)`` classes, ``model.classes`` for none; None lets the model draw them.
-        seed: of latents, labels and noise.
+        model: model on the CPU.
+        sampler: sampler or its registry name.
+        grid: levels, or a number of steps for :func:`grid_of`.
+        n: number of samples; latent and noise of sample i do not depend on ``n``.
+        labels: ``(n,)`` classes, ``model.classes`` for no class; None lets the model draw them.
+        seed: seed of latents, labels and noise.
 
     Returns:
         ``(n, *event)``.
@@ -79,25 +78,24 @@ def generate(
 
 
 def unlabelled(model: Denoiser, n: int) -> Tensor | None:
-    """Labels that ask for no class in particular; None for a model without classes."""
+    """Return labels for "no class"; None for a model without classes."""
     return torch.full((n,), model.classes) if model.classes else None
 
 
 class DistanceToData:
-    """The Fréchet distance from samples to a model's data, in the feature space of its reference.
+    """Fréchet distance from samples to a model's data, in the feature space of its reference.
 
     Args:
-        model: one with a reference.
-        n: samples of each set. Of a classifier's features as many axes are taken as so many samples
-            allow, at most :data:`AXES`; None takes all features.
+        model: model with a reference.
+        n: samples of each set, which limit the number of axes of a classifier's features, at most
+            :data:`AXES`; None takes all features.
 
     Attributes:
-        reference: what samples are compared with.
-        flags: of each distance that was measured so far, why its interval is not to be trusted;
-            empty if it is.
+        reference: reference that samples are compared with.
+        flags: for each distance measured so far, the reason against trusting its interval, or "".
 
     Raises:
-        ValueError: it has none.
+        ValueError: the model has no reference.
     """
 
     def __init__(self, model: Denoiser, n: int | None = None) -> None:
@@ -116,29 +114,28 @@ class DistanceToData:
 
     @property
     def variance(self) -> float:
-        """Total variance of the data's features, with which distances are compared."""
+        """Total variance of the data's features, the scale of distances."""
         return float(np.trace(self.reference.cov))
 
     def features(self, x: Tensor) -> FloatArray:
-        """Features ``(n, d)`` of samples, clamped to the range of the data where they have one."""
+        """Return features ``(n, d)`` of samples, clamped to the range of the data if there is
+        one.
+        """
         return self._of_images(self._model.decode(x))
 
     def _of_images(self, x: Tensor) -> FloatArray:
         return self.reference.extractor(clamp(x, self.reference.clamp)[0])
 
     def __call__(self, x: Tensor) -> FrechetEstimate:
-        """The distance of samples ``(n, *event)``, its bias removed.
-
-        Whatever is wrong with it goes into :attr:`flags`.
-        """
+        """Return the bias-corrected distance of samples ``(n, *event)``; add to :attr:`flags`."""
         return self.of_features(self.features(x))
 
     def of_images(self, x: Tensor) -> FrechetEstimate:
-        """The same of images that need not be decoded, ``(n, *decoded_event)``."""
+        """Return the distance of images ``(n, *decoded_event)``, which are not decoded."""
         return self.of_features(self._of_images(x))
 
     def of_features(self, features: FloatArray) -> FrechetEstimate:
-        """The same of what :meth:`features` gave."""
+        """Return the distance of features of :meth:`features`."""
         found = estimate(self._truth, features)
         spread = features.var(0, ddof=1).sum()
         self.flags.append(found.flag if spread > POINT * self.variance else "")
@@ -146,10 +143,10 @@ class DistanceToData:
 
 
 def exact_model(effort: Effort, name: str) -> ExactModel:
-    """The model of that name, or what stands in for it.
+    """Return the exact model called ``name``, or its replacement.
 
     Raises:
-        ValueError: it is not exact.
+        ValueError: the model is not exact.
     """
     model = effort.model(name)
     if not isinstance(model, ExactModel):

@@ -1,5 +1,6 @@
-"""Ways to find free numbers that make an error small: searches that see its value, and descents that
-see its gradient; each may spend so many evaluations.
+"""Minimisation of an error over free parameters within a budget of evaluations.
+
+Searches use values of the error, descents its gradient.
 """
 
 from __future__ import annotations
@@ -22,30 +23,30 @@ from ...arrays import FloatArray
 from ...gradient import Unrolled
 
 BOX = 2.0
-"""Searches look between minus and plus this around the start: steps in log sigma up to 7 times longer
-or shorter beside each other.
+"""Half-width of the box of searches around the start. Neighbouring steps in log sigma can then
+differ by a factor of 7.
 """
 NEAR = 0.3
-"""The same for coefficients, and the length of the first steps of all local methods."""
+"""Half-width of the box for coefficients, and length of the first step of all local methods."""
 RATE = 0.05
-"""Of Adam, falling to nothing along half a cosine."""
+"""Learning rate of Adam, which falls to 0 along half a cosine."""
 SHIFT = 1e-3
-"""Of a number, for a slope by differences."""
+"""Change of a parameter for a gradient by differences."""
 _FINEST = 1e-4
 
 
 class SpentError(Exception):
-    """No evaluations are left."""
+    """Error: no evaluations are left."""
 
 
 @dataclass(eq=False)
 class Trial:
-    """An error as a function of free numbers, until the evaluations are spent.
+    """Error as a function of free parameters, until the evaluations are spent.
 
     Attributes:
-        descent: gives values and gradients at the numbers.
-        budget: evaluations of the model a latent; the last call may go beyond it.
-        history: of every new best its cost so far, its value (a logarithm), and the numbers.
+        descent: function that returns value and gradient.
+        budget: evaluations of the model per latent; the last call may exceed it.
+        history: for every new best, the cost so far, the value (a logarithm) and the parameters.
     """
 
     descent: Unrolled
@@ -57,19 +58,19 @@ class Trial:
 
     @property
     def spent(self) -> float:
-        """Evaluations a latent so far; a backward pass counts as two."""
+        """Evaluations per latent so far; a backward pass counts as two."""
         problem = self.descent.problem
         return (problem.meter.rows - self._before) / len(problem.ids)
 
     def value(self, z: NDArray[np.float64]) -> float:
-        """The logarithm of the error."""
+        """Return the logarithm of the error."""
         self._check()
         found = self.descent
         distances = found.problem.distances(found.free.sampler_at(z), found.free.grid(z))
         return self._seen(float(np.log(power_mean(distances, found.power))), z)
 
     def slope(self, z: NDArray[np.float64]) -> tuple[float, FloatArray]:
-        """The same, with its gradient."""
+        """Return the logarithm of the error, and its gradient."""
         self._check()
         value, slope = self.descent(z)
         return self._seen(value, z), slope
@@ -85,7 +86,7 @@ class Trial:
 
 
 def at_random(trial: Trial, seed: int) -> None:
-    """Uniformly from the box, after the start."""
+    """Try the start, then uniform draws from the box."""
     rng, z = np.random.default_rng(seed), np.zeros(trial.descent.free.size)
     while True:
         trial.value(z)
@@ -93,7 +94,7 @@ def at_random(trial: Trial, seed: int) -> None:
 
 
 def by_coordinates(trial: Trial, seed: int) -> None:  # noqa: ARG001
-    """One number after the other, up or down by a step that is halved when none gains."""
+    """Change one parameter after the other by a step, which is halved if none improves."""
     z, step = np.zeros(trial.descent.free.size), NEAR
     best = trial.value(z)
     while step > _FINEST:
@@ -109,13 +110,13 @@ def by_coordinates(trial: Trial, seed: int) -> None:  # noqa: ARG001
 
 
 def by_differences(trial: Trial, seed: int) -> None:  # noqa: ARG001
-    """L-BFGS-B, with slopes by forward differences."""
+    """Run L-BFGS-B with gradients by forward differences."""
     options = {"eps": SHIFT, "ftol": 1e-9, "maxfun": 10**6}
     minimize(trial.value, np.zeros(trial.descent.free.size), method="L-BFGS-B", options=options)
 
 
 def by_optuna(trial: Trial, seed: int, *, way: str, reach: float = BOX) -> None:
-    """Optuna's tree-structured Parzen estimator, or its CMA-ES (from the package cmaes).
+    """Run Optuna's tree-structured Parzen estimator, or its CMA-ES (from the package cmaes).
 
     The start is its first trial.
     """
@@ -143,7 +144,7 @@ def by_optuna(trial: Trial, seed: int, *, way: str, reach: float = BOX) -> None:
 
 
 def by_gradient(trial: Trial, seed: int) -> None:  # noqa: ARG001
-    """L-BFGS-B, with gradients through the sampler."""
+    """Run L-BFGS-B with gradients through the sampler."""
     options = {"maxcor": 20, "ftol": 1e-9, "maxfun": 10**6}
     minimize(
         trial.slope, np.zeros(trial.descent.free.size), jac=True, method="L-BFGS-B", options=options
@@ -151,7 +152,7 @@ def by_gradient(trial: Trial, seed: int) -> None:  # noqa: ARG001
 
 
 def by_adam(trial: Trial, seed: int) -> None:  # noqa: ARG001
-    """Adam (Kingma and Ba, arXiv:1412.6980, algorithm 1), with gradients through the sampler."""
+    """Run Adam (Kingma and Ba, arXiv:1412.6980, algorithm 1) with gradients through the sampler."""
     z = np.zeros(trial.descent.free.size)
     first, second, power = 0 * z, 0 * z, 0
     while True:
@@ -170,15 +171,15 @@ SEARCHES: dict[str, Method] = {
     "TPE": partial(by_optuna, way="tpe"),
     "CMA-ES": partial(by_optuna, way="cma"),
 }
-"""They see values only."""
+"""Searches by name, which use values only."""
 DESCENTS: dict[str, Method] = {"Adam": by_adam, "gradient": by_gradient}
-"""They see gradients."""
+"""Descents by name, which use gradients."""
 OPTUNA = ("TPE", "CMA-ES")
-"""Those that the extra ``tune`` brings."""
+"""Searches that need the extra ``tune``."""
 
 
 def available() -> dict[str, Method]:
-    """The methods that are installed here."""
+    """Return the installed methods by name."""
     there = all(find_spec(name) for name in ("optuna", "cmaes"))
     return {
         name: method
@@ -188,7 +189,7 @@ def available() -> dict[str, Method]:
 
 
 def searched(method: Method, trial: Trial, seed: int) -> None:
-    """Run a method until the evaluations are spent or it finds no more."""
+    """Run a method until the evaluations are spent or it stops."""
     try:
         method(trial, seed)
     except SpentError:

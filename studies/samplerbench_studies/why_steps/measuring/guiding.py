@@ -1,6 +1,4 @@
-"""Measurements of row 13: at which level guided samples decide their class, how often they meet it,
-and how diverse they are.
-"""
+"""Measurements of row 13: level of decision, fidelity and diversity of guided samples."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ from .effort import Effort
 from .generating import BATCH, exact_model, grid_of
 
 SCALES = (1.0, 2.0, 4.0)
-"""Guidance scales; 1 is the conditional model."""
+"""Guidance scales; 1 is the conditional model without guidance."""
 STEPS = {"fashion-mppca": 32, "fashion": 12}
 SAMPLES = {"fashion-mppca": 480, "fashion": 240}
 
@@ -38,8 +36,8 @@ class Outcome(NamedTuple):
     """Fidelity and diversity of the samples at one guidance scale.
 
     Attributes:
-        fidelity: share that lies in its class.
-        variance: inside classes, as a share of that at guidance 1.
+        fidelity: share of samples that lie in their class.
+        variance: variance inside classes, relative to guidance 1.
     """
 
     fidelity: Interval
@@ -47,15 +45,15 @@ class Outcome(NamedTuple):
 
 
 class GuidanceResult(NamedTuple):
-    """The measurements of row 13; mappings are by guidance scale.
+    """Measurements of row 13; mappings are by guidance scale.
 
     Attributes:
-        levels: of the exact model's grid, but for the last.
-        courses: of the exact model.
-        decided: level at which its class is decided.
-        earlier: factor between these levels at the largest scale and at 1, on the same latents.
-        dropped: share of the latents that this factor leaves out.
-        outcomes: by model.
+        levels: levels of the exact model's grid except the last.
+        courses: class probabilities of the exact model along the levels.
+        decided: level at which the class of the exact model is decided.
+        earlier: ratio of these levels at the largest scale and at 1, on the same latents.
+        dropped: share of latents that this ratio omits.
+        outcomes: fidelity and diversity by model.
     """
 
     levels: Sequence[float]
@@ -67,7 +65,7 @@ class GuidanceResult(NamedTuple):
 
 
 def measure(effort: Effort) -> GuidanceResult:
-    """An exact model and a network at three guidance scales, from the same latents."""
+    """Measure row 13: an exact model and a network at three scales, from the same latents."""
     exact = exact_model(effort, "fashion-mppca")
     runs = {
         name: guided_runs(effort.model(name), effort.samples(SAMPLES[name], BATCH), steps)
@@ -99,13 +97,13 @@ def measure(effort: Effort) -> GuidanceResult:
 
 
 def guided_runs(model: Denoiser, n: int, steps: int) -> dict[float, GuidedRun]:
-    """A run at each guidance scale."""
+    """Return a run at each guidance scale."""
     return {scale: guided_run(model, scale, n, steps) for scale in SCALES}
 
 
 @torch.no_grad()
 def guided_run(model: Denoiser, scale: float, n: int, steps: int) -> GuidedRun:
-    """Euler's method under guidance, with all classes equally often, and its states at every level."""
+    """Run Euler's method under guidance, with equally frequent classes, and record all states."""
     guided = model if scale == 1 else ClassifierFree(model, scale)
     labels, grid, sampler = torch.arange(n) % model.classes, grid_of(model, steps), make("euler")
     assert isinstance(sampler, GridSampler)
@@ -129,13 +127,13 @@ def guided_run(model: Denoiser, scale: float, n: int, steps: int) -> GuidedRun:
 
 
 def fidelity(run: GuidedRun) -> Interval:
-    """Share of the samples that lie in their class."""
+    """Return the share of samples that lie in their class."""
     hits, n = int(run.own.sum()), len(run.own)
     return Interval(hits / n, *binomial_interval(hits, n))
 
 
 def diversity(run: GuidedRun, plain: GuidedRun) -> Interval:
-    """Variance inside the classes over that of another run from the same latents."""
+    """Return the variance inside classes, relative to another run from the same latents."""
     x, y, labels = (
         run.end.double().flatten(1).numpy(),
         plain.end.double().flatten(1).numpy(),
@@ -149,9 +147,9 @@ def diversity(run: GuidedRun, plain: GuidedRun) -> Interval:
 
 
 def inside(x: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over classes of the total variance inside them.
+    """Return the mean over classes of their total variance.
 
-    Classes of fewer than two samples have none to offer.
+    Classes of fewer than two samples are omitted.
     """
     return float(
         np.mean(

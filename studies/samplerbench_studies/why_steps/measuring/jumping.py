@@ -1,6 +1,4 @@
-"""Measurements of row 15: a distilled map in one to four jumps, beside its teacher in up to ten
-evaluations.
-"""
+"""Measurements of row 15: a distilled map in one to four jumps, and its teacher."""
 
 from __future__ import annotations
 
@@ -25,8 +23,8 @@ from .generating import BATCH, SAMPLES, DistanceToData, exact_model, generate, g
 
 TEACHER, STUDENT, EXACT = "fashion", "fashion-map", "gmm-64d"
 JUMPS: Mapping[int, tuple[float, ...]] = {1: (), 2: (0.7,), 4: (1.0, 0.4, 0.1)}
-"""Levels that a run of so many jumps goes to in between. They were chosen on latents of another seed
-than the row's, as the paper chooses them (arXiv:2303.01469, section 6).
+"""Levels between jumps, by number of jumps. They were chosen on latents of another seed than the
+row's, by the method of the paper (arXiv:2303.01469, section 6).
 """
 COUNTS, FAST = (1, 2, 4, 10), (1, 4, 10)
 """Evaluations of the teacher's samplers."""
@@ -35,20 +33,20 @@ SAMPLERS, FAST_SAMPLERS = (PLAIN, "dpmpp_2m", "auto"), (PLAIN, "auto")
 FINE, FAST_FINE = 32, 12
 """Steps of the teacher's paths, by ``dpmpp_2m``."""
 STRIDE = 4
-"""Steps between two states of a path at which the map is asked for its end."""
+"""Steps between two states of a path at which the map's output is compared with the end."""
 EXACT_SAMPLES = 1152
-"""18 for each of 64 dimensions."""
+"""Samples of the exact model, 18 for each of 64 dimensions."""
 SHOWN = 12
 PREDICTION, END, REAL = "one prediction", "converged", "real images"
 
 
 class Likeness(NamedTuple):
-    """How a set of samples spreads, compared with the data.
+    """Spread of a set of samples, compared with the data.
 
     Attributes:
-        variance: inside classes, over that of the data.
-        recall: share of real samples in the neighbourhood of a generated one.
-        coverage: share of the neighbourhoods of real samples that hold a generated one.
+        variance: variance inside classes, over the data's.
+        recall: share of real samples in the neighbourhood of a generated sample.
+        coverage: share of real samples whose neighbourhood contains a generated sample.
     """
 
     variance: Interval
@@ -57,34 +55,34 @@ class Likeness(NamedTuple):
 
 
 class JumpingResult(NamedTuple):
-    """The measurements of row 15.
+    """Measurements of row 15.
 
     Attributes:
         jumps: numbers of jumps.
-        map: distance to the data after each.
-        counts: evaluations of the teacher.
-        teacher: distance to the data after each, by sampler.
-        ratio: distance of the teacher's one prediction over that of one jump; its upper end is
-            infinite where the jump may be at the data.
-        at_most: distance after the most jumps less that of ten steps of Euler's method.
-        behind: after each number of jumps, distance less that of the teacher's best sampler with as
-            many evaluations.
-        cost: evaluations of the network that training took; 0 where nobody knows.
-        teacher_cost: the same of the teacher's.
-        equal: evaluations with which the teacher's best sampler is as near to the data, for each
+        map: distance of the map to the data after each number of jumps.
+        counts: numbers of evaluations of the teacher.
+        teacher: distance of the teacher to the data at each of ``counts``, by sampler.
+        ratio: distance of the teacher's single prediction over the distance of one jump; the upper
+            end is infinite if the jump may have distance 0.
+        at_most: distance after the most jumps less the distance of ten steps of Euler's method.
+        behind: distance after each number of jumps, less the teacher's best at equal evaluations.
+        cost: network evaluations of the map's training; 0 if unknown.
+        teacher_cost: network evaluations of the teacher's training; 0 if unknown.
+        equal: evaluations after which the teacher's best sampler is as near to the data, for each
             number of jumps; infinite if it never is.
-        likeness: by what was sampled.
-        levels: noise levels of the teacher's paths at which the map was asked for their ends.
-        missed: root mean square distance from the map's answer to the path's end, over that of two
-            images of one class.
-        predicted: the same of the teacher's prediction.
-        common: share of the squared error of one jump that is the same for all noises of a class.
-        shrunk: correlation of that error with what the end has of its own in its class.
+        likeness: spread of each set of samples, by name.
+        levels: noise levels on the teacher's paths at which the map is compared with the ends.
+        missed: root mean square distance from the map's output to the path's end, over the distance
+            of two images of one class.
+        predicted: the same ratio for the teacher's prediction.
+        common: share of the squared error of one jump that is common to all noises of a class.
+        shrunk: correlation of the rest of that error with the end's deviation from its class mean.
         exact: distance to the data after one call of the true map of an exact model.
-        exact_prediction: the same of its one prediction.
-        pictures: by what was sampled, the first samples ``(m, h, w)``; empty if they are none.
+        exact_prediction: distance of that model's single prediction.
+        pictures: first samples ``(m, h, w)`` of each set, by name; empty if samples are no
+            pictures.
         variance: total variance of the data's features.
-        flags: of the distances.
+        flags: reasons against trusting the distances' intervals.
     """
 
     jumps: Sequence[int]
@@ -111,12 +109,12 @@ class JumpingResult(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """The teacher's converged paths.
+    """Converged paths of the teacher.
 
     Attributes:
-        levels: of the states.
-        states: ``(levels, n, *event)``.
-        end: ``(n, *event)``.
+        levels: levels of the states.
+        states: states ``(levels, n, *event)``.
+        end: ends ``(n, *event)`` of the paths.
     """
 
     levels: Sequence[float]
@@ -125,7 +123,9 @@ class Paths(NamedTuple):
 
 
 def measure(effort: Effort) -> JumpingResult:
-    """The map and its teacher from the same latents, every class as often."""
+    """Measure row 15: the map and its teacher from the same latents, with equally frequent
+    classes.
+    """
     teacher, student = effort.model(TEACHER), effort.model(STUDENT)
     if teacher.event != student.event:
         raise ValueError(
@@ -194,7 +194,7 @@ def measure(effort: Effort) -> JumpingResult:
 
 
 def called(jumps: int) -> str:
-    """What samples of so many jumps are called."""
+    """Return the name of samples of ``jumps`` jumps."""
     return f"{jumps} jump{'s' * (jumps > 1)}"
 
 
@@ -203,14 +203,14 @@ def _interval(one: FrechetEstimate) -> Interval:
 
 
 def jump(model: Denoiser, jumps: int, n: int, labels: Tensor | None, *, seed: int = 0) -> Tensor:
-    """Samples ``(n, *event)`` of a map by so many jumps."""
+    """Return samples ``(n, *event)`` of a map by ``jumps`` jumps."""
     grid = Grid((model.sigma_max, *JUMPS[jumps], model.sigma_min))
     return generate(model, "consistency", grid, n, labels=labels, seed=seed)
 
 
 @torch.no_grad()
 def answers(model: Denoiser, x: Tensor, level: float, labels: Tensor | None) -> Tensor:
-    """What a model says of states at a level, batch by batch."""
+    """Return a model's outputs for states at a level, batch by batch."""
     parts = []
     for rows in torch.arange(len(x)).split(BATCH):
         parts.append(model.denoise(x[rows], level, None if labels is None else labels[rows]))
@@ -219,7 +219,9 @@ def answers(model: Denoiser, x: Tensor, level: float, labels: Tensor | None) -> 
 
 @torch.no_grad()
 def paths_of(model: Denoiser, steps: int, n: int, labels: Tensor | None) -> Paths:
-    """Paths of a denoiser's probability flow to their ends, and every few of their states."""
+    """Return paths of a denoiser's probability flow: the ends, and every :data:`STRIDE`-th
+    state.
+    """
     grid, sampler = grid_of(model, steps), make("dpmpp_2m")
     assert isinstance(sampler, GridSampler)
     parts = []
@@ -240,11 +242,12 @@ def paths_of(model: Denoiser, steps: int, n: int, labels: Tensor | None) -> Path
 
 
 def ratio(plain: FrechetEstimate, jumped: FrechetEstimate) -> Interval:
-    """One distance over another from the same latents, with Fieller's interval: all r at which
-    plain - r jumped is within its error of 0 (J. R. Stat. Soc. B 16:175, 1954).
+    """Return the ratio plain / jumped of two distances from the same latents, with Fieller's
+    interval.
 
-    Its upper end is infinite where the second may be 0; then the value is too, unless the second
-    is > 0.
+    It contains all r for which plain - r jumped is within its error of 0 (J. R. Stat. Soc. B
+    16:175, 1954). The upper end is infinite if ``jumped`` may be 0. The value is infinite too if
+    ``jumped`` is estimated <= 0.
     """
     a, b = plain.value, max(jumped.value, 0.0)  # below 0 by its noise alone
     var = np.cov(plain.influence, jumped.influence) / plain.n * NORMAL**2
@@ -258,8 +261,9 @@ def ratio(plain: FrechetEstimate, jumped: FrechetEstimate) -> Interval:
 
 
 def evaluations_for(aim: float, counts: Sequence[int], distances: Sequence[float]) -> float:
-    """Evaluations at which falling distances reach ``aim``, interpolated between their logarithms;
-    infinite if they never do.
+    """Return the evaluations at which falling distances reach ``aim``; infinite if they never do.
+
+    Logarithms are interpolated.
     """
     for k, (count, value) in enumerate(zip(counts, distances, strict=True)):
         if value <= aim:
@@ -272,20 +276,20 @@ def evaluations_for(aim: float, counts: Sequence[int], distances: Sequence[float
 
 
 PASSES = 3
-"""Evaluations that a training step on an image counts as: forward, and backward twice that."""
+"""Cost in evaluations of a training step on an image: 1 forward, 2 backward."""
 
 
 def cost_of(model: Denoiser) -> float:
-    """Evaluations of the network that training took, by the model's card; 0 without one."""
+    """Return the network evaluations of the training, by the model's card; 0 without a card."""
     training = getattr(getattr(model, "card", None), "training", {})
     told = [count for key, count in training.items() if key.startswith("evaluations_")]
     return float(sum(told) if told else PASSES * training.get("images_seen", 0))
 
 
 def distance(x: Tensor, end: Tensor, labels: Tensor) -> Interval:
-    """Root mean square distance of pairs, over that of two different ends of one class.
+    """Return the root mean square distance of pairs, relative to two different ends of one class.
 
-    Another image of the class is at 1, and the average of the class at sqrt(1/2).
+    Another image of the class has 1, the average of the class sqrt(1/2).
     """
     off, own = np.square(_rows(x - end)).sum(1), np.square(_own(_rows(end), labels)).sum(1)
     value = math.sqrt(off.mean() / (2 * own.mean()))
@@ -293,8 +297,9 @@ def distance(x: Tensor, end: Tensor, labels: Tensor) -> Interval:
 
 
 def errors(x: Tensor, end: Tensor, labels: Tensor) -> tuple[Interval, Interval]:
-    """Share of the squared error that all noises of a class have in common, and the correlation of
-    the rest with what the end has of its own.
+    """Return the share of the squared error common to a class, and a correlation.
+
+    The correlation is between the rest of the error and the end's deviation from its class mean.
     """
     off = _rows(x - end)
     rest, own = _own(off, labels), _own(_rows(end), labels)
@@ -309,8 +314,9 @@ def errors(x: Tensor, end: Tensor, labels: Tensor) -> tuple[Interval, Interval]:
 
 
 def _own(x: FloatArray, labels: Tensor) -> FloatArray:
-    """Each row less the mean of its class, so scaled that its mean square is the variance inside
-    classes; rows that are alone in their class have nothing of their own.
+    """Return each row less the mean of its class, or 0 for the only row of a class.
+
+    The scale makes the mean square the variance inside classes.
     """
     which = np.unique(labels.numpy(), return_inverse=True)[1]
     count, sums = np.bincount(which), np.zeros((which.max() + 1, x.shape[1]))
@@ -320,14 +326,14 @@ def _own(x: FloatArray, labels: Tensor) -> FloatArray:
 
 
 def _linear(value: float, influence: FloatArray) -> Interval:
-    """A smooth function of means, with the influence of each sample on it."""
+    """Return an interval for a smooth function of means, by the influence of each sample."""
     return Interval.normal(value, float(influence.std(ddof=1) / math.sqrt(len(influence))))
 
 
 def likeness(
     model: Denoiser, to_data: DistanceToData, drawn: Mapping[str, Tensor], labels: Tensor
 ) -> dict[str, Likeness]:
-    """How each set spreads, and, for comparison, as many real samples (whose variance is 1)."""
+    """Return the spread of each set, and of as many real samples (whose variance is 1)."""
     moments = model.moments()
     if moments is None:
         raise ValueError(f"nobody knows the data of model {model.name}; take one with moments")
@@ -348,7 +354,7 @@ def likeness(
 
 
 def exactly(effort: Effort) -> tuple[Interval, Interval]:
-    """Distance to the data of an exact model after one call of its true map, and after its one
+    """Return an exact model's distance to the data after one call of its true map, and one
     prediction.
     """
     model, n = exact_model(effort, EXACT), effort.samples(EXACT_SAMPLES, 192)
@@ -359,7 +365,7 @@ def exactly(effort: Effort) -> tuple[Interval, Interval]:
 
 
 def pictures(x: Tensor) -> NDArray[np.float32]:
-    """The first samples as grey pictures; none if they are not."""
+    """Return the first samples as grey pictures; empty if samples are no pictures."""
     if x.ndim != 4 or x.shape[1] != 1:
         return np.empty((0, 1, 1), np.float32)
     return x[:SHOWN, 0].float().numpy()

@@ -1,4 +1,4 @@
-"""Measurements of row 14: the same sampler on pixels and on latents, its price and its images."""
+"""Measurements of row 14: cost and images of the same sampler on pixels and on latents."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from .small_networks import ALL_LEVELS, network_on_latents, real_images, small_n
 
 LATENT = "fashion-latent"
 REPEATED = (1, 2)
-"""Further trainings of each side: the cards ``all-levels-1`` and ``latents-1``, and so on."""
+"""Seeds of further trainings of each side, in cards such as ``all-levels-1`` and ``latents-1``."""
 SAMPLER = "dpmpp_2m"
 COUNTS, FAST = (1, 2, 3, 5, 8, 12, 20, 30), (1, 3, 5, 8, 12, 20)
 CONVERGED, FAST_CONVERGED = 100, 40
-"""Steps of the samples that others are compared with."""
+"""Steps of the converged samples for comparison."""
 NEAR = 0.1
-"""An image is where it will end up if its error is this share of the spread of images."""
+"""Error, as a share of the spread of images, below which an image counts as converged."""
 TIMED = 8
-"""Steps of a run whose time is taken."""
+"""Steps of a timed run."""
 SHOWN = 10
-"""Images that are kept as pictures."""
+"""Number of images stored as pictures."""
 
 
 class Price(NamedTuple):
-    """What a model costs.
+    """Cost of a model.
 
     Attributes:
         evaluation: multiply-adds of one evaluation of one sample.
-        decoding: multiply-adds that make an image of one sample; 0 where samples are images.
-        network, solver, decoder: milliseconds of one core a sample: of one evaluation, of the rest
-            of a step, and of decoding; one number a round.
-        training: seconds of one core that the training took, as the card says, and
-        before: that the training of the autoencoder took; NaN where nobody knows.
+        decoding: multiply-adds of decoding one sample; 0 if samples are images.
+        network, solver, decoder: milliseconds of one core per sample, for each round: of one
+            evaluation, of the rest of a step, and of decoding.
+        training: core seconds of the training by the card; NaN if unknown.
+        before: core seconds of the autoencoder's training; NaN if unknown.
     """
 
     evaluation: float
@@ -63,16 +63,16 @@ class Price(NamedTuple):
 
 
 class Course(NamedTuple):
-    """What becomes of the images of one training as steps are added.
+    """Images of one training at rising numbers of steps.
 
     Attributes:
         distances: Fréchet distance to the data at each number of steps.
-        errors: root mean square distance of the images to the converged ones from the same
-            starts, as a share of the spread of these.
-        needed: steps at which the errors fall to :data:`NEAR`; NaN where they do not.
-        price: what it costs; of repeated trainings all but the seconds of the first.
-        pictures: the first images at each of the numbers of steps that :func:`pictured` gives,
-            ``(rows, n, *decoded_event)``.
+        errors: root mean square distance of the images to the converged images from the same
+            latents, as a share of the spread of the converged images.
+        needed: steps at which the errors fall to :data:`NEAR`; NaN if they do not.
+        price: cost of the model; repeated trainings share the first one's times.
+        pictures: first images at the numbers of steps of :func:`pictured`, ``(rows, n,
+            *decoded_event)``.
     """
 
     distances: Sequence[Interval]
@@ -83,17 +83,18 @@ class Course(NamedTuple):
 
 
 class LatentSpaceResult(NamedTuple):
-    """The measurements of row 14.
+    """Measurements of row 14.
 
     Attributes:
         counts: numbers of steps.
-        pixels, latents: of each training; the first is shown.
-        more: steps needed on latents over those on pixels, by the spread over trainings.
-        gap: distance of latents less that of pixels, after the most steps, by the same spread.
-        lost: distance of real images that went through the autoencoder less their own; None for a
-            model that has no encoder.
+        pixels, latents: results of each training on pixels and on latents; the first is shown.
+        more: steps needed on latents over steps needed on pixels. The interval is over trainings.
+        gap: distance on latents less the distance on pixels, after the most steps. The interval is
+            over trainings.
+        lost: distance of real images after encoding and decoding, less the distance of real images;
+            None for a model without encoder.
         variance: total variance of the data's features.
-        flags: of the distances.
+        flags: reasons against trusting the distances' intervals.
     """
 
     counts: Sequence[int]
@@ -107,7 +108,7 @@ class LatentSpaceResult(NamedTuple):
 
 
 def measure(effort: Effort) -> LatentSpaceResult:
-    """One sampler on ever more steps, on networks of pixels and on their twins on latents."""
+    """Measure row 14: one sampler with rising numbers of steps, on pixels and on latents."""
     counts = FAST if effort.fast else COUNTS
     first = (small_network(effort, ALL_LEVELS), effort.model(LATENT))
     n = effort.samples(SAMPLES, 192)
@@ -151,7 +152,7 @@ def measure(effort: Effort) -> LatentSpaceResult:
 def repeated(
     effort: Effort, pixels: Denoiser, on_latents: Denoiser
 ) -> tuple[Sequence[Denoiser], Sequence[Denoiser]]:
-    """Return the further trainings of each side; of what stands in for the first, itself again."""
+    """Return the further trainings of each side; a replacing model is returned again."""
     return (
         [
             pixels if ALL_LEVELS in effort.models else small_network(effort, f"{ALL_LEVELS}-{k}")
@@ -165,9 +166,9 @@ def repeated(
 
 
 def difference(above: Sequence[float], below: Sequence[float]) -> Interval:
-    """Difference of the means of two sides, each of a few independent numbers.
+    """Return the difference of the means of two sides, each of a few independent values.
 
-    The interval is Welch's (Biometrika 34:28, 1947); NaN if a number is.
+    The interval is Welch's (Biometrika 34:28, 1947); it is NaN if a value is.
     """
     found = ttest_ind(above, below, equal_var=False)
     low, high = found.confidence_interval(0.95)  # type: ignore[attr-defined]
@@ -175,18 +176,20 @@ def difference(above: Sequence[float], below: Sequence[float]) -> Interval:
 
 
 def pictured(counts: Sequence[int]) -> list[int]:
-    """The places of the numbers of steps that have pictures: the fewest, a few, the most."""
+    """Return the indices of numbers of steps with pictures: the fewest, a few, the most."""
     return sorted({0, len(counts) // 3, len(counts) - 1})
 
 
 def known(one: FrechetEstimate) -> Interval:
-    """A distance with its own interval, which is not symmetric."""
+    """Return a distance with its own interval, which is not symmetric."""
     return Interval(one.value, one.low, one.high)
 
 
 def shares(model: Denoiser, samples: Sequence[Tensor], converged: int, seed: int) -> FloatArray:
-    """Squared distances of the images of samples to the converged ones, over the spread of these,
-    ``(counts, n)``: 2 for images that have nothing to do with each other.
+    """Return squared distances of images to the converged images, over their spread, ``(counts,
+    n)``.
+
+    Independent images have 2.
     """
     n = len(samples[0])
     end = model.decode(generate(model, SAMPLER, converged, n, seed=seed)).flatten(1).double()
@@ -197,13 +200,14 @@ def shares(model: Denoiser, samples: Sequence[Tensor], converged: int, seed: int
 
 
 def rms(squares: FloatArray) -> Interval:
-    """Root of the mean."""
+    """Return the root of the mean, with its interval."""
     return bootstrap(lambda rows: math.sqrt(squares[rows].mean()), len(squares), draws=100)
 
 
 def steps_needed(counts: Sequence[int], squares: FloatArray) -> float:
-    """Number of steps at which the error falls to :data:`NEAR`, on a straight line of the logarithms
-    between two that were measured; NaN if it does not.
+    """Return the number of steps at which the error falls to :data:`NEAR`; NaN if it does not.
+
+    Logarithms are interpolated between measured numbers of steps.
     """
     errors = np.minimum.accumulate(np.sqrt(squares.mean(1)))
     if not errors[-1] <= NEAR <= errors[0]:
@@ -212,7 +216,7 @@ def steps_needed(counts: Sequence[int], squares: FloatArray) -> float:
 
 
 def lost_by(model: Denoiser, to_data: DistanceToData) -> Interval | None:
-    """What the autoencoder does to real images."""
+    """Return the distance that encoding and decoding adds to real images."""
     if not isinstance(model, LatentNetwork):
         return None
     images, _ = real_images()
@@ -221,7 +225,7 @@ def lost_by(model: Denoiser, to_data: DistanceToData) -> Interval | None:
 
 
 def price_of(models: Sequence[Denoiser], rounds: int) -> list[Price]:
-    """What each model costs; their times are taken in turn, so that all see the same machine."""
+    """Return the cost of each model; models are timed in turn, under equal conditions."""
     taken = [[timed(model) for model in models] for _ in range(rounds)]
     return [
         Price(
@@ -237,7 +241,7 @@ def price_of(models: Sequence[Denoiser], rounds: int) -> list[Price]:
 
 
 def operations(model: Denoiser) -> float:
-    """Multiply-adds of one evaluation of one sample."""
+    """Return the multiply-adds of one evaluation of one sample."""
     ids = torch.arange(2)
     x, _ = latents(model, ids, 0, model.dtype)
     bound = model.bind(ids, 0)
@@ -247,14 +251,14 @@ def operations(model: Denoiser) -> float:
 
 
 def decoding(model: Denoiser) -> float:
-    """Multiply-adds that make an image of one sample."""
+    """Return the multiply-adds of decoding one sample."""
     with torch.no_grad(), FlopCounterMode(display=False) as counted:
         model.decode(torch.zeros(2, *model.event, dtype=model.dtype))
     return counted.get_total_flops() / 4
 
 
 def timed(model: Denoiser) -> tuple[float, float, float]:
-    """Milliseconds of one core a sample: of an evaluation, of the rest of a step, of decoding."""
+    """Return core milliseconds per sample: of an evaluation, the rest of a step, decoding."""
     ids = torch.arange(BATCH)
     x, noise = latents(model, ids, 0, model.dtype)
     bound, inside = model.bind(ids, 0), 0.0
@@ -277,7 +281,7 @@ def timed(model: Denoiser) -> tuple[float, float, float]:
 
 
 def trained(model: Denoiser) -> tuple[float, float]:
-    """Seconds that the training took, and that of the autoencoder before it."""
+    """Return core seconds of the training, and of the autoencoder's training."""
     card = getattr(model, "card", None)
     if card is None:
         return math.nan, math.nan

@@ -39,29 +39,31 @@ from .grid_searches import (
 )
 
 MODELS = {"gmm-2d": (192, 384), "gmm-64d": (192, 384), "digits": (24, 96)}
-"""Latents to tune on, and others to measure on; evaluations of the last one, a network, cost more."""
+"""Numbers of latents for tuning and for testing, by model; the network has fewer, as it is
+slower.
+"""
 FAST_MODELS = ("gmm-2d", "gmm-64d")
 SAMPLERS = ("euler", "dpmpp_2m", "ipndm")
 STEPS = 6
-"""Evaluations a sample, of which five levels are free."""
+"""Evaluations per sample; five levels of the grid are free."""
 RUNS, FAST_RUNS = 160, 60
-"""A method may spend as many evaluations as so many runs of the sampler take, on each latent."""
+"""Budget of a method, in runs of the sampler on each latent."""
 FIRST = 5
-"""Runs at the first point of a curve; at each further one there are twice as many."""
+"""Runs at the first point of a curve; the number doubles at each further point."""
 POWER = 1
-"""The mean distance."""
+"""Exponent of the mean of distances: the arithmetic mean."""
 
 
 class Course(NamedTuple):
-    """What a method found for a sampler on a model.
+    """Results of a method for a sampler on a model.
 
     Attributes:
-        method: its name.
-        spent: evaluations a latent, at each point of the curve.
-        errors: of what was best until then, on the other latents.
-        final: error of what it found, on them.
-        seconds: of one core.
-        levels: that it found.
+        method: name of the method.
+        spent: evaluations per latent at each point of the curve.
+        errors: error of the best grid so far on the test latents, at each point.
+        final: error of the final grid on the test latents.
+        seconds: core seconds.
+        levels: final levels.
     """
 
     method: str
@@ -73,14 +75,14 @@ class Course(NamedTuple):
 
 
 class LearnedCase(NamedTuple):
-    """A sampler on a model.
+    """Results of all methods for a sampler on a model.
 
     Attributes:
-        model, sampler: their names.
-        start: error of the best built-in grid, on the other latents: all begin there.
-        levels: of that grid.
-        grids: a method each, of the levels alone.
-        coefficients: of levels and coefficients together.
+        model, sampler: names of model and sampler.
+        start: error of the best built-in grid on the test latents, from which all methods start.
+        levels: levels of that grid.
+        grids: results of each method with free levels.
+        coefficients: results of each method with free levels and coefficients.
     """
 
     model: str
@@ -92,20 +94,20 @@ class LearnedCase(NamedTuple):
 
 
 class LearnedResult(NamedTuple):
-    """The measurements of row 11; ratios are geometric means over the cases.
+    """Measurements of row 11; ratios are geometric means over the cases.
 
     Attributes:
-        cases: samplers on models.
+        cases: results by sampler and model.
         missing: methods that are not installed.
-        gained: error of the grids by gradient over that of the built-in grids.
-        against: the same over that of the grids by the best search, which is the one that is best on
-            the latents that it was tuned on.
-        searches: error of the grids by gradient over that of each search.
-        coefficients: error with coefficients by gradient over that of the best grid.
-        coefficients_searched: error with coefficients by gradient over that with coefficients by
-            search; None without one.
-        early: the share of the evaluations with which the gradient has reached what the best search
-            reaches with all of them; 1 where it never does.
+        gained: error of grids by gradient over the error of built-in grids.
+        against: error of grids by gradient over the error by the best search, chosen on the tuning
+            latents.
+        searches: error of grids by gradient over the error by each search.
+        coefficients: error with coefficients by gradient over the error of the best grid.
+        coefficients_searched: error with coefficients by gradient over the error with coefficients
+            by search; None without a search.
+        early: share of the evaluations after which the gradient reaches the final error of the best
+            search; 1 if it never does.
     """
 
     cases: Sequence[LearnedCase]
@@ -119,7 +121,7 @@ class LearnedResult(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A course, with the distances that its intervals come from."""
+    """Results of a method, with the distances for intervals."""
 
     course: Course
     train: float
@@ -127,7 +129,7 @@ class _Found(NamedTuple):
 
 
 def measure(effort: Effort) -> LearnedResult:
-    """All methods on all samplers and models."""
+    """Measure row 11: all methods on all samplers and models."""
     methods, cases, found, starts = available(), [], [], []
     for name in FAST_MODELS if effort.fast else MODELS:
         model = effort.model(name)
@@ -162,12 +164,13 @@ def measure(effort: Effort) -> LearnedResult:
 
 
 def ratio(above: Sequence[FloatArray], below: Sequence[FloatArray]) -> Interval:
-    """The ratio of mean distances, as a geometric mean over cases; the interval is that over latents,
-    the same for both sides.
+    """Return the ratio of mean distances, as a geometric mean over cases.
+
+    The interval is over latents, which both sides share.
 
     Args:
         above: distances ``(n,)`` of each case, in the numerator.
-        below: those in the denominator.
+        below: distances ``(n,)`` of each case, in the denominator.
     """
     most = max(map(len, above))
 
@@ -192,7 +195,7 @@ def _case(
     test: TuningProblem,
     methods: dict[str, Method],
 ) -> tuple[LearnedCase, dict[str, _Found], FloatArray]:
-    """A sampler on a model: the case, what each method found, and distances at the start."""
+    """Return the case of a sampler on a model, results by method, and distances at the start."""
     model, sampler = names[0], make(names[1])
     start = starting_grid(train, sampler, train.model)
     budget = STEPS * (FAST_RUNS if effort.fast else RUNS)
@@ -215,8 +218,9 @@ def _case(
 
 
 def starting_grid(problem: TuningProblem, sampler: Sampler, model: Denoiser) -> Grid:
-    """The best of the grids that are formulas, at the evaluations that all methods have: with and
-    without one at the lowest level.
+    """Return the best built-in grid for the evaluations of all methods.
+
+    Grids with and without an evaluation at the lowest level are tried.
     """
     untuned, early = candidate_grids(STEPS, model)
     return min([*untuned, *early], key=lambda grid: problem.distances(sampler, grid).mean())
@@ -232,7 +236,7 @@ def _found(
     name: str,
     method: Method,
 ) -> _Found:
-    """What a method finds from a start, and how it fares on other latents."""
+    """Return the results of a method from a start, and their errors on the test latents."""
     trial = Trial(Unrolled(train, sampler, start, POWER, what), budget)
     before = time.process_time()
     searched(method, trial, 0)
@@ -275,7 +279,7 @@ def _mean(distances: FloatArray) -> Interval:
 
 
 def _best(found: dict[str, _Found], names: Sequence[str]) -> _Found:
-    """The best by the latents that it was tuned on."""
+    """Return the best result by the error on the tuning latents."""
     return min((found[name] for name in names if name in found), key=lambda one: one.train)
 
 
@@ -284,7 +288,7 @@ def _distances(found: Sequence[_Found]) -> list[FloatArray]:
 
 
 def _early(learned: _Found, best: _Found) -> float:
-    """The logarithm of the share of the evaluations at which the first is where the other ends."""
+    """Return the log of the share of evaluations for ``learned`` to reach the end of ``best``."""
     course = learned.course
     reached = [
         spent

@@ -1,4 +1,4 @@
-"""Measurements of row 16: what the denoised centre pixel depends on, at every noise level."""
+"""Measurements of row 16: pixels on which the denoised centre pixel depends, by noise level."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from .generating import generate, unlabelled
 
 LEVELS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 LOW, HIGH = 0.2, 5.0
-"""The levels between which the claim is judged."""
+"""Levels between which the claim is judged."""
 MODELS = {"exact": "fashion-mppca", "network": "fashion"}
 
 
 class LocalityResult(NamedTuple):
-    """The measurements of row 16, of each kind of denoiser in :data:`MODELS`.
+    """Measurements of row 16, for each denoiser in :data:`MODELS`.
 
     Attributes:
-        radii: at every level, in pixels.
-        growth: the radius at the high level over that at the low one.
+        radii: receptive radius at every level, in pixels.
+        growth: radius at the high level over the radius at the low one.
         pictures: mean sensitivity at every level, ``(H, W)``.
     """
 
@@ -39,7 +39,7 @@ class LocalityResult(NamedTuple):
 
 
 def measure(effort: Effort) -> LocalityResult:
-    """Sensitivity of the centre pixel at seven levels, of the exact denoiser and of the network."""
+    """Measure row 16: sensitivity of the centre pixel at seven levels, for each denoiser."""
     n = effort.samples(64, 16)
     rows = {
         kind: [pixel_rows(effort.model(name), sigma, n) for sigma in LEVELS]
@@ -54,7 +54,7 @@ def measure(effort: Effort) -> LocalityResult:
 
 
 def pixel_rows(model: Denoiser, sigma: float, n: int) -> Tensor:
-    """dd_i / dx for the centre pixel i at n noisy states, ``(n, C, H, W)``."""
+    """Return dd_i / dx for the centre pixel i at n noisy states, ``(n, C, H, W)``."""
     x0 = model.sample(n, 0) if isinstance(model, ExactModel) else generate(model, "dpmpp_2m", 16, n)
     labels = unlabelled(model, n)
     return torch.cat(
@@ -64,14 +64,14 @@ def pixel_rows(model: Denoiser, sigma: float, n: int) -> Tensor:
 
 
 def radius(rows: Tensor) -> Interval:
-    """Receptive radius with its interval over the states."""
+    """Return the receptive radius with its interval over the states."""
     return bootstrap(lambda chosen: field(rows, chosen), len(rows), draws=200)
 
 
 def ratio(low: Tensor, high: Tensor) -> Interval:
-    """Radius at the high level over that at the low one, of the same states.
+    """Return the ratio of the radii at the high and the low level, on the same states.
 
-    NaN if the low one is 0.
+    It is NaN if the radius at the low level is 0.
     """
     return bootstrap(
         lambda chosen: divided(field(high, chosen), field(low, chosen)), len(low), draws=200
@@ -79,20 +79,22 @@ def ratio(low: Tensor, high: Tensor) -> Interval:
 
 
 def field(rows: Tensor, chosen: Sequence[int] | np.ndarray) -> float:
-    """Receptive radius over the chosen states.
+    """Return the receptive radius over the chosen states.
 
-    Below 1e-6 pixels it is 0, which rounding leaves of a denoiser that sees one pixel.
+    A radius below 1e-6 pixels, which is rounding, is set to 0.
     """
     found = float(receptive_radius(rows[torch.as_tensor(chosen)]))
     return found if found > 1e-6 else 0.0
 
 
 def divided(a: float, b: float) -> float:
-    """The quotient; NaN if b is 0."""
+    """Return a / b; NaN if ``b`` is 0."""
     return a / b if b else float("nan")
 
 
 def picture(rows: Tensor) -> FloatArray:
-    """Mean sensitivity over states and channels, ``(H, W)``, its largest size being 1."""
+    """Return the mean sensitivity over states and channels, ``(H, W)``, scaled to a maximum of
+    1.
+    """
     mean = rows.double().mean((0, 1)).numpy()
     return mean / np.abs(mean).max()

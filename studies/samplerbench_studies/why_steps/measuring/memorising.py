@@ -1,4 +1,4 @@
-"""Measurements of row 7: of one-step networks, of big steps of samplers, and of equal steps."""
+"""Measurements of row 7: one-step networks, big steps of samplers, and steps of equal error."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .stability import StabilityResult, measure_stability
 
 
 class MemorisingResult(NamedTuple):
-    """The measurements of row 7.
+    """Measurements of row 7.
 
     Attributes:
-        networks: that go from noise to image in one step.
-        sampler: whether its equation is stiff, and how big steps fail.
-        even: the grid on which steps err equally.
+        networks: results of networks from noise to image in one step.
+        sampler: stiffness of the sampler's equation, and failures of big steps.
+        even: results on the grid of steps with equal errors.
     """
 
     networks: OneShotResults
@@ -25,11 +25,11 @@ class MemorisingResult(NamedTuple):
 
 
 def measure(effort: Effort, networks: Networks | None = None) -> MemorisingResult:
-    """See the three functions.
+    """Measure row 7 by the three functions that it calls.
 
     Args:
-        effort: how much.
-        networks: see :func:`.one_shot.measure_one_shot`.
+        effort: effort of the measurement.
+        networks: as in :func:`.one_shot.measure_one_shot`.
     """
     return MemorisingResult(
         measure_one_shot(effort, networks), measure_stability(effort), measure_equal_steps(effort)

@@ -19,25 +19,26 @@ from .generating import SAMPLES, DistanceToData, exact_model, generate, unlabell
 COUNTS, FAST = (1, 2, 5, 10, 20, 50, 100, 200), (1, 2, 5, 10, 20, 50)
 FINE, FAST_FINE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), (1, 2, 5, 10, 20, 50, 100, 200)
 SAMPLERS = ("euler", "dpmpp_2m", "ddpm", "er_sde_2")
-"""Two without noise and two with, of orders one and two each."""
+"""Samplers without noise (two) and with noise (two), of orders one and two each."""
 QUIET = ("euler", "dpmpp_2m", "dpm_solver_3m")
-"""Methods without noise, of orders 1, 2 and 3."""
+"""Samplers without noise, of orders 1, 2 and 3."""
 
 
 class NoNoiseResult(NamedTuple):
-    """The measurements of row 4.
+    """Measurements of row 4.
 
     Attributes:
-        counts: numbers of steps at which quality was measured.
-        quality: Fréchet distance to the data, by sampler, at those.
-        noise: the distance without noise less that with it (Euler's method and ``ddpm``), paired by
-            latents, at those.
-        trade: the distance after one step less that after the most, without noise, paired likewise.
-        fine: numbers of steps at which errors were measured.
-        errors: median distance to the exact end of each path, in standard deviations of the data,
-            by method, at those.
+        counts: numbers of steps for quality.
+        quality: Fréchet distance to the data at each of ``counts``, by sampler.
+        noise: distance without noise (Euler's method) less the distance with noise (``ddpm``),
+            paired by latents, at each of ``counts``.
+        trade: distance after one step less the distance after the most, without noise, paired by
+            latents.
+        fine: numbers of steps for errors.
+        errors: median distance to the exact end of each path in standard deviations of the data, at
+            each of ``fine``, by method.
         variance: total variance of the data's features.
-        flags: of the distances.
+        flags: reasons against trusting the distances' intervals.
     """
 
     counts: Sequence[int]
@@ -51,9 +52,7 @@ class NoNoiseResult(NamedTuple):
 
 
 def measure(effort: Effort) -> NoNoiseResult:
-    """Quality with and without noise at equal evaluations, and distances to the exact end of
-    each path without.
-    """
+    """Measure row 4: quality with and without noise, and errors without noise."""
     counts, fine = (FAST, FAST_FINE) if effort.fast else (COUNTS, FINE)
     images, points = effort.model("fashion-mppca"), exact_model(effort, "gmm-64d")
     n = effort.samples(SAMPLES, 192)
@@ -80,12 +79,12 @@ def measure(effort: Effort) -> NoNoiseResult:
 
 
 def gap(quality: Mapping[str, list[FrechetEstimate]], place: int) -> Interval:
-    """How much farther from the data Euler's method is without noise, paired by latents."""
+    """Return the distance without noise less the distance with noise, paired by latents."""
     return Interval.normal(*paired_difference(quality["euler"][place], quality["ddpm"][place]))
 
 
 def ends(model: ExactModel, name: str, counts: tuple[int, ...], n: int) -> list[float]:
-    """Median distance to the exact end of each path, in standard deviations of the data."""
+    """Return median distances to the exact end of each path, in standard deviations of the data."""
     with torch.no_grad():
         truth = model.endpoint(latents(model, torch.arange(n), 0, model.dtype)[0]).numpy()
     spread = (total_variance(model) / model.dim) ** 0.5

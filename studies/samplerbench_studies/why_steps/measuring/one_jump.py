@@ -1,4 +1,4 @@
-"""Measurements of row 1: samples of few steps against the mean of the data and the data."""
+"""Measurements of row 1: samples of few steps, compared with the data and their mean."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from .effort import Effort
 from .generating import DistanceToData, generate
 
 MODELS = {"fashion": 320, "fashion-mppca": 512, "wavelet": 512}
-"""Samples of each model in a full run; half of them above 50 steps."""
+"""Numbers of samples in a full run, by model; half as many above 50 steps."""
 STEPS, FAST_STEPS = (1, 2, 5, 10, 20, 50, 200), (1, 2, 5, 10, 20)
 REAL, FAST_REAL, LEAST = 2000, 1000, 160
 SHOWN = 10
-"""Samples that are kept as pictures."""
+"""Number of samples stored as pictures."""
 
 
 class JumpResult(NamedTuple):
-    """The measurements of row 1 on one model at one number of steps.
+    """Measurements of row 1 on one model at one number of steps.
 
     Attributes:
-        steps: N.
-        spread: E |x - mean|² over the data's, about the mean of the class where the model is told
-            one: 0 for the mean, 1 for data.
+        steps: number of steps N.
+        spread: E |x - mean|² over the data's, about the class mean for a model with classes. The
+            mean has 0, data have 1.
         among: share of the samples that pass for real (:class:`..statistics.neighbourhoods.Neighbourhoods`).
-        near: in how many neighbourhoods of real samples they are, the median.
-        unseen, usual: the same two of real samples that nobody has seen: what is to be reached.
+        near: median number of neighbourhoods of real samples that contain a sample.
+        unseen, usual: values of ``among`` and ``near`` for held-out real samples.
         to_data, to_converged: Fréchet distances, in squared feature units; None with fewer samples
             than features.
-        spectrum: power of the samples in each ring of spatial frequency, over the data's; empty
-            where samples are no pictures.
-        pictures: the first samples, ``(n, *event)``.
+        spectrum: power of the samples in each ring of spatial frequency, over the data's; empty if
+            samples are no pictures.
+        pictures: first samples, ``(n, *event)``.
     """
 
     steps: int
@@ -57,11 +57,11 @@ class JumpResult(NamedTuple):
 
 
 JumpResults = dict[str, list[JumpResult]]
-"""By model, one for each number of steps."""
+"""Results by model, one for each number of steps."""
 
 
 def measure(effort: Effort) -> JumpResults:
-    """Samples of Euler's method with N steps, for every N, on every model."""
+    """Measure row 1: samples of Euler's method with N steps, for every N and model."""
     steps = FAST_STEPS if effort.fast else STEPS
     data = {
         name: ComparisonData(effort.model(name), FAST_REAL if effort.fast else REAL)
@@ -78,11 +78,11 @@ def _count(effort: Effort, full: int, steps: int) -> int:
 
 
 class ComparisonData:
-    """The data that samples of a model are compared with.
+    """Data that samples of a model are compared with.
 
     Args:
-        model: on the CPU, with a reference and moments.
-        count: held-out data, and converged samples.
+        model: model on the CPU, with a reference and moments.
+        count: number of held-out data and of converged samples.
 
     Raises:
         ValueError: the model has no reference or no moments.
@@ -107,7 +107,7 @@ class ComparisonData:
         self._spectrum = spectrum_of_moments(self.mean, self.cov, model.event)
 
     def measure(self, steps: int, count: int) -> JumpResult:
-        """Euler's method on the probability flow with so many steps.
+        """Measure ``count`` samples of Euler's method on the probability flow with ``steps`` steps.
 
         One step is the jump x = D(x_T, sigma_max).
         """
@@ -135,7 +135,7 @@ class ComparisonData:
         return fixed, population
 
     def spread(self, x: Tensor) -> Interval:
-        """E |x - mean|² over the data's, about the mean of the class where the model draws one."""
+        """Return E |x - mean|² over the data's, about the class mean for a model with classes."""
         labels = self.model.draw_labels(torch.arange(len(x)), 0)
         about = (
             self.mean[labels.numpy()] if self.mean.ndim == 2 and labels is not None else self.mean
@@ -147,10 +147,10 @@ class ComparisonData:
 
 
 def ring_power(x: ArrayLike) -> FloatArray:
-    """Mean power of pictures ``(n, c, h, w)`` in the rings of spatial frequency 1, 2, … cycles an
-    image, up to half the side's pixels.
+    """Return the mean power of pictures ``(n, c, h, w)`` in rings of spatial frequency.
 
-    Empty for samples that are no pictures.
+    Rings have 1, 2, … cycles per image, up to half the side in pixels. The result is empty for
+    samples that are no pictures.
     """
     pictures = np.asarray(x, dtype=np.float64)
     if pictures.ndim != 4 or min(pictures.shape[-2:]) < 4:
@@ -162,10 +162,10 @@ def ring_power(x: ArrayLike) -> FloatArray:
 
 
 def spectrum_of_moments(mean: FloatArray, cov: FloatArray, event: tuple[int, ...]) -> FloatArray:
-    """:func:`ring_power` of data with these moments (means of equally frequent classes, or one),
-    without any samples.
+    """Return the :func:`ring_power` of data with given moments, without samples.
 
-    E |f·x|² = |f·mean|² + sum_j |f·c_j|² for every frequency f, with cov = sum_j c_j c_j^T.
+    ``mean`` is one mean or the means of equally frequent classes. E |f·x|² = |f·mean|² + sum_j
+    |f·c_j|² for every frequency f, with cov = sum_j c_j c_j^T.
     """
     values, vectors = np.linalg.eigh(cov)
     factor = (vectors * np.sqrt(values.clip(min=0))).T

@@ -1,4 +1,4 @@
-"""Measurements of row 9: networks of one noise level beside one of all levels."""
+"""Measurements of row 9: networks trained at one noise level, and one trained at all levels."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from .generating import BATCH, SAMPLES, DistanceToData, exact_model, generate
 from .small_networks import ALL_LEVELS, real_images, small_network
 
 SINGLE = {"only-level-0.3": 0.3, "only-level-1.5": 1.5, "only-level-10": 10.0}
-"""Networks of one level each, and which."""
+"""Noise level of each network of one level, by name."""
 COUNTS, FAST = (1, 2, 5, 10, 20, 50, 100), (1, 5, 20)
 SAMPLER = "euler"
 SHOWN = 10
-"""Images that are kept as pictures."""
+"""Number of images stored as pictures."""
 NATS = (1, 2, 4, 8, 16, 32, 64, 128)
-"""Numbers of steps whose loss is computed."""
+"""Numbers of steps for the loss in nats."""
 
 
 class AtItsLevel(NamedTuple):
-    """One-shot denoising at the one level of a network.
+    """One-step denoising at the level of a network of one level.
 
     Attributes:
-        level: the level.
-        own, every: root mean square error of a pixel, of the network of this level and of that of
-            all levels, on the same noisy images.
-        ratio: squared error of the first over that of the second.
+        level: level of the network.
+        own, every: root mean square error per pixel on the same noisy images, of the network of
+            this level and of the network of all levels.
+        ratio: squared error of the former over the latter.
     """
 
     level: float
@@ -51,13 +51,13 @@ class AtItsLevel(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What comes out when a network makes images from pure noise.
+    """Images that a network generates from pure noise.
 
     Attributes:
         distances: Fréchet distance to the data after each number of evaluations.
-        errors: standard errors of these.
+        errors: standard errors of ``distances``.
         kept: variance of the features over the data's.
-        pictures: the first images, after one evaluation and after the most, ``(2, n, *event)``.
+        pictures: first images, after one evaluation and after the most, ``(2, n, *event)``.
     """
 
     distances: Sequence[Interval]
@@ -67,11 +67,11 @@ class Made(NamedTuple):
 
 
 class Nats(NamedTuple):
-    """What is lost by one level, and by many, on an exact model.
+    """Losses in nats of one level and of many levels, on an exact model.
 
     Attributes:
-        start: divergence of the noisy data from pure noise, at the level of each network.
-        jump: divergence of one step from there to nearly no noise.
+        start: divergence of the noisy data from pure noise at the level of each network.
+        jump: divergence of one step from that level to nearly no noise.
         steps: divergence of the steps of a grid over all levels, at each number of :data:`NATS`.
     """
 
@@ -81,16 +81,16 @@ class Nats(NamedTuple):
 
 
 class OneLevelResult(NamedTuple):
-    """The measurements of row 9.
+    """Measurements of row 9.
 
     Attributes:
         counts: numbers of evaluations.
-        denoising: at each of the single levels.
-        single: images of the networks of one level, by name, by repeated denoising.
-        every: images of the network of all levels, by a sampler.
-        nats: on an exact model.
+        denoising: denoising errors at each of the single levels.
+        single: images by repeated denoising with each network of one level, by name.
+        every: images by a sampler with the network of all levels.
+        nats: losses in nats on an exact model.
         variance: total variance of the data's features.
-        flags: of the distances.
+        flags: reasons against trusting the distances' intervals.
     """
 
     counts: Sequence[int]
@@ -103,7 +103,7 @@ class OneLevelResult(NamedTuple):
 
 
 def measure(effort: Effort) -> OneLevelResult:
-    """Denoising at the levels themselves, images from pure noise, and nats."""
+    """Measure row 9: denoising at each level, images from pure noise, and losses in nats."""
     counts = FAST if effort.fast else COUNTS
     every = small_network(effort, ALL_LEVELS)
     own = {name: small_network(effort, name) for name in SINGLE}
@@ -129,7 +129,7 @@ def measure(effort: Effort) -> OneLevelResult:
 
 
 def at_its_level(own: Denoiser, every: Denoiser, level: float, n: int) -> AtItsLevel:
-    """Errors of both networks on the same noisy images, which neither was trained on."""
+    """Return the errors of both networks on the same noisy held-out images."""
     drawn = own.data(n, 0)
     images, labels = real_images() if drawn is None else (drawn, None)
     x0, y = images[:n], None if labels is None else labels[:n]
@@ -147,7 +147,7 @@ def at_its_level(own: Denoiser, every: Denoiser, level: float, n: int) -> AtItsL
 def squares(
     model: Denoiser, noisy: Tensor, x0: Tensor, level: float, labels: Tensor | None
 ) -> FloatArray:
-    """Mean squared error of a pixel of each image, ``(n,)``."""
+    """Return the mean squared error per pixel of each image, ``(n,)``."""
     parts = [
         model.denoise(noisy[rows], level, None if labels is None else labels[rows])
         for rows in torch.arange(len(x0)).split(BATCH)
@@ -159,19 +159,19 @@ def squares(
 def chain(
     model: Denoiser, level: float, error: float, counts: Sequence[int], n: int
 ) -> list[Tensor]:
-    """Images of a network of one level, after each number of evaluations: denoise pure noise of that
-    level, then add noise and denoise again, and so on (Bengio et al. 2013, arXiv:1305.6663).
+    """Return images of a network of one level after each number of evaluations.
 
-    What is likely once the noisy image is known is taken for a Gaussian about the prediction, as
-    wide as the network's error. A draw from it, with noise of the level added, is the prediction
-    with noise of both variances added.
+    It denoises pure noise of the level, then repeatedly adds noise and denoises (Bengio et al.
+    2013, arXiv:1305.6663). The posterior of the clean image is approximated by a Gaussian about the
+    prediction with the network's error as its standard deviation. A draw from it plus noise of the
+    level is the prediction plus noise of both variances.
 
     Args:
-        model: the network.
-        level: its level.
-        error: root mean square error of a pixel there.
+        model: network of one level.
+        level: level of the network.
+        error: root mean square error per pixel at this level.
         counts: numbers of evaluations, rising.
-        n: samples.
+        n: number of images.
     """
     width, found = math.hypot(level, error), []
     for ids in torch.arange(n).split(BATCH):
@@ -192,7 +192,7 @@ def chain(
 
 
 def judged(to_data: DistanceToData, images: Sequence[Tensor]) -> Made:
-    """Distances and variances of images."""
+    """Return distances and variances of images."""
     features = [to_data.features(x) for x in images]
     found: list[FrechetEstimate] = [to_data.of_features(one) for one in features]
     return Made(
@@ -204,7 +204,7 @@ def judged(to_data: DistanceToData, images: Sequence[Tensor]) -> Made:
 
 
 def lost(effort: Effort) -> Nats:
-    """The loss of one level and of many, in nats, on ``fashion-mppca``."""
+    """Return the losses of one level and of many, in nats, on ``fashion-mppca``."""
     model, n = exact_model(effort, "fashion-mppca"), effort.samples(512, 96)
     curve = tabulated(model, n, 49 if effort.fast else 97)
     return Nats(
@@ -215,9 +215,9 @@ def lost(effort: Effort) -> Nats:
 
 
 def start_loss(model: ExactModel, level: float, n: int) -> Interval:
-    """KL(p_level || N(0, level² I)) in nats: how far the data with that much noise are from noise.
+    """Return KL(p_level || N(0, level² I)) in nats, of noisy data from pure noise.
 
-    By Monte Carlo over exact densities.
+    It is a Monte Carlo estimate with exact densities.
     """
     x0 = model.sample(n, 0)
     z = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1), dtype=x0.dtype)

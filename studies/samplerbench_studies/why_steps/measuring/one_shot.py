@@ -1,5 +1,6 @@
-"""Measurements of row 7 on networks that go from noise to image in one step: what they make of
-noises that they were fitted on, and of others.
+"""Measurements of row 7 on networks from noise to image in one step.
+
+Outputs for training noises are compared with outputs for other noises.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ from .effort import Effort
 from .generating import BATCH, SAMPLES, DistanceToData, grid_of, unlabelled
 
 EVALUATIONS = 12
-"""Of a path that couples a noise and an image; the networks were fitted on such paths."""
+"""Evaluations of a path from a noise to its image, as in the training of the networks."""
 KNOWN = min(NUMBERS)
-"""Pairs that every network was fitted on."""
+"""Number of training pairs that all networks share."""
 SHOWN = 3
-"""Outputs of each kind that are kept as pictures."""
+"""Number of outputs of each kind stored as pictures."""
 
 Networks = Mapping[str, Mapping[int, Callable[[Tensor], Tensor]]]
-"""By coupling and number of pairs."""
+"""Networks by coupling and number of pairs."""
 
 
 class OneShotResult(NamedTuple):
-    """A network that was fitted on so many pairs.
+    """Results of a network fitted on a number of pairs.
 
     Attributes:
-        pairs: how many.
-        known: squared error on pairs that it was fitted on, over the variance of the data: 0 for an
-            image that is known by heart, 1 for the mean.
-        fresh: the same on pairs that it was not fitted on.
-        spread: variance of what it makes of fresh noise, over that of the data.
-        distance: Fréchet distance of that to the data.
-        pictures: what it makes of the first :data:`SHOWN` noises that it was fitted on, and of as
-            many others, ``(2 SHOWN, *event)``.
+        pairs: number of training pairs.
+        known: squared error on training pairs, over the variance of the data: 0 for a memorised
+            image, 1 for the mean.
+        fresh: squared error on other pairs, over the variance of the data.
+        spread: variance of the outputs for other noises, over the variance of the data.
+        distance: Fréchet distance of these outputs to the data.
+        pictures: outputs for the first :data:`SHOWN` training noises, and for as many others, ``(2
+            SHOWN, *event)``.
     """
 
     pairs: int
@@ -56,14 +57,14 @@ class OneShotResult(NamedTuple):
 
 
 class OneShotResults(NamedTuple):
-    """All networks, and what they are compared with.
+    """Results of all networks, with values for comparison.
 
     Attributes:
-        networks: by coupling, in rising order of pairs.
+        networks: results by coupling, in rising order of pairs.
         mean: Fréchet distance to the data of the mean image alone.
-        paths: that of the ends of paths, which the networks were fitted on.
+        paths: Fréchet distance to the data of the ends of paths, the networks' targets.
         targets: ends of the paths from the noises of the pictures, ``(2 SHOWN, *event)``.
-        flags: of the distances.
+        flags: reasons against trusting the distances' intervals.
     """
 
     networks: Mapping[str, Sequence[OneShotResult]]
@@ -74,16 +75,17 @@ class OneShotResults(NamedTuple):
 
 
 def shipped() -> Networks:
-    """The networks of the card."""
+    """Return the networks of the card."""
     return {coupling: {n: one_shot(coupling, n) for n in NUMBERS} for coupling in COUPLINGS}
 
 
 def measure_one_shot(effort: Effort, networks: Networks | None = None) -> OneShotResults:
-    """Errors on known and on fresh pairs, and what fresh noise gives.
+    """Measure errors on training pairs and on other pairs, and outputs for other noises.
 
     Args:
-        effort: how much; ``fashion-mppca`` is the model whose paths couple the pairs.
-        networks: in place of the shipped ones, fitted on pairs of :func:`keys` and :func:`ends`.
+        effort: effort of the measurement; paths of ``fashion-mppca`` couple the pairs.
+        networks: networks in place of the shipped ones, fitted on pairs of :func:`keys` and
+            :func:`ends`.
     """
     model, n = effort.model("fashion-mppca"), effort.samples(SAMPLES, 192)
     noise = keys(FRESH, n, model.event)
@@ -125,9 +127,7 @@ def measure_one_shot(effort: Effort, networks: Networks | None = None) -> OneSho
 
 @torch.no_grad()
 def ends(model: Denoiser, noise: Tensor) -> Tensor:
-    """The ends ``(n, *event)`` of the paths from these noises, by ``ipndm``; the model is told no
-    class.
-    """
+    """Return the ends ``(n, *event)`` of the paths from noises, by ``ipndm`` without a class."""
     grid, solver = grid_of(model, EVALUATIONS), make("ipndm")
     parts = []
     for z in noise.to(model.dtype).split(BATCH):
@@ -137,6 +137,8 @@ def ends(model: Denoiser, noise: Tensor) -> Tensor:
 
 
 def error(x: Tensor, images: Tensor, total: float) -> Interval:
-    """Mean squared distance of outputs to images, over the total variance of the data."""
+    """Return the mean squared distance of outputs to images, over the total variance of the
+    data.
+    """
     each: FloatArray = (x - images).flatten(1).double().square().sum(1).numpy() / total
     return bootstrap(lambda rows: float(each[rows].mean()), len(each))

@@ -1,4 +1,6 @@
-"""Measurements of row 5: Euler's method in two clocks, on images and on straight paths."""
+"""Measurements of row 5: Euler's method in two clocks (time variables), on images and a
+Gaussian.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,16 @@ CLOCKS = ("clock σ", "clock √(v+σ²)")
 
 
 class OneStepResult(NamedTuple):
-    """The measurements of row 5; mappings are by clock.
+    """Measurements of row 5; mappings are by clock.
 
     Attributes:
         counts: numbers of steps.
-        distances: Fréchet distance to the data at each.
-        errors: error of the end point on an isotropic Gaussian at each, in its standard deviations.
-        gaps: distance after one step less that after fifty, paired by latents.
+        distances: Fréchet distance to the data at each of ``counts``.
+        errors: error of the end point on an isotropic Gaussian, in its standard deviations, at each
+            of ``counts``.
+        gaps: distance after one step less the distance after fifty, paired by latents.
         variance: total variance of the data's features.
-        flags: of the distances.
+        flags: reasons against trusting the distances' intervals.
     """
 
     counts: Sequence[int]
@@ -47,7 +50,9 @@ class OneStepResult(NamedTuple):
 
 
 def measure(effort: Effort) -> OneStepResult:
-    """Euler's method in two clocks from 1 to 100 steps, on a mixture and on a Gaussian."""
+    """Measure row 5: Euler's method in two clocks with 1 to 100 steps, on a mixture and a
+    Gaussian.
+    """
     counts = FAST if effort.fast else COUNTS
     model, n = effort.model("fashion-mppca"), effort.samples(SAMPLES, 192)
     to_data = DistanceToData(model, n)
@@ -73,14 +78,13 @@ def measure(effort: Effort) -> OneStepResult:
 
 @dataclass(frozen=True, kw_only=True)
 class StraightEuler(LinearMultistep):
-    """Euler's method in the clock u = sqrt(v + sigma²), in which the paths of a Gaussian of
-    variance v are straight lines.
+    """Euler's method in the clock u = sqrt(v + sigma²), which is exact on a Gaussian of variance v.
 
-    There x = mean + (u / u_0) (x_0 - mean). With dx/du = (u / sigma) (x - d) / sigma a step is x +
-    k (x - d), k = du u / sigma².
+    There, paths are straight lines x = mean + (u / u_0) (x_0 - mean). With dx/du = (u / sigma) (x -
+    d) / sigma, a step is x + k (x - d), k = du u / sigma².
 
     Attributes:
-        variance: v > 0, of the data per dimension.
+        variance: variance v > 0 of the data per dimension.
     """
 
     name: ClassVar[str] = "straight_euler"
@@ -91,7 +95,7 @@ class StraightEuler(LinearMultistep):
     variance: float = 1.0
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """One row a step.
+        """Return one row per step.
 
         Unlike other methods, the step to 0 keeps sqrt(v) / u of the deviation.
         """
@@ -108,9 +112,9 @@ class StraightEuler(LinearMultistep):
 
 
 def sampler_of(model: Denoiser, clock: str) -> StraightEuler | str:
-    """Euler's method in a clock.
+    """Return Euler's method in a clock.
 
-    The variance of the second is the data's mean variance per dimension.
+    The variance in the second clock is the data's mean variance per dimension.
     """
     if clock == CLOCKS[0]:
         return "euler"
@@ -120,19 +124,21 @@ def sampler_of(model: Denoiser, clock: str) -> StraightEuler | str:
 def distance(
     to_data: DistanceToData, model: Denoiser, clock: str, steps: int, n: int
 ) -> FrechetEstimate:
-    """Fréchet distance from the data after so many steps."""
+    """Return the Fréchet distance to the data after ``steps`` steps."""
     return to_data(generate(model, sampler_of(model, clock), steps, n, labels=unlabelled(model, n)))
 
 
 def sphere() -> Gaussian:
-    """An isotropic Gaussian in 16 dimensions, of standard deviation 1/2 and mean (1, …, 1)."""
+    """Return an isotropic Gaussian in 16 dimensions, of standard deviation 1/2 and mean (1, …,
+    1).
+    """
     d = 16
     one = torch.ones(d, dtype=torch.float64)
     return Gaussian("sphere", one, torch.eye(d, dtype=torch.float64), one / 4)
 
 
 def endpoint_share(model: Gaussian, clock: str, steps: int, n: int = 96) -> float:
-    """Root mean square distance to each path's exact end, in standard deviations of the data."""
+    """Return the root mean square distance to the paths' exact ends, in standard deviations."""
     grid = grid_of(model, steps)
     off = generate(model, sampler_of(model, clock), grid, n) - model.endpoint(
         latents(model, torch.arange(n), 0, model.dtype)[0]

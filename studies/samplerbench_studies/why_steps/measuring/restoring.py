@@ -1,4 +1,4 @@
-"""Sampling with degradations: from a picture of which nothing is left, restored a little at a time.
+"""Sampling with degradations: a fully degraded picture is restored in small steps.
 
 Cold diffusion (Bansal et al. 2022, arXiv:2208.09392) restores x̂ = R(x, s) and goes to the next
 severity s' < s by one of two rules.
@@ -36,24 +36,24 @@ from ...models.degradation import DEGRADATIONS, Blend, Degradation
 from ...models.restorer import Restorer
 
 Restore = Callable[[Tensor, Tensor], Tensor]
-"""From degraded pictures ``(n, C, side, side)`` and severities ``(n,)`` to restored ones."""
+"""Function of degraded pictures ``(n, C, side, side)`` and severities that restores pictures."""
 BATCH = 64
 
 
 class Process(NamedTuple):
-    """A degradation, and what restores pictures from it."""
+    """Degradation with the function that restores pictures from it."""
 
     degradation: Degradation
     restore: Restore
 
 
 class State(NamedTuple):
-    """Pictures on their way.
+    """State of pictures during restoration.
 
     Attributes:
-        x: ``(n, C, side, side)``.
-        severity: s, a scalar.
-        companion: of each picture, ``(n, ...)``.
+        x: pictures ``(n, C, side, side)``.
+        severity: severity s, a scalar.
+        companion: companion of each picture, ``(n, ...)``.
     """
 
     x: Tensor
@@ -62,16 +62,16 @@ class State(NamedTuple):
 
 
 Rule = Callable[[Degradation, State, Tensor, Tensor], Tensor]
-"""From a degradation, a state, what R makes of it and the next severity to the next pictures."""
+"""Function of degradation, state, restored pictures and next severity to the next pictures."""
 
 
 def naive(degradation: Degradation, state: State, restored: Tensor, following: Tensor) -> Tensor:
-    """Algorithm 1 of cold diffusion."""
+    """Return the next pictures by algorithm 1 of cold diffusion."""
     return degradation(restored, following, state.companion)
 
 
 def improved(degradation: Degradation, state: State, restored: Tensor, following: Tensor) -> Tensor:
-    """Algorithm 2 of cold diffusion."""
+    """Return the next pictures by algorithm 2 of cold diffusion."""
     worn = degradation(restored, state.severity, state.companion)
     return state.x - worn + degradation(restored, following, state.companion)
 
@@ -79,11 +79,13 @@ def improved(degradation: Degradation, state: State, restored: Tensor, following
 def estimated(
     degradation: Degradation, state: State, restored: Tensor, following: Tensor
 ) -> Tensor:
-    """Either algorithm with the companion that the state has if the restored picture is right;
-    with noise, DDIM.
+    """Return the next pictures by either algorithm, with an estimated companion.
+
+    It is the companion of the state if the restored picture is right. With noise, this is DDIM.
 
     Raises:
-        TypeError: the degradation is not :class:`Blend`: its companion cannot be read off a state.
+        TypeError: the degradation is not :class:`Blend`, so a state does not determine its
+            companion.
     """
     if not isinstance(degradation, Blend):
         raise TypeError("only what a picture is blended with can be estimated from the blend")
@@ -92,7 +94,7 @@ def estimated(
 
 
 def severities(steps: int) -> list[float]:
-    """From 1 to 0 in equal steps."""
+    """Return severities from 1 to 0 in equal steps."""
     return [1 - k / steps for k in range(steps + 1)]
 
 
@@ -100,13 +102,13 @@ def severities(steps: int) -> list[float]:
 def rebuild(
     process: Process, rule: Rule, x: Tensor, companion: Tensor, levels: Sequence[float]
 ) -> Tensor:
-    """Pictures at the last severity, from those at the first.
+    """Return the pictures at the last severity, from pictures at the first.
 
     Args:
-        process: what is undone, and by what.
-        rule: how the restored picture is used.
-        x: ``(n, C, side, side)``.
-        companion: ``(n, ...)``.
+        process: degradation and its restoration.
+        rule: rule that uses the restored picture.
+        x: pictures ``(n, C, side, side)`` at the first severity.
+        companion: companions ``(n, ...)``.
         levels: descending severities.
     """
     done = []
@@ -120,7 +122,7 @@ def rebuild(
 
 
 def processes() -> dict[str, Process]:
-    """The shipped network with each of its degradations."""
+    """Return a process for each degradation of the shipped network, by name."""
     card = load_card("restorer", CARDS)
     kinds = card.architecture["kinds"]
     net = Restorer(kinds, **card.architecture["net"])

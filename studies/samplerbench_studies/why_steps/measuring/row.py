@@ -1,6 +1,4 @@
-"""The types of a row of the page: a claim in plain words, a measurement, and a verdict that is
-computed from it.
-"""
+"""Types of a row of the page: claim, measurement, and a verdict computed from the measurement."""
 
 from __future__ import annotations
 
@@ -18,13 +16,13 @@ M = TypeVar("M")
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture that can be understood alone; :func:`..figures.drawing.figure` makes one.
+    """Self-contained picture, made by :func:`..figures.drawing.figure`.
 
     Attributes:
-        svg: an ``<svg>`` element whose ids are its own and whose colours follow the page's theme.
-        alt: what it shows, for those who do not see it.
+        svg: ``<svg>`` element with unique ids and colours of the page's theme.
+        alt: description for those who cannot see it.
         caption: a sentence or two below it, as HTML.
-        words: all that is written in it, so that its terms can be introduced before it.
+        words: all text in it, so that its terms can be introduced before it.
     """
 
     svg: str
@@ -35,14 +33,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the measurement supports the claim.
+    """Verdict of a measurement on the claim.
 
     Attributes:
-        kind: one of :data:`Kind`.
-        sentence: why, in one plain sentence, as HTML.
-        numbers: what it rests on, with intervals, a line of HTML each; they are folded away.
-        surprise: a sentence on what nobody would have guessed, shown beside the verdict; empty for
-            none.
+        kind: kind of the verdict, of :data:`Kind`.
+        sentence: reason in one plain sentence, as HTML.
+        numbers: supporting values with intervals, a line of HTML each, which the page folds.
+        surprise: sentence on an unexpected finding, shown beside the verdict; "" for none.
     """
 
     kind: Kind
@@ -53,18 +50,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Answer:
-    """All that the page shows of a row.
+    """Content of the page for a row.
 
     Attributes:
-        figure: the figure.
-        table: a small table.
-        verdict: computed from the measurement.
-        details: how it was measured, derivations and limits, as HTML; it is folded away.
+        figure: main figure.
+        table: small table.
+        verdict: verdict computed from the measurement.
+        details: method of the measurement, derivations and limits, as HTML, which the page folds.
         images: further figures.
-        more: figures that are folded away with the numbers.
-        keys: how many columns of the table, from the left, say what a line is of; the others are
-            what was found.
-        opening: the picture at the top of the page, or None.
+        more: figures folded together with the numbers.
+        keys: number of columns from the left that identify a line of the table; the others are
+            results.
+        opening: picture at the top of the page, or None.
     """
 
     figure: Figure
@@ -79,21 +76,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Row(Generic[M]):
-    """One question, in two halves: the measurement, which takes minutes and is kept on disk, and
-    the answer made of it.
+    """Question of the page, with its measurement and answer.
 
-    The answer that is made of it takes a second, and is not.
-
-    They live in different modules: an edit of the module of ``measure``, or of what that imports of
-    this study, measures the row again, and no other edit of the study does.
+    The measurement takes minutes and is stored on disk. The answer takes a second and is not
+    stored. They are in different modules: only an edit of the module of ``measure``, or of a module
+    of this study that it imports, causes a new measurement of the row.
 
     Attributes:
-        number: 1 to 16, its place in the answer.
-        question: the title, a question.
-        claim: what is often said, in plain words.
-        measure: a pure function of the effort. The type that it declares to return is one that
-            :mod:`..packing` can keep.
-        answer: the figures, the table and the verdict of a measurement; a pure function of it.
+        number: number of the row on the page, 1 to 16.
+        question: title of the row, a question.
+        claim: common claim in plain words.
+        measure: pure function of the effort, with a declared return type that :mod:`..packing` can
+            store.
+        answer: pure function of a measurement to figures, table and verdict.
     """
 
     number: int
@@ -103,5 +98,5 @@ class Row(Generic[M]):
     answer: Callable[[M], Answer]
 
     def __call__(self, effort: Effort) -> Answer:
-        """Measure and answer, whatever is on disk."""
+        """Measure and answer, ignoring stored measurements."""
         return self.answer(self.measure(effort))

@@ -1,6 +1,4 @@
-"""Measurements of row 2: how many clean samples are still possible at each noise level, and the
-information that the state has about them.
-"""
+"""Measurements of row 2: number of possible clean samples, and information, by noise level."""
 
 from __future__ import annotations
 
@@ -34,19 +32,19 @@ from .generating import generate
 
 LEVELS = tuple(np.geomspace(80, 0.02, 25).tolist())
 SHOWN = LEVELS[::2]
-"""Levels at which information is asked for."""
+"""Levels at which information is computed."""
 FARTHEST = 1e4
-"""Level where exact models' curves begin: what is known there is below 0.001 nat."""
+"""First level of exact models' curves, where the information is below 0.001 nat."""
 RISE = 0.05
-"""Nats by which the entropy of a path must rise to count: far above rounding."""
+"""Smallest rise in nats of a path's entropy that counts, far above rounding."""
 
 
 class PathEntropies(NamedTuple):
     """Posterior entropies of the clean sample along true noisy paths, from high to low levels.
 
     Attributes:
-        levels: L of them, falling.
-        entropy: ``(n, L)`` nats.
+        levels: L falling levels.
+        entropy: ``(n, L)`` entropies in nats.
         most: log of the number of candidates.
     """
 
@@ -55,33 +53,34 @@ class PathEntropies(NamedTuple):
     most: float
 
     def number(self, place: int) -> Interval:
-        """The exponential of the mean entropy at a level: the effective number of candidates."""
+        """Return the effective number of candidates at a level, exp of the mean entropy."""
         found = estimate_mean(self.entropy[:, place])
         return Interval(*(math.exp(end) for end in Interval.normal(found.value, found.error)))
 
     def rising(self) -> int:
-        """How many paths have an entropy that rises somewhere by more than :data:`RISE` from
-        its lowest so far.
+        """Return the number of paths whose entropy rises by over :data:`RISE` above an earlier
+        value.
         """
         lowest = np.minimum.accumulate(self.entropy, axis=1)
         return int((self.entropy[:, 1:] - lowest[:, :-1] > RISE).any(1).sum())
 
     def known(self, place: int) -> Interval:
-        """Mutual information of the state and the candidate, log K less the mean entropy, for
-        equally likely ones.
+        """Return the mutual information of state and candidate: log K less the mean entropy.
+
+        The K candidates are equally likely.
         """
         found = estimate_mean(self.most - self.entropy[:, place])
         return Interval.normal(found.value, found.error)
 
 
 class CandidatesResult(NamedTuple):
-    """The measurements of row 2.
+    """Measurements of row 2.
 
     Attributes:
         points: entropies over the points of a cloud.
-        components, classes: the same over a mixture.
-        information: of each model, at :data:`SHOWN`.
-        rising: share of the cloud's paths on which the entropy rises somewhere.
+        components, classes: entropies over components and classes of a mixture.
+        information: mutual information of each model, at :data:`SHOWN`.
+        rising: share of the cloud's paths with a rise of the entropy.
     """
 
     points: PathEntropies
@@ -92,7 +91,7 @@ class CandidatesResult(NamedTuple):
 
 
 def measure(effort: Effort) -> CandidatesResult:
-    """Entropies along true paths; information from MMSE curves."""
+    """Measure row 2: entropies along true paths, and information from MMSE curves."""
     cloud, mixture = (
         cast(ExactModel, effort.model(name)) for name in ("digits-cloud", "fashion-mppca")
     )
@@ -119,8 +118,9 @@ def measure(effort: Effort) -> CandidatesResult:
 
 
 def true_path(x0: Tensor, levels: Sequence[float], seed: int = 0) -> list[Tensor]:
-    """States at falling levels of the process whose reverse is sampling: x = x0 + W(gamma) /
-    gamma with one Brownian path a sample.
+    """Return states at falling levels of the noising process: x = x0 + W(gamma) / gamma.
+
+    W is one Brownian path per sample.
     """
     total, walk, states = 0.0, torch.zeros_like(x0), []
     for stream, level in enumerate(levels):
@@ -134,7 +134,7 @@ def true_path(x0: Tensor, levels: Sequence[float], seed: int = 0) -> list[Tensor
 def entropies_along_paths(
     model: ExactModel, levels: Sequence[float], samples: int, *, classes: bool = False
 ) -> PathEntropies:
-    """Entropy of the components, points, or classes of an exact model along true paths.
+    """Return the entropy of the components, points or classes of an exact model along true paths.
 
     Raises:
         ValueError: the model has no components, or no classes.
@@ -147,8 +147,9 @@ def entropies_along_paths(
 
 
 def curve_of(model: Denoiser, lowest: float, samples: int, nodes: int) -> MMSECurve:
-    """The MMSE curve down to a level: exact, or the denoising loss of a network on samples of
-    its own, which lies above it.
+    """Return the MMSE curve down to a level.
+
+    For a network it is the denoising loss on its own samples, an upper bound.
     """
     if isinstance(model, ExactModel):
         return exact_mmse(model, gammas(lowest, FARTHEST, nodes), samples)
@@ -162,8 +163,9 @@ def curve_of(model: Denoiser, lowest: float, samples: int, nodes: int) -> MMSECu
 
 
 def known(model: Denoiser, curve: MMSECurve, levels: Sequence[float]) -> list[Estimate]:
-    """I(x0; x_sigma) in nats at each level, from the curve; given the class, where the model is
-    told one.
+    """Return I(x0; x_sigma) in nats at each level, from the curve.
+
+    For a model with classes it is conditional on the class.
 
     Raises:
         ValueError: the model does not know its moments.

@@ -1,4 +1,4 @@
-"""The small networks that only this page needs, and real images that no network was trained on."""
+"""Small networks that only this page needs, and held-out real images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HELD_OUT = "held_out.safetensors"
 
 
 def small_network(effort: Effort, name: str) -> Denoiser:
-    """The network of a card of the page, or what stands in for it."""
+    """Return the network of a card of the page, or its replacement."""
     return effort.models.get(name) or NetworkDenoiser(load_card(name, CARDS))
 
 
@@ -29,6 +29,6 @@ def network_on_latents(name: str) -> Denoiser:
 
 
 def real_images() -> tuple[Tensor, Tensor]:
-    """Images ``(512, 1, 28, 28)`` float32 in [-1, 1] of Fashion-MNIST's test set, and labels."""
+    """Return 512 images ``(512, 1, 28, 28)`` in [-1, 1] of Fashion-MNIST's test set, and labels."""
     found = load_card(ALL_LEVELS, CARDS).tensors(HELD_OUT)
     return found["images"].float() / 127.5 - 1, found["labels"].to(torch.int64)

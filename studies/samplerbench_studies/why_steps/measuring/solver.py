@@ -1,4 +1,4 @@
-"""Measurements of row 8: errors, evaluations and seconds of solvers on ever finer grids."""
+"""Measurements of row 8: errors, evaluations and seconds of solvers on increasingly fine grids."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from .generating import exact_model, generate
 SOLVERS = ("euler", "heun", "dpmpp_2m", "dpm_solver_3m", "dpm_solver_3", "deis_rrk_4")
 STEPS, FAST = (8, 16, 32, 64, 128, 256), (8, 16, 32, 64, 128)
 END = 0.05
-"""Last level: the exact flow is followed to here, where no method has its special step to 0."""
+"""Last level of exact flow and grids, which avoids the methods' special steps to 0."""
 LAST = 3
-"""Grids of a slope: the finest ones."""
+"""Number of the finest grids from which a slope is fitted."""
 
 
 @dataclass(frozen=True)
 class SolverCurve:
-    """Errors and costs of a method on ever finer grids.
+    """Errors and costs of a method on increasingly fine grids.
 
     Attributes:
-        name: of the method.
-        steps: of each grid.
-        order: the declared one.
-        evaluations: a sample, on each grid.
-        seconds: of one core a sample.
-        errors: median distance to the exact end a dimension, in data units.
-        slope: the measured order.
+        name: name of the method.
+        steps: number of steps of each grid.
+        order: declared order.
+        evaluations: evaluations per sample on each grid.
+        seconds: core seconds per sample.
+        errors: median distance to the exact end per dimension, in data units.
+        slope: measured order.
     """
 
     name: str
@@ -52,7 +52,7 @@ class SolverCurve:
 
 
 def measure(effort: Effort) -> list[SolverCurve]:
-    """Six methods on six grids, against the exact flow."""
+    """Measure row 8: six methods on six grids, against the exact flow."""
     model, n = exact_model(effort, "gmm-64d"), effort.samples(384, 96)
     with torch.no_grad():
         truth = model.flow(latents(model, torch.arange(n), 0, model.dtype)[0], model.sigma_max, END)
@@ -60,7 +60,7 @@ def measure(effort: Effort) -> list[SolverCurve]:
 
 
 def curve_of(model: ExactModel, name: str, steps: Sequence[int], truth: Tensor) -> SolverCurve:
-    """Errors, evaluations, seconds and slope of a method."""
+    """Return errors, evaluations, seconds and slope of a method."""
     sampler = make(name)
     grids = [karras(count, END, model.sigma_max, to_zero=False) for count in steps]
     errors, seconds = zip(*(timed_errors(model, name, grid, truth) for grid in grids), strict=True)
@@ -76,7 +76,7 @@ def curve_of(model: ExactModel, name: str, steps: Sequence[int], truth: Tensor) 
 def timed_errors(
     model: ExactModel, name: str, grid: Grid, truth: Tensor
 ) -> tuple[FloatArray, float]:
-    """Distances of the samples to the exact end, and seconds of one core a sample."""
+    """Return the samples' distances to the exact end, and core seconds per sample."""
     start = time.process_time()
     x = generate(model, name, grid, len(truth))
     seconds = (time.process_time() - start) / len(truth)
@@ -84,8 +84,9 @@ def timed_errors(
 
 
 def slope(steps: Sequence[int], errors: FloatArray) -> Interval:
-    """The order: slope of the median error ``(grids, n)`` over the finest grids, by least
-    squares of the logarithms.
+    """Return the order, the least-squares slope of log median error over the finest grids.
+
+    ``errors`` are ``(grids, n)``.
     """
     step = np.log(np.asarray(steps[-LAST:], dtype=np.float64))
 

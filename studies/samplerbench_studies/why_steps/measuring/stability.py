@@ -1,4 +1,4 @@
-"""Measurements of row 7 on the sampler: whether its equation is stiff, and how big steps fail."""
+"""Measurements of row 7 on the sampler: stiffness of its equation, and failures of big steps."""
 
 from __future__ import annotations
 
@@ -34,22 +34,23 @@ from .effort import Effort
 from .generating import exact_model, generate, grid_of, unlabelled
 
 MODELS = {"gmm-64d": 64, "fashion-mppca": 8}
-"""States of each model at a level; an eighth of them in a fast run."""
+"""Numbers of states at a level, by model; a fast run has an eighth."""
 LEVELS = tuple(np.geomspace(0.002, 80, 15).tolist())
 COUNTS, FAST_COUNTS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20), (1, 2, 3, 5, 10)
 BIG, TRIED = 2, ("fashion-mppca", "gmm-64d", "gmm-2d")
-"""Steps of ``heun``, of three evaluations, on two grids on each of these models."""
+"""Steps of ``heun`` (three evaluations) for big steps on two grids, and the models."""
 PATH, FAST_PATH = 64, 24
-"""Steps of the paths that samples are compared with."""
+"""Steps of the paths for comparison with samples."""
 
 
 class Eigenvalues(NamedTuple):
-    """Growth rates of small deviations as log σ falls: the eigenvalues of Cov[x0|x]/σ² - 1.
+    """Growth rates of small deviations as log σ falls, the eigenvalues of Cov[x0|x]/σ² - 1.
 
     Attributes:
-        least: the smallest of any state, at each of :data:`LEVELS`; below 0 deviations die out.
-        largest: the mean over states of the largest.
-        most: the largest of any state.
+        least: smallest eigenvalue of all states, at each of :data:`LEVELS`; below 0 deviations
+            vanish.
+        largest: mean over states of the largest eigenvalue.
+        most: largest eigenvalue of all states.
     """
 
     least: Sequence[float]
@@ -58,18 +59,19 @@ class Eigenvalues(NamedTuple):
 
 
 class StabilityResult(NamedTuple):
-    """The measurements of row 7 on samplers.
+    """Measurements of row 7 on samplers.
 
     Attributes:
-        rates: by model.
-        curvature: by model, how fast the prediction moves along its paths, root mean square a
+        rates: growth rates by model.
+        curvature: speed of the prediction along paths, by model: root mean square change per
             dimension for a factor e of σ, at each of ``levels``, in s.d. of the data.
-        levels: those of ``curvature``.
+        levels: levels of ``curvature``.
         counts: numbers of steps.
         spread: variance of samples over the data's, by method and number of steps.
         misses: root mean square distance of samples to the ends of their paths, in s.d. of the
             data.
-        big: variance of the samples of :data:`BIG` steps of ``heun`` over the data's, by model and grid.
+        big: variance of samples of :data:`BIG` steps of ``heun`` over the data's, by model and
+            grid.
     """
 
     rates: Mapping[str, Eigenvalues]
@@ -85,7 +87,7 @@ class StabilityResult(NamedTuple):
 class LogEuler(LinearMultistep):
     """Euler's method with log σ as its variable: x <- x + (log σ' - log σ) (x - d).
 
-    To 0 it takes the prediction.
+    The step to 0 takes the prediction.
     """
 
     name: ClassVar[str] = "log_euler"
@@ -111,7 +113,7 @@ METHODS = {"euler": "euler", "euler in log σ": LogEuler(), "heun": "heun"}
 
 
 def measure_stability(effort: Effort) -> StabilityResult:
-    """Growth rates on exact models, and what samples do with ever fewer steps."""
+    """Measure growth rates on exact models, and samples with falling numbers of steps."""
     model, n = effort.model("fashion-mppca"), effort.samples(192, 96)
     counts = FAST_COUNTS if effort.fast else COUNTS
     levels = LEVELS[::2] if effort.fast else LEVELS
@@ -143,7 +145,7 @@ def measure_stability(effort: Effort) -> StabilityResult:
 
 
 def big_steps(model: Denoiser, n: int) -> dict[str, Interval]:
-    """Return the variance that :data:`BIG` steps of ``heun`` keep, by grid."""
+    """Return the variance of samples of :data:`BIG` steps of ``heun`` over the data's, by grid."""
     total, labels = total_variance(model), unlabelled(model, n)
     return {
         name: variance_kept(
@@ -154,16 +156,14 @@ def big_steps(model: Denoiser, n: int) -> dict[str, Interval]:
 
 
 def grid(model: Denoiser, steps: int) -> Grid:
-    """Levels whose logarithms are equally far apart, the last being 0 in place of ``sigma_min``:
-    each step but the last is as long in log σ.
-    """
+    """Return levels equidistant in log σ, with 0 in place of the last, ``sigma_min``."""
     return Grid(
         (*uniform_lambda(steps, model.sigma_min, model.sigma_max, to_zero=False).sigma[:-1], 0.0)
     )
 
 
 def eigenvalues(model: ExactModel, levels: Sequence[float], states: int) -> Eigenvalues:
-    """Of Cov[x0|x]/σ² - 1 at noisy data."""
+    """Return the eigenvalues of Cov[x0|x]/σ² - 1 at noisy data."""
     x0 = model.sample(states, 7)
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(7), dtype=x0.dtype)
     least, largest, most = [], [], []
@@ -180,15 +180,17 @@ def eigenvalues(model: ExactModel, levels: Sequence[float], states: int) -> Eige
 
 
 def _spread_out(found: Eigenvalues, levels: Sequence[float]) -> Eigenvalues:
-    """At all of :data:`LEVELS`, between those that were measured on straight lines."""
+    """Return eigenvalues at all of :data:`LEVELS`, interpolated linearly between measured ones."""
     known = np.log(levels)
     return Eigenvalues(*(np.interp(np.log(LEVELS), known, line).tolist() for line in found))
 
 
 @torch.no_grad()
 def prediction_speed(model: ExactModel, n: int, steps: int) -> tuple[list[float], list[float]]:
-    """Levels, and the root mean square of d D / d log σ along paths of n samples there, a dimension in s.d. of
-    the data: half of it times the square of a short step's length in log σ is the step's error.
+    """Return levels, and the root mean square of d D / d log σ there along paths of n samples.
+
+    It is per dimension, in s.d. of the data. Half of it times the squared length of a short step in
+    log σ is the step's error.
     """
     levels = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
     bound = model.bind(torch.arange(n), 0, unlabelled(model, n))

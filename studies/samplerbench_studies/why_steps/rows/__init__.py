@@ -1,4 +1,4 @@
-"""The rows of the answer, one a module: the answer that is made of a measurement."""
+"""Rows of the page, one per module, each with the function from measurement to answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..measuring.row import Row
 
 
 def rows() -> dict[int, Row[Any]]:
-    """The rows that exist, by number: ``ROW`` of each module ``row_NN_slug`` of this folder."""
+    """Return all rows by number: ``ROW`` of each module ``row_NN_slug`` of this folder."""
     modules = iter_modules([str(Path(__file__).parent)])
     names = sorted(module.name for module in modules if re.fullmatch(r"row_\d\d_\w+", module.name))
     found: list[Row[Any]] = [import_module(f".{name}", __package__).ROW for name in names]

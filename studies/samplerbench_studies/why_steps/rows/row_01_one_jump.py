@@ -1,4 +1,4 @@
-"""Row 1: what one jump gives, and how it becomes an image as steps are added."""
+"""Row 1: result of one jump, and the change to an image as steps are added."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from ..measuring.row import Answer, Row, Verdict
 from .wording import INTERVALS, brackets, codes, percent
 
 COLLAPSED, UNLIKE = 0.2, 0.5
-"""A jump is called the mean below this share of the data's variance, and no image below this
-share of those of the most steps that pass.
+"""Share of the data's variance below which a jump counts as the mean, and share of passing samples,
+relative to the most steps, below which it counts as no image.
 """
 CROWDED = 10
-"""A jump lies in the midst of the data if it is near to so many times as many of them as one of
-them is.
-"""
+"""Ratio to a real sample's number of near real samples above which a jump lies in their midst."""
 
 
 def answer(found: JumpResults) -> Answer:
-    """Curves, pictures, and a table of all samples."""
+    """Return the answer: curves, pictures, and a table of all samples."""
     verdict, pictured = judge(found), figures.pictured(found)
     averages = verdict.kind in ("supports", "refines") and pictured
     opening = figures.opening(*next(iter(pictured.items()))) if averages else None
@@ -41,9 +39,9 @@ def answer(found: JumpResults) -> Answer:
 
 
 def judge(found: Mapping[str, Sequence[JumpResult]]) -> Verdict:
-    """Refutes unless every jump is the mean.
+    """Return the verdict: "refutes" unless every jump is the mean.
 
-    Then supports where no mean passes for real, refutes where all do, else refines.
+    Otherwise it is "supports" if no mean passes for real, "refutes" if all do, else "refines".
     """
     jumps = {name: (rows[0], rows[-1]) for name, rows in found.items()}
     spread_out = [name for name, (jump, _) in jumps.items() if jump.spread.high >= COLLAPSED]
@@ -88,7 +86,7 @@ def judge(found: Mapping[str, Sequence[JumpResult]]) -> Verdict:
 
 
 def _midst(jumps: Mapping[str, tuple[JumpResult, JumpResult]]) -> str:
-    """The surprise that these samples are nearer to the mean of the data than data are."""
+    """Return the surprise that these jumps are near to more real samples than real samples are."""
     for name, (jump, _) in jumps.items():
         if jump.near > CROWDED * jump.usual:
             return (

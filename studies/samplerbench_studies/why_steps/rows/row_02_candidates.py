@@ -1,4 +1,4 @@
-"""Row 2: the set of clean images that are still possible, against the noise level."""
+"""Row 2: number of clean images that are still possible, by noise level."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, percent
 
 ONE_LEFT, OFTEN = 1.5, 0.05
-"""More candidates than this are more than one.
+"""Effective number of candidates above which more than one is left; share of paths that is often.
 
-A share of paths above this is more than an exception.
+A smaller share of paths than ``OFTEN`` is an exception.
 """
 
 
 def answer(found: CandidatesResult) -> Answer:
-    """Candidates and information against the noise level."""
+    """Return the answer: candidates and information against the noise level."""
     verdict = judge(found.points.number(0), found.points.number(-1), found.rising)
     return Answer(figures.main(found, SHOWN), _table(found), verdict, figures.details(found, SHOWN))
 
 
 def judge(first: Interval, last: Interval, rising: Interval) -> Verdict:
-    """Refutes if more than one candidate is left.
+    """Return the verdict: "refutes" if more than one candidate is left.
 
-    Refines if single paths often go the other way; else supports.
+    Otherwise it is "refines" if the entropy of single paths often rises, else "supports".
 
     Args:
         first: effective number of candidates at the highest level.
-        last: at the lowest.
-        rising: share of the paths on which the entropy rises somewhere.
+        last: effective number of candidates at the lowest level.
+        rising: share of paths with a rise of the entropy.
     """
     start, end = between(first), between(last)
     numbers = (

@@ -1,4 +1,4 @@
-"""Row 3: what a big step loses, exactly: the staircase and the MMSE curve."""
+"""Row 3: exact loss of a big step, the area between the staircase and the MMSE curve."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from ..statistics.single_steps import Transition
 from .wording import INTERVALS, between, brackets, mark, note, percent
 
 NEGLIGIBLE, MOSTLY, LOST = 0.01, 0.5, 1.0
-"""Shares of a big step's loss that its shape may have to be called nothing, or most.
+"""Shares of a big step's loss: below the first, its shape counts as nothing, above the second as
+most.
 
-Nats below which a big step loses nothing.
+``LOST`` is the loss in nats below which a big step loses nothing.
 """
 
 
 def answer(found: BigStepsResult) -> Answer:
-    """Staircases, losses against steps, and single steps taken apart."""
+    """Return the answer: staircases, losses against steps, and parts of single steps' losses."""
     verdict, details = judge(found.single, found.losses), figures.DETAILS + note(found.flags)
     single = (figures.single_steps(found.single),)
     table = _table(found.losses, mark(found.flags))
@@ -37,11 +38,11 @@ def answer(found: BigStepsResult) -> Answer:
 def judge(
     single: Mapping[str, Sequence[Transition]], found: Mapping[str, Sequence[Losses]]
 ) -> Verdict:
-    """By what a big step loses, and how much of that is its shape, which is what the claim blames.
+    """Return the verdict by a big step's loss, and the share of its shape, which the claim blames.
 
     Args:
-        single: steps of rising size, by model.
-        found: what grids lose, by name; the first and the optimal one are told.
+        single: losses of steps of rising size, by model.
+        found: losses by grid; the sentence states the first grid's and the optimal one's.
     """
     shares = {name: steps[-1].share for name, steps in single.items()}
     lines = [
@@ -89,7 +90,7 @@ def _of(step: Transition) -> str:
 
 
 def _pair(found: Mapping[str, Sequence[Losses]]) -> tuple[Losses, Losses]:
-    """The usual and the optimal grid, of a middling number of steps."""
+    """Return the losses of the usual and the optimal grid, for a medium number of steps."""
     first, best = next(iter(found.values())), found[OPTIMAL]
     return first[len(first) // 2], best[len(first) // 2]
 
@@ -112,7 +113,7 @@ def _grids(found: Mapping[str, Sequence[Losses]]) -> list[str]:
 
 
 def _surprise(found: Mapping[str, Sequence[Losses]]) -> str:
-    """What fewer nats do to the samples, where that is not what one would think."""
+    """Return the surprise that the grid with the fewest nats makes worse samples; or ""."""
     usual, best = _pair(found)
     if usual.quality is None or best.quality is None or not best.quality.low > usual.quality.high:
         return ""

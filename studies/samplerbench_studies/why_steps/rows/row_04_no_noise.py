@@ -15,11 +15,13 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, brackets, half, mark, note
 
 SLIGHT = 0.05
-"""A difference in distance below this share of the variance of the data's features is none."""
+"""Difference of distances that counts as none, as a share of the variance of the data's
+features.
+"""
 
 
 def answer(found: NoNoiseResult) -> Answer:
-    """Quality and errors against evaluations."""
+    """Return the answer: quality and errors against evaluations."""
     table = pd.DataFrame(
         {
             "evaluations": found.counts,
@@ -35,12 +37,12 @@ def answer(found: NoNoiseResult) -> Answer:
 
 
 def judge(noise: Mapping[int, Interval], trade: Interval, scale: float) -> Verdict:
-    """What becomes of the claim.
+    """Return the verdict on the claim.
 
     Args:
-        noise: by number of steps, the distance to the data without noise less that with it, at
-            equal evaluations.
-        trade: distance after one step less that after the most, without noise.
+        noise: distance to the data without noise less the distance with noise, at equal
+            evaluations, by number of steps.
+        trade: distance after one step less the distance after the most, without noise.
         scale: total variance of the data's features.
     """
     most, slight = max(noise), SLIGHT * scale

@@ -13,11 +13,11 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, half, mark, note
 
 NEGLIGIBLE = 0.01
-"""A gap below this share of the variance of the features is none."""
+"""Gap that counts as none, as a share of the variance of the features."""
 
 
 def answer(found: OneStepResult) -> Answer:
-    """Distances and errors against steps."""
+    """Return the answer: distances and errors against steps."""
     columns: dict[str, object] = {"steps": found.counts}
     for clock in CLOCKS:
         name = f"distance to data, {clock}{mark(found.flags)}"
@@ -33,12 +33,11 @@ def answer(found: OneStepResult) -> Answer:
 
 
 def judge(gaps: Mapping[str, Interval], scale: float, straight: float) -> Verdict:
-    """What becomes of the claim.
+    """Return the verdict on the claim.
 
     Args:
-        gaps: distance to the data after one step less that after fifty, in each clock.
-        scale: total variance of the data's features; a gap that is surely below :data:`NEGLIGIBLE`
-            of it is none.
+        gaps: distance to the data after one step less the distance after fifty, in each clock.
+        scale: total variance of the data's features, the unit of :data:`NEGLIGIBLE`.
         straight: error of one step on an isotropic Gaussian in its own clock, relative to its
             standard deviation.
     """

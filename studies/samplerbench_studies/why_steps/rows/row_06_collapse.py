@@ -17,15 +17,15 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, brackets, percent
 
 CONFIDENCE = 0.95
-"""Of the interval of a share."""
+"""Confidence level of the interval of a share."""
 BIG = 4
-"""Up to so many steps of a whole run count as big ones."""
+"""Largest number of steps of a run that count as big."""
 KEPT = 0.9
-"""A share of the variance or of the modes counts as lost below this."""
+"""Share of the variance or of the modes below which it counts as lost."""
 
 
 def answer(found: CollapseResult) -> Answer:
-    """What is lost, what is missed and what is copied, against steps."""
+    """Return the answer: variance, modes and copies against steps."""
     few = [
         line.value
         for steps, line in zip(found.counts, found.copies["digits"], strict=True)
@@ -66,14 +66,14 @@ def _table(found: CollapseResult) -> pd.DataFrame:
 
 
 def judge(variance: Interval, modes: Interval, copies: Interval, fresh: float) -> Verdict:
-    """Judge the claim, which says nothing of copies: these say what the outputs are.
+    """Return the verdict on the claim; copies are reported, but do not affect it.
 
     Args:
         variance: share of the data's variance that one step keeps.
-        modes: share of the data's effective number of modes that it keeps.
+        modes: share of the data's effective number of modes that one step keeps.
         copies: largest share of near-copies of training examples among the outputs of few steps,
             from :func:`largest`.
-        fresh: that share of data that nobody has seen.
+        fresh: share of near-copies among unseen data.
     """
     lost, merged, copied = variance.high < KEPT, modes.high < KEPT, copies.low > fresh
     numbers = (
@@ -101,12 +101,12 @@ def judge(variance: Interval, modes: Interval, copies: Interval, fresh: float) -
 
 
 def largest(shares: Sequence[float], n: int) -> Interval:
-    """The largest of several shares of ``n`` samples, with an interval that holds although it was
-    picked.
+    """Return the largest of several shares of ``n`` samples, with an interval valid after the
+    selection.
 
-    Each has an interval of level 1 - 0.05 / K for K shares (Bonferroni), so all of them hold
-    together with probability 0.95; at 0.95 each, the best of three would pass its test by chance
-    nearly three times as often as it says.
+    Each of K shares has an interval of level 1 - 0.05 / K (Bonferroni), so all are valid together
+    with probability 0.95. At 0.95 each, the largest of three would pass a test by chance nearly
+    three times as often as stated.
     """
     hits = round(max(shares) * n)
     return Interval(hits / n, *binomial_interval(hits, n, 1 - (1 - CONFIDENCE) / len(shares)))

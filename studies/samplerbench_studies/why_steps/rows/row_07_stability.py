@@ -17,14 +17,16 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, half, mark, note
 
 HALF = 0.5
-"""An error below this share of the data's variance is nearer to the image than to the mean."""
+"""Error over the data's variance below which an output is nearer to the image than to the mean."""
 BLOWN = 1.5
-"""Samples of surely more than this times the data's variance are blown up."""
+"""Ratio to the data's variance above which samples have blown up."""
 KINDS = {"independent": "drawn at random", "coupled": "on one path"}
 
 
 def answer(found: MemorisingResult) -> Answer:
-    """Errors of the networks, growth rates of the sampler, and a grid of equal steps."""
+    """Return the answer: errors of networks, growth rates of the sampler, a grid of equal
+    errors.
+    """
     nets, flags = found.networks, [*found.networks.flags, *found.even.flags]
     table = pd.DataFrame(
         [
@@ -52,7 +54,7 @@ def answer(found: MemorisingResult) -> Answer:
 
 
 def judge(found: MemorisingResult) -> Verdict:
-    """What becomes of the claim."""
+    """Return the verdict on the claim."""
     random, coupled = (found.networks.networks[coupling] for coupling in KINDS)
     numbers = (
         *(told(KINDS[c], found.networks.networks[c]) for c in KINDS),
@@ -103,7 +105,7 @@ def judge(found: MemorisingResult) -> Verdict:
 
 
 def told(kind: str, nets: Sequence[OneShotResult]) -> str:
-    """Errors with the fewest and the most pairs, as HTML."""
+    """Return the errors with the fewest and the most pairs, as HTML."""
     parts = [
         f"{between(one.known)} on {one.pairs:,} pairs that the network was fitted on and "
         f"{between(one.fresh)} on others"
@@ -116,12 +118,12 @@ def told(kind: str, nets: Sequence[OneShotResult]) -> str:
 
 
 def blown(spread: Sequence[Interval]) -> list[int]:
-    """The places at which samples surely have more than the variance of the data."""
+    """Return the indices at which samples have significantly more variance than the data."""
     return [place for place, one in enumerate(spread) if one.low > BLOWN]
 
 
 def unstable(found: StabilityResult) -> str:
-    """What surprises: a better sampler that blows up, as HTML; empty for none."""
+    """Return the surprise that a better sampler blows up, as HTML; "" if none does."""
     place = found.counts.index(BIG)
     if place not in blown(found.spread["heun"]) or blown(found.spread["euler"]):
         return ""
@@ -140,7 +142,7 @@ def unstable(found: StabilityResult) -> str:
 
 
 def sampler_numbers(found: StabilityResult) -> tuple[str, ...]:
-    """Growth rates, and what becomes of samples of few steps, as HTML."""
+    """Return growth rates and results of few steps, as HTML."""
     least = min(min(one.least) for one in found.rates.values())
     most = max(max(one.most) for one in found.rates.values())
     limit = 2 / -least if least < 0 else math.inf
@@ -161,7 +163,7 @@ def sampler_numbers(found: StabilityResult) -> tuple[str, ...]:
 
 
 def even_numbers(found: MemorisingResult) -> list[str]:
-    """Equal steps against the usual ones, as HTML."""
+    """Return the comparison of steps of equal error with the usual ones, as HTML."""
     errors = "; ".join(
         f"<code>{one.model}</code>, <code>{one.sampler}</code> with {one.steps} steps "
         f"{between(one.ratio)}"

@@ -17,11 +17,11 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between
 
 WITHIN = 0.25
-"""An order is confirmed within this."""
+"""Largest difference of a measured from a declared order that confirms the latter."""
 
 
 def answer(lines: list[SolverCurve]) -> Answer:
-    """Errors against evaluations and seconds, with the orders that they show."""
+    """Return the answer: errors against evaluations and seconds, with measured orders."""
     steps = lines[0].steps
     table = pd.DataFrame(
         {
@@ -41,10 +41,10 @@ def answer(lines: list[SolverCurve]) -> Answer:
 
 
 def judge(orders: Sequence[tuple[str, int, Interval]]) -> Verdict:
-    """What becomes of the claim.
+    """Return the verdict on the claim.
 
     Args:
-        orders: of each method its name, its declared order, and the measured one.
+        orders: name, declared order and measured order of each method.
     """
     off = {name: abs(slope.value - order) for name, order, slope in orders}
     right = [name for name, distance in off.items() if distance <= WITHIN]
@@ -76,8 +76,9 @@ def judge(orders: Sequence[tuple[str, int, Interval]]) -> Verdict:
 
 
 def needed(line: SolverCurve, error: float) -> float:
-    """Evaluations at which the line crosses an error, between grids on a straight line of the
-    logarithms; NaN if it does not.
+    """Return the evaluations at which a curve crosses ``error``; NaN if it does not.
+
+    Logarithms are interpolated between grids.
     """
     falling = np.minimum.accumulate(line.errors)
     if not falling[-1] <= error <= falling[0]:
@@ -86,7 +87,7 @@ def needed(line: SolverCurve, error: float) -> float:
 
 
 def number(evaluations: float) -> str:
-    """A number of evaluations; a dash for NaN."""
+    """Return a number of evaluations as text; a dash for NaN."""
     return "–" if math.isnan(evaluations) else f"{evaluations:.0f}"
 
 

@@ -15,15 +15,15 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, brackets, half, mark, note, percent
 
 SAME = 0.02
-"""Distances that differ by less than this share of the features' variance are the same."""
+"""Difference of distances that counts as none, as a share of the features' variance."""
 WORSE = 1.02
-"""Squared errors above this ratio are worse."""
+"""Ratio of squared errors above which one is worse."""
 RIGHT = 0.5
-"""A level whose images are nearer to the data by this factor than those of others is the right one."""
+"""Ratio of distances below which the images of a level are clearly better than other levels'."""
 
 
 def answer(found: OneLevelResult) -> Answer:
-    """Distances and variances against evaluations."""
+    """Return the answer: distances and variances against evaluations."""
     shown = {called(name): made for name, made in found.single.items()} | {
         "all levels": found.every
     }
@@ -48,8 +48,10 @@ def answer(found: OneLevelResult) -> Answer:
 
 
 def judge(found: OneLevelResult) -> Verdict:
-    """Supports where a network of one level makes images as good as that of all levels; refines
-    where it only denoises as well, refutes where it does not even do that.
+    """Return the verdict by comparing networks of one level with the network of all levels.
+
+    It is "supports" for equally good images, "refines" for equally good denoising only, else
+    "refutes".
     """
     name, place = best(found.single)
     gap = behind(found, name, place)
@@ -83,9 +85,7 @@ def judge(found: OneLevelResult) -> Verdict:
 
 
 def best(single: Mapping[str, Made]) -> tuple[str, int]:
-    """The network of one level, and the place of its number of evaluations, whose images are
-    nearest to the data.
-    """
+    """Return the network of one level and the index of evaluations with the smallest distance."""
     return min(
         ((name, place) for name, made in single.items() for place in range(len(made.distances))),
         key=lambda one: single[one[0]].distances[one[1]].value,
@@ -93,9 +93,7 @@ def best(single: Mapping[str, Made]) -> tuple[str, int]:
 
 
 def behind(found: OneLevelResult, name: str, place: int) -> Interval:
-    """How much farther from the data those are than those of all levels after the most
-    evaluations.
-    """
+    """Return a network's distance at index ``place``, less the last distance of all levels."""
     made, every = found.single[name], found.every
     return Interval.normal(
         made.distances[place].value - every.distances[-1].value,
@@ -104,7 +102,7 @@ def behind(found: OneLevelResult, name: str, place: int) -> Interval:
 
 
 def surprise(found: OneLevelResult) -> str:
-    """That one of the levels, and no other, makes images; empty if it is not so."""
+    """Return the surprise that only one of the levels makes images; "" if that is not so."""
     name, place = best(found.single)
     others = {other: made for other, made in found.single.items() if other != name}
     second, where = best(others)
@@ -121,8 +119,10 @@ def surprise(found: OneLevelResult) -> str:
 
 
 def evaluations_for(found: OneLevelResult, distance: float) -> float:
-    """Evaluations after which the images of all levels are this near to the data, on a straight line
-    of the logarithms between those that were measured; the most where they never are.
+    """Return the evaluations after which the network of all levels reaches ``distance``.
+
+    Logarithms are interpolated. If it never reaches the distance, the result is the most
+    evaluations.
     """
     line = [max(one.value, 1e-9) for one in found.every.distances]
     falling = np.minimum.accumulate(line)

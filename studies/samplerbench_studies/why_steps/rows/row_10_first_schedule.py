@@ -1,4 +1,4 @@
-"""Row 10: the many steps, the equal shares and the fixed first rate of the earliest diffusion models."""
+"""Row 10: many steps, equal shares and fixed first rate of the earliest diffusion models."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, half, mark, note
 
 NEGLIGIBLE = 0.01
-"""Bits a pixel, or a distance over the variance of the features, below which a difference is none."""
+"""Difference that counts as none, in bits per pixel or as a distance over the features'
+variance.
+"""
 COLLAPSED = 0.5
-"""A bound that falls by more than this share of what an endless fall would has no lowest point."""
+"""Share of an endless fall's rate above which a bound counts as without lowest point."""
 
 
 def answer(found: FirstScheduleResult) -> Answer:
-    """The schedules, binary pictures against steps, and the bound against the first rate."""
+    """Return the answer: schedules, binary pictures by steps, the bound by the first rate."""
     flags = (*found.binary.flags, *found.flags)
     return Answer(
         figures.schedules(found),
@@ -43,11 +45,12 @@ def answer(found: FirstScheduleResult) -> Answer:
 
 
 def judge(found: FirstScheduleResult) -> Verdict:
-    """Judge the three parts of the claim: that many steps pay, that equal shares are a good choice,
-    and that a first rate that is learned would overfit.
+    """Return the verdict on the three parts of the claim.
 
-    Equal shares are judged on binary pictures; and on Gaussian noise, where the paper never used
-    them, by all models and samplers in :data:`MIDDLE` steps, for they disagree.
+    These are that many steps pay, that equal shares are a good choice, and that a learned first
+    rate would overfit. Equal shares are judged on binary pictures. On Gaussian noise, where the
+    paper did not use them, all models and samplers in :data:`MIDDLE` steps are used, since these
+    disagree.
     """
     pays = _all(
         _sign(found.binary.fewer_bits, NEGLIGIBLE),
@@ -91,12 +94,12 @@ def judge(found: FirstScheduleResult) -> Verdict:
 
 
 def _sign(one: Interval, least: float) -> bool | None:
-    """Whether it is surely above ``least``, surely not, or neither."""
+    """Return True if an interval is above ``least``, False if it is below, None otherwise."""
     return True if one.low > least else False if one.high < least else None
 
 
 def _all(first: bool | None, second: bool | None) -> bool | None:
-    """Whether both are; not if one surely is not."""
+    """Return True if both are True, False if one is False, None otherwise."""
     if first is False or second is False:
         return False
     return None if None in (first, second) else True
@@ -147,7 +150,7 @@ def _over(one: Interval, scale: float) -> Interval:
 
 
 def _surprise(counts: Sequence[int], nats: Mapping[str, Sequence[Interval]]) -> str:
-    """Where equal shares lose less than today's schedule in few steps, and more in many."""
+    """Return the surprise that equal shares lose less than today's schedule in few steps; or ""."""
     if 2 not in counts:
         return ""
     two = counts.index(2)

@@ -1,4 +1,4 @@
-"""Row 11: why are schedules not learned? Grids by search and by gradient, for the same evaluations."""
+"""Row 11: why are schedules not learned? Grids by search and by gradient, at equal evaluations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, half
 
 SAME = 0.05
-"""Errors that differ by less than this share are equally good."""
+"""Relative difference below which two errors are equally good."""
 PRACTICE = "what people do in practice was not measured"
 IN_WORDS = {
     "random": "random search",
@@ -21,11 +21,11 @@ IN_WORDS = {
     "differences": "finite differences",
 }
 NOTHING = 0.98
-"""A grid with more than this share of the error that it began with has gained nothing."""
+"""Ratio to the initial error above which a grid has not improved."""
 
 
 def answer(found: LearnedResult) -> Answer:
-    """Errors by method, and what they cost."""
+    """Return the answer: errors by method, and their costs."""
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for case in found.cases:
         ends = [("best formula", case.start)]
@@ -38,7 +38,7 @@ def answer(found: LearnedResult) -> Answer:
 
 
 def judge(found: LearnedResult) -> Verdict:
-    """What becomes of the claim."""
+    """Return the verdict on the claim."""
     name, closest = max(found.searches.items(), key=lambda pair: pair[1].value)
     numbers = _numbers(found, name, closest)
     surprise = ""
@@ -88,7 +88,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _numbers(found: LearnedResult, name: str, closest: Interval) -> tuple[str, ...]:
-    """What the verdict rests on."""
+    """Return the values that support the verdict, as HTML."""
     each = ", ".join(f"{search} {between(one)}" for search, one in found.searches.items())
     seconds: dict[str, float] = {}
     for case in found.cases:

@@ -13,14 +13,14 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, brackets, half, mark, note
 
 NEGLIGIBLE = 0.01
-"""A gap below this share of the variance of the features is none."""
+"""Gap that counts as none, as a share of the variance of the features."""
 FEWER = 10
-"""Outputs are fewer than noise's if surely so many times as many pairs of them are alike."""
+"""Ratio to noise's share of alike pairs above which outputs are less diverse."""
 RULES = {IMPROVED: "Algorithm 2", NAIVE: "Algorithm 1", DDIM: "DDIM"}
 
 
 def answer(found: ColdResult) -> Answer:
-    """Distances and variety of each degradation."""
+    """Return the answer: distances and diversity of each degradation."""
     best = {name: found.courses[name][rule] for name, rule in chosen(found).items()}
     return Answer(
         draw(found, best),
@@ -33,7 +33,7 @@ def answer(found: ColdResult) -> Answer:
 
 
 def chosen(found: ColdResult) -> dict[str, str]:
-    """The rule of each degradation that the pictures kept for choosing are nearest to the data by."""
+    """Return the results of the better rule of each degradation, by the pictures for choosing."""
     return {
         name: min(courses, key=lambda rule: min(courses[rule].tried))
         for name, courses in found.courses.items()
@@ -60,16 +60,16 @@ def _table(found: ColdResult) -> pd.DataFrame:
 
 
 def steps_of(count: int) -> str:
-    """A number of steps, in words."""
+    """Return a number of steps in words."""
     return f"{count} step{'s' * (count > 1)}"
 
 
 def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
-    """Judge the claim by the rule of each degradation in ``best``, at its best number of steps.
+    """Return the verdict by the rule of each degradation in ``best``, at its best number of steps.
 
-    A degradation helps if its steps end surely nearer to the data than one. It does as well as
-    noise if it helps, is not surely farther from the data than noise, and its outputs are not
-    surely fewer. Rules and numbers of steps were chosen on other pictures.
+    A degradation helps if several steps end significantly nearer to the data than one. It equals
+    noise if it helps, is not significantly farther from the data than noise, and not significantly
+    less diverse. Rules and numbers of steps were chosen on other pictures.
     """
     least = NEGLIGIBLE * found.variance
     others = {name: best[name] for name in NAMES if name in best and name != NOISE}
@@ -137,7 +137,7 @@ def _limits(
 
 
 def _surprise(found: ColdResult, nearer: Sequence[str]) -> str:
-    """On what a trace of noise brings, or on what is better than noise."""
+    """Return the surprise about a trace of noise, or about degradations better than noise."""
     freed = {
         name: (found.courses[name][IMPROVED].alike, share)
         for name, (share, gap) in found.traces.items()
@@ -195,7 +195,7 @@ def _numbers(found: ColdResult, best: Mapping[str, Course]) -> tuple[str, ...]:
 
 
 def rounded(share: Interval) -> str:
-    """Effective number of different outputs, to one digit; the least it can be if none are alike."""
+    """Return the effective number of outputs, to one digit; its lower bound if none are alike."""
     return f"{float(f'{1 / (share.value or share.high):.1g}'):,.0f}"
 
 
@@ -210,14 +210,14 @@ def _others(best: Mapping[str, Course]) -> list[tuple[str, Course]]:
 
 
 def number(share: Interval) -> str:
-    """Effective number of different outputs, from the share of alike pairs."""
+    """Return the effective number of different outputs, by the share of alike pairs."""
     if not share.low > 0:
         return f"at least {1 / share.high:,.0f}"
     return between(Interval(*(1 / end for end in (share.value, share.high, share.low))))
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names of degradations, with commas and an "and"."""
+    """Return names of degradations with commas and an "and"."""
     words = [NAMES[name] for name in NAMES if name in names]
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 

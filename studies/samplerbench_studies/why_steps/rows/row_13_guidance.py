@@ -1,4 +1,4 @@
-"""Row 13: what does guidance do? When the class is decided, and what it costs in diversity."""
+"""Row 13: what does guidance do? Level at which the class is decided, and loss of diversity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .wording import INTERVALS, brackets, percent
 
 
 def answer(found: GuidanceResult) -> Answer:
-    """When the class is decided, how often it is met, and how alike the samples are."""
+    """Return the answer: level of decision, fidelity and diversity."""
     table = pd.DataFrame(
         [
             {
@@ -46,15 +46,14 @@ def answer(found: GuidanceResult) -> Answer:
 def judge(
     earlier: Interval, dropped: float, decided: Mapping[float, Interval], variance: Interval
 ) -> Verdict:
-    """What becomes of the claim.
+    """Return the verdict on the claim.
 
     Args:
         earlier: factor by which the strongest guidance raises the noise level at which the class is
-            decided; NaN if it never is.
-        dropped: share of the latents that say nothing about this factor, being undecided with or
-            without guidance.
-        decided: that level, by guidance scale.
-        variance: inside classes under the strongest guidance, as a share of that under none.
+            decided; NaN if the class is not decided.
+        dropped: share of latents without this factor, being undecided with or without guidance.
+        decided: noise level at which the class is decided, by guidance scale.
+        variance: variance inside classes with the strongest guidance, relative to no guidance.
     """
     levels = ", ".join(
         f"σ = {brackets(one)} at guidance {scale:g}" for scale, one in decided.items()

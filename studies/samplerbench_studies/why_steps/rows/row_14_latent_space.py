@@ -15,15 +15,15 @@ from ..statistics.intervals import Interval, bootstrap
 from .wording import INTERVALS, between, brackets, half, mark, note
 
 STEPS = 12
-"""Steps at which prices are compared, the decoder included."""
+"""Number of steps at which costs are compared, the decoder included."""
 NO_LESS, SAME = 1.1, 1.25
-"""Ratios below the first are no saving; up to the second, numbers of steps are about the same."""
+"""Smallest ratio of costs that is a saving; largest ratio of steps that counts as the same."""
 WORSE = 0.02
-"""A distance that is surely larger by more than this share of the features' variance is worse."""
+"""Difference of distances above which images are worse, as a share of the features' variance."""
 
 
 def answer(found: LatentSpaceResult) -> Answer:
-    """Errors, distances and prices against steps."""
+    """Return the answer: errors, distances and costs against steps."""
     columns: dict[str, object] = {"steps": found.counts}
     for name, course in courses(found).items():
         columns[f"FID proxy, {name}{mark(found.flags)}"] = [half(one) for one in course.distances]
@@ -41,10 +41,11 @@ def answer(found: LatentSpaceResult) -> Answer:
 
 
 def judge(found: LatentSpaceResult) -> Verdict:
-    """Refutes where a step is no cheaper; supports where it is, and surely no more are needed for
-    images that are no worse; refines where the number differs for sure, or images are worse.
+    """Return the verdict: "refutes" if a step is not cheaper on latents.
 
-    Numbers of steps and distances are compared over the trainings of each side.
+    Otherwise it is "supports" if equally many steps give images that are no worse. It is "refines"
+    if the number of steps differs significantly, or images are worse. Comparisons are over the
+    trainings of each side.
     """
     operations = ratio(found, lambda course: [work(course, STEPS)]).value
     times = ratio(found, lambda course: rounds(course, STEPS))
@@ -81,7 +82,7 @@ def judge(found: LatentSpaceResult) -> Verdict:
 
 
 def surprise(found: LatentSpaceResult) -> str:
-    """That images are better in latents, for all that the autoencoder loses; empty if they are not."""
+    """Return the surprise that images by latents are better despite the autoencoder; or ""."""
     pixels, latents = (np.mean(ends(side)) for side in (found.pixels, found.latents))
     if not found.gap.high < 0:
         return ""
@@ -92,17 +93,17 @@ def surprise(found: LatentSpaceResult) -> str:
 
 
 def ends(side: Sequence[Course]) -> list[float]:
-    """Distance of each training after the most steps."""
+    """Return the distance of each training after the most steps."""
     return [course.distances[-1].value for course in side]
 
 
 def work(course: Course, steps: int) -> float:
-    """Multiply-adds of an image."""
+    """Return the multiply-adds of an image."""
     return steps * course.price.evaluation + course.price.decoding
 
 
 def rounds(course: Course, steps: int) -> list[float]:
-    """Milliseconds of an image in each round."""
+    """Return the milliseconds of an image in each round."""
     price = course.price
     return [
         steps * (network + solver) + decoder
@@ -111,7 +112,7 @@ def rounds(course: Course, steps: int) -> list[float]:
 
 
 def ratio(found: LatentSpaceResult, price: Callable[[Course], list[float]]) -> Interval:
-    """How many times a price on latents is in that on pixels: of the medians of rounds."""
+    """Return the ratio of a cost on pixels to the cost on latents, by medians of rounds."""
     pixels, latents = (np.array(price(course)) for course in courses(found).values())
     return bootstrap(
         lambda rows: float(np.median(pixels[rows]) / np.median(latents[rows])), len(pixels)

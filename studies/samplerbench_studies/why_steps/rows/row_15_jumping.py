@@ -13,19 +13,19 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, half, mark, note, percent
 
 AIM = 10.0
-"""A jump is as good as was claimed if it is so many times nearer to the data than the prediction."""
+"""Ratio of the prediction's distance to a jump's above which the claim is supported."""
 WORTH = 2.0
-"""A jump that is not even so many times nearer has learned nothing."""
+"""Ratio of these distances below which the map has learned nothing."""
 VARIED = 0.5
-"""A generative model of its own keeps more of the variance inside classes."""
+"""Share of the variance inside classes above which a map is a generative model of its own."""
 CHEAP = 0.25
-"""A share of the cost of its teacher that is a surprise."""
+"""Share of the teacher's training cost below which the map's cost is a surprise."""
 NEGLIGIBLE = 0.01
-"""A gap below this share of the variance of the features is none."""
+"""Gap that counts as none, as a share of the variance of the features."""
 
 
 def answer(found: JumpingResult) -> Answer:
-    """The map beside the samplers of its teacher."""
+    """Return the answer: the map and the samplers of its teacher."""
     counts, dagger = sorted({*found.counts, *found.jumps}), mark(found.flags)
     lines = {"the map": (found.jumps, found.map)} | {
         f"its teacher, {name}": (found.counts, line) for name, line in found.teacher.items()
@@ -44,8 +44,9 @@ def answer(found: JumpingResult) -> Answer:
 
 
 def judge(found: JumpingResult) -> Verdict:
-    """What becomes of the claim: one jump against one prediction, and the most jumps against ten steps
-    of the plainest sampler.
+    """Return the verdict on the claim.
+
+    It compares one jump with one prediction, and the most jumps with ten steps of Euler's method.
     """
     numbers = (
         f"The FID proxy of one prediction is {factor(found.ratio)} times that of one jump; the aim was "
@@ -105,7 +106,7 @@ def judge(found: JumpingResult) -> Verdict:
 
 
 def _tens(found: JumpingResult) -> dict[str, Interval]:
-    """Distances after ten evaluations, by the sampler of the teacher."""
+    """Return the distances after ten evaluations, by sampler of the teacher."""
     return {name: line[found.counts.index(10)] for name, line in found.teacher.items()}
 
 
@@ -114,26 +115,26 @@ def _times(one: Interval) -> str:
 
 
 def _positive(one: Interval) -> Interval:
-    """A distance whose bias is removed may come out below 0; its interval does not."""
+    """Return a bias-corrected distance with its interval, clipped at 0."""
     return one._replace(value=max(one.value, one.low))
 
 
 def factor(one: Interval) -> str:
-    """A factor with its interval, whose upper end may be infinite."""
+    """Return a factor with its interval as text; the upper end may be infinite."""
     if math.isfinite(one.high):
         return between(one)
     return f"at least {one.low:.3g}"
 
 
 def _more(one: Interval) -> str:
-    """A difference as "lower" or "higher" by so much."""
+    """Return a difference as text, "lower" or "higher" by its size."""
     if one.value < 0:
         return f"lower by {between(Interval(-one.value, -one.high, -one.low))}"
     return f"higher by {between(one)}"
 
 
 def _beside(found: JumpingResult) -> list[str]:
-    """The map against the best sampler of its teacher at equal evaluations."""
+    """Return the comparison of the map with its teacher's best sampler at equal evaluations."""
     known = [k for k in found.jumps if k in found.counts]
     return [
         f"After {called(k)} its FID proxy is {_more(one)} than that of its teacher’s "
@@ -143,7 +144,7 @@ def _beside(found: JumpingResult) -> list[str]:
 
 
 def _paying(found: JumpingResult) -> list[str]:
-    """What training cost, and the number of samples after which it pays."""
+    """Return the cost of training, and the number of samples after which it pays."""
     if not found.cost:
         return []
     lines = [
@@ -171,7 +172,7 @@ def _paying(found: JumpingResult) -> list[str]:
 
 
 def _own(found: JumpingResult) -> list[str]:
-    """Whether it is a generative model of its own."""
+    """Return a sentence on whether the map is a generative model of its own."""
     spread = [
         f"{name}: {percent(one.variance)} of the variance inside classes, recall {one.recall:.0%}, "
         f"coverage {one.coverage:.0%}."
@@ -189,7 +190,7 @@ def _own(found: JumpingResult) -> list[str]:
 
 
 def _surprise(found: JumpingResult) -> str:
-    """That the teacher needs no map, or how little the map needed; and what ten steps can do."""
+    """Return the surprise that the teacher needs no map, or that the map's training was cheap."""
     last, tens = found.behind[-1], _tens(found)
     best = min(tens, key=lambda name: tens[name].value)
     beside = (

@@ -1,6 +1,4 @@
-"""Row 16: how far around a pixel must the denoiser look? The effective receptive field against
-the noise level.
-"""
+"""Row 16: how far around a pixel must the denoiser look? Receptive field by noise level."""
 
 from __future__ import annotations
 
@@ -15,11 +13,11 @@ from ..statistics.intervals import Interval
 from .wording import INTERVALS, brackets
 
 WIDER = 1.25
-"""A ratio of radii above this is growth."""
+"""Ratio of radii above which the radius grows."""
 
 
 def answer(found: LocalityResult) -> Answer:
-    """Radii against the noise level, and what they are radii of."""
+    """Return the answer: radii against the noise level, and maps of the sensitivity."""
     columns = {
         f"radius, {kind} (pixels)": [brackets(one) for one in line]
         for kind, line in found.radii.items()
@@ -35,13 +33,12 @@ def answer(found: LocalityResult) -> Answer:
 
 
 def judge(growth: Mapping[str, Interval], radii: Mapping[str, Sequence[Interval]]) -> Verdict:
-    """What becomes of the claim.
+    """Return the verdict on the claim.
 
     Args:
-        growth: by denoiser, its radius at the high level over that at the low one; NaN where it
-            looks at the pixel alone.
-        radii: by denoiser, at all levels; where several differ in their intervals the sentence says
-            so.
+        growth: radius at the high level over the radius at the low one, by denoiser; NaN for a
+            denoiser that depends on the pixel alone.
+        radii: radii at all levels, by denoiser; the sentence mentions significant differences.
     """
     ends = {
         name: [line[LEVELS.index(sigma)] for sigma in (LOW, HIGH)] for name, line in radii.items()

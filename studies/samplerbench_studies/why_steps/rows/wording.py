@@ -1,6 +1,4 @@
-"""How numbers with intervals are written in tables and sentences, and which of them are not to
-be trusted.
-"""
+"""Texts of values with intervals for tables and sentences, and marks of unreliable intervals."""
 
 from __future__ import annotations
 
@@ -12,39 +10,36 @@ from html import escape
 from ..statistics.intervals import Interval
 
 VISIBLE = 1e-4
-"""An interval that is narrower than this share of its value is not told."""
+"""Relative width below which an interval is not printed."""
 INTERVALS = "Brackets are 95 % intervals."
 
 
 def brackets(one: Interval | None, scale: float = 1) -> str:
-    """A value with its interval in brackets, to the places that the interval's width allows.
+    """Return a value with its interval in brackets, to the digits that the width allows.
 
-    A dash for none.
-
-    An interval that is too narrow to be seen in print is left out: of a value that is exact nothing
-    is gained by repeating it.
+    None gives a dash. An interval narrower than :data:`VISIBLE` is omitted.
 
     Args:
-        one: the interval, or None.
-        scale: what it is multiplied by, such as 100 for percent.
+        one: value with interval, or None.
+        scale: factor of the printed value, such as 100 for percent.
     """
     return "–" if one is None else _bracketed(one, scale, "")
 
 
 def half(one: Interval) -> str:
-    """A value with half the width of its interval."""
+    """Return a value with half the width of its interval, as text."""
     return f"{one.value:.3g} ± {one.half:.2g}"
 
 
 def percent(one: Interval) -> str:
-    """A share with its interval, in percent."""
+    """Return a share with its interval in percent, as text."""
     return _bracketed(one, 100, " %")
 
 
 def between(one: Interval) -> str:
-    """A value of any size with its interval, to the digits that its width allows.
+    """Return a value of any size with its interval, to the digits that the width allows.
 
-    The value alone where it has no width to speak of.
+    Without a visible width, only the value is printed.
     """
     width = one.high - one.low
     if not width > VISIBLE * abs(one.value):
@@ -55,15 +50,15 @@ def between(one: Interval) -> str:
 
 
 def _inside(one: Interval) -> Interval:
-    """Return the interval with its value moved into it.
+    """Return the interval with its value clipped to it.
 
-    A squared distance may be estimated below 0 once its bias is removed. Its interval begins at 0.
+    A bias-corrected squared distance may be below 0, while its interval begins at 0.
     """
     return one._replace(value=min(max(one.value, one.low), one.high))
 
 
 def _sensible(value: float) -> str:
-    """Three digits, and all those before the point."""
+    """Return a number with three significant digits, but all digits before the point."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -77,22 +72,23 @@ def _bracketed(one: Interval, scale: float, unit: str) -> str:
 
 
 def codes(names: Iterable[str]) -> str:
-    """Names of models, as HTML, with an "and" between them."""
+    """Return names of models as HTML, with an "and" between them."""
     return " and ".join(f"<code>{name}</code>" for name in names)
 
 
 def mark(flags: Sequence[str]) -> str:
-    """What follows the name of a column of distances: a dagger if one of those that the row
-    measured is flagged.
+    """Return the suffix of a column of distances: a dagger if any distance is flagged, else "".
 
     Args:
-        flags: of all of them, why each is not to be trusted; empty for those that are.
+        flags: reason against trusting each interval of the row, or "".
     """
     return " †" if any(flags) else ""
 
 
 def note(flags: Sequence[str]) -> str:
-    """Why their intervals are not to be trusted, as HTML; empty if they are."""
+    """Return a note with the reasons against trusting the intervals, as HTML; "" without
+    reasons.
+    """
     flagged = [flag for flag in flags if flag]
     if not flagged:
         return ""

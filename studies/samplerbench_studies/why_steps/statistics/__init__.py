@@ -1,1 +1,1 @@
-"""Intervals, spreads and decisions that several rows need."""
+"""Statistics that several rows need: intervals, spreads and levels of decision."""

@@ -1,4 +1,4 @@
-"""How many different outputs there are, from how many pairs of them are alike."""
+"""Effective number of different outputs, by the share of pairs that are alike."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from ...arrays import FloatArray
 from .intervals import Interval
 
 NONE_SEEN = 3.0
-"""If k independent pairs hold none that is alike, their share is below this over k (with 95 %)."""
+"""If none of k independent pairs is alike, their share is below ``NONE_SEEN / k`` (95 %)."""
 
 
 def reach_of(real: FloatArray) -> float:
-    """How near two pictures are that count as alike: half of the real ones ``(m, d)`` have another
-    one within it.
+    """Return the distance below which two pictures are alike.
+
+    Half of the real pictures ``(m, d)`` have another one within it.
     """
     return float(np.sqrt(np.median(neighbour_distances(real, real, 1, same=True))))
 
 
 def alike(x: FloatArray, reach: float, *, draws: int = 400, seed: int = 0) -> Interval:
-    """Share of the pairs of different rows of ``(n, d)`` that are within ``reach``.
+    """Return the share of pairs of different rows of ``(n, d)`` that are within ``reach``.
 
-    It does not depend on n, unlike a number of clusters, and one over it is an effective number of
-    outputs: k equally likely ones have 1 / k (Simpson's index). The interval is the percentile
-    bootstrap over rows, of pairs of different rows only; where none is alike it ends at three over
-    n / 2, because n rows hold n / 2 independent pairs.
+    It does not depend on n, unlike a number of clusters. Its inverse is an effective number of
+    outputs: k equally likely outputs have 1 / k (Simpson's index). The interval is a percentile
+    bootstrap over rows, with pairs of different rows only. If no pair is alike, it ends at three
+    over n / 2, because n rows have n / 2 independent pairs.
     """
     n = len(x)
     near = np.concatenate([square <= reach**2 for _, square in square_distances(x, x)])

@@ -1,4 +1,4 @@
-"""The noise level at which the class of a sample is decided."""
+"""Noise level at which the class of a sample is decided."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ...arrays import FloatArray
 from .intervals import Interval, bootstrap
 
 EVEN = 0.5
-"""A class is decided from the level on at which its probability stays above this."""
+"""Probability above which a class must stay to count as decided."""
 
 
 class GuidedRun(NamedTuple):
     """Samples under one guidance scale.
 
     Attributes:
-        levels: of the grid but for the last, 0.
-        states: ``(levels, n, *event)``.
-        end: ``(n, *event)`` the samples.
-        labels: ``(n,)`` what was asked for.
-        own: ``(n,)`` whether a sample lies in its class.
+        levels: levels of the grid except the last, 0.
+        states: states ``(levels, n, *event)``.
+        end: samples ``(n, *event)``.
+        labels: requested classes ``(n,)``.
+        own: flags ``(n,)``, True if a sample lies in its class.
     """
 
     levels: Sequence[float]
@@ -39,10 +39,10 @@ class GuidedRun(NamedTuple):
 
 
 class ClassCourse(NamedTuple):
-    """The exact model's class probabilities at the states of a run, ``(levels, n)`` each.
+    """Exact class probabilities at the states of a run, ``(levels, n)`` each.
 
     Attributes:
-        own: probability of the class that was asked for.
+        own: probability of the requested class.
         left: effective number of classes.
     """
 
@@ -51,7 +51,7 @@ class ClassCourse(NamedTuple):
 
 
 def class_course(model: ExactModel, run: GuidedRun) -> ClassCourse:
-    """An exact model's class probabilities at the states of a run."""
+    """Return an exact model's class probabilities at the states of a run."""
     found = [
         class_probabilities(model, x, sigma)
         for x, sigma in zip(run.states, run.levels, strict=True)
@@ -64,9 +64,9 @@ def class_course(model: ExactModel, run: GuidedRun) -> ClassCourse:
 
 
 def decision(own: FloatArray, run: GuidedRun) -> FloatArray:
-    """The level from which on a sample's class stays likelier than not, ``(n,)``.
+    """Return the level from which each sample's class has a probability above 1/2, ``(n,)``.
 
-    NaN where it never does.
+    It is NaN if there is no such level.
     """
     # how many of the last levels are sure without a break
     sure = (own[::-1] > EVEN).cumprod(0).sum(0)
@@ -75,29 +75,28 @@ def decision(own: FloatArray, run: GuidedRun) -> FloatArray:
 
 
 def mean_decision(decided: FloatArray) -> Interval:
-    """Geometric mean level of decision, over the samples that are decided.
+    """Return the geometric mean level of decision with its interval, over decided samples.
 
-    NaN if fewer than half are.
+    It is NaN if fewer than half are decided.
     """
     return bootstrap(lambda rows: mean_level(decided[rows]), len(decided))
 
 
 def mean_level(decided: FloatArray) -> float:
-    """See :func:`mean_decision`."""
+    """Return the value of :func:`mean_decision` without its interval."""
     known = decided[np.isfinite(decided)]
     return float(np.exp(np.log(known).mean())) if 2 * len(known) > len(decided) else math.nan
 
 
 def decision_ratio(plain: FloatArray, guided: FloatArray) -> Interval:
-    """Geometric mean ratio of the levels of decision, over the latents that are decided in both
-    runs; NaN if fewer than half are.
+    """Return the geometric mean ratio of the levels of decision, over latents decided in both runs.
 
-    Means of either run alone would be of different latents: those that only guidance decides would
-    pass for the effect of guidance.
+    It is NaN if fewer than half are. Means of each run would be over different latents, and the
+    latents that only guidance decides would bias the ratio.
     """
     return mean_decision(guided / plain)
 
 
 def undecided_share(plain: FloatArray, guided: FloatArray) -> float:
-    """Share of the latents that :func:`decision_ratio` leaves out."""
+    """Return the share of latents that :func:`decision_ratio` omits."""
     return 1 - float(np.isfinite(guided / plain).mean())

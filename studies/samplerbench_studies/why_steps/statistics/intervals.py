@@ -1,4 +1,4 @@
-"""Intervals of what is no plain mean: the bootstrap over independent samples."""
+"""Intervals of statistics, by standard errors or the bootstrap over independent samples."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from samplerbench.models import Estimate
 from ...arrays import FloatArray
 
 NORMAL = 1.96
-"""Standard errors to either side of a 95 % interval."""
+"""Half-width of a 95 % interval in standard errors."""
 
 
 class Interval(NamedTuple):
-    """A value and its 95 % interval."""
+    """Value with its 95 % interval."""
 
     value: float
     low: float
@@ -25,19 +25,17 @@ class Interval(NamedTuple):
 
     @property
     def half(self) -> float:
-        """Half its width."""
+        """Half the width of the interval."""
         return (self.high - self.low) / 2
 
     @classmethod
     def normal(cls, value: float, error: float) -> Interval:
-        """Of an estimate with this standard error."""
+        """Return the normal interval of an estimate with standard error ``error``."""
         return cls(value, value - NORMAL * error, value + NORMAL * error)
 
     @classmethod
     def of(cls, found: Estimate) -> Interval:
-        """Of a Monte Carlo estimate: its noise, and what quadrature or a tail may add to that
-        on either side.
-        """
+        """Return the interval of a Monte Carlo estimate: noise plus bound on either side."""
         half = NORMAL * found.error + found.bound
         return cls(found.value, found.value - half, found.value + half)
 
@@ -45,14 +43,15 @@ class Interval(NamedTuple):
 def bootstrap(
     statistic: Callable[[NDArray[np.int64]], float], n: int, *, draws: int = 400, seed: int = 0
 ) -> Interval:
-    """The percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-    section 13.3).
+    """Return an interval by the percentile bootstrap.
+
+    See Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
 
     Args:
-        statistic: of the samples with these numbers, some of which occur several times.
+        statistic: function of an array of sample indices, some of which repeat.
         n: number of samples, >= 1.
-        draws: how often they are drawn anew.
-        seed: decides which.
+        draws: number of bootstrap replicates.
+        seed: seed of the replicates.
     """
     rng = np.random.default_rng(seed)
     found: FloatArray = np.array([statistic(rng.integers(0, n, n)) for _ in range(draws)])

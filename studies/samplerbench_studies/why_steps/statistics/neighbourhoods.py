@@ -1,12 +1,11 @@
-"""Whether samples pass for real: how many neighbourhoods of real samples they lie in, compared with
-unseen real samples.
+"""Test whether samples pass for real, by the number of real samples' neighbourhoods around them.
 
-The neighbourhood of a real sample reaches to its third-nearest other real sample, as that of
-precision does (arXiv:1904.06991). Precision asks whether a sample is in *some* neighbourhood, and
-so takes a mean for data: in many dimensions data are farther from each other (by about a factor of
-sqrt 2) than from their mean, which then is in the neighbourhood of nearly all of them. No datum is.
-So a sample passes if it is in one neighbourhood at least, and in no more of them than :data:`USUAL`
-of the unseen real samples are.
+The neighbourhood of a real sample reaches to its third-nearest other real sample, as in the metric
+precision (arXiv:1904.06991). Precision tests if a sample is in *some* neighbourhood, so a mean
+counts as real: in many dimensions, data are farther from each other (by about a factor of sqrt 2)
+than from their mean, which is then in nearly all neighbourhoods. No real sample is. So a sample
+passes if it is in at least one neighbourhood, and in no more than the quantile :data:`USUAL` of the
+numbers for unseen real samples.
 """
 
 from __future__ import annotations
@@ -19,24 +18,24 @@ from samplerbench.benchmarks.metrics import neighbour_distances, square_distance
 from ...arrays import FloatArray
 
 MANIFOLD = 3
-"""Neighbour at which the neighbourhood of a sample ends, as in the metric precision."""
+"""Rank of the neighbour at which a neighbourhood ends, as in the metric precision."""
 USUAL = 0.975
 
 
 class Neighbourhoods:
-    """The neighbourhoods of real samples, and how many of them an unseen real sample lies in.
+    """Neighbourhoods of real samples, and the usual numbers that contain an unseen real sample.
 
     Args:
         real: features ``(m, d)`` of real samples, m > 3.
-        unseen: ``(k, d)`` of others, k > 0.
+        unseen: features ``(k, d)`` of other real samples, k > 0.
 
     Attributes:
-        most: so many neighbourhoods are still usual.
+        most: largest usual number of neighbourhoods.
         unseen: share of the unseen samples that pass.
-        usual: in how many neighbourhoods they are, the median.
+        usual: median number of neighbourhoods that contain an unseen sample.
 
     Raises:
-        ValueError: too few samples.
+        ValueError: there are too few samples.
     """
 
     def __init__(self, real: FloatArray, unseen: FloatArray) -> None:
@@ -52,11 +51,11 @@ class Neighbourhoods:
         self.unseen, self.usual = float(self.passes(found).mean()), float(np.median(found))
 
     def near(self, x: FloatArray) -> NDArray[np.int64]:
-        """In how many neighbourhoods each of ``(n, d)`` lies, ``(n,)``."""
+        """Return the number of neighbourhoods that contain each row of ``(n, d)``, ``(n,)``."""
         return np.concatenate(
             [(square <= self._reach).sum(1) for _, square in square_distances(x, self._real)]
         )
 
     def passes(self, near: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether so many neighbourhoods are usual for real samples."""
+        """Return True for each number of neighbourhoods that is usual for real samples."""
         return (near > 0) & (near <= self.most)

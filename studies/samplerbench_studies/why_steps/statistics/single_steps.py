@@ -1,6 +1,4 @@
-"""Measurements of row 3: divergences of single reverse steps, separated into those by shape and by
-covariance.
-"""
+"""Measurements of row 3 on single reverse steps: divergences by shape and by covariance."""
 
 from __future__ import annotations
 
@@ -15,20 +13,20 @@ from .intervals import Interval
 
 RATIOS, FAST_RATIOS = (1.1, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0), (1.1, 2.0, 5.0)
 DRAWS = {"gmm-2d": (8000, 1000), "gmm-64d": (1000, 128), "fashion-mppca": (32, 16)}
-"""Models whose single steps are looked at, and pairs of states in a full and in a fast run.
+"""Numbers of pairs of states in a full and in a fast run, by model.
 
-The last is dense in 784 dimensions.
+The last model has dense covariances in 784 dimensions.
 """
 
 
 class Transition(NamedTuple):
-    """What one step from sqrt(ratio) to 1 / sqrt(ratio) loses, in nats.
+    """Loss of one step from level sqrt(ratio) to 1 / sqrt(ratio), in nats.
 
     Attributes:
-        ratio: of its two levels.
-        total: divergence of the exact reverse conditional from the isotropic Gaussian that is drawn
-            from instead.
-        shape: the part of it that no Gaussian could avoid.
+        ratio: ratio of the two levels.
+        total: divergence of the exact reverse conditional from the isotropic Gaussian of the
+            sampler.
+        shape: part of ``total`` that remains for the best Gaussian.
     """
 
     ratio: float
@@ -42,7 +40,7 @@ class Transition(NamedTuple):
 
 
 def transitions(model: ExactModel, ratios: Sequence[float], samples: int) -> list[Transition]:
-    """Exact divergences of steps about sigma = 1, where images form, of several sizes."""
+    """Return exact divergences of steps of several sizes about sigma = 1, where images form."""
 
     def one(ratio: float) -> Transition:
         found = transition_kl(model, math.sqrt(ratio), 1 / math.sqrt(ratio), samples)

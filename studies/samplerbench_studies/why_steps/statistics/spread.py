@@ -13,18 +13,18 @@ from ...arrays import FloatArray
 from .intervals import Interval, bootstrap
 
 EXACT = 4096
-"""Exact samples that tell how often each mode should be visited."""
+"""Number of exact samples to estimate the frequencies of modes."""
 
 
 def variance_kept(x: FloatArray, total: float) -> Interval:
-    """Variance of the samples ``(n, d)`` over that of the data."""
+    """Return the variance of samples ``(n, d)`` over the data's."""
     return bootstrap(lambda rows: float(x[rows].var(0, ddof=1).sum()) / total, len(x), draws=100)
 
 
 def total_variance(model: Denoiser) -> float:
-    """Trace of the covariance of a model's data.
+    """Return the trace of the covariance of a model's data.
 
-    Where means of classes are known, about their common mean.
+    For class means, it is the covariance about their common mean.
     """
     found = model.moments()
     if found is None:
@@ -37,8 +37,9 @@ def total_variance(model: Denoiser) -> float:
 
 
 def modes_kept(modes: NDArray[np.int64], model: Denoiser) -> Interval:
-    """Effective number of modes exp(H) of samples over that of the data: of exact ones, or of
-    equally many in each class.
+    """Return the effective number of modes exp(H) of samples, over the data's.
+
+    The data's is estimated from exact samples, or assumes equally frequent classes.
     """
     truth = model.mode_of(model.held_out(EXACT)) if isinstance(model, ExactModel) else None
     k = int(max(modes.max(), 0 if truth is None else truth.max())) + 1
@@ -47,6 +48,6 @@ def modes_kept(modes: NDArray[np.int64], model: Denoiser) -> Interval:
 
 
 def effective(counts: NDArray[np.int64]) -> float:
-    """exp(H) of the shares of ``counts`` ``(K,)``."""
+    """Return exp(H) of the shares of ``counts`` ``(K,)``."""
     p = counts[counts > 0] / counts.sum()
     return float(np.exp(-(p * np.log(p)).sum()))
