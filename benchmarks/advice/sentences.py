@@ -140,20 +140,20 @@ def _beside_own_solvers(pairs: Pairs, library: str) -> str:
     if nearest is None or nearest.ratio is None:
         return ""
     whose = "the library" if library == "python" else title(library)
-    other = f"{name_in_sentence(nearest.choice)}, the best of the solvers that {whose} has itself"
+    other = f"{name_in_sentence(nearest.choice)}, the best of the solvers that {whose} has"
     at = evaluations_in_words(budget.nfe)
     if verdict(nearest.ratio) == "open":
-        return f"With {at}, no difference was shown from {other}."
-    return f"With {at} it is {decided_ratio_in_words(nearest.ratio, 'times')} than {other}."
+        return f"With {at}, the recommendation showed no difference from {other}."
+    return f"With {at} the recommendation is {decided_ratio_in_words(nearest.ratio, 'times')} than {other}."
 
 
 def _coverage(budgets: Sequence[Budget]) -> str:
     partial = [budget for budget in budgets if budget.tried < budget.field]
     if not partial:
         return ""
-    tried, field = (_range(n) for n in zip(*((b.tried, b.field) for b in partial), strict=True))
+    tried, fields = ({*n} for n in zip(*((b.tried, b.field) for b in partial), strict=True))
     return (
-        f"Not all configurations were tried: {tried} of {field} with "
+        f"Not all configurations were tried: {_range(tried)} of {'up to ' * (len(fields) > 1)}{max(fields):,} with "
         f"{evaluations_in_words(*(budget.nfe for budget in partial))}. The others were forecast to be worse, or were "
         "far behind with fewer evaluations."
     )

@@ -74,7 +74,7 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
             ),
             (
                 row.beside_own_solvers.text,
-                f"compared with its own solvers: {row.beside_own_solvers.whole}",
+                f"compared with the library's solvers: {row.beside_own_solvers.whole}",
             ),
             (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").whole),
             (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
@@ -138,7 +138,7 @@ def markdown(advice: Advice) -> str:
         "compared with now": [row.now.whole for row in rows],
         "error [95 %]": [row.error.whole for row in rows],
         "compared with the best tried": [row.best.whole for row in rows],
-        "compared with its own solvers": [row.beside_own_solvers.whole for row in rows],
+        "compared with the library's solvers": [row.beside_own_solvers.whole for row in rows],
         "ms a sample": [row.ms.whole for row in rows],
         "tied with": [len(row.tied) or "" for row in rows],
         "nearer in distribution": [row.nearer.whole for row in rows],

@@ -87,7 +87,10 @@ def value_in_words(value: Value | None) -> str:
         return "–"
     if value.low == value.high and not value.flag:
         return format_number(value.value)
-    text = interval_text(value.value, value.low, value.high).replace("inf]", f"{NO_LIMIT}]")
+    # an unbiased distance may be below 0, and is shown as 0
+    text = interval_text(max(value.value, 0.0), value.low, value.high).replace(
+        "inf]", f"{NO_LIMIT}]"
+    )
     return text + ("?" if value.flag else "")
 
 
