@@ -270,9 +270,9 @@ def beside_best(best: Best, budget: Budget) -> TableCell:
     if leader is None:
         return NOTHING
     if is_same_configuration(best.choice, leader.choice):
-        is_whole = budget.tried >= budget.field
-        of = f"all {budget.tried:,}" if is_whole else f"{budget.tried:,} tried of {budget.field:,}"
-        return TableCell(f"the best of {of}")
+        if budget.tried >= budget.field:
+            return TableCell(f"the best of all {budget.tried:,}")
+        return TableCell(f"the best of {budget.tried:,} tried", f"of {budget.field:,}")
     if best.to_best is None:
         return TableCell("not compared", leader.choice.label)
     return _compare(best.to_best, leader.choice.label)

@@ -261,5 +261,5 @@ def test_coverage__is_said_with_the_best_that_was_tried():
         "12 to 40 of up to 140 with 8 and 10 evaluations." in text for text in said(one, more)
     )
     best_of_all = budget(8, best(choice("auto", "", 8, (0.01, 0.009, 0.02)), "python"), left_out=95)
-    assert table_row(best_of_all, "python").best.text == "the best of 40 tried of 135"
+    assert table_row(best_of_all, "python").best.whole == "the best of 40 tried (of 135)"
     assert table_row(replace(best_of_all, left_out=0), "python").best.text == "the best of all 40"
