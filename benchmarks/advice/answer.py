@@ -7,6 +7,7 @@ latents that had no part in any choice.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -262,6 +263,9 @@ class Advice:
 def _value_from_json(kind: Any, value: Any) -> Any:
     """Return JSON values as a value of the type ``kind``."""
     origin, inner = get_origin(kind), get_args(kind)
+    if kind is Value:  # files have null for numbers that are not finite
+        ends = {"value": math.nan, "low": -math.inf, "high": math.inf}
+        value = {name: ends.get(name) if item is None else item for name, item in value.items()}
     if is_dataclass(kind):
         hints: Any = get_type_hints(kind)
         return kind(**{name: _value_from_json(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
