@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import groupby
 
 import pandas as pd
 
 from ..comparison.findings import BASELINE, BestRow, Findings, Standing, TableFindings
+from ..comparison.significance import Verdict
+from ..comparison.verdicts import Line
 from ..escaping import escape_markdown
-from ..intervals import interval_flag, printed_value, value_plus_minus, value_with_bounds
-from ..quantities import Quantity, flags, quantities
+from ..intervals import (
+    BELOW_NOTE,
+    interval_bounds,
+    interval_flag,
+    printed_value,
+    shown_number,
+    value_with_bounds,
+)
+from ..labels import label_of_curve
+from ..quantities import Quantity, To, flags, quantities
 from ..record import Record
 from ..result_table import ResultTable
 from ..table.curves import comparable_parts
@@ -20,18 +31,30 @@ from ..values import number, rows_as_dicts, text
 
 TYPICAL = 10
 """Budget of the first sentence: the one nearest to this, by ratio, is taken."""
-
+FACTOR = 2
+"""Smallest factor between intervals that a sentence names."""
+NAMED = 3
+"""Largest number of level samplers that a sentence names."""
 
 AGAINST: dict[Standing, str] = {
     "better": "better than {against} at {budgets} NFE",
     "worse": "worse than {against} at {budgets} NFE",
     "equivalent": "equivalent to {against} at {budgets} NFE",
-    "inconclusive": "inconclusive against {against} at {budgets} NFE",
+    "inconclusive": "not significantly different from {against} at {budgets} NFE",
     "no verdict": "without a verdict against {against} at {budgets} NFE",
-    "the same": "the same as {against} at {budgets} NFE, where methods coincide",
+    "the same": "the same as {against} at {budgets} NFE",
     "itself": "{against} itself at {budgets} NFE",
-    "alone": "without a row of {against} to compare with at {budgets} NFE",
+    "alone": "without {against} to compare with at {budgets} NFE",
 }
+
+TARGETS: dict[To, str] = {
+    "data": "closer to the data",
+    "converged samples": "closer to the converged samples",
+    "reference solution": "closer to the exact solution",
+    "path limit": "closer to the limit of its path",
+    "": "lower",
+}
+"""Comparative of a quantity, by its target."""
 
 NOTHING = "Nothing was measured."
 
@@ -59,11 +82,10 @@ def _sentence_on_lowest(best: tuple[BestRow, ...], quantity: Quantity) -> str:
 
 
 def _sentence_against_baseline(best: tuple[BestRow, ...]) -> str:
-    against = best[0].against
     if all(item.standing == "alone" for item in best):
-        return f"There is no row of {against} to compare with."
+        return f"This run has no {best[0].against} to compare with."
     phrases = [
-        phrase.format(against=against, budgets=names_in_words(budgets))
+        phrase.format(against=best[0].against, budgets=names_in_words(budgets))
         for standing, phrase in AGAINST.items()
         if (budgets := [str(item.budget) for item in best if item.standing == standing])
     ]
@@ -71,8 +93,8 @@ def _sentence_against_baseline(best: tuple[BestRow, ...]) -> str:
 
 
 DOMINATED = (
-    "The model's own error dominates distances to the data in some of these rows, so that they rank "
-    "no samplers: all of this is by the distance to converged samples of the same model."
+    "In some rows the network's own error outweighs the sampler's. "
+    "Samplers are ranked by their distance to converged samples instead."
 )
 
 
@@ -83,26 +105,23 @@ def _sentence_on_one_step(rows: list[Record]) -> str:
     if jump is None:
         return ""
     raw, floor = number(jump, "fid_proxy_raw"), number(jump, "fid_proxy_floor")
-    sampler, distance = text(jump, "sampler"), format_number(raw)
-    sentence = f"The jump in one step ({sampler}) has a plug-in distance of {distance}"
+    sentence = f"One step of {text(jump, 'sampler')} has FID proxy {format_number(raw)} (plug-in)"
     if raw is not None and floor:
-        sentence += f", {format_number(raw / floor, 2)} times what perfect samples get"
+        sentence += f", {format_number(raw / floor, 2)} times the value of perfect samples"
     return f"{sentence}."
 
 
 def _sentence_of_caveat(best: tuple[BestRow, ...]) -> str:
     if flagged := [str(item.budget) for item in best if item.flagged]:
-        at = names_in_words(flagged)
-        return f"Intervals flagged † at {at} NFE are not to be trusted; the table says why."
+        return f"Intervals flagged † at {names_in_words(flagged)} NFE are unreliable; the table says why."
     return ""
 
 
 def lead_sentences(found: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
     """Return the opening sentences on one problem; ``crossings`` is its ``headline_table``."""
-    distinct = [best for best in found.best if best.standing != "the same"]
-    if not distinct:
-        return ("At these budgets all methods coincide: there is nothing to choose.",)
-    best = min(distinct, key=lambda best: abs(math.log(best.budget / TYPICAL)))
+    best = headline_row(found)
+    if best is None:
+        return ("At these budgets all samplers give the same result.",)
     sentences = (
         _sentence_of_advice(best, found.quantity),
         _sentence_on_plateau(found),
@@ -111,49 +130,93 @@ def lead_sentences(found: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
     return tuple(filter(None, sentences))
 
 
+def headline_row(found: Findings) -> BestRow | None:
+    """Return the lowest row that the first sentence is about; None if all samplers coincide."""
+    distinct = [best for best in found.best if best.standing != "the same"]
+    return min(distinct, key=lambda best: _distance_to_typical(best.budget), default=None)
+
+
+def _distance_to_typical(budget: int) -> float:
+    return abs(math.log(max(budget, 1) / TYPICAL))
+
+
+def _evaluations(budget: int) -> str:
+    return f"At {budget} evaluation{'s' if budget != 1 else ''}"
+
+
 def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
-    """Return the sentence that recommends a sampler at one budget, or says that the choice is open."""
-    at = f"At {best.budget} evaluation{'s' if best.budget != 1 else ''}"
-    value = f"{quantity.title} {value_plus_minus(best.row, quantity.name)}"
+    """Return the sentence that recommends a sampler at one budget, or says which are level."""
+    at, name = _evaluations(best.budget), label_of_curve(best.curve)
+    value = f"{quantity.title} {value_with_bounds(best.row, quantity.name)}"
     if not best.others:
-        return f"{at} {best.curve} has {value}; no other sampler was run there."
+        return f"{at} {name} has {value}; no other sampler was run there."
     if best.refusal:
-        return (
-            f"{at} there is no verdict: {best.curve} has the lowest value, {value}; "
-            f"but {_reason_clause(best.refusal)}."
-        )
-    against = _factor_over_baseline(best, quantity)
+        why = _reason_clause(best.refusal)
+        return f"{at} {name} has the lowest value, {value}, but {why}, so there is no verdict."
+    against = _comparison_with_baseline(best, quantity)
     if best.is_shown_best:
-        return f"{at} use {best.curve}: {value}{against}."
-    rivals = f"{len(best.rivals)} others" if len(best.rivals) > 1 else "".join(best.rivals)
-    return (
-        f"{at} the choice is open: {best.curve} has the lowest value, "
-        f"{value}{against}, but {rivals} cannot be told apart from it."
-    )
+        return f"{at} use {name}, with {value}." if not against else f"{at} use {name}; {against}."
+    return f"{at} {_level_samplers(best)}; {against or _no_difference(best.row)}."
+
+
+def _level_samplers(best: BestRow) -> str:
+    name, rivals = label_of_curve(best.curve), [label_of_curve(rival) for rival in best.rivals]
+    if len(rivals) == 1:
+        return f"{name} and {rivals[0]} are level"
+    others = names_in_words(rivals) if len(rivals) <= NAMED else f"{len(rivals)} others"
+    return f"{name} is level with {others}"
+
+
+def _no_difference(row: Record) -> str:
+    samples = number(row, "samples")
+    subject = f"{samples:,.0f} samples show" if samples else "the run shows"
+    return f"{subject} no significant difference"
 
 
 def _reason_clause(refusal: str) -> str:
     """Return the reason against a verdict as a clause."""
     if refusal.startswith("flagged"):
-        return "intervals are flagged as unreliable (†)"
-    return f"it is {refusal}" if refusal.startswith("dominated") else f"there is {refusal}"
+        return "the intervals are unreliable (†)"
+    if refusal.startswith("dominated"):
+        return "the network's own error outweighs the sampler's"
+    return f"there is {refusal}" if refusal.startswith("no ") else f"it was {refusal}"
 
 
-def _factor_over_baseline(best: BestRow, quantity: Quantity) -> str:
-    """Return a clause that compares a row with the baseline, by a factor if better; "" for none."""
-    words = {
-        "inconclusive": f", not told apart from {best.against}",
-        "equivalent": f", equivalent to {best.against}",
-        "no verdict": f", without a verdict against {best.against}",
-        "worse": f", worse than {best.against}",
-    }
+def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
+    """Return a clause that compares the level rows with the baseline; "" without a claim.
+
+    It is about the lowest row alone unless its ties are shown to be better than the baseline too.
+    """
+    if best.standing == "alone":
+        return f"this run has no {best.against} to compare with"
     if best.standing != "better" or best.baseline is None:
-        return words.get(best.standing, "")
-    low, high = (number(row, quantity.name) or 0.0 for row in (best.row, best.baseline))
-    se = number(best.row, quantity.se) or 0.0
-    if not (low > 2 * se and low > 0):  # a ratio to a value near 0 makes no sense
-        return f", where {best.against} has {format_number(printed_value(quantity.name, high))}"
-    return f", {format_number(high / low, 2)} times better than {best.against}"
+        return ""
+    rows = [best.row, *(best.ties if best.all_better else ())]
+    who = "it is" if best.is_shown_best else f"{label_of_curve(best.curve)} is"
+    if len(rows) > 1:
+        who = "both are" if len(rows) == 2 else "all are"
+    values = sorted(printed_value(quantity.name, number(row, quantity.name)) or 0.0 for row in rows)
+    shown = [format_number(value, 2) for value in dict.fromkeys((values[0], values[-1]))]
+    listed = (" and " if len(rows) == 2 else " to ").join(shown)
+    base = format_number(printed_value(quantity.name, number(best.baseline, quantity.name)))
+    factor = _least_factor(rows, best.baseline, quantity.name)
+    if factor < FACTOR:
+        title = quantity.title
+        return f"{who} better than {best.against} ({title} {listed} against {base})"
+    nearer = "lower" if quantity.summary == "share" else TARGETS[quantity.to]
+    return f"{who} at least {factor} times {nearer} than {best.against} ({listed} against {base})"
+
+
+def _least_factor(rows: Sequence[Record], baseline: Record, name: str) -> int:
+    """Return the factor from the largest upper end of rows to the baseline's lower end, rounded
+    down; 0 without intervals.
+    """
+    low, *ends = (interval_bounds(row, name) for row in (baseline, *rows))
+    high = max((end[1] for end in ends if end), default=0.0)
+    if low is None or not all(ends) or high <= 0 or low[0] <= 0:
+        return 0
+    factor = math.floor(low[0] / high)
+    return factor - factor % 10 ** max(len(str(factor)) - 2, 0)
 
 
 def _sentence_on_plateau(findings: Findings) -> str:
@@ -161,13 +224,12 @@ def _sentence_on_plateau(findings: Findings) -> str:
         return ""
     budget, kind = findings.plateau.budget, findings.plateau.kind
     if kind == "falling":
-        return f"The lowest is still falling at {budget} evaluations, the most that were tried."
+        return f"The lowest value still falls at {budget} evaluations, the most that were tried."
     if kind == "none":
-        return f"Beyond {budget} evaluations more buys no lower {findings.quantity.title}."
-    return (
-        f"Beyond {budget} evaluations nothing is told apart from the lowest there: "
-        "whether more work helps is open."
-    )
+        return f"More than {budget} evaluations bring no lower {findings.quantity.title}."
+    samples = number(findings.best[0].row, "samples")
+    size = f" ({samples:,.0f} samples)" if samples else ""
+    return f"We could not show that more than {budget} evaluations help{size}."
 
 
 def _sentence_on_floor(crossings: pd.DataFrame) -> str:
@@ -177,15 +239,50 @@ def _sentence_on_floor(crossings: pd.DataFrame) -> str:
         return ""
     first, others = reached.iloc[0], crossings.iloc[1:]
     rivals = [str(curve) for curve in others.loc[others["verdict"] != "worse", "curve"]]
-    subject = "Fewest evaluations" if len(others) and not rivals else "Evaluations"
-    floor = f"{format_number(first['tolerance'])}, the floor of {first['samples']} samples"
-    sentence = f"{subject} until a sampler's own error is below {floor}: {first['curve']}, {first['shown']}"
-    if first["flag"]:
-        sentence += " †"
+    need = f"{first['shown']}{' †' * bool(first['flag'])}"
+    sentence = (
+        f"With about {need} evaluations the error of {label_of_curve(first['curve'])} is no larger "
+        f"than the sampling noise of {first['samples']:,} samples ({format_number(first['tolerance'])})"
+    )
+    if len(others) and not rivals:
+        return f"{sentence}; every other sampler needs more."
     if rivals:
-        alike = rivals[0] if len(rivals) == 1 else f"{len(rivals)} others"
-        sentence += f"; {alike} cannot be told apart from it"
+        alike = label_of_curve(rivals[0]) if len(rivals) == 1 else f"{len(rivals)} others"
+        sentence += f"; {alike} may need as few"
     return f"{sentence}."
+
+
+def sentence_on_comparison(lines: Sequence[Line]) -> str:
+    """Return the sentence on lines of one model and metric at their budget nearest to 10; "" for
+    none with a budget.
+    """
+    budgets = {line.budget for line in lines if line.budget is not None}
+    if not budgets:
+        return ""
+    budget = min(budgets, key=_distance_to_typical)
+    chosen = [line for line in lines if line.budget == budget]
+    itself = all(line.sampler == line.baseline for line in chosen)
+    against = "in the baseline" if itself else label_of_curve(chosen[0].baseline)
+    groups = [
+        (words, [label_of_curve(line.sampler) for line in chosen if line.verdict == verdict])
+        for verdict, words in RELATIONS.items()
+    ]
+    phrases = [
+        f"{names_in_words(names) if len(names) <= NAMED else f'{len(names)} samplers'} "
+        f"{'is' if len(names) == 1 else 'are'} {words.format(against=against)}"
+        for words, names in groups
+        if names
+    ]
+    return f"{_evaluations(budget)} {'; '.join(phrases)}."
+
+
+RELATIONS: dict[Verdict, str] = {
+    "better": "better than {against}",
+    "equivalent": "equivalent to {against}",
+    "inconclusive": "not significantly different from {against}",
+    "worse": "worse than {against}",
+    "no verdict": "without a verdict",
+}
 
 
 _BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
@@ -224,7 +321,7 @@ def markdown_summary(table: ResultTable, page: TableFindings) -> str:
             markdown_table(names, [tuple(text(row, name) for name in names) for row in failed]),
         ]
     flag_columns = " and ".join(f"`{column}`" for column in flags().values())
-    parts += [f"† the interval is not to be trusted: {flag_columns} in table.csv say why.", ""]
+    parts += [f"† unreliable interval; {flag_columns} in table.csv say why. {BELOW_NOTE}.", ""]
     return "\n".join(parts)
 
 
@@ -238,5 +335,5 @@ def _summary_cells(row: Record, quantity: Quantity) -> list[str]:
     if quantity.error == "interval":
         value = value_with_bounds(row, name) + (" †" if interval_flag(row, name) else "")
     else:
-        value = format_number(printed_value(name, number(row, name)))
+        value = shown_number(name, number(row, name))
     return [value, format_number(number(row, floor.column))] if floor and floor.perfect else [value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,9 @@ TUNED = "tuning_digest"
 
 So a curve's name includes it only if rows of equal steps differ in it.
 """
+
+OWN = "own"
+"""Registry name of a schedule that a sampler brings itself."""
 
 _DISTINGUISHING = (
     "schedule",
@@ -43,7 +47,8 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Return ``frame`` with the columns ``curve`` and ``slot``.
 
     * ``curve`` (text): sampler, non-default parameters, and all else that differs between the curves
-      of its model, such as the schedule.
+      of its model. The schedule is named only if the sampler has several, or if it is neither its
+      own nor the usual one of the model's rows.
     * ``slot`` (integer): evaluation budget that the row competes in. This is the row's ``budget``,
       or else the smallest of the model's budgets that is >= ``nfe``. Without budgets, the numbers
       of steps of the model's rows take their place. It is empty if there is none.
@@ -83,9 +88,27 @@ def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
         name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1
     ]
     varying += [TUNED] * _has_several_tunings(group, varying)
+    plain = _samplers_of_plain_schedule(group) if "schedule" in varying else frozenset()
     budgets = group["budget"].dropna()
     ladder = sorted({int(at) for at in (budgets if len(budgets) else group["steps"].dropna())})
-    return [(_curve_label(row, varying), _slot_of_row(row, ladder)) for row in rows_as_dicts(group)]
+    named = [name for name in varying if name != "schedule"]
+    return [
+        (
+            _curve_label(row, named if text(row, "sampler") in plain else varying),
+            _slot_of_row(row, ladder),
+        )
+        for row in rows_as_dicts(group)
+    ]
+
+
+def _samplers_of_plain_schedule(group: pd.DataFrame) -> frozenset[str]:
+    """Return the samplers with one schedule that is their own, or the usual one of a model."""
+    schedules = group.dropna(subset=["schedule"]).groupby("sampler")["schedule"].unique()
+    single = {str(name): str(found[0]) for name, found in schedules.items() if len(found) == 1}
+    ranked = Counter(schedule for schedule in single.values() if schedule != OWN).most_common(2)
+    is_tie = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
+    plain = {OWN, *(schedule for schedule, _ in ranked[:1] if not is_tie)}
+    return frozenset(name for name, schedule in single.items() if schedule in plain)
 
 
 def _has_several_tunings(group: pd.DataFrame, varying: list[str]) -> bool:
