@@ -21,7 +21,14 @@ from ..comparison.findings import BASELINE, TableFindings, baseline_title, findi
 from ..comparison.lowest import lowest_places, select_visible_rows
 from ..comparison.significance import SIGNS
 from ..escaping import strip_control_characters
-from ..intervals import printed_value, value_plus_minus, value_with_bounds
+from ..intervals import (
+    BELOW_NOTE,
+    is_below_zero,
+    shown_number,
+    value_plus_minus,
+    value_with_bounds,
+)
+from ..labels import label_of_curve
 from ..palette import FAMILIES
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
@@ -216,9 +223,9 @@ def render_page(
         {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
     )
     parts = comparable_parts(frame)
-    grids = grids_of(
-        [(title, rows, _part_folders(rows, homes, RunDir.pictures_path)) for title, rows in parts]
-    )
+    kept = [
+        (title, rows, _part_folders(rows, homes, RunDir.pictures_path)) for title, rows in parts
+    ]
     strips = trajectory_strips_of(
         [
             (title, rows, _part_folders(rows, homes, RunDir.trajectories_path))
@@ -226,8 +233,8 @@ def render_page(
         ]
     )
     sections = [
-        model_section(title, rows, page.by_title[title], styles, grid, strip, homes)
-        for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
+        model_section(title, rows, page.by_title[title], styles, files, grid, strip, homes)
+        for (title, rows, files), grid, strip in zip(kept, grids_of(kept), strips, strict=True)
     ]
     records = [(name, read_run_record(path)) for name, path in _names_and_paths(sources)]
     runs = [
@@ -286,11 +293,17 @@ def _template_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        number=number, short=format_number, interval=interval_text, printed=printed_value
+        number=number,
+        short=format_number,
+        interval=interval_text,
+        shown=shown_number,
+        below=is_below_zero,
+        below_note=BELOW_NOTE,
     )
     environment.filters.update(
         brief=brief_model_name,
         whole=_with_unbroken_names,
+        label=label_of_curve,
         with_bounds=value_with_bounds,
         plus_minus=value_plus_minus,
     )

@@ -20,15 +20,16 @@ from ..comparison.pareto import (
     is_surely_cheaper,
 )
 from ..comparison.verdicts import ComparedRows
+from ..intervals import is_below_zero
 from ..record import Record
 from ..run_directory.reading import read_run_record
 from ..table.description import why_no_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
 from ..values import number, rows_as_dicts, text
-from .pictures import SampleGrid, TrajectoryStrips
+from .pictures import SampleGrid, SampleRows, TrajectoryStrips, sample_rows_of
 from .plots import CurveStyle, plot_data_of
-from .sentences import answer_in_words, lead_sentences
+from .sentences import NAMED, answer_in_words, headline_row, lead_sentences
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
@@ -144,6 +145,7 @@ class ModelSection:
     sentences: tuple[str, ...]
     fronts: tuple[Front, ...]
     plot: dict[str, Any] | None
+    samples: SampleRows | None
     grid: SampleGrid | None
     trajectories: TrajectoryStrips | None
     path_curvature: tuple[str, ...]
@@ -151,6 +153,7 @@ class ModelSection:
     undrawn: tuple[str, ...]
     missing: int
     without_data: str
+    below: bool
 
 
 def model_section(
@@ -158,12 +161,20 @@ def model_section(
     rows: pd.DataFrame,
     found: Findings | None,
     styles: Mapping[str, CurveStyle],
+    files: Mapping[int, Path],
     grid: SampleGrid | None,
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> ModelSection:
-    """Return the section of one problem from its rows, findings, styles and pictures."""
+    """Return the section of one problem from its rows, findings, styles and pictures.
+
+    ``files`` are the paths of kept samples by row index.
+    """
     lead, sentences = (), ()
+    best = headline_row(found) if found else None
+    level = [best.curve, *best.rivals[:NAMED]] if best else []
+    base = [text(best.baseline, "curve")] if best and best.baseline else []
+    first = found.quantity.name if found else ""
     if found:
         lead = lead_sentences(found, headline_table(rows.drop(columns=["curve", "slot"])))
         sentences = answer_in_words(found, rows)
@@ -177,7 +188,8 @@ def model_section(
         lead=lead,
         sentences=sentences,
         fronts=fronts_of(found) if found else (),
-        plot=plot_data_of(title, rows, styles),
+        plot=plot_data_of(title, rows, styles, first, level + base, best and best.budget),
+        samples=sample_rows_of(title, rows, files, best) if best else None,
         grid=grid,
         trajectories=trajectories,
         path_curvature=curvature_lines_of_runs(
@@ -187,6 +199,11 @@ def model_section(
         undrawn=undrawn,
         missing=len(rows.loc[rows["status"] == "missing"]),
         without_data=why_no_data(rows) or reference_note_sentence(rows, homes.values()),
+        below=found is not None
+        and any(
+            is_below_zero(first, number(entry.record, first))
+            for entry in found.group.entries.values()
+        ),
     )
 
 

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..comparison.findings import BestRow
 from ..comparison.lowest import ranked_curves
+from ..labels import label_of_curve
 from ..record import Record
 from ..run_directory.reading import read_pictures_at
 from ..text import format_number
@@ -197,6 +199,71 @@ def make_drawing_function(
 
     return draw
 
+
+@dataclass(frozen=True)
+class SampleRow:
+    """Picture of some samples as a ``data:`` address, with its label."""
+
+    label: str
+    image: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class SampleRows:
+    """Samples from the same latents: of the baseline, of the lowest row, and converged ones.
+
+    ``count`` is the number of samples in a row.
+    """
+
+    rows: tuple[SampleRow, ...]
+    points: bool
+    budget: int
+    count: int
+
+
+def sample_rows_of(
+    title: str, rows: pd.DataFrame, files: Mapping[int, Path], best: BestRow, *, room: int = 150_000
+) -> SampleRows | None:
+    """Draw the samples of a problem's first screen in ``room`` bytes; None without kept samples."""
+    curves = dict.fromkeys(text(row, "curve") for row in (best.baseline, best.row) if row)
+    chosen = rows.loc[(rows["slot"] == best.budget) & rows["curve"].isin(list(curves))]
+    kept = KeptSamples.read(title, chosen, files)
+    stacks = {text(kept.rows[index], "curve"): stack for index, stack in kept.stacks.items()}
+    drawn = [
+        (label_of_curve(curve), stacks[curve], f"{curve} at {best.budget} evaluations")
+        for curve in curves
+        if curve in stacks
+    ]
+    if not drawn:
+        return None
+    converged = next(iter(kept.limits(len(drawn[0][1])).values()), None)
+    if converged is not None:
+        drawn.append(("converged", converged, "very many steps"))
+    least = min(len(stack) for _, stack, _ in drawn)  # only as many have the same noise in all rows
+    drawn = [(label, stack[:least], how) for label, stack, how in drawn]
+    most = min(WIDEST, least)
+    box = (
+        common_box(np.asarray(stack, np.float64) for _, stack, _ in drawn) if kept.points else None
+    )
+    for count in (most, *(count for count in (4, 2) if count < most)):
+        found = tuple(
+            SampleRow(label, _draw_row(stack, box, count), f"First samples of {title} by {how}")
+            for label, stack, how in drawn
+        )
+        if sum(len(row.image) for row in found) <= room:
+            return SampleRows(found, kept.points, best.budget, count)
+    return None
+
+
+def _draw_row(stack: np.ndarray, box: Box | None, count: int) -> str:
+    if box is not None:
+        return data_uri(draw_points(np.asarray(stack, np.float64), box))
+    return data_uri(side_by_side(with_alpha(stack[:count]), count, gap=2))
+
+
+WIDEST = 8
+"""Largest number of images in a row of the first screen."""
 
 TYPICAL = 10
 """Strips are of the budget with most trajectories; of several, of the nearest to this by ratio."""

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from html import escape
 from statistics import median
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import bar_on_log_axis, interval_flag
+from ..intervals import bar_on_log_axis, interval_flag, value_with_bounds
+from ..labels import label_of_curve
 from ..palette import FAMILIES, style
 from ..quantities import Quantity, panels
 from ..record import Record
@@ -34,16 +35,24 @@ WORK = {
 
 
 def plot_data_of(
-    title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]
+    title: str,
+    rows: pd.DataFrame,
+    styles: Mapping[str, CurveStyle],
+    first: str = "",
+    main: Collection[str] = (),
+    budget: int | None = None,
 ) -> dict[str, Any] | None:
     """Return the data of one problem's plot as JSON values; None if there is nothing to draw.
 
+    ``first`` is the quantity to show first, if it can be drawn; ``main`` names curves to emphasise,
+    ``budget`` is marked on the axis of evaluations.
+
     Returns:
-        ``{"title", "measures": [{"name", "title", "note", "floor", "power"}], "work": [{"name",
-            "title"}], "curves": […]}``. A curve has ``name``, the items of its style, ``row`` (row
-            indices of its points), ``x[work]`` and ``y[quantity]``. The latter is ``{"value", "y",
-            "low", "high", "limit", "flagged"}``, lists over the points, with y, low, high and limit
-            of :func:`..intervals.bar_on_log_axis`.
+        ``{"title", "first", "budget", "measures": [{"name", "title", "caption", "note", "floor", "noise",
+            "power"}], "work": [{"name", "title"}], "curves": […]}``. A curve has ``name``, ``label``,
+            ``main``, the items of its style, ``row`` (row indices of its points), ``x[work]`` and
+            ``y[quantity]``. The latter is ``{"text", "y", "low", "high", "limit", "flagged"}``, lists
+            over the points, with y, low, high and limit of :func:`..intervals.bar_on_log_axis`.
     """
     indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
@@ -59,24 +68,40 @@ def plot_data_of(
     for row in finished:
         by_curve.setdefault(text(row, "curve"), []).append(row)
     curves = [
-        _curve_data(name, points, measures, work, styles[name]) for name, points in by_curve.items()
+        _curve_data(name, points, measures, work, styles[name]) | {"main": name in main}
+        for name, points in by_curve.items()
     ]
+    sizes = {int(size) for row in finished if (size := number(row, "samples"))}
+    noise = f"noise of {sizes.pop():,} perfect samples" if len(sizes) == 1 else "perfect samples"
     about = [
         {
             "name": quantity.name,
             "title": quantity.title,
+            "caption": caption_of(quantity),
             "note": quantity.note,
             "floor": _floor_data(quantity, finished),
+            "noise": noise,
             "power": quantity.power,
         }
         for quantity in measures
     ]
     return {
         "title": escape(title),
+        "first": first if first in {quantity.name for quantity in measures} else measures[0].name,
+        "budget": budget,
         "measures": about,
         "work": [{"name": name, "title": WORK[name]} for name in work],
         "curves": sorted(curves, key=lambda curve: (curve["family"], curve["name"])),
     }
+
+
+def caption_of(quantity: Quantity) -> str:
+    """Return the definition of a quantity in one short line."""
+    brief = f": {quantity.brief}" if quantity.brief else ""
+    perfect = (
+        "; 0 is perfect" if quantity.to and not (quantity.floor and quantity.floor.perfect) else ""
+    )
+    return f"{quantity.title}{brief}. Lower is better{perfect}."
 
 
 def _curve_data(
@@ -85,6 +110,7 @@ def _curve_data(
     rows = sorted(rows, key=lambda row: number(row, "nfe") or 0.0)
     return {
         "name": escape(name),
+        "label": escape(label_of_curve(name)),
         **style._asdict(),
         "row": [row["line"] for row in rows],
         "x": {column: [_six_digits(number(row, column)) for row in rows] for column in work},
@@ -96,8 +122,9 @@ def _point_lists(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]
     name = quantity.name
     points = [bar_on_log_axis(row, name) for row in rows]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
-    columns = {"value": [number(row, name) for row in rows], "y": y, "low": low, "high": high}
+    columns = {"y": y, "low": low, "high": high}
     marks = {"limit": limit, "flagged": [bool(interval_flag(row, name)) for row in rows]}
+    marks["text"] = [value_with_bounds(row, name) for row in rows]
     return {key: [_six_digits(value) for value in part] for key, part in columns.items()} | marks
 
 

@@ -105,7 +105,7 @@ def _sentence_on_one_step(rows: list[Record]) -> str:
     if jump is None:
         return ""
     raw, floor = number(jump, "fid_proxy_raw"), number(jump, "fid_proxy_floor")
-    sentence = f"One step of {text(jump, 'sampler')} has FID proxy {format_number(raw)} (plug-in)"
+    sentence = f"One step of {label_of_curve(text(jump, 'sampler'))} has FID proxy {format_number(raw)} (plug-in)"
     if raw is not None and floor:
         sentence += f", {format_number(raw / floor, 2)} times the value of perfect samples"
     return f"{sentence}."
@@ -267,21 +267,21 @@ def sentence_on_comparison(lines: Sequence[Line]) -> str:
         (words, [label_of_curve(line.sampler) for line in chosen if line.verdict == verdict])
         for verdict, words in RELATIONS.items()
     ]
-    phrases = [
-        f"{names_in_words(names) if len(names) <= NAMED else f'{len(names)} samplers'} "
-        f"{'is' if len(names) == 1 else 'are'} {words.format(against=against)}"
-        for words, names in groups
-        if names
-    ]
+    phrases = []
+    for words, names in groups:
+        if names:
+            subject = names_in_words(names) if len(names) <= NAMED else f"{len(names)} samplers"
+            verb = "is" if len(names) == 1 else "are"
+            phrases.append(f"{subject} {verb} {words.format('it' if phrases else against)}")
     return f"{_evaluations(budget)} {'; '.join(phrases)}."
 
 
 RELATIONS: dict[Verdict, str] = {
-    "better": "better than {against}",
-    "equivalent": "equivalent to {against}",
-    "inconclusive": "not significantly different from {against}",
-    "worse": "worse than {against}",
-    "no verdict": "without a verdict",
+    "better": "better than {}",
+    "equivalent": "equivalent to {}",
+    "inconclusive": "level with {}",
+    "worse": "worse than {}",
+    "no verdict": "without a verdict against {}",
 }
 
 
