@@ -1,7 +1,6 @@
 """The 95 % interval of a value in a row, as numbers and text, and the reason against trusting it.
 
-An unbiased estimate of a distance may be below 0. Texts print it as 0, with a mark; tables in files
-keep it.
+An unbiased estimate of a distance may be below 0. Texts print it as 0; tables in files keep it.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ BELOW = "⁻"
 BELOW_NOTE = f"0{BELOW}: measured slightly below 0 after removing bias; shown as 0"
 
 
-def shown_number(name: str, value: float | None, digits: int = 3) -> str:
+def shown_number(name: str, value: float | None) -> str:
     """Return the value of column ``name`` as text: 0 with :data:`BELOW` for a distance below 0.
 
     >>> shown_number("fid_proxy", -0.0027), shown_number("fid_proxy", 0.51234)
     ('0⁻', '0.512')
     """
-    return f"0{BELOW}" if is_below_zero(name, value) else format_number(value, digits)
+    return f"0{BELOW}" if is_below_zero(name, value) else format_number(value)
 
 
 def value_with_bounds(row: Record, name: str) -> str:

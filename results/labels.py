@@ -5,12 +5,8 @@ from __future__ import annotations
 LABELS = {
     "ddim": "DDIM",
     "ddpm": "DDPM",
-    "deis_tab_3": "DEIS-tAB3",
     "dpm_solver_2": "DPM-Solver-2",
-    "dpm_solver_3": "DPM-Solver-3",
     "dpmpp_2m": "DPM-Solver++(2M)",
-    "dpmpp_2m_sde": "SDE-DPM-Solver++(2M)",
-    "dpmpp_2s": "DPM-Solver++(2S)",
     "dpmpp_3m": "DPM-Solver++(3M)",
     "edm_stochastic": "EDM stochastic",
     "euler": "Euler",
@@ -23,10 +19,6 @@ LABELS = {
 
 
 def label_of_curve(curve: str) -> str:
-    """Return a curve's name with its sampler's label; the registered name if it has none.
-
-    >>> label_of_curve("dpmpp_2m · karras"), label_of_curve("my_solver")
-    ('DPM-Solver++(2M) · karras', 'my_solver')
-    """
+    """Return a curve's name with its sampler's label, if it has one."""
     sampler, separator, rest = curve.partition(" · ")
     return LABELS.get(sampler, sampler) + separator + rest

@@ -30,7 +30,6 @@ from .pairing import (
 from .significance import LEVEL
 from .verdicts import MARGIN, SIDES, Line, judge_lines
 
-NO_TIMINGS = "the run has no timings (--no-timing)"
 SHOWN_UNMATCHED = 5
 """Largest number of unmatched rows that a note names. The note counts the others."""
 
@@ -197,10 +196,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         remarks.append(f"{BELOW_NOTE}.")
     for start, field in (("No verdict", "reason"), ("Times not compared", "time_reason")):
         reasons = Counter(reason for line in lines if (reason := getattr(line, field)))
-        remarks += [
-            f"{start} in {n} rows: {NO_TIMINGS if reason == 'no raw times' else reason}."
-            for reason, n in reasons.items()
-        ]
+        remarks += [f"{start} in {n} rows: {reason}." for reason, n in reasons.items()]
     if alone := sum(line.paired == 0 for line in lines):
         why = "other latents, or no influence values; their intervals are wider than paired ones"
         remarks.append(f"{alone} unpaired (*): {why}.")

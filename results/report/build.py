@@ -21,15 +21,8 @@ from ..comparison.findings import BASELINE, TableFindings, baseline_title, findi
 from ..comparison.lowest import lowest_places, select_visible_rows
 from ..comparison.significance import SIGNS
 from ..escaping import strip_control_characters
-from ..intervals import (
-    BELOW_NOTE,
-    is_below_zero,
-    shown_number,
-    value_plus_minus,
-    value_with_bounds,
-)
+from ..intervals import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
 from ..labels import label_of_curve
-from ..palette import FAMILIES
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
 from ..run_directory.layout import FULL
@@ -62,7 +55,7 @@ from .provenance import (
     digest_of_ingredients,
     sections_of,
 )
-from .sentences import markdown_summary
+from .sentences import DOMINATED, markdown_summary
 from .timing import throughput_of, times_by_batch_size
 
 RunFacts = tuple[str, tuple[str, ...], str]
@@ -249,7 +242,6 @@ def render_page(
         counts=frame["status"].value_counts().to_dict(),
         problems=sections,
         plots=[problem.plot for problem in sections],
-        families=[family.name for family in FAMILIES],
         family_css=Markup(family_css()),  # needs no escaping: constants of this package
         comparisons=comparisons_of(sources) if len(sources) > 1 else [],
         listing=listing_of(frame, page.lines),
@@ -297,8 +289,8 @@ def _template_environment() -> Environment:
         short=format_number,
         interval=interval_text,
         shown=shown_number,
-        below=is_below_zero,
         below_note=BELOW_NOTE,
+        dominated=DOMINATED,
     )
     environment.filters.update(
         brief=brief_model_name,

@@ -20,7 +20,6 @@ from ..comparison.pareto import (
     is_surely_cheaper,
 )
 from ..comparison.verdicts import ComparedRows
-from ..intervals import is_below_zero
 from ..record import Record
 from ..run_directory.reading import read_run_record
 from ..table.description import why_no_data
@@ -29,7 +28,7 @@ from ..text import format_number
 from ..values import number, rows_as_dicts, text
 from .pictures import SampleGrid, SampleRows, TrajectoryStrips, sample_rows_of
 from .plots import CurveStyle, plot_data_of
-from .sentences import NAMED, answer_in_words, headline_row, lead_sentences
+from .sentences import headline_row, lead_sentences
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
@@ -142,7 +141,6 @@ class ModelSection:
     title: str
     found: Findings | None
     lead: tuple[str, ...]
-    sentences: tuple[str, ...]
     fronts: tuple[Front, ...]
     plot: dict[str, Any] | None
     samples: SampleRows | None
@@ -153,7 +151,6 @@ class ModelSection:
     undrawn: tuple[str, ...]
     missing: int
     without_data: str
-    below: bool
 
 
 def model_section(
@@ -170,14 +167,11 @@ def model_section(
 
     ``files`` are the paths of kept samples by row index.
     """
-    lead, sentences = (), ()
+    lead: tuple[str, ...] = ()
     best = headline_row(found) if found else None
-    level = [best.curve, *best.rivals[:NAMED]] if best else []
-    base = [text(best.baseline, "curve")] if best and best.baseline else []
     first = found.quantity.name if found else ""
     if found:
         lead = lead_sentences(found, headline_table(rows.drop(columns=["curve", "slot"])))
-        sentences = answer_in_words(found, rows)
     undrawn = tuple(
         f"{text(row, 'curve')} at {text(row, 'slot') or '?'} NFE ({row['status']})"
         for row in rows_as_dicts(rows.loc[~rows["status"].isin(["ok", "missing"])])
@@ -186,9 +180,8 @@ def model_section(
         title=title,
         found=found,
         lead=lead,
-        sentences=sentences,
         fronts=fronts_of(found) if found else (),
-        plot=plot_data_of(title, rows, styles, first, level + base, best and best.budget),
+        plot=plot_data_of(title, rows, styles, first, best),
         samples=sample_rows_of(title, rows, files, best) if best else None,
         grid=grid,
         trajectories=trajectories,
@@ -199,11 +192,6 @@ def model_section(
         undrawn=undrawn,
         missing=len(rows.loc[rows["status"] == "missing"]),
         without_data=why_no_data(rows) or reference_note_sentence(rows, homes.values()),
-        below=found is not None
-        and any(
-            is_below_zero(first, number(entry.record, first))
-            for entry in found.group.entries.values()
-        ),
     )
 
 

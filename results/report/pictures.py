@@ -200,70 +200,44 @@ def make_drawing_function(
     return draw
 
 
-@dataclass(frozen=True)
-class SampleRow:
-    """Picture of some samples as a ``data:`` address, with its label."""
-
-    label: str
-    image: str
-    alt: str
+WIDEST, WIDTH = 8, 256
+"""Largest number of images in a row of the first screen, and of their pixels together."""
 
 
-@dataclass(frozen=True)
-class SampleRows:
-    """Samples from the same latents: of the baseline, of the lowest row, and converged ones.
+class SampleRows(NamedTuple):
+    """Samples from the same noise, as rows ``(label, data: address, alternative text)``."""
 
-    ``count`` is the number of samples in a row.
-    """
-
-    rows: tuple[SampleRow, ...]
+    rows: tuple[tuple[str, str, str], ...]
     points: bool
     budget: int
-    count: int
 
 
 def sample_rows_of(
-    title: str, rows: pd.DataFrame, files: Mapping[int, Path], best: BestRow, *, room: int = 150_000
+    title: str, rows: pd.DataFrame, files: Mapping[int, Path], best: BestRow
 ) -> SampleRows | None:
-    """Draw the samples of a problem's first screen in ``room`` bytes; None without kept samples."""
-    curves = dict.fromkeys(text(row, "curve") for row in (best.baseline, best.row) if row)
-    chosen = rows.loc[(rows["slot"] == best.budget) & rows["curve"].isin(list(curves))]
+    """Draw samples of the baseline, of the lowest row, and converged ones."""
+    shown = (row for row in (best.baseline, best.row) if row and row["seed"] == best.row["seed"])
+    curves = list(dict.fromkeys(text(row, "curve") for row in shown))
+    chosen = rows.loc[(rows["slot"] == best.budget) & rows["curve"].isin(curves)]
     kept = KeptSamples.read(title, chosen, files)
     stacks = {text(kept.rows[index], "curve"): stack for index, stack in kept.stacks.items()}
-    drawn = [
-        (label_of_curve(curve), stacks[curve], f"{curve} at {best.budget} evaluations")
-        for curve in curves
-        if curve in stacks
-    ]
-    if not drawn:
+    stacks = {label_of_curve(curve): stacks[curve] for curve in curves if curve in stacks}
+    if not stacks:
         return None
-    converged = next(iter(kept.limits(len(drawn[0][1])).values()), None)
-    if converged is not None:
-        drawn.append(("converged", converged, "very many steps"))
-    least = min(len(stack) for _, stack, _ in drawn)  # only as many have the same noise in all rows
-    drawn = [(label, stack[:least], how) for label, stack, how in drawn]
-    most = min(WIDEST, least)
-    box = (
-        common_box(np.asarray(stack, np.float64) for _, stack, _ in drawn) if kept.points else None
-    )
-    for count in (most, *(count for count in (4, 2) if count < most)):
-        found = tuple(
-            SampleRow(label, _draw_row(stack, box, count), f"First samples of {title} by {how}")
-            for label, stack, how in drawn
-        )
-        if sum(len(row.image) for row in found) <= room:
-            return SampleRows(found, kept.points, best.budget, count)
-    return None
+    if limit := list(kept.limits(1).values()):
+        stacks["converged"] = limit[0]
+    least = min(map(len, stacks.values()))  # only as many have the same noise in all rows
+    box = common_box(np.asarray(stack, np.float64) for stack in stacks.values() if kept.points)
+    found = []
+    for label, stack in stacks.items():
+        if kept.points:
+            pixels = draw_points(np.asarray(stack[:least], np.float64), box)
+        else:
+            images = with_alpha(stack[: min(least, WIDEST, max(1, WIDTH // stack.shape[-1]))])
+            pixels = side_by_side(images, len(images), gap=2)
+        found.append((label, data_uri(pixels), f"First samples of {title}: {label}"))
+    return SampleRows(tuple(found), kept.points, best.budget)
 
-
-def _draw_row(stack: np.ndarray, box: Box | None, count: int) -> str:
-    if box is not None:
-        return data_uri(draw_points(np.asarray(stack, np.float64), box))
-    return data_uri(side_by_side(with_alpha(stack[:count]), count, gap=2))
-
-
-WIDEST = 8
-"""Largest number of images in a row of the first screen."""
 
 TYPICAL = 10
 """Strips are of the budget with most trajectories; of several, of the nearest to this by ratio."""

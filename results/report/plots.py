@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from statistics import median
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ..comparison.findings import BestRow
 from ..intervals import bar_on_log_axis, interval_flag, value_with_bounds
 from ..labels import label_of_curve
 from ..palette import FAMILIES, style
@@ -25,6 +26,8 @@ VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Suffixes of Plotly's markers, for further curves of one sampler."""
 
 
+LONGEST = 24
+"""Largest number of letters of a name beside its curve."""
 WORK = {
     "steps": "Steps",
     "nfe": "Evaluations",
@@ -39,20 +42,20 @@ def plot_data_of(
     rows: pd.DataFrame,
     styles: Mapping[str, CurveStyle],
     first: str = "",
-    main: Collection[str] = (),
-    budget: int | None = None,
+    best: BestRow | None = None,
 ) -> dict[str, Any] | None:
     """Return the data of one problem's plot as JSON values; None if there is nothing to draw.
 
-    ``first`` is the quantity to show first, if it can be drawn; ``main`` names curves to emphasise,
-    ``budget`` is marked on the axis of evaluations.
+    The quantity ``first`` is shown first, if it can be drawn. ``best`` is the row that the page's
+    first sentence is about: its budget is marked, and its curve, its rivals and its baseline stand out.
 
     Returns:
-        ``{"title", "first", "budget", "measures": [{"name", "title", "caption", "note", "floor", "noise",
-            "power"}], "work": [{"name", "title"}], "curves": […]}``. A curve has ``name``, ``label``,
-            ``main``, the items of its style, ``row`` (row indices of its points), ``x[work]`` and
-            ``y[quantity]``. The latter is ``{"text", "y", "low", "high", "limit", "flagged"}``, lists
-            over the points, with y, low, high and limit of :func:`..intervals.bar_on_log_axis`.
+        ``{"title", "first", "budget", "measures": […], "work": [{"name", "title"}], "curves": […]}``.
+            A measure has ``name``, ``title``, ``caption``, ``note``, ``floor`` and ``power``. A curve
+            has ``name``, ``label``, ``main``, the items of its style, ``row`` (row indices of its
+            points), ``x[work]`` and ``y[quantity]``. The latter is ``{"text", "y", "low", "high",
+            "limit", "flagged"}``, lists over the points, with y, low, high and limit of
+            :func:`..intervals.bar_on_log_axis`.
     """
     indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
@@ -67,20 +70,19 @@ def plot_data_of(
     by_curve: dict[str, list[Record]] = {}
     for row in finished:
         by_curve.setdefault(text(row, "curve"), []).append(row)
+    main = {best.curve, *best.rivals[:3], text(best.baseline or {}, "curve")} if best else set()
     curves = [
         _curve_data(name, points, measures, work, styles[name]) | {"main": name in main}
         for name, points in by_curve.items()
     ]
-    sizes = {int(size) for row in finished if (size := number(row, "samples"))}
-    noise = f"noise of {sizes.pop():,} perfect samples" if len(sizes) == 1 else "perfect samples"
     about = [
         {
             "name": quantity.name,
             "title": quantity.title,
-            "caption": caption_of(quantity),
+            "caption": f"{quantity.title}: {quantity.brief or quantity.meaning}. Lower is better"
+            f"{'' if quantity.floor and quantity.floor.perfect else '; 0 is perfect'}.",
             "note": quantity.note,
             "floor": _floor_data(quantity, finished),
-            "noise": noise,
             "power": quantity.power,
         }
         for quantity in measures
@@ -88,29 +90,21 @@ def plot_data_of(
     return {
         "title": escape(title),
         "first": first if first in {quantity.name for quantity in measures} else measures[0].name,
-        "budget": budget,
+        "budget": best and best.budget,
         "measures": about,
         "work": [{"name": name, "title": WORK[name]} for name in work],
         "curves": sorted(curves, key=lambda curve: (curve["family"], curve["name"])),
     }
 
 
-def caption_of(quantity: Quantity) -> str:
-    """Return the definition of a quantity in one short line."""
-    brief = f": {quantity.brief}" if quantity.brief else ""
-    perfect = (
-        "; 0 is perfect" if quantity.to and not (quantity.floor and quantity.floor.perfect) else ""
-    )
-    return f"{quantity.title}{brief}. Lower is better{perfect}."
-
-
 def _curve_data(
     name: str, rows: list[Record], measures: list[Quantity], work: list[str], style: CurveStyle
 ) -> dict[str, Any]:
     rows = sorted(rows, key=lambda row: number(row, "nfe") or 0.0)
+    label = label_of_curve(name)
     return {
         "name": escape(name),
-        "label": escape(label_of_curve(name)),
+        "label": escape(label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"),
         **style._asdict(),
         "row": [row["line"] for row in rows],
         "x": {column: [_six_digits(number(row, column)) for row in rows] for column in work},

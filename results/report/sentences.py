@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pandas as pd
 
-from ..comparison.findings import BASELINE, BestRow, Findings, Standing, TableFindings
+from ..comparison.findings import BestRow, Findings, TableFindings
 from ..comparison.significance import Verdict
 from ..comparison.verdicts import Line
 from ..escaping import escape_markdown
@@ -21,7 +21,7 @@ from ..intervals import (
     value_with_bounds,
 )
 from ..labels import label_of_curve
-from ..quantities import Quantity, To, flags, quantities
+from ..quantities import Quantity, flags, quantities
 from ..record import Record
 from ..result_table import ResultTable
 from ..table.curves import comparable_parts
@@ -36,85 +36,24 @@ FACTOR = 2
 NAMED = 3
 """Largest number of level samplers that a sentence names."""
 
-AGAINST: dict[Standing, str] = {
-    "better": "better than {against} at {budgets} NFE",
-    "worse": "worse than {against} at {budgets} NFE",
-    "equivalent": "equivalent to {against} at {budgets} NFE",
-    "inconclusive": "not significantly different from {against} at {budgets} NFE",
-    "no verdict": "without a verdict against {against} at {budgets} NFE",
-    "the same": "the same as {against} at {budgets} NFE",
-    "itself": "{against} itself at {budgets} NFE",
-    "alone": "without {against} to compare with at {budgets} NFE",
-}
-
-TARGETS: dict[To, str] = {
-    "data": "closer to the data",
-    "converged samples": "closer to the converged samples",
-    "reference solution": "closer to the exact solution",
-    "path limit": "closer to the limit of its path",
-    "": "lower",
-}
-"""Comparative of a quantity, by its target."""
-
 NOTHING = "Nothing was measured."
 
 
-def answer_in_words(found: Findings, rows: pd.DataFrame) -> tuple[str, ...]:
-    """Return sentences on one problem: lowest rows, baseline, model's error, one step, flags."""
-    sentences = (
-        _sentence_on_lowest(found.best, found.quantity),
-        _sentence_against_baseline(found.best),
-        DOMINATED if found.dominated else "",
-        _sentence_on_one_step(rows_as_dicts(rows.loc[rows["status"] == "ok"])),
-        _sentence_of_caveat(found.best),
-    )
-    return tuple(filter(None, sentences))
-
-
-def _sentence_on_lowest(best: tuple[BestRow, ...], quantity: Quantity) -> str:
-    distinct = [item for item in best if item.standing != "the same"]
-    runs = [
-        (curve, [str(item.budget) for item in items])
-        for curve, items in groupby(distinct, key=lambda item: item.curve)
-    ]
-    words = "; ".join(f"{curve} at {names_in_words(budgets)} NFE" for curve, budgets in runs)
-    return f"Lowest {quantity.title}: {words}." if words else ""
-
-
-def _sentence_against_baseline(best: tuple[BestRow, ...]) -> str:
-    if all(item.standing == "alone" for item in best):
-        return f"This run has no {best[0].against} to compare with."
-    phrases = [
-        phrase.format(against=best[0].against, budgets=names_in_words(budgets))
-        for standing, phrase in AGAINST.items()
-        if (budgets := [str(item.budget) for item in best if item.standing == standing])
-    ]
-    return f"The lowest is {'; '.join(phrases)}."
+def answer_in_words(found: Findings) -> tuple[str, ...]:
+    """Return sentences on one problem: its lowest rows, and the model's error if it dominates."""
+    distinct = [item for item in found.best if item.standing != "the same"]
+    words = []
+    for (curve, verdict), items in groupby(distinct, lambda item: (item.curve, item.verdict)):
+        budgets = names_in_words([str(item.budget) for item in items])
+        words.append(f"{curve} at {budgets} NFE ({verdict})")
+    lowest = f"Lowest {found.quantity.title}: {'; '.join(words)}." if words else ""
+    return tuple(filter(None, (lowest, DOMINATED if found.dominated else "")))
 
 
 DOMINATED = (
     "In some rows the network's own error outweighs the sampler's. "
     "Samplers are ranked by their distance to converged samples instead."
 )
-
-
-def _sentence_on_one_step(rows: list[Record]) -> str:
-    """Return the sentence that compares one step with perfect samples; "" without a row of one step."""
-    jumps = [row for row in rows if row["steps"] == 1 and number(row, "fid_proxy_raw") is not None]
-    jump = min(jumps, key=lambda row: row["sampler"] != BASELINE, default=None)
-    if jump is None:
-        return ""
-    raw, floor = number(jump, "fid_proxy_raw"), number(jump, "fid_proxy_floor")
-    sentence = f"One step of {label_of_curve(text(jump, 'sampler'))} has FID proxy {format_number(raw)} (plug-in)"
-    if raw is not None and floor:
-        sentence += f", {format_number(raw / floor, 2)} times the value of perfect samples"
-    return f"{sentence}."
-
-
-def _sentence_of_caveat(best: tuple[BestRow, ...]) -> str:
-    if flagged := [str(item.budget) for item in best if item.flagged]:
-        return f"Intervals flagged † at {names_in_words(flagged)} NFE are unreliable; the table says why."
-    return ""
 
 
 def lead_sentences(found: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
@@ -151,12 +90,14 @@ def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
     if not best.others:
         return f"{at} {name} has {value}; no other sampler was run there."
     if best.refusal:
-        why = _reason_clause(best.refusal)
-        return f"{at} {name} has the lowest value, {value}, but {why}, so there is no verdict."
+        return f"{at} {name} has the lowest value, {value}, without a verdict ({best.refusal})."
     against = _comparison_with_baseline(best, quantity)
     if best.is_shown_best:
         return f"{at} use {name}, with {value}." if not against else f"{at} use {name}; {against}."
-    return f"{at} {_level_samplers(best)}; {against or _no_difference(best.row)}."
+    samples = number(best.row, "samples")
+    subject = f"{samples:,.0f} samples show" if samples else "the run shows"
+    otherwise = f"{subject} no significant difference"
+    return f"{at} {_level_samplers(best)}; {against or otherwise}."
 
 
 def _level_samplers(best: BestRow) -> str:
@@ -165,21 +106,6 @@ def _level_samplers(best: BestRow) -> str:
         return f"{name} and {rivals[0]} are level"
     others = names_in_words(rivals) if len(rivals) <= NAMED else f"{len(rivals)} others"
     return f"{name} is level with {others}"
-
-
-def _no_difference(row: Record) -> str:
-    samples = number(row, "samples")
-    subject = f"{samples:,.0f} samples show" if samples else "the run shows"
-    return f"{subject} no significant difference"
-
-
-def _reason_clause(refusal: str) -> str:
-    """Return the reason against a verdict as a clause."""
-    if refusal.startswith("flagged"):
-        return "the intervals are unreliable (†)"
-    if refusal.startswith("dominated"):
-        return "the network's own error outweighs the sampler's"
-    return f"there is {refusal}" if refusal.startswith("no ") else f"it was {refusal}"
 
 
 def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
@@ -196,14 +122,15 @@ def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
     if len(rows) > 1:
         who = "both are" if len(rows) == 2 else "all are"
     values = sorted(printed_value(quantity.name, number(row, quantity.name)) or 0.0 for row in rows)
-    shown = [format_number(value, 2) for value in dict.fromkeys((values[0], values[-1]))]
+    shown = dict.fromkeys(format_number(value, 2) for value in (values[0], values[-1]))
     listed = (" and " if len(rows) == 2 else " to ").join(shown)
     base = format_number(printed_value(quantity.name, number(best.baseline, quantity.name)))
     factor = _least_factor(rows, best.baseline, quantity.name)
     if factor < FACTOR:
         title = quantity.title
         return f"{who} better than {best.against} ({title} {listed} against {base})"
-    nearer = "lower" if quantity.summary == "share" else TARGETS[quantity.to]
+    is_distance = quantity.to and quantity.summary != "share"
+    nearer = f"closer to the {quantity.to}" if is_distance else "lower"
     return f"{who} at least {factor} times {nearer} than {best.against} ({listed} against {base})"
 
 
@@ -253,35 +180,28 @@ def _sentence_on_floor(crossings: pd.DataFrame) -> str:
 
 
 def sentence_on_comparison(lines: Sequence[Line]) -> str:
-    """Return the sentence on lines of one model and metric at their budget nearest to 10; "" for
-    none with a budget.
-    """
+    """Return a sentence on lines of one model and metric, at their budget nearest to 10."""
     budgets = {line.budget for line in lines if line.budget is not None}
-    if not budgets:
-        return ""
-    budget = min(budgets, key=_distance_to_typical)
-    chosen = [line for line in lines if line.budget == budget]
+    budget = min(budgets, key=_distance_to_typical, default=None)
+    chosen = [line for line in lines if line.budget == budget and budget is not None]
     itself = all(line.sampler == line.baseline for line in chosen)
-    against = "in the baseline" if itself else label_of_curve(chosen[0].baseline)
-    groups = [
-        (words, [label_of_curve(line.sampler) for line in chosen if line.verdict == verdict])
-        for verdict, words in RELATIONS.items()
-    ]
-    phrases = []
-    for words, names in groups:
+    phrases: list[str] = []
+    for verdict, words in RELATIONS.items():
+        names = [label_of_curve(line.sampler) for line in chosen if line.verdict == verdict]
         if names:
+            against = "in the baseline" if itself else label_of_curve(chosen[0].baseline)
             subject = names_in_words(names) if len(names) <= NAMED else f"{len(names)} samplers"
             verb = "is" if len(names) == 1 else "are"
-            phrases.append(f"{subject} {verb} {words.format('it' if phrases else against)}")
-    return f"{_evaluations(budget)} {'; '.join(phrases)}."
+            phrases.append(f"{subject} {verb} {words} {'it' if phrases else against}")
+    return f"{_evaluations(budget)} {'; '.join(phrases)}." if budget and phrases else ""
 
 
 RELATIONS: dict[Verdict, str] = {
-    "better": "better than {}",
-    "equivalent": "equivalent to {}",
-    "inconclusive": "level with {}",
-    "worse": "worse than {}",
-    "no verdict": "without a verdict against {}",
+    "better": "better than",
+    "equivalent": "equivalent to",
+    "inconclusive": "level with",
+    "worse": "worse than",
+    "no verdict": "without a verdict against",
 }
 
 
@@ -295,7 +215,7 @@ def markdown_summary(table: ResultTable, page: TableFindings) -> str:
     for title, rows in comparable_parts(table.frame):
         found = page.by_title[title]
         parts += [f"## {escape_markdown(title)}", ""]
-        sentences = answer_in_words(found, rows) if found else (NOTHING,)
+        sentences = answer_in_words(found) if found else (NOTHING,)
         parts += [f"- {escape_markdown(sentence)}" for sentence in sentences]
         lines = [
             (

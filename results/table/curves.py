@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,24 +90,18 @@ def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
     plain = _samplers_of_plain_schedule(group) if "schedule" in varying else frozenset()
     budgets = group["budget"].dropna()
     ladder = sorted({int(at) for at in (budgets if len(budgets) else group["steps"].dropna())})
-    named = [name for name in varying if name != "schedule"]
     return [
-        (
-            _curve_label(row, named if text(row, "sampler") in plain else varying),
-            _slot_of_row(row, ladder),
-        )
+        (_curve_label(row, varying, text(row, "sampler") in plain), _slot_of_row(row, ladder))
         for row in rows_as_dicts(group)
     ]
 
 
 def _samplers_of_plain_schedule(group: pd.DataFrame) -> frozenset[str]:
     """Return the samplers with one schedule that is their own, or the usual one of a model."""
-    schedules = group.dropna(subset=["schedule"]).groupby("sampler")["schedule"].unique()
-    single = {str(name): str(found[0]) for name, found in schedules.items() if len(found) == 1}
-    ranked = Counter(schedule for schedule in single.values() if schedule != OWN).most_common(2)
-    is_tie = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
-    plain = {OWN, *(schedule for schedule, _ in ranked[:1] if not is_tie)}
-    return frozenset(name for name, schedule in single.items() if schedule in plain)
+    usual = group.loc[group["schedule"] != OWN, "schedule"].mode()
+    plain = {OWN, *usual} if len(usual) == 1 else {OWN}
+    found = group.groupby("sampler")["schedule"].unique()
+    return frozenset(str(name) for name, own in found.items() if len(own) == 1 and own[0] in plain)
 
 
 def _has_several_tunings(group: pd.DataFrame, varying: list[str]) -> bool:
@@ -119,7 +112,7 @@ def _has_several_tunings(group: pd.DataFrame, varying: list[str]) -> bool:
     return bool((places[TUNED].nunique() > 1).any())
 
 
-def _curve_label(row: Record, varying: list[str]) -> str:
+def _curve_label(row: Record, varying: list[str], is_plain: bool) -> str:
     parts = [
         text(row, "sampler"),
         _parameters_in_words(text(row, "params"), adaptive=row["steps"] is None),
@@ -127,6 +120,7 @@ def _curve_label(row: Record, varying: list[str]) -> str:
     parts += [
         f"{name} {text(row, name)}" if name in ("seed", "sigma_max") else text(row, name)
         for name in varying
+        if not (is_plain and name == "schedule")
     ]
     return " · ".join(part for part in parts if part)
 

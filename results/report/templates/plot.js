@@ -1,6 +1,6 @@
 // The work-precision plots. Plotly is unpacked while the page can already be read.
 (async () => {
-  const colour = page.colour, FAINT = 0.12, MOST_NAMES = 12;
+  const colour = page.colour, FAINT = 0.12, MOST_NAMES = 20;
 
   // An interval that reaches 0 has an error bar down to the lower edge of a logarithmic plot.
   const bars = (points, paint, zero) => ({
@@ -98,7 +98,7 @@
     const traces = onTop.map((curve) => traceOf(curve, measure, work.name, plot.work, zero));
     const line = measure.floor > 0 ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: measure.floor, y1: measure.floor, line: { color: colour("--ink"), width: 1.2, dash: "dash" } }] : [];
     if (work.name === "nfe" && plot.budget) line.push({ type: "line", yref: "paper", y0: 0, y1: 1, x0: plot.budget, x1: plot.budget, layer: "below", line: { color: colour("--soft"), width: 1, dash: "dot" } });
-    const label = measure.floor > 0 ? [{ xref: "paper", x: 0, y: Math.log10(measure.floor), text: measure.noise, showarrow: false, xanchor: "left", yanchor: "bottom" }] : [];
+    const label = measure.floor > 0 ? [{ xref: "paper", x: 0, y: Math.log10(measure.floor), text: "noise of as many perfect samples", showarrow: false, xanchor: "left", yanchor: "bottom" }] : [];
     const layout = {
       shapes: line, annotations: [...label, ...names], paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
       font: { family: page.font, size: 13, color: colour("--ink") }, margin: { ...margin, r: 14 + Math.min(longest, narrow ? 17 : 26) * size * 0.64 },
