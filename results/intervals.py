@@ -43,11 +43,7 @@ BELOW_NOTE = f"0{BELOW}: measured slightly below 0 after removing bias; shown as
 
 
 def shown_number(name: str, value: float | None) -> str:
-    """Return the value of column ``name`` as text: 0 with :data:`BELOW` for a distance below 0.
-
-    >>> shown_number("fid_proxy", -0.0027), shown_number("fid_proxy", 0.51234)
-    ('0⁻', '0.512')
-    """
+    """Return the value of column ``name`` as text: 0 with :data:`BELOW` for a distance below 0."""
     return f"0{BELOW}" if is_below_zero(name, value) else format_number(value)
 
 

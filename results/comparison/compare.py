@@ -190,9 +190,8 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         "Holm-corrected: the chance of any false better or worse in this table is at most "
         f"{LEVEL:.0%}.",
     ]
-    if any(
-        is_below_zero(line.metric, x) for line in lines for x in (line.value, line.baseline_value)
-    ):
+    values = ((line.metric, x) for line in lines for x in (line.value, line.baseline_value))
+    if any(is_below_zero(*item) for item in values):
         remarks.append(f"{BELOW_NOTE}.")
     for start, field in (("No verdict", "reason"), ("Times not compared", "time_reason")):
         reasons = Counter(reason for line in lines if (reason := getattr(line, field)))

@@ -49,7 +49,7 @@ FRECHET = (
             Column(
                 "fid_proxy_floor_se",
                 "number",
-                "standard error of fid_proxy_floor: smaller distances are not told from 0",
+                "standard error of fid_proxy_floor: smaller distances do not differ from 0 significantly",
             ),
             Column(
                 "fid_flag",
@@ -71,7 +71,7 @@ FRECHET = (
         to="converged samples",
         error="interval",
         flag="fd_conv_flag",
-        floor=Floor(column="fid_proxy_floor_se", meaning="not told from 0 below", factor=1.96),
+        floor=Floor(column="fid_proxy_floor_se", meaning="not significant below", factor=1.96),
         resolution="fid_proxy_floor_se",
         influence="fd_conv",
         reference_influence="fd_conv_reference",

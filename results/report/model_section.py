@@ -203,5 +203,5 @@ def reference_note_sentence(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
         about = references.get(text(first, "model")) or {}
         named = f"reference {about.get('identity')};" in f"{text(first, 'estimator')};"
         if named and about.get("note"):
-            return f"Of what samples are compared with: {about['note']}."
+            return f"Note on the reference statistics: {about['note']}."
     return ""

@@ -169,8 +169,7 @@ def print_table(
         if marks:
             signs = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
             notes.append(f"against {baseline}: {signs}")
-        values = (ranking.value(curve, slot) for curve, slot in cells)
-        if any(is_below_zero(column, value) for value in values):
+        if any(is_below_zero(column, ranking.value(*place)) for place in cells):
             notes.append(BELOW_NOTE)
         if hidden:
             notes.append(f"budgets not shown: {hidden}")

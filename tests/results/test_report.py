@@ -325,7 +325,7 @@ def test_what_statistics_do_not_allow_is_said_where_they_are_compared_with(tmp_p
         reference = {"references": {model: about | {"identity": identity}}}
         run.write_run(run.run() | reference)
         words = " ".join("".join(Page(write_report(run.path, tmp_path).read_text()).words).split())
-        said = "Of what samples are compared with: x.npz has moments."
+        said = "reference statistics: x.npz has moments."
         assert words.count(said) == count
 
 
