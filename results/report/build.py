@@ -28,6 +28,7 @@ from ..run_directory.files import write_text
 from ..run_directory.layout import FULL
 from ..run_directory.reading import read_run_record
 from ..run_directory.run_dir import RunDir
+from ..sentences import DOMINATED, markdown_summary
 from ..table.curves import comparable_parts, with_curves
 from ..table.description import (
     brief_model_name,
@@ -55,7 +56,6 @@ from .provenance import (
     digest_of_ingredients,
     sections_of,
 )
-from .sentences import DOMINATED, markdown_summary
 from .timing import throughput_of, times_by_batch_size
 
 RunFacts = tuple[str, tuple[str, ...], str]

@@ -22,13 +22,13 @@ from ..comparison.pareto import (
 from ..comparison.verdicts import ComparedRows
 from ..record import Record
 from ..run_directory.reading import read_run_record
+from ..sentences import headline_row, lead_sentences
 from ..table.description import why_no_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
 from ..values import number, rows_as_dicts, text
 from .pictures import SampleGrid, SampleRows, TrajectoryStrips, sample_rows_of
 from .plots import CurveStyle, plot_data_of
-from .sentences import headline_row, lead_sentences
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))

@@ -25,7 +25,6 @@ from ..values import number, rows_by_index, text
 VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Suffixes of Plotly's markers, for further curves of one sampler."""
 
-
 LONGEST = 24
 """Largest number of letters of a name beside its curve."""
 WORK = {

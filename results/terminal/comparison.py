@@ -16,7 +16,7 @@ from ..comparison.verdicts import Line
 from ..escaping import strip_control_characters
 from ..intervals import shown_number
 from ..published.reproduction import CLOSE, Reproduction
-from ..report.sentences import sentence_on_comparison
+from ..sentences import sentence_on_comparison
 from ..table.curves import TUNED_SCHEDULE, Tuning
 from ..text import format_number, interval_text
 from ..values import number, text

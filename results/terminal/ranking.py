@@ -21,8 +21,8 @@ from ..escaping import strip_control_characters as harmless
 from ..intervals import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
 from ..quantities import judged
 from ..record import Record
-from ..report.sentences import lead_sentences
 from ..result_table import ResultTable
+from ..sentences import lead_sentences
 from ..table.curves import comparable_parts
 from ..values import number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline

@@ -23,7 +23,7 @@ from samplerbench.results.labels import label_of_curve
 from samplerbench.results.quantities import judged
 from samplerbench.results.report.build import _template_environment
 from samplerbench.results.report.model_section import fronts_of
-from samplerbench.results.report.sentences import (
+from samplerbench.results.sentences import (
     headline_row,
     lead_sentences,
     markdown_summary,

@@ -1,8 +1,8 @@
 from looping import each
 
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.report.sentences import answer_in_words
 from samplerbench.results.result_table import ResultTable
+from samplerbench.results.sentences import answer_in_words
 from samplerbench.results.table.curves import comparable_parts
 
 

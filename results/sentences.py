@@ -8,11 +8,11 @@ from itertools import groupby
 
 import pandas as pd
 
-from ..comparison.findings import BestRow, Findings, TableFindings
-from ..comparison.significance import Verdict
-from ..comparison.verdicts import Line
-from ..escaping import escape_markdown
-from ..intervals import (
+from .comparison.findings import BestRow, Findings, TableFindings
+from .comparison.significance import Verdict
+from .comparison.verdicts import Line
+from .escaping import escape_markdown
+from .intervals import (
     BELOW_NOTE,
     interval_bounds,
     interval_flag,
@@ -20,14 +20,14 @@ from ..intervals import (
     shown_number,
     value_with_bounds,
 )
-from ..labels import label_of_curve
-from ..quantities import Quantity, flags, quantities
-from ..record import Record
-from ..result_table import ResultTable
-from ..table.curves import comparable_parts
-from ..table.description import names_in_words
-from ..text import format_number, markdown_table, without_empty_columns
-from ..values import number, rows_as_dicts, text
+from .labels import label_of_curve
+from .quantities import Quantity, flags, quantities
+from .record import Record
+from .result_table import ResultTable
+from .table.curves import comparable_parts
+from .table.description import names_in_words
+from .text import format_number, markdown_table, without_empty_columns
+from .values import number, rows_as_dicts, text
 
 TYPICAL = 10
 """Budget of the first sentence: the one nearest to this, by ratio, is taken."""
