@@ -140,7 +140,7 @@ def _least_factor(rows: Sequence[Record], baseline: Record, name: str) -> int:
     """
     low, *ends = (interval_bounds(row, name) for row in (baseline, *rows))
     high = max((end[1] for end in ends if end), default=0.0)
-    if low is None or not all(ends) or high <= 0 or low[0] <= 0:
+    if low is None or not all(ends) or high <= 0 or not 0 < low[0] / high < math.inf:
         return 0
     factor = math.floor(low[0] / high)
     return factor - factor % 10 ** max(len(str(factor)) - 2, 0)
