@@ -111,7 +111,7 @@ class Choice:
         schedule: schedule; "" if the sampler sets its own levels, "tuned levels" for fitted levels.
         nfe, steps: evaluations per sample; steps of the grid, or None without a grid.
         levels: noise levels of the grid, falling.
-        error: geometric mean of the distances; None for stochastic and failed configurations.
+        error: geometric mean of the distances; None for stochastic and failed configurations, and where time ran out.
         rms, median: root mean square and median of the distances; None where ``error`` is. A few samples that ended
             elsewhere decide the root mean square (``rmse`` of a result table).
         fd_conv: Fréchet distance to converged samples in the model's feature space; None if not measured.
@@ -120,6 +120,7 @@ class Choice:
         coefficients: coefficients fitted to the model, a row a step: the weight of the state, then the weights of
             the denoised images, newest first. Empty if none were fitted.
         search_evaluations: evaluations of the model, on all latents, that the search of ``auto``'s rule took.
+        draws_noise: True for a stochastic sampler.
     """
 
     label: str
@@ -136,6 +137,7 @@ class Choice:
     failed: str = ""
     coefficients: tuple[tuple[float, ...], ...] = ()
     search_evaluations: int = 0
+    draws_noise: bool = False
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
         fd_conv=fd_conv,
         failed=cell.skip or bench.failures.get(entry.label, ""),
         search_evaluations=int(str(cell.facts.get("pilot_evaluations", 0))),
+        draws_noise=bool(sampler.stochastic),
     )
 
 

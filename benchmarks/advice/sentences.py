@@ -250,7 +250,7 @@ def _other_budgets(pairs: Pairs) -> str:
 
 
 def _draws_noise(pairs: Pairs) -> str:
-    if not all(budget.default.error is None and not budget.default.failed for budget, _ in pairs):
+    if not all(budget.default.draws_noise and not budget.default.failed for budget, _ in pairs):
         return ""
     return (
         "What you use now adds noise at its steps, so its images can be better than the converged ones. Converged "

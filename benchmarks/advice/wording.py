@@ -238,10 +238,12 @@ def beside_default(best: Best, budget: Budget) -> TableCell:
 
 
 def _in_distribution(best: Best, default: Choice) -> TableCell:
-    """Return the cell that compares a recommendation with a default that draws noise, by ``fd_conv``."""
+    """Return the cell that compares a recommendation with a default without an error, by ``fd_conv``."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
-        return TableCell("not compared", "it draws noise")
+        return TableCell(
+            "not compared", "it draws noise" if default.draws_noise else "time ran out"
+        )
     numbers = f"fd_conv {distances_in_words(mine, theirs)}"
     outcome = compare_intervals(mine, theirs)
     if outcome == "open":

@@ -223,7 +223,7 @@ def alternative(name, error, ratio=None):
 
 def beside_noise(*alternatives):
     """An answer where what is used now draws noise, and the library has solvers that do not."""
-    noisy = choice("pipeline", "", 8)
+    noisy = choice("pipeline", "", 8, draws_noise=True)
     return simple(8, None, default=noisy, alternatives=alternatives)
 
 
@@ -245,6 +245,13 @@ def test_alternatives__are_what_the_headline_compares_with_where_the_default_dra
     cell = table_row(one, "diffusers").beside_own_solvers
     assert cell.whole == "2 × closer [1.7, 2.5] (UniPCMultistepScheduler at its defaults)"
     assert table_row(one, "diffusers").now.whole == "not compared (it draws noise)"
+
+
+def test_default__without_an_error_is_said_to_draw_noise_only_if_it_does():
+    late = simple(8, None, default=choice("heun", "karras", 8))
+    assert table_row(late, "diffusers").now.whole == "not compared (time ran out)"
+    assert not any("adds noise" in text for text in said(late))
+    assert any("adds noise" in text for text in said(beside_noise()))
 
 
 def test_alternatives__are_not_claimed_to_be_farther_than_their_interval_shows():
