@@ -7,6 +7,7 @@ latents that had no part in any choice.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -110,7 +111,7 @@ class Choice:
         schedule: schedule; "" if the sampler sets its own levels, "tuned levels" for fitted levels.
         nfe, steps: evaluations per sample; steps of the grid, or None without a grid.
         levels: noise levels of the grid, falling.
-        error: geometric mean of the distances; None for stochastic and failed configurations.
+        error: geometric mean of the distances; None for stochastic and failed configurations, and where time ran out.
         rms, median: root mean square and median of the distances; None where ``error`` is. A few samples that ended
             elsewhere decide the root mean square (``rmse`` of a result table).
         fd_conv: Fréchet distance to converged samples in the model's feature space; None if not measured.
@@ -119,6 +120,7 @@ class Choice:
         coefficients: coefficients fitted to the model, a row a step: the weight of the state, then the weights of
             the denoised images, newest first. Empty if none were fitted.
         search_evaluations: evaluations of the model, on all latents, that the search of ``auto``'s rule took.
+        draws_noise: True for a stochastic sampler.
     """
 
     label: str
@@ -135,6 +137,7 @@ class Choice:
     failed: str = ""
     coefficients: tuple[tuple[float, ...], ...] = ()
     search_evaluations: int = 0
+    draws_noise: bool = False
 
 
 @dataclass(frozen=True)
@@ -262,6 +265,9 @@ class Advice:
 def _value_from_json(kind: Any, value: Any) -> Any:
     """Return JSON values as a value of the type ``kind``."""
     origin, inner = get_origin(kind), get_args(kind)
+    if kind is Value:  # files have null for numbers that are not finite
+        ends = {"value": math.nan, "low": -math.inf, "high": math.inf}
+        value = {name: ends.get(name) if item is None else item for name, item in value.items()}
     if is_dataclass(kind):
         hints: Any = get_type_hints(kind)
         return kind(**{name: _value_from_json(hints[name], item) for name, item in value.items()})  # type: ignore[operator]

@@ -101,6 +101,7 @@ def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
         fd_conv=fd_conv,
         failed=cell.skip or bench.failures.get(entry.label, ""),
         search_evaluations=int(str(cell.facts.get("pilot_evaluations", 0))),
+        draws_noise=bool(sampler.stochastic),
     )
 
 
@@ -172,18 +173,12 @@ def answer_of_budget(
 
 
 def _open_question_of_race(run: Run, race: RaceResult) -> str:
-    sentences = []
-    if race.left_out:
-        sentences.append(
-            f"there was no time to try {race.left_out} of {race.tried + race.left_out} configurations, "
-            "those that the look at the model forecasts worst"
-        )
     tied = len(race.survivors[run.library]) - 1 if run.library in race.survivors else 0
-    if tied:
-        why = "on all its latents" if race.timely else "in its time"
-        others = f"{tied} other{'s' if tied > 1 else ''}"
-        sentences.append(f"the race could not tell {others} from the recommendation {why}")
-    return f"At {race.budget} evaluations {', and '.join(sentences)}." if sentences else ""
+    if not tied:
+        return ""
+    why = "on all its samples" if race.timely else "in its time"
+    others = f"{tied} other configuration{'s' if tied > 1 else ''}"
+    return f"With {race.budget} evaluations the race showed no difference from {others} {why}."
 
 
 def ratios_at_half_the_budget(

@@ -142,7 +142,7 @@ def distances_by_budget(
     first_round = 128 * sum(race.budget * len(chosen[race.budget]) for race in races) / bench.rate
     count = converged_count(bench, seconds - first_round)
     if not count:
-        return dict(results), ["There was no time to compare distributions (fd_conv)."]
+        return dict(results), ["There was no time to compare samples as whole sets (fd_conv)."]
     run.progress("distances in distribution")
     space, begin = make_feature_space(bench, count), run.clock.spent
     first = {r.budget: [e for e in chosen[r.budget] if e.has_steps] for r in races}
@@ -174,7 +174,7 @@ def distances_by_budget(
             results[budget][entries[n].label] = to_choice(bench, entries[n], None, value), nearer
     late_at = ", ".join(map(str, late_budgets))
     return dict(results), [
-        f"At {late_at} evaluations there was no time to compare all stochastic samplers in distribution (fd_conv)."
+        f"With {late_at} evaluations there was no time to compare all samplers that add noise (fd_conv)."
     ][: len(late_budgets)]
 
 

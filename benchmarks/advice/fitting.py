@@ -283,10 +283,10 @@ def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -
     failed = {t.budget: bench.failures[t.name] for t in wanted if t.name in bench.failures}
     none = sorted({t.budget for t in wanted} - done)
     if late := ", ".join(str(n) for n in none if n not in failed):
-        yield f"At {late} evaluations there was no time to fit levels and coefficients."
+        yield f"With {late} evaluations there was no time to fit noise levels and coefficients."
     for n in none:
         if n in failed:
-            yield f"At {n} evaluations levels and coefficients could not be fitted: {failed[n]}."
+            yield f"With {n} evaluations noise levels and coefficients could not be fitted: {failed[n]}."
 
 
 def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:

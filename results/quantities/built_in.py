@@ -20,10 +20,10 @@ FRECHET = (
         axis="FID proxy (bias removed)",
         short="FID proxy",
         note="Fréchet distance to the reference in the features that the estimator names, sampling "
-        "bias removed, with 95 % intervals. A value that is not positive has no place on this "
-        "axis: the triangle marks the upper end of its interval.",
-        brief="how far a sampler's samples, as a set, are from real data, in the manner "
-        "of the Fréchet inception distance (FID)",
+        "bias removed, with 95 % intervals. A value that is not positive is drawn as a "
+        "triangle at 0, with a bar to the upper end of its interval.",
+        brief="distance between a sampler's samples and real data, as sets, in the manner of the "
+        "Fréchet inception distance (FID)",
         to="data",
         error="interval",
         flag="fid_flag",
@@ -55,7 +55,7 @@ FRECHET = (
             Column(
                 "fid_proxy_floor_se",
                 "number",
-                "standard error of fid_proxy_floor: smaller distances are not told from 0",
+                "standard error of fid_proxy_floor: smaller distances do not differ from 0 significantly",
             ),
             Column(
                 "fid_flag",
@@ -73,12 +73,11 @@ FRECHET = (
         short="FD to converged",
         note="Fréchet distance to converged samples of the same model: the sampler's own "
         "error, without the model's. 95 % intervals.",
-        brief="how far a sampler's samples, as a set, are from those of the same model "
-        "after very many steps: its own error alone",
+        brief="distance between a sampler's samples and the model's own converged samples, as sets",
         to="converged samples",
         error="interval",
         flag="fd_conv_flag",
-        floor=Floor(column="fid_proxy_floor_se", meaning="not told from 0 below", factor=1.96),
+        floor=Floor(column="fid_proxy_floor_se", meaning="not significant below", factor=1.96),
         resolution="fid_proxy_floor_se",
         influence="fd_conv",
         reference_influence="fd_conv_reference",
