@@ -103,7 +103,7 @@ Kind = Literal["denoiser", "map"]
 
 
 class Denoiser(ABC):
-    """Base class of score models. Subclasses set the attributes and write :meth:`denoise`.
+    """Base class of score models. Subclasses set the attributes and define :meth:`denoise`.
 
     Attributes:
         name: name in tables.

@@ -112,7 +112,7 @@ def bind_inputs(
 
 
 class Declared(Sampler):
-    """Base class of samplers other than a :class:`.GridSampler`: write :meth:`solve` and ``nfe``."""
+    """Base class of all samplers but :class:`.GridSampler`; define :meth:`solve` and ``nfe``."""
 
     def sample(
         self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None

@@ -20,7 +20,7 @@ from .types import Denoise, Noise, StepNoise
 
 @dataclass(frozen=True, kw_only=True)
 class GridSampler(Sampler, ABC):
-    """Base class of samplers with one step per interval: write :meth:`plan` and :meth:`step`.
+    """Base class of samplers with one step per interval; define :meth:`plan` and :meth:`step`.
 
     Subclasses are frozen dataclasses: no call changes them.
 

@@ -38,7 +38,8 @@ SHOWN_UNMATCHED = 5
 class Comparison:
     """Comparison of a baseline with a candidate: a line for each pair of rows and each metric.
 
-    ``unmatched`` describes rows without a partner. ``others`` names measured metrics left out.
+    ``unmatched`` describes rows without a partner. ``others`` are measured metrics that were not
+    compared.
     """
 
     baseline: str
@@ -73,7 +74,7 @@ def compare(
         margin: largest difference that does not matter, as a share of the baseline's value, >= 0.
 
     Raises:
-        ValueError: the runs were not measured alike, share no such rows, or lack a metric, or
+        ValueError: the runs had different conditions, share no such rows, or lack a metric, or
             ``margin`` is negative.
     """
     a, b = read_source(baseline), read_source(candidate)
@@ -105,7 +106,7 @@ def compare_with(
 
 
 def match_finished_cells(a: Source, b: Source) -> Matches:
-    """Match the finished rows of two runs. Raises a ValueError if they were not measured alike."""
+    """Match the finished rows of two runs; raise a ValueError for runs that are not comparable."""
     check_sources(a, b)
     matches = match_cells(a.entries, b.entries)
     for pair in matches.pairs:

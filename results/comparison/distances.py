@@ -28,19 +28,19 @@ from ..text import Z95
 Array = NDArray[np.float64]
 
 TRIM = 0.2
-"""Share of the distances that a typical error leaves out at either end."""
+"""Share of the distances that a typical error omits at either end."""
 IMAGINARY_FLIPS = 2.5
-"""Number of unseen flips that the upper end of the interval of a mean square allows for."""
+"""Number of unseen flips in the upper end of the interval of a mean square."""
 FEWEST_CARRIERS, SHARE_OF_CARRIERS = 20, 0.25
-"""A mean square is trusted if at least this number, or share, of samples makes up half of it."""
+"""Least number, or share, of samples that must make up half of a mean square for its interval."""
 EXACT = 1e-12
-"""Smaller distances count as this share of the distance between two endpoints."""
+"""Smallest distance, as a share of the distance between two endpoints; smaller ones are raised."""
 
 
 class TypicalError(NamedTuple):
     """Typical error of n samples, with each sample's influence ``(n,)`` on log ``value``.
 
-    ``jump`` is the largest influence, which a flip would have. ``df`` counts degrees of freedom.
+    ``jump`` is the influence of a flip, the largest possible. ``df`` counts degrees of freedom.
     """
 
     value: float
@@ -65,7 +65,7 @@ def typical_error(distances: Array, apart: float) -> TypicalError:
 
 
 def largest_flip_square(distances: Array, apart: float) -> float:
-    """Return the most that one flip adds to a sum of squares: max(``apart``, largest distance)²."""
+    """Return the largest square of a flip's distance: max(``apart``, largest distance)²."""
     return max(float(np.square(distances).max()), apart**2)
 
 

@@ -10,11 +10,11 @@ latents. Then
 where the covariance is over the n shared samples. For N_a = N_b = n this is Var(IF_b - IF_a) / n.
 For n = 0 the runs are independent.
 
-Summaries of distances are means on another scale: the root mean square r has the mean square q, and
-the typical error g has a mean of trimmed logarithms (:mod:`.distances`). Differences are taken on
-that scale, and multiplied by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a =
-(log g_b - log g_a) times the logarithmic mean of g_a and g_b. Both allow for unseen flips. The error
-is the delta method's if that is larger, since a slope ignores a common factor of both values.
+Summaries of distances are functions of means: the root mean square r of the mean square q, and the
+typical error g of a mean of trimmed logarithms (:mod:`.distances`). Differences are taken on that
+scale, and multiplied by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a = (log
+g_b - log g_a) times the logarithmic mean of g_a and g_b. Both allow for unseen flips. The error is
+the delta method's if that is larger, since a slope ignores a common factor of both values.
 
 If influence values are missing, the covariance may have either sign. Then the error is se_a + se_b,
 the largest possible one. Each se is at least the longer half of its interval, in units of 1.96.
@@ -50,7 +50,7 @@ class Estimate:
         reference: ``(m,)`` contribution of each reference sample; None if there is none.
         reach: longer half of the 95 % interval, divided by 1.96; 0 without an interval.
         summary: statistic over the samples, which determines that scale.
-        jump: most that one flipped sample adds to the sum over samples, on that scale.
+        jump: largest contribution of a flipped sample to the sum over samples, on that scale.
     """
 
     value: float
@@ -88,9 +88,9 @@ def default_quantity(
 ) -> Quantity | None:
     """Return the quantity that rows of one model are compared by; None if none has a value.
 
-    This is the first quantity of ``among`` (None: all that verdicts can be about) with a value in
-    some row. One exception: it is ``fd_conv``, if measured, where the first is a distance to the
-    data and the model's own error dominates some row.
+    This is the first quantity of ``among`` (None: all quantities with verdicts) that has a value in
+    some row. If that is a distance to the data, and the model's own error dominates some row, it is
+    ``fd_conv`` instead, if measured.
     """
     rows = list(rows)
     among = judged() if among is None else among
@@ -167,7 +167,7 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:
-    """Return (b - a) / (mean inside b - mean inside a), for two summaries of distances."""
+    """Return (b - a) / (mean of b - mean of a) for two summaries of distances and their means."""
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":
         return 1 / (low + high) if high > 0 else 0.0
@@ -176,7 +176,7 @@ def _secant_slope(a: Estimate, b: Estimate) -> float:
 
 
 def _derivative_of_value(a: Estimate) -> float:
-    """Return the derivative of a distance summary with respect to the mean inside it, >= 0."""
+    """Return the derivative, >= 0, of a summary of distances with respect to its mean."""
     if a.summary == "root mean square":
         return 1 / (2 * a.value) if a.value > 0 else 0.0
     return a.value

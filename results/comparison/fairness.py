@@ -1,4 +1,4 @@
-"""Fair schedules: samplers at the best of common schedules, at their authors', or at tuned ones.
+"""Fair schedules: samplers at the best common schedule, their authors' schedules or tuned ones.
 
 One half of the samples chooses the best of K schedules, and the other half measures it. The smallest
 of K noisy values would be too small (the winner's curse); a new measurement is not.
@@ -22,7 +22,9 @@ SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "ex
 """Columns in which rows of one model agree if only their schedules differ."""
 
 Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
-"""Function of an entry: estimates on the choosing and on the other half, and the other's flag."""
+"""Function of an entry to its estimates on the choosing and the other half, and the latter's
+flag.
+"""
 
 
 def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
@@ -56,8 +58,8 @@ def entries_at_best_schedules(
 ) -> list[Entry]:
     """Return, for each model, solver and budget, the entry at the best of the common schedules.
 
-    Its value is from the half of the samples that did not choose. Entries of adaptive samplers, and
-    of samplers with levels of their own, are measured on the same half.
+    Its value is from the half of the samples that was not used for choosing. Entries of adaptive
+    samplers, and of samplers with levels of their own, are measured on the same half.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in source.entries:

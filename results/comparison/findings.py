@@ -38,17 +38,17 @@ Standing = Verdict | Literal["the same", "itself", "alone"]
 
 @dataclass(frozen=True)
 class BestRow:
-    """Row with the lowest value at one budget. It need not be shown to be better than the others.
+    """Row with the lowest value at one budget, significantly better than the others or not.
 
     Attributes:
         against: name of the baseline for sentences.
         baseline: row of the baseline that the row is compared with; None if there is none.
         standing: a verdict, "the same", "itself" or "alone" (:data:`Standing`).
-        rivals: other curves that the row is not shown to beat.
+        rivals: other curves over which the row is not significantly better.
         ties: rows of the rivals.
         all_better: True if the row and each rival are shown to be better than the baseline.
         others: number of other curves at the budget.
-        refusal: reason why no other row at the budget can be judged against it; "" if one can.
+        refusal: reason why the row cannot be compared with any other at the budget; "" if it can.
         flagged: True if the interval of the row or the baseline is flagged.
     """
 
@@ -92,7 +92,7 @@ class BestRow:
 
 @dataclass(frozen=True)
 class Plateau:
-    """Smallest budget whose lowest row no lowest row of a larger budget is shown to beat.
+    """Smallest budget beyond which the lowest row does not significantly improve.
 
     ``kind`` is "none" if all of them are shown to be equivalent or worse, "open" if a verdict is
     inconclusive. It is "falling" if ``budget`` is the largest one, so that there is no plateau.
@@ -181,7 +181,7 @@ def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
-    """Return the rows with a value of the default quantity; None if none has a budget too."""
+    """Return the rows with a value of the default quantity; None if none of them has a budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None

@@ -1,9 +1,9 @@
 """Gate for continuous integration: tests whether a candidate is worse than a baseline by a margin.
 
-Each check is a pair of one-sided tests, corrected by Holm over all checks. Rejecting "worse by the
-margin at most" is a regression. Rejecting "worse by the margin or more" is a pass. Otherwise the
-check is inconclusive, which does not fail the gate. A change without effect fails at most one gate
-in twenty.
+Each check is a pair of one-sided tests, corrected by Holm over all checks. If "worse by at most the
+margin" is rejected, the check is a regression. If "worse by the margin or more" is rejected, it is
+a pass. Otherwise the check is inconclusive, which does not fail the gate. A change without effect
+fails at most one gate in twenty.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def gate(
 
 
 Draft = tuple[Check, Evidence | None]
-"""Check before the correction, marked inconclusive, and its evidence (None: stays inconclusive)."""
+"""Check before correction, with outcome "inconclusive", and its evidence (None: no test)."""
 
 
 def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None:
@@ -148,7 +148,9 @@ def _correct_checks(drafts: Sequence[Draft]) -> list[Check]:
 
 
 def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
-    """Return checks of rows only the baseline finished: regressions if the candidate failed."""
+    """Return checks of rows that only the baseline finished: regressions if the candidate
+    failed.
+    """
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failed_check(pair) for pair in without.pairs]
     return failures + [

@@ -34,7 +34,7 @@ from ..values import number, rows_as_dicts, text
 from .significance import LEVEL, Evidence, claim
 
 NEGLIGIBLE = 0.1
-"""Smaller values are raised to this share of the tolerance before taking logarithms."""
+"""Share of the tolerance to which smaller values are raised before taking logarithms."""
 
 COLUMNS = (
     *("model", "curve", "nfe_to_floor", "low", "high", "shown", "tolerance", "samples"),

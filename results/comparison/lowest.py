@@ -25,7 +25,7 @@ MOST = 2000
 
 
 def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
-    """Return the rows of a table that a page shows: all, or about ``most`` of a larger table.
+    """Return the rows of a table that a page shows: all, or about ``most`` of them.
 
     A larger table keeps, for each problem, the baseline's best curve, and whole curves by their
     best rank at any budget. Rows without results are kept too.

@@ -84,7 +84,9 @@ def _cell_folder(run: RunDir, row: Record) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Run or table: name, ``run.json`` or {}, ``entries`` of rows with results, and other rows."""
+    """Run or table, with its name, ``run.json`` (or {}), ``entries`` of finished rows, other
+    rows.
+    """
 
     name: str
     run: Mapping[str, Any]
@@ -158,7 +160,7 @@ class Pair(NamedTuple):
 
     @property
     def same_latents(self) -> bool | None:
-        """Whether sample i of both rows starts from the same latent; None if a seed is missing."""
+        """True if sample i of both rows starts from the same latent; None if a seed is missing."""
         seeds = [entry.record.get("seed") for entry in self]
         return None if None in seeds else seeds[0] == seeds[1]
 
@@ -262,7 +264,7 @@ def _is_comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
 
 
 def _mismatch_key(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Return a sort key that is smallest for the baseline row most similar to ``row``."""
+    """Return a sort key of a baseline row, smallest for the row most similar to ``row``."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
         _column_texts(baseline, CONDITION_COLUMNS) == _column_texts(row, CONDITION_COLUMNS),

@@ -148,12 +148,12 @@ def _front_membership(
 
 
 def _is_no_dearer(a: Point, b: Point) -> bool:
-    """Return True if ``a`` surely costs no more than ``b``. Times need disjoint intervals."""
+    """Return True if ``a`` surely costs no more than ``b``; for times by disjoint intervals."""
     return a.cost <= b.cost if a.low == a.high and b.low == b.high else is_surely_cheaper(a, b)
 
 
 def _is_harmless(other: int, index: int, points: dict[int, Point], group: ComparedRows) -> bool:
-    """Return True if row ``other`` is shown worse than ``index``, or has equal value and cost."""
+    """Return True if row ``other`` is shown to be worse than ``index``, or equals it."""
     decided = not (group.is_refused(other) or group.is_refused(index))
     if decided and group.verdict(other, index) == "worse":
         return True

@@ -66,7 +66,7 @@ class PairedShares(Evidence):
 
     @property
     def p_beyond(self) -> float:
-        """P value of the hypothesis that the candidate's share is larger by the margin at most."""
+        """P value of the hypothesis that the candidate's share is larger by at most the margin."""
         if self.margin == 0:
             return _tail_probability(self.gained, self.gained + self.lost)
 

@@ -68,7 +68,7 @@ class Evidence:
 
     @property
     def p_beyond(self) -> float:
-        """P value of the hypothesis that the candidate is worse by the margin at most."""
+        """P value of the hypothesis that the candidate is worse by at most the margin."""
         return upper_tail_probability(self.difference - self.margin, self.se)
 
     @property

@@ -27,7 +27,7 @@ from typing import Any, Literal, NamedTuple
 from ..text import interval_ends
 
 FEWEST = 6
-"""Least number of times with a 95 % interval: the range of five covers the median in 94 %."""
+"""Least number of times for a 95 % interval; the range of five covers the median with 94 %."""
 
 
 def median_interval(times: Sequence[float]) -> tuple[float, float]:
@@ -151,7 +151,7 @@ Word = Literal["same", "faster", "slower", "ambiguous"]
 class SpeedVerdict(NamedTuple):
     """Verdict on speed, and the ratio of times by the first clock with its 95 % interval.
 
-    ``reason`` says why one clock gives no ratio; "" if both do.
+    ``reason`` is the reason why a clock gives no ratio; "" if both do.
     """
 
     verdict: Word

@@ -29,7 +29,7 @@ MARGIN = 0.01
 """Default margin: differences up to this share of the baseline's value do not matter."""
 
 FLOOR_ERRORS = 10
-"""A margin is a share of the value, or of this multiple of the resolution if that is larger."""
+"""Multiple of the resolution; a margin is a share of it or of the value, whichever is larger."""
 
 
 COINCIDE = 1e-5
@@ -117,7 +117,7 @@ class ComparedRows:
         return bool(_row_refusal(self.entries[index].record, self.quantity))
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
-        """Return the judgement on two rows, by index; None if one of them has no value."""
+        """Return the judgement on two rows by index; None if one of them has no value."""
         item = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
         back = item and _margin_of_value(item.pair, self.quantity, item.candidate, MARGIN)
         # symmetric: the larger of the margins of both rows

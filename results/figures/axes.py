@@ -34,13 +34,15 @@ AXES = {
 HEIGHT = {"single": 2.5, "double": 3.4}
 """Height of a panel in inches, by the width of the figure."""
 ROOM, NAMES = 0.25, 0.9
-"""Least inches between ticks, and inches that names at the right take from the axes."""
+"""Smallest distance of ticks, and width for names at the right of the axes, in inches."""
 NAME_SIZE = 6.5
 """Font size of curve names, in points."""
 
 
 def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
-    """Make both axes logarithmic, around x ``places``, which get ticks, and y ``values``."""
+    """Make both axes logarithmic, with ranges around ``places`` (x, with ticks) and ``values``
+    (y).
+    """
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -136,7 +138,7 @@ def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
 
 
 GAP, REACH = 0.035, 0.09
-"""Shares of the axes' width: twice a leader line's length to its bend, and its whole length."""
+"""Shares of the axes' width: twice the length of a leader line before its bend, and in all."""
 
 
 def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

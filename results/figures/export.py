@@ -1,4 +1,4 @@
-"""Figures by the name of their kind: drawing one, or writing all of a run to files."""
+"""Drawing of a figure by the name of its kind, and export of all figures of a run."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
 
 
 def _check_no_link_out_of_run(source: Path, out: Path) -> None:
-    """Raise a ValueError if ``out`` is in the run directory, but a link in it leads elsewhere."""
+    """Raise a ValueError if ``out`` is in the run directory, but leads elsewhere by a link."""
     seems_inside = out.absolute().is_relative_to(source.absolute())
     if seems_inside and not out.resolve().is_relative_to(source.resolve()):
         raise ValueError(
@@ -165,7 +165,7 @@ def draw(
 
 
 def _distance_column_for_ranking(rows: pd.DataFrame) -> str:
-    """Return "typical_error", else "rmse", if two curves have it and ``fid_proxy``; "" if not."""
+    """Return "typical_error", or else "rmse", if two curves have it and ``fid_proxy``; else ""."""
     for name in ("typical_error", "rmse"):
         if len(rows.dropna(subset=["fid_proxy", name, "slot"])["curve"].unique()) > 1:
             return name

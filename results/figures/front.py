@@ -26,7 +26,7 @@ def front(
 ) -> Sheet:
     """Draw a panel for each model and estimator: rows as dots, the front joined by steps.
 
-    A filled marker is on the front given errors, an open one by values alone
+    Filled markers are on the front if errors are considered, open ones by values alone
     (:mod:`..comparison.pareto`). A sampler is named at its last point on the front. Samplers of
     plugins are always named. Lower ``metric`` is better. ``cost`` is "nfe" or "ms_per_sample".
 

@@ -23,7 +23,7 @@ LINE, HEAD = 0.16, 0.25
 LETTER, ROOMY = 0.062, 5.0
 """Width in inches of a letter, and of the narrowest panel with names in both columns."""
 NEAR = 10
-"""The default budget is the one nearest to this, by ratio."""
+"""Number of evaluations to which the default budget is nearest, by ratio."""
 
 
 @with_typography

@@ -72,7 +72,7 @@ LONGEST = 30
 
 
 class Point(NamedTuple):
-    """Row as a point; ``limit``: True if ``y`` is the upper interval end of a value <= 0."""
+    """Row as a point; ``limit`` is True if ``y`` is the upper interval end of a value <= 0."""
 
     x: float
     y: float
@@ -123,7 +123,7 @@ def curve_label(words: str) -> str:
 
 
 def curves_to_name(series: list[Series], most: int) -> list[Series]:
-    """Return up to ``most`` curves to name: plugins', lowest ones at a cost, then one a family."""
+    """Return up to ``most`` curves to name: plugins', lowest at some cost, then one per family."""
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}

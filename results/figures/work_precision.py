@@ -33,13 +33,13 @@ ORDERS = (1, 2, 3)
 WIDE, STEEP = 0.22, 0.34
 """Largest shares of the axes' width and height that the fan of order lines takes."""
 EDGE = 0.03
-"""Share of the axes that stays free between the fan and the axes' edge, and around data."""
+"""Margin around the fan, to the axes' edge and to data, as a share of the axes."""
 LETTERS = 0.09
 """Share of the axes' height and width for the fan's title, and for the orders at its ends."""
 SIZES = (1.0, 0.75, 0.55)
 """Relative sizes of the fan. The first with a free place is used."""
 ALONG = 24
-"""Number of places on each piece of a curve that the fan must not cover."""
+"""Number of points on each piece of a curve at which overlap with the fan is tested."""
 
 
 def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Path]) -> None:

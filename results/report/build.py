@@ -64,7 +64,7 @@ RunFacts = tuple[str, tuple[str, ...], str]
 
 @dataclass(frozen=True)
 class Title:
-    """Head of a page: heading, phrases ``facts`` on all runs together, and facts of each run."""
+    """Head of a page: heading, phrases ``facts`` on all runs, and facts of each run."""
 
     heading: str
     facts: tuple[str, ...]
@@ -117,7 +117,7 @@ def _mapping_or_empty(value: object) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Comparison of two runs, with counts of verdicts. If ``found`` is None, ``notes`` say why."""
+    """Comparison of two runs with counts of verdicts, or None with the reasons in ``notes``."""
 
     baseline: str
     candidate: str
@@ -268,7 +268,7 @@ def _check_baseline(name: str, table: ResultTable) -> None:
 
 @cache
 def packed_plotly() -> str:
-    """Return Plotly's script, gzipped, as base64 text: a third of the script's size."""
+    """Return Plotly's script, gzipped, as base64 text of a third of the script's size."""
     from plotly.offline import get_plotlyjs  # slow to import, and needed only here
 
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

@@ -31,7 +31,7 @@ def draw_mosaic(images: NDArray[np.uint8], *, most: int = 9) -> NDArray[np.uint8
 
 
 def rectangle_for(count: int) -> tuple[int, int]:
-    """Return lines and columns of a full rectangle of as many of ``count`` tiles as possible.
+    """Return lines and columns of the largest full rectangle of at most ``count`` tiles.
 
     It is at most twice as wide as high, or 1 by 3.
 

@@ -25,7 +25,7 @@ BEFORE = (
     *("seed", "dtype", "execution", "budget", "steps", "nfe"),
 )
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
-"""Columns of the table before and after the measured quantities."""
+"""Columns of the table after the measured quantities."""
 
 _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 

@@ -37,10 +37,10 @@ COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
 
 @dataclass(frozen=True)
 class FrontRow:
-    """Row of the front, for the range ``budget`` of costs from its own to the next row's.
+    """Row of the front; ``budget`` is the range of costs from its own to the next row's.
 
-    ``certain`` is True if the row is on the front given errors. ``alike`` counts rows of equal cost
-    and value. ``alone`` is True if no other sampler was run.
+    ``certain`` is True if the row is on the front if errors are considered. ``alike`` counts rows
+    of equal cost and value. ``alone`` is True if no other sampler was run.
     """
 
     budget: str
@@ -71,7 +71,8 @@ class FrontRow:
 class Front:
     """Pareto front in one unit of cost, cheapest row first.
 
-    ``rest`` counts other rows that may be on it, ``merged`` rows left out for a tied cost.
+    ``rest`` counts other rows that may be on the front. ``merged`` counts rows omitted for a tied
+    cost.
     """
 
     unit: str

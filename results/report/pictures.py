@@ -33,12 +33,15 @@ Arrays = Mapping[str, np.ndarray]
 Draw = Callable[[np.ndarray], str]
 
 DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
-"""Images in a mosaic, and pixels across a plot of points. The first pair that fits is used."""
+"""Pairs of images in a mosaic and pixels across a plot of points. The first that fits is used."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Picture as a ``data:`` address, or why it is ``missing``; ``limit``: index of its limit."""
+    """Picture as a ``data:`` address, or the reason ``missing``.
+
+    ``limit`` is the index of its picture in :attr:`SampleGrid.limits`.
+    """
 
     image: str
     alt: str
@@ -240,7 +243,7 @@ def sample_rows_of(
 
 
 TYPICAL = 10
-"""Strips are of the budget with most trajectories; of several, of the nearest to this by ratio."""
+"""Preferred budget of strips, by ratio, among the budgets with most trajectories."""
 WIDTHS = (96, 64, 48)
 """Pixels across a panel of points. The first width that fits is used."""
 GROUND = (128, 128, 128, 26)

@@ -1,4 +1,4 @@
-"""Provenance of a run (``run.json``, command, citations), and the digest of a page's ingredients."""
+"""Provenance of a run (``run.json``, command, citations), and the digest of a page's sources."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
 def digest_of_ingredients(folder: Path, baseline: str) -> str:
-    """Return the SHA-256 of what a report depends on: run files, this code, libraries, baseline."""
+    """Return the SHA-256 of a report's inputs: run files, code of the report, libraries,
+    baseline.
+    """
     run = RunReader(folder)
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
@@ -57,7 +59,7 @@ def digest_of_ingredients(folder: Path, baseline: str) -> str:
 
 
 def digest_comment(page: str, made_of: str, folder: Path) -> str:
-    """Return the last line of a page: digests of its ingredients, and of the page with its tables."""
+    """Return the last line of a page: digests of its inputs, and of the page with its tables."""
     return f"<!-- made of {made_of}, this is {_digest_of_files(page.encode(), folder)} -->\n"
 
 
@@ -94,7 +96,7 @@ def _files_below(folder: Path, depth: int = 1) -> Iterator[Path]:
 
 
 def _add_file_to_digest(digest: hashlib._Hash, name: str, path: Path) -> None:
-    """Add a file's name and content to a digest. An unreadable file counts as missing."""
+    """Add a file's name and content to a digest; an unreadable file counts as missing."""
     try:
         content = hashlib.sha256(read_regular(path)).hexdigest()
     except OSError:

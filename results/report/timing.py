@@ -23,17 +23,19 @@ OPTIONAL = (
     *("decoder_ms_per_sample", "cold_ms_per_sample", "overhead_us_per_step", "launches_per_step"),
     *("kernels_per_step", "peak_memory_mb", "joules_per_sample", "timing_discarded", "timing_flag"),
 )
-"""Columns that are shown if a row has a value that is not 0 or empty."""
+"""Columns that are shown only if a row has a value that is neither 0 nor empty."""
 
 REACH = 0.25
-"""Largest relative distance of a raw time to the median in the drawing. Others are at the edge."""
+"""Largest relative distance of a raw time to the median in the drawing; others are at the edge."""
 
 
 @dataclass(frozen=True)
 class TimedRow:
-    """Timed row; ``model_share``, ``own_share``: time of network and sampler in % of the longest.
+    """Timed row; ``model_share`` and ``own_share`` are times of network and sampler in % of the
+    longest.
 
-    ``spread`` has raw times scaled to [0, 1], the median at 0.5. ``worse``: quality is shown worse.
+    ``spread`` has raw times scaled to [0, 1], the median at 0.5. ``worse`` is True if the quality
+    is significantly worse.
     """
 
     row: Record
@@ -134,7 +136,9 @@ def _csv_lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dic
 
 @dataclass(frozen=True)
 class Throughput:
-    """Throughput; ``points``: (batch size, samples a second, % of the most, True at the knee)."""
+    """Throughput; ``points`` are (batch size, samples per second, % of the most, True at the
+    knee).
+    """
 
     title: str
     points: tuple[tuple[str, float, float, bool], ...]

@@ -291,7 +291,7 @@ class RunDir(RunReader):
     def set_all_aside(self, why: str, *, returns: bool = True) -> int:
         """Set aside all cells and references. Return the number of cells.
 
-        With ``returns`` False, no cell that was ever set aside can be restored by a later run.
+        With ``returns`` False, later runs can restore no cell that was ever set aside.
         """
         cells = sorted(path.name for path in (self.path / "parts").iterdir() if path.is_dir())
         for cell in cells:

@@ -32,16 +32,16 @@ Marks = Mapping[tuple[str, str, int], Verdict]
 SHORT_STATUS = {name: name for name in ("failed", "skipped", "crashed", "killed", "damaged")}
 SHORT_STATUS |= {"diverged": "diverg.", "missing": "…", "timed out": "timeout"}
 PLAIN = str.maketrans(f"·…–†▲▼≈{BELOW}{BLOCKS}", f".~-!+-=-{ASCII}")
-"""ASCII replacement of each special letter."""
+"""ASCII replacement of each special character."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
 """Widths in letters: preferred and least width of names, spark-lines, gaps between columns."""
 _WIDE = 60
-"""Width in letters from which on rankings have spark-lines."""
+"""Smallest width in letters of rankings with spark-lines."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Rows of one problem by curve and budget, verdicts, and places tied with the lowest."""
+    """Ranking of one problem: rows by curve and budget, verdicts, and rows tied with the lowest."""
 
     metric: str
     cells: Mapping[tuple[str, int], Record]
@@ -73,7 +73,7 @@ class Ranking:
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """Return a cell: value, flag, star if it equals ``best``, verdict's sign; or a status."""
+        """Return a cell: value, flag, star if equal to ``best`` and verdict's sign; or a status."""
         row = self.cells.get((curve, slot))
         if row is None:
             return Text("·", style="dim")

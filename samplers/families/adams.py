@@ -22,7 +22,7 @@ from .multistep import Multistep, Startup
 
 
 class Form(Protocol):
-    """Change of variables of the probability-flow ODE: write :meth:`variable` and :meth:`moments`.
+    """Change of variables of the probability-flow ODE; define :meth:`variable` and :meth:`moments`.
 
     A memo is the tensor stored of an evaluation for later steps: the denoised image d, or scale (x
     - c d), with c and scale functions of the level. The default is eps = (x - d) / sigma, with
@@ -76,7 +76,7 @@ def memo_weights(
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforth(Multistep, Form):
-    """Base class of Adams-Bashforth samplers: write :meth:`variable` and :meth:`moments`."""
+    """Base class of Adams-Bashforth samplers; define :meth:`variable` and :meth:`moments`."""
 
     startup: Startup = "ramp"
 

@@ -59,7 +59,7 @@ class Tolerant(Declared):
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveSampler(Tolerant, ABC):
-    """Base class of embedded pairs in lam = -log(sigma): subclasses write :meth:`attempt`.
+    """Base class of embedded pairs in lam = -log(sigma): subclasses define :meth:`attempt`.
 
     E is the root mean square of a step's error over the sample's elements, in units of the
     tolerance. A step is accepted if E is at most 1, and the next one is longer by the factor safety

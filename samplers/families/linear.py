@@ -65,7 +65,7 @@ def compute_memo(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearMultistep(GridSampler):
-    """Base class of linear methods with one evaluation a step: write :meth:`plan` only."""
+    """Base class of linear methods with one evaluation a step; define :meth:`plan` only."""
 
     @abstractmethod
     def plan(self, grid: Grid) -> list[LinearRow]:

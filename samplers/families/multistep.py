@@ -75,7 +75,7 @@ class SingleStepStartup(LinearStages):
 
 @dataclass(frozen=True, kw_only=True)
 class Multistep(GridSampler):
-    """Base class of linear multistep methods of up to ``points`` evaluations: write :meth:`row`.
+    """Base class of linear multistep methods of up to ``points`` evaluations; define :meth:`row`.
 
     Step i uses the evaluation that it makes and min(i, points - 1) earlier ones: orders 1, 2, … at
     the start. The step to sigma = 0 is x <- d. Libraries differ in the steps at both ends, which

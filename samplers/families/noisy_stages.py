@@ -48,7 +48,7 @@ class NoisyRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NoisyStages(GridSampler):
-    """Base class of single-step methods, linear in state, denoised images and noise: write :meth:`row`."""
+    """Base class of single-step methods linear in state, images and noise; define :meth:`row`."""
 
     @abstractmethod
     def row(self, cur: float, nxt: float) -> NoisyRow:

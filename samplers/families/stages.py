@@ -43,7 +43,7 @@ class StagesRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearStages(GridSampler):
-    """Base class of single-step methods, linear in state and denoised images: write :meth:`update`.
+    """Base class of single-step methods linear in state and images; define :meth:`update`.
 
     The plan runs ``update`` once per interval on coefficient vectors (float64, one entry for x and
     one per evaluation) in place of tensors. So all algebra of the paper collapses to the fewest
@@ -265,7 +265,7 @@ class Tableau(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialRungeKutta(LinearStages):
-    """Base class of exponential Runge-Kutta methods: write :meth:`tableau`.
+    """Base class of exponential Runge-Kutta methods; define :meth:`tableau`.
 
     With s_k = cur^{1 - c_k} nxt^{c_k}, d_1 = denoise(x, cur) and h the step in lam,
     d_k = denoise((s_k / cur) x + (1 - s_k / cur) d_1 + h sum_j a_kj (d_j - d_1), s_k) for k = 2, …;

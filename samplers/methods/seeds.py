@@ -21,7 +21,7 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SEEDS(NoisyStages):
-    """Base class: stages at cur and at cur^{1-c} nxt^c for c in ``nodes``; write :meth:`weights`.
+    """Base class: stages at cur and at cur^{1-c} nxt^c for c in ``nodes``; define :meth:`weights`.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.

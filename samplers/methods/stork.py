@@ -1,4 +1,4 @@
-"""STORK: stabilised Runge-Kutta methods whose stages see Taylor polynomials of the velocity.
+"""STORK: stabilised Runge-Kutta methods whose stages use Taylor polynomials of the velocity.
 
 In flow time t = sigma / (1 + sigma) the state y = x / (1 + sigma) = (1 - t) x0 + t z has the
 velocity dy/dt = v = eps - d. One evaluation a step gives v; its derivatives come from divided
