@@ -166,7 +166,7 @@ class KernelDensity(ExactModel):
     the cloud's own, dx/ds = (x - d_c) / s, from sqrt(sigma_max^2 + width^2) down to ``width``.
 
     Args:
-        cloud: the points; the model has the cloud's ``tolerance``.
+        cloud: the points, which also determine the model's ``tolerance``.
         width: standard deviation of the kernel, in the units of the data, > 0.
 
     Raises:

@@ -158,7 +158,7 @@ SPREAD = 0.25
 """Mean square of a pixel. The standard deviation is about 1/2, so most pixels lie in [-1, 1]."""
 WEIGHTS = (0.75, 0.25)
 RATIO = 6.0
-"""Ratio of the deviations of a detail's two components; with WEIGHTS, kurtosis 10 as in photos."""
+"""Ratio of a detail's two deviations; with :data:`WEIGHTS` the kurtosis is 10, as in photos."""
 BALANCE = (0.6, 0.4)
 """Probabilities of the two modes of the mean brightness; 1/2 for other bimodal coefficients."""
 SEPARATION = 4.0

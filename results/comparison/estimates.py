@@ -11,10 +11,10 @@ where the covariance is over the n shared samples. For N_a = N_b = n this is Var
 For n = 0 the runs are independent.
 
 Summaries of distances are functions of means: the root mean square r of the mean square q, and the
-typical error g of a mean of trimmed logarithms (:mod:`.distances`). Differences are taken on that
-scale, and multiplied by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a = (log
-g_b - log g_a) times the logarithmic mean of g_a and g_b. Both allow for unseen flips. The error is
-the delta method's if that is larger, since a slope ignores a common factor of both values.
+typical error g of a mean of trimmed logarithms (:mod:`.distances`). The differences of these means
+are multiplied by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a = (log g_b -
+log g_a) times the logarithmic mean of g_a and g_b. Both allow for unseen flips. The error is the
+delta method's if that is larger, since a slope ignores a common factor of both values.
 
 If influence values are missing, the covariance may have either sign. Then the error is se_a + se_b,
 the largest possible one. Each se is at least the longer half of its interval, in units of 1.96.

@@ -94,8 +94,9 @@ class BestRow:
 class Plateau:
     """Smallest budget beyond which the lowest row does not significantly improve.
 
-    ``kind`` is "none" if all of them are shown to be equivalent or worse, "open" if a verdict is
-    inconclusive. It is "falling" if ``budget`` is the largest one, so that there is no plateau.
+    ``kind`` is "none" if the lowest rows of all larger budgets are shown to be equivalent or worse,
+    "open" if a verdict is inconclusive. It is "falling" if ``budget`` is the largest one, so that
+    there is no plateau.
     """
 
     budget: int

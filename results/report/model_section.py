@@ -39,7 +39,7 @@ COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
 class FrontRow:
     """Row of the front; ``budget`` is the range of costs from its own to the next row's.
 
-    ``certain`` is True if the row is on the front if errors are considered. ``alike`` counts rows
+    ``certain`` is True if errors leave no doubt that the row is on the front. ``alike`` counts rows
     of equal cost and value. ``alone`` is True if no other sampler was run.
     """
 
