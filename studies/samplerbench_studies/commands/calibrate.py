@@ -1,4 +1,4 @@
-"""``calibrate``: how often the intervals of the metrics cover."""
+"""``calibrate``: coverage of the intervals of the metrics."""
 
 from __future__ import annotations
 

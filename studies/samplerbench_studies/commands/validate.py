@@ -1,4 +1,4 @@
-"""``validate``: whether what a table here says of samplers holds for other people's networks."""
+"""``validate``: comparison of rankings of samplers with published tables."""
 
 from __future__ import annotations
 
