@@ -167,8 +167,9 @@ def _sentence_on_floor(crossings: pd.DataFrame) -> str:
     first, others = reached.iloc[0], crossings.iloc[1:]
     rivals = [str(curve) for curve in others.loc[others["verdict"] != "worse", "curve"]]
     need = f"{first['shown']}{' †' * bool(first['flag'])}"
+    about = "" if need.startswith("≤") else "about "
     sentence = (
-        f"With about {need} evaluations the error of {label_of_curve(first['curve'])} is no larger "
+        f"With {about}{need} evaluations the error of {label_of_curve(first['curve'])} is no larger "
         f"than the sampling noise of {first['samples']:,} samples ({format_number(first['tolerance'])})"
     )
     if len(others) and not rivals:
