@@ -209,7 +209,7 @@ def test_the_way_to_the_floor_is_that_of_the_headline(tmp_path):
     best = headline_table(table)
     assert best.iloc[0]["curve"] == "heun"
     said = led(table.frame, best)[-1]
-    assert said.startswith("With about ")
+    assert said.startswith("With ≤ 5 evaluations ")
     assert "the error of Heun is no larger than the sampling noise of 10 samples (0.05)" in said
     assert said.endswith("; every other sampler needs more.")
     assert not any(
