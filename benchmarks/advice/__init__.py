@@ -3,7 +3,7 @@
 from .advising import advise
 from .answer import TUNED_LEVELS, Advice, Budget, Choice
 from .candidates import SCHEDULES, is_candidate, variants
-from .fitting import FittedNumbers, resolve_levels, tuned_cell
+from .leader_fits import FittedNumbers, resolve_levels, tuned_cell
 from .race import Race, is_hopeful
 from .request import FIELDS, OWN_FIELDS, load_subject
 

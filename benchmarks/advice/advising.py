@@ -35,7 +35,7 @@ from .answers import (
 from .budget_race import RaceResult
 from .distribution import distances_by_budget
 from .exports import LIBRARIES
-from .fitting import Untuned, fit_leaders
+from .leader_fits import Untuned, fit_leaders
 from .measuring import (
     RULE,
     Bench,

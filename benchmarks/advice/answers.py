@@ -25,7 +25,7 @@ from .answer import (
 )
 from .budget_race import RaceResult
 from .exports import LIBRARIES
-from .fitting import FittedNumbers, TunedGrid
+from .leader_fits import FittedNumbers, TunedGrid
 from .measuring import FIRST, SCORED, Bench
 from .race import Squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry

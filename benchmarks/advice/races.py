@@ -14,7 +14,7 @@ from ..running.executors.worker_context import WorkerContext
 from ..scoring.references import CARD
 from .budget_race import RaceResult, race_budget
 from .exports.equivalents import Steps, tabulate_steps
-from .fitting import SHARE, seconds_for_fits
+from .leader_fits import SHARE, seconds_for_fits
 from .measuring import FIRST, RULE, Bench
 from .request import Entry
 from .run import Run

@@ -259,7 +259,7 @@ def print_answer(looks: InterimAnalyses) -> None:
     from ...results.comparison.significance import LEVEL
 
     rows = [
-        {**row, "interval": _interval_in_words(row), "name": row["curve"]} for row in looks.rows
+        {**row, "interval": _format_difference(row), "name": row["curve"]} for row in looks.rows
     ]
     columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
     columns |= {} if looks.until.baseline is None else {"interval": "Δ [95 %]"}
@@ -282,7 +282,7 @@ def print_answer(looks: InterimAnalyses) -> None:
     out.print()
 
 
-def _interval_in_words(row: dict[str, Any]) -> str:
+def _format_difference(row: dict[str, Any]) -> str:
     """Return a row's difference as ``Δ [low, high]`` with two digits; "" without an interval."""
     from ...results.text import format_number
 

@@ -16,7 +16,7 @@ from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .clock import CallTimes
 from .disturbances import BlockObservations, doubts_of_blocks, raw_observations
-from .gpu import STEADY
+from .gpu_state import STEADY
 
 MOST_DISCARDED = 2
 """Largest number of visits of a cell, also disturbed ones, as a multiple of ``max_rounds``."""

@@ -32,7 +32,7 @@ from ..suites.suite import Timing
 from .cell_timing import CellTiming, TimedVisit
 from .clock import CallTimes, Clock, make_sm_clock, set_backends, warm_up
 from .disturbances import doubts_of_blocks, observe_block
-from .gpu import Gpu
+from .gpu_state import Gpu
 
 
 def joules_per_call(

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 from ...results.record import Record
-from .gpu import Gpu
+from .gpu_state import Gpu
 
 AGREEMENT = 0.02
 MEDIAN_OF, MOST_MEDIANS = 3, 20

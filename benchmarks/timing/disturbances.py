@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 
 from .clock import CallTimes
-from .gpu import Gpu, GpuState, gpu_doubts
+from .gpu_state import Gpu, GpuState, gpu_doubts
 
 TICK = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 CGROUP_STAT = ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat")

@@ -21,7 +21,7 @@ from ...models.registry import make_model
 from ...results.comparison.times import median_interval
 from .clock import Clock
 from .disturbances import LoadCounters, cpu_doubts
-from .gpu import Gpu
+from .gpu_state import Gpu
 from .machine import describe_device, describe_host, load_averages, package_version
 
 SIDE = {"cpu": 384, "cuda": 4096}

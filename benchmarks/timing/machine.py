@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .gpu import Gpu
+from .gpu_state import Gpu
 
 CGROUP, CGROUP_1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpu")
 CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")

@@ -61,9 +61,9 @@ def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
         averages |= _numbered_average(value)
         by_prefix = _by_prefix(value, keys)
         for prefix, tensors in by_prefix.items():
-            sets[_join_name(name, prefix if len(by_prefix) > 1 else "")] = tensors
+            sets[_name_of_set(name, prefix if len(by_prefix) > 1 else "")] = tensors
             if undotted := _average_without_dots(value, prefix, tensors):
-                sets[_join_name(name, UNDOTTED)] = undotted
+                sets[_name_of_set(name, UNDOTTED)] = undotted
     if sets:
         for name, average in averages.items():
             sets[name] = _with_average(sets, average, opened)
@@ -213,7 +213,7 @@ def _names_in_order(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[st
     return [] if remaining else names
 
 
-def _join_name(name: str, prefix: str) -> str:
+def _name_of_set(name: str, prefix: str) -> str:
     return ".".join(part for part in (name, prefix.removesuffix(".")) if part)
 
 

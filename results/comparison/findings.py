@@ -19,7 +19,7 @@ from ..table.curves import comparable_parts
 from ..values import number, rows_by_index, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
-from .pairing import Entry, entry_of, match_with_sampler
+from .pairing import Entry, match_with_sampler, row_with_folder
 from .significance import Verdict
 from .verdicts import ComparedRows, Judgement, Line, correct_together, judge, judge_lines
 
@@ -178,7 +178,7 @@ def lines_against_baseline(
 
 def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
     finished = rows_by_index(rows.loc[rows["status"] == "ok"])
-    return {index: entry_of(row, homes) for index, row in finished.items()}
+    return {index: row_with_folder(row, homes) for index, row in finished.items()}
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:

@@ -17,7 +17,7 @@ from ..quantities import find
 from ..table.curves import comparable_parts
 from ..values import number, rows_as_dicts, text
 from .estimates import default_quantity
-from .pairing import entry_of
+from .pairing import row_with_folder
 from .verdicts import COINCIDE, ComparedRows, correct_together
 
 MOST = 2000
@@ -101,7 +101,7 @@ def lowest_places(
             for row in rows_as_dicts(finished.dropna(subset=["slot"]))
             if number(row, column) is not None
         }
-        entries = {n: entry_of(row, homes or {}) for n, row in enumerate(places.values())}
+        entries = {n: row_with_folder(row, homes or {}) for n, row in enumerate(places.values())}
         groups[title] = ComparedRows(entries, find(column))
     corrected = correct_together(groups.values(), unseen)
     return {

@@ -70,7 +70,7 @@ class Entry:
         return {}
 
 
-def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:
+def row_with_folder(row: Record, homes: Mapping[str, Path]) -> Entry:
     """Return the entry of a row, with its cell's folder if ``homes`` has the path of the run."""
     home = homes.get(text(row, "run"))
     if home is None or row.get("cell") is None or not (home / "parts").is_dir():

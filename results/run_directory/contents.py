@@ -18,9 +18,9 @@ from .sealed import (
     OpenedFile,
     SealedFile,
     UnsealedError,
+    as_if_opened,
     open_json,
     open_npz,
-    opened_as_written,
 )
 from .sharing import Lead
 
@@ -51,7 +51,7 @@ class Contents:
     def write(self, place: str, path: Path, file: SealedFile) -> None:
         """Write a file to ``path``, and cache it as the content of ``place``."""
         write_bytes(path, file.data)
-        self._remember(place, opened_as_written(file))
+        self._remember(place, as_if_opened(file))
 
     @property
     def predates_checksums(self) -> bool:

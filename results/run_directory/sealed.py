@@ -186,7 +186,7 @@ def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
     return _open_sealed(path, lambda data: _parse_npz(data, of, arrays=arrays))
 
 
-def opened_as_written(file: SealedFile) -> OpenedFile:
+def as_if_opened(file: SealedFile) -> OpenedFile:
     """Return what opening a just written file would return, with a JSON object but no arrays."""
     if file.data.startswith(_ARCHIVE):
         return OpenedFile(file.seal.sha256, file.seal)

@@ -11,7 +11,7 @@ import torch
 
 from samplerbench.benchmarks.advice import advise
 from samplerbench.benchmarks.advice.budget_race import RaceResult
-from samplerbench.benchmarks.advice.fitting import (
+from samplerbench.benchmarks.advice.leader_fits import (
     FitTask,
     FittedNumbers,
     _starting_grids,
@@ -159,7 +159,7 @@ def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypa
     def fails(*_, **__):
         raise RuntimeError("no room")
 
-    monkeypatch.setattr("samplerbench.benchmarks.advice.fitting.fit", fails)
+    monkeypatch.setattr("samplerbench.benchmarks.advice.leader_fits.fit", fails)
     found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
     assert found.budgets[0].best["python"].untuned is None
     assert "levels and coefficients could not be fitted" in found.undecided[0]
@@ -167,7 +167,7 @@ def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypa
 
 
 def test_a_fit_that_there_is_no_time_for_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.advice.fitting.ITERATIONS", 1e9)
+    monkeypatch.setattr("samplerbench.benchmarks.advice.leader_fits.ITERATIONS", 1e9)
     found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
     assert found.undecided[0].startswith("With 4 evaluations there was no time to fit")
 

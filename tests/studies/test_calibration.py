@@ -21,7 +21,7 @@ from samplerbench_studies.calibration.endpoints import (
     write_endpoints,
 )
 from samplerbench_studies.calibration.families import FAMILIES, rectified_moments
-from samplerbench_studies.calibration.law import FeatureMap, Law
+from samplerbench_studies.calibration.law import FeatureDistortion, Law
 from samplerbench_studies.calibration.pairs import LEVELS, MARGIN, SamplerPairs
 from samplerbench_studies.calibration.table import write_calibration
 from samplerbench_studies.calibration.trials import Case
@@ -88,7 +88,7 @@ def test_a_map_moves_the_law_as_it_moves_the_samples():
     rng = np.random.default_rng(1)
     x = rng.exponential(size=(50, 3))
     law = Law(*moments_of(x))
-    move = FeatureMap(law.mean, rng.uniform(0.5, 2, 3), rng.standard_normal(3))
+    move = FeatureDistortion(law.mean, rng.uniform(0.5, 2, 3), rng.standard_normal(3))
     moved = move.law(law)
     for exact, found in zip((moved.mean, moved.cov, moved.third), moments_of(move(x)), strict=True):
         np.testing.assert_allclose(exact, found, rtol=1e-10, atol=1e-12)

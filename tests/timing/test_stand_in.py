@@ -13,7 +13,7 @@ from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.setup import set_up
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.benchmarks.timing.clock import make_sm_clock
-from samplerbench.benchmarks.timing.gpu import Gpu
+from samplerbench.benchmarks.timing.gpu_state import Gpu
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import read_json
 

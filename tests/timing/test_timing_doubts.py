@@ -22,7 +22,7 @@ from samplerbench.benchmarks.timing.disturbances import (
     observe_block,
     raw_observations,
 )
-from samplerbench.benchmarks.timing.gpu import Gpu, GpuState, gpu_doubts
+from samplerbench.benchmarks.timing.gpu_state import Gpu, GpuState, gpu_doubts
 from samplerbench.models import make_model
 
 CALM = LoadCounters(wall=10.0, cpu=9.9, waited=0.05, busy=10.2, stolen=0.01, throttled=0)

@@ -16,6 +16,12 @@ from ....models.checkpoints.mapping import Checkpoint, digest_of_value
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser
 from ...running.model_check import check_model, is_altered
+from .alternative_readings import (
+    alternative_specifications,
+    readings_of_images,
+    readings_of_network,
+    readings_of_scale,
+)
 from .fit import Check, Fit, Verdict, verdict_of
 from .judging import (
     LARGE,
@@ -38,12 +44,6 @@ from .observations import (
     check_time,
     noise_and_defect_in_words,
     why_outputs_are_broken,
-)
-from .readings import (
-    alternative_specifications,
-    readings_of_images,
-    readings_of_network,
-    readings_of_scale,
 )
 from .samples import candidate_on_samples
 from .user_models import adapter_of, readings_of_time, readings_of_user_model

@@ -12,10 +12,10 @@ from torch import Tensor
 from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
 from ....samplers import SampleNoise
+from .alternative_readings import with_network
 from .fit import BATCH, SEED, SURE, Check, noise_of
 from .judging import ALIKE, LARGE, Candidate
 from .maps import variance_of
-from .readings import with_network
 
 ALL, OTHERS = 16, 6
 """Largest number of classes for trying all wrong labels, and number to try of more classes."""

@@ -20,9 +20,7 @@ from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser, Wrapper
 from ....models.loaders.python_file import ForeignDenoiser
 from ....models.process import Discrete, Process
-from .judging import Candidate, Readings, fit_candidate
-from .observations import noisy_samples, record_network_call
-from .readings import (
+from .alternative_readings import (
     ENDS,
     USUAL_STEPS,
     Call,
@@ -32,6 +30,8 @@ from .readings import (
     steps_of_table,
     with_network,
 )
+from .judging import Candidate, Readings, fit_candidate
+from .observations import noisy_samples, record_network_call
 
 Change = Callable[[Any], Any]
 """Function that maps a time, or a tensor of times, to changed times."""

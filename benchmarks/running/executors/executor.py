@@ -208,7 +208,7 @@ class InProcess(Serial):
         return run_prepared(task, world, tell)
 
 
-def run_in_process(task: Task, number: int, world: WorkerContext, tell: TellOf) -> Any:
+def run_in_this_process(task: Task, number: int, world: WorkerContext, tell: TellOf) -> Any:
     """Run a task of :meth:`Executor.map` in this process, and return its result or its failure."""
     return result_or_failure(partial(InProcess().run, task, world, tell=partial(tell, number)))
 

@@ -18,7 +18,7 @@ from .executor import (
     ignore_progress,
     one_limit_per_task,
     result_or_failure,
-    run_in_process,
+    run_in_this_process,
     want_every_task,
 )
 from .processes import default_memory_limit
@@ -112,7 +112,7 @@ class Pool(Executor):
                 if kind == "unwanted":
                     continue
                 if kind == "in process":
-                    value = run_in_process(tasks[number], number, world, tell)
+                    value = run_in_this_process(tasks[number], number, world, tell)
                 yield number, value
         finally:
             self._stop()

@@ -20,7 +20,7 @@ from .executor import (
     Wanted,
     ignore_progress,
     one_limit_per_task,
-    run_in_process,
+    run_in_this_process,
     want_every_task,
 )
 from .ray_actors import TYPE, Message, Share, WorkerGroup, machine_resources
@@ -99,7 +99,7 @@ class Ray(Executor):
                         if not begun[number] and not wanted(number):
                             continue
                         if (sent := packed(tasks[number], setting)) is None:
-                            yield number, run_in_process(tasks[number], number, world, tell)
+                            yield number, run_in_this_process(tasks[number], number, world, tell)
                             continue
                         begun[number] += 1
                         runs[member] = number

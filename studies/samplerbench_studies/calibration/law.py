@@ -92,7 +92,7 @@ class Population:
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureMap:
+class FeatureDistortion:
     """Error of a simulated sampler: features are stretched about their mean, and shifted.
 
     Attributes:

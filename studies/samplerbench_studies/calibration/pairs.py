@@ -11,7 +11,7 @@ from samplerbench.benchmarks.metrics import FrechetReference, Moments, frechet_d
 
 from ..arrays import FloatArray
 from .families import FAMILIES
-from .law import FeatureMap, Law, Population
+from .law import FeatureDistortion, Law, Population
 
 LEVELS = (0.0, 1.0, 10.0)
 """True FD of the first sampler, in units of the floor."""
@@ -40,7 +40,7 @@ class SimulatedSampler:
         truth: moments of the reference.
     """
 
-    move: FeatureMap
+    move: FeatureDistortion
     fd: float
     kid: float
     quadratic: FloatArray
@@ -128,8 +128,8 @@ def sampler_at_distance(
     """Return the sampler whose errors have a given direction and a true FD of ``fd``."""
     stretch, shift = direction
 
-    def move(t: float) -> FeatureMap:
-        return FeatureMap(law.mean, np.exp(t * stretch), t * shift)
+    def move(t: float) -> FeatureDistortion:
+        return FeatureDistortion(law.mean, np.exp(t * stretch), t * shift)
 
     t = (
         root_scalar(

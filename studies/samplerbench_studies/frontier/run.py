@@ -146,7 +146,9 @@ class Frontier:
                 ]
                 best = min(
                     own,
-                    key=lambda found: self._half(problem, found[0], budget, criterion),
+                    key=lambda found: self._error_on_first_half(
+                        problem, found[0], budget, criterion
+                    ),
                     default=(None, None),
                 )[1]
                 grid = largest_grid_within(candidate, budget, model, end)
@@ -195,7 +197,7 @@ class Frontier:
                 whole = all(map(np.isfinite, found))
                 yield n, ErrorSummary(stop, *found) if whole else None
 
-    def _half(
+    def _error_on_first_half(
         self, problem: ExactProblem, candidate: Candidate, budget: int, criterion: str
     ) -> float:
         """Return the error on the whole first half of the latents."""

@@ -185,7 +185,7 @@ class Encoder(nn.Module):
         return [fine, net.down2(net.shrink(fine), emb)]
 
 
-def apart(x: Tensor, y: Tensor) -> Tensor:
+def relative_distance(x: Tensor, y: Tensor) -> Tensor:
     """Return the rms distance of each pair, relative to the second's rms, ``(batch,)``."""
     off, size = (x - y).flatten(1).float(), y.flatten(1).float()
     return (off.square().mean(1) + 1e-6).sqrt() / size.square().mean(1).sqrt()
@@ -205,8 +205,10 @@ def distil(how: Distillation, out: Path, *, checkpoint_every: int = 50) -> MapPr
         with torch.no_grad():
             aims = encoder(end + noise, look, labels)
         seen = encoder(found + noise, look, labels)
-        away = torch.stack([apart(one, aim) for one, aim in zip(seen, aims, strict=True)]).mean(0)
-        return (apart(found, end) + how.perceptual * away).mean()
+        away = torch.stack(
+            [relative_distance(one, aim) for one, aim in zip(seen, aims, strict=True)]
+        ).mean(0)
+        return (relative_distance(found, end) + how.perceptual * away).mean()
 
     net = student_of(how, card)
     net.load_state_dict(teacher.state_dict())

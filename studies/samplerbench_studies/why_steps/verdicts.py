@@ -65,7 +65,7 @@ def _markdown(text: str) -> str:
     return text
 
 
-def quote(document: str, page: str) -> str:
+def with_quotations(document: str, page: str) -> str:
     """Return the document with the page's answer and verdicts between their marks.
 
     Raises:
@@ -85,7 +85,7 @@ def _between(document: str, marks: tuple[str, str], quoted: Callable[[str], str]
 
 def main(page: Path, document: Path) -> None:
     """Update the quotation in the document."""
-    write_text(document, quote(document.read_text("utf-8"), page.read_text("utf-8")))
+    write_text(document, with_quotations(document.read_text("utf-8"), page.read_text("utf-8")))
 
 
 if __name__ == "__main__":

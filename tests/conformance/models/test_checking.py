@@ -10,8 +10,10 @@ import torch
 from defects import Exact, Mixture
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.benchmarks.conformance.models.alternative_readings import (
+    alternative_specifications,
+)
 from samplerbench.benchmarks.conformance.models.fit import measure_fit
-from samplerbench.benchmarks.conformance.models.readings import alternative_specifications
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
 

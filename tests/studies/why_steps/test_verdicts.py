@@ -49,12 +49,12 @@ def test_quoted_answer__has_the_points_of_the_top_that_hold(html):
 def test_quote__keeps_what_is_outside_the_marks(html):
     parts = ("before ", verdicts.ANSWER[0], " old ", verdicts.ANSWER[1], " between ")
     parts += (verdicts.VERDICTS[0], " old ", verdicts.VERDICTS[1], " after")
-    once = verdicts.quote("".join(parts), html)
+    once = verdicts.with_quotations("".join(parts), html)
     assert once.startswith(f"before {verdicts.ANSWER[0]}\n\n1. ")
     assert f"\n\n{verdicts.ANSWER[1]} between {verdicts.VERDICTS[0]}\n\n| | question" in once
     assert once.endswith(f"{verdicts.VERDICTS[1]} after")
     assert " old " not in once
-    assert verdicts.quote(once, html) == once
+    assert verdicts.with_quotations(once, html) == once
 
 
 def test_quote__mistakes_are_named(html):
@@ -63,7 +63,7 @@ def test_quote__mistakes_are_named(html):
     with pytest.raises(ValueError, match="no answer"):
         verdicts.quoted_answer("<html>")
     with pytest.raises(ValueError, match="the document needs"):
-        verdicts.quote("nothing", html)
+        verdicts.with_quotations("nothing", html)
 
 
 def test_the_document_quotes_the_committed_page():
@@ -71,7 +71,7 @@ def test_the_document_quotes_the_committed_page():
         (DOCS / "explanation" / "why-steps.md").read_text("utf-8"),
         (DOCS / "why-steps.html").read_text("utf-8"),
     )
-    assert verdicts.quote(document, html) == document
+    assert verdicts.with_quotations(document, html) == document
 
 
 def test_explain__each_page_gives_the_same_duration():
