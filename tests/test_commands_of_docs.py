@@ -53,13 +53,13 @@ CHEAP = ["--samples", "32", "--reference-samples", "2", "--converged-samples", "
 """Options of a run of seconds; those of the page follow, and win."""
 SLOW = {"fashion", "emoji", "digits", "fashion-latent", "fashion-mppca", "wavelet"}
 """Models that ship, in whose place gmm-2d runs here."""
-FILES = {"ema.pkl", "my_model.pt", "images", "my_solver.py"}
-"""Files of the reader that have a stand-in: see ``reader``."""
+CHECKPOINTS = {"ema.pkl", "my_model.pt"}
+"""Files of the reader: copies of the checkpoint that ``checkpoints`` makes."""
 ELSEWHERE = {
     r"make |source |cd |git |python -m (venv|pip)": "sets up an environment, as .ci/run does",
     r"pip install (?!-e my_(solver|method|metric)$)": "sets up an environment, as .ci/run does",
     r"pytest ": "tests of a package that new-solver or new-metric writes; tests/test_scaffold.py",
-    r"(torchrun|srun|sbatch|ray|head=\S+) ": "a cluster; tests/running",
+    r"(torchrun|srun|sbatch|ray) ": "a cluster; tests/running",
     r"samplerbench .*\b(SUITE|RUN|PATH|FOLDER|DIR|NAME|CARD|WEIGHTS)\b": "a word in whose place the reader puts a name",
     r"samplerbench .*(--executor|--ray|--jobs|--cuda-graph|--compile|--device cuda)": "workers, GPUs; tests/running, tests/timing",
     r"samplerbench (advise|tune|calibrate|validate|explain|frontier|scaling)\b": "minutes; tests/advice, tests/tuning and tests/studies",
@@ -135,6 +135,8 @@ def commands_of(block: str) -> list[Command]:
     """Return the commands of a shell block, in order; ``&&``, ``;`` and ``|`` part them."""
     found = []
     for line in lines_of(block):
+        if re.match(r"\w+=\$\(", line):
+            continue  # the output of a command of the reader's system
         lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>")
         lexer.whitespace_split = True
         words: list[str] = []
@@ -172,7 +174,7 @@ def stand_in(command: Command) -> list[str]:
         words = [re.sub(rf"^({'|'.join(SLOW)})\b(?!-).*", "gmm-2d", word) for word in words]
         model = [] if "--model" in words else ["--model", "gmm-2d"]
         words[:1] = ["smoke", *CHEAP, *model]
-    files = FILES.intersection(words) or any(word.endswith(".pkl") for word in words)
+    files = CHECKPOINTS.intersection(words) or any(word.endswith(".pkl") for word in words)
     if name == "export" or files:  # auto is searched for, which takes its time on networks
         words = [word if word != "auto" else "dpmpp_2m" for word in words]
     if name == "samples":
@@ -210,7 +212,7 @@ def reader(tmp_path, checkpoints):
         text = " ".join(map(str, commands(page)))
         folder = tmp_path / page.stem
         folder.mkdir()
-        for name in ("ema.pkl", "my_model.pt"):
+        for name in CHECKPOINTS:
             shutil.copy(checkpoints / "edm.pkl", folder / name)
         (folder / "images").mkdir()
         with np.load(checkpoints / "fashion-14.npz") as stored:
@@ -220,6 +222,9 @@ def reader(tmp_path, checkpoints):
         solvers = [code for code in blocks(page, "python") if re.search(r"^@dataclass", code, re.M)]
         if solvers:
             (folder / "my_solver.py").write_text(solvers[0], encoding="utf-8")
+        for code in blocks(page, "python"):
+            if named := re.match(r"# (\w+\.py)\n", code):
+                (folder / named[1]).write_text(code, encoding="utf-8")
         for name in set(re.findall(r"[\w-]+\.toml", text)):
             (folder / name).write_text(blocks(page, "toml")[0], encoding="utf-8")
         (folder / "docs").symlink_to(DOCS)
